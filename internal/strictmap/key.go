@@ -1,0 +1,81 @@
+package strictmap
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// names reports whether key is the name of field: its letters in any case,
+// with at most one - or _ between two of its words.
+func names(key, field string) bool {
+	var last rune
+	for i, r := range field {
+		if i > 0 && beginsWord(last, r, field[i+utf8.RuneLen(r):]) && key != "" && (key[0] == '-' || key[0] == '_') {
+			key = key[1:]
+		}
+		k, size := utf8.DecodeRuneInString(key)
+		if size == 0 || unicode.ToLower(k) != unicode.ToLower(r) {
+			return false
+		}
+		key, last = key[size:], r
+	}
+	return key == ""
+}
+
+// beginsWord reports whether r begins a word between last and rest: the M and
+// the S of MaxHTTPSize, and the H.
+func beginsWord(last, r rune, rest string) bool {
+	if !unicode.IsUpper(r) {
+		return false
+	}
+	next, _ := utf8.DecodeRuneInString(rest)
+	return !unicode.IsUpper(last) || unicode.IsLower(next)
+}
+
+// unknown says in words what a key that names no field may have meant.
+func unknown(key string, fields []string) string {
+	const longest = 64
+	if len(key) > longest {
+		return fmt.Sprintf("%.*q...; the keys are %s", longest, key, strings.Join(fields, ", "))
+	}
+	if near := nearest(key, fields); near != "" {
+		return fmt.Sprintf("%q; did you mean %s?", key, near)
+	}
+	return fmt.Sprintf("%q; the keys are %s", key, strings.Join(fields, ", "))
+}
+
+// nearest returns the field that key is a slip of the pen away from, or "".
+func nearest(key string, fields []string) string {
+	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
+	best, least := "", len(bare)/4+2
+	for _, f := range fields {
+		if d := distance(bare, strings.ToLower(f)); d < least {
+			best, least = f, d
+		}
+	}
+	return best
+}
+
+// distance counts the bytes to insert, delete or replace between a and b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1) // the distances of a[:i] to each b[:j]
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			above := row[j+1]
+			replaced := corner
+			if a[i] != b[j] {
+				replaced++
+			}
+			row[j+1] = min(above+1, row[j]+1, replaced)
+			corner = above
+		}
+	}
+	return row[len(b)]
+}

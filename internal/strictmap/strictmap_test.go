@@ -1,0 +1,220 @@
+package strictmap
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type options struct {
+	MaxMessage int
+	Port       int16
+	Small      uint8
+	Wide       uint64
+	HTTPName   string
+	Wait       time.Duration
+	On         bool
+	Level      level
+	Limits     limits
+	Roles      []string
+	Places     []limits
+	Hook       func()
+	Any        any
+	Next       *options
+	hidden     int
+}
+
+type level int8
+
+type limits struct{ DecodeBudget, MaxDepth int }
+
+// TestDecode has one key a row, and what it sets or the exact error.
+func TestDecode(t *testing.T) {
+	tests := []struct {
+		key   string
+		value any
+		want  options
+		err   string
+	}{
+		{key: "MaxMessage", value: 5, want: options{MaxMessage: 5}},
+		{key: "maxmessage", value: int8(-1), want: options{MaxMessage: -1}},
+		{key: "max-message", value: uint64(7), want: options{MaxMessage: 7}},
+		{key: "MAX_MESSAGE", value: "512", want: options{MaxMessage: 512}},
+		{key: "MaxMessage", value: "16MiB", want: options{MaxMessage: 16 << 20}},
+		{key: "MaxMessage", value: "1 KiB", want: options{MaxMessage: 1 << 10}},
+		{key: "MaxMessage", value: "-2GiB", want: options{MaxMessage: -2 << 30}},
+		{key: "MaxMessage", value: "12B", want: options{MaxMessage: 12}},
+		{key: "MaxMessage", value: 3.0, want: options{MaxMessage: 3}},
+		{key: "MaxMessage", value: json.Number("4"), want: options{MaxMessage: 4}},
+		{key: "Wide", value: uint64(math.MaxUint64), want: options{Wide: math.MaxUint64}},
+		{key: "Wide", value: "3TiB", want: options{Wide: 3 << 40}},
+		{key: "Wide", value: "-0", want: options{}},
+		{key: "Port", value: -32768, want: options{Port: -32768}},
+		{key: "Level", value: -128, want: options{Level: -128}},
+		{key: "http_name", value: "x", want: options{HTTPName: "x"}},
+		{key: "Wait", value: "1m30s", want: options{Wait: 90 * time.Second}},
+		{key: "Wait", value: "2h", want: options{Wait: 2 * time.Hour}},
+		{key: "Wait", value: time.Second, want: options{Wait: time.Second}},
+		{key: "On", value: true, want: options{On: true}},
+		{key: "limits", value: map[string]any{"max-depth": 3}, want: options{Limits: limits{MaxDepth: 3}}},
+		{key: "limits", value: map[string]string{"DecodeBudget": "1KiB"}, want: options{Limits: limits{DecodeBudget: 1024}}},
+		{key: "roles", value: []any{"a", "b"}, want: options{Roles: []string{"a", "b"}}},
+		{key: "roles", value: []string{}, want: options{Roles: []string{}}},
+		{key: "places", value: []any{map[string]any{"MaxDepth": 1}}, want: options{Places: []limits{{MaxDepth: 1}}}},
+
+		{key: "MaxMessage", value: 1.9, err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: math.NaN(), err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: math.Inf(1), err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: 1e17, err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: uint64(1 << 63), err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "1.5GiB", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "16MB", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "MiB", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "--1", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: "16777216TiB", err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: time.Second, err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: true, err: wantInt("MaxMessage")},
+		{key: "MaxMessage", value: []any{1}, err: wantInt("MaxMessage")},
+		{key: "max_message", value: nil, err: wantInt("max_message") + ", have no value"},
+		{key: "Port", value: 70000, err: "Port: want a whole number from -32768 to 32767"},
+		{key: "Small", value: -1, err: "Small: want a whole number from 0 to 255"},
+		{key: "Small", value: "1KiB", err: "Small: want a whole number from 0 to 255"},
+		{key: "Wide", value: -1, err: `Wide: want a whole number from 0 to 18446744073709551615, or a size such as "16MiB"`},
+		{key: "Level", value: 128, err: "Level: want a whole number from -128 to 127"},
+		{key: "HTTPName", value: 5, err: "HTTPName: want text"},
+		{key: "HTTPName", value: json.Number("5"), err: "HTTPName: want text"},
+		{key: "Wait", value: 10, err: wantDuration},
+		{key: "Wait", value: "10", err: wantDuration},
+		{key: "Wait", value: "0", err: wantDuration},
+		{key: "Wait", value: 1.5, err: wantDuration},
+		{key: "Wait", value: nil, err: wantDuration + ", have no value"},
+		{key: "On", value: "true", err: "On: want true or false"},
+		{key: "On", value: 1, err: "On: want true or false"},
+		{key: "Roles", value: "a", err: "Roles: want a list"},
+		{key: "Roles", value: []any{"a", nil}, err: "Roles[1]: want text, have no value"},
+		{key: "Limits", value: 5, err: "Limits: want a map of DecodeBudget, MaxDepth"},
+		{key: "Limits", value: limits{}, err: "Limits: want a map of DecodeBudget, MaxDepth"},
+		{key: "Limits", value: map[int]any{1: 1}, err: "Limits: want a map of DecodeBudget, MaxDepth"},
+		{key: "limits", value: map[string]any{"max-depth": "x"}, err: wantInt("limits.max-depth")},
+		{key: "places", value: []any{map[string]any{"Max": 1}}, err: `places[0]: unknown key "Max"; the keys are DecodeBudget, MaxDepth`},
+		{key: "limits", value: map[string]any{"MaxDeth": 1}, err: `limits: unknown key "MaxDeth"; did you mean MaxDepth?`},
+
+		{key: "max--message", value: 1, err: `unknown key "max--message"; did you mean MaxMessage?`},
+		{key: "ma-xmessage", value: 1, err: `unknown key "ma-xmessage"; did you mean MaxMessage?`},
+		{key: "http-nam", value: 1, err: `unknown key "http-nam"; did you mean HTTPName?`},
+		{key: "max-message-", value: 1, err: `unknown key "max-message-"; did you mean MaxMessage?`},
+		{key: "hidden", value: 1, err: `unknown key "hidden"; the keys are ` + allKeys},
+		{key: "", value: 1, err: `unknown key ""; the keys are ` + allKeys},
+		{key: strings.Repeat("k", 100), value: 1, err: `unknown key "` + strings.Repeat("k", 64) + `"...; the keys are ` + allKeys},
+		{key: "Hook", value: func() {}, err: "Hook: cannot be set from a map, its type is func(); set the field in Go"},
+		{key: "Any", value: 1, err: "Any: cannot be set from a map, its type is interface {}; set the field in Go"},
+		{key: "Next", value: map[string]any{}, err: "Next: cannot be set from a map, its type is *strictmap.options; set the field in Go"},
+		{key: "Next", value: nil, err: "Next: cannot be set from a map, its type is *strictmap.options; set the field in Go"},
+	}
+	for _, test := range tests {
+		var got options
+		err := Decode(map[string]any{test.key: test.value}, &got)
+		if text := textOf(err); text != test.err {
+			t.Errorf("%q: %T:\nerror %s\nwant  %s", test.key, test.value, text, test.err)
+		}
+		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{})); diff != "" {
+			t.Errorf("%q: %T: -want +got\n%s", test.key, test.value, diff)
+		}
+	}
+}
+
+const (
+	allKeys      = "MaxMessage, Port, Small, Wide, HTTPName, Wait, On, Level, Limits, Roles, Places"
+	wantDuration = `Wait: want a duration as text with its unit, such as "1m30s"`
+)
+
+func wantInt(key string) string {
+	var x struct{ X int }
+	return strings.Replace(textOf(Decode(map[string]any{"X": "x"}, &x)), "X", key, 1)
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestDecodeReportsAll(t *testing.T) {
+	got := options{Port: 80, Roles: []string{"kept"}}
+	before := got
+	err := Decode(map[string]any{
+		"max-message": 1, "MaxMessage": 2, "port": 70000, "roles": []string{"x"},
+		"limits": map[string]any{"MaxDepth": nil, "other": 1}, "secret": "hunter2",
+	}, &got)
+	want := strings.Join([]string{
+		"max-message: sets the same field as MaxMessage; keep one of them",
+		`unknown key "secret"; the keys are ` + allKeys,
+		"port: want a whole number from -32768 to 32767",
+		`limits: unknown key "other"; the keys are DecodeBudget, MaxDepth`,
+		wantInt("limits.MaxDepth") + ", have no value",
+	}, "\n")
+	if diff := cmp.Diff(want, textOf(err)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if diff := cmp.Diff(before, got, cmp.AllowUnexported(options{})); diff != "" {
+		t.Errorf("a failed Decode changed the struct: -want +got\n%s", diff)
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) || len(joined.Unwrap()) != 5 {
+		t.Errorf("want 5 joined errors, have %T", err)
+	}
+}
+
+func TestDecodeKeepsOtherFields(t *testing.T) {
+	got := options{Port: 80, Roles: []string{"a", "b"}, Limits: limits{MaxDepth: 9}}
+	err := Decode(map[string]any{"roles": []string{"c"}, "limits": map[string]any{"decode-budget": 1}}, &got)
+	want := options{Port: 80, Roles: []string{"c"}, Limits: limits{DecodeBudget: 1, MaxDepth: 9}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" || err != nil {
+		t.Errorf("error %v; -want +got\n%s", err, diff)
+	}
+	if err := Decode(nil, &got); err != nil {
+		t.Errorf("no map: %v", err)
+	}
+}
+
+// A tag that mapstructure or the wire would read must not rename a field.
+func TestDecodeIgnoresTags(t *testing.T) {
+	var got struct {
+		A int `mapstructure:"b" bsrpc:"le4"`
+	}
+	if err := Decode(map[string]any{"a": 1}, &got); err != nil || got.A != 1 {
+		t.Errorf("A = %d, error %v", got.A, err)
+	}
+}
+
+func TestDecodePanics(t *testing.T) {
+	for _, into := range []any{nil, options{}, new(int), (*options)(nil)} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Decode into %T did not panic", into)
+				}
+			}()
+			_ = Decode(nil, into)
+		}()
+	}
+}
+
+func FuzzParseWhole(f *testing.F) {
+	for _, s := range []string{"1", "-1", "16MiB", "9 GiB", "-8388608TiB", "18446744073709551615"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var got struct{ N int64 }
+		if err := Decode(map[string]any{"n": s}, &got); err == nil && got.N < 0 != strings.HasPrefix(s, "-") && got.N != 0 {
+			t.Errorf("%q: %d", s, got.N)
+		}
+	})
+}
