@@ -1,0 +1,256 @@
+package bsrpc_test
+
+// Every block of Go in the documents compiles. CONTRIBUTING.md ("Go in the
+// documents") has the convention that these tests hold.
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// fragmentImports is what a fragment may name without importing it.
+var fragmentImports = []string{
+	module, module + "/bsrpctest",
+	"context", "crypto/tls", "encoding/json", "errors", "fmt", "io", "io/fs", "log", "log/slog", "math/big", "net",
+	"net/netip", "os", "os/signal", "strings", "sync", "testing", "time",
+}
+
+// A block is one block of Go in a document.
+type block struct {
+	file  string
+	line  int    // of its first line
+	given string // what the comment before it declares
+	text  string
+}
+
+func (b block) String() string { return fmt.Sprintf("%s:%d", b.file, b.line) }
+
+// whole reports whether b is a file of its own, not a fragment.
+func (b block) whole() bool {
+	for line := range strings.Lines(b.text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+			return strings.HasPrefix(line, "package ")
+		}
+	}
+	return false
+}
+
+// blocksOf returns the blocks of Go of a document.
+func blocksOf(file, text string) []block {
+	var list []block
+	var given string
+	in := "" // "given": in a comment; "go": in a block; "other": in a block of something else
+	for n, line := range slices.Collect(strings.Lines(text)) {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case in == "go" && trimmed == "```", in == "other" && trimmed == "```":
+			in, given = "", ""
+		case in == "go":
+			list[len(list)-1].text += line
+		case in == "given":
+			before, _, end := strings.Cut(line, "-->")
+			given += before
+			if end {
+				in = ""
+			}
+		case in == "other" || trimmed == "":
+		case strings.HasPrefix(trimmed, "```go"):
+			in = "go"
+			list = append(list, block{file: file, line: n + 2, given: given})
+		case strings.HasPrefix(trimmed, "```"):
+			in = "other"
+		case strings.HasPrefix(trimmed, "<!-- given:"):
+			var end bool
+			given, _, end = strings.Cut(strings.TrimPrefix(trimmed, "<!-- given:"), "-->")
+			given += "\n"
+			if !end {
+				in = "given"
+			}
+		default:
+			given = ""
+		}
+	}
+	return list
+}
+
+// source returns b as a Go file whose positions are those of the document.
+func (b block) source() string {
+	if b.whole() {
+		return fmt.Sprintf("//line %s:%d\n%s", b.file, b.line, b.text)
+	}
+	var s strings.Builder
+	s.WriteString("package fragment\n")
+	for _, p := range fragmentImports {
+		fmt.Fprintf(&s, "import %q\n", p)
+	}
+	s.WriteString(b.given + "\n")
+	declarations, statements := b.split()
+	s.WriteString(declarations)
+	s.WriteString("func _(ctx context.Context) error {\n{\n" + statements + "}\npanic(0)\n}\n")
+	return s.String()
+}
+
+// split parts the functions and types of a fragment from its statements. They
+// begin at the left margin and end there with a brace, or on their first line.
+func (b block) split() (declarations, statements string) {
+	inside := false // a declaration of several lines
+	for n, line := range slices.Collect(strings.Lines(b.text)) {
+		text := fmt.Sprintf("//line %s:%d\n%s\n", b.file, b.line+n, strings.TrimRight(line, "\n"))
+		starts := strings.HasPrefix(line, "func ") || strings.HasPrefix(line, "type ")
+		if inside || starts {
+			declarations += text
+		} else {
+			statements += text
+		}
+		trimmed := strings.TrimSpace(line)
+		inside = starts && (strings.HasSuffix(trimmed, "{") || strings.HasSuffix(trimmed, "(")) ||
+			inside && !strings.HasPrefix(line, "}") && !strings.HasPrefix(line, ")")
+	}
+	return declarations, statements
+}
+
+// check returns what the compiler would say of b. A fragment may leave
+// variables unused.
+func (b block) check(fset *token.FileSet, imp types.Importer) error {
+	file, err := parser.ParseFile(fset, b.file, b.source(), parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	conf := types.Config{Importer: imp, Error: func(err error) {
+		var e types.Error
+		if errors.As(err, &e) && e.Soft && !b.whole() {
+			return // unused
+		}
+		errs = append(errs, err)
+	}}
+	conf.Check(file.Name.Name, fset, []*ast.File{file}, nil)
+	return errors.Join(errs...)
+}
+
+// importsOf returns the paths that the blocks import.
+func importsOf(t *testing.T, blocks []block) []string {
+	t.Helper()
+	paths := map[string]bool{}
+	for _, b := range blocks {
+		file, err := parser.ParseFile(token.NewFileSet(), b.file, b.source(), parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range file.Imports {
+			p, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths[p] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(paths))
+}
+
+// importerOf reads the packages from what the go command has built of them.
+func importerOf(t *testing.T, fset *token.FileSet, paths []string) types.Importer {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export", "--"}, paths...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	files := map[string]string{}
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p struct{ ImportPath, Export string }
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		files[p.ImportPath] = p.Export
+	}
+	return importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(files[path]) })
+}
+
+func TestDocumentsCompile(t *testing.T) {
+	top, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	for _, name := range append(top, below...) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks = append(blocks, blocksOf(filepath.ToSlash(name), string(text))...)
+	}
+	if len(blocks) == 0 {
+		t.Fatal("no block of Go in the documents; at least the README has one")
+	}
+	fset := token.NewFileSet()
+	imp := importerOf(t, fset, importsOf(t, blocks))
+	for _, b := range blocks {
+		if err := b.check(fset, imp); err != nil {
+			t.Errorf("%v: this block does not compile:\n%v", b, err)
+		}
+	}
+}
+
+// What the convention accepts, and that what it refuses is found in its line.
+func TestBlocks(t *testing.T) {
+	const document = "# Title\n" + // line 1
+		"```sh\n```go\n```\n" + // 2
+		"<!-- given: var srv struct{ N int } -->\n" + // 5
+		"```go\n" + // 6
+		"ctx, n := ctx, srv.N\n" +
+		"```\n" +
+		"<!-- given:\ntype T int\n-->\n\n" + // 9
+		"```go\n" + // 13
+		"var t T = twice(1)\n" +
+		"func (t T) twice() T {\n\treturn 2 * t\n}\n" +
+		"func twice(t T) T { return t.twice() }\n" +
+		"if t > 2 {\n\treturn errors.New(\"large\")\n}\n" +
+		"```\n" +
+		"```go\n" + // 23
+		"// A file.\npackage main\nfunc main() { x := 1 }\n" +
+		"```\n" +
+		"<!-- given: var lost int -->\ntext\n" + // 28
+		"```go\n" + // 30
+		"lost = lost + nowhere\n" +
+		"```\n"
+	want := []string{"", "", "D.md:26: declared and not used: x", "D.md:31: undefined: lost"}
+
+	blocks := blocksOf("D.md", document)
+	if len(blocks) != len(want) {
+		t.Fatalf("%d blocks, want %d: %v", len(blocks), len(want), blocks)
+	}
+	fset := token.NewFileSet()
+	imp := importerOf(t, fset, importsOf(t, blocks))
+	for i, b := range blocks {
+		var got string
+		if err := b.check(fset, imp); err != nil {
+			got = err.Error()
+		}
+		if (want[i] == "") != (got == "") || !strings.HasPrefix(got, want[i]) {
+			t.Errorf("%v: %q, want %q\n%s", b, got, want[i], b.source())
+		}
+	}
+}
