@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
+
+// copyFile writes a file of the server to out, part by part, and compares the
+// SHA-256 of what came with that of the server's file.
+func copyFile(ctx context.Context, host *Host, name string, out io.Writer) (size int64, err error) {
+	file, err := host.Stat(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	sum := sha256.New()
+	for size < file.Size {
+		part, err := host.ReadAt(ctx, name, size, maxPart)
+		if err != nil {
+			return size, err
+		}
+		if len(part) == 0 {
+			return size, fmt.Errorf("%s: became shorter while it was copied", printable(name))
+		}
+		sum.Write(part)
+		if _, err := out.Write(part); err != nil {
+			return size, err
+		}
+		size += int64(len(part))
+	}
+	want, err := host.SHA256(ctx, name)
+	if err != nil {
+		return size, err
+	}
+	if [sha256.Size]byte(sum.Sum(nil)) != want {
+		return size, fmt.Errorf("%s: the copy's SHA-256 is not the server's; the file changed meanwhile, copy it again", printable(name))
+	}
+	return size, nil
+}
