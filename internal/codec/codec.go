@@ -1,0 +1,164 @@
+// Package codec turns Go values into bytes and back.
+//
+// [Compile] looks at a type and at what tags say about it, once, and makes a
+// tree of nodes: how each part lies in memory and on the wire. The [Layout],
+// which both ends of a connection compare, is written from that tree, and two
+// executors follow it. The fast one works on memory and stands on the named
+// operations of memory_unsafe.go; the plain one uses reflect.Value, runs
+// everywhere, and is what the fast one is tested against. The build tag
+// bsrpc_safe leaves the fast one out.
+package codec
+
+import (
+	"reflect"
+	"strconv"
+	"sync"
+)
+
+// A Codec encodes and decodes the values of one Go type. It is immutable and
+// safe for concurrent use.
+type Codec struct {
+	root    root
+	node    *node
+	layout  *Layout
+	perByte int
+	user    bool
+	fast    bool
+}
+
+// codecs holds the codecs made by Compile, one for each type and place.
+var codecs sync.Map // cacheKey to *Codec
+
+type cacheKey struct {
+	typ   reflect.Type
+	place string
+}
+
+// Compile returns the codec of t at p, nil for the defaults. An error is
+// Problems, all of them, each with its path.
+func Compile(t reflect.Type, p *Place) (*Codec, error) {
+	key := cacheKey{t, p.String()}
+	if c, ok := codecs.Load(key); ok {
+		return c.(*Codec), nil
+	}
+	made, err := compile(root{typ: t}, func(c *compiler) *node { return c.node(t, p, site{}) })
+	if err != nil {
+		return nil, err
+	}
+	c, _ := codecs.LoadOrStore(key, made)
+	return c.(*Codec), nil
+}
+
+// CompileList returns the codec of a list of parameters or results: of a
+// struct whose fields A0, A1 and so on are the list. Word is what paths call
+// an element, "parameter" or "result". Places is nil, or has one for each
+// type, which may be nil.
+func CompileList(word string, types []reflect.Type, places []*Place) (*Codec, error) {
+	t := listType(types)
+	return compile(root{t, word}, func(c *compiler) *node {
+		n := listNode(t)
+		for i := range types {
+			var p *Place
+			if places != nil {
+				p = places[i]
+			}
+			n.addElement(t, c.node(types[i], p, site{path: ".A" + strconv.Itoa(i)}))
+		}
+		return n
+	})
+}
+
+// listType makes the struct that holds a list.
+func listType(types []reflect.Type) reflect.Type {
+	fields := make([]reflect.StructField, len(types))
+	for i, t := range types {
+		fields[i] = reflect.StructField{Name: "A" + strconv.Itoa(i), Type: t}
+	}
+	return reflect.StructOf(fields)
+}
+
+func listNode(t reflect.Type) *node {
+	return &node{op: opStruct, kind: KindStruct, typ: t, size: t.Size()}
+}
+
+// addElement makes n the node of the next element of the list t.
+func (n *node) addElement(t reflect.Type, elem *node) {
+	f := t.Field(len(n.fields))
+	n.fields = append(n.fields, field{f.Name, "." + f.Name, f.Index[0], f.Offset, elem})
+}
+
+// compile makes a codec of the node that make returns.
+func compile(r root, make func(*compiler) *node) (*Codec, error) {
+	c := compiler{nodes: map[nodeKey]*node{}, root: r}
+	n := make(&c)
+	c.checkSizes()
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	n.finish()
+	l, err := layoutOf(n)
+	if err != nil {
+		c.problem(site{}, "%v", err)
+		return nil, c.problems
+	}
+	m := measure(n)
+	return &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}, nil
+}
+
+// Type returns the Go type.
+func (c *Codec) Type() reflect.Type { return c.node.typ }
+
+// Layout returns the wire form of the value.
+func (c *Codec) Layout() *Layout { return c.layout }
+
+// Layouts returns the wire forms of a list's elements.
+func (c *Codec) Layouts() []*Layout {
+	list := make([]*Layout, len(c.layout.Fields))
+	for i, f := range c.layout.Fields {
+		list[i] = f.Layout
+	}
+	return list
+}
+
+// Min returns the least bytes of a value.
+func (c *Codec) Min() int { return c.node.least }
+
+// MaxPerByte returns the most bytes of memory that reading makes for a byte
+// of input, but for what the methods of users make.
+func (c *Codec) MaxPerByte() int { return c.perByte }
+
+// UserCode reports whether the codec calls methods of users' types.
+func (c *Codec) UserCode() bool { return c.user }
+
+// Append appends the encoding of v to e.Buf. After an error, an *Error, e.Buf
+// and e.Cuts are as before.
+func (c *Codec) Append(e *Encoder, v Ref) error {
+	w := newWriter(e)
+	buf, err := c.run(&w, e.Buf, v)
+	if err == nil {
+		err = w.room(buf, 0)
+	}
+	if err != nil {
+		clear(w.cuts[len(e.Cuts):])
+		err.Path = c.root.path(err.Path)
+		return err
+	}
+	e.Buf, e.Cuts = buf, w.cuts
+	return nil
+}
+
+// Read sets v from d.Data, all of it. Unexported and skipped fields stay as
+// they are; everything else is made anew. After an error, an *Error, v is set
+// in part.
+func (c *Codec) Read(d *Decoder, v Ref) error {
+	r := newReader(d)
+	err := c.runBack(&r, v)
+	if err == nil && r.off != len(r.data) {
+		err = r.fail("%d bytes left over", len(r.data)-r.off)
+	}
+	if err != nil {
+		err.Path = c.root.path(err.Path)
+		return err
+	}
+	return nil
+}

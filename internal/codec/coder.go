@@ -1,0 +1,240 @@
+package codec
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"unicode/utf8"
+)
+
+const (
+	defaultDepth  = 64
+	defaultBudget = 64 << 20
+
+	blockSize = 1 << 10 // of the blocks that short strings share
+	blockMost = 256     // longest string in a block
+)
+
+// An Encoder says where values are appended and what bounds them. It may be
+// used again for the next value.
+type Encoder struct {
+	Buf     []byte // the encoding is appended here
+	Max     int    // most bytes that one Append may add, cuts included; 0: no bound
+	Depth   int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
+	Cut     int    // numbers in memory as on the wire stay there from this many bytes on, and are noted in Cuts; 0: never
+	Cuts    []Cut
+	Lenient bool // every string must be UTF-8, as a basic peer wants
+}
+
+// A Cut is a part of an encoding that is not in the Encoder's Buf.
+type Cut struct {
+	At    int    // Bytes belong before Buf[At:]
+	Bytes []byte // the caller's memory
+}
+
+// A Decoder holds the bytes of one value and what bounds reading it.
+type Decoder struct {
+	Data       []byte
+	Own        bool   // a []byte that is at least half of Data may stay part of it; otherwise all is copied
+	Budget     int64  // bytes of Go memory that may be made; 0: 16 times Data, at least 64 MiB
+	BudgetName string // of the option that sets Budget; "": DecodeBudget
+	Depth      int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
+	Lenient    bool   // as a basic peer: any non-zero byte is true, every string must be UTF-8
+}
+
+// A writer is one Append on its way. The buffer itself is handed along.
+type writer struct {
+	base    int // where the value begins in the buffer
+	limit   int // longest buffer
+	cut     int // from how many bytes on memory stays where it is; math.MaxInt: never
+	cutSize int // bytes in cuts so far
+	cuts    []Cut
+	depth   int
+	lenient bool
+}
+
+func newWriter(e *Encoder) writer {
+	w := writer{base: len(e.Buf), limit: math.MaxInt, cut: math.MaxInt, cuts: e.Cuts, depth: depthOf(e.Depth), lenient: e.Lenient}
+	if e.Max > 0 && e.Max < math.MaxInt-w.base {
+		w.limit = w.base + e.Max
+	}
+	if e.Cut > 0 {
+		w.cut = e.Cut
+	}
+	return w
+}
+
+func depthOf(option int) int {
+	switch {
+	case option == 0:
+		return defaultDepth
+	case option < 0:
+		return math.MaxInt
+	}
+	return option
+}
+
+// room refuses to append n more bytes if they exceed the limit.
+func (w *writer) room(buf []byte, n int) *Error {
+	if n > w.limit-len(buf) {
+		return &Error{Offset: -1, Err: ErrLimit,
+			Text: fmt.Sprintf("takes more than %d bytes", w.limit-w.base+w.cutSize)}
+	}
+	return nil
+}
+
+// deeper refuses a depth that exceeds the bound.
+func (w *writer) deeper(depth int) *Error {
+	if depth > w.depth {
+		return &Error{Offset: -1, Err: ErrLimit, Text: tooDeep(w.depth)}
+	}
+	return nil
+}
+
+func tooDeep(depth int) string {
+	return fmt.Sprintf("nests deeper than %d (MaxDepth), or holds itself", depth)
+}
+
+// leave notes memory that is not copied into the buffer.
+func (w *writer) leave(buf, b []byte) {
+	w.cuts = append(w.cuts, Cut{len(buf), b})
+	w.cutSize += len(b)
+	w.limit -= len(b)
+}
+
+// A reader is one Read on its way.
+type reader struct {
+	data    []byte // up to the end of what is being read
+	off     int
+	whole   int // length of all of the data
+	budget  int64
+	depth   int
+	own     bool
+	lenient bool
+	block   block
+	d       *Decoder
+}
+
+func newReader(d *Decoder) reader {
+	r := reader{data: d.Data, whole: len(d.Data), budget: d.Budget, depth: depthOf(d.Depth), own: d.Own, lenient: d.Lenient, d: d}
+	if d.Budget <= 0 {
+		r.budget = max(16*int64(len(d.Data)), defaultBudget)
+	}
+	return r
+}
+
+// fail makes an error at the current position.
+func (r *reader) fail(format string, args ...any) *Error {
+	return &Error{Offset: r.off, Text: fmt.Sprintf(format, args...)}
+}
+
+// next consumes n bytes.
+func (r *reader) next(n int) ([]byte, *Error) {
+	if n > len(r.data)-r.off {
+		return nil, r.short(n)
+	}
+	b := r.data[r.off : r.off+n : r.off+n]
+	r.off += n
+	return b, nil
+}
+
+func (r *reader) short(n int) *Error {
+	e := r.fail("want %d bytes, have %d", n, len(r.data)-r.off)
+	e.Err = io.ErrUnexpectedEOF
+	return e
+}
+
+// charge takes n bytes of memory from the budget before they are made.
+func (r *reader) charge(n int64) *Error {
+	if r.budget -= n; r.budget < 0 {
+		name := r.d.BudgetName
+		if name == "" {
+			name = "DecodeBudget"
+		}
+		e := r.fail("needs more memory than %s allows", name)
+		e.Err = ErrLimit
+		return e
+	}
+	return nil
+}
+
+// deeper refuses a depth that exceeds the bound.
+func (r *reader) deeper(depth int) *Error {
+	if depth > r.depth {
+		e := r.fail("%s", tooDeep(r.depth))
+		e.Err = ErrLimit
+		return e
+	}
+	return nil
+}
+
+// bool reads a byte that is 0 or 1.
+func (r *reader) bool() (bool, *Error) {
+	if r.off >= len(r.data) {
+		return false, r.short(1)
+	}
+	b := r.data[r.off]
+	if b > 1 && !r.lenient {
+		return false, r.fail("want 0 or 1 for a bool")
+	}
+	r.off++
+	return b != 0, nil
+}
+
+// presence reads the byte before a pointer's value.
+func (r *reader) presence() (bool, *Error) {
+	if r.off >= len(r.data) {
+		return false, r.short(1)
+	}
+	b := r.data[r.off]
+	if b > 1 {
+		return false, r.fail("want 0 or 1 for the presence of a pointer's value")
+	}
+	r.off++
+	return b == 1, nil
+}
+
+// keep returns bytes as the value may hold them.
+func (r *reader) keep(b []byte) ([]byte, *Error) {
+	switch {
+	case len(b) == 0:
+		return nil, nil
+	case r.own && len(b) >= r.whole-len(b):
+		return b, nil
+	}
+	if err := r.charge(int64(len(b))); err != nil {
+		return nil, err
+	}
+	c := make([]byte, len(b))
+	copy(c, b)
+	return c, nil
+}
+
+// keepString returns a string as the value may hold it. Short strings share
+// blocks, so that many of them are one allocation and none keeps more than a
+// block alive.
+func (r *reader) keepString(b []byte) (string, *Error) {
+	if len(b) == 0 {
+		return "", nil
+	}
+	if len(b) > blockMost {
+		if err := r.charge(int64(len(b))); err != nil {
+			return "", err
+		}
+		return string(b), nil
+	}
+	if len(b) > r.block.free() {
+		// What is left of the message bounds the strings in it.
+		size := min(blockSize, len(b)+r.whole-r.off)
+		if err := r.charge(int64(size)); err != nil {
+			return "", err
+		}
+		r.block.renew(size)
+	}
+	return r.block.add(b), nil
+}
+
+// utf8Wanted reports whether a node's text has to be UTF-8 and is not.
+func notUTF8[T string | []byte](n *node, lenient bool, s T) bool {
+	return (n.utf8 || lenient) && !utf8.ValidString(string(s))
+}

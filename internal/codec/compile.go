@@ -1,0 +1,412 @@
+package codec
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A compiler makes the nodes of one codec and collects all that is wrong.
+type compiler struct {
+	nodes    map[nodeKey]*node
+	problems Problems
+	sized    []sizedPlace
+	root     root
+}
+
+// A nodeKey tells the nodes of one compiler apart.
+type nodeKey struct {
+	typ   reflect.Type
+	place string
+	inKey bool
+}
+
+// A sizedPlace is where elements have to take at least a byte, which is known
+// only when all nodes are there.
+type sizedPlace struct {
+	path  string
+	elems []*node
+}
+
+// A site is where in the tree a node is compiled.
+type site struct {
+	path  string
+	inKey bool // within a map key
+}
+
+func (s site) in(step string) site { return site{s.path + step, s.inKey} }
+
+func (c *compiler) problem(s site, format string, args ...any) {
+	c.problems = append(c.problems, Problem{c.root.path(s.path), fmt.Sprintf(format, args...)})
+}
+
+// node returns the node for t at p. Types that are being compiled are found
+// again, which is what makes recursive ones end.
+func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
+	if p == nil {
+		p = &Place{}
+	}
+	k := nodeKey{t, p.String(), s.inKey}
+	if n, ok := c.nodes[k]; ok {
+		if p.Format != "" && !n.isNumber() && n.op == 0 {
+			c.problem(s, "%q reaches no number", p.Format)
+		}
+		return n
+	}
+	n := &node{typ: t, size: t.Size()}
+	c.nodes[k] = n
+	before := len(c.problems)
+	c.fill(n, p, s)
+	if len(c.problems) > before {
+		delete(c.nodes, k) // so that the next place that meets it says so too
+	}
+	return n
+}
+
+func (n *node) isNumber() bool { return n.op >= opInt && n.op <= opComplex }
+
+// fill makes n what its type and place say: types with an encoding of their
+// own first, then by kind.
+func (c *compiler) fill(n *node, p *Place, s site) {
+	if p.Name != "" {
+		c.problem(s, "name= is for the fields of a struct")
+	}
+	own := c.ownEncoding(n.typ, p, s)
+	switch {
+	case own == KindBinary || own == KindText && p.Text:
+		c.opaque(n, own, p, s)
+	case n.typ == timeType:
+		c.time(n, p, s)
+	case own == KindText:
+		c.plainOrText(n, p, s)
+	default:
+		c.plain(n, p, s)
+	}
+}
+
+// plain is the one switch over kinds.
+func (c *compiler) plain(n *node, p *Place, s site) {
+	switch n.typ.Kind() {
+	case reflect.Bool:
+		n.op, n.kind = opBool, KindBool
+		c.allow(p, s, n.typ, noWords)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n.op, n.kind = opInt, KindInt
+		if n.typ == durationType {
+			n.kind = KindDuration
+		}
+		c.integer(n, p, s)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n.op, n.kind = opUint, KindUint
+		c.integer(n, p, s)
+	case reflect.Float32, reflect.Float64:
+		n.op, n.kind = opFloat, KindFloat
+		c.float(n, n.size, p, s)
+	case reflect.Complex64, reflect.Complex128:
+		n.op, n.kind = opComplex, KindComplex
+		c.float(n, n.size/2, p, s)
+	case reflect.String:
+		n.op, n.kind = opString, KindString
+		c.lengths(n, p, s, stringWords)
+	case reflect.Slice:
+		c.slice(n, p, s)
+	case reflect.Array:
+		n.op, n.kind, n.n = opArray, KindArray, n.typ.Len()
+		n.elem = c.node(n.typ.Elem(), p, s.in("[]"))
+	case reflect.Map:
+		c.mapOf(n, p, s)
+	case reflect.Pointer:
+		n.op, n.kind = opPointer, KindPointer
+		if s.inKey {
+			c.problem(s, "%s: a map key may not hold a pointer", typeName(n.typ))
+			return
+		}
+		n.elem = c.node(n.typ.Elem(), p, s)
+	case reflect.Struct:
+		c.structOf(n, p, s)
+	default:
+		c.problem(s, "%s", noWireForm(n.typ))
+	}
+}
+
+// noWireForm says why a kind is refused and what to use in its place.
+func noWireForm(t reflect.Type) string {
+	name := typeName(t)
+	switch t.Kind() {
+	case reflect.Chan:
+		return name + " has no wire form; streams are iter.Seq2[T, error]"
+	case reflect.Func:
+		return name + " has no wire form; methods are registered with their receiver"
+	case reflect.Interface:
+		return name + " has no wire form; use a concrete type"
+	}
+	return name + " has no wire form; use an integer"
+}
+
+// typeName is how problems call a type.
+func typeName(t reflect.Type) string { return t.String() }
+
+// What the types take, as allow and its messages have it.
+var (
+	noWords     = takes{text: "no words"}
+	stringWords = takes{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
+	bytesWords  = takes{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
+	sliceWords  = takes{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
+	mapWords    = takes{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
+	structWords = takes{text: "no words, its fields have tags of their own"}
+	timeWords   = takes{text: "binary or text, or no word"}
+	textWords   = takes{"text, max= or utf8", []string{"text", "max=", "utf8"}}
+	binaryWords = takes{"binary or max=", []string{"binary", "max="}}
+	plainWords  = takes{"binary, max=, list or a format of its numbers", []string{"binary", "max="}}
+)
+
+// takes is the words that some types take.
+type takes struct {
+	text  string
+	words []string
+}
+
+// allow reports each word of p that is not among those t takes.
+func (c *compiler) allow(p *Place, s site, t reflect.Type, may takes) {
+	for _, word := range p.used() {
+		if word == "name=" || slices.Contains(may.words, word) {
+			continue
+		}
+		c.problem(s, "%s", wrongWord(p, word, typeName(t), may.text))
+	}
+}
+
+// wrongWord says that word is not for t, and what is.
+func wrongWord(p *Place, word, t, takes string) string {
+	_, known := parseWordFormat(word)
+	switch {
+	case word != p.Format, known:
+		return fmt.Sprintf("%s does not take %q; it takes %s", t, word, takes)
+	case looksLikeFormat(word):
+		return fmt.Sprintf("unknown format %q; %s takes %s", word, t, takes)
+	}
+	return fmt.Sprintf("unknown word %q; %s takes %s", word, t, takes)
+}
+
+// integer sets the format of an integer.
+func (c *compiler) integer(n *node, p *Place, s site) {
+	n.form = nativeFormat(n.size)
+	if k := n.typ.Kind(); k == reflect.Int || k == reflect.Uint {
+		n.form = LE8
+	}
+	if n.kind == KindDuration {
+		c.allow(p, s, n.typ, noWords)
+		return
+	}
+	may := takes{text: "le1 to le8, be1 to be8 or varint"}
+	if f, ok := parseWordFormat(p.Format); ok {
+		n.form = f
+		may.words = []string{p.Format}
+	}
+	c.allow(p, s, n.typ, may)
+}
+
+// nativeFormat is the little-endian format of a width.
+func nativeFormat(size uintptr) Format {
+	switch size {
+	case 1:
+		return LE1
+	case 2:
+		return LE2
+	case 4:
+		return LE4
+	}
+	return LE8
+}
+
+// float sets the format of a float, or of the halves of a complex.
+func (c *compiler) float(n *node, size uintptr, p *Place, s site) {
+	n.inKey = s.inKey
+	n.form = nativeFormat(size)
+	little, big := fmt.Sprintf("le%d", size), fmt.Sprintf("be%d", size)
+	switch p.Format {
+	case big:
+		n.form = BE4
+		if size == 8 {
+			n.form = BE8
+		}
+		fallthrough
+	case little:
+		c.allow(p, s, n.typ, takes{little + " or " + big, []string{p.Format}})
+	default:
+		c.allow(p, s, n.typ, takes{text: little + " or " + big})
+	}
+}
+
+// lengths sets the prefix and bounds of a string or of bytes.
+func (c *compiler) lengths(n *node, p *Place, s site, may takes) {
+	c.allow(p, s, n.typ, may)
+	n.form, n.max, n.utf8 = LE4, p.Max, p.UTF8
+	if p.Len != "" {
+		n.form, _ = parseWordFormat(p.Len)
+	}
+	if p.Fixed > 0 {
+		n.form, n.n = FormatNone, p.Fixed
+		if p.Len != "" || p.Max > 0 {
+			c.problem(s, "fixed=%d has no length, so leave out len= and max=", p.Fixed)
+		}
+	}
+	c.bound(n, p, s)
+}
+
+// bound refuses a max= that the prefix cannot reach.
+func (c *compiler) bound(n *node, p *Place, s site) {
+	if n.max > 0 && n.form != FormatNone && !fitsUint(uint64(n.max), n.form) {
+		c.problem(s, "max=%d does not fit in len=%s", n.max, p.Len)
+	}
+}
+
+// slice tells bytes from slices of elements.
+func (c *compiler) slice(n *node, p *Place, s site) {
+	elem := n.typ.Elem()
+	if elem.Kind() == reflect.Uint8 && p.Format == "" && !p.List && !hasBinary(elem) {
+		n.op, n.kind = opBytes, KindBytes
+		c.lengths(n, p, s, bytesWords)
+		return
+	}
+	n.op, n.kind = opSlice, KindSlice
+	c.counted(n, p, s, sliceWords)
+	n.elem = c.node(elem, c.elemPlace(p, s), s.in("[]"))
+	c.sized = append(c.sized, sizedPlace{s.path, []*node{n.elem}})
+}
+
+// mapOf makes the node of a map.
+func (c *compiler) mapOf(n *node, p *Place, s site) {
+	n.op, n.kind = opMap, KindMap
+	if s.inKey {
+		c.problem(s, "%s cannot be a map key", typeName(n.typ))
+		return
+	}
+	c.counted(n, p, s, mapWords)
+	n.key = c.node(n.typ.Key(), p.key, site{s.path + "[key]", true})
+	n.elem = c.node(n.typ.Elem(), c.elemPlace(p, s), s.in("[]"))
+	c.sized = append(c.sized, sizedPlace{s.path, []*node{n.key, n.elem}})
+}
+
+// counted sets the prefixes and the bound of a slice or map.
+func (c *compiler) counted(n *node, p *Place, s site, may takes) {
+	own := *p
+	own.Format = "" // it goes on to the innermost number
+	c.allow(&own, s, n.typ, may)
+	n.form, n.bytes, n.max = LE4, LE4, p.Max
+	if p.Len != "" {
+		n.form, _ = parseWordFormat(p.Len)
+		n.bytes = n.form
+	}
+	if p.List {
+		n.bytes = FormatNone
+	}
+	c.bound(n, p, s)
+}
+
+// elemPlace is what a slice's or map's place says of its elements.
+func (c *compiler) elemPlace(p *Place, s site) *Place {
+	if p.Format == "" {
+		return p.elem
+	}
+	e := Place{}
+	if p.elem != nil {
+		e = *p.elem
+	}
+	if e.Format != "" {
+		c.problem(s, "two formats, %q and %q within elem=; give one", p.Format, e.Format)
+	}
+	e.Format = p.Format
+	return &e
+}
+
+// checkSizes refuses elements that take no bytes: a count of them costs the
+// sender nothing.
+func (c *compiler) checkSizes() {
+	for _, z := range c.sized {
+		least := 0
+		for _, n := range z.elems {
+			least += n.leastBytes()
+		}
+		if least == 0 {
+			c.problem(site{path: z.path}, "elements take no bytes on the wire")
+		}
+	}
+}
+
+// structOf makes the node of a struct.
+func (c *compiler) structOf(n *node, p *Place, s site) {
+	n.op, n.kind = opStruct, KindStruct
+	c.allow(p, s, n.typ, structWords)
+	names := map[string]bool{}
+	hidden := 0
+	for i := range n.typ.NumField() {
+		f := n.typ.Field(i)
+		place, skip := c.fieldPlace(f, s)
+		if skip {
+			hidden += cond01(!f.IsExported())
+			continue
+		}
+		name := place.name(f.Name)
+		if names[name] {
+			c.problem(s.in("."+f.Name), "a second field of the name %s; name= gives it another", name)
+		}
+		names[name] = true
+		place.Name = ""
+		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, s.in("."+f.Name))})
+	}
+	if len(n.fields) == 0 && hidden > 0 {
+		c.problem(s, "%s has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary", typeName(n.typ))
+	}
+}
+
+func cond01(ok bool) int {
+	if ok {
+		return 1
+	}
+	return 0
+}
+
+func (p *Place) name(field string) string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return field
+}
+
+// fieldPlace parses the tag of f and says whether f is left out.
+func (c *compiler) fieldPlace(f reflect.StructField, s site) (p *Place, skip bool) {
+	at := s.in("." + f.Name)
+	tag, ok := f.Tag.Lookup("bsrpc")
+	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
+		c.problem(at, "the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)
+	}
+	p, skip, err := ParseField(tag)
+	if err != nil {
+		c.problem(at, "%v", err)
+		p = &Place{}
+	}
+	if f.IsExported() || skip {
+		return p, skip
+	}
+	switch {
+	case ok:
+		c.problem(at, "not exported, so it does not travel and takes no tag")
+	case f.Anonymous && hasExported(f.Type):
+		c.problem(at, "embedded but not exported, so its fields do not travel; give it an exported name, or the tag \"-\"")
+	}
+	return p, true
+}
+
+// hasExported reports whether an embedded type has fields that a reader of
+// the code would expect to travel.
+func hasExported(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	return slices.ContainsFunc(reflect.VisibleFields(t), reflect.StructField.IsExported)
+}

@@ -1,0 +1,140 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// ErrLimit is found in the error of a value that is refused for its size or
+// depth by a limit of this end.
+var ErrLimit = errors.New("limit reached")
+
+// An Error says where a value could not be encoded or decoded, and why. It
+// never holds the value.
+type Error struct {
+	Path   string // "parameter 1, Order.ID"
+	Offset int    // in the input; -1 where there is none
+	Text   string // what is wrong and, where it helps, what would be right
+	Err    error  // cause: ErrLimit, or what a type's own method returned
+}
+
+// Error returns path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Path != "" {
+		b.WriteString(e.Path)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Text)
+	if e.Offset >= 0 {
+		b.WriteString(", offset ")
+		b.WriteString(strconv.Itoa(e.Offset))
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// in puts one step of the path before what is there.
+func (e *Error) in(step string) *Error {
+	e.Path = step + e.Path
+	return e
+}
+
+// refuse makes the error of a value that cannot be appended.
+func refuse(format string, args ...any) *Error {
+	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}
+}
+
+// A Problem is one reason why a type has no codec.
+type Problem struct {
+	Path string // "parameter 1, Order.Items[].Price"
+	Text string
+}
+
+// Problems are all the reasons why a type has no codec.
+type Problems []Problem
+
+// Error returns a line for each problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Text
+		if p.Path != "" {
+			lines[i] = p.Path + ": " + p.Text
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A root turns a path inside of a codec's type, which begins with a field or
+// with the brackets of an element, into what a user reads.
+type root struct {
+	typ  reflect.Type
+	word string // what the elements of a list are called; "" for a single value
+}
+
+func (r root) path(inside string) string {
+	if r.word == "" {
+		return rootPath(r.typ, inside)
+	}
+	rest, ok := strings.CutPrefix(inside, ".A")
+	if !ok {
+		return inside
+	}
+	end := strings.IndexAny(rest, ".[")
+	if end < 0 {
+		end = len(rest)
+	}
+	i, err := strconv.Atoi(rest[:end])
+	if err != nil || i >= r.typ.NumField() {
+		return inside
+	}
+	place := r.word + " " + strconv.Itoa(i+1)
+	if path := rootPath(r.typ.Field(i).Type, rest[end:]); path != "" {
+		place += ", " + path
+	}
+	return place
+}
+
+// rootPath puts the name of t before a path inside of it. A type without a
+// name is written by its shape, which takes the place of the first brackets.
+func rootPath(t reflect.Type, inside string) string {
+	for t.Kind() == reflect.Pointer && t.Name() == "" {
+		t = t.Elem()
+	}
+	if t.PkgPath() == "" && t.Name() != "" {
+		return strings.TrimPrefix(inside, ".")
+	}
+	shape := ""
+	for t.Name() == "" {
+		switch t.Kind() {
+		case reflect.Slice:
+			shape += "[]"
+		case reflect.Array:
+			shape += "[" + strconv.Itoa(t.Len()) + "]"
+		case reflect.Map:
+			shape += "map[" + t.Key().Name() + "]"
+		case reflect.Pointer:
+			t = t.Elem()
+			continue
+		default:
+			return shape + strings.TrimPrefix(inside, cond(shape == "", "."))
+		}
+		inside = strings.TrimPrefix(inside, "[]")
+		t = t.Elem()
+	}
+	return shape + t.Name() + inside
+}
+
+// cond returns s if ok, else nothing.
+func cond(ok bool, s string) string {
+	if ok {
+		return s
+	}
+	return ""
+}

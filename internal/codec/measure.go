@@ -1,0 +1,87 @@
+package codec
+
+import "math"
+
+// A measured is what is worked out over all nodes of a codec.
+//
+// Its figures bound the memory that reading makes. Each byte of input belongs
+// to one instance of a type: an element, a pointer's value, the text of a
+// string. A byte may pay for its instance, which has at least the node's
+// least bytes, and once more for what a prefix in it makes beyond its
+// elements: rounding up, and a map's head.
+type measured struct {
+	instance float64 // most memory for a byte of an instance
+	overhead float64 // most memory for a byte of a prefix
+	user     bool
+	seen     map[*node]bool
+}
+
+func measure(n *node) *measured {
+	m := &measured{seen: map[*node]bool{}}
+	m.visit(n)
+	return m
+}
+
+func (m *measured) perByte() int {
+	return int(math.Ceil(m.instance + m.overhead))
+}
+
+func (m *measured) visit(n *node) {
+	if n == nil || m.seen[n] {
+		return
+	}
+	m.seen[n] = true
+	m.visit(n.key)
+	m.visit(n.elem)
+	for _, f := range n.fields {
+		m.visit(f.node)
+	}
+	m.measure(n)
+}
+
+// rounding is how much the allocator may add to all but the smallest sizes.
+const rounding = 1.5
+
+func (m *measured) measure(n *node) {
+	switch n.op {
+	case opString, opBytes:
+		m.add(rounding, 8/float64(max(n.least, 1)))
+	case opBinary, opText:
+		m.user = true
+		m.add(rounding, float64(n.size)/4)
+	case opSlice:
+		m.add(rounding*float64(n.elem.size)/float64(n.elem.least), 8/float64(n.least))
+	case opPointer, opDirect:
+		m.pointer(n)
+	case opMap:
+		m.mapOf(n)
+	}
+}
+
+func (m *measured) add(instance, overhead float64) {
+	m.instance = max(m.instance, instance)
+	m.overhead = max(m.overhead, overhead)
+}
+
+// pointer measures the value of a pointer, which pays with the presence byte
+// if it has no byte of its own.
+func (m *measured) pointer(n *node) {
+	size := max(8, rounding*float64(n.elem.size))
+	switch {
+	case n.elem.size == 0:
+	case n.elem.least == 0:
+		m.add(0, size)
+	default:
+		m.add(size/float64(n.elem.least), 0)
+	}
+}
+
+// mapOf measures a map: many pairs pay for themselves, few for a group of
+// eight, and the prefix for the head and for the pair on its way.
+func (m *measured) mapOf(n *node) {
+	size := float64(n.key.size + n.elem.size)
+	least := float64(n.key.least + n.elem.least)
+	prefix := float64(n.least)
+	group := (rounding*8*(size+1) + 16) / (prefix + least)
+	m.add(max(2.5*(size+1)/least, group), (mapHead+rounding*size+32)/prefix)
+}

@@ -1,0 +1,160 @@
+package codec
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strings"
+)
+
+// wordFormats are the formats as tags write them.
+var wordFormats = map[string]Format{
+	"le1": LE1, "le2": LE2, "le4": LE4, "le8": LE8,
+	"be1": LE1, "be2": BE2, "be4": BE4, "be8": BE8, "varint": Varint,
+}
+
+// parseWordFormat finds the format that a tag names.
+func parseWordFormat(word string) (Format, bool) {
+	f, ok := wordFormats[word]
+	return f, ok
+}
+
+// looksLikeFormat reports whether word was meant as a format.
+func looksLikeFormat(word string) bool {
+	return strings.HasPrefix(word, "le") || strings.HasPrefix(word, "be") || strings.HasPrefix(word, "var")
+}
+
+// widthOf returns the bytes of a number in format f, 0 for a varint.
+func widthOf(f Format) int {
+	switch f {
+	case LE1:
+		return 1
+	case LE2, BE2:
+		return 2
+	case LE4, BE4:
+		return 4
+	case LE8, BE8:
+		return 8
+	}
+	return 0
+}
+
+// leastOf returns the least bytes of a number in format f.
+func leastOf(f Format) int {
+	if f == FormatNone {
+		return 0
+	}
+	return max(widthOf(f), 1)
+}
+
+// littleEndian says how this machine's memory lies.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// isNative reports whether a number of size bytes in memory has the same
+// bytes in format f.
+func isNative(f Format, size uintptr) bool {
+	if f == Varint || widthOf(f) != int(size) {
+		return false
+	}
+	switch f {
+	case LE1:
+		return true
+	case LE2, LE4, LE8:
+		return littleEndian
+	}
+	return !littleEndian
+}
+
+// fitsUint reports whether format f holds u.
+func fitsUint(u uint64, f Format) bool {
+	n := widthOf(f)
+	return n == 0 || n == 8 || u>>(8*n) == 0
+}
+
+// fitsInt reports whether format f holds i.
+func fitsInt(i int64, f Format) bool {
+	n := widthOf(f)
+	return n == 0 || n == 8 || signExtend(uint64(i), n) == i
+}
+
+// signExtend reads the low n bytes of u as two's complement.
+func signExtend(u uint64, n int) int64 {
+	shift := 64 - 8*n
+	return int64(u<<shift) >> shift
+}
+
+func zigzag(i int64) uint64   { return uint64(i<<1) ^ uint64(i>>63) }
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// appendUint appends the low bytes of u in format f.
+func appendUint(buf []byte, u uint64, f Format) []byte {
+	switch f {
+	case LE1:
+		return append(buf, byte(u))
+	case LE2:
+		return binary.LittleEndian.AppendUint16(buf, uint16(u))
+	case LE4:
+		return binary.LittleEndian.AppendUint32(buf, uint32(u))
+	case LE8:
+		return binary.LittleEndian.AppendUint64(buf, u)
+	case BE2:
+		return binary.BigEndian.AppendUint16(buf, uint16(u))
+	case BE4:
+		return binary.BigEndian.AppendUint32(buf, uint32(u))
+	case BE8:
+		return binary.BigEndian.AppendUint64(buf, u)
+	}
+	return binary.AppendUvarint(buf, u)
+}
+
+// uint reads a number in format f.
+func (r *reader) uint(f Format) (uint64, *Error) {
+	if f == Varint {
+		return r.varint()
+	}
+	b, err := r.next(widthOf(f))
+	if err != nil {
+		return 0, err
+	}
+	switch f {
+	case LE1:
+		return uint64(b[0]), nil
+	case LE2:
+		return uint64(binary.LittleEndian.Uint16(b)), nil
+	case LE4:
+		return uint64(binary.LittleEndian.Uint32(b)), nil
+	case LE8:
+		return binary.LittleEndian.Uint64(b), nil
+	case BE2:
+		return uint64(binary.BigEndian.Uint16(b)), nil
+	case BE4:
+		return uint64(binary.BigEndian.Uint32(b)), nil
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// int reads a signed number in format f.
+func (r *reader) int(f Format) (int64, *Error) {
+	u, err := r.uint(f)
+	if f == Varint {
+		return unzigzag(u), err
+	}
+	return signExtend(u, widthOf(f)), err
+}
+
+// varint reads a varint, which has only one form: the shortest.
+func (r *reader) varint() (uint64, *Error) {
+	u, n := binary.Uvarint(r.data[r.off:])
+	switch {
+	case n == 0:
+		return 0, r.fail("a varint is cut off")
+	case n < 0:
+		return 0, r.fail("a varint does not fit in 64 bits")
+	case n != uvarintLen(u):
+		return 0, r.fail("a varint is longer than it need be")
+	}
+	r.off += n
+	return u, nil
+}
+
+// uvarintLen is how many bytes u takes as a varint.
+func uvarintLen(u uint64) int { return (bits.Len64(u|1) + 6) / 7 }

@@ -1,0 +1,291 @@
+package codec
+
+// The plain executor: a node tree followed over reflect.Value. All values are
+// addressable. What it shares with the fast executor are the writer and the
+// reader; both give the same bytes and the same errors.
+
+import (
+	"math"
+	"reflect"
+	"time"
+)
+
+// plain appends v.
+func (w *writer) plain(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	switch n.op {
+	case opBool:
+		return appendBool(buf, v.Bool()), nil
+	case opInt:
+		return w.int(buf, n, v.Int())
+	case opUint:
+		return w.uint(buf, n, v.Uint())
+	case opFloat:
+		return w.float(buf, n, floatBits(v), n.size)
+	case opComplex:
+		return w.complex(buf, n, complexBits(v))
+	case opString:
+		return w.string(buf, n, v.String())
+	case opBytes:
+		return w.blob(buf, n, v.Bytes())
+	case opTime:
+		return appendTime(buf, *v.Addr().Interface().(*time.Time)), nil
+	case opBinary, opText:
+		b, err := appendOwn(n, v)
+		return w.owned(buf, n, b, err)
+	case opArray:
+		return w.plainArray(buf, n, v, depth)
+	case opSlice:
+		return w.plainSlice(buf, n, v, depth)
+	case opMap:
+		return w.plainMap(buf, n, v, depth)
+	case opPointer, opDirect:
+		return w.plainPointer(buf, n, v, depth)
+	}
+	return w.plainStruct(buf, n, v, depth)
+}
+
+// plain reads into v.
+func (r *reader) plain(n *node, v reflect.Value, depth int) *Error {
+	switch n.op {
+	case opBool:
+		b, err := r.bool()
+		v.SetBool(b)
+		return err
+	case opInt:
+		i, err := r.signed(n)
+		v.SetInt(i)
+		return err
+	case opUint:
+		u, err := r.unsigned(n)
+		v.SetUint(u)
+		return err
+	case opFloat:
+		bits, err := r.float(n, n.size)
+		setFloatBits(v, bits)
+		return err
+	case opComplex:
+		bits, err := r.complex(n)
+		setComplexBits(v, bits)
+		return err
+	case opString:
+		s, err := r.string(n)
+		v.SetString(s)
+		return err
+	case opBytes:
+		b, err := r.blob(n)
+		v.SetBytes(b)
+		return err
+	case opTime:
+		t, err := r.time()
+		*v.Addr().Interface().(*time.Time) = t
+		return err
+	case opBinary, opText:
+		return r.plainOwn(n, v)
+	case opArray:
+		return r.plainArray(n, v, depth)
+	case opSlice:
+		return r.plainSlice(n, v, depth)
+	case opMap:
+		return r.plainMap(n, v, depth)
+	case opPointer, opDirect:
+		return r.plainPointer(n, v, depth)
+	}
+	return r.plainStruct(n, v, depth)
+}
+
+func (r *reader) plainOwn(n *node, v reflect.Value) *Error {
+	b, err := r.text(n)
+	if err != nil {
+		return err
+	}
+	v.SetZero()
+	return r.owned(readOwn(n, v, b))
+}
+
+func (w *writer) plainArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+	for i := range n.n {
+		if buf, err = w.plain(buf, n.elem, v.Index(i), depth); err != nil {
+			return buf, err.in("[]")
+		}
+	}
+	return buf, nil
+}
+
+func (r *reader) plainArray(n *node, v reflect.Value, depth int) *Error {
+	for i := range n.n {
+		if err := r.plain(n.elem, v.Index(i), depth); err != nil {
+			return err.in("[]")
+		}
+	}
+	return nil
+}
+
+func (w *writer) plainSlice(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	count := v.Len()
+	buf, o, err := w.open(buf, n, count, depth+1)
+	if err != nil {
+		return buf, err
+	}
+	for i := range count {
+		if buf, err = w.plain(buf, n.elem, v.Index(i), depth+1); err != nil {
+			return buf, err.in("[]")
+		}
+	}
+	return w.close(buf, n, o)
+}
+
+func (r *reader) plainSlice(n *node, v reflect.Value, depth int) *Error {
+	v.SetZero()
+	count, c, err := r.open(n, n.elem.least, depth+1)
+	if err != nil {
+		return err
+	}
+	if count > 0 {
+		if err := r.charge(int64(count) * int64(n.elem.size)); err != nil {
+			return err
+		}
+		v.Grow(count)
+		v.SetLen(count)
+	}
+	for i := range count {
+		if err := r.plain(n.elem, v.Index(i), depth+1); err != nil {
+			return err.in("[]")
+		}
+	}
+	return r.close(c)
+}
+
+func (w *writer) plainMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	buf, o, err := w.open(buf, n, v.Len(), depth+1)
+	if err != nil || v.Len() == 0 {
+		return w.closeUnless(buf, n, o, err)
+	}
+	defer w.noCuts()()
+	pairs := make([]pair, 0, v.Len())
+	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
+	for it := v.MapRange(); it.Next(); {
+		key.SetIterKey(it)
+		elem.SetIterValue(it)
+		p := pair{from: len(buf)}
+		if buf, err = w.plain(buf, n.key, key, depth+1); err != nil {
+			return buf, err.in("[key]")
+		}
+		p.value = len(buf)
+		if buf, err = w.plain(buf, n.elem, elem, depth+1); err != nil {
+			return buf, err.in("[]")
+		}
+		p.end = len(buf)
+		pairs = append(pairs, p)
+	}
+	return w.closeUnless(buf, n, o, sortPairs(buf, pairs))
+}
+
+func (r *reader) plainMap(n *node, v reflect.Value, depth int) *Error {
+	count, c, err := r.open(n, n.key.least+n.elem.least, depth+1)
+	if err == nil {
+		err = r.charge(mapCost(n, count))
+	}
+	if err != nil {
+		return err
+	}
+	m := reflect.MakeMapWithSize(n.typ, count)
+	v.Set(m)
+	var last []byte
+	for i := range count {
+		key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
+		from := r.off
+		if err := r.plain(n.key, key, depth+1); err != nil {
+			return err.in("[key]")
+		}
+		if last, err = r.rising(last, from, i); err != nil {
+			return err
+		}
+		if err := r.plain(n.elem, elem, depth+1); err != nil {
+			return err.in("[]")
+		}
+		m.SetMapIndex(key, elem)
+	}
+	return r.closeMap(c, m.Len(), count)
+}
+
+func (w *writer) plainPointer(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	buf, err := w.present(buf, n, !v.IsNil(), depth+1)
+	if err != nil || v.IsNil() {
+		return buf, err
+	}
+	return w.plain(buf, n.elem, v.Elem(), depth+1)
+}
+
+func (r *reader) plainPointer(n *node, v reflect.Value, depth int) *Error {
+	v.SetZero()
+	present, err := r.pointer(n, depth+1)
+	if err != nil || !present {
+		return err
+	}
+	p := reflect.New(n.elem.typ)
+	v.Set(p.Convert(n.typ))
+	return r.plain(n.elem, p.Elem(), depth+1)
+}
+
+func (w *writer) plainStruct(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+	for i := range n.fields {
+		f := &n.fields[i]
+		if buf, err = w.plain(buf, f.node, v.Field(f.index), depth); err != nil {
+			return buf, err.in(f.path)
+		}
+	}
+	return buf, nil
+}
+
+func (r *reader) plainStruct(n *node, v reflect.Value, depth int) *Error {
+	for i := range n.fields {
+		f := &n.fields[i]
+		if err := r.plain(f.node, v.Field(f.index), depth); err != nil {
+			return err.in(f.path)
+		}
+	}
+	return nil
+}
+
+// Floats move as bits: a conversion would change some NaNs.
+
+var (
+	float32Pointer    = reflect.TypeFor[*float32]()
+	float64Pointer    = reflect.TypeFor[*float64]()
+	complex64Pointer  = reflect.TypeFor[*complex64]()
+	complex128Pointer = reflect.TypeFor[*complex128]()
+)
+
+func floatBits(v reflect.Value) uint64 {
+	if v.Type().Size() == 4 {
+		return uint64(math.Float32bits(*v.Addr().Convert(float32Pointer).Interface().(*float32)))
+	}
+	return math.Float64bits(*v.Addr().Convert(float64Pointer).Interface().(*float64))
+}
+
+func setFloatBits(v reflect.Value, bits uint64) {
+	if v.Type().Size() == 4 {
+		*v.Addr().Convert(float32Pointer).Interface().(*float32) = math.Float32frombits(uint32(bits))
+		return
+	}
+	*v.Addr().Convert(float64Pointer).Interface().(*float64) = math.Float64frombits(bits)
+}
+
+func complexBits(v reflect.Value) [2]uint64 {
+	if v.Type().Size() == 8 {
+		c := *v.Addr().Convert(complex64Pointer).Interface().(*complex64)
+		return [2]uint64{uint64(math.Float32bits(real(c))), uint64(math.Float32bits(imag(c)))}
+	}
+	c := *v.Addr().Convert(complex128Pointer).Interface().(*complex128)
+	return [2]uint64{math.Float64bits(real(c)), math.Float64bits(imag(c))}
+}
+
+func setComplexBits(v reflect.Value, bits [2]uint64) {
+	if v.Type().Size() == 8 {
+		*v.Addr().Convert(complex64Pointer).Interface().(*complex64) =
+			complex(math.Float32frombits(uint32(bits[0])), math.Float32frombits(uint32(bits[1])))
+		return
+	}
+	*v.Addr().Convert(complex128Pointer).Interface().(*complex128) =
+		complex(math.Float64frombits(bits[0]), math.Float64frombits(bits[1]))
+}

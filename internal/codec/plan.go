@@ -1,0 +1,260 @@
+package codec
+
+import (
+	"encoding"
+	"reflect"
+	"time"
+)
+
+// A node says how the values of one Go type, at one place, become bytes. The
+// compiler makes a tree of nodes, which has cycles where a type is recursive;
+// the layout is written from it and both executors, fast and plain, follow
+// it. A node is never changed once compiled.
+type node struct {
+	op     op
+	kind   Kind // of the layout; for numbers also what they are on the wire
+	typ    reflect.Type
+	size   uintptr // of the Go value in memory
+	form   Format  // of a number; of the length of a string or bytes; of the count of a slice or map
+	bytes  Format  // slice, map: of the byte length before the count
+	n      int     // array: elements; string, bytes: exact bytes if form is FormatNone
+	max    int     // most bytes of a string, elements of a slice or map; 0: no bound
+	utf8   bool
+	inKey  bool // float: within a map key, where NaN and -0 are refused
+	elem   *node
+	key    *node
+	fields []field
+
+	// What follows is worked out from the above when all nodes are there.
+
+	done  bool
+	least int      // least bytes on the wire
+	raw   uintptr  // bytes of a value that lies in memory as on the wire; 0: it does not
+	steps []step   // struct: its fields, nested structs taken apart, runs made one
+	elems elemKind // slice: what kind of elements has a loop of its own
+}
+
+// An op says what kind of memory a node is about, and so which code handles it.
+type op uint8
+
+const (
+	opBool op = iota + 1
+	opInt
+	opUint
+	opFloat
+	opComplex
+	opString
+	opBytes
+	opTime
+	opArray
+	opSlice
+	opMap
+	opPointer
+	opDirect // a pointer whose value always follows, without a presence byte
+	opStruct
+	opBinary
+	opText
+)
+
+// A field is an encoded field of a struct.
+type field struct {
+	name  string // in the layout
+	path  string // ".ID"
+	index int    // in the Go struct
+	off   uintptr
+	node  *node
+}
+
+// A step is one move of the fast executor through a struct.
+type step struct {
+	op   stepOp
+	off  uintptr
+	n    uintptr // bytes of a run
+	node *node
+	path string // ".Item.ID", or of the first field of a run
+	run  []field
+}
+
+// A stepOp says how a step is made.
+type stepOp uint8
+
+const (
+	stepNode stepOp = iota // by the node's own code
+	stepRun                // copy n bytes
+	stepRun4
+	stepRun8
+	stepString // le4 length, no further checks
+)
+
+// An elemKind is a kind of slice element that has a loop of its own.
+type elemKind uint8
+
+const (
+	elemsAny       elemKind = iota
+	elemsRaw                // elements lie in memory as on the wire: one copy
+	elemsRunString          // a struct of one run and one plain string
+)
+
+var (
+	timeType     = reflect.TypeFor[time.Time]()
+	durationType = reflect.TypeFor[time.Duration]()
+
+	binaryAppender = reflect.TypeFor[encoding.BinaryMarshaler]()
+	binaryReader   = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	textAppender   = reflect.TypeFor[encoding.TextMarshaler]()
+	textReader     = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// finish works out what follows from a complete tree.
+func (n *node) finish() {
+	if n == nil || n.done {
+		return
+	}
+	n.done = true
+	for i := range n.fields {
+		n.fields[i].node.finish()
+	}
+	n.key.finish()
+	n.elem.finish()
+	n.least = n.leastBytes()
+	n.raw = n.rawBytes()
+	n.steps = n.fuse(nil, 0, "")
+	n.elems = n.elemShape()
+}
+
+// leastBytes needs only what can be held by value, so cycles do no harm.
+func (n *node) leastBytes() int {
+	switch n.op {
+	case opBool, opPointer:
+		return 1
+	case opInt, opUint, opFloat:
+		return leastOf(n.form)
+	case opComplex:
+		return 2 * leastOf(n.form)
+	case opString, opBytes:
+		return leastOf(n.form) + n.n
+	case opTime:
+		return 12
+	case opSlice, opMap:
+		return leastOf(n.form) + leastOf(n.bytes)
+	case opBinary, opText:
+		return 4
+	case opArray:
+		return mulSaturated(n.n, n.elem.leastBytes())
+	case opStruct:
+		sum := 0
+		for _, f := range n.fields {
+			sum = min(sum+f.node.leastBytes(), maxLeast)
+		}
+		return sum
+	}
+	if n.op == opDirect {
+		return n.elem.leastBytes()
+	}
+	return 1 // a node that has a problem of its own
+}
+
+// maxLeast keeps sums and products of least sizes from overflowing.
+const maxLeast = 1 << 30
+
+func mulSaturated(a, b int) int {
+	return int(min(int64(a)*int64(b), maxLeast))
+}
+
+// rawBytes returns the size of a value whose memory is its wire form.
+func (n *node) rawBytes() uintptr {
+	switch n.op {
+	case opInt, opUint:
+		if isNative(n.form, n.size) && n.wireSigned() == (n.op == opInt) {
+			return n.size
+		}
+	case opFloat:
+		if isNative(n.form, n.size) && !n.inKey {
+			return n.size
+		}
+	case opComplex:
+		if isNative(n.form, n.size/2) && !n.inKey {
+			return n.size
+		}
+	case opArray:
+		if n.elem.raw == n.elem.size {
+			return n.size
+		}
+	case opStruct:
+		if steps := n.fuse(nil, 0, ""); len(steps) == 1 && steps[0].n == n.size {
+			return n.size
+		}
+	}
+	return 0
+}
+
+// wireSigned reports whether a number is signed on the wire.
+func (n *node) wireSigned() bool { return n.kind == KindInt || n.kind == KindDuration }
+
+// fuse appends the steps of a struct whose memory begins at off.
+func (n *node) fuse(steps []step, off uintptr, path string) []step {
+	if n.op != opStruct {
+		return nil
+	}
+	for _, f := range n.fields {
+		f.off, f.path = off+f.off, path+f.path
+		switch m := f.node; {
+		case m.size == 0 && m.least == 0 && m.op != opStruct:
+			continue
+		case m.raw > 0:
+			steps = addRun(steps, f)
+		case m.op == opStruct:
+			steps = m.fuse(steps, f.off, f.path)
+		default:
+			steps = append(steps, step{op: stepOf(m), off: f.off, node: m, path: f.path})
+		}
+	}
+	return steps
+}
+
+// addRun lengthens the last run if f follows it, else begins one.
+func addRun(steps []step, f field) []step {
+	if k := len(steps) - 1; k >= 0 && steps[k].run != nil && steps[k].off+steps[k].n == f.off {
+		s := &steps[k]
+		s.n += f.node.raw
+		s.run = append(s.run, f)
+		s.op = runOf(s.n)
+		return steps
+	}
+	return append(steps, step{op: runOf(f.node.raw), off: f.off, n: f.node.raw, path: f.path, run: []field{f}})
+}
+
+func runOf(n uintptr) stepOp {
+	switch n {
+	case 4:
+		return stepRun4
+	case 8:
+		return stepRun8
+	}
+	return stepRun
+}
+
+func stepOf(n *node) stepOp {
+	if n.isPlainString() {
+		return stepString
+	}
+	return stepNode
+}
+
+// isPlainString reports whether a string needs no check but of its length.
+func (n *node) isPlainString() bool {
+	return n.op == opString && n.form == LE4 && n.max == 0 && !n.utf8
+}
+
+func (n *node) elemShape() elemKind {
+	if n.op != opSlice {
+		return elemsAny
+	}
+	switch s := n.elem.steps; {
+	case n.elem.raw > 0:
+		return elemsRaw
+	case len(s) == 2 && s[0].run != nil && s[1].op == stepString:
+		return elemsRunString
+	}
+	return elemsAny
+}

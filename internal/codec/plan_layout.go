@@ -1,0 +1,60 @@
+package codec
+
+import "fmt"
+
+// maxLayoutNodes bounds the tree of a layout, whose text has at least a byte
+// for each: types that hold each other many times over grow exponentially.
+const maxLayoutNodes = 64 << 10
+
+// A layouter writes the layout of a tree of nodes.
+type layouter struct {
+	around []*node // the composites around what is written, outermost first
+	left   int
+}
+
+// layoutOf returns the layout of n.
+func layoutOf(n *node) (*Layout, error) {
+	w := layouter{left: maxLayoutNodes}
+	l := w.layout(n)
+	if w.left < 0 {
+		return nil, fmt.Errorf("the layout has more than %d parts; make the type smaller", maxLayoutNodes)
+	}
+	return l, nil
+}
+
+func (w *layouter) layout(n *node) *Layout {
+	if w.left--; w.left < 0 {
+		return nil
+	}
+	if n.op == opDirect {
+		return w.layout(n.elem)
+	}
+	l := &Layout{Kind: n.kind, Format: n.form, Bytes: n.bytes, Len: n.n, Type: n.typ.Name()}
+	switch n.op {
+	case opBinary, opText:
+		l.Format, l.Opaque = FormatNone, n.typ.String()
+	case opStruct, opSlice, opArray, opMap, opPointer:
+		for i, a := range w.around {
+			if a == n {
+				return &Layout{Kind: KindBack, Len: len(w.around) - i, Type: n.typ.Name()}
+			}
+		}
+		w.around = append(w.around, n)
+		w.inside(l, n)
+		w.around = w.around[:len(w.around)-1]
+	}
+	return l
+}
+
+// inside writes what a composite holds.
+func (w *layouter) inside(l *Layout, n *node) {
+	if n.key != nil {
+		l.Key = w.layout(n.key)
+	}
+	if n.elem != nil {
+		l.Elem = w.layout(n.elem)
+	}
+	for _, f := range n.fields {
+		l.Fields = append(l.Fields, Field{f.name, w.layout(f.node)})
+	}
+}

@@ -1,0 +1,234 @@
+package codec
+
+// Numbers, bools and times as both executors hand them over: already taken
+// from memory, or not yet put there.
+
+import (
+	"math"
+	"time"
+)
+
+func appendBool(buf []byte, b bool) []byte {
+	if b {
+		return append(buf, 1)
+	}
+	return append(buf, 0)
+}
+
+// int appends a signed Go integer.
+func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
+	switch {
+	case !n.wireSigned():
+		if i < 0 {
+			return buf, refuse("below zero, and %s", describe(n))
+		}
+		return w.uint(buf, n, uint64(i))
+	case !fitsInt(i, n.form):
+		return buf, refuse("does not fit in %d bytes", widthOf(n.form))
+	case n.form == Varint:
+		return appendUint(buf, zigzag(i), n.form), nil
+	}
+	return appendUint(buf, uint64(i), n.form), nil
+}
+
+// uint appends an unsigned Go integer.
+func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
+	switch {
+	case n.wireSigned():
+		if u > math.MaxInt64 {
+			return buf, refuse("does not fit in a signed number of 8 bytes")
+		}
+		return w.int(buf, n, int64(u))
+	case !fitsUint(u, n.form):
+		return buf, refuse("does not fit in %d bytes", widthOf(n.form))
+	}
+	return appendUint(buf, u, n.form), nil
+}
+
+// describe names a number's wire form in a message.
+func describe(n *node) string {
+	if n.wireSigned() {
+		return "the wire has a signed number"
+	}
+	return "the wire has an unsigned number"
+}
+
+// signed reads a number for a signed Go integer.
+func (r *reader) signed(n *node) (int64, *Error) {
+	from := r.off
+	var i int64
+	var err *Error
+	if n.wireSigned() {
+		i, err = r.int(n.form)
+	} else {
+		var u uint64
+		if u, err = r.uint(n.form); u > math.MaxInt64 {
+			return 0, r.unfit(from, n)
+		}
+		i = int64(u)
+	}
+	if err == nil && signExtend(uint64(i), int(n.size)) != i {
+		return 0, r.unfit(from, n)
+	}
+	return i, err
+}
+
+// unsigned reads a number for an unsigned Go integer.
+func (r *reader) unsigned(n *node) (uint64, *Error) {
+	from := r.off
+	var u uint64
+	var err *Error
+	if n.wireSigned() {
+		var i int64
+		if i, err = r.int(n.form); i < 0 {
+			return 0, r.unfit(from, n)
+		}
+		u = uint64(i)
+	} else {
+		u, err = r.uint(n.form)
+	}
+	if err == nil && n.size < 8 && u>>(8*n.size) != 0 {
+		return 0, r.unfit(from, n)
+	}
+	return u, err
+}
+
+// unfit is the error of a number that the Go type at this end cannot hold.
+func (r *reader) unfit(from int, n *node) *Error {
+	r.off = from
+	return r.fail("does not fit in %s of %d bits", n.typ.Kind(), 8*n.size)
+}
+
+// float appends the bits of a float that has size bytes in memory.
+func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, *Error) {
+	if n.inKey && unfitKey(bits, size) {
+		return buf, refuse("NaN and -0 cannot be map keys")
+	}
+	if widthOf(n.form) == int(size) {
+		return appendUint(buf, bits, n.form), nil
+	}
+	bits, exact := resize(bits, size)
+	if !exact {
+		return buf, refuse("does not fit in a float of %d bytes", widthOf(n.form))
+	}
+	return appendUint(buf, bits, n.form), nil
+}
+
+// float reads the bits of a float that has size bytes in memory.
+func (r *reader) float(n *node, size uintptr) (uint64, *Error) {
+	from := r.off
+	bits, err := r.uint(n.form)
+	if err != nil {
+		return 0, err
+	}
+	if wire := uintptr(widthOf(n.form)); wire != size {
+		exact := false
+		if bits, exact = resize(bits, wire); !exact {
+			return 0, r.unfit(from, n)
+		}
+	}
+	if n.inKey && unfitKey(bits, size) {
+		r.off = from
+		return 0, r.fail("NaN and -0 cannot be map keys")
+	}
+	return bits, nil
+}
+
+// unfitKey reports whether bits are NaN, which is not equal to itself, or -0,
+// which is equal to another value.
+func unfitKey(bits uint64, size uintptr) bool {
+	if size == 4 {
+		return bits == 1<<31 || bits&(1<<31-1) > 0xff<<23
+	}
+	return bits == 1<<63 || bits&(1<<63-1) > 0x7ff<<52
+}
+
+// resize turns the bits of a float of size bytes into those of the other
+// size, and reports whether the value is the same.
+func resize(bits uint64, size uintptr) (uint64, bool) {
+	if size == 4 {
+		return math.Float64bits(float64(math.Float32frombits(uint32(bits)))), true
+	}
+	f := math.Float64frombits(bits)
+	return uint64(math.Float32bits(float32(f))), f != f || float64(float32(f)) == f
+}
+
+// complex appends both halves.
+func (w *writer) complex(buf []byte, n *node, bits [2]uint64) ([]byte, *Error) {
+	buf, err := w.float(buf, n, bits[0], n.size/2)
+	if err != nil {
+		return buf, err
+	}
+	return w.float(buf, n, bits[1], n.size/2)
+}
+
+// complex reads both halves.
+func (r *reader) complex(n *node) (bits [2]uint64, err *Error) {
+	if bits[0], err = r.float(n, n.size/2); err != nil {
+		return bits, err
+	}
+	bits[1], err = r.float(n, n.size/2)
+	return bits, err
+}
+
+// appendTime appends Unix seconds and nanoseconds.
+func appendTime(buf []byte, t time.Time) []byte {
+	buf = appendUint(buf, uint64(t.Unix()), LE8)
+	return appendUint(buf, uint64(t.Nanosecond()), LE4)
+}
+
+func (r *reader) time() (time.Time, *Error) {
+	sec, err := r.int(LE8)
+	if err != nil {
+		return time.Time{}, err
+	}
+	nsec, err := r.uint(LE4)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if nsec >= 1e9 {
+		r.off -= 4
+		return time.Time{}, r.fail("want less than a second of nanoseconds")
+	}
+	return time.Unix(sec, int64(nsec)).UTC(), nil
+}
+
+// owned makes an error of what a type's own method returned.
+func (r *reader) owned(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	e := r.fail("%v", err)
+	e.Err = err
+	return e
+}
+
+// present appends the byte before a pointer's value.
+func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, *Error) {
+	switch {
+	case n.op == opPointer:
+		buf = appendBool(buf, present)
+	case !present:
+		return buf, refuse("nil, and the wire has no place for it")
+	}
+	if !present {
+		return buf, nil
+	}
+	if err := w.deeper(depth); err != nil {
+		return buf, err
+	}
+	return buf, w.room(buf, 0)
+}
+
+// pointer reads the byte before a pointer's value and pays for the value.
+func (r *reader) pointer(n *node, depth int) (bool, *Error) {
+	if n.op == opPointer {
+		if present, err := r.presence(); err != nil || !present {
+			return false, err
+		}
+	}
+	if err := r.deeper(depth); err != nil {
+		return false, err
+	}
+	return true, r.charge(int64(n.elem.size))
+}

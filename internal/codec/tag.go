@@ -1,0 +1,287 @@
+package codec
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/bsrpc/bsrpc/internal/strictmap"
+)
+
+// A Place is what a tag says about one value. The zero Place and nil keep the
+// defaults.
+type Place struct {
+	words
+	key, elem *Place
+}
+
+// words are the words of a place but for its groups.
+type words struct {
+	Format string // the bare word, as written: what it fits shows at its type
+	List   bool
+	UTF8   bool
+	Binary bool
+	Text   bool
+	Len    string
+	Max    int
+	Fixed  int
+	Name   string
+}
+
+const allWords = "the words are le1 to le8, be1 to be8, varint, list, utf8, binary, text, " +
+	"len=, max=, fixed=, key=, elem= and name="
+
+// ParsePlace parses the words of one value, separated by spaces.
+func ParsePlace(text string) (*Place, error) {
+	if strings.Contains(outside(text), ",") {
+		return nil, fmt.Errorf("%q: words are separated by spaces here", text)
+	}
+	p, err := parseWords(text)
+	if err == nil && p.Name != "" {
+		return nil, fmt.Errorf("name= is for the fields of a struct")
+	}
+	return p, err
+}
+
+// ParseField parses the tag of a struct's field, whose words are separated by
+// commas or spaces. A field tagged "-" is skipped.
+func ParseField(tag string) (p *Place, skip bool, err error) {
+	if tag == "-" {
+		return nil, true, nil
+	}
+	p, err = parseWords(tag)
+	return p, false, err
+}
+
+// parseWords parses words separated by commas or spaces.
+func parseWords(text string) (*Place, error) {
+	list, err := splitWords(text)
+	if err != nil {
+		return nil, err
+	}
+	p := &Place{}
+	said := map[string]any{}
+	for _, word := range list {
+		key, value, err := p.parseWord(word)
+		if err != nil {
+			return nil, err
+		}
+		if old, twice := said[key]; twice {
+			if key == "format" {
+				return nil, fmt.Errorf("two formats, %q and %q; give one", old, value)
+			}
+			return nil, fmt.Errorf("%q stands twice", cutWord(word))
+		}
+		said[key] = value
+	}
+	delete(said, "key")
+	delete(said, "elem")
+	if err := strictmap.Decode(said, &p.words); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// parseWord takes one word apart. A group goes into p at once.
+func (p *Place) parseWord(word string) (key string, value any, err error) {
+	key, text, valued := strings.Cut(word, "=")
+	if !valued {
+		switch {
+		case word == "-":
+			return "", nil, fmt.Errorf(`"-" stands alone: it skips the field`)
+		case slices.Contains([]string{"list", "utf8", "binary", "text"}, word):
+			return word, true, nil
+		case slices.Contains([]string{"len", "max", "fixed", "key", "elem", "name"}, word):
+			return "", nil, fmt.Errorf("%q needs a value: %s=", word, word)
+		}
+		return "format", word, nil
+	}
+	if text == "" {
+		return "", nil, fmt.Errorf("nothing after %q", key+"=")
+	}
+	switch key {
+	case "max", "fixed":
+		value, err = parseNumber(key, text)
+	case "len":
+		value, err = parseLen(text)
+	case "name":
+		value, err = parseIdentifier(key, text)
+	case "key":
+		p.key, err = parseGroup(text)
+	case "elem":
+		p.elem, err = parseGroup(text)
+	case "list", "utf8", "binary", "text":
+		err = fmt.Errorf("%q takes no value", key)
+	default:
+		err = fmt.Errorf("unknown word %q; %s", key+"=", allWords)
+	}
+	return key, value, err
+}
+
+// parseGroup parses what stands after key= or elem=: one word, or several in
+// parentheses.
+func parseGroup(text string) (*Place, error) {
+	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {
+		text = text[1 : len(text)-1]
+	}
+	return ParsePlace(text)
+}
+
+func parseNumber(key, text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%s=%s: want a number from 1 to %d", key, text, 1<<31-1)
+	}
+	return int(n), nil
+}
+
+func parseLen(text string) (string, error) {
+	if _, ok := parseWordFormat(text); !ok {
+		return "", fmt.Errorf("len=%s: want le1 to le8, be1 to be8 or varint", text)
+	}
+	return text, nil
+}
+
+func parseIdentifier(key, text string) (string, error) {
+	if !isIdentifier(text) {
+		return "", fmt.Errorf("%s=%s: want letters, digits and _, and no digit first", key, text)
+	}
+	return text, nil
+}
+
+func isIdentifier(s string) bool {
+	for i, r := range s {
+		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// splitWords splits text at commas and spaces outside of parentheses.
+func splitWords(text string) ([]string, error) {
+	var list []string
+	for part := range strings.SplitSeq(maskGroups(text), ",") {
+		found := strings.Fields(part)
+		if len(found) == 0 && strings.Contains(text, ",") {
+			return nil, fmt.Errorf("%q: a word is missing at a comma", text)
+		}
+		list = append(list, found...)
+	}
+	for i, word := range list {
+		list[i] = strings.Map(unmask, word)
+		if err := balanced(list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Inside of parentheses commas and spaces are masked while text is split.
+const masked = 0xE000
+
+func maskGroups(text string) string {
+	depth := 0
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		case depth > 0 && (r == ',' || r == ' '):
+			return masked + r
+		}
+		return r
+	}, text)
+}
+
+func unmask(r rune) rune {
+	if r >= masked && r < masked+128 {
+		return r - masked
+	}
+	return r
+}
+
+// outside returns text with the commas and spaces of its groups masked.
+func outside(text string) string { return maskGroups(text) }
+
+// balanced checks that parentheses stand around the whole value of a word.
+func balanced(word string) error {
+	open := strings.IndexByte(word, '(')
+	if open < 0 && !strings.Contains(word, ")") {
+		return nil
+	}
+	depth := 0
+	for i := range len(word) {
+		switch word[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if depth < 0 || depth == 0 && i >= open && i < len(word)-1 && open >= 0 {
+			return fmt.Errorf("%q: parentheses do not match", word)
+		}
+	}
+	if depth != 0 || open == 0 || word[open-1] != '=' {
+		return fmt.Errorf("%q: parentheses do not match", word)
+	}
+	return nil
+}
+
+// cutWord is a word without its value.
+func cutWord(word string) string {
+	key, _, valued := strings.Cut(word, "=")
+	return key + cond(valued, "=")
+}
+
+// String writes p so that equal places have equal texts.
+func (p *Place) String() string {
+	if p == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, w := range p.used() {
+		b.WriteString(w)
+		switch w {
+		case "len=":
+			b.WriteString(p.Len)
+		case "max=":
+			b.WriteString(strconv.Itoa(p.Max))
+		case "fixed=":
+			b.WriteString(strconv.Itoa(p.Fixed))
+		case "name=":
+			b.WriteString(p.Name)
+		case "key=":
+			b.WriteString("(" + p.key.String() + ")")
+		case "elem=":
+			b.WriteString("(" + p.elem.String() + ")")
+		}
+		b.WriteByte(' ')
+	}
+	return strings.TrimSuffix(b.String(), " ")
+}
+
+// used lists the words that p says, those with a value without it.
+func (p *Place) used() []string {
+	var list []string
+	add := func(said bool, word string) {
+		if said {
+			list = append(list, word)
+		}
+	}
+	add(p.Format != "", p.Format)
+	add(p.List, "list")
+	add(p.UTF8, "utf8")
+	add(p.Binary, "binary")
+	add(p.Text, "text")
+	add(p.Len != "", "len=")
+	add(p.Max != 0, "max=")
+	add(p.Fixed != 0, "fixed=")
+	add(p.key != nil, "key=")
+	add(p.elem != nil, "elem=")
+	add(p.Name != "", "name=")
+	return list
+}
