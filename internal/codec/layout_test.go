@@ -1,0 +1,337 @@
+package codec
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var updateGolden = flag.Bool("update", false, "rewrite testdata/layouts.golden")
+
+// Layouts as the compiler makes them, for tables.
+var (
+	lBool  = &Layout{Kind: KindBool}
+	lInt4  = num(KindInt, LE4)
+	lUint8 = num(KindUint, LE8)
+	lText  = num(KindString, LE4)
+)
+
+func num(k Kind, f Format) *Layout     { return &Layout{Kind: k, Format: f} }
+func fixed(k Kind, n int) *Layout      { return &Layout{Kind: k, Len: n} }
+func back(n int) *Layout               { return &Layout{Kind: KindBack, Len: n} }
+func pointer(l *Layout) *Layout        { return &Layout{Kind: KindPointer, Elem: l} }
+func list(f Format, l *Layout) *Layout { return &Layout{Kind: KindSlice, Format: f, Elem: l} }
+func array(n int, l *Layout) *Layout   { return &Layout{Kind: KindArray, Len: n, Elem: l} }
+func own(k Kind, goType string) *Layout {
+	return &Layout{Kind: k, Opaque: goType}
+}
+
+func slice(bytes, count Format, l *Layout) *Layout {
+	return &Layout{Kind: KindSlice, Bytes: bytes, Format: count, Elem: l}
+}
+
+func mapOf(bytes, count Format, key, elem *Layout) *Layout {
+	return &Layout{Kind: KindMap, Bytes: bytes, Format: count, Key: key, Elem: elem}
+}
+
+// structure makes a struct of the type named, of names and layouts in turn.
+func structure(typ string, parts ...any) *Layout {
+	l := &Layout{Kind: KindStruct, Type: typ}
+	for i := 0; i < len(parts); i += 2 {
+		l.Fields = append(l.Fields, Field{parts[i].(string), parts[i+1].(*Layout)})
+	}
+	return l
+}
+
+// shapes are the rows of testdata/layouts.golden.
+func shapes() []*Layout {
+	all := []*Layout{lBool, {Kind: KindTime}, {Kind: KindDuration}}
+	for f := LE1; f <= Varint; f++ {
+		all = append(all, num(KindInt, f), num(KindUint, f), num(KindString, f), num(KindBytes, f), list(f, lBool))
+	}
+	for _, f := range []Format{LE4, LE8, BE4, BE8} {
+		all = append(all, num(KindFloat, f), num(KindComplex, f))
+	}
+	tree := structure("Tree", "Left", pointer(back(2)), "Right", pointer(back(2)), "Rest", slice(LE4, LE4, back(2)))
+	return append(all,
+		fixed(KindString, 12), fixed(KindBytes, 0), fixed(KindBytes, maxNumber),
+		slice(LE4, LE4, lText), slice(LE2, LE2, lText), slice(LE4, LE1, lText), slice(Varint, LE4, lText),
+		array(0, lBool), array(3, array(2, lInt4)), list(LE4, array(3, slice(LE4, LE4, lBool))),
+		pointer(pointer(lBool)), pointer(array(2, pointer(lBool))),
+		mapOf(LE4, LE4, lText, lBool), mapOf(FormatNone, LE2, lText, lBool), mapOf(LE2, LE2, lText, lBool),
+		mapOf(FormatNone, LE4, array(2, lInt4), mapOf(LE4, LE4, lInt4, lText)),
+		mapOf(LE4, LE4, structure("", "A", lInt4), list(LE1, back(2))),
+		structure("Nothing"), structure("Point", "X", lInt4, "Y", lInt4),
+		structure("Outer", "Inner", structure("Inner", "A", lBool), "größe", lInt4, "_x9", pointer(structure(""))),
+		structure("List", "Val", lInt4, "Next", pointer(back(2))), tree, slice(LE4, LE4, tree),
+		structure("Twice", "A", tree, "B", pointer(back(2))),
+		slice(LE4, LE4, back(1)), pointer(back(1)), mapOf(LE4, LE4, lText, back(1)),
+		array(2, pointer(back(2))), array(2, array(2, list(LE4, back(3)))),
+		own(KindBinary, "netip.Addr"), own(KindText, "big.Int"), slice(LE4, LE4, own(KindText, "*big.Int")),
+		own(KindBinary, "opt.Of[func(int) (string, error)]"),
+		own(KindBinary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
+	)
+}
+
+func TestLayoutGolden(t *testing.T) {
+	var b strings.Builder
+	for _, l := range shapes() {
+		fmt.Fprintln(&b, l)
+	}
+	const file = "testdata/layouts.golden"
+	if *updateGolden {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// ignoreType compares what the text holds.
+var ignoreType = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Type" }, cmp.Ignore())
+
+func TestParseLayoutShapes(t *testing.T) {
+	for _, l := range shapes() {
+		got, err := ParseLayout(l.String())
+		if err != nil {
+			t.Errorf("%s: %v", l, err)
+		} else if diff := cmp.Diff(l, got, ignoreType); diff != "" {
+			t.Errorf("%s: -want +got\n%s", l, diff)
+		}
+	}
+}
+
+func TestParseLayoutErrors(t *testing.T) {
+	deep := strings.Repeat("*", MaxLayoutDepth)
+	tests := []struct{ text, want string }{
+		{"", `offset 0: want a type, have the end`},
+		{"bol", `offset 0: want a type, have "bol"`},
+		{"bool ", `offset 4: want the end, have " "`},
+		{" bool", `offset 0: want a type, have " bool"`},
+		{"boolean", `offset 4: want the end, have "ean"`},
+		{"int", `offset 0: want a type, have "int"`},
+		{"int.", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have the end`},
+		{"int.be1", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "be1"`},
+		{"int.le3", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "le3"`},
+		{"int.4", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "4"`},
+		{"float.le2", `offset 6: want the format of a float: le4, le8, be4 or be8, have "le2"`},
+		{"complex.varint", `offset 8: want the format of a float: le4, le8, be4 or be8, have "varint"`},
+		{"string.", `offset 7: want a format: le1 to le8, be2 to be8 or varint, have the end`},
+		{"string.012", `offset 7: want a number up to 2147483647 without leading zeros, have "012"`},
+		{"bytes.2147483648", `offset 6: want a number up to 2147483647 without leading zeros, have "2147483648"`},
+		{"bytes.99999999999999999999", `offset 6: want a number up to 2147483647 without leading zeros, have "9999999999999999"`},
+		{"bytes.-1", `offset 6: want a format: le1 to le8, be2 to be8 or varint, have "-1"`},
+		{"[]", `offset 2: want a type, have the end`},
+		{"[ ]bool", `offset 1: want a format: le1 to le8, be2 to be8 or varint, have " ]bool"`},
+		{"[00]bool", `offset 1: want a number up to 2147483647 without leading zeros, have "00]bool"`},
+		{"[3 ]bool", `offset 2: want "]", have " ]bool"`},
+		{"[le4 le4]bool", `offset 8: "le4 le4" is the default and not written`},
+		{"[le4  le2]bool", `offset 5: want a format: le1 to le8, be2 to be8 or varint, have " le2]bool"`},
+		{"[le2 le2 le2]bool", `offset 8: want "]", have " le2]bool"`},
+		{"[le2 le2bool", `offset 8: want "]", have "bool"`},
+		{"map[]bool", `offset 4: want a type, have "]bool"`},
+		{"map[le4]bool", `offset 7: want " ", have "]bool"`},
+		{"map[le4 le4 bool]bool", `offset 12: "le4 le4" is the default and not written`},
+		{"map[le2 le2 le2 bool]bool", `offset 12: want a type, have "le2 bool]bool"`},
+		{"map[bool]", `offset 9: want a type, have the end`},
+		{"map[bool bool", `offset 8: want "]", have " bool"`},
+		{"{A}", `offset 2: want " ", have "}"`},
+		{"{ }", `offset 1: want a name, have " }"`},
+		{"{A bool;B bool}", `offset 7: want "}", have ";B bool}"`},
+		{"{A bool; }", `offset 9: want a name, have "}"`},
+		{"{A bool; B bool", `offset 15: want "}", have the end`},
+		{"{A  bool}", `offset 3: want a type, have " bool}"`},
+		{"{1 bool}", `offset 1: want a name, have "1 bool}"`},
+		{"{A.B bool}", `offset 2: want " ", have ".B bool}"`},
+		{"{A bool; A bool}", `offset 10: a second field named "A" before this`},
+		{"{\xff bool}", `offset 1: want a name, have "\xff bool}"`},
+		{"binary()", `offset 7: want a Go type and ")", have ")"`},
+		{"binary(a", `offset 7: want a Go type and ")", have "a"`},
+		{"binary(a(b)", `offset 7: want a Go type and ")", have "a(b)"`},
+		{`binary(a")`, `offset 7: want a Go type and ")", have "a\")"`},
+		{"text(a\nb)", `offset 5: want a Go type and ")", have "a\nb)"`},
+		{"text(a)b)", `offset 7: want the end, have "b)"`},
+		{"^1", `offset 2: ^1 points outside: 0 types are around it`},
+		{"*^0", `offset 3: ^0 points outside: 1 types are around it`},
+		{"*^2", `offset 3: ^2 points outside: 1 types are around it`},
+		{"{Next *^3}", `offset 9: ^3 points outside: 2 types are around it`},
+		{"*^01", `offset 2: want a number up to 2147483647 without leading zeros, have "01"`},
+		{"{A ^1}", `offset 5: ^1 makes a value without end`},
+		{"*{A [2]^2}", `offset 9: ^2 makes a value without end`},
+		{deep + "*bool", `offset 129: types deeper than 128`},
+		{strings.Repeat(" ", MaxLayoutText+1), `the text has 65537 bytes; the most is 65536`},
+	}
+	for _, test := range tests {
+		l, err := ParseLayout(test.text)
+		if err == nil || err.Error() != test.want || l != nil {
+			t.Errorf("%.20q:\n%v\n%s", test.text, err, test.want)
+		}
+	}
+	if _, err := ParseLayout(deep + "bool"); err != nil {
+		t.Errorf("as deep as allowed: %v", err)
+	}
+}
+
+// A text that grows without end by nodes that are shared is broken off.
+func TestLayoutStringBroken(t *testing.T) {
+	l := structure("", "A", lText)
+	for range 60 {
+		l = structure("", "A", l, "B", l)
+	}
+	if n := len(l.String()); n <= MaxLayoutText || n > MaxLayoutText+1000 {
+		t.Errorf("the text has %d bytes", n)
+	}
+}
+
+// A maker makes random layouts that a Go type could have.
+type maker struct {
+	*rand.Rand
+	around []Kind
+}
+
+func (m *maker) format() Format {
+	return LE1 + Format(m.IntN(int(Varint)))
+}
+
+func (m *maker) layout() *Layout {
+	k := Kind(1 + m.IntN(int(KindBack)))
+	if len(m.around) > 6 && k >= KindArray && k <= KindStruct {
+		k = KindBool
+	}
+	l := &Layout{Kind: k}
+	switch k {
+	case KindInt, KindUint:
+		l.Format = m.format()
+	case KindFloat, KindComplex:
+		l.Format = []Format{LE4, LE8, BE4, BE8}[m.IntN(4)]
+	case KindString, KindBytes:
+		if l.Format = Format(m.IntN(int(Varint) + 1)); l.Format == FormatNone {
+			l.Len = m.IntN(1 << 20)
+		}
+	case KindBinary, KindText:
+		l.Opaque = []string{"netip.Addr", "a.B[func(c.D)]", `a.B["\")("]`}[m.IntN(3)]
+	case KindBack:
+		return m.back()
+	case KindArray, KindSlice, KindMap, KindPointer, KindStruct:
+		m.around = append(m.around, k)
+		m.inside(l)
+		m.around = m.around[:len(m.around)-1]
+	}
+	return l
+}
+
+func (m *maker) inside(l *Layout) {
+	switch l.Kind {
+	case KindStruct:
+		for i := range m.IntN(5) {
+			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.layout()})
+		}
+		return
+	case KindArray:
+		l.Len = m.IntN(100)
+	case KindSlice, KindMap:
+		l.Format = m.format()
+		l.Bytes = Format(m.IntN(int(Varint) + 1))
+	}
+	if l.Kind == KindMap {
+		l.Key = m.layout()
+	}
+	l.Elem = m.layout()
+}
+
+// back points to any of the composites around it that gives a value an end.
+func (m *maker) back() *Layout {
+	for n := 1 + m.IntN(8); n > 0; n-- {
+		if n > len(m.around) {
+			continue
+		}
+		for _, k := range m.around[len(m.around)-n:] {
+			if k == KindSlice || k == KindMap || k == KindPointer {
+				return back(n)
+			}
+		}
+	}
+	return lBool
+}
+
+func (m *maker) layouts(most int) []*Layout {
+	var ls []*Layout
+	for range m.IntN(most + 1) {
+		ls = append(ls, m.layout())
+	}
+	return ls
+}
+
+func TestLayoutsParseBack(t *testing.T) {
+	m := &maker{Rand: rand.New(rand.NewPCG(1, 2))}
+	for range 5000 {
+		l := m.layout()
+		text := l.String()
+		got, err := ParseLayout(text)
+		if len(text) > MaxLayoutText {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(l, got); diff != "" {
+			t.Fatalf("%s: -want +got\n%s", text, diff)
+		}
+	}
+}
+
+// A changed byte is refused, or is the text of another layout.
+func TestParseLayoutChangedBytes(t *testing.T) {
+	m := &maker{Rand: rand.New(rand.NewPCG(3, 4))}
+	for range 5000 {
+		text := []byte(m.layout().String())
+		text[m.IntN(len(text))] = "[]{}*^; le124map"[m.IntN(16)]
+		if l, err := ParseLayout(string(text)); err == nil && l.String() != string(text) {
+			t.Fatalf("%s prints as %s", text, l)
+		}
+	}
+}
+
+// count returns how many layouts and fields a tree has.
+func count(l *Layout) int {
+	if l == nil {
+		return 0
+	}
+	n := 1 + count(l.Key) + count(l.Elem)
+	for _, f := range l.Fields {
+		n += 1 + count(f.Layout)
+	}
+	return n
+}
+
+func FuzzParseLayout(f *testing.F) {
+	for _, l := range shapes() {
+		f.Add(l.String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := ParseLayout(text)
+		if err != nil {
+			if len(err.Error()) > 500 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if l.String() != text {
+			t.Errorf("%q prints as %q", text, l)
+		}
+		if n := count(l); n > len(text) {
+			t.Errorf("%d layouts from %d bytes", n, len(text))
+		}
+	})
+}

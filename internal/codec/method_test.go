@@ -1,0 +1,116 @@
+package codec
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMethodLayout(t *testing.T) {
+	tests := []struct {
+		layout MethodLayout
+		text   string
+	}{
+		{MethodLayout{Service: "Greeter", Name: "Ping"}, "Greeter.Ping()"},
+		{MethodLayout{Service: "Greeter", Name: "Ping", Oneway: true}, "Greeter.Ping() oneway"},
+		{MethodLayout{Service: "lab.v1.Scope", Name: "Arm", Results: []*Layout{lBool}}, "lab.v1.Scope.Arm() bool"},
+		{
+			MethodLayout{"Greeter", "Add2Words", []*Layout{num(KindUint, LE4), num(KindUint, LE4)}, []*Layout{num(KindUint, LE4)}, false},
+			"Greeter.Add2Words(uint.le4, uint.le4) uint.le4",
+		},
+		{
+			MethodLayout{"S", "M", []*Layout{structure("", "A", lBool)}, []*Layout{lBool, lText}, true},
+			"S.M({A bool}) (bool, string.le4) oneway",
+		},
+	}
+	for _, test := range tests {
+		if got := test.layout.String(); got != test.text {
+			t.Errorf("printed\n%s, want\n%s", got, test.text)
+		}
+		got, err := ParseMethodLayout(test.text)
+		if err != nil {
+			t.Errorf("%s: %v", test.text, err)
+		} else if diff := cmp.Diff(&test.layout, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", test.text, diff)
+		}
+	}
+}
+
+func TestParseMethodLayoutErrors(t *testing.T) {
+	long := strings.Repeat("s", 256)
+	tests := []struct{ text, want string }{
+		{"", `offset 0: want a name, have the end`},
+		{"Ping()", `offset 0: want service.method, have "Ping()"`},
+		{".Ping()", `offset 0: want a name, have ".Ping()"`},
+		{"S..Ping()", `offset 2: want a name, have ".Ping()"`},
+		{"S.Ping", `offset 6: want "(", have the end`},
+		{"S.Ping ()", `offset 6: want "(", have " ()"`},
+		{"S.Ping(", `offset 7: want a type, have the end`},
+		{"S.Ping( )", `offset 7: want a type, have " )"`},
+		{"S.Ping(bool,bool)", `offset 11: want ")", have ",bool)"`},
+		{"S.Ping(bool, )", `offset 13: want a type, have ")"`},
+		{"S.Ping() ", `offset 9: want a type, have the end`},
+		{"S.Ping()bool", `offset 8: want " ", have "bool"`},
+		{"S.Ping() ()", `offset 10: want a type, have ")"`},
+		{"S.Ping() (bool)", `offset 9: want one result without parentheses, or several, have "(bool)"`},
+		{"S.Ping() bool, bool", `offset 13: want the end, have ", bool"`},
+		{"S.Ping()  bool", `offset 9: want a type, have " bool"`},
+		{"S.Ping() oneway ", `offset 15: want the end, have " "`},
+		{"S.Ping() oneway bool", `offset 15: want the end, have " bool"`},
+		{"S.Ping(^1)", `offset 9: ^1 points outside: 0 types are around it`},
+		{long + ".M()", `offset 258: the service's name has 256 bytes; the most is 255`},
+	}
+	for _, test := range tests {
+		m, err := ParseMethodLayout(test.text)
+		if err == nil || err.Error() != test.want || m != nil {
+			t.Errorf("%.20q:\n%v\n%s", test.text, err, test.want)
+		}
+	}
+	if _, err := ParseMethodLayout(long[1:] + ".M()"); err != nil {
+		t.Errorf("a service's name of 255 bytes: %v", err)
+	}
+}
+
+func TestMethodLayoutsParseBack(t *testing.T) {
+	m := &maker{Rand: rand.New(rand.NewPCG(5, 6))}
+	for range 2000 {
+		want := &MethodLayout{"a.B", "C", m.layouts(3), m.layouts(3), m.IntN(2) == 0}
+		text := want.String()
+		got, err := ParseMethodLayout(text)
+		if len(text) > MaxLayoutText {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s: -want +got\n%s", text, diff)
+		}
+	}
+}
+
+func FuzzParseMethodLayout(f *testing.F) {
+	f.Add("Greeter.Ping()")
+	f.Add("lab.v1.Scope.Read({A int.le4; B *^2}, []bool) (bool, map[le4 string.le4][3]text(big.Int)) oneway")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMethodLayout(text)
+		if err != nil {
+			if len(err.Error()) > 500 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if m.String() != text {
+			t.Errorf("%q prints as %q", text, m)
+		}
+		n := 0
+		for _, l := range append(m.Params, m.Results...) {
+			n += count(l)
+		}
+		if n > len(text) {
+			t.Errorf("%d layouts from %d bytes", n, len(text))
+		}
+	})
+}
