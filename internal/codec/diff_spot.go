@@ -1,0 +1,83 @@
+package codec
+
+import "fmt"
+
+// A spot is where in a parameter or result a difference is.
+type spot struct {
+	root  string // "parameter 1"
+	path  string // "Order.Items[].Price"
+	open  bool   // path has the shape of what is below, up to the first type with a name
+	depth int
+}
+
+func (at spot) String() string {
+	if at.path == "" {
+		return at.root
+	}
+	return at.root + ", " + at.path
+}
+
+// element is the spot of what is inside of l, which is here.
+func (at spot) element(l *Layout, brackets string) spot {
+	at.depth++
+	at.open = at.open && l.Type == ""
+	if !at.open || brackets == "[key]" {
+		at.open = false
+		at.path += brackets
+	}
+	return at
+}
+
+// field is the spot of a field of the struct that is here.
+func (at spot) field(name string) spot {
+	at.depth++
+	at.open = false
+	if at.path != "" {
+		at.path += "."
+	}
+	at.path += name
+	return at
+}
+
+// rootName names the type of a whole parameter or result: by its own name, or by
+// what is around the first type that has one. Go's own types need no name.
+func rootName(l *Layout) string {
+	for l.Kind == KindPointer && l.Type == "" {
+		l = l.Elem
+	}
+	if predeclared(l.Type) {
+		return ""
+	}
+	text := ""
+	for l.Type == "" {
+		switch l.Kind {
+		case KindSlice:
+			text += "[]"
+		case KindArray:
+			text += fmt.Sprintf("[%d]", l.Len)
+		case KindMap:
+			text += "map[" + keyName(l.Key) + "]"
+		case KindPointer:
+		default:
+			return text
+		}
+		l = l.Elem
+	}
+	return text + l.Type
+}
+
+func keyName(l *Layout) string {
+	if l.Type == "" {
+		return shorten(l.String())
+	}
+	return l.Type
+}
+
+func predeclared(name string) bool {
+	switch name {
+	case "bool", "string", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64",
+		"float32", "float64", "complex64", "complex128":
+		return true
+	}
+	return false
+}
