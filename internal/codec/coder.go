@@ -42,11 +42,14 @@ type Decoder struct {
 	Lenient    bool   // as a basic peer: any non-zero byte is true, every string must be UTF-8
 }
 
+// never is a length that no memory has.
+const never = math.MaxInt
+
 // A writer is one Append on its way. The buffer itself is handed along.
 type writer struct {
 	base    int // where the value begins in the buffer
 	limit   int // longest buffer
-	cut     int // from how many bytes on memory stays where it is; math.MaxInt: never
+	cut     int // from how many bytes on memory stays where it is
 	cutSize int // bytes in cuts so far
 	cuts    []Cut
 	depth   int
@@ -54,7 +57,7 @@ type writer struct {
 }
 
 func newWriter(e *Encoder) writer {
-	w := writer{base: len(e.Buf), limit: math.MaxInt, cut: math.MaxInt, cuts: e.Cuts, depth: depthOf(e.Depth), lenient: e.Lenient}
+	w := writer{base: len(e.Buf), limit: math.MaxInt, cut: never, cuts: e.Cuts, depth: depthOf(e.Depth), lenient: e.Lenient}
 	if e.Max > 0 && e.Max < math.MaxInt-w.base {
 		w.limit = w.base + e.Max
 	}

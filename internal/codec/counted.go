@@ -157,14 +157,6 @@ func (w *writer) closeUnless(buf []byte, n *node, o opened, err *Error) ([]byte,
 	return w.close(buf, n, o)
 }
 
-// noCuts copies everything into the buffer until the returned func is called:
-// what is sorted later cannot lie elsewhere.
-func (w *writer) noCuts() func() {
-	cut := w.cut
-	w.cut = math.MaxInt
-	return func() { w.cut = cut }
-}
-
 // rising checks that the bytes of the key just read, the i-th, come after
 // those of the one before, and returns them.
 func (r *reader) rising(last []byte, from, i int) ([]byte, *Error) {

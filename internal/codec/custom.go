@@ -100,18 +100,46 @@ func (c *compiler) time(n *node, p *Place, s site) {
 	c.allow(p, s, n.typ, timeWords)
 }
 
-// appendOwn calls the type's own method. v is addressable.
+// appendOwn calls the method of the type of v on a copy: the method may keep
+// its receiver, and v may lie on a stack.
 func appendOwn(n *node, v reflect.Value) ([]byte, error) {
+	own := reflect.New(n.typ)
+	own.Elem().Set(v)
 	if n.op == opBinary {
-		return v.Addr().Interface().(encoding.BinaryMarshaler).MarshalBinary()
+		return own.Interface().(encoding.BinaryMarshaler).MarshalBinary()
 	}
-	return v.Addr().Interface().(encoding.TextMarshaler).MarshalText()
+	return own.Interface().(encoding.TextMarshaler).MarshalText()
 }
 
-// readOwn calls the type's own method. v is addressable.
-func readOwn(n *node, v reflect.Value, b []byte) error {
-	if n.op == opBinary {
-		return v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
+// ownBack reads a value by its type's own method, and v becomes a copy of it.
+func (r *reader) ownBack(n *node, v reflect.Value) *Error {
+	from := r.off
+	b, e := r.text(n)
+	if e != nil {
+		return e
 	}
-	return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(b)
+	if e := r.charge(int64(n.size)); e != nil {
+		return e
+	}
+	own := reflect.New(n.typ)
+	var err error
+	if n.op == opBinary {
+		err = own.Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
+	} else {
+		err = own.Interface().(encoding.TextUnmarshaler).UnmarshalText(b)
+	}
+	if err != nil {
+		return &Error{Offset: from, Text: refused(n, "Unmarshal"), Err: err}
+	}
+	v.Set(own.Elem())
+	return nil
+}
+
+// refused says that a type's own method returned an error, whose text may
+// hold the value and is left to those who unwrap it.
+func refused(n *node, method string) string {
+	if n.op == opBinary {
+		return typeName(n.typ) + "." + method + "Binary returned an error"
+	}
+	return typeName(n.typ) + "." + method + "Text returned an error"
 }

@@ -2,50 +2,175 @@
 
 package codec
 
+// The operations on memory that the fast executor stands on: all of the
+// package's unsafe code. Each function takes the address of a whole, valid Go
+// value of the type that its node has, or of a part of one; what else it
+// relies on is said beside it. Addresses are handed down as arguments and
+// kept nowhere, so they may point into a caller's stack.
+
 import (
+	"encoding/binary"
 	"reflect"
-	"strings"
+	"time"
 	"unsafe"
 )
 
+// An address is where a value lies.
+type address = unsafe.Pointer
+
 // A Ref is the address of a value of a codec's type.
-type Ref struct{ p unsafe.Pointer }
+type Ref struct{ p address }
 
 // RefTo returns the address that ptr, a pointer that is not nil, holds.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.UnsafePointer()} }
 
-// RefAt returns the address p. The codec hands p down as an argument and never
-// keeps it, so that p may point into the caller's stack.
+// RefAt returns the address p of a value of the codec's type. Neither Append
+// nor Read keeps p, so it may point into the caller's stack.
 func RefAt(p unsafe.Pointer) Ref { return Ref{p} }
 
-func useFast() bool { return false }
+// value returns the value at p as reflection has it. It must not be stored:
+// it holds p.
+func (n *node) value(p address) reflect.Value { return reflect.NewAt(n.typ, p).Elem() }
 
-func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
-	return w.plain(buf, c.node, reflect.NewAt(c.node.typ, v.p).Elem(), 0)
-}
+// at returns the address of a part of the value at p. The part is not empty
+// and lies wholly inside, so the address never is one past the end.
+func at(p address, off uintptr) address { return unsafe.Add(p, off) }
 
-func (c *Codec) runBack(r *reader, v Ref) *Error {
-	return r.plain(c.node, reflect.NewAt(c.node.typ, v.p).Elem(), 0)
-}
+// view returns the n bytes at p, which hold no pointers. It may be written to
+// if all bit patterns are values of what lies there.
+func view(p address, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
 
-// A block is memory that short strings share. A strings.Builder may hand out
-// strings while it goes on being written.
-type block struct{ b *strings.Builder }
+// The types of what lies at p are those of the functions' results, but for a
+// name.
 
-func (b *block) free() int {
-	if b.b == nil {
-		return 0
+func boolAt(p address) *bool      { return (*bool)(p) }
+func stringAt(p address) *string  { return (*string)(p) }
+func bytesAt(p address) *[]byte   { return (*[]byte)(p) }
+func timeAt(p address) *time.Time { return (*time.Time)(p) }
+
+// pointerAt is where a pointer lies, or a map, which is one.
+func pointerAt(p address) *address { return (*address)(p) }
+
+// The arrays below are bytes of a number, or of several, that lie as on the
+// wire. Going by way of arrays asks for no alignment; on most machines it is
+// one move.
+
+func array4At(p address) *[4]byte { return (*[4]byte)(p) }
+func array8At(p address) *[8]byte { return (*[8]byte)(p) }
+
+// loadUint returns the size bytes of an integer or float at p as a number.
+func loadUint(p address, size uintptr) uint64 {
+	switch size {
+	case 1:
+		return uint64(*(*uint8)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	case 4:
+		return uint64(*(*uint32)(p))
 	}
-	return b.b.Cap() - b.b.Len()
+	return *(*uint64)(p)
 }
 
-func (b *block) renew(size int) {
-	b.b = &strings.Builder{}
-	b.b.Grow(size)
+// storeUint sets the size bytes of an integer or float at p.
+func storeUint(p address, size uintptr, u uint64) {
+	switch size {
+	case 1:
+		*(*uint8)(p) = uint8(u)
+	case 2:
+		*(*uint16)(p) = uint16(u)
+	case 4:
+		*(*uint32)(p) = uint32(u)
+	default:
+		*(*uint64)(p) = u
+	}
 }
 
+// sliceAt returns where the elements of the slice at p lie, and how many they
+// are. Slices of all types have the same header; as a []byte it is only taken
+// apart, and nothing is read through it.
+func sliceAt(p address) (data address, count int) {
+	s := *(*[]byte)(p)
+	return unsafe.Pointer(unsafe.SliceData(s)), len(s)
+}
+
+// makeSlice sets the slice at p to count zero elements, as typed memory, and
+// returns where they lie. Growing a nil slice in place makes no header on the
+// heap, which reflect.MakeSlice does.
+func (n *node) makeSlice(p address, count int) address {
+	v := n.value(p)
+	v.SetZero()
+	v.Grow(count)
+	v.SetLen(count)
+	data, _ := sliceAt(p)
+	return data
+}
+
+// setRawSlice sets the slice at p to count elements that lie as in b. They
+// hold no pointers, so memory of numbers of the same width serves for them;
+// it is not zeroed before it is copied to. The views of b may be misaligned:
+// nothing but copy reads through them.
+func (n *node) setRawSlice(p address, b []byte, count int) {
+	from := address(unsafe.SliceData(b))
+	switch n.elem.size {
+	case 1:
+		*(*[]uint8)(p) = clone(unsafe.Slice((*uint8)(from), count))
+	case 2:
+		*(*[]uint16)(p) = clone(unsafe.Slice((*uint16)(from), count))
+	case 4:
+		*(*[]uint32)(p) = clone(unsafe.Slice((*uint32)(from), count))
+	case 8:
+		*(*[]uint64)(p) = clone(unsafe.Slice((*uint64)(from), count))
+	default:
+		copy(view(n.makeSlice(p, count), uintptr(len(b))), b)
+	}
+}
+
+// clone copies s. The compiler sees that all of c is copied to and leaves out
+// zeroing it.
+func clone[T uint8 | uint16 | uint32 | uint64](s []T) []T {
+	c := make([]T, len(s))
+	copy(c, s)
+	return c
+}
+
+// makeElem makes a zero value of a pointer's or map's element type.
+func makeElem(n *node) address { return reflect.New(n.typ).UnsafePointer() }
+
+// mapAt returns the map at p. It holds the map itself, not p, so it may be
+// kept.
+func (n *node) mapAt(p address) reflect.Value {
+	return reflect.ValueOf(n.value(p).Interface())
+}
+
+// A block is memory that short strings share.
+type block struct{ rest []byte }
+
+func (b *block) free() int { return len(b.rest) }
+
+func (b *block) renew(size int) { b.rest = make([]byte, size) }
+
+// add returns text as a string in the block, which has room for it. Those
+// bytes are never written to again.
 func (b *block) add(text []byte) string {
-	from := b.b.Len()
-	b.b.Write(text)
-	return b.b.String()[from:]
+	n := len(text)
+	to := b.rest[:n]
+	b.rest = b.rest[n:]
+	if n >= 8 && n <= 16 {
+		first, last := [8]byte(text), [8]byte(text[n-8:])
+		*(*[8]byte)(to) = first
+		*(*[8]byte)(to[n-8:]) = last
+	} else {
+		copy(to, text)
+	}
+	return unsafe.String(unsafe.SliceData(to), n)
+}
+
+// append8 appends the 8 bytes at p.
+func append8(buf []byte, p address) []byte {
+	return binary.NativeEndian.AppendUint64(buf, binary.NativeEndian.Uint64(array8At(p)[:]))
+}
+
+// append4 appends the 4 bytes at p.
+func append4(buf []byte, p address) []byte {
+	return binary.NativeEndian.AppendUint32(buf, binary.NativeEndian.Uint32(array4At(p)[:]))
 }

@@ -80,7 +80,7 @@ func (r *reader) plain(n *node, v reflect.Value, depth int) *Error {
 		*v.Addr().Interface().(*time.Time) = t
 		return err
 	case opBinary, opText:
-		return r.plainOwn(n, v)
+		return r.ownBack(n, v)
 	case opArray:
 		return r.plainArray(n, v, depth)
 	case opSlice:
@@ -91,15 +91,6 @@ func (r *reader) plain(n *node, v reflect.Value, depth int) *Error {
 		return r.plainPointer(n, v, depth)
 	}
 	return r.plainStruct(n, v, depth)
-}
-
-func (r *reader) plainOwn(n *node, v reflect.Value) *Error {
-	b, err := r.text(n)
-	if err != nil {
-		return err
-	}
-	v.SetZero()
-	return r.owned(readOwn(n, v, b))
 }
 
 func (w *writer) plainArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
@@ -160,7 +151,9 @@ func (w *writer) plainMap(buf []byte, n *node, v reflect.Value, depth int) ([]by
 	if err != nil || v.Len() == 0 {
 		return w.closeUnless(buf, n, o, err)
 	}
-	defer w.noCuts()()
+	cut := w.cut
+	w.cut = never // what is sorted later cannot lie elsewhere
+	defer func() { w.cut = cut }()
 	pairs := make([]pair, 0, v.Len())
 	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 	for it := v.MapRange(); it.Next(); {
@@ -190,9 +183,12 @@ func (r *reader) plainMap(n *node, v reflect.Value, depth int) *Error {
 	}
 	m := reflect.MakeMapWithSize(n.typ, count)
 	v.Set(m)
+	if count == 0 {
+		return r.close(c)
+	}
+	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 	var last []byte
 	for i := range count {
-		key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 		from := r.off
 		if err := r.plain(n.key, key, depth+1); err != nil {
 			return err.in("[key]")

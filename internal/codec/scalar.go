@@ -193,16 +193,6 @@ func (r *reader) time() (time.Time, *Error) {
 	return time.Unix(sec, int64(nsec)).UTC(), nil
 }
 
-// owned makes an error of what a type's own method returned.
-func (r *reader) owned(err error) *Error {
-	if err == nil {
-		return nil
-	}
-	e := r.fail("%v", err)
-	e.Err = err
-	return e
-}
-
 // present appends the byte before a pointer's value.
 func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, *Error) {
 	switch {

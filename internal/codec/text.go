@@ -81,7 +81,7 @@ func (w *writer) memory(buf, b []byte) []byte {
 // owned appends what a type's own method returned.
 func (w *writer) owned(buf []byte, n *node, b []byte, err error) ([]byte, *Error) {
 	if err != nil {
-		return buf, &Error{Offset: -1, Text: err.Error(), Err: err}
+		return buf, &Error{Offset: -1, Text: refused(n, "Marshal"), Err: err}
 	}
 	if n.op == opText && notUTF8(n, w.lenient, b) {
 		return buf, refuse("not UTF-8")

@@ -1,0 +1,213 @@
+//go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
+
+package codec
+
+// The fast executor, appending: a node tree followed over memory. It gives
+// the bytes and errors of the plain one.
+
+import (
+	"encoding/binary"
+	"reflect"
+	"slices"
+)
+
+// run appends the value at v.
+func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
+	if c.fast {
+		return w.fast(buf, c.node, v.p, 0)
+	}
+	return w.plain(buf, c.node, c.node.value(v.p), 0)
+}
+
+func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	switch n.op {
+	case opStruct:
+		return w.fastStruct(buf, n, p, depth)
+	case opSlice:
+		return w.fastSlice(buf, n, p, depth)
+	case opBool:
+		return appendBool(buf, *boolAt(p)), nil
+	case opInt:
+		return w.int(buf, n, signExtend(loadUint(p, n.size), int(n.size)))
+	case opUint:
+		return w.uint(buf, n, loadUint(p, n.size))
+	case opFloat:
+		return w.float(buf, n, loadUint(p, n.size), n.size)
+	case opComplex:
+		half := n.size / 2
+		return w.complex(buf, n, [2]uint64{loadUint(p, half), loadUint(at(p, half), half)})
+	case opString:
+		return w.string(buf, n, *stringAt(p))
+	case opBytes:
+		return w.blob(buf, n, *bytesAt(p))
+	case opTime:
+		return appendTime(buf, *timeAt(p)), nil
+	case opBinary, opText:
+		b, err := appendOwn(n, n.value(p))
+		return w.owned(buf, n, b, err)
+	case opArray:
+		return w.fastArray(buf, n, p, depth)
+	case opMap:
+		return w.fastMap(buf, n, p, depth)
+	}
+	return w.fastPointer(buf, n, p, depth)
+}
+
+// longString is from which length on a string takes the slower way, which
+// looks at all limits.
+const longString = 64 << 10
+
+func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
+	for i := range n.steps {
+		s := &n.steps[i]
+		q := at(p, s.off)
+		switch s.op {
+		case stepRun8:
+			buf = append8(buf, q)
+		case stepRun4:
+			buf = append4(buf, q)
+		case stepRun:
+			buf = append(buf, view(q, s.n)...)
+		case stepString:
+			if text := *stringAt(q); len(text) < longString && !w.lenient {
+				buf = binary.LittleEndian.AppendUint32(buf, uint32(len(text)))
+				buf = append(buf, text...)
+			} else if buf, err = w.string(buf, s.node, text); err != nil {
+				return buf, err.in(s.path)
+			}
+		default:
+			if buf, err = w.fast(buf, s.node, q, depth); err != nil {
+				return buf, err.in(s.path)
+			}
+		}
+	}
+	return buf, nil
+}
+
+func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
+	if n.raw > 0 {
+		return append(buf, view(p, n.raw)...), nil
+	}
+	if n.elem.size == 0 {
+		return buf, nil
+	}
+	for i := range n.n {
+		if buf, err = w.fast(buf, n.elem, at(p, uintptr(i)*n.elem.size), depth); err != nil {
+			return buf, err.in("[]")
+		}
+	}
+	return buf, nil
+}
+
+func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	data, count := sliceAt(p)
+	buf, o, err := w.open(buf, n, count, depth+1)
+	if err == nil && count > 0 {
+		buf, err = w.fastElems(buf, n, data, count, depth+1)
+	}
+	return w.closeUnless(buf, n, o, err)
+}
+
+func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
+	if n.elems == elemsRaw {
+		b := view(data, uintptr(count)*n.elem.raw)
+		if err := w.room(buf, len(b)); err != nil {
+			return buf, err
+		}
+		return w.memory(buf, b), nil
+	}
+	// What the elements take at least is there at once, so that a fresh
+	// buffer grows seldom. It cannot overflow: each has taken memory.
+	least := count * n.elem.least
+	if err := w.room(buf, least); err != nil {
+		return buf, err
+	}
+	buf = slices.Grow(buf, least)
+	if n.elems == elemsRunString && !w.lenient {
+		return w.fastRunStrings(buf, n, data, count)
+	}
+	var err *Error
+	for i := range count {
+		if buf, err = w.fast(buf, n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
+			return buf, err.in("[]")
+		}
+	}
+	return buf, nil
+}
+
+// fastRunStrings appends the commonest kind of struct: a run, then a string.
+func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
+	run, str := &n.elem.steps[0], &n.elem.steps[1]
+	for i := range count {
+		p := at(data, uintptr(i)*n.elem.size)
+		text := *stringAt(at(p, str.off))
+		if len(text) >= longString {
+			buf = append(buf, view(at(p, run.off), run.n)...)
+			if buf, err = w.string(buf, str.node, text); err != nil {
+				return buf, err.in("[]" + str.path)
+			}
+			continue
+		}
+		k := len(buf)
+		size := int(run.n) + 4 + len(text)
+		if size > cap(buf)-k {
+			buf = slices.Grow(buf, size)
+		}
+		buf = buf[:k+size]
+		copyShort(buf[k:], view(at(p, run.off), run.n))
+		k += int(run.n)
+		binary.LittleEndian.PutUint32(buf[k:], uint32(len(text)))
+		copy(buf[k+4:], text)
+	}
+	return buf, nil
+}
+
+// copyShort copies from, whole words at a time where it consists of few.
+func copyShort(to, from []byte) {
+	n := len(from)
+	if n > 64 || n%8 != 0 {
+		copy(to, from)
+		return
+	}
+	to = to[:n]
+	for i := 0; i+8 <= n; i += 8 {
+		*(*[8]byte)(to[i:]) = [8]byte(from[i:])
+	}
+}
+
+func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	m := n.mapAt(p)
+	buf, o, err := w.open(buf, n, m.Len(), depth+1)
+	if err != nil || m.Len() == 0 {
+		return w.closeUnless(buf, n, o, err)
+	}
+	cut := w.cut
+	w.cut = never // what is sorted later cannot lie elsewhere
+	defer func() { w.cut = cut }()
+	pairs := make([]pair, 0, m.Len())
+	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
+	for it := m.MapRange(); it.Next(); {
+		key.Elem().SetIterKey(it)
+		elem.Elem().SetIterValue(it)
+		x := pair{from: len(buf)}
+		if buf, err = w.fast(buf, n.key, key.UnsafePointer(), depth+1); err != nil {
+			return buf, err.in("[key]")
+		}
+		x.value = len(buf)
+		if buf, err = w.fast(buf, n.elem, elem.UnsafePointer(), depth+1); err != nil {
+			return buf, err.in("[]")
+		}
+		x.end = len(buf)
+		pairs = append(pairs, x)
+	}
+	return w.closeUnless(buf, n, o, sortPairs(buf, pairs))
+}
+
+func (w *writer) fastPointer(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	q := *pointerAt(p)
+	buf, err := w.present(buf, n, q != nil, depth+1)
+	if err != nil || q == nil {
+		return buf, err
+	}
+	return w.fast(buf, n.elem, q, depth+1)
+}

@@ -1,0 +1,267 @@
+//go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
+
+package codec
+
+// The fast executor, reading: fast_append.go the other way round.
+
+import (
+	"encoding/binary"
+	"reflect"
+)
+
+// runBack reads into the value at v.
+func (c *Codec) runBack(r *reader, v Ref) *Error {
+	if c.fast {
+		return r.fast(c.node, v.p, 0)
+	}
+	return r.plain(c.node, c.node.value(v.p), 0)
+}
+
+func (r *reader) fast(n *node, p address, depth int) (err *Error) {
+	switch n.op {
+	case opStruct:
+		return r.fastStruct(n, p, depth)
+	case opSlice:
+		return r.fastSlice(n, p, depth)
+	case opBool:
+		*boolAt(p), err = r.bool()
+	case opInt:
+		i, err := r.signed(n)
+		storeUint(p, n.size, uint64(i))
+		return err
+	case opUint:
+		u, err := r.unsigned(n)
+		storeUint(p, n.size, u)
+		return err
+	case opFloat:
+		bits, err := r.float(n, n.size)
+		storeUint(p, n.size, bits)
+		return err
+	case opComplex:
+		bits, err := r.complex(n)
+		storeUint(p, n.size/2, bits[0])
+		storeUint(at(p, n.size/2), n.size/2, bits[1])
+		return err
+	case opString:
+		*stringAt(p), err = r.string(n)
+	case opBytes:
+		*bytesAt(p), err = r.blob(n)
+	case opTime:
+		*timeAt(p), err = r.time()
+	case opBinary, opText:
+		return r.ownBack(n, n.value(p))
+	case opArray:
+		return r.fastArray(n, p, depth)
+	case opMap:
+		return r.fastMap(n, p, depth)
+	default:
+		return r.fastPointer(n, p, depth)
+	}
+	return err
+}
+
+func (r *reader) fastStruct(n *node, p address, depth int) *Error {
+	for i := range n.steps {
+		s := &n.steps[i]
+		q := at(p, s.off)
+		switch s.op {
+		case stepRun8:
+			if len(r.data)-r.off < 8 {
+				return r.shortRun(s)
+			}
+			*array8At(q) = [8]byte(r.data[r.off:])
+			r.off += 8
+		case stepRun4:
+			if len(r.data)-r.off < 4 {
+				return r.shortRun(s)
+			}
+			*array4At(q) = [4]byte(r.data[r.off:])
+			r.off += 4
+		case stepRun:
+			if uintptr(len(r.data)-r.off) < s.n {
+				return r.shortRun(s)
+			}
+			copy(view(q, s.n), r.data[r.off:])
+			r.off += int(s.n)
+		case stepString:
+			text, err := r.plainString(s.node)
+			if err != nil {
+				return err.in(s.path)
+			}
+			*stringAt(q) = text
+		default:
+			if err := r.fast(s.node, q, depth); err != nil {
+				return err.in(s.path)
+			}
+		}
+	}
+	return nil
+}
+
+// plainString reads a string without bounds of its own: most strings.
+func (r *reader) plainString(n *node) (string, *Error) {
+	if rest := r.data[r.off:]; len(rest) >= 4 && !r.lenient {
+		size := uint64(binary.LittleEndian.Uint32(rest))
+		if text := rest[4:]; size <= uint64(len(text)) {
+			r.off += 4 + int(size)
+			return r.keepString(text[:size])
+		}
+	}
+	return r.string(n)
+}
+
+// shortRun says which field of a run the input ends in.
+func (r *reader) shortRun(s *step) *Error {
+	for i := range s.run {
+		f := &s.run[i]
+		if err := r.skip(f.node); err != nil {
+			return err.in(f.path)
+		}
+	}
+	return r.short(1)
+}
+
+// skip passes over a value that lies as in memory, or says where in it the
+// input ends.
+func (r *reader) skip(n *node) *Error {
+	if n.raw <= uintptr(len(r.data)-r.off) {
+		r.off += int(n.raw)
+		return nil
+	}
+	switch n.op {
+	case opArray:
+		r.off += (len(r.data) - r.off) / int(n.elem.raw) * int(n.elem.raw)
+		return r.skip(n.elem).in("[]")
+	case opStruct:
+		for i := range n.fields {
+			if err := r.skip(n.fields[i].node); err != nil {
+				return err.in(n.fields[i].path)
+			}
+		}
+	case opComplex:
+		r.off += (len(r.data) - r.off) / int(n.raw/2) * int(n.raw/2)
+		return r.short(int(n.raw / 2))
+	}
+	return r.short(int(n.raw))
+}
+
+func (r *reader) fastArray(n *node, p address, depth int) *Error {
+	if n.raw > 0 {
+		if uintptr(len(r.data)-r.off) < n.raw {
+			return r.skip(n)
+		}
+		r.off += copy(view(p, n.raw), r.data[r.off:])
+		return nil
+	}
+	if n.elem.size == 0 {
+		return nil
+	}
+	for i := range n.n {
+		if err := r.fast(n.elem, at(p, uintptr(i)*n.elem.size), depth); err != nil {
+			return err.in("[]")
+		}
+	}
+	return nil
+}
+
+func (r *reader) fastSlice(n *node, p address, depth int) *Error {
+	*bytesAt(p) = nil
+	count, c, err := r.open(n, n.elem.least, depth+1)
+	if err != nil {
+		return err
+	}
+	if count > 0 {
+		if err := r.charge(int64(count) * int64(n.elem.size)); err != nil {
+			return err
+		}
+		if err := r.fastElems(n, p, count, depth+1); err != nil {
+			return err.in("[]")
+		}
+	}
+	return r.close(c)
+}
+
+func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
+	if n.elems == elemsRaw { // open has seen that the bytes are there
+		b, _ := r.next(count * int(n.elem.raw))
+		n.setRawSlice(p, b, count)
+		return nil
+	}
+	data := n.makeSlice(p, count)
+	if n.elems == elemsRunString && !r.lenient {
+		return r.fastRunStrings(n, data, count)
+	}
+	for i := range count {
+		if err := r.fast(n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fastRunStrings reads the commonest kind of struct: a run, then a string.
+func (r *reader) fastRunStrings(n *node, data address, count int) *Error {
+	run, str := &n.elem.steps[0], &n.elem.steps[1]
+	fixed := int(run.n) + 4
+	for i := range count {
+		p := at(data, uintptr(i)*n.elem.size)
+		rest := r.data[r.off:]
+		if len(rest) < fixed {
+			return r.fastStruct(n.elem, p, 0) // says what is short
+		}
+		size := uint64(binary.LittleEndian.Uint32(rest[run.n:]))
+		if size > uint64(len(rest)-fixed) {
+			return r.fastStruct(n.elem, p, 0)
+		}
+		copyShort(view(at(p, run.off), run.n), rest[:run.n])
+		r.off += fixed + int(size)
+		text, err := r.keepString(rest[fixed:][:size])
+		if err != nil {
+			return err.in(str.path)
+		}
+		*stringAt(at(p, str.off)) = text
+	}
+	return nil
+}
+
+func (r *reader) fastMap(n *node, p address, depth int) *Error {
+	count, c, err := r.open(n, n.key.least+n.elem.least, depth+1)
+	if err == nil {
+		err = r.charge(mapCost(n, count))
+	}
+	if err != nil {
+		return err
+	}
+	m := reflect.MakeMapWithSize(n.typ, count)
+	*pointerAt(p) = m.UnsafePointer()
+	if count == 0 {
+		return r.close(c)
+	}
+	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
+	var last []byte
+	for i := range count {
+		from := r.off
+		if err := r.fast(n.key, key.UnsafePointer(), depth+1); err != nil {
+			return err.in("[key]")
+		}
+		if last, err = r.rising(last, from, i); err != nil {
+			return err
+		}
+		if err := r.fast(n.elem, elem.UnsafePointer(), depth+1); err != nil {
+			return err.in("[]")
+		}
+		m.SetMapIndex(key.Elem(), elem.Elem())
+	}
+	return r.closeMap(c, m.Len(), count)
+}
+
+func (r *reader) fastPointer(n *node, p address, depth int) *Error {
+	*pointerAt(p) = nil
+	present, err := r.pointer(n, depth+1)
+	if err != nil || !present {
+		return err
+	}
+	q := makeElem(n.elem)
+	*pointerAt(p) = q
+	return r.fast(n.elem, q, depth+1)
+}
