@@ -1,0 +1,254 @@
+package bsrpc
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/strictmap"
+)
+
+// NoLimit is the value of an option that is to have no limit, where its field
+// says that this is possible. Zero is always the default.
+const NoLimit = -1
+
+// ServerOptions are the options of a [Server]. The zero value is ready to use.
+// Serve, ServeConn and ListenAndServe report values that are out of range.
+type ServerOptions struct {
+	// MaxMessage is the longest message in bytes, the arguments or the results
+	// of one call, that this end takes and sends. Zero is 16 MiB; the most is
+	// 1 GiB.
+	MaxMessage int
+
+	// MaxInflight is how many calls of one connection may be open, running or
+	// waiting. The next is refused and has not run. Zero is 1,024; NoLimit is
+	// possible.
+	MaxInflight int
+
+	// HandshakeTimeout is how long a connection may take from being accepted to
+	// the answer to its first frame. Zero is 10 s; NoLimit is possible.
+	HandshakeTimeout time.Duration
+
+	// Limits are the limits that are seldom changed.
+	Limits Limits
+
+	// Logger gets what happens outside of calls, and the stacks of panics. Nil
+	// is slog.Default().
+	Logger *slog.Logger
+}
+
+// ClientOptions are the options of a [Client]. The zero value is ready to use.
+// Dial and NewClient report values that are out of range.
+type ClientOptions struct {
+	// MaxMessage is the longest message in bytes, the arguments or the results
+	// of one call, that this end takes and sends. Zero is 16 MiB; the most is
+	// 1 GiB.
+	MaxMessage int
+
+	// DialTimeout is how long one attempt to connect may take, up to the answer
+	// to the first frame. Zero is 10 s. With NoLimit only Dial's context ends it.
+	DialTimeout time.Duration
+
+	// DefaultCallTimeout is how long a call may take whose context has no
+	// deadline and whose method has no timeout= tag. Zero is 20 s; NoLimit is
+	// possible.
+	DefaultCallTimeout time.Duration
+
+	// Limits are the limits that are seldom changed. Those of a server only
+	// have no effect on a client.
+	Limits Limits
+
+	// Logger gets what happens outside of calls. Nil is slog.Default().
+	Logger *slog.Logger
+}
+
+// Limits bound what a peer can make this end hold or wait for. In every field
+// zero is the default.
+type Limits struct {
+	// MaxDepth is how deep values may lie inside of each other: structs,
+	// pointers, slices, arrays and maps count. Zero is 64; the most is 10,000,
+	// as each level takes stack.
+	MaxDepth int
+
+	// DecodeBudget is how many bytes of Go memory one message may become. It is
+	// charged before the memory is allocated. Zero is 4 x MaxMessage and at
+	// least 64 MiB; NoLimit is possible.
+	DecodeBudget int64
+
+	// MaxErrorText is how many bytes of an error's text are sent; what is
+	// longer is cut. Zero is 4 KiB; the most is 32 KiB.
+	MaxErrorText int
+
+	// MaxHandshakes is how many connections to a server may be in their
+	// handshake. For the next, the oldest is dropped. Zero is 256; NoLimit is
+	// possible.
+	MaxHandshakes int
+
+	// MaxConns is how many connections a server may have; the next is refused.
+	// Zero is 10,000; NoLimit is possible.
+	MaxConns int
+
+	// MaxHandlers is how many handlers a server may have running; the next call
+	// is refused and has not run. Zero is 16,384; NoLimit is possible.
+	MaxHandlers int
+
+	// ConnBytes is how many bytes the unfinished messages of one connection may
+	// have announced, each way. A call that is above it is refused and has not
+	// run. The least is 2 x MaxMessage, and so is zero, but for 32 MiB where
+	// that is more; NoLimit is possible.
+	ConnBytes int64
+
+	// ServerBytes is the same for all connections of a server together. The
+	// least is MaxMessage. Zero is 512 MiB, or ConnBytes where that is more;
+	// NoLimit is possible.
+	ServerBytes int64
+
+	// OutQueue is how many bytes may wait to be written to a connection; above
+	// it senders wait. A message of any length finds room in an empty queue.
+	// Zero is 8 MiB; NoLimit is possible.
+	OutQueue int
+
+	// WriteStall is how long a peer may take not one byte of what is written;
+	// then the connection is closed. Zero is 10 s; NoLimit is possible.
+	WriteStall time.Duration
+
+	// FrameTimeout is how long nothing of an unfinished frame or message may
+	// come. An unfinished frame then ends the connection, an unfinished message
+	// its call. Zero is 60 s; NoLimit is possible.
+	FrameTimeout time.Duration
+}
+
+// DecodeServerOptions makes options of a map, as a configuration file is read
+// into. Keys are the names of fields in any case, with or without a - or _
+// between words, and Limits is a map again. Durations are text with a unit,
+// sizes numbers or text:
+//
+//	map[string]any{
+//		"max-message":       "64MiB",
+//		"handshake_timeout": "5s",
+//		"limits":            map[string]any{"MaxConns": 100},
+//	}
+//
+// The error lists all keys that are unknown, given twice or do not fit, and
+// never a value. Numbers out of range are reported when the server serves.
+// Logger can only be set in Go.
+func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
+	o := new(ServerOptions)
+	if err := strictmap.Decode(m, o); err != nil {
+		return nil, optionsError("ServerOptions", strings.Split(err.Error(), "\n"))
+	}
+	return o, nil
+}
+
+// DecodeClientOptions makes options of a map as [DecodeServerOptions] does.
+func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
+	o := new(ClientOptions)
+	if err := strictmap.Decode(m, o); err != nil {
+		return nil, optionsError("ClientOptions", strings.Split(err.Error(), "\n"))
+	}
+	return o, nil
+}
+
+// optionsError is the error of one or more problems.
+func optionsError(of string, problems []string) error {
+	if len(problems) == 1 {
+		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])
+	}
+	return fmt.Errorf("bsrpc: %s: %d problems\n    %s", of, len(problems), strings.Join(problems, "\n    "))
+}
+
+// bounds are the options of either end with every default filled in. No limit
+// is the greatest value of the type.
+type bounds struct {
+	maxMessage         int
+	maxInflight        int
+	handshakeTimeout   time.Duration
+	dialTimeout        time.Duration
+	defaultCallTimeout time.Duration
+	maxDepth           int
+	decodeBudget       int64
+	maxErrorText       int
+	maxHandshakes      int
+	maxConns           int
+	maxHandlers        int
+	connBytes          int64
+	serverBytes        int64
+	outQueue           int
+	writeStall         time.Duration
+	frameTimeout       time.Duration
+}
+
+// resolve returns what o comes to, and all that is out of range: there the
+// default stands. A nil o is the zero value.
+func (o *ServerOptions) resolve() (*bounds, error) {
+	if o == nil {
+		o = new(ServerOptions)
+	}
+	return resolve("ServerOptions", &allOptions{
+		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
+	})
+}
+
+// resolve does for o what it does for ServerOptions.
+func (o *ClientOptions) resolve() (*bounds, error) {
+	if o == nil {
+		o = new(ClientOptions)
+	}
+	return resolve("ClientOptions", &allOptions{
+		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
+	})
+}
+
+// allOptions are the options with limits of both ends; those that an end does
+// not have keep their defaults.
+type allOptions struct {
+	MaxMessage       int
+	MaxInflight      int
+	HandshakeTimeout time.Duration
+
+	DialTimeout        time.Duration
+	DefaultCallTimeout time.Duration
+
+	Limits Limits
+}
+
+func resolve(of string, o *allOptions) (*bounds, error) {
+	var b bounds
+	var c optionCheck
+	b.maxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, 16*mib, sizeText))
+	b.maxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(1024))
+	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
+	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
+	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
+	b.resolveLimits(&c, &o.Limits)
+	if len(c.problems) > 0 {
+		return &b, optionsError(of, c.problems)
+	}
+	return &b, nil
+}
+
+func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
+	message := int64(b.maxMessage)
+	b.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
+	b.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
+	b.maxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
+	b.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
+	b.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
+	b.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
+	b.connBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, 32*mib)).because("2 x MaxMessage"))
+	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.connBytes), 512*mib)).because("MaxMessage"))
+	b.outQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
+	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, anyTime(10*time.Second))
+	b.frameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, anyTime(60*time.Second))
+}
+
+// serverRoom is what a server needs for one connection to use all of its
+// ConnBytes. A connection without a limit is bounded by its server.
+func serverRoom(connBytes int64) int64 {
+	if connBytes == math.MaxInt64 {
+		return 0
+	}
+	return connBytes
+}

@@ -1,0 +1,211 @@
+package bsrpc
+
+import (
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var defaultBounds = bounds{
+	maxMessage:         16 << 20,
+	maxInflight:        1024,
+	handshakeTimeout:   10 * time.Second,
+	dialTimeout:        10 * time.Second,
+	defaultCallTimeout: 20 * time.Second,
+	maxDepth:           64,
+	decodeBudget:       64 << 20,
+	maxErrorText:       4 << 10,
+	maxHandshakes:      256,
+	maxConns:           10_000,
+	maxHandlers:        16_384,
+	connBytes:          32 << 20,
+	serverBytes:        512 << 20,
+	outQueue:           8 << 20,
+	writeStall:         10 * time.Second,
+	frameTimeout:       60 * time.Second,
+}
+
+// noLimits has every limit that may be absent absent.
+var noLimits = Limits{
+	DecodeBudget: NoLimit, MaxHandshakes: NoLimit, MaxConns: NoLimit, MaxHandlers: NoLimit,
+	ConnBytes: NoLimit, ServerBytes: NoLimit, OutQueue: NoLimit, WriteStall: NoLimit, FrameTimeout: NoLimit,
+}
+
+func TestOptionsResolve(t *testing.T) {
+	with := func(change func(*bounds)) bounds {
+		b := defaultBounds
+		change(&b)
+		return b
+	}
+	unlimited := func(b *bounds) {
+		b.decodeBudget, b.connBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
+		b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
+		b.writeStall, b.frameTimeout = math.MaxInt64, math.MaxInt64
+	}
+	tests := []struct {
+		name    string
+		options interface{ resolve() (*bounds, error) }
+		want    bounds
+	}{
+		{"no server options", (*ServerOptions)(nil), defaultBounds},
+		{"no client options", (*ClientOptions)(nil), defaultBounds},
+		{"zero server options", &ServerOptions{}, defaultBounds},
+		{"zero client options", &ClientOptions{}, defaultBounds},
+		{"server fields", &ServerOptions{MaxMessage: 1, MaxInflight: 2, HandshakeTimeout: time.Minute}, with(func(b *bounds) {
+			b.maxMessage, b.maxInflight, b.handshakeTimeout = 1, 2, time.Minute
+		})},
+		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *bounds) {
+			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
+		})},
+		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour}}, with(func(b *bounds) {
+			b.maxDepth, b.decodeBudget, b.maxErrorText = 10_000, 1, 32<<10
+			b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = 2, 3, 4, 5
+			b.serverBytes, b.writeStall, b.frameTimeout = 16<<20, time.Second, time.Hour
+		})},
+		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *bounds) {
+			b.maxMessage, b.decodeBudget, b.connBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
+		})},
+		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *bounds) {
+			b.connBytes, b.serverBytes = 1<<30, 1<<30
+		})},
+		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *bounds) { b.connBytes = math.MaxInt64 })},
+		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
+			unlimited(b)
+			b.maxInflight, b.handshakeTimeout = math.MaxInt, math.MaxInt64
+		})},
+		{"no limits at a client", &ClientOptions{DialTimeout: NoLimit, DefaultCallTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
+			unlimited(b)
+			b.dialTimeout, b.defaultCallTimeout = math.MaxInt64, math.MaxInt64
+		})},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := test.options.resolve()
+			if err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{})); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+// Every number that is out of range is reported, and the default stands.
+func TestOptionsOutOfRange(t *testing.T) {
+	tests := []struct {
+		name    string
+		options interface{ resolve() (*bounds, error) }
+		want    string
+	}{
+		{"one", &ServerOptions{MaxMessage: NoLimit}, "bsrpc: ServerOptions: MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB"},
+		{"a relation", &ClientOptions{Limits: Limits{ConnBytes: 32<<20 - 1}},
+			"bsrpc: ClientOptions: Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB"},
+		{"a number without a unit", &ClientOptions{DialTimeout: 10},
+			"bsrpc: ClientOptions: DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s"},
+		{"server", &ServerOptions{MaxMessage: 1<<30 + 1, MaxInflight: -2, HandshakeTimeout: -2}, `bsrpc: ServerOptions: 3 problems
+    MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
+    MaxInflight: want 1 or more, NoLimit (-1), or 0 for 1024
+    HandshakeTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s`},
+		{"client", &ClientOptions{MaxMessage: -2, DialTimeout: -2, DefaultCallTimeout: -time.Second}, `bsrpc: ClientOptions: 3 problems
+    MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
+    DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s
+    DefaultCallTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
+		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -2, time.Microsecond, -2}}, `bsrpc: ServerOptions: 11 problems
+    Limits.MaxDepth: want 1 to 10000, or 0 for 64
+    Limits.DecodeBudget: want 1 B or more, NoLimit (-1), or 0 for 64 MiB
+    Limits.MaxErrorText: want 1 B to 32 KiB, or 0 for 4 KiB
+    Limits.MaxHandshakes: want 1 or more, NoLimit (-1), or 0 for 256
+    Limits.MaxConns: want 1 or more, NoLimit (-1), or 0 for 10000
+    Limits.MaxHandlers: want 1 or more, NoLimit (-1), or 0 for 16384
+    Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB
+    Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
+    Limits.OutQueue: want 1 B or more, NoLimit (-1), or 0 for 8 MiB
+    Limits.WriteStall: want 1ms or more, NoLimit (-1), or 0 for 10s
+    Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := test.options.resolve()
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{})); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecodeServerOptions(t *testing.T) {
+	got, err := DecodeServerOptions(map[string]any{
+		"max-message":       "64MiB",
+		"MaxInflight":       10.0,
+		"handshake_timeout": "5s",
+		"limits": map[string]any{
+			"maxconns": 100, "DECODE_BUDGET": NoLimit, "conn-bytes": "1GiB", "frame-timeout": "1m30s",
+		},
+	})
+	want := &ServerOptions{
+		MaxMessage: 64 << 20, MaxInflight: 10, HandshakeTimeout: 5 * time.Second,
+		Limits: Limits{MaxConns: 100, DecodeBudget: NoLimit, ConnBytes: 1 << 30, FrameTimeout: 90 * time.Second},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("error %v; -want +got\n%s", err, diff)
+	}
+}
+
+func TestDecodeClientOptions(t *testing.T) {
+	got, err := DecodeClientOptions(map[string]any{"dial-timeout": "5s", "DefaultCallTimeout": "1h", "limits": map[string]any{"MaxDepth": 3}})
+	want := &ClientOptions{DialTimeout: 5 * time.Second, DefaultCallTimeout: time.Hour, Limits: Limits{MaxDepth: 3}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("error %v; -want +got\n%s", err, diff)
+	}
+	if got, err := DecodeClientOptions(nil); err != nil || *got != (ClientOptions{}) {
+		t.Errorf("no map: %v, error %v", got, err)
+	}
+}
+
+func TestDecodeOptionsErrors(t *testing.T) {
+	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, Limits`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	got, err := DecodeClientOptions(map[string]any{
+		"DialTimeout": 10, "dial-timeout": "1s", "logger": slog.Default(), "max-mesage": 1,
+		"limits": map[string]any{"MaxConns": 1.9, "WriteStall": nil},
+	})
+	if got != nil || err == nil {
+		t.Fatalf("%v, error %v", got, err)
+	}
+	lines := []string{
+		"bsrpc: ClientOptions: 6 problems",
+		"dial-timeout: sets the same field as DialTimeout; keep one of them",
+		"logger: cannot be set from a map, its type is *slog.Logger; set the field in Go",
+		`unknown key "max-mesage"; did you mean MaxMessage?`,
+		`DialTimeout: want a duration as text with its unit, such as "1m30s"`,
+		"limits.MaxConns: want a whole number from ", // the range is the machine's
+		`limits.WriteStall: want a duration as text with its unit, such as "1m30s", have no value`,
+	}
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i >= len(lines) || !strings.HasPrefix(strings.TrimSpace(line), lines[i]) {
+			t.Errorf("line %d: %s", i, line)
+		}
+	}
+}
+
+func TestSizeText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1536 B", 1 << 50: "1024 TiB"} {
+		if got := sizeText(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
