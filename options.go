@@ -151,6 +151,13 @@ func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	return o, nil
 }
 
+// Defaults that also stand for what a peer does not say of itself.
+const (
+	defaultMaxMessage  = 16 * mib
+	defaultConnBytes   = 32 * mib
+	defaultMaxInflight = 1024
+)
+
 // optionsError is the error of one or more problems.
 func optionsError(of string, problems []string) error {
 	if len(problems) == 1 {
@@ -217,8 +224,8 @@ type allOptions struct {
 func resolve(of string, o *allOptions) (*bounds, error) {
 	var b bounds
 	var c optionCheck
-	b.maxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, 16*mib, sizeText))
-	b.maxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(1024))
+	b.maxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
+	b.maxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
 	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
 	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
 	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
@@ -237,7 +244,7 @@ func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
 	b.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
 	b.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
 	b.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
-	b.connBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, 32*mib)).because("2 x MaxMessage"))
+	b.connBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
 	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.connBytes), 512*mib)).because("MaxMessage"))
 	b.outQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
 	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, anyTime(10*time.Second))
