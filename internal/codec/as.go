@@ -27,6 +27,26 @@ func CompileListAs(word string, types []reflect.Type, ls []*Layout) (*Codec, err
 	})
 }
 
+// Nil is the element of a pointer, slice or map that is nil, whatever the
+// layout of its elements.
+type Nil bool
+
+// NilType returns the type of a value that is nil and has the wire form l, nil
+// if there is no such value.
+func NilType(l *Layout) reflect.Type {
+	switch l.Kind {
+	case KindBytes:
+		return reflect.TypeFor[[]byte]()
+	case KindPointer:
+		return reflect.TypeFor[*Nil]()
+	case KindSlice:
+		return reflect.TypeFor[[]Nil]()
+	case KindMap:
+		return reflect.TypeFor[map[Nil]Nil]()
+	}
+	return nil
+}
+
 // A fitter makes nodes of Go types and layouts together.
 type fitter struct {
 	*compiler
@@ -88,6 +108,9 @@ func (f *fitter) node(t reflect.Type, l *Layout, s site) *node {
 	k := fitKey{t, l, s.inKey}
 	if n, ok := f.nodes[k]; ok {
 		return n
+	}
+	if t == reflect.TypeFor[Nil]() {
+		return &node{op: opBool, kind: KindBool, typ: t, size: t.Size(), inKey: s.inKey}
 	}
 	n := &node{typ: t, size: t.Size(), kind: l.Kind, form: l.Format, bytes: l.Bytes, n: l.Len, inKey: s.inKey}
 	f.nodes[k] = n

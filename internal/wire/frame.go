@@ -193,7 +193,7 @@ func (f *Frame) readOptional(b []byte, n int) (int, error) {
 func (f *Frame) checkBody() error {
 	switch {
 	case f.Flags&Pieces != 0:
-		if f.Total <= MaxWhole || uint64(f.Body) >= f.Total || f.Body > MaxPiece {
+		if f.Total <= MaxWhole || uint64(f.Body) > f.Total || f.Body > MaxPiece {
 			return fmt.Errorf("first piece of %d bytes of a %v of %d", f.Body, f.Type, f.Total)
 		}
 		return nil

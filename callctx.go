@@ -1,0 +1,114 @@
+package bsrpc
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A callContext is the context of one call at the end that serves it. It costs
+// one allocation as long as its handler asks for nothing but deadline, error
+// and values; channel and timer are made when Done or AfterFunc is called.
+type callContext struct {
+	context.Context // the connection's
+	deadline        time.Time
+
+	mu     sync.Mutex // guards the rest
+	err    error
+	done   chan struct{}
+	timer  *time.Timer
+	unlink func() bool // from the connection's context
+	after  []*func()   // nil where one has been stopped
+}
+
+// Deadline returns when the caller's time is over.
+func (x *callContext) Deadline() (time.Time, bool) { return x.deadline, !x.deadline.IsZero() }
+
+// Done is closed when the caller has gone or its time is over, when the
+// connection ends, and when the handler has returned.
+func (x *callContext) Done() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.watchLocked()
+	return x.done
+}
+
+func (x *callContext) watchLocked() {
+	if x.done != nil {
+		return
+	}
+	x.done = make(chan struct{})
+	if x.err != nil {
+		close(x.done)
+		return
+	}
+	if !x.deadline.IsZero() {
+		x.timer = time.AfterFunc(time.Until(x.deadline), func() { x.end(context.DeadlineExceeded) })
+	}
+	parent := x.Context
+	x.unlink = context.AfterFunc(parent, func() { x.end(parent.Err()) })
+}
+
+// Err returns why Done is closed.
+func (x *callContext) Err() error {
+	x.mu.Lock()
+	err := x.err
+	x.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case x.Context.Err() != nil:
+		x.end(x.Context.Err())
+	case !x.deadline.IsZero() && !time.Now().Before(x.deadline):
+		x.end(context.DeadlineExceeded)
+	default:
+		return nil
+	}
+	return x.Err()
+}
+
+// AfterFunc makes context.AfterFunc and the contexts derived from this one do
+// without a goroutine that waits.
+func (x *callContext) AfterFunc(f func()) (stop func() bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	x.watchLocked()
+	i := len(x.after)
+	x.after = append(x.after, &f)
+	return func() bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.err != nil || x.after[i] == nil {
+			return false
+		}
+		x.after[i] = nil
+		return true
+	}
+}
+
+// end makes err the context's error, unless it has one.
+func (x *callContext) end(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err != nil {
+		return
+	}
+	x.err = err
+	if x.done == nil {
+		return
+	}
+	close(x.done)
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	x.unlink()
+	for _, f := range x.after {
+		if f != nil {
+			go (*f)()
+		}
+	}
+}

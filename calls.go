@@ -1,0 +1,246 @@
+package bsrpc
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// A call is a request that this end has made and waits for. It belongs to the
+// calling goroutine, but for what the reader delivers.
+type call struct {
+	wake  chan struct{} // capacity 1: one token for each time that parked ends
+	state atomic.Uint32 // callRunning and so on
+	long  bool          // waits with timers of its own, and never reads
+
+	// guarded by conn.mu
+	id        uint64
+	slot      uint16
+	ticks     uint8 // how many ticks have found it parked
+	abandoned bool  // the caller has gone; the slot is kept for the answer
+
+	reply   message // the answer: set before state is callAnswered
+	err     error   // or why there is none
+	body    []byte  // memory of a short reply, kept for the next call
+	timeout callTimeout
+}
+
+// The states of a call.
+const (
+	callRunning  uint32 = iota // its goroutine is awake
+	callParked                 // it sleeps on wake
+	callLong                   // it has been parked for long
+	callSleeping               // it sleeps on wake, its context and a timer
+	callAnswered               // reply or err is set
+)
+
+// answered says whether there is a reply, or an error, to take.
+func (k *call) answered() bool { return k.state.Load() == callAnswered }
+
+// finish hands the call back to its goroutine.
+func (k *call) finish() {
+	if old := k.state.Swap(callAnswered); old == callParked || old == callSleeping {
+		k.wake <- struct{}{}
+	}
+}
+
+// rouse wakes a parked call into another state. It reports whether the call
+// was parked.
+func (k *call) rouse(state uint32) bool {
+	if !k.state.CompareAndSwap(callParked, state) {
+		return false
+	}
+	k.wake <- struct{}{}
+	return true
+}
+
+// calls is the table of the calls that this end has made. A call's id has its
+// slot in the low 16 bits, so that an answer finds it without a map, and above
+// that a count that rises as requests are written.
+type calls struct {
+	// guarded by conn.mu
+	slots   []*call
+	free    []uint16
+	count   uint64          // of ids given
+	taken   uint64          // the count when a batch was last taken: later ones have not been written
+	limit   int             // the most that may be open, by the peer's word
+	waiting []chan struct{} // callers that wait for a slot, first come first served
+
+	open   atomic.Int32 // calls that have a slot, or have been granted one; changed under conn.mu
+	parked atomic.Int32 // calls in callParked, and some that have just left it
+	long   atomic.Int32 // calls that wait with timers of their own
+}
+
+const slotBits = 16
+
+// addLocked gives k a slot that it has been granted.
+func (t *calls) addLocked(k *call) {
+	k.id = 0
+	if n := len(t.free); n > 0 {
+		k.slot, t.free = t.free[n-1], t.free[:n-1]
+		t.slots[k.slot] = k
+		return
+	}
+	k.slot = uint16(len(t.slots))
+	t.slots = append(t.slots, k)
+}
+
+// nextIDLocked gives k the next id, as its request is written.
+func (t *calls) nextIDLocked(k *call) uint64 {
+	t.count++
+	k.id = t.count<<slotBits | uint64(k.slot)
+	return k.id
+}
+
+// findLocked returns the open call with an id. unused says that no call ever
+// had it.
+func (t *calls) findLocked(id uint64) (k *call, unused bool) {
+	slot, count := id&(1<<slotBits-1), id>>slotBits
+	if count == 0 || count > t.count || slot >= uint64(len(t.slots)) {
+		return nil, true
+	}
+	if k := t.slots[slot]; k != nil && k.id == id {
+		return k, false
+	}
+	return nil, false
+}
+
+// removeLocked frees k's slot.
+func (t *calls) removeLocked(k *call) {
+	t.slots[k.slot] = nil
+	t.free = append(t.free, k.slot)
+	t.ungrantLocked()
+}
+
+// grantLocked lets one more call be open. If as many are as the peer takes, it
+// returns a channel that is closed when the caller has been granted its turn.
+func (t *calls) grantLocked() chan struct{} {
+	if int(t.open.Load()) < t.limit && len(t.waiting) == 0 {
+		t.open.Add(1)
+		return nil
+	}
+	ch := make(chan struct{})
+	t.waiting = append(t.waiting, ch)
+	return ch
+}
+
+// ungrantLocked passes what a call had been granted to the next that waits.
+func (t *calls) ungrantLocked() {
+	if len(t.waiting) == 0 {
+		t.open.Add(-1)
+		return
+	}
+	close(t.waiting[0])
+	t.waiting = slices.Delete(t.waiting, 0, 1)
+}
+
+// leaveLocked ends the wait of a caller that has gone.
+func (t *calls) leaveLocked(ch chan struct{}) {
+	if i := slices.Index(t.waiting, ch); i >= 0 {
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		return
+	}
+	t.ungrantLocked()
+}
+
+// writtenLocked says whether k's request may have reached the peer.
+func (t *calls) writtenLocked(k *call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
+
+// endLocked empties the table and returns the calls that were waiting.
+func (t *calls) endLocked() (ended []*call) {
+	for _, k := range t.slots {
+		if k != nil && !k.abandoned {
+			ended = append(ended, k)
+		}
+	}
+	t.slots, t.free, t.waiting = nil, nil, nil
+	t.open.Store(0)
+	return ended
+}
+
+// rouseOneLocked lets one parked call look again whether it can read.
+func (t *calls) rouseOneLocked() {
+	for _, k := range t.slots {
+		if k != nil && k.rouse(callRunning) {
+			return
+		}
+	}
+}
+
+// parkedTicks is how many ticks a call stays parked before it waits long.
+const parkedTicks = 2
+
+// tickLocked lets the calls that have been parked for a while wait long.
+func (t *calls) tickLocked() {
+	if t.parked.Load() == 0 {
+		return
+	}
+	for _, k := range t.slots {
+		if k == nil || k.state.Load() != callParked {
+			continue
+		}
+		if k.ticks++; k.ticks >= parkedTicks {
+			k.rouse(callLong)
+		}
+	}
+}
+
+// A callTimeout is the end of a call's time, and what set it.
+type callTimeout struct {
+	at    time.Time     // zero: none
+	after time.Duration // how long that was, where the library set it
+	by    string        // what set it, "" for the caller's context
+}
+
+// timeoutOf returns when a call beginning now must end.
+func timeoutOf(ctx context.Context, after time.Duration, by string) callTimeout {
+	if at, ok := ctx.Deadline(); ok {
+		return callTimeout{at: at}
+	}
+	if after <= 0 {
+		return callTimeout{}
+	}
+	return callTimeout{time.Now().Add(after), after, by}
+}
+
+// left returns the time left as the wire has it: microseconds, 0 for none.
+// expired says that there is none left.
+func (t *callTimeout) left() (us uint64, expired bool) {
+	if t.at.IsZero() {
+		return 0, false
+	}
+	left := time.Until(t.at)
+	if left <= 0 {
+		return 0, true
+	}
+	if left >= 24*time.Hour {
+		return 0, false
+	}
+	return max(1, uint64(left.Microseconds())), false
+}
+
+// error returns the error of a call whose time is over.
+func (t *callTimeout) error(outcome Outcome) *Error {
+	e := errorf(CodeDeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
+	if t.by != "" {
+		e.Message = "no answer in " + t.after.String() + " (" + t.by + "); give the context a deadline, or the method timeout="
+	}
+	return e
+}
+
+// newCall returns a call of this connection, with an empty encoder.
+func (c *conn) newCall() *call {
+	if k, ok := c.idle.Get().(*call); ok {
+		return k
+	}
+	return &call{wake: make(chan struct{}, 1)}
+}
+
+// recycle keeps k for a later call of this connection.
+func (c *conn) recycle(k *call) {
+	k.state.Store(callRunning)
+	k.long, k.ticks, k.abandoned = false, 0, false
+	k.reply, k.err, k.timeout = message{}, nil, callTimeout{}
+	c.idle.Put(k)
+}

@@ -1,0 +1,200 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A Client is one connection to a server. Make calls through a proxy, see Bind,
+// or by name, see Call. All methods are safe for concurrent use.
+//
+// When the connection is lost, every call, running or later, ends with an
+// *Error of CodeUnavailable that wraps the cause.
+type Client struct {
+	conn *conn
+
+	mu        sync.Mutex
+	described map[string]*described // methods that Call has asked for
+}
+
+// A Caller is an end that can call: a *Client.
+type Caller interface{ link() *conn }
+
+func (c *Client) link() *conn { return c.conn }
+
+// Dial connects to a server on a network, as net.Dial does, and returns when
+// that has answered. ctx bounds the dialling, as does DialTimeout; it has no
+// part in the client's later life. opts may be nil.
+func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
+	b, err := opts.resolve()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.dialTimeout)
+	defer cancel()
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, errorf(CodeUnavailable, OutcomeNotRun, "%w", err)
+	}
+	return newClient(ctx, nc, b, opts.logger())
+}
+
+// NewClient makes a client of a connection that is there already, which from
+// then on is the client's: it closes nc also when it fails. See Dial.
+func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
+	b, err := opts.resolve()
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.dialTimeout)
+	defer cancel()
+	return newClient(ctx, nc, b, opts.logger())
+}
+
+func newClient(ctx context.Context, nc net.Conn, b *bounds, log *slog.Logger) (*Client, error) {
+	peer, err := shakeClient(ctx, nc, b)
+	if err != nil {
+		nc.Close()
+		if e, ok := err.(*Error); ok {
+			return nil, e
+		}
+		return nil, errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", err)
+	}
+	c := newConn(nc, b, log, peer)
+	c.lends = true
+	go c.start()
+	return &Client{conn: c}, nil
+}
+
+func (o *ClientOptions) logger() *slog.Logger {
+	if o != nil && o.Logger != nil {
+		return o.Logger
+	}
+	return slog.Default()
+}
+
+// Close ends the connection. Calls that wait end with an error that wraps
+// ErrClosed, as do later ones. Closing again does nothing. It returns nil.
+func (c *Client) Close() error {
+	c.conn.fail(&Error{Code: CodeCanceled, Message: "client closed", Err: ErrClosed})
+	c.conn.join()
+	return nil
+}
+
+// Done is closed when the connection has ended, by Close or otherwise.
+func (c *Client) Done() <-chan struct{} { return c.conn.done }
+
+// Err returns why the connection has ended, nil while it has not.
+func (c *Client) Err() error { return c.conn.Err() }
+
+// described is what a server says of a method.
+type described struct {
+	number uint16
+	layout *codec.MethodLayout
+	text   string
+}
+
+// Call calls a method by its full name, "Greeter.Hello", without a contract:
+// the first Call of a method asks the server for its layout, and arguments are
+// encoded by that. An argument is any Go value whose kind fits, numbers checked
+// for range; nil stands for an empty pointer, slice or map. Each of results
+// points to a value that takes one result likewise.
+//
+// What does not fit is an *Error of CodeInvalidArgument that names parameter,
+// Go type and layout, and is not sent.
+func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
+	m, err := c.describe(ctx, method)
+	if err != nil {
+		return err
+	}
+	sig, err := m.signature(method, args, results)
+	if err != nil {
+		return err
+	}
+	p := &proxyMethod{conn: c.conn, sig: sig, name: method, number: m.number}
+	p.after, p.by = c.conn.bounds.defaultCallTimeout, "DefaultCallTimeout"
+	f := sig.newFrame()
+	defer f.free()
+	sig.setAny(f, args)
+	if err := p.call(ctx, f); err != nil {
+		return err
+	}
+	sig.getAny(f, results)
+	return nil
+}
+
+// describe returns what the server says of a method, asking it once.
+func (c *Client) describe(ctx context.Context, method string) (*described, error) {
+	c.mu.Lock()
+	m := c.described[method]
+	c.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	service, name, ok := cutLast(method)
+	if !ok {
+		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(method, 64))
+	}
+	r := &wire.BindRequest{Service: service, Names: []string{name}}
+	answers, err := c.conn.bind(ctx, r, wire.Describe)
+	if err != nil {
+		return nil, err
+	}
+	if answers[0].Status == wire.Unknown {
+		return nil, refusalf(CodeUnimplemented, "the server has no method %s", method)
+	}
+	m = &described{number: answers[0].Number, text: answers[0].Text}
+	if m.layout, err = codec.ParseMethodLayout(m.text); err != nil {
+		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", method, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.described == nil {
+		c.described = make(map[string]*described)
+	}
+	c.described[method] = m
+	return m, nil
+}
+
+// bind sends one BIND frame and returns the answers, one for each name.
+func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
+	k := c.newCall()
+	k.timeout = timeoutOf(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
+	enc := codec.Encoder{Buf: r.Append(nil)}
+	if err := c.do(ctx, k, wire.Frame{Type: wire.Bind, Flags: flags}, &enc); err != nil {
+		return nil, err
+	}
+	defer c.recycle(k)
+	answers, err := wire.ReadBound(k.reply.body, len(r.Names))
+	if err != nil {
+		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)
+	}
+	return answers, nil
+}
+
+// bindAll sends as many BIND frames as the names take.
+func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BoundMethod, err error) {
+	for len(r.Names) > 0 {
+		n, size := 0, 4+len(r.Service)
+		for n < len(r.Names) && (n == 0 || size+wire.BoundSize(r.Names[n]) <= wire.MaxWhole) {
+			size += wire.BoundSize(r.Names[n])
+			n++
+		}
+		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
+		more, err := c.bind(ctx, part, 0)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: %w", r.Service, err)
+		}
+		answers = append(answers, more...)
+		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}
+	}
+	return answers, nil
+}

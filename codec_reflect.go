@@ -1,0 +1,187 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Here Go's func types meet the codecs: a signature has one codec for all
+// parameters of a func and one for all results, and frames hold the values of
+// one call in between.
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
+)
+
+// A signature is the compiled type of a method: both ends derive it from their
+// own Go func.
+type signature struct {
+	ctx      bool           // a leading context.Context
+	err      bool           // a last error
+	variadic bool           // the last parameter is a slice that is spread
+	params   []reflect.Type // without the context
+	results  []reflect.Type // without the error
+	args     *codec.Codec   // of a struct with the params as fields
+	rets     *codec.Codec   // of a struct with the results as fields
+	shape    *shape         // how to call it without reflection, nil if only reflection can
+	frames   sync.Pool      // of *frame
+}
+
+// A problem is one thing that is wrong with a service.
+type problem struct {
+	path string // from the method on: "Shop.F, parameter 1, Order.Price"
+	text string
+}
+
+func (p problem) String() string { return p.path + ": " + p.text }
+
+// compileSignature compiles a func type, of which the first skip parameters
+// are a receiver. name is the method's, for the paths of problems.
+func compileSignature(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*signature, []problem) {
+	s := &signature{variadic: t.IsVariadic()}
+	s.ctx = t.NumIn() > skip && t.In(skip) == contextType
+	if s.ctx {
+		skip++
+	}
+	for i := skip; i < t.NumIn(); i++ {
+		s.params = append(s.params, t.In(i))
+	}
+	var problems []problem
+	for i := range t.NumOut() {
+		s.results = append(s.results, t.Out(i))
+	}
+	if n := len(s.results); n > 0 && s.results[n-1] == errorType {
+		s.err = true
+		s.results = s.results[:n-1]
+	} else if n > 0 && s.results[n-1].Implements(errorType) {
+		problems = append(problems, problem{fmt.Sprintf("%s, result %d", name, n),
+			fmt.Sprintf("%v implements error; declare it as error, so that nil stays nil", s.results[n-1])})
+	}
+	var more []problem
+	s.args, more = compileList(name, "parameter", s.params, tag.Params)
+	problems = append(problems, more...)
+	s.rets, more = compileList(name, "result", s.results, tag.Results)
+	problems = append(problems, more...)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	s.shape = shapeOf(s)
+	return s, nil
+}
+
+func compileList(name, word string, types []reflect.Type, places []*codec.Place) (*codec.Codec, []problem) {
+	c, err := codec.CompileList(word, types, places)
+	if err == nil {
+		return c, nil
+	}
+	list, ok := err.(codec.Problems)
+	if !ok {
+		return nil, []problem{{name, err.Error()}}
+	}
+	var problems []problem
+	for _, p := range list {
+		path := name
+		if p.Path != "" {
+			path += ", " + p.Path
+		}
+		problems = append(problems, problem{path, p.Text})
+	}
+	return nil, problems
+}
+
+// layout returns the wire form of a method with this signature.
+func (s *signature) layout(service, name string) *codec.MethodLayout {
+	return &codec.MethodLayout{Service: service, Name: name, Params: s.args.Layouts(), Results: s.rets.Layouts()}
+}
+
+// A frame holds the arguments and results of one call, and what it takes to
+// encode and decode them. It is reused for later calls, with all values zeroed.
+type frame struct {
+	sig     *signature
+	args    reflect.Value // pointer to the struct of arguments
+	rets    reflect.Value // pointer to the struct of results
+	argsRef codec.Ref
+	retsRef codec.Ref
+	memory  frameMemory // the same two structs, as calls without reflection see them
+
+	ctx context.Context
+	in  []reflect.Value // for a call by reflection: the context and the fields of args
+	enc codec.Encoder
+	dec codec.Decoder
+
+	// of a call that this end serves
+	id       uint64
+	method   *method
+	call     *callContext // nil if the method takes no context
+	refusal  *Error       // why it is not run
+	answered bool
+	canceled atomic.Bool
+}
+
+// keepEncoder bounds the memory that a frame keeps for encoding.
+const keepEncoder = 64 << 10
+
+func (s *signature) newFrame() *frame {
+	if f, ok := s.frames.Get().(*frame); ok {
+		return f
+	}
+	f := &frame{sig: s, args: reflect.New(s.args.Type()), rets: reflect.New(s.rets.Type())}
+	f.argsRef, f.retsRef = codec.RefTo(f.args), codec.RefTo(f.rets)
+	f.memory = memoryOf(f)
+	return f
+}
+
+// free zeroes the values, so that nothing of a call is kept, and keeps the
+// frame for a later one.
+func (f *frame) free() {
+	f.args.Elem().SetZero()
+	f.rets.Elem().SetZero()
+	f.ctx, f.call, f.refusal, f.answered = nil, nil, nil, false
+	f.canceled.Store(false)
+	f.dec = codec.Decoder{}
+	f.resetEncoder()
+	f.sig.frames.Put(f)
+}
+
+func (f *frame) resetEncoder() {
+	clear(f.enc.Cuts)
+	f.enc.Buf, f.enc.Cuts = f.enc.Buf[:0], f.enc.Cuts[:0]
+	if cap(f.enc.Buf) > keepEncoder {
+		f.enc.Buf = nil
+	}
+}
+
+// inputs returns the arguments for a call by reflection of a func that takes
+// the context or not, behind a receiver if it has one.
+func (f *frame) inputs(recv reflect.Value, ctx bool) []reflect.Value {
+	if f.in == nil {
+		if recv.IsValid() {
+			f.in = append(f.in, recv)
+		}
+		if ctx {
+			// A Value of interface type spares the conversion of a concrete context.
+			f.in = append(f.in, reflect.ValueOf(&f.ctx).Elem())
+		}
+		for i := range f.sig.params {
+			f.in = append(f.in, f.args.Elem().Field(i))
+		}
+	}
+	return f.in
+}
+
+// setResults stores what a call by reflection returned.
+func (f *frame) setResults(out []reflect.Value) error {
+	for i := range f.sig.results {
+		f.rets.Elem().Field(i).Set(out[i])
+	}
+	if n := len(f.sig.results); len(out) > n && !out[n].IsNil() {
+		return out[n].Interface().(error)
+	}
+	return nil
+}

@@ -1,0 +1,411 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A conn is one connection after its handshake. Both ends have the same: it
+// makes calls (calls.go), serves them if it has a dispatcher (dispatch.go),
+// writes by the rules of writer.go and reads by those of turn.go and reader.go.
+//
+// The connection's own goroutine is its leader; others live for one handler
+// that may take long, or for as long as a peer is slow to read.
+type conn struct {
+	nc     net.Conn
+	direct bool    // nc is a socket: callers write to it themselves
+	lends  bool    // the leader gives its turn to callers
+	bounds *bounds // this end's limits
+	peer   peerBounds
+	log    *slog.Logger
+
+	turn   turn
+	in     inbox         // the holder of the turn's
+	summon chan struct{} // capacity 1: the leader has been given the turn
+	kicked atomic.Uint64 // the stamp of a tenure that is to end
+	tick   ticker
+
+	watch    *time.Timer // while something is incomplete: FrameTimeout
+	watching bool        // watch is set; with the next two, the holder of the turn's
+	watched  uint64      // inbox.frames then
+	watchEnd time.Time
+
+	idle   sync.Pool // of *call
+	served *serving  // nil at an end that serves nothing
+	onEnd  func()    // called once, when done is closed
+
+	mu    sync.Mutex // guards what follows, and what calls and outbox say
+	calls calls
+	out   outbox
+	err   *Error // why the connection ended
+
+	goodbye []byte        // the CLOSE frame, to be written when nothing else waits
+	written chan struct{} // made with goodbye, closed when that has been written
+
+	ctx     context.Context // parent of the handlers' contexts
+	cancel  context.CancelCauseFunc
+	done    chan struct{}  // closed when err has been set
+	running sync.WaitGroup // the connection's goroutines, handlers apart
+}
+
+// peerBounds are the other end's limits, as its INIT says.
+type peerBounds struct {
+	maxMessage  uint64
+	connBytes   uint64
+	maxInflight int
+}
+
+// What a peer takes whose INIT does not say.
+const (
+	unsaidMaxMessage  = 16 << 20
+	unsaidConnBytes   = 32 << 20
+	unsaidMaxInflight = 1024
+)
+
+func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
+	_, socket := nc.(syscall.Conn)
+	c := &conn{
+		nc: nc, direct: socket, bounds: b, log: log,
+		summon: make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		peer: peerBounds{
+			maxMessage:  orElse(peer.MaxMessage, unsaidMaxMessage),
+			connBytes:   orElse(peer.ConnBytes, unsaidConnBytes),
+			maxInflight: int(min(orElse(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
+		},
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.in = inbox{nc: nc, admit: c.admit, book: c.book}
+	c.out.room = c.peer.connBytes
+	c.calls.limit = c.peer.maxInflight
+	c.turn.pass(0, leader)
+	c.tick.init(c.onTick)
+	c.watch = time.AfterFunc(math.MaxInt64, func() { nc.SetReadDeadline(longAgo) })
+	c.watch.Stop()
+	return c
+}
+
+func orElse[T comparable](v, other T) T {
+	if zero := *new(T); v == zero {
+		return other
+	}
+	return v
+}
+
+// start makes the calling goroutine the leader, which it is until the
+// connection ends or another takes over.
+func (c *conn) start() {
+	c.running.Add(1)
+	c.lead(c.turn.now())
+}
+
+// spawnLocked runs f on a goroutine that the connection's end waits for. It
+// runs nothing on one that has ended.
+func (c *conn) spawnLocked(f func()) {
+	if c.err != nil {
+		return
+	}
+	c.running.Add(1)
+	go func() {
+		defer c.running.Done()
+		f()
+	}()
+}
+
+// join waits until the connection has ended and its goroutines have. Handlers
+// that still run are not waited for.
+func (c *conn) join() {
+	<-c.done
+	c.running.Wait()
+}
+
+// do makes a call: it sends head with the body that enc holds, and waits for
+// the answer, which stands in k until k is recycled. When do returns, the
+// memory that enc's cuts refer to is the caller's again.
+func (c *conn) do(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) error {
+	if err := ctx.Err(); err != nil {
+		return contextError(err, OutcomeNotRun)
+	}
+	p, err := c.send(ctx, k, head, enc)
+	if err != nil {
+		return err
+	}
+	err = c.await(ctx, k, p)
+	if p != nil {
+		c.withdraw(p)
+	}
+	if err != nil {
+		return err
+	}
+	return k.result()
+}
+
+// send registers the call and then writes it, so that no answer finds it
+// missing. A body above wire.MaxWhole travels as a parcel.
+func (c *conn) send(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) (*parcel, error) {
+	size := bodySize(enc)
+	if size > c.peer.maxMessage {
+		return nil, errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
+	}
+	if err := c.acquire(ctx, k); err != nil {
+		return nil, err
+	}
+	// conn.mu is held
+	left, expired := k.timeout.left()
+	if expired {
+		c.calls.ungrantLocked()
+		c.mu.Unlock()
+		return nil, k.timeout.error(OutcomeNotRun)
+	}
+	head.Timeout = left
+	k.long = left != 0 && left <= shortest
+	c.calls.addLocked(k)
+	var p *parcel
+	if size > wire.MaxWhole {
+		p = newParcel(head, segments(enc), size)
+		p.begin = func() uint64 { return c.calls.nextIDLocked(k) }
+		c.out.enqueueLocked(p)
+	} else {
+		head.ID, head.Body = c.calls.nextIDLocked(k), int(size)
+		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), enc)
+	}
+	c.mu.Unlock()
+	c.flush(p)
+	return p, nil
+}
+
+// acquire waits until one more call may be open and the outbox takes its
+// frame, and returns with conn.mu held.
+func (c *conn) acquire(ctx context.Context, k *call) error {
+	c.mu.Lock()
+	if c.err == nil {
+		if granted := c.calls.grantLocked(); granted != nil {
+			c.mu.Unlock()
+			err := c.wait(ctx, &k.timeout, granted)
+			c.mu.Lock()
+			if err != nil && c.err == nil {
+				c.calls.leaveLocked(granted)
+				c.mu.Unlock()
+				return err
+			}
+		}
+	}
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+		taken := c.out.takenLocked()
+		c.mu.Unlock()
+		err := c.wait(ctx, &k.timeout, taken)
+		c.mu.Lock()
+		if err != nil && c.err == nil {
+			c.calls.ungrantLocked()
+			c.mu.Unlock()
+			return err
+		}
+	}
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return c.endedLocked(OutcomeNotRun)
+	}
+	return nil
+}
+
+// waitForRoomLocked waits, without the lock, until the outbox takes an answer.
+func (c *conn) waitForRoomLocked() {
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+		taken := c.out.takenLocked()
+		c.mu.Unlock()
+		c.flushBehind()
+		select {
+		case <-taken:
+		case <-c.done:
+		}
+		c.mu.Lock()
+	}
+}
+
+// wait waits for ch, within a call's context and time, or for the connection's
+// end.
+func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) error {
+	expired, stop := t.timer()
+	defer stop()
+	select {
+	case <-ch:
+	case <-c.done:
+	case <-ctx.Done():
+		return contextError(ctx.Err(), OutcomeNotRun)
+	case <-expired:
+		return t.error(OutcomeNotRun)
+	}
+	return nil
+}
+
+// abandon leaves a call without its answer. It reports false if the answer is
+// being delivered at this moment.
+func (c *conn) abandon(k *call, p *parcel) (Outcome, bool) {
+	c.mu.Lock()
+	if c.err != nil || c.calls.slots[k.slot] != k {
+		c.mu.Unlock()
+		return 0, false
+	}
+	if p != nil && !p.begunLocked() {
+		c.out.dropLocked(p)
+		c.calls.removeLocked(k)
+		c.mu.Unlock()
+		return OutcomeNotRun, true
+	}
+	k.abandoned = true
+	c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: k.id})
+	c.mu.Unlock()
+	c.flushBehind()
+	return OutcomeUnknown, true
+}
+
+// handle acts on one message. An error is the peer's violation of the
+// protocol, which ends the connection. ok is false when the leader that called
+// it has been deposed.
+func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
+	switch m.Type {
+	case wire.Request:
+		return c.serveRequest(m, s)
+	case wire.Bind:
+		return true, c.serveBind(m)
+	case wire.Cancel:
+		return true, c.serveCancel(m)
+	case wire.Response, wire.Error:
+		return true, c.deliver(m)
+	case wire.Close:
+		f, err := wire.ReadFailure(m.body)
+		if err != nil {
+			return true, fmt.Errorf("CLOSE: %w", err)
+		}
+		c.fail(&Error{Code: Code(m.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Remote: true})
+		return true, nil
+	}
+	return true, fmt.Errorf("unexpected %v", m.Type)
+}
+
+// deliver hands an answer to its call.
+func (c *conn) deliver(m *message) error {
+	if m.Type == wire.Error {
+		c.in.forget(parcelKey{true, m.ID})
+	}
+	c.mu.Lock()
+	k, unused := c.calls.findLocked(m.ID)
+	if k != nil {
+		c.calls.removeLocked(k)
+	}
+	gone := k == nil || k.abandoned
+	c.mu.Unlock()
+	if unused {
+		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)
+	}
+	if gone {
+		return nil
+	}
+	k.take(m)
+	return nil
+}
+
+// take sets the answer, from a message that is valid only now.
+func (k *call) take(m *message) {
+	k.reply = *m
+	if !m.own {
+		k.body = append(k.body[:0], m.body...)
+		k.reply.body = k.body
+	}
+	k.finish()
+}
+
+// result returns the error that a call was answered with.
+func (k *call) result() error {
+	if k.err != nil {
+		return k.err
+	}
+	if k.reply.Type != wire.Error {
+		return nil
+	}
+	f, err := wire.ReadFailure(k.reply.body)
+	if err != nil {
+		return errorf(CodeInternal, OutcomeUnknown, "answer: %w", err)
+	}
+	outcome := OutcomeAnswered
+	if k.reply.Flags&wire.NotRun != 0 {
+		outcome = OutcomeNotRun
+	}
+	return &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
+}
+
+// fail ends the connection: every call gets why, every handler's context ends,
+// and whoever reads or writes is woken by the socket's close. Only the first
+// reason counts.
+func (c *conn) fail(why *Error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = why
+	calls := c.calls.endLocked()
+	for _, k := range calls {
+		outcome := OutcomeUnknown
+		if !c.calls.writtenLocked(k) {
+			outcome = OutcomeNotRun
+		}
+		k.err = c.endedLocked(outcome)
+	}
+	c.mu.Unlock()
+	close(c.done)
+	c.cancel(why)
+	c.nc.Close()
+	c.tick.stop()
+	c.watch.Stop()
+	if s := c.turn.now(); s.holder() == handler {
+		c.depose(s)
+	}
+	for _, k := range calls {
+		k.finish()
+	}
+	if c.onEnd != nil {
+		c.onEnd()
+	}
+}
+
+// endedLocked returns the error of a call on a connection that has ended.
+func (c *conn) endedLocked(outcome Outcome) *Error {
+	e := *c.err
+	e.Outcome = outcome
+	return &e
+}
+
+// Err returns why the connection has ended, nil if it has not.
+func (c *conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return nil
+	}
+	return c.err
+}
+
+// lost is why a connection ends whose socket fails.
+func lost(doing string, err error) *Error {
+	return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %s: %w", doing, err)
+}
+
+func contextError(err error, outcome Outcome) *Error {
+	code := CodeCanceled
+	if errors.Is(err, context.DeadlineExceeded) {
+		code = CodeDeadlineExceeded
+	}
+	return errorf(code, outcome, "%w", err)
+}

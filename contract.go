@@ -1,0 +1,112 @@
+package bsrpc
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// A contractMethod is one func field of a struct contract, or one method of an
+// interface contract.
+type contractMethod struct {
+	goName string // of the field or method
+	name   string // on the wire: the tag's name=, else goName
+	typ    reflect.Type
+	index  []int // of the field, through embedded contracts
+	tag    *codec.MethodTag
+}
+
+// contractOf reads a struct contract.
+func contractOf(service string, t reflect.Type) ([]contractMethod, []problem) {
+	methods, problems := appendContract(nil, service, t, nil)
+	seen := make(map[string]string)
+	for _, m := range methods {
+		if other, ok := seen[m.name]; ok {
+			problems = append(problems, problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, m.goName)})
+		}
+		seen[m.name] = m.goName
+	}
+	if len(methods) == 0 && len(problems) == 0 {
+		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported func fields; a contract is a struct of them", t)})
+	}
+	return methods, problems
+}
+
+func appendContract(methods []contractMethod, service string, t reflect.Type, index []int) ([]contractMethod, []problem) {
+	var problems []problem
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := append(append([]int(nil), index...), i)
+		path := service + "." + f.Name
+		switch {
+		case f.Anonymous && f.Type.Kind() == reflect.Struct && f.IsExported():
+			var more []problem
+			methods, more = appendContract(methods, service, f.Type, at)
+			problems = append(problems, more...)
+		case !f.IsExported():
+			problems = append(problems, problem{path, "not exported; a contract has exported func fields and nothing else"})
+		case f.Type.Kind() != reflect.Func:
+			problems = append(problems, problem{path, fmt.Sprintf("%v in a contract; want a func, or an embedded struct of funcs", f.Type)})
+		default:
+			m, more := contractField(path, f, at)
+			methods = append(methods, m)
+			problems = append(problems, more...)
+		}
+	}
+	return methods, problems
+}
+
+func contractField(path string, f reflect.StructField, index []int) (contractMethod, []problem) {
+	m := contractMethod{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: new(codec.MethodTag)}
+	var problems []problem
+	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
+		problems = append(problems, problem{path, "must end in error: a call can fail on the way"})
+	}
+	tag, err := codec.ParseMethod(f.Tag.Get("bsrpc"))
+	if err != nil {
+		return m, append(problems, problem{path, err.Error()})
+	}
+	if m.tag = tag; tag.Name != "" {
+		m.name = tag.Name
+	}
+	return m, append(problems, unservedOptions(path, tag)...)
+}
+
+// unservedOptions reports the options of the tag language that nothing acts on
+// yet: to ignore one that guards a method would be worse than to refuse it.
+func unservedOptions(path string, tag *codec.MethodTag) (problems []problem) {
+	for _, o := range []struct {
+		name string
+		set  bool
+	}{{"oneway", tag.Oneway}, {"exclusive=", tag.Exclusive != ""}, {"roles=", len(tag.Roles) > 0}} {
+		if o.set {
+			problems = append(problems, problem{path, "the option " + o.name + " is reserved; this version does not act on it"})
+		}
+	}
+	return problems
+}
+
+// validService checks the name of a service: identifiers with dots.
+func validService(name string) error {
+	if len(name) > 255 {
+		return fmt.Errorf("service name of %d bytes, want at most 255", len(name))
+	}
+	for _, part := range strings.Split(name, ".") {
+		if !isIdentifier(part) {
+			return fmt.Errorf("service name %q: want identifiers with dots between, as lab.v1.Scope", cut(name, 64))
+		}
+	}
+	return nil
+}
+
+func isIdentifier(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,79 @@
+package bsrpc
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Calls without a contract: the server's layout decides what travels, and the
+// Go values at hand are made to fit it.
+
+// signature makes the signature by which args and results travel as the
+// method's layout says.
+func (m *described) signature(name string, args, results []any) (*signature, error) {
+	if len(args) != len(m.layout.Params) {
+		return nil, refusalf(CodeInvalidArgument, "%d arguments for %s", len(args), m.text)
+	}
+	if len(results) != len(m.layout.Results) {
+		return nil, refusalf(CodeInvalidArgument, "%d results for %s", len(results), m.text)
+	}
+	s := new(signature)
+	for i, l := range m.layout.Params {
+		t, err := argumentType(args[i], l)
+		if err != nil {
+			return nil, refusalf(CodeInvalidArgument, "%s, parameter %d: %v", name, i+1, err)
+		}
+		s.params = append(s.params, t)
+	}
+	for i, l := range m.layout.Results {
+		t, err := resultType(results[i], l)
+		if err != nil {
+			return nil, refusalf(CodeInvalidArgument, "%s, result %d: %v", name, i+1, err)
+		}
+		s.results = append(s.results, t)
+	}
+	var err error
+	if s.args, err = codec.CompileListAs("parameter", s.params, m.layout.Params); err != nil {
+		return nil, refusalf(CodeInvalidArgument, "%s, %v", name, err)
+	}
+	if s.rets, err = codec.CompileListAs("result", s.results, m.layout.Results); err != nil {
+		return nil, refusalf(CodeInvalidArgument, "%s, %v", name, err)
+	}
+	return s, nil
+}
+
+// argumentType returns the Go type that an argument is encoded from.
+func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
+	if t := reflect.TypeOf(arg); t != nil {
+		return t, nil
+	}
+	if t := codec.NilType(l); t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("nil for %v", l)
+}
+
+// resultType returns the Go type that a result is decoded into.
+func resultType(result any, l *codec.Layout) (reflect.Type, error) {
+	v := reflect.ValueOf(result)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return nil, fmt.Errorf("%T for %v, want a pointer to the value", result, l)
+	}
+	return v.Type().Elem(), nil
+}
+
+func (s *signature) setAny(f *frame, args []any) {
+	for i, arg := range args {
+		if arg != nil {
+			f.args.Elem().Field(i).Set(reflect.ValueOf(arg))
+		}
+	}
+}
+
+func (s *signature) getAny(f *frame, results []any) {
+	for i, r := range results {
+		reflect.ValueOf(r).Elem().Set(f.rets.Elem().Field(i))
+	}
+}

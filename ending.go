@@ -1,0 +1,144 @@
+package bsrpc
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// How a connection ends other than by its socket: with a last frame that tells
+// the peer why, or because something stays incomplete.
+
+const (
+	farewellTime  = 500 * time.Millisecond // for the last frame, and again for the peer's last
+	farewellBytes = 64 << 10
+)
+
+// violate ends the connection for what the peer sent, and tells it why. The
+// caller holds the turn, and keeps it.
+func (c *conn) violate(err error) {
+	c.log.Warn("bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
+	c.farewell(&Error{Code: CodeInternal, Message: "protocol violation: " + err.Error()})
+}
+
+// farewell ends the connection with a CLOSE frame. It does not wait for that.
+func (c *conn) farewell(why *Error) {
+	f := wire.Failure{Message: cut(why.Message, c.bounds.maxErrorText)}
+	body := f.Append(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.written != nil {
+		return
+	}
+	c.written = make(chan struct{})
+	c.goodbye = append(wire.AppendHead(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), Body: len(body)}), body...)
+	c.spawnLocked(func() { c.leaveWith(why) })
+}
+
+// leaveWith writes what waits, the CLOSE frame last, and closes the connection
+// once the peer has had time to read it: closing a socket with unread input
+// would take the frame back.
+func (c *conn) leaveWith(why *Error) {
+	timer := time.NewTimer(farewellTime)
+	defer timer.Stop()
+	c.writeGoodbye()
+	select {
+	case <-c.written:
+		awaitClose(c.nc)
+	case <-timer.C:
+	case <-c.done:
+	}
+	c.fail(why)
+}
+
+// writeGoodbye has the CLOSE frame written behind all that waits.
+func (c *conn) writeGoodbye() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && !c.out.writing {
+		c.out.writing = true
+		c.spawnLocked(c.writeBehind)
+	}
+}
+
+// awaitClose reads what the peer still sends, for a moment.
+func awaitClose(nc net.Conn) {
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok {
+		return
+	}
+	half.CloseWrite()
+	nc.SetReadDeadline(time.Now().Add(farewellTime))
+	io.CopyN(io.Discard, nc, farewellBytes)
+}
+
+// watchFrames looks after what is incomplete: unless it completes, a read ends
+// after Limits.FrameTimeout so that dropLate looks at it. The holder of the
+// turn calls it.
+func (c *conn) watchFrames() {
+	if c.watching {
+		return
+	}
+	now := time.Now()
+	wait := c.bounds.frameTimeout
+	for _, p := range c.in.parcels {
+		wait = min(wait, p.at.Add(c.bounds.frameTimeout).Sub(now))
+	}
+	c.watching, c.watched, c.watchEnd = true, c.in.frames, now.Add(wait)
+	c.watch.Reset(wait)
+	select {
+	case <-c.done:
+		c.watch.Stop()
+	default:
+	}
+}
+
+// dropLate drops the messages of which nothing has come for too long. They
+// lose their calls; a frame that stays incomplete loses the connection. It
+// reports whether that goes on.
+func (c *conn) dropLate() bool {
+	now := time.Now()
+	if !c.watching || now.Before(c.watchEnd) {
+		return true
+	}
+	c.watching = false
+	for _, p := range c.in.parcels {
+		if !p.unwanted && !now.Before(p.at.Add(c.bounds.frameTimeout)) {
+			c.in.unwant(p)
+			c.lateCall(p)
+		}
+	}
+	if c.in.into == nil && c.in.r < c.in.w && c.in.frames == c.watched {
+		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.bounds.frameTimeout))
+		return false
+	}
+	if c.in.incomplete() {
+		c.watchFrames()
+	}
+	return true
+}
+
+// lateCall fails the call whose message is late.
+func (c *conn) lateCall(p *incoming) {
+	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.bounds.frameTimeout)
+	if p.head.Type == wire.Request {
+		c.served.inflight.Add(-1)
+		c.refuse(p.head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
+		c.flushBehind()
+		return
+	}
+	c.mu.Lock()
+	k, _ := c.calls.findLocked(p.head.ID)
+	c.mu.Unlock()
+	if k != nil {
+		c.giveUp(k, errorf(CodeDeadlineExceeded, OutcomeUnknown, "%s", text))
+	}
+}
+
+// errShutdown is why the connections of a server end that shuts down.
+func errShutdown() *Error {
+	return &Error{Code: CodeUnavailable, Message: "the server is shutting down"}
+}

@@ -1,0 +1,257 @@
+package bsrpc
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// An inbox makes messages of the bytes that a connection brings: whole frames
+// from a buffer that it keeps, and messages in pieces, each gathered in memory
+// of its own that grows with what has arrived. It belongs to the holder of the
+// turn.
+type inbox struct {
+	nc   net.Conn
+	buf  []byte // buf[r:w] has arrived and is not used yet
+	r, w int
+	at   time.Time // when the newest bytes arrived
+
+	parcels map[parcelKey]*incoming
+	into    *incoming // the message whose piece is arriving, nil if none
+	left    int       // bytes of that piece that have not arrived
+	frames  uint64    // frames begun, to tell one that stays incomplete
+
+	admit func(*wire.Frame) (wanted bool, err error) // asked at each first piece
+	book  func(delta int64)                          // told how much is booked
+}
+
+// parcelKey names a message in pieces: calls of both directions may have the
+// same id.
+type parcelKey struct {
+	response bool
+	id       uint64
+}
+
+// An incoming is a message of which not all pieces have arrived.
+type incoming struct {
+	head     wire.Frame
+	body     []byte
+	got      uint64 // bytes of pieces so far
+	unwanted bool   // its pieces are dropped as they arrive
+	at       time.Time
+}
+
+// A message is what an inbox gives: a frame and its whole body.
+type message struct {
+	wire.Frame
+	body []byte
+	own  bool // body is memory of its own, else it is valid until the next read
+}
+
+const (
+	firstBuf   = 4 << 10
+	wholeBuf   = wire.MaxWhole + wire.MaxHead
+	firstAlloc = 64 << 10 // of a message in pieces; then it grows with what arrives
+	growth     = 4
+)
+
+// next returns the next message whose bytes have all arrived; ok is false if
+// there is none yet. An error is the peer's violation of the protocol.
+func (in *inbox) next() (m message, ok bool, err error) {
+	for {
+		if in.into != nil {
+			if m, ok = in.takePiece(); ok {
+				return m, true, nil
+			}
+			if in.left > 0 {
+				return m, false, nil
+			}
+			in.into = nil
+		}
+		n, err := wire.ReadHead(in.buf[in.r:in.w], &m.Frame)
+		if err == wire.ErrShort {
+			return m, false, nil
+		}
+		if err != nil {
+			return m, false, err
+		}
+		if m.Flags&wire.Pieces == 0 && m.Type != wire.RequestPiece && m.Type != wire.ResponsePiece {
+			if in.w-in.r < n+m.Body {
+				return m, false, nil
+			}
+			m.body = in.buf[in.r+n : in.r+n+m.Body : in.r+n+m.Body]
+			in.r += n + m.Body
+			in.frames++
+			return m, true, nil
+		}
+		in.r += n
+		in.frames++
+		if err := in.beginPiece(&m.Frame); err != nil {
+			return m, false, err
+		}
+	}
+}
+
+// beginPiece looks at the head of a piece and prepares for its body.
+func (in *inbox) beginPiece(f *wire.Frame) error {
+	key := parcelKey{f.Type == wire.Response || f.Type == wire.ResponsePiece, f.ID}
+	p := in.parcels[key]
+	if f.Flags&wire.Pieces != 0 {
+		if p != nil {
+			return fmt.Errorf("%v %d begins a second time", f.Type, f.ID)
+		}
+		wanted, err := in.admit(f)
+		if err != nil {
+			return err
+		}
+		p = &incoming{head: *f, unwanted: !wanted, at: in.at}
+		p.head.Meta = append([]byte(nil), f.Meta...)
+		if wanted {
+			in.book(int64(f.Total))
+		}
+		if in.parcels == nil {
+			in.parcels = make(map[parcelKey]*incoming)
+		}
+		in.parcels[key] = p
+	}
+	if p == nil {
+		return fmt.Errorf("%v of %d, which has not begun or is complete", f.Type, f.ID)
+	}
+	if p.got+uint64(f.Body) > p.head.Total {
+		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.got+uint64(f.Body)-p.head.Total)
+	}
+	in.into, in.left = p, f.Body
+	return nil
+}
+
+// takePiece moves what has arrived of the current piece to its message, and
+// returns that if it is complete.
+func (in *inbox) takePiece() (m message, ok bool) {
+	n := min(in.left, in.w-in.r)
+	p := in.into
+	if !p.unwanted {
+		p.reserve(n)
+		p.body = append(p.body, in.buf[in.r:in.r+n]...)
+	}
+	in.r += n
+	in.arrived(n)
+	if in.left > 0 || p.got < p.head.Total {
+		return m, false
+	}
+	in.into = nil
+	in.remove(p)
+	if p.unwanted {
+		return m, false
+	}
+	return message{Frame: p.head, body: p.body, own: true}, true
+}
+
+func (in *inbox) arrived(n int) {
+	in.left -= n
+	in.into.got += uint64(n)
+	in.into.at = in.at
+}
+
+// reserve makes room for n more bytes, or for as much as may be made now:
+// memory follows the bytes that have arrived.
+func (p *incoming) reserve(n int) {
+	if len(p.body)+n <= cap(p.body) {
+		return
+	}
+	size := max(firstAlloc, growth*len(p.body), len(p.body)+n)
+	body := make([]byte, len(p.body), min(uint64(size), p.head.Total))
+	copy(body, p.body)
+	p.body = body
+}
+
+// fill waits for bytes and takes what is there: the rest of a piece straight
+// into its message, everything else into the buffer.
+func (in *inbox) fill() error {
+	if p := in.into; p != nil && in.r == in.w && !p.unwanted {
+		p.reserve(min(in.left, firstAlloc))
+		free := p.body[len(p.body):cap(p.body)]
+		n, err := in.nc.Read(free[:min(len(free), in.left)])
+		in.at = time.Now()
+		p.body = p.body[:len(p.body)+n]
+		in.arrived(n)
+		return readError(n, err)
+	}
+	in.makeRoom()
+	space := in.buf[in.w:]
+	if len(in.parcels) > 0 && in.r == in.w {
+		space = space[:min(len(space), firstBuf)] // what comes next is mostly a piece: copy little of it
+	}
+	n, err := in.nc.Read(space)
+	in.at = time.Now()
+	in.w += n
+	return readError(n, err)
+}
+
+// readError is the error of a read that brought n bytes, of which nothing is lost.
+func readError(n int, err error) error {
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// makeRoom moves what is not used to the beginning of the buffer, which grows
+// when a read has filled it.
+func (in *inbox) makeRoom() {
+	full := in.w == len(in.buf)
+	if in.r == in.w {
+		in.r, in.w = 0, 0
+	}
+	if full && len(in.buf) < wholeBuf {
+		size := firstBuf
+		if in.buf != nil {
+			size = wholeBuf
+		}
+		buf := make([]byte, size)
+		in.w = copy(buf, in.buf[in.r:in.w])
+		in.r, in.buf = 0, buf
+		return
+	}
+	if in.w == len(in.buf) {
+		in.w = copy(in.buf, in.buf[in.r:in.w])
+		in.r = 0
+	}
+}
+
+// shrink gives up a large buffer that is empty.
+func (in *inbox) shrink() {
+	if in.r == in.w && len(in.buf) > firstBuf {
+		in.buf, in.r, in.w = nil, 0, 0
+	}
+}
+
+// unwant drops a message that has begun to arrive, and its further pieces as
+// they come.
+func (in *inbox) unwant(p *incoming) {
+	if !p.unwanted {
+		in.book(-int64(p.head.Total))
+	}
+	p.unwanted, p.body = true, nil
+}
+
+// forget drops a message of which the peer sends no further pieces. It reports
+// whether that had begun.
+func (in *inbox) forget(key parcelKey) bool {
+	p := in.parcels[key]
+	if p != nil {
+		in.remove(p)
+	}
+	return p != nil
+}
+
+func (in *inbox) remove(p *incoming) {
+	if !p.unwanted {
+		in.book(-int64(p.head.Total))
+	}
+	delete(in.parcels, parcelKey{p.head.Type == wire.Response, p.head.ID})
+}
+
+// incomplete says whether anything has begun to arrive and is not complete.
+func (in *inbox) incomplete() bool { return len(in.parcels) > 0 || in.r < in.w }

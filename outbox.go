@@ -1,0 +1,285 @@
+package bsrpc
+
+import (
+	"net"
+	"slices"
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// An outbox holds what waits to be written to a connection. Frames gather in
+// one buffer; messages above 64 KiB stand in a queue and give one piece each in
+// turn, so that the frames that come meanwhile pass between.
+type outbox struct {
+	// guarded by conn.mu
+	frames  []byte        // whole frames
+	queue   []*parcel     // the peer has room booked for them; one piece each, in turn
+	held    []*parcel     // wait for room at the peer, first come first served
+	booked  uint64        // bytes of the messages in queue, whole
+	room    uint64        // the most that the peer books
+	writing bool          // somebody is the writer
+	taken   chan struct{} // closed when frames are taken; nil if nobody waits for that
+
+	// the writer's
+	batch  net.Buffers   // what is being written, in order; empty when all is written
+	vec    [][]byte      // memory of batch
+	spare  []byte        // the buffer that frames takes turns with
+	piece  *parcel       // whose piece is in the batch
+	copied []byte        // the piece, where it is not written from where it lies
+	inCall atomic.Uint64 // odd while a caller is the writer and inside a system call
+}
+
+// A parcel is a message that travels in pieces.
+type parcel struct {
+	head  wire.Frame    // of the next piece
+	begin func() uint64 // gives a request its id, as its first piece is taken; nil for a response
+	body  [][]byte      // what no piece has taken yet
+	size  uint64        // of the whole body
+	left  uint64        // bytes in body
+
+	response bool
+	lent     bool          // a piece is being written from where it lies
+	stopped  bool          // nobody wants the rest
+	released chan struct{} // closed when lent ends; nil if nobody waits for that
+}
+
+func newParcel(head wire.Frame, body [][]byte, size uint64) *parcel {
+	head.Flags |= wire.Pieces
+	head.Total = size
+	return &parcel{head: head, body: body, size: size, left: size, response: head.Type == wire.Response}
+}
+
+// begunLocked says whether the peer may know of p.
+func (p *parcel) begunLocked() bool { return p.left < p.size }
+
+func (o *outbox) waitingLocked() bool { return len(o.frames) > 0 || len(o.queue) > 0 }
+
+// enqueueLocked puts p where its pieces are taken from, once the peer has room.
+func (o *outbox) enqueueLocked(p *parcel) {
+	o.held = append(o.held, p)
+	o.admitLocked()
+}
+
+func (o *outbox) admitLocked() {
+	for len(o.held) > 0 && (o.booked == 0 || o.booked+o.held[0].size <= o.room) {
+		p := o.held[0]
+		o.held = slices.Delete(o.held, 0, 1)
+		o.booked += p.size
+		o.queue = append(o.queue, p)
+	}
+}
+
+// dropLocked takes p out of the queues. A piece that is being written stays.
+func (o *outbox) dropLocked(p *parcel) {
+	p.stopped = true
+	if i := slices.Index(o.held, p); i >= 0 {
+		o.held = slices.Delete(o.held, i, i+1)
+	}
+	if i := slices.Index(o.queue, p); i >= 0 {
+		o.queue = slices.Delete(o.queue, i, i+1)
+		o.unbookLocked(p)
+	}
+}
+
+func (o *outbox) unbookLocked(p *parcel) {
+	o.booked -= p.size
+	o.admitLocked()
+}
+
+// takeLocked makes the next batch: all frames, and one piece of the message
+// whose turn it is. It reports whether there was anything. With copies, the
+// piece is written from memory of the outbox.
+func (o *outbox) takeLocked(copies bool) bool {
+	if !o.waitingLocked() {
+		return false
+	}
+	var n uint64
+	if len(o.queue) > 0 {
+		o.piece = o.queue[0]
+		o.queue = slices.Delete(o.queue, 0, 1)
+		n = o.piece.headLocked(o)
+	}
+	o.vec = append(o.vec[:0], o.frames)
+	o.frames, o.spare = o.spare[:0], o.frames
+	if n > 0 {
+		o.piece.cutLocked(o, n)
+		if copies {
+			o.copied = flatten(o.copied[:0], o.vec[1:])
+			o.vec = append(o.vec[:1], o.copied)
+		}
+		o.piece.lent = !copies
+	}
+	if o.taken != nil {
+		close(o.taken)
+		o.taken = nil
+	}
+	o.batch = o.vec
+	return true
+}
+
+// headLocked appends the head of p's next piece to the frames, behind those
+// that are there, so that ids rise in the order in which they are written. It
+// returns the piece's size.
+func (p *parcel) headLocked(o *outbox) uint64 {
+	n := min(p.left, wire.MaxPiece)
+	p.head.Body = int(n)
+	first := p.left == p.size
+	if first && p.begin != nil {
+		p.head.ID = p.begin()
+	}
+	o.frames = wire.AppendHead(o.frames, &p.head)
+	if first {
+		p.head = wire.Frame{Type: p.head.Type + 1, ID: p.head.ID} // a piece's type is the next
+	}
+	return n
+}
+
+// cutLocked moves n bytes from p's body to the batch.
+func (p *parcel) cutLocked(o *outbox, n uint64) {
+	p.left -= n
+	for n > 0 {
+		k := min(n, uint64(len(p.body[0])))
+		o.vec = append(o.vec, p.body[0][:k])
+		if p.body[0] = p.body[0][k:]; len(p.body[0]) == 0 {
+			p.body = p.body[1:]
+		}
+		n -= k
+	}
+}
+
+// finishLocked ends a batch that has been written, or never will be.
+func (o *outbox) finishLocked() {
+	clear(o.vec)
+	o.batch = nil
+	if cap(o.spare) > keepBatch {
+		o.spare = nil
+	}
+	p := o.piece
+	if p == nil {
+		return
+	}
+	o.piece = nil
+	p.releaseLocked()
+	if p.left > 0 && !p.stopped {
+		o.queue = append(o.queue, p)
+		return
+	}
+	o.unbookLocked(p)
+}
+
+// reclaimLocked gives the memory of a piece back to its caller, if the caller
+// wants it: what is left of the batch goes on from a copy.
+func (o *outbox) reclaimLocked() {
+	if o.piece == nil || !o.piece.stopped || !o.piece.lent {
+		return
+	}
+	rest := flatten(nil, o.batch)
+	clear(o.vec)
+	o.vec = append(o.vec[:0], rest)
+	o.batch = o.vec
+	o.piece.releaseLocked()
+}
+
+func (p *parcel) releaseLocked() {
+	p.lent = false
+	if p.released != nil {
+		close(p.released)
+		p.released = nil
+	}
+}
+
+// writeTo writes the batch, and leaves in it what was not written.
+func (o *outbox) writeTo(nc net.Conn) error {
+	if len(o.batch) > 1 {
+		_, err := o.batch.WriteTo(nc)
+		return err
+	}
+	n, err := nc.Write(o.batch[0])
+	o.batch[0] = o.batch[0][n:]
+	return err
+}
+
+// size returns how many bytes of the batch are left.
+func (o *outbox) size() (n int) {
+	for _, b := range o.batch {
+		n += len(b)
+	}
+	return n
+}
+
+// keepBatch bounds the buffers that an outbox keeps.
+const keepBatch = 1 << 20
+
+func flatten(dst []byte, bufs [][]byte) []byte {
+	for _, b := range bufs {
+		dst = append(dst, b...)
+	}
+	return dst
+}
+
+// fullLocked says whether senders are to wait. One message always fits.
+func (o *outbox) fullLocked(limit int) bool {
+	n := uint64(len(o.frames))
+	for _, p := range o.queue {
+		n += p.left
+	}
+	return n >= uint64(limit)
+}
+
+// takenLocked returns a channel that is closed when frames are taken.
+func (o *outbox) takenLocked() chan struct{} {
+	if o.taken == nil {
+		o.taken = make(chan struct{})
+	}
+	return o.taken
+}
+
+// dropResponseLocked drops the answer to a call, if not all of it has been
+// written. It reports whether there was one.
+func (o *outbox) dropResponseLocked(id uint64) bool {
+	for _, list := range [][]*parcel{o.held, o.queue, {o.piece}} {
+		for _, p := range list {
+			if p != nil && p.response && p.head.ID == id && p.left > 0 && !p.stopped {
+				o.dropLocked(p)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// The body of a message, as an encoder leaves it: its buffer, and the memory
+// that belongs between.
+
+func bodySize(e *codec.Encoder) uint64 {
+	n := uint64(len(e.Buf))
+	for _, c := range e.Cuts {
+		n += uint64(len(c.Bytes))
+	}
+	return n
+}
+
+func appendBody(dst []byte, e *codec.Encoder) []byte {
+	if len(e.Cuts) == 0 {
+		return append(dst, e.Buf...)
+	}
+	return flatten(dst, segments(e))
+}
+
+// segments returns the body's parts in order. They alias e's memory.
+func segments(e *codec.Encoder) (parts [][]byte) {
+	at := 0
+	for _, c := range e.Cuts {
+		if c.At > at {
+			parts = append(parts, e.Buf[at:c.At])
+			at = c.At
+		}
+		parts = append(parts, c.Bytes)
+	}
+	if at < len(e.Buf) {
+		parts = append(parts, e.Buf[at:])
+	}
+	return parts
+}

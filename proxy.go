@@ -1,0 +1,169 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Bind makes a proxy for a service: a C, which is a struct of funcs, with every
+// func set to call the method of its name. It compares the contract with the
+// server's first. A C may name a part of the service.
+//
+// Where both disagree, Bind returns the proxy together with a *MismatchError:
+// the methods that agree can be called, the others return that error. With any
+// other error the proxy is nil. Each func of C ends in error; one without a
+// context.Context runs with context.Background and the call timeout.
+//
+// The proxy's funcs are safe for concurrent use, for as long as the caller
+// lives.
+func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
+	proxy := new(C)
+	err := bindContract(ctx, caller.link(), service, reflect.ValueOf(proxy).Elem())
+	if _, ok := err.(*MismatchError); err != nil && !ok {
+		return nil, err
+	}
+	return proxy, err
+}
+
+// A proxyMethod is one func of a proxy.
+type proxyMethod struct {
+	conn   *conn
+	sig    *signature
+	name   string // with the service
+	number uint16
+	after  time.Duration // the time of a call whose context has no deadline; 0: none
+	by     string        // what says so
+	err    *Error        // why it cannot be called
+}
+
+func bindContract(ctx context.Context, c *conn, service string, proxy reflect.Value) error {
+	if proxy.Kind() != reflect.Struct {
+		return fmt.Errorf("bsrpc: bind %s: %v is no contract for a client; use a struct of funcs", service, proxy.Type())
+	}
+	wanted, problems := contractOf(service, proxy.Type())
+	if err := validService(service); err != nil {
+		problems = append(problems, problem{service, err.Error()})
+	}
+	var methods []*proxyMethod
+	r := &wire.BindRequest{Service: service}
+	own := make([]Method, len(wanted))
+	for i, w := range wanted {
+		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
+		if problems = append(problems, more...); more != nil {
+			continue
+		}
+		own[i] = describe(service, w.name, sig)
+		r.Names, r.Hashes = append(r.Names, w.name), append(r.Hashes, own[i].Hash)
+		methods = append(methods, newProxyMethod(c, sig, own[i].Name, w.tag))
+	}
+	if len(problems) > 0 {
+		return problemsError("bind "+service, problems)
+	}
+	answers, err := c.bindAll(ctx, r)
+	if err != nil {
+		return err
+	}
+	mismatch := &MismatchError{Service: service, Methods: len(methods)}
+	for i, m := range methods {
+		m.number = answers[i].Number
+		if err := mismatch.add(m, own[i], &answers[i]); err != nil {
+			return err
+		}
+		fill(m, proxy.FieldByIndex(wanted[i].index))
+	}
+	if len(mismatch.Differences) > 0 {
+		return mismatch
+	}
+	return nil
+}
+
+func newProxyMethod(c *conn, sig *signature, name string, tag *codec.MethodTag) *proxyMethod {
+	m := &proxyMethod{conn: c, sig: sig, name: name}
+	switch {
+	case tag.Timeout > 0:
+		m.after, m.by = tag.Timeout, "timeout= of the method"
+	case tag.Timeout == 0 && c.bounds.defaultCallTimeout != math.MaxInt64:
+		m.after, m.by = c.bounds.defaultCallTimeout, "DefaultCallTimeout"
+	}
+	return m
+}
+
+// call sends the frame's arguments and brings its results.
+func (m *proxyMethod) call(ctx context.Context, f *frame) error {
+	if m.err != nil {
+		return m.err
+	}
+	f.enc.Max, f.enc.Cut, f.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
+	if err := m.sig.args.Append(&f.enc, f.argsRef); err != nil {
+		return m.encodeError(err)
+	}
+	k := m.conn.newCall()
+	k.timeout = timeoutOf(ctx, m.after, m.by)
+	if err := m.conn.do(ctx, k, wire.Frame{Type: wire.Request, Arg: m.number}, &f.enc); err != nil {
+		return err // k may still be known to the connection
+	}
+	defer m.conn.recycle(k)
+	b := m.conn.bounds
+	f.dec = codec.Decoder{Data: k.reply.body, Own: k.reply.own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
+	if err := m.sig.rets.Read(&f.dec, f.retsRef); err != nil {
+		f.rets.Elem().SetZero()
+		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.name, err)
+	}
+	return nil
+}
+
+func (m *proxyMethod) encodeError(err error) error {
+	code := CodeInvalidArgument
+	if errors.Is(err, codec.ErrLimit) {
+		code = CodeResourceExhausted
+		err = fmt.Errorf("%w (the peer's MaxMessage is %d)", err, m.conn.peer.maxMessage)
+	}
+	return errorf(code, OutcomeNotRun, "%s, %w", m.name, err)
+}
+
+// maxBody is the longest body that an encoder may make.
+func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
+
+// fill sets a proxy's field to a func that calls m.
+func fill(m *proxyMethod, field reflect.Value) {
+	if m.sig.shape != nil && fillShape(m, field) {
+		return
+	}
+	field.Set(reflect.MakeFunc(field.Type(), m.callReflect))
+}
+
+// callReflect is a proxy's func by reflection.
+func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
+	ctx := context.Background()
+	if m.sig.ctx {
+		ctx, in = in[0].Interface().(context.Context), in[1:]
+	}
+	f := m.sig.newFrame()
+	defer f.free()
+	for i, v := range in {
+		f.args.Elem().Field(i).Set(v)
+	}
+	err := m.call(ctx, f)
+	out := make([]reflect.Value, 0, len(m.sig.results)+1)
+	for i, t := range m.sig.results {
+		v := reflect.New(t).Elem()
+		v.Set(f.rets.Elem().Field(i))
+		out = append(out, v)
+	}
+	return append(out, errorValue(err))
+}
+
+func errorValue(err error) reflect.Value {
+	v := reflect.New(errorType).Elem()
+	if err != nil {
+		v.Set(reflect.ValueOf(err))
+	}
+	return v
+}

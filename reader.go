@@ -1,0 +1,237 @@
+package bsrpc
+
+import (
+	"context"
+	"time"
+)
+
+// await waits for k's answer. For the first moments the caller reads for
+// itself if nobody does, or parks until its answer is delivered or it is its
+// turn to read. A call that lasts longer than a tick or two waits with its
+// context and a timer, and leaves the reading to the leader.
+func (c *conn) await(ctx context.Context, k *call, p *parcel) error {
+	for !k.long && !k.answered() {
+		if s := c.turn.now(); s.holder() == nobody {
+			if s, ok := c.turn.pass(s, caller); ok {
+				c.readFor(k, s)
+			}
+			continue
+		}
+		c.park(k)
+	}
+	if k.answered() {
+		return nil
+	}
+	return c.awaitLong(ctx, k, p)
+}
+
+// park sleeps until k is answered, has waited for some ticks, or is to look
+// again whether it can read.
+func (c *conn) park(k *call) {
+	if !k.state.CompareAndSwap(callRunning, callParked) {
+		return
+	}
+	c.calls.parked.Add(1)
+	defer c.calls.parked.Add(-1)
+	// Whoever left the turn to nobody may have looked for parked calls before
+	// this one was.
+	if c.turn.now().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
+		return
+	}
+	c.tick.arm()
+	<-k.wake
+	if k.state.CompareAndSwap(callLong, callRunning) {
+		k.long = true
+	}
+}
+
+// awaitLong waits with k's context and timer.
+func (c *conn) awaitLong(ctx context.Context, k *call, p *parcel) error {
+	c.calls.long.Add(1)
+	defer c.calls.long.Add(-1)
+	c.callLeader()
+	if !k.state.CompareAndSwap(callRunning, callSleeping) {
+		return nil
+	}
+	expired, stop := k.timeout.timer()
+	defer stop()
+	var over func(Outcome) *Error
+	select {
+	case <-k.wake:
+		return nil
+	case <-ctx.Done():
+		over = func(o Outcome) *Error { return contextError(ctx.Err(), o) }
+	case <-expired:
+		over = k.timeout.error
+	}
+	if !k.state.CompareAndSwap(callSleeping, callRunning) {
+		<-k.wake
+		return nil
+	}
+	if outcome, ok := c.abandon(k, p); ok {
+		return over(outcome)
+	}
+	// The answer, or the connection's end, is on its way.
+	if k.state.CompareAndSwap(callRunning, callSleeping) {
+		<-k.wake
+	}
+	return nil
+}
+
+// timer returns a channel that brings the end of the call's time, if the
+// library set one: the caller's context has a timer of its own.
+func (t *callTimeout) timer() (expired <-chan time.Time, stop func() bool) {
+	if t.by == "" {
+		return nil, func() bool { return true }
+	}
+	timer := time.NewTimer(time.Until(t.at))
+	return timer.C, timer.Stop
+}
+
+// readFor reads, as the caller that holds the tenure s, until k is answered
+// and everything that came with the answer is handled, or the tick stops it.
+func (c *conn) readFor(k *call, s stamp) {
+	c.tick.arm()
+	for {
+		if !c.handleAll(&s) {
+			return
+		}
+		if k.answered() {
+			c.leave(s)
+			return
+		}
+		if err := c.in.fill(); err != nil {
+			if !c.readStopped(err) {
+				return
+			}
+			if stamp(c.kicked.Load()) == s {
+				k.long = true
+				c.giveLeader(s)
+				return
+			}
+		}
+	}
+}
+
+// leave passes the turn on from the holder of tenure s: to the leader if a
+// call waits long, else to whoever takes it.
+func (c *conn) leave(s stamp) {
+	if c.calls.long.Load() > 0 {
+		c.giveLeader(s)
+		return
+	}
+	c.turn.must(s, nobody)
+	c.tick.arm() // it gives the turn to the leader if nobody takes it
+	if c.calls.long.Load() > 0 {
+		c.callLeader()
+	}
+	if c.calls.parked.Load() > 0 {
+		c.mu.Lock()
+		c.calls.rouseOneLocked()
+		c.mu.Unlock()
+	}
+}
+
+// giveLeader gives the leader the turn of tenure s.
+func (c *conn) giveLeader(s stamp) {
+	c.turn.must(s, leader)
+	c.summon <- struct{}{}
+}
+
+// callLeader gives the leader the turn if nobody has it.
+func (c *conn) callLeader() {
+	if s := c.turn.now(); s.holder() == nobody {
+		if _, ok := c.turn.pass(s, leader); ok {
+			c.summon <- struct{}{}
+		}
+	}
+}
+
+// lead reads as the leader, from tenure s on, until the connection ends or
+// another leader has taken over, which then stands for it in c.running.
+func (c *conn) lead(s stamp) {
+	ended := false
+	defer func() {
+		if !ended { // a handler called runtime.Goexit: that ends a goroutine, not the leadership
+			if s, ok := c.turn.pass(s, leader); ok {
+				go c.lead(s)
+			}
+		} else if s != deposed {
+			c.running.Done()
+		}
+	}()
+	c.leadOn(&s)
+	ended = true
+}
+
+// leadOn handles what has arrived and waits for more, until this goroutine is
+// the leader no longer. On a connection that lends, the turn is anybody's
+// whenever all that a read has brought is handled.
+func (c *conn) leadOn(s *stamp) {
+	for fresh := false; c.handleAll(s); {
+		c.flush(nil)
+		if fresh && c.lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
+			c.leave(*s)
+			select {
+			case <-c.summon:
+				*s = c.turn.now()
+			case <-c.done:
+				return
+			}
+			fresh = false
+			continue
+		}
+		if err := c.in.fill(); err != nil && !c.readStopped(err) {
+			return
+		}
+		fresh = true
+	}
+}
+
+// handleAll handles every message that has arrived. It reports false when the
+// turn is no longer the caller's, or the connection has ended.
+func (c *conn) handleAll(s *stamp) bool {
+	for {
+		m, any, err := c.in.next()
+		if err != nil {
+			c.violate(err)
+			return false
+		}
+		if !any {
+			break
+		}
+		ok, err := c.handle(&m, s)
+		if err != nil {
+			c.violate(err)
+			return false
+		}
+		if !ok {
+			return false
+		}
+	}
+	if c.in.incomplete() {
+		c.watchFrames()
+	}
+	return true
+}
+
+// readStopped looks at why a read ended without bytes. It reports whether the
+// reading goes on.
+func (c *conn) readStopped(err error) bool {
+	if !isTimeout(err) {
+		c.fail(lost("reading", err))
+		return false
+	}
+	c.nc.SetReadDeadline(time.Time{})
+	return c.dropLate()
+}
+
+// shortest is the time left, in microseconds, of a call that is timed exactly
+// from its beginning: it is over before a few ticks are.
+const shortest = 4 * uint64(tickTime/time.Microsecond)
+
+// kick stops whoever reads as a caller in tenure s.
+func (c *conn) kick(s stamp) {
+	c.kicked.Store(uint64(s))
+	c.nc.SetReadDeadline(longAgo)
+}

@@ -1,0 +1,318 @@
+package bsrpc
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+const (
+	maxMethods    = 1 << 16
+	maxLayoutText = 64 << 10
+	hashPrefix    = "bsrpc method 1\n"
+)
+
+// A Method describes a method that a server offers.
+type Method struct {
+	Name   string   // service and method: "Greeter.Hello"
+	Layout string   // canonical text of what travels, docs/protocol.md
+	Hash   [32]byte // SHA-256 by which both ends check that they mean the same
+}
+
+// A method is what a server runs for a request.
+type method struct {
+	Method
+	sig  *signature    // of what travels
+	fn   reflect.Value // the func; its receiver, if it has one, is its first parameter
+	recv reflect.Value // the receiver, a pointer; not valid if there is none
+	ctx  bool          // fn takes the context, ...
+	err  bool          // ... returns an error, ...
+	vari bool          // ... has its last parameter spread: where sig is a contract's, fn may differ in these
+	code funcCode      // fn for a call without reflection
+	slow atomic.Int32  // requests to run on a goroutine of their own before it is tried on the leader's again
+}
+
+// A registry is the method table of a server.
+type registry struct {
+	mu     sync.RWMutex
+	byName map[string]*method
+	list   []*method
+	closed bool // the server serves: too late to register
+}
+
+// add enters the methods of one service, all or none.
+func (r *registry) add(service string, methods []*method, problems []problem) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := validService(service); err != nil {
+		problems = append([]problem{{service, err.Error()}}, problems...)
+	}
+	if r.closed {
+		problems = append(problems, problem{service, "the server is serving; register everything before"})
+	}
+	for _, m := range methods {
+		if other := r.byName[m.Name]; other != nil {
+			problems = append(problems, problem{m.Name, fmt.Sprintf("registered twice: as %v and now as %v", other.fn.Type(), m.fn.Type())})
+		}
+		if len(m.Layout) > maxLayoutText {
+			problems = append(problems, problem{m.Name, fmt.Sprintf("its layout is a text of %d bytes, want at most %d", len(m.Layout), maxLayoutText)})
+		}
+	}
+	if n := len(r.list) + len(methods); n > maxMethods {
+		problems = append(problems, problem{service, fmt.Sprintf("makes %d methods, a server has at most %d", n, maxMethods)})
+	}
+	if len(problems) > 0 {
+		return problemsError("register "+service, problems)
+	}
+	if r.byName == nil {
+		r.byName = make(map[string]*method)
+	}
+	for _, m := range methods {
+		r.byName[m.Name] = m
+		r.list = append(r.list, m)
+	}
+	return nil
+}
+
+// close ends the time to register.
+func (r *registry) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+func (r *registry) find(name string) *method {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byName[name]
+}
+
+func (r *registry) methods() []Method {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	list := make([]Method, len(r.list))
+	for i, m := range r.list {
+		list[i] = m.Method
+	}
+	return list
+}
+
+// newMethod gives a signature its name, text and hash.
+func newMethod(service, name string, sig *signature, fn, recv reflect.Value) *method {
+	m := &method{sig: sig, fn: fn, recv: recv}
+	m.Method = describe(service, name, sig)
+	in := 0
+	if recv.IsValid() {
+		in = 1
+	}
+	t := fn.Type()
+	m.ctx = t.NumIn() > in && t.In(in) == contextType
+	m.err = t.NumOut() > 0 && t.Out(t.NumOut()-1) == errorType
+	m.vari = t.IsVariadic()
+	m.code = codeOf(m)
+	return m
+}
+
+func describe(service, name string, sig *signature) Method {
+	text := sig.layout(service, name).String()
+	return Method{Name: service + "." + name, Layout: text, Hash: hashOf(text)}
+}
+
+func hashOf(text string) [32]byte { return sha256.Sum256([]byte(hashPrefix + text)) }
+
+// methodsOf compiles every exported method of a receiver.
+func methodsOf(service string, rcvr any) (methods []*method, problems []problem) {
+	recv, problems := receiver(service, rcvr)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	t := recv.Type()
+	for i := range t.NumMethod() {
+		m := t.Method(i)
+		if isClose(m) {
+			continue
+		}
+		sig, more := compileSignature(service+"."+m.Name, m.Type, 1, new(codec.MethodTag))
+		if problems = append(problems, more...); more == nil {
+			methods = append(methods, newMethod(service, m.Name, sig, m.Func, recv))
+		}
+	}
+	if len(methods) == 0 && len(problems) == 0 {
+		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported methods", reflect.TypeOf(rcvr))})
+	}
+	return methods, problems
+}
+
+// receiver returns rcvr as a pointer: a value is copied once, so that its
+// methods are called without another copy.
+func receiver(service string, rcvr any) (reflect.Value, []problem) {
+	v := reflect.ValueOf(rcvr)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return v, []problem{{service, "nil receiver"}}
+	}
+	t := v.Type()
+	if path := foreignMethods(t); path != "" {
+		return v, []problem{{service, fmt.Sprintf("the embedded field %s adds its methods to the service; "+
+			"give the field a name, or expose a contract with RegisterAs", path)}}
+	}
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		return v, nil
+	}
+	pt := reflect.PointerTo(t)
+	for i := range pt.NumMethod() {
+		name := pt.Method(i).Name
+		if _, ok := t.MethodByName(name); !ok && !isClose(pt.Method(i)) {
+			return v, []problem{{service + "." + name, fmt.Sprintf("needs a *%v; pass a pointer", t)}}
+		}
+	}
+	p := reflect.New(t)
+	p.Elem().Set(v)
+	return p, nil
+}
+
+// foreignMethods returns the path of an embedded field whose type is another
+// package's and has exported methods, "" if there is none.
+func foreignMethods(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.Anonymous {
+			continue
+		}
+		ft := f.Type
+		if ft.Kind() != reflect.Pointer && ft.Kind() != reflect.Interface {
+			ft = reflect.PointerTo(ft)
+		}
+		if owner := f.Type; ft.NumMethod() > 0 && packageOf(owner) != packageOf(t) {
+			return f.Name + " (" + f.Type.String() + ")"
+		}
+		if path := foreignMethods(f.Type); path != "" && packageOf(f.Type) == packageOf(t) {
+			return f.Name + "." + path
+		}
+	}
+	return ""
+}
+
+func packageOf(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()
+}
+
+// isClose says whether m is Close() or Close() error, which end a receiver and
+// are nobody's to call.
+func isClose(m reflect.Method) bool {
+	t := m.Type
+	return m.Name == "Close" && t.NumIn() == 1 && (t.NumOut() == 0 || t.NumOut() == 1 && t.Out(0) == errorType)
+}
+
+// methodsAs compiles the methods of impl that a contract names.
+func methodsAs(service string, contract reflect.Type, impl any) (methods []*method, problems []problem) {
+	v := reflect.ValueOf(impl)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, []problem{{service, "nil implementation"}}
+	}
+	var wanted []contractMethod
+	switch contract.Kind() {
+	case reflect.Struct:
+		wanted, problems = contractOf(service, contract)
+	case reflect.Interface:
+		if !v.Type().Implements(contract) {
+			return nil, []problem{{service, fmt.Sprintf("%v does not implement %v", v.Type(), contract)}}
+		}
+		for i := range contract.NumMethod() {
+			m := contract.Method(i)
+			wanted = append(wanted, contractMethod{goName: m.Name, name: m.Name, typ: m.Type, tag: new(codec.MethodTag)})
+		}
+	default:
+		return nil, []problem{{service, fmt.Sprintf("%v is no contract; want a struct of funcs, or an interface", contract)}}
+	}
+	recv := v
+	if v.Kind() != reflect.Pointer {
+		recv = reflect.New(v.Type())
+		recv.Elem().Set(v)
+	}
+	for _, w := range wanted {
+		path := service + "." + w.goName
+		m, ok := v.Type().MethodByName(w.goName)
+		if !ok {
+			problems = append(problems, missingMethod(path, w.goName, v.Type()))
+			continue
+		}
+		m, _ = recv.Type().MethodByName(w.goName)
+		if text := fits(m.Type, w.typ); text != "" {
+			problems = append(problems, problem{path, text})
+			continue
+		}
+		sig, more := compileSignature(path, w.typ, 0, w.tag)
+		if problems = append(problems, more...); more == nil {
+			methods = append(methods, newMethod(service, w.name, sig, m.Func, recv))
+		}
+	}
+	return methods, problems
+}
+
+func missingMethod(path, name string, t reflect.Type) problem {
+	if t.Kind() != reflect.Pointer {
+		if _, ok := reflect.PointerTo(t).MethodByName(name); ok {
+			return problem{path, fmt.Sprintf("needs a *%v; pass a pointer", t)}
+		}
+	}
+	return problem{path, fmt.Sprintf("%v has no such method", t)}
+}
+
+// fits says in words why a method (its receiver first) cannot serve a func of
+// a contract, "" if it can: it may leave out context and error, and spread the
+// last slice.
+func fits(m, want reflect.Type) string {
+	haveIn, haveOut := plainSignature(m, 1)
+	needIn, needOut := plainSignature(want, 0)
+	if slices.Equal(haveIn, needIn) && slices.Equal(haveOut, needOut) {
+		return ""
+	}
+	return fmt.Sprintf("the contract takes %v and returns %v, the implementation takes %v and returns %v", needIn, needOut, haveIn, haveOut)
+}
+
+// plainSignature returns the parameters and results of a func without context
+// and error.
+func plainSignature(t reflect.Type, skip int) (in, out []reflect.Type) {
+	if t.NumIn() > skip && t.In(skip) == contextType {
+		skip++
+	}
+	for i := skip; i < t.NumIn(); i++ {
+		in = append(in, t.In(i))
+	}
+	for i := range t.NumOut() {
+		if i < t.NumOut()-1 || t.Out(i) != errorType {
+			out = append(out, t.Out(i))
+		}
+	}
+	return in, out
+}
+
+// problemsError is the error of everything that is wrong with one service.
+func problemsError(doing string, problems []problem) error {
+	var b strings.Builder
+	plural := "s"
+	if len(problems) == 1 {
+		plural = ""
+	}
+	fmt.Fprintf(&b, "bsrpc: %s: %d problem%s", doing, len(problems), plural)
+	for _, p := range problems {
+		b.WriteString("\n    " + p.String())
+	}
+	return errors.New(b.String())
+}

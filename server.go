@@ -1,0 +1,341 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// A Server offers methods to clients. Register them, then call Serve, ServeConn
+// or ListenAndServe, any number of them at once. All methods are safe for
+// concurrent use.
+type Server struct {
+	dispatcher
+	err error // the options are no good: what every way to serve returns
+
+	mu        sync.Mutex // guards the rest
+	listeners map[net.Listener]bool
+	conns     map[*conn]bool
+	shaking   []net.Conn // before the answer to INIT, oldest first
+	stopping  bool
+	ended     sync.WaitGroup // connections
+}
+
+// NewServer returns a server without methods. It copies opts, which may be nil;
+// values out of range are reported when it serves.
+func NewServer(opts *ServerOptions) *Server {
+	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
+	s.registry = new(registry)
+	s.bounds, s.err = opts.resolve()
+	s.log = slog.Default()
+	if opts != nil && opts.Logger != nil {
+		s.log = opts.Logger
+	}
+	return s
+}
+
+// Register offers every exported method of rcvr, but for Close, under the name
+// of rcvr's type. See RegisterName.
+func (s *Server) Register(rcvr any) error {
+	name := ""
+	if t := reflect.TypeOf(rcvr); t != nil {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		name = t.Name()
+	}
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+		return fmt.Errorf("bsrpc: register %T: its type has no exported name; use RegisterName", rcvr)
+	}
+	return s.RegisterName(name, rcvr)
+}
+
+// RegisterName offers every exported method of rcvr as a method of a service.
+// A method has any parameters, first a context.Context if it likes, and any
+// results, last an error if it likes. Close() and Close() error are not
+// offered.
+//
+// Everything that is wrong with the service is in the one error, and then
+// nothing is registered.
+func (s *Server) RegisterName(service string, rcvr any) error {
+	methods, problems := methodsOf(service, rcvr)
+	return s.registry.add(service, methods, problems)
+}
+
+// RegisterFunc offers one func under a full name, as "Greeter.Hello".
+func (s *Server) RegisterFunc(name string, fn any) error {
+	service, short, ok := cutLast(name)
+	if !ok || !isIdentifier(short) {
+		return fmt.Errorf("bsrpc: register %q: want service.Method", cut(name, 64))
+	}
+	v := reflect.ValueOf(fn)
+	if v.Kind() != reflect.Func || v.IsNil() {
+		return fmt.Errorf("bsrpc: register %s: %T is no func", name, fn)
+	}
+	sig, problems := compileSignature(name, v.Type(), 0, new(codec.MethodTag))
+	var methods []*method
+	if len(problems) == 0 {
+		methods = append(methods, newMethod(service, short, sig, v, reflect.Value{}))
+	}
+	return s.registry.add(service, methods, problems)
+}
+
+// RegisterAs offers those methods of impl that the contract C names, and no
+// others. C is a struct of funcs, as for Bind, whose tags decide the formats,
+// or an interface.
+func RegisterAs[C any](s *Server, service string, impl any) error {
+	methods, problems := methodsAs(service, reflect.TypeFor[C](), impl)
+	return s.registry.add(service, methods, problems)
+}
+
+// Methods describes the registered methods, in the order of registration.
+func (s *Server) Methods() []Method { return s.registry.methods() }
+
+// Panics returns how many handlers have ended by a panic or runtime.Goexit.
+func (s *Server) Panics() uint64 { return s.panics.Load() }
+
+// ListenAndServe listens on a network as net.Listen does, and serves.
+func (s *Server) ListenAndServe(network, address string) error {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return fmt.Errorf("bsrpc: %w", err)
+	}
+	return s.Serve(l)
+}
+
+// Serve accepts connections and serves each on goroutines of its own. It closes
+// l, and returns ErrServerClosed after Shutdown or Close.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if !s.track(l) {
+		return ErrServerClosed
+	}
+	defer s.untrack(l)
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = 0
+			go s.serve(nc)
+			continue
+		}
+		if s.isStopping() {
+			return ErrServerClosed
+		}
+		var temporary interface{ Temporary() bool }
+		if !errors.As(err, &temporary) || !temporary.Temporary() {
+			return fmt.Errorf("bsrpc: accept: %w", err)
+		}
+		pause = min(max(5*time.Millisecond, 2*pause), time.Second)
+		s.log.Warn("bsrpc: accept, trying again", "err", err, "in", pause)
+		time.Sleep(pause)
+	}
+}
+
+// ServeConn serves one connection, until the client leaves, which is no error,
+// or the server closes.
+func (s *Server) ServeConn(nc net.Conn) error {
+	if err := s.begin(); err != nil {
+		nc.Close()
+		return err
+	}
+	return s.serve(nc)
+}
+
+// begin ends the time to register.
+func (s *Server) begin() error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.isStopping() {
+		return ErrServerClosed
+	}
+	s.registry.close()
+	return nil
+}
+
+func (s *Server) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.listeners[l] = true
+	return true
+}
+
+func (s *Server) untrack(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// serve is the life of one connection.
+func (s *Server) serve(nc net.Conn) error {
+	refuse := s.enter(nc)
+	peer, err := shakeServer(nc, s.bounds, refuse)
+	if err == nil {
+		var c *conn
+		if c, err = s.admit(nc, newConn(nc, s.bounds, s.log, peer)); err == nil {
+			return s.lead(c)
+		}
+	}
+	s.leaveHandshake(nc)
+	nc.Close()
+	if s.isStopping() {
+		return ErrServerClosed
+	}
+	if !errors.Is(err, io.EOF) {
+		s.log.Info("bsrpc: client refused", "remote", nc.RemoteAddr(), "err", cut(err.Error(), 256))
+	}
+	return fmt.Errorf("bsrpc: handshake: %w", err)
+}
+
+// lead serves c on this goroutine, and then on whichever leads it.
+func (s *Server) lead(c *conn) error {
+	c.start()
+	c.join()
+	switch {
+	case s.isStopping():
+		return ErrServerClosed
+	case errors.Is(c.Err(), io.EOF):
+		return nil
+	}
+	return c.Err()
+}
+
+// enter counts a connection whose handshake begins. Where too many are
+// unfinished, the oldest goes; where there are too many connections, it returns
+// why this one is refused.
+func (s *Server) enter(nc net.Conn) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shaking = append(s.shaking, nc)
+	if len(s.shaking) > s.bounds.maxHandshakes {
+		s.shaking[0].Close()
+		s.shaking = s.shaking[1:]
+	}
+	if len(s.conns) >= s.bounds.maxConns {
+		return refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
+	}
+	return nil
+}
+
+func (s *Server) leaveHandshake(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaveHandshakeLocked(nc)
+}
+
+func (s *Server) leaveHandshakeLocked(nc net.Conn) {
+	for i, other := range s.shaking {
+		if other == nc {
+			s.shaking = append(s.shaking[:i], s.shaking[i+1:]...)
+			return
+		}
+	}
+}
+
+// admit makes c one of the server's connections.
+func (s *Server) admit(nc net.Conn, c *conn) (*conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaveHandshakeLocked(nc)
+	if s.stopping {
+		return nil, ErrServerClosed
+	}
+	c.served = &serving{dispatcher: &s.dispatcher}
+	c.onEnd = func() { s.remove(c) }
+	s.conns[c] = true
+	s.ended.Add(1)
+	return c, nil
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	go func() {
+		defer s.ended.Done()
+		c.join()
+		s.dispatcher.booked.Add(-c.served.booked)
+	}()
+}
+
+// Shutdown stops the server gracefully: it closes the listeners, refuses new
+// calls as not run, and closes each connection when no call of it is running.
+// It returns nil when all are closed. When ctx ends first, it does what Close
+// does and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	for _, c := range s.stop() {
+		c.drain()
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.ended.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		s.Close()
+		return ctx.Err()
+	}
+}
+
+// Close stops the server at once: listeners and connections are closed, and the
+// contexts of running handlers cancelled. It does not wait for handlers that
+// ignore their context; it logs which those are.
+func (s *Server) Close() error {
+	for _, c := range s.stop() {
+		c.served.logRunning()
+		c.fail(&Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed})
+	}
+	s.ended.Wait()
+	return nil
+}
+
+// stop takes no new connections, and returns those that there are.
+func (s *Server) stop() (conns []*conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for _, nc := range s.shaking {
+		nc.Close()
+	}
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// cutLast splits a full name at its last dot.
+func cutLast(name string) (service, method string, ok bool) {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return "", "", false
+	}
+	return name[:i], name[i+1:], true
+}

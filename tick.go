@@ -1,0 +1,80 @@
+package bsrpc
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tickTime is how long a goroutine may keep a connection's turn, or its
+// writing role, before the tick looks for another.
+const tickTime = time.Millisecond
+
+// A ticker calls its function a tick after it has been armed. It belongs to a
+// connection that is busy: an idle one has no ticks.
+type ticker struct {
+	armed atomic.Bool
+
+	mu      sync.Mutex // guards the rest
+	timer   *time.Timer
+	stopped bool
+
+	// of the function
+	turn   stamp  // as the last tick saw it
+	inCall uint64 // likewise, outbox.inCall
+}
+
+func (t *ticker) init(f func()) {
+	t.timer = time.AfterFunc(math.MaxInt64, f)
+	t.timer.Stop()
+}
+
+// arm makes sure that a tick follows. It costs one load where one is due.
+func (t *ticker) arm() {
+	if t.armed.Load() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.stopped && t.armed.CompareAndSwap(false, true) {
+		t.timer.Reset(tickTime)
+	}
+}
+
+func (t *ticker) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	t.timer.Stop()
+}
+
+// onTick ends what has lasted since the last tick: it stops a caller that
+// reads or writes, deposes a leader that is in a handler, gives a turn that
+// nobody wants to the leader, and lets calls that stay parked wait long.
+func (c *conn) onTick() {
+	s := c.turn.now()
+	stayed := s == c.tick.turn
+	c.tick.turn = s
+	switch {
+	case stayed && s.holder() == nobody:
+		c.callLeader()
+	case stayed && s.holder() == caller:
+		c.kick(s)
+	case stayed && s.holder() == handler:
+		c.depose(s)
+	}
+	in := c.out.inCall.Load()
+	if in%2 == 1 && in == c.tick.inCall {
+		c.nc.SetWriteDeadline(longAgo)
+	}
+	c.tick.inCall = in
+	c.mu.Lock()
+	c.calls.tickLocked()
+	c.mu.Unlock()
+	// Whoever makes work for the tick does so first and then looks at armed.
+	c.tick.armed.Store(false)
+	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.calls.parked.Load() > 0 {
+		c.tick.arm()
+	}
+}

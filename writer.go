@@ -1,0 +1,179 @@
+package bsrpc
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"time"
+)
+
+// Writing is a role: whoever finds frames waiting and nobody at it becomes the
+// writer, writes until nothing waits, and gives the role up. On a socket this
+// is the caller (or the leader, with its replies) itself, so that a call costs
+// no change of goroutine; but it writes for others only a few times, and never
+// waits: after a tick inside one system call it is stopped by a deadline and
+// leaves the rest to a goroutine of the connection, which may wait. On any
+// other net.Conn, TLS among them, where a stopped write is the connection's
+// end, that goroutine writes from the start.
+
+// callerRounds is how many batches a caller writes before it hands over.
+const callerRounds = 8
+
+var errStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
+
+// longAgo as a deadline stops a read or write that is under way.
+var longAgo = time.Unix(1, 0)
+
+// flush makes sure that what waits in the outbox is written: by this
+// goroutine, or by whoever is at it. own is the caller's own message in pieces,
+// if it has one: it stays until that is out.
+func (c *conn) flush(own *parcel) {
+	c.mu.Lock()
+	if !c.takeRoleLocked() {
+		c.mu.Unlock()
+		return
+	}
+	if !c.direct {
+		c.spawnLocked(c.writeBehind)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.tick.arm()
+	c.write(own)
+}
+
+// flushBehind is flush for a goroutine that must not wait.
+func (c *conn) flushBehind() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.takeRoleLocked() {
+		c.spawnLocked(c.writeBehind)
+	}
+}
+
+// takeRoleLocked makes the calling goroutine the writer, if there is none and
+// something to write.
+func (c *conn) takeRoleLocked() bool {
+	if c.err != nil || c.out.writing || !c.out.waitingLocked() {
+		return false
+	}
+	c.out.writing = true
+	return true
+}
+
+// write is the writing role, held by a caller.
+func (c *conn) write(own *parcel) {
+	for round := 0; c.nextBatch(round, own); round++ {
+		c.out.inCall.Add(1)
+		err := c.out.writeTo(c.nc)
+		c.out.inCall.Add(1)
+		if err == nil {
+			continue
+		}
+		if c.writeStopped(err) {
+			c.mu.Lock()
+			c.spawnLocked(c.writeBehind)
+			c.mu.Unlock()
+		}
+		return
+	}
+}
+
+// nextBatch prepares a caller's next batch. It reports whether there is one:
+// if not, the role has been given up, or handed over.
+func (c *conn) nextBatch(round int, own *parcel) bool {
+	if c.calls.open.Load() > 1 {
+		runtime.Gosched() // lets every caller that can run join the batch
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.finishLocked()
+	if round >= callerRounds && (own == nil || own.left == 0 || own.stopped) && c.out.waitingLocked() {
+		c.spawnLocked(c.writeBehind)
+		return false
+	}
+	return c.takeLocked()
+}
+
+// takeLocked makes the next batch. Where there is none, the role is given up.
+func (c *conn) takeLocked() bool {
+	if !c.out.waitingLocked() && len(c.goodbye) > 0 {
+		c.out.frames, c.goodbye = append(c.out.frames, c.goodbye...), c.goodbye[:0]
+	}
+	c.out.writing = c.out.takeLocked(!c.direct)
+	c.calls.taken = c.calls.count
+	if !c.out.writing && c.goodbye != nil {
+		close(c.written)
+		c.goodbye = nil
+	}
+	return c.out.writing
+}
+
+// writeBehind is the writing role, held by a goroutine of the connection. It
+// begins with what a stopped caller left of its batch.
+func (c *conn) writeBehind() {
+	for c.nextBatchBehind() {
+		start, before := time.Now(), c.out.size()
+		c.nc.SetWriteDeadline(start.Add(c.bounds.writeStall))
+		err := c.out.writeTo(c.nc)
+		if err == nil {
+			continue
+		}
+		if isTimeout(err) && time.Since(start) >= c.bounds.writeStall && c.out.size() == before {
+			err = errStalled
+		}
+		if !c.writeStopped(err) {
+			return
+		}
+	}
+}
+
+func (c *conn) nextBatchBehind() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.size() > 0 {
+		return true
+	}
+	c.out.finishLocked()
+	c.nc.SetWriteDeadline(time.Time{}) // before the role is free
+	return c.takeLocked()
+}
+
+// writeStopped looks at why a write ended before its batch did. It reports
+// whether the writing goes on; if not, the connection has ended, and nobody
+// becomes the writer again.
+func (c *conn) writeStopped(err error) bool {
+	goesOn := isTimeout(err)
+	if goesOn {
+		c.nc.SetWriteDeadline(time.Time{})
+	} else {
+		c.fail(lost("writing", err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.reclaimLocked()
+	if !goesOn && c.out.piece != nil {
+		c.out.piece.releaseLocked()
+	}
+	return goesOn
+}
+
+// withdraw takes back a message that nobody waits for. Pieces not begun are
+// dropped; one that is being written is stopped, and its rest copied. When
+// withdraw returns, the message's memory is its caller's again.
+func (c *conn) withdraw(p *parcel) {
+	c.mu.Lock()
+	c.out.dropLocked(p)
+	if !p.lent {
+		c.mu.Unlock()
+		return
+	}
+	released := make(chan struct{})
+	p.released = released
+	c.mu.Unlock()
+	c.nc.SetWriteDeadline(longAgo)
+	<-released
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
