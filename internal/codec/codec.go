@@ -133,17 +133,23 @@ func (c *Codec) UserCode() bool { return c.user }
 // Append appends the encoding of v to e.Buf. After an error, an *Error, e.Buf
 // and e.Cuts are as before.
 func (c *Codec) Append(e *Encoder, v Ref) error {
-	w := newWriter(e)
+	var w writer
+	w.begin(e)
 	buf, err := c.run(&w, e.Buf, v)
 	if err == nil {
 		err = w.room(buf, 0)
 	}
 	if err != nil {
-		clear(w.cuts[len(e.Cuts):])
+		if w.cuts != nil {
+			clear(w.cuts[len(e.Cuts):])
+		}
 		err.Path = c.root.path(err.Path)
 		return err
 	}
-	e.Buf, e.Cuts = buf, w.cuts
+	e.Buf = buf
+	if w.cuts != nil {
+		e.Cuts = w.cuts
+	}
 	return nil
 }
 
@@ -151,7 +157,8 @@ func (c *Codec) Append(e *Encoder, v Ref) error {
 // they are; everything else is made anew. After an error, an *Error, v is set
 // in part.
 func (c *Codec) Read(d *Decoder, v Ref) error {
-	r := newReader(d)
+	var r reader
+	r.begin(d)
 	err := c.runBack(&r, v)
 	if err == nil && r.off != len(r.data) {
 		err = r.fail("%d bytes left over", len(r.data)-r.off)

@@ -13,6 +13,7 @@ const (
 
 	blockSize = 1 << 10 // of the blocks that short strings share
 	blockMost = 256     // longest string in a block
+	fewBytes  = 32      // what is left of a message for which a block does not pay
 )
 
 // An Encoder says where values are appended and what bounds them. It may be
@@ -47,24 +48,24 @@ const never = math.MaxInt
 
 // A writer is one Append on its way. The buffer itself is handed along.
 type writer struct {
-	base    int // where the value begins in the buffer
-	limit   int // longest buffer
-	cut     int // from how many bytes on memory stays where it is
-	cutSize int // bytes in cuts so far
-	cuts    []Cut
-	depth   int
-	lenient bool
+	e       *Encoder
+	limit   int   // longest buffer
+	cut     int   // from how many bytes on memory stays where it is
+	depth   int   // deepest allowed
+	cutSize int   // bytes in cuts so far
+	cuts    []Cut // nil: as in e
 }
 
-func newWriter(e *Encoder) writer {
-	w := writer{base: len(e.Buf), limit: math.MaxInt, cut: never, cuts: e.Cuts, depth: depthOf(e.Depth), lenient: e.Lenient}
-	if e.Max > 0 && e.Max < math.MaxInt-w.base {
-		w.limit = w.base + e.Max
+// begin makes w ready for one value. It is set in place: copying it would
+// cost as much as a small value.
+func (w *writer) begin(e *Encoder) {
+	w.e, w.limit, w.cut, w.depth = e, math.MaxInt, never, depthOf(e.Depth)
+	if e.Max > 0 && e.Max < math.MaxInt-len(e.Buf) {
+		w.limit = len(e.Buf) + e.Max
 	}
 	if e.Cut > 0 {
 		w.cut = e.Cut
 	}
-	return w
 }
 
 func depthOf(option int) int {
@@ -81,7 +82,7 @@ func depthOf(option int) int {
 func (w *writer) room(buf []byte, n int) *Error {
 	if n > w.limit-len(buf) {
 		return &Error{Offset: -1, Err: ErrLimit,
-			Text: fmt.Sprintf("takes more than %d bytes", w.limit-w.base+w.cutSize)}
+			Text: fmt.Sprintf("takes more than %d bytes", w.limit-len(w.e.Buf)+w.cutSize)}
 	}
 	return nil
 }
@@ -100,6 +101,9 @@ func tooDeep(depth int) string {
 
 // leave notes memory that is not copied into the buffer.
 func (w *writer) leave(buf, b []byte) {
+	if w.cuts == nil {
+		w.cuts = w.e.Cuts
+	}
 	w.cuts = append(w.cuts, Cut{len(buf), b})
 	w.cutSize += len(b)
 	w.limit -= len(b)
@@ -107,23 +111,21 @@ func (w *writer) leave(buf, b []byte) {
 
 // A reader is one Read on its way.
 type reader struct {
-	data    []byte // up to the end of what is being read
-	off     int
-	whole   int // length of all of the data
-	budget  int64
-	depth   int
-	own     bool
-	lenient bool
-	block   block
-	d       *Decoder
+	data   []byte // up to the end of what is being read
+	off    int
+	budget int64
+	depth  int
+	block  block
+	d      *Decoder
 }
 
-func newReader(d *Decoder) reader {
-	r := reader{data: d.Data, whole: len(d.Data), budget: d.Budget, depth: depthOf(d.Depth), own: d.Own, lenient: d.Lenient, d: d}
-	if d.Budget <= 0 {
+// begin makes r ready for one value.
+func (r *reader) begin(d *Decoder) {
+	r.data, r.d = d.Data, d
+	r.depth, r.budget = depthOf(d.Depth), d.Budget
+	if r.budget <= 0 {
 		r.budget = max(16*int64(len(d.Data)), defaultBudget)
 	}
-	return r
 }
 
 // fail makes an error at the current position.
@@ -177,7 +179,7 @@ func (r *reader) bool() (bool, *Error) {
 		return false, r.short(1)
 	}
 	b := r.data[r.off]
-	if b > 1 && !r.lenient {
+	if b > 1 && !r.d.Lenient {
 		return false, r.fail("want 0 or 1 for a bool")
 	}
 	r.off++
@@ -202,7 +204,7 @@ func (r *reader) keep(b []byte) ([]byte, *Error) {
 	switch {
 	case len(b) == 0:
 		return nil, nil
-	case r.own && len(b) >= r.whole-len(b):
+	case r.d.Own && len(b) >= len(r.d.Data)-len(b):
 		return b, nil
 	}
 	if err := r.charge(int64(len(b))); err != nil {
@@ -217,27 +219,29 @@ func (r *reader) keep(b []byte) ([]byte, *Error) {
 // blocks, so that many of them are one allocation and none keeps more than a
 // block alive.
 func (r *reader) keepString(b []byte) (string, *Error) {
+	if len(b) <= r.block.free() && len(b) <= blockMost {
+		return r.block.add(b), nil
+	}
 	if len(b) == 0 {
 		return "", nil
 	}
-	if len(b) > blockMost {
+	// What is left of the message bounds the strings to come.
+	rest := len(r.d.Data) - r.off
+	if len(b) > blockMost || rest < fewBytes {
 		if err := r.charge(int64(len(b))); err != nil {
 			return "", err
 		}
 		return string(b), nil
 	}
-	if len(b) > r.block.free() {
-		// What is left of the message bounds the strings in it.
-		size := min(blockSize, len(b)+r.whole-r.off)
-		if err := r.charge(int64(size)); err != nil {
-			return "", err
-		}
-		r.block.renew(size)
+	size := min(blockSize, len(b)+rest)
+	if err := r.charge(int64(size)); err != nil {
+		return "", err
 	}
+	r.block.renew(size)
 	return r.block.add(b), nil
 }
 
-// utf8Wanted reports whether a node's text has to be UTF-8 and is not.
+// notUTF8 reports whether a node's text has to be UTF-8 and is not.
 func notUTF8[T string | []byte](n *node, lenient bool, s T) bool {
 	return (n.utf8 || lenient) && !utf8.ValidString(string(s))
 }

@@ -20,7 +20,7 @@ type opened struct {
 // open appends what stands before count elements. The byte length is not yet
 // known: room is left for it, but for a varint, whose room is not known either.
 func (w *writer) open(buf []byte, n *node, count, depth int) ([]byte, opened, *Error) {
-	o := opened{len(buf), len(w.cuts), w.cutSize}
+	o := opened{len(buf), w.noted(), w.cutSize}
 	if err := w.deeper(depth); err != nil {
 		return buf, o, err
 	}
@@ -49,8 +49,8 @@ func (w *writer) close(buf []byte, n *node, o opened) ([]byte, *Error) {
 		var b [binary.MaxVarintLen64]byte
 		prefix := binary.AppendUvarint(b[:0], size)
 		buf = slices.Insert(buf, o.at, prefix...)
-		for i := range w.cuts[o.cuts:] {
-			w.cuts[o.cuts+i].At += len(prefix)
+		for i := o.cuts; i < len(w.cuts); i++ {
+			w.cuts[i].At += len(prefix)
 		}
 	case !fitsUint(size, n.bytes):
 		return buf, refuse("%d bytes do not fit in a length of %d bytes", size, width)
@@ -59,6 +59,9 @@ func (w *writer) close(buf []byte, n *node, o opened) ([]byte, *Error) {
 	}
 	return buf, nil
 }
+
+// noted is how many cuts there are.
+func (w *writer) noted() int { return max(len(w.cuts), len(w.e.Cuts)) }
 
 // A closed is a slice or map whose elements are being read.
 type closed struct {

@@ -57,31 +57,56 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 // looks at all limits.
 const longString = 64 << 10
 
+// fastStruct makes sure of room for all that the steps to come take at least,
+// so that a run is one move without a look at the buffer's end.
 func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
+	buf = grow(buf, n.least)
 	for i := range n.steps {
 		s := &n.steps[i]
 		q := at(p, s.off)
 		switch s.op {
 		case stepRun8:
-			buf = append8(buf, q)
+			k := len(buf)
+			buf = buf[:k+8]
+			*(*[8]byte)(buf[k:]) = *array8At(q)
 		case stepRun4:
-			buf = append4(buf, q)
+			k := len(buf)
+			buf = buf[:k+4]
+			*(*[4]byte)(buf[k:]) = *array4At(q)
 		case stepRun:
-			buf = append(buf, view(q, s.n)...)
+			k := len(buf)
+			buf = buf[:k+int(s.n)]
+			copyRun(buf[k:], view(q, s.n))
 		case stepString:
-			if text := *stringAt(q); len(text) < longString && !w.lenient {
-				buf = binary.LittleEndian.AppendUint32(buf, uint32(len(text)))
-				buf = append(buf, text...)
-			} else if buf, err = w.string(buf, s.node, text); err != nil {
-				return buf, err.in(s.path)
+			text := *stringAt(q)
+			if len(text) >= longString || w.e.Lenient {
+				if buf, err = w.string(buf, s.node, text); err != nil {
+					return buf, err.in(s.path)
+				}
+				buf = grow(buf, s.rest)
+				continue
 			}
+			buf = grow(buf, 4+len(text)+s.rest)
+			k := len(buf)
+			buf = buf[:k+4+len(text)]
+			binary.LittleEndian.PutUint32(buf[k:], uint32(len(text)))
+			copyText(buf[k+4:], text)
 		default:
 			if buf, err = w.fast(buf, s.node, q, depth); err != nil {
 				return buf, err.in(s.path)
 			}
+			buf = grow(buf, s.rest)
 		}
 	}
 	return buf, nil
+}
+
+// grow makes room for n more bytes.
+func grow(buf []byte, n int) []byte {
+	if n <= cap(buf)-len(buf) {
+		return buf
+	}
+	return slices.Grow(buf, n)
 }
 
 func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
@@ -122,8 +147,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 	if err := w.room(buf, least); err != nil {
 		return buf, err
 	}
-	buf = slices.Grow(buf, least)
-	if n.elems == elemsRunString && !w.lenient {
+	buf = grow(buf, least)
+	if n.elems == elemsRunString && !w.e.Lenient {
 		return w.fastRunStrings(buf, n, data, count)
 	}
 	var err *Error
@@ -150,29 +175,45 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) (_
 		}
 		k := len(buf)
 		size := int(run.n) + 4 + len(text)
-		if size > cap(buf)-k {
-			buf = slices.Grow(buf, size)
-		}
+		buf = grow(buf, size)
 		buf = buf[:k+size]
-		copyShort(buf[k:], view(at(p, run.off), run.n))
+		copyRun(buf[k:], view(at(p, run.off), run.n))
 		k += int(run.n)
 		binary.LittleEndian.PutUint32(buf[k:], uint32(len(text)))
-		copy(buf[k+4:], text)
+		copyText(buf[k+4:], text)
 	}
 	return buf, nil
 }
 
-// copyShort copies from, whole words at a time where it consists of few.
-func copyShort(to, from []byte) {
-	n := len(from)
-	if n > 64 || n%8 != 0 {
+// copyRun copies from, in few moves if it has one of the commonest lengths.
+// There is room for it.
+func copyRun(to, from []byte) {
+	switch len(from) {
+	case 8:
+		*(*[8]byte)(to) = [8]byte(from)
+	case 16:
+		*(*[16]byte)(to) = [16]byte(from)
+	case 24:
+		*(*[24]byte)(to) = [24]byte(from)
+	case 32:
+		*(*[32]byte)(to) = [32]byte(from)
+	default:
 		copy(to, from)
+	}
+}
+
+// copyText copies text, in two moves if it has 8 to 16 bytes. There is room
+// for it.
+func copyText[T string | []byte](to []byte, text T) {
+	n := len(text)
+	if n < 8 || n > 16 {
+		copy(to, text)
 		return
 	}
-	to = to[:n]
-	for i := 0; i+8 <= n; i += 8 {
-		*(*[8]byte)(to[i:]) = [8]byte(from[i:])
-	}
+	from := textBytes(text)
+	first, last := [8]byte(from), [8]byte(from[n-8:])
+	*(*[8]byte)(to) = first
+	*(*[8]byte)(to[n-8:]) = last
 }
 
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {

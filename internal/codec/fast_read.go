@@ -81,7 +81,7 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 			if uintptr(len(r.data)-r.off) < s.n {
 				return r.shortRun(s)
 			}
-			copy(view(q, s.n), r.data[r.off:])
+			copyRun(view(q, s.n), r.data[r.off:r.off+int(s.n)])
 			r.off += int(s.n)
 		case stepString:
 			text, err := r.plainString(s.node)
@@ -100,7 +100,7 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 
 // plainString reads a string without bounds of its own: most strings.
 func (r *reader) plainString(n *node) (string, *Error) {
-	if rest := r.data[r.off:]; len(rest) >= 4 && !r.lenient {
+	if rest := r.data[r.off:]; len(rest) >= 4 && !r.d.Lenient {
 		size := uint64(binary.LittleEndian.Uint32(rest))
 		if text := rest[4:]; size <= uint64(len(text)) {
 			r.off += 4 + int(size)
@@ -188,7 +188,7 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 		return nil
 	}
 	data := n.makeSlice(p, count)
-	if n.elems == elemsRunString && !r.lenient {
+	if n.elems == elemsRunString && !r.d.Lenient {
 		return r.fastRunStrings(n, data, count)
 	}
 	for i := range count {
@@ -213,7 +213,7 @@ func (r *reader) fastRunStrings(n *node, data address, count int) *Error {
 		if size > uint64(len(rest)-fixed) {
 			return r.fastStruct(n.elem, p, 0)
 		}
-		copyShort(view(at(p, run.off), run.n), rest[:run.n])
+		copyRun(view(at(p, run.off), run.n), rest[:run.n])
 		r.off += fixed + int(size)
 		text, err := r.keepString(rest[fixed:][:size])
 		if err != nil {

@@ -9,7 +9,6 @@ package codec
 // kept nowhere, so they may point into a caller's stack.
 
 import (
-	"encoding/binary"
 	"reflect"
 	"time"
 	"unsafe"
@@ -155,22 +154,12 @@ func (b *block) add(text []byte) string {
 	n := len(text)
 	to := b.rest[:n]
 	b.rest = b.rest[n:]
-	if n >= 8 && n <= 16 {
-		first, last := [8]byte(text), [8]byte(text[n-8:])
-		*(*[8]byte)(to) = first
-		*(*[8]byte)(to[n-8:]) = last
-	} else {
-		copy(to, text)
-	}
+	copyText(to, text)
 	return unsafe.String(unsafe.SliceData(to), n)
 }
 
-// append8 appends the 8 bytes at p.
-func append8(buf []byte, p address) []byte {
-	return binary.NativeEndian.AppendUint64(buf, binary.NativeEndian.Uint64(array8At(p)[:]))
-}
-
-// append4 appends the 4 bytes at p.
-func append4(buf []byte, p address) []byte {
-	return binary.NativeEndian.AppendUint32(buf, binary.NativeEndian.Uint32(array4At(p)[:]))
+// textBytes returns the bytes of text, to be read only.
+func textBytes[T string | []byte](text T) []byte {
+	s := *(*string)(unsafe.Pointer(&text)) // both begin with address and length
+	return unsafe.Slice(unsafe.StringData(s), len(s))
 }

@@ -70,6 +70,7 @@ type step struct {
 	op   stepOp
 	off  uintptr
 	n    uintptr // bytes of a run
+	rest int     // least bytes of the steps behind it
 	node *node
 	path string // ".Item.ID", or of the first field of a run
 	run  []field
@@ -119,6 +120,7 @@ func (n *node) finish() {
 	n.least = n.leastBytes()
 	n.raw = n.rawBytes()
 	n.steps = n.fuse(nil, 0, "")
+	setRest(n.steps)
 	n.elems = n.elemShape()
 }
 
@@ -222,6 +224,18 @@ func addRun(steps []step, f field) []step {
 		return steps
 	}
 	return append(steps, step{op: runOf(f.node.raw), off: f.off, n: f.node.raw, path: f.path, run: []field{f}})
+}
+
+// setRest tells each step what follows it.
+func setRest(steps []step) {
+	rest := 0
+	for i := len(steps) - 1; i >= 0; i-- {
+		steps[i].rest = rest
+		rest += int(steps[i].n)
+		if steps[i].node != nil {
+			rest += steps[i].node.least
+		}
+	}
 }
 
 func runOf(n uintptr) stepOp {

@@ -54,13 +54,15 @@ func agree() (same bool) {
 		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: time.Unix(1, 2).UTC(),
 	}
 	v.Next.Map, v.Next.When = map[uint8]string{}, v.When
-	w := newWriter(&Encoder{})
+	var w writer
+	w.begin(&Encoder{})
 	fast, err1 := w.fast(nil, n, address(v), 0)
 	plain, err2 := w.plain(nil, n, reflect.ValueOf(v).Elem(), 0)
 	if err1 != nil || err2 != nil || !bytes.Equal(fast, plain) {
 		return false
 	}
 	var back sample
-	r := newReader(&Decoder{Data: plain})
+	var r reader
+	r.begin(&Decoder{Data: plain})
 	return r.fast(n, address(&back), 0) == nil && r.off == len(plain) && reflect.DeepEqual(*v, back)
 }

@@ -23,7 +23,7 @@ func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 
 // string appends a string.
 func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
-	if notUTF8(n, w.lenient, s) {
+	if notUTF8(n, w.e.Lenient, s) {
 		return buf, refuse("not UTF-8")
 	}
 	if n.form == FormatNone {
@@ -83,7 +83,7 @@ func (w *writer) owned(buf []byte, n *node, b []byte, err error) ([]byte, *Error
 	if err != nil {
 		return buf, &Error{Offset: -1, Text: refused(n, "Marshal"), Err: err}
 	}
-	if n.op == opText && notUTF8(n, w.lenient, b) {
+	if n.op == opText && notUTF8(n, w.e.Lenient, b) {
 		return buf, refuse("not UTF-8")
 	}
 	buf, e := w.prefix(buf, n, len(b))
@@ -126,7 +126,7 @@ func (r *reader) fixed(n *node) ([]byte, *Error) {
 }
 
 func (r *reader) checkText(n *node, b []byte) *Error {
-	if (n.op == opString || n.op == opText) && notUTF8(n, r.lenient, b) {
+	if (n.op == opString || n.op == opText) && notUTF8(n, r.d.Lenient, b) {
 		return r.fail("not UTF-8")
 	}
 	return nil
