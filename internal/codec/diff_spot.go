@@ -1,6 +1,9 @@
 package codec
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // A spot is where in a parameter or result a difference is.
 type spot struct {
@@ -14,7 +17,19 @@ func (at spot) String() string {
 	if at.path == "" {
 		return at.root
 	}
-	return at.root + ", " + at.path
+	return at.root + ", " + shortenPath(at.path)
+}
+
+// shortenPath cuts the middle of a path, for both its ends matter.
+func shortenPath(path string) string {
+	if len(path) <= 3*longest {
+		return path
+	}
+	tail := len(path) - longest
+	for !utf8.RuneStart(path[tail]) {
+		tail++
+	}
+	return shorten(path) + path[tail:]
 }
 
 // element is the spot of what is inside of l, which is here.

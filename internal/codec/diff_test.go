@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -243,14 +244,108 @@ func TestDiffRandom(t *testing.T) {
 		if m.IntN(4) == 0 {
 			server = client
 		}
-		got := Diff(client, server)
-		if same := client.String() == server.String(); same != (len(got) == 0) {
-			t.Fatalf("%s\n%s\n%v", client, server, got)
+		checkDiff(t, client, server)
+	}
+}
+
+func checkDiff(t *testing.T, client, server *MethodLayout) {
+	t.Helper()
+	got := Diff(client, server)
+	if same := client.String() == server.String(); same != (len(got) == 0) {
+		t.Fatalf("%s\n%s\n%v", client, server, got)
+	}
+	if len(got) > maxDifferences+1 {
+		t.Fatalf("%d differences", len(got))
+	}
+	for _, d := range got {
+		if len(d.Place) > 4*longest || len(d.Client) > 2*longest || len(d.Server) > 2*longest {
+			t.Fatalf("a difference of %d bytes: %s", len(d.String()), d)
 		}
-		for _, d := range got {
-			if len(d.String()) > 600 {
-				t.Fatalf("a difference of %d bytes", len(d.String()))
+	}
+}
+
+// One change anywhere in a layout is one difference, or two where a field is
+// no longer the same one, and seen from the other end it is the same.
+func TestDiffOneChange(t *testing.T) {
+	m := &maker{Rand: rand.New(rand.NewPCG(9, 10))}
+	for range 3000 {
+		l := m.layout()
+		if len(l.String()) > MaxLayoutText {
+			continue
+		}
+		client, server := method(l), method(m.change(l))
+		got, back := Diff(client, server), Diff(server, client)
+		if len(got) == 0 || len(got) > 2 || len(back) != len(got) {
+			t.Fatalf("%s\n%s\n%v\n%v", client, server, got, back)
+		}
+		if len(got) == 1 && (got[0].Client != back[0].Server && !strings.Contains(got[0].Server, "renamed")) {
+			t.Fatalf("%s\n%s\n%v\n%v", client, server, got, back)
+		}
+	}
+}
+
+// change returns a copy of l with one change: a leaf of another kind, or a
+// field more, less, or of another name.
+func (m *maker) change(l *Layout) *Layout {
+	c := *l
+	switch l.Kind {
+	case KindArray, KindSlice, KindMap, KindPointer:
+		if l.Elem.Kind == KindBack { // what it leads to would change too
+			c.Elem = lNew
+			return &c
+		}
+		c.Elem = m.change(l.Elem)
+		return &c
+	case KindStruct:
+		c.Fields = append([]Field(nil), l.Fields...)
+		at := m.IntN(len(c.Fields) + 1)
+		switch {
+		case at == len(c.Fields):
+			c.Fields = append(c.Fields, Field{"New", lNew})
+		case m.IntN(3) == 0:
+			c.Fields[at].Name = "Other"
+		case m.IntN(2) == 0 || c.Fields[at].Layout.Kind == KindBack:
+			c.Fields = append(c.Fields[:at], c.Fields[at+1:]...)
+		default:
+			c.Fields[at].Layout = m.change(c.Fields[at].Layout)
+		}
+		return &c
+	}
+	return lNew
+}
+
+// lNew is what maker never makes.
+var lNew = own(KindBinary, "changed.Type")
+
+func FuzzDiff(f *testing.F) {
+	f.Add("S.M({ID uint.le8; Price int.le4})", "S.M({Price uint.le8; ID uint.le8; Note string.le4})")
+	f.Add("S.M({Val int.le4; Next *^2}) bool", "S.M({Val int.le4; Next *{Val bool; Next *^4}}, [3]bool) oneway")
+	f.Add("S.M(map[le4 string.4][]^2)", "S.M(map[le4 string.5][][]^2)")
+	f.Fuzz(func(t *testing.T, client, server string) {
+		c, err := ParseMethodLayout(client)
+		if err != nil {
+			return
+		}
+		s, err := ParseMethodLayout(server)
+		if err != nil {
+			return
+		}
+		checkDiff(t, c, s)
+	})
+}
+
+// A name or a path that is long is cut where a character ends.
+func TestShorten(t *testing.T) {
+	for n := range 3 {
+		long := strings.Repeat("x", n) + strings.Repeat("größe", 400)
+		a, b := shortenBoth(long+"ö1", long+"ö2")
+		for _, s := range []string{shorten(long), shortenPath(long), a, b} {
+			if !utf8.ValidString(s) || len(s) > 3*longest || !strings.Contains(s, "...") {
+				t.Errorf("%q", s)
 			}
+		}
+		if !strings.HasSuffix(a, "ö1") || !strings.HasSuffix(b, "ö2") {
+			t.Errorf("no difference in %q and %q", a, b)
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"math"
-	"strconv"
-)
+import "strconv"
 
 // A Layout is the wire form of one value: a tree of formats with field names.
 // Its canonical text, [Layout.String], is the same on every platform, and
@@ -157,37 +154,48 @@ func (p *parser) layout() *Layout {
 			continue
 		}
 		l := &Layout{Kind: Kind(kind)}
-		switch l.Kind {
-		case KindInt, KindUint:
-			l.Format = p.format()
-		case KindFloat, KindComplex:
-			l.Format = p.floatFormat()
-		case KindString, KindBytes:
-			if p.atDigit() {
-				l.Len = p.number()
-			} else {
-				l.Format = p.format()
-			}
-		case KindBinary, KindText:
-			l.Opaque = p.goType()
-			p.want(")")
-		case KindBack:
-			l.Len = p.back()
-		case KindPointer:
-			p.enter(KindPointer)
-			l.Elem = p.layout()
-			p.leave()
-		case KindArray: // or the slice that begins alike
-			p.arrayOrSlice(l)
-		case KindMap:
-			p.mapOf(l)
-		case KindStruct:
-			p.structOf(l)
-		}
+		p.afterWord(l)
 		return l
 	}
 	p.expected("a type")
 	return nil
+}
+
+// afterWord reads what follows the word of l's kind.
+func (p *parser) afterWord(l *Layout) {
+	switch l.Kind {
+	case KindInt, KindUint:
+		l.Format = p.format()
+	case KindFloat, KindComplex:
+		l.Format = p.floatFormat()
+	case KindString, KindBytes:
+		if p.atDigit() {
+			l.Len = p.number()
+		} else {
+			l.Format = p.format()
+		}
+	case KindBinary, KindText:
+		l.Opaque = p.goType()
+		p.want(")")
+	case KindBack:
+		l.Len = p.back()
+	case KindPointer:
+		l.Elem = p.inside(KindPointer)
+	case KindArray: // or the slice that begins alike
+		p.arrayOrSlice(l)
+	case KindMap:
+		p.mapOf(l)
+	case KindStruct:
+		p.structOf(l)
+	}
+}
+
+// inside reads the type inside of a composite that has no other.
+func (p *parser) inside(k Kind) *Layout {
+	p.enter(k)
+	l := p.layout()
+	p.leave()
+	return l
 }
 
 // prefixes returns the formats of what stands before the elements, nothing
@@ -231,9 +239,7 @@ func (p *parser) arrayOrSlice(l *Layout) {
 		p.setPrefixes(l, first, second)
 	}
 	p.want("]")
-	p.enter(l.Kind)
-	l.Elem = p.layout()
-	p.leave()
+	l.Elem = p.inside(l.Kind)
 }
 
 func (l *Layout) appendMap(b []byte) []byte {
@@ -322,6 +328,3 @@ func (p *parser) floatFormat() Format {
 	p.expected("the format of a float: le4, le8, be4 or be8")
 	return FormatNone
 }
-
-// maxNumber is the same on every machine.
-const maxNumber = math.MaxInt32

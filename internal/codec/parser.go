@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -98,6 +99,9 @@ func (p *parser) format() Format {
 	}
 	return f
 }
+
+// maxNumber is the same on every machine.
+const maxNumber = math.MaxInt32
 
 // number reads a decimal without leading zeros, and at most maxNumber.
 func (p *parser) number() int {
