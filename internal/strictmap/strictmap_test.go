@@ -123,6 +123,9 @@ func TestDecode(t *testing.T) {
 		if text := textOf(err); text != test.err {
 			t.Errorf("%q: %T:\nerror %s\nwant  %s", test.key, test.value, text, test.err)
 		}
+		if got.hidden != 0 {
+			t.Errorf("%q: %T: set what is not exported", test.key, test.value)
+		}
 		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{})); diff != "" {
 			t.Errorf("%q: %T: -want +got\n%s", test.key, test.value, diff)
 		}
