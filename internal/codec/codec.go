@@ -161,7 +161,7 @@ func (c *Codec) Read(d *Decoder, v Ref) error {
 	r.begin(d)
 	err := c.runBack(&r, v)
 	if err == nil && r.off != len(r.data) {
-		err = r.fail("%d bytes left over", len(r.data)-r.off)
+		err = r.fail("%s left over", amount(len(r.data)-r.off, "byte"))
 	}
 	if err != nil {
 		err.Path = c.root.path(err.Path)

@@ -82,7 +82,7 @@ func depthOf(option int) int {
 func (w *writer) room(buf []byte, n int) *Error {
 	if n > w.limit-len(buf) {
 		return &Error{Offset: -1, Err: ErrLimit,
-			Text: fmt.Sprintf("takes more than %d bytes", w.limit-len(w.e.Buf)+w.cutSize)}
+			Text: fmt.Sprintf("takes more than %s", amount(w.limit-len(w.e.Buf)+w.cutSize, "byte"))}
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (r *reader) next(n int) ([]byte, *Error) {
 }
 
 func (r *reader) short(n int) *Error {
-	e := r.fail("want %d bytes, have %d", n, len(r.data)-r.off)
+	e := r.fail("want %s, have %d", amount(n, "byte"), len(r.data)-r.off)
 	e.Err = io.ErrUnexpectedEOF
 	return e
 }

@@ -25,10 +25,10 @@ func (w *writer) open(buf []byte, n *node, count, depth int) ([]byte, opened, *E
 		return buf, o, err
 	}
 	if n.max > 0 && count > n.max {
-		return buf, o, refuse("%d elements, and max=%d", count, n.max)
+		return buf, o, refuse("%s, and max=%d", amount(count, "element"), n.max)
 	}
 	if !fitsUint(uint64(count), n.form) {
-		return buf, o, refuse("%d elements do not fit in a count of %d bytes", count, widthOf(n.form))
+		return buf, o, refuse("%s do not fit in a count of %s", amount(count, "element"), amount(widthOf(n.form), "byte"))
 	}
 	if n.bytes != FormatNone && n.bytes != Varint {
 		buf = appendUint(buf, 0, n.bytes)
@@ -53,7 +53,7 @@ func (w *writer) close(buf []byte, n *node, o opened) ([]byte, *Error) {
 			w.cuts[i].At += len(prefix)
 		}
 	case !fitsUint(size, n.bytes):
-		return buf, refuse("%d bytes do not fit in a length of %d bytes", size, width)
+		return buf, refuse("%s do not fit in a length of %s", amount(size, "byte"), amount(width, "byte"))
 	default:
 		appendUint(buf[:o.at], size, n.bytes)
 	}
@@ -83,7 +83,7 @@ func (r *reader) open(n *node, least, depth int) (count int, c closed, err *Erro
 			return 0, c, err
 		}
 		if size > uint64(len(r.data)-r.off) {
-			return 0, c, r.fail("want %d bytes of elements, have %d", size, len(r.data)-r.off)
+			return 0, c, r.fail("want %s of elements, have %d", amount(size, "byte"), len(r.data)-r.off)
 		}
 		c.end = r.off + int(size)
 		r.data = r.data[:c.end]
@@ -96,11 +96,11 @@ func (r *reader) open(n *node, least, depth int) (count int, c closed, err *Erro
 	if u > math.MaxInt32 || int64(u)*int64(least) > int64(len(r.data)-r.off) {
 		have := len(r.data) - r.off
 		r.off = from
-		return 0, c, r.fail("%d elements take at least %d bytes each, have %d", u, least, have)
+		return 0, c, r.fail("%s of at least %s, have %d", amount(u, "element"), amount(least, "byte"), have)
 	}
 	if n.max > 0 && u > uint64(n.max) {
 		r.off = from
-		return 0, c, r.fail("%d elements, and max=%d", u, n.max)
+		return 0, c, r.fail("%s, and max=%d", amount(u, "element"), n.max)
 	}
 	return int(u), c, nil
 }
@@ -108,7 +108,7 @@ func (r *reader) open(n *node, least, depth int) (count int, c closed, err *Erro
 // close checks that the elements took all of their bytes.
 func (r *reader) close(c closed) *Error {
 	if c.end >= 0 && r.off != c.end {
-		return r.fail("%d bytes left over after the elements", c.end-r.off)
+		return r.fail("%s left over after the elements", amount(c.end-r.off, "byte"))
 	}
 	r.data = c.data
 	return nil

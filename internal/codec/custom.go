@@ -27,8 +27,6 @@ func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) Kind {
 	}
 	own := Kind(0)
 	switch {
-	case p.Binary && p.Text:
-		c.problem(s, "binary and text; give one")
 	case text && p.Text, text && !binary:
 		own = KindText
 	case binary && (p.Binary || p.Format == "" && !p.List):

@@ -45,6 +45,11 @@ func (e *Error) in(step string) *Error {
 	return e
 }
 
+// amount writes a number with its unit: "1 byte", "2 bytes".
+func amount[T int | uint64](n T, unit string) string {
+	return fmt.Sprint(n, " ", unit) + cond(n != 1, "s")
+}
+
 // refuse makes the error of a value that cannot be appended.
 func refuse(format string, args ...any) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}

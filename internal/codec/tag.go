@@ -76,6 +76,9 @@ func parseWords(text string) (*Place, error) {
 		}
 		said[key] = value
 	}
+	if said["binary"] != nil && said["text"] != nil {
+		return nil, fmt.Errorf("binary and text; give one")
+	}
 	delete(said, "key")
 	delete(said, "elem")
 	if err := strictmap.Decode(said, &p.words); err != nil {

@@ -11,9 +11,9 @@ import (
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
-		return buf, refuse("%d bytes, and max=%d", size, n.max)
+		return buf, refuse("%s, and max=%d", amount(size, "byte"), n.max)
 	case !fitsUint(uint64(size), n.form):
-		return buf, refuse("%d bytes do not fit in a length of %d bytes", size, widthOf(n.form))
+		return buf, refuse("%s do not fit in a length of %s", amount(size, "byte"), amount(widthOf(n.form), "byte"))
 	}
 	if err := w.room(buf, size+leastOf(n.form)); err != nil {
 		return buf, err
@@ -40,7 +40,7 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	switch {
 	case len(s) > size:
-		return buf, refuse("%d bytes, and fixed=%d", len(s), size)
+		return buf, refuse("%s, and fixed=%d", amount(len(s), "byte"), size)
 	case strings.HasSuffix(s, "\x00"):
 		return buf, refuse("ends in a zero byte, which fixed=%d cannot tell from padding", size)
 	}
@@ -55,7 +55,7 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
 	if n.form == FormatNone {
 		if len(b) != n.n {
-			return buf, refuse("%d bytes, and fixed=%d", len(b), n.n)
+			return buf, refuse("%s, and fixed=%d", amount(len(b), "byte"), n.n)
 		}
 		if err := w.room(buf, len(b)); err != nil {
 			return buf, err
@@ -105,11 +105,11 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 		return nil, err
 	}
 	if size > uint64(len(r.data)-r.off) {
-		return nil, r.fail("want %d bytes, have %d", size, len(r.data)-r.off)
+		return nil, r.fail("want %s, have %d", amount(size, "byte"), len(r.data)-r.off)
 	}
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
-		return nil, r.fail("%d bytes, and max=%d", size, n.max)
+		return nil, r.fail("%s, and max=%d", amount(size, "byte"), n.max)
 	}
 	b, _ := r.next(int(size))
 	return b, r.checkText(n, b)

@@ -1,0 +1,366 @@
+package bsrpc_test
+
+import (
+	"encoding/hex"
+	"math"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+type (
+	enum  uint8
+	celsi float64
+	id    [2]byte
+)
+
+func (e enum) MarshalText() ([]byte, error)  { return []byte{'e', '0' + byte(e)}, nil }
+func (e *enum) UnmarshalText(b []byte) error { *e = enum(b[1] - '0'); return nil }
+
+func (i id) MarshalBinary() ([]byte, error)     { return i[:], nil }
+func (i *id) UnmarshalBinary(data []byte) error { copy(i[:], data); return nil }
+
+// Each line is a field of that type with that tag, and its value's bytes.
+var tagBytes = []struct {
+	tag   string
+	value any
+	bytes string // in hex, spaces as they help
+}{
+	// Numbers: their own width, little-endian.
+	{``, true, "01"},
+	{``, false, "00"},
+	{``, int8(-2), "fe"},
+	{``, int16(-2), "feff"},
+	{``, int32(-2), "feffffff"},
+	{``, int64(-2), "feffffffffffffff"},
+	{``, int(-2), "feffffffffffffff"},
+	{``, uint8(200), "c8"},
+	{``, uint16(0x1234), "3412"},
+	{``, uint32(0x12345678), "78563412"},
+	{``, uint64(1), "0100000000000000"},
+	{``, uint(1), "0100000000000000"},
+	{`le1`, int64(-2), "fe"},
+	{`be1`, int64(-2), "fe"},
+	{`le2`, int64(-2), "feff"},
+	{`be2`, int64(-2), "fffe"},
+	{`le4`, 0x12345678, "78563412"},
+	{`be4`, 0x12345678, "12345678"},
+	{`le8`, int8(1), "0100000000000000"},
+	{`be8`, uint8(1), "0000000000000001"},
+	{`be8`, uint64(1 << 63), "8000000000000000"},
+	{`varint`, uint32(300), "ac02"},
+	{`varint`, int32(0), "00"},
+	{`varint`, int32(-1), "01"},
+	{`varint`, int32(1), "02"},
+	{`varint`, uint64(math.MaxUint64), "ffffffffffffffffff01"},
+	{``, float32(1), "0000803f"},
+	{`be4`, float32(1), "3f800000"},
+	{`le4`, float32(1), "0000803f"},
+	{``, celsi(1), "000000000000f03f"},
+	{`be8`, 1.0, "3ff0000000000000"},
+	{``, complex64(complex(1, 2)), "0000803f 00000040"},
+	{`be8`, complex(1, 2), "3ff0000000000000 4000000000000000"},
+	{``, 2 * time.Nanosecond, "0200000000000000"},
+	{``, time.Unix(1, 2).UTC(), "0100000000000000 02000000"},
+	{``, time.Time{}, "0009 6e88f1ffffff 00000000"},
+
+	// Strings and bytes: a length first.
+	{``, "hé", "03000000 68c3a9"},
+	{`len=le1`, "ab", "02 6162"},
+	{`len=be2`, "ab", "0002 6162"},
+	{`len=varint`, "ab", "02 6162"},
+	{`max=2`, "ab", "02000000 6162"},
+	{`utf8`, "hé", "03000000 68c3a9"},
+	{`fixed=4`, "ab", "61620000"},
+	{`fixed=4`, "abcd", "61626364"},
+	{``, []byte{1, 2}, "02000000 0102"},
+	{``, []byte(nil), "00000000"},
+	{`fixed=2`, []byte{1, 0}, "0100"},
+	{`len=le2 max=9`, []byte{1, 2}, "0200 0102"},
+	{`le1`, []byte{1, 2}, "06000000 02000000 0102"},
+	{`list`, []byte{1, 2}, "02000000 0102"},
+	{`list,le2`, []byte{1, 2}, "02000000 0100 0200"},
+	{``, []enum{1, 2}, "02000000 0102"},
+
+	// Arrays, slices and maps.
+	{``, [3]uint16{1, 2, 3}, "010002000300"},
+	{`be2`, [2]int{1, 2}, "0001 0002"},
+	{``, []uint16{1, 2}, "08000000 02000000 01000200"},
+	{`list`, []uint16{1, 2}, "02000000 01000200"},
+	{`list,len=le1`, []uint16{1, 2}, "02 01000200"},
+	{`len=le2`, []uint16{1, 2}, "0600 0200 01000200"},
+	{`len=varint`, []uint16{1, 2}, "05 02 01000200"},
+	{`varint list`, []int{1, -1}, "02000000 02 01"},
+	{`le1`, [][]int{{1}, {2, 3}}, "17000000 02000000 0500000001000000 01 0600000002000000 0203"},
+	{`list,len=le2,elem=(len=le1 max=32)`, []string{"a", "bc"}, "0200 01 61 02 6263"},
+	{`elem=fixed=2`, []string{"a", "bc"}, "08000000 02000000 6100 6263"},
+	{``, map[uint8]uint16{2: 20, 1: 10}, "0a000000 02000000 01 0a00 02 1400"},
+	{`list`, map[uint8]bool{}, "00000000"},
+	{`list,len=le1,key=len=le1,elem=be2`, map[string]uint16{"b": 1, "a": 2}, "02 0161 0002 0162 0001"},
+	{`le1 key=(len=varint)`, map[string]int{"a": 2}, "07000000 01000000 0161 02"},
+	{`list`, map[int8]int8{-1: 1, 1: 2}, "02000000 01 02 ff 01"},
+	{`be2`, []map[bool][1]int{{true: {7}}}, "0f000000 01000000 0700000001000000 01 0007"},
+
+	// Pointers and structs.
+	{``, (*int8)(nil), "00"},
+	{`le2`, ptr(5), "01 0500"},
+	{`len=le1`, ptr("a"), "01 01 61"},
+	{``, struct{ A, B uint16 }{1, 2}, "0100 0200"},
+	{``, struct {
+		A uint8 `bsrpc:"-"`
+		B uint16
+		c int
+	}{0, 2, 0}, "0200"},
+	{``, struct{}{}, ""},
+
+	// Encodings of a type's own.
+	{``, id{1, 2}, "02000000 0102"},
+	{`binary`, id{1, 2}, "02000000 0102"},
+	{`le1`, id{1, 2}, "0102"},
+	{``, []id{{1, 2}}, "0a000000 01000000 02000000 0102"},
+	{``, netip.MustParseAddr("1.2.3.4"), "04000000 01020304"},
+	{`text`, netip.MustParseAddr("1.2.3.4"), "07000000 312e322e332e34"},
+	{``, enum(3), "03"},
+	{`text`, enum(3), "02000000 6533"},
+	{`elem=text`, map[uint8]enum{1: 3}, "0b000000 01000000 01 02000000 6533"},
+	{``, *big.NewInt(77), "02000000 3737"},
+	{`max=2`, *big.NewInt(77), "02000000 3737"},
+	{`binary`, time.Unix(1, 0).UTC(), "0f000000 01 0000000e7791f701 00000000 ffff"},
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// field makes a struct type with one field V.
+func field(t reflect.Type, tag string) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{{Name: "V", Type: t, Tag: reflect.StructTag(`bsrpc:"` + tag + `"`)}})
+}
+
+func TestTagBytes(t *testing.T) {
+	for _, test := range tagBytes {
+		want, err := hex.DecodeString(strings.ReplaceAll(test.bytes, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		typ := field(reflect.TypeOf(test.value), test.tag)
+		c, err := codec.Compile(typ, nil)
+		if err != nil {
+			t.Errorf("%T %q: %v", test.value, test.tag, err)
+			continue
+		}
+		in, out := reflect.New(typ), reflect.New(typ)
+		in.Elem().Field(0).Set(reflect.ValueOf(test.value))
+		var e codec.Encoder
+		if err := c.Append(&e, codec.RefTo(in)); err != nil || string(e.Buf) != string(want) {
+			t.Errorf("%T %q: %v, %x, want %x", test.value, test.tag, err, e.Buf, want)
+		}
+		if err := c.Read(&codec.Decoder{Data: want}, codec.RefTo(out)); err != nil || !reflect.DeepEqual(in.Interface(), out.Interface()) {
+			t.Errorf("%T %q: %v, %+v, want %+v", test.value, test.tag, err, out.Elem(), in.Elem())
+		}
+	}
+}
+
+type (
+	hidden   struct{ a, b int }
+	promoted struct {
+		netip.Addr
+		Port uint16
+	}
+	unexported struct{ base }
+	base       struct{ X int }
+	twins      struct {
+		A int `bsrpc:"name=B"`
+		B int
+	}
+	self struct {
+		Self []self `bsrpc:"le4"`
+	}
+	badTag struct {
+		A int `bsrpc:le4`
+	}
+	tagHidden struct {
+		A int
+		b int `bsrpc:"le4"`
+	}
+	deep struct {
+		Orders map[string][]struct {
+			Price int64 `bsrpc:"le3"`
+		}
+	}
+	always struct{ Kids [][0]int }
+)
+
+// Each line is a field V of that type with that tag, and why it is refused.
+var tagProblems = []struct {
+	tag  string
+	typ  any
+	want string
+}{
+	{`le3`, int64(0), `V: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`},
+	{`lsit`, []int64(nil), `V[]: unknown word "lsit"; int64 takes le1 to le8, be1 to be8 or varint`},
+	{`le4`, 1.5, `V: float64 does not take "le4"; it takes le8 or be8`},
+	{`varint`, float32(1.5), `V: float32 does not take "varint"; it takes le4 or be4`},
+	{`le4`, true, `V: bool does not take "le4"; it takes no words`},
+	{`le4`, "", `V: string does not take "le4"; it takes len=, max=, utf8 or fixed=`},
+	{`list`, "", `V: string does not take "list"; it takes len=, max=, utf8 or fixed=`},
+	{`utf8`, []byte(nil), `V: []uint8 does not take "utf8"; it takes len=, max=, fixed=, le1 or list`},
+	{`elem=le1`, []byte(nil), `V: []uint8 does not take "elem="; it takes len=, max=, fixed=, le1 or list`},
+	{`max=3`, 5, `V: int does not take "max="; it takes le1 to le8, be1 to be8 or varint`},
+	{`key=le1`, []int(nil), `V: []int does not take "key="; it takes list, len=, max=, elem= or a format of its numbers`},
+	{`utf8`, []string(nil), `V: []string does not take "utf8"; it takes list, len=, max=, elem= or a format of its numbers`},
+	{`fixed=3`, map[int]int(nil), `V: map[int]int does not take "fixed="; it takes list, len=, max=, key=, elem= or a format of its numbers`},
+	{`le4`, time.Second, `V: time.Duration does not take "le4"; it takes no words`},
+	{`le4`, time.Time{}, `V: time.Time does not take "le4"; it takes binary or text, or no word`},
+	{`le4`, struct{ A int }{}, `V: struct { A int } does not take "le4"; it takes no words, its fields have tags of their own`},
+	{`len=le1`, netip.Addr{}, `V: netip.Addr does not take "len="; it takes binary or max=`},
+	{`binary,text`, netip.Addr{}, `V: binary and text; give one`},
+	{`binary`, 5, `V: int does not take "binary"; it takes le1 to le8, be1 to be8 or varint`},
+	{`le4 elem=le2`, []int(nil), `V: two formats, "le4" and "le2" within elem=; give one`},
+	{`le4,le8`, 5, `V: two formats, "le4" and "le8"; give one`},
+	{`max=3,max=4`, "", `V: "max=" stands twice`},
+	{`list,list`, []int(nil), `V: "list" stands twice`},
+	{`max=0`, "", `V: max=0: want a number from 1 to 2147483647`},
+	{`max=x`, "", `V: max=x: want a number from 1 to 2147483647`},
+	{`fixed=-1`, "", `V: fixed=-1: want a number from 1 to 2147483647`},
+	{`len=le3`, "", `V: len=le3: want le1 to le8, be1 to be8 or varint`},
+	{`len=`, "", `V: nothing after "len="`},
+	{`len`, "", `V: "len" needs a value: len=`},
+	{`list=1`, []int(nil), `V: "list" takes no value`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name=`},
+	{`le4,-`, 5, `V: "-" stands alone: it skips the field`},
+	{`le4,,max=1`, 5, `V: "le4,,max=1": a word is missing at a comma`},
+	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},
+	{`elem=(len=le1`, []string(nil), `V: "elem=(len=le1": parentheses do not match`},
+	{`elem=name=x`, []string(nil), `V: name= is for the fields of a struct`},
+	{`name=a-b`, 5, `V: name=a-b: want letters, digits and _, and no digit first`},
+	{`len=le1,max=256`, "", `V: max=256 does not fit in len=le1`},
+	{`fixed=3,len=le1`, "", `V: fixed=3 has no length, so leave out len= and max=`},
+	{``, make(chan int), `V: chan int has no wire form; streams are iter.Seq2[T, error]`},
+	{``, func() {}, `V: func() has no wire form; methods are registered with their receiver`},
+	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
+	{``, uintptr(0), `V: uintptr has no wire form; use an integer`},
+	{``, hidden{}, `V: bsrpc_test.hidden has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
+	{``, promoted{}, `V: bsrpc_test.promoted encodes itself by the methods of its embedded field Addr, without its other fields; give the field a name, or say binary or text if the methods are its own`},
+	{``, unexported{}, `V.base: embedded but not exported, so its fields do not travel; give it an exported name, or the tag "-"` + "\n" +
+		`V: bsrpc_test.unexported has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
+	{``, twins{}, `V.B: a second field of the name B; name= gives it another`},
+	{``, self{}, `V.Self[]: bsrpc_test.self does not take "le4"; it takes no words, its fields have tags of their own`},
+	{``, badTag{}, "V.A: the tag \"bsrpc:le4\" is not of the form `bsrpc:\"...\"`"},
+	{``, tagHidden{}, `V.b: not exported, so it does not travel and takes no tag`},
+	{``, deep{}, `V.Orders[][].Price: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`},
+	{``, always{}, `V.Kids: elements take no bytes on the wire`},
+	{``, map[*int]int{}, `V[key]: *int: a map key may not hold a pointer`},
+	{``, map[struct{ P *int }]int{}, `V[key].P: *int: a map key may not hold a pointer`},
+	{``, map[time.Time]int{}, `V[key]: time.Time holds a pointer, and a map key may not; use its Unix time`},
+	{``, map[struct{}]struct{}{}, `V: elements take no bytes on the wire`},
+}
+
+func TestTagProblems(t *testing.T) {
+	for _, test := range tagProblems {
+		_, err := codec.Compile(field(reflect.TypeOf(test.typ), test.tag), nil)
+		if err == nil {
+			t.Errorf("%T %q: no problem", test.typ, test.tag)
+		} else if err.Error() != test.want {
+			t.Errorf("%T %q:\n\t%v\nwant\n\t%s", test.typ, test.tag, err, test.want)
+		}
+	}
+}
+
+// Each line is a value that cannot be appended.
+var appendErrors = []struct {
+	tag   string
+	value any
+	want  string
+}{
+	{`le1`, 128, `V: does not fit in 1 byte`},
+	{`le1`, uint(256), `V: does not fit in 1 byte`},
+	{`le4`, int64(1 << 31), `V: does not fit in 4 bytes`},
+	{`be2`, []int{1, 1 << 20}, `V[]: does not fit in 2 bytes`},
+	{`max=2`, "abc", `V: 3 bytes, and max=2`},
+	{`max=2`, []int{1, 2, 3}, `V: 3 elements, and max=2`},
+	{`fixed=2`, "abc", `V: 3 bytes, and fixed=2`},
+	{`fixed=2`, "a\x00", `V: ends in a zero byte, which fixed=2 cannot tell from padding`},
+	{`fixed=2`, []byte{1}, `V: 1 byte, and fixed=2`},
+	{`utf8`, "\xff", `V: not UTF-8`},
+	{`len=le1`, strings.Repeat("a", 256), `V: 256 bytes do not fit in a length of 1 byte`},
+	{`list,len=le1`, make([]bool, 256), `V: 256 elements do not fit in a count of 1 byte`},
+	{`len=le1`, make([]uint16, 128), `V: 257 bytes do not fit in a length of 1 byte`},
+	{``, map[float64]int{math.NaN(): 1}, `V[key]: NaN and -0 cannot be map keys`},
+	{``, map[float32]int{float32(math.Copysign(0, -1)): 1}, `V[key]: NaN and -0 cannot be map keys`},
+	{``, map[[1]complex64]int{{complex(0, float32(math.NaN()))}: 1}, `V[key][]: NaN and -0 cannot be map keys`},
+}
+
+func TestAppendErrors(t *testing.T) {
+	for _, test := range appendErrors {
+		typ := field(reflect.TypeOf(test.value), test.tag)
+		c, err := codec.Compile(typ, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := reflect.New(typ)
+		in.Elem().Field(0).Set(reflect.ValueOf(test.value))
+		e := codec.Encoder{Buf: []byte("x")}
+		if err := c.Append(&e, codec.RefTo(in)); err == nil || err.Error() != test.want || string(e.Buf) != "x" {
+			t.Errorf("%T %q: %v, %q\nwant %s", test.value, test.tag, err, e.Buf, test.want)
+		}
+	}
+}
+
+// Each line is bytes that do not read as a field V of the type of value.
+var readErrors = []struct {
+	tag   string
+	value any
+	bytes string
+	want  string
+}{
+	{``, uint64(0), "000000", `V: want 8 bytes, have 3, offset 0`},
+	{``, uint8(0), "0000", `1 byte left over, offset 1`},
+	{``, true, "02", `V: want 0 or 1 for a bool, offset 0`},
+	{``, (*int8)(nil), "02", `V: want 0 or 1 for the presence of a pointer's value, offset 0`},
+	{`varint`, uint64(0), "80", `V: a varint is cut off, offset 0`},
+	{`varint`, uint64(0), "8000", `V: a varint is longer than it need be, offset 0`},
+	{`varint`, uint64(0), "ffffffffffffffffff02", `V: a varint does not fit in 64 bits, offset 0`},
+	{`varint`, uint8(0), "8002", `V: does not fit in uint8 of 8 bits, offset 0`},
+	{`le8`, int16(0), "0080000000000000", `V: does not fit in int16 of 16 bits, offset 0`},
+	{``, "", "05000000 6162", `V: want 5 bytes, have 2, offset 4`},
+	{`max=1`, "", "02000000 6162", `V: 2 bytes, and max=1, offset 0`},
+	{`utf8`, "", "01000000 ff", `V: not UTF-8, offset 5`},
+	{`fixed=4`, []byte(nil), "010203", `V: want 4 bytes, have 3, offset 0`},
+	{``, []uint16(nil), "ff000000 01000000 0100", `V: want 255 bytes of elements, have 6, offset 4`},
+	{``, []uint16(nil), "06000000 ffffff7f 0100", `V: 2147483647 elements of at least 2 bytes, have 2, offset 4`},
+	{``, []uint16(nil), "06000000 00000000 0100", `V: 2 bytes left over after the elements, offset 8`},
+	{`list`, []uint16(nil), "ffffffff", `V: 4294967295 elements of at least 2 bytes, have 0, offset 0`},
+	{`max=1`, []uint8(nil), "02000000 0102", `V: 2 bytes, and max=1, offset 0`},
+	{`list`, map[uint8]uint8(nil), "02000000 0201 0101", `V[key]: want keys in the order of their bytes, each once, offset 6`},
+	{`list`, map[uint8]uint8(nil), "02000000 0101 0101", `V[key]: want keys in the order of their bytes, each once, offset 6`},
+	{`list`, map[float32]uint8(nil), "01000000 0000c07f 01", `V[key]: NaN and -0 cannot be map keys, offset 4`},
+	{`list`, map[float32]uint8(nil), "01000000 00000080 01", `V[key]: NaN and -0 cannot be map keys, offset 4`},
+	{``, time.Time{}, "0000000000000000 00ca9a3b", `V: want less than a second of nanoseconds, offset 8`},
+	{``, netip.Addr{}, "01000000 01", `V: netip.Addr.UnmarshalBinary returned an error, offset 0`},
+	{``, []struct{ A, B uint32 }{}, "0c000000 01000000 0000000000000000 00", `1 byte left over, offset 16`},
+	{`list`, []struct {
+		A uint32
+		S string
+	}{}, "01000000 00000000 09000000", `V[].S: want 9 bytes, have 0, offset 12`},
+}
+
+func TestReadErrors(t *testing.T) {
+	for _, test := range readErrors {
+		data, err := hex.DecodeString(strings.ReplaceAll(test.bytes, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		typ := field(reflect.TypeOf(test.value), test.tag)
+		c, err := codec.Compile(typ, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Read(&codec.Decoder{Data: data}, codec.RefTo(reflect.New(typ))); err == nil || err.Error() != test.want {
+			t.Errorf("%T %q %s: %v\nwant %s", test.value, test.tag, test.bytes, err, test.want)
+		}
+	}
+}
