@@ -1,0 +1,484 @@
+package bsrpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+)
+
+// Greeter is a contract: what a client and a server share.
+type Greeter struct {
+	Hello     func(ctx context.Context, name string) (string, error)
+	Add2Words func(ctx context.Context, a, b uint32) (uint32, error)
+}
+
+// greeter has ordinary methods.
+type greeter struct{}
+
+func (greeter) Hello(name string) string     { return "hello " + name }
+func (greeter) Add2Words(a, b uint32) uint32 { return a + b }
+
+// connect joins a client to srv in memory.
+func connect(srv *bsrpc.Server) *bsrpc.Client {
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	client, err := bsrpc.NewClient(context.Background(), near, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+// Register methods, serve them, bind a contract, call.
+func Example() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go srv.Serve(l)
+	defer srv.Close()
+
+	ctx := context.Background()
+	client, err := bsrpc.Dial(ctx, "tcp", l.Addr().String(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	greeter, err := bsrpc.Bind[Greeter](ctx, client, "Greeter")
+	if err != nil {
+		log.Fatal(err)
+	}
+	sum, err := greeter.Add2Words(ctx, 1000, 2050)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("1000 + 2050 =", sum)
+	// Output: 1000 + 2050 = 3050
+}
+
+// The server has moved on, this client has not. Bind compares both before any
+// call and says what differs. The methods that agree can still be called.
+func Example_mismatch() {
+	type ServerOrder struct {
+		ID    uint64
+		Price uint64
+		Note  string
+	}
+	srv := bsrpc.NewServer(nil)
+	placed := func(o ServerOrder) error { return nil }
+	count := func() int { return 0 }
+	if err := errors.Join(srv.RegisterFunc("Shop.PlaceOrder", placed), srv.RegisterFunc("Shop.Count", count)); err != nil {
+		log.Fatal(err)
+	}
+
+	type Order struct {
+		ID    uint64
+		Price int32
+	}
+	type Shop struct {
+		PlaceOrder func(ctx context.Context, o Order) error
+		Count      func(ctx context.Context) (int, error)
+	}
+	client := connect(srv)
+	defer client.Close()
+	shop, err := bsrpc.Bind[Shop](context.Background(), client, "Shop")
+	fmt.Println(err)
+
+	_, err = shop.Count(context.Background())
+	fmt.Println("Count:", err)
+	// Output:
+	// bsrpc: client and server disagree on 1 of 2 methods of Shop
+	//     Shop.PlaceOrder, parameter 1, Order.Price: client int.le4, server uint.le8
+	//     Shop.PlaceOrder, parameter 1, Order.Note: only on the server
+	// Count: <nil>
+}
+
+// Clock is a service whose type has an exported name.
+type Clock struct{}
+
+// Zone returns the name of the time zone that the clock shows.
+func (Clock) Zone() string { return "UTC" }
+
+// Register takes the service's name from the type.
+func ExampleServer_Register() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.Register(Clock{}); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range srv.Methods() {
+		fmt.Println(m.Layout)
+	}
+	// Output: Clock.Zone() string.le4
+}
+
+// shop has methods that cannot be served.
+type shop struct{}
+
+func (shop) Watch(events chan string) {}
+func (shop) Find(filter any) []string { return nil }
+func (shop) Sizes() []struct{}        { return nil }
+
+// All that is wrong with a service is in one error.
+func ExampleServer_RegisterName() {
+	srv := bsrpc.NewServer(nil)
+	fmt.Println(srv.RegisterName("lab.v1.Greeter", greeter{}))
+	fmt.Println(srv.RegisterName("Shop", shop{}))
+	// Output:
+	// <nil>
+	// bsrpc: register Shop: 3 problems
+	//     Shop.Find, parameter 1: interface {} has no wire form; use a concrete type
+	//     Shop.Sizes, result 1, []: elements take no bytes on the wire
+	//     Shop.Watch, parameter 1: chan string has no wire form; streams are iter.Seq2[T, error]
+}
+
+// A func needs no receiver.
+func ExampleServer_RegisterFunc() {
+	srv := bsrpc.NewServer(nil)
+	double := func(ctx context.Context, n int64) (int64, error) { return 2 * n, nil }
+	if err := srv.RegisterFunc("Math.Double", double); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+	var n int64
+	err := client.Call(context.Background(), "Math.Double", []any{21}, &n)
+	fmt.Println(n, err)
+	// Output: 42 <nil>
+}
+
+// A contract decides which methods are offered, and in which formats their
+// values travel.
+func ExampleRegisterAs() {
+	type Adder struct {
+		Add2Words func(ctx context.Context, a, b uint32) (uint32, error) `bsrpc:"(be4,be4) be4"`
+	}
+	srv := bsrpc.NewServer(nil)
+	if err := bsrpc.RegisterAs[Adder](srv, "Adder", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range srv.Methods() {
+		fmt.Println(m.Layout)
+	}
+	// Output: Adder.Add2Words(uint.be4, uint.be4) uint.be4
+}
+
+// Methods tells what a server offers, and the hashes that clients compare.
+func ExampleServer_Methods() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range srv.Methods() {
+		fmt.Printf("%x  %s\n", m.Hash[:4], m.Layout)
+	}
+	// Output:
+	// 3e4fdf57  Greeter.Add2Words(uint.le4, uint.le4) uint.le4
+	// deebf6d4  Greeter.Hello(string.le4) string.le4
+}
+
+// Serve returns when the server is closed.
+func ExampleServer_Serve() {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxInflight: 100})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- srv.Serve(l) }()
+	srv.Close()
+	fmt.Println(<-served == bsrpc.ErrServerClosed)
+	// Output: true
+}
+
+// ServeConn serves any net.Conn: one end of a pipe, a TLS connection, a tunnel.
+func ExampleServer_ServeConn() {
+	srv := bsrpc.NewServer(nil)
+	near, far := net.Pipe()
+	served := make(chan error)
+	go func() { served <- srv.ServeConn(far) }()
+
+	client, err := bsrpc.NewClient(context.Background(), near, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client.Close()
+	fmt.Println("the client has left:", <-served)
+	// Output: the client has left: <nil>
+}
+
+// A server that runs until it is interrupted, and then lets the calls that are
+// under way end.
+func ExampleServer_ListenAndServe() {
+	srv := bsrpc.NewServer(nil)
+	ctx, interrupt := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, func() { srv.Shutdown(context.Background()) })
+	interrupt() // for this example; in a program the signal does it
+
+	err := srv.ListenAndServe("tcp", "127.0.0.1:0")
+	fmt.Println(err)
+	// Output: bsrpc: server closed
+}
+
+// Shutdown waits for running calls, for as long as its context lasts.
+func ExampleServer_Shutdown() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+	if _, err := bsrpc.Bind[Greeter](context.Background(), client, "Greeter"); err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println("shutdown:", srv.Shutdown(ctx))
+
+	<-client.Done()
+	fmt.Println(client.Err())
+	// Output:
+	// shutdown: <nil>
+	// bsrpc: the server is shutting down
+}
+
+// Dial's context bounds the dialling alone. The client lives until Close.
+func ExampleDial() {
+	srv := bsrpc.NewServer(nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go srv.Serve(l)
+	defer srv.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client, err := bsrpc.Dial(ctx, "tcp", l.Addr().String(), &bsrpc.ClientOptions{
+		DefaultCallTimeout: time.Minute,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	fmt.Println("connected")
+	// Output: connected
+}
+
+// A client of any net.Conn. It is the client's from then on.
+func ExampleNewClient() {
+	srv := bsrpc.NewServer(nil)
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	client, err := bsrpc.NewClient(context.Background(), near, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client.Close()
+
+	err = client.Call(context.Background(), "Greeter.Hello", nil)
+	fmt.Println(errors.Is(err, bsrpc.ErrClosed))
+	// Output: true
+}
+
+// A contract may name a part of a service. Its funcs are safe for concurrent
+// use.
+func ExampleBind() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+
+	type Adder struct {
+		Add2Words func(ctx context.Context, a, b uint32) (uint32, error) `bsrpc:"timeout=2s"`
+	}
+	adder, err := bsrpc.Bind[Adder](context.Background(), client, "Greeter")
+	if err != nil {
+		log.Fatal(err)
+	}
+	sum, err := adder.Add2Words(context.Background(), 1000, 2050)
+	fmt.Println(sum, err)
+	// Output: 3050 <nil>
+}
+
+// Call needs no contract: the server's layout decides what travels. What does
+// not fit that is not sent.
+func ExampleClient_Call() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+
+	ctx := context.Background()
+	var sum uint64
+	err := client.Call(ctx, "Greeter.Add2Words", []any{1000, int64(2050)}, &sum)
+	fmt.Println(sum, err)
+	fmt.Println(client.Call(ctx, "Greeter.Add2Words", []any{1000, -1}, &sum))
+	fmt.Println(client.Call(ctx, "Greeter.Add2Words", []any{1000, "2050"}, &sum))
+	fmt.Println(client.Call(ctx, "Greeter.Add3Words", []any{1, 2, 3}, &sum))
+	// Output:
+	// 3050 <nil>
+	// bsrpc: Greeter.Add2Words, parameter 2: below zero, and the wire has an unsigned number
+	// bsrpc: Greeter.Add2Words, parameter 2: string does not fit uint.le4
+	// bsrpc: the server has no method Greeter.Add3Words
+}
+
+// A Reading is laid out for a device that counts bytes.
+type Reading struct {
+	Sensor  uint16    `bsrpc:"be2"`
+	Unit    string    `bsrpc:"fixed=4"`
+	Samples []float32 `bsrpc:"list,len=le1"`
+	Local   bool      `bsrpc:"-"`
+}
+
+// The codec alone, for files and devices.
+func ExampleMarshal() {
+	data, err := bsrpc.Marshal(Reading{Sensor: 0x1234, Unit: "mV", Samples: []float32{1, 2}})
+	fmt.Printf("% x %v\n", data, err)
+	// Output: 12 34 6d 56 00 00 02 00 00 80 3f 00 00 00 40 <nil>
+}
+
+// Append returns the buffer as it was if a value does not fit.
+func ExampleAppend() {
+	buf := []byte{0xff}
+	buf, err := bsrpc.Append(buf, Reading{Unit: "mV"})
+	fmt.Printf("% x %v\n", buf, err)
+	buf, err = bsrpc.Append(buf[:1], Reading{Unit: "percent"})
+	fmt.Printf("% x %v\n", buf, err)
+	// Output:
+	// ff 00 00 6d 56 00 00 00 <nil>
+	// ff bsrpc: Reading.Unit: 7 bytes, and fixed=4
+}
+
+// Unmarshal takes all of the data or says where it is wrong.
+func ExampleUnmarshal() {
+	data := []byte{0x12, 0x34, 'm', 'V', 0, 0, 1, 0, 0, 0x80, 0x3f}
+	var r Reading
+	err := bsrpc.Unmarshal(data, &r)
+	fmt.Printf("%+v %v\n", r, err)
+	fmt.Println(bsrpc.Unmarshal(data[:9], &r))
+	fmt.Println(bsrpc.Unmarshal(append(data, 0), &r))
+	// Output:
+	// {Sensor:4660 Unit:mV Samples:[1] Local:false} <nil>
+	// bsrpc: Reading.Samples: 1 element of at least 4 bytes, have 2, offset 6
+	// bsrpc: Reading: 1 byte left over, offset 11
+}
+
+// Options from a file: a mistake is found, not ignored.
+func ExampleDecodeServerOptions() {
+	o, err := bsrpc.DecodeServerOptions(map[string]any{
+		"max-message":       "64MiB",
+		"handshake_timeout": "5s",
+		"limits":            map[string]any{"MaxConns": 100},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(o.MaxMessage, o.HandshakeTimeout, o.Limits.MaxConns)
+
+	_, err = bsrpc.DecodeServerOptions(map[string]any{"max-mesage": 1, "handshake_timeout": 5})
+	fmt.Println(err)
+	// Output:
+	// 67108864 5s 100
+	// bsrpc: ServerOptions: 2 problems
+	//     unknown key "max-mesage"; did you mean MaxMessage?
+	//     handshake_timeout: want a duration as text with its unit, such as "1m30s"
+}
+
+// A client's options come from a map likewise.
+func ExampleDecodeClientOptions() {
+	o, err := bsrpc.DecodeClientOptions(map[string]any{"DefaultCallTimeout": "1m30s"})
+	fmt.Println(o.DefaultCallTimeout, err)
+	// Output: 1m30s <nil>
+}
+
+// What is wrong with options is reported when they are used, in one error.
+func ExampleServerOptions() {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
+		MaxMessage:       2 << 30,
+		HandshakeTimeout: bsrpc.NoLimit,
+		Limits:           bsrpc.Limits{FrameTimeout: 30}, // thirty nanoseconds
+	})
+	fmt.Println(srv.ListenAndServe("tcp", "127.0.0.1:0"))
+	// Output:
+	// bsrpc: ServerOptions: 2 problems
+	//     MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
+	//     Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s
+}
+
+// A handler chooses what travels; what is known of the call is the library's.
+func ExampleError() {
+	srv := bsrpc.NewServer(nil)
+	find := func(id int) (string, error) {
+		return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Message: "no such order"}
+	}
+	slow := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := errors.Join(srv.RegisterFunc("Shop.Find", find), srv.RegisterFunc("Shop.Slow", slow)); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+
+	err := client.Call(context.Background(), "Shop.Find", []any{7}, new(string))
+	var e *bsrpc.Error
+	if errors.As(err, &e) {
+		fmt.Printf("%v; %v, %v, remote %v\n", e, e.Code, e.Outcome, e.Remote)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	err = client.Call(ctx, "Shop.Slow", nil)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output:
+	// no such order; not found, answered, remote true
+	// true
+}
+
+// A panic is one failed call. Its stack goes to the server's log, under an id
+// that the caller gets.
+func ExampleServerOptions_logger() {
+	var lines bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			switch a.Key {
+			case "level", "msg", "method", "panic":
+				return a
+			}
+			return slog.Attr{} // time, id and stack differ each time
+		},
+	}))
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: logger})
+	if err := srv.RegisterFunc("Shop.Crash", func() { panic("out of stock") }); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	err := client.Call(context.Background(), "Shop.Crash", nil)
+	var e *bsrpc.Error
+	fmt.Println(errors.As(err, &e), e.Code, e.Message, e.ID != "")
+	client.Close()
+	srv.Close()
+	fmt.Print(lines.String())
+	// Output:
+	// true internal panic in the handler true
+	// level=ERROR msg="bsrpc: handler panicked" method=Shop.Crash panic="out of stock"
+}
