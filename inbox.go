@@ -17,6 +17,7 @@ type inbox struct {
 	buf  []byte // buf[r:w] has arrived and is not used yet
 	r, w int
 	at   time.Time // when the newest bytes arrived
+	m    message   // what next has returned
 
 	parcels map[parcelKey]*incoming
 	into    *incoming // the message whose piece is arriving, nil if none
@@ -57,40 +58,44 @@ const (
 	growth     = 4
 )
 
-// next returns the next message whose bytes have all arrived; ok is false if
-// there is none yet. An error is the peer's violation of the protocol.
-func (in *inbox) next() (m message, ok bool, err error) {
+// next returns the next message whose bytes have all arrived, nil if there is
+// none yet. It is valid until the next call. An error is the peer's violation
+// of the protocol.
+func (in *inbox) next() (*message, error) {
 	for {
 		if in.into != nil {
-			if m, ok = in.takePiece(); ok {
-				return m, true, nil
+			if in.takePiece() {
+				return &in.m, nil
 			}
 			if in.left > 0 {
-				return m, false, nil
+				return nil, nil
 			}
 			in.into = nil
 		}
-		n, err := wire.ReadHead(in.buf[in.r:in.w], &m.Frame)
+		f := &in.m.Frame
+		n, err := wire.ReadHead(in.buf[in.r:in.w], f)
 		if err == wire.ErrShort {
-			return m, false, nil
+			return nil, nil
 		}
 		if err != nil {
-			return m, false, err
+			return nil, err
 		}
-		if m.Flags&wire.Pieces == 0 && m.Type != wire.RequestPiece && m.Type != wire.ResponsePiece {
-			if in.w-in.r < n+m.Body {
-				return m, false, nil
-			}
-			m.body = in.buf[in.r+n : in.r+n+m.Body : in.r+n+m.Body]
-			in.r += n + m.Body
+		if f.Flags&wire.Pieces != 0 || f.Type == wire.RequestPiece || f.Type == wire.ResponsePiece {
+			in.r += n
 			in.frames++
-			return m, true, nil
+			if err := in.beginPiece(f); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		in.r += n
+		end := in.r + n + f.Body
+		if in.w < end {
+			return nil, nil
+		}
+		in.m.body, in.m.own = in.buf[in.r+n:end:end], false
+		in.r = end
 		in.frames++
-		if err := in.beginPiece(&m.Frame); err != nil {
-			return m, false, err
-		}
+		return &in.m, nil
 	}
 }
 
@@ -127,8 +132,8 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 }
 
 // takePiece moves what has arrived of the current piece to its message, and
-// returns that if it is complete.
-func (in *inbox) takePiece() (m message, ok bool) {
+// reports whether that is now complete, and in m.
+func (in *inbox) takePiece() bool {
 	n := min(in.left, in.w-in.r)
 	p := in.into
 	if !p.unwanted {
@@ -138,14 +143,12 @@ func (in *inbox) takePiece() (m message, ok bool) {
 	in.r += n
 	in.arrived(n)
 	if in.left > 0 || p.got < p.head.Total {
-		return m, false
+		return false
 	}
 	in.into = nil
 	in.remove(p)
-	if p.unwanted {
-		return m, false
-	}
-	return message{Frame: p.head, body: p.body, own: true}, true
+	in.m = message{Frame: p.head, body: p.body, own: true}
+	return !p.unwanted
 }
 
 func (in *inbox) arrived(n int) {

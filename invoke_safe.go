@@ -1,10 +1,11 @@
-//go:build bsrpc_safe
+//go:build bsrpc_safe || !(386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
 
 package bsrpc
 
 import "reflect"
 
-// Without unsafe, methods are called and proxies filled by reflection alone.
+// Without unsafe there are no shapes: reflection calls every method and makes
+// every proxy.
 
 type shape struct{}
 
@@ -18,9 +19,8 @@ type funcCode struct{}
 
 func codeOf(*method) funcCode { return funcCode{} }
 
-func (funcCode) valid() bool { return false }
+func (*funcCode) valid() bool { return false }
 
-func (m *method) invokeCode(*frame) error { panic("bsrpc: no code without unsafe") }
+func (*method) invokeCode(*frame) error { panic("bsrpc: no shapes in this build") }
 
-// fillShape stores a proxy without reflection; here there is none.
-func fillShape(*proxyMethod, reflect.Value) bool { return false }
+func fillShape(*proxyMethod, reflect.Value) { panic("bsrpc: no shapes in this build") }

@@ -133,7 +133,8 @@ func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
 // fill sets a proxy's field to a func that calls m.
 func fill(m *proxyMethod, field reflect.Value) {
-	if m.sig.shape != nil && fillShape(m, field) {
+	if m.sig.shape != nil {
+		fillShape(m, field)
 		return
 	}
 	field.Set(reflect.MakeFunc(field.Type(), m.callReflect))

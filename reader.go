@@ -192,15 +192,15 @@ func (c *conn) leadOn(s *stamp) {
 // turn is no longer the caller's, or the connection has ended.
 func (c *conn) handleAll(s *stamp) bool {
 	for {
-		m, any, err := c.in.next()
+		m, err := c.in.next()
 		if err != nil {
 			c.violate(err)
 			return false
 		}
-		if !any {
+		if m == nil {
 			break
 		}
-		ok, err := c.handle(&m, s)
+		ok, err := c.handle(m, s)
 		if err != nil {
 			c.violate(err)
 			return false
