@@ -95,7 +95,7 @@ func readItems(b []byte) ([]benchItem, error) {
 }
 
 var (
-	small = benchSmall{-5, "sixteen letters!", 7, 0.25}
+	small = &benchSmall{-5, "sixteen letters!", 7, 0.25}
 	items = func() []benchItem {
 		list := make([]benchItem, 1000)
 		for i := range list {
@@ -154,10 +154,10 @@ func BenchmarkAppend(b *testing.B) {
 	b.Run("small/hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = appendSmall(buf[:0], &small)
+			buf = appendSmall(buf[:0], small)
 		}
 	})
-	b.Run("small/codec", func(b *testing.B) { benchAppend(b, &small) })
+	b.Run("small/codec", func(b *testing.B) { benchAppend(b, small) })
 	b.Run("items/hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -189,7 +189,7 @@ var (
 
 func BenchmarkRead(b *testing.B) {
 	b.Run("small/hand", func(b *testing.B) {
-		data := appendSmall(nil, &small)
+		data := appendSmall(nil, small)
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := readSmall(data, &sinkSmall); err != nil {
@@ -197,7 +197,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	})
-	b.Run("small/codec", func(b *testing.B) { benchRead(b, &small) })
+	b.Run("small/codec", func(b *testing.B) { benchRead(b, small) })
 	b.Run("items/hand", func(b *testing.B) {
 		data := appendItems(nil, items)
 		b.ReportAllocs()

@@ -1,36 +1,281 @@
 package codec
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"reflect"
+	"strings"
 	"testing"
+	"unsafe"
 )
 
-func TestSmoke(t *testing.T) {
-	type Item struct {
-		ID    int64
-		Names []string
-		M     map[string]float32
-		P     *Item
-	}
-	c, err := Compile(reflect.TypeFor[Item](), nil)
+type price struct{ Cents int64 }
+
+type item struct {
+	Name  string
+	Price price
+	Notes []string
+}
+
+type order struct {
+	ID    uint64
+	Items []item
+	Tags  map[string][]item
+	Next  *order
+}
+
+// compiled is Compile for a type that has a codec.
+func compiled(t testing.TB, typ reflect.Type) *Codec {
+	t.Helper()
+	c, err := Compile(typ, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(c.Layout(), c.MaxPerByte())
-	in := Item{1, []string{"a", "bc"}, map[string]float32{"x": 1, "a": 2}, &Item{ID: 5}}
-	e := Encoder{}
-	if err := c.Append(&e, RefTo(reflect.ValueOf(&in))); err != nil {
+	return c
+}
+
+// encoded appends v.
+func encoded[T any](t testing.TB, v T) []byte {
+	t.Helper()
+	data, err := appendAll(t, compiled(t, reflect.TypeFor[T]()), Encoder{}, reflect.ValueOf(&v))
+	if err != nil {
 		t.Fatal(err)
 	}
-	var out Item
-	d := Decoder{Data: e.Buf}
-	if err := c.Read(&d, RefTo(reflect.ValueOf(&out))); err != nil {
+	return data
+}
+
+func TestListPaths(t *testing.T) {
+	types := []reflect.Type{
+		reflect.TypeFor[order](), reflect.TypeFor[[]*order](), reflect.TypeFor[map[string]order](), reflect.TypeFor[uint32](),
+		reflect.TypeFor[[2]uint16](), reflect.TypeFor[[]struct{ X bool }](),
+	}
+	c, err := CompileList("parameter", types, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	in.P.M = map[string]float32{}
-	if !reflect.DeepEqual(in, out) {
-		t.Fatalf("%+v", out)
+	paths := map[string]string{
+		".A0.ID":                  "parameter 1, order.ID",
+		".A0.Items[].Price.Cents": "parameter 1, order.Items[].Price.Cents",
+		".A0":                     "parameter 1, order",
+		".A1":                     "parameter 2, []order",
+		".A1[]":                   "parameter 2, []order",
+		".A1[].Next.ID":           "parameter 2, []order.Next.ID",
+		".A2[key]":                "parameter 3, map[string]order[key]",
+		".A2[].Tags[key]":         "parameter 3, map[string]order.Tags[key]",
+		".A3":                     "parameter 4",
+		".A4[]":                   "parameter 5, [2]uint16",
+		".A5[].X":                 "parameter 6, [].X",
+		"":                        "",
 	}
-	_, err = CompileList("parameter", []reflect.Type{reflect.TypeFor[Item](), reflect.TypeFor[chan int](), reflect.TypeFor[[]struct{}]()}, nil)
-	t.Log(err)
+	for inside, want := range paths {
+		if got := c.root.path(inside); got != want {
+			t.Errorf("%q: %q, want %q", inside, got, want)
+		}
+	}
+	layouts := c.Layouts()
+	if len(layouts) != len(types) || layouts[3].String() != "uint.le4" || layouts[4].String() != "[2]uint.le2" {
+		t.Errorf("layouts %v", layouts)
+	}
+}
+
+func TestListProblems(t *testing.T) {
+	le3, err := ParsePlace("le3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = CompileList("parameter",
+		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
+		[]*Place{le3, nil, nil})
+	want := `parameter 1: unknown format "le3"; int takes le1 to le8, be1 to be8 or varint
+parameter 2: chan int has no wire form; streams are iter.Seq2[T, error]
+parameter 3, Kids: elements take no bytes on the wire`
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != 3 || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+}
+
+func TestListRoundTrip(t *testing.T) {
+	c, err := CompileList("result", []reflect.Type{reflect.TypeFor[uint32](), reflect.TypeFor[uint32](), reflect.TypeFor[string]()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := reflect.New(c.Type())
+	in.Elem().Field(0).SetUint(1000)
+	in.Elem().Field(1).SetUint(2050)
+	in.Elem().Field(2).SetString("hi")
+	data, err := appendAll(t, c, Encoder{}, in)
+	if want := "\xe8\x03\x00\x00\x02\x08\x00\x00\x02\x00\x00\x00hi"; err != nil || string(data) != want {
+		t.Fatalf("%v, %q", err, data)
+	}
+	if _, err := readAll(t, c, Decoder{Data: data[:6]}); err == nil || err.Error() != "result 2: want 4 bytes, have 2, offset 4" {
+		t.Error(err)
+	}
+	if out, err := readAll(t, c, Decoder{Data: data}); err != nil || !reflect.DeepEqual(in.Interface(), out.Interface()) {
+		t.Error(err, out)
+	}
+}
+
+func TestEmptyList(t *testing.T) {
+	c, err := CompileList("parameter", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := appendAll(t, c, Encoder{}, reflect.New(c.Type())); err != nil || len(data) != 0 || c.Min() != 0 {
+		t.Error(err, data)
+	}
+}
+
+// Values come back as new: nothing of what was there before stays, but for
+// what does not travel.
+func TestReadSetsAnew(t *testing.T) {
+	type inner struct {
+		A []int
+		B map[string]int
+		C *int
+		D string
+		e int
+		F int `bsrpc:"-"`
+	}
+	one := 1
+	v := inner{[]int{1}, map[string]int{"a": 1}, &one, "d", 5, 6}
+	old := v
+	if _, err := readInto(t, &v, encoded(t, inner{})); err != nil {
+		t.Fatal(err)
+	}
+	want := inner{B: map[string]int{}, e: 5, F: 6}
+	if !reflect.DeepEqual(v, want) || old.A[0] != 1 || len(old.B) != 1 || one != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// readInto reads data into v with the codec as it is used.
+func readInto[T any](t testing.TB, v *T, data []byte) (*T, error) {
+	return v, compiled(t, reflect.TypeFor[T]()).Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(v)))
+}
+
+func TestCuts(t *testing.T) {
+	type cutting struct {
+		A []byte
+		B []uint32 `bsrpc:"len=varint"`
+		C [][]byte `bsrpc:"len=varint"`
+		D map[string][]byte
+		E []byte `bsrpc:"fixed=40"`
+	}
+	long := bytes.Repeat([]byte("x"), 40)
+	v := cutting{long, make([]uint32, 50), [][]byte{long, long[:3], long}, map[string][]byte{"k": long}, long}
+	want := encoded(t, v)
+	c := compiled(t, reflect.TypeFor[cutting]())
+	for i, form := range forms(c) {
+		e := Encoder{Buf: []byte("before"), Cut: 40, Max: len(want)}
+		if err := form.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 && c.fast && len(e.Cuts) != 5 {
+			t.Errorf("%d cuts", len(e.Cuts))
+		}
+		if got := joined(e); got != "before"+string(want) {
+			t.Errorf("%q\nwant %q", got, want)
+		}
+		if e.Cuts[0].Bytes[0] = 'y'; v.A[0] != 'y' {
+			t.Error("a cut is a copy")
+		}
+		v.A[0] = 'x'
+		again := Encoder{Buf: e.Buf[:3], Cut: 40, Cuts: e.Cuts[:1], Max: len(want) - 1}
+		if err := form.Append(&again, RefTo(reflect.ValueOf(&v))); !errors.Is(err, ErrLimit) || len(again.Cuts) != 1 || len(again.Buf) != 3 {
+			t.Errorf("%v, %d cuts, %d bytes", err, len(again.Cuts), len(again.Buf))
+		}
+	}
+}
+
+// joined puts the cuts where they belong.
+func joined(e Encoder) string {
+	var b strings.Builder
+	at := 0
+	for _, cut := range e.Cuts {
+		b.Write(e.Buf[at:cut.At])
+		b.Write(cut.Bytes)
+		at = cut.At
+	}
+	b.Write(e.Buf[at:])
+	return b.String()
+}
+
+func TestOwn(t *testing.T) {
+	type two struct{ A, B []byte }
+	data := encoded(t, two{bytes.Repeat([]byte("a"), 100), []byte("bb")})
+	for _, form := range forms(compiled(t, reflect.TypeFor[two]())) {
+		for _, own := range []bool{false, true} {
+			var v two
+			if err := form.Read(&Decoder{Data: data, Own: own}, RefTo(reflect.ValueOf(&v))); err != nil {
+				t.Fatal(err)
+			}
+			if shares := &v.A[0] == &data[4]; shares != own || cap(v.A) < 100 || own && cap(v.A) != 100 {
+				t.Errorf("own %v: shares %v, cap %d", own, shares, cap(v.A))
+			}
+			if &v.B[0] == &data[108] {
+				t.Error("a small part is not a copy")
+			}
+		}
+	}
+}
+
+// Short strings share blocks, long ones have memory of their own, and none is
+// part of the input.
+func TestStringsShareBlocks(t *testing.T) {
+	list := make([]string, 300)
+	for i := range list {
+		list[i] = strings.Repeat("s", i)
+	}
+	data := encoded(t, list)
+	c := compiled(t, reflect.TypeFor[[]string]())
+	var out []string
+	allocs := testing.AllocsPerRun(10, func() {
+		if err := c.Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(&out))); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 100 {
+		t.Errorf("%v allocations for 300 strings", allocs)
+	}
+	clear(data)
+	if !reflect.DeepEqual(out, list) {
+		t.Error("strings changed with the input")
+	}
+	ends := map[*byte]bool{}
+	for _, s := range out[1:] {
+		ends[unsafe.StringData(s)] = true
+	}
+	if len(ends) != 299 {
+		t.Error("strings overlap")
+	}
+}
+
+func TestAppendAllocatesNothing(t *testing.T) {
+	type flat struct {
+		A int64
+		B string
+		C []uint16
+		D []item
+	}
+	w := flat{1, "two", []uint16{3}, []item{{"a", price{2}, []string{"b"}}}}
+	c := compiled(t, reflect.TypeFor[flat]())
+	ref := RefTo(reflect.ValueOf(&w))
+	e := Encoder{Buf: make([]byte, 0, 1024)}
+	if allocs := testing.AllocsPerRun(100, func() {
+		e.Buf = e.Buf[:0]
+		if err := c.Append(&e, ref); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 && c.fast {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+func TestErrorUnwraps(t *testing.T) {
+	_, err := readInto(t, new(uint64), []byte{1})
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
 }

@@ -219,11 +219,11 @@ func (r *reader) keep(b []byte) ([]byte, *Error) {
 // blocks, so that many of them are one allocation and none keeps more than a
 // block alive.
 func (r *reader) keepString(b []byte) (string, *Error) {
-	if len(b) <= r.block.free() && len(b) <= blockMost {
-		return r.block.add(b), nil
-	}
 	if len(b) == 0 {
 		return "", nil
+	}
+	if len(b) <= r.block.free() && len(b) <= blockMost {
+		return r.block.add(b), nil
 	}
 	// What is left of the message bounds the strings to come.
 	rest := len(r.d.Data) - r.off

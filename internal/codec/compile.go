@@ -60,6 +60,7 @@ func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
 	c.fill(n, p, s)
 	if len(c.problems) > before {
 		delete(c.nodes, k) // so that the next place that meets it says so too
+		n.op = 0
 	}
 	return n
 }

@@ -13,10 +13,17 @@ import (
 
 // run appends the value at v.
 func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
-	if c.fast {
-		return w.fast(buf, c.node, v.p, 0)
+	switch {
+	case !c.fast:
+		return w.plainAt(buf, c.node, v.p)
+	case c.node.op == opStruct:
+		return w.fastStruct(buf, c.node, v.p, 0)
 	}
-	return w.plain(buf, c.node, c.node.value(v.p), 0)
+	return w.fast(buf, c.node, v.p, 0)
+}
+
+func (w *writer) plainAt(buf []byte, n *node, p address) ([]byte, *Error) {
+	return w.plain(buf, n, n.value(p), 0)
 }
 
 func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error) {

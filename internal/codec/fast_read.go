@@ -11,11 +11,16 @@ import (
 
 // runBack reads into the value at v.
 func (c *Codec) runBack(r *reader, v Ref) *Error {
-	if c.fast {
-		return r.fast(c.node, v.p, 0)
+	switch {
+	case !c.fast:
+		return r.plainAt(c.node, v.p)
+	case c.node.op == opStruct:
+		return r.fastStruct(c.node, v.p, 0)
 	}
-	return r.plain(c.node, c.node.value(v.p), 0)
+	return r.fast(c.node, v.p, 0)
 }
+
+func (r *reader) plainAt(n *node, p address) *Error { return r.plain(n, n.value(p), 0) }
 
 func (r *reader) fast(n *node, p address, depth int) (err *Error) {
 	switch n.op {

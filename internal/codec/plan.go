@@ -38,7 +38,7 @@ type node struct {
 type op uint8
 
 const (
-	opBool op = iota + 1
+	opBool op = iota + 1 // 0: the node is not made yet, or cannot be
 	opInt
 	opUint
 	opFloat
@@ -153,7 +153,7 @@ func (n *node) leastBytes() int {
 	if n.op == opDirect {
 		return n.elem.leastBytes()
 	}
-	return 1 // a node that has a problem of its own
+	return 1 // what has a problem has no other
 }
 
 // maxLeast keeps sums and products of least sizes from overflowing.

@@ -1,0 +1,225 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+type link struct {
+	Val  uint8
+	Next *link
+}
+
+type fan struct{ Kids []fan }
+
+type knot map[string]knot
+
+type pair2 struct{ Left, Right *pair2 }
+
+func chain(n int) *link {
+	var l *link
+	for range n {
+		l = &link{Next: l}
+	}
+	return l
+}
+
+func TestDepth(t *testing.T) {
+	c := compiled(t, reflect.TypeFor[link]())
+	for _, test := range []struct{ length, depth, fits int }{{65, 0, 65}, {66, 0, 65}, {4, 3, 4}, {5, 3, 4}, {5000, -1, 1 << 30}} {
+		in := chain(test.length)
+		data, err := appendAll(t, c, Encoder{Depth: test.depth}, reflect.ValueOf(in))
+		if ok := err == nil; ok != (test.length <= test.fits) || !ok && !errors.Is(err, ErrLimit) {
+			t.Errorf("appending %d links with depth %d: %v", test.length, test.depth, err)
+		}
+		if err != nil {
+			data, _ = appendAll(t, c, Encoder{Depth: -1}, reflect.ValueOf(in))
+		}
+		_, err = readAllDeep(t, c, Decoder{Data: data, Depth: test.depth})
+		if ok := err == nil; ok != (test.length <= test.fits) || !ok && !errors.Is(err, ErrLimit) {
+			t.Errorf("reading %d links with depth %d: %v", test.length, test.depth, err)
+		}
+	}
+}
+
+// readAllDeep is readAll without appending again, which has the default depth.
+func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
+	v := reflect.New(c.Type())
+	var errs []error
+	for _, form := range forms(c) {
+		d := d
+		errs = append(errs, form.Read(&d, RefTo(v)))
+	}
+	if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
+		t.Errorf("fast %v\nplain %v", errs[0], errs[1])
+	}
+	return v, errs[0]
+}
+
+// A value that holds itself is an error, not a stack overflow.
+func TestRow57Cycles(t *testing.T) {
+	l := &link{}
+	l.Next = l
+	f := fan{make([]fan, 1)}
+	f.Kids[0] = f
+	k := knot{}
+	k["k"] = k
+	for _, v := range []any{l, &f, &k} {
+		_, err := appendAll(t, compiled(t, reflect.TypeOf(v).Elem()), Encoder{}, reflect.ValueOf(v))
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nests deeper than 64 (MaxDepth), or holds itself") {
+			t.Errorf("%T: %.200v", v, err)
+		}
+	}
+}
+
+// A value that holds one part many times over is bounded by Max before it
+// has taken the memory.
+func TestMaxStopsEarly(t *testing.T) {
+	p := &pair2{}
+	for range 60 {
+		p = &pair2{p, p}
+	}
+	_, err := appendAll(t, compiled(t, reflect.TypeFor[pair2]()), Encoder{Max: 10_000}, reflect.ValueOf(p))
+	if !errors.Is(err, ErrLimit) || !strings.HasSuffix(err.Error(), ": takes more than 10000 bytes") {
+		t.Errorf("%.200v", err)
+	}
+}
+
+func TestMax(t *testing.T) {
+	v := struct {
+		A string
+		B []uint32
+		C []byte
+	}{"four", []uint32{1}, []byte{1, 2}}
+	c := compiled(t, reflect.TypeOf(v))
+	data := encoded(t, v)
+	for n := 1; n <= len(data)+1; n++ {
+		_, err := appendAll(t, c, Encoder{Buf: []byte("before"), Max: n}, reflect.ValueOf(&v))
+		if (err == nil) != (n >= len(data)) {
+			t.Errorf("at most %d of %d bytes: %v", n, len(data), err)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	data := encoded(t, make([]string, 1000))
+	c := compiled(t, reflect.TypeFor[[]string]())
+	size := int64(reflect.TypeFor[string]().Size()) * 1000
+	if _, err := readAll(t, c, Decoder{Data: data, Budget: size}); err != nil {
+		t.Error(err)
+	}
+	_, err := readAll(t, c, Decoder{Data: data, Budget: size - 1, BudgetName: "Limits.DecodeBudget"})
+	if !errors.Is(err, ErrLimit) || err.Error() != "[]string: needs more memory than Limits.DecodeBudget allows, offset 8" {
+		t.Error(err)
+	}
+}
+
+// Hidden fields cost memory too.
+func TestBudgetCountsHiddenFields(t *testing.T) {
+	type wide struct {
+		A    uint8
+		wide [1 << 20]byte
+	}
+	data := encoded(t, make([]wide, 3))
+	c := compiled(t, reflect.TypeFor[[]wide]())
+	if _, err := readAll(t, c, Decoder{Data: data, Budget: 3 << 20}); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+}
+
+// What an input promises costs nothing: memory follows what is there.
+func TestLyingCounts(t *testing.T) {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[[]uint64](), reflect.TypeFor[[]string](), reflect.TypeFor[map[string]string](), reflect.TypeFor[[][]link](), reflect.TypeFor[[]*link](),
+	} {
+		c := compiled(t, typ)
+		for _, data := range []string{
+			"\xff\xff\xff\xff\xff\xff\xff\xff", "\x04\x00\x00\x00\xff\xff\xff\xff", "\x08\x00\x00\x00\xff\xff\xff\x7f\x00\x00\x00\x00",
+			"\xff\xff\xff\x7f", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\x03\x00\x00\x00\x00\x00\x00",
+		} {
+			used := allocated(func() {
+				if _, err := readAll(t, c, Decoder{Data: []byte(data)}); err == nil {
+					t.Errorf("%v reads %x", typ, data)
+				}
+			})
+			if used > 64<<10 {
+				t.Errorf("%v of %x makes %d bytes", typ, data, used)
+			}
+		}
+	}
+}
+
+// allocated returns the bytes that f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// Elements that take no bytes are refused, wherever they are.
+func TestRowV3ZeroSize(t *testing.T) {
+	type (
+		kids  struct{ Kids []struct{} }
+		inner struct{ A, B [0]int }
+	)
+	for typ, want := range map[reflect.Type]string{
+		reflect.TypeFor[[]struct{}]():              "[]: elements take no bytes on the wire",
+		reflect.TypeFor[[][0]int]():                "[][0]int: elements take no bytes on the wire",
+		reflect.TypeFor[kids]():                    "kids.Kids: elements take no bytes on the wire",
+		reflect.TypeFor[map[string][]inner]():      "map[string][]inner: elements take no bytes on the wire",
+		reflect.TypeFor[*[]struct{ a struct{} }](): "[]: struct { a struct {} } has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary",
+	} {
+		if _, err := Compile(typ, nil); fmt.Sprint(err) != want {
+			t.Errorf("%v: %v, want %s", typ, err, want)
+		}
+	}
+	if _, err := Compile(reflect.TypeFor[map[uint8]struct{}](), nil); err != nil {
+		t.Error("a set:", err)
+	}
+}
+
+// Types that grow without end are told from recursive ones.
+func TestLayoutTooLarge(t *testing.T) {
+	_, err := Compile(reflect.TypeFor[tri[tri[tri[tri[tri[tri[tri[tri[tri[tri[tri[uint8]]]]]]]]]]]](), nil)
+	if err == nil || !strings.HasSuffix(err.Error(), "the layout has more than 65536 parts; make the type smaller") {
+		t.Errorf("%.200v", err)
+	}
+}
+
+type tri[T any] struct{ A, B, C *T }
+
+// 64 goroutines that meet new types all get the same codec and use it.
+func TestRow144Together(t *testing.T) {
+	for n := range 20 {
+		typ := reflect.StructOf([]reflect.StructField{
+			{Name: fmt.Sprint("F", n), Type: reflect.TypeFor[tree]()}, {Name: "G", Type: reflect.TypeFor[[]item]()},
+		})
+		codecs := make([]*Codec, 64)
+		var group sync.WaitGroup
+		for i := range codecs {
+			group.Go(func() {
+				codecs[i] = compiled(t, typ)
+				v := reflect.New(typ)
+				v.Elem().Field(1).Set(reflect.ValueOf([]item{{"name", price{1}, nil}}))
+				if data, err := appendAll(t, codecs[i], Encoder{}, v); err != nil {
+					t.Error(err)
+				} else if _, err := readAll(t, codecs[i], Decoder{Data: data}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		for _, c := range codecs {
+			if c != codecs[0] {
+				t.Fatal("more than one codec for a type")
+			}
+		}
+	}
+}
