@@ -188,9 +188,10 @@ func (t *calls) tickLocked() {
 
 // A callTimeout is the end of a call's time, and what set it.
 type callTimeout struct {
-	at    time.Time     // zero: none
-	after time.Duration // how long that was, where the library set it
-	by    string        // what set it, "" for the caller's context
+	at     time.Time     // zero: none
+	after  time.Duration // how long that was, where the library set it
+	by     string        // what set it, "" for the caller's context
+	waited bool          // the call has waited since
 }
 
 // timeoutOf returns when a call beginning now must end.
@@ -201,7 +202,7 @@ func timeoutOf(ctx context.Context, after time.Duration, by string) callTimeout 
 	if after <= 0 {
 		return callTimeout{}
 	}
-	return callTimeout{time.Now().Add(after), after, by}
+	return callTimeout{at: time.Now().Add(after), after: after, by: by}
 }
 
 // left returns the time left as the wire has it: microseconds, 0 for none.
@@ -210,7 +211,10 @@ func (t *callTimeout) left() (us uint64, expired bool) {
 	if t.at.IsZero() {
 		return 0, false
 	}
-	left := time.Until(t.at)
+	left := t.after
+	if t.by == "" || t.waited {
+		left = time.Until(t.at)
+	}
 	if left <= 0 {
 		return 0, true
 	}

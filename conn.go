@@ -36,6 +36,7 @@ type conn struct {
 	kicked atomic.Uint64 // the stamp of a tenure that is to end
 	tick   ticker
 
+	booked   int64       // bytes of messages in pieces that are to come; the holder of the turn's
 	watch    *time.Timer // while something is incomplete: FrameTimeout
 	watching bool        // watch is set; with the next two, the holder of the turn's
 	watched  uint64      // inbox.frames then
@@ -49,6 +50,8 @@ type conn struct {
 	calls calls
 	out   outbox
 	err   *Error // why the connection ended
+
+	leaving *Error // why it is about to end
 
 	goodbye []byte        // the CLOSE frame, to be written when nothing else waits
 	written chan struct{} // made with goodbye, closed when that has been written
@@ -236,6 +239,7 @@ func (c *conn) waitForRoomLocked() {
 // wait waits for ch, within a call's context and time, or for the connection's
 // end.
 func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) error {
+	t.waited = true
 	expired, stop := t.timer()
 	defer stop()
 	select {
@@ -264,10 +268,18 @@ func (c *conn) abandon(k *call, p *parcel) (Outcome, bool) {
 		return OutcomeNotRun, true
 	}
 	k.abandoned = true
-	c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: k.id})
+	if p != nil {
+		c.out.dropLocked(p) // no piece follows the CANCEL
+	}
+	c.cancelLocked(k.id)
 	c.mu.Unlock()
 	c.flushBehind()
 	return OutcomeUnknown, true
+}
+
+// cancelLocked tells the peer that nobody waits for a call.
+func (c *conn) cancelLocked(id uint64) {
+	c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: id})
 }
 
 // handle acts on one message. An error is the peer's violation of the
@@ -354,7 +366,8 @@ func (c *conn) fail(why *Error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = why
+	c.err = orElse(c.leaving, why)
+	why = c.err
 	calls := c.calls.endLocked()
 	for _, k := range calls {
 		outcome := OutcomeUnknown

@@ -41,7 +41,6 @@ type serving struct {
 	numbers  map[*method]uint16 // the way back
 	lastID   uint64
 	refusals int
-	booked   int64
 	inflight atomic.Int64
 	draining atomic.Bool
 	inline   atomic.Pointer[frame] // what the leader runs itself, while the turn is a handler's
@@ -61,7 +60,7 @@ func (c *conn) admit(f *wire.Frame) (bool, error) {
 	if ok, err := c.accept(f); !ok {
 		return false, err
 	}
-	if err := c.served.roomFor(f.Total); err != nil {
+	if err := c.roomFor(f.Total); err != nil {
 		c.served.inflight.Add(-1)
 		c.refuse(f.ID, err)
 		return false, nil
@@ -83,6 +82,11 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeUnknown, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
 		return false, nil
 	}
+	if err := c.roomFor(f.Total); err != nil {
+		err.Outcome = OutcomeUnknown
+		c.giveUp(k, err)
+		return false, nil
+	}
 	return true, nil
 }
 
@@ -93,7 +97,7 @@ func (c *conn) giveUp(k *call, err *Error) {
 	if open {
 		// The caller's goroutine is done with k now; a stand-in keeps the slot.
 		c.calls.slots[k.slot] = &call{id: k.id, slot: k.slot, abandoned: true}
-		c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: k.id})
+		c.cancelLocked(k.id)
 	}
 	c.mu.Unlock()
 	if open {
@@ -105,18 +109,19 @@ func (c *conn) giveUp(k *call, err *Error) {
 
 // book counts what messages in pieces may come to hold.
 func (c *conn) book(delta int64) {
+	c.booked += delta
 	if c.served != nil {
-		c.served.booked += delta
-		c.served.dispatcher.booked.Add(delta)
+		c.served.booked.Add(delta)
 	}
 }
 
-func (v *serving) roomFor(size uint64) *Error {
-	switch {
-	case uint64(v.booked)+size > uint64(v.bounds.connBytes):
-		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", v.bounds.connBytes)
-	case uint64(v.dispatcher.booked.Load())+size > uint64(v.bounds.serverBytes):
-		return refusalf(CodeResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", v.bounds.serverBytes)
+// roomFor says why a message in pieces cannot be booked, nil if it can.
+func (c *conn) roomFor(size uint64) *Error {
+	switch b := c.bounds; {
+	case uint64(c.booked)+size > uint64(b.connBytes):
+		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
+	case c.served != nil && uint64(c.served.booked.Load())+size > uint64(b.serverBytes):
+		return refusalf(CodeResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", b.serverBytes)
 	}
 	return nil
 }
@@ -408,7 +413,7 @@ func (c *conn) answer(f *frame, err error) {
 	}
 	c.mu.Unlock()
 	if left == 0 && c.served.draining.Load() {
-		c.farewell(errShutdown())
+		c.farewell(errShutdown(), c.awaitPeer)
 	}
 }
 
@@ -539,7 +544,7 @@ func (v *serving) number(m *method) uint16 {
 func (c *conn) drain() {
 	c.served.draining.Store(true)
 	if c.served.inflight.Load() == 0 {
-		c.farewell(errShutdown())
+		c.farewell(errShutdown(), c.awaitPeer)
 	}
 }
 

@@ -21,58 +21,67 @@ const (
 // caller holds the turn, and keeps it.
 func (c *conn) violate(err error) {
 	c.log.Warn("bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
-	c.farewell(&Error{Code: CodeInternal, Message: "protocol violation: " + err.Error()})
+	why := &Error{Code: CodeInternal, Message: "protocol violation: " + err.Error()}
+	c.farewell(why, func() { drainSocket(c.nc) })
 }
 
-// farewell ends the connection with a CLOSE frame. It does not wait for that.
-func (c *conn) farewell(why *Error) {
+// farewell ends the connection with a CLOSE frame behind all that waits, and
+// then gives the peer, by linger, time to read it: closing a socket that has
+// unread input would take the frame back. It does not wait for that.
+func (c *conn) farewell(why *Error, linger func()) {
 	f := wire.Failure{Message: cut(why.Message, c.bounds.maxErrorText)}
 	body := f.Append(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.written != nil {
+	if c.err != nil || c.leaving != nil {
 		return
 	}
+	c.leaving = why
 	c.written = make(chan struct{})
 	c.goodbye = append(wire.AppendHead(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), Body: len(body)}), body...)
-	c.spawnLocked(func() { c.leaveWith(why) })
-}
-
-// leaveWith writes what waits, the CLOSE frame last, and closes the connection
-// once the peer has had time to read it: closing a socket with unread input
-// would take the frame back.
-func (c *conn) leaveWith(why *Error) {
-	timer := time.NewTimer(farewellTime)
-	defer timer.Stop()
-	c.writeGoodbye()
-	select {
-	case <-c.written:
-		awaitClose(c.nc)
-	case <-timer.C:
-	case <-c.done:
-	}
-	c.fail(why)
-}
-
-// writeGoodbye has the CLOSE frame written behind all that waits.
-func (c *conn) writeGoodbye() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil && !c.out.writing {
+	if !c.out.writing {
 		c.out.writing = true
 		c.spawnLocked(c.writeBehind)
 	}
+	c.spawnLocked(func() {
+		timer := time.NewTimer(farewellTime)
+		defer timer.Stop()
+		select {
+		case <-c.written:
+			linger()
+		case <-timer.C:
+		case <-c.done:
+		}
+		c.fail(why)
+	})
 }
 
-// awaitClose reads what the peer still sends, for a moment.
-func awaitClose(nc net.Conn) {
-	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok {
+// awaitPeer lets the leader read until the peer has left, for a moment.
+func (c *conn) awaitPeer() {
+	if !closeWrite(c.nc) {
 		return
 	}
-	half.CloseWrite()
-	nc.SetReadDeadline(time.Now().Add(farewellTime))
-	io.CopyN(io.Discard, nc, farewellBytes)
+	timer := time.NewTimer(farewellTime)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
+	}
+}
+
+// drainSocket reads what the peer still sends, for a moment.
+func drainSocket(nc net.Conn) {
+	if closeWrite(nc) {
+		nc.SetReadDeadline(time.Now().Add(farewellTime))
+		io.CopyN(io.Discard, nc, farewellBytes)
+	}
+}
+
+// closeWrite tells the peer that nothing follows. It reports whether nc can do
+// that; if it can't, what has been written is read already, or lost with it.
+func closeWrite(nc net.Conn) bool {
+	half, ok := nc.(interface{ CloseWrite() error })
+	return ok && half.CloseWrite() == nil
 }
 
 // watchFrames looks after what is incomplete: unless it completes, a read ends

@@ -133,11 +133,11 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 		frame = wire.AppendException(nil, r.err.Name, r.err.Message)
 	} else {
 		h := b.hello()
-		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, b.maxErrorText)
+		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {
-		awaitClose(nc)
+		drainSocket(nc)
 	}
 }
 

@@ -223,13 +223,6 @@ func (in *inbox) makeRoom() {
 	}
 }
 
-// shrink gives up a large buffer that is empty.
-func (in *inbox) shrink() {
-	if in.r == in.w && len(in.buf) > firstBuf {
-		in.buf, in.r, in.w = nil, 0, 0
-	}
-}
-
 // unwant drops a message that has begun to arrive, and its further pieces as
 // they come.
 func (in *inbox) unwant(p *incoming) {

@@ -276,7 +276,7 @@ func (s *Server) remove(c *conn) {
 	go func() {
 		defer s.ended.Done()
 		c.join()
-		s.dispatcher.booked.Add(-c.served.booked)
+		s.booked.Add(-c.booked)
 	}()
 }
 

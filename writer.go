@@ -164,6 +164,10 @@ func (c *conn) writeStopped(err error) bool {
 // withdraw returns, the message's memory is its caller's again.
 func (c *conn) withdraw(p *parcel) {
 	c.mu.Lock()
+	if !p.stopped && p.begunLocked() && p.left > 0 && c.err == nil {
+		c.cancelLocked(p.head.ID) // the peer refused it while it was on its way
+		defer c.flushBehind()
+	}
 	c.out.dropLocked(p)
 	if !p.lent {
 		c.mu.Unlock()
