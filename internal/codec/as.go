@@ -144,6 +144,9 @@ func (f *fitter) fill(n *node, l *Layout, s site) {
 // byKind pairs Go kinds with kinds of layouts.
 func (f *fitter) byKind(n *node, l *Layout, s site) {
 	n.op = opFor(n.typ, l)
+	if l.Kind == KindDuration {
+		n.form = LE8
+	}
 	if n.op == 0 {
 		f.misfit(s, n.typ, l)
 		return

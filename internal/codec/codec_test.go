@@ -236,7 +236,7 @@ func TestStringsShareBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 100 {
+	if allocs > 150 {
 		t.Errorf("%v allocations for 300 strings", allocs)
 	}
 	clear(data)
