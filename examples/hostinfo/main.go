@@ -70,7 +70,10 @@ func (p program) serve(ctx context.Context, dir string, f func(addr string) erro
 		return err
 	}
 	defer root.Close()
-	srv := bsrpc.NewServer(nil)
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
+		MaxInflight: 16, // parts of 4 MiB for one client
+		Limits:      bsrpc.Limits{MaxConns: 16},
+	})
 	if err := bsrpc.RegisterAs[Host](srv, "Host", service{os.DirFS("/proc"), root}); err != nil {
 		return err
 	}
