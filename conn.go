@@ -400,6 +400,15 @@ func (c *conn) endedLocked(outcome Outcome) *Error {
 	return &e
 }
 
+func (c *conn) hasEnded() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Err returns why the connection has ended, nil if it has not.
 func (c *conn) Err() error {
 	c.mu.Lock()

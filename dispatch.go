@@ -246,6 +246,11 @@ func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0
 func (c *conn) serveHere(f *frame, s *stamp) bool {
 	c.served.inline.Store(f)
 	*s = c.turn.must(*s, handler)
+	if c.hasEnded() { // fail looked at the turn before it was a handler's: nobody would depose this one
+		*s = c.turn.must(*s, leader)
+		f.free()
+		return true
+	}
 	c.tick.arm()
 	c.run(f)
 	next, ok := c.turn.pass(*s, leader)
@@ -275,12 +280,11 @@ func (c *conn) depose(s stamp) {
 	}
 	v.enterLocked(f)
 	f.method.slow.Store(apartAgain)
-	select {
-	case <-c.done:
+	if c.hasEnded() {
 		c.running.Done()
-	default:
-		go c.lead(next)
+		return
 	}
+	go c.lead(next)
 }
 
 // serveApart runs f on a goroutine of its own, which also decodes.

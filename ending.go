@@ -98,10 +98,8 @@ func (c *conn) watchFrames() {
 	}
 	c.watching, c.watched, c.watchEnd = true, c.in.frames, now.Add(wait)
 	c.watch.Reset(wait)
-	select {
-	case <-c.done:
+	if c.hasEnded() {
 		c.watch.Stop()
-	default:
 	}
 }
 

@@ -63,6 +63,8 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 		}
 		if len(m.Layout) > maxLayoutText {
 			problems = append(problems, problem{m.Name, fmt.Sprintf("its layout is a text of %d bytes, want at most %d", len(m.Layout), maxLayoutText)})
+		} else if _, err := codec.ParseMethodLayout(m.Layout); err != nil { // a client could not read it
+			problems = append(problems, problem{m.Name, "its layout: " + err.Error()})
 		}
 	}
 	if n := len(r.list) + len(methods); n > maxMethods {

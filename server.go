@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type Server struct {
 	conns     map[*conn]bool
 	shaking   []net.Conn // before the answer to INIT, oldest first
 	stopping  bool
-	ended     sync.WaitGroup // connections
+	ended     sync.WaitGroup // handshakes and connections
 }
 
 // NewServer returns a server without methods. It copies opts, which may be nil;
@@ -190,15 +191,10 @@ func (s *Server) untrack(l net.Listener) {
 
 // serve is the life of one connection.
 func (s *Server) serve(nc net.Conn) error {
-	refuse := s.enter(nc)
-	peer, err := shakeServer(nc, s.bounds, refuse)
+	c, err := s.shake(nc)
 	if err == nil {
-		var c *conn
-		if c, err = s.admit(nc, newConn(nc, s.bounds, s.log, peer)); err == nil {
-			return s.lead(c)
-		}
+		return s.lead(c)
 	}
-	s.leaveHandshake(nc)
 	nc.Close()
 	if s.isStopping() {
 		return ErrServerClosed
@@ -207,6 +203,25 @@ func (s *Server) serve(nc net.Conn) error {
 		s.log.Info("bsrpc: client refused", "remote", nc.RemoteAddr(), "err", cut(err.Error(), 256))
 	}
 	return fmt.Errorf("bsrpc: handshake: %w", err)
+}
+
+// shake does the handshake and makes a connection of it.
+func (s *Server) shake(nc net.Conn) (*conn, error) {
+	refuse, err := s.enter(nc)
+	if err != nil {
+		return nil, err
+	}
+	defer s.ended.Done()
+	peer, err := shakeServer(nc, s.bounds, refuse)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.shaking, nc); i >= 0 {
+		s.shaking = slices.Delete(s.shaking, i, i+1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.admitLocked(newConn(nc, s.bounds, s.log, peer))
 }
 
 // lead serves c on this goroutine, and then on whichever leads it.
@@ -225,40 +240,26 @@ func (s *Server) lead(c *conn) error {
 // enter counts a connection whose handshake begins. Where too many are
 // unfinished, the oldest goes; where there are too many connections, it returns
 // why this one is refused.
-func (s *Server) enter(nc net.Conn) *Error {
+func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, ErrServerClosed
+	}
+	s.ended.Add(1)
 	s.shaking = append(s.shaking, nc)
 	if len(s.shaking) > s.bounds.maxHandshakes {
 		s.shaking[0].Close()
 		s.shaking = s.shaking[1:]
 	}
 	if len(s.conns) >= s.bounds.maxConns {
-		return refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
+		return refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns), nil
 	}
-	return nil
+	return nil, nil
 }
 
-func (s *Server) leaveHandshake(nc net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaveHandshakeLocked(nc)
-}
-
-func (s *Server) leaveHandshakeLocked(nc net.Conn) {
-	for i, other := range s.shaking {
-		if other == nc {
-			s.shaking = append(s.shaking[:i], s.shaking[i+1:]...)
-			return
-		}
-	}
-}
-
-// admit makes c one of the server's connections.
-func (s *Server) admit(nc net.Conn, c *conn) (*conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaveHandshakeLocked(nc)
+// admitLocked makes c one of the server's connections.
+func (s *Server) admitLocked(c *conn) (*conn, error) {
 	if s.stopping {
 		return nil, ErrServerClosed
 	}
