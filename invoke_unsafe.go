@@ -229,6 +229,12 @@ func fillShape(m *proxyMethod, field reflect.Value) {
 	m.sig.shape.proxy(m, field.Addr().UnsafePointer())
 }
 
+// An address is where a value lies, of a type alike to the one it is read as.
+type address = unsafe.Pointer
+
+// at views the value at p as one of the type T, which is alike to its own.
+func at[T any](p address) *T { return (*T)(p) }
+
 // as views the func in a variable as one of the type F, which is alike to its
 // own.
 func as[F any](variable unsafe.Pointer) F { return *(*F)(variable) }

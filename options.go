@@ -67,8 +67,8 @@ type ClientOptions struct {
 // Limits bound what a peer can make this end hold or wait for. In every field
 // zero is the default.
 type Limits struct {
-	// MaxDepth is how deep values may lie inside of each other: structs,
-	// pointers, slices, arrays and maps count. Zero is 64; the most is 10,000,
+	// MaxDepth is how deep values may lie inside of each other: slices, maps
+	// and pointers count. Zero is 64; the most is 10,000,
 	// as each level takes stack.
 	MaxDepth int
 

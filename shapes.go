@@ -2,10 +2,7 @@
 
 package bsrpc
 
-import (
-	"context"
-	"unsafe"
-)
+import "context"
 
 // The calls and the proxies of invoke_unsafe.go, for each number of parameters
 // without a result and with one (R). Which types they stand for, and why that
@@ -17,24 +14,24 @@ func call0(m *method, f *frame) (err error) {
 	case 0:
 		as[func()](code)()
 	case withReceiver:
-		as[func(unsafe.Pointer)](code)(v)
+		as[func(address)](code)(v)
 	case withContext:
 		as[func(context.Context)](code)(f.ctx)
 	case withReceiver | withContext:
-		as[func(unsafe.Pointer, context.Context)](code)(v, f.ctx)
+		as[func(address, context.Context)](code)(v, f.ctx)
 	case withError:
 		err = as[func() error](code)()
 	case withReceiver | withError:
-		err = as[func(unsafe.Pointer) error](code)(v)
+		err = as[func(address) error](code)(v)
 	case withContext | withError:
 		err = as[func(context.Context) error](code)(f.ctx)
 	case withReceiver | withContext | withError:
-		err = as[func(unsafe.Pointer, context.Context) error](code)(v, f.ctx)
+		err = as[func(address, context.Context) error](code)(v, f.ctx)
 	}
 	return err
 }
 
-func proxy0(m *proxyMethod, field unsafe.Pointer) {
+func proxy0(m *proxyMethod, field address) {
 	call := func(ctx context.Context) error {
 		f := m.sig.newFrame()
 		err := m.call(ctx, f)
@@ -49,34 +46,34 @@ func proxy0(m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call0R[R any](m *method, f *frame) (err error) {
-	r := (*R)(f.memory.rets)
+	r := at[R](f.memory.rets)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func() R](code)()
 	case withReceiver:
-		*r = as[func(unsafe.Pointer) R](code)(v)
+		*r = as[func(address) R](code)(v)
 	case withContext:
 		*r = as[func(context.Context) R](code)(f.ctx)
 	case withReceiver | withContext:
-		*r = as[func(unsafe.Pointer, context.Context) R](code)(v, f.ctx)
+		*r = as[func(address, context.Context) R](code)(v, f.ctx)
 	case withError:
 		*r, err = as[func() (R, error)](code)()
 	case withReceiver | withError:
-		*r, err = as[func(unsafe.Pointer) (R, error)](code)(v)
+		*r, err = as[func(address) (R, error)](code)(v)
 	case withContext | withError:
 		*r, err = as[func(context.Context) (R, error)](code)(f.ctx)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(unsafe.Pointer, context.Context) (R, error)](code)(v, f.ctx)
+		*r, err = as[func(address, context.Context) (R, error)](code)(v, f.ctx)
 	}
 	return err
 }
 
-func proxy0R[R any](m *proxyMethod, field unsafe.Pointer) {
+func proxy0R[R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context) (r R, err error) {
 		f := m.sig.newFrame()
 		err = m.call(ctx, f)
-		r = *(*R)(f.memory.rets)
+		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
@@ -88,33 +85,33 @@ func proxy0R[R any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call1[A any](m *method, f *frame) (err error) {
-	a := *(*A)(f.memory.args)
+	a := *at[A](f.memory.args)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A)](code)(a)
 	case withReceiver:
-		as[func(unsafe.Pointer, A)](code)(v, a)
+		as[func(address, A)](code)(v, a)
 	case withContext:
 		as[func(context.Context, A)](code)(f.ctx, a)
 	case withReceiver | withContext:
-		as[func(unsafe.Pointer, context.Context, A)](code)(v, f.ctx, a)
+		as[func(address, context.Context, A)](code)(v, f.ctx, a)
 	case withError:
 		err = as[func(A) error](code)(a)
 	case withReceiver | withError:
-		err = as[func(unsafe.Pointer, A) error](code)(v, a)
+		err = as[func(address, A) error](code)(v, a)
 	case withContext | withError:
 		err = as[func(context.Context, A) error](code)(f.ctx, a)
 	case withReceiver | withContext | withError:
-		err = as[func(unsafe.Pointer, context.Context, A) error](code)(v, f.ctx, a)
+		err = as[func(address, context.Context, A) error](code)(v, f.ctx, a)
 	}
 	return err
 }
 
-func proxy1[A any](m *proxyMethod, field unsafe.Pointer) {
+func proxy1[A any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A) error {
 		f := m.sig.newFrame()
-		*(*A)(f.memory.args) = a
+		*at[A](f.memory.args) = a
 		err := m.call(ctx, f)
 		f.free()
 		return err
@@ -127,36 +124,36 @@ func proxy1[A any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call1R[A, R any](m *method, f *frame) (err error) {
-	a := *(*A)(f.memory.args)
-	r := (*R)(f.memory.rets)
+	a := *at[A](f.memory.args)
+	r := at[R](f.memory.rets)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A) R](code)(a)
 	case withReceiver:
-		*r = as[func(unsafe.Pointer, A) R](code)(v, a)
+		*r = as[func(address, A) R](code)(v, a)
 	case withContext:
 		*r = as[func(context.Context, A) R](code)(f.ctx, a)
 	case withReceiver | withContext:
-		*r = as[func(unsafe.Pointer, context.Context, A) R](code)(v, f.ctx, a)
+		*r = as[func(address, context.Context, A) R](code)(v, f.ctx, a)
 	case withError:
 		*r, err = as[func(A) (R, error)](code)(a)
 	case withReceiver | withError:
-		*r, err = as[func(unsafe.Pointer, A) (R, error)](code)(v, a)
+		*r, err = as[func(address, A) (R, error)](code)(v, a)
 	case withContext | withError:
 		*r, err = as[func(context.Context, A) (R, error)](code)(f.ctx, a)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(unsafe.Pointer, context.Context, A) (R, error)](code)(v, f.ctx, a)
+		*r, err = as[func(address, context.Context, A) (R, error)](code)(v, f.ctx, a)
 	}
 	return err
 }
 
-func proxy1R[A, R any](m *proxyMethod, field unsafe.Pointer) {
+func proxy1R[A, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A) (r R, err error) {
 		f := m.sig.newFrame()
-		*(*A)(f.memory.args) = a
+		*at[A](f.memory.args) = a
 		err = m.call(ctx, f)
-		r = *(*R)(f.memory.rets)
+		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
@@ -168,33 +165,33 @@ func proxy1R[A, R any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call2[A, B any](m *method, f *frame) (err error) {
-	p := (*args2[A, B])(f.memory.args)
+	p := at[args2[A, B]](f.memory.args)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A, B)](code)(p.a, p.b)
 	case withReceiver:
-		as[func(unsafe.Pointer, A, B)](code)(v, p.a, p.b)
+		as[func(address, A, B)](code)(v, p.a, p.b)
 	case withContext:
 		as[func(context.Context, A, B)](code)(f.ctx, p.a, p.b)
 	case withReceiver | withContext:
-		as[func(unsafe.Pointer, context.Context, A, B)](code)(v, f.ctx, p.a, p.b)
+		as[func(address, context.Context, A, B)](code)(v, f.ctx, p.a, p.b)
 	case withError:
 		err = as[func(A, B) error](code)(p.a, p.b)
 	case withReceiver | withError:
-		err = as[func(unsafe.Pointer, A, B) error](code)(v, p.a, p.b)
+		err = as[func(address, A, B) error](code)(v, p.a, p.b)
 	case withContext | withError:
 		err = as[func(context.Context, A, B) error](code)(f.ctx, p.a, p.b)
 	case withReceiver | withContext | withError:
-		err = as[func(unsafe.Pointer, context.Context, A, B) error](code)(v, f.ctx, p.a, p.b)
+		err = as[func(address, context.Context, A, B) error](code)(v, f.ctx, p.a, p.b)
 	}
 	return err
 }
 
-func proxy2[A, B any](m *proxyMethod, field unsafe.Pointer) {
+func proxy2[A, B any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) error {
 		f := m.sig.newFrame()
-		*(*args2[A, B])(f.memory.args) = args2[A, B]{a, b}
+		*at[args2[A, B]](f.memory.args) = args2[A, B]{a, b}
 		err := m.call(ctx, f)
 		f.free()
 		return err
@@ -207,36 +204,36 @@ func proxy2[A, B any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call2R[A, B, R any](m *method, f *frame) (err error) {
-	p := (*args2[A, B])(f.memory.args)
-	r := (*R)(f.memory.rets)
+	p := at[args2[A, B]](f.memory.args)
+	r := at[R](f.memory.rets)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A, B) R](code)(p.a, p.b)
 	case withReceiver:
-		*r = as[func(unsafe.Pointer, A, B) R](code)(v, p.a, p.b)
+		*r = as[func(address, A, B) R](code)(v, p.a, p.b)
 	case withContext:
 		*r = as[func(context.Context, A, B) R](code)(f.ctx, p.a, p.b)
 	case withReceiver | withContext:
-		*r = as[func(unsafe.Pointer, context.Context, A, B) R](code)(v, f.ctx, p.a, p.b)
+		*r = as[func(address, context.Context, A, B) R](code)(v, f.ctx, p.a, p.b)
 	case withError:
 		*r, err = as[func(A, B) (R, error)](code)(p.a, p.b)
 	case withReceiver | withError:
-		*r, err = as[func(unsafe.Pointer, A, B) (R, error)](code)(v, p.a, p.b)
+		*r, err = as[func(address, A, B) (R, error)](code)(v, p.a, p.b)
 	case withContext | withError:
 		*r, err = as[func(context.Context, A, B) (R, error)](code)(f.ctx, p.a, p.b)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(unsafe.Pointer, context.Context, A, B) (R, error)](code)(v, f.ctx, p.a, p.b)
+		*r, err = as[func(address, context.Context, A, B) (R, error)](code)(v, f.ctx, p.a, p.b)
 	}
 	return err
 }
 
-func proxy2R[A, B, R any](m *proxyMethod, field unsafe.Pointer) {
+func proxy2R[A, B, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) (r R, err error) {
 		f := m.sig.newFrame()
-		*(*args2[A, B])(f.memory.args) = args2[A, B]{a, b}
+		*at[args2[A, B]](f.memory.args) = args2[A, B]{a, b}
 		err = m.call(ctx, f)
-		r = *(*R)(f.memory.rets)
+		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
@@ -248,33 +245,33 @@ func proxy2R[A, B, R any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call3[A any](m *method, f *frame) (err error) {
-	p := (*args3[A])(f.memory.args)
+	p := at[args3[A]](f.memory.args)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A, A, A)](code)(p.a, p.b, p.c)
 	case withReceiver:
-		as[func(unsafe.Pointer, A, A, A)](code)(v, p.a, p.b, p.c)
+		as[func(address, A, A, A)](code)(v, p.a, p.b, p.c)
 	case withContext:
 		as[func(context.Context, A, A, A)](code)(f.ctx, p.a, p.b, p.c)
 	case withReceiver | withContext:
-		as[func(unsafe.Pointer, context.Context, A, A, A)](code)(v, f.ctx, p.a, p.b, p.c)
+		as[func(address, context.Context, A, A, A)](code)(v, f.ctx, p.a, p.b, p.c)
 	case withError:
 		err = as[func(A, A, A) error](code)(p.a, p.b, p.c)
 	case withReceiver | withError:
-		err = as[func(unsafe.Pointer, A, A, A) error](code)(v, p.a, p.b, p.c)
+		err = as[func(address, A, A, A) error](code)(v, p.a, p.b, p.c)
 	case withContext | withError:
 		err = as[func(context.Context, A, A, A) error](code)(f.ctx, p.a, p.b, p.c)
 	case withReceiver | withContext | withError:
-		err = as[func(unsafe.Pointer, context.Context, A, A, A) error](code)(v, f.ctx, p.a, p.b, p.c)
+		err = as[func(address, context.Context, A, A, A) error](code)(v, f.ctx, p.a, p.b, p.c)
 	}
 	return err
 }
 
-func proxy3[A any](m *proxyMethod, field unsafe.Pointer) {
+func proxy3[A any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) error {
 		f := m.sig.newFrame()
-		*(*args3[A])(f.memory.args) = args3[A]{a, b, c}
+		*at[args3[A]](f.memory.args) = args3[A]{a, b, c}
 		err := m.call(ctx, f)
 		f.free()
 		return err
@@ -287,36 +284,36 @@ func proxy3[A any](m *proxyMethod, field unsafe.Pointer) {
 }
 
 func call3R[A, R any](m *method, f *frame) (err error) {
-	p := (*args3[A])(f.memory.args)
-	r := (*R)(f.memory.rets)
+	p := at[args3[A]](f.memory.args)
+	r := at[R](f.memory.rets)
 	code, v := m.code.fn, m.code.recv
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A, A, A) R](code)(p.a, p.b, p.c)
 	case withReceiver:
-		*r = as[func(unsafe.Pointer, A, A, A) R](code)(v, p.a, p.b, p.c)
+		*r = as[func(address, A, A, A) R](code)(v, p.a, p.b, p.c)
 	case withContext:
 		*r = as[func(context.Context, A, A, A) R](code)(f.ctx, p.a, p.b, p.c)
 	case withReceiver | withContext:
-		*r = as[func(unsafe.Pointer, context.Context, A, A, A) R](code)(v, f.ctx, p.a, p.b, p.c)
+		*r = as[func(address, context.Context, A, A, A) R](code)(v, f.ctx, p.a, p.b, p.c)
 	case withError:
 		*r, err = as[func(A, A, A) (R, error)](code)(p.a, p.b, p.c)
 	case withReceiver | withError:
-		*r, err = as[func(unsafe.Pointer, A, A, A) (R, error)](code)(v, p.a, p.b, p.c)
+		*r, err = as[func(address, A, A, A) (R, error)](code)(v, p.a, p.b, p.c)
 	case withContext | withError:
 		*r, err = as[func(context.Context, A, A, A) (R, error)](code)(f.ctx, p.a, p.b, p.c)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(unsafe.Pointer, context.Context, A, A, A) (R, error)](code)(v, f.ctx, p.a, p.b, p.c)
+		*r, err = as[func(address, context.Context, A, A, A) (R, error)](code)(v, f.ctx, p.a, p.b, p.c)
 	}
 	return err
 }
 
-func proxy3R[A, R any](m *proxyMethod, field unsafe.Pointer) {
+func proxy3R[A, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) (r R, err error) {
 		f := m.sig.newFrame()
-		*(*args3[A])(f.memory.args) = args3[A]{a, b, c}
+		*at[args3[A]](f.memory.args) = args3[A]{a, b, c}
 		err = m.call(ctx, f)
-		r = *(*R)(f.memory.rets)
+		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
