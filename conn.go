@@ -89,7 +89,7 @@ func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
 		},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.in = inbox{nc: nc, admit: c.admit, book: c.book}
+	c.in = inbox{nc: nc, admit: c.admit, release: c.release}
 	c.out.room = c.peer.connBytes
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
@@ -317,6 +317,7 @@ func (c *conn) deliver(m *message) error {
 		c.calls.removeLocked(k)
 	}
 	gone := k == nil || k.abandoned
+	unused = unused && c.err == nil // at the end the table is emptied
 	c.mu.Unlock()
 	if unused {
 		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)

@@ -60,9 +60,9 @@ func (c *conn) admit(f *wire.Frame) (bool, error) {
 	if ok, err := c.accept(f); !ok {
 		return false, err
 	}
-	if err := c.roomFor(f.Total); err != nil {
-		c.served.inflight.Add(-1)
+	if err := c.reserve(f.Total); err != nil {
 		c.refuse(f.ID, err)
+		c.landed()
 		return false, nil
 	}
 	return true, nil
@@ -72,6 +72,7 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(f.ID)
 	wanted := k != nil && !k.abandoned
+	unused = unused && c.err == nil // at the end the table is emptied
 	c.mu.Unlock()
 	switch {
 	case unused:
@@ -82,7 +83,7 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeUnknown, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
 		return false, nil
 	}
-	if err := c.roomFor(f.Total); err != nil {
+	if err := c.reserve(f.Total); err != nil {
 		err.Outcome = OutcomeUnknown
 		c.giveUp(k, err)
 		return false, nil
@@ -107,23 +108,30 @@ func (c *conn) giveUp(k *call, err *Error) {
 	}
 }
 
-// book counts what messages in pieces may come to hold.
-func (c *conn) book(delta int64) {
-	c.booked += delta
-	if c.served != nil {
-		c.served.booked.Add(delta)
-	}
-}
-
-// roomFor says why a message in pieces cannot be booked, nil if it can.
-func (c *conn) roomFor(size uint64) *Error {
-	switch b := c.bounds; {
-	case uint64(c.booked)+size > uint64(b.connBytes):
+// reserve books what a message in pieces may come to hold, or says why it
+// cannot be booked.
+func (c *conn) reserve(size uint64) *Error {
+	if b := c.bounds; uint64(c.booked)+size > uint64(b.connBytes) {
 		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
-	case c.served != nil && uint64(c.served.booked.Load())+size > uint64(b.serverBytes):
+	}
+	c.booked += int64(size)
+	if c.served == nil {
+		return nil
+	}
+	// Booked before looking, as other connections do the same.
+	if b := c.bounds; c.served.booked.Add(int64(size)) > b.serverBytes {
+		c.release(size)
 		return refusalf(CodeResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", b.serverBytes)
 	}
 	return nil
+}
+
+// release gives back what has been reserved.
+func (c *conn) release(size uint64) {
+	c.booked -= int64(size)
+	if c.served != nil {
+		c.served.booked.Add(-int64(size))
+	}
 }
 
 // accept judges a request by its head. An accepted one is in flight from here
@@ -143,11 +151,19 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 	if refusal == nil {
 		return true, nil
 	}
-	v.inflight.Add(-1)
 	if err == nil {
 		c.refuse(f.ID, refusal)
 	}
+	c.landed()
 	return false, err
+}
+
+// landed counts out a request that was in flight and is not run. The last one
+// ends a connection that drains.
+func (c *conn) landed() {
+	if c.served.inflight.Add(-1) == 0 && c.served.draining.Load() {
+		c.farewell(errShutdown(), c.awaitPeer)
+	}
 }
 
 func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
@@ -246,13 +262,10 @@ func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0
 func (c *conn) serveHere(f *frame, s *stamp) bool {
 	c.served.inline.Store(f)
 	*s = c.turn.must(*s, handler)
-	if c.hasEnded() { // fail looked at the turn before it was a handler's: nobody would depose this one
-		*s = c.turn.must(*s, leader)
-		f.free()
-		return true
+	if !c.hasEnded() { // else fail may have looked at the turn before it was a handler's, and would not depose this one
+		c.tick.arm()
+		c.run(f)
 	}
-	c.tick.arm()
-	c.run(f)
 	next, ok := c.turn.pass(*s, leader)
 	if ok {
 		*s = next
@@ -463,8 +476,8 @@ func (c *conn) serveCancel(m *message) error {
 	if p := c.in.parcels[parcelKey{false, m.ID}]; p != nil {
 		c.in.remove(p)
 		if !p.unwanted {
-			v.inflight.Add(-1)
 			c.refuse(m.ID, contextError(context.Canceled, OutcomeNotRun))
+			c.landed()
 		}
 		return nil
 	}

@@ -94,6 +94,9 @@ func (c *conn) watchFrames() {
 	now := time.Now()
 	wait := c.bounds.frameTimeout
 	for _, p := range c.in.parcels {
+		if p.unwanted {
+			continue // lost already
+		}
 		wait = min(wait, p.at.Add(c.bounds.frameTimeout).Sub(now))
 	}
 	c.watching, c.watched, c.watchEnd = true, c.in.frames, now.Add(wait)
@@ -132,8 +135,8 @@ func (c *conn) dropLate() bool {
 func (c *conn) lateCall(p *incoming) {
 	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.bounds.frameTimeout)
 	if p.head.Type == wire.Request {
-		c.served.inflight.Add(-1)
 		c.refuse(p.head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
+		c.landed()
 		c.flushBehind()
 		return
 	}

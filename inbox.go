@@ -24,8 +24,10 @@ type inbox struct {
 	left    int       // bytes of that piece that have not arrived
 	frames  uint64    // frames begun, to tell one that stays incomplete
 
-	admit func(*wire.Frame) (wanted bool, err error) // asked at each first piece
-	book  func(delta int64)                          // told how much is booked
+	refused int // messages among parcels that are unwanted
+
+	admit   func(*wire.Frame) (wanted bool, err error) // asked at each first piece; books the wanted
+	release func(size uint64)                          // told of a message that is not booked any longer
 }
 
 // parcelKey names a message in pieces: calls of both directions may have the
@@ -112,9 +114,12 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 			return err
 		}
 		p = &incoming{head: *f, unwanted: !wanted, at: in.at}
-		p.head.Meta = append([]byte(nil), f.Meta...)
-		if wanted {
-			in.book(int64(f.Total))
+		p.head.Meta = nil // it has been judged, and lies in the buffer
+		if !wanted {
+			in.refused++
+		}
+		if in.refused > maxRefusals {
+			return fmt.Errorf("%d messages in pieces were refused and are neither complete nor cancelled", in.refused)
 		}
 		if in.parcels == nil {
 			in.parcels = make(map[parcelKey]*incoming)
@@ -227,7 +232,8 @@ func (in *inbox) makeRoom() {
 // they come.
 func (in *inbox) unwant(p *incoming) {
 	if !p.unwanted {
-		in.book(-int64(p.head.Total))
+		in.release(p.head.Total)
+		in.refused++
 	}
 	p.unwanted, p.body = true, nil
 }
@@ -243,8 +249,10 @@ func (in *inbox) forget(key parcelKey) bool {
 }
 
 func (in *inbox) remove(p *incoming) {
-	if !p.unwanted {
-		in.book(-int64(p.head.Total))
+	if p.unwanted {
+		in.refused--
+	} else {
+		in.release(p.head.Total)
 	}
 	delete(in.parcels, parcelKey{p.head.Type == wire.Response, p.head.ID})
 }
