@@ -140,15 +140,18 @@ func sortPairs(buf []byte, pairs []pair) *Error {
 // mapCost is what count pairs of a map cost in memory. Go's maps keep eight
 // pairs together and are at worst a little less than half full.
 func mapCost(n *node, count int) int64 {
-	pair := int64(n.key.size + n.elem.size + 1)
+	slot := int64(slotSize(n) + 1)
 	switch {
 	case count == 0:
 		return mapHead
 	case count <= 8:
-		return mapHead + 8*pair
+		return mapHead + 8*slot
 	}
-	return mapHead + int64(count)*pair*5/2
+	return mapHead + int64(count)*slot*5/2
 }
+
+// slotSize is what a pair of a map takes in memory.
+func slotSize(n *node) uintptr { return (n.key.size + n.elem.size + 7) &^ 7 }
 
 const mapHead = 48
 

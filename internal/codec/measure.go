@@ -76,12 +76,13 @@ func (m *measured) pointer(n *node) {
 	}
 }
 
-// mapOf measures a map: many pairs pay for themselves, few for a group of
-// eight, and the prefix for the head and for the pair on its way.
+// mapOf measures a map: of no pairs, of few, which take a group of eight, and
+// of many. What it makes counts as overhead, for its bytes may belong to other
+// instances.
 func (m *measured) mapOf(n *node) {
-	size := float64(n.key.size + n.elem.size)
+	slot := float64(slotSize(n))
 	least := float64(n.key.least + n.elem.least)
 	prefix := float64(n.least)
-	group := (rounding*8*(size+1) + 16) / (prefix + least)
-	m.add(max(2.5*(size+1)/least, group), (mapHead+rounding*size+32)/prefix)
+	few := mapHead + 1.25*(8*slot+8) + slot + 16 // and the pair on its way
+	m.add(0, max(mapHead/prefix, few/(prefix+least), 2.5*(slot+1)/least))
 }

@@ -166,7 +166,7 @@ func TestMaxPerByte(t *testing.T) {
 		ptrTo(make([]string, 20000)), ptrTo(make([][]byte, 20000)), ptrTo(make([]*link, 20000)), ptrTo(make([]map[string]string, 5000)),
 		ptrTo(filled(20000, "a")), ptrTo(filled(20000, []byte("a"))), ptrTo(filled(20000, []uint8{1})), ptrTo(filled(5000, map[string]string{"": ""})),
 		ptrTo(filled(5000, map[uint8]uint8{1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9})), ptrTo(filled(20000, &link{})),
-		ptrTo(filled(5000, [1][]uint16{{1}})), ptrTo(bigMap(20000)), ptrTo(bigMap(14337)), ptrTo(filled(2000, wide{P: &wide{}})),
+		ptrTo(filled(5000, [1][]uint16{{1}})), ptrTo(bigMap(20000)), ptrTo(bigMap(14336)), ptrTo(bigMap(14337)), ptrTo(filled(2000, wide{P: &wide{}})),
 		ptrTo(filled(20000, strings.Repeat("b", 200))), ptrTo(filled(20000, strings.Repeat("b", 257))),
 	} {
 		c := compiled(t, reflect.TypeOf(v).Elem())

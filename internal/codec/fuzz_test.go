@@ -1,0 +1,152 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// The shapes that the decoder is fuzzed with. MaxPerByte is at most 16 for
+// each.
+var fuzzShapes = []reflect.Type{
+	reflect.TypeFor[struct {
+		A int64
+		B string
+		C uint32
+		D float64
+		E bool
+	}](),
+	reflect.TypeFor[[]benchItem](),
+	reflect.TypeFor[[]uint32](),
+	reflect.TypeFor[[][]byte](),
+	reflect.TypeFor[struct {
+		M map[uint32]uint16
+		N map[int64]int8 `bsrpc:"key=be8"`
+	}](),
+	reflect.TypeFor[struct {
+		Val  int32
+		Next *struct{ A, B uint32 }
+	}](),
+	reflect.TypeFor[link](),
+	reflect.TypeFor[fan](),
+	reflect.TypeFor[struct {
+		A []int32      `bsrpc:"list,len=varint,varint"`
+		B string       `bsrpc:"len=be2,max=100,utf8"`
+		C string       `bsrpc:"fixed=5"`
+		D []string     `bsrpc:"len=varint,elem=utf8"`
+		E [3]complex64 `bsrpc:"be4"`
+		F []uint8      `bsrpc:"list,be2"`
+	}](),
+	reflect.TypeFor[struct {
+		T time.Time
+		D []time.Duration
+		P **uint16
+	}](),
+	reflect.TypeFor[struct {
+		A netip.Addr
+		E []enum
+		N named
+	}](),
+	reflect.TypeFor[[]struct {
+		K [][][2]int8 `bsrpc:"list"`
+		S struct {
+			A uint8
+			B uint16
+			C [2]struct{ X, Y bool }
+		}
+	}](),
+}
+
+func TestFuzzShapes(t *testing.T) {
+	for i, typ := range fuzzShapes {
+		if c := compiled(t, typ); c.MaxPerByte() > 16 {
+			t.Errorf("shape %d, %s: %d bytes for a byte", i, c.Layout(), c.MaxPerByte())
+		}
+	}
+}
+
+// FuzzRead reads bytes as one of the shapes. What reads has to append to the
+// same bytes, read again to the same value, and take no more memory than it
+// may; both executors have to agree on all of it.
+func FuzzRead(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i, typ := range fuzzShapes {
+		c := compiled(f, typ)
+		for range 3 {
+			v := reflect.New(typ)
+			fill(r, v.Elem(), 0)
+			e := Encoder{}
+			if err := c.Append(&e, RefTo(v)); err == nil {
+				f.Add(uint8(i), e.Buf)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, shape uint8, data []byte) {
+		c := compiled(t, fuzzShapes[int(shape)%len(fuzzShapes)])
+		out := reflect.New(c.Type())
+		used := allocated(func() { _ = c.Read(&Decoder{Data: data}, RefTo(out)) })
+		if most := uint64(c.MaxPerByte()*len(data) + 64<<10); used > most {
+			t.Errorf("%d bytes make %d, more than %d", len(data), used, most)
+		}
+		out, err := readAll(t, c, Decoder{Data: data})
+		if err != nil {
+			return
+		}
+		again, err := appendAll(t, c, Encoder{}, out)
+		if err != nil || !bytes.Equal(again, data) && !c.UserCode() {
+			t.Fatalf("%s: %x appends as %x, %v", c.Layout(), data, again, err)
+		}
+		second, err := readAll(t, c, Decoder{Data: again})
+		if err != nil {
+			t.Fatalf("%s: %x does not read again: %v", c.Layout(), again, err)
+		}
+		if third, err := appendAll(t, c, Encoder{}, second); err != nil || !bytes.Equal(third, again) {
+			t.Fatalf("%s: %x reads again as %x, %v", c.Layout(), again, third, err)
+		}
+	})
+}
+
+// FuzzTypes makes a type and a value from a seed and damages the encoding as
+// data says.
+func FuzzTypes(f *testing.F) {
+	f.Add(uint64(1), []byte{0, 0, 1})
+	f.Fuzz(func(t *testing.T, seed uint64, data []byte) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		c := compiled(t, randomType(r, 3))
+		v := reflect.New(c.Type())
+		fill(r, v.Elem(), 0)
+		buf, err := appendAll(t, c, Encoder{}, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ; len(data) >= 3 && len(buf) > 0; data = data[3:] {
+			buf[int(binary.LittleEndian.Uint16(data))%len(buf)] ^= data[2]
+		}
+		if _, err := readAll(t, c, Decoder{Data: buf}); err == nil {
+			return
+		}
+	})
+}
+
+// FuzzTags parses tags: whatever parses is the same when it is written and
+// parsed again.
+func FuzzTags(f *testing.F) {
+	for _, tag := range []string{"le4", "list,len=le2,elem=(len=le1 max=32)", "key=(le2) elem=list", "-", "name=x", "(le4,le4) le4,id=2", "() (le4,),oneway,roles=a|b", "timeout=60s"} {
+		f.Add(tag)
+	}
+	f.Fuzz(func(t *testing.T, tag string) {
+		if p, skip, err := ParseField(tag); err == nil && !skip {
+			q, _, err := ParseField(p.String())
+			if err != nil || fmt.Sprint(p) != fmt.Sprint(q) {
+				t.Fatalf("%q is %q, then %q, %v", tag, p, q, err)
+			}
+			_, _ = Compile(reflect.TypeFor[map[string][]int](), p)
+		}
+		_, _ = ParseMethod(tag)
+	})
+}

@@ -1,0 +1,84 @@
+package codec
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseMethod(t *testing.T) {
+	for _, test := range []struct {
+		tag             string
+		params, results string // places, separated by |
+		want            MethodTag
+	}{
+		{``, "", "", MethodTag{ID: -1}},
+		{`()`, "", "", MethodTag{ID: -1}},
+		{`(le4,le4) le4,id=2`, "le4|le4", "le4", MethodTag{ID: 2}},
+		{`(le4)`, "le4", "", MethodTag{ID: -1}},
+		{`() le4`, "", "le4", MethodTag{ID: -1}},
+		{`( list len=le2 elem=(len=le1 max=32) , ) (be2,varint)`, "list len=le2 elem=(len=le1 max=32)|", "be2|varint", MethodTag{ID: -1}},
+		{`(,le2)`, "|le2", "", MethodTag{ID: -1}},
+		{`() key=(le2) list`, "", "list key=(le2)", MethodTag{ID: -1}},
+		{`id=0`, "", "", MethodTag{}},
+		{`id=65535, name=Other`, "", "", MethodTag{ID: 65535, Name: "Other"}},
+		{`timeout=60s,idempotent`, "", "", MethodTag{ID: -1, Timeout: time.Minute, Idempotent: true}},
+		{`timeout=none,oneway,exclusive=arm`, "", "", MethodTag{ID: -1, Timeout: -1, Oneway: true, Exclusive: "arm"}},
+		{`roles=admin|user`, "", "", MethodTag{ID: -1, Roles: []string{"admin", "user"}}},
+	} {
+		m, err := ParseMethod(test.tag)
+		if err != nil {
+			t.Errorf("%q: %v", test.tag, err)
+			continue
+		}
+		if got := places(m.Params); got != test.params {
+			t.Errorf("%q: parameters %q, want %q", test.tag, got, test.params)
+		}
+		if got := places(m.Results); got != test.results {
+			t.Errorf("%q: results %q, want %q", test.tag, got, test.results)
+		}
+		m.Params, m.Results = nil, nil
+		if !reflect.DeepEqual(*m, test.want) {
+			t.Errorf("%q: %+v, want %+v", test.tag, *m, test.want)
+		}
+	}
+}
+
+func places(list []*Place) string {
+	var b []string
+	for _, p := range list {
+		b = append(b, p.String())
+	}
+	return strings.Join(b, "|")
+}
+
+func TestParseMethodErrors(t *testing.T) {
+	for tag, want := range map[string]string{
+		`le4`:                    `unknown option "le4"; formats stand in the signature, as in "(le4,le4) le4"; ` + allOptions,
+		`ids=4`:                  `unknown option "ids="; ` + allOptions,
+		`id=65536`:               `id=65536: want a number from 0 to 65535`,
+		`id=`:                    `"id=" needs a value`,
+		`id=1,id=2`:              `"id=" stands twice`,
+		`timeout=5`:              `timeout=5: want a duration above zero with its unit, as 60s, or none`,
+		`timeout=-5s`:            `timeout=-5s: want a duration above zero with its unit, as 60s, or none`,
+		`oneway=yes`:             `"oneway" takes no value`,
+		`name=a.b`:               `name=a.b: want letters, digits and _, and no digit first`,
+		`roles=a|`:               `roles=a|: want identifiers separated by |`,
+		`roles=a|a`:              `roles=a|a: "a" stands twice`,
+		`(le4`:                   `"(le4": parentheses do not match`,
+		`(le4) (le4`:             `"(le4": parentheses do not match`,
+		`(le4) (le4) le4`:        `"(le4) le4": parentheses do not match`,
+		`(le4,size=3)`:           `parameter 2: unknown word "size="; ` + allWords,
+		`() (le4,list list)`:     `result 2: "list" stands twice`,
+		`(name=x)`:               `parameter 1: name= is for the fields of a struct`,
+		`(elem=(len=le1,max=2))`: `parameter 1: "len=le1,max=2": words are separated by spaces here`,
+		`(le4),`:                 `unknown option ""; ` + allOptions,
+		`(le4) le4 le8`:          `result 1: two formats, "le4" and "le8"; give one`,
+	} {
+		if m, err := ParseMethod(tag); fmt.Sprint(err) != want {
+			t.Errorf("%q: %v, %+v\nwant %s", tag, err, m, want)
+		}
+	}
+}
