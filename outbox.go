@@ -92,6 +92,10 @@ func (o *outbox) unbookLocked(p *parcel) {
 // whose turn it is. It reports whether there was anything. With copies, the
 // piece is written from memory of the outbox.
 func (o *outbox) takeLocked(copies bool) bool {
+	if o.taken != nil { // also when what filled the outbox has been dropped
+		close(o.taken)
+		o.taken = nil
+	}
 	if !o.waitingLocked() {
 		return false
 	}
@@ -110,10 +114,6 @@ func (o *outbox) takeLocked(copies bool) bool {
 			o.vec = append(o.vec[:1], o.copied)
 		}
 		o.piece.lent = !copies
-	}
-	if o.taken != nil {
-		close(o.taken)
-		o.taken = nil
 	}
 	o.batch = o.vec
 	return true
@@ -222,7 +222,13 @@ func flatten(dst []byte, bufs [][]byte) []byte {
 // fullLocked says whether senders are to wait. One message always fits.
 func (o *outbox) fullLocked(limit int) bool {
 	n := uint64(len(o.frames))
+	if o.piece != nil {
+		n += o.piece.left
+	}
 	for _, p := range o.queue {
+		n += p.left
+	}
+	for _, p := range o.held {
 		n += p.left
 	}
 	return n >= uint64(limit)

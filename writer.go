@@ -72,11 +72,21 @@ func (c *conn) write(own *parcel) {
 			continue
 		}
 		if c.writeStopped(err) {
-			c.mu.Lock()
-			c.spawnLocked(c.writeBehind)
-			c.mu.Unlock()
+			c.handOver()
 		}
 		return
+	}
+}
+
+// handOver gives the role, with a batch that is not all written, to a goroutine
+// of the connection. On one that has ended nobody writes, or needs the batch's
+// memory, any more.
+func (c *conn) handOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spawnLocked(c.writeBehind)
+	if c.err != nil && c.out.piece != nil {
+		c.out.piece.releaseLocked()
 	}
 }
 
@@ -113,9 +123,12 @@ func (c *conn) takeLocked() bool {
 // writeBehind is the writing role, held by a goroutine of the connection. It
 // begins with what a stopped caller left of its batch.
 func (c *conn) writeBehind() {
-	for c.nextBatchBehind() {
-		start, before := time.Now(), c.out.size()
-		c.nc.SetWriteDeadline(start.Add(c.bounds.writeStall))
+	for {
+		start, ok := c.nextBatchBehind()
+		if !ok {
+			return
+		}
+		before := c.out.size()
 		err := c.out.writeTo(c.nc)
 		if err == nil {
 			continue
@@ -129,15 +142,24 @@ func (c *conn) writeBehind() {
 	}
 }
 
-func (c *conn) nextBatchBehind() bool {
+// nextBatchBehind prepares a batch, or goes on with what is left of one, and
+// begins to time it. With the lock: withdraw, which wants its piece back, sets a
+// deadline of its own after it has told so.
+func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.size() > 0 {
-		return true
+		c.out.reclaimLocked()
+	} else {
+		c.out.finishLocked()
+		c.nc.SetWriteDeadline(time.Time{}) // before the role is free
+		if !c.takeLocked() {
+			return start, false
+		}
 	}
-	c.out.finishLocked()
-	c.nc.SetWriteDeadline(time.Time{}) // before the role is free
-	return c.takeLocked()
+	start = time.Now()
+	c.nc.SetWriteDeadline(start.Add(c.bounds.writeStall))
+	return start, true
 }
 
 // writeStopped looks at why a write ended before its batch did. It reports
