@@ -53,6 +53,7 @@ func FuzzReadClientInit(f *testing.F) {
 		if err != nil || h.RefusalCode != 0 {
 			return
 		}
+		h.Refusal = "" // no refusal has no text
 		again, err := ReadClientInit(AppendClientInit(nil, h)[5:])
 		if err != nil || *again != *h {
 			t.Fatalf("read %+v, and %+v (%v) after appending that", h, again, err)
