@@ -515,8 +515,14 @@ func (c *conn) serveBind(m *message) error {
 		return fmt.Errorf("BIND: %w", err)
 	}
 	answers := make([]wire.BoundMethod, len(r.Names))
+	var size uint64 // a name may come many times, and a text is long
 	for i, name := range r.Names {
 		answers[i] = v.bind(v.registry.find(r.Service+"."+name), r, i)
+		size += uint64(len(answers[i].Text))
+	}
+	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); size > most {
+		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", size, most))
+		return nil
 	}
 	body := wire.AppendBound(nil, answers)
 	head := wire.Frame{Type: wire.Response, ID: m.ID}
