@@ -73,8 +73,8 @@ func Example() {
 // call and says what differs. The methods that agree can still be called.
 func Example_mismatch() {
 	type ServerOrder struct {
-		ID    uint64
 		Price uint64
+		ID    uint64
 		Note  string
 	}
 	srv := bsrpc.NewServer(nil)
@@ -103,6 +103,7 @@ func Example_mismatch() {
 	// bsrpc: client and server disagree on 1 of 2 methods of Shop
 	//     Shop.PlaceOrder, parameter 1, Order.Price: client int.le4, server uint.le8
 	//     Shop.PlaceOrder, parameter 1, Order.Note: only on the server
+	//     Shop.PlaceOrder, parameter 1, Order: client order ID, Price; server order Price, ID, Note
 	// Count: <nil>
 }
 
