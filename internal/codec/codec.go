@@ -102,6 +102,10 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 		return nil, c.problems
 	}
 	m := measure(n)
+	if m.huge {
+		c.problem(site{}, "a value takes a GiB at least; use a slice")
+		return nil, c.problems
+	}
 	return &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}, nil
 }
 

@@ -60,52 +60,65 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 	return w.fastPointer(buf, n, p, depth)
 }
 
-// longString is from which length on a string takes the slower way, which
-// looks at all limits.
-const longString = 64 << 10
-
 // fastStruct makes sure of room for all that the steps to come take at least,
-// so that a run is one move without a look at the buffer's end.
+// lets appendFlat go as far as it can, and makes one step itself.
 func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	buf = grow(buf, n.least)
-	for i := range n.steps {
-		s := &n.steps[i]
+	steps := n.steps
+	for len(steps) > 0 {
+		if !w.e.Lenient {
+			if buf, steps = appendFlat(buf, steps, p); len(steps) == 0 {
+				break
+			}
+		}
+		s := &steps[0]
+		if s.run != nil {
+			buf = append(buf, view(at(p, s.off), s.n)...)
+		} else if buf, err = w.fast(buf, s.node, at(p, s.off), depth); err != nil {
+			return buf, err.in(s.path)
+		}
+		buf = grow(buf, s.rest)
+		steps = steps[1:]
+	}
+	return buf, nil
+}
+
+// appendFlat makes steps that are runs and plain strings, as long as there is
+// room in the buffer, and returns those that are left. There is room for what
+// all of them take at least. It is apart because it makes no calls and so
+// keeps all it needs in registers.
+func appendFlat(buf []byte, steps []step, p address) ([]byte, []step) {
+	to := dataOf(buf)
+	k, room := uintptr(len(buf)), roomOf(buf)
+	for i := range steps {
+		s := &steps[i]
 		q := at(p, s.off)
 		switch s.op {
 		case stepRun8:
-			k := len(buf)
-			buf = buf[:k+8]
-			*(*[8]byte)(buf[k:]) = *array8At(q)
+			*array8At(at(to, k)) = *array8At(q)
+			k += 8
 		case stepRun4:
-			k := len(buf)
-			buf = buf[:k+4]
-			*(*[4]byte)(buf[k:]) = *array4At(q)
+			*array4At(at(to, k)) = *array4At(q)
+			k += 4
 		case stepRun:
-			k := len(buf)
-			buf = buf[:k+int(s.n)]
-			copyRun(buf[k:], view(q, s.n))
+			copyRun(view(at(to, k), s.n), view(q, s.n))
+			k += s.n
 		case stepString:
 			text := *stringAt(q)
-			if len(text) >= longString || w.e.Lenient {
-				if buf, err = w.string(buf, s.node, text); err != nil {
-					return buf, err.in(s.path)
-				}
-				buf = grow(buf, s.rest)
-				continue
+			size := uintptr(len(text))
+			if size > room-k-4-uintptr(s.rest) {
+				return buf[:k], steps[i:]
 			}
-			buf = grow(buf, 4+len(text)+s.rest)
-			k := len(buf)
-			buf = buf[:k+4+len(text)]
-			binary.LittleEndian.PutUint32(buf[k:], uint32(len(text)))
-			copyText(buf[k+4:], text)
+			binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
+			if k += 4; size > 0 {
+				copyText(view(at(to, k), size), text)
+				k += size
+			}
 		default:
-			if buf, err = w.fast(buf, s.node, q, depth); err != nil {
-				return buf, err.in(s.path)
-			}
-			buf = grow(buf, s.rest)
+			return buf[:k], steps[i:]
 		}
 	}
-	return buf, nil
+	return buf[:k], nil
 }
 
 // grow makes room for n more bytes.
@@ -168,29 +181,35 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 }
 
 // fastRunStrings appends the commonest kind of struct: a run, then a string.
-func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
+func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, str := &n.elem.steps[0], &n.elem.steps[1]
+	to, k, room := dataOf(buf), uintptr(len(buf)), roomOf(buf)
 	for i := range count {
 		p := at(data, uintptr(i)*n.elem.size)
 		text := *stringAt(at(p, str.off))
-		if len(text) >= longString {
-			buf = append(buf, view(at(p, run.off), run.n)...)
-			if buf, err = w.string(buf, str.node, text); err != nil {
-				return buf, err.in("[]" + str.path)
+		size := uintptr(len(text))
+		if run.n+4+size > room-k {
+			var err *Error
+			if buf, err = w.fastStruct(buf[:k], n.elem, p, 0); err != nil {
+				return buf, err.in("[]")
 			}
+			to, k, room = dataOf(buf), uintptr(len(buf)), roomOf(buf)
 			continue
 		}
-		k := len(buf)
-		size := int(run.n) + 4 + len(text)
-		buf = grow(buf, size)
-		buf = buf[:k+size]
-		copyRun(buf[k:], view(at(p, run.off), run.n))
-		k += int(run.n)
-		binary.LittleEndian.PutUint32(buf[k:], uint32(len(text)))
-		copyText(buf[k+4:], text)
+		copyRun(view(at(to, k), run.n), view(at(p, run.off), run.n))
+		k += run.n
+		binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
+		if k += 4; size > 0 {
+			copyText(view(at(to, k), size), text)
+			k += size
+		}
 	}
-	return buf, nil
+	return buf[:k], nil
 }
+
+// roomOf returns how far the buffer reaches, or so far that a longer string
+// would not fit its prefix.
+func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
 
 // copyRun copies from, in few moves if it has one of the commonest lengths.
 // There is room for it.
@@ -218,9 +237,9 @@ func copyText[T string | []byte](to []byte, text T) {
 		return
 	}
 	from := textBytes(text)
-	first, last := [8]byte(from), [8]byte(from[n-8:])
-	*(*[8]byte)(to) = first
-	*(*[8]byte)(to[n-8:]) = last
+	first, last := binary.NativeEndian.Uint64(from), binary.NativeEndian.Uint64(from[n-8:])
+	binary.NativeEndian.PutUint64(to, first)
+	binary.NativeEndian.PutUint64(to[n-8:], last)
 }
 
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {

@@ -69,31 +69,40 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 	for i := range n.steps {
 		s := &n.steps[i]
 		q := at(p, s.off)
+		rest := r.data[r.off:]
 		switch s.op {
 		case stepRun8:
-			if len(r.data)-r.off < 8 {
+			if len(rest) < 8 {
 				return r.shortRun(s)
 			}
-			*array8At(q) = [8]byte(r.data[r.off:])
+			*array8At(q) = [8]byte(rest)
 			r.off += 8
 		case stepRun4:
-			if len(r.data)-r.off < 4 {
+			if len(rest) < 4 {
 				return r.shortRun(s)
 			}
-			*array4At(q) = [4]byte(r.data[r.off:])
+			*array4At(q) = [4]byte(rest)
 			r.off += 4
 		case stepRun:
-			if uintptr(len(r.data)-r.off) < s.n {
+			if uintptr(len(rest)) < s.n {
 				return r.shortRun(s)
 			}
-			copyRun(view(q, s.n), r.data[r.off:r.off+int(s.n)])
+			copyRun(view(q, s.n), rest[:s.n])
 			r.off += int(s.n)
 		case stepString:
-			text, err := r.plainString(s.node)
+			text, ok := plainText(rest)
+			if !ok || r.d.Lenient {
+				if err := r.fast(s.node, q, depth); err != nil {
+					return err.in(s.path)
+				}
+				continue
+			}
+			r.off += 4 + len(text)
+			kept, err := r.keepString(text)
 			if err != nil {
 				return err.in(s.path)
 			}
-			*stringAt(q) = text
+			*stringAt(q) = kept
 		default:
 			if err := r.fast(s.node, q, depth); err != nil {
 				return err.in(s.path)
@@ -103,16 +112,17 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 	return nil
 }
 
-// plainString reads a string without bounds of its own: most strings.
-func (r *reader) plainString(n *node) (string, *Error) {
-	if rest := r.data[r.off:]; len(rest) >= 4 && !r.d.Lenient {
-		size := uint64(binary.LittleEndian.Uint32(rest))
-		if text := rest[4:]; size <= uint64(len(text)) {
-			r.off += 4 + int(size)
-			return r.keepString(text[:size])
-		}
+// plainText finds the text of a plain string at the beginning of b, if all of
+// it is there.
+func plainText(b []byte) ([]byte, bool) {
+	if len(b) < 4 {
+		return nil, false
 	}
-	return r.string(n)
+	size := uint64(binary.LittleEndian.Uint32(b))
+	if b = b[4:]; size > uint64(len(b)) {
+		return nil, false
+	}
+	return b[:size], true
 }
 
 // shortRun says which field of a run the input ends in.

@@ -193,6 +193,17 @@ func TestLayoutTooLarge(t *testing.T) {
 	}
 }
 
+// No value is so large that its size could overflow.
+func TestHugeTypes(t *testing.T) {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[[1 << 30]byte](), reflect.TypeFor[*struct{ A, B [1 << 29]uint8 }](), reflect.TypeFor[[][1 << 16][1 << 14]bool](),
+	} {
+		if _, err := Compile(typ, nil); err == nil || !strings.HasSuffix(err.Error(), "a value takes a GiB at least; use a slice") {
+			t.Errorf("%v: %v", typ, err)
+		}
+	}
+}
+
 type tri[T any] struct{ A, B, C *T }
 
 // 64 goroutines that meet new types all get the same codec and use it.

@@ -13,6 +13,7 @@ type measured struct {
 	instance float64 // most memory for a byte of an instance
 	overhead float64 // most memory for a byte of a prefix
 	user     bool
+	huge     bool // there is a type whose values take a GiB at least
 	seen     map[*node]bool
 }
 
@@ -43,6 +44,7 @@ func (m *measured) visit(n *node) {
 const rounding = 1.5
 
 func (m *measured) measure(n *node) {
+	m.huge = m.huge || n.least >= maxLeast
 	switch n.op {
 	case opString, opBytes:
 		m.add(rounding, 8/float64(max(n.least, 1)))

@@ -57,6 +57,10 @@ func pointerAt(p address) *address { return (*address)(p) }
 func array4At(p address) *[4]byte { return (*[4]byte)(p) }
 func array8At(p address) *[8]byte { return (*[8]byte)(p) }
 
+// dataOf returns where a buffer that has room begins. What is written behind
+// its length is below its capacity.
+func dataOf(buf []byte) address { return unsafe.Pointer(unsafe.SliceData(buf)) }
+
 // loadUint returns the size bytes of an integer or float at p as a number.
 func loadUint(p address, size uintptr) uint64 {
 	switch size {

@@ -156,7 +156,8 @@ func (n *node) leastBytes() int {
 	return 1 // what has a problem has no other
 }
 
-// maxLeast keeps sums and products of least sizes from overflowing.
+// maxLeast is the least size from which on a type is refused. It keeps sums
+// and products of sizes from overflowing.
 const maxLeast = 1 << 30
 
 func mulSaturated(a, b int) int {
