@@ -162,7 +162,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 // ends a connection that drains.
 func (c *conn) landed() {
 	if c.served.inflight.Add(-1) == 0 && c.served.draining.Load() {
-		c.farewell(errShutdown(), c.awaitPeer)
+		c.farewellDrained()
 	}
 }
 
@@ -430,7 +430,7 @@ func (c *conn) answer(f *frame, err error) {
 	}
 	c.mu.Unlock()
 	if left == 0 && c.served.draining.Load() {
-		c.farewell(errShutdown(), c.awaitPeer)
+		c.farewellDrained()
 	}
 }
 
@@ -567,7 +567,7 @@ func (v *serving) number(m *method) uint16 {
 func (c *conn) drain() {
 	c.served.draining.Store(true)
 	if c.served.inflight.Load() == 0 {
-		c.farewell(errShutdown(), c.awaitPeer)
+		c.farewellDrained()
 	}
 }
 

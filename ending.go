@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -22,13 +23,22 @@ const (
 func (c *conn) violate(err error) {
 	c.log.Warn("bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
 	why := &Error{Code: CodeInternal, Message: "protocol violation: " + err.Error()}
-	c.farewell(why, func() { drainSocket(c.nc) })
+	c.farewell(why, farewellTime, func() { drainSocket(c.nc) })
 }
 
-// farewell ends the connection with a CLOSE frame behind all that waits, and
-// then gives the peer, by linger, time to read it: closing a socket that has
-// unread input would take the frame back. It does not wait for that.
-func (c *conn) farewell(why *Error, linger func()) {
+// farewellDrained ends a connection whose calls are all answered, when the
+// answers are written: a peer that is slow to read has as long as it takes, one
+// that reads nothing has Limits.WriteStall.
+func (c *conn) farewellDrained() {
+	why := &Error{Code: CodeUnavailable, Message: "the server is shutting down"}
+	c.farewell(why, math.MaxInt64, c.awaitPeer)
+}
+
+// farewell ends the connection with a CLOSE frame behind all that waits, if
+// that is written in time, and then gives the peer, by linger, a moment to read
+// it: closing a socket that has unread input would take the frame back. It does
+// not wait for that.
+func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
 	f := wire.Failure{Message: cut(why.Message, c.bounds.maxErrorText)}
 	body := f.Append(nil)
 	c.mu.Lock()
@@ -44,7 +54,7 @@ func (c *conn) farewell(why *Error, linger func()) {
 		c.spawnLocked(c.writeBehind)
 	}
 	c.spawnLocked(func() {
-		timer := time.NewTimer(farewellTime)
+		timer := time.NewTimer(within)
 		defer timer.Stop()
 		select {
 		case <-c.written:
@@ -146,9 +156,4 @@ func (c *conn) lateCall(p *incoming) {
 	if k != nil {
 		c.giveUp(k, errorf(CodeDeadlineExceeded, OutcomeUnknown, "%s", text))
 	}
-}
-
-// errShutdown is why the connections of a server end that shuts down.
-func errShutdown() *Error {
-	return &Error{Code: CodeUnavailable, Message: "the server is shutting down"}
 }
