@@ -413,7 +413,7 @@ func ExampleDecodeClientOptions() {
 // What is wrong with options is reported when they are used, in one error.
 func ExampleServerOptions() {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
-		MaxMessage:       2 << 30,
+		MaxMessage:       1<<30 + 1,
 		HandshakeTimeout: bsrpc.NoLimit,
 		Limits:           bsrpc.Limits{FrameTimeout: 30}, // thirty nanoseconds
 	})

@@ -165,7 +165,7 @@ func TestTagBytes(t *testing.T) {
 }
 
 type (
-	hidden   struct{ a, b int }
+	hidden   struct{ _, _ int }
 	promoted struct {
 		netip.Addr
 		Port uint16
@@ -179,12 +179,9 @@ type (
 	self struct {
 		Self []self `bsrpc:"le4"`
 	}
-	badTag struct {
-		A int `bsrpc:le4`
-	}
 	tagHidden struct {
 		A int
-		b int `bsrpc:"le4"`
+		b int `bsrpc:"le4"` //lint:ignore U1000 only the type is looked at
 	}
 	deep struct {
 		Orders map[string][]struct {
@@ -193,6 +190,11 @@ type (
 	}
 	always struct{ Kids [][0]int }
 )
+
+// badTag has a tag without quotes, which vet would not let pass in a struct.
+var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
+	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
+})).Interface()
 
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
@@ -242,14 +244,14 @@ var tagProblems = []struct {
 	{``, make(chan int), `V: chan int has no wire form; streams are iter.Seq2[T, error]`},
 	{``, func() {}, `V: func() has no wire form; methods are registered with their receiver`},
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
-	{``, uintptr(0), `V: uintptr has no wire form; use an integer`},
+	{``, uintptr(0), `V: uintptr has no wire form; an address means nothing elsewhere`},
 	{``, hidden{}, `V: bsrpc_test.hidden has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
 	{``, promoted{}, `V: bsrpc_test.promoted encodes itself by the methods of its embedded field Addr, without its other fields; give the field a name, or say binary or text if the methods are its own`},
 	{``, unexported{}, `V.base: embedded but not exported, so its fields do not travel; give it an exported name, or the tag "-"` + "\n" +
 		`V: bsrpc_test.unexported has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
 	{``, twins{}, `V.B: a second field of the name B; name= gives it another`},
 	{``, self{}, `V.Self[]: bsrpc_test.self does not take "le4"; it takes no words, its fields have tags of their own`},
-	{``, badTag{}, "V.A: the tag \"bsrpc:le4\" is not of the form `bsrpc:\"...\"`"},
+	{``, badTag, "V.A: the tag \"bsrpc:le4\" is not of the form `bsrpc:\"...\"`"},
 	{``, tagHidden{}, `V.b: not exported, so it does not travel and takes no tag`},
 	{``, deep{}, `V.Orders[][].Price: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`},
 	{``, always{}, `V.Kids: elements take no bytes on the wire`},
