@@ -122,12 +122,14 @@ func (f *fitter) node(t reflect.Type, l *Layout, s site) *node {
 // value.
 func (f *fitter) fill(n *node, l *Layout, s site) {
 	t := n.typ
-	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != KindPointer {
+	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != KindPointer && !s.inKey {
 		*n = node{op: opDirect, typ: t, size: n.size}
 		n.elem = f.node(t.Elem(), l, s)
 		return
 	}
 	switch {
+	case s.inKey && (t.Kind() == reflect.Pointer || t == timeType):
+		f.problem(s, "%s: a map key may not hold a pointer", typeName(t))
 	case l.Kind == KindTime && t == timeType:
 		n.op = opTime
 	case l.Kind == KindBinary && t.String() == l.Opaque && (hasBinary(t) || t == timeType):
@@ -155,7 +157,7 @@ func (f *fitter) byKind(n *node, l *Layout, s site) {
 	defer func() { f.around = f.around[:len(f.around)-1] }()
 	switch n.op {
 	case opArray, opPointer:
-		n.elem = f.node(n.typ.Elem(), l.Elem, s.in(cond(n.op == opArray, "[]")))
+		n.elem = f.node(n.typ.Elem(), l.Elem, s.in(textIf(n.op == opArray, "[]")))
 	case opSlice:
 		n.elem = f.node(n.typ.Elem(), l.Elem, s.in("[]"))
 		f.sized = append(f.sized, sizedPlace{s.path, []*node{n.elem}})

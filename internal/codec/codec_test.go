@@ -172,7 +172,7 @@ func TestCuts(t *testing.T) {
 		if err := form.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 && c.fast && len(e.Cuts) != 4+cond01(littleEndian) {
+		if i == 0 && c.fast && len(e.Cuts) != 4+oneIf(littleEndian) {
 			t.Errorf("%d cuts", len(e.Cuts))
 		}
 		if got := joined(e); got != "before"+string(want) {

@@ -142,7 +142,7 @@ func noWireForm(t reflect.Type) string {
 	case reflect.Interface:
 		return name + " has no wire form; use a concrete type"
 	}
-	return name + " has no wire form; use an integer"
+	return name + " has no wire form; an address means nothing elsewhere"
 }
 
 // typeName is how problems call a type.
@@ -346,7 +346,7 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 		f := n.typ.Field(i)
 		place, skip := c.fieldPlace(f, s)
 		if skip {
-			hidden += cond01(!f.IsExported())
+			hidden += oneIf(!f.IsExported())
 			continue
 		}
 		name := place.name(f.Name)
@@ -362,7 +362,8 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 	}
 }
 
-func cond01(ok bool) int {
+// oneIf counts.
+func oneIf(ok bool) int {
 	if ok {
 		return 1
 	}

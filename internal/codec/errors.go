@@ -47,7 +47,7 @@ func (e *Error) in(step string) *Error {
 
 // amount writes a number with its unit: "1 byte", "2 bytes".
 func amount[T int | uint64](n T, unit string) string {
-	return fmt.Sprint(n, " ", unit) + cond(n != 1, "s")
+	return fmt.Sprint(n, " ", unit) + textIf(n != 1, "s")
 }
 
 // refuse makes the error of a value that cannot be appended.
@@ -128,7 +128,7 @@ func rootPath(t reflect.Type, inside string) string {
 			t = t.Elem()
 			continue
 		default:
-			return shape + strings.TrimPrefix(inside, cond(shape == "", "."))
+			return shape + strings.TrimPrefix(inside, textIf(shape == "", "."))
 		}
 		inside = strings.TrimPrefix(inside, "[]")
 		t = t.Elem()
@@ -136,8 +136,8 @@ func rootPath(t reflect.Type, inside string) string {
 	return shape + t.Name() + inside
 }
 
-// cond returns s if ok, else nothing.
-func cond(ok bool, s string) string {
+// textIf returns s if ok, else nothing.
+func textIf(ok bool, s string) string {
 	if ok {
 		return s
 	}

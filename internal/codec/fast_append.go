@@ -211,9 +211,9 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 // would not fit its prefix.
 func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
 
-// copyRun copies from, in few moves if it has one of the commonest lengths.
-// There is room for it.
-func copyRun(to, from []byte) {
+// copyRun copies from, in few moves if it has one of the commonest lengths,
+// and returns its length. There is room for it.
+func copyRun(to, from []byte) int {
 	switch len(from) {
 	case 8:
 		*(*[8]byte)(to) = [8]byte(from)
@@ -226,6 +226,7 @@ func copyRun(to, from []byte) {
 	default:
 		copy(to, from)
 	}
+	return len(from)
 }
 
 // copyText copies text, in two moves if it has 8 to 16 bytes. There is room

@@ -66,67 +66,63 @@ func (r *reader) fast(n *node, p address, depth int) (err *Error) {
 }
 
 func (r *reader) fastStruct(n *node, p address, depth int) *Error {
+	off := r.off // of r itself only where another function looks at it
 	for i := range n.steps {
 		s := &n.steps[i]
 		q := at(p, s.off)
-		rest := r.data[r.off:]
 		switch s.op {
 		case stepRun8:
-			if len(rest) < 8 {
-				return r.shortRun(s)
+			if len(r.data)-off < 8 {
+				return r.shortRun(s, off)
 			}
-			*array8At(q) = [8]byte(rest)
-			r.off += 8
+			*array8At(q) = [8]byte(r.data[off:])
+			off += 8
 		case stepRun4:
-			if len(rest) < 4 {
-				return r.shortRun(s)
+			if len(r.data)-off < 4 {
+				return r.shortRun(s, off)
 			}
-			*array4At(q) = [4]byte(rest)
-			r.off += 4
+			*array4At(q) = [4]byte(r.data[off:])
+			off += 4
 		case stepRun:
-			if uintptr(len(rest)) < s.n {
-				return r.shortRun(s)
+			if uintptr(len(r.data)-off) < s.n {
+				return r.shortRun(s, off)
 			}
-			copyRun(view(q, s.n), rest[:s.n])
-			r.off += int(s.n)
+			off += copyRun(view(q, s.n), r.data[off:off+int(s.n)])
 		case stepString:
-			text, ok := plainText(rest)
-			if !ok || r.d.Lenient {
-				if err := r.fast(s.node, q, depth); err != nil {
-					return err.in(s.path)
-				}
-				continue
-			}
-			r.off += 4 + len(text)
-			kept, err := r.keepString(text)
+			text, err := r.plainString(s.node, off)
 			if err != nil {
 				return err.in(s.path)
 			}
-			*stringAt(q) = kept
+			*stringAt(q) = text
+			off = r.off
 		default:
+			r.off = off
 			if err := r.fast(s.node, q, depth); err != nil {
 				return err.in(s.path)
 			}
+			off = r.off
 		}
 	}
+	r.off = off
 	return nil
 }
 
-// plainText finds the text of a plain string at the beginning of b, if all of
-// it is there.
-func plainText(b []byte) ([]byte, bool) {
-	if len(b) < 4 {
-		return nil, false
+// plainString reads a string without bounds of its own: most strings.
+func (r *reader) plainString(n *node, off int) (string, *Error) {
+	r.off = off
+	if rest := r.data[off:]; len(rest) >= 4 && !r.d.Lenient {
+		size := uint64(binary.LittleEndian.Uint32(rest))
+		if text := rest[4:]; size <= uint64(len(text)) {
+			r.off += 4 + int(size)
+			return r.keepString(text[:size])
+		}
 	}
-	size := uint64(binary.LittleEndian.Uint32(b))
-	if b = b[4:]; size > uint64(len(b)) {
-		return nil, false
-	}
-	return b[:size], true
+	return r.string(n)
 }
 
 // shortRun says which field of a run the input ends in.
-func (r *reader) shortRun(s *step) *Error {
+func (r *reader) shortRun(s *step, off int) *Error {
+	r.off = off
 	for i := range s.run {
 		f := &s.run[i]
 		if err := r.skip(f.node); err != nil {

@@ -71,6 +71,8 @@ func (m *measured) pointer(n *node) {
 	size := max(8, rounding*float64(n.elem.size))
 	switch {
 	case n.elem.size == 0:
+	case n.op == opDirect: // the bytes are those of what holds the pointer, too
+		m.add(0, size/float64(max(n.elem.least, 1)))
 	case n.elem.least == 0:
 		m.add(0, size)
 	default:

@@ -237,7 +237,7 @@ func balanced(word string) error {
 // cutWord is a word without its value.
 func cutWord(word string) string {
 	key, _, valued := strings.Cut(word, "=")
-	return key + cond(valued, "=")
+	return key + textIf(valued, "=")
 }
 
 // String writes p so that equal places have equal texts.
