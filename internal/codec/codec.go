@@ -89,8 +89,8 @@ func (n *node) addElement(t reflect.Type, elem *node) {
 
 // compile makes a codec of the node that make returns.
 func compile(r root, make func(*compiler) *node) (*Codec, error) {
-	c := compiler{nodes: map[nodeKey]*node{}, root: r}
-	n := make(&c)
+	c := newCompiler(r)
+	n := make(c)
 	c.checkSizes()
 	if len(c.problems) > 0 {
 		return nil, c.problems

@@ -37,7 +37,7 @@ type Cut struct {
 type Decoder struct {
 	Data       []byte
 	Own        bool   // a []byte that is at least half of Data may stay part of it; otherwise all is copied
-	Budget     int64  // bytes of Go memory that may be made; 0: 16 times Data, at least 64 MiB
+	Budget     int64  // bytes of Go memory that may be made; 0: 16 times Data, at least 64 MiB; -1: no bound
 	BudgetName string // of the option that sets Budget; "": DecodeBudget
 	Depth      int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
 	Lenient    bool   // as a basic peer: any non-zero byte is true, every string must be UTF-8
@@ -123,8 +123,11 @@ type reader struct {
 func (r *reader) begin(d *Decoder) {
 	r.data, r.d = d.Data, d
 	r.depth, r.budget = depthOf(d.Depth), d.Budget
-	if r.budget <= 0 {
+	switch {
+	case r.budget == 0:
 		r.budget = max(16*int64(len(d.Data)), defaultBudget)
+	case r.budget < 0:
+		r.budget = math.MaxInt64
 	}
 }
 

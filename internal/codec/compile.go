@@ -3,13 +3,12 @@ package codec
 import (
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 )
 
 // A compiler makes the nodes of one codec and collects all that is wrong.
 type compiler struct {
 	nodes    map[nodeKey]*node
+	making   map[nodeKey]bool // those that are not finished
 	problems Problems
 	sized    []sizedPlace
 	root     root
@@ -35,6 +34,10 @@ type site struct {
 	inKey bool // within a map key
 }
 
+func newCompiler(r root) *compiler {
+	return &compiler{nodes: map[nodeKey]*node{}, making: map[nodeKey]bool{}, root: r}
+}
+
 func (s site) in(step string) site { return site{s.path + step, s.inKey} }
 
 func (c *compiler) problem(s site, format string, args ...any) {
@@ -49,23 +52,22 @@ func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
 	}
 	k := nodeKey{t, p.String(), s.inKey}
 	if n, ok := c.nodes[k]; ok {
-		if p.Format != "" && !n.isNumber() && n.op == 0 {
+		if c.making[k] && p.Format != "" {
 			c.problem(s, "%q reaches no number", p.Format)
 		}
 		return n
 	}
 	n := &node{typ: t, size: t.Size()}
-	c.nodes[k] = n
+	c.nodes[k], c.making[k] = n, true
 	before := len(c.problems)
 	c.fill(n, p, s)
+	delete(c.making, k)
 	if len(c.problems) > before {
 		delete(c.nodes, k) // so that the next place that meets it says so too
 		n.op = 0
 	}
 	return n
 }
-
-func (n *node) isNumber() bool { return n.op >= opInt && n.op <= opComplex }
 
 // fill makes n what its type and place say: types with an encoding of their
 // own first, then by kind.
@@ -129,65 +131,6 @@ func (c *compiler) plain(n *node, p *Place, s site) {
 	default:
 		c.problem(s, "%s", noWireForm(n.typ))
 	}
-}
-
-// noWireForm says why a kind is refused and what to use in its place.
-func noWireForm(t reflect.Type) string {
-	name := typeName(t)
-	switch t.Kind() {
-	case reflect.Chan:
-		return name + " has no wire form; streams are iter.Seq2[T, error]"
-	case reflect.Func:
-		return name + " has no wire form; methods are registered with their receiver"
-	case reflect.Interface:
-		return name + " has no wire form; use a concrete type"
-	}
-	return name + " has no wire form; an address means nothing elsewhere"
-}
-
-// typeName is how problems call a type.
-func typeName(t reflect.Type) string { return t.String() }
-
-// What the types take, as allow and its messages have it.
-var (
-	noWords     = takes{text: "no words"}
-	stringWords = takes{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
-	bytesWords  = takes{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
-	sliceWords  = takes{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
-	mapWords    = takes{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
-	structWords = takes{text: "no words, its fields have tags of their own"}
-	timeWords   = takes{text: "binary or text, or no word"}
-	textWords   = takes{"text, max= or utf8", []string{"text", "max=", "utf8"}}
-	binaryWords = takes{"binary or max=", []string{"binary", "max="}}
-	plainWords  = takes{"binary, max=, list or a format of its numbers", []string{"binary", "max="}}
-)
-
-// takes is the words that some types take.
-type takes struct {
-	text  string
-	words []string
-}
-
-// allow reports each word of p that is not among those t takes.
-func (c *compiler) allow(p *Place, s site, t reflect.Type, may takes) {
-	for _, word := range p.used() {
-		if word == "name=" || slices.Contains(may.words, word) {
-			continue
-		}
-		c.problem(s, "%s", wrongWord(p, word, typeName(t), may.text))
-	}
-}
-
-// wrongWord says that word is not for t, and what is.
-func wrongWord(p *Place, word, t, takes string) string {
-	_, known := parseWordFormat(word)
-	switch {
-	case word != p.Format, known:
-		return fmt.Sprintf("%s does not take %q; it takes %s", t, word, takes)
-	case looksLikeFormat(word):
-		return fmt.Sprintf("unknown format %q; %s takes %s", word, t, takes)
-	}
-	return fmt.Sprintf("unknown word %q; %s takes %s", word, t, takes)
 }
 
 // integer sets the format of an integer.
@@ -334,81 +277,4 @@ func (c *compiler) checkSizes() {
 			c.problem(site{path: z.path}, "elements take no bytes on the wire")
 		}
 	}
-}
-
-// structOf makes the node of a struct.
-func (c *compiler) structOf(n *node, p *Place, s site) {
-	n.op, n.kind = opStruct, KindStruct
-	c.allow(p, s, n.typ, structWords)
-	names := map[string]bool{}
-	hidden := 0
-	for i := range n.typ.NumField() {
-		f := n.typ.Field(i)
-		place, skip := c.fieldPlace(f, s)
-		if skip {
-			hidden += oneIf(!f.IsExported())
-			continue
-		}
-		name := place.name(f.Name)
-		if names[name] {
-			c.problem(s.in("."+f.Name), "a second field of the name %s; name= gives it another", name)
-		}
-		names[name] = true
-		place.Name = ""
-		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, s.in("."+f.Name))})
-	}
-	if len(n.fields) == 0 && hidden > 0 {
-		c.problem(s, "%s has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary", typeName(n.typ))
-	}
-}
-
-// oneIf counts.
-func oneIf(ok bool) int {
-	if ok {
-		return 1
-	}
-	return 0
-}
-
-func (p *Place) name(field string) string {
-	if p.Name != "" {
-		return p.Name
-	}
-	return field
-}
-
-// fieldPlace parses the tag of f and says whether f is left out.
-func (c *compiler) fieldPlace(f reflect.StructField, s site) (p *Place, skip bool) {
-	at := s.in("." + f.Name)
-	tag, ok := f.Tag.Lookup("bsrpc")
-	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
-		c.problem(at, "the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)
-	}
-	p, skip, err := ParseField(tag)
-	if err != nil {
-		c.problem(at, "%v", err)
-		p = &Place{}
-	}
-	if f.IsExported() || skip {
-		return p, skip
-	}
-	switch {
-	case ok:
-		c.problem(at, "not exported, so it does not travel and takes no tag")
-	case f.Anonymous && hasExported(f.Type):
-		c.problem(at, "embedded but not exported, so its fields do not travel; give it an exported name, or the tag \"-\"")
-	}
-	return p, true
-}
-
-// hasExported reports whether an embedded type has fields that a reader of
-// the code would expect to travel.
-func hasExported(t reflect.Type) bool {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return false
-	}
-	return slices.ContainsFunc(reflect.VisibleFields(t), reflect.StructField.IsExported)
 }

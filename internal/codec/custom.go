@@ -80,7 +80,7 @@ func (c *compiler) opaque(n *node, kind Kind, p *Place, s site) {
 // plainOrText makes the plain form of a type that could be text too, so that
 // an enum stays a number, and text where there is no plain form.
 func (c *compiler) plainOrText(n *node, p *Place, s site) {
-	trial := compiler{nodes: maps.Clone(c.nodes), root: c.root}
+	trial := compiler{nodes: maps.Clone(c.nodes), making: maps.Clone(c.making), root: c.root}
 	trial.plain(&node{typ: n.typ, size: n.size}, &Place{}, s)
 	if len(trial.problems) == 0 {
 		c.plain(n, p, s)

@@ -48,7 +48,11 @@ func (r *reader) fast(n *node, p address, depth int) (err *Error) {
 		storeUint(at(p, n.size/2), n.size/2, bits[1])
 		return err
 	case opString:
-		*stringAt(p), err = r.string(n)
+		if n.isPlainString() {
+			*stringAt(p), err = r.plainString(n, r.off)
+		} else {
+			*stringAt(p), err = r.string(n)
+		}
 	case opBytes:
 		*bytesAt(p), err = r.blob(n)
 	case opTime:

@@ -44,8 +44,7 @@ type sampleRun struct {
 
 // agree runs a sample through both executors.
 func agree() (same bool) {
-	c := compiler{nodes: map[nodeKey]*node{}}
-	n := c.node(reflect.TypeFor[sample](), nil, site{})
+	n := newCompiler(root{}).node(reflect.TypeFor[sample](), nil, site{})
 	n.finish()
 	v := &sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
