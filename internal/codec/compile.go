@@ -8,7 +8,7 @@ import (
 // A compiler makes the nodes of one codec and collects all that is wrong.
 type compiler struct {
 	nodes    map[nodeKey]*node
-	making   map[nodeKey]bool // those that are not finished
+	making   map[nodeKey]int // those that are not finished, and how many problems there were before
 	problems Problems
 	sized    []sizedPlace
 	root     root
@@ -35,7 +35,7 @@ type site struct {
 }
 
 func newCompiler(r root) *compiler {
-	return &compiler{nodes: map[nodeKey]*node{}, making: map[nodeKey]bool{}, root: r}
+	return &compiler{nodes: map[nodeKey]*node{}, making: map[nodeKey]int{}, root: r}
 }
 
 func (s site) in(step string) site { return site{s.path + step, s.inKey} }
@@ -52,14 +52,14 @@ func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
 	}
 	k := nodeKey{t, p.String(), s.inKey}
 	if n, ok := c.nodes[k]; ok {
-		if c.making[k] && p.Format != "" {
+		if before, making := c.making[k]; making && before == len(c.problems) && p.Format != "" {
 			c.problem(s, "%q reaches no number", p.Format)
 		}
 		return n
 	}
 	n := &node{typ: t, size: t.Size()}
-	c.nodes[k], c.making[k] = n, true
 	before := len(c.problems)
+	c.nodes[k], c.making[k] = n, before
 	c.fill(n, p, s)
 	delete(c.making, k)
 	if len(c.problems) > before {
