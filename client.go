@@ -11,11 +11,14 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A Client is one connection to a server. Make calls through a proxy, see Bind,
-// or by name, see Call. All methods are safe for concurrent use.
+// A Client is one connection to a server. Make one with Dial or NewClient, and
+// calls through a proxy, see Bind, or by name, see Call. All methods are safe for
+// concurrent use, and any number of calls may be under way; what is above the
+// server's MaxInflight waits at this end.
 //
 // When the connection is lost, every call, running or later, ends with an
-// *Error of CodeUnavailable that wraps the cause.
+// *Error of CodeUnavailable that wraps the cause. A Client does not connect
+// again: dial another one.
 type Client struct {
 	conn *conn
 
@@ -23,14 +26,15 @@ type Client struct {
 	described map[string]*described // methods that Call has asked for
 }
 
-// A Caller is an end that can call: a *Client.
+// A Caller is an end of a connection that can call: a *Client.
 type Caller interface{ link() *conn }
 
 func (c *Client) link() *conn { return c.conn }
 
-// Dial connects to a server on a network, as net.Dial does, and returns when
-// that has answered. ctx bounds the dialling, as does DialTimeout; it has no
-// part in the client's later life. opts may be nil.
+// Dial connects to a server on a network, as net.Dial does, and returns when the
+// server has admitted the client. ctx bounds the dialling, as does DialTimeout; it
+// has no part in the client's later life. opts may be nil. Where the server cannot
+// be reached or refuses, the error is an *Error.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	b, err := opts.resolve()
 	if err != nil {
@@ -46,8 +50,9 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	return newClient(ctx, nc, b, opts.logger())
 }
 
-// NewClient makes a client of a connection that is there already, which from
-// then on is the client's: it closes nc also when it fails. See Dial.
+// NewClient makes a client of a connection that is there already: a pipe, a
+// *tls.Conn, a tunnel. From then on it is the client's, which closes it also when
+// it fails. See Dial.
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	b, err := opts.resolve()
 	if err != nil {
@@ -92,7 +97,7 @@ func (c *Client) Close() error {
 // Done is closed when the connection has ended, by Close or otherwise.
 func (c *Client) Done() <-chan struct{} { return c.conn.done }
 
-// Err returns why the connection has ended, nil while it has not.
+// Err returns why the connection has ended, an *Error, or nil while it has not.
 func (c *Client) Err() error { return c.conn.Err() }
 
 // described is what a server says of a method.
@@ -105,11 +110,13 @@ type described struct {
 // Call calls a method by its full name, "Greeter.Hello", without a contract:
 // the first Call of a method asks the server for its layout, and arguments are
 // encoded by that. An argument is any Go value whose kind fits, numbers checked
-// for range; nil stands for an empty pointer, slice or map. Each of results
-// points to a value that takes one result likewise.
+// for range, structs by the names of their fields; nil stands for an empty
+// pointer, slice or map. Each of results points to a value that takes one result
+// likewise. Time limits are those of a proxy without tags.
 //
 // What does not fit is an *Error of CodeInvalidArgument that names parameter,
-// Go type and layout, and is not sent.
+// Go type and layout, and is not sent. Call is for tools and scripts: a proxy does
+// all of this once, when it is bound.
 func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
 	m, err := c.describe(ctx, method)
 	if err != nil {

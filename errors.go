@@ -15,15 +15,20 @@ import (
 // Shutdown or Close.
 var ErrServerClosed = errors.New("bsrpc: server closed")
 
-// ErrClosed is found in the error of a call on a Client that this end has
-// closed.
+// ErrClosed is found, by errors.Is, in the error of a call on a Client that this
+// end has closed. A connection that is lost has another cause.
 var ErrClosed = errors.New("bsrpc: client closed")
 
 // A Code says what kind of failure an error is. The numbers are gRPC's
 // (https://grpc.io/docs/guides/status-codes/).
 type Code uint16
 
-// The codes.
+// The codes. A handler chooses by returning an *Error. The library itself uses
+// CodeCanceled and CodeDeadlineExceeded for what their names say,
+// CodeInvalidArgument for arguments that do not fit, CodeResourceExhausted for a
+// limit, CodeFailedPrecondition for a contract that differs, CodeUnimplemented for
+// a method that is not there, CodeInternal for a panic, and CodeUnavailable for a
+// connection that is lost and a server that shuts down.
 const (
 	CodeOK                 Code = 0
 	CodeCanceled           Code = 1
@@ -58,14 +63,15 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %d", uint16(c))
 }
 
-// An Outcome says what is known of a failed call.
+// An Outcome says what is known of a failed call. Where it is OutcomeNotRun,
+// calling again is safe whatever the method does.
 type Outcome uint8
 
 // The outcomes of a call.
 const (
 	OutcomeUnknown  Outcome = iota // it may have run, wholly, in part or not at all
 	OutcomeNotRun                  // its handler was not started
-	OutcomeAnswered                // its handler returned this error
+	OutcomeAnswered                // it ran, and ended in this error
 )
 
 // String returns the outcome in words.
@@ -83,8 +89,9 @@ func (o Outcome) String() string {
 // find it with errors.As. context.Canceled and context.DeadlineExceeded are
 // found in it by errors.Is.
 //
-// A handler that returns an *Error chooses Code, Name and Message; the other
-// fields are always those of the call at the caller's end.
+// A handler that returns an *Error chooses Code, Name and Message; no other field
+// travels, they are always those of the call at the caller's end. When a method
+// returns an error, its other results do not travel.
 type Error struct {
 	Code    Code    // CodeUnknown if the handler returned any other error
 	Name    string  // what the error calls itself: its ExceptionName(), else its exported type's name, else ""
@@ -96,8 +103,9 @@ type Error struct {
 	Err     error   // the cause at this end, for errors.Is and errors.As
 }
 
-// Error returns the message, with what it takes to place it: the code of an
-// error that did not come from a handler, and the id of the peer's log line.
+// Error returns the message, or the code in words where there is none, and the
+// id of the peer's log line. What does not come from a handler begins with
+// "bsrpc: ".
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Outcome != OutcomeAnswered || e.Code == CodeInternal {

@@ -8,8 +8,13 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// Marshal returns the encoding of v, by the types and tags that methods go by.
-// If v is a pointer, it is followed once, without a presence byte.
+// Marshal returns the encoding of v, the same bytes that v has as an argument of
+// a call: types and tags decide, docs/tags.md has them. If v is a pointer, it is
+// followed once, without a presence byte. A type without a wire form is an error
+// that lists all problems, a value that does not fit one that names its place.
+//
+// Marshal, Append and Unmarshal are safe for concurrent use. What they learn of a
+// type they keep for the next time.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
 // Append appends the encoding of v to dst, as Marshal makes it. On an error dst
@@ -39,6 +44,10 @@ func Append(dst []byte, v any) ([]byte, error) {
 // Unmarshal decodes data, all of it, into the value that v points to. It sets
 // every exported field anew and reuses no memory that v refers to; what it
 // sets refers to no memory of data. On an error the value is set in part.
+//
+// The data may come from anybody: bytes that are cut off, left over or lie about
+// their number are an error, values nest at most 64 deep, and no more memory is
+// made than 16 times the data, or 64 MiB where that is more.
 func Unmarshal(data []byte, v any) error {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer || p.IsNil() {

@@ -9,14 +9,16 @@ import (
 )
 
 // A MismatchError says what a client's contract and a server's methods do not
-// agree on. Bind returns it.
+// agree on. Bind returns it, together with the proxy. A method that only the
+// server has is no difference.
 type MismatchError struct {
 	Service     string
 	Methods     int          // how many the contract names
 	Differences []Difference // at least one, in the contract's order
 }
 
-// A Difference is one thing that the two ends have differently.
+// A Difference is one thing that the two ends have differently. Client and
+// Server are for people: layouts may be cut.
 type Difference struct {
 	Method string // "Shop.PlaceOrder"
 	Place  string // "parameter 1, Order.Price", with the client's type names; "" for the method itself

@@ -18,12 +18,13 @@ const NoLimit = -1
 // Serve, ServeConn and ListenAndServe report values that are out of range.
 type ServerOptions struct {
 	// MaxMessage is the longest message in bytes, the arguments or the results
-	// of one call, that this end takes and sends. Zero is 16 MiB; the most is
-	// 1 GiB.
+	// of one call, that this end takes. What it sends is bounded by the other
+	// end's. Zero is 16 MiB; the most is 1 GiB.
 	MaxMessage int
 
-	// MaxInflight is how many calls of one connection may be open, running or
-	// waiting. The next is refused and has not run. Zero is 1,024; NoLimit is
+	// MaxInflight is how many calls of one connection may be open, from their
+	// request to their answer. Clients are told and let their callers wait; a
+	// call above it is refused and has not run. Zero is 1,024; NoLimit is
 	// possible.
 	MaxInflight int
 
@@ -43,8 +44,8 @@ type ServerOptions struct {
 // Dial and NewClient report values that are out of range.
 type ClientOptions struct {
 	// MaxMessage is the longest message in bytes, the arguments or the results
-	// of one call, that this end takes and sends. Zero is 16 MiB; the most is
-	// 1 GiB.
+	// of one call, that this end takes. What it sends is bounded by the other
+	// end's. Zero is 16 MiB; the most is 1 GiB.
 	MaxMessage int
 
 	// DialTimeout is how long one attempt to connect may take, up to the answer
@@ -56,8 +57,8 @@ type ClientOptions struct {
 	// possible.
 	DefaultCallTimeout time.Duration
 
-	// Limits are the limits that are seldom changed. Those of a server only
-	// have no effect on a client.
+	// Limits are the limits that are seldom changed. MaxHandshakes, MaxConns,
+	// MaxHandlers and ServerBytes are a server's and have no effect here.
 	Limits Limits
 
 	// Logger gets what happens outside of calls. Nil is slog.Default().
@@ -68,8 +69,8 @@ type ClientOptions struct {
 // zero is the default.
 type Limits struct {
 	// MaxDepth is how deep values may lie inside of each other: slices, maps
-	// and pointers count. Zero is 64; the most is 10,000,
-	// as each level takes stack.
+	// and pointers count. Zero is 64; the most is 10,000, as each level takes
+	// stack.
 	MaxDepth int
 
 	// DecodeBudget is how many bytes of Go memory one message may become. It is
@@ -94,10 +95,11 @@ type Limits struct {
 	// is refused and has not run. Zero is 16,384; NoLimit is possible.
 	MaxHandlers int
 
-	// ConnBytes is how many bytes the unfinished messages of one connection may
-	// have announced, each way. A call that is above it is refused and has not
-	// run. The least is 2 x MaxMessage, and so is zero, but for 32 MiB where
-	// that is more; NoLimit is possible.
+	// ConnBytes is how many bytes the unfinished messages above 64 KiB of one
+	// connection may have announced, each way. The other end is told and holds
+	// its messages back; a call that is above it is refused and has not run. The
+	// least is 2 x MaxMessage, and zero is that, or 32 MiB where that is more;
+	// NoLimit is possible.
 	ConnBytes int64
 
 	// ServerBytes is the same for all connections of a server together. The
@@ -114,9 +116,9 @@ type Limits struct {
 	// then the connection is closed. Zero is 10 s; NoLimit is possible.
 	WriteStall time.Duration
 
-	// FrameTimeout is how long nothing of an unfinished frame or message may
-	// come. An unfinished frame then ends the connection, an unfinished message
-	// its call. Zero is 60 s; NoLimit is possible.
+	// FrameTimeout is how long a frame may stay unfinished, which then ends the
+	// connection, and how long nothing may come of an unfinished message above
+	// 64 KiB, which then loses its call. Zero is 60 s; NoLimit is possible.
 	FrameTimeout time.Duration
 }
 

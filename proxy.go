@@ -12,17 +12,23 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Bind makes a proxy for a service: a C, which is a struct of funcs, with every
-// func set to call the method of its name. It compares the contract with the
-// server's first. A C may name a part of the service.
+// Bind makes a proxy for a service: a C, with every func set to call the method
+// of its name.
 //
-// Where both disagree, Bind returns the proxy together with a *MismatchError:
-// the methods that agree can be called, the others return that error. With any
-// other error the proxy is nil. Each func of C ends in error; one without a
-// context.Context runs with context.Background and the call timeout.
+// C is a contract: a struct of exported func fields, and of embedded contracts
+// whose funcs join it, and nothing else. It may name a part of the service. Each
+// func ends in error and may begin with a context.Context; one without runs with
+// context.Background. Tags say formats, names and time limits, see docs/tags.md.
+// An interface is no contract here, because Go cannot make its methods.
 //
-// The proxy's funcs are safe for concurrent use, for as long as the caller
-// lives.
+// Bind compares the contract with the server's methods before any call. Where
+// they disagree it returns the proxy together with a *MismatchError, which
+// errors.As finds: the methods that agree can be called, the others return that
+// error. With any other error the proxy is nil.
+//
+// The proxy's funcs are safe for concurrent use, and work for as long as the
+// caller's connection does. Arguments are the caller's again when a func returns,
+// results are the caller's for good.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
 	proxy := new(C)
 	err := bindContract(ctx, caller.link(), service, reflect.ValueOf(proxy).Elem())

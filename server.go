@@ -16,9 +16,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// A Server offers methods to clients. Register them, then call Serve, ServeConn
-// or ListenAndServe, any number of them at once. All methods are safe for
-// concurrent use.
+// A Server offers methods to clients. Register all of them first, then call
+// Serve, ServeConn or ListenAndServe, any number of these at once. Make one with
+// NewServer. All methods are safe for concurrent use.
 type Server struct {
 	dispatcher
 	err error // the options are no good: what every way to serve returns
@@ -44,8 +44,8 @@ func NewServer(opts *ServerOptions) *Server {
 	return s
 }
 
-// Register offers every exported method of rcvr, but for Close, under the name
-// of rcvr's type. See RegisterName.
+// Register offers every exported method of rcvr, but for Close, as a service
+// with the name of rcvr's type, which must be exported. See RegisterName.
 func (s *Server) Register(rcvr any) error {
 	name := ""
 	if t := reflect.TypeOf(rcvr); t != nil {
@@ -61,18 +61,20 @@ func (s *Server) Register(rcvr any) error {
 }
 
 // RegisterName offers every exported method of rcvr as a method of a service.
-// A method has any parameters, first a context.Context if it likes, and any
-// results, last an error if it likes. Close() and Close() error are not
-// offered.
+// The service's name is identifiers with dots between, as lab.v1.Scope. A method
+// has any parameters, first a context.Context if it likes, and any results, last
+// an error if it likes. Close() and Close() error are not offered.
 //
 // Everything that is wrong with the service is in the one error, and then
-// nothing is registered.
+// nothing of it is registered: types without a wire form, names that are taken,
+// methods that need a pointer to rcvr. Registering is over when the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
 	methods, problems := methodsOf(service, rcvr)
 	return s.registry.add(service, methods, problems)
 }
 
-// RegisterFunc offers one func under a full name, as "Greeter.Hello".
+// RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
+// one service may be registered one by one, and beside the methods of a receiver.
 func (s *Server) RegisterFunc(name string, fn any) error {
 	service, short, ok := cutLast(name)
 	if !ok || !isIdentifier(short) {
@@ -91,20 +93,24 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 }
 
 // RegisterAs offers those methods of impl that the contract C names, and no
-// others. C is a struct of funcs, as for Bind, whose tags decide the formats,
-// or an interface.
+// others. C is a struct of funcs, as for Bind, whose tags decide names and
+// formats, or an interface, which impl must implement. Against a struct, a method
+// of impl may leave out the context or the error and may be variadic for a slice;
+// all other types must be the same. Errors are as RegisterName has them.
 func RegisterAs[C any](s *Server, service string, impl any) error {
 	methods, problems := methodsAs(service, reflect.TypeFor[C](), impl)
 	return s.registry.add(service, methods, problems)
 }
 
-// Methods describes the registered methods, in the order of registration.
+// Methods describes the registered methods, in the order of registration. The
+// slice is the caller's.
 func (s *Server) Methods() []Method { return s.registry.methods() }
 
-// Panics returns how many handlers have ended by a panic or runtime.Goexit.
+// Panics returns how many handlers have ended by a panic or runtime.Goexit, each
+// of which was one failed call.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 
-// ListenAndServe listens on a network as net.Listen does, and serves.
+// ListenAndServe listens on a network as net.Listen does, and serves. See Serve.
 func (s *Server) ListenAndServe(network, address string) error {
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -113,8 +119,9 @@ func (s *Server) ListenAndServe(network, address string) error {
 	return s.Serve(l)
 }
 
-// Serve accepts connections and serves each on goroutines of its own. It closes
-// l, and returns ErrServerClosed after Shutdown or Close.
+// Serve accepts connections and serves each on goroutines of its own. It returns
+// ErrServerClosed after Shutdown or Close, and otherwise why it cannot accept
+// any longer; what is temporary it tries again. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.begin(); err != nil {
@@ -145,8 +152,9 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// ServeConn serves one connection, until the client leaves, which is no error,
-// or the server closes.
+// ServeConn serves one connection, which may be any net.Conn, and closes it. It
+// returns nil when the client has left, ErrServerClosed after Shutdown or Close,
+// and otherwise why the connection has ended.
 func (s *Server) ServeConn(nc net.Conn) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
@@ -282,9 +290,9 @@ func (s *Server) remove(c *conn) {
 }
 
 // Shutdown stops the server gracefully: it closes the listeners, refuses new
-// calls as not run, and closes each connection when no call of it is running.
-// It returns nil when all are closed. When ctx ends first, it does what Close
-// does and returns ctx's error.
+// calls as not run, and closes each connection when no call of it is running and
+// its last answers have been written. It returns nil when all are closed. When
+// ctx ends first, it does what Close does and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.stop() {
 		c.drain()
@@ -305,7 +313,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close stops the server at once: listeners and connections are closed, and the
 // contexts of running handlers cancelled. It does not wait for handlers that
-// ignore their context; it logs which those are.
+// ignore their context; it logs which those are. It returns nil.
 func (s *Server) Close() error {
 	for _, c := range s.stop() {
 		c.served.logRunning()
