@@ -1,0 +1,853 @@
+package bsrpc
+
+// A peer that is written by hand, frame by frame, sends everything that a
+// proper one does not. Each odd frame has one fixed answer, and a witness, a
+// proper client of the same server, never notices.
+//
+// All of it runs in bubbles of virtual time, which also are the leak check: a
+// bubble fails if a goroutine is left when its test returns.
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A testee is the service of the tests that look inside of connections.
+type testee struct {
+	began   chan struct{} // gets a token as Hold, Deaf or Slow begins
+	release chan struct{} // closed: Hold and Deaf return
+}
+
+func newTestee() *testee {
+	return &testee{began: make(chan struct{}, 1<<16), release: make(chan struct{})}
+}
+
+func (p *testee) Add(a, b uint32) uint32 { return a + b }
+func (p *testee) Echo(b []byte) []byte   { return b }
+func (p *testee) Make(n uint32) []byte   { return make([]byte, n) }
+func (p *testee) Fail() error            { return &Error{Code: CodeNotFound, Message: "not here"} }
+func (p *testee) Panic()                 { panic("on purpose") }
+
+// Hold waits for its caller to go, or to be released.
+func (p *testee) Hold(ctx context.Context) error {
+	p.began <- struct{}{}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.release:
+		return nil
+	}
+}
+
+// Deaf does not look whether its caller has gone.
+func (p *testee) Deaf() {
+	p.began <- struct{}{}
+	<-p.release
+}
+
+// Sleep takes microseconds.
+func (p *testee) Sleep(us uint32) uint32 {
+	time.Sleep(time.Duration(us) * time.Microsecond)
+	return us
+}
+
+type testeeContract struct {
+	Add   func(ctx context.Context, a, b uint32) (uint32, error)
+	Echo  func(ctx context.Context, b []byte) ([]byte, error)
+	Make  func(ctx context.Context, n uint32) ([]byte, error)
+	Fail  func(ctx context.Context) error
+	Panic func(ctx context.Context) error
+	Hold  func(ctx context.Context) error
+	Deaf  func(ctx context.Context) error
+	Sleep func(ctx context.Context, us uint32) (uint32, error)
+}
+
+// The numbers of the testee's methods on a rawClient's connection.
+const (
+	rawAdd = iota
+	rawEcho
+	rawMake
+	rawFail
+	rawHold
+	rawDeaf
+	rawUnbound
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func testeeServer(t testing.TB, p *testee, opts *ServerOptions) *Server {
+	t.Helper()
+	o := ServerOptions{Logger: quiet}
+	if opts != nil {
+		o = *opts
+		o.Logger = orElse(o.Logger, quiet)
+	}
+	srv := NewServer(&o)
+	if err := RegisterAs[testeeContract](srv, "Probe", p); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// testeeClient joins a client to srv, in memory. The test closes both.
+func testeeClient(t testing.TB, srv *Server, opts *ClientOptions) (*Client, *testeeContract) {
+	t.Helper()
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	return testeeClientOn(t, near, opts)
+}
+
+func testeeClientOn(t testing.TB, nc net.Conn, opts *ClientOptions) (*Client, *testeeContract) {
+	t.Helper()
+	if opts == nil {
+		opts = &ClientOptions{Logger: quiet}
+	}
+	client, err := NewClient(context.Background(), nc, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := Bind[testeeContract](context.Background(), client, "Probe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, proxy
+}
+
+// A rawPeer speaks the wire by hand. Its reads and writes time out, so that a
+// test fails instead of hanging.
+type rawPeer struct {
+	t      testing.TB
+	nc     net.Conn
+	served chan error // what ServeConn returned
+}
+
+// rawClient joins a rawPeer to srv, shakes hands and binds the methods that
+// have numbers.
+func rawClient(t testing.TB, srv *Server) *rawPeer {
+	t.Helper()
+	p := rawDial(t, srv)
+	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+	typ, payload := p.readBasic()
+	if _, h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || h.RefusalCode != 0 {
+		t.Fatalf("answer to INIT: %v %q, %v", typ, payload, err)
+	}
+	r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make", "Fail", "Hold", "Deaf"}}
+	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+	f, body := p.read()
+	answers, err := wire.ReadBound(body, len(r.Names))
+	if f.Type != wire.Response || f.ID != 1 || err != nil || answers[rawDeaf].Number != rawDeaf {
+		t.Fatalf("answer to BIND: %+v, %v", f, err)
+	}
+	return p
+}
+
+// rawDial joins a rawPeer to srv, before the handshake.
+func rawDial(t testing.TB, srv *Server) *rawPeer {
+	near, far := net.Pipe()
+	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
+	go func() { p.served <- srv.ServeConn(far) }()
+	return p
+}
+
+const rawPatience = time.Hour // of virtual time
+
+func (p *rawPeer) write(b []byte) {
+	p.t.Helper()
+	p.nc.SetWriteDeadline(time.Now().Add(rawPatience))
+	if _, err := p.nc.Write(b); err != nil {
+		p.t.Fatalf("writing %d bytes: %v", len(b), err)
+	}
+}
+
+func (p *rawPeer) send(f wire.Frame, body []byte) {
+	p.t.Helper()
+	p.write(frameBytes(f, body))
+}
+
+func frameBytes(f wire.Frame, body []byte) []byte {
+	f.Body = len(body)
+	return append(wire.AppendHead(nil, &f), body...)
+}
+
+func (p *rawPeer) readFull(n int) []byte {
+	p.t.Helper()
+	p.nc.SetReadDeadline(time.Now().Add(rawPatience))
+	b := make([]byte, n)
+	if _, err := io.ReadFull(p.nc, b); err != nil {
+		p.t.Fatalf("reading %d bytes: %v", n, err)
+	}
+	return b
+}
+
+func (p *rawPeer) readBasic() (wire.Type, []byte) {
+	p.t.Helper()
+	typ, n := wire.ReadBasicHead(p.readFull(5))
+	return typ, p.readFull(int(n))
+}
+
+// read reads one frame.
+func (p *rawPeer) read() (f wire.Frame, body []byte) {
+	p.t.Helper()
+	b := p.readFull(4)
+	b = append(b, p.readFull(int(binary.LittleEndian.Uint32(b))-4)...)
+	n, err := wire.ReadHead(b, &f)
+	if err != nil {
+		p.t.Fatalf("%x: %v", b, err)
+	}
+	return f, b[n:]
+}
+
+// wantAnswer reads a RESPONSE to id.
+func (p *rawPeer) wantAnswer(id uint64) []byte {
+	p.t.Helper()
+	f, body := p.read()
+	if f.Type != wire.Response || f.ID != id {
+		p.t.Fatalf("got %v %d %q, want RESPONSE %d", f.Type, f.ID, body, id)
+	}
+	return body
+}
+
+// wantError reads an ERROR that answers id.
+func (p *rawPeer) wantError(id uint64, code Code, flags wire.Flags, text string) {
+	p.t.Helper()
+	f, body := p.read()
+	failure, err := wire.ReadFailure(body)
+	if f.Type != wire.Error || f.ID != id || Code(f.Arg) != code || f.Flags != flags || err != nil || !strings.Contains(failure.Message, text) {
+		p.t.Errorf("got %v %d, %v, flags %x, %q; want ERROR %d, %v, flags %x, %q", f.Type, f.ID, Code(f.Arg), f.Flags, failure.Message, id, code, flags, text)
+	}
+}
+
+// wantClose reads a CLOSE frame and the connection's end.
+func (p *rawPeer) wantClose(code Code, text string) {
+	p.t.Helper()
+	f, body := p.read()
+	failure, err := wire.ReadFailure(body)
+	if f.Type != wire.Close || Code(f.Arg) != code || err != nil || !strings.Contains(failure.Message, text) {
+		p.t.Errorf("got %v, %v, %q; want CLOSE, %v, %q", f.Type, Code(f.Arg), failure.Message, code, text)
+	}
+	p.wantEnd()
+}
+
+// wantEnd checks that nothing but the connection's end follows.
+func (p *rawPeer) wantEnd() {
+	p.t.Helper()
+	p.nc.SetReadDeadline(time.Now().Add(rawPatience))
+	if n, err := p.nc.Read(make([]byte, 1)); err != io.EOF {
+		p.t.Errorf("got %d bytes, %v; want the end", n, err)
+	}
+}
+
+// wantAlive makes a call and checks its answer.
+func (p *rawPeer) wantAlive(id uint64) {
+	p.t.Helper()
+	p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: id}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00"))
+	if body := p.wantAnswer(id); string(body) != "\x03\x00\x00\x00" {
+		p.t.Errorf("1 + 2: got %x", body)
+	}
+}
+
+// witness calls srv again and again, by a connection of its own, until stop.
+func witness(t testing.TB, srv *Server) (stop func()) {
+	client, proxy := testeeClient(t, srv, nil)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := uint32(0); ; n++ {
+			if sum, err := proxy.Add(context.Background(), n, 1); sum != n+1 || err != nil {
+				t.Errorf("the witness: got %d, %v; want %d", sum, err, n+1)
+				return
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+		client.Close()
+	}
+}
+
+// withRaw runs f in a bubble with a rawPeer to a server that has a witness.
+func withRaw(t *testing.T, opts *ServerOptions, f func(p *rawPeer, srv *Server, service *testee)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, opts)
+		stop := witness(t, srv)
+		p := rawClient(t, srv)
+		f(p, srv, service)
+		p.nc.Close()
+		<-p.served
+		stop()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// checkBooked checks that a server without connections holds nothing.
+func checkBooked(t testing.TB, srv *Server) {
+	t.Helper()
+	synctest.Wait()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if n, m, k := srv.booked.Load(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
+		t.Errorf("after the end: %d bytes booked, %d handlers, %d connections", n, m, k)
+	}
+}
+
+func u64(v uint64) string { return string(binary.LittleEndian.AppendUint64(nil, v)) }
+func u32(v uint32) string { return string(binary.LittleEndian.AppendUint32(nil, v)) }
+
+// rawHead is a head of which nothing is checked.
+func rawHead(size uint32, t wire.Type, flags wire.Flags, arg uint16, id uint64) string {
+	return u32(size) + string([]byte{byte(t), byte(flags), byte(arg), byte(arg >> 8)}) + u64(id)
+}
+
+// bigRequest is the first piece of a message of total bytes, with some of them.
+func bigRequest(id uint64, method uint16, total, n int) []byte {
+	return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: method, ID: id, Total: uint64(total)}, make([]byte, n))
+}
+
+// What ends the connection: the frames, and what the CLOSE frame says.
+var violations = []struct {
+	name, frames, want string
+}{
+	{"request, id as before", rawHead(24, wire.Request, 0, rawAdd, 1) + u64(0), "REQUEST 1 after 1: ids must rise"},
+	{"request, id 0", rawHead(24, wire.Request, 0, rawAdd, 0) + u64(0), "REQUEST 0 after 1: ids must rise"},
+	{"BIND, id as before", rawHead(20, wire.Bind, wire.Describe, 0, 1) + "\x00\x00\x00\x00", "BIND 1 after 1: ids must rise"},
+	{"BIND, cut", rawHead(18, wire.Bind, wire.Describe, 0, 2) + "\x05\x00", "BIND: want 5 bytes, have 0"},
+	{"BIND, bytes left over", rawHead(21, wire.Bind, wire.Describe, 0, 2) + "\x00\x00\x00\x00\x00", "BIND: 1 bytes left over"},
+	{"BIND, hash too short", rawHead(55, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x1f" + strings.Repeat("h", 30), "hash of 31 bytes, want 32"},
+	{"BIND, hash absent", rawHead(24, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M", "BIND: want 1 bytes, have 0"},
+	{"BIND, hash of no bytes", rawHead(25, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x00", "hash of 0 bytes, want 32"},
+	{"piece of nothing", rawHead(17, wire.RequestPiece, 0, 0, 2) + "x", "REQUEST_PIECE of 2, which has not begun or is complete"},
+	{"piece of a response to nothing", rawHead(17, wire.ResponsePiece, 0, 0, 2) + "x", "RESPONSE_PIECE of 2, which has not begun or is complete"},
+	{"piece too long", string(bigRequest(2, rawEcho, 70000, 69999)) + rawHead(18, wire.RequestPiece, 0, 0, 2) + "xy", "REQUEST_PIECE of 2 is 1 bytes too long"},
+	{"begun twice", string(bigRequest(2, rawEcho, 70000, 0)) + string(bigRequest(2, rawEcho, 70000, 0)), "REQUEST 2 begins a second time"},
+	{"begun twice, whole", string(bigRequest(2, rawEcho, 70000, 0)) + rawHead(24, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST 2 after 2: ids must rise"},
+	{"pieces that need not be", rawHead(32, wire.Request, wire.Pieces, rawEcho, 2) + u64(0) + u64(65536), "first piece of 0 bytes of a REQUEST of 65536"},
+	{"response to nothing", rawHead(16, wire.Response, 0, 0, 7), "RESPONSE for call 7, which was never made"},
+	{"response in pieces to nothing", rawHead(24, wire.Response, wire.Pieces, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
+	{"error to nothing", rawHead(24, wire.Error, 0, 1, 1<<16) + "\x00\x00\x00\x00\x00\x00\x00\x00", "ERROR for call 65536, which was never made"},
+	{"unknown type", rawHead(16, 0x18, 0, 0, 2), "unknown frame type 0x18"},
+	{"last type", rawHead(16, 0xff, 0, 0, 2), "unknown frame type 0xff"},
+	{"second INIT", string(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxMessage: 1 << 20})), "unknown frame type 0x00"},
+	{"basic request", u32(16) + "\x01" + strings.Repeat("\x00", 11), "unknown frame type 0x01"},
+	{"reserved flag", rawHead(24, wire.Request, 0x10, rawAdd, 2) + u64(0), "REQUEST frame with reserved flags 0x10"},
+	{"flag of another type", rawHead(16, wire.Cancel, wire.NotRun, 0, 2), "CANCEL frame with reserved flags 0x04"},
+	{"size 0", rawHead(0, wire.Request, 0, 0, 2), "frame of 0 bytes, want 16 to"},
+	{"size below the head", rawHead(23, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST frame of 23 bytes, its head takes 24"},
+	{"size above the most", rawHead(wire.MaxFrame+1, wire.Request, 0, rawAdd, 2), "want 16 to"},
+	{"greatest size", "\xff\xff\xff\xff", "frame of 4294967295 bytes"},
+	{"HTTP", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "frame of 542393671 bytes"},
+	{"whole message too long", rawHead(24+65537, wire.Request, 0, rawEcho, 2) + u64(0), "REQUEST of 65537 bytes in one frame"},
+	{"metadata too long", rawHead(wire.MaxFrame, wire.Request, wire.Metadata, rawAdd, 2) + u64(0) + "\x01\x20", "8193 bytes of metadata"},
+	{"CLOSE that cannot be read", rawHead(17, wire.Close, 0, 14, 0) + "x", "CLOSE: want 2 bytes, have 1"},
+}
+
+func TestViolationsClose(t *testing.T) {
+	for _, tt := range violations {
+		t.Run(tt.name, func(t *testing.T) {
+			withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
+				go p.nc.Write([]byte(tt.frames))
+				p.wantClose(CodeInternal, tt.want)
+				if err := <-p.served; err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("ServeConn: got %v, want %q", err, tt.want)
+				}
+				p.served <- nil
+			})
+		})
+	}
+}
+
+// What costs one call at most: the frames, and the answer.
+func TestOddRequestsAreRefused(t *testing.T) {
+	critical := "\x34\x92\x00\x00\x00\x00"
+	withMeta := func(meta string) string {
+		return rawHead(uint32(24+2+len(meta)+8), wire.Request, wire.Metadata, rawAdd, 2) + u64(0) +
+			string([]byte{byte(len(meta)), byte(len(meta) >> 8)}) + meta + "\x01\x00\x00\x00\x02\x00\x00\x00"
+	}
+	for _, tt := range []struct {
+		name, frames string
+		code         Code
+		text         string
+	}{
+		{"number without a method", rawHead(24, wire.Request, 0, rawUnbound, 2) + u64(0), CodeUnimplemented, "no method is bound to the number 6"},
+		{"greatest number", rawHead(24, wire.Request, 0, 0xffff, 2) + u64(0), CodeUnimplemented, "no method is bound to the number 65535"},
+		{"arguments cut", rawHead(27, wire.Request, 0, rawAdd, 2) + u64(0) + "\x01\x02\x03", CodeInvalidArgument, "Probe.Add, parameter 1: want 4 bytes, have 3"},
+		{"arguments too long", rawHead(33, wire.Request, 0, rawAdd, 2) + u64(0) + strings.Repeat("\x00", 9), CodeInvalidArgument, "Probe.Add"},
+		{"length that lies", rawHead(28, wire.Request, 0, rawEcho, 2) + u64(0) + "\xff\xff\xff\xff", CodeInvalidArgument, "Probe.Echo, parameter 1"},
+		{"critical metadata", withMeta(critical), CodeUnimplemented, "field 0x9234 is required"},
+		{"metadata that lies", withMeta("\x01\x00\xff\xff\xff\xff"), CodeUnimplemented, "metadata"},
+		{"too long in pieces", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, MaxMessage is 16777216"},
+		{"greatest length in pieces", rawHead(32, wire.Request, wire.Pieces, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
+		{"pieces to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+				p.write([]byte(tt.frames))
+				p.wantError(2, tt.code, wire.NotRun, tt.text)
+				p.wantAlive(3)
+			})
+		})
+	}
+}
+
+// What is ignored: frames that come late, and what nobody has to know.
+func TestLateFramesAreIgnored(t *testing.T) {
+	for _, tt := range []struct{ name, frames string }{
+		{"CANCEL of a call that has ended", rawHead(16, wire.Cancel, 0, 0, 1)},
+		{"CANCEL of a call that has not begun", rawHead(16, wire.Cancel, 0, 0, 77)},
+		{"CANCEL twice", rawHead(16, wire.Cancel, 0, 0, 1) + rawHead(16, wire.Cancel, 0, 0, 1)},
+		{"pieces of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16+10000, wire.RequestPiece, 0, 0, 2) + strings.Repeat("x", 10000)},
+		{"CANCEL of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16, wire.Cancel, 0, 0, 2)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+				go p.nc.Write([]byte(tt.frames))
+				if strings.Contains(tt.name, "refused") {
+					p.wantError(2, CodeUnimplemented, wire.NotRun, "number 6")
+				}
+				synctest.Wait()
+				p.wantAlive(3)
+			})
+		})
+	}
+}
+
+// rawServer joins a client to a rawPeer that plays the server, shakes hands,
+// and says yes to whatever is bound.
+func rawServer(t testing.TB, opts *ClientOptions) (*Client, *testeeContract, *rawPeer) {
+	t.Helper()
+	near, far := net.Pipe()
+	p := &rawPeer{t: t, nc: far}
+	go func() {
+		p.readBasic()
+		p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1}))
+		f, body := p.read()
+		r, err := wire.ReadBindRequest(body, f.Flags)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answers := make([]wire.BoundMethod, len(r.Names))
+		for i := range answers {
+			answers[i].Number = uint16(i)
+		}
+		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, wire.AppendBound(nil, answers))
+	}()
+	client, proxy := testeeClientOn(t, near, opts)
+	return client, proxy, p
+}
+
+// A client treats its server as hostile too. Each case is what the server sends
+// while a call waits for its answer.
+func TestClientViolations(t *testing.T) {
+	never := uint64(1000 << slotBits)
+	for _, tt := range []struct {
+		name   string
+		frames func(id uint64) string
+		want   string
+	}{
+		{"response to nothing", func(uint64) string { return rawHead(16, wire.Response, 0, 0, never) }, "RESPONSE for call 65536000, which was never made"},
+		{"response to a slot that is not", func(id uint64) string { return rawHead(16, wire.Response, 0, 0, id|0xff00) }, "which was never made"},
+		{"response to 0", func(uint64) string { return rawHead(16, wire.Response, 0, 0, 0) }, "RESPONSE for call 0, which was never made"},
+		{"error to nothing", func(uint64) string {
+			return rawHead(24, wire.Error, 0, 1, never) + "\x00\x00\x00\x00\x00\x00\x00\x00"
+		}, "ERROR for call 65536000, which was never made"},
+		{"response in pieces to nothing", func(uint64) string { return rawHead(24, wire.Response, wire.Pieces, 0, never) + u64(1<<20) }, "which was never made"},
+		{"piece of nothing", func(id uint64) string { return rawHead(17, wire.ResponsePiece, 0, 0, id) + "x" }, "which has not begun or is complete"},
+		{"request", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 1) + u64(0) }, "unexpected REQUEST"},
+		{"request in pieces", func(uint64) string { return string(bigRequest(1, 0, 70000, 0)) }, "unexpected REQUEST"},
+		{"bind", func(uint64) string { return rawHead(20, wire.Bind, 0, 0, 1) + "\x00\x00\x00\x00" }, "unexpected BIND"},
+		{"cancel", func(id uint64) string { return rawHead(16, wire.Cancel, 0, 0, id) }, "unexpected CANCEL"},
+		{"unknown type", func(uint64) string { return rawHead(16, 0x42, 0, 0, 1) }, "unknown frame type 0x42"},
+		{"size that lies", func(uint64) string { return "\x00\x00\x00\x80" }, "frame of 2147483648 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, proxy, p := rawServer(t, nil)
+				call := make(chan error, 1)
+				go func() { _, err := proxy.Add(context.Background(), 1, 2); call <- err }()
+				f, _ := p.read()
+				go p.nc.Write([]byte(tt.frames(f.ID)))
+				p.wantClose(CodeInternal, tt.want)
+				err := <-call
+				var e *Error
+				if !errors.As(err, &e) || e.Code != CodeInternal || e.Outcome != OutcomeUnknown || e.Remote || !strings.Contains(e.Message, tt.want) {
+					t.Errorf("the call: got %#v, want %q", err, tt.want)
+				}
+				<-client.Done()
+				client.Close()
+				p.nc.Close()
+			})
+		})
+	}
+}
+
+// Answers that fit their call and make no sense cost that call alone.
+func TestClientOddAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer func(id uint64) string
+		code   Code
+		want   string
+	}{
+		{"result cut", func(id uint64) string { return rawHead(18, wire.Response, 0, 0, id) + "\x01\x02" }, CodeInternal, "the answer cannot be read: Probe.Add, result 1: want 4 bytes, have 2"},
+		{"result too long", func(id uint64) string { return rawHead(21, wire.Response, 0, 0, id) + "\x01\x02\x03\x04\x05" }, CodeInternal, "the answer cannot be read: Probe.Add"},
+		{"error cut", func(id uint64) string { return rawHead(17, wire.Error, 0, 5, id) + "x" }, CodeInternal, "answer: want 2 bytes, have 1"},
+		{"code of the future", func(id uint64) string {
+			return rawHead(24, wire.Error, 0, 999, id) + "\x00\x00\x00\x00\x00\x00\x00\x00"
+		}, 999, "code 999"},
+		{"answer above MaxMessage", func(id uint64) string { return rawHead(24, wire.Response, wire.Pieces, 0, id) + u64(1<<40) }, CodeResourceExhausted,
+			"answer of 1099511627776 bytes, this end's MaxMessage is 16777216"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, proxy, p := rawServer(t, nil)
+				call := make(chan error, 1)
+				go func() { _, err := proxy.Add(context.Background(), 1, 2); call <- err }()
+				f, _ := p.read()
+				p.write([]byte(tt.answer(f.ID)))
+				err := <-call
+				var e *Error
+				if !errors.As(err, &e) || e.Code != tt.code || !strings.Contains(e.Error(), tt.want) {
+					t.Errorf("got %v, want %v, %q", err, tt.code, tt.want)
+				}
+				if tt.code == CodeResourceExhausted { // the rest of the answer is not wanted
+					if f, _ := p.read(); f.Type != wire.Cancel {
+						t.Errorf("got %v, want CANCEL", f.Type)
+					}
+				}
+				go proxy.Add(context.Background(), 1, 2)
+				f, _ = p.read()
+				p.send(wire.Frame{Type: wire.Response, ID: f.ID}, []byte("\x03\x00\x00\x00"))
+				client.Close()
+				p.nc.Close()
+			})
+		})
+	}
+}
+
+// An answer to a call that has ended is ignored, however it comes.
+func TestClientLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		ctx, cancel := context.WithCancel(context.Background())
+		call := make(chan error, 1)
+		go func() { _, err := proxy.Echo(ctx, nil); call <- err }()
+		first, _ := p.read()
+		cancel()
+		if err := <-call; !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		if f, _ := p.read(); f.Type != wire.Cancel || f.ID != first.ID {
+			t.Fatalf("got %v %d, want CANCEL %d", f.Type, f.ID, first.ID)
+		}
+		// It begins in pieces, and then there is an error instead.
+		p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: first.ID, Total: 1 << 20}, make([]byte, 1<<16))
+		p.send(wire.Frame{Type: wire.ResponsePiece, ID: first.ID}, make([]byte, 1<<16))
+		p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{Message: "gone"}).Append(nil))
+		for range 2 { // and what comes now belongs to nobody
+			p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
+			p.send(wire.Frame{Type: wire.Response, ID: first.ID}, nil)
+		}
+		go func() {
+			f, _ := p.read()
+			p.send(wire.Frame{Type: wire.Response, ID: f.ID}, []byte("\x03\x00\x00\x00"))
+		}()
+		if sum, err := proxy.Add(context.Background(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("got %d, %v", sum, err)
+		}
+		checkEmpty(t, client.conn)
+		client.Close()
+		p.nc.Close()
+	})
+}
+
+// CLOSE ends every call with what the peer says.
+func TestCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		call := make(chan error, 1)
+		go func() { _, err := proxy.Echo(context.Background(), nil); call <- err }()
+		p.read()
+		p.send(wire.Frame{Type: wire.Close, Arg: uint16(CodeUnavailable)}, (&wire.Failure{Message: "maintenance"}).Append(nil))
+		for _, err := range []error{<-call, client.Err()} {
+			var e *Error
+			if !errors.As(err, &e) || e.Code != CodeUnavailable || !e.Remote || e.Message != "maintenance" {
+				t.Errorf("got %#v", err)
+			}
+		}
+		p.wantEnd()
+		client.Close()
+	})
+}
+
+// conversation is what a rawPeer may send properly: whole calls, calls in
+// pieces that others pass between, a call cancelled while it arrives.
+func conversation() []byte {
+	add := []byte("\x01\x00\x00\x00\x02\x00\x00\x00")
+	echo := func(n int) []byte { return append([]byte(u32(uint32(n))), bytes.Repeat([]byte("e"), n)...) }
+	big := echo(150_000)
+	return slices.Concat(
+		frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, add),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: 3, Total: uint64(len(big))}, big[:70_000]),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 4, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, add),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: 5, Total: 1 << 20}, make([]byte, 100)),
+		frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 3}, big[70_000:70_001]),
+		frameBytes(wire.Frame{Type: wire.Cancel, ID: 5}, nil),
+		frameBytes(wire.Frame{Type: wire.Request, Arg: rawUnbound, ID: 6}, nil),
+		frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 3}, big[70_001:]),
+		frameBytes(wire.Frame{Type: wire.Request, Arg: rawFail, ID: 7}, nil),
+		frameBytes(wire.Frame{Type: wire.Request, Arg: rawEcho, ID: 8}, echo(9000)),
+		frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 9}, (&wire.BindRequest{Service: "Probe", Names: []string{"Sleep", "None"}}).Append(nil)),
+		frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 10, Timeout: 1e6}, add),
+	)
+}
+
+const conversationAnswers = 9
+
+// answers gathers n answers, each whole, by the ids of their calls.
+func (p *rawPeer) answers(n int) map[uint64]string {
+	p.t.Helper()
+	got, parts := make(map[uint64]string), make(map[uint64]*[]byte)
+	heads := make(map[uint64]string)
+	for len(got) < n {
+		f, body := p.read()
+		switch {
+		case f.Flags&wire.Pieces != 0:
+			heads[f.ID] = fmt.Sprint(f.Type, f.Arg, f.Total)
+			parts[f.ID] = &body
+		case f.Type == wire.ResponsePiece:
+			*parts[f.ID] = append(*parts[f.ID], body...)
+		default:
+			got[f.ID] = fmt.Sprint(f.Type, f.Arg, f.Total) + string(body)
+			continue
+		}
+		if b := parts[f.ID]; strings.HasSuffix(heads[f.ID], fmt.Sprint(len(*b))) {
+			got[f.ID] = heads[f.ID] + string(*b)
+		}
+	}
+	return got
+}
+
+// converse sends the conversation in parts that end at the given points.
+func converse(t *testing.T, cuts []int) (got map[uint64]string) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		p := rawClient(t, srv)
+		all := conversation()
+		go func() {
+			at := 0
+			for _, cut := range append(cuts, len(all)) {
+				if cut = min(cut, len(all)); cut > at {
+					p.nc.Write(all[at:cut])
+					at = cut
+				}
+			}
+		}()
+		got = p.answers(conversationAnswers)
+		p.nc.Close()
+		<-p.served
+		srv.Close()
+		checkBooked(t, srv)
+	})
+	return got
+}
+
+// Row 142: the input split anywhere gives the same result.
+func TestRow142InputSplit(t *testing.T) {
+	want := converse(t, nil)
+	if len(want) != conversationAnswers || !strings.Contains(want[5], "canceled") {
+		t.Fatalf("whole: got answers to %d calls; 5: %q", len(want), want[5])
+	}
+	rng := rand.New(rand.NewPCG(142, 1))
+	rounds := 40
+	if testing.Short() {
+		rounds = 8
+	}
+	n := len(conversation())
+	for range rounds {
+		cuts := make([]int, 1+rng.IntN(30))
+		for i := range cuts {
+			cuts[i] = rng.IntN(n)
+			if i%2 == 1 {
+				cuts[i] = cuts[i-1] + rng.IntN(40) // two near each other: inside of a head
+			}
+		}
+		slices.Sort(cuts)
+		got := converse(t, cuts)
+		for id, w := range want {
+			if got[id] != w {
+				t.Fatalf("split at %v: the answer to %d differs", cuts, id)
+			}
+		}
+	}
+}
+
+// FuzzInputSplit is row 142 for the fuzzer: two bytes a point, relative to the
+// one before.
+func FuzzInputSplit(f *testing.F) {
+	f.Add([]byte{1, 0, 16, 0, 23, 0, 24, 0})
+	f.Add(bytes.Repeat([]byte{255, 7}, 100))
+	var once sync.Once
+	var want map[uint64]string
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		once.Do(func() { want = converse(t, nil) })
+		var cuts []int
+		at := 0
+		for ; len(steps) >= 2 && len(cuts) < 1000; steps = steps[2:] {
+			at += int(binary.LittleEndian.Uint16(steps))
+			cuts = append(cuts, at)
+		}
+		got := converse(t, cuts)
+		for id, w := range want {
+			if got[id] != w {
+				t.Fatalf("split at %v: the answer to %d differs", cuts, id)
+			}
+		}
+	})
+}
+
+// A connection that ends within a frame, at any byte, leaves nothing.
+func TestTruncations(t *testing.T) {
+	frames := map[string][]byte{
+		"REQUEST":       frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00")),
+		"first piece":   bigRequest(2, rawEcho, 70000, 10),
+		"metadata":      frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 2, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, make([]byte, 8)),
+		"REQUEST_PIECE": append(bigRequest(2, rawEcho, 70000, 10), frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 10))...),
+		"CANCEL":        frameBytes(wire.Frame{Type: wire.Cancel, ID: 1}, nil),
+		"BIND":          frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, (&wire.BindRequest{Service: "Probe", Names: []string{"Add"}}).Append(nil)),
+		"CLOSE":         frameBytes(wire.Frame{Type: wire.Close}, make([]byte, 8)),
+	}
+	for name, frame := range frames {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				stop := witness(t, srv)
+				for n := range frame {
+					p := rawClient(t, srv)
+					p.write(frame[:n])
+					synctest.Wait()
+					p.nc.Close()
+					if err := <-p.served; err != nil && !errors.Is(err, io.ErrClosedPipe) {
+						t.Errorf("cut after %d bytes: %v", n, err)
+					}
+				}
+				stop()
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// A frame that is never completed ends its connection after FrameTimeout, a
+// message its call.
+func TestStalledFrames(t *testing.T) {
+	frame := frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, make([]byte, 8))
+	for _, n := range []int{1, 3, 4, 15, 16, 17, 24, len(frame) - 1} {
+		withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+			p.write(frame[:n])
+			start := time.Now()
+			p.wantClose(CodeInternal, "a frame has stayed incomplete for Limits.FrameTimeout (1m0s)")
+			if took := time.Since(start); took != time.Minute {
+				t.Errorf("cut after %d bytes: closed after %v", n, took)
+			}
+		})
+	}
+}
+
+// Any bytes of a proper conversation changed: the server answers or closes,
+// and holds nothing afterwards.
+func TestMutations(t *testing.T) {
+	rounds := 600
+	if testing.Short() {
+		rounds = 100
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		stop := witness(t, srv)
+		rng := rand.New(rand.NewPCG(33, 7))
+		proper := conversation()
+		heads := headsOf(proper)
+		for range rounds {
+			p := rawClient(t, srv)
+			b := bytes.Clone(proper)
+			for range 1 + rng.IntN(3) {
+				at := heads[rng.IntN(len(heads))] + rng.IntN(32)
+				b[min(at, len(b)-1)] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(rng.Uint32())}[rng.IntN(6)]
+			}
+			go io.Copy(io.Discard, p.nc)
+			p.nc.SetWriteDeadline(time.Now().Add(rawPatience))
+			p.nc.Write(b)
+			synctest.Wait()
+			p.nc.Close()
+			<-p.served
+		}
+		stop()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// headsOf returns where the frames of b begin.
+func headsOf(b []byte) (at []int) {
+	for n := 0; n < len(b); n += int(binary.LittleEndian.Uint32(b[n:])) {
+		at = append(at, n)
+	}
+	return at
+}
+
+// checkEmpty checks that a connection that lives holds nothing of calls.
+func checkEmpty(t testing.TB, c *conn) {
+	t.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open := 0
+	for _, k := range c.calls.slots {
+		if k != nil {
+			open++
+		}
+	}
+	if n := c.calls.open.Load(); open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
+		t.Errorf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting", open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting))
+	}
+	if n := c.calls.parked.Load() + c.calls.long.Load(); n != 0 {
+		t.Errorf("calls: %d wait", n)
+	}
+	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil || o.size() != 0 {
+		t.Errorf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v", len(o.frames), len(o.queue), len(o.held), o.booked, o.writing)
+	}
+	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
+		t.Errorf("inbox: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
+	}
+	if v := c.served; v != nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if len(v.running) != 0 || v.inflight.Load() != 0 {
+			t.Errorf("serving: %d handlers, %d in flight", len(v.running), v.inflight.Load())
+		}
+	}
+}
