@@ -1,0 +1,641 @@
+package bsrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// wantCall checks how a call has failed.
+func wantCall(t testing.TB, err error, code Code, outcome Outcome, text string) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Code != code || e.Outcome != outcome || !strings.Contains(e.Error(), text) {
+		t.Errorf("got %v (%+v), want %v, %v, %q", err, e, code, outcome, text)
+	}
+}
+
+// Row 76: a peer that does not wait runs into MaxInflight, for that call alone.
+func TestRow76MaxInflight(t *testing.T) {
+	withRaw(t, &ServerOptions{MaxInflight: 5}, func(p *rawPeer, _ *Server, service *testee) {
+		for id := uint64(2); id < 7; id++ {
+			p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: id}, nil)
+			<-service.began
+		}
+		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 7}, nil)
+		p.wantError(7, CodeResourceExhausted, wire.NotRun, "5 calls are open on the connection, MaxInflight is that")
+		p.write(bigRequest(8, rawEcho, 1<<20, 0)) // one that begins to arrive is open too
+		p.wantError(8, CodeResourceExhausted, wire.NotRun, "MaxInflight")
+		close(service.release)
+		if got := p.answers(5); len(got) != 5 {
+			t.Errorf("got answers to %d calls", len(got))
+		}
+		p.wantAlive(9)
+	})
+}
+
+// A cancelled call keeps its place until its handler returns.
+func TestMaxInflightCountsCancelledCalls(t *testing.T) {
+	withRaw(t, &ServerOptions{MaxInflight: 3}, func(p *rawPeer, _ *Server, service *testee) {
+		for id := uint64(2); id < 5; id++ {
+			p.send(wire.Frame{Type: wire.Request, Arg: rawDeaf, ID: id}, nil)
+			p.send(wire.Frame{Type: wire.Cancel, ID: id}, nil)
+			<-service.began
+		}
+		for id := uint64(5); id < 50; id++ { // start and cancel, again and again
+			p.send(wire.Frame{Type: wire.Request, Arg: rawDeaf, ID: id}, nil)
+			p.send(wire.Frame{Type: wire.Cancel, ID: id}, nil)
+			p.wantError(id, CodeResourceExhausted, wire.NotRun, "MaxInflight")
+		}
+		if n := len(service.began); n != 0 {
+			t.Errorf("%d more handlers have begun", n)
+		}
+		close(service.release)
+		for range 3 {
+			if f, _ := p.read(); f.Type != wire.Error || Code(f.Arg) != CodeCanceled {
+				t.Errorf("got %v, %v", f.Type, Code(f.Arg))
+			}
+		}
+		p.wantAlive(50)
+	})
+}
+
+// A thousand refusals close the connection.
+func TestRefusalsClose(t *testing.T) {
+	withRaw(t, &ServerOptions{MaxInflight: 1}, func(p *rawPeer, _ *Server, service *testee) {
+		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 2}, nil)
+		<-service.began
+		for id := uint64(3); id < 3+maxRefusals; id++ {
+			p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: id}, nil)
+			p.wantError(id, CodeResourceExhausted, wire.NotRun, "MaxInflight")
+		}
+		p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 5000}, nil)
+		p.wantClose(CodeInternal, "1001 calls above MaxInflight (1)")
+	})
+}
+
+// So do a thousand refused messages in pieces that are left unfinished, which
+// is all that a refusal leaves.
+func TestUnfinishedRefusalsClose(t *testing.T) {
+	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
+		for id := uint64(2); id < 2+maxRefusals; id++ {
+			p.write(bigRequest(id, rawUnbound, 1<<20, 0))
+			p.wantError(id, CodeUnimplemented, wire.NotRun, "number 6")
+		}
+		if n := srv.booked.Load(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+		go p.nc.Write(bigRequest(5000, rawUnbound, 1<<20, 0))
+		p.wantError(5000, CodeUnimplemented, wire.NotRun, "number 6")
+		p.wantClose(CodeInternal, "1001 messages in pieces were refused and are neither complete nor cancelled")
+	})
+}
+
+// A refused message that is never finished keeps no timer busy.
+func TestUnfinishedRefusalIsQuiet(t *testing.T) {
+	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+		p.write(bigRequest(2, rawUnbound, 1<<20, 100))
+		p.wantError(2, CodeUnimplemented, wire.NotRun, "number 6")
+		time.Sleep(10 * time.Minute) // a timer that fires at once again and again would stop this clock
+		p.wantAlive(3)
+	})
+}
+
+// Row 77: this library's client waits for its turn by itself.
+func TestRow77ClientQueues(t *testing.T) {
+	for _, limit := range []int{1, 7, 64} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := testeeServer(t, newTestee(), &ServerOptions{MaxInflight: limit})
+			client, proxy := testeeClient(t, srv, nil)
+			var wg sync.WaitGroup
+			for i := range uint32(10 * limit) {
+				wg.Go(func() {
+					if us, err := proxy.Sleep(t.Context(), 100+i); us != 100+i || err != nil {
+						t.Errorf("got %d, %v", us, err)
+					}
+				})
+			}
+			wg.Wait()
+			checkEmpty(t, client.conn)
+			client.Close()
+			srv.Close()
+		})
+	}
+}
+
+// A caller that waits for its turn can leave, and loses nobody else's.
+func TestQueuedCallerLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, &ServerOptions{MaxInflight: 1})
+		client, proxy := testeeClient(t, srv, nil)
+		held := make(chan error, 1)
+		go func() { held <- proxy.Hold(context.Background()) }()
+		<-service.began
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		queued := make(chan error, 1)
+		go func() { _, err := proxy.Add(context.Background(), 1, 2); queued <- err }()
+		synctest.Wait()
+		err := proxy.Fail(ctx)
+		wantCall(t, err, CodeDeadlineExceeded, OutcomeNotRun, "deadline exceeded")
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("left after %v", took)
+		}
+		close(service.release)
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+		if err := <-queued; err != nil {
+			t.Error(err)
+		}
+		checkEmpty(t, client.conn)
+		client.Close()
+		srv.Close()
+	})
+}
+
+// MaxMessage holds both ways, for the one end's word and the other's.
+func TestMaxMessage(t *testing.T) {
+	const limit = 100_000
+	for _, tt := range []struct {
+		name           string
+		server, client int
+	}{{"server", limit, 0}, {"client", 0, limit}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: tt.server})
+				client, proxy := testeeClient(t, srv, &ClientOptions{MaxMessage: tt.client, Logger: quiet})
+				at := make([]byte, limit-4) // the length before it makes limit
+				if got, err := proxy.Echo(t.Context(), at); len(got) != len(at) || err != nil {
+					t.Errorf("at the limit: got %d bytes, %v", len(got), err)
+				}
+				_, err := proxy.Echo(t.Context(), make([]byte, limit-3))
+				if tt.server > 0 {
+					wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Probe.Echo")
+				} else {
+					wantCall(t, err, CodeInternal, OutcomeAnswered, "Probe.Echo")
+				}
+				_, err = proxy.Make(t.Context(), limit-3)
+				if tt.client > 0 {
+					wantCall(t, err, CodeInternal, OutcomeAnswered, "Probe.Make")
+				}
+				if _, err := proxy.Add(t.Context(), 1, 2); err != nil {
+					t.Error(err)
+				}
+				checkEmpty(t, client.conn)
+				client.Close()
+				srv.Close()
+			})
+		})
+	}
+}
+
+// ConnBytes bounds what a peer has announced and not sent. What does not fit is
+// refused at once, its pieces are dropped, and there is room again when a
+// message is complete or cancelled.
+func TestConnBytes(t *testing.T) {
+	withRaw(t, &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ConnBytes: 2 << 20}}, func(p *rawPeer, srv *Server, _ *testee) {
+		body := append([]byte(u32(1<<20-4)), make([]byte, 1<<20-4)...)
+		first := func(id uint64) []byte {
+			return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: id, Total: 1 << 20}, body[:10])
+		}
+		rest := func(id uint64) (all []byte) {
+			for b := body[10:]; len(b) > 0; {
+				n := min(len(b), wire.MaxPiece)
+				all = append(all, frameBytes(wire.Frame{Type: wire.RequestPiece, ID: id}, b[:n])...)
+				b = b[n:]
+			}
+			return all
+		}
+		p.write(first(2))
+		p.write(first(3))
+		synctest.Wait()
+		if n := srv.booked.Load(); n != 2<<20 {
+			t.Errorf("%d bytes booked", n)
+		}
+		p.write(first(4))
+		p.wantError(4, CodeResourceExhausted, wire.NotRun, "above Limits.ConnBytes (2097152)")
+		p.write(rest(4)) // nobody wants them
+		p.wantAlive(5)
+		p.write(rest(2))
+		if got := p.answers(1); len(got[2]) < 1<<20 {
+			t.Errorf("got %d bytes", len(got[2]))
+		}
+		p.write(first(6)) // there is room for one
+		p.send(wire.Frame{Type: wire.Cancel, ID: 3}, nil)
+		p.wantError(3, CodeCanceled, wire.NotRun, "canceled")
+		p.write(first(7)) // and for another
+		p.write(rest(7))
+		p.write(rest(6))
+		if got := p.answers(2); len(got) != 2 {
+			t.Errorf("got %d answers", len(got))
+		}
+		if n := srv.booked.Load(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+	})
+}
+
+// ServerBytes is the same for all connections together; another connection's
+// small calls never notice.
+func TestServerBytes(t *testing.T) {
+	opts := &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 3 << 20}}
+	withRaw(t, opts, func(p *rawPeer, srv *Server, _ *testee) {
+		var others []*rawPeer
+		for range 3 {
+			other := rawClient(t, srv)
+			other.write(bigRequest(2, rawEcho, 1<<20, 0))
+			others = append(others, other)
+		}
+		synctest.Wait()
+		p.write(bigRequest(2, rawEcho, 1<<17, 0))
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, "above Limits.ServerBytes (3145728)")
+		p.wantAlive(3)
+		others[0].nc.Close() // gives back what it had announced
+		<-others[0].served
+		synctest.Wait()
+		p.write(bigRequest(4, rawEcho, 1<<20, 0))
+		p.wantAlive(5)
+		for _, other := range others[1:] {
+			other.nc.Close()
+			<-other.served
+		}
+	})
+}
+
+// A client holds its messages back so that its server never refuses one, and a
+// server its answers.
+func TestSendersKeepWithinConnBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 200_000
+		srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: 256 << 10, Limits: Limits{ConnBytes: 512 << 10}})
+		client, proxy := testeeClient(t, srv, &ClientOptions{MaxMessage: 256 << 10, Limits: Limits{ConnBytes: 512 << 10}, Logger: quiet})
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				in := bytes.Repeat([]byte{byte(i)}, size+i)
+				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
+					t.Errorf("got %d bytes, %v", len(out), err)
+				}
+			})
+		}
+		wg.Wait()
+		checkEmpty(t, client.conn)
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// A server that announces more than the client's ConnBytes loses that call.
+func TestClientConnBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		calls := make(chan error, 3)
+		for range 3 {
+			go func() { _, err := proxy.Echo(t.Context(), nil); calls <- err }()
+			f, _ := p.read()
+			p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: f.ID, Total: 16 << 20}, nil)
+		}
+		wantCall(t, <-calls, CodeResourceExhausted, OutcomeUnknown, "above Limits.ConnBytes (33554432)")
+		if f, _ := p.read(); f.Type != wire.Cancel {
+			t.Errorf("got %v, want CANCEL", f.Type)
+		}
+		client.Close()
+		for range 2 {
+			if err := <-calls; !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v", err)
+			}
+		}
+		p.nc.Close()
+	})
+}
+
+// MaxHandlers bounds a whole server.
+func TestMaxHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, &ServerOptions{Limits: Limits{MaxHandlers: 2}})
+		client, proxy := testeeClient(t, srv, nil)
+		other, proxy2 := testeeClient(t, srv, nil)
+		var wg sync.WaitGroup
+		var ran, refused atomic.Int32
+		for i := range 20 {
+			hold := proxy.Hold
+			if i%2 == 1 {
+				hold = proxy2.Hold
+			}
+			wg.Go(func() {
+				err := hold(t.Context())
+				if err == nil {
+					ran.Add(1)
+					return
+				}
+				refused.Add(1)
+				wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "the server is busy: it runs Limits.MaxHandlers (2) handlers")
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		close(service.release)
+		wg.Wait()
+		if refused.Load() == 0 || ran.Load() < 2 {
+			t.Errorf("%d ran, %d refused", ran.Load(), refused.Load())
+		}
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("afterwards: %d, %v", sum, err)
+		}
+		client.Close()
+		other.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// WriteStall ends a connection whose peer takes nothing, exactly then, and not
+// one whose peer is slow.
+func TestWriteStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{WriteStall: 3 * time.Second}})
+		stop := witness(t, srv)
+		p := rawClient(t, srv)
+		start := time.Now()
+		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(1<<20)))
+		for range 100 { // a byte now and then is progress
+			time.Sleep(2900 * time.Millisecond)
+			p.readFull(1)
+		}
+		if took := time.Since(start); took != 290*time.Second {
+			t.Errorf("100 bytes took %v", took)
+		}
+		start = time.Now()
+		err := <-p.served
+		if took := time.Since(start); took > 6*time.Second || took < 3*time.Second {
+			t.Errorf("closed after %v", took)
+		}
+		if !errors.Is(err, errStalled) {
+			t.Errorf("ServeConn: %v", err)
+		}
+		stop()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// FrameTimeout costs a message its call, not the connection, and what comes of
+// it later is dropped.
+func TestFrameTimeoutOfMessage(t *testing.T) {
+	withRaw(t, &ServerOptions{Limits: Limits{FrameTimeout: 5 * time.Second}}, func(p *rawPeer, srv *Server, _ *testee) {
+		start := time.Now()
+		p.write(bigRequest(2, rawEcho, 100_000, 1000))
+		p.wantError(2, CodeDeadlineExceeded, wire.NotRun, "nothing of its message has come for Limits.FrameTimeout (5s)")
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("after %v", took)
+		}
+		if n := srv.booked.Load(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+		p.send(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 1000))
+		p.wantAlive(3)
+		time.Sleep(time.Minute)
+		p.send(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 98_000))
+		p.wantAlive(4)
+		p.write(bigRequest(5, rawEcho, 100_000, 0))
+		for range 10 { // what comes in time renews the message's
+			time.Sleep(4900 * time.Millisecond)
+			p.send(wire.Frame{Type: wire.RequestPiece, ID: 5}, make([]byte, 10_000))
+		}
+		if f, _ := p.read(); f.ID != 5 || f.Type != wire.Error || Code(f.Arg) != CodeInvalidArgument {
+			t.Errorf("got %v %d", f.Type, f.ID)
+		}
+	})
+}
+
+// The same at a client, whose server begins an answer and does not end it.
+func TestFrameTimeoutOfAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{FrameTimeout: 5 * time.Second}, Logger: quiet})
+		start := time.Now()
+		call := make(chan error, 1)
+		go func() { _, err := proxy.Echo(t.Context(), nil); call <- err }()
+		f, _ := p.read()
+		p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: f.ID, Total: 1 << 20}, make([]byte, 5))
+		wantCall(t, <-call, CodeDeadlineExceeded, OutcomeUnknown, "nothing of its message has come for Limits.FrameTimeout (5s)")
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("after %v", took)
+		}
+		if f, _ := p.read(); f.Type != wire.Cancel {
+			t.Errorf("got %v, want CANCEL", f.Type)
+		}
+		p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: f.ID}, (&wire.Failure{}).Append(nil))
+		go proxy.Fail(t.Context())
+		f, _ = p.read()
+		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
+		checkEmpty(t, client.conn)
+		client.Close()
+		p.nc.Close()
+	})
+}
+
+// failer returns long errors.
+type failer struct{}
+
+func (failer) Long(n uint32) error { return errors.New(strings.Repeat("ä", int(n))) }
+
+// MaxErrorText cuts a text at the end of a character.
+func TestMaxErrorText(t *testing.T) {
+	for limit, want := range map[int]int{0: 4096, 1: 0, 101: 100, 32 << 10: 20_000} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := NewServer(&ServerOptions{Limits: Limits{MaxErrorText: limit}, Logger: quiet})
+			if err := srv.RegisterName("Failer", failer{}); err != nil {
+				t.Fatal(err)
+			}
+			near, far := net.Pipe()
+			go srv.ServeConn(far)
+			client, err := NewClient(t.Context(), near, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = client.Call(t.Context(), "Failer.Long", []any{10_000})
+			var e *Error
+			if !errors.As(err, &e) || len(e.Message) != want || strings.Trim(e.Message, "ä") != "" {
+				t.Errorf("limit %d: got %d bytes, want %d", limit, len(e.Message), want)
+			}
+			client.Close()
+			srv.Close()
+		})
+	}
+}
+
+// OutQueue makes handlers wait whose answers nobody reads, so that a peer that
+// reads nothing costs a bounded amount.
+func TestOutQueue(t *testing.T) {
+	for _, connBytes := range []uint64{0, 1} { // a peer that says it takes one byte may not make us hold the rest
+		t.Run(fmt.Sprint("room=", connBytes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), &ServerOptions{
+					Limits: Limits{OutQueue: 1 << 20, WriteStall: NoLimit}})
+				p := rawDial(t, srv)
+				p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, ConnBytes: connBytes}))
+				p.readBasic()
+				r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make"}}
+				p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+				p.read()
+				const calls, size = 100, 900_000
+				go func() {
+					for id := range uint64(calls) {
+						p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2 + id}, []byte(u32(size))))
+					}
+				}()
+				time.Sleep(time.Minute)
+				c := onlyConn(t, srv)
+				c.mu.Lock()
+				var held uint64
+				for _, p := range append(append([]*parcel{c.out.piece}, c.out.queue...), c.out.held...) {
+					if p != nil {
+						held += p.left
+					}
+				}
+				c.mu.Unlock()
+				if held > 3<<20 {
+					t.Errorf("%d bytes wait to be written, OutQueue is 1 MiB", held)
+				}
+				if got := p.answers(calls); len(got) != calls { // it reads after all, and gets everything
+					t.Errorf("got %d answers", len(got))
+				}
+				p.nc.Close()
+				<-p.served
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// onlyConn returns the one connection of a server.
+func onlyConn(t testing.TB, srv *Server) *conn {
+	t.Helper()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if len(srv.conns) != 1 {
+		t.Fatalf("%d connections, want 1", len(srv.conns))
+	}
+	for c := range srv.conns {
+		return c
+	}
+	return nil
+}
+
+// A sender that waits for room is told when what filled the outbox is dropped.
+func TestOutQueueEmptiedByCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit}, Logger: quiet})
+		stuck := make(chan error, 1)
+		go func() { stuck <- proxy.Fail(t.Context()) }() // its frame is being written: nobody reads it
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		big := make(chan error, 1)
+		go func() { _, err := proxy.Echo(ctx, make([]byte, 1<<20)); big <- err }()
+		time.Sleep(time.Second)
+		start := time.Now()
+		small := make(chan error, 1)
+		go func() { small <- proxy.Fail(t.Context()) }()
+		time.Sleep(time.Second)
+		cancel()
+		wantCall(t, <-big, CodeCanceled, OutcomeNotRun, "canceled")
+		for range 2 {
+			f, _ := p.read()
+			if f.Type != wire.Request {
+				t.Fatalf("got %v", f.Type)
+			}
+			p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
+		}
+		if err := errors.Join(<-stuck, <-small); err != nil || time.Since(start) != time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+		client.Close()
+		p.nc.Close()
+	})
+}
+
+// One BIND cannot ask for more text than a message may have.
+func TestBindAnswerIsBounded(t *testing.T) {
+	withRaw(t, &ServerOptions{MaxMessage: 1 << 16}, func(p *rawPeer, _ *Server, _ *testee) {
+		r := wire.BindRequest{Service: "Probe", Names: make([]string, 9000)}
+		for i := range r.Names {
+			r.Names[i] = "Sleep"
+		}
+		go p.nc.Write(frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, r.Append(nil)))
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
+		p.wantAlive(3)
+	})
+}
+
+// Memory follows bytes received, never bytes promised: peers that announce the
+// most they may and send little cost little.
+func TestMemoryFollowsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: NoLimit}})
+		const peers, each = 20, 2
+		var all []*rawPeer
+		for range peers {
+			all = append(all, rawClient(t, srv))
+		}
+		before := heap()
+		for _, p := range all {
+			for id := uint64(2); id < 2+each; id++ {
+				p.write(bigRequest(id, rawEcho, 16<<20, 100))
+			}
+		}
+		synctest.Wait()
+		if n := srv.booked.Load(); n != peers*each*16<<20 {
+			t.Errorf("%d bytes booked", n)
+		}
+		if used := heap() - before; used > peers*(each*firstAlloc+wholeBuf+32<<10) {
+			t.Errorf("%d peers announce %d x 16 MiB and send 100 bytes of each: %d bytes of heap", peers, each, used)
+		}
+		for _, p := range all {
+			p.nc.Close()
+			<-p.served
+		}
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// A message's memory grows to at most four times what has arrived.
+func TestMessageMemoryGrows(t *testing.T) {
+	const total = 16 << 20
+	p := &incoming{head: wire.Frame{Total: total}}
+	for n := 0; n < total; n += 1000 {
+		k := min(1000, total-n)
+		p.reserve(k)
+		if most := max(firstAlloc, growth*(len(p.body)+k)); cap(p.body) > most {
+			t.Fatalf("%d bytes have arrived and %d are held, want at most %d", len(p.body)+k, cap(p.body), most)
+		}
+		p.body = append(p.body, make([]byte, k)...)
+	}
+	if cap(p.body) != total {
+		t.Errorf("a whole message of %d bytes takes %d", total, cap(p.body))
+	}
+}
