@@ -137,6 +137,9 @@ func (c *Codec) UserCode() bool { return c.user }
 // Append appends the encoding of v to e.Buf. After an error, an *Error, e.Buf
 // and e.Cuts are as before.
 func (c *Codec) Append(e *Encoder, v Ref) error {
+	if c.appendAtOnce(e, v) {
+		return nil
+	}
 	var w writer
 	w.begin(e)
 	buf, err := c.run(&w, e.Buf, v)

@@ -81,10 +81,15 @@ func depthOf(option int) int {
 // room refuses to append n more bytes if they exceed the limit.
 func (w *writer) room(buf []byte, n int) *Error {
 	if n > w.limit-len(buf) {
-		return &Error{Offset: -1, Err: ErrLimit,
-			Text: fmt.Sprintf("takes more than %s", amount(w.limit-len(w.e.Buf)+w.cutSize, "byte"))}
+		return w.tooLarge()
 	}
 	return nil
+}
+
+func (w *writer) tooLarge() *Error {
+	e := refuse("takes more than %s", amount(w.limit-len(w.e.Buf)+w.cutSize, "byte"))
+	e.Err = ErrLimit
+	return e
 }
 
 // deeper refuses a depth that exceeds the bound.
@@ -155,15 +160,19 @@ func (r *reader) short(n int) *Error {
 // charge takes n bytes of memory from the budget before they are made.
 func (r *reader) charge(n int64) *Error {
 	if r.budget -= n; r.budget < 0 {
-		name := r.d.BudgetName
-		if name == "" {
-			name = "DecodeBudget"
-		}
-		e := r.fail("needs more memory than %s allows", name)
-		e.Err = ErrLimit
-		return e
+		return r.overBudget()
 	}
 	return nil
+}
+
+func (r *reader) overBudget() *Error {
+	name := r.d.BudgetName
+	if name == "" {
+		name = "DecodeBudget"
+	}
+	e := r.fail("needs more memory than %s allows", name)
+	e.Err = ErrLimit
+	return e
 }
 
 // deeper refuses a depth that exceeds the bound.

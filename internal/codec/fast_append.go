@@ -22,6 +22,20 @@ func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.fast(buf, c.node, v.p, 0)
 }
 
+// appendAtOnce appends a value that is all runs and plain strings, if there is
+// nothing to bound or to check: most small values need no writer.
+func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
+	if !c.fast || !c.node.flat || e.Lenient {
+		return false
+	}
+	buf, left := appendFlat(grow(e.Buf, c.node.least), c.node.steps, v.p)
+	if len(left) > 0 || e.Max > 0 && len(buf)-len(e.Buf) > e.Max {
+		return false
+	}
+	e.Buf = buf
+	return true
+}
+
 func (w *writer) plainAt(buf []byte, n *node, p address) ([]byte, *Error) {
 	return w.plain(buf, n, n.value(p), 0)
 }
@@ -215,6 +229,8 @@ func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast
 // and returns its length. There is room for it.
 func copyRun(to, from []byte) int {
 	switch len(from) {
+	case 4:
+		*(*[4]byte)(to) = [4]byte(from)
 	case 8:
 		*(*[8]byte)(to) = [8]byte(from)
 	case 16:

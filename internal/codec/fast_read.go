@@ -20,6 +20,19 @@ func (c *Codec) runBack(r *reader, v Ref) *Error {
 	return r.fast(c.node, v.p, 0)
 }
 
+// plainText finds the text of a plain string at the beginning of b, if all of
+// it is there.
+func plainText(b []byte) ([]byte, bool) {
+	if len(b) < 4 {
+		return nil, false
+	}
+	size := uint64(binary.LittleEndian.Uint32(b))
+	if b = b[4:]; size > uint64(len(b)) {
+		return nil, false
+	}
+	return b[:size], true
+}
+
 func (r *reader) plainAt(n *node, p address) *Error { return r.plain(n, n.value(p), 0) }
 
 func (r *reader) fast(n *node, p address, depth int) (err *Error) {
@@ -114,12 +127,9 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 // plainString reads a string without bounds of its own: most strings.
 func (r *reader) plainString(n *node, off int) (string, *Error) {
 	r.off = off
-	if rest := r.data[off:]; len(rest) >= 4 && !r.d.Lenient {
-		size := uint64(binary.LittleEndian.Uint32(rest))
-		if text := rest[4:]; size <= uint64(len(text)) {
-			r.off += 4 + int(size)
-			return r.keepString(text[:size])
-		}
+	if text, ok := plainText(r.data[off:]); ok && !r.d.Lenient {
+		r.off += 4 + len(text)
+		return r.keepString(text)
 	}
 	return r.string(n)
 }

@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type node struct {
 	least int      // least bytes on the wire
 	raw   uintptr  // bytes of a value that lies in memory as on the wire; 0: it does not
 	steps []step   // struct: its fields, nested structs taken apart, runs made one
+	flat  bool     // struct: all steps are runs and plain strings
 	elems elemKind // slice: what kind of elements has a loop of its own
 }
 
@@ -121,6 +123,7 @@ func (n *node) finish() {
 	n.raw = n.rawBytes()
 	n.steps = n.fuse(nil, 0, "")
 	setRest(n.steps)
+	n.flat = n.op == opStruct && !slices.ContainsFunc(n.steps, func(s step) bool { return s.op == stepNode })
 	n.elems = n.elemShape()
 }
 
