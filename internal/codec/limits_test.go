@@ -91,17 +91,29 @@ func TestMaxStopsEarly(t *testing.T) {
 }
 
 func TestMax(t *testing.T) {
-	v := struct {
+	checkMax(t, &struct {
 		A string
 		B []uint32
 		C []byte
-	}{"four", []uint32{1}, []byte{1, 2}}
-	c := compiled(t, reflect.TypeOf(v))
-	data := encoded(t, v)
+	}{"four", []uint32{1}, []byte{1, 2}})
+	checkMax(t, &benchSmall{1, "four", 2, 3})
+	checkMax(t, &[]benchItem{{Name: "a"}, {Name: "bb"}})
+	checkMax(t, &map[string][]bool{"a": {true}, "b": nil})
+}
+
+// checkMax appends the value at ptr with less room than it takes, and more.
+func checkMax(t *testing.T, ptr any) {
+	c := compiled(t, reflect.TypeOf(ptr).Elem())
+	data, err := appendAll(t, c, Encoder{}, reflect.ValueOf(ptr))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n := 1; n <= len(data)+1; n++ {
-		_, err := appendAll(t, c, Encoder{Buf: []byte("before"), Max: n}, reflect.ValueOf(&v))
-		if (err == nil) != (n >= len(data)) {
-			t.Errorf("at most %d of %d bytes: %v", n, len(data), err)
+		for _, room := range []int{0, 1000} {
+			_, err := appendAll(t, c, Encoder{Buf: append(make([]byte, 0, 6+room), "before"...), Max: n}, reflect.ValueOf(ptr))
+			if (err == nil) != (n >= len(data)) || err != nil && !errors.Is(err, ErrLimit) {
+				t.Errorf("%v: at most %d of %d bytes: %v", c.Type(), n, len(data), err)
+			}
 		}
 	}
 }
