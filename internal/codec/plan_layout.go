@@ -31,6 +31,10 @@ func (w *layouter) layout(n *node) *Layout {
 	}
 	l := &Layout{Kind: n.kind, Format: n.form, Bytes: n.bytes, Len: n.n, Type: n.typ.Name()}
 	switch n.op {
+	case opInt:
+		if n.kind == KindDuration {
+			l.Format = FormatNone
+		}
 	case opBinary, opText:
 		l.Format, l.Opaque = FormatNone, n.typ.String()
 	case opStruct, opSlice, opArray, opMap, opPointer:
