@@ -172,8 +172,9 @@ func TestCuts(t *testing.T) {
 		if err := form.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 && c.fast && len(e.Cuts) != 4+oneIf(littleEndian) {
-			t.Errorf("%d cuts", len(e.Cuts))
+		want5 := i == 0 && c.fast && littleEndian // numbers that lie as on the wire are cut too
+		if n := len(e.Cuts); n != 4 && n != 5 || want5 && n != 5 {
+			t.Errorf("%d cuts", n)
 		}
 		if got := joined(e); got != "before"+string(want) {
 			t.Errorf("%q\nwant %q", got, want)

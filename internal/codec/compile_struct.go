@@ -11,12 +11,12 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 	n.op, n.kind = opStruct, KindStruct
 	c.allow(p, s, n.typ, structWords)
 	names := map[string]bool{}
-	hidden := 0
+	hidden := false
 	for i := range n.typ.NumField() {
 		f := n.typ.Field(i)
 		place, skip := c.fieldPlace(f, s)
 		if skip {
-			hidden += oneIf(!f.IsExported())
+			hidden = hidden || !f.IsExported()
 			continue
 		}
 		name := place.name(f.Name)
@@ -27,17 +27,9 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 		place.Name = ""
 		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, s.in("."+f.Name))})
 	}
-	if len(n.fields) == 0 && hidden > 0 {
+	if len(n.fields) == 0 && hidden {
 		c.problem(s, "%s has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary", typeName(n.typ))
 	}
-}
-
-// oneIf counts.
-func oneIf(ok bool) int {
-	if ok {
-		return 1
-	}
-	return 0
 }
 
 func (p *Place) name(field string) string {
