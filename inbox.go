@@ -153,7 +153,7 @@ func (in *inbox) takePiece() bool {
 	in.into = nil
 	in.remove(p)
 	in.m = message{Frame: p.head, body: p.body, own: true}
-	return !p.unwanted
+	return !p.unwanted || p.head.Type == wire.Response // an answer that nobody wants still ends its call
 }
 
 func (in *inbox) arrived(n int) {
