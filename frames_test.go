@@ -439,6 +439,11 @@ func TestLateFramesAreIgnored(t *testing.T) {
 func rawServer(t testing.TB, opts *ClientOptions) (*Client, *testeeContract, *rawPeer) {
 	t.Helper()
 	near, far := net.Pipe()
+	return rawServerOn(t, near, far, opts)
+}
+
+func rawServerOn(t testing.TB, near, far net.Conn, opts *ClientOptions) (*Client, *testeeContract, *rawPeer) {
+	t.Helper()
 	p := &rawPeer{t: t, nc: far}
 	go func() {
 		p.readBasic()
@@ -823,6 +828,32 @@ func headsOf(b []byte) (at []int) {
 func checkEmpty(t testing.TB, c *conn) {
 	t.Helper()
 	synctest.Wait()
+	if left := residue(c) + arriving(c); left != "" {
+		t.Error(left)
+	}
+}
+
+// eventually is for real sockets, where nothing says when all is quiet.
+func eventually(t testing.TB, residue func() string) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		left := residue()
+		if left == "" {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatal(left)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// residue says what a connection holds of calls, "" for nothing. The inbox is
+// looked at only where nobody reads.
+func residue(c *conn) string {
+	var left []string
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	open := 0
@@ -832,22 +863,31 @@ func checkEmpty(t testing.TB, c *conn) {
 		}
 	}
 	if n := c.calls.open.Load(); open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
-		t.Errorf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting", open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting))
+		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
+			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
 	}
 	if n := c.calls.parked.Load() + c.calls.long.Load(); n != 0 {
-		t.Errorf("calls: %d wait", n)
+		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
-	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil || o.size() != 0 {
-		t.Errorf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v", len(o.frames), len(o.queue), len(o.held), o.booked, o.writing)
-	}
-	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
-		t.Errorf("inbox: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
+	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil {
+		left = append(left, fmt.Sprintf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v",
+			len(o.frames), len(o.queue), len(o.held), o.booked, o.writing))
 	}
 	if v := c.served; v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if len(v.running) != 0 || v.inflight.Load() != 0 {
-			t.Errorf("serving: %d handlers, %d in flight", len(v.running), v.inflight.Load())
+			left = append(left, fmt.Sprintf("serving: %d handlers, %d in flight", len(v.running), v.inflight.Load()))
 		}
 	}
+	return strings.Join(left, "; ")
+}
+
+// arriving says what a connection holds of messages that have not all arrived.
+// Whoever asks must know that nothing does arrive.
+func arriving(c *conn) string {
+	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
+		return fmt.Sprintf("inbox: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
+	}
+	return ""
 }

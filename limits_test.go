@@ -493,7 +493,7 @@ func TestOutQueue(t *testing.T) {
 				r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make"}}
 				p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
 				p.read()
-				const calls, size = 100, 900_000
+				const calls, size = 20, 900_000
 				go func() {
 					for id := range uint64(calls) {
 						p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2 + id}, []byte(u32(size))))

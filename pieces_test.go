@@ -1,0 +1,434 @@
+package bsrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// tcpPair returns the two ends of a connection over the loopback.
+func tcpPair(t testing.TB) (near, far net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if near, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+// onBoth runs f in memory and over TCP: the one has callers write for
+// themselves and lend their memory, the other has not.
+func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far net.Conn))) {
+	t.Run("memory", func(t *testing.T) {
+		f(t, func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() })
+	})
+	t.Run("tcp", func(t *testing.T) { f(t, tcpPair) })
+}
+
+// Messages of every size around what travels whole, and in one, two or many
+// pieces, both ways.
+func TestPiecesOfEverySize(t *testing.T) {
+	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
+		srv := testeeServer(t, newTestee(), nil)
+		near, far := pair(t)
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(far) }()
+		client, proxy := testeeClientOn(t, near, nil)
+		rng := rand.NewChaCha8([32]byte{1})
+		for _, around := range []int{0, cutSize, wire.MaxWhole - 4, wire.MaxPiece - 4, 2*wire.MaxPiece - 4, 1 << 20, 5 << 20} {
+			for size := max(0, around-2); size <= around+2; size++ {
+				in := make([]byte, size)
+				rng.Read(in)
+				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
+					t.Errorf("%d bytes: got %d, %v", size, len(out), err)
+				}
+			}
+		}
+		eventually(t, func() string { return residue(client.conn) })
+		client.Close()
+		<-served
+		srv.Close()
+	})
+}
+
+// Small answers pass between the pieces of a large one.
+func TestSmallAnswersPassBetween(t *testing.T) {
+	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(4<<20)))
+		total := 4 + 4<<20
+		got, small, between := 0, uint64(3), 0
+		for got < total {
+			f, body := p.read()
+			if f.ID == 2 {
+				got += len(body)
+				p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: small}, make([]byte, 8))
+				small++
+				continue
+			}
+			if got < total {
+				between++
+			}
+		}
+		if between < 20 {
+			t.Errorf("%d small answers came before the end of the large one", between)
+		}
+		for ; between < int(small)-3; between++ {
+			p.read()
+		}
+	})
+}
+
+// Small calls pass between the pieces of a large one, and large ones take
+// turns.
+func TestSmallCallsPassBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { proxy.Echo(t.Context(), make([]byte, 2<<20)) })
+		}
+		turns, last := 0, uint64(0)
+		got := make(map[uint64]int)
+		for small, asked := 0, 0; small < 5; {
+			f, body := p.read()
+			switch f.Type {
+			case wire.Request:
+				if f.Flags&wire.Pieces == 0 {
+					small++
+					p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
+				}
+			}
+			if len(body) > 0 {
+				if got[f.ID] += len(body); f.ID != last {
+					turns++
+				}
+				last = f.ID
+			}
+			if asked < 5 && len(got) == 2 {
+				asked++
+				wg.Go(func() { proxy.Fail(t.Context()) })
+				synctest.Wait()
+			}
+		}
+		for id, n := range got {
+			if n >= 2<<20 {
+				t.Errorf("the large call %d was sent whole before the small ones", id)
+			}
+		}
+		if turns < 5 {
+			t.Errorf("the large calls took %d turns", turns)
+		}
+		client.Close()
+		p.nc.Close()
+		wg.Wait()
+	})
+}
+
+// A call cancelled while it is being sent returns at once, however stalled the
+// peer. Its memory is the caller's again: what the peer reads later are the
+// bytes of the time before.
+func TestCancelWhileSending(t *testing.T) {
+	rounds := 15
+	if testing.Short() {
+		rounds = 6
+	}
+	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
+		near, far := pair(t)
+		client, proxy, p := rawServerOn(t, near, far, nil)
+		rng := rand.New(rand.NewPCG(5, 5))
+		data := make([]byte, 6<<20)
+		for round := range rounds {
+			paint(data, 0xaa)
+			ctx, cancel := context.WithCancel(t.Context())
+			call := make(chan error, 1)
+			go func() {
+				_, err := proxy.Echo(ctx, data)
+				paint(data, 0xbb)
+				call <- err
+			}()
+			first, body := p.read()
+			pieces := [][]byte{body}
+			for range rng.IntN(4) {
+				_, body := p.read()
+				pieces = append(pieces, body)
+			}
+			start := time.Now()
+			cancel()
+			err := <-call
+			wantCall(t, err, CodeCanceled, OutcomeUnknown, "canceled")
+			if took := time.Since(start); took > 5*time.Second {
+				t.Fatalf("round %d: returned %v after the cancel, the peer reads nothing", round, took)
+			}
+			for {
+				f, body := p.read()
+				if f.Type == wire.Cancel && f.ID == first.ID {
+					break
+				}
+				if f.Type != wire.RequestPiece || f.ID != first.ID {
+					t.Fatalf("got %v %d", f.Type, f.ID)
+				}
+				pieces = append(pieces, body)
+			}
+			for i, b := range pieces {
+				if bytes.IndexByte(b, 0xbb) >= 0 {
+					t.Fatalf("round %d: piece %d has bytes written after the call returned", round, i)
+				}
+			}
+			p.send(wire.Frame{Type: wire.Error, Flags: wire.NotRun, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
+		}
+		eventually(t, func() string { return residue(client.conn) })
+		client.Close()
+		p.nc.Close()
+	})
+}
+
+func paint(b []byte, v byte) {
+	for i := range b {
+		b[i] = v
+	}
+}
+
+// The same where it is the connection that ends.
+func TestCloseWhileSending(t *testing.T) {
+	rounds := 10
+	if testing.Short() {
+		rounds = 4
+	}
+	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
+		rng := rand.New(rand.NewPCG(6, 6))
+		data := make([]byte, 6<<20)
+		for round := range rounds {
+			near, far := pair(t)
+			client, proxy, p := rawServerOn(t, near, far, nil)
+			paint(data, 0xaa)
+			call := make(chan error, 1)
+			go func() {
+				_, err := proxy.Echo(t.Context(), data)
+				paint(data, 0xbb)
+				call <- err
+			}()
+			for range 1 + rng.IntN(4) {
+				p.read()
+			}
+			if rng.IntN(2) == 0 {
+				client.Close()
+			} else {
+				go client.Close()
+			}
+			select {
+			case err := <-call:
+				wantCall(t, err, CodeCanceled, OutcomeUnknown, "client closed")
+			case <-time.After(5 * time.Second):
+				t.Fatalf("round %d: the call has not returned", round)
+			}
+			rest, _ := io.ReadAll(p.nc) // whatever the socket held
+			if bytes.IndexByte(rest, 0xbb) >= 0 {
+				t.Fatalf("round %d: bytes written after the call returned were sent", round)
+			}
+			p.nc.Close()
+		}
+	})
+}
+
+// A large call that its server refuses, at once or while it is on its way, is
+// not sent to its end, and leaves nothing at either end.
+func TestRefusedWhileSending(t *testing.T) {
+	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		near, far := pair(t)
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(far) }()
+		client, proxy := testeeClientOn(t, near, nil)
+		srv.booked.Add(16 << 20) // as if others had taken it all
+		data := make([]byte, 8<<20)
+		for range 10 {
+			_, err := proxy.Echo(t.Context(), data)
+			wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Limits.ServerBytes")
+			paint(data, 1)
+		}
+		srv.booked.Add(-16 << 20)
+		if out, err := proxy.Echo(t.Context(), data); len(out) != len(data) || err != nil {
+			t.Errorf("got %d bytes, %v", len(out), err)
+		}
+		eventually(t, func() string { return residue(client.conn) })
+		c := onlyConn(t, srv)
+		client.Close()
+		<-served
+		if left := arriving(c); left != "" {
+			t.Error(left)
+		}
+		srv.Close()
+	})
+}
+
+// Cancelled while its answer arrives: the call returns at once, the rest is
+// dropped by the sender, and what comes is dropped here.
+func TestCancelWhileReceiving(t *testing.T) {
+	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
+		for round := range uint64(20) {
+			id := 2 + 2*round
+			p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: id}, []byte(u32(4<<20)))
+			got := 0
+			for range round % 5 {
+				_, body := p.read()
+				got += len(body)
+			}
+			go p.nc.Write(frameBytes(wire.Frame{Type: wire.Cancel, ID: id}, nil))
+			for {
+				f, body := p.read()
+				if f.Type == wire.Error {
+					break
+				}
+				if got += len(body); f.ID != id || got >= 4<<20 {
+					t.Fatalf("round %d: all of the answer came after the cancel", round)
+				}
+			}
+			p.wantAlive(id + 1)
+		}
+		checkEmpty(t, connOf(t, srv, 2)[0])
+		checkEmpty(t, connOf(t, srv, 2)[1])
+	})
+}
+
+// connOf returns the n connections of a server.
+func connOf(t testing.TB, srv *Server, n int) (conns []*conn) {
+	t.Helper()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for c := range srv.conns {
+		conns = append(conns, c)
+	}
+	if len(conns) != n {
+		t.Fatalf("%d connections, want %d", len(conns), n)
+	}
+	return conns
+}
+
+// Many large calls, cancelled at any moment: every answer is its own call's,
+// and nothing is left.
+func TestAbandonedPieces(t *testing.T) {
+	calls := 300
+	if testing.Short() {
+		calls = 60
+	}
+	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
+		srv := testeeServer(t, newTestee(), nil)
+		near, far := pair(t)
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(far) }()
+		client, proxy := testeeClientOn(t, near, nil)
+		var wg sync.WaitGroup
+		for g := range 8 {
+			rng := rand.New(rand.NewPCG(uint64(g), 9))
+			wg.Go(func() {
+				data := make([]byte, 1<<20)
+				for n := range calls / 8 {
+					mark := byte(g*calls + n)
+					in := data[:rng.IntN(len(data))]
+					paint(in, mark)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+rng.IntN(8000))*time.Microsecond)
+					out, err := proxy.Echo(ctx, in)
+					cancel()
+					switch {
+					case err == nil:
+						if len(out) != len(in) || bytes.Count(out, []byte{mark}) != len(in) {
+							t.Errorf("got another call's answer: %d bytes, want %d", len(out), len(in))
+						}
+					case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("afterwards: %d, %v", sum, err)
+		}
+		c := onlyConn(t, srv)
+		eventually(t, func() string { return residue(client.conn) + residue(c) })
+		client.Close()
+		<-served
+		for _, c := range []*conn{c, client.conn} {
+			if left := arriving(c); left != "" {
+				t.Error(left)
+			}
+		}
+		srv.Close()
+	})
+}
+
+// A peer that reads slowly costs nobody else.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		stop := witness(t, srv)
+		var slow []*rawPeer
+		for range 5 {
+			p := rawClient(t, srv)
+			for id := range uint64(30) {
+				p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2 + id}, []byte(u32(300_000)))
+			}
+			slow = append(slow, p)
+		}
+		_, proxy := testeeClient(t, srv, nil)
+		for range 100 {
+			start := time.Now()
+			if _, err := proxy.Add(t.Context(), 1, 2); err != nil || time.Since(start) > 5*time.Millisecond {
+				t.Fatalf("%v after %v", err, time.Since(start))
+			}
+			for _, p := range slow {
+				p.readFull(1000)
+			}
+			time.Sleep(time.Second)
+		}
+		for _, p := range slow {
+			p.nc.Close()
+			<-p.served
+		}
+		stop()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// Both ends sending large messages at once, on a connection without any buffer:
+// nobody waits for the other to read first.
+func TestBothSendLarge(t *testing.T) {
+	for _, size := range []int{60_000, 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				client, proxy := testeeClient(t, srv, nil)
+				var wg sync.WaitGroup
+				for range 64 {
+					wg.Go(func() {
+						if out, err := proxy.Echo(t.Context(), make([]byte, size)); len(out) != size || err != nil {
+							t.Errorf("got %d bytes, %v", len(out), err)
+						}
+					})
+				}
+				wg.Wait()
+				checkEmpty(t, client.conn)
+				client.Close()
+				srv.Close()
+			})
+		})
+	}
+}
