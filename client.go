@@ -2,7 +2,6 @@ package bsrpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -169,39 +168,4 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 	}
 	c.described[method] = m
 	return m, nil
-}
-
-// bind sends one BIND frame and returns the answers, one for each name.
-func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
-	k := c.newCall()
-	k.timeout = timeoutOf(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
-	enc := codec.Encoder{Buf: r.Append(nil)}
-	if err := c.do(ctx, k, wire.Frame{Type: wire.Bind, Flags: flags}, &enc); err != nil {
-		return nil, err
-	}
-	defer c.recycle(k)
-	answers, err := wire.ReadBound(k.reply.body, len(r.Names))
-	if err != nil {
-		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)
-	}
-	return answers, nil
-}
-
-// bindAll sends as many BIND frames as the names take.
-func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BoundMethod, err error) {
-	for len(r.Names) > 0 {
-		n, size := 0, 4+len(r.Service)
-		for n < len(r.Names) && (n == 0 || size+wire.BoundSize(r.Names[n]) <= wire.MaxWhole) {
-			size += wire.BoundSize(r.Names[n])
-			n++
-		}
-		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
-		more, err := c.bind(ctx, part, 0)
-		if err != nil {
-			return nil, fmt.Errorf("bind %s: %w", r.Service, err)
-		}
-		answers = append(answers, more...)
-		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}
-	}
-	return answers, nil
 }

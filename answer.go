@@ -1,0 +1,109 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// How a call that runs is answered, exactly once: by its results, its error,
+// or for a handler that did not return.
+
+// answer sends the one answer to f's call: the encoded results, or err. The
+// call ends being in flight as its answer is queued, neither before nor after.
+func (c *conn) answer(f *frame, err error) {
+	f.answered = true
+	if f.call != nil {
+		f.call.end(context.Canceled)
+	}
+	if err == nil && f.canceled.Load() {
+		err = context.Canceled
+	}
+	var failure []byte
+	if err != nil {
+		failure = c.failureOf(f, err)
+	}
+	c.mu.Lock()
+	c.waitForRoomLocked()
+	left := c.served.inflight.Add(-1)
+	if err != nil {
+		c.out.frames = append(c.out.frames, failure...)
+	} else {
+		c.queueResultsLocked(f)
+	}
+	c.mu.Unlock()
+	if left == 0 && c.served.draining.Load() {
+		c.farewellDrained()
+	}
+}
+
+func (c *conn) queueResultsLocked(f *frame) {
+	head := wire.Frame{Type: wire.Response, ID: f.id}
+	size := bodySize(&f.enc)
+	if size > wire.MaxWhole {
+		c.out.enqueueLocked(newParcel(head, segments(&f.enc), size))
+		f.enc = codec.Encoder{} // its memory is the parcel's
+		return
+	}
+	head.Body = int(size)
+	c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), &f.enc)
+}
+
+// encodeResults puts the results into the frame's encoder.
+func (c *conn) encodeResults(f *frame) error {
+	f.enc.Max = int(min(c.peer.maxMessage, 1<<30))
+	f.enc.Cut, f.enc.Depth = cutSize, c.bounds.maxDepth
+	if err := f.sig.rets.Append(&f.enc, f.retsRef); err != nil {
+		c.log.Error("bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", f.method.Name, err)
+	}
+	return nil
+}
+
+// failureOf returns the ERROR frame that answers f.
+func (c *conn) failureOf(f *frame, err error) []byte {
+	var p *panicError
+	if errors.As(err, &p) {
+		return errorFrame(f.id, 0, CodeInternal, wire.Failure{Message: p.Error(), LogID: p.id})
+	}
+	code, failure := errorFrom(err, c.bounds.maxErrorText)
+	var flags wire.Flags
+	if f.refusal != nil {
+		flags = wire.NotRun
+	}
+	return errorFrame(f.id, flags, code, failure)
+}
+
+func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []byte {
+	body := failure.Append(nil)
+	frame := wire.AppendHead(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, Body: len(body)})
+	return append(frame, body...)
+}
+
+// recoverPanic, deferred around a handler, answers for one that did not
+// return.
+func (c *conn) recoverPanic(f *frame) {
+	if f.answered {
+		return
+	}
+	r := recover()
+	id := fmt.Sprintf("%016x", rand.Uint64())
+	c.served.panics.Add(1)
+	if r == nil {
+		c.log.Error("bsrpc: handler ended its goroutine", "method", f.method.Name, "id", id)
+		c.served.leaveRunning(f)
+	} else {
+		c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", r, "stack", string(debug.Stack()))
+	}
+	c.answer(f, &panicError{id})
+}
+
+// A panicError stands for a panic on its way to the caller.
+type panicError struct{ id string }
+
+func (e *panicError) Error() string { return "panic in the handler" }

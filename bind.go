@@ -1,0 +1,109 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// BIND, at both ends: a client asks for the numbers of methods and sends the
+// hashes of its contract, a server compares them with those of its own.
+
+// bind sends one BIND frame and returns the answers, one for each name.
+func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
+	k := c.newCall()
+	k.timeout = timeoutOf(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
+	enc := codec.Encoder{Buf: r.Append(nil)}
+	if err := c.do(ctx, k, wire.Frame{Type: wire.Bind, Flags: flags}, &enc); err != nil {
+		return nil, err
+	}
+	defer c.recycle(k)
+	answers, err := wire.ReadBound(k.reply.body, len(r.Names))
+	if err != nil {
+		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)
+	}
+	return answers, nil
+}
+
+// bindAll sends as many BIND frames as the names take.
+func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BoundMethod, err error) {
+	for len(r.Names) > 0 {
+		n, size := 0, 4+len(r.Service)
+		for n < len(r.Names) && (n == 0 || size+wire.BoundSize(r.Names[n]) <= wire.MaxWhole) {
+			size += wire.BoundSize(r.Names[n])
+			n++
+		}
+		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
+		more, err := c.bind(ctx, part, 0)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: %w", r.Service, err)
+		}
+		answers = append(answers, more...)
+		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}
+	}
+	return answers, nil
+}
+
+// serveBind tells a client the numbers of methods, or what differs.
+func (c *conn) serveBind(m *message) error {
+	v := c.served
+	if v == nil {
+		return fmt.Errorf("unexpected %v", m.Type)
+	}
+	if err := v.rises(&m.Frame); err != nil {
+		return err
+	}
+	r, err := wire.ReadBindRequest(m.body, m.Flags)
+	if err != nil {
+		return fmt.Errorf("BIND: %w", err)
+	}
+	answers := make([]wire.BoundMethod, len(r.Names))
+	var size uint64 // a name may come many times, and a text is long
+	for i, name := range r.Names {
+		answers[i] = v.bind(v.registry.find(r.Service+"."+name), r, i)
+		size += uint64(len(answers[i].Text))
+	}
+	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); size > most {
+		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", size, most))
+		return nil
+	}
+	body := wire.AppendBound(nil, answers)
+	head := wire.Frame{Type: wire.Response, ID: m.ID}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waitForRoomLocked()
+	if len(body) > wire.MaxWhole {
+		c.out.enqueueLocked(newParcel(head, [][]byte{body}, uint64(len(body))))
+		return nil
+	}
+	head.Body = len(body)
+	c.out.frames = append(wire.AppendHead(c.out.frames, &head), body...)
+	return nil
+}
+
+// bind gives m a number on this connection, if the client means the same by it.
+func (v *serving) bind(m *method, r *wire.BindRequest, i int) wire.BoundMethod {
+	switch {
+	case m == nil:
+		return wire.BoundMethod{Status: wire.Unknown}
+	case r.Hashes == nil:
+		return wire.BoundMethod{Number: v.number(m), Text: m.Layout}
+	case r.Hashes[i] != m.Hash:
+		return wire.BoundMethod{Status: wire.Differs, Text: m.Layout}
+	}
+	return wire.BoundMethod{Number: v.number(m)}
+}
+
+func (v *serving) number(m *method) uint16 {
+	n, ok := v.numbers[m]
+	if !ok {
+		if v.numbers == nil {
+			v.numbers = make(map[*method]uint16)
+		}
+		n = uint16(len(v.bound))
+		v.bound, v.numbers[m] = append(v.bound, m), n
+	}
+	return n
+}

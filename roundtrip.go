@@ -1,0 +1,230 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// One call of this end, from its request to its answer. Reading and waiting is
+// in reader.go.
+
+// do makes a call: it sends head with the body that enc holds, and waits for
+// the answer, which stands in k until k is recycled. When do returns, the
+// memory that enc's cuts refer to is the caller's again.
+func (c *conn) do(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) error {
+	if err := ctx.Err(); err != nil {
+		return contextError(err, OutcomeNotRun)
+	}
+	p, err := c.send(ctx, k, head, enc)
+	if err != nil {
+		return err
+	}
+	err = c.await(ctx, k, p)
+	if p != nil {
+		c.withdraw(p)
+	}
+	if err != nil {
+		return err
+	}
+	return k.result()
+}
+
+// send registers the call and then writes it, so that no answer finds it
+// missing. A body above wire.MaxWhole travels as a parcel.
+func (c *conn) send(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) (*parcel, error) {
+	size := bodySize(enc)
+	if size > c.peer.maxMessage {
+		return nil, errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
+	}
+	if err := c.acquire(ctx, k); err != nil {
+		return nil, err
+	}
+	// conn.mu is held
+	left, expired := k.timeout.left()
+	if expired {
+		c.calls.ungrantLocked()
+		c.mu.Unlock()
+		return nil, k.timeout.error(OutcomeNotRun)
+	}
+	head.Timeout = left
+	k.long = left != 0 && left <= shortest
+	c.calls.addLocked(k)
+	var p *parcel
+	if size > wire.MaxWhole {
+		p = newParcel(head, segments(enc), size)
+		p.begin = func() uint64 { return c.calls.nextIDLocked(k) }
+		c.out.enqueueLocked(p)
+	} else {
+		head.ID, head.Body = c.calls.nextIDLocked(k), int(size)
+		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), enc)
+	}
+	c.mu.Unlock()
+	c.flush(p)
+	return p, nil
+}
+
+// acquire waits until one more call may be open and the outbox takes its
+// frame, and returns with conn.mu held.
+func (c *conn) acquire(ctx context.Context, k *call) error {
+	c.mu.Lock()
+	if c.err == nil {
+		if granted := c.calls.grantLocked(); granted != nil {
+			c.mu.Unlock()
+			err := c.wait(ctx, &k.timeout, granted)
+			c.mu.Lock()
+			if err != nil && c.err == nil {
+				c.calls.leaveLocked(granted)
+				c.mu.Unlock()
+				return err
+			}
+		}
+	}
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+		taken := c.out.takenLocked()
+		c.mu.Unlock()
+		err := c.wait(ctx, &k.timeout, taken)
+		c.mu.Lock()
+		if err != nil && c.err == nil {
+			c.calls.ungrantLocked()
+			c.mu.Unlock()
+			return err
+		}
+	}
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return c.endedLocked(OutcomeNotRun)
+	}
+	return nil
+}
+
+// waitForRoomLocked waits, without the lock, until the outbox takes an answer.
+func (c *conn) waitForRoomLocked() {
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+		taken := c.out.takenLocked()
+		c.mu.Unlock()
+		c.flushBehind()
+		select {
+		case <-taken:
+		case <-c.done:
+		}
+		c.mu.Lock()
+	}
+}
+
+// wait waits for ch, within a call's context and time, or for the connection's
+// end.
+func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) error {
+	t.waited = true
+	expired, stop := t.timer()
+	defer stop()
+	select {
+	case <-ch:
+	case <-c.done:
+	case <-ctx.Done():
+		return contextError(ctx.Err(), OutcomeNotRun)
+	case <-expired:
+		return t.error(OutcomeNotRun)
+	}
+	return nil
+}
+
+// abandon leaves a call without its answer. It reports false if the answer is
+// being delivered at this moment.
+func (c *conn) abandon(k *call, p *parcel) (Outcome, bool) {
+	c.mu.Lock()
+	if c.err != nil || c.calls.slots[k.slot] != k {
+		c.mu.Unlock()
+		return 0, false
+	}
+	if p != nil && !p.begunLocked() {
+		c.out.dropLocked(p)
+		c.calls.removeLocked(k)
+		c.mu.Unlock()
+		return OutcomeNotRun, true
+	}
+	k.abandoned = true
+	if p != nil {
+		c.out.dropLocked(p) // no piece follows the CANCEL
+	}
+	c.cancelLocked(k.id)
+	c.mu.Unlock()
+	c.flushBehind()
+	return OutcomeUnknown, true
+}
+
+// cancelLocked tells the peer that nobody waits for a call.
+func (c *conn) cancelLocked(id uint64) {
+	c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: id})
+}
+
+// deliver hands an answer to its call.
+func (c *conn) deliver(m *message) error {
+	if m.Type == wire.Error {
+		c.in.forget(parcelKey{true, m.ID})
+	}
+	c.mu.Lock()
+	k, unused := c.calls.findLocked(m.ID)
+	if k != nil {
+		c.calls.removeLocked(k)
+	}
+	gone := k == nil || k.abandoned
+	unused = unused && c.err == nil // at the end the table is emptied
+	c.mu.Unlock()
+	if unused {
+		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)
+	}
+	if gone {
+		return nil
+	}
+	k.take(m)
+	return nil
+}
+
+// take sets the answer, from a message that is valid only now.
+func (k *call) take(m *message) {
+	k.reply = *m
+	if !m.own {
+		k.body = append(k.body[:0], m.body...)
+		k.reply.body = k.body
+	}
+	k.finish()
+}
+
+// result returns the error that a call was answered with.
+func (k *call) result() error {
+	if k.err != nil {
+		return k.err
+	}
+	if k.reply.Type != wire.Error {
+		return nil
+	}
+	f, err := wire.ReadFailure(k.reply.body)
+	if err != nil {
+		return errorf(CodeInternal, OutcomeUnknown, "answer: %w", err)
+	}
+	outcome := OutcomeAnswered
+	if k.reply.Flags&wire.NotRun != 0 {
+		outcome = OutcomeNotRun
+	}
+	return &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
+}
+
+// giveUp ends a call of this end before its answer is there.
+func (c *conn) giveUp(k *call, err *Error) {
+	c.mu.Lock()
+	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
+	if open {
+		// The caller's goroutine is done with k now; a stand-in keeps the slot.
+		c.calls.slots[k.slot] = &call{id: k.id, slot: k.slot, abandoned: true}
+		c.cancelLocked(k.id)
+	}
+	c.mu.Unlock()
+	if open {
+		c.flushBehind()
+		k.err = err
+		k.finish()
+	}
+}
