@@ -1,0 +1,613 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A memListener is a listener in memory. Errors can be put among what it
+// accepts.
+type memListener struct {
+	conns  chan net.Conn
+	errs   chan error
+	closed chan struct{}
+	once   sync.Once
+	asked  atomic.Int64
+}
+
+func newMemListener() *memListener {
+	return &memListener{conns: make(chan net.Conn), errs: make(chan error, 1000), closed: make(chan struct{})}
+}
+
+func (l *memListener) Accept() (net.Conn, error) {
+	l.asked.Add(1)
+	select {
+	case err := <-l.errs:
+		return nil, err
+	default:
+	}
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case err := <-l.errs:
+		return nil, err
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+func (l *memListener) dial(t testing.TB) net.Conn {
+	near, far := net.Pipe()
+	select {
+	case l.conns <- far:
+	case <-l.closed:
+		far.Close()
+	}
+	return near
+}
+
+// A temporary error is one that Accept may return now and not the next time.
+type temporary struct{}
+
+func (temporary) Error() string   { return "too many open files" }
+func (temporary) Temporary() bool { return true }
+
+// Row 97: Close from many goroutines with calls in flight, at either end.
+func TestRow97ConcurrentClose(t *testing.T) {
+	for _, end := range []string{"client", "server"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				client, proxy := testeeClient(t, srv, nil)
+				calls := make(chan error, 200)
+				for i := range 200 {
+					go func() {
+						switch i % 3 {
+						case 0:
+							calls <- proxy.Hold(t.Context())
+						case 1:
+							_, err := proxy.Echo(t.Context(), make([]byte, 300_000))
+							calls <- err
+						case 2:
+							_, err := proxy.Sleep(t.Context(), 1e6)
+							calls <- err
+						}
+					}()
+				}
+				time.Sleep(time.Second / 2)
+				start := time.Now()
+				var wg sync.WaitGroup
+				for range 32 {
+					wg.Go(func() {
+						var err error
+						if end == "client" {
+							err = client.Close()
+						} else {
+							err = srv.Close()
+						}
+						if err != nil {
+							t.Errorf("Close: %v", err)
+						}
+					})
+				}
+				wg.Wait()
+				for range 200 {
+					err := <-calls
+					if err == nil {
+						continue // answered before
+					}
+					if end == "client" && !errors.Is(err, ErrClosed) {
+						t.Errorf("got %v", err)
+					}
+					var e *Error
+					if !errors.As(err, &e) || end == "server" && e.Code != CodeUnavailable {
+						t.Errorf("got %#v", err)
+					}
+				}
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("took %v", took)
+				}
+				client.Close()
+				srv.Close()
+				time.Sleep(time.Second) // Sleep does not look at its context
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// Row 98: Close while writes are blocked, reads are blocked, and handlers run,
+// also those that do not look at their context.
+func TestRow98CloseWhileBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		logged := new(logLines)
+		srv := testeeServer(t, service, &ServerOptions{Logger: slog.New(slog.NewTextHandler(logged, nil))})
+		client, proxy := testeeClient(t, srv, nil)
+		deaf := make(chan error, 2)
+		go func() { deaf <- proxy.Deaf(context.Background()) }()
+		go func() { deaf <- proxy.Deaf(context.Background()) }()
+		<-service.began
+		p := rawClient(t, srv) // it reads nothing more
+		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(1<<20)))
+		stuck, _, q := rawServer(t, nil) // whose server reads nothing more
+		blocked := make(chan error, 1)
+		go func() { blocked <- stuck.Call(context.Background(), "Probe.Fail", nil) }()
+		time.Sleep(time.Second)
+		start := time.Now()
+		stuck.Close()
+		srv.Close()
+		<-p.served
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Close took %v", took)
+		}
+		if err := <-blocked; !errors.Is(err, ErrClosed) {
+			t.Errorf("the blocked write: %v", err)
+		}
+		wantCall(t, <-deaf, CodeUnavailable, OutcomeUnknown, "")
+		wantCall(t, <-deaf, CodeUnavailable, OutcomeUnknown, "")
+		if text := logged.String(); strings.Count(text, "closing while a handler runs") != 2 || !strings.Contains(text, "Probe.Deaf") {
+			t.Errorf("the log: %s", text)
+		}
+		close(service.release)
+		synctest.Wait()
+		client.Close()
+		q.nc.Close()
+		p.nc.Close()
+		checkBooked(t, srv)
+	})
+}
+
+type logLines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Closing with calls in flight is no event: nothing is logged.
+func TestCloseIsQuiet(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			logged := new(logLines)
+			log := slog.New(slog.NewTextHandler(logged, nil))
+			srv := testeeServer(t, newTestee(), &ServerOptions{Logger: log})
+			client, proxy := testeeClient(t, srv, &ClientOptions{Logger: log})
+			for range 20 {
+				go func() {
+					for range 20 {
+						if _, err := proxy.Echo(t.Context(), make([]byte, 100)); err != nil {
+							return
+						}
+					}
+				}()
+			}
+			client.Close()
+			synctest.Wait()
+			srv.Close()
+			if text := logged.String(); text != "" {
+				t.Errorf("the log: %s", text)
+			}
+		})
+	}
+}
+
+// Row 99: a call after Close.
+func TestRow99CallAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		client, proxy := testeeClient(t, srv, nil)
+		client.Close()
+		start := time.Now()
+		for range 3 {
+			_, err := proxy.Add(t.Context(), 1, 2)
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v", err)
+			}
+			wantCall(t, err, CodeCanceled, OutcomeNotRun, "client closed")
+			_, err = proxy.Echo(t.Context(), make([]byte, 1<<20))
+			wantCall(t, err, CodeCanceled, OutcomeNotRun, "client closed")
+		}
+		if err := client.Call(t.Context(), "Probe.Fail", nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Call: %v", err)
+		}
+		if _, err := Bind[testeeContract](t.Context(), client, "Probe"); !errors.Is(err, ErrClosed) {
+			t.Errorf("Bind: %v", err)
+		}
+		if !errors.Is(client.Err(), ErrClosed) || time.Since(start) != 0 {
+			t.Errorf("Err: %v after %v", client.Err(), time.Since(start))
+		}
+		srv.Close()
+	})
+}
+
+// A lost connection is Unavailable, with the cause, for calls that run and for
+// later ones.
+func TestLostConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		call := make(chan error, 1)
+		go func() { call <- proxy.Fail(t.Context()) }()
+		p.read()
+		p.nc.Close()
+		err := <-call
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost")
+		if !errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		<-client.Done()
+		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeNotRun, "connection lost")
+		client.Close()
+		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeNotRun, "connection lost") // the first reason counts
+	})
+}
+
+// Row 100: the listener is closed by someone else.
+func TestRow100ListenerClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		l := newMemListener()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		client, proxy := testeeClientOn(t, l.dial(t), nil)
+		l.Close()
+		if err := <-served; !errors.Is(err, net.ErrClosed) || errors.Is(err, ErrServerClosed) || !strings.HasPrefix(err.Error(), "bsrpc: accept: ") {
+			t.Errorf("Serve: %v", err)
+		}
+		if n := l.asked.Load(); n > 3 {
+			t.Errorf("Accept was called %d times", n)
+		}
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("a connection of before: %d, %v", sum, err)
+		}
+		client.Close()
+		srv.Close()
+	})
+}
+
+// Accept errors that may pass are waited for, 5 ms to 1 s, and one success
+// begins anew.
+func TestAcceptBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		l := newMemListener()
+		for range 10 {
+			l.errs <- temporary{}
+		}
+		start := time.Now()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		nc := l.dial(t)
+		// 5, 10, ... 640 ms, then 1 s twice
+		if took, want := time.Since(start), 1275*time.Millisecond+2*time.Second; took != want {
+			t.Errorf("accepted after %v, want %v", took, want)
+		}
+		client, _ := testeeClientOn(t, nc, nil)
+		l.errs <- temporary{}
+		start = time.Now()
+		other, _ := testeeClientOn(t, l.dial(t), nil)
+		if took := time.Since(start); took > 10*time.Millisecond {
+			t.Errorf("after a success: accepted after %v", took)
+		}
+		client.Close()
+		other.Close()
+		srv.Close()
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// Row 103: stopping twice, before serving, and serving after.
+func TestRow103StopAndServe(t *testing.T) {
+	stops := map[string]func(*Server) error{
+		"Close":    (*Server).Close,
+		"Shutdown": func(s *Server) error { return s.Shutdown(context.Background()) },
+	}
+	for name, stop := range stops {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				for range 3 { // before serving, and again
+					if err := stop(srv); err != nil {
+						t.Errorf("stop: %v", err)
+					}
+				}
+				l := newMemListener()
+				if err := srv.Serve(l); err != ErrServerClosed {
+					t.Errorf("Serve: %v", err)
+				}
+				if _, err := l.Accept(); err == nil {
+					t.Error("Serve left the listener open")
+				}
+				near, far := net.Pipe()
+				if err := srv.ServeConn(far); err != ErrServerClosed {
+					t.Errorf("ServeConn: %v", err)
+				}
+				if _, err := near.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("ServeConn left the connection open: %v", err)
+				}
+				if err := srv.ListenAndServe("tcp", "127.0.0.1:0"); err != ErrServerClosed {
+					t.Errorf("ListenAndServe: %v", err)
+				}
+			})
+			synctest.Test(t, func(t *testing.T) { // while serving
+				srv := testeeServer(t, newTestee(), nil)
+				l, m := newMemListener(), newMemListener()
+				served := make(chan error, 3)
+				go func() { served <- srv.Serve(l) }()
+				go func() { served <- srv.Serve(m) }()
+				near, far := net.Pipe()
+				go func() { served <- srv.ServeConn(far) }()
+				client, _ := testeeClientOn(t, near, nil)
+				half := l.dial(t) // in its handshake
+				synctest.Wait()
+				for range 2 {
+					if err := stop(srv); err != nil {
+						t.Errorf("stop: %v", err)
+					}
+				}
+				for range 3 {
+					if err := <-served; err != ErrServerClosed {
+						t.Errorf("serving: %v", err)
+					}
+				}
+				<-client.Done()
+				client.Close()
+				half.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// Options that are no good are reported by everything that serves.
+func TestBadOptionsDoNotServe(t *testing.T) {
+	srv := NewServer(&ServerOptions{MaxMessage: -7})
+	l := newMemListener()
+	near, far := net.Pipe()
+	defer near.Close()
+	for name, err := range map[string]error{
+		"Serve": srv.Serve(l), "ServeConn": srv.ServeConn(far), "ListenAndServe": srv.ListenAndServe("tcp", "127.0.0.1:0"),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "MaxMessage") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Shutdown lets what runs end, refuses what is new as not run, and then closes.
+func TestShutdownWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, nil)
+		l := newMemListener()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		client, proxy := testeeClientOn(t, l.dial(t), nil)
+		idle, _ := testeeClientOn(t, l.dial(t), nil)
+		held := make(chan error, 2)
+		for range 2 {
+			go func() { held <- proxy.Hold(t.Context()) }()
+		}
+		<-service.began
+		<-service.began
+		stopped := make(chan error, 1)
+		go func() { stopped <- srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+		<-idle.Done() // has no call running
+		var e *Error
+		if !errors.As(idle.Err(), &e) || e.Code != CodeUnavailable || !e.Remote || !strings.Contains(e.Message, "shutting down") {
+			t.Errorf("the idle client: %v", idle.Err())
+		}
+		for range 5 {
+			_, err := proxy.Add(t.Context(), 1, 2)
+			wantCall(t, err, CodeUnavailable, OutcomeNotRun, "the server is shutting down")
+			_, err = proxy.Echo(t.Context(), make([]byte, 1<<20))
+			wantCall(t, err, CodeUnavailable, OutcomeNotRun, "the server is shutting down")
+		}
+		time.Sleep(time.Minute / 10)
+		select {
+		case err := <-stopped:
+			t.Errorf("Shutdown returned with calls running: %v", err)
+		default:
+		}
+		close(service.release)
+		for range 2 {
+			if err := <-held; err != nil {
+				t.Errorf("a call of before: %v", err)
+			}
+		}
+		if err := <-stopped; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		<-client.Done()
+		client.Close()
+		idle.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// Shutdown's context ends it: handlers' contexts are cancelled, the connections
+// closed.
+func TestShutdownContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, nil)
+		client, proxy := testeeClient(t, srv, nil)
+		calls := make(chan error, 2)
+		go func() { calls <- proxy.Hold(context.Background()) }()
+		go func() { calls <- proxy.Deaf(context.Background()) }()
+		<-service.began
+		<-service.began
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := srv.Shutdown(ctx); err != context.DeadlineExceeded || time.Since(start) != 3*time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+		}
+		for range 2 {
+			wantCall(t, <-calls, CodeUnavailable, OutcomeUnknown, "")
+		}
+		close(service.release)
+		client.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// Shutdown is not held up by a call that is refused, cancelled while it
+// arrives, or late, when that was the last.
+func TestShutdownAfterUnfinishedRequest(t *testing.T) {
+	for _, end := range []string{"cancelled", "late", "gone"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				p := rawClient(t, srv)
+				p.write(bigRequest(2, rawEcho, 1<<20, 10))
+				synctest.Wait()
+				stopped := make(chan error, 1)
+				go func() { stopped <- srv.Shutdown(t.Context()) }()
+				synctest.Wait()
+				switch end {
+				case "cancelled":
+					p.send(wire.Frame{Type: wire.Cancel, ID: 2}, nil)
+					p.wantError(2, CodeCanceled, wire.NotRun, "canceled")
+					p.wantClose(CodeUnavailable, "shutting down")
+				case "late":
+					p.wantError(2, CodeDeadlineExceeded, wire.NotRun, "FrameTimeout")
+					p.wantClose(CodeUnavailable, "shutting down")
+				case "gone":
+					p.nc.Close()
+				}
+				start := time.Now()
+				if err := <-stopped; err != nil || time.Since(start) > time.Second {
+					t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+				}
+				p.nc.Close()
+				<-p.served
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// The last answer of a shutdown is read to its end, however slowly.
+func TestShutdownLetsSlowPeersRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		p := rawClient(t, srv)
+		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(1<<20)))
+		synctest.Wait()
+		stopped := make(chan error, 1)
+		go func() { stopped <- srv.Shutdown(t.Context()) }()
+		for got := 0; got < 4+1<<20; {
+			time.Sleep(2 * time.Second)
+			f, body := p.read()
+			if got += len(body); f.ID != 2 {
+				t.Fatalf("got %v after %d bytes", f.Type, got)
+			}
+		}
+		p.wantClose(CodeUnavailable, "shutting down")
+		if err := <-stopped; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		p.nc.Close()
+	})
+}
+
+// Shutdown in the middle of a storm of calls: each is answered, or refused as
+// not run; none is lost.
+func TestShutdownInAStorm(t *testing.T) {
+	rounds := 30
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
+		service := new(counted)
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := srv.RegisterName("Counted", service); err != nil {
+			t.Fatal(err)
+		}
+		near, far := tcpPair(t)
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answered, refused, lost atomic.Int64
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for {
+					err := client.Call(t.Context(), "Counted.Do", []any{make([]byte, 100)})
+					var e *Error
+					switch {
+					case err == nil:
+						answered.Add(1)
+						continue
+					case !errors.As(err, &e) || e.Code != CodeUnavailable:
+						t.Error(err)
+					case e.Outcome == OutcomeNotRun:
+						refused.Add(1)
+					default:
+						lost.Add(1)
+					}
+					return
+				}
+			})
+		}
+		eventually(t, func() string {
+			if service.ran.Load() < 100 {
+				return "the calls do not run"
+			}
+			return ""
+		})
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		wg.Wait()
+		if ran := service.ran.Load(); ran != answered.Load() {
+			t.Errorf("%d ran, %d were answered, %d refused, %d have an unknown outcome", ran, answered.Load(), refused.Load(), lost.Load())
+		}
+		client.Close()
+	}
+}
+
+// counted counts its calls.
+type counted struct{ ran atomic.Int64 }
+
+func (c *counted) Do(b []byte) { c.ran.Add(1) }
