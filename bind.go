@@ -38,7 +38,7 @@ func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire
 		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
 		more, err := c.bind(ctx, part, 0)
 		if err != nil {
-			return nil, fmt.Errorf("bind %s: %w", r.Service, err)
+			return nil, err
 		}
 		answers = append(answers, more...)
 		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}

@@ -53,7 +53,7 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	if t != wire.Init {
 		return nil, fmt.Errorf("answer to INIT: %v", t)
 	}
-	_, peer, err := wire.ReadServerInit(payload)
+	admitted, peer, err := wire.ReadServerInit(payload)
 	switch {
 	case errors.Is(err, wire.ErrBasic):
 		return nil, errors.New("the server speaks only the basic wire, which this version does not call")
@@ -63,6 +63,8 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 		return nil, &Error{Code: Code(peer.RefusalCode), Message: peer.Refusal, Outcome: OutcomeNotRun, Remote: true}
 	case peer.Version != wire.NativeVersion:
 		return nil, versionError("server", peer.Version)
+	case !admitted:
+		return nil, errors.New("the server keeps its clients waiting, which this version does not do")
 	}
 	return peer, nil
 }

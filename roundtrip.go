@@ -186,6 +186,9 @@ func (c *conn) deliver(m *message) error {
 // take sets the answer, from a message that is valid only now.
 func (k *call) take(m *message) {
 	k.reply = *m
+	if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
+		k.err = errorf(CodeInternal, OutcomeUnknown, "metadata of the answer: %w", err)
+	}
 	if !m.own {
 		k.body = append(k.body[:0], m.body...)
 		k.reply.body = k.body
