@@ -94,13 +94,19 @@ func (c *conn) recoverPanic(f *frame) {
 	r := recover()
 	id := fmt.Sprintf("%016x", rand.Uint64())
 	c.served.panics.Add(1)
-	if r == nil {
-		c.log.Error("bsrpc: handler ended its goroutine", "method", f.method.Name, "id", id)
-		c.served.leaveRunning(f)
-	} else {
-		c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", r, "stack", string(debug.Stack()))
+	what := any("runtime.Goexit")
+	if r != nil {
+		what = r
 	}
+	c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
+	if r != nil {
+		c.answer(f, &panicError{id})
+		return
+	}
+	// Nothing that is not deferred follows on this goroutine.
+	c.served.leaveRunning(f)
 	c.answer(f, &panicError{id})
+	c.flushBehind()
 }
 
 // A panicError stands for a panic on its way to the caller.
