@@ -1,0 +1,379 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestTurnPass(t *testing.T) {
+	var turn turn
+	first, ok := turn.pass(0, leader)
+	if !ok || first.holder() != leader || turn.now() != first {
+		t.Fatalf("got %d, %v", first, ok)
+	}
+	second := turn.must(first, nobody)
+	third, ok := turn.pass(second, leader)
+	if !ok || third == first || third.holder() != leader {
+		t.Errorf("a tenure of later has the stamp of an earlier: %d, %d", first, third)
+	}
+	if _, ok := turn.pass(first, nobody); ok {
+		t.Error("an earlier tenure passed the turn on")
+	}
+	if third.holder() == nobody || deposed.holder() != nobody {
+		t.Error("a tenure looks like that of the deposed")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("must let an earlier tenure pass the turn on")
+		}
+	}()
+	turn.must(second, caller)
+}
+
+// Many goroutines pass one turn around: one at a time has it.
+func TestTurnIsExclusive(t *testing.T) {
+	var turn turn
+	var holding atomic.Int32
+	var wg sync.WaitGroup
+	got := 0 // whoever has the turn counts; the race detector watches
+	for range 8 {
+		wg.Go(func() {
+			for n := 0; n < 5000; {
+				s := turn.now()
+				if s.holder() != nobody {
+					runtime.Gosched()
+					continue
+				}
+				if s, ok := turn.pass(s, caller); ok {
+					if holding.Add(1) != 1 {
+						t.Error("two have the turn")
+					}
+					got++
+					n++
+					holding.Add(-1)
+					turn.must(s, nobody)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got != 8*5000 {
+		t.Errorf("the turn was had %d times, want %d", got, 8*5000)
+	}
+}
+
+// wantHolder checks who has a connection's turn, when all is quiet.
+func wantHolder(t testing.TB, c *conn, want holder, when string) {
+	t.Helper()
+	synctest.Wait()
+	if got := c.turn.now().holder(); got != want {
+		t.Errorf("%s: the turn is %v's, want %v's", when, holderNames[got], holderNames[want])
+	}
+}
+
+var holderNames = [...]string{"nobody", "the leader", "a caller", "a handler"}
+
+// Every transition of turn.go, one after the other.
+func TestTurnTransitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, nil)
+		client, proxy := testeeClient(t, srv, nil)
+		c, s := client.conn, onlyConn(t, srv)
+		time.Sleep(time.Second)
+		wantHolder(t, c, leader, "idle client")
+		wantHolder(t, s, leader, "idle server")
+		if c.tick.armed.Load() || s.tick.armed.Load() {
+			t.Error("an idle connection ticks")
+		}
+		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the turn
+		wantHolder(t, c, nobody, "after a call")
+		proxy.Add(t.Context(), 1, 2) // the caller reads it for itself
+		wantHolder(t, c, nobody, "after another call")
+		time.Sleep(2 * tickTime)
+		wantHolder(t, c, leader, "a tick later")
+
+		proxy.Add(t.Context(), 1, 2)
+		held := make(chan error, 1)
+		go func() { held <- proxy.Hold(t.Context()) }()
+		<-service.began
+		wantHolder(t, c, caller, "while a call waits")
+		wantHolder(t, s, handler, "while a handler runs")
+		other := make(chan error, 1)
+		go func() { other <- proxy.Fail(t.Context()) }()
+		synctest.Wait()
+		if n := c.calls.parked.Load(); n != 1 {
+			t.Errorf("%d calls are parked, want 1", n)
+		}
+		time.Sleep(5 * tickTime)
+		wantHolder(t, c, leader, "while a call waits long")
+		wantHolder(t, s, leader, "while a handler runs long")
+		if n := c.calls.long.Load(); n != 1 {
+			t.Errorf("%d calls wait long, want 1", n)
+		}
+		wantCall(t, <-other, CodeNotFound, OutcomeAnswered, "not here")
+		close(service.release)
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+		proxy.Add(t.Context(), 1, 2)
+		wantHolder(t, c, nobody, "after all")
+		checkEmpty(t, c)
+		checkEmpty(t, s)
+		client.Close()
+		srv.Close()
+	})
+}
+
+// turnSlack is what a call may take besides its handler's time: a few ticks,
+// and two for each of the others, behind whose handlers it may stand until the
+// tick catches them. A wake-up that is lost costs more.
+func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * tickTime }
+
+// A storm of callers with small pauses, of calls short and long, some of which
+// are cancelled. Time is virtual, so that every lost moment shows.
+func TestTurnStorm(t *testing.T) {
+	seeds := 40
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range uint64(seeds) {
+		for _, callers := range []int{1, 2, 3, 16, 64} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				client, proxy := testeeClient(t, srv, nil)
+				method := srv.registry.find("Probe.Sleep")
+				var wg sync.WaitGroup
+				for g := range callers {
+					rng := rand.New(rand.NewPCG(seed, uint64(g)))
+					wg.Go(func() { turnCalls(t, rng, proxy, method, turnSlack(callers)) })
+				}
+				wg.Wait()
+				time.Sleep(time.Second) // for the handlers whose callers have gone
+				checkEmpty(t, client.conn)
+				checkEmpty(t, onlyConn(t, srv))
+				client.Close()
+				srv.Close()
+			})
+		}
+	}
+}
+
+// turnCalls is one caller of the storm.
+func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *method, slack time.Duration) {
+	for range 20 {
+		time.Sleep(time.Duration(rng.IntN(4)) * time.Duration(rng.IntN(600)) * time.Microsecond)
+		if rng.IntN(4) == 0 {
+			method.slow.Store(0) // so that its handlers are caught by the tick again
+		}
+		us := []uint32{0, 0, 1, uint32(rng.IntN(999)), 999, 1000, 1001, 2000, uint32(rng.IntN(5000))}[rng.IntN(9)]
+		ctx, cancel := context.Background(), context.CancelFunc(func() {})
+		var limit time.Duration
+		if rng.IntN(5) == 0 {
+			limit = time.Duration(1+rng.IntN(6000)) * time.Microsecond
+			ctx, cancel = context.WithTimeout(ctx, limit)
+		}
+		start := time.Now()
+		got, err := proxy.Sleep(ctx, us)
+		took := time.Since(start)
+		cancel()
+		switch {
+		case err == nil && got != us:
+			t.Errorf("got the answer %d, want %d", got, us)
+		case err != nil && (limit == 0 || !errors.Is(err, context.DeadlineExceeded)):
+			t.Error(err)
+		case limit > 0 && took > limit+slack:
+			t.Errorf("a call with %v left took %v", limit, took)
+		case limit == 0 && took > time.Duration(us)*time.Microsecond+slack:
+			t.Errorf("a call of %d µs took %v", us, took)
+		}
+	}
+}
+
+// A lone caller with pauses of every length finds the turn in every state.
+func TestTurnLoneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		client, proxy := testeeClient(t, srv, nil)
+		rng := rand.New(rand.NewPCG(1, 1))
+		for n := range 5000 {
+			if n%2 == 0 {
+				time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+			}
+			start := time.Now()
+			if _, err := proxy.Add(t.Context(), 1, 2); err != nil || time.Since(start) > 0 {
+				t.Fatalf("call %d: %v after %v", n, err, time.Since(start))
+			}
+		}
+		client.Close()
+		srv.Close()
+	})
+}
+
+// The same storm on real sockets and processors. What shows here is a call that
+// is never answered, and what the race detector sees.
+func TestTurnOnSockets(t *testing.T) {
+	rounds := 400
+	if testing.Short() {
+		rounds = 60
+	}
+	for _, procs := range []int{1, 2, 8} {
+		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			for _, callers := range []int{1, 4, 64} {
+				srv := testeeServer(t, newTestee(), nil)
+				near, far := tcpPair(t)
+				served := make(chan error, 1)
+				go func() { served <- srv.ServeConn(far) }()
+				client, proxy := testeeClientOn(t, near, nil)
+				method := srv.registry.find("Probe.Sleep")
+				var wg sync.WaitGroup
+				for g := range callers {
+					rng := rand.New(rand.NewPCG(uint64(g), uint64(procs)))
+					wg.Go(func() { turnSocketCalls(t, rng, proxy, method, rounds) })
+				}
+				wg.Wait()
+				c := onlyConn(t, srv)
+				eventually(t, func() string { return residue(client.conn) + residue(c) })
+				client.Close()
+				<-served
+				srv.Close()
+			}
+		})
+	}
+}
+
+func turnSocketCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *method, rounds int) {
+	for n := range rounds {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		var err error
+		switch rng.IntN(20) {
+		case 0: // longer than a tick, on the leader
+			method.slow.Store(0)
+			_, err = proxy.Sleep(ctx, uint32(500+rng.IntN(3000)))
+		case 1: // cancelled at about the moment of its answer
+			cancel()
+			ctx, cancel = context.WithTimeout(t.Context(), time.Duration(rng.IntN(2000))*time.Microsecond)
+			if _, err = proxy.Sleep(ctx, uint32(rng.IntN(1500))); errors.Is(err, context.DeadlineExceeded) {
+				err = nil
+			}
+		case 2:
+			var out []byte
+			in := make([]byte, rng.IntN(100_000))
+			if out, err = proxy.Echo(ctx, in); err == nil && len(out) != len(in) {
+				err = fmt.Errorf("got %d bytes, want %d", len(out), len(in))
+			}
+		default:
+			var sum uint32
+			if sum, err = proxy.Add(ctx, uint32(n), 1); err == nil && sum != uint32(n)+1 {
+				err = fmt.Errorf("got %d, want %d", sum, n+1)
+			}
+		}
+		cancel()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// quitter ends the goroutine that runs it, or lasts longer than the tick lets
+// it and then does so.
+type quitter struct{}
+
+func (quitter) Quit(us uint32) uint32 {
+	time.Sleep(time.Duration(us) * time.Microsecond)
+	runtime.Goexit()
+	return us
+}
+
+func (quitter) Panic(us uint32) uint32 {
+	time.Sleep(time.Duration(us) * time.Microsecond)
+	panic("on purpose")
+}
+
+// A handler that ends the leader's goroutine, whether the tick has caught it or
+// not, costs its call alone.
+func TestTurnSurvivesGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := srv.RegisterName("Quitter", quitter{}); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := uint64(0)
+		for _, us := range []uint32{0, 500, 1000, 1500, 2000, 5000, 0, 0} {
+			for _, method := range []string{"Quitter.Quit", "Quitter.Panic"} {
+				srv.registry.find(method).slow.Store(0)
+				var got uint32
+				err := client.Call(t.Context(), method, []any{us}, &got)
+				wantCall(t, err, CodeInternal, OutcomeAnswered, "panic in the handler")
+				calls++
+			}
+		}
+		if n := srv.Panics(); n != calls {
+			t.Errorf("Panics: %d, want %d", n, calls)
+		}
+		checkEmpty(t, client.conn)
+		checkEmpty(t, onlyConn(t, srv))
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// The end of a connection meets the turn in every state.
+func TestTurnMeetsTheEnd(t *testing.T) {
+	rounds := 400
+	if testing.Short() {
+		rounds = 80
+	}
+	rng := rand.New(rand.NewPCG(8, 8))
+	for range rounds {
+		synctest.Test(t, func(t *testing.T) {
+			srv := testeeServer(t, newTestee(), nil)
+			client, proxy := testeeClient(t, srv, nil)
+			var wg sync.WaitGroup
+			for range 1 + rng.IntN(6) {
+				us, pause := uint32(rng.IntN(3))*uint32(rng.IntN(1500)), rng.IntN(2000)
+				wg.Go(func() {
+					time.Sleep(time.Duration(pause) * time.Microsecond)
+					for range 5 {
+						if _, err := proxy.Sleep(context.Background(), us); err != nil {
+							return
+						}
+					}
+				})
+			}
+			time.Sleep(time.Duration(rng.IntN(4000)) * time.Microsecond)
+			start := time.Now()
+			if rng.IntN(2) == 0 {
+				client.Close()
+			} else {
+				srv.Close()
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("Close took %v", took)
+			}
+			wg.Wait()
+			client.Close()
+			srv.Close()
+			time.Sleep(time.Second) // the handlers that Close did not wait for
+			checkBooked(t, srv)
+		})
+	}
+}
