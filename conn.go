@@ -92,6 +92,7 @@ func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
 	c.out.room = c.peer.connBytes
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
+	c.running.Add(1) // the leader, before anyone can wait for it
 	c.tick.init(c.onTick)
 	c.watch = time.AfterFunc(math.MaxInt64, func() { nc.SetReadDeadline(longAgo) })
 	c.watch.Stop()
@@ -108,7 +109,6 @@ func orElse[T comparable](v, other T) T {
 // start makes the calling goroutine the leader, which it is until the
 // connection ends or another takes over.
 func (c *conn) start() {
-	c.running.Add(1)
 	c.lead(c.turn.now())
 }
 

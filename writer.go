@@ -55,6 +55,10 @@ func (c *conn) flushBehind() {
 // takeRoleLocked makes the calling goroutine the writer, if there is none and
 // something to write.
 func (c *conn) takeRoleLocked() bool {
+	if c.leaving != nil && c.goodbye == nil { // CLOSE was the last frame: a socket shut for writing fails
+		c.out.frames = c.out.frames[:0]
+		return false
+	}
 	if c.err != nil || c.out.writing || !c.out.waitingLocked() {
 		return false
 	}
