@@ -99,14 +99,7 @@ func (c *conn) recoverPanic(f *frame) {
 		what = r
 	}
 	c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
-	if r != nil {
-		c.answer(f, &panicError{id})
-		return
-	}
-	// Nothing that is not deferred follows on this goroutine.
-	c.served.leaveRunning(f)
 	c.answer(f, &panicError{id})
-	c.flushBehind()
 }
 
 // A panicError stands for a panic on its way to the caller.

@@ -101,8 +101,21 @@ func (c *conn) serveHere(f *frame, s *stamp) bool {
 	*s = c.turn.must(*s, handler)
 	if !c.hasEnded() { // else fail may have looked at the turn before it was a handler's, and would not depose this one
 		c.tick.arm()
+		returned := false
+		defer func() {
+			if !returned { // runtime.Goexit: lead goes on elsewhere
+				c.leaveHandler(f, s)
+			}
+		}()
 		c.run(f)
+		returned = true
 	}
+	return c.leaveHandler(f, s)
+}
+
+// leaveHandler makes the goroutine that ran f the leader again. It reports
+// false if the tick has made another.
+func (c *conn) leaveHandler(f *frame, s *stamp) bool {
 	next, ok := c.turn.pass(*s, leader)
 	if ok {
 		*s = next

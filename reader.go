@@ -153,7 +153,7 @@ func (c *conn) lead(s stamp) {
 	ended := false
 	defer func() {
 		if !ended { // a handler called runtime.Goexit: that ends a goroutine, not the leadership
-			if s, ok := c.turn.pass(s, leader); ok {
+			if s != deposed {
 				go c.lead(s)
 			}
 		} else if s != deposed {
