@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -212,7 +213,11 @@ func (k *call) result() error {
 	if k.reply.Flags&wire.NotRun != 0 {
 		outcome = OutcomeNotRun
 	}
-	return &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
+	e := &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
+	if t := &k.timeout; e.Code == CodeDeadlineExceeded && !t.at.IsZero() && !time.Now().Before(t.at) {
+		return t.error(outcome) // the handler's time ended with the call's: say what set it
+	}
+	return e
 }
 
 // giveUp ends a call of this end before its answer is there.
