@@ -228,7 +228,7 @@ func (d *differ) structs(at spot, c, s *branch) {
 			continue
 		}
 		if name := s.Fields[j].Name; name != f.Name {
-			d.add(at.field(f.Name).String(), "calls it "+f.Name, "calls it "+shorten(name)+" (renamed)")
+			d.add(at.field(f.Name).String(), "calls it "+shorten(f.Name), "calls it "+shorten(name)+" (renamed)")
 		} else {
 			d.below(at.field(f.Name), c, s, f.Layout, s.Fields[j].Layout)
 		}

@@ -134,8 +134,8 @@ func TestBudget(t *testing.T) {
 // Hidden fields cost memory too.
 func TestBudgetCountsHiddenFields(t *testing.T) {
 	type wide struct {
-		A    uint8
-		wide [1 << 20]byte
+		A uint8
+		_ [1 << 20]byte
 	}
 	data := encoded(t, make([]wide, 3))
 	c := compiled(t, reflect.TypeFor[[]wide]())

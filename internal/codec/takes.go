@@ -36,7 +36,6 @@ var (
 	timeWords   = takes{text: "binary or text, or no word"}
 	textWords   = takes{"text, max= or utf8", []string{"text", "max=", "utf8"}}
 	binaryWords = takes{"binary or max=", []string{"binary", "max="}}
-	plainWords  = takes{"binary, max=, list or a format of its numbers", []string{"binary", "max="}}
 )
 
 // takes is the words that some types take.
