@@ -107,6 +107,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 		turns, last := 0, uint64(0)
 		got := make(map[uint64]int)
 		for small, asked := 0, 0; small < 5; {
+			synctest.Wait() // nobody who could write next is kept from it by this loop
 			f, body := p.read()
 			switch f.Type {
 			case wire.Request:
@@ -291,6 +292,7 @@ func TestCancelWhileReceiving(t *testing.T) {
 				got += len(body)
 			}
 			go p.nc.Write(frameBytes(wire.Frame{Type: wire.Cancel, ID: id}, nil))
+			synctest.Wait()
 			for {
 				f, body := p.read()
 				if f.Type == wire.Error {
