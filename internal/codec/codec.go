@@ -164,6 +164,9 @@ func (c *Codec) Append(e *Encoder, v Ref) error {
 // they are; everything else is made anew. After an error, an *Error, v is set
 // in part.
 func (c *Codec) Read(d *Decoder, v Ref) error {
+	if c.readAtOnce(d, v) {
+		return nil
+	}
 	var r reader
 	r.begin(d)
 	err := c.runBack(&r, v)

@@ -20,6 +20,54 @@ func (c *Codec) runBack(r *reader, v Ref) *Error {
 	return r.fast(c.node, v.p, 0)
 }
 
+// readAtOnce reads a value that is all runs and plain strings, if there is
+// nothing to bound and no string that could share memory: most small values
+// need no reader. If it reports false, the value may be set in part, and what
+// reads it again says what is wrong.
+func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
+	n, size := c.node, len(d.Data)
+	if !c.fast || !n.flat || d.Lenient || size < n.least || d.Budget > 0 && int64(size) > d.Budget {
+		return false
+	}
+	if size >= 2*fewBytes && n.texts > 1 {
+		return false
+	}
+	return readFlat(d.Data, n.steps, v.p)
+}
+
+// readFlat makes steps that are runs and plain strings. The data are as long
+// as all of them at least.
+func readFlat(data []byte, steps []step, p address) bool {
+	from := dataOf(data)
+	k, end := uintptr(0), uintptr(len(data))
+	for i := range steps {
+		s := &steps[i]
+		q := at(p, s.off)
+		switch s.op {
+		case stepRun8:
+			*array8At(q) = *array8At(at(from, k))
+			k += 8
+		case stepRun4:
+			*array4At(q) = *array4At(at(from, k))
+			k += 4
+		case stepRun:
+			copyRun(view(q, s.n), view(at(from, k), s.n))
+			k += s.n
+		case stepString:
+			size := uintptr(binary.LittleEndian.Uint32(array4At(at(from, k))[:]))
+			if k += 4; size > end-k-uintptr(s.rest) {
+				return false
+			}
+			*stringAt(q) = ""
+			if size > 0 {
+				*stringAt(q) = string(view(at(from, k), size))
+				k += size
+			}
+		}
+	}
+	return k == end
+}
+
 // plainText finds the text of a plain string at the beginning of b, if all of
 // it is there.
 func plainText(b []byte) ([]byte, bool) {

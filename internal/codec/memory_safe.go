@@ -19,8 +19,9 @@ func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.plain(buf, c.node, v.v, 0)
 }
 
-// appendAtOnce leaves every value to the writer.
+// appendAtOnce leaves every value to the writer, readAtOnce to the reader.
 func (c *Codec) appendAtOnce(*Encoder, Ref) bool { return false }
+func (c *Codec) readAtOnce(*Decoder, Ref) bool   { return false }
 
 func (c *Codec) runBack(r *reader, v Ref) *Error { return r.plain(c.node, v.v, 0) }
 

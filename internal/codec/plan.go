@@ -3,7 +3,6 @@ package codec
 import (
 	"encoding"
 	"reflect"
-	"slices"
 	"time"
 )
 
@@ -32,7 +31,8 @@ type node struct {
 	least int      // least bytes on the wire
 	raw   uintptr  // bytes of a value that lies in memory as on the wire; 0: it does not
 	steps []step   // struct: its fields, nested structs taken apart, runs made one
-	flat  bool     // struct: all steps are runs and plain strings
+	flat  bool     // struct: all steps are runs and plain strings, ...
+	texts int      // ... and this many are strings
 	elems elemKind // slice: what kind of elements has a loop of its own
 }
 
@@ -123,7 +123,13 @@ func (n *node) finish() {
 	n.raw = n.rawBytes()
 	n.steps = n.fuse(nil, 0, "")
 	setRest(n.steps)
-	n.flat = n.op == opStruct && !slices.ContainsFunc(n.steps, func(s step) bool { return s.op == stepNode })
+	n.flat = n.op == opStruct
+	for _, s := range n.steps {
+		n.flat = n.flat && s.op != stepNode
+		if s.op == stepString {
+			n.texts++
+		}
+	}
 	n.elems = n.elemShape()
 }
 
