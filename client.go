@@ -137,6 +137,9 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 	return nil
 }
 
+// maxMethodName is the longest full name that one BIND frame can ask for.
+const maxMethodName = wire.MaxWhole - 5
+
 // describe returns what the server says of a method, asking it once.
 func (c *Client) describe(ctx context.Context, method string) (*described, error) {
 	c.mu.Lock()
@@ -146,8 +149,11 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 		return m, nil
 	}
 	service, name, ok := cutLast(method)
-	if !ok {
+	if !ok || !isIdentifier(name) || validService(service) != nil {
 		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(method, 64))
+	}
+	if len(method) > maxMethodName {
+		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(method), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
 	answers, err := c.conn.bind(ctx, r, wire.Describe)

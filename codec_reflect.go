@@ -77,8 +77,8 @@ func compileSignature(name string, t reflect.Type, skip int, tag *codec.MethodTa
 
 func compileList(name, word string, types []reflect.Type, places []*codec.Place) (*codec.Codec, []problem) {
 	if places != nil && len(places) != len(types) {
-		return nil, []problem{{name, fmt.Sprintf("the tag has formats for %d %ss, the func has %d; leave all out, or give each its own, an empty one for the default",
-			len(places), word, len(types))}}
+		return nil, []problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",
+			plural(len(places), word), len(types))}}
 	}
 	c, err := codec.CompileList(word, types, places)
 	if err == nil {

@@ -1,9 +1,11 @@
 package bsrpc
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -23,15 +25,25 @@ func contractOf(service string, t reflect.Type) ([]contractMethod, []problem) {
 	methods, problems := appendContract(nil, service, t, nil)
 	seen := make(map[string]string)
 	for _, m := range methods {
+		field := fieldPath(t, m.index)
 		if other, ok := seen[m.name]; ok {
-			problems = append(problems, problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, m.goName)})
+			problems = append(problems, problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, field)})
 		}
-		seen[m.name] = m.goName
+		seen[m.name] = field
 	}
 	if len(methods) == 0 && len(problems) == 0 {
 		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported func fields; a contract is a struct of them", t)})
 	}
 	return methods, problems
+}
+
+// fieldPath names a field with the embedded structs that it is in.
+func fieldPath(t reflect.Type, index []int) string {
+	path := make([]string, len(index))
+	for i, n := range index {
+		path[i], t = t.Field(n).Name, t.Field(n).Type
+	}
+	return strings.Join(path, ".")
 }
 
 func appendContract(methods []contractMethod, service string, t reflect.Type, index []int) ([]contractMethod, []problem) {
@@ -64,7 +76,11 @@ func contractField(path string, f reflect.StructField, index []int) (contractMet
 	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
 		problems = append(problems, problem{path, "must end in error: a call can fail on the way"})
 	}
-	tag, err := codec.ParseMethod(f.Tag.Get("bsrpc"))
+	text, ok := f.Tag.Lookup("bsrpc")
+	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
+		return m, append(problems, problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})
+	}
+	tag, err := codec.ParseMethod(text)
 	if err != nil {
 		return m, append(problems, problem{path, err.Error()})
 	}
@@ -91,11 +107,11 @@ func unservedOptions(path string, tag *codec.MethodTag) (problems []problem) {
 // validService checks the name of a service: identifiers with dots.
 func validService(name string) error {
 	if len(name) > 255 {
-		return fmt.Errorf("service name of %d bytes, want at most 255", len(name))
+		return fmt.Errorf("%d bytes, want at most 255", len(name))
 	}
 	for _, part := range strings.Split(name, ".") {
 		if !isIdentifier(part) {
-			return fmt.Errorf("service name %q: want identifiers with dots between, as lab.v1.Scope", cut(name, 64))
+			return errors.New("want identifiers with dots between, as lab.v1.Scope")
 		}
 	}
 	return nil
@@ -103,8 +119,7 @@ func validService(name string) error {
 
 func isIdentifier(s string) bool {
 	for i, r := range s {
-		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
-		if !letter && (i == 0 || r < '0' || r > '9') {
+		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
 			return false
 		}
 	}

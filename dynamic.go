@@ -58,8 +58,11 @@ func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
 // resultType returns the Go type that a result is decoded into.
 func resultType(result any, l *codec.Layout) (reflect.Type, error) {
 	v := reflect.ValueOf(result)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
+	switch {
+	case v.Kind() != reflect.Pointer:
 		return nil, fmt.Errorf("%T for %v, want a pointer to the value", result, l)
+	case v.IsNil():
+		return nil, fmt.Errorf("nil %T for %v, want a pointer to the value", result, l)
 	}
 	return v.Type().Elem(), nil
 }

@@ -54,9 +54,6 @@ func bindContract(ctx context.Context, c *conn, service string, proxy reflect.Va
 		return fmt.Errorf("bsrpc: bind %s: %v is no contract for a client; use a struct of funcs", service, proxy.Type())
 	}
 	wanted, problems := contractOf(service, proxy.Type())
-	if err := validService(service); err != nil {
-		problems = append(problems, problem{service, err.Error()})
-	}
 	var methods []*proxyMethod
 	r := &wire.BindRequest{Service: service}
 	own := make([]Method, len(wanted))
@@ -66,11 +63,14 @@ func bindContract(ctx context.Context, c *conn, service string, proxy reflect.Va
 			continue
 		}
 		own[i] = describe(service, w.name, sig)
+		if validService(service) == nil {
+			problems = append(problems, layoutProblems(own[i])...)
+		}
 		r.Names, r.Hashes = append(r.Names, w.name), append(r.Hashes, own[i].Hash)
 		methods = append(methods, newProxyMethod(c, sig, own[i].Name, w.tag))
 	}
-	if len(problems) > 0 {
-		return problemsError("bind "+service, problems)
+	if err := serviceError("bind", service, problems); err != nil {
+		return err
 	}
 	answers, err := c.bindAll(ctx, r)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,9 +52,6 @@ type registry struct {
 func (r *registry) add(service string, methods []*method, problems []problem) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := validService(service); err != nil {
-		problems = append([]problem{{service, err.Error()}}, problems...)
-	}
 	if r.closed {
 		problems = append(problems, problem{service, "the server is serving; register everything before"})
 	}
@@ -61,17 +59,15 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 		if other := r.byName[m.Name]; other != nil {
 			problems = append(problems, problem{m.Name, fmt.Sprintf("registered twice: as %v and now as %v", other.fn.Type(), m.fn.Type())})
 		}
-		if len(m.Layout) > maxLayoutText {
-			problems = append(problems, problem{m.Name, fmt.Sprintf("its layout is a text of %d bytes, want at most %d", len(m.Layout), maxLayoutText)})
-		} else if _, err := codec.ParseMethodLayout(m.Layout); err != nil { // a client could not read it
-			problems = append(problems, problem{m.Name, "its layout: " + err.Error()})
+		if validService(service) == nil {
+			problems = append(problems, layoutProblems(m.Method)...)
 		}
 	}
 	if n := len(r.list) + len(methods); n > maxMethods {
 		problems = append(problems, problem{service, fmt.Sprintf("makes %d methods, a server has at most %d", n, maxMethods)})
 	}
-	if len(problems) > 0 {
-		return problemsError("register "+service, problems)
+	if err := serviceError("register", service, problems); err != nil {
+		return err
 	}
 	if r.byName == nil {
 		r.byName = make(map[string]*method)
@@ -127,6 +123,17 @@ func describe(service, name string, sig *signature) Method {
 	return Method{Name: service + "." + name, Layout: text, Hash: hashOf(text)}
 }
 
+// layoutProblems says why the other end could not read the layout of m.
+func layoutProblems(m Method) []problem {
+	if len(m.Layout) > maxLayoutText {
+		return []problem{{m.Name, fmt.Sprintf("the text of its layout has more than %d bytes; make its types smaller", maxLayoutText)}}
+	}
+	if _, err := codec.ParseMethodLayout(m.Layout); err != nil {
+		return []problem{{m.Name, "its layout: " + err.Error()}}
+	}
+	return nil
+}
+
 func hashOf(text string) [32]byte { return sha256.Sum256([]byte(hashPrefix + text)) }
 
 // methodsOf compiles every exported method of a receiver.
@@ -160,7 +167,7 @@ func receiver(service string, rcvr any) (reflect.Value, []problem) {
 		return v, []problem{{service, "nil receiver"}}
 	}
 	t := v.Type()
-	if path := foreignMethods(t); path != "" {
+	if path := foreignMethods(t, nil); path != "" {
 		return v, []problem{{service, fmt.Sprintf("the embedded field %s adds its methods to the service; "+
 			"give the field a name, or expose a contract with RegisterAs", path)}}
 	}
@@ -180,14 +187,16 @@ func receiver(service string, rcvr any) (reflect.Value, []problem) {
 }
 
 // foreignMethods returns the path of an embedded field whose type is another
-// package's and has exported methods, "" if there is none.
-func foreignMethods(t reflect.Type) string {
+// package's and has exported methods, "" if there is none. around is what t is
+// embedded in: a type may embed a pointer to itself.
+func foreignMethods(t reflect.Type, around []reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct || slices.Contains(around, t) {
 		return ""
 	}
+	around = append(around, t)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.Anonymous {
@@ -200,7 +209,7 @@ func foreignMethods(t reflect.Type) string {
 		if owner := f.Type; ft.NumMethod() > 0 && packageOf(owner) != packageOf(t) {
 			return f.Name + " (" + f.Type.String() + ")"
 		}
-		if path := foreignMethods(f.Type); path != "" && packageOf(f.Type) == packageOf(t) {
+		if path := foreignMethods(f.Type, around); path != "" && packageOf(f.Type) == packageOf(t) {
 			return f.Name + "." + path
 		}
 	}
@@ -232,12 +241,8 @@ func methodsAs(service string, contract reflect.Type, impl any) (methods []*meth
 	case reflect.Struct:
 		wanted, problems = contractOf(service, contract)
 	case reflect.Interface:
-		if !v.Type().Implements(contract) {
-			return nil, []problem{{service, fmt.Sprintf("%v does not implement %v", v.Type(), contract)}}
-		}
-		for i := range contract.NumMethod() {
-			m := contract.Method(i)
-			wanted = append(wanted, contractMethod{goName: m.Name, name: m.Name, typ: m.Type, tag: new(codec.MethodTag)})
+		if wanted, problems = interfaceContract(service, contract, v); len(problems) > 0 {
+			return nil, problems
 		}
 	default:
 		return nil, []problem{{service, fmt.Sprintf("%v is no contract; want a struct of funcs, or an interface", contract)}}
@@ -267,6 +272,27 @@ func methodsAs(service string, contract reflect.Type, impl any) (methods []*meth
 	return methods, problems
 }
 
+// interfaceContract returns the methods of an interface, which impl must
+// implement as Go means it.
+func interfaceContract(service string, contract reflect.Type, impl reflect.Value) (methods []contractMethod, problems []problem) {
+	for i := range contract.NumMethod() {
+		m := contract.Method(i)
+		path := service + "." + m.Name
+		if !m.IsExported() {
+			problems = append(problems, problem{path, "not exported; a contract has exported methods and nothing else"})
+		} else if have := impl.MethodByName(m.Name); !have.IsValid() {
+			problems = append(problems, missingMethod(path, m.Name, impl.Type()))
+		} else if have.Type() != m.Type {
+			problems = append(problems, problem{path, fmt.Sprintf("the contract has %v, the implementation %v", m.Type, have.Type())})
+		}
+		methods = append(methods, contractMethod{goName: m.Name, name: m.Name, typ: m.Type, tag: new(codec.MethodTag)})
+	}
+	if len(methods) == 0 {
+		problems = append(problems, problem{service, fmt.Sprintf("%v has no methods; a contract names those to offer", contract)})
+	}
+	return methods, problems
+}
+
 func missingMethod(path, name string, t reflect.Type) problem {
 	if t.Kind() != reflect.Pointer {
 		if _, ok := reflect.PointerTo(t).MethodByName(name); ok {
@@ -285,7 +311,16 @@ func fits(m, want reflect.Type) string {
 	if slices.Equal(haveIn, needIn) && slices.Equal(haveOut, needOut) {
 		return ""
 	}
-	return fmt.Sprintf("the contract takes %v and returns %v, the implementation takes %v and returns %v", needIn, needOut, haveIn, haveOut)
+	return fmt.Sprintf("the contract takes %s and returns %s, the implementation takes %s and returns %s",
+		typeList(needIn), typeList(needOut), typeList(haveIn), typeList(haveOut))
+}
+
+func typeList(types []reflect.Type) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.String()
+	}
+	return "(" + strings.Join(names, ", ") + ")"
 }
 
 // plainSignature returns the parameters and results of a func without context
@@ -305,16 +340,31 @@ func plainSignature(t reflect.Type, skip int) (in, out []reflect.Type) {
 	return in, out
 }
 
-// problemsError is the error of everything that is wrong with one service.
+// serviceError is the error of everything that is wrong with one service, its
+// name included; nil if nothing is.
+func serviceError(doing, service string, problems []problem) error {
+	if err := validService(service); err != nil {
+		problems = append([]problem{{"service name", err.Error()}}, problems...)
+		service = strconv.Quote(cut(service, 64))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problemsError(doing+" "+service, problems)
+}
+
 func problemsError(doing string, problems []problem) error {
 	var b strings.Builder
-	plural := "s"
-	if len(problems) == 1 {
-		plural = ""
-	}
-	fmt.Fprintf(&b, "bsrpc: %s: %d problem%s", doing, len(problems), plural)
+	fmt.Fprintf(&b, "bsrpc: %s: %s", doing, plural(len(problems), "problem"))
 	for _, p := range problems {
 		b.WriteString("\n    " + p.String())
 	}
 	return errors.New(b.String())
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }

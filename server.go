@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -47,15 +49,19 @@ func NewServer(opts *ServerOptions) *Server {
 // Register offers every exported method of rcvr, but for Close, as a service
 // with the name of rcvr's type, which must be exported. See RegisterName.
 func (s *Server) Register(rcvr any) error {
-	name := ""
-	if t := reflect.TypeOf(rcvr); t != nil {
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		name = t.Name()
+	t := reflect.TypeOf(rcvr)
+	if t == nil {
+		return errors.New("bsrpc: register: nil receiver")
 	}
-	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
 		return fmt.Errorf("bsrpc: register %T: its type has no exported name; use RegisterName", rcvr)
+	}
+	if !isIdentifier(name) { // List[int]
+		return fmt.Errorf("bsrpc: register %T: its type's name cannot be a service's; use RegisterName", rcvr)
 	}
 	return s.RegisterName(name, rcvr)
 }
@@ -81,8 +87,11 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 		return fmt.Errorf("bsrpc: register %q: want service.Method", cut(name, 64))
 	}
 	v := reflect.ValueOf(fn)
-	if v.Kind() != reflect.Func || v.IsNil() {
+	switch {
+	case v.Kind() != reflect.Func:
 		return fmt.Errorf("bsrpc: register %s: %T is no func", name, fn)
+	case v.IsNil():
+		return fmt.Errorf("bsrpc: register %s: nil %T", name, fn)
 	}
 	sig, problems := compileSignature(name, v.Type(), 0, new(codec.MethodTag))
 	var methods []*method

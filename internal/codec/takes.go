@@ -11,6 +11,14 @@ import (
 // noWireForm says why a kind is refused and what to use in its place.
 func noWireForm(t reflect.Type) string {
 	name := typeName(t)
+	switch {
+	case name == "context.Context":
+		return name + " has no wire form; it can only be a method's first parameter"
+	case t == reflect.TypeFor[error]():
+		return name + " has no wire form; it can only be a method's last result"
+	case t.PkgPath() == "iter":
+		return name + " has no wire form in this version; use a slice"
+	}
 	switch t.Kind() {
 	case reflect.Chan:
 		return name + " has no wire form; streams are iter.Seq2[T, error]"
