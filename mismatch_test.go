@@ -1,0 +1,344 @@
+package bsrpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+	"github.com/google/go-cmp/cmp"
+)
+
+// What the clients of this file mean.
+type (
+	Sale struct {
+		ID    uint64
+		Price int32
+		Tags  []string
+	}
+	selling struct {
+		Put func(ctx context.Context, s Sale) (int, error)
+	}
+	Place struct {
+		Host  netip.Addr
+		Rooms map[uint8]*Room
+	}
+	Room     struct{ Width, Height float64 }
+	locating struct {
+		Put func(p *Place, floor [2]int8) error
+	}
+	formatted struct {
+		Put func(id int, name string) (int, error) `bsrpc:"(le2, len=le1) be2"`
+	}
+)
+
+// binder is Bind of the service Shop with some contract.
+type binder func(context.Context, bsrpc.Caller) error
+
+func bindShop[C any](ctx context.Context, c bsrpc.Caller) error {
+	_, err := bsrpc.Bind[C](ctx, c, "Shop")
+	return err
+}
+
+// Each line is a client, what the server has for its method Put, and the
+// differences: place, client, server, and the words for both.
+var mismatches = []struct {
+	what   string
+	bind   binder
+	server any
+	diffs  [][4]string
+}{
+	{"type changed", bindShop[selling], func(struct {
+		ID    uint64
+		Price uint64
+		Tags  []string
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale.Price", "int.le4", "uint.le8", "client int.le4, server uint.le8"}}},
+	{"type changed inside", bindShop[selling], func(struct {
+		ID    uint64
+		Price int32
+		Tags  []float64
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale.Tags[]", "string.le4", "float.le8", "client string.le4, server float.le8"}}},
+	{"fields moved", bindShop[selling], func(struct {
+		Tags  []string
+		ID    uint64
+		Price int32
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale", "order ID, Price, Tags", "order Tags, ID, Price", "client order ID, Price, Tags; server order Tags, ID, Price"}}},
+	{"field renamed", bindShop[selling], func(struct {
+		ID   uint64
+		Cost int32
+		Tags []string
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale.Price", "calls it Price", "calls it Cost (renamed)", "client calls it Price, server calls it Cost (renamed)"}}},
+	{"field added", bindShop[selling], func(struct {
+		ID    uint64
+		Note  *string
+		Price int32
+		Tags  []string
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale.Note", "", "*string.le4", "only on the server"}}},
+	{"field removed", bindShop[selling], func(struct {
+		ID   uint64
+		Tags []string
+	}) (n int) {
+		return
+	}, [][4]string{{"parameter 1, Sale.Price", "int.le4", "", "only on the client"}}},
+	{"tags differ", bindShop[selling], func(struct {
+		ID    uint64   `bsrpc:"be8"`
+		Price int32    `bsrpc:"varint"`
+		Tags  []string `bsrpc:"list,len=le2,elem=len=le1"`
+	}) (n int) {
+		return
+	}, [][4]string{
+		{"parameter 1, Sale.ID", "uint.le8", "uint.be8", "client uint.le8, server uint.be8"},
+		{"parameter 1, Sale.Price", "int.le4", "int.varint", "client int.le4, server int.varint"},
+		{"parameter 1, Sale.Tags", "[]string.le4", "[le2]string.le1", "client []string.le4, server [le2]string.le1"},
+		{"parameter 1, Sale.Tags[]", "string.le4", "string.le1", "client string.le4, server string.le1"},
+	}},
+	{"a pointer", bindShop[selling], func(*Sale) (n int) { return }, [][4]string{
+		{"parameter 1, Sale", "{ID uint.le8; Price int.le4; Tags []string.le4}", "*{ID uint.le8; Price int.le4; Tags []string.le4}", "client {ID uint.le8; Price int.le4; Tags []string.le4}, server *{ID uint.le8; Price int.le4; Tags []string.le4}"},
+	}},
+	{"another kind", bindShop[selling], func(string) (n int) { return }, [][4]string{
+		{"parameter 1, Sale", "{ID uint.le8; Price int.le4; Tags []string.le4}", "string.le4", "client {ID uint.le8; Price int.le4; Tags []string.le4}, server string.le4"},
+	}},
+	{"no parameter", bindShop[selling], func() (n int) { return }, [][4]string{
+		{"parameter 1", "{ID uint.le8; Price int.le4; Tags []string.le4}", "", "only on the client"},
+	}},
+	{"one more parameter", bindShop[selling], func(context.Context, Sale, bool) (n int) { return }, [][4]string{
+		{"parameter 2", "", "bool", "only on the server"},
+	}},
+	{"no result", bindShop[selling], func(Sale) error { return nil }, [][4]string{
+		{"result 1", "int.le8", "", "only on the client"},
+	}},
+	{"more results", bindShop[selling], func(Sale) (a uint8, b string, err error) { return }, [][4]string{
+		{"result 1", "int.le8", "uint.le1", "client int.le8, server uint.le1"},
+		{"result 2", "", "string.le4", "only on the server"},
+	}},
+	{"deep inside", bindShop[locating], func(*struct {
+		Host  string
+		Rooms map[uint16]*struct{ Height, Width float32 }
+	}, [3]int8) {
+	}, [][4]string{
+		{"parameter 1, Place.Host", "binary(netip.Addr)", "string.le4", "client binary(netip.Addr), server string.le4"},
+		{"parameter 1, Place.Rooms[key]", "uint.le1", "uint.le2", "client uint.le1, server uint.le2"},
+		{"parameter 1, Place.Rooms[].Width", "float.le8", "float.le4", "client float.le8, server float.le4"},
+		{"parameter 1, Place.Rooms[].Height", "float.le8", "float.le4", "client float.le8, server float.le4"},
+		{"parameter 1, Place.Rooms[]", "order Width, Height", "order Height, Width", "client order Width, Height; server order Height, Width"},
+		{"parameter 2, [2]int8", "[2]int.le1", "[3]int.le1", "client [2]int.le1, server [3]int.le1"},
+	}},
+	{"the client's tag", bindShop[formatted], func(int, string) (n int) { return }, [][4]string{
+		{"parameter 1", "int.le2", "int.le8", "client int.le2, server int.le8"},
+		{"parameter 2", "string.le1", "string.le4", "client string.le1, server string.le4"},
+		{"result 1", "int.be2", "int.le8", "client int.be2, server int.le8"},
+	}},
+	{"no method", bindShop[formatted], nil, [][4]string{
+		{"", "Shop.Put(int.le2, string.le1) int.be2", "", "only on the client"},
+	}},
+}
+
+func TestMismatches(t *testing.T) {
+	for _, test := range mismatches {
+		srv := newLab(t)
+		if test.server != nil {
+			if err := srv.RegisterFunc("Shop.Put", test.server); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m *bsrpc.MismatchError
+		if err := test.bind(t.Context(), client); !errors.As(fmt.Errorf("starting: %w", err), &m) {
+			t.Errorf("%s: got %v", test.what, err)
+			continue
+		}
+		checkMismatch(t, test.what, m, test.diffs)
+	}
+}
+
+// checkMismatch compares a mismatch of Shop.Put as data and as a text.
+func checkMismatch(t *testing.T, what string, m *bsrpc.MismatchError, diffs [][4]string) {
+	t.Helper()
+	want := &bsrpc.MismatchError{Service: "Shop", Methods: 1}
+	text := "bsrpc: client and server disagree on 1 of 1 methods of Shop"
+	for _, d := range diffs {
+		want.Differences = append(want.Differences, bsrpc.Difference{Method: "Shop.Put", Place: d[0], Client: d[1], Server: d[2]})
+		line := "\n    Shop.Put, " + d[0] + ": "
+		if d[0] == "" {
+			line = "\n    Shop.Put: "
+		}
+		text += line + d[3]
+	}
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Errorf("%s: -want +got\n%s", what, diff)
+	}
+	checkText(t, what, m, text)
+}
+
+// Where some methods differ the others can be called, and those return what is
+// wrong with them alone.
+func TestMismatchedProxy(t *testing.T) {
+	srv := bsrpc.NewServer(nil)
+	ran := false
+	for name, f := range map[string]any{
+		"Shop.Put":  func(int64) { ran = true },
+		"Shop.Get":  func() int64 { return 7 },
+		"Shop.List": func() []string { ran = true; return nil },
+		"Shop.More": func() {}, // only on the server, which is no difference
+	} {
+		if err := srv.RegisterFunc(name, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := bsrpc.Bind[struct {
+		Put  func(ctx context.Context, n int32) error
+		Get  func() (int64, error)
+		Gone func() error
+		List func(page int) ([]int64, error)
+	}](t.Context(), client, "Shop")
+	checkText(t, "Bind", err, `bsrpc: client and server disagree on 3 of 4 methods of Shop
+    Shop.Put, parameter 1: client int.le4, server int.le8
+    Shop.Gone: only on the client
+    Shop.List, parameter 1: only on the client
+    Shop.List, result 1, []int64: client int.le8, server string.le4`)
+
+	checkRefusal(t, proxy.Put(t.Context(), 1), 1, `bsrpc: client and server disagree on 1 of 1 methods of Shop
+    Shop.Put, parameter 1: client int.le4, server int.le8`)
+	checkRefusal(t, proxy.Gone(), 1, `bsrpc: client and server disagree on 1 of 1 methods of Shop
+    Shop.Gone: only on the client`)
+	list, err := proxy.List(1)
+	checkRefusal(t, err, 2, `bsrpc: client and server disagree on 1 of 1 methods of Shop
+    Shop.List, parameter 1: only on the client
+    Shop.List, result 1, []int64: client int.le8, server string.le4`)
+	if n, err := proxy.Get(); n != 7 || err != nil {
+		t.Errorf("Get: %d, %v", n, err)
+	}
+	if ran || list != nil {
+		t.Errorf("a method that differs has run: %v, %v", ran, list)
+	}
+}
+
+// checkRefusal checks the error of a call of a method that differs.
+func checkRefusal(t *testing.T, err error, differences int, text string) {
+	t.Helper()
+	e := wantError(t, err, bsrpc.CodeFailedPrecondition, bsrpc.OutcomeNotRun, "disagree")
+	var m *bsrpc.MismatchError
+	if !errors.As(err, &m) || len(m.Differences) != differences || e.Remote {
+		t.Errorf("%#v: want a *MismatchError with %d differences in it, of this end", e, differences)
+	}
+	checkText(t, "call", err, text)
+}
+
+// The other end's view of the same: what one adds the other lacks.
+func TestMismatchFromBothEnds(t *testing.T) {
+	type Old struct{ A, B int16 }
+	type New struct{ A, B, C int16 }
+	type oldShop struct{ Put func(Old) error }
+	type newShop struct{ Put func(New) error }
+	for _, test := range []struct {
+		server any
+		bind   binder
+		want   string
+	}{
+		{func(New) {}, bindShop[oldShop], "Shop.Put, parameter 1, Old.C: only on the server"},
+		{func(Old) {}, bindShop[newShop], "Shop.Put, parameter 1, New.C: only on the client"},
+		{func(Old) {}, bindShop[oldShop], ""},
+		{func(New) {}, bindShop[newShop], ""},
+	} {
+		srv := bsrpc.NewServer(nil)
+		if err := srv.RegisterFunc("Shop.Put", test.server); err != nil {
+			t.Fatal(err)
+		}
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "<nil>"
+		if test.want != "" {
+			want = "bsrpc: client and server disagree on 1 of 1 methods of Shop\n    " + test.want
+		}
+		checkText(t, fmt.Sprintf("%T", test.server), test.bind(t.Context(), client), want)
+	}
+}
+
+// A Difference prints by itself, whoever made it.
+func TestDifferenceString(t *testing.T) {
+	for want, d := range map[string]bsrpc.Difference{
+		"Shop.Put":                                            {Method: "Shop.Put"},
+		"Shop.Put, 3 more differences":                        {Method: "Shop.Put", Place: "3 more differences"},
+		"Shop.Put: only on the client":                        {Method: "Shop.Put", Client: "Shop.Put()"},
+		"Shop.Put, result 1: only on the server":              {Method: "Shop.Put", Place: "result 1", Server: "bool"},
+		"Shop.Put, parameter 1: client bool, server int.le1":  {Method: "Shop.Put", Place: "parameter 1", Client: "bool", Server: "int.le1"},
+		"Shop.Put, parameter 1, P: client a, b; server order": {Method: "Shop.Put", Place: "parameter 1, P", Client: "a, b", Server: "order"},
+	} {
+		if got := d.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// A flippingConn flips one bit of what it is told to look for.
+type flippingConn struct {
+	net.Conn
+	look []byte
+	bit  int
+}
+
+func (c *flippingConn) Write(b []byte) (int, error) {
+	if at := bytes.Index(b, c.look); at >= 0 {
+		b = slices.Clone(b)
+		b[at+c.bit/8] ^= 1 << (c.bit % 8)
+	}
+	return c.Conn.Write(b)
+}
+
+// Row 71: one bit of a hash is enough. Hashes that are too short or absent are
+// in frames_test.go.
+func TestRow71OneBit(t *testing.T) {
+	type shop struct {
+		Put func(int64) error
+		Get func() (bool, error)
+	}
+	srv := bsrpc.NewServer(nil)
+	for name, f := range map[string]any{"Shop.Put": func(int64) {}, "Shop.Get": func() bool { return true }} {
+		if err := srv.RegisterFunc(name, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer srv.Close()
+	hash := methodOf(t, func(int64) {}).Hash
+	for bit := range 8 * len(hash) {
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := bsrpc.NewClient(t.Context(), &flippingConn{near, hash[:], bit}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := bsrpc.Bind[shop](t.Context(), client, "Shop")
+		checkText(t, fmt.Sprintf("bit %d", bit), err, `bsrpc: client and server disagree on 1 of 2 methods of Shop
+    Shop.Put, the layouts are equal, but the hash does not belong to the layout`)
+		wantError(t, proxy.Put(1), bsrpc.CodeFailedPrecondition, bsrpc.OutcomeNotRun, "the hash does not belong to the layout")
+		if ok, err := proxy.Get(); !ok || err != nil {
+			t.Errorf("bit %d: Get: %v, %v", bit, ok, err)
+		}
+		client.Close()
+	}
+}
