@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -14,10 +15,10 @@ import (
 // method's layout says.
 func (m *described) signature(name string, args, results []any) (*signature, error) {
 	if len(args) != len(m.layout.Params) {
-		return nil, refusalf(CodeInvalidArgument, "%d arguments for %s", len(args), m.text)
+		return nil, refusalf(CodeInvalidArgument, "%s for %s", plural(len(args), "argument"), m.text)
 	}
 	if len(results) != len(m.layout.Results) {
-		return nil, refusalf(CodeInvalidArgument, "%d results for %s", len(results), m.text)
+		return nil, refusalf(CodeInvalidArgument, "%s for %s", plural(len(results), "result"), m.text)
 	}
 	s := new(signature)
 	for i, l := range m.layout.Params {
@@ -36,12 +37,21 @@ func (m *described) signature(name string, args, results []any) (*signature, err
 	}
 	var err error
 	if s.args, err = codec.CompileListAs("parameter", s.params, m.layout.Params); err != nil {
-		return nil, refusalf(CodeInvalidArgument, "%s, %v", name, err)
+		return nil, misfit(name, err)
 	}
 	if s.rets, err = codec.CompileListAs("result", s.results, m.layout.Results); err != nil {
-		return nil, refusalf(CodeInvalidArgument, "%s, %v", name, err)
+		return nil, misfit(name, err)
 	}
 	return s, nil
+}
+
+// misfit is the error of Go types that a method's layout does not take.
+func misfit(name string, err error) *Error {
+	list, _ := err.(codec.Problems)
+	if len(list) < 2 {
+		return refusalf(CodeInvalidArgument, "%s, %v", name, err)
+	}
+	return refusalf(CodeInvalidArgument, "%s: %s\n    %s", name, plural(len(list), "problem"), strings.ReplaceAll(err.Error(), "\n", "\n    "))
 }
 
 // argumentType returns the Go type that an argument is encoded from.
@@ -52,7 +62,7 @@ func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
 	if t := codec.NilType(l); t != nil {
 		return t, nil
 	}
-	return nil, fmt.Errorf("nil for %v", l)
+	return nil, fmt.Errorf("nil does not fit %v", l)
 }
 
 // resultType returns the Go type that a result is decoded into.

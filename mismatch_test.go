@@ -310,6 +310,30 @@ func (c *flippingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// A server whose layouts cannot be read has broken the protocol.
+func TestUnreadableLayout(t *testing.T) {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterFunc("Shop.Put", func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	near, far := net.Pipe()
+	const before = len("Shop.Put")
+	go srv.ServeConn(&flippingConn{far, []byte("Shop.Put("), 8 * before})
+	client, err := bsrpc.NewClient(t.Context(), near, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const want = `bsrpc: the server's layout of Shop.Put: offset 8: want "(", have ")int.le8)"`
+	proxy, err := bsrpc.Bind[struct{ Put func(int32) error }](t.Context(), client, "Shop")
+	checkText(t, "Bind", err, want)
+	if proxy != nil {
+		t.Error("Bind: a proxy all the same")
+	}
+	checkText(t, "Call", client.Call(t.Context(), "Shop.Put", []any{1}), want)
+}
+
 // Row 71: one bit of a hash is enough. Hashes that are too short or absent are
 // in frames_test.go.
 func TestRow71OneBit(t *testing.T) {

@@ -178,6 +178,7 @@ type (
 	hundred  struct{ A, B, C, D, E, F, G, H, I, J ten }
 	thousand struct{ A, B, C, D, E, F, G, H, I, J hundred }
 	tooLarge struct{ A, B, C, D, E, F, G, H, I, J thousand }
+	vast     struct{ A, B, C, D, E, F, G, H, I, J tooLarge }
 )
 
 const tooLargeText = "the text of its layout has more than 65536 bytes; make its types smaller"
@@ -189,12 +190,29 @@ func TestLargestLayout(t *testing.T) {
 		t.Error(err)
 	}
 	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", func(tooLarge) {}), refused("register Shop", "Shop.Put: "+tooLargeText))
+	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", func(*vast) {}),
+		refused("register Shop", "Shop.Put: the layout has more than 65536 parts; make the type smaller"))
+	if err := srv.RegisterFunc("Shop.Deep", takesNested(128)); err != nil {
+		t.Error(err)
+	}
+	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", takesNested(129)),
+		refused("register Shop", "Shop.Put: its layout: offset 267: types deeper than 128"))
 	client, err := bsrpctest.Dial(t, srv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = bsrpc.Bind[struct{ Put func(tooLarge) error }](t.Context(), client, "Shop")
 	checkText(t, "Bind", err, refused("bind Shop", "Shop.Put: "+tooLargeText))
+}
+
+// takesNested makes a func that takes slices of slices, depth of them.
+func takesNested(depth int) any {
+	t := reflect.TypeFor[int]()
+	for range depth {
+		t = reflect.SliceOf(t)
+	}
+	f := reflect.FuncOf([]reflect.Type{t}, nil, false)
+	return reflect.MakeFunc(f, func([]reflect.Value) []reflect.Value { return nil }).Interface()
 }
 
 // Receivers, good and bad.
