@@ -17,7 +17,6 @@ import (
 // answer sends the one answer to f's call: the encoded results, or err. The
 // call ends being in flight as its answer is queued, neither before nor after.
 func (c *conn) answer(f *frame, err error) {
-	f.answered = true
 	if f.call != nil {
 		f.call.end(context.Canceled)
 	}
@@ -28,6 +27,7 @@ func (c *conn) answer(f *frame, err error) {
 	if err != nil {
 		failure = c.failureOf(f, err)
 	}
+	f.answered = true // until here an error's own methods may panic
 	c.mu.Lock()
 	c.waitForRoomLocked()
 	left := c.served.inflight.Add(-1)

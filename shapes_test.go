@@ -1,0 +1,627 @@
+package bsrpc
+
+// Methods of every shape are called through proxies of every form, with
+// arguments and results whose every bit counts. In a build with shapes these
+// are the calls without reflection, in one without them their reflect twin;
+// and the rarer lists of types, which have no shape, are reflection's anyway.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Types that are alike to others.
+type (
+	shapeName  string
+	shapeNames []string
+	shapeSet   map[string]int16
+	shapeFlag  bool
+	shapeI8    int8
+	shapeU16   uint16
+	shapeI32   int32
+	shapeU64   uint64
+	shapeF32   float32
+	shapeF64   float64
+	shapeRaw   []byte
+	shapePoint struct {
+		X, Y int32
+		Next *shapePoint
+		Tags []string
+	}
+	shapeLink *shapePoint
+	shapeWide struct {
+		A int8
+		B string
+		C float64
+		D [2]uint16
+	}
+)
+
+// alike lists types of each class of parameters and results.
+var alike = withWords(map[byte][]reflect.Type{
+	'p': {reflect.TypeFor[*shapePoint](), reflect.TypeFor[map[string]int](), reflect.TypeFor[*int64](), reflect.TypeFor[shapeSet](),
+		reflect.TypeFor[shapeLink](), reflect.TypeFor[**string](), reflect.TypeFor[map[uint8][]byte]()},
+	's': {reflect.TypeFor[string](), reflect.TypeFor[shapeName]()},
+	'v': {reflect.TypeFor[[]byte](), reflect.TypeFor[[]float64](), reflect.TypeFor[shapeNames](), reflect.TypeFor[[]*shapePoint](),
+		reflect.TypeFor[shapeRaw](), reflect.TypeFor[[]shapeWide](), reflect.TypeFor[[]bool]()},
+	'b': {reflect.TypeFor[bool](), reflect.TypeFor[shapeFlag]()},
+	'1': {reflect.TypeFor[uint8](), reflect.TypeFor[int8](), reflect.TypeFor[shapeI8]()},
+	'2': {reflect.TypeFor[uint16](), reflect.TypeFor[int16](), reflect.TypeFor[shapeU16]()},
+	'4': {reflect.TypeFor[uint32](), reflect.TypeFor[int32](), reflect.TypeFor[shapeI32]()},
+	'8': {reflect.TypeFor[uint64](), reflect.TypeFor[int64](), reflect.TypeFor[shapeU64]()},
+	'f': {reflect.TypeFor[float32](), reflect.TypeFor[shapeF32]()},
+	'd': {reflect.TypeFor[float64](), reflect.TypeFor[shapeF64]()},
+})
+
+// withWords adds int and uint, which are of the class of their size.
+func withWords(types map[byte][]reflect.Type) map[byte][]reflect.Type {
+	class := byte('0' + reflect.TypeFor[int]().Size())
+	types[class] = append(types[class], reflect.TypeFor[int](), reflect.TypeFor[uint]())
+	return types
+}
+
+// shapeKeys lists the classes of all lists of types that have a shape.
+func shapeKeys() []string {
+	keys := []string{">"}
+	add := func(params, results string) {
+		keys = append(keys, params+">")
+		for _, r := range results {
+			keys = append(keys, params+">"+string(r))
+		}
+	}
+	for _, r := range "psvb1248fd" {
+		keys = append(keys, ">"+string(r))
+	}
+	for _, a := range "psvb1248fd" {
+		results := "psvb48d"
+		if !strings.ContainsRune(results, a) {
+			results += string(a)
+		}
+		add(string(a), results)
+	}
+	for _, a := range "psv48" {
+		for _, b := range "psv48" {
+			add(string([]rune{a, b}), "psv48")
+		}
+	}
+	add("ppp", "p")
+	for _, a := range "s48d" {
+		add(strings.Repeat(string(a), 3), "p"+string(a))
+	}
+	return keys
+}
+
+// What a func has besides parameters and results. The same bits say it of a
+// proxy's func.
+const (
+	shapeReceiver = 1 << iota
+	shapeContext
+	shapeError
+	shapeForms
+)
+
+// shapeOwner is the receiver of methods that are made while the test runs.
+type shapeOwner struct{ marks [4]string }
+
+// A shapeCase is one method, and the values of its next call.
+type shapeCase struct {
+	t       *testing.T
+	name    string
+	form    int
+	params  []reflect.Type
+	results []reflect.Type
+	in, out []reflect.Value
+	err     error
+	owner   *shapeOwner
+	served  int  // calls so far
+	collect bool // the collector runs in each
+}
+
+// method makes the method that serves c.
+func (c *shapeCase) method() *method {
+	in, out := slices.Clone(c.params), slices.Clone(c.results)
+	if c.form&shapeContext != 0 {
+		in = append([]reflect.Type{contextType}, in...)
+	}
+	var recv reflect.Value
+	skip := 0
+	if c.form&shapeReceiver != 0 {
+		recv, skip = reflect.ValueOf(c.owner), 1
+		in = append([]reflect.Type{recv.Type()}, in...)
+	}
+	if c.form&shapeError != 0 {
+		out = append(out, errorType)
+	}
+	fn := reflect.MakeFunc(reflect.FuncOf(in, out, false), c.serve)
+	sig, problems := compileSignature(c.name, fn.Type(), skip, new(codec.MethodTag))
+	if problems != nil {
+		c.t.Fatal(problems)
+	}
+	return newMethod("Shapes", c.name, sig, fn, recv)
+}
+
+// field is a contract's func for c, with a context or without.
+func (c *shapeCase) field(ctx bool) reflect.StructField {
+	in := c.params
+	if ctx {
+		in = append([]reflect.Type{contextType}, in...)
+	}
+	out := append(slices.Clone(c.results), errorType)
+	return reflect.StructField{Name: c.name, Type: reflect.FuncOf(in, out, false)}
+}
+
+// serve is the handler: it looks at its arguments only after its stack has
+// moved, and in some cases the collector has run.
+func (c *shapeCase) serve(in []reflect.Value) []reflect.Value {
+	c.served++
+	churn(200, c.collect)
+	if c.form&shapeReceiver != 0 {
+		if got := in[0].Interface().(*shapeOwner); got != c.owner || got.marks[3] != c.name {
+			c.t.Errorf("%s: got another receiver", c.name)
+		}
+		in = in[1:]
+	}
+	if c.form&shapeContext != 0 {
+		ctx := in[0].Interface().(context.Context)
+		if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+			c.t.Errorf("%s: the context has no deadline, or the error %v", c.name, ctx.Err())
+		}
+		in = in[1:]
+	}
+	c.check("argument", in, c.in)
+	if c.form&shapeError != 0 {
+		return append(slices.Clone(c.out), errorValue(c.err))
+	}
+	return c.out
+}
+
+// churn makes the stack grow and move, and then perhaps the collector run.
+func churn(depth int, collect bool) byte {
+	var block [256]byte
+	block[depth%len(block)] = byte(depth)
+	if depth > 0 {
+		return churn(depth-1, collect) + block[depth%len(block)]
+	}
+	if collect {
+		runtime.GC()
+	}
+	return block[0]
+}
+
+// call calls a proxy's func twice: the one call has results, the other an
+// error if the method can return one.
+func (c *shapeCase) call(seed int, fn reflect.Value) {
+	c.in, c.out = valuesOf(c.params, seed), valuesOf(c.results, seed+7)
+	for _, c.err = range []error{nil, errors.New("refused")} {
+		in, before := c.in, c.served
+		if fn.Type().NumIn() > len(in) {
+			in = append([]reflect.Value{reflect.ValueOf(c.t.Context())}, in...)
+		}
+		out := fn.Call(in)
+		if c.served != before+1 {
+			c.t.Errorf("%s: the handler ran %d times", c.name, c.served-before)
+		}
+		c.checkAnswer(out)
+	}
+}
+
+func (c *shapeCase) checkAnswer(out []reflect.Value) {
+	last := len(out) - 1
+	err, _ := out[last].Interface().(error)
+	if c.err == nil || c.form&shapeError == 0 {
+		c.check("result", out[:last], c.out)
+		if err != nil {
+			c.t.Errorf("%s: %v", c.name, err)
+		}
+		return
+	}
+	wantCall(c.t, err, CodeUnknown, OutcomeAnswered, "refused")
+	for i, v := range out[:last] {
+		if !v.IsZero() {
+			c.t.Errorf("%s: result %d beside an error is %v", c.name, i+1, v)
+		}
+	}
+}
+
+func (c *shapeCase) check(word string, got, want []reflect.Value) {
+	if len(got) != len(want) {
+		c.t.Errorf("%s: got %d %ss, want %d", c.name, len(got), word, len(want))
+		return
+	}
+	for i := range got {
+		if got[i].Type() != want[i].Type() || !sameBits(got[i], want[i]) {
+			c.t.Errorf("%s: %s %d is %v, want %v", c.name, word, i+1, got[i], want[i])
+		}
+	}
+}
+
+func valuesOf(types []reflect.Type, seed int) (list []reflect.Value) {
+	for i, t := range types {
+		v := reflect.New(t).Elem()
+		setValue(v, seed+3*i)
+		list = append(list, v)
+	}
+	return list
+}
+
+// setValue gives v a value of its own for each seed. Some pointers are nil,
+// some slices empty.
+func setValue(v reflect.Value, seed int) {
+	bits := uint64(seed+1) * 0x9e3779b97f4a7c15
+	switch {
+	case v.CanInt():
+		v.SetInt(int64(bits) >> (64 - v.Type().Bits()))
+	case v.CanUint():
+		v.SetUint(bits >> (64 - v.Type().Bits()))
+	case v.CanFloat():
+		setFloat(v, seed)
+	default:
+		setOther(v, seed)
+	}
+}
+
+// Floats travel by their bits: these are of infinities, of the least and of
+// NaNs, signalling ones too.
+var (
+	float32Bits = []uint32{0x7fc00001, 0xff800001, 0x7f800000, 0x80000000, 1, 0x40490fdb, 0x7fa5a5a5}
+	float64Bits = []uint64{0x7ff8000000000001, 0xfff0000000000001, 0xfff0000000000000, 1 << 63, 1, 0x400921fb54442d18, 0x7ff5a5a5a5a5a5a5}
+)
+
+// setFloat sets the bits of v: a conversion would change some NaNs.
+func setFloat(v reflect.Value, seed int) {
+	of := reflect.ValueOf(math.Float64frombits(float64Bits[seed%len(float64Bits)]))
+	if v.Kind() == reflect.Float32 {
+		of = reflect.ValueOf(math.Float32frombits(float32Bits[seed%len(float32Bits)]))
+	}
+	v.Set(of.Convert(v.Type()))
+}
+
+func setOther(v reflect.Value, seed int) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(seed%2 == 0)
+	case reflect.String:
+		v.SetString(strings.Repeat(fmt.Sprint("né", seed), seed%5*(seed%11)))
+	case reflect.Slice:
+		if n := seed % 4; n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+		}
+		setParts(v.Len(), v.Index, seed)
+	case reflect.Array:
+		setParts(v.Len(), v.Index, seed)
+	case reflect.Struct:
+		setParts(v.NumField(), v.Field, seed)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := range seed % 3 {
+			parts := valuesOf([]reflect.Type{v.Type().Key(), v.Type().Elem()}, seed+5*i)
+			v.SetMapIndex(parts[0], parts[1])
+		}
+	case reflect.Pointer:
+		if seed%5 != 4 {
+			v.Set(reflect.New(v.Type().Elem()).Convert(v.Type()))
+			setValue(v.Elem(), seed+1) // which ends at a nil
+		}
+	case reflect.Complex64, reflect.Complex128:
+		v.SetComplex(complex(float64(seed), -0.5))
+	}
+}
+
+func setParts(n int, part func(int) reflect.Value, seed int) {
+	for i := range n {
+		setValue(part(i), seed+i)
+	}
+}
+
+// sameBits compares values, floats by their bits.
+func sameBits(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return floatBits(a) == floatBits(b)
+	case reflect.Pointer:
+		return a.IsNil() == b.IsNil() && (a.IsNil() || sameBits(a.Elem(), b.Elem()))
+	case reflect.Slice, reflect.Array:
+		return a.Len() == b.Len() && sameParts(a.Len(), a.Index, b.Index)
+	case reflect.Struct:
+		return sameParts(a.NumField(), a.Field, b.Field)
+	case reflect.Map:
+		return reflect.DeepEqual(a.Interface(), b.Interface())
+	}
+	return a.Equal(b)
+}
+
+func sameParts(n int, a, b func(int) reflect.Value) bool {
+	for i := range n {
+		if !sameBits(a(i), b(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func floatBits(v reflect.Value) uint64 {
+	if v.Kind() == reflect.Float32 {
+		return uint64(math.Float32bits(v.Convert(reflect.TypeFor[float32]()).Interface().(float32)))
+	}
+	return math.Float64bits(v.Float())
+}
+
+// runShapes serves the cases, binds a contract with contexts and one without,
+// and calls every func of both.
+func runShapes(t *testing.T, cases []*shapeCase) {
+	t.Helper()
+	srv := NewServer(&ServerOptions{Logger: quiet})
+	methods := make([]*method, len(cases))
+	fields := map[bool][]reflect.StructField{}
+	for i, c := range cases {
+		c.t, c.name = t, fmt.Sprint("M", i, "_", c.form)
+		c.collect = i%65 == 0 // a few of each form
+		c.owner = &shapeOwner{marks: [4]string{3: c.name}}
+		methods[i] = c.method()
+		for _, ctx := range []bool{false, true} {
+			fields[ctx] = append(fields[ctx], c.field(ctx))
+		}
+	}
+	if err := srv.registry.add("Shapes", methods, nil); err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, ctx := range []bool{false, true} {
+		proxy := reflect.New(reflect.StructOf(fields[ctx])).Elem()
+		if err := bindContract(t.Context(), client.conn, "Shapes", proxy); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range cases {
+			c.call(2*i+n, proxy.Field(i))
+		}
+	}
+	client.Close()
+	srv.Close()
+}
+
+// typesOf returns types of the classes, others for each seed.
+func typesOf(classes string, seed int) (list []reflect.Type) {
+	for i := range len(classes) {
+		of := alike[classes[i]]
+		list = append(list, of[(seed+i)%len(of)])
+	}
+	return list
+}
+
+// Every shape, called and proxied in every form.
+func TestEveryShape(t *testing.T) {
+	var cases []*shapeCase
+	for i, key := range shapeKeys() {
+		params, results, _ := strings.Cut(key, ">")
+		for form := range shapeForms {
+			c := &shapeCase{form: form, params: typesOf(params, i+form), results: typesOf(results, i+form+1)}
+			checkShape(t, key, c, haveShapes())
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}
+
+// haveShapes says whether this build has any.
+func haveShapes() bool { return shapeOf(new(signature)) != nil }
+
+func checkShape(t *testing.T, name string, c *shapeCase, want bool) {
+	t.Helper()
+	if got := shapeOf(&signature{params: c.params, results: c.results}) != nil; got != want {
+		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, want)
+	}
+}
+
+// Every type, there and back, in every form.
+func TestEveryShapedType(t *testing.T) {
+	var cases []*shapeCase
+	for _, list := range alike {
+		for _, typ := range list {
+			for form := range shapeForms {
+				one := []reflect.Type{typ}
+				c := &shapeCase{form: form, params: one, results: one}
+				checkShape(t, typ.String(), c, haveShapes())
+				cases = append(cases, c)
+			}
+		}
+	}
+	runShapes(t, cases)
+}
+
+// What has no shape, and is reflection's in every build.
+var shapeless = []struct{ params, results []any }{
+	{[]any{shapeWide{}}, []any{shapeWide{}}},
+	{[]any{shapePoint{}}, nil},
+	{nil, []any{shapePoint{}}},
+	{[]any{[3]uint32{}}, []any{[2]string{}}},
+	{[]any{[1]*shapePoint{}}, []any{[1]float32{}}},
+	{[]any{struct{}{}}, []any{[0]int{}}},
+	{[]any{struct{ S string }{}}, []any{struct{ P *int8 }{}}},
+	{[]any{complex64(0)}, []any{complex128(0)}},
+	{[]any{true, false}, []any{true}},
+	{[]any{int8(0), ""}, []any{int16(0)}},
+	{[]any{0.0, 0.0}, []any{0.0}},
+	{[]any{float32(0), int32(0), ""}, nil},
+	{[]any{"", "", []byte(nil)}, []any{""}},
+	{[]any{"", "", "", ""}, []any{""}},
+	{[]any{int8(0), int64(0), int8(0), "", uint16(0), 0.0, float32(0), false, []byte(nil), new(shapePoint), uint8(0), shapeWide{}}, []any{uint32(0)}},
+	{nil, []any{"", ""}},
+	{[]any{"", int64(0)}, []any{"", int64(0)}},
+	{[]any{int8(0)}, []any{int8(0), 0.0, new(shapePoint), [2]shapeName{}, false}},
+	{[]any{shapeSet{}}, []any{shapeSet{}, shapeNames{}}},
+}
+
+func TestWithoutShape(t *testing.T) {
+	typesIn := func(values []any) (list []reflect.Type) {
+		for _, v := range values {
+			list = append(list, reflect.TypeOf(v))
+		}
+		return list
+	}
+	var cases []*shapeCase
+	for _, test := range shapeless {
+		for form := range shapeForms {
+			c := &shapeCase{form: form, params: typesIn(test.params), results: typesIn(test.results)}
+			checkShape(t, "none", c, false)
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}
+
+// shaped is a service as the compiler makes it. Each method lets its stack move
+// and the collector run, before it looks at its arguments and again when its
+// results are there.
+type shaped struct{ calls []string }
+
+func (s *shaped) called(name string) {
+	churn(1000, true)
+	s.calls = append(s.calls, name)
+}
+
+func (s *shaped) Nothing() { s.called("Nothing") }
+
+func (s *shaped) Link(_ context.Context, p *shapePoint, name shapeName) (*shapePoint, error) {
+	s.called("Link")
+	defer churn(1000, true)
+	return &shapePoint{X: -p.X, Y: p.Y, Next: p, Tags: append(p.Tags, string(name))}, nil
+}
+
+func (s *shaped) Count(words shapeNames) shapeSet {
+	s.called("Count")
+	defer churn(1000, true)
+	set := make(shapeSet)
+	for i, word := range words {
+		set[word] = int16(-i)
+	}
+	return set
+}
+
+func (s *shaped) Words(ctx context.Context, set shapeSet) (shapeNames, error) {
+	s.called("Words")
+	defer churn(1000, true)
+	return shapeNames(slices.Sorted(maps.Keys(set))), ctx.Err()
+}
+
+func (s *shaped) Join(a, b, c shapeName) shapeName {
+	s.called("Join")
+	defer churn(1000, true)
+	return a + b + c
+}
+
+func (s *shaped) Third(a, b, c shapeF64) (shapeF64, error) {
+	s.called("Third")
+	defer churn(1000, true)
+	return a*0 + b*0 + c, nil
+}
+
+func (s *shaped) Part(_ context.Context, raw shapeRaw, n int32) []byte {
+	s.called("Part")
+	defer churn(1000, true)
+	return raw[n:]
+}
+
+func (s *shaped) Less(v shapeI8) (shapeI8, error) { s.called("Less"); return v - 1, nil }
+func (s *shaped) Half(v shapeF32) shapeF32        { s.called("Half"); return v / 2 }
+func (s *shaped) Not(v shapeFlag) shapeFlag       { s.called("Not"); return !v }
+func (s *shaped) Twice(v uint16) uint16           { s.called("Twice"); return 2 * v }
+func (s *shaped) Sum(v ...int64) int64            { s.called("Sum"); return v[0] + v[1] }
+
+func (s *shaped) Wide(_ context.Context, w shapeWide, a int8, b string, c *shapePoint) (shapeWide, string, error) {
+	s.called("Wide")
+	defer churn(1000, true)
+	w.A, w.B = a, b+c.Tags[0]
+	return w, w.B, nil
+}
+
+type shapedContract struct {
+	Nothing func() error
+	Link    func(context.Context, *shapePoint, shapeName) (*shapePoint, error)
+	Count   func(context.Context, shapeNames) (shapeSet, error)
+	Words   func(shapeSet) (shapeNames, error)
+	Join    func(context.Context, shapeName, shapeName, shapeName) (shapeName, error)
+	Third   func(a, b, c shapeF64) (shapeF64, error)
+	Part    func(shapeRaw, int32) ([]byte, error)
+	Less    func(context.Context, shapeI8) (shapeI8, error)
+	Half    func(shapeF32) (shapeF32, error)
+	Not     func(context.Context, shapeFlag) (shapeFlag, error)
+	Twice   func(uint16) (uint16, error)
+	Sum     func(context.Context, ...int64) (int64, error)
+	Wide    func(context.Context, shapeWide, int8, string, *shapePoint) (shapeWide, string, error)
+}
+
+// Each line is a call, and the results that it must have.
+var shapedCalls = []struct {
+	call func(ctx context.Context, p *shapedContract) []any
+	want []any
+}{
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Nothing()) }, []any{nil}},
+	{func(ctx context.Context, p *shapedContract) []any {
+		return list(p.Link(ctx, &shapePoint{X: 5, Y: math.MinInt32, Tags: []string{"a"}}, "b"))
+	}, []any{&shapePoint{X: -5, Y: math.MinInt32, Next: &shapePoint{X: 5, Y: math.MinInt32, Tags: []string{"a"}}, Tags: []string{"a", "b"}}, nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Count(ctx, shapeNames{"x", "y"})) }, []any{shapeSet{"x": 0, "y": -1}, nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Words(shapeSet{"x": 0, "y": -1})) }, []any{shapeNames{"x", "y"}, nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Join(ctx, "a", "", "c")) }, []any{shapeName("ac"), nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Third(1, 2, math.MaxFloat64)) }, []any{shapeF64(math.MaxFloat64), nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Part(shapeRaw{1, 2, 3}, 1)) }, []any{[]byte{2, 3}, nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Less(ctx, -127)) }, []any{shapeI8(-128), nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Half(-3)) }, []any{shapeF32(-1.5), nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Not(ctx, false)) }, []any{shapeFlag(true), nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Twice(0x8001)) }, []any{uint16(2), nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Sum(ctx, 1<<62, -1)) }, []any{int64(1<<62 - 1), nil}},
+	{func(ctx context.Context, p *shapedContract) []any {
+		return list(p.Wide(ctx, shapeWide{C: -0.5, D: [2]uint16{3, 4}}, -1, "b", &shapePoint{Tags: []string{"t"}}))
+	}, []any{shapeWide{-1, "bt", -0.5, [2]uint16{3, 4}}, "bt", nil}},
+}
+
+func list(results ...any) []any { return results }
+
+// What the compiler has made is called on a small stack, by a goroutine that is
+// new, and answered by a leader that is new.
+func TestShapesOfTheCompiler(t *testing.T) {
+	for i, test := range shapedCalls {
+		service := new(shaped)
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := srv.RegisterName("Shaped", service); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := Bind[shapedContract](t.Context(), client, "Shaped")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan []any)
+		go func() { answer <- test.call(t.Context(), proxy) }()
+		got := <-answer
+		churn(1000, true)
+		if name := reflect.TypeFor[shapedContract]().Field(i).Name; !slices.Equal(service.calls, []string{name}) {
+			t.Errorf("called were %q, want %s", service.calls, name)
+		}
+		if !reflect.DeepEqual(got, test.want) {
+			t.Errorf("got %v, want %v", got, test.want)
+		}
+		client.Close()
+		srv.Close()
+	}
+}
