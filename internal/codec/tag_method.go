@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -119,6 +120,9 @@ func (m *MethodTag) parseOptions(parts []string) error {
 	said := map[string]any{}
 	for _, part := range parts {
 		word := strings.TrimSpace(part)
+		if word == "" {
+			return errors.New("an option is missing at a comma")
+		}
 		key, value, err := parseOption(word)
 		if err != nil {
 			return err
@@ -167,7 +171,7 @@ func parseOption(word string) (key string, value any, err error) {
 }
 
 func unknownOption(word string) error {
-	if _, err := parseWords(word); err == nil && word != "" {
+	if p, err := parseWords(word); err == nil && (p.Format == "" || looksLikeFormat(p.Format)) {
 		return fmt.Errorf("unknown option %q; formats stand in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
 	}
 	return fmt.Errorf("unknown option %q; %s", cutWord(word), allOptions)

@@ -57,6 +57,8 @@ func places(list []*Place) string {
 func TestParseMethodErrors(t *testing.T) {
 	for tag, want := range map[string]string{
 		`le4`:                    `unknown option "le4"; formats stand in the signature, as in "(le4,le4) le4"; ` + allOptions,
+		`list`:                   `unknown option "list"; formats stand in the signature, as in "(le4,le4) le4"; ` + allOptions,
+		`idempotnt`:              `unknown option "idempotnt"; ` + allOptions,
 		`ids=4`:                  `unknown option "ids="; ` + allOptions,
 		`id=65536`:               `id=65536: want a number from 0 to 65535`,
 		`id=`:                    `"id=" needs a value`,
@@ -74,7 +76,7 @@ func TestParseMethodErrors(t *testing.T) {
 		`() (le4,list list)`:     `result 2: "list" stands twice`,
 		`(name=x)`:               `parameter 1: name= is for the fields of a struct`,
 		`(elem=(len=le1,max=2))`: `parameter 1: "len=le1,max=2": words are separated by spaces here`,
-		`(le4),`:                 `unknown option ""; ` + allOptions,
+		`(le4),`:                 `an option is missing at a comma`,
 		`(le4) le4 le8`:          `result 1: two formats, "le4" and "le8"; give one`,
 	} {
 		if m, err := ParseMethod(tag); fmt.Sprint(err) != want {
