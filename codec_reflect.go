@@ -35,11 +35,16 @@ type signature struct {
 
 // A problem is one thing that is wrong with a service.
 type problem struct {
-	path string // from the method on: "Shop.F, parameter 1, Order.Price"
+	path string // from the method on: "Shop.F, parameter 1, Order.Price"; "" for a value itself
 	text string
 }
 
-func (p problem) String() string { return p.path + ": " + p.text }
+func (p problem) String() string {
+	if p.path == "" {
+		return p.text
+	}
+	return p.path + ": " + p.text
+}
 
 // compileSignature compiles a func type, of which the first skip parameters
 // are a receiver. name is the method's, for the paths of problems.

@@ -50,8 +50,11 @@ func Append(dst []byte, v any) ([]byte, error) {
 // made than 16 times the data, or 64 MiB where that is more.
 func Unmarshal(data []byte, v any) error {
 	p := reflect.ValueOf(v)
-	if p.Kind() != reflect.Pointer || p.IsNil() {
+	switch {
+	case p.Kind() != reflect.Pointer:
 		return fmt.Errorf("bsrpc: unmarshal: %T, want a pointer to the value", v)
+	case p.IsNil():
+		return fmt.Errorf("bsrpc: unmarshal: nil %T, want a pointer to the value", v)
 	}
 	c, err := codec.Compile(p.Type().Elem(), nil)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime"
 	"strings"
@@ -33,7 +34,7 @@ var collapses = []collapse{
 	{"an *Error", func() { panic(&Error{Code: CodeNotFound, Message: secret}) }, secret},
 	{"a value", func() { panic(struct{ Password string }{secret}) }, secret},
 	{"a value that cannot be printed", func() { panic(unprintable{}) }, ""},
-	{"a nil map", func() { var m map[string]int; m[secret] = 1 }, "assignment to entry in nil map"},
+	{"a nil map", func() { maps.Copy(map[string]int(nil), map[string]int{secret: 1}) }, "assignment to entry in nil map"},
 	{"a nil pointer", func() { var p *collapse; _ = p.name }, "nil pointer dereference"},
 	{"an index", func() { _ = []int{}[len(secret)] }, "index out of range [7]"},
 	{"Goexit", runtime.Goexit, "runtime.Goexit"},
