@@ -35,7 +35,7 @@ const allWords = "the words are le1 to le8, be1 to be8, varint, list, utf8, bina
 
 // ParsePlace parses the words of one value, separated by spaces.
 func ParsePlace(text string) (*Place, error) {
-	if strings.Contains(outside(text), ",") {
+	if len(splitOutside(text, ",")) > 1 {
 		return nil, fmt.Errorf("%q: words are separated by spaces here", text)
 	}
 	p, err := parseWords(text)
@@ -164,51 +164,40 @@ func isIdentifier(s string) bool {
 }
 
 // splitWords splits text at commas and spaces outside of parentheses.
-func splitWords(text string) ([]string, error) {
-	var list []string
-	for part := range strings.SplitSeq(maskGroups(text), ",") {
-		found := strings.Fields(part)
-		if len(found) == 0 && strings.Contains(text, ",") {
+func splitWords(text string) (list []string, err error) {
+	parts := splitOutside(text, ",")
+	for _, part := range parts {
+		found := slices.DeleteFunc(splitOutside(part, " \t"), func(word string) bool { return word == "" })
+		if len(found) == 0 && len(parts) > 1 {
 			return nil, fmt.Errorf("%q: a word is missing at a comma", text)
 		}
 		list = append(list, found...)
 	}
-	for i, word := range list {
-		list[i] = strings.Map(unmask, word)
-		if err := balanced(list[i]); err != nil {
+	for _, word := range list {
+		if err := balanced(word); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-// Inside of parentheses commas and spaces are masked while text is split.
-const masked = 0xE000
-
-func maskGroups(text string) string {
-	depth := 0
-	return strings.Map(func(r rune) rune {
+// splitOutside splits text at those of the separators that are outside of
+// parentheses.
+func splitOutside(text, separators string) (parts []string) {
+	depth, from := 0, 0
+	for i := range len(text) {
 		switch {
-		case r == '(':
+		case text[i] == '(':
 			depth++
-		case r == ')':
+		case text[i] == ')':
 			depth--
-		case depth > 0 && (r == ',' || r == ' '):
-			return masked + r
+		case depth <= 0 && strings.IndexByte(separators, text[i]) >= 0:
+			parts = append(parts, text[from:i])
+			from = i + 1
 		}
-		return r
-	}, text)
-}
-
-func unmask(r rune) rune {
-	if r >= masked && r < masked+128 {
-		return r - masked
 	}
-	return r
+	return append(parts, text[from:])
 }
-
-// outside returns text with the commas and spaces of its groups masked.
-func outside(text string) string { return maskGroups(text) }
 
 // balanced checks that parentheses stand around the whole value of a word.
 func balanced(word string) error {

@@ -40,7 +40,7 @@ const allOptions = "the options are id=, name=, timeout=, idempotent, oneway, ex
 // both.
 func ParseMethod(tag string) (*MethodTag, error) {
 	m := &MethodTag{ID: -1}
-	parts := splitTop(tag)
+	parts := splitOutside(tag, ",")
 	if strings.HasPrefix(tag, "(") {
 		if err := m.parseSignature(parts[0]); err != nil {
 			return nil, err
@@ -50,15 +50,6 @@ func ParseMethod(tag string) (*MethodTag, error) {
 		return m, nil
 	}
 	return m, m.parseOptions(parts)
-}
-
-// splitTop splits text at the commas outside of parentheses.
-func splitTop(text string) []string {
-	parts := strings.Split(maskGroups(text), ",")
-	for i, part := range parts {
-		parts[i] = strings.Map(unmask, part)
-	}
-	return parts
 }
 
 func (m *MethodTag) parseSignature(text string) (err error) {
@@ -106,7 +97,7 @@ func parsePlaces(word, text string) ([]*Place, error) {
 		return nil, nil
 	}
 	var places []*Place
-	for i, part := range splitTop(text) {
+	for i, part := range splitOutside(text, ",") {
 		p, err := ParsePlace(part)
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", word, i+1, err)
