@@ -90,6 +90,15 @@ func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
+// whyCanceled returns what a CANCEL stands for: a caller whose time is over
+// sends one too, at about the moment at which this end's clock would say so.
+func (x *callContext) whyCanceled() error {
+	if !x.deadline.IsZero() && time.Until(x.deadline) < tickTime {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
+
 // end makes err the context's error, unless it has one.
 func (x *callContext) end(err error) {
 	x.mu.Lock()

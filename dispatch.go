@@ -252,7 +252,7 @@ func (v *serving) cancelRunning(id uint64) {
 	if f := v.running[id]; f != nil {
 		f.canceled.Store(true)
 		if f.call != nil {
-			f.call.end(context.Canceled)
+			f.call.end(f.call.whyCanceled())
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
 // methodOf describes fn as the method Shop.Put.
@@ -141,6 +142,24 @@ func TestRow72Names(t *testing.T) {
 }
 
 // The page works out one hash.
+// The texts that docs/protocol.md shows are those of layouts.
+func TestProtocolLayouts(t *testing.T) {
+	page, err := os.ReadFile("docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(page), "Some texts:\n\n```text\n")
+	block, _, end := strings.Cut(block, "\n```")
+	if !ok || !end {
+		t.Fatal("docs/protocol.md shows no texts")
+	}
+	for _, text := range strings.Split(block, "\n") {
+		if l, err := codec.ParseMethodLayout(text); err != nil || l.String() != text {
+			t.Errorf("%s: reads as %v, %v", text, l, err)
+		}
+	}
+}
+
 func TestProtocolHash(t *testing.T) {
 	page, err := os.ReadFile("docs/protocol.md")
 	if err != nil {
