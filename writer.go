@@ -39,7 +39,6 @@ func (c *conn) flush(own *parcel) {
 		return
 	}
 	c.mu.Unlock()
-	c.tick.arm()
 	c.write(own)
 }
 
@@ -70,6 +69,7 @@ func (c *conn) takeRoleLocked() bool {
 func (c *conn) write(own *parcel) {
 	for round := 0; c.nextBatch(round, own); round++ {
 		c.out.inCall.Add(1)
+		c.tick.arm() // each time: a tick between two calls does not see a reason for another
 		err := c.out.writeTo(c.nc)
 		c.out.inCall.Add(1)
 		if err == nil {
