@@ -85,7 +85,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 	if err := v.rises(f); err != nil {
 		return false, err
 	}
-	if err := wire.ReadFields(f.Meta, noMetadata); err != nil {
+	if _, err := wire.ReadMetadata(f.Meta); err != nil {
 		c.refuse(f.ID, refusalf(CodeUnimplemented, "metadata: %v", err))
 		return false, nil
 	}
@@ -93,6 +93,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 	// this call is refused, or shutdown waits for it.
 	refusal, err := c.judge(f, v.inflight.Add(1))
 	if refusal == nil {
+		v.session.calls.Add(1)
 		return true, nil
 	}
 	if err == nil {
@@ -105,7 +106,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 // landed counts out a request that was in flight and is not run. The last one
 // ends a connection that drains.
 func (c *conn) landed() {
-	if c.served.inflight.Add(-1) == 0 && c.served.draining.Load() {
+	if c.served.landed(1) && c.served.draining.Load() {
 		c.farewellDrained()
 	}
 }
@@ -115,6 +116,8 @@ func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
 	switch {
 	case v.draining.Load():
 		return refusalf(CodeUnavailable, "the server is shutting down"), nil
+	case !v.session.admitted.Load():
+		return notAdmitted(), nil
 	case int(f.Arg) >= len(v.bound):
 		return refusalf(CodeUnimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	case f.Total > uint64(v.bounds.maxMessage):
@@ -127,6 +130,10 @@ func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
 		return refusal, nil
 	}
 	return nil, nil
+}
+
+func notAdmitted() *Error {
+	return refusalf(CodeFailedPrecondition, "the session is not admitted yet; wait for ADMITTED")
 }
 
 // rises holds a request's id against the last.

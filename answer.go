@@ -30,14 +30,14 @@ func (c *conn) answer(f *frame, err error) {
 	f.answered = true // until here an error's own methods may panic
 	c.mu.Lock()
 	c.waitForRoomLocked()
-	left := c.served.inflight.Add(-1)
+	last := c.served.landed(1)
 	if err != nil {
 		c.out.frames = append(c.out.frames, failure...)
 	} else {
 		c.queueResultsLocked(f)
 	}
 	c.mu.Unlock()
-	if left == 0 && c.served.draining.Load() {
+	if last && c.served.draining.Load() {
 		c.farewellDrained()
 	}
 }
@@ -92,7 +92,7 @@ func (c *conn) recoverPanic(f *frame) {
 		return
 	}
 	r := recover()
-	id := fmt.Sprintf("%016x", rand.Uint64())
+	id := newLogID()
 	c.served.panics.Add(1)
 	what := any("runtime.Goexit")
 	if r != nil {
@@ -101,6 +101,10 @@ func (c *conn) recoverPanic(f *frame) {
 	c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
 	c.answer(f, &panicError{id})
 }
+
+// newLogID returns an id by which a caller's error and a line in this end's log
+// are found together.
+func newLogID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // A panicError stands for a panic on its way to the caller.
 type panicError struct{ id string }

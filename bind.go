@@ -59,6 +59,10 @@ func (c *conn) serveBind(m *message) error {
 	if err != nil {
 		return fmt.Errorf("BIND: %w", err)
 	}
+	if !v.session.admitted.Load() {
+		c.refuse(m.ID, notAdmitted())
+		return nil
+	}
 	answers := make([]wire.BoundMethod, len(r.Names))
 	var size uint64 // a name may come many times, and a text is long
 	for i, name := range r.Names {

@@ -17,6 +17,13 @@
 // block for as long as it likes. It owns its arguments; what it returns must not
 // change afterwards.
 //
+// # Sessions
+//
+// A connection that a server has admitted is a [Session]: [SessionFrom] finds it
+// in a handler's context, ServerOptions.OnConnect and OnDisconnect see it come and
+// go, and [PerSession] gives each a receiver of its own. ServerOptions.MaxSessions
+// bounds how many there are: clients above it wait, first come first served.
+//
 // # Contracts
 //
 // A contract is a struct of exported func fields, each ending in error:

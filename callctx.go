@@ -12,6 +12,7 @@ import (
 type callContext struct {
 	context.Context // the connection's
 	deadline        time.Time
+	within          []uint64 // ids of the groups from inside of which the call is made
 
 	mu     sync.Mutex // guards the rest
 	err    error
@@ -23,6 +24,15 @@ type callContext struct {
 
 // Deadline returns when the caller's time is over.
 func (x *callContext) Deadline() (time.Time, bool) { return x.deadline, !x.deadline.IsZero() }
+
+// Value finds what the library keeps with the call, and what the connection's
+// context has.
+func (x *callContext) Value(key any) any {
+	if key == (withinKey{}) {
+		return x.within
+	}
+	return x.Context.Value(key)
+}
 
 // Done is closed when the caller has gone or its time is over, when the
 // connection ends, and when the handler has returned.

@@ -31,22 +31,22 @@ type Caller interface{ link() *conn }
 func (c *Client) link() *conn { return c.conn }
 
 // Dial connects to a server on a network, as net.Dial does, and returns when the
-// server has admitted the client. ctx bounds the dialling, as does DialTimeout; it
-// has no part in the client's later life. opts may be nil. Where the server cannot
+// server has admitted the client. ctx bounds the dialling and the waiting for a
+// place, DialTimeout the dialling alone; ctx has no part in the client's later life. opts may be nil. Where the server cannot
 // be reached or refuses, the error is an *Error.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	b, err := opts.resolve()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.dialTimeout)
+	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
 	defer cancel()
 	var d net.Dialer
-	nc, err := d.DialContext(ctx, network, address)
+	nc, err := d.DialContext(attempt, network, address)
 	if err != nil {
 		return nil, errorf(CodeUnavailable, OutcomeNotRun, "%w", err)
 	}
-	return newClient(ctx, nc, b, opts.logger())
+	return newClient(ctx, attempt, nc, b, opts)
 }
 
 // NewClient makes a client of a connection that is there already: a pipe, a
@@ -58,13 +58,15 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 		nc.Close()
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.dialTimeout)
+	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
 	defer cancel()
-	return newClient(ctx, nc, b, opts.logger())
+	return newClient(ctx, attempt, nc, b, opts)
 }
 
-func newClient(ctx context.Context, nc net.Conn, b *bounds, log *slog.Logger) (*Client, error) {
-	peer, err := shakeClient(ctx, nc, b)
+// newClient shakes hands within the attempt's context, and waits for a place
+// within ctx.
+func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
+	peer, err := shakeClient(attempt, nc, b)
 	if err != nil {
 		nc.Close()
 		if e, ok := err.(*Error); ok {
@@ -72,10 +74,25 @@ func newClient(ctx context.Context, nc net.Conn, b *bounds, log *slog.Logger) (*
 		}
 		return nil, errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", err)
 	}
-	c := newConn(nc, b, log, peer)
+	c := newConn(context.Background(), nc, b, opts.logger(), peer)
 	c.lends = true
+	if peer.Waits {
+		c.lobby = newLobby(peer.Place)
+	}
 	go c.start()
+	if peer.Waits {
+		if err := c.awaitPlace(ctx, opts.onWait()); err != nil {
+			return nil, err
+		}
+	}
 	return &Client{conn: c}, nil
+}
+
+func (o *ClientOptions) onWait() func(int) {
+	if o != nil && o.OnWait != nil {
+		return o.OnWait
+	}
+	return func(int) {}
 }
 
 func (o *ClientOptions) logger() *slog.Logger {

@@ -127,6 +127,7 @@ type frame struct {
 	// of a call that this end serves
 	id       uint64
 	method   *method
+	recv     *receiver    // what the method is called on
 	call     *callContext // nil if the method takes no context
 	refusal  *Error       // why it is not run
 	answered bool
@@ -151,9 +152,12 @@ func (s *signature) newFrame() *frame {
 func (f *frame) free() {
 	f.args.Elem().SetZero()
 	f.rets.Elem().SetZero()
-	f.ctx, f.call, f.refusal, f.answered = nil, nil, nil, false
+	f.ctx, f.call, f.recv, f.refusal, f.answered = nil, nil, nil, nil, false
 	f.canceled.Store(false)
 	f.dec = codec.Decoder{}
+	if f.in != nil {
+		f.in[0] = reflect.Value{}
+	}
 	f.resetEncoder()
 	f.sig.frames.Put(f)
 }
@@ -167,12 +171,10 @@ func (f *frame) resetEncoder() {
 }
 
 // inputs returns the arguments for a call by reflection of a func that takes
-// the context or not, behind a receiver if it has one.
-func (f *frame) inputs(recv reflect.Value, ctx bool) []reflect.Value {
+// the context or not, behind its receiver if it has one.
+func (f *frame) inputs(ctx bool) []reflect.Value {
 	if f.in == nil {
-		if recv.IsValid() {
-			f.in = append(f.in, recv)
-		}
+		f.in = append(f.in, reflect.Value{})
 		if ctx {
 			// A Value of interface type spares the conversion of a concrete context.
 			f.in = append(f.in, reflect.ValueOf(&f.ctx).Elem())
@@ -180,6 +182,9 @@ func (f *frame) inputs(recv reflect.Value, ctx bool) []reflect.Value {
 		for i := range f.sig.params {
 			f.in = append(f.in, f.args.Elem().Field(i))
 		}
+	}
+	if f.in[0] = f.recv.value; !f.in[0].IsValid() {
+		return f.in[1:]
 	}
 	return f.in
 }

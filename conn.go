@@ -41,6 +41,9 @@ type conn struct {
 	watched  uint64      // inbox.frames then
 	watchEnd time.Time
 
+	pulse pulse
+	lobby *lobby // at a client that has not been admitted yet
+
 	idle   sync.Pool // of *call
 	served *serving  // nil at an end that serves nothing
 	onEnd  func()    // called once, when done is closed
@@ -75,7 +78,9 @@ const (
 	unsaidMaxInflight = 1024
 )
 
-func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
+// newConn makes a connection of one whose handshake is done. parent has the
+// values of the handlers' contexts.
+func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
 	_, socket := nc.(syscall.Conn)
 	c := &conn{
 		nc: nc, direct: socket, bounds: b, log: log,
@@ -87,8 +92,8 @@ func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
 			maxInflight: int(min(orElse(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
 		},
 	}
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.in = inbox{nc: nc, admit: c.admit, release: c.release}
+	c.ctx, c.cancel = context.WithCancelCause(parent)
+	c.in = inbox{nc: nc, admit: c.admit, release: c.release, beat: c.pulse.beat}
 	c.out.room = c.peer.connBytes
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
@@ -96,6 +101,7 @@ func newConn(nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
 	c.tick.init(c.onTick)
 	c.watch = time.AfterFunc(math.MaxInt64, func() { nc.SetReadDeadline(longAgo) })
 	c.watch.Stop()
+	c.pulse.init(c)
 	return c
 }
 
@@ -145,6 +151,12 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 		return true, c.serveCancel(m)
 	case wire.Response, wire.Error:
 		return true, c.deliver(m)
+	case wire.Ping:
+		return true, c.servePing(m)
+	case wire.Pong:
+		return true, nil // that it has come is all that it says
+	case wire.Waiting, wire.Admitted:
+		return true, c.lobby.tell(m)
 	case wire.Close:
 		f, err := wire.ReadFailure(m.body)
 		if err != nil {
@@ -181,6 +193,7 @@ func (c *conn) fail(why *Error) {
 	c.nc.Close()
 	c.tick.stop()
 	c.watch.Stop()
+	c.pulse.stop()
 	if s := c.turn.now(); s.holder() == handler {
 		c.depose(s)
 	}

@@ -96,7 +96,7 @@ func unservedOptions(path string, tag *codec.MethodTag) (problems []problem) {
 	for _, o := range []struct {
 		name string
 		set  bool
-	}{{"oneway", tag.Oneway}, {"exclusive=", tag.Exclusive != ""}, {"roles=", len(tag.Roles) > 0}} {
+	}{{"oneway", tag.Oneway}, {"roles=", len(tag.Roles) > 0}} {
 		if o.set {
 			problems = append(problems, problem{path, "the option " + o.name + " is reserved; this version does not act on it"})
 		}

@@ -80,7 +80,7 @@ type (
 	}
 	reserved struct {
 		A func() error `bsrpc:"oneway"`
-		B func() error `bsrpc:"exclusive=drawer,roles=admin|cashier"`
+		B func() error `bsrpc:"roles=admin|cashier"`
 	}
 	badFormats struct {
 		A   func() error               `bsrpc:"(le4"`
@@ -161,7 +161,6 @@ var contractProblems = []struct {
 	}},
 	{both[reserved](till{}), []string{
 		"Shop.A: the option oneway" + noAction,
-		"Shop.B: the option exclusive=" + noAction,
 		"Shop.B: the option roles=" + noAction,
 	}},
 	{both[badFormats](till{}), []string{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +37,12 @@ type serving struct {
 	numbers  map[*method]uint16 // the way back
 	lastID   uint64
 	refusals int
+	session  *Session
+	gate     *gate // of MaxConcurrentCalls; nil for none
 	inflight atomic.Int64
+	gone     atomic.Bool   // the connection has ended: nothing more comes
+	idle     chan struct{} // then closed when nothing runs any more
+	idleOnce sync.Once
 	draining atomic.Bool
 	inline   atomic.Pointer[frame] // what the leader runs itself, while the turn is a handler's
 
@@ -65,10 +69,19 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 	}
 	method := c.served.bound[m.Arg]
 	f := method.sig.newFrame()
-	f.id, f.method = m.ID, method
-	if method.ctx {
+	f.id, f.method, f.recv = m.ID, method, c.served.session.receiver(method)
+	gates := c.served.gates(method)
+	if method.ctx || gates != nil {
 		f.call = &callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)}
 		f.ctx = f.call
+		if len(m.Meta) > 0 {
+			f.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
+			grouped.Store(true)
+		}
+	}
+	if gates != nil {
+		c.serveGated(f, m, gates)
+		return true, nil
 	}
 	if len(m.body) >= apartSize || method.sig.args.UserCode() || method.isSlow() {
 		c.serveApart(f, m)
@@ -99,17 +112,19 @@ func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0
 func (c *conn) serveHere(f *frame, s *stamp) bool {
 	c.served.inline.Store(f)
 	*s = c.turn.must(*s, handler)
-	if !c.hasEnded() { // else fail may have looked at the turn before it was a handler's, and would not depose this one
-		c.tick.arm()
-		returned := false
-		defer func() {
-			if !returned { // runtime.Goexit: lead goes on elsewhere
-				c.leaveHandler(f, s)
-			}
-		}()
-		c.run(f)
-		returned = true
+	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
+		c.landed()
+		return c.leaveHandler(f, s)
 	}
+	c.tick.arm()
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit: lead goes on elsewhere
+			c.leaveHandler(f, s)
+		}
+	}()
+	c.run(f)
+	returned = true
 	return c.leaveHandler(f, s)
 }
 
@@ -155,22 +170,20 @@ func (c *conn) serveApart(f *frame, m *message) {
 	v := c.served
 	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
 		v.handlers.Add(-1)
-		c.reject(f, refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", v.bounds.maxHandlers))
+		c.reject(f, c.busy())
 		f.free()
 		return
 	}
-	v.mu.Lock()
-	v.enterLocked(f)
-	v.mu.Unlock()
-	if !m.own {
-		m.body = slices.Clone(m.body)
-		m.own = true
-	}
-	message := *m
+	v.enterRunning(f)
+	message := m.keep()
 	go func() {
 		defer c.finishApart(f)
 		c.runApart(f, &message)
 	}()
+}
+
+func (c *conn) busy() *Error {
+	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", c.bounds.maxHandlers)
 }
 
 func (c *conn) runApart(f *frame, m *message) {
@@ -187,6 +200,12 @@ func (c *conn) finishApart(f *frame) {
 	c.flush(nil)
 	c.served.handlers.Add(-1)
 	f.free()
+}
+
+func (v *serving) enterRunning(f *frame) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.enterLocked(f)
 }
 
 func (v *serving) enterLocked(f *frame) {
@@ -262,6 +281,36 @@ func (c *conn) drain() {
 	c.served.draining.Store(true)
 	if c.served.inflight.Load() == 0 {
 		c.farewellDrained()
+	}
+}
+
+// landed counts out a request that was in flight. It reports whether it was
+// the last.
+func (v *serving) landed(n int64) (last bool) {
+	if v.inflight.Add(-n) > 0 {
+		return false
+	}
+	if v.gone.Load() {
+		v.idleOnce.Do(func() { close(v.idle) })
+	}
+	return true
+}
+
+// stuckLog is how often the log says that a session cannot leave.
+const stuckLog = 10 * time.Second
+
+// awaitHandlers waits, on a connection that has ended, until no handler runs.
+// unfinished is how many requests will never be complete.
+func (v *serving) awaitHandlers(unfinished int) {
+	v.gone.Store(true)
+	v.landed(int64(unfinished))
+	for {
+		select {
+		case <-v.idle:
+			return
+		case <-time.After(stuckLog):
+			v.logRunning()
+		}
 	}
 }
 

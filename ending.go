@@ -34,12 +34,20 @@ func (c *conn) farewellDrained() {
 	c.farewell(why, math.MaxInt64, c.awaitPeer)
 }
 
+// dismiss ends the connection of a session, for a reason of the server's user.
+func (c *conn) dismiss(reason string) {
+	why := &Error{Code: CodeAborted, Message: reason}
+	c.served.draining.Store(true)
+	c.cancel(why)
+	c.farewell(why, farewellTime, c.awaitPeer)
+}
+
 // farewell ends the connection with a CLOSE frame behind all that waits, if
 // that is written in time, and then gives the peer, by linger, a moment to read
 // it: closing a socket that has unread input would take the frame back. It does
 // not wait for that.
 func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
-	f := wire.Failure{Message: cut(why.Message, c.bounds.maxErrorText)}
+	f := wire.Failure{Name: why.Name, Message: cut(why.Message, c.bounds.maxErrorText), LogID: why.ID}
 	body := f.Append(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -483,3 +483,54 @@ func ExampleServerOptions_logger() {
 	// true internal panic in the handler true
 	// level=ERROR msg="bsrpc: handler panicked" method=Shop.Crash panic="out of stock"
 }
+
+// ticket is a receiver that each session has of its own.
+type ticket struct{ n int }
+
+func (t *ticket) Next() int { t.n++; return t.n }
+
+// Two clients, each with a counter of its own.
+func ExamplePerSession() {
+	srv := bsrpc.NewServer(nil)
+	err := srv.RegisterName("Counter", bsrpc.PerSession(func(ctx context.Context, s *bsrpc.Session) (*ticket, error) {
+		return new(ticket), nil
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	a, b := connect(srv), connect(srv)
+	for _, client := range []*bsrpc.Client{a, a, b} {
+		var n int
+		if err := client.Call(context.Background(), "Counter.Next", nil, &n); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(n)
+	}
+	// Output:
+	// 1
+	// 2
+	// 1
+}
+
+// A handler finds its session, and what a hook has stored with it.
+func ExampleSessionFrom() {
+	type userKey struct{}
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
+		OnConnect: func(ctx context.Context, s *bsrpc.Session) error {
+			s.Set(userKey{}, "Ann")
+			return nil
+		},
+	})
+	err := srv.RegisterFunc("Users.Me", func(ctx context.Context) string {
+		s := bsrpc.SessionFrom(ctx)
+		return fmt.Sprint(s.Value(userKey{}), ", session ", s.ID())
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	var me string
+	fmt.Println(connect(srv).Call(context.Background(), "Users.Me", nil, &me), me)
+	// Output: <nil> Ann, session 1
+}

@@ -97,6 +97,7 @@ func testeeServer(t testing.TB, p *testee, opts *ServerOptions) *Server {
 		o = *opts
 		o.Logger = orElse(o.Logger, quiet)
 	}
+	o.Limits.PingAfter = orElse(o.Limits.PingAfter, NoLimit) // raw peers answer none
 	srv := NewServer(&o)
 	if err := RegisterAs[testeeContract](srv, "Probe", p); err != nil {
 		t.Fatal(err)
@@ -114,10 +115,12 @@ func testeeClient(t testing.TB, srv *Server, opts *ClientOptions) (*Client, *tes
 
 func testeeClientOn(t testing.TB, nc net.Conn, opts *ClientOptions) (*Client, *testeeContract) {
 	t.Helper()
-	if opts == nil {
-		opts = &ClientOptions{Logger: quiet}
+	o := ClientOptions{Logger: quiet}
+	if opts != nil {
+		o = *opts
 	}
-	client, err := NewClient(context.Background(), nc, opts)
+	o.Limits.PingAfter = orElse(o.Limits.PingAfter, NoLimit)
+	client, err := NewClient(context.Background(), nc, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +146,7 @@ func rawClient(t testing.TB, srv *Server) *rawPeer {
 	p := rawDial(t, srv)
 	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
 	typ, payload := p.readBasic()
-	if _, h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || h.RefusalCode != 0 {
+	if h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || h.RefusalCode != 0 {
 		t.Fatalf("answer to INIT: %v %q, %v", typ, payload, err)
 	}
 	r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make", "Fail", "Hold", "Deaf"}}
@@ -348,7 +351,7 @@ var violations = []struct {
 	{"response to nothing", rawHead(16, wire.Response, 0, 0, 7), "RESPONSE for call 7, which was never made"},
 	{"response in pieces to nothing", rawHead(24, wire.Response, wire.Pieces, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
 	{"error to nothing", rawHead(24, wire.Error, 0, 1, 1<<16) + "\x00\x00\x00\x00\x00\x00\x00\x00", "ERROR for call 65536, which was never made"},
-	{"unknown type", rawHead(16, 0x18, 0, 0, 2), "unknown frame type 0x18"},
+	{"unknown type", rawHead(16, 0x1c, 0, 0, 2), "unknown frame type 0x1c"},
 	{"last type", rawHead(16, 0xff, 0, 0, 2), "unknown frame type 0xff"},
 	{"second INIT", string(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxMessage: 1 << 20})), "unknown frame type 0x00"},
 	{"basic request", u32(16) + "\x01" + strings.Repeat("\x00", 11), "unknown frame type 0x01"},

@@ -53,7 +53,7 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	if t != wire.Init {
 		return nil, fmt.Errorf("answer to INIT: %v", t)
 	}
-	admitted, peer, err := wire.ReadServerInit(payload)
+	peer, err := wire.ReadServerInit(payload)
 	switch {
 	case errors.Is(err, wire.ErrBasic):
 		return nil, errors.New("the server speaks only the basic wire, which this version does not call")
@@ -63,8 +63,6 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 		return nil, &Error{Code: Code(peer.RefusalCode), Message: peer.Refusal, Outcome: OutcomeNotRun, Remote: true}
 	case peer.Version != wire.NativeVersion:
 		return nil, versionError("server", peer.Version)
-	case !admitted:
-		return nil, errors.New("the server keeps its clients waiting, which this version does not do")
 	}
 	return peer, nil
 }
@@ -81,25 +79,28 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.err.Message }
 
-// shakeServer does the server's part of INIT. refuse is a reason to admit
-// nobody, nil if there is none.
-func shakeServer(nc net.Conn, b *bounds, refuse *Error) (*wire.Hello, error) {
+// shakeServer does the server's part of INIT. receive lets the client in, or
+// says why not; it may fill in what the client is told of its place.
+func shakeServer(nc net.Conn, b *bounds, receive func(*wire.Hello) *Error) (*wire.Hello, error) {
 	nc.SetDeadline(time.Now().Add(b.handshakeTimeout))
 	defer nc.SetDeadline(time.Time{})
 	peer, err := readInit(nc)
+	answer := b.hello()
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
 	case err != nil:
 		return nil, err
-	case refuse != nil:
-		r = &refusal{err: refuse}
+	default:
+		if refuse := receive(answer); refuse != nil {
+			r = &refusal{err: refuse}
+		}
 	}
 	if r != nil {
 		refuseInit(nc, b, r)
 		return nil, r
 	}
-	_, err = nc.Write(wire.AppendServerInit(nil, b.hello()))
+	_, err = nc.Write(wire.AppendServerInit(nil, answer))
 	return peer, err
 }
 

@@ -67,8 +67,8 @@ func TestRow70FirstFrames(t *testing.T) {
 					}
 				case native:
 					typ, payload := p.readBasic()
-					admitted, h, err := wire.ReadServerInit(payload)
-					if typ != wire.Init || err != nil || admitted || Code(h.RefusalCode) != CodeFailedPrecondition || !strings.Contains(h.Refusal, tt.want) {
+					h, err := wire.ReadServerInit(payload)
+					if typ != wire.Init || err != nil || Code(h.RefusalCode) != CodeFailedPrecondition || !strings.Contains(h.Refusal, tt.want) {
 						t.Errorf("got %v, %+v, %v", typ, h, err)
 					}
 				}
@@ -91,9 +91,9 @@ func TestUnknownInitField(t *testing.T) {
 		p := rawDial(t, srv)
 		p.write([]byte(nativeInit(1, "\x34\x12\x03\x00\x00\x00abc")))
 		typ, payload := p.readBasic()
-		admitted, h, err := wire.ReadServerInit(payload)
-		if typ != wire.Init || !admitted || err != nil || h.MaxMessage != 16<<20 || h.ConnBytes != 32<<20 || h.MaxInflight != 1024 {
-			t.Errorf("got %v, %v, %+v, %v", typ, admitted, h, err)
+		h, err := wire.ReadServerInit(payload)
+		if typ != wire.Init || err != nil || h.Waits || h.RefusalCode != 0 || h.MaxMessage != 16<<20 || h.ConnBytes != 32<<20 || h.MaxInflight != 1024 {
+			t.Errorf("got %v, %+v, %v", typ, h, err)
 		}
 		p.nc.Close()
 		<-p.served

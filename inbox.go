@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -28,6 +29,7 @@ type inbox struct {
 
 	admit   func(*wire.Frame) (wanted bool, err error) // asked at each first piece; books the wanted
 	release func(size uint64)                          // told of a message that is not booked any longer
+	beat    func(time.Time)                            // told when bytes have come
 }
 
 // parcelKey names a message in pieces: calls of both directions may have the
@@ -51,6 +53,16 @@ type message struct {
 	wire.Frame
 	body []byte
 	own  bool // body is memory of its own, else it is valid until the next read
+}
+
+// keep returns m with memory of its own.
+func (m *message) keep() message {
+	kept := *m
+	kept.Meta = nil
+	if !m.own {
+		kept.body, kept.own = slices.Clone(m.body), true
+	}
+	return kept
 }
 
 const (
@@ -114,7 +126,7 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 			return err
 		}
 		p = &incoming{head: *f, unwanted: !wanted, at: in.at}
-		p.head.Meta = nil // it has been judged, and lies in the buffer
+		p.head.Meta = slices.Clone(f.Meta)
 		if !wanted {
 			in.refused++
 		}
@@ -156,6 +168,16 @@ func (in *inbox) takePiece() bool {
 	return !p.unwanted || p.head.Type == wire.Response // an answer that nobody wants still ends its call
 }
 
+// unfinished returns how many requests are neither complete nor unwanted.
+func (in *inbox) unfinished() (n int) {
+	for _, p := range in.parcels {
+		if !p.unwanted && p.head.Type == wire.Request {
+			n++
+		}
+	}
+	return n
+}
+
 func (in *inbox) arrived(n int) {
 	in.left -= n
 	in.into.got += uint64(n)
@@ -181,7 +203,7 @@ func (in *inbox) fill() error {
 		p.reserve(min(in.left, firstAlloc))
 		free := p.body[len(p.body):cap(p.body)]
 		n, err := in.nc.Read(free[:min(len(free), in.left)])
-		in.at = time.Now()
+		in.stamp(n)
 		p.body = p.body[:len(p.body)+n]
 		in.arrived(n)
 		return readError(n, err)
@@ -192,9 +214,17 @@ func (in *inbox) fill() error {
 		space = space[:min(len(space), firstBuf)] // what comes next is mostly a piece: copy little of it
 	}
 	n, err := in.nc.Read(space)
-	in.at = time.Now()
+	in.stamp(n)
 	in.w += n
 	return readError(n, err)
+}
+
+// stamp notes when a read ended that brought n bytes.
+func (in *inbox) stamp(n int) {
+	in.at = time.Now()
+	if n > 0 {
+		in.beat(in.at)
+	}
 }
 
 // readError is the error of a read that brought n bytes, of which nothing is lost.

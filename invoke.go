@@ -8,7 +8,7 @@ func (m *method) invoke(f *frame) error {
 	if m.code.valid() {
 		return m.invokeCode(f)
 	}
-	in := f.inputs(m.recv, m.ctx)
+	in := f.inputs(m.ctx)
 	var out []reflect.Value
 	if m.vari {
 		out = m.fn.CallSlice(in)

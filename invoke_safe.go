@@ -15,6 +15,11 @@ type frameMemory struct{}
 
 func memoryOf(*frame) frameMemory { return frameMemory{} }
 
+// A receiver is what a method is called on.
+type receiver struct{ value reflect.Value }
+
+func receiverOf(v reflect.Value) receiver { return receiver{v} }
+
 type funcCode struct{}
 
 func codeOf(*method) funcCode { return funcCode{} }

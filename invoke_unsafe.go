@@ -187,8 +187,15 @@ type (
 type funcCode struct {
 	form form
 	fn   unsafe.Pointer // to a variable of the func's type
-	recv unsafe.Pointer // the receiver
 }
+
+// A receiver is what a method is called on.
+type receiver struct {
+	value reflect.Value // a pointer
+	at    unsafe.Pointer
+}
+
+func receiverOf(v reflect.Value) receiver { return receiver{v, v.UnsafePointer()} }
 
 // A form says what a func has besides parameters and results.
 type form uint8
@@ -209,9 +216,8 @@ func codeOf(m *method) funcCode {
 	variable := reflect.New(m.fn.Type())
 	variable.Elem().Set(m.fn)
 	c := funcCode{form: withCode, fn: variable.UnsafePointer()}
-	if m.recv.IsValid() {
+	if m.methods != nil {
 		c.form |= withReceiver
-		c.recv = m.recv.UnsafePointer()
 	}
 	if m.ctx {
 		c.form |= withContext
@@ -249,9 +255,9 @@ func (t shapeTable) works() bool {
 	join, _ := reflect.TypeFor[*probe]().MethodByName("Join")
 	variable := reflect.New(join.Type)
 	variable.Elem().Set(join.Func)
-	m := &method{code: funcCode{withReceiver | withContext | withError, variable.UnsafePointer(), unsafe.Pointer(p)}}
+	m := &method{code: funcCode{withReceiver | withContext | withError, variable.UnsafePointer()}}
 	args, joined := args2[*probe, string]{p, "b"}, ""
-	f := &frame{ctx: context.Background(), memory: frameMemory{unsafe.Pointer(&args), unsafe.Pointer(&joined)}}
+	f := &frame{ctx: context.Background(), recv: &receiver{at: unsafe.Pointer(p)}, memory: frameMemory{unsafe.Pointer(&args), unsafe.Pointer(&joined)}}
 	if err := t["ps>s"].call(m, f); err != context.Canceled || joined != "aab" {
 		return false
 	}

@@ -49,7 +49,7 @@ var onlyIn = map[string][]string{
 	// none: it has an encoder filled by a function that it is given.
 	"reflect": {
 		"internal/codec/*.go", "internal/strictmap/*.go",
-		"codec_reflect.go", "contract.go", "dynamic.go", "errors.go", "invoke*.go", "marshal.go", "proxy.go", "registry.go", "server.go",
+		"codec_reflect.go", "contract.go", "dynamic.go", "errors.go", "factory.go", "invoke*.go", "marshal.go", "proxy.go", "registry.go", "server.go",
 	},
 	module + "/internal/codec": {
 		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",

@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -32,6 +33,41 @@ type ServerOptions struct {
 	// the answer to its first frame. Zero is 10 s; NoLimit is possible.
 	HandshakeTimeout time.Duration
 
+	// MaxSessions is how many sessions there may be at a time. Clients above it
+	// wait, first come first served, and are told their position; 1 is exclusive
+	// access. Zero is no such limit: nobody waits, and Limits.MaxConns bounds
+	// the connections.
+	MaxSessions int
+
+	// MaxWaiting is how many clients may wait for one of MaxSessions places; the
+	// next is refused. Zero is 64; NoLimit is possible.
+	MaxWaiting int
+
+	// RefuseWhenFull refuses clients above MaxSessions instead of letting them
+	// wait.
+	RefuseWhenFull bool
+
+	// SessionMaxHold is how long a session keeps its place while others wait: it
+	// is then closed, at the earliest after this time. Zero is NoLimit: it keeps
+	// its place until its client leaves, or is found dead (Limits.SessionLease).
+	SessionMaxHold time.Duration
+
+	// MaxConcurrentCalls is how many calls of one connection run at a time; the
+	// others wait, in the order in which they came. 1 runs a client's calls one
+	// after another. Zero is NoLimit.
+	MaxConcurrentCalls int
+
+	// OnConnect is called when a session has its place, before it may call. Its
+	// error refuses the client, which is told the text: CodePermissionDenied
+	// unless it is an *Error. The context is the session's, see SessionFrom. Nil
+	// admits everybody.
+	OnConnect func(ctx context.Context, s *Session) error
+
+	// OnDisconnect is called once for each session that OnConnect has taken,
+	// when it has left and its last handler has returned. Its place is another's
+	// only when OnDisconnect has returned.
+	OnDisconnect func(s *Session)
+
 	// Limits are the limits that are seldom changed.
 	Limits Limits
 
@@ -56,6 +92,11 @@ type ClientOptions struct {
 	// deadline and whose method has no timeout= tag. Zero is 20 s; NoLimit is
 	// possible.
 	DefaultCallTimeout time.Duration
+
+	// OnWait is called when the server lets this client wait for a place, and
+	// then whenever its position changes: 1 is next, 0 is not known. It is called
+	// by Dial and NewClient, one call at a time; their context ends the waiting.
+	OnWait func(position int)
 
 	// Limits are the limits that are seldom changed. MaxHandshakes, MaxConns,
 	// MaxHandlers and ServerBytes are a server's and have no effect here.
@@ -120,6 +161,17 @@ type Limits struct {
 	// connection, and how long nothing may come of an unfinished message above
 	// 64 KiB, which then loses its call. Zero is 60 s; NoLimit is possible.
 	FrameTimeout time.Duration
+
+	// PingAfter is how long the other end may be quiet before it is asked for a
+	// sign of life, and PingTimeout how long it may take to give one; then the
+	// connection is lost. Zero is 30 s and 20 s; NoLimit is possible.
+	PingAfter   time.Duration
+	PingTimeout time.Duration
+
+	// SessionLease takes their place at a server with MaxSessions, where the dead
+	// hold up others: half of it is PingAfter, half PingTimeout. Zero is 20 s;
+	// NoLimit is possible.
+	SessionLease time.Duration
 }
 
 // DecodeServerOptions makes options of a map, as a configuration file is read
@@ -187,6 +239,12 @@ type bounds struct {
 	outQueue           int
 	writeStall         time.Duration
 	frameTimeout       time.Duration
+	maxSessions        int
+	maxWaiting         int
+	sessionMaxHold     time.Duration
+	maxConcurrentCalls int
+	pingAfter          time.Duration
+	pingTimeout        time.Duration
 }
 
 // resolve returns what o comes to, and all that is out of range: there the
@@ -197,6 +255,8 @@ func (o *ServerOptions) resolve() (*bounds, error) {
 	}
 	return resolve("ServerOptions", &allOptions{
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
+		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
+		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls,
 	})
 }
 
@@ -217,6 +277,12 @@ type allOptions struct {
 	MaxInflight      int
 	HandshakeTimeout time.Duration
 
+	MaxSessions        int
+	MaxWaiting         int
+	RefuseWhenFull     bool
+	SessionMaxHold     time.Duration
+	MaxConcurrentCalls int
+
 	DialTimeout        time.Duration
 	DefaultCallTimeout time.Duration
 
@@ -231,7 +297,20 @@ func resolve(of string, o *allOptions) (*bounds, error) {
 	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
 	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
 	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
+	b.maxSessions = resolveOne(&c, "MaxSessions", o.MaxSessions, anyCount(math.MaxInt))
+	b.maxWaiting = resolveOne(&c, "MaxWaiting", o.MaxWaiting, anyCount(64))
+	if o.RefuseWhenFull {
+		b.maxWaiting = 0
+	}
+	b.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
+	b.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
 	b.resolveLimits(&c, &o.Limits)
+	if o.MaxSessions > 0 {
+		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, anyTime(20*time.Second))
+		if b.pingAfter, b.pingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
+			b.pingAfter = math.MaxInt64
+		}
+	}
 	if len(c.problems) > 0 {
 		return &b, optionsError(of, c.problems)
 	}
@@ -251,6 +330,8 @@ func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
 	b.outQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
 	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, anyTime(10*time.Second))
 	b.frameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, anyTime(60*time.Second))
+	b.pingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, anyTime(30*time.Second))
+	b.pingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, anyTime(20*time.Second))
 }
 
 // serverRoom is what a server needs for one connection to use all of its

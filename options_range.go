@@ -55,6 +55,9 @@ func (r valueRange) in(text func(int64) string) valueRange {
 
 // String says what is in range: "1 B to 1 GiB, or 0 for 16 MiB".
 func (r valueRange) String() string {
+	if r.noLimit && r.standard == r.most {
+		return fmt.Sprintf("%s%s or more, or 0 or NoLimit (-1)", r.text(r.least), r.why)
+	}
 	if r.noLimit {
 		return fmt.Sprintf("%s%s or more, NoLimit (-1), or 0 for %s", r.text(r.least), r.why, r.text(r.standard))
 	}

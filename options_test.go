@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"log/slog"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +28,18 @@ var defaultBounds = bounds{
 	outQueue:           8 << 20,
 	writeStall:         10 * time.Second,
 	frameTimeout:       60 * time.Second,
+	maxSessions:        math.MaxInt,
+	maxWaiting:         64,
+	sessionMaxHold:     math.MaxInt64,
+	maxConcurrentCalls: math.MaxInt,
+	pingAfter:          30 * time.Second,
+	pingTimeout:        20 * time.Second,
 }
 
 // noLimits has every limit that may be absent absent.
 var noLimits = Limits{
 	DecodeBudget: NoLimit, MaxHandshakes: NoLimit, MaxConns: NoLimit, MaxHandlers: NoLimit,
-	ConnBytes: NoLimit, ServerBytes: NoLimit, OutQueue: NoLimit, WriteStall: NoLimit, FrameTimeout: NoLimit,
+	ConnBytes: NoLimit, ServerBytes: NoLimit, OutQueue: NoLimit, WriteStall: NoLimit, FrameTimeout: NoLimit, PingAfter: NoLimit, PingTimeout: NoLimit,
 }
 
 func TestOptionsResolve(t *testing.T) {
@@ -44,7 +51,7 @@ func TestOptionsResolve(t *testing.T) {
 	unlimited := func(b *bounds) {
 		b.decodeBudget, b.connBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
-		b.writeStall, b.frameTimeout = math.MaxInt64, math.MaxInt64
+		b.writeStall, b.frameTimeout, b.pingAfter, b.pingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	}
 	tests := []struct {
 		name    string
@@ -61,10 +68,11 @@ func TestOptionsResolve(t *testing.T) {
 		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *bounds) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
-		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour}}, with(func(b *bounds) {
+		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *bounds) {
 			b.maxDepth, b.decodeBudget, b.maxErrorText = 10_000, 1, 32<<10
 			b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = 2, 3, 4, 5
 			b.serverBytes, b.writeStall, b.frameTimeout = 16<<20, time.Second, time.Hour
+			b.pingAfter, b.pingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *bounds) {
 			b.maxMessage, b.decodeBudget, b.connBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
@@ -115,7 +123,7 @@ func TestOptionsOutOfRange(t *testing.T) {
     MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
     DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s
     DefaultCallTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
-		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -2, time.Microsecond, -2}}, `bsrpc: ServerOptions: 11 problems
+		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -2, time.Microsecond, -2, -2, -2, 0}}, `bsrpc: ServerOptions: 13 problems
     Limits.MaxDepth: want 1 to 10000, or 0 for 64
     Limits.DecodeBudget: want 1 B or more, NoLimit (-1), or 0 for 64 MiB
     Limits.MaxErrorText: want 1 B to 32 KiB, or 0 for 4 KiB
@@ -126,7 +134,9 @@ func TestOptionsOutOfRange(t *testing.T) {
     Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
     Limits.OutQueue: want 1 B or more, NoLimit (-1), or 0 for 8 MiB
     Limits.WriteStall: want 1ms or more, NoLimit (-1), or 0 for 10s
-    Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s`},
+    Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s
+    Limits.PingAfter: want 1ms or more, NoLimit (-1), or 0 for 30s
+    Limits.PingTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -168,14 +178,14 @@ func TestDecodeClientOptions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v; -want +got\n%s", err, diff)
 	}
-	if got, err := DecodeClientOptions(nil); err != nil || *got != (ClientOptions{}) {
+	if got, err := DecodeClientOptions(nil); err != nil || !reflect.DeepEqual(got, new(ClientOptions)) {
 		t.Errorf("no map: %v, error %v", got, err)
 	}
 }
 
 func TestDecodeOptionsErrors(t *testing.T) {
 	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
-	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, Limits`
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, Limits`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

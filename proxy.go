@@ -112,7 +112,11 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	}
 	k := m.conn.newCall()
 	k.timeout = timeoutOf(ctx, m.after, m.by)
-	if err := m.conn.do(ctx, k, wire.Frame{Type: wire.Request, Arg: m.number}, &f.enc); err != nil {
+	head := wire.Frame{Type: wire.Request, Arg: m.number}
+	if meta := withinOf(ctx); meta != nil {
+		head.Flags, head.Meta = wire.Metadata, meta
+	}
+	if err := m.conn.do(ctx, k, head, &f.enc); err != nil {
 		return err // k may still be known to the connection
 	}
 	defer m.conn.recycle(k)

@@ -30,14 +30,17 @@ type Method struct {
 // A method is what a server runs for a request.
 type method struct {
 	Method
-	sig  *signature    // of what travels
-	fn   reflect.Value // the func; its receiver, if it has one, is its first parameter
-	recv reflect.Value // the receiver, a pointer; not valid if there is none
-	ctx  bool          // fn takes the context, ...
-	err  bool          // ... returns an error, ...
-	vari bool          // ... has its last parameter spread: where sig is a contract's, fn may differ in these
-	code funcCode      // fn for a call without reflection
-	slow atomic.Int32  // requests to run on a goroutine of their own before it is tried on the leader's again
+	sig       *signature    // of what travels
+	fn        reflect.Value // the func; its receiver, if it has one, is its first parameter
+	owner                   // whose method fn is
+	exclusive string        // the name of its group, "" for none
+	group     *group
+	made      int          // which of a session's own receivers it takes: see registry.makers; -1 if none
+	ctx       bool         // fn takes the context, ...
+	err       bool         // ... returns an error, ...
+	vari      bool         // ... has its last parameter spread: where sig is a contract's, fn may differ in these
+	code      funcCode     // fn for a call without reflection
+	slow      atomic.Int32 // requests to run on a goroutine of their own before it is tried on the leader's again
 }
 
 // A registry is the method table of a server.
@@ -45,6 +48,8 @@ type registry struct {
 	mu     sync.RWMutex
 	byName map[string]*method
 	list   []*method
+	makers []*maker // of the receivers that each session has
+	groups map[string]*group
 	closed bool // the server serves: too late to register
 }
 
@@ -75,8 +80,37 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 	for _, m := range methods {
 		r.byName[m.Name] = m
 		r.list = append(r.list, m)
+		m.made = r.madeLocked(m.maker)
+		m.group = r.groupLocked(m.exclusive)
 	}
 	return nil
+}
+
+// groupLocked returns the group of a name, nil for none.
+func (r *registry) groupLocked(name string) *group {
+	if name == "" {
+		return nil
+	}
+	if r.groups == nil {
+		r.groups = make(map[string]*group)
+	}
+	if r.groups[name] == nil {
+		r.groups[name] = newGroup(name)
+	}
+	return r.groups[name]
+}
+
+// madeLocked returns which of a session's receivers mk makes, -1 for none.
+func (r *registry) madeLocked(mk *maker) int {
+	if mk == nil {
+		return -1
+	}
+	i := slices.Index(r.makers, mk)
+	if i < 0 {
+		i = len(r.makers)
+		r.makers = append(r.makers, mk)
+	}
+	return i
 }
 
 // close ends the time to register.
@@ -102,12 +136,13 @@ func (r *registry) methods() []Method {
 	return list
 }
 
-// newMethod gives a signature its name, text and hash.
-func newMethod(service, name string, sig *signature, fn, recv reflect.Value) *method {
-	m := &method{sig: sig, fn: fn, recv: recv}
+// newMethod gives a signature its name, text and hash. fn has a receiver if of
+// has one.
+func newMethod(service, name string, sig *signature, fn reflect.Value, of owner) *method {
+	m := &method{sig: sig, fn: fn, owner: of}
 	m.Method = describe(service, name, sig)
 	in := 0
-	if recv.IsValid() {
+	if of.methods != nil {
 		in = 1
 	}
 	t := fn.Type()
@@ -136,54 +171,82 @@ func layoutProblems(m Method) []problem {
 
 func hashOf(text string) [32]byte { return sha256.Sum256([]byte(hashPrefix + text)) }
 
+// An owner is what the methods of a service belong to: a value that all
+// sessions share, or one that each has of its own. The zero value is that of a
+// func, which has none.
+type owner struct {
+	methods reflect.Type // a pointer
+	recv    receiver     // the value, where it is shared
+	maker   *maker       // what makes it for each session, else nil
+}
+
+// ownerOf returns the owner that was given to a form of registration, and its
+// type as given. what names it in problems.
+func ownerOf(service, what string, given any) (of owner, t reflect.Type, problems []problem) {
+	if f, ok := given.(Factory); ok && f.maker != nil {
+		of.maker, t = f.maker, f.maker.typ
+		switch of.methods = t; t.Kind() {
+		case reflect.Interface:
+			return of, t, []problem{{service, fmt.Sprintf("PerSession[%v]: an interface; name the type that is made", t)}}
+		case reflect.Pointer:
+		default:
+			of.methods = reflect.PointerTo(t)
+		}
+		return of, t, nil
+	}
+	v := reflect.ValueOf(given)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return of, nil, []problem{{service, "nil " + what}}
+	}
+	if t = v.Type(); v.Kind() != reflect.Pointer {
+		v = pointerTo(v) // once, so that its methods are called without another copy
+	}
+	of.methods, of.recv = v.Type(), receiverOf(v)
+	return of, t, nil
+}
+
 // methodsOf compiles every exported method of a receiver.
 func methodsOf(service string, rcvr any) (methods []*method, problems []problem) {
-	recv, problems := receiver(service, rcvr)
+	of, t, problems := ownerOf(service, "receiver", rcvr)
+	if problems == nil {
+		problems = unfit(service, t)
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	t := recv.Type()
-	for i := range t.NumMethod() {
-		m := t.Method(i)
+	for i := range of.methods.NumMethod() {
+		m := of.methods.Method(i)
 		if isClose(m) {
 			continue
 		}
 		sig, more := compileSignature(service+"."+m.Name, m.Type, 1, new(codec.MethodTag))
 		if problems = append(problems, more...); more == nil {
-			methods = append(methods, newMethod(service, m.Name, sig, m.Func, recv))
+			methods = append(methods, newMethod(service, m.Name, sig, m.Func, of))
 		}
 	}
 	if len(methods) == 0 && len(problems) == 0 {
-		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported methods", reflect.TypeOf(rcvr))})
+		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported methods", t)})
 	}
 	return methods, problems
 }
 
-// receiver returns rcvr as a pointer: a value is copied once, so that its
-// methods are called without another copy.
-func receiver(service string, rcvr any) (reflect.Value, []problem) {
-	v := reflect.ValueOf(rcvr)
-	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return v, []problem{{service, "nil receiver"}}
-	}
-	t := v.Type()
+// unfit says why the methods of a type cannot be offered as a service.
+func unfit(service string, t reflect.Type) []problem {
 	if path := foreignMethods(t, nil); path != "" {
-		return v, []problem{{service, fmt.Sprintf("the embedded field %s adds its methods to the service; "+
+		return []problem{{service, fmt.Sprintf("the embedded field %s adds its methods to the service; "+
 			"give the field a name, or expose a contract with RegisterAs", path)}}
 	}
-	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-		return v, nil
+	if t.Kind() == reflect.Pointer {
+		return nil
 	}
 	pt := reflect.PointerTo(t)
 	for i := range pt.NumMethod() {
 		name := pt.Method(i).Name
 		if _, ok := t.MethodByName(name); !ok && !isClose(pt.Method(i)) {
-			return v, []problem{{service + "." + name, fmt.Sprintf("needs a *%v; pass a pointer", t)}}
+			return []problem{{service + "." + name, fmt.Sprintf("needs a *%v; pass a pointer", t)}}
 		}
 	}
-	p := reflect.New(t)
-	p.Elem().Set(v)
-	return p, nil
+	return nil
 }
 
 // foreignMethods returns the path of an embedded field whose type is another
@@ -232,41 +295,37 @@ func isClose(m reflect.Method) bool {
 
 // methodsAs compiles the methods of impl that a contract names.
 func methodsAs(service string, contract reflect.Type, impl any) (methods []*method, problems []problem) {
-	v := reflect.ValueOf(impl)
-	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, []problem{{service, "nil implementation"}}
+	of, t, problems := ownerOf(service, "implementation", impl)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	var wanted []contractMethod
 	switch contract.Kind() {
 	case reflect.Struct:
 		wanted, problems = contractOf(service, contract)
 	case reflect.Interface:
-		if wanted, problems = interfaceContract(service, contract, v); len(problems) > 0 {
+		if wanted, problems = interfaceContract(service, contract, reflect.Zero(t)); len(problems) > 0 {
 			return nil, problems
 		}
 	default:
 		return nil, []problem{{service, fmt.Sprintf("%v is no contract; want a struct of funcs, or an interface", contract)}}
 	}
-	recv := v
-	if v.Kind() != reflect.Pointer {
-		recv = reflect.New(v.Type())
-		recv.Elem().Set(v)
-	}
 	for _, w := range wanted {
 		path := service + "." + w.goName
-		m, ok := v.Type().MethodByName(w.goName)
-		if !ok {
-			problems = append(problems, missingMethod(path, w.goName, v.Type()))
+		if _, ok := t.MethodByName(w.goName); !ok {
+			problems = append(problems, missingMethod(path, w.goName, t))
 			continue
 		}
-		m, _ = recv.Type().MethodByName(w.goName)
+		m, _ := of.methods.MethodByName(w.goName)
 		if text := fits(m.Type, w.typ); text != "" {
 			problems = append(problems, problem{path, text})
 			continue
 		}
 		sig, more := compileSignature(path, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more == nil {
-			methods = append(methods, newMethod(service, w.name, sig, m.Func, recv))
+			served := newMethod(service, w.name, sig, m.Func, of)
+			served.exclusive = w.tag.Exclusive
+			methods = append(methods, served)
 		}
 	}
 	return methods, problems

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"math"
 	"net"
 	"reflect"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A Server offers methods to clients. Register all of them first, then call
@@ -28,21 +31,36 @@ type Server struct {
 	mu        sync.Mutex // guards the rest
 	listeners map[net.Listener]bool
 	conns     map[*conn]bool
-	shaking   []net.Conn // before the answer to INIT, oldest first
+	shaking   []net.Conn        // before the answer to INIT, oldest first
+	present   map[*Session]bool // have a place, wait for one, or are leaving
+	lastID    uint64            // of a session
 	stopping  bool
 	ended     sync.WaitGroup // handshakes and connections
+
+	places places
+	hooks  hooks
+}
+
+// hooks are what the user wants to be called for.
+type hooks struct {
+	onConnect    func(context.Context, *Session) error
+	onDisconnect func(*Session)
 }
 
 // NewServer returns a server without methods. It copies opts, which may be nil;
 // values out of range are reported when it serves.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
+	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool), present: make(map[*Session]bool)}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()
 	s.log = slog.Default()
-	if opts != nil && opts.Logger != nil {
-		s.log = opts.Logger
+	if opts != nil {
+		s.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
+		if opts.Logger != nil {
+			s.log = opts.Logger
+		}
 	}
+	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
 }
 
@@ -96,7 +114,7 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 	sig, problems := compileSignature(name, v.Type(), 0, new(codec.MethodTag))
 	var methods []*method
 	if len(problems) == 0 {
-		methods = append(methods, newMethod(service, short, sig, v, reflect.Value{}))
+		methods = append(methods, newMethod(service, short, sig, v, owner{}))
 	}
 	return s.registry.add(service, methods, problems)
 }
@@ -229,16 +247,33 @@ func (s *Server) shake(nc net.Conn) (*conn, error) {
 		return nil, err
 	}
 	defer s.ended.Done()
-	peer, err := shakeServer(nc, s.bounds, refuse)
+	v := &Session{remote: nc.RemoteAddr()}
+	waits := false
+	peer, err := shakeServer(nc, s.bounds, func(answer *wire.Hello) *Error {
+		if refuse != nil {
+			return refuse
+		}
+		position, refuse := s.newSession(v)
+		waits = position > 0 || s.welcomes()
+		answer.Waits, answer.Place = waits, uint32(position)
+		return refuse
+	})
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.Index(s.shaking, nc); i >= 0 {
-		s.shaking = slices.Delete(s.shaking, i, i+1)
+	s.shaking = remove(s.shaking, nc)
+	s.mu.Unlock()
+	var c *conn
+	if err == nil {
+		c = newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
+		v.ctx, v.end = c.ctx, c.dismiss
+		err = s.open(c, v, waits)
 	}
 	if err != nil {
+		if v.visitor != nil {
+			s.dismiss(v)
+		}
 		return nil, err
 	}
-	return s.admitLocked(newConn(nc, s.bounds, s.log, peer))
+	return c, nil
 }
 
 // lead serves c on this goroutine, and then on whichever leads it.
@@ -275,33 +310,67 @@ func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
 	return nil, nil
 }
 
-// admitLocked makes c one of the server's connections.
-func (s *Server) admitLocked(c *conn) (*conn, error) {
-	if s.stopping {
-		return nil, ErrServerClosed
+// open makes c one of the server's connections, and lets its session in: at
+// once, or if its client has been told to wait, as soon as there is a place.
+func (s *Server) open(c *conn, v *Session, waits bool) error {
+	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
+		c.served.gate = &gate{free: n}
 	}
-	c.served = &serving{dispatcher: &s.dispatcher}
-	c.onEnd = func() { s.remove(c) }
+	settled := make(chan struct{}) // closed when nothing more is done to admit it
+	c.onEnd = func() { s.remove(c, settled) }
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return ErrServerClosed
+	}
 	s.conns[c] = true
 	s.ended.Add(1)
-	return c, nil
+	if !waits {
+		close(settled)
+		return s.welcome(v)
+	}
+	go func() {
+		defer close(settled)
+		s.letIn(c, v)
+	}()
+	return nil
 }
 
-func (s *Server) remove(c *conn) {
+// letIn admits a session that has been told to wait.
+func (s *Server) letIn(c *conn, v *Session) {
+	moved := func(position int) { c.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)}) }
+	if err := s.admit(v, moved, c.done); err != nil {
+		if !v.connected {
+			s.places.leave(v.visitor) // nothing of it is left that others must wait for
+		}
+		c.farewell(s.refused(err), farewellTime, c.awaitPeer)
+		return
+	}
+	c.control(&wire.Frame{Type: wire.Admitted})
+}
+
+// remove ends what the server has of a connection that has ended, and lets its
+// session leave when its last handler has returned.
+func (s *Server) remove(c *conn, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
 	go func() {
-		defer s.ended.Done()
 		c.join()
 		s.booked.Add(-c.booked)
+		s.ended.Done()
+		<-settled
+		c.served.awaitHandlers(c.in.unfinished())
+		s.dismiss(c.served.session)
 	}()
 }
 
-// Shutdown stops the server gracefully: it closes the listeners, refuses new
-// calls as not run, and closes each connection when no call of it is running and
-// its last answers have been written. It returns nil when all are closed. When
-// ctx ends first, it does what Close does and returns ctx's error.
+// Shutdown stops the server gracefully: it closes the listeners, refuses those
+// who wait and new calls, as not run, and closes each connection when no call of
+// it is running and its last answers have been written. It returns nil when all
+// sessions have left, OnDisconnect included. When ctx ends first, it does what
+// Close does and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.stop() {
 		c.drain()
@@ -309,6 +378,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		s.ended.Wait()
+		for _, v := range s.sessions() {
+			<-v.left
+		}
 		close(ended)
 	}()
 	select {
@@ -320,16 +392,43 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
+// closeGrace is how long Close waits for handlers, whose contexts it has
+// cancelled, to return.
+const closeGrace = 500 * time.Millisecond
+
 // Close stops the server at once: listeners and connections are closed, and the
 // contexts of running handlers cancelled. It does not wait for handlers that
-// ignore their context; it logs which those are. It returns nil.
+// ignore their context; it logs which those are. Where sessions have receivers of
+// their own, or there is an OnDisconnect, it waits until these are closed and that
+// has returned, for all sessions whose handlers return within half a second. It
+// returns nil.
 func (s *Server) Close() error {
 	for _, c := range s.stop() {
 		c.served.logRunning()
 		c.fail(&Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed})
 	}
 	s.ended.Wait()
+	if !s.seesOff() {
+		return nil
+	}
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	for _, v := range s.sessions() {
+		select {
+		case <-v.quiet:
+			<-v.left
+		case <-grace.C:
+			return nil
+		}
+	}
 	return nil
+}
+
+// sessions returns all sessions, also those that wait or are leaving.
+func (s *Server) sessions() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.present))
 }
 
 // stop takes no new connections, and returns those that there are.
@@ -337,6 +436,7 @@ func (s *Server) stop() (conns []*conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true
+	s.places.close()
 	for l := range s.listeners {
 		l.Close()
 	}

@@ -9,7 +9,7 @@ import "context"
 // is sound, is said there.
 
 func call0(m *method, f *frame) (err error) {
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func()](code)()
@@ -47,7 +47,7 @@ func proxy0(m *proxyMethod, field address) {
 
 func call0R[R any](m *method, f *frame) (err error) {
 	r := at[R](f.memory.rets)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func() R](code)()
@@ -86,7 +86,7 @@ func proxy0R[R any](m *proxyMethod, field address) {
 
 func call1[A any](m *method, f *frame) (err error) {
 	a := *at[A](f.memory.args)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A)](code)(a)
@@ -126,7 +126,7 @@ func proxy1[A any](m *proxyMethod, field address) {
 func call1R[A, R any](m *method, f *frame) (err error) {
 	a := *at[A](f.memory.args)
 	r := at[R](f.memory.rets)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A) R](code)(a)
@@ -166,7 +166,7 @@ func proxy1R[A, R any](m *proxyMethod, field address) {
 
 func call2[A, B any](m *method, f *frame) (err error) {
 	p := at[args2[A, B]](f.memory.args)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A, B)](code)(p.a, p.b)
@@ -206,7 +206,7 @@ func proxy2[A, B any](m *proxyMethod, field address) {
 func call2R[A, B, R any](m *method, f *frame) (err error) {
 	p := at[args2[A, B]](f.memory.args)
 	r := at[R](f.memory.rets)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A, B) R](code)(p.a, p.b)
@@ -246,7 +246,7 @@ func proxy2R[A, B, R any](m *proxyMethod, field address) {
 
 func call3[A any](m *method, f *frame) (err error) {
 	p := at[args3[A]](f.memory.args)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		as[func(A, A, A)](code)(p.a, p.b, p.c)
@@ -286,7 +286,7 @@ func proxy3[A any](m *proxyMethod, field address) {
 func call3R[A, R any](m *method, f *frame) (err error) {
 	p := at[args3[A]](f.memory.args)
 	r := at[R](f.memory.rets)
-	code, v := m.code.fn, m.code.recv
+	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
 		*r = as[func(A, A, A) R](code)(p.a, p.b, p.c)

@@ -134,11 +134,12 @@ func (c *shapeCase) method() *method {
 	if c.form&shapeContext != 0 {
 		in = append([]reflect.Type{contextType}, in...)
 	}
-	var recv reflect.Value
+	var of owner
 	skip := 0
 	if c.form&shapeReceiver != 0 {
-		recv, skip = reflect.ValueOf(c.owner), 1
-		in = append([]reflect.Type{recv.Type()}, in...)
+		v := reflect.ValueOf(c.owner)
+		of, skip = owner{methods: v.Type(), recv: receiverOf(v)}, 1
+		in = append([]reflect.Type{v.Type()}, in...)
 	}
 	if c.form&shapeError != 0 {
 		out = append(out, errorType)
@@ -148,7 +149,7 @@ func (c *shapeCase) method() *method {
 	if problems != nil {
 		c.t.Fatal(problems)
 	}
-	return newMethod("Shapes", c.name, sig, fn, recv)
+	return newMethod("Shapes", c.name, sig, fn, of)
 }
 
 // field is a contract's func for c, with a context or without.

@@ -223,7 +223,7 @@ func play(t *testing.T, text string) string {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		r := &replay{t: t, nc: near}
-		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler)})
+		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}})
 		if err := r.server.RegisterName("Greeter", transcribed{}); err != nil {
 			t.Fatal(err)
 		}

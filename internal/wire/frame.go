@@ -9,7 +9,7 @@ import (
 // A Type says what a frame is. Types below 0x10 are those of the basic wire.
 type Type uint8
 
-// The frame types. 0x18 and above are kept for pings, streams, callbacks and
+// The frame types. 0x1c and above are kept for streams, callbacks and
 // authentication.
 const (
 	Init      Type = 0x00 // both wires, both directions, first
@@ -23,6 +23,10 @@ const (
 	Cancel        Type = 0x15 // the caller no longer waits
 	Bind          Type = 0x16 // asks for the numbers of methods; answered as a call is
 	Close         Type = 0x17 // Arg: the code; the last frame of a connection
+	Ping          Type = 0x18 // asks for a Pong
+	Pong          Type = 0x19 // ID: the Ping's
+	Waiting       Type = 0x1a // to the client; ID: its place in the queue, 1 is next
+	Admitted      Type = 0x1b // to the client: its session begins
 )
 
 // Flags of a frame. A bit that its type does not have must be zero.
@@ -59,6 +63,10 @@ var allowed = [...]Flags{
 	Cancel:        0,
 	Bind:          Describe,
 	Close:         0,
+	Ping:          0,
+	Pong:          0,
+	Waiting:       0,
+	Admitted:      0,
 }
 
 // A Frame is the head of a native frame: everything but its body.
@@ -66,7 +74,7 @@ type Frame struct {
 	Type    Type
 	Flags   Flags
 	Arg     uint16
-	ID      uint64 // of the call
+	ID      uint64 // of the call, unless the type says otherwise
 	Timeout uint64 // Request: microseconds left, 0 for none
 	Total   uint64 // length of the whole body; more than Body where pieces follow
 	Meta    []byte // aliases the input
@@ -155,7 +163,7 @@ func (f *Frame) check(size uint32) error {
 	switch {
 	case size < headSize || size > MaxFrame:
 		return fmt.Errorf("frame of %d bytes, want %d to %d", size, headSize, MaxFrame)
-	case f.Type < Request || f.Type > Close:
+	case f.Type < Request || f.Type > Admitted:
 		return fmt.Errorf("unknown frame type 0x%02x", uint8(f.Type))
 	case f.Flags&^allowed[f.Type] != 0:
 		return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowed[f.Type]))
@@ -202,6 +210,8 @@ func (f *Frame) checkBody() error {
 			return fmt.Errorf("%v of %d bytes, want 1 to %d", f.Type, f.Body, MaxPiece)
 		}
 		return nil
+	case f.Type >= Ping && f.Body > 0:
+		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.Body)
 	case f.Body > MaxWhole:
 		return fmt.Errorf("%v of %d bytes in one frame, want at most %d", f.Type, f.Body, MaxWhole)
 	}
@@ -213,6 +223,7 @@ func (t Type) String() string {
 	names := map[Type]string{
 		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestPiece: "REQUEST_PIECE", Response: "RESPONSE",
 		ResponsePiece: "RESPONSE_PIECE", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
+		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
 	}
 	if s, ok := names[t]; ok {
 		return s

@@ -42,6 +42,10 @@ var frameCases = []struct {
 		"\x14\x00\x00\x00\x16\x08\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
 	{"close", Frame{Type: Close, Arg: 14, Body: 8, Total: 8},
 		"\x18\x00\x00\x00\x17\x00\x0e\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+	{"ping", Frame{Type: Ping, ID: 9},
+		"\x10\x00\x00\x00\x18\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00"},
+	{"waiting", Frame{Type: Waiting, ID: 2},
+		"\x10\x00\x00\x00\x1a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00"},
 }
 
 func TestHead(t *testing.T) {
@@ -106,7 +110,7 @@ func TestHeadErrors(t *testing.T) {
 		{"size alone, too great", "\xff\xff\xff\xff", "frame of 4294967295 bytes"},
 		{"basic type", head(16, Init, 0, none), "unknown frame type 0x00"},
 		{"type below", head(16, 0x0f, 0, none), "unknown frame type 0x0f"},
-		{"type above", head(16, 0x18, 0, none), "unknown frame type 0x18"},
+		{"type above", head(16, 0x1c, 0, none), "unknown frame type 0x1c"},
 		{"greatest type", head(16, 0xff, 0, none), "unknown frame type 0xff"},
 		{"request, NotRun", head(24, Request, NotRun, timeout), "REQUEST frame with reserved flags 0x04"},
 		{"request, unknown flag", head(24, Request, 0x80, timeout), "REQUEST frame with reserved flags 0x80"},
@@ -122,6 +126,7 @@ func TestHeadErrors(t *testing.T) {
 		{"first piece above the most", head(24+MaxPiece+1, Response, Pieces, "\x00\x00\x10\x00\x00\x00\x00\x00"), "first piece of 131073 bytes of a RESPONSE of 1048576"},
 		{"piece without bytes", head(16, ResponsePiece, 0, none), "RESPONSE_PIECE of 0 bytes, want 1 to 131072"},
 		{"piece above the most", head(16+MaxPiece+1, RequestPiece, 0, none), "REQUEST_PIECE of 131073 bytes, want 1 to 131072"},
+		{"admitted, with a body", head(17, Admitted, 0, none), "ADMITTED with a body of 1 bytes"},
 		{"whole message above the most", head(16+MaxWhole+1, Response, 0, none), "RESPONSE of 65537 bytes in one frame, want at most 65536"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

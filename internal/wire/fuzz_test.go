@@ -64,15 +64,16 @@ func FuzzReadClientInit(f *testing.F) {
 func FuzzReadServerInit(f *testing.F) {
 	f.Add(AppendServerInit(nil, &sample)[5:])
 	f.Add(AppendServerInit(nil, &Hello{Version: 1, RefusalCode: 14, Refusal: "full"})[5:])
+	f.Add(AppendServerInit(nil, &Hello{Version: 1, Waits: true, Place: 7})[5:])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, h, err := ReadServerInit(b)
+		h, err := ReadServerInit(b)
 		if err != nil {
 			return
 		}
 		if h.RefusalCode == 0 {
 			h.Refusal = "" // no refusal has no text
 		}
-		_, again, err := ReadServerInit(AppendServerInit(nil, h)[5:])
+		again, err := ReadServerInit(AppendServerInit(nil, h)[5:])
 		if err != nil || *again != *h {
 			t.Fatalf("read %+v, and %+v (%v) after appending that", h, again, err)
 		}

@@ -23,12 +23,14 @@ const (
 // A FieldType names a field of INIT.
 type FieldType uint16
 
-// The fields of INIT.
+// The fields of INIT, and of metadata.
 const (
 	FieldMaxMessage  FieldType = 1 // uint64: the longest message that the sender takes
 	FieldConnBytes   FieldType = 2 // uint64: the most that the sender books for messages in pieces
 	FieldMaxInflight FieldType = 3 // uint32: the most open calls that the sender takes
 	FieldRefusal     FieldType = 4 // uint16 code, text: why the client is not admitted
+	FieldPlace       FieldType = 5 // uint32: the client's place in the queue; left out: admitted, or about to be
+	FieldWithin      FieldType = 6 // of a Request: uint64 each, the groups from inside of which it is made
 )
 
 // Hello is the native part of an INIT frame, either way.
@@ -39,6 +41,8 @@ type Hello struct {
 	MaxInflight uint32
 	RefusalCode uint16 // zero: no refusal
 	Refusal     string
+	Waits       bool   // of an answer: the client is not admitted yet
+	Place       uint32 // then, if it is in the queue
 }
 
 // ErrBasic says that an INIT has no native part: the peer speaks the basic
@@ -53,7 +57,7 @@ func AppendClientInit(dst []byte, h *Hello) []byte {
 // AppendServerInit appends the answer to a native INIT.
 func AppendServerInit(dst []byte, h *Hello) []byte {
 	admitted := "\x01"
-	if h.RefusalCode != 0 {
+	if h.RefusalCode != 0 || h.Waits {
 		admitted = "\x00"
 	}
 	return appendInit(dst, admitted, h)
@@ -68,6 +72,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldMaxMessage, h.MaxMessage, 8)
 	dst = appendNumber(dst, FieldConnBytes, h.ConnBytes, 8)
 	dst = appendNumber(dst, FieldMaxInflight, uint64(h.MaxInflight), 4)
+	dst = appendNumber(dst, FieldPlace, uint64(h.Place), 4)
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
 		dst = binary.LittleEndian.AppendUint16(dst, h.RefusalCode)
@@ -102,14 +107,18 @@ func ReadClientInit(payload []byte) (*Hello, error) {
 	return readHello(payload[len(version):])
 }
 
-// ReadServerInit reads the payload of the answer to INIT. admitted is the bool
-// of the basic wire. ErrBasic means that there is nothing else.
-func ReadServerInit(payload []byte) (admitted bool, h *Hello, err error) {
+// ReadServerInit reads the payload of the answer to INIT. ErrBasic means that
+// there is nothing but the bool of the basic wire: h has Waits and no more.
+func ReadServerInit(payload []byte) (h *Hello, err error) {
 	if len(payload) == 0 {
-		return false, nil, errors.New("empty answer to INIT")
+		return nil, errors.New("empty answer to INIT")
 	}
 	h, err = readHello(payload[1:])
-	return payload[0] != 0, h, err
+	if errors.Is(err, ErrBasic) {
+		h = new(Hello)
+	}
+	h.Waits = payload[0] == 0 && h.RefusalCode == 0
+	return h, err
 }
 
 func readHello(b []byte) (*Hello, error) {
@@ -128,7 +137,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	want := 8
 	switch t {
 	case FieldMaxMessage, FieldConnBytes:
-	case FieldMaxInflight:
+	case FieldMaxInflight, FieldPlace:
 		want = 4
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -149,6 +158,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.ConnBytes = binary.LittleEndian.Uint64(v)
 	case FieldMaxInflight:
 		h.MaxInflight = binary.LittleEndian.Uint32(v)
+	case FieldPlace:
+		h.Place = binary.LittleEndian.Uint32(v)
 	}
 	return true, nil
 }

@@ -37,22 +37,25 @@ func TestClientInit(t *testing.T) {
 func TestServerInit(t *testing.T) {
 	refused := sample
 	refused.RefusalCode, refused.Refusal = 14, "full"
+	waiting := sample
+	waiting.Waits, waiting.Place = true, 3
 	for _, tt := range []struct {
-		admitted bool
-		hello    Hello
-		want     string
+		hello Hello
+		want  string
 	}{
-		{true, sample, "\x31\x00\x00\x00\x00" + "\x01" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight},
-		{false, refused, "\x3d\x00\x00\x00\x00" + "\x00" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight +
+		{sample, "\x31\x00\x00\x00\x00" + "\x01" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight},
+		{waiting, "\x3b\x00\x00\x00\x00" + "\x00" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight +
+			"\x05\x00\x04\x00\x00\x00\x03\x00\x00\x00"},
+		{refused, "\x3d\x00\x00\x00\x00" + "\x00" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight +
 			"\x04\x00\x06\x00\x00\x00\x0e\x00full"},
-		{true, Hello{Version: 1}, "\x0b\x00\x00\x00\x00" + "\x01" + "bsrp\x01"},
+		{Hello{Version: 1}, "\x0b\x00\x00\x00\x00" + "\x01" + "bsrp\x01"},
 	} {
 		if got := AppendServerInit(nil, &tt.hello); string(got) != tt.want {
 			t.Errorf("AppendServerInit: got\n%x, want\n%x", got, tt.want)
 		}
-		admitted, h, err := ReadServerInit([]byte(tt.want[5:]))
-		if diff := cmp.Diff(&tt.hello, h); diff != "" || err != nil || admitted != tt.admitted {
-			t.Errorf("ReadServerInit: %v, %v (-want +got):\n%s", admitted, err, diff)
+		h, err := ReadServerInit([]byte(tt.want[5:]))
+		if diff := cmp.Diff(&tt.hello, h); diff != "" || err != nil {
+			t.Errorf("ReadServerInit: %v (-want +got):\n%s", err, diff)
 		}
 	}
 }
@@ -98,13 +101,13 @@ func TestInitFields(t *testing.T) {
 }
 
 func TestServerInitErrors(t *testing.T) {
-	if _, _, err := ReadServerInit(nil); err == nil {
+	if _, err := ReadServerInit(nil); err == nil {
 		t.Error("empty payload: no error")
 	}
 	for _, payload := range []string{"\x00", "\x01", "\x01bsr"} {
-		admitted, _, err := ReadServerInit([]byte(payload))
-		if !errors.Is(err, ErrBasic) || admitted != (payload[0] == 1) {
-			t.Errorf("%q: got %v, %v", payload, admitted, err)
+		h, err := ReadServerInit([]byte(payload))
+		if !errors.Is(err, ErrBasic) || *h != (Hello{Waits: payload[0] == 0}) {
+			t.Errorf("%q: got %+v, %v", payload, h, err)
 		}
 	}
 }

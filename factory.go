@@ -1,0 +1,65 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+)
+
+// A Factory makes a receiver for each session. PerSession makes one, and
+// Register, RegisterName and RegisterAs take it in place of a receiver. The same
+// Factory may be registered under several names: a session has one receiver of it.
+type Factory struct{ maker *maker }
+
+type maker struct {
+	typ  reflect.Type // of what is made; methods have a pointer to it, or itself if it is one
+	make func(context.Context, *Session) (any, error)
+}
+
+// PerSession returns a Factory whose receivers live as long as one session. make
+// is called after OnConnect, under a context that ends when the client goes; its
+// error refuses the session. If R has Close() or Close() error, that is called
+// when the session has left and none of its handlers runs, before OnDisconnect.
+//
+// R is the type whose methods are registered, a pointer as a rule: PerSession
+// takes the place of the value that Register would be given.
+func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory {
+	return Factory{&maker{
+		typ:  reflect.TypeFor[R](),
+		make: func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) },
+	}}
+}
+
+// receiver makes the receiver of one session.
+func (m *maker) receiver(ctx context.Context, s *Session) (r receiver, err error) {
+	made, err := m.make(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	v := reflect.ValueOf(made)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return r, fmt.Errorf("PerSession[%v] made nil", m.typ)
+	}
+	if v.Kind() != reflect.Pointer {
+		v = pointerTo(v)
+	}
+	return receiverOf(v), nil
+}
+
+// close closes what a receiver holds, if it can be closed.
+func (r *receiver) close() error {
+	switch c := r.value.Interface().(type) {
+	case interface{ Close() error }:
+		return c.Close()
+	case interface{ Close() }:
+		c.Close()
+	}
+	return nil
+}
+
+// pointerTo returns a pointer to a copy of v.
+func pointerTo(v reflect.Value) reflect.Value {
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return p
+}

@@ -1,0 +1,166 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// The way of a session through a server: a place, OnConnect, its receivers;
+// and when its connection has ended and its last handler has returned, the
+// same in reverse. Only then is the place another's.
+
+// admit waits until the session has a place and welcomes it. moved is called
+// when the session's position in the queue has changed, gone is closed when its
+// client has left.
+func (s *Server) admit(v *Session, moved func(position int), gone <-chan struct{}) error {
+	for {
+		select {
+		case <-gone:
+			return context.Cause(v.ctx)
+		default:
+		}
+		select {
+		case <-v.visitor.granted:
+			return s.welcome(v)
+		case <-v.visitor.moved:
+			if position := s.places.position(v.visitor); position > 0 {
+				moved(position)
+			}
+		case <-gone:
+		}
+	}
+}
+
+// welcomes says whether admitting a session runs code of the user's.
+func (s *Server) welcomes() bool { return s.hooks.onConnect != nil || len(s.registry.makers) > 0 }
+
+// seesOff says whether a session that leaves runs code of the user's.
+func (s *Server) seesOff() bool { return s.hooks.onDisconnect != nil || len(s.registry.makers) > 0 }
+
+// welcome runs OnConnect and makes the session's receivers.
+func (s *Server) welcome(v *Session) error {
+	v.since = time.Now()
+	if s.hooks.onConnect != nil {
+		if err := s.guard("OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
+			return err
+		}
+	}
+	v.connected = true
+	for _, mk := range s.registry.makers {
+		err := s.guard("PerSession", func() error {
+			r, err := mk.receiver(v.ctx, v)
+			if err == nil {
+				v.receivers = append(v.receivers, r)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if s.bounds.sessionMaxHold < math.MaxInt64 {
+		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, func() { s.places.hasHeldLong(v.visitor) })
+	}
+	v.admitted.Store(true)
+	return nil
+}
+
+// dismiss ends a session whose client has left and none of whose handlers
+// runs.
+func (s *Server) dismiss(v *Session) {
+	close(v.quiet)
+	v.admitted.Store(false)
+	if v.hold != nil {
+		v.hold.Stop()
+	}
+	for _, r := range slices.Backward(v.receivers) {
+		if err := s.guard("Close of a receiver", r.close); err != nil {
+			s.log.Warn("bsrpc: closing a session's receiver", "session", v.id, "err", err)
+		}
+	}
+	if v.connected && s.hooks.onDisconnect != nil {
+		s.guard("OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
+	}
+	s.mu.Lock()
+	delete(s.present, v)
+	s.mu.Unlock()
+	s.places.leave(v.visitor)
+	close(v.left)
+}
+
+// guard calls a user's hook: a panic, or runtime.Goexit, is its error.
+func (s *Server) guard(hook string, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		var err error
+		returned := false
+		defer func() {
+			if !returned {
+				err = s.hookPanicked(hook, recover())
+			}
+			result <- err
+		}()
+		err = f()
+		returned = true
+	}()
+	return <-result
+}
+
+func (s *Server) hookPanicked(hook string, what any) error {
+	if what == nil {
+		what = "runtime.Goexit"
+	}
+	id := newLogID()
+	s.log.Error("bsrpc: hook panicked", "hook", hook, "id", id, "panic", what, "stack", string(debug.Stack()))
+	return &Error{Code: CodeInternal, Message: "panic in " + hook, ID: id}
+}
+
+// refused is why a session is not admitted, as its client is told.
+func (s *Server) refused(err error) *Error {
+	code, f := errorFrom(err, s.bounds.maxErrorText)
+	if code == CodeUnknown {
+		code = CodePermissionDenied
+	}
+	e := &Error{Code: code, Name: f.Name, Message: f.Message, Outcome: OutcomeNotRun}
+	if own, ok := err.(*Error); ok {
+		e.ID = own.ID
+	}
+	return e
+}
+
+// newSession makes a session for a client that has said hello, and gives it a
+// place or a position in the queue.
+func (s *Server) newSession(v *Session) (position int, refuse *Error) {
+	v.quiet, v.left = make(chan struct{}), make(chan struct{})
+	v.visitor = newVisitor(func() {
+		v.Close(fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
+	})
+	if position, refuse = s.places.enter(v.visitor); refuse != nil {
+		return 0, refuse
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastID++
+	v.id = s.lastID
+	s.present[v] = true
+	return position, nil
+}
+
+// Sessions returns the sessions that have been admitted and have not left, in
+// the order of their ids. The slice is the caller's.
+func (s *Server) Sessions() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*Session
+	for v := range s.present {
+		if v.admitted.Load() {
+			list = append(list, v)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Session) int { return int(int64(a.id - b.id)) })
+	return list
+}
