@@ -20,7 +20,8 @@ const NoLimit = -1
 type ServerOptions struct {
 	// MaxMessage is the longest message in bytes, the arguments or the results
 	// of one call, that this end takes. What it sends is bounded by the other
-	// end's. Zero is 16 MiB; the most is 1 GiB.
+	// end's, or by the same where that is not told (Basic). Zero is 16 MiB; the
+	// most is 1 GiB.
 	MaxMessage int
 
 	// MaxInflight is how many calls of one connection may be open, from their
@@ -57,6 +58,12 @@ type ServerOptions struct {
 	// after another. Zero is NoLimit.
 	MaxConcurrentCalls int
 
+	// Basic serves clients, too, that speak only the wire of the Python package
+	// basic-socket-rpc. They call the methods that have an id= tag; their ids must
+	// then be different. Nothing checks that such a client means the same as the
+	// server by a method, and nothing proves who it is. False refuses them.
+	Basic bool
+
 	// OnConnect is called when a session has its place, before it may call. Its
 	// error refuses the client, which is told the text: CodePermissionDenied
 	// unless it is an *Error. The context is the session's, see SessionFrom. Nil
@@ -81,7 +88,8 @@ type ServerOptions struct {
 type ClientOptions struct {
 	// MaxMessage is the longest message in bytes, the arguments or the results
 	// of one call, that this end takes. What it sends is bounded by the other
-	// end's. Zero is 16 MiB; the most is 1 GiB.
+	// end's, or by the same where that is not told (Basic). Zero is 16 MiB; the
+	// most is 1 GiB.
 	MaxMessage int
 
 	// DialTimeout is how long one attempt to connect may take, up to the answer
@@ -92,6 +100,16 @@ type ClientOptions struct {
 	// deadline and whose method has no timeout= tag. Zero is 20 s; NoLimit is
 	// possible.
 	DefaultCallTimeout time.Duration
+
+	// Basic calls servers, too, that speak only the wire of the Python package
+	// basic-socket-rpc. Their methods are called by id= tags, and nothing checks
+	// that such a server means the same by a method as this end. False refuses
+	// them.
+	Basic bool
+
+	// PollInterval is how often a basic server is asked whether there is a place
+	// now. Zero is 250 ms.
+	PollInterval time.Duration
 
 	// OnWait is called when the server lets this client wait for a place, and
 	// then whenever its position changes: 1 is next, 0 is not known. It is called
@@ -243,6 +261,8 @@ type bounds struct {
 	maxWaiting         int
 	sessionMaxHold     time.Duration
 	maxConcurrentCalls int
+	basic              bool
+	pollInterval       time.Duration
 	pingAfter          time.Duration
 	pingTimeout        time.Duration
 }
@@ -256,7 +276,7 @@ func (o *ServerOptions) resolve() (*bounds, error) {
 	return resolve("ServerOptions", &allOptions{
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
-		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls,
+		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, Basic: o.Basic,
 	})
 }
 
@@ -267,6 +287,7 @@ func (o *ClientOptions) resolve() (*bounds, error) {
 	}
 	return resolve("ClientOptions", &allOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
+		Basic: o.Basic, PollInterval: o.PollInterval,
 	})
 }
 
@@ -286,11 +307,14 @@ type allOptions struct {
 	DialTimeout        time.Duration
 	DefaultCallTimeout time.Duration
 
+	Basic        bool
+	PollInterval time.Duration
+
 	Limits Limits
 }
 
 func resolve(of string, o *allOptions) (*bounds, error) {
-	var b bounds
+	b := bounds{basic: o.Basic}
 	var c optionCheck
 	b.maxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
 	b.maxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
@@ -304,6 +328,7 @@ func resolve(of string, o *allOptions) (*bounds, error) {
 	}
 	b.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
 	b.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
+	b.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, anyTime(250*time.Millisecond))
 	b.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, anyTime(20*time.Second))

@@ -32,6 +32,7 @@ var defaultBounds = bounds{
 	maxWaiting:         64,
 	sessionMaxHold:     math.MaxInt64,
 	maxConcurrentCalls: math.MaxInt,
+	pollInterval:       250 * time.Millisecond,
 	pingAfter:          30 * time.Second,
 	pingTimeout:        20 * time.Second,
 }
@@ -185,7 +186,7 @@ func TestDecodeClientOptions(t *testing.T) {
 
 func TestDecodeOptionsErrors(t *testing.T) {
 	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
-	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, Limits`
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, Basic, Limits`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -12,8 +12,10 @@ type Type uint8
 // The frame types. 0x1c and above are kept for streams, callbacks and
 // authentication.
 const (
-	Init      Type = 0x00 // both wires, both directions, first
-	Exception Type = 0x04 // basic wire, to the client
+	Init          Type = 0x00 // both wires, both directions, first
+	BasicRequest  Type = 0x01 // basic wire, to the server
+	BasicResponse Type = 0x01 // basic wire, to the client
+	Exception     Type = 0x04 // basic wire, to the client
 
 	Request       Type = 0x10 // Arg: number of the method on this connection
 	RequestPiece  Type = 0x11 // more of a Request's body

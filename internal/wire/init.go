@@ -15,9 +15,8 @@ const (
 	// MaxInit is the longest INIT frame, either way.
 	MaxInit = 8 << 10
 
-	basicHead = 5              // size and type, of every frame of the basic wire
-	critical  = 1 << 15        // a field that the receiver must know
-	version   = "\x00\x00\x01" // of the basic wire: major, minor, patch
+	critical = 1 << 15        // a field that the receiver must know
+	version  = "\x00\x00\x01" // of the basic wire: major, minor, patch
 )
 
 // A FieldType names a field of INIT.
@@ -186,25 +185,4 @@ func ReadFields(b []byte, set func(FieldType, []byte) (known bool, err error)) e
 		}
 	}
 	return nil
-}
-
-// ReadBasicHead reads the size and the type that every frame of the basic
-// wire, INIT among them, begins with. b has five bytes. The payload is n bytes.
-func ReadBasicHead(b []byte) (t Type, n int64) {
-	return Type(b[4]), int64(binary.LittleEndian.Uint32(b)) - basicHead
-}
-
-// AppendException appends the frame by which a server of the basic wire fails
-// a request or an INIT.
-func AppendException(dst []byte, name, text string) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(basicHead+8+len(name)+len(text)))
-	dst = append(dst, byte(Exception))
-	return AppendString32(AppendString32(dst, name), text)
-}
-
-// ReadException reads an Exception's payload.
-func ReadException(payload []byte) (name, text string, err error) {
-	c := NewCursor(payload)
-	name, text = c.String32(), c.String32()
-	return name, text, c.Done()
 }

@@ -1,0 +1,165 @@
+package bsrpc
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// How frames of the basic wire are read and written, at either end.
+
+// A basicFrame is one frame that has been read.
+type basicFrame struct {
+	typ     wire.Type
+	payload []byte
+	refused *Error // what its sender is told instead: the frame is no good, or there is no room for it
+}
+
+// A basicReader reads frames. Memory follows the bytes that arrive.
+type basicReader struct {
+	nc      net.Conn
+	in      *bufio.Reader
+	max     int64              // longest payload
+	patient time.Duration      // Limits.FrameTimeout
+	book    func(int64) *Error // is asked whether there is room for a long payload
+	release func(int64)        // gives it back when that has come
+}
+
+// basicChunk is how much of a payload has as long as Limits.FrameTimeout.
+const basicChunk = 64 << 10
+
+// errTooLong ends a connection: what follows a frame that is not read cannot
+// be told from its payload.
+var errTooLong = errors.New("frame too long")
+
+func newBasicReader(nc net.Conn, b *bounds) *basicReader {
+	return &basicReader{
+		nc: nc, in: bufio.NewReaderSize(nc, 4<<10),
+		max: int64(b.maxMessage) + 2, patient: b.frameTimeout, // a command's id is not part of the message
+		book: func(int64) *Error { return nil }, release: func(int64) {},
+	}
+}
+
+// next reads a frame. io.EOF is the end of the connection between two frames.
+func (r *basicReader) next() (f basicFrame, err error) {
+	if _, err := r.in.Peek(1); err != nil {
+		return f, err
+	}
+	defer r.hurry()()
+	var head [wire.BasicHead]byte
+	if err := r.fill(head[:4]); err != nil {
+		return f, err
+	}
+	if size := wire.ReadBasicSize(head[:]); size < wire.BasicHead {
+		return basicFrame{refused: exception("ProtocolError", "Reported message size too small: %d", size)}, nil
+	}
+	if err := r.fill(head[4:]); err != nil {
+		return f, err
+	}
+	var n int64
+	if f.typ, n = wire.ReadBasicHead(head[:]); n > r.max {
+		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n, r.max-2)
+	}
+	if n > wire.MaxWhole {
+		if f.refused = r.book(n); f.refused != nil {
+			return f, r.discard(n)
+		}
+		defer r.release(n)
+	}
+	f.payload, err = r.payload(int(n))
+	return f, err
+}
+
+// hurry gives what has begun to arrive its time. What it returns ends that.
+func (r *basicReader) hurry() (done func()) {
+	if r.isWhole() {
+		return func() {}
+	}
+	r.nc.SetReadDeadline(deadlineIn(r.patient))
+	return func() { r.nc.SetReadDeadline(time.Time{}) }
+}
+
+// isWhole says whether the next frame is in the buffer already.
+func (r *basicReader) isWhole() bool {
+	n := r.in.Buffered()
+	if n < wire.BasicHead {
+		return false
+	}
+	head, _ := r.in.Peek(wire.BasicHead)
+	return wire.ReadBasicSize(head) <= int64(n)
+}
+
+// payload reads n bytes. The memory for them is at first for basicChunk, and
+// then for four times what has come.
+func (r *basicReader) payload(n int) ([]byte, error) {
+	p := make([]byte, 0, min(n, basicChunk))
+	for len(p) < n {
+		if len(p) == cap(p) {
+			p = append(make([]byte, 0, min(n, 4*cap(p))), p...)
+		}
+		to := min(len(p)+basicChunk, cap(p))
+		if err := r.fill(p[len(p):to]); err != nil {
+			return nil, err
+		}
+		if p = p[:to]; len(p) < n {
+			r.nc.SetReadDeadline(deadlineIn(r.patient))
+		}
+	}
+	return p, nil
+}
+
+// fill reads all of p.
+func (r *basicReader) fill(p []byte) error {
+	_, err := io.ReadFull(r.in, p)
+	return r.within(err)
+}
+
+// within names what has ended the reading inside of a frame.
+func (r *basicReader) within(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", r.patient)
+	}
+	return err
+}
+
+// discard reads n bytes, which are not too many, for nobody.
+func (r *basicReader) discard(n int64) error {
+	for n > 0 {
+		r.nc.SetReadDeadline(deadlineIn(r.patient))
+		k, err := r.in.Discard(int(min(n, basicChunk)))
+		if err != nil {
+			return r.within(err)
+		}
+		n -= int64(k)
+	}
+	return nil
+}
+
+// deadlineIn returns the moment after a time that may be no limit.
+func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
+
+// writeBasic writes the parts of frames. A peer that takes not one byte within
+// stall loses the connection; the error is nil only if all has been written.
+func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration) error {
+	for {
+		nc.SetWriteDeadline(deadlineIn(stall))
+		n, err := parts.WriteTo(nc)
+		switch {
+		case err == nil:
+			return nil
+		case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+	}
+}
