@@ -62,21 +62,33 @@ func (c *conn) reserve(size uint64) *Error {
 	if c.served == nil {
 		return nil
 	}
-	// Booked before looking, as other connections do the same.
-	if b := c.bounds; c.served.booked.Add(int64(size)) > b.serverBytes {
-		c.release(size)
-		return refusalf(CodeResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", b.serverBytes)
+	err := c.served.book(int64(size))
+	if err != nil {
+		c.booked -= int64(size)
 	}
-	return nil
+	return err
 }
 
 // release gives back what has been reserved.
 func (c *conn) release(size uint64) {
 	c.booked -= int64(size)
 	if c.served != nil {
-		c.served.booked.Add(-int64(size))
+		c.served.unbook(int64(size))
 	}
 }
+
+// book books what a long message may come to hold among all of a server's, or
+// says why it cannot be booked.
+func (d *dispatcher) book(size int64) *Error {
+	// Booked before looking, as other connections do the same.
+	if d.booked.Add(size) > d.bounds.serverBytes {
+		d.unbook(size)
+		return refusalf(CodeResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", d.bounds.serverBytes)
+	}
+	return nil
+}
+
+func (d *dispatcher) unbook(size int64) { d.booked.Add(-size) }
 
 // accept judges a request by its head. An accepted one is in flight from here
 // on; one that is not has been answered.

@@ -91,15 +91,19 @@ func (c *conn) recoverPanic(f *frame) {
 	if f.answered {
 		return
 	}
-	r := recover()
-	id := newLogID()
-	c.served.panics.Add(1)
-	what := any("runtime.Goexit")
-	if r != nil {
-		what = r
+	c.answer(f, c.served.panicked(f.method, recover()))
+}
+
+// panicked counts and logs a handler that did not return: what it panicked
+// with, nil for runtime.Goexit.
+func (d *dispatcher) panicked(m *method, what any) *panicError {
+	if what == nil {
+		what = "runtime.Goexit"
 	}
-	c.log.Error("bsrpc: handler panicked", "method", f.method.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
-	c.answer(f, &panicError{id})
+	id := newLogID()
+	d.panics.Add(1)
+	d.log.Error("bsrpc: handler panicked", "method", m.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
+	return &panicError{id}
 }
 
 // newLogID returns an id by which a caller's error and a line in this end's log

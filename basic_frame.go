@@ -19,6 +19,7 @@ type basicFrame struct {
 	typ     wire.Type
 	payload []byte
 	refused *Error // what its sender is told instead: the frame is no good, or there is no room for it
+	last    bool   // then: nothing can be read behind it
 }
 
 // A basicReader reads frames. Memory follows the bytes that arrive.
@@ -57,7 +58,7 @@ func (r *basicReader) next() (f basicFrame, err error) {
 		return f, err
 	}
 	if size := wire.ReadBasicSize(head[:]); size < wire.BasicHead {
-		return basicFrame{refused: exception("ProtocolError", "Reported message size too small: %d", size)}, nil
+		return basicFrame{refused: tooSmall(size)}, nil
 	}
 	if err := r.fill(head[4:]); err != nil {
 		return f, err

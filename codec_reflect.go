@@ -164,6 +164,7 @@ func (f *frame) free() {
 
 func (f *frame) resetEncoder() {
 	clear(f.enc.Cuts)
+	f.enc.Lenient = false
 	f.enc.Buf, f.enc.Cuts = f.enc.Buf[:0], f.enc.Cuts[:0]
 	if cap(f.enc.Buf) > keepEncoder {
 		f.enc.Buf = nil

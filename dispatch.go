@@ -170,7 +170,7 @@ func (c *conn) serveApart(f *frame, m *message) {
 	v := c.served
 	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
 		v.handlers.Add(-1)
-		c.reject(f, c.busy())
+		c.reject(f, v.busy())
 		f.free()
 		return
 	}
@@ -182,8 +182,8 @@ func (c *conn) serveApart(f *frame, m *message) {
 	}()
 }
 
-func (c *conn) busy() *Error {
-	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", c.bounds.maxHandlers)
+func (d *dispatcher) busy() *Error {
+	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
 
 func (c *conn) runApart(f *frame, m *message) {
@@ -298,6 +298,15 @@ func (v *serving) landed(n int64) (last bool) {
 
 // stuckLog is how often the log says that a session cannot leave.
 const stuckLog = 10 * time.Second
+
+// awaitHandlers gives back what the connection, which has ended, has booked,
+// and waits until none of its handlers runs.
+func (c *conn) awaitHandlers() {
+	c.served.unbook(c.booked)
+	c.served.awaitHandlers(c.in.unfinished())
+}
+
+func (c *conn) logRunning() { c.served.logRunning() }
 
 // awaitHandlers waits, on a connection that has ended, until no handler runs.
 // unfinished is how many requests will never be complete.

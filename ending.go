@@ -75,14 +75,18 @@ func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
 }
 
 // awaitPeer lets the leader read until the peer has left, for a moment.
-func (c *conn) awaitPeer() {
-	if !closeWrite(c.nc) {
+func (c *conn) awaitPeer() { linger(c.nc, c.done) }
+
+// linger tells the peer that nothing follows, and gives it a moment to leave
+// while somebody else reads: done is closed when it has.
+func linger(nc net.Conn, done <-chan struct{}) {
+	if !closeWrite(nc) {
 		return
 	}
 	timer := time.NewTimer(farewellTime)
 	defer timer.Stop()
 	select {
-	case <-c.done:
+	case <-done:
 	case <-timer.C:
 	}
 }

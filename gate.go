@@ -153,7 +153,7 @@ func (c *conn) serveGated(f *frame, m *message, gates []*gate) {
 			c.reject(f, contextError(f.call.Err(), OutcomeNotRun))
 		case c.served.handlers.Add(1) > int64(c.bounds.maxHandlers):
 			c.served.handlers.Add(-1)
-			c.reject(f, c.busy())
+			c.reject(f, c.served.busy())
 		default:
 			defer c.finishApart(f)
 			c.runApart(f, &message)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -39,21 +38,21 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	if _, err := nc.Write(wire.AppendClientInit(nil, b.hello())); err != nil {
 		return nil, fmt.Errorf("sending INIT: %w", err)
 	}
-	t, payload, err := readBasicFrame(nc)
+	f, err := readBasicFrame(nc)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the answer to INIT: %w", err)
 	}
-	if t == wire.Exception {
-		name, text, err := wire.ReadException(payload)
+	if f.typ == wire.Exception {
+		name, text, err := wire.ReadException(f.payload)
 		if err != nil {
 			return nil, fmt.Errorf("answer to INIT: EXCEPTION: %w", err)
 		}
 		return nil, &Error{Code: CodeUnavailable, Name: name, Message: text, Outcome: OutcomeNotRun, Remote: true}
 	}
-	if t != wire.Init {
-		return nil, fmt.Errorf("answer to INIT: %v", t)
+	if f.typ != wire.Init {
+		return nil, fmt.Errorf("answer to INIT: %v", f.typ)
 	}
-	peer, err := wire.ReadServerInit(payload)
+	peer, err := wire.ReadServerInit(f.payload)
 	switch {
 	case errors.Is(err, wire.ErrBasic):
 		return nil, errors.New("the server speaks only the basic wire, which this version does not call")
@@ -79,53 +78,62 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.err.Message }
 
-// shakeServer does the server's part of INIT. receive lets the client in, or
-// says why not; it may fill in what the client is told of its place.
-func shakeServer(nc net.Conn, b *bounds, receive func(*wire.Hello) *Error) (*wire.Hello, error) {
-	nc.SetDeadline(time.Now().Add(b.handshakeTimeout))
-	defer nc.SetDeadline(time.Time{})
-	peer, err := readInit(nc)
-	answer := b.hello()
-	var r *refusal
+// greet reads what a client says first. A nil hello is that of a client that
+// speaks the basic wire, whose INIT is then init.
+func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err error) {
+	f, err := readBasicFrame(nc)
+	if err != nil {
+		return nil, f, err
+	}
+	peer, err = wire.ReadClientInit(f.payload)
+	native := f.refused == nil && f.typ == wire.Init && peer != nil
 	switch {
-	case errors.As(err, &r):
+	case !native && basic:
+		init, err = awaitInit(nc, f)
+		return nil, init, err
+	case !native:
+		return nil, f, foreign(&f)
 	case err != nil:
-		return nil, err
-	default:
-		if refuse := receive(answer); refuse != nil {
-			r = &refusal{err: refuse}
-		}
+		err = &refusal{err: &Error{Code: CodeFailedPrecondition, Message: "INIT: " + err.Error()}}
+	case peer.Version != wire.NativeVersion:
+		err = &refusal{err: &Error{Code: CodeFailedPrecondition, Message: versionError("client", peer.Version).Error()}}
 	}
-	if r != nil {
-		refuseInit(nc, b, r)
-		return nil, r
-	}
-	_, err = nc.Write(wire.AppendServerInit(nil, answer))
-	return peer, err
+	return peer, f, err
 }
 
-// readInit reads a client's INIT.
-func readInit(nc net.Conn) (*wire.Hello, error) {
-	t, payload, err := readBasicFrame(nc)
-	if err != nil {
-		return nil, err
+// foreign is why a server that speaks only the native wire closes a connection
+// whose first frame is another's.
+func foreign(f *basicFrame) error {
+	switch e, closes := checkInit(f); {
+	case f.refused != nil:
+		return f.refused
+	case f.typ != wire.Init:
+		return &refusal{errNotInitialized, true}
+	case closes:
+		return &refusal{e, true}
 	}
-	if t != wire.Init {
-		return nil, &refusal{&Error{Name: "ProtocolError", Message: "Need to initialize connection first"}, true}
+	return &refusal{errNotBasic, true}
+}
+
+// awaitInit reads on until a basic client sends an INIT that can be answered.
+// It survives whatever else it sends.
+func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
+	for {
+		e, closes := checkInit(&f)
+		switch {
+		case e == nil:
+			return f, nil
+		case closes:
+			return f, &refusal{e, true}
+		}
+		_, err := nc.Write(wire.AppendException(nil, e.Name, e.Message))
+		if err == nil {
+			f, err = readBasicFrame(nc)
+		}
+		if err != nil {
+			return f, err
+		}
 	}
-	peer, err := wire.ReadClientInit(payload)
-	switch {
-	case errors.Is(err, wire.ErrBasic):
-		return nil, &refusal{&Error{Name: "ProtocolError",
-			Message: "this server does not speak the basic wire (ServerOptions.Basic)"}, true}
-	case err != nil && peer == nil:
-		return nil, &refusal{&Error{Name: "ValueError", Message: err.Error()}, true}
-	case err != nil:
-		return nil, &refusal{err: &Error{Code: CodeFailedPrecondition, Message: "INIT: " + err.Error()}}
-	case peer.Version != wire.NativeVersion:
-		return nil, &refusal{err: &Error{Code: CodeFailedPrecondition, Message: versionError("client", peer.Version).Error()}}
-	}
-	return peer, nil
 }
 
 // refuseInit answers INIT with a reason, and lets the peer read it before the
@@ -133,7 +141,7 @@ func readInit(nc net.Conn) (*wire.Hello, error) {
 func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 	var frame []byte
 	if r.basic {
-		frame = wire.AppendException(nil, r.err.Name, r.err.Message)
+		frame = wire.AppendException(nil, orElse(r.err.Name, "ConnectionError"), r.err.Message)
 	} else {
 		h := b.hello()
 		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))
@@ -146,20 +154,24 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 
 // readBasicFrame reads a frame of the basic wire, no longer than an INIT may
 // be, and not a byte more.
-func readBasicFrame(nc net.Conn) (wire.Type, []byte, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(nc, head[:]); err != nil {
-		return 0, nil, err
+func readBasicFrame(nc net.Conn) (f basicFrame, err error) {
+	var head [wire.BasicHead]byte
+	if _, err := io.ReadFull(nc, head[:4]); err != nil {
+		return f, err
 	}
-	t, n := wire.ReadBasicHead(head[:])
-	if n < 0 || n > wire.MaxInit {
-		return 0, nil, foreignError(head[:], n)
+	size := wire.ReadBasicSize(head[:])
+	switch {
+	case size < wire.BasicHead:
+		return basicFrame{refused: tooSmall(size)}, nil
+	case size > wire.BasicHead+wire.MaxInit:
+		io.ReadFull(nc, head[4:]) // tells more of who this is
+		return f, foreignError(head[:], size-wire.BasicHead)
 	}
-	payload := make([]byte, n)
-	if _, err := io.ReadFull(nc, payload); err != nil {
-		return 0, nil, err
+	rest := make([]byte, size-4)
+	if _, err := io.ReadFull(nc, rest); err != nil {
+		return f, err
 	}
-	return t, payload, nil
+	return basicFrame{typ: wire.Type(rest[0]), payload: rest[1:]}, nil
 }
 
 // foreignError says what a peer seems to speak whose first bytes are no INIT.

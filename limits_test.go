@@ -533,7 +533,7 @@ func onlyConn(t testing.TB, srv *Server) *conn {
 		t.Fatalf("%d connections, want 1", len(srv.conns))
 	}
 	for c := range srv.conns {
-		return c
+		return c.(*conn)
 	}
 	return nil
 }

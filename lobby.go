@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -132,22 +133,25 @@ func (s *Server) refused(err error) *Error {
 	return e
 }
 
-// newSession makes a session for a client that has said hello, and gives it a
-// place or a position in the queue.
-func (s *Server) newSession(v *Session) (position int, refuse *Error) {
-	v.quiet, v.left = make(chan struct{}), make(chan struct{})
-	v.visitor = newVisitor(func() {
-		v.Close(fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
-	})
-	if position, refuse = s.places.enter(v.visitor); refuse != nil {
-		return 0, refuse
-	}
+// newSession makes a session for a client at an address, which holds nothing
+// yet.
+func (s *Server) newSession(remote net.Addr) *Session {
+	v := &Session{remote: remote, visitor: newVisitor(nil), quiet: make(chan struct{}), left: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastID++
 	v.id = s.lastID
 	s.present[v] = true
-	return position, nil
+	return v
+}
+
+// seek gives a session a place, or a position at the queue's end: 1 is next, 0
+// has a place. If it may not even wait, it says why.
+func (s *Server) seek(v *Session) (position int, refuse *Error) {
+	v.visitor = newVisitor(func() {
+		v.Close(fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
+	})
+	return s.places.enter(v.visitor)
 }
 
 // Sessions returns the sessions that have been admitted and have not left, in

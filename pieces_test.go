@@ -315,7 +315,7 @@ func connOf(t testing.TB, srv *Server, n int) (conns []*conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for c := range srv.conns {
-		conns = append(conns, c)
+		conns = append(conns, c.(*conn))
 	}
 	if len(conns) != n {
 		t.Fatalf("%d connections, want %d", len(conns), n)

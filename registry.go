@@ -33,6 +33,7 @@ type method struct {
 	sig       *signature    // of what travels
 	fn        reflect.Value // the func; its receiver, if it has one, is its first parameter
 	owner                   // whose method fn is
+	id        int           // the command by which a basic peer calls it; -1 if none can
 	exclusive string        // the name of its group, "" for none
 	group     *group
 	made      int          // which of a session's own receivers it takes: see registry.makers; -1 if none
@@ -45,8 +46,11 @@ type method struct {
 
 // A registry is the method table of a server.
 type registry struct {
+	basic bool // basic clients are served: ids must differ
+
 	mu     sync.RWMutex
 	byName map[string]*method
+	byID   map[int]*method // where basic
 	list   []*method
 	makers []*maker // of the receivers that each session has
 	groups map[string]*group
@@ -68,6 +72,7 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 			problems = append(problems, layoutProblems(m.Method)...)
 		}
 	}
+	problems = append(problems, r.idProblemsLocked(methods)...)
 	if n := len(r.list) + len(methods); n > maxMethods {
 		problems = append(problems, problem{service, fmt.Sprintf("makes %d methods, a server has at most %d", n, maxMethods)})
 	}
@@ -75,15 +80,34 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 		return err
 	}
 	if r.byName == nil {
-		r.byName = make(map[string]*method)
+		r.byName, r.byID = make(map[string]*method), make(map[int]*method)
 	}
 	for _, m := range methods {
 		r.byName[m.Name] = m
+		if r.basic && m.id >= 0 {
+			r.byID[m.id] = m
+		}
 		r.list = append(r.list, m)
 		m.made = r.madeLocked(m.maker)
 		m.group = r.groupLocked(m.exclusive)
 	}
 	return nil
+}
+
+// idProblemsLocked says which commands several methods have.
+func (r *registry) idProblemsLocked(methods []*method) (problems []problem) {
+	own := make(map[int]*method)
+	for _, m := range methods {
+		if !r.basic || m.id < 0 {
+			continue
+		}
+		other := orElse(r.byID[m.id], own[m.id])
+		if other != nil {
+			problems = append(problems, problem{m.Name, fmt.Sprintf("id=%d is %s's; a server with Basic needs different ones", m.id, other.Name)})
+		}
+		own[m.id] = m
+	}
+	return problems
 }
 
 // groupLocked returns the group of a name, nil for none.
@@ -126,6 +150,13 @@ func (r *registry) find(name string) *method {
 	return r.byName[name]
 }
 
+// command returns the method that a basic client calls by id, nil if none.
+func (r *registry) command(id uint16) *method {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[int(id)]
+}
+
 func (r *registry) methods() []Method {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -139,7 +170,7 @@ func (r *registry) methods() []Method {
 // newMethod gives a signature its name, text and hash. fn has a receiver if of
 // has one.
 func newMethod(service, name string, sig *signature, fn reflect.Value, of owner) *method {
-	m := &method{sig: sig, fn: fn, owner: of}
+	m := &method{sig: sig, fn: fn, owner: of, id: -1}
 	m.Method = describe(service, name, sig)
 	in := 0
 	if of.methods != nil {
@@ -324,7 +355,7 @@ func methodsAs(service string, contract reflect.Type, impl any) (methods []*meth
 		sig, more := compileSignature(path, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more == nil {
 			served := newMethod(service, w.name, sig, m.Func, of)
-			served.exclusive = w.tag.Exclusive
+			served.id, served.exclusive = w.tag.ID, w.tag.Exclusive
 			methods = append(methods, served)
 		}
 	}
@@ -344,7 +375,7 @@ func interfaceContract(service string, contract reflect.Type, impl reflect.Value
 		} else if have.Type() != m.Type {
 			problems = append(problems, problem{path, fmt.Sprintf("the contract has %v, the implementation %v", m.Type, have.Type())})
 		}
-		methods = append(methods, contractMethod{goName: m.Name, name: m.Name, typ: m.Type, tag: new(codec.MethodTag)})
+		methods = append(methods, contractMethod{goName: m.Name, name: m.Name, typ: m.Type, tag: &codec.MethodTag{ID: -1}})
 	}
 	if len(methods) == 0 {
 		problems = append(problems, problem{service, fmt.Sprintf("%v has no methods; a contract names those to offer", contract)})

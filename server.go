@@ -30,7 +30,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards the rest
 	listeners map[net.Listener]bool
-	conns     map[*conn]bool
+	conns     map[connection]bool
 	shaking   []net.Conn        // before the answer to INIT, oldest first
 	present   map[*Session]bool // have a place, wait for one, or are leaving
 	lastID    uint64            // of a session
@@ -39,6 +39,17 @@ type Server struct {
 
 	places places
 	hooks  hooks
+}
+
+// A connection is one that a server has, on either wire.
+type connection interface {
+	start()         // reads until the connection ends
+	drain()         // lets it end when what has been asked is answered
+	fail(*Error)    // ends it at once
+	join()          // waits until it has ended and its goroutines have, handlers apart
+	awaitHandlers() // waits then until its handlers have returned
+	logRunning()    // names the handlers that run
+	Err() error     // why it has ended
 }
 
 // hooks are what the user wants to be called for.
@@ -50,7 +61,7 @@ type hooks struct {
 // NewServer returns a server without methods. It copies opts, which may be nil;
 // values out of range are reported when it serves.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool), present: make(map[*Session]bool)}
+	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[connection]bool), present: make(map[*Session]bool)}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()
 	s.log = slog.Default()
@@ -60,6 +71,7 @@ func NewServer(opts *ServerOptions) *Server {
 			s.log = opts.Logger
 		}
 	}
+	s.registry.basic = s.bounds.basic
 	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
 }
@@ -241,43 +253,63 @@ func (s *Server) serve(nc net.Conn) error {
 }
 
 // shake does the handshake and makes a connection of it.
-func (s *Server) shake(nc net.Conn) (*conn, error) {
+func (s *Server) shake(nc net.Conn) (connection, error) {
 	refuse, err := s.enter(nc)
 	if err != nil {
 		return nil, err
 	}
 	defer s.ended.Done()
-	v := &Session{remote: nc.RemoteAddr()}
-	waits := false
-	peer, err := shakeServer(nc, s.bounds, func(answer *wire.Hello) *Error {
-		if refuse != nil {
-			return refuse
-		}
-		position, refuse := s.newSession(v)
-		waits = position > 0 || s.welcomes()
-		answer.Waits, answer.Place = waits, uint32(position)
-		return refuse
-	})
-	s.mu.Lock()
-	s.shaking = remove(s.shaking, nc)
-	s.mu.Unlock()
-	var c *conn
-	if err == nil {
-		c = newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
-		v.ctx, v.end = c.ctx, c.dismiss
-		err = s.open(c, v, waits)
+	nc.SetDeadline(deadlineIn(s.bounds.handshakeTimeout))
+	peer, init, err := greet(nc, s.bounds.basic)
+	if err == nil && refuse != nil {
+		err = &refusal{refuse, peer == nil}
 	}
 	if err != nil {
-		if v.visitor != nil {
-			s.dismiss(v)
-		}
+		s.shaken(nc, err)
 		return nil, err
 	}
-	return c, nil
+	v := s.newSession(nc.RemoteAddr())
+	if peer == nil {
+		s.shaken(nc, nil)
+		return s.openBasic(nc, v, init), nil
+	}
+	answer := s.bounds.hello()
+	if err = s.receive(v, answer); err == nil {
+		_, err = nc.Write(wire.AppendServerInit(nil, answer))
+	}
+	s.shaken(nc, err)
+	if err != nil {
+		s.dismiss(v)
+		return nil, err
+	}
+	return s.open(nc, v, peer, answer.Waits), nil
+}
+
+// shaken ends a handshake. A refusal is told.
+func (s *Server) shaken(nc net.Conn, err error) {
+	var r *refusal
+	if errors.As(err, &r) {
+		refuseInit(nc, s.bounds, r)
+	}
+	nc.SetDeadline(time.Time{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shaking = remove(s.shaking, nc)
+}
+
+// receive gives a session a place or a position in the queue, and fills in what
+// its client is told of that.
+func (s *Server) receive(v *Session, answer *wire.Hello) error {
+	position, refuse := s.seek(v)
+	if refuse != nil {
+		return &refusal{err: refuse}
+	}
+	answer.Waits, answer.Place = position > 0 || s.welcomes(), uint32(position)
+	return nil
 }
 
 // lead serves c on this goroutine, and then on whichever leads it.
-func (s *Server) lead(c *conn) error {
+func (s *Server) lead(c connection) error {
 	c.start()
 	c.join()
 	switch {
@@ -310,31 +342,57 @@ func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
 	return nil, nil
 }
 
-// open makes c one of the server's connections, and lets its session in: at
-// once, or if its client has been told to wait, as soon as there is a place.
-func (s *Server) open(c *conn, v *Session, waits bool) error {
+// open makes a connection of a native client whose INIT has been answered, and
+// lets its session in: at once, or if the client has been told to wait, as soon
+// as there is a place.
+func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
+	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
+	v.ctx, v.end = c.ctx, c.dismiss
 	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
 		c.served.gate = &gate{free: n}
 	}
 	settled := make(chan struct{}) // closed when nothing more is done to admit it
-	c.onEnd = func() { s.remove(c, settled) }
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return ErrServerClosed
-	}
-	s.conns[c] = true
-	s.ended.Add(1)
+	c.onEnd = func() { s.remove(c, v, settled) }
+	s.enroll(c)
 	if !waits {
+		s.welcome(v) // runs no code of the user's: nothing refuses it
 		close(settled)
-		return s.welcome(v)
+		return c
 	}
 	go func() {
 		defer close(settled)
 		s.letIn(c, v)
 	}()
-	return nil
+	return c
+}
+
+// openBasic makes a connection of a basic client, whose INIT it answers.
+func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *basicConn {
+	c := s.newBasicConn(nc, v)
+	settled := make(chan struct{})
+	close(settled) // what admits it counts as a call
+	c.onEnd = func() { s.remove(c, v, settled) }
+	c.in.put(init)
+	s.enroll(c)
+	return c
+}
+
+// enroll makes c one of the server's connections. It ends at once if the server
+// is stopping.
+func (s *Server) enroll(c connection) {
+	s.mu.Lock()
+	s.conns[c] = true
+	s.ended.Add(1)
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		c.fail(serverClosed())
+	}
+}
+
+func serverClosed() *Error {
+	return &Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed}
 }
 
 // letIn admits a session that has been told to wait.
@@ -352,17 +410,16 @@ func (s *Server) letIn(c *conn, v *Session) {
 
 // remove ends what the server has of a connection that has ended, and lets its
 // session leave when its last handler has returned.
-func (s *Server) remove(c *conn, settled <-chan struct{}) {
+func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
 	go func() {
 		c.join()
-		s.booked.Add(-c.booked)
 		s.ended.Done()
 		<-settled
-		c.served.awaitHandlers(c.in.unfinished())
-		s.dismiss(c.served.session)
+		c.awaitHandlers()
+		s.dismiss(v)
 	}()
 }
 
@@ -404,8 +461,8 @@ const closeGrace = 500 * time.Millisecond
 // returns nil.
 func (s *Server) Close() error {
 	for _, c := range s.stop() {
-		c.served.logRunning()
-		c.fail(&Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed})
+		c.logRunning()
+		c.fail(serverClosed())
 	}
 	s.ended.Wait()
 	if !s.seesOff() {
@@ -432,7 +489,7 @@ func (s *Server) sessions() []*Session {
 }
 
 // stop takes no new connections, and returns those that there are.
-func (s *Server) stop() (conns []*conn) {
+func (s *Server) stop() (conns []connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true

@@ -12,13 +12,17 @@ import (
 // depth by a limit of this end.
 var ErrLimit = errors.New("limit reached")
 
+// ErrRange is found in the error of a number that cannot be appended because
+// it does not fit its format.
+var ErrRange = errors.New("out of range")
+
 // An Error says where a value could not be encoded or decoded, and why. It
 // never holds the value.
 type Error struct {
 	Path   string // "parameter 1, Order.ID"
 	Offset int    // in the input; -1 where there is none
 	Text   string // what is wrong and, where it helps, what would be right
-	Err    error  // cause: ErrLimit, or what a type's own method returned
+	Err    error  // cause: ErrLimit, ErrRange, or what a type's own method returned
 }
 
 // Error returns path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
@@ -53,6 +57,13 @@ func amount[T int | uint64](n T, unit string) string {
 // refuse makes the error of a value that cannot be appended.
 func refuse(format string, args ...any) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}
+}
+
+// overflow makes the error of a number that does not fit.
+func overflow(format string, args ...any) *Error {
+	e := refuse("does not fit in "+format, args...)
+	e.Err = ErrRange
+	return e
 }
 
 // A Problem is one reason why a type has no codec.

@@ -24,7 +24,7 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 		}
 		return w.uint(buf, n, uint64(i))
 	case !fitsInt(i, n.form):
-		return buf, refuse("does not fit in %s", amount(widthOf(n.form), "byte"))
+		return buf, overflow("%s", amount(widthOf(n.form), "byte"))
 	case n.form == Varint:
 		return appendUint(buf, zigzag(i), n.form), nil
 	}
@@ -36,11 +36,11 @@ func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 	switch {
 	case n.wireSigned():
 		if u > math.MaxInt64 {
-			return buf, refuse("does not fit in a signed number of 8 bytes")
+			return buf, overflow("a signed number of 8 bytes")
 		}
 		return w.int(buf, n, int64(u))
 	case !fitsUint(u, n.form):
-		return buf, refuse("does not fit in %s", amount(widthOf(n.form), "byte"))
+		return buf, overflow("%s", amount(widthOf(n.form), "byte"))
 	}
 	return appendUint(buf, u, n.form), nil
 }
@@ -109,7 +109,7 @@ func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, 
 	}
 	bits, exact := resize(bits, size)
 	if !exact {
-		return buf, refuse("does not fit in a float of %s", amount(widthOf(n.form), "byte"))
+		return buf, overflow("a float of %s", amount(widthOf(n.form), "byte"))
 	}
 	return appendUint(buf, bits, n.form), nil
 }

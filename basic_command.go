@@ -1,0 +1,123 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// How the servant of a basic connection runs a command.
+
+func (c *basicConn) serveCommand(payload []byte) {
+	id, args, ok := wire.ReadCommand(payload)
+	if !ok {
+		c.refuse(errShortCommand)
+		return
+	}
+	m := c.served.registry.command(id)
+	if m == nil {
+		c.refuse(exception("ProtocolError", "Unknown command with id: %d", id))
+		return
+	}
+	v := c.served
+	v.session.calls.Add(1)
+	f := m.sig.newFrame()
+	defer f.free()
+	f.method, f.recv = m, v.session.receiver(m)
+	f.call = &callContext{Context: c.ctx}
+	f.ctx = f.call
+	v.enterRunning(f)
+	defer v.leaveRunning(f)
+	p, ok := c.pass(f)
+	if !ok {
+		return // the client has gone
+	}
+	defer p.leave()
+	defer v.handlers.Add(-1)
+	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
+		c.refuse(exception("RuntimeError", "%s", v.busy().Message))
+		return
+	}
+	c.runCommand(f, args)
+}
+
+// pass waits until the gates let the call in. It reports false if the
+// connection has ended before that.
+func (c *basicConn) pass(f *frame) (p *passage, ok bool) {
+	open := make(chan struct{})
+	p = &passage{run: func() { close(open) }}
+	if g := f.method.group; g != nil {
+		p.gates = []*gate{&g.gate}
+		f.call.within = []uint64{g.id}
+	}
+	p.proceed()
+	select {
+	case <-open:
+		return p, true
+	case <-c.ctx.Done():
+		if !p.giveUp() {
+			<-open
+			p.leave()
+		}
+		return nil, false
+	}
+}
+
+// runCommand calls the handler and answers. A panic, or runtime.Goexit, is an
+// answer too.
+func (c *basicConn) runCommand(f *frame, args []byte) {
+	defer func() {
+		if !f.answered {
+			p := c.served.panicked(f.method, recover())
+			c.refuse(exception("RuntimeError", "%v (id %s in the server's log)", p, p.id))
+		}
+	}()
+	b := c.served.bounds
+	f.dec = codec.Decoder{Data: args, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
+	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
+		c.fault(f, exception("ValueError", "%s, %v", f.method.Name, err))
+		return
+	}
+	err := f.method.invoke(f)
+	f.call.end(context.Canceled)
+	if err == nil {
+		err = c.encodeResults(f)
+	}
+	if err != nil {
+		c.fault(f, exceptionFrom(err, b.maxErrorText))
+		return
+	}
+	f.answered = true
+	c.answer(net.Buffers(segments(&f.enc)))
+}
+
+// fault answers a command by an exception. Until it is called an error's own
+// methods may panic.
+func (c *basicConn) fault(f *frame, e *Error) {
+	f.answered = true
+	c.refuse(e)
+}
+
+// encodeResults puts a whole frame into f's encoder.
+func (c *basicConn) encodeResults(f *frame) error {
+	b := c.served.bounds
+	f.enc.Buf = wire.AppendBasicHead(f.enc.Buf[:0], wire.BasicResponse, 0)
+	f.enc.Max, f.enc.Cut, f.enc.Depth, f.enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
+	err := f.sig.rets.Append(&f.enc, f.retsRef)
+	switch {
+	case err == nil:
+		wire.SetBasicSize(f.enc.Buf, int(bodySize(&f.enc)))
+		return nil
+	case errors.Is(err, codec.ErrLimit):
+		err = fmt.Errorf("%w (MaxMessage is %d)", err, b.maxMessage)
+	}
+	c.served.log.Error("bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+	if errors.Is(err, codec.ErrRange) {
+		return errOverflow
+	}
+	return exception("RuntimeError", "%s, %v", f.method.Name, err)
+}

@@ -1,0 +1,253 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A basicConn is a connection of a client that speaks the basic wire. Its
+// reader reads ahead, also to see when the client has gone; its servant, a
+// goroutine of its own, takes one frame after another and gives each exactly
+// one answer. Nothing is sent that has not been asked for.
+type basicConn struct {
+	nc       net.Conn
+	server   *Server
+	served   *serving
+	session  *Session
+	in       *intake
+	patience patience
+
+	ctx     context.Context // parent of the handlers' contexts
+	cancel  context.CancelCauseFunc
+	away    chan struct{}  // closed when it begins to leave
+	done    chan struct{}  // closed when err has been set
+	running sync.WaitGroup // its goroutines, the servant apart
+	onEnd   func()
+
+	mu      sync.Mutex // guards the rest
+	serving bool       // the servant has a frame
+	asked   bool       // and has not answered it
+	leaving *Error     // why the connection is about to end
+	err     *Error     // why it has ended
+}
+
+func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
+	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
+	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
+	v.ctx, v.end = c.ctx, c.dismiss
+	return c
+}
+
+// start reads until the connection ends.
+func (c *basicConn) start() {
+	c.running.Add(1)
+	defer c.running.Done()
+	go c.serve()
+	r := newBasicReader(c.nc, c.served.bounds)
+	r.book, r.release = c.book, c.served.unbook
+	for {
+		f, err := r.next()
+		if errors.Is(err, errTooLong) {
+			c.refuseLong(r, err)
+			return
+		}
+		if err != nil {
+			c.fail(lost("reading", err))
+			return
+		}
+		if !c.in.put(f) {
+			return
+		}
+	}
+}
+
+// book asks whether there is room for a long frame.
+func (c *basicConn) book(size int64) *Error {
+	if e := c.served.book(size); e != nil {
+		return exception("RuntimeError", "%s", e.Message)
+	}
+	return nil
+}
+
+// refuseLong answers a frame that is not read, behind those before it, and
+// takes what follows from the socket until the client has read that.
+func (c *basicConn) refuseLong(r *basicReader, err error) {
+	c.in.put(basicFrame{refused: exception("ValueError", "%v", err), last: true})
+	select {
+	case <-c.away:
+		io.Copy(io.Discard, r.in)
+	case <-c.done:
+	}
+}
+
+// serve is the servant. A handler that calls runtime.Goexit ends a goroutine,
+// not the connection.
+func (c *basicConn) serve() {
+	ended := false
+	defer func() {
+		if !ended {
+			go c.serve()
+		}
+	}()
+	for c.serveNext() {
+	}
+	ended = true
+}
+
+func (c *basicConn) serveNext() bool {
+	f, ok := c.in.take()
+	if !ok || !c.begin() {
+		return false
+	}
+	defer c.finish()
+	c.serveFrame(&f)
+	return true
+}
+
+// begin is called with a frame in hand. It reports false if that is not to be
+// served.
+func (c *basicConn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.leaving != nil {
+		return false
+	}
+	c.serving, c.asked = true, true
+	c.served.inflight.Add(1)
+	return true
+}
+
+func (c *basicConn) finish() {
+	c.mu.Lock()
+	c.serving = false
+	c.mu.Unlock()
+	c.served.landed(1)
+	if c.served.draining.Load() {
+		c.drain()
+	}
+}
+
+func (c *basicConn) serveFrame(f *basicFrame) {
+	switch {
+	case c.served.draining.Load():
+		c.refuse(errShutdown)
+	case f.refused != nil && f.last:
+		c.leave(f.refused, f.refused)
+	case !c.session.admitted.Load():
+		c.poll(f)
+	case f.refused != nil:
+		c.refuse(f.refused)
+	case f.typ == wire.Init:
+		c.refuse(errInitialized)
+	case f.typ != wire.BasicRequest:
+		c.refuse(unexpected(f))
+	default:
+		c.serveCommand(f.payload)
+	}
+}
+
+func unexpected(f *basicFrame) *Error {
+	return exception("ProtocolError", "Unexpected msg_type: %d", uint8(f.typ))
+}
+
+// refuse answers the frame that is served with an exception.
+func (c *basicConn) refuse(e *Error) {
+	c.answer(net.Buffers{wire.AppendException(nil, e.Name, e.Message)})
+}
+
+// answer writes the one answer to the frame that is served.
+func (c *basicConn) answer(parts net.Buffers) {
+	c.mu.Lock()
+	asked := c.asked
+	c.asked = false
+	c.mu.Unlock()
+	if !asked {
+		return
+	}
+	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall); err != nil {
+		c.fail(lost("writing", err))
+	}
+}
+
+// drain lets the connection end when what has been asked is answered.
+func (c *basicConn) drain() {
+	c.served.draining.Store(true)
+	c.mu.Lock()
+	idle := !c.serving && c.in.isEmpty()
+	c.mu.Unlock()
+	if idle {
+		c.leave(&Error{Code: CodeUnavailable, Message: errShutdown.Message}, nil)
+	}
+}
+
+// dismiss ends the session for a reason of the server's user, which is the
+// answer to what the client waits for.
+func (c *basicConn) dismiss(reason string) {
+	why := &Error{Code: CodeAborted, Message: reason}
+	c.cancel(why)
+	c.leave(why, exception("ConnectionError", "%s", cut(reason, c.served.bounds.maxErrorText)))
+}
+
+// leave ends the connection when the client has read its last answer, or soon.
+// tell answers what is still asked, unless it is nil. leave does not wait.
+func (c *basicConn) leave(why, tell *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.leaving != nil {
+		return
+	}
+	c.leaving = why
+	close(c.away)
+	c.running.Add(1)
+	go func() {
+		defer c.running.Done()
+		if tell != nil {
+			c.refuse(tell)
+		}
+		linger(c.nc, c.done)
+		c.fail(why)
+	}()
+}
+
+// fail ends the connection at once. Only the first reason counts.
+func (c *basicConn) fail(why *Error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = orElse(c.leaving, why)
+	why = c.err
+	c.mu.Unlock()
+	close(c.done)
+	c.cancel(why)
+	c.nc.Close()
+	c.in.end()
+	c.patience.end()
+	c.onEnd()
+}
+
+func (c *basicConn) join() {
+	<-c.done
+	c.running.Wait()
+}
+
+func (c *basicConn) awaitHandlers() { c.served.awaitHandlers(0) }
+
+func (c *basicConn) logRunning() { c.served.logRunning() }
+
+// Err returns why the connection has ended, nil if it has not.
+func (c *basicConn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return nil
+	}
+	return c.err
+}

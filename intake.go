@@ -1,0 +1,74 @@
+package bsrpc
+
+import "sync"
+
+// How far a basic connection is read ahead of what is served: one frame of any
+// length, and further ones up to these.
+const (
+	aheadFrames = 256
+	aheadBytes  = 64 << 10
+)
+
+// An intake holds the frames of a basic connection that have been read and not
+// served. One goroutine puts, another takes.
+type intake struct {
+	mu     sync.Mutex
+	moved  sync.Cond
+	frames []basicFrame
+	bytes  int // in frames
+	ended  bool
+}
+
+func newIntake() *intake {
+	in := new(intake)
+	in.moved.L = &in.mu
+	return in
+}
+
+// put adds a frame when there is room. It reports false if the intake has
+// ended.
+func (in *intake) put(f basicFrame) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for !in.ended && len(in.frames) > 0 && (in.bytes+len(f.payload) > aheadBytes || len(in.frames) >= aheadFrames) {
+		in.moved.Wait()
+	}
+	if in.ended {
+		return false
+	}
+	in.frames = append(in.frames, f)
+	in.bytes += len(f.payload)
+	in.moved.Broadcast()
+	return true
+}
+
+// take waits for the next frame. It reports false if the intake has ended.
+func (in *intake) take() (f basicFrame, ok bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for !in.ended && len(in.frames) == 0 {
+		in.moved.Wait()
+	}
+	if in.ended {
+		return f, false
+	}
+	f, in.frames[0] = in.frames[0], basicFrame{}
+	in.frames = in.frames[1:]
+	in.bytes -= len(f.payload)
+	in.moved.Broadcast()
+	return f, true
+}
+
+func (in *intake) isEmpty() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.frames) == 0
+}
+
+// end drops what has not been served.
+func (in *intake) end() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ended, in.frames = true, nil
+	in.moved.Broadcast()
+}
