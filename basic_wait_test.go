@@ -1,0 +1,416 @@
+package bsrpc
+
+// How clients that speak the basic wire wait for a place, and how they leave.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// poll asks again and says whether p is admitted.
+func (p *rawPeer) poll() bool {
+	p.t.Helper()
+	p.write([]byte(basicInit))
+	switch got := string(p.readFull(len(basicAdmitted))); got {
+	case basicAdmitted:
+		return true
+	case basicNotYet:
+		return false
+	default:
+		p.t.Errorf("answer to INIT: %q", got)
+		return false
+	}
+}
+
+// pollFor polls every interval for a time, and reports whether p is admitted
+// then.
+func (p *rawPeer) pollFor(d, interval time.Duration) bool {
+	p.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(interval) {
+		if p.poll() {
+			return true
+		}
+	}
+	return false
+}
+
+func exclusive() *ServerOptions {
+	return &ServerOptions{MaxSessions: 1, Limits: Limits{SessionLease: NoLimit}}
+}
+
+// nativeWaiter joins a native client to srv and returns a channel that gets it
+// when it is admitted.
+func nativeWaiter(t testing.TB, srv *Server) chan *Client {
+	admitted := make(chan *Client, 1)
+	nc := dialed(srv)
+	go func() {
+		c, err := NewClient(context.Background(), nc, &ClientOptions{Logger: quiet, Limits: Limits{PingAfter: NoLimit}})
+		if err != nil {
+			t.Error(err)
+		}
+		admitted <- c
+	}()
+	return admitted
+}
+
+// A basic client keeps its place in the queue as it polls, before natives that
+// came later, and a place that is free is kept for it until then.
+func TestBasicWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := basicServer(t, newBasicClerk(), exclusive())
+		holder, waiter := basicClient(t, srv), rawDial(t, srv)
+		if waiter.pollFor(time.Minute, 4500*time.Millisecond) {
+			t.Error("two hold one place")
+		}
+		waiter.askException(command(2, u32(1)+u32(2)), "ProtocolError", "Need to initialize connection first")
+		native := nativeWaiter(t, srv)
+		waiter.poll()
+		holder.nc.Close()
+		time.Sleep(14 * time.Second)
+		select {
+		case <-native:
+			t.Error("the place was given to one who came later")
+		default:
+		}
+		if !waiter.poll() {
+			t.Error("the place was not kept")
+		}
+		waiter.wantServed()
+		waiter.nc.Close()
+		synctest.Wait()
+		(<-native).Close()
+		srv.Close()
+	})
+}
+
+// How long a client may be silent: until its interval is learnt a minute, then
+// twice that, between 15 s and a minute.
+func TestBasicSilence(t *testing.T) {
+	for _, tt := range []struct{ interval, silence time.Duration }{
+		{0, time.Minute},
+		{time.Second, 15 * time.Second},
+		{10 * time.Second, 20 * time.Second},
+		{50 * time.Second, time.Minute},
+	} {
+		for _, free := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.interval, free), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					srv := basicServer(t, newBasicClerk(), exclusive())
+					holder, waiter := basicClient(t, srv), rawDial(t, srv)
+					waiter.poll()
+					for range 3 {
+						if tt.interval > 0 {
+							time.Sleep(tt.interval)
+							waiter.poll()
+						}
+					}
+					last := time.Now()
+					native := nativeWaiter(t, srv)
+					synctest.Wait()
+					if free {
+						holder.nc.Close() // the place is given to waiter, who does not come
+					} else {
+						time.AfterFunc(tt.silence, func() { holder.nc.Close() })
+					}
+					client := <-native
+					if took := time.Since(last); took < tt.silence || took > tt.silence+20*time.Millisecond {
+						t.Errorf("the next had to wait %v, want %v", took, tt.silence)
+					}
+					if waiter.poll() {
+						t.Error("one who was silent has kept its place")
+					}
+					client.Close()
+					synctest.Wait()
+					if !waiter.poll() { // it has lost its turn, not its connection
+						t.Error("not admitted to a free place")
+					}
+					waiter.nc.Close()
+					srv.Close()
+				})
+			})
+		}
+	}
+}
+
+// Row 120: who leaves and comes back goes to the tail, whether its connection
+// is new or it was silent.
+func TestRow120(t *testing.T) {
+	for _, reconnects := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := basicServer(t, newBasicClerk(), exclusive())
+			holder, first, second := basicClient(t, srv), rawDial(t, srv), rawDial(t, srv)
+			first.poll()
+			second.poll()
+			if reconnects {
+				first.nc.Close()
+				synctest.Wait()
+				first = rawDial(t, srv)
+			} else {
+				second.pollFor(61*time.Second, time.Second)
+			}
+			first.poll()
+			holder.nc.Close()
+			synctest.Wait()
+			if first.poll() || !second.poll() {
+				t.Error("one who left has kept its place")
+			}
+			first.nc.Close()
+			second.nc.Close()
+			srv.Close()
+		})
+	}
+}
+
+// Row 121: a full queue refuses, and the order in it is kept.
+func TestRow121Basic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := exclusive()
+		opts.MaxWaiting = 1
+		srv := basicServer(t, newBasicClerk(), opts)
+		holder, waiter, late := basicClient(t, srv), rawDial(t, srv), rawDial(t, srv)
+		waiter.poll()
+		late.askException(basicInit, "ConnectionError", "queue full")
+		late.wantEnd()
+		holder.nc.Close()
+		synctest.Wait()
+		if !waiter.poll() {
+			t.Error("not admitted")
+		}
+		waiter.nc.Close()
+		srv.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		opts := exclusive()
+		opts.RefuseWhenFull = true
+		srv := basicServer(t, newBasicClerk(), opts)
+		holder, late := basicClient(t, srv), rawDial(t, srv)
+		late.askException(basicInit, "ConnectionError", "queue full")
+		late.wantEnd()
+		holder.wantServed()
+		holder.nc.Close()
+		srv.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		srv := basicServer(t, newBasicClerk(), &ServerOptions{Limits: Limits{MaxConns: 1}})
+		holder, late := basicClient(t, srv), rawDial(t, srv)
+		late.askException(basicInit, "ConnectionError", "the server has Limits.MaxConns (1) connections")
+		late.wantEnd()
+		holder.nc.Close()
+		srv.Close()
+	})
+}
+
+// A holder that dies frees its place when its handler has returned, which its
+// context tells to.
+func TestBasicHolderDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		opts := exclusive()
+		opts.OnConnect = func(_ context.Context, s *Session) error {
+			seen = append(seen, fmt.Sprint("connect ", s.ID()))
+			return nil
+		}
+		opts.OnDisconnect = func(s *Session) { seen = append(seen, fmt.Sprint("disconnect ", s.ID())) }
+		clerk := newBasicClerk()
+		srv := basicServer(t, clerk, opts)
+		holder, waiter := basicClient(t, srv), rawDial(t, srv)
+		holder.write([]byte(command(24, "") + command(2, u32(1)+u32(2))))
+		<-clerk.began
+		waiter.poll()
+		holder.nc.Close()
+		synctest.Wait()
+		if !waiter.poll() {
+			t.Error("the place of the dead is not free")
+		}
+		waiter.write([]byte(command(25, ""))) // looks at no context
+		<-clerk.began
+		waiter.nc.Close()
+		synctest.Wait()
+		third := rawDial(t, srv)
+		if third.poll() {
+			t.Error("a place was handed over while a handler runs")
+		}
+		clerk.release <- struct{}{}
+		synctest.Wait()
+		if !third.poll() {
+			t.Error("not admitted")
+		}
+		third.nc.Close()
+		srv.Close()
+		if got := strings.Join(seen, ", "); got != "connect 1, disconnect 1, connect 2, disconnect 2, connect 3, disconnect 3" {
+			t.Error(got)
+		}
+	})
+}
+
+// OnConnect's context ends when the client that it judges goes.
+func TestBasicGoesDuringOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := 0
+		opts := exclusive()
+		opts.OnConnect = func(ctx context.Context, _ *Session) error {
+			<-ctx.Done()
+			return nil
+		}
+		opts.OnDisconnect = func(*Session) { left++ }
+		srv := basicServer(t, newBasicClerk(), opts)
+		p := rawDial(t, srv)
+		p.write([]byte(basicInit))
+		synctest.Wait()
+		p.nc.Close()
+		synctest.Wait()
+		if left != 1 || len(srv.Sessions()) != 0 {
+			t.Errorf("OnDisconnect ran %d times", left)
+		}
+		srv.Close()
+	})
+}
+
+func TestBasicShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clerk := newBasicClerk()
+		srv := basicServer(t, clerk, &ServerOptions{MaxSessions: 2, Limits: Limits{SessionLease: NoLimit}})
+		idle, busy, waiter := basicClient(t, srv), basicClient(t, srv), rawDial(t, srv)
+		waiter.poll()
+		busy.write([]byte(command(24, "")))
+		<-clerk.began
+		ended := make(chan error, 1)
+		go func() { ended <- srv.Shutdown(context.Background()) }()
+		idle.wantEnd() // nothing that it has not asked for
+		waiter.wantEnd()
+		busy.write([]byte(command(2, u32(1)+u32(2))))
+		synctest.Wait()
+		close(clerk.release)
+		busy.wantBytes("\x05\x00\x00\x00\x01")
+		busy.wantException("ServerShutdown", "the server is shutting down")
+		busy.wantEnd()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		for _, p := range []*rawPeer{idle, busy, waiter} {
+			if err := <-p.served; !errors.Is(err, ErrServerClosed) {
+				t.Errorf("ServeConn: %v", err)
+			}
+		}
+	})
+}
+
+// The answer to what is asked is the reason; who asks nothing gets no answer.
+func TestBasicSessionClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clerk := newBasicClerk()
+		srv := basicServer(t, clerk, nil)
+		idle, busy := basicClient(t, srv), basicClient(t, srv)
+		busy.write([]byte(command(24, "")))
+		<-clerk.began
+		for _, s := range srv.Sessions() {
+			s.Close("the instrument is being calibrated")
+		}
+		busy.wantException("ConnectionError", "the instrument is being calibrated")
+		busy.wantEnd()
+		idle.wantEnd()
+		srv.Close()
+	})
+}
+
+// Clients of both wires wait in one queue, many die, and every living one is
+// served in the order in which it came. One place never has two holders.
+func TestBasicCrowd(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { crowd(t, seed) }) })
+	}
+}
+
+func crowd(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 50))
+	var mu sync.Mutex
+	var holders int
+	var served, want []int
+	opts := exclusive()
+	opts.OnConnect = func(context.Context, *Session) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if holders++; holders > 1 {
+			t.Error("one place, two holders")
+		}
+		return nil
+	}
+	opts.OnDisconnect = func(*Session) {
+		mu.Lock()
+		defer mu.Unlock()
+		holders--
+	}
+	srv := basicServer(t, newBasicClerk(), opts)
+	first := basicClient(t, srv)
+	var crowd sync.WaitGroup
+	for i := range 50 {
+		dies := time.Duration(0)
+		if random.IntN(3) == 0 {
+			dies = time.Duration(random.IntN(50_000)) * time.Millisecond
+		} else {
+			want = append(want, i)
+		}
+		hold := time.Duration(1+random.IntN(5000)) * time.Millisecond
+		interval := time.Duration(100+random.IntN(5000)) * time.Millisecond
+		basic := random.IntN(2) == 0
+		crowd.Go(func() {
+			admitted := func() {
+				mu.Lock()
+				if dies == 0 {
+					served = append(served, i)
+				}
+				mu.Unlock()
+				time.Sleep(hold)
+			}
+			if basic {
+				crowdBasic(t, srv, dies, interval, admitted)
+			} else {
+				crowdNative(srv, dies, admitted)
+			}
+		})
+		synctest.Wait() // it is in the queue
+	}
+	time.Sleep(time.Minute)
+	first.nc.Close()
+	crowd.Wait()
+	srv.Close()
+	if !slices.Equal(served, want) {
+		t.Errorf("served %v, want %v", served, want)
+	}
+}
+
+func crowdBasic(t *testing.T, srv *Server, dies, interval time.Duration, admitted func()) {
+	p := rawDial(t, srv)
+	defer p.nc.Close()
+	if dies > 0 {
+		p.pollFor(dies, interval)
+		return
+	}
+	for !p.poll() {
+		time.Sleep(interval)
+	}
+	admitted()
+	p.wantServed()
+}
+
+func crowdNative(srv *Server, dies time.Duration, admitted func()) {
+	ctx := context.Background()
+	if dies > 0 {
+		timed, cancel := context.WithTimeout(ctx, dies)
+		defer cancel()
+		ctx = timed
+	}
+	c, err := NewClient(ctx, dialed(srv), &ClientOptions{Logger: quiet, Limits: Limits{PingAfter: NoLimit}})
+	if err == nil {
+		admitted()
+		c.Close()
+	}
+}
