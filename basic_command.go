@@ -79,7 +79,7 @@ func (c *basicConn) runCommand(f *frame, args []byte) {
 	b := c.served.bounds
 	f.dec = codec.Decoder{Data: args, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
 	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
-		c.fault(f, exception("ValueError", "%s, %v", f.method.Name, err))
+		c.fault(f, exceptionFrom(exception("ValueError", "%s, %v", f.method.Name, err), b.maxErrorText))
 		return
 	}
 	err := f.method.invoke(f)

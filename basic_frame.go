@@ -57,16 +57,18 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	if err := r.fill(head[:4]); err != nil {
 		return f, err
 	}
-	if size := wire.ReadBasicSize(head[:]); size < wire.BasicHead {
+	size := wire.ReadBasicSize(head[:])
+	n := size - wire.BasicHead
+	switch {
+	case n < 0:
 		return basicFrame{refused: tooSmall(size)}, nil
+	case n > r.max:
+		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n, r.max-2)
 	}
 	if err := r.fill(head[4:]); err != nil {
 		return f, err
 	}
-	var n int64
-	if f.typ, n = wire.ReadBasicHead(head[:]); n > r.max {
-		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n, r.max-2)
-	}
+	f.typ = wire.Type(head[4])
 	if n > wire.MaxWhole {
 		if f.refused = r.book(n); f.refused != nil {
 			return f, r.discard(n)

@@ -157,8 +157,10 @@ func unexpected(f *basicFrame) *Error {
 }
 
 // refuse answers the frame that is served with an exception.
-func (c *basicConn) refuse(e *Error) {
-	c.answer(net.Buffers{wire.AppendException(nil, e.Name, e.Message)})
+func (c *basicConn) refuse(e *Error) { c.answer(exceptionFrame(e)) }
+
+func exceptionFrame(e *Error) net.Buffers {
+	return net.Buffers{wire.AppendException(nil, e.Name, e.Message)}
 }
 
 // answer writes the one answer to the frame that is served.
@@ -167,9 +169,12 @@ func (c *basicConn) answer(parts net.Buffers) {
 	asked := c.asked
 	c.asked = false
 	c.mu.Unlock()
-	if !asked {
-		return
+	if asked {
+		c.write(parts)
 	}
+}
+
+func (c *basicConn) write(parts net.Buffers) {
 	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall); err != nil {
 		c.fail(lost("writing", err))
 	}
@@ -190,8 +195,8 @@ func (c *basicConn) drain() {
 // answer to what the client waits for.
 func (c *basicConn) dismiss(reason string) {
 	why := &Error{Code: CodeAborted, Message: reason}
-	c.cancel(why)
-	c.leave(why, exception("ConnectionError", "%s", cut(reason, c.served.bounds.maxErrorText)))
+	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", reason), c.served.bounds.maxErrorText))
+	c.cancel(why) // now a handler's answer is too late
 }
 
 // leave ends the connection when the client has read its last answer, or soon.
@@ -204,11 +209,13 @@ func (c *basicConn) leave(why, tell *Error) {
 	}
 	c.leaving = why
 	close(c.away)
+	tells := tell != nil && c.asked
+	c.asked = c.asked && !tells
 	c.running.Add(1)
 	go func() {
 		defer c.running.Done()
-		if tell != nil {
-			c.refuse(tell)
+		if tells {
+			c.write(exceptionFrame(tell))
 		}
 		linger(c.nc, c.done)
 		c.fail(why)
