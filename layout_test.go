@@ -23,21 +23,23 @@ const module = "github.com/bsrpc/bsrpc"
 // uses lists, for each package, the packages of this module that it may
 // import. Nothing else is allowed, and nothing upwards is listed.
 var uses = map[string][]string{
-	"internal/wire":      {},
-	"internal/strictmap": {},
-	"internal/codec":     {"internal/wire", "internal/strictmap"},
-	".":                  {"internal/wire", "internal/strictmap", "internal/codec"},
-	"bsrpctest":          {"."},
-	"examples/greet":     {"."},
-	"examples/hostinfo":  {"."},
+	"internal/wire":       {},
+	"internal/strictmap":  {},
+	"internal/codec":      {"internal/wire", "internal/strictmap"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec"},
+	"bsrpctest":           {"."},
+	"examples/greet":      {"."},
+	"examples/hostinfo":   {"."},
+	"examples/instrument": {"."},
 }
 
 // testsUse lists what the tests of a package may import besides.
 var testsUse = map[string][]string{
-	".":                 {".", "bsrpctest"},
-	"bsrpctest":         {"bsrpctest"},
-	"examples/greet":    {"bsrpctest"},
-	"examples/hostinfo": {"bsrpctest"},
+	".":                   {".", "bsrpctest"},
+	"bsrpctest":           {"bsrpctest"},
+	"examples/greet":      {"bsrpctest"},
+	"examples/hostinfo":   {"bsrpctest"},
+	"examples/instrument": {"bsrpctest"},
 }
 
 // onlyIn lists the files that may import a package; tests are free to.

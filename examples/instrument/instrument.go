@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An instrument is the hardware, simulated: an oscilloscope of two channels,
+// with a generator that drives the device under test. It knows nothing of
+// users: there is one for as long as the server runs.
+type instrument struct {
+	acquisition time.Duration // how long one takes
+	say         sayFunc
+
+	mu    sync.Mutex
+	drive uint // what the output has now, in mV; 0 is off, the safe state
+}
+
+const (
+	identity  = "bsrpc DSO-2, two channels, 1 kHz generator"
+	frequency = 1000 // of the generator
+)
+
+// A fault is an error of the instrument. Its name travels with its text. Python
+// clients raise what they know by that name, and others as ServerError.
+type fault struct{ name, text string }
+
+func (f *fault) Error() string         { return f.text }
+func (f *fault) ExceptionName() string { return f.name }
+
+var (
+	errNotConfigured = &fault{"NotConfigured", "no settings yet; call Configure"}
+	errNotArmed      = &fault{"NotArmed", "the output is off; call Arm"}
+	errNoWaveform    = &fault{"NoWaveform", "nothing acquired yet; call Acquire"}
+	errAborted       = &fault{"Aborted", "the acquisition was aborted"}
+)
+
+// check returns all that is wrong with s, in one error.
+func (s Settings) check() error {
+	var wrong []string
+	within := func(what string, value, least, most uint, unit string) {
+		if value < least || value > most {
+			wrong = append(wrong, fmt.Sprintf("%s: %d %s, want %d to %d", what, value, unit, least, most))
+		}
+	}
+	within("Drive", s.Drive, 1, 5_000, "mV")
+	within("Range", s.Range, 10, 10_000, "mV")
+	within("Rate", s.Rate, 10*frequency, 1_000_000, "samples/s")
+	within("Samples", s.Samples, 1, 1_000_000, "samples")
+	if wrong != nil {
+		return &fault{"ValueError", strings.Join(wrong, "; ")}
+	}
+	return nil
+}
+
+// output switches the generator to an amplitude in mV, 0 for off.
+func (i *instrument) output(drive uint) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case drive == i.drive:
+	case drive == 0:
+		i.say("output off")
+	default:
+		i.say("output on, %d mV", drive)
+	}
+	i.drive = drive
+}
+
+// acquire records a waveform, which takes its time. It ends early, with the
+// context's cause, when the context does.
+func (i *instrument) acquire(ctx context.Context, s Settings, channel uint) ([]float32, error) {
+	if channel < 1 || channel > 2 {
+		return nil, &fault{"ValueError", fmt.Sprintf("channel %d, want 1 or 2", channel)}
+	}
+	i.mu.Lock()
+	drive := i.drive
+	i.mu.Unlock()
+	if drive == 0 {
+		return nil, errNotArmed
+	}
+	select {
+	case <-time.After(i.acquisition):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	return waveform(s, channel, float64(drive)/1000), nil
+}
+
+// waveform is what the channels see: channel 1 the generator, triggered at its
+// lowest point, channel 2 the device under test, which halves it and is a
+// quarter of a period late. What is above the range is cut off.
+func waveform(s Settings, channel uint, volts float64) []float32 {
+	late := 0.0
+	if channel == 2 {
+		volts, late = volts/2, 0.25
+	}
+	limit := float64(s.Range) / 1000
+	w := make([]float32, s.Samples)
+	for n := range w {
+		periods := float64(n)*frequency/float64(s.Rate) - late
+		v := -volts * math.Cos(2*math.Pi*periods)
+		w[n] = microvolts(max(-limit, min(v, limit)))
+	}
+	return w
+}
+
+// microvolts rounds to what the converter resolves, so that every machine has
+// the same waveforms.
+func microvolts(v float64) float32 { return float32(math.Round(v*1e6)/1e6 + 0) } // + 0: no -0
+
+// statistics describe a waveform; a period begins where it rises through zero.
+func statistics(w []float32) Statistics {
+	st := Statistics{Samples: uint(len(w)), Min: w[0], Max: w[0]}
+	sum := 0.0
+	for n, v := range w {
+		st.Min, st.Max = min(st.Min, v), max(st.Max, v)
+		sum += float64(v)
+		if n > 0 && w[n-1] < 0 && v >= 0 {
+			st.Periods++
+		}
+	}
+	st.Mean = microvolts(sum / float64(len(w)))
+	return st
+}

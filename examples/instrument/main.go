@@ -1,0 +1,107 @@
+// Instrument shares an oscilloscope, a simulated one, over the network: one
+// user at a time has it, others wait in a queue, and it is safe again when its
+// user has gone. Users are Go programs, and Python scripts with the package
+// basic-socket-rpc as it is.
+//
+//	go run ./examples/instrument          the server, and Ann and Bob, in one process
+//	go run ./examples/instrument server   the server alone, until it is interrupted
+//	go run ./examples/instrument client   one user: a measurement
+//
+// With the server running, the same measurement from Python:
+//
+//	pip install basic-socket-rpc==0.6.0
+//	python3 examples/instrument/python/measure.py 127.0.0.1 7342
+//
+// Start two users at once to see the second one wait.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+)
+
+// A program is what the command line asks for.
+type program struct {
+	out         io.Writer
+	addr        string        // of the server, for the two commands
+	acquisition time.Duration // how long one takes; 0 is 45 s, 1 s where both run in one process
+	refuse      bool          // a second user, instead of letting it wait
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("instrument: ")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	p := program{out: os.Stdout}
+	flag.StringVar(&p.addr, "addr", "127.0.0.1:7342", "the server's `address`, for the two commands; there is no login")
+	flag.DurationVar(&p.acquisition, "acquisition", 0, "how long an acquisition takes (default 45s, 1s without a command)")
+	flag.BoolVar(&p.refuse, "refuse", false, "refuse a second user instead of letting it wait")
+	flag.Parse()
+	if err := p.run(ctx, flag.Args()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func (p program) run(ctx context.Context, args []string) error {
+	says := newScript(p.out)
+	switch command := strings.Join(args, " "); command {
+	case "server":
+		return p.serve(p.addr, 45*time.Second, says, func(addr string) error {
+			fmt.Fprintln(p.out, "serving on", addr)
+			<-ctx.Done()
+			return nil
+		})
+	case "client":
+		return measureAt(ctx, dialer(p.addr), says.as("client"))
+	case "":
+		return p.serve("127.0.0.1:0", time.Second, says, func(addr string) error {
+			return demonstrate(ctx, dialer(addr), says)
+		})
+	default:
+		return fmt.Errorf("unknown command %q; want server, client or nothing", command)
+	}
+}
+
+// serve offers an instrument at addr while f runs, which is given the address
+// that it has got.
+func (p program) serve(addr string, acquisition time.Duration, says *script, f func(addr string) error) error {
+	i := &instrument{acquisition: cmp.Or(p.acquisition, acquisition), say: says.as("scope")}
+	srv, err := newServer(i, p.refuse)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	err = f(l.Addr().String())
+	srv.Close() // Shutdown would wait for an acquisition that is running
+	if serveErr := <-served; !errors.Is(serveErr, bsrpc.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// A dialFunc makes one more connection to the server.
+type dialFunc func(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error)
+
+func dialer(addr string) dialFunc {
+	return func(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
+		return bsrpc.Dial(ctx, "tcp", addr, opts)
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The whole demonstration, word by word, with the 45 s of the real thing.
+func TestDemonstration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		if err := demonstrate(t.Context(), l.dial, l.says); err != nil {
+			t.Error(err)
+		}
+		l.Close()
+		want, err := os.ReadFile("testdata/demonstration.txt")
+		if err != nil || l.said() != string(want) {
+			t.Errorf("not what testdata/demonstration.txt says, %v:\n%s", err, l.said())
+		}
+	})
+}
+
+func TestDemonstrationRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, true)
+		if err := demonstrate(t.Context(), l.dial, l.says); err != nil {
+			t.Error(err)
+		}
+		l.Close()
+		const want = "Bob     refused: bsrpc: the server has MaxSessions (1) sessions, and nobody may wait\nscope   output off\n"
+		if !strings.Contains(l.said(), want) {
+			t.Errorf("said\n%swant\n%s", l.said(), want)
+		}
+	})
+}
+
+// Both in one process, over a socket.
+func TestBothInOneProcess(t *testing.T) {
+	var out bytes.Buffer
+	p := program{out: &out, acquisition: time.Millisecond}
+	if err := p.run(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if want := "NotConfigured: no settings yet; call Configure\nscope   session 2 left after 1 calls"; !strings.Contains(out.String(), want) {
+		t.Errorf("said\n%swant\n%s", &out, want)
+	}
+}
+
+// Server and client as the two commands that they also are.
+func TestServerAndClient(t *testing.T) {
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		p := program{out: w, addr: "127.0.0.1:0", acquisition: time.Millisecond}
+		served <- p.run(ctx, []string{"server"})
+		w.Close()
+	}()
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := strings.TrimSpace(strings.TrimPrefix(line, "serving on"))
+	rest := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(lines)
+		rest <- string(text)
+	}()
+
+	var out bytes.Buffer
+	if err := (program{out: &out, addr: addr}).run(t.Context(), []string{"client"}); err != nil {
+		t.Error(err)
+	}
+	if want := "2000 samples, 100 periods, -0.500 V to 0.500 V, mean 0.000 V"; !strings.Contains(out.String(), want) {
+		t.Errorf("the client said\n%swant\n%s", &out, want)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if text := <-rest; !strings.Contains(text, "output off\nscope   session 1 left after 8 calls") {
+		t.Errorf("the server said\n%s", text)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := l.Addr().String()
+	for _, args := range [][]string{{"sever"}, {"client", "x"}, {"server"}} {
+		if err := (program{out: io.Discard, addr: taken}).run(t.Context(), args); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+	l.Close() // nobody listens there now
+	if err := (program{out: io.Discard, addr: taken}).run(t.Context(), []string{"client"}); err == nil {
+		t.Error("a client without a server got no error")
+	}
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// A lab is a server with its instrument, in memory, and what they have said.
+type lab struct {
+	*bsrpc.Server
+	says *script
+}
+
+func newLab(t *testing.T, refuse bool) lab {
+	t.Helper()
+	says := newScript(new(bytes.Buffer))
+	srv, err := newServer(&instrument{acquisition: 45 * time.Second, say: says.as("scope")}, refuse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab{srv, says}
+}
+
+// dial is a dialFunc.
+func (l lab) dial(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
+	near, far := net.Pipe()
+	go l.ServeConn(far)
+	return bsrpc.NewClient(ctx, near, opts)
+}
+
+func (l lab) said() string {
+	l.says.mu.Lock()
+	defer l.says.mu.Unlock()
+	return l.says.out.(*bytes.Buffer).String()
+}
+
+// saidBy returns the lines of one speaker.
+func (l lab) saidBy(name string) string {
+	var b strings.Builder
+	for line := range strings.Lines(l.said()) {
+		if strings.HasPrefix(line, name+" ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// armed joins a client that has its settings and has switched the output on.
+func (l lab) armed(t *testing.T) *Scope {
+	t.Helper()
+	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
+	if err := errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return scope
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// refused checks the name and the text with which a server has answered.
+func refused(t *testing.T, what string, err error, name, text string) {
+	t.Helper()
+	var e *bsrpc.Error
+	if !errors.As(err, &e) || e.Name != name || e.Message != text || e.Outcome != bsrpc.OutcomeAnswered {
+		t.Errorf("%s: %v\nwant %s: %s", what, told(err), name, text)
+	}
+}
+
+// python/scope.py says all of this by hand: what changes here changes there, and
+// breaks the scripts that are out already.
+func TestWhatPythonKnows(t *testing.T) {
+	l := newLab(t, false)
+	defer l.Close()
+	const settings = "{Label string.le1; Drive uint.le2; Range uint.le2; Rate uint.be4; Samples uint.be4}"
+	const statistics = "{Samples uint.be4; Periods uint.be4; Min float.be4; Max float.be4; Mean float.be4}"
+	want := []string{
+		"id=1 Scope.Identify() string.le4",
+		"id=2 Scope.Configure(" + settings + ")",
+		"id=3 Scope.Settings() " + settings,
+		"id=4 Scope.Arm()",
+		"id=5 Scope.Acquire(uint.le1) []float.be4",
+		"id=6 Scope.Statistics() " + statistics,
+		"id=7 Scope.Abort()",
+	}
+	var got []string
+	ids := regexp.MustCompile(`id=\d+`)
+	for _, m := range l.Methods() {
+		field, _ := reflect.TypeFor[Scope]().FieldByName(strings.TrimPrefix(m.Name, "Scope."))
+		got = append(got, ids.FindString(field.Tag.Get("bsrpc"))+" "+m.Layout)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestSettings(t *testing.T) {
+	l := newLab(t, false)
+	defer l.Close()
+	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
+	_, err := scope.Settings(t.Context())
+	refused(t, "before Configure", err, "NotConfigured", "no settings yet; call Configure")
+	for _, s := range []Settings{
+		usual,
+		{Label: "", Drive: 1, Range: 10, Rate: 10_000, Samples: 1},
+		{Label: strings.Repeat("é", 16), Drive: 5_000, Range: 10_000, Rate: 1_000_000, Samples: 1_000_000},
+	} {
+		if err := scope.Configure(t.Context(), s); err != nil {
+			t.Errorf("%+v: %v", s, err)
+		}
+		if got, err := scope.Settings(t.Context()); got != s || err != nil {
+			t.Errorf("Settings() = %+v, %v; want %+v", got, err, s)
+		}
+	}
+}
+
+// What the instrument can't do, it refuses by name; what the wire can't hold is
+// not even sent. Either way the old settings stay.
+func TestSettingsRefused(t *testing.T) {
+	l := newLab(t, false)
+	defer l.Close()
+	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
+	if err := scope.Configure(t.Context(), usual); err != nil {
+		t.Fatal(err)
+	}
+	for text, s := range map[string]Settings{
+		"Drive: 0 mV, want 1 to 5000": {Range: 10, Rate: 10_000, Samples: 1},
+		"Range: 9 mV, want 10 to 10000; Rate: 9999 samples/s, want 10000 to 1000000":            {Drive: 1, Range: 9, Rate: 9_999, Samples: 1},
+		"Rate: 1000001 samples/s, want 10000 to 1000000; Samples: 0 samples, want 1 to 1000000": {Drive: 1, Range: 10, Rate: 1_000_001},
+		"Drive: 5001 mV, want 1 to 5000; Samples: 1000001 samples, want 1 to 1000000":           {Drive: 5_001, Range: 10, Rate: 10_000, Samples: 1_000_001},
+	} {
+		refused(t, "Configure", scope.Configure(t.Context(), s), "ValueError", text)
+	}
+	long, odd, wide := usual, usual, usual
+	long.Label, odd.Label, wide.Range = strings.Repeat("x", 33), "\xff", 70_000
+	for field, s := range map[string]Settings{"Settings.Label": long, "Settings.Label: ": odd, "Settings.Range: does not fit in 2 bytes": wide} {
+		err := scope.Configure(t.Context(), s)
+		var e *bsrpc.Error
+		if !errors.As(err, &e) || e.Remote || e.Outcome != bsrpc.OutcomeNotRun || !strings.Contains(e.Message, field) {
+			t.Errorf("Configure(%+v): %v; want %q", s, err, field)
+		}
+	}
+	if got, err := scope.Settings(t.Context()); got != usual || err != nil {
+		t.Errorf("afterwards: %+v, %v", got, err)
+	}
+}
+
+// An acquisition takes the 45 s of the hardware, which the tag allows it.
+func TestAcquire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
+		if err := scope.Configure(t.Context(), usual); err != nil {
+			t.Fatal(err)
+		}
+		_, err := scope.Acquire(t.Context(), 1)
+		refused(t, "before Arm", err, "NotArmed", "the output is off; call Arm")
+		_, err = scope.Statistics(t.Context())
+		refused(t, "before Acquire", err, "NoWaveform", "nothing acquired yet; call Acquire")
+
+		check(t, scope.Arm(t.Context()))
+		_, err = scope.Acquire(t.Context(), 3)
+		refused(t, "channel 3", err, "ValueError", "channel 3, want 1 or 2")
+		start := time.Now()
+		w, err := scope.Acquire(t.Context(), 2)
+		if took := time.Since(start); err != nil || took != 45*time.Second {
+			t.Fatalf("took %v, %v", took, err)
+		}
+		if len(w) != 2000 || w[0] != 0 || w[5] != -0.5 || w[15] != 0.5 || w[1] != -0.154508 {
+			t.Errorf("%d samples, beginning %v", len(w), w[:16])
+		}
+		want := Statistics{Samples: 2000, Periods: 100, Min: -0.5, Max: 0.5}
+		if st, err := scope.Statistics(t.Context()); st != want || err != nil {
+			t.Errorf("Statistics() = %+v, %v; want %+v", st, err, want)
+		}
+		l.Close()
+	})
+}
+
+// A caller that gives up stops the instrument, and keeps its session.
+func TestGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		scope := l.armed(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := scope.Acquire(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("given up: %v", err)
+		}
+		start := time.Now()
+		if w, err := scope.Acquire(t.Context(), 1); len(w) != 2000 || err != nil {
+			t.Errorf("afterwards: %d samples, %v", len(w), err)
+		}
+		if took := time.Since(start); took != 45*time.Second {
+			t.Errorf("the next acquisition took %v: it has waited for the one before", took)
+		}
+		l.Close()
+	})
+}
+
+// Abort does not wait for the converter; what does, goes on once it is free.
+func TestAbort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		scope := l.armed(t)
+		check(t, scope.Abort(t.Context())) // nothing runs: it only switches off
+		check(t, scope.Arm(t.Context()))
+		acquired, armed := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := scope.Acquire(t.Context(), 1)
+			acquired <- err
+		}()
+		synctest.Wait()
+		go func() { armed <- scope.Arm(t.Context()) }()
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		check(t, scope.Abort(t.Context()))
+		refused(t, "Acquire", <-acquired, "Aborted", "the acquisition was aborted")
+		check(t, <-armed)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		l.Close()
+		const want = "scope   output on, 1000 mV\nscope   output off\n"
+		if n := strings.Count(l.said(), want); n != 3 {
+			t.Errorf("the output went on and off %d times, want 3\n%s", n, l.said())
+		}
+	})
+}
+
+// A user whose plug is pulled leaves the instrument safe, too.
+func TestLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		near, far := net.Pipe()
+		go l.ServeConn(far)
+		client, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope, err := bsrpc.Bind[Scope](t.Context(), client, "Scope")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())))
+		go scope.Acquire(t.Context(), 1)
+		time.Sleep(10 * time.Second)
+		near.Close()
+		synctest.Wait()
+		if want := "output off\nscope   session 1 left after 3 calls in 10s\n"; !strings.HasSuffix(l.said(), want) {
+			t.Errorf("said\n%swant it to end in\n%s", l.said(), want)
+		}
+		client.Close()
+		l.Close()
+	})
+}
+
+// Users wait, are told their place, and find the instrument as new.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, false)
+		first, scope, err := enter(t.Context(), l.dial, l.says.as("first"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())))
+		left := make(chan error, 2)
+		for _, name := range []string{"second", "third"} {
+			go func() { left <- takeOver(t.Context(), l.dial, l.says.as(name), nil) }()
+			synctest.Wait()
+		}
+		time.Sleep(time.Hour)
+		first.Close()
+		check(t, errors.Join(<-left, <-left))
+		l.Close()
+		const second = `second  the instrument is in use; my place in the queue is 1
+second  it is my turn; are there settings?
+second    NotConfigured: no settings yet; call Configure
+`
+		const third = `third   the instrument is in use; my place in the queue is 2
+third   the instrument is in use; my place in the queue is 1
+third   it is my turn; are there settings?
+third     NotConfigured: no settings yet; call Configure
+`
+		const scopes = `scope   session 1, pipe, has the instrument
+scope   output on, 1000 mV
+scope   output off
+scope   session 1 left after 2 calls in 1h0m0s
+scope   session 2, pipe, has the instrument
+scope   session 2 left after 1 calls in 0s
+scope   session 3, pipe, has the instrument
+scope   session 3 left after 1 calls in 0s
+`
+		for speaker, want := range map[string]string{"second": second, "third": third, "scope": scopes} {
+			if got := l.saidBy(speaker); got != want {
+				t.Errorf("%s said\n%swant\n%s", speaker, got, want)
+			}
+		}
+	})
+}
+
+func TestRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, true)
+		client, _, err := enter(t.Context(), l.dial, t.Logf, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = enter(t.Context(), l.dial, t.Logf, nil)
+		var e *bsrpc.Error
+		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || e.Outcome != bsrpc.OutcomeNotRun {
+			t.Errorf("the second user: %v", err)
+		}
+		client.Close()
+		synctest.Wait()
+		next, _, err := enter(t.Context(), l.dial, t.Logf, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Close()
+		l.Close()
+	})
+}
