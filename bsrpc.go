@@ -69,6 +69,14 @@
 // or after what the tag timeout= of its method says. When a connection is lost,
 // its calls end with CodeUnavailable; a Client does not connect again.
 //
+// # The basic wire
+//
+// With ServerOptions.Basic a server also serves the clients of the Python package
+// basic-socket-rpc, by the id= in the tags of a contract's funcs, and with
+// ClientOptions.Basic a client also calls its servers. An error chooses the
+// exception that it becomes there by a method ExceptionName() string.
+// docs/migrating.md says how to come from that package to this one.
+//
 // # Limits
 //
 // What a peer can make this end hold or wait for is bounded by [ServerOptions],
