@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -509,4 +510,150 @@ func TestShutdownSessions(t *testing.T) {
 		}
 		client.Close()
 	})
+}
+
+// Row 99: a session that has left stays so. Its values can still be read, its
+// context has ended, and to close it again does nothing.
+func TestRow99SessionThatHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var left atomic.Int32
+		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1, OnDisconnect: func(s *bsrpc.Session) {
+			left.Add(1)
+			s.Close("from inside of its end")
+		}})
+		client := mustEnter(t, srv)
+		synctest.Wait()
+		session := srv.Sessions()[0]
+		session.Set("key", 7)
+		session.Close("for good")
+		session.Close("again")
+		<-client.Done()
+		synctest.Wait()
+		session.Close("and again")
+		if session.Context().Err() == nil || session.Value("key") != 7 || left.Load() != 1 {
+			t.Errorf("%v, %v, OnDisconnect ran %d times", session.Context().Err(), session.Value("key"), left.Load())
+		}
+		if err := client.Err(); err == nil || !strings.Contains(err.Error(), "for good") {
+			t.Errorf("the client heard %v", err)
+		}
+		mustEnter(t, srv).Close()
+		srv.Close()
+	})
+}
+
+// Row 103: however a server is stopped, and how often, each session leaves once.
+func TestRow103StopSessionsOnce(t *testing.T) {
+	for name, stop := range map[string]func(*bsrpc.Server){
+		"Close twice": func(s *bsrpc.Server) { s.Close(); s.Close() },
+		"Close during Shutdown": func(s *bsrpc.Server) {
+			done := make(chan error)
+			go func() { done <- s.Shutdown(context.Background()) }()
+			synctest.Wait()
+			s.Close()
+			<-done
+		},
+		"Shutdown twice, at once": func(s *bsrpc.Server) {
+			done := make(chan error)
+			for range 2 {
+				go func() { done <- s.Shutdown(context.Background()) }()
+			}
+			<-done
+			<-done
+		},
+		"Shutdown that is out of time": func(s *bsrpc.Server) {
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				panic(fmt.Sprint("Shutdown: ", err))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var left atomic.Int32
+				srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 2, OnDisconnect: func(*bsrpc.Session) { left.Add(1) }})
+				for range 2 {
+					client := mustEnter(t, srv)
+					defer client.Close()
+					go client.Call(context.Background(), "Desk.Sleep", []any{300})
+				}
+				waiter := make(chan error)
+				go func() {
+					_, _, err := enter(t.Context(), srv, nil)
+					waiter <- err
+				}()
+				synctest.Wait()
+				stop(srv)
+				if err := <-waiter; err == nil {
+					t.Error("a waiter was admitted by a server that stops")
+				}
+				if n := len(srv.Sessions()); left.Load() != 2 || n != 0 {
+					t.Errorf("OnDisconnect ran %d times, %d sessions are left", left.Load(), n)
+				}
+			})
+		})
+	}
+}
+
+type fragile struct{ how string }
+
+func (*fragile) Nothing() {}
+func (f *fragile) Close() {
+	if f.how == "Close" {
+		panic("on purpose")
+	}
+}
+
+// Row 104: a panic, or runtime.Goexit, in a hook costs at most that session. Its
+// place is the next one's, and OnDisconnect has run if OnConnect had.
+func TestRow104PanicInHooks(t *testing.T) {
+	for _, tt := range []struct {
+		how     string
+		refused string // what the client is told
+		left    int32
+	}{
+		{"OnConnect", "panic in OnConnect", 0},
+		{"OnConnect, Goexit", "panic in OnConnect", 0},
+		{"PerSession", "panic in PerSession", 1},
+		{"Close", "", 1},
+		{"OnDisconnect", "", 1},
+	} {
+		t.Run(tt.how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var left atomic.Int32
+				trip := func(s *bsrpc.Session, hook string) {
+					switch {
+					case s.ID() == 1 && tt.how == hook:
+						panic("on purpose")
+					case s.ID() == 1 && tt.how == hook+", Goexit":
+						runtime.Goexit()
+					}
+				}
+				srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1,
+					OnConnect:    func(_ context.Context, s *bsrpc.Session) error { trip(s, "OnConnect"); return nil },
+					OnDisconnect: func(s *bsrpc.Session) { left.Add(1); trip(s, "OnDisconnect") },
+				})
+				perSession := bsrpc.PerSession(func(_ context.Context, s *bsrpc.Session) (*fragile, error) {
+					trip(s, "PerSession")
+					return &fragile{how: tt.how}, nil
+				})
+				if err := srv.RegisterName("Fragile", perSession); err != nil {
+					t.Fatal(err)
+				}
+				client, _, err := enter(t.Context(), srv, nil)
+				if (err != nil) != (tt.refused != "") || err != nil && !strings.Contains(err.Error(), tt.refused) {
+					t.Errorf("got %v, want %q", err, tt.refused)
+				}
+				if client != nil {
+					client.Close()
+				}
+				next := mustEnter(t, srv)
+				if left.Load() != tt.left {
+					t.Errorf("OnDisconnect ran %d times, want %d", left.Load(), tt.left)
+				}
+				next.Close()
+				srv.Close()
+			})
+		})
+	}
 }
