@@ -1,0 +1,214 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// How a connection comes to a server: its handshake, which tells the wire that
+// it speaks, then its session, and how the server parts from it.
+
+// A connection is one that a server has, on either wire.
+type connection interface {
+	start()         // reads until the connection ends
+	drain()         // lets it end when what has been asked is answered
+	fail(*Error)    // ends it at once
+	join()          // waits until it has ended and its goroutines have, handlers apart
+	awaitHandlers() // waits then until its handlers have returned
+	logRunning()    // names the handlers that run
+	Err() error     // why it has ended
+}
+
+// serve is the life of one connection.
+func (s *Server) serve(nc net.Conn) error {
+	c, err := s.shake(nc)
+	if err == nil {
+		return s.lead(c)
+	}
+	nc.Close()
+	if s.isStopping() {
+		return ErrServerClosed
+	}
+	if !errors.Is(err, io.EOF) {
+		s.log.Info("bsrpc: client refused", "remote", nc.RemoteAddr(), "err", cut(err.Error(), 256))
+	}
+	return fmt.Errorf("bsrpc: handshake: %w", err)
+}
+
+// shake does the handshake and makes a connection of it.
+func (s *Server) shake(nc net.Conn) (connection, error) {
+	refuse, err := s.enter(nc)
+	if err != nil {
+		return nil, err
+	}
+	defer s.ended.Done()
+	nc.SetDeadline(deadlineIn(s.bounds.handshakeTimeout))
+	peer, init, err := greet(nc, s.bounds.basic)
+	if err == nil && refuse != nil {
+		err = &refusal{refuse, peer == nil}
+	}
+	if err != nil {
+		s.shaken(nc, err)
+		return nil, err
+	}
+	v := s.newSession(nc.RemoteAddr())
+	if peer == nil {
+		s.shaken(nc, nil)
+		return s.openBasic(nc, v, init), nil
+	}
+	answer := s.bounds.hello()
+	if err = s.receive(v, answer); err == nil {
+		_, err = nc.Write(wire.AppendServerInit(nil, answer))
+	}
+	s.shaken(nc, err)
+	if err != nil {
+		s.dismiss(v)
+		return nil, err
+	}
+	return s.open(nc, v, peer, answer.Waits), nil
+}
+
+// shaken ends a handshake. A refusal is told.
+func (s *Server) shaken(nc net.Conn, err error) {
+	var r *refusal
+	if errors.As(err, &r) {
+		refuseInit(nc, s.bounds, r)
+	}
+	nc.SetDeadline(time.Time{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shaking = remove(s.shaking, nc)
+}
+
+// receive gives a session a place or a position in the queue, and fills in what
+// its client is told of that.
+func (s *Server) receive(v *Session, answer *wire.Hello) error {
+	position, refuse := s.seek(v)
+	if refuse != nil {
+		return &refusal{err: refuse}
+	}
+	answer.Waits, answer.Place = position > 0 || s.welcomes(), uint32(position)
+	return nil
+}
+
+// lead serves c on this goroutine, and then on whichever leads it.
+func (s *Server) lead(c connection) error {
+	c.start()
+	c.join()
+	switch {
+	case s.isStopping():
+		return ErrServerClosed
+	case errors.Is(c.Err(), io.EOF):
+		return nil
+	}
+	return c.Err()
+}
+
+// enter counts a connection whose handshake begins. Where too many are
+// unfinished, the oldest goes; where there are too many connections, it returns
+// why this one is refused.
+func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, ErrServerClosed
+	}
+	s.ended.Add(1)
+	s.shaking = append(s.shaking, nc)
+	if len(s.shaking) > s.bounds.maxHandshakes {
+		s.shaking[0].Close()
+		s.shaking = s.shaking[1:]
+	}
+	if len(s.conns) >= s.bounds.maxConns {
+		return refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns), nil
+	}
+	return nil, nil
+}
+
+// open makes a connection of a native client whose INIT has been answered, and
+// lets its session in: at once, or if the client has been told to wait, as soon
+// as there is a place.
+func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
+	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
+	v.ctx, v.end = c.ctx, c.dismiss
+	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
+		c.served.gate = &gate{free: n}
+	}
+	settled := make(chan struct{}) // closed when nothing more is done to admit it
+	c.onEnd = func() { s.remove(c, v, settled) }
+	s.enroll(c)
+	if !waits {
+		s.welcome(v) // runs no code of the user's: nothing refuses it
+		close(settled)
+		return c
+	}
+	go func() {
+		defer close(settled)
+		s.letIn(c, v)
+	}()
+	return c
+}
+
+// openBasic makes a connection of a basic client, whose INIT it answers.
+func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *basicConn {
+	c := s.newBasicConn(nc, v)
+	settled := make(chan struct{})
+	close(settled) // what admits it counts as a call
+	c.onEnd = func() { s.remove(c, v, settled) }
+	c.in.put(init)
+	s.enroll(c)
+	return c
+}
+
+// enroll makes c one of the server's connections. It ends at once if the server
+// is stopping.
+func (s *Server) enroll(c connection) {
+	s.mu.Lock()
+	s.conns[c] = true
+	s.ended.Add(1)
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		c.fail(serverClosed())
+	}
+}
+
+func serverClosed() *Error {
+	return &Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed}
+}
+
+// letIn admits a session that has been told to wait.
+func (s *Server) letIn(c *conn, v *Session) {
+	moved := func(position int) { c.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)}) }
+	if err := s.admit(v, moved, c.done); err != nil {
+		if !v.connected {
+			s.places.leave(v.visitor) // nothing of it is left that others must wait for
+		}
+		c.farewell(s.refused(err), farewellTime, c.awaitPeer)
+		return
+	}
+	c.control(&wire.Frame{Type: wire.Admitted})
+}
+
+// remove ends what the server has of a connection that has ended, and lets its
+// session leave when its last handler has returned.
+func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	go func() {
+		c.join()
+		s.ended.Done()
+		<-settled
+		c.awaitHandlers()
+		s.dismiss(v)
+	}()
+}
