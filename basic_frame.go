@@ -26,7 +26,8 @@ type basicFrame struct {
 type basicReader struct {
 	nc      net.Conn
 	in      *bufio.Reader
-	max     int64              // longest payload
+	head    int64              // bytes of a payload that are not its message
+	max     int64              // longest message
 	patient time.Duration      // Limits.FrameTimeout
 	book    func(int64) *Error // is asked whether there is room for a long payload
 	release func(int64)        // gives it back when that has come
@@ -39,10 +40,11 @@ const basicChunk = 64 << 10
 // be told from its payload.
 var errTooLong = errors.New("frame too long")
 
-func newBasicReader(nc net.Conn, b *bounds) *basicReader {
+// newBasicReader returns a reader of frames that have head bytes before their
+// message.
+func newBasicReader(nc net.Conn, b *bounds, head int) *basicReader {
 	return &basicReader{
-		nc: nc, in: bufio.NewReaderSize(nc, 4<<10),
-		max: int64(b.maxMessage) + 2, patient: b.frameTimeout, // a command's id is not part of the message
+		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), head: int64(head), max: int64(b.maxMessage), patient: b.frameTimeout,
 		book: func(int64) *Error { return nil }, release: func(int64) {},
 	}
 }
@@ -62,8 +64,8 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	switch {
 	case n < 0:
 		return basicFrame{refused: tooSmall(size)}, nil
-	case n > r.max:
-		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n, r.max-2)
+	case n > r.head+r.max:
+		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.head, r.max)
 	}
 	if err := r.fill(head[4:]); err != nil {
 		return f, err

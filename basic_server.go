@@ -37,6 +37,7 @@ type basicConn struct {
 }
 
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
+	keepAlive(nc, s.bounds)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
@@ -49,7 +50,7 @@ func (c *basicConn) start() {
 	c.running.Add(1)
 	defer c.running.Done()
 	go c.serve()
-	r := newBasicReader(c.nc, c.served.bounds)
+	r := newBasicReader(c.nc, c.served.bounds, wire.CommandID)
 	r.book, r.release = c.book, c.served.unbook
 	for {
 		f, err := r.next()

@@ -596,7 +596,7 @@ func TestBasicLongLengths(t *testing.T) {
 					q := basicClient(t, srv)
 					q.write([]byte(u32(tt.size) + "\x01"))
 					if tt.closed {
-						q.wantException("ValueError", fmt.Sprintf("frame too long: %d bytes, MaxMessage is 16777216", tt.size-5))
+						q.wantException("ValueError", fmt.Sprintf("frame too long: %d bytes, MaxMessage is 16777216", tt.size-7))
 						q.wantEnd()
 					}
 					synctest.Wait()

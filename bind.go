@@ -27,6 +27,30 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 	return answers, nil
 }
 
+// agree asks for the numbers of a contract's methods, as far as the server means
+// the same by them.
+func (c *conn) agree(ctx context.Context, service string, methods []*proxyMethod) error {
+	r := &wire.BindRequest{Service: service}
+	for _, m := range methods {
+		r.Names, r.Hashes = append(r.Names, m.name[len(service)+1:]), append(r.Hashes, m.hash)
+	}
+	answers, err := c.bindAll(ctx, r)
+	if err != nil {
+		return err
+	}
+	mismatch := &MismatchError{Service: service, Methods: len(methods)}
+	for i, m := range methods {
+		m.conn, m.number = c, answers[i].Number
+		if err := mismatch.add(m, &answers[i]); err != nil {
+			return err
+		}
+	}
+	if len(mismatch.Differences) > 0 {
+		return mismatch
+	}
+	return nil
+}
+
 // bindAll sends as many BIND frames as the names take.
 func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BoundMethod, err error) {
 	for len(r.Names) > 0 {

@@ -19,16 +19,30 @@ import (
 // *Error of CodeUnavailable that wraps the cause. A Client does not connect
 // again: dial another one.
 type Client struct {
-	conn *conn
+	via  link  // the connection
+	conn *conn // the same, if the server speaks the native wire
 
 	mu        sync.Mutex
 	described map[string]*described // methods that Call has asked for
 }
 
 // A Caller is an end of a connection that can call: a *Client.
-type Caller interface{ link() *conn }
+type Caller interface{ link() link }
 
-func (c *Client) link() *conn { return c.conn }
+func (c *Client) link() link { return c.via }
+
+// A link is the connection of a client, on either wire.
+type link interface {
+	// agree finds out by which number each method of a contract is called. Its
+	// error may be a *MismatchError; the other methods can then be called.
+	agree(ctx context.Context, service string, methods []*proxyMethod) error
+
+	limits() *bounds
+	fail(why *Error)        // ends it at once
+	join()                  // waits until it has ended and its goroutines have
+	ended() <-chan struct{} // is closed then
+	Err() error             // why it has ended
+}
 
 // Dial connects to a server on a network, as net.Dial does, and returns when the
 // server has admitted the client. ctx bounds the dialling and the waiting for a
@@ -67,12 +81,11 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 // within ctx.
 func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
 	peer, err := shakeClient(attempt, nc, b)
+	if err == nil && peer.Version == 0 {
+		return newBasicClient(ctx, nc, b, peer, opts)
+	}
 	if err != nil {
-		nc.Close()
-		if e, ok := err.(*Error); ok {
-			return nil, e
-		}
-		return nil, errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", err)
+		return nil, handshakeError(nc, err)
 	}
 	c := newConn(context.Background(), nc, b, opts.logger(), peer)
 	c.lends = true
@@ -85,7 +98,16 @@ func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *Clien
 			return nil, err
 		}
 	}
-	return &Client{conn: c}, nil
+	return &Client{via: c, conn: c}, nil
+}
+
+// handshakeError closes a connection whose handshake has failed.
+func handshakeError(nc net.Conn, err error) error {
+	nc.Close()
+	if e, ok := err.(*Error); ok {
+		return e
+	}
+	return errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", err)
 }
 
 func (o *ClientOptions) onWait() func(int) {
@@ -105,16 +127,16 @@ func (o *ClientOptions) logger() *slog.Logger {
 // Close ends the connection. Calls that wait end with an error that wraps
 // ErrClosed, as do later ones. Closing again does nothing. It returns nil.
 func (c *Client) Close() error {
-	c.conn.fail(&Error{Code: CodeCanceled, Message: "client closed", Err: ErrClosed})
-	c.conn.join()
+	c.via.fail(&Error{Code: CodeCanceled, Message: "client closed", Err: ErrClosed})
+	c.via.join()
 	return nil
 }
 
 // Done is closed when the connection has ended, by Close or otherwise.
-func (c *Client) Done() <-chan struct{} { return c.conn.done }
+func (c *Client) Done() <-chan struct{} { return c.via.ended() }
 
 // Err returns why the connection has ended, an *Error, or nil while it has not.
-func (c *Client) Err() error { return c.conn.Err() }
+func (c *Client) Err() error { return c.via.Err() }
 
 // described is what a server says of a method.
 type described struct {
@@ -133,7 +155,12 @@ type described struct {
 // What does not fit is an *Error of CodeInvalidArgument that names parameter,
 // Go type and layout, and is not sent. Call is for tools and scripts: a proxy does
 // all of this once, when it is bound.
+//
+// A basic server tells no layouts: there every Call is CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
+	if c.conn == nil {
+		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(method, 64))
+	}
 	m, err := c.describe(ctx, method)
 	if err != nil {
 		return err

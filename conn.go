@@ -212,6 +212,10 @@ func (c *conn) endedLocked(outcome Outcome) *Error {
 	return &e
 }
 
+func (c *conn) limits() *bounds { return c.bounds }
+
+func (c *conn) ended() <-chan struct{} { return c.done }
+
 func (c *conn) hasEnded() bool {
 	select {
 	case <-c.done:

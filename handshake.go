@@ -24,20 +24,32 @@ func (b *bounds) hello() *wire.Hello {
 	}
 }
 
-// shakeClient does the client's part of INIT, within ctx.
+// shakeClient does the client's part of INIT, within ctx. A hello of version 0
+// is that of a server that speaks the basic wire.
 func shakeClient(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, error) {
+	return exchangeInit(ctx, nc, b, wire.AppendClientInit(nil, b.hello()))
+}
+
+// exchangeInit sends an INIT and reads the answer. After an error the
+// connection is of no use.
+func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
-	peer, err := exchangeInit(nc, b)
+	_, err := nc.Write(init)
+	if err != nil {
+		err = fmt.Errorf("sending INIT: %w", err)
+	}
+	var peer *wire.Hello
+	if err == nil {
+		peer, err = readAnswer(nc, b)
+	}
 	if !stop() {
-		return nil, ctx.Err() // the deadline in the past may come yet: the connection is of no use
+		return nil, ctx.Err() // the deadline in the past may come yet
 	}
 	return peer, err
 }
 
-func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
-	if _, err := nc.Write(wire.AppendClientInit(nil, b.hello())); err != nil {
-		return nil, fmt.Errorf("sending INIT: %w", err)
-	}
+// readAnswer reads a server's answer to INIT.
+func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	f, err := readBasicFrame(nc)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the answer to INIT: %w", err)
@@ -47,15 +59,17 @@ func exchangeInit(nc net.Conn, b *bounds) (*wire.Hello, error) {
 		if err != nil {
 			return nil, fmt.Errorf("answer to INIT: EXCEPTION: %w", err)
 		}
-		return nil, &Error{Code: CodeUnavailable, Name: name, Message: text, Outcome: OutcomeNotRun, Remote: true}
+		return nil, refusedBy(name, text, b.maxErrorText)
 	}
 	if f.typ != wire.Init {
 		return nil, fmt.Errorf("answer to INIT: %v", f.typ)
 	}
 	peer, err := wire.ReadServerInit(f.payload)
 	switch {
+	case errors.Is(err, wire.ErrBasic) && b.basic:
+		return peer, nil
 	case errors.Is(err, wire.ErrBasic):
-		return nil, errors.New("the server speaks only the basic wire, which this version does not call")
+		return nil, errors.New("the server speaks only the basic wire, that of basic-socket-rpc; ClientOptions.Basic allows it")
 	case err != nil:
 		return nil, fmt.Errorf("answer to INIT: %w", err)
 	case peer.RefusalCode != 0:

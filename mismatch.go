@@ -58,18 +58,18 @@ func (e *MismatchError) Error() string {
 // add takes the server's answer for one method: if it disagrees, the method
 // gets an error and e the differences. The error it returns is the server's
 // breach of the protocol.
-func (e *MismatchError) add(m *proxyMethod, own Method, answer *wire.BoundMethod) error {
+func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 	var found []Difference
 	switch {
 	case answer.Status == wire.Bound:
 		return nil
 	case answer.Status == wire.Unknown:
-		found = []Difference{{Method: m.name, Client: own.Layout}}
-	case answer.Text == own.Layout:
+		found = []Difference{{Method: m.name, Client: m.layout}}
+	case answer.Text == m.layout:
 		found = []Difference{{Method: m.name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
 		var err error
-		if found, err = differences(m, own.Layout, answer.Text); err != nil {
+		if found, err = differences(m, m.layout, answer.Text); err != nil {
 			return err
 		}
 	}

@@ -40,63 +40,56 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 
 // A proxyMethod is one func of a proxy.
 type proxyMethod struct {
-	conn   *conn
+	conn   *conn      // nil if the server speaks the basic wire
+	basic  *basicLink // nil if it does not
 	sig    *signature
 	name   string // with the service
-	number uint16
+	number uint16 // on this connection, or the id that a basic server knows
+	id     int    // by the contract's tag, -1 for none
+	layout string
+	hash   [32]byte
 	after  time.Duration // the time of a call whose context has no deadline; 0: none
 	by     string        // what says so
 	err    *Error        // why it cannot be called
 }
 
-func bindContract(ctx context.Context, c *conn, service string, proxy reflect.Value) error {
+func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
 	if proxy.Kind() != reflect.Struct {
 		return fmt.Errorf("bsrpc: bind %s: %v is no contract for a client; use a struct of funcs", service, proxy.Type())
 	}
 	wanted, problems := contractOf(service, proxy.Type())
 	var methods []*proxyMethod
-	r := &wire.BindRequest{Service: service}
-	own := make([]Method, len(wanted))
-	for i, w := range wanted {
+	for _, w := range wanted {
 		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more != nil {
 			continue
 		}
-		own[i] = describe(service, w.name, sig)
+		own := describe(service, w.name, sig)
 		if validService(service) == nil {
-			problems = append(problems, layoutProblems(own[i])...)
+			problems = append(problems, layoutProblems(own)...)
 		}
-		r.Names, r.Hashes = append(r.Names, w.name), append(r.Hashes, own[i].Hash)
-		methods = append(methods, newProxyMethod(c, sig, own[i].Name, w.tag))
+		methods = append(methods, newProxyMethod(l.limits(), sig, own, w.tag))
 	}
 	if err := serviceError("bind", service, problems); err != nil {
 		return err
 	}
-	answers, err := c.bindAll(ctx, r)
-	if err != nil {
+	err := l.agree(ctx, service, methods)
+	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return err
 	}
-	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
-		m.number = answers[i].Number
-		if err := mismatch.add(m, own[i], &answers[i]); err != nil {
-			return err
-		}
 		fill(m, proxy.FieldByIndex(wanted[i].index))
 	}
-	if len(mismatch.Differences) > 0 {
-		return mismatch
-	}
-	return nil
+	return err
 }
 
-func newProxyMethod(c *conn, sig *signature, name string, tag *codec.MethodTag) *proxyMethod {
-	m := &proxyMethod{conn: c, sig: sig, name: name}
+func newProxyMethod(b *bounds, sig *signature, own Method, tag *codec.MethodTag) *proxyMethod {
+	m := &proxyMethod{sig: sig, name: own.Name, layout: own.Layout, hash: own.Hash, id: tag.ID}
 	switch {
 	case tag.Timeout > 0:
 		m.after, m.by = tag.Timeout, "timeout= of the method"
-	case tag.Timeout == 0 && c.bounds.defaultCallTimeout != math.MaxInt64:
-		m.after, m.by = c.bounds.defaultCallTimeout, "DefaultCallTimeout"
+	case tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
+		m.after, m.by = b.defaultCallTimeout, "DefaultCallTimeout"
 	}
 	return m
 }
@@ -106,9 +99,12 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	if m.err != nil {
 		return m.err
 	}
+	if m.basic != nil {
+		return m.callBasic(ctx, f)
+	}
 	f.enc.Max, f.enc.Cut, f.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
 	if err := m.sig.args.Append(&f.enc, f.argsRef); err != nil {
-		return m.encodeError(err)
+		return m.encodeError(err, "the peer's MaxMessage", m.conn.peer.maxMessage)
 	}
 	k := m.conn.newCall()
 	k.timeout = timeoutOf(ctx, m.after, m.by)
@@ -122,6 +118,11 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	defer m.conn.recycle(k)
 	b := m.conn.bounds
 	f.dec = codec.Decoder{Data: k.reply.body, Own: k.reply.own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
+	return m.readResults(f)
+}
+
+// readResults sets the frame's results from its decoder.
+func (m *proxyMethod) readResults(f *frame) error {
 	if err := m.sig.rets.Read(&f.dec, f.retsRef); err != nil {
 		f.rets.Elem().SetZero()
 		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.name, err)
@@ -129,11 +130,13 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	return nil
 }
 
-func (m *proxyMethod) encodeError(err error) error {
+// encodeError is the error of arguments that cannot be sent. limit says what
+// bounds their length.
+func (m *proxyMethod) encodeError(err error, limit string, most uint64) error {
 	code := CodeInvalidArgument
 	if errors.Is(err, codec.ErrLimit) {
 		code = CodeResourceExhausted
-		err = fmt.Errorf("%w (the peer's MaxMessage is %d)", err, m.conn.peer.maxMessage)
+		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
 	return errorf(code, OutcomeNotRun, "%s, %w", m.name, err)
 }

@@ -51,7 +51,7 @@ func (c *conn) awaitPlace(ctx context.Context, onWait func(position int)) error 
 		case place := <-c.lobby.place:
 			onWait(place)
 		case <-c.done:
-			return c.ended(OutcomeNotRun)
+			return c.endedAs(OutcomeNotRun)
 		case <-ctx.Done():
 			err := contextError(ctx.Err(), OutcomeNotRun)
 			c.fail(err)
@@ -61,8 +61,8 @@ func (c *conn) awaitPlace(ctx context.Context, onWait func(position int)) error 
 	}
 }
 
-// ended returns the error of what was not done on a connection that has ended.
-func (c *conn) ended(outcome Outcome) *Error {
+// endedAs returns the error of a call on a connection that has ended.
+func (c *conn) endedAs(outcome Outcome) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.endedLocked(outcome)

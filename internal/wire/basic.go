@@ -8,6 +8,9 @@ import "encoding/binary"
 // BasicHead is the length of what every frame of the basic wire begins with.
 const BasicHead = 5
 
+// CommandID is the length of the id in a BasicRequest.
+const CommandID = 2
+
 // AppendBasicHead appends the head of a frame with a payload of n bytes.
 func AppendBasicHead(dst []byte, t Type, n int) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(BasicHead+n))
@@ -17,7 +20,7 @@ func AppendBasicHead(dst []byte, t Type, n int) []byte {
 // AppendCommand appends the head of a BasicRequest, whose arguments are n
 // bytes.
 func AppendCommand(dst []byte, id uint16, n int) []byte {
-	return binary.LittleEndian.AppendUint16(AppendBasicHead(dst, BasicRequest, 2+n), id)
+	return binary.LittleEndian.AppendUint16(AppendBasicHead(dst, BasicRequest, CommandID+n), id)
 }
 
 // SetBasicSize makes size the whole length of the frame that frame begins
@@ -36,10 +39,10 @@ func ReadBasicSize(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b))
 // ReadCommand reads a BasicRequest's payload, unless it is too short. args
 // aliases it.
 func ReadCommand(payload []byte) (id uint16, args []byte, ok bool) {
-	if len(payload) < 2 {
+	if len(payload) < CommandID {
 		return 0, nil, false
 	}
-	return binary.LittleEndian.Uint16(payload), payload[2:], true
+	return binary.LittleEndian.Uint16(payload), payload[CommandID:], true
 }
 
 // BasicMajor reads the major version of the basic wire out of an INIT's
@@ -49,6 +52,12 @@ func BasicMajor(payload []byte) (major byte, ok bool) {
 		return 0, false
 	}
 	return payload[0], true
+}
+
+// AppendBasicVersion appends the INIT of a client that speaks the basic wire
+// only.
+func AppendBasicVersion(dst []byte) []byte {
+	return append(AppendBasicHead(dst, Init, len(version)), version...)
 }
 
 // AppendBasicInit appends a server's answer to a basic INIT.

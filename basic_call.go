@@ -1,0 +1,120 @@
+package bsrpc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A basicCall is one call to a server that speaks the basic wire. The link's
+// lock guards it, but for what answered says.
+type basicCall struct {
+	request   []byte // a whole frame; the link's
+	abandoned bool   // its caller has gone; it stays in line for its answer
+
+	answered chan struct{} // closed when reply or err has been set
+	reply    basicFrame
+	err      *Error
+}
+
+// end finishes a call that will not be answered.
+func (k *basicCall) end(err *Error) {
+	if !k.abandoned {
+		k.err = err
+		close(k.answered)
+	}
+}
+
+// callBasic sends the frame's arguments and brings its results.
+func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
+	if err := ctx.Err(); err != nil {
+		return contextError(err, OutcomeNotRun)
+	}
+	b := m.basic.bounds
+	k := &basicCall{answered: make(chan struct{})}
+	enc := codec.Encoder{Buf: wire.AppendCommand(nil, m.number, 0), Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
+	if err := m.sig.args.Append(&enc, f.argsRef); err != nil {
+		return m.encodeError(err, "MaxMessage", uint64(b.maxMessage))
+	}
+	wire.SetBasicSize(enc.Buf, len(enc.Buf))
+	k.request = enc.Buf
+	timeout := timeoutOf(ctx, m.after, m.by)
+	if err := m.basic.do(ctx, k, &timeout); err != nil {
+		return err
+	}
+	if k.reply.typ == wire.Exception {
+		name, text, err := wire.ReadException(k.reply.payload)
+		if err != nil {
+			return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
+		}
+		return errorOfException(name, text, b.maxErrorText)
+	}
+	f.dec = codec.Decoder{Data: k.reply.payload, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
+	return m.readResults(f)
+}
+
+// do makes a call and waits for its answer.
+func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *callTimeout) error {
+	if _, over := timeout.left(); over {
+		return timeout.error(OutcomeNotRun)
+	}
+	if err := l.send(k); err != nil {
+		return err
+	}
+	expired, stop := timeout.timer()
+	defer stop()
+	var over func(Outcome) *Error
+	select {
+	case <-k.answered:
+		return k.failure()
+	case <-ctx.Done():
+		over = func(o Outcome) *Error { return contextError(ctx.Err(), o) }
+	case <-expired:
+		over = timeout.error
+	}
+	if outcome, ok := l.abandon(k); ok {
+		return over(outcome)
+	}
+	return k.failure()
+}
+
+// failure is the error of a call that is answered, if it has one.
+func (k *basicCall) failure() error {
+	if k.err != nil {
+		return k.err
+	}
+	return nil
+}
+
+// send puts a call into the queue.
+func (l *basicLink) send(k *basicCall) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.endedLocked(OutcomeNotRun)
+	}
+	l.queue = append(l.queue, k)
+	l.wake()
+	return nil
+}
+
+// abandon leaves a call without its answer: one that has not been written is
+// not sent, any other's answer is dropped when it comes. It reports false if the
+// call has just been answered.
+func (l *basicLink) abandon(k *basicCall) (Outcome, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-k.answered:
+		return 0, false
+	default:
+	}
+	if i := slices.Index(l.queue, k); i >= 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+		return OutcomeNotRun, true
+	}
+	k.abandoned = true
+	return OutcomeUnknown, true
+}

@@ -1,0 +1,246 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A basicLink is a client's connection to a server that speaks the basic wire.
+// Its calls are written in the order in which they came, and the answers, which
+// say nothing of what they answer, come in that order. So a call stands in line
+// until it has been answered, also when its caller has gone.
+type basicLink struct {
+	nc     net.Conn
+	bounds *bounds
+	done   chan struct{} // closed when err has been set
+
+	running sync.WaitGroup // reader and writer
+	more    chan struct{}  // capacity 1: the writer is to look again
+
+	mu    sync.Mutex   // guards the rest
+	queue []*basicCall // to be written
+	line  []*basicCall // written, or being so, and not answered
+	err   *Error       // why the connection has ended
+}
+
+// newBasicClient makes a client of a connection whose server has answered as a
+// basic one does, and waits for its place within ctx.
+func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
+	keepAlive(nc, b)
+	if peer.Waits {
+		opts.onWait()(0) // the server does not say
+	}
+	for peer.Waits {
+		select {
+		case <-time.After(b.pollInterval):
+		case <-ctx.Done():
+			nc.Close()
+			return nil, contextError(ctx.Err(), OutcomeNotRun)
+		}
+		var err error
+		if peer, err = pollBasic(ctx, nc, b); err != nil {
+			return nil, handshakeError(nc, err)
+		}
+	}
+	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	l.running.Add(2)
+	go l.read()
+	go l.write()
+	return &Client{via: l}, nil
+}
+
+// pollBasic asks once whether there is a place now.
+func pollBasic(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, error) {
+	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
+	defer cancel()
+	peer, err := exchangeInit(attempt, nc, b, wire.AppendBasicVersion(nil))
+	switch {
+	case ctx.Err() != nil:
+		return nil, contextError(ctx.Err(), OutcomeNotRun)
+	case err == nil && peer.Version != 0:
+		return nil, errors.New("the server has changed from the basic wire to the native one")
+	}
+	return peer, err
+}
+
+// agree takes the ids of the contract's methods for the server's. All of them
+// must have one.
+func (l *basicLink) agree(_ context.Context, service string, methods []*proxyMethod) error {
+	var problems []problem
+	names := make(map[int]string)
+	for _, m := range methods {
+		m.basic, m.number = l, uint16(m.id)
+		switch other, taken := names[m.id]; {
+		case m.id < 0:
+			problems = append(problems, problem{m.name, "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
+		case taken:
+			problems = append(problems, problem{m.name, fmt.Sprintf("id=%d is %s's", m.id, other)})
+		}
+		names[m.id] = m.name
+	}
+	return serviceError("bind", service, problems)
+}
+
+// read delivers answers, each to the first in line.
+func (l *basicLink) read() {
+	defer l.running.Done()
+	r := newBasicReader(l.nc, l.bounds, 0)
+	for {
+		f, err := r.next()
+		if err != nil {
+			l.fail(lost("reading", err))
+			return
+		}
+		if why := l.deliver(f); why != nil {
+			l.fail(why)
+			return
+		}
+	}
+}
+
+// deliver gives an answer to its call. It returns why the connection must end.
+func (l *basicLink) deliver(f basicFrame) *Error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case f.refused != nil:
+		return violation("%s", f.refused.Message)
+	case f.typ != wire.BasicResponse && f.typ != wire.Exception:
+		return violation("unexpected %v", f.typ)
+	case len(l.line) == 0:
+		return unasked(f, l.bounds.maxErrorText)
+	}
+	k := l.line[0]
+	l.line = slices.Delete(l.line, 0, 1)
+	l.wake() // there is room in the line
+	if !k.abandoned {
+		k.reply = f
+		close(k.answered)
+	}
+	return nil
+}
+
+func violation(format string, args ...any) *Error {
+	return errorf(CodeInternal, OutcomeUnknown, "protocol violation: "+format, args...)
+}
+
+// unasked is why a connection ends on which an answer comes to no call: a
+// server of the package says so that it shuts down.
+func unasked(f basicFrame, maxText int) *Error {
+	if f.typ == wire.Exception {
+		if name, text, err := wire.ReadException(f.payload); err == nil {
+			e := errorOfException(name, text, maxText)
+			e.Outcome = OutcomeUnknown
+			return e
+		}
+	}
+	return violation("%v that answers no call", f.typ)
+}
+
+// maxLine is how many calls may be written and unanswered; others wait.
+const maxLine = defaultMaxInflight
+
+// write writes the calls of the queue.
+func (l *basicLink) write() {
+	defer l.running.Done()
+	for {
+		k := l.nextCall()
+		if k == nil {
+			select {
+			case <-l.more:
+				continue
+			case <-l.done:
+				return
+			}
+		}
+		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall); err != nil {
+			l.hearOut()
+			l.fail(lost("writing", err))
+			return
+		}
+		k.request = nil // it is in the line for long, maybe
+	}
+}
+
+// hearOut gives a server that takes no more a moment to say why.
+func (l *basicLink) hearOut() {
+	timer := time.NewTimer(farewellTime)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+	case <-timer.C:
+	}
+}
+
+// nextCall moves a call from the queue into the line.
+func (l *basicLink) nextCall() *basicCall {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil || len(l.queue) == 0 || len(l.line) >= maxLine {
+		return nil
+	}
+	k := l.queue[0]
+	l.queue = slices.Delete(l.queue, 0, 1)
+	l.line = append(l.line, k)
+	return k
+}
+
+// wake makes the writer look for a call.
+func (l *basicLink) wake() {
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+}
+
+// fail ends the connection: every call gets why. Only the first reason counts.
+func (l *basicLink) fail(why *Error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return
+	}
+	l.err = why
+	close(l.done)
+	l.nc.Close()
+	for _, k := range l.line {
+		k.end(l.endedLocked(OutcomeUnknown))
+	}
+	for _, k := range l.queue {
+		k.end(l.endedLocked(OutcomeNotRun))
+	}
+	l.line, l.queue = nil, nil
+}
+
+// endedLocked returns the error of a call on a connection that has ended.
+func (l *basicLink) endedLocked(outcome Outcome) *Error {
+	e := *l.err
+	e.Outcome = outcome
+	return &e
+}
+
+func (l *basicLink) join() {
+	<-l.done
+	l.running.Wait()
+}
+
+func (l *basicLink) limits() *bounds { return l.bounds }
+
+func (l *basicLink) ended() <-chan struct{} { return l.done }
+
+// Err returns why the connection has ended, nil if it has not.
+func (l *basicLink) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		return nil
+	}
+	return l.err
+}

@@ -1,0 +1,97 @@
+package bsrpc
+
+import "strings"
+
+// What a basic server's exceptions become. Names and texts are only text here:
+// nothing is looked up by them but a code.
+
+// exceptionCodes are the codes of Python's exceptions, and of the package's
+// own. Others are CodeUnknown.
+var exceptionCodes = map[string]Code{
+	"ValueError":          CodeInvalidArgument,
+	"TypeError":           CodeInvalidArgument,
+	"KeyError":            CodeNotFound,
+	"IndexError":          CodeOutOfRange,
+	"OverflowError":       CodeOutOfRange,
+	"PermissionError":     CodePermissionDenied,
+	"TimeoutError":        CodeDeadlineExceeded,
+	"NotImplementedError": CodeUnimplemented,
+	"ConnectionError":     CodeUnavailable,
+	"ServerShutdown":      CodeUnavailable,
+	"ProtocolError":       CodeInternal,
+}
+
+// errorOfException makes the error of a call that a basic server answers with
+// an exception.
+func errorOfException(name, text string, maxText int) *Error {
+	message := messageOf(name, text)
+	e := &Error{
+		Code: CodeUnknown, Name: cutText(name, maxName), Message: cutText(message, maxText), Detail: cutText(text, maxDetail),
+		Outcome: OutcomeAnswered, Remote: true,
+	}
+	if code, ok := exceptionCodes[name]; ok {
+		e.Code = code
+	}
+	switch {
+	case name == "ServerShutdown":
+		e.Outcome = OutcomeNotRun
+	case name == "ProtocolError" && strings.HasPrefix(message, "Unknown command with id: "):
+		e.Code, e.Outcome = CodeUnimplemented, OutcomeNotRun
+	}
+	return e
+}
+
+// maxDetail is how much is kept of a traceback.
+const maxDetail = 64 << 10
+
+// cutText makes text of what a peer has sent.
+func cutText(s string, n int) string { return strings.ToValidUTF8(cut(s, n), "\uFFFD") }
+
+// refusedBy makes the error of an INIT that is answered with an exception.
+func refusedBy(name, text string, maxText int) *Error {
+	e := errorOfException(name, text, maxText)
+	if e.Outcome = OutcomeNotRun; e.Code == CodeInternal || e.Code == CodeUnknown {
+		e.Code = CodeUnavailable
+	}
+	return e
+}
+
+// messageOf takes an exception's message out of its traceback: what follows
+// the last line that begins with its type, to the end. Without such a line text
+// is the message, as it was before the package sent tracebacks.
+func messageOf(name, text string) string {
+	for end := len(text); end > 0; {
+		start := strings.LastIndexByte(text[:end], '\n') + 1
+		if message, ok := afterType(text[start:], name); ok {
+			return strings.TrimSuffix(message, "\n")
+		}
+		end = start - 1
+	}
+	return text
+}
+
+// afterType returns what follows the type that text begins with, behind ": "
+// or the end of the line.
+func afterType(text, name string) (message string, ok bool) {
+	line, _, _ := strings.Cut(text, "\n")
+	path, _, _ := strings.Cut(line, ": ")
+	if i := strings.LastIndexByte(path, '.'); name == "" || path[i+1:] != name || i >= 0 && !isModule(path[:i]) {
+		return "", false
+	}
+	rest := text[len(path):]
+	if message, ok = strings.CutPrefix(rest, ": "); ok {
+		return message, true
+	}
+	return strings.TrimPrefix(rest, "\n"), true
+}
+
+// isModule says whether s is the name of a module: identifiers with dots, and
+// <locals> for what was declared in a function.
+func isModule(s string) bool {
+	for part := range strings.SplitSeq(s, ".") {
+		if part != "<locals>" && !isIdentifier(part) {
+			return false
+		}
+	}
+	return true
+}
