@@ -1,0 +1,9 @@
+module github.com/bsrpc/bsrpc/interop
+
+go 1.25.0
+
+require github.com/bsrpc/bsrpc v0.0.0
+
+require github.com/mitchellh/mapstructure v1.5.0 // indirect
+
+replace github.com/bsrpc/bsrpc => ../
