@@ -5,6 +5,7 @@ as a contract of Go.
 """
 
 import builtins
+import sys
 import time
 from enum import Enum
 
@@ -44,8 +45,14 @@ def fail(name: str, text: str) -> None:
     raise (own.get(name) or getattr(builtins, name))(*[text] if text else [])
 
 
+def say(line: str) -> None:
+    """Prints a line whole: the package prints in other threads, its newlines apart."""
+    sys.stdout.write(f"\n{line}\n")
+    sys.stdout.flush()
+
+
 def pause(milliseconds: int) -> int:
-    print("pausing", flush=True)
+    say("pausing")
     time.sleep(milliseconds / 1000)
     return milliseconds
 

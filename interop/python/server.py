@@ -42,9 +42,9 @@ def main(kind: str = "") -> None:
     port = free_port()
     with serve(HOST, port):
         await_server(port)
-        print("port", port, flush=True)
+        commands.say(f"port {port}")
         sys.stdin.read()
-    print("stopped", flush=True)
+    commands.say("stopped")
 
 
 if __name__ == "__main__":
