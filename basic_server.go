@@ -42,12 +42,12 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx, v.end = c.ctx, c.dismiss
+	c.running.Add(1) // the reader, before anyone can wait for it
 	return c
 }
 
 // start reads until the connection ends.
 func (c *basicConn) start() {
-	c.running.Add(1)
 	defer c.running.Done()
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandID)
