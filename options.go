@@ -36,8 +36,8 @@ type ServerOptions struct {
 
 	// MaxSessions is how many sessions there may be at a time. Clients above it
 	// wait, first come first served, and are told their position; 1 is exclusive
-	// access. Zero is no such limit: nobody waits, and Limits.MaxConns bounds
-	// the connections.
+	// access. A server that is started anew has an empty queue. Zero is no such
+	// limit: nobody waits, and Limits.MaxConns bounds the connections.
 	MaxSessions int
 
 	// MaxWaiting is how many clients may wait for one of MaxSessions places; the
