@@ -61,6 +61,15 @@ func BenchmarkCallSmall(b *testing.B) {
 			go echo.read()
 			benchCallers(b, callers, func() error { return echo.call(make([]byte, 0, smallBytes)[:smallBytes]) })
 		})
+		b.Run(fmt.Sprintf("lib=typed/callers=%d", callers), func(b *testing.B) {
+			echo := dialTyped(b, smallCodec)
+			benchCallers(b, callers, func() error {
+				if s := echo.call(&benchValue); *s != benchValue {
+					return fmt.Errorf("got %v", *s)
+				}
+				return nil
+			})
+		})
 		b.Run(fmt.Sprintf("lib=bsrpc/callers=%d", callers), func(b *testing.B) {
 			proxy := dialBench(b)
 			benchCallers(b, callers, func() error {
@@ -92,6 +101,17 @@ func BenchmarkCallBulk(b *testing.B) {
 		body := make([]byte, size)
 		b.SetBytes(size)
 		benchCallers(b, 1, func() error { return echo.alone(body) })
+	})
+	b.Run("lib=typed", func(b *testing.B) {
+		echo := dialTyped(b, bytesCodec)
+		body := make([]byte, size)
+		b.SetBytes(size)
+		benchCallers(b, 1, func() error {
+			if got := echo.call(body); len(got) != size {
+				return fmt.Errorf("got %d bytes", len(got))
+			}
+			return nil
+		})
 	})
 	b.Run("lib=bsrpc", func(b *testing.B) {
 		proxy := dialBench(b)

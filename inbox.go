@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/recycle"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -190,10 +191,11 @@ func (p *incoming) reserve(n int) {
 	if len(p.body)+n <= cap(p.body) {
 		return
 	}
-	size := max(firstAlloc, growth*len(p.body), len(p.body)+n)
-	body := make([]byte, len(p.body), min(uint64(size), p.head.Total))
-	copy(body, p.body)
-	p.body = body
+	fresh := max(firstAlloc, growth*len(p.body), len(p.body)+n)
+	body := recycle.Bytes(int(p.head.Total), fresh)
+	old := p.body
+	p.body = body[:copy(body, old)]
+	recycle.Free(old)
 }
 
 // fill waits for bytes and takes what is there: the rest of a piece straight
