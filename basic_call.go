@@ -11,7 +11,8 @@ import (
 // A basicCall is one call to a server that speaks the basic wire. The link's
 // lock guards it, but for what answered says.
 type basicCall struct {
-	request   []byte // a whole frame; the link's
+	request   []byte // a whole frame; the writer's
+	size      int    // of it
 	abandoned bool   // its caller has gone; it stays in line for its answer
 
 	answered chan struct{} // closed when reply or err has been set
@@ -39,7 +40,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 		return m.encodeError(err, "MaxMessage", uint64(b.maxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
-	k.request = enc.Buf
+	k.request, k.size = enc.Buf, len(enc.Buf)
 	timeout := timeoutOf(ctx, m.after, m.by)
 	if err := m.basic.do(ctx, k, &timeout); err != nil {
 		return err

@@ -27,6 +27,7 @@ type basicLink struct {
 	mu    sync.Mutex   // guards the rest
 	queue []*basicCall // to be written
 	line  []*basicCall // written, or being so, and not answered
+	ahead int          // bytes of the line's requests
 	err   *Error       // why the connection has ended
 }
 
@@ -119,6 +120,7 @@ func (l *basicLink) deliver(f basicFrame) *Error {
 	}
 	k := l.line[0]
 	l.line = slices.Delete(l.line, 0, 1)
+	l.ahead -= k.size
 	l.wake() // there is room in the line
 	if !k.abandoned {
 		k.reply = f
@@ -144,8 +146,14 @@ func unasked(f basicFrame, maxText int) *Error {
 	return violation("%v that answers no call", f.typ)
 }
 
-// maxLine is how many calls may be written and unanswered; others wait.
-const maxLine = defaultMaxInflight
+// What may be written and unanswered; other calls wait. A server of the package
+// takes nothing while it serves, and a socket whose buffers stay full is given
+// up, by the system if not by Limits.WriteStall. So they are not filled: a long
+// request waits until those before it are answered.
+const (
+	maxLine  = defaultMaxInflight // calls
+	maxAhead = 64 << 10           // bytes of the requests of more than one call
+)
 
 // write writes the calls of the queue.
 func (l *basicLink) write() {
@@ -160,7 +168,7 @@ func (l *basicLink) write() {
 				return
 			}
 		}
-		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall); err != nil {
+		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall, func() bool { return l.isBusy(k) }); err != nil {
 			l.hearOut()
 			l.fail(lost("writing", err))
 			return
@@ -183,13 +191,26 @@ func (l *basicLink) hearOut() {
 func (l *basicLink) nextCall() *basicCall {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil || len(l.queue) == 0 || len(l.line) >= maxLine {
+	if l.err != nil || len(l.queue) == 0 || !l.hasRoomLocked(l.queue[0]) {
 		return nil
 	}
 	k := l.queue[0]
 	l.queue = slices.Delete(l.queue, 0, 1)
 	l.line = append(l.line, k)
+	l.ahead += k.size
 	return k
+}
+
+// hasRoomLocked says whether a call may be written now.
+func (l *basicLink) hasRoomLocked(k *basicCall) bool {
+	return len(l.line) == 0 || len(l.line) < maxLine && l.ahead+k.size <= maxAhead
+}
+
+// isBusy says whether the server has a call to serve before k.
+func (l *basicLink) isBusy(k *basicCall) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.line) > 0 && l.line[0] != k
 }
 
 // wake makes the writer look for a call.

@@ -153,18 +153,23 @@ func (r *basicReader) discard(n int64) error {
 func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
 
 // writeBasic writes the parts of frames. A peer that takes not one byte within
-// stall loses the connection; the error is nil only if all has been written.
-func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration) error {
+// stall loses the connection, unless it was excused when that time began; the
+// error is nil only if all has been written.
+func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
 	for {
+		may := excused()
 		nc.SetWriteDeadline(deadlineIn(stall))
 		n, err := parts.WriteTo(nc)
 		switch {
 		case err == nil:
 			return nil
-		case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
+		case n == 0 && !may:
+			return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
 		}
 	}
 }
+
+// never excuses nobody.
+func never() bool { return false }

@@ -176,7 +176,7 @@ func (c *basicConn) answer(parts net.Buffers) {
 }
 
 func (c *basicConn) write(parts net.Buffers) {
-	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall); err != nil {
+	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall, never); err != nil {
 		c.fail(lost("writing", err))
 	}
 }

@@ -1,0 +1,138 @@
+package bsrpc
+
+// A server of the package takes nothing from its socket while it serves a call.
+// That is no reason to lose the connection, with its session and all its calls.
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A call that lasts longer than Limits.WriteStall holds up the next, no more.
+func TestBasicServerIsBusy(t *testing.T) {
+	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		var calls sync.WaitGroup
+		for i := range uint32(3) {
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				if sum, err := desk.Add(ctx, i, 1); sum != i+1 || err != nil {
+					t.Errorf("%d: %d, %v", i, sum, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for i := range uint32(3) { // to its end each time, then the next
+			p.takeCommand()
+			time.Sleep(time.Duration(i+1) * 15 * time.Second)
+			p.write(response(u32(i + 1)))
+		}
+		calls.Wait()
+	})
+}
+
+// The time of a server that takes nothing begins when it has nothing to serve.
+func TestBasicServerStallsThen(t *testing.T) {
+	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := desk.Add(t.Context(), 1, 2); first <- err }()
+		p.takeCommand()
+		go func() { _, err := desk.Add(t.Context(), 3, 4); second <- err }()
+		time.Sleep(19 * time.Second)
+		start := time.Now()
+		p.write(response(u32(3)))
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		<-client.Done()
+		if took := time.Since(start); took < 10*time.Second || took > 20*time.Second {
+			t.Errorf("the connection ended after %v", took)
+		}
+		wantCall(t, client.Err(), CodeUnavailable, OutcomeUnknown, "the peer has taken nothing for Limits.WriteStall (10s)")
+		<-second
+	})
+}
+
+// Short requests are written ahead, up to what a socket's buffers hold; a long
+// one waits for its turn, and those behind it wait with it.
+func TestBasicWrittenAhead(t *testing.T) {
+	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		var calls sync.WaitGroup
+		lengths := []int{maxAhead / 2, maxAhead/2 - 22, 1, 0} // with heads of 11 bytes
+		for _, n := range lengths {
+			calls.Go(func() {
+				if _, err := desk.Echo(t.Context(), make([]byte, n)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		var taken []int
+		go func() {
+			for range 4 {
+				_, args := p.takeCommand()
+				taken = append(taken, len(args)-4)
+			}
+		}()
+		for answered, want := range []int{2, 4, 4, 4} {
+			if synctest.Wait(); !slices.Equal(taken, lengths[:want]) {
+				t.Errorf("with %d answers: got %v, want the first %d of %v", answered, taken, want, lengths)
+			}
+			p.write(response(str("")))
+		}
+		calls.Wait()
+	})
+}
+
+// On a socket, what is written behind a slow call must not fill the buffers: the
+// system would give the connection up (TCP_USER_TIMEOUT).
+func TestBasicServerIsBusyOverTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	big := bytes.Repeat([]byte("b"), 8<<20)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		p := &rawPeer{t: t, nc: nc}
+		p.takeInit(basicAdmitted)
+		p.takeCommand()
+		time.Sleep(300 * time.Millisecond)
+		p.write(response(u32(3)))
+		if _, args := p.takeCommand(); len(args) != 4+len(big) {
+			t.Errorf("got %d bytes", len(args))
+		}
+		p.write(wire.AppendException(nil, "ValueError", "too much"))
+	}()
+	limits := Limits{WriteStall: 50 * time.Millisecond, PingAfter: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond}
+	client, err := Dial(t.Context(), "tcp", l.Addr().String(), basicOptions(&ClientOptions{Limits: limits}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk := bindBasic(t, client)
+	slow := make(chan error, 1)
+	go func() { _, err := desk.Add(t.Context(), 1, 2); slow <- err }()
+	time.Sleep(50 * time.Millisecond)
+	_, err = desk.Echo(t.Context(), big)
+	wantCall(t, err, CodeInvalidArgument, OutcomeAnswered, "too much")
+	if err := <-slow; err != nil {
+		t.Error(err)
+	}
+	client.Close()
+	<-served
+}
