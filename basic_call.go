@@ -50,7 +50,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 		if err != nil {
 			return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
 		}
-		return errorOfException(name, text, b.maxErrorText)
+		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
 	f.dec = codec.Decoder{Data: k.reply.payload, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
 	return m.readResults(f)

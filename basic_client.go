@@ -2,7 +2,6 @@ package bsrpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -29,46 +28,6 @@ type basicLink struct {
 	line  []*basicCall // written, or being so, and not answered
 	ahead int          // bytes of the line's requests
 	err   *Error       // why the connection has ended
-}
-
-// newBasicClient makes a client of a connection whose server has answered as a
-// basic one does, and waits for its place within ctx.
-func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
-	keepAlive(nc, b)
-	if peer.Waits {
-		opts.onWait()(0) // the server does not say
-	}
-	for peer.Waits {
-		select {
-		case <-time.After(b.pollInterval):
-		case <-ctx.Done():
-			nc.Close()
-			return nil, contextError(ctx.Err(), OutcomeNotRun)
-		}
-		var err error
-		if peer, err = pollBasic(ctx, nc, b); err != nil {
-			return nil, handshakeError(nc, err)
-		}
-	}
-	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
-	l.running.Add(2)
-	go l.read()
-	go l.write()
-	return &Client{via: l}, nil
-}
-
-// pollBasic asks once whether there is a place now.
-func pollBasic(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, error) {
-	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
-	defer cancel()
-	peer, err := exchangeInit(attempt, nc, b, wire.AppendBasicVersion(nil))
-	switch {
-	case ctx.Err() != nil:
-		return nil, contextError(ctx.Err(), OutcomeNotRun)
-	case err == nil && peer.Version != 0:
-		return nil, errors.New("the server has changed from the basic wire to the native one")
-	}
-	return peer, err
 }
 
 // agree takes the ids of the contract's methods for the server's. All of them
@@ -136,14 +95,16 @@ func violation(format string, args ...any) *Error {
 // unasked is why a connection ends on which an answer comes to no call: a
 // server of the package says so that it shuts down.
 func unasked(f basicFrame, maxText int) *Error {
-	if f.typ == wire.Exception {
-		if name, text, err := wire.ReadException(f.payload); err == nil {
-			e := errorOfException(name, text, maxText)
-			e.Outcome = OutcomeUnknown
-			return e
-		}
+	if f.typ != wire.Exception {
+		return violation("%v that answers no call", f.typ)
 	}
-	return violation("%v that answers no call", f.typ)
+	name, text, err := wire.ReadException(f.payload)
+	if err != nil || name != serverShutdown {
+		return violation("%v %q that answers no call", f.typ, cut(name, maxName))
+	}
+	e := errorOfException(name, text, maxText)
+	e.Outcome = OutcomeUnknown
+	return e
 }
 
 // What may be written and unanswered; other calls wait. A server of the package
@@ -223,14 +184,20 @@ func (l *basicLink) wake() {
 
 // fail ends the connection: every call gets why. Only the first reason counts.
 func (l *basicLink) fail(why *Error) {
+	if l.failCalls(why) {
+		l.nc.Close() // which may take its time, with TLS
+	}
+}
+
+// failCalls does that to the calls. It reports whether the reason counts.
+func (l *basicLink) failCalls(why *Error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return
+		return false
 	}
 	l.err = why
 	close(l.done)
-	l.nc.Close()
 	for _, k := range l.line {
 		k.end(l.endedLocked(OutcomeUnknown))
 	}
@@ -238,6 +205,7 @@ func (l *basicLink) fail(why *Error) {
 		k.end(l.endedLocked(OutcomeNotRun))
 	}
 	l.line, l.queue = nil, nil
+	return true
 }
 
 // endedLocked returns the error of a call on a connection that has ended.

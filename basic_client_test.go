@@ -5,13 +5,16 @@ package bsrpc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +126,7 @@ func TestBasicDial(t *testing.T) {
 		{"not allowed", basicAdmitted, false, "handshake: the server speaks only the basic wire, that of basic-socket-rpc; ClientOptions.Basic allows it", CodeUnavailable},
 		{"refused", string(wire.AppendException(nil, "PermissionError", "not you")), true, "not you", CodePermissionDenied},
 		{"refused, by a traceback", string(wire.AppendException(nil, "ValueError", "Traceback (most recent call last):\n  File \"x\"\nValueError: not today\n")), true, "not today", CodeInvalidArgument},
+		{"refused, by a long traceback", string(wire.AppendException(nil, "OSError", strings.Repeat("  File \"x\"\n", 2000)+"OSError: no disk\n")), true, "no disk", CodeUnavailable},
 		{"refused, not allowed", string(wire.AppendException(nil, "ProtocolError", "no")), false, "no", CodeUnavailable},
 		{"another frame", string(response("")), true, "handshake: answer to INIT: type 0x01", CodeUnavailable},
 		{"empty", "\x05\x00\x00\x00\x00", true, "handshake: answer to INIT: empty answer to INIT", CodeUnavailable},
@@ -374,6 +378,10 @@ func TestBasicAbandoned(t *testing.T) {
 		}
 		p.write(wire.AppendException(nil, "ValueError", "late"))
 		wantSum(t, desk, p, 5, 6)
+		go p.takeCommand()
+		_, err = desk.Hello(context.Background(), "")
+		wantCall(t, err, CodeDeadlineExceeded, OutcomeUnknown, "no answer in 20s (DefaultCallTimeout); give the context a deadline, or the method timeout=")
+		p.write(response(str("late")))
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err = desk.Add(done, 1, 2)
@@ -405,6 +413,86 @@ func TestBasicGivenUpWhileWriting(t *testing.T) {
 		p.write(response(str("late")))
 		wantSum(t, desk, p, 1, 2)
 	})
+}
+
+// Among any number of calls, given up at any moment, each has its own answer.
+func TestBasicGivenUpAnytime(t *testing.T) {
+	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		go func() {
+			luck := rand.New(rand.NewPCG(1, 1))
+			p.nc.SetReadDeadline(time.Time{})
+			for {
+				head := make([]byte, 15)
+				if _, err := io.ReadFull(p.nc, head); err != nil {
+					return
+				}
+				if luck.IntN(20) == 0 {
+					time.Sleep(time.Duration(luck.IntN(20)) * time.Millisecond)
+				}
+				a, b := binary.LittleEndian.Uint32(head[7:]), binary.LittleEndian.Uint32(head[11:])
+				p.write(response(u32(a + b)))
+			}
+		}()
+		var calls sync.WaitGroup
+		var answered, given atomic.Int32
+		for i := range uint32(50) {
+			calls.Go(func() {
+				luck := rand.New(rand.NewPCG(2, uint64(i)))
+				for n := range uint32(50) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(luck.IntN(20))*time.Millisecond)
+					switch sum, err := desk.Add(ctx, i<<16, n); {
+					case err == nil && sum == i<<16+n:
+						answered.Add(1)
+					case errors.Is(err, context.DeadlineExceeded):
+						given.Add(1)
+					default:
+						t.Errorf("%d, %d: got %d, %v", i, n, sum, err)
+					}
+					cancel()
+				}
+			})
+		}
+		calls.Wait()
+		if answered.Load() == 0 || given.Load() == 0 {
+			t.Errorf("%d calls answered, %d given up", answered.Load(), given.Load())
+		}
+		if sum, err := desk.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("at last: %d, %v", sum, err)
+		}
+	})
+}
+
+// A connection that takes its time to close holds up no call.
+func TestBasicSlowClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		p := &rawPeer{t: t, nc: far}
+		go p.takeInit(basicAdmitted)
+		client, err := NewClient(t.Context(), slowCloser{near}, basicOptions(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		desk := bindBasic(t, client)
+		running := make(chan error)
+		go func() { _, err := desk.Add(t.Context(), 1, 2); running <- err }()
+		p.takeCommand()
+		start := time.Now()
+		go client.Close()
+		wantCall(t, <-running, CodeCanceled, OutcomeUnknown, "client closed")
+		_, err = desk.Add(t.Context(), 1, 2)
+		wantCall(t, err, CodeCanceled, OutcomeNotRun, "client closed")
+		if took := time.Since(start); took != 0 {
+			t.Errorf("after %v", took)
+		}
+		client.Close()
+	})
+}
+
+type slowCloser struct{ net.Conn }
+
+func (c slowCloser) Close() error {
+	time.Sleep(5 * time.Second)
+	return c.Conn.Close()
 }
 
 // More calls than may be unanswered wait, and may be given up then.
@@ -443,7 +531,9 @@ func TestBasicExceptionsOfServers(t *testing.T) {
 		}{
 			{"ValueError", "bare", "bare", CodeInvalidArgument, OutcomeAnswered},
 			{"KeyError", "Traceback (most recent call last):\n  File \"s.py\", line 1\nKeyError: 'x'\n", "'x'", CodeNotFound, OutcomeAnswered},
-			{"ProtocolError", "Unknown command with id: 10", "Unknown command with id: 10", CodeUnimplemented, OutcomeNotRun},
+			{"ProtocolError", "Unknown command with id: 2", "Unknown command with id: 2", CodeUnimplemented, OutcomeNotRun},
+			{"ProtocolError", "Traceback (most recent call last):\nbasic_socket_rpc.rpc_low_level.ProtocolError: Unknown command with id: 2\n", "Unknown command with id: 2", CodeUnimplemented, OutcomeNotRun},
+			{"ProtocolError", "Unknown command with id: 20", "Unknown command with id: 20", CodeInternal, OutcomeAnswered}, // the command's own call
 			{"ProtocolError", "other", "other", CodeInternal, OutcomeAnswered},
 			{"ServerShutdown", "server is shutting down", "server is shutting down", CodeUnavailable, OutcomeNotRun},
 			{"TimeoutError", "slow", "slow", CodeDeadlineExceeded, OutcomeAnswered},
@@ -478,6 +568,8 @@ func TestBasicUnasked(t *testing.T) {
 		code        Code
 	}{
 		{string(wire.AppendException(nil, "ServerShutdown", "server is shutting down")), "server is shutting down", CodeUnavailable},
+		{string(wire.AppendException(nil, "TimeoutError", "for nobody")), `protocol violation: EXCEPTION "TimeoutError" that answers no call`, CodeInternal},
+		{"\x05\x00\x00\x00\x04", `protocol violation: EXCEPTION "" that answers no call`, CodeInternal},
 		{string(response("")), "protocol violation: type 0x01 that answers no call", CodeInternal},
 		{basicAdmitted, "protocol violation: unexpected INIT", CodeInternal},
 		{"\x05\x00\x00\x00\x07", "protocol violation: unexpected type 0x07", CodeInternal},
@@ -681,25 +773,74 @@ func FuzzTraceback(f *testing.F) {
 	})
 }
 
-// Whatever a server answers, every call ends, and nothing is read twice.
-func FuzzBasicClient(f *testing.F) {
+// Whatever a server answers, every call ends, and has the answer that came in
+// its turn.
+func FuzzBasicReply(f *testing.F) {
 	f.Add(append(response(u32(3)), response(u32(4))...))
 	f.Add(wire.AppendException(response(u32(3)), "ValueError", "Traceback\nValueError: x\n"))
+	f.Add(append(wire.AppendException(nil, "X", ""), response(u32(3)+"x")...))
 	f.Add([]byte("\x04\x00\x00\x00"))
 	f.Add(wire.AppendException(nil, "ServerShutdown", "bye"))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		withBasicRaw(t, &ClientOptions{MaxMessage: 1 << 16}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 			var calls sync.WaitGroup
-			for range 2 {
-				calls.Go(func() { desk.Add(context.Background(), 1, 2) })
+			var got [2]string
+			for i := range got {
+				calls.Go(func() {
+					sum, err := desk.Add(context.Background(), 1, 2)
+					got[i] = outcomeOf(sum, err)
+				})
+				p.takeCommand()
 			}
-			p.takeCommand()
-			p.takeCommand()
 			go p.nc.Write(input)
 			synctest.Wait()
 			p.nc.Close()
 			calls.Wait()
 			<-client.Done()
+			if want := answersIn(input); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
 		})
 	})
+}
+
+// outcomeOf says in a word how a call of Add has ended.
+func outcomeOf(sum uint32, err error) string {
+	var e *Error
+	switch {
+	case err == nil:
+		return fmt.Sprint(sum)
+	case errors.As(err, &e) && e.Remote:
+		return "exception " + e.Name
+	case strings.HasPrefix(err.Error(), "bsrpc: the answer cannot be read: "):
+		return "unreadable"
+	}
+	return "lost"
+}
+
+// answersIn says how two calls of Add end that a server answers with input.
+func answersIn(input []byte) (outcomes [2]string) {
+	lost := false
+	for i := range outcomes {
+		outcomes[i] = "lost"
+		if lost = lost || len(input) < wire.BasicHead; lost {
+			continue
+		}
+		typ, n := wire.ReadBasicHead(input)
+		if lost = n < 0 || n > int64(len(input)-wire.BasicHead) || typ != wire.BasicResponse && typ != wire.Exception; lost {
+			continue
+		}
+		payload := string(input[wire.BasicHead:][:n])
+		input = input[wire.BasicHead+n:]
+		name, _, err := wire.ReadException([]byte(payload))
+		switch {
+		case typ == wire.Exception && err == nil:
+			outcomes[i] = "exception " + cutText(name, maxName)
+		case typ == wire.BasicResponse && n == 4:
+			outcomes[i] = fmt.Sprint(binary.LittleEndian.Uint32([]byte(payload)))
+		default:
+			outcomes[i] = "unreadable"
+		}
+	}
+	return outcomes
 }

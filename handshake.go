@@ -50,7 +50,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 
 // readAnswer reads a server's answer to INIT.
 func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
-	f, err := readBasicFrame(nc)
+	f, err := readBasicFrame(nc, maxDetail) // an EXCEPTION may hold a traceback
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the answer to INIT: %w", err)
 	}
@@ -95,7 +95,7 @@ func (r *refusal) Error() string { return r.err.Message }
 // greet reads what a client says first. A nil hello is that of a client that
 // speaks the basic wire, whose INIT is then init.
 func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err error) {
-	f, err := readBasicFrame(nc)
+	f, err := readBasicFrame(nc, wire.MaxInit)
 	if err != nil {
 		return nil, f, err
 	}
@@ -142,7 +142,7 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 		}
 		_, err := nc.Write(wire.AppendException(nil, e.Name, e.Message))
 		if err == nil {
-			f, err = readBasicFrame(nc)
+			f, err = readBasicFrame(nc, wire.MaxInit)
 		}
 		if err != nil {
 			return f, err
@@ -166,9 +166,9 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 	}
 }
 
-// readBasicFrame reads a frame of the basic wire, no longer than an INIT may
-// be, and not a byte more.
-func readBasicFrame(nc net.Conn) (f basicFrame, err error) {
+// readBasicFrame reads a frame of the basic wire, with a payload of at most
+// longest bytes, and not a byte more.
+func readBasicFrame(nc net.Conn, longest int64) (f basicFrame, err error) {
 	var head [wire.BasicHead]byte
 	if _, err := io.ReadFull(nc, head[:4]); err != nil {
 		return f, err
@@ -177,9 +177,9 @@ func readBasicFrame(nc net.Conn) (f basicFrame, err error) {
 	switch {
 	case size < wire.BasicHead:
 		return basicFrame{refused: tooSmall(size)}, nil
-	case size > wire.BasicHead+wire.MaxInit:
+	case size > wire.BasicHead+longest:
 		io.ReadFull(nc, head[4:]) // tells more of who this is
-		return f, foreignError(head[:], size-wire.BasicHead)
+		return f, foreignError(head[:], size-wire.BasicHead, longest)
 	}
 	rest := make([]byte, size-4)
 	if _, err := io.ReadFull(nc, rest); err != nil {
@@ -189,7 +189,7 @@ func readBasicFrame(nc net.Conn) (f basicFrame, err error) {
 }
 
 // foreignError says what a peer seems to speak whose first bytes are no INIT.
-func foreignError(head []byte, n int64) error {
+func foreignError(head []byte, n, longest int64) error {
 	switch s := string(head[:4]); {
 	case s == "GET " || s == "POST" || s == "PUT " || s == "HEAD" || s == "PRI " || s == "OPTI" || s == "CONN":
 		return fmt.Errorf("the peer speaks HTTP (%q)", head)
@@ -200,5 +200,5 @@ func foreignError(head []byte, n int64) error {
 	case head[0] == 0x15 && head[1] == 3:
 		return errors.New("the peer speaks TLS and refused us")
 	}
-	return fmt.Errorf("the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, wire.MaxInit)
+	return fmt.Errorf("the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
 }

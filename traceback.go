@@ -1,6 +1,9 @@
 package bsrpc
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // What a basic server's exceptions become. Names and texts are only text here:
 // nothing is looked up by them but a code.
@@ -17,25 +20,36 @@ var exceptionCodes = map[string]Code{
 	"TimeoutError":        CodeDeadlineExceeded,
 	"NotImplementedError": CodeUnimplemented,
 	"ConnectionError":     CodeUnavailable,
-	"ServerShutdown":      CodeUnavailable,
+	serverShutdown:        CodeUnavailable,
 	"ProtocolError":       CodeInternal,
 }
 
-// errorOfException makes the error of a call that a basic server answers with
-// an exception.
+// serverShutdown is what a server of the package raises at every client when it
+// shuts down.
+const serverShutdown = "ServerShutdown"
+
+// errorOfException makes the error of what a basic server answers with an
+// exception.
 func errorOfException(name, text string, maxText int) *Error {
-	message := messageOf(name, text)
 	e := &Error{
-		Code: CodeUnknown, Name: cutText(name, maxName), Message: cutText(message, maxText), Detail: cutText(text, maxDetail),
+		Code: CodeUnknown, Name: cutText(name, maxName), Message: cutText(messageOf(name, text), maxText), Detail: cutText(text, maxDetail),
 		Outcome: OutcomeAnswered, Remote: true,
 	}
 	if code, ok := exceptionCodes[name]; ok {
 		e.Code = code
 	}
-	switch {
-	case name == "ServerShutdown":
+	if name == serverShutdown {
 		e.Outcome = OutcomeNotRun
-	case name == "ProtocolError" && strings.HasPrefix(message, "Unknown command with id: "):
+	}
+	return e
+}
+
+// answerOfException is errorOfException for the call of a command. A server that
+// does not know a command repeats its id; another is that of a call which the
+// command, in running, has made elsewhere.
+func answerOfException(id uint16, name, text string, maxText int) *Error {
+	e := errorOfException(name, text, maxText)
+	if name == "ProtocolError" && e.Message == fmt.Sprintf("Unknown command with id: %d", id) {
 		e.Code, e.Outcome = CodeUnimplemented, OutcomeNotRun
 	}
 	return e
