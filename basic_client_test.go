@@ -827,7 +827,7 @@ func answersIn(input []byte) (outcomes [2]string) {
 			continue
 		}
 		typ, n := wire.ReadBasicHead(input)
-		if lost = n < 0 || n > int64(len(input)-wire.BasicHead) || typ != wire.BasicResponse && typ != wire.Exception; lost {
+		if lost = n < 0 || n > min(1<<16, int64(len(input)-wire.BasicHead)) || typ != wire.BasicResponse && typ != wire.Exception; lost {
 			continue
 		}
 		payload := string(input[wire.BasicHead:][:n])
