@@ -15,13 +15,11 @@ const probes = 4
 // is lost. It does nothing for what is no TCP connection.
 func keepAlive(nc net.Conn, b *bounds) {
 	tcp, ok := nc.(*net.TCPConn)
-	if !ok || b.pingAfter == math.MaxInt64 {
+	if !ok || b.pingAfter == math.MaxInt64 || b.pingTimeout == math.MaxInt64 {
 		return
 	}
 	tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: b.pingAfter, Interval: max(b.pingTimeout/probes, time.Second), Count: probes,
 	})
-	if b.pingTimeout < math.MaxInt64 {
-		setUserTimeout(tcp, b.pingAfter+b.pingTimeout)
-	}
+	setUserTimeout(tcp, b.pingAfter+b.pingTimeout)
 }
