@@ -97,8 +97,8 @@ func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte
 	return buf, nil
 }
 
-// appendFlat makes steps that are runs and plain strings, as long as there is
-// room in the buffer, and returns those that are left. There is room for what
+// appendFlat makes steps that are runs, swapped numbers and plain strings, as
+// long as there is room in the buffer, and returns those that are left. There is room for what
 // all of them take at least. It is apart because it makes no calls and so
 // keeps all it needs in registers.
 func appendFlat(buf []byte, steps []step, p address) ([]byte, []step) {
@@ -117,6 +117,15 @@ func appendFlat(buf []byte, steps []step, p address) ([]byte, []step) {
 		case stepRun:
 			copyRun(view(at(to, k), s.n), view(q, s.n))
 			k += s.n
+		case stepSwap2:
+			swap2(at(to, k), q)
+			k += 2
+		case stepSwap4:
+			swap4(at(to, k), q)
+			k += 4
+		case stepSwap8:
+			swap8(at(to, k), q)
+			k += 8
 		case stepString:
 			text := *stringAt(q)
 			size := uintptr(len(text))
@@ -182,13 +191,89 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 		return buf, err
 	}
 	buf = grow(buf, least)
-	if n.elems == elemsRunString && !w.e.Lenient {
-		return w.fastRunStrings(buf, n, data, count)
+	switch n.elems {
+	case elemsSwap:
+		c := column{stepOf(n.elem), 0, count}
+		c.move(at(dataOf(buf), uintptr(len(buf))), n.elem.swap, data, n.elem.swap)
+		return buf[:len(buf)+least], nil
+	case elemsFixed:
+		n.elem.columns(count, at(dataOf(buf), uintptr(len(buf))), data, false)
+		return buf[:len(buf)+least], nil
+	case elemsRunString, elemsFlat:
+		if !w.e.Lenient {
+			return w.fastStrings(buf, n, data, count)
+		}
+	case elemsPointer:
+		if most := count * (1 + n.elem.elem.least); w.deeper(depth+1) == nil && w.room(buf, most) == nil {
+			return fastPointers(grow(buf, most), n, data, count), nil
+		}
+	case elemsSlice:
+		return w.fastSlices(buf, n, data, count, depth)
 	}
 	var err *Error
 	for i := range count {
 		if buf, err = w.fast(buf, n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
 			return buf, err.in("[]")
+		}
+	}
+	return buf, nil
+}
+
+// fastStrings appends structs that are flat and have strings.
+func (w *writer) fastStrings(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
+	if n.elems == elemsRunString {
+		return w.fastRunStrings(buf, n, data, count)
+	}
+	for i := range count {
+		p := at(data, uintptr(i)*n.elem.size)
+		whole, left := appendFlat(grow(buf, n.elem.least), n.elem.steps, p)
+		if len(left) == 0 {
+			buf = whole
+		} else if buf, err = w.fastStruct(buf, n.elem, p, 0); err != nil {
+			return buf, err.in("[]")
+		}
+	}
+	return buf, nil
+}
+
+// fastPointers appends pointers to values that take the same bytes always.
+// There is room for all of them.
+func fastPointers(buf []byte, n *node, data address, count int) []byte {
+	e := n.elem.elem
+	to, k := dataOf(buf), uintptr(len(buf))
+	for i := range uintptr(count) {
+		p := *pointerAt(at(data, i*n.elem.size))
+		*boolAt(at(to, k)) = p != nil
+		switch k++; {
+		case p == nil:
+		case e.raw > 0:
+			copyRun(view(at(to, k), e.raw), view(p, e.raw))
+			k += e.raw
+		default:
+			e.columns(1, at(to, k), p, false)
+			k += uintptr(e.least)
+		}
+	}
+	return buf[:k]
+}
+
+// fastSlices appends slices whose elements lie in memory as on the wire.
+func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
+	shallow := w.deeper(depth+1) == nil
+	for i := range count {
+		p := at(data, uintptr(i)*n.elem.size)
+		from, k := sliceAt(p)
+		size := k * int(n.elem.elem.raw) // k elements have taken memory: it cannot overflow
+		if !shallow || size >= min(w.cut, maxLeast) || w.room(buf, 8+size) != nil {
+			if buf, err = w.fastSlice(buf, n.elem, p, depth); err != nil {
+				return buf, err.in("[]")
+			}
+			continue
+		}
+		buf = binary.LittleEndian.AppendUint32(grow(buf, 8+size), uint32(4+size))
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(k))
+		if k > 0 {
+			buf = append(buf, view(from, uintptr(size))...)
 		}
 	}
 	return buf, nil

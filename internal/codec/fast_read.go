@@ -35,8 +35,8 @@ func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
 	return readFlat(d.Data, n.steps, v.p)
 }
 
-// readFlat makes steps that are runs and plain strings. The data are as long
-// as all of them at least.
+// readFlat makes steps that are runs, swapped numbers and plain strings. The
+// data are as long as all of them at least.
 func readFlat(data []byte, steps []step, p address) bool {
 	from := dataOf(data)
 	k, end := uintptr(0), uintptr(len(data))
@@ -53,6 +53,15 @@ func readFlat(data []byte, steps []step, p address) bool {
 		case stepRun:
 			copyRun(view(q, s.n), view(at(from, k), s.n))
 			k += s.n
+		case stepSwap2:
+			swap2(q, at(from, k))
+			k += 2
+		case stepSwap4:
+			swap4(q, at(from, k))
+			k += 4
+		case stepSwap8:
+			swap8(q, at(from, k))
+			k += 8
 		case stepString:
 			size := uintptr(binary.LittleEndian.Uint32(array4At(at(from, k))[:]))
 			if k += 4; size > end-k-uintptr(s.rest) {
@@ -261,8 +270,20 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 		return nil
 	}
 	data := n.makeSlice(p, count)
-	if n.elems == elemsRunString && !r.d.Lenient {
-		return r.fastRunStrings(n, data, count)
+	switch n.elems {
+	case elemsSwap:
+		b, _ := r.next(count * int(n.elem.swap))
+		c := column{stepOf(n.elem), 0, count}
+		c.move(data, n.elem.swap, dataOf(b), n.elem.swap)
+		return nil
+	case elemsFixed:
+		b, _ := r.next(count * n.elem.least)
+		n.elem.columns(count, dataOf(b), data, true)
+		return nil
+	case elemsRunString:
+		if !r.d.Lenient {
+			return r.fastRunStrings(n, data, count)
+		}
 	}
 	for i := range count {
 		if err := r.fast(n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {

@@ -9,6 +9,8 @@ package codec
 // kept nowhere, so they may point into a caller's stack.
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"reflect"
 	"time"
 	"unsafe"
@@ -56,6 +58,22 @@ func pointerAt(p address) *address { return (*address)(p) }
 
 func array4At(p address) *[4]byte { return (*[4]byte)(p) }
 func array8At(p address) *[8]byte { return (*[8]byte)(p) }
+
+func array2At(p address) *[2]byte { return (*[2]byte)(p) }
+
+// swap2, swap4 and swap8 copy a number with its bytes the other way round.
+
+func swap2(to, from address) {
+	binary.NativeEndian.PutUint16(array2At(to)[:], bits.ReverseBytes16(binary.NativeEndian.Uint16(array2At(from)[:])))
+}
+
+func swap4(to, from address) {
+	binary.NativeEndian.PutUint32(array4At(to)[:], bits.ReverseBytes32(binary.NativeEndian.Uint32(array4At(from)[:])))
+}
+
+func swap8(to, from address) {
+	binary.NativeEndian.PutUint64(array8At(to)[:], bits.ReverseBytes64(binary.NativeEndian.Uint64(array8At(from)[:])))
+}
 
 // dataOf returns where a buffer that has room begins. What is written behind
 // its length is below its capacity.

@@ -30,8 +30,9 @@ type node struct {
 	done  bool
 	least int      // least bytes on the wire
 	raw   uintptr  // bytes of a value that lies in memory as on the wire; 0: it does not
+	swap  uintptr  // bytes of a number that lies there the other way round; 0: it does not
 	steps []step   // struct: its fields, nested structs taken apart, runs made one
-	flat  bool     // struct: all steps are runs and plain strings, ...
+	flat  bool     // struct: all steps are runs, swapped numbers and plain strings, ...
 	texts int      // ... and this many are strings
 	elems elemKind // slice: what kind of elements has a loop of its own
 }
@@ -86,6 +87,9 @@ const (
 	stepRun                // copy n bytes
 	stepRun4
 	stepRun8
+	stepSwap2 // a number with its bytes the other way round
+	stepSwap4
+	stepSwap8
 	stepString // le4 length, no further checks
 )
 
@@ -95,7 +99,12 @@ type elemKind uint8
 const (
 	elemsAny       elemKind = iota
 	elemsRaw                // elements lie in memory as on the wire: one copy
-	elemsRunString          // a struct of one run and one plain string
+	elemsSwap               // numbers with their bytes the other way round
+	elemsFixed              // flat structs without strings
+	elemsRunString          // structs of one run and one plain string
+	elemsFlat               // flat structs with strings
+	elemsPointer            // pointers to what is fixed
+	elemsSlice              // slices of what is raw, with nothing to check
 )
 
 var (
@@ -121,6 +130,7 @@ func (n *node) finish() {
 	n.elem.finish()
 	n.least = n.leastBytes()
 	n.raw = n.rawBytes()
+	n.swap = n.swapBytes()
 	n.steps = n.fuse(nil, 0, "")
 	setRest(n.steps)
 	n.flat = n.op == opStruct
@@ -200,6 +210,23 @@ func (n *node) rawBytes() uintptr {
 	return 0
 }
 
+// swapBytes returns the size of a number whose memory, reversed, is its wire
+// form.
+func (n *node) swapBytes() uintptr {
+	whole := n.size > 1 && widthOf(n.form) == int(n.size) && !isNative(n.form, n.size)
+	switch n.op {
+	case opInt, opUint:
+		if whole && n.wireSigned() == (n.op == opInt) {
+			return n.size
+		}
+	case opFloat:
+		if whole && !n.inKey {
+			return n.size
+		}
+	}
+	return 0
+}
+
 // wireSigned reports whether a number is signed on the wire.
 func (n *node) wireSigned() bool { return n.kind == KindInt || n.kind == KindDuration }
 
@@ -259,8 +286,15 @@ func runOf(n uintptr) stepOp {
 }
 
 func stepOf(n *node) stepOp {
-	if n.isPlainString() {
+	switch {
+	case n.isPlainString():
 		return stepString
+	case n.swap == 2:
+		return stepSwap2
+	case n.swap == 4:
+		return stepSwap4
+	case n.swap == 8:
+		return stepSwap8
 	}
 	return stepNode
 }
@@ -274,11 +308,25 @@ func (n *node) elemShape() elemKind {
 	if n.op != opSlice {
 		return elemsAny
 	}
-	switch s := n.elem.steps; {
-	case n.elem.raw > 0:
+	switch e := n.elem; {
+	case e.raw > 0:
 		return elemsRaw
-	case len(s) == 2 && s[0].run != nil && s[1].op == stepString:
+	case e.swap > 0:
+		return elemsSwap
+	case e.isFixed():
+		return elemsFixed
+	case len(e.steps) == 2 && e.steps[0].run != nil && e.steps[1].op == stepString:
 		return elemsRunString
+	case e.flat:
+		return elemsFlat
+	case e.op == opPointer && (e.elem.raw > 0 || e.elem.isFixed()):
+		return elemsPointer
+	case e.elems == elemsRaw && e.form == LE4 && e.bytes == LE4 && e.max == 0:
+		return elemsSlice
 	}
 	return elemsAny
 }
+
+// isFixed reports whether n is a struct that takes the same bytes always, by
+// flat steps.
+func (n *node) isFixed() bool { return n.flat && n.texts == 0 }
