@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"sort"
 )
 
 // An opened is a slice or map whose elements are being appended.
@@ -126,7 +125,7 @@ func sortPairs(buf []byte, pairs []pair) *Error {
 	base := pairs[0].from
 	old := bytes.Clone(buf[base:])
 	key := func(p pair) []byte { return old[p.from-base : p.value-base] }
-	sort.Slice(pairs, func(i, j int) bool { return bytes.Compare(key(pairs[i]), key(pairs[j])) < 0 })
+	slices.SortFunc(pairs, func(p, q pair) int { return bytes.Compare(key(p), key(q)) })
 	to := base
 	for i, p := range pairs {
 		if i > 0 && bytes.Equal(key(pairs[i-1]), key(p)) {
