@@ -52,6 +52,17 @@ var fuzzShapes = []reflect.Type{
 		E []enum
 		N named
 	}](),
+	reflect.TypeFor[struct {
+		A []benchRegister
+		B []*benchLeaf
+		C [][]uint32
+		D []float32 `bsrpc:"be4"`
+		E []*benchRegister
+		F []struct {
+			S, T string
+			N    int16 `bsrpc:"be2"`
+		}
+	}](),
 	reflect.TypeFor[[]struct {
 		K [][][2]int8 `bsrpc:"list"`
 		S struct {
