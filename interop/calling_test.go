@@ -1,234 +1,168 @@
 package interop
 
-// bsrpc clients at a server of the package.
+// A client of this library calls a server of the package.
 
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"slices"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/bsrpc/bsrpc"
 )
 
-// pythonServer runs a server of the package and returns its address.
-func pythonServer(t testing.TB, args ...string) string {
-	t.Helper()
-	_, addr := pythonServerScript(t, args...)
-	return addr
-}
+// all are all results of a call.
+func all(results ...any) []any { return results }
 
-func pythonServerScript(t testing.TB, args ...string) (*script, string) {
-	t.Helper()
-	s := python(t, "server.py", args...)
-	return s, "127.0.0.1:" + s.await("port ") // the package prints lines of its own
-}
-
-// dial makes a client, which the test closes, and its proxy.
-func dial(t testing.TB, addr string, opts bsrpc.ClientOptions) (*bsrpc.Client, *Commands) {
-	t.Helper()
-	opts.Basic = true
-	client, err := bsrpc.Dial(t.Context(), "tcp", addr, &opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	commands, err := bsrpc.Bind[Commands](t.Context(), client, "Commands")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client, commands
-}
-
-func want[T any](t testing.TB, value T) func(T, error) {
-	return func(got T, err error) {
-		t.Helper()
-		if a, b := fmt.Sprint(got), fmt.Sprint(value); a != b || err != nil {
-			t.Errorf("got %.200s, %v; want %.200s", a, err, b)
+func TestRow135Calling(t *testing.T) {
+	interop(t)
+	_, addr := startServer(t)
+	_, desk := dial(t, addr, bsrpc.ClientOptions{})
+	ctx := t.Context()
+	for i, tt := range []struct{ got, want []any }{
+		{all(desk.Hello(ctx, "Bob")), all("hello Bob", nil)},
+		{all(desk.Goodbye(ctx, "Bob")), all("goodbye Bob", nil)},
+		{all(desk.Add2Words(ctx, 1000, 2050)), all(uint64(3050), nil)},
+		{all(desk.FuncNoArgs(ctx)), all(nil)},
+		{all(desk.SumFixed(ctx, [3]uint32{1, 2, 3})), all(uint64(6), nil)},
+		{all(desk.SumArray(ctx, []uint32{0x10, 0x22222222})), all(uint64(0x22222232), nil)},
+		{all(desk.SumArray(ctx, nil)), all(uint64(0), nil)},
+		{all(desk.SumAndText(ctx, []uint32{1, 2}, "hi")), all(uint64(3), "hi", nil)},
+		{all(desk.EchoLe1(ctx, 255)), all(uint8(255), nil)},
+		{all(desk.EchoLe2(ctx, 1<<16-1)), all(uint16(1<<16-1), nil)},
+		{all(desk.EchoLe4(ctx, 1<<32-1)), all(uint32(1<<32-1), nil)},
+		{all(desk.EchoLe8(ctx, 1<<64-1)), all(uint64(1<<64-1), nil)},
+		{all(desk.EchoBool(ctx, true)), all(true, nil)},
+		{all(desk.EchoBool(ctx, false)), all(false, nil)},
+		{all(desk.EchoStr(ctx, "")), all("", nil)},
+		{all(desk.EchoStr(ctx, "héllo 日本語 😀\u200d\x00\u2028\U0010ffff")), all("héllo 日本語 😀\u200d\x00\u2028\U0010ffff", nil)},
+		{all(desk.EchoBytes(ctx, []byte("\x00\xff"))), all([]byte("\x00\xff"), nil)},
+		{all(desk.Length(ctx, 3)), all(uint32(3), nil)},
+		{all(desk.EchoWords(ctx, []uint32{1, 0, 1<<32 - 1})), all([]uint32{1, 0, 1<<32 - 1}, nil)},
+		{all(desk.EchoWords(ctx, nil)), all([]uint32(nil), nil)},
+		{all(desk.EchoStrs(ctx, []string{"a", "", "😀"})), all([]string{"a", "", "😀"}, nil)},
+		{all(desk.EchoBlobs(ctx, [][]byte{{1}, {0, 255}})), all([][]byte{{1}, {0, 255}}, nil)},
+		{all(desk.EchoBools(ctx, []bool{true, false})), all([]bool{true, false}, nil)},
+		{all(desk.EchoRows(ctx, [][]uint16{nil, {1}, {1<<16 - 1, 2}})), all([][]uint16{nil, {1}, {1<<16 - 1, 2}}, nil)},
+		{all(desk.EchoPoints(ctx, [][2]uint32{{1, 2}, {3, 4}})), all([][2]uint32{{1, 2}, {3, 4}}, nil)},
+		{all(desk.EchoMatrix(ctx, [2][3]uint8{{1, 2, 3}, {4, 5, 255}})), all([2][3]uint8{{1, 2, 3}, {4, 5, 255}}, nil)},
+		{all(desk.EchoPair(ctx, [2]string{"x", "yz"})), all([2]string{"x", "yz"}, nil)},
+		{all(desk.EchoRecords(ctx, []Record{{1, "one"}, {2, ""}})), all([]Record{{1, "one"}, {2, ""}}, nil)},
+		{all(desk.Mixed(ctx, 7, true, "text", []byte{0}, []uint64{1, 1 << 63})), all(uint8(7), true, "text", []byte{0}, []uint64{1, 1 << 63}, nil)},
+		{all(desk.Narrow(ctx, 65535)), all(uint64(65535), nil)},
+		{all(desk.Last(ctx)), all(nil)},
+	} {
+		if !reflect.DeepEqual(tt.got, tt.want) {
+			t.Errorf("call %d: got %#v, want %#v", i, tt.got, tt.want)
 		}
 	}
 }
 
-func wantNil(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
+func TestRow135CallingWithLargeMessages(t *testing.T) {
+	interop(t)
+	_, addr := startServer(t)
+	_, desk := dial(t, addr, bsrpc.ClientOptions{MaxMessage: 32 << 20})
+	words := make([]uint32, 200_000)
+	for i := range words {
+		words[i] = uint32(i)
+	}
+	if got, err := desk.EchoWords(t.Context(), words); !reflect.DeepEqual(got, words) || err != nil {
+		t.Errorf("%d words came back, %v", len(got), err)
+	}
+	blob := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	if got, err := desk.EchoBytes(t.Context(), blob); !bytes.Equal(got, blob) || err != nil {
+		t.Errorf("%d bytes came back, %v", len(got), err)
+	}
+	if got, err := desk.Stretch(t.Context(), blob[:271_828], 314_159); !bytes.Equal(got, stretch(blob[:271_828], 314_159)) || err != nil {
+		t.Errorf("%d bytes came back, %v", len(got), err)
+	}
+	text := strings.Repeat("é", 1<<20)
+	if got, err := desk.EchoStr(t.Context(), text); got != text || err != nil {
+		t.Errorf("%d bytes of text came back, %v", len(got), err)
+	}
+}
+
+// What cannot be sent is not; what the server does not have is not run; what it
+// takes for something else is its error.
+func TestRow135CallingAmiss(t *testing.T) {
+	interop(t)
+	_, addr := startServer(t)
+	client, desk := dial(t, addr, bsrpc.ClientOptions{MaxMessage: 64 << 10})
+	_, err := desk.Add2Words(t.Context(), 1<<32, 0)
+	wantError(t, "Add2Words", err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeNotRun, "Desk.Add2Words, parameter 1: does not fit in 4 bytes")
+	_, err = desk.EchoStr(t.Context(), "\xff")
+	wantError(t, "EchoStr", err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeNotRun, "not UTF-8")
+	_, err = desk.EchoBytes(t.Context(), make([]byte, 64<<10))
+	wantError(t, "EchoBytes", err, bsrpc.CodeResourceExhausted, bsrpc.OutcomeNotRun, "MaxMessage is 65536")
+	more := bind[struct {
+		Unknown func(ctx context.Context, b []byte) error `bsrpc:"id=10"`
+		Hello   func(ctx context.Context, n uint32) error `bsrpc:"id=0"` // not what the server means by it
+	}](t, client)
+	err = more.Unknown(t.Context(), []byte("x"))
+	wantError(t, "Unknown", err, bsrpc.CodeUnimplemented, bsrpc.OutcomeNotRun, "Unknown command with id: 10")
+	err = more.Hello(t.Context(), 1)
+	wantError(t, "Hello", err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeAnswered, "Cannot deserialize string, missing bytes. Expected 1, got 0.")
+	wantServed(t, desk)
+}
+
+// Calls of many goroutines share the connection, also a thousand large ones.
+func TestRow135CallingAtOnce(t *testing.T) {
+	interop(t)
+	s, addr := startServer(t)
+	_, desk := dial(t, addr, bsrpc.ClientOptions{})
+	held := make(chan error, 1)
+	go func() { held <- desk.Hold(context.Background()) }()
+	s.await("began") // the others are sent meanwhile
+	var calls sync.WaitGroup
+	for i := range uint32(200) {
+		calls.Go(func() {
+			if got, err := desk.EchoLe4(t.Context(), i); got != i || err != nil {
+				t.Errorf("%d: got %d, %v", i, got, err)
+			}
+		})
+	}
+	s.want("release()", "None")
+	calls.Wait()
+	if err := <-held; err != nil {
 		t.Error(err)
 	}
-}
-
-// Row 135.
-func TestRow135PythonServer(t *testing.T) {
-	ctx := t.Context()
-	_, c := dial(t, pythonServer(t), bsrpc.ClientOptions{MaxMessage: 64 << 20})
-	const text = "hello wörld, 日本語, 🙂, \x00, \r\n\t"
-	want(t, "hello "+text)(c.Hello(ctx, text))
-	want(t, "hello ")(c.Hello(ctx, ""))
-	want(t, "goodbye Bob")(c.Goodbye(ctx, "Bob"))
-	want(t, uint64(3050))(c.Add2Words(ctx, 1000, 2050))
-	wantNil(t, c.FuncNoArgs(ctx))
-	want(t, uint32(6))(c.SumFixed(ctx, [3]uint32{1, 2, 3}))
-	want(t, uint32(0x22222232))(c.SumArray(ctx, []uint32{0x10, 0x22222222}))
-	want(t, uint32(0))(c.SumArray(ctx, nil))
-	if sum, s, err := c.SumAndText(ctx, []uint32{1, 2}, text); sum != 3 || s != text || err != nil {
-		t.Errorf("got %d, %q, %v", sum, s, err)
-	}
-	for _, n := range []Ints{{}, {1<<8 - 1, 1<<16 - 1, 1<<32 - 1, 1<<64 - 1}} {
-		want(t, n)(c.Ints(ctx, n))
-	}
-	want(t, false)(c.Flip(ctx, true))
-	want(t, true)(c.Flip(ctx, false))
-	want(t, []byte{3, 2, 1, 0, 255})(c.Reverse(ctx, []byte{255, 0, 1, 2, 3}))
-	want(t, []string{"", text, "a"})(c.Words(ctx, []string{"a", text, ""}))
-	want(t, [][]uint32{{3}, nil, {1, 2}})(c.Matrix(ctx, [][]uint32{{1, 2}, nil, {3}}))
-	want(t, [2][3]uint16{{4, 5, 6}, {1, 2, 3}})(c.Grid(ctx, [2][3]uint16{{1, 2, 3}, {4, 5, 6}}))
-	wantNil(t, c.Last(ctx))
-
-	numbers := (&service{}).Count(200_000)
-	got, err := c.Count(ctx, 200_000)
-	if !slices.Equal(got, numbers) || err != nil {
-		t.Errorf("Count: %d numbers, %v", len(got), err)
-	}
-	want(t, uint32(1_000))(c.SumArray(ctx, slices.Repeat([]uint32{0, 1}, 1_000)))
-	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB
-	reversed, err := c.Reverse(ctx, big)
-	if !bytes.Equal(reversed, (&service{}).Reverse(bytes.Clone(big))) || err != nil {
-		t.Errorf("Reverse: %d bytes, %v", len(reversed), err)
-	}
-}
-
-func TestPythonServerExceptions(t *testing.T) {
-	ctx := t.Context()
-	client, c := dial(t, pythonServer(t), bsrpc.ClientOptions{})
-	for _, tt := range []struct {
-		name, text, message string
-		code                bsrpc.Code
-	}{
-		{"ValueError", "too small", "too small", bsrpc.CodeInvalidArgument},
-		{"ValueError", "of\ntwo lines", "of\ntwo lines", bsrpc.CodeInvalidArgument},
-		{"ValueError", "", "", bsrpc.CodeInvalidArgument},
-		{"KeyError", "x", "'x'", bsrpc.CodeNotFound},
-		{"PermissionError", "no", "no", bsrpc.CodePermissionDenied},
-		{"TimeoutError", "slow", "slow", bsrpc.CodeDeadlineExceeded},
-		{"NotImplementedError", "later", "later", bsrpc.CodeUnimplemented},
-		{"ZeroDivisionError", "n/0", "n/0", bsrpc.CodeUnknown},
-		{"Broken", "smoke: much of it", "smoke: much of it", bsrpc.CodeUnknown}, // commands.Broken in the traceback
-	} {
-		err := c.Fail(ctx, tt.name, tt.text)
-		var e *bsrpc.Error
-		if !errors.As(err, &e) || e.Name != tt.name || e.Message != tt.message || e.Code != tt.code || e.Outcome != bsrpc.OutcomeAnswered || !e.Remote ||
-			!strings.HasPrefix(e.Detail, "Traceback (most recent call last):") {
-			t.Errorf("%s %q: got %#v", tt.name, tt.text, err)
-		}
-	}
-	_, err := c.Overflow(ctx)
-	wantError(t, err, bsrpc.CodeOutOfRange, bsrpc.OutcomeAnswered, "int too big to convert")
-	_, err = c.Add2Words(ctx, 1<<32-1, 1)
-	wantError(t, err, bsrpc.CodeOutOfRange, bsrpc.OutcomeAnswered, "int too big to convert")
-	_, err = c.Add2Words(ctx, 1<<32, 1)
-	wantError(t, err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeNotRun, "Commands.Add2Words, parameter 1: does not fit in 4 bytes")
-	type other struct {
-		Unknown func(ctx context.Context) error           `bsrpc:"id=10"`
-		Hello   func(ctx context.Context, n uint32) error `bsrpc:"id=0"` // not what the server means by it
-	}
-	o, err := bsrpc.Bind[other](ctx, client, "Commands")
-	wantNil(t, err)
-	wantError(t, o.Unknown(ctx), bsrpc.CodeUnimplemented, bsrpc.OutcomeNotRun, "Unknown command with id: 10")
-	wantError(t, o.Hello(ctx, 1), bsrpc.CodeInvalidArgument, bsrpc.OutcomeAnswered, "Cannot deserialize string, missing bytes. Expected 1, got 0.")
-	want(t, "hello Bob")(c.Hello(ctx, "Bob"))
-}
-
-func wantError(t testing.TB, err error, code bsrpc.Code, outcome bsrpc.Outcome, message string) {
-	t.Helper()
-	var e *bsrpc.Error
-	if !errors.As(err, &e) || e.Code != code || e.Outcome != outcome || !strings.Contains(e.Message, message) {
-		t.Errorf("got %#v; want %v, %v, %q", err, code, outcome, message)
-	}
-}
-
-func TestPythonServerPipelined(t *testing.T) {
-	_, c := dial(t, pythonServer(t), bsrpc.ClientOptions{})
-	var calls sync.WaitGroup
-	for i := range uint64(200) {
-		calls.Go(func() { want(t, i+1)(c.Add2Words(t.Context(), i, 1)) })
+	for i := range 1000 {
+		calls.Go(func() {
+			blob := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 32<<10)
+			if got, err := desk.EchoBytes(t.Context(), blob); !bytes.Equal(got, blob) || err != nil {
+				t.Errorf("%d: %d bytes came back, %v", i, len(got), err)
+			}
+		})
 	}
 	calls.Wait()
 }
 
-// The late answer of a call that was given up is nobody's.
-func TestPythonServerLateAnswer(t *testing.T) {
-	_, c := dial(t, pythonServer(t), bsrpc.ClientOptions{})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	_, err := c.Pause(ctx, 500)
-	wantError(t, err, bsrpc.CodeDeadlineExceeded, bsrpc.OutcomeUnknown, "context deadline exceeded")
-	want(t, "hello Bob")(c.Hello(t.Context(), "Bob"))
-	want(t, uint32(1))(c.Pause(t.Context(), 1))
-}
-
-// The next client polls until the first has left.
-func TestPythonServerExclusive(t *testing.T) {
-	addr := pythonServer(t, "exclusive")
-	first, c := dial(t, addr, bsrpc.ClientOptions{})
-	want(t, "hello Ann")(c.Hello(t.Context(), "Ann"))
-	waits := make(chan int, 10)
-	admitted := make(chan *Commands)
-	go func() {
-		_, c := dial(t, addr, bsrpc.ClientOptions{OnWait: func(n int) { waits <- n }, PollInterval: 50 * time.Millisecond})
-		admitted <- c
-	}()
-	if n := receive(t, waits, "waiting"); n != 0 {
-		t.Errorf("told position %d", n)
+// A call that is given up returns at once. Its answer, which comes late, is not
+// the next call's.
+func TestCallingIsGivenUp(t *testing.T) {
+	interop(t)
+	s, addr := startServer(t)
+	_, desk := dial(t, addr, bsrpc.ClientOptions{})
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		held := make(chan error, 1)
+		go func() { held <- desk.Hold(ctx) }()
+		s.await("began")
+		cancel()
+		wantError(t, "Hold", within(t, "the call's end", held), bsrpc.CodeCanceled, bsrpc.OutcomeUnknown, "context canceled")
+		next := make(chan error, 1)
+		go func() {
+			got, err := desk.EchoLe4(t.Context(), 7)
+			if got != 7 {
+				t.Errorf("got %d, the answer to another call", got)
+			}
+			next <- err
+		}()
+		s.want("release()", "None")
+		if err := within(t, "the next call's end", next); err != nil {
+			t.Error(err)
+		}
 	}
-	impatient, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := bsrpc.Dial(impatient, "tcp", addr, &bsrpc.ClientOptions{Basic: true}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("an impatient client: %v", err)
-	}
-	select {
-	case <-admitted:
-		t.Error("two have one place")
-	default:
-	}
-	first.Close()
-	want(t, "hello Bob")(receive(t, admitted, "admission").Hello(t.Context(), "Bob"))
-}
-
-// A server that shuts down tells idle clients so, unasked, and serves what it
-// has begun.
-func TestPythonServerStops(t *testing.T) {
-	s, addr := pythonServerScript(t)
-	idle, _ := dial(t, addr, bsrpc.ClientOptions{})
-	_, c := dial(t, addr, bsrpc.ClientOptions{})
-	paused := make(chan error, 1)
-	go func() {
-		_, err := c.Pause(t.Context(), 1000)
-		paused <- err
-	}()
-	s.await("pausing")
-	s.in.Close()
-	wantNil(t, receive(t, paused, "answer"))
-	receive(t, idle.Done(), "end")
-	wantError(t, idle.Err(), bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown, "server is shutting down")
-	s.wantExit()
-}
-
-func TestPythonServerKilled(t *testing.T) {
-	s, addr := pythonServerScript(t)
-	client, c := dial(t, addr, bsrpc.ClientOptions{})
-	paused := make(chan error, 1)
-	go func() {
-		_, err := c.Pause(t.Context(), 100_000)
-		paused <- err
-	}()
-	s.await("pausing")
-	s.cmd.Process.Kill()
-	wantError(t, receive(t, paused, "end"), bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown, "connection lost")
-	receive(t, client.Done(), "end")
-	_, err := c.Hello(t.Context(), "Bob")
-	wantError(t, err, bsrpc.CodeUnavailable, bsrpc.OutcomeNotRun, "connection lost")
 }

@@ -1,160 +1,104 @@
 package interop
 
+// A Python client calls a server of this library.
+
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"net"
-	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/bsrpc/bsrpc"
 )
 
-// Commands is python/commands.py once more. Python's sums do not wrap around:
-// a result that is wider than its format is an overflow here, too.
-type Commands struct {
-	Hello      func(ctx context.Context, name string) (string, error)                        `bsrpc:"id=0"`
-	Goodbye    func(ctx context.Context, name string) (string, error)                        `bsrpc:"id=1"`
-	Add2Words  func(ctx context.Context, a, b uint64) (uint64, error)                        `bsrpc:"(le4,le4) le4,id=2"`
-	FuncNoArgs func(ctx context.Context) error                                               `bsrpc:"id=3"`
-	SumFixed   func(ctx context.Context, list [3]uint32) (uint32, error)                     `bsrpc:"id=4"`
-	SumArray   func(ctx context.Context, list []uint32) (uint32, error)                      `bsrpc:"id=5"`
-	SumAndText func(ctx context.Context, list []uint32, text string) (uint32, string, error) `bsrpc:"id=6"`
-	Ints       func(ctx context.Context, n Ints) (Ints, error)                               `bsrpc:"id=7"`
-	Flip       func(ctx context.Context, b bool) (bool, error)                               `bsrpc:"id=8"`
-	Reverse    func(ctx context.Context, b []byte) ([]byte, error)                           `bsrpc:"id=9"`
-	Words      func(ctx context.Context, words []string) ([]string, error)                   `bsrpc:"id=11"`
-	Matrix     func(ctx context.Context, rows [][]uint32) ([][]uint32, error)                `bsrpc:"id=12"`
-	Fail       func(ctx context.Context, name, text string) error                            `bsrpc:"id=13"`
-	Overflow   func(ctx context.Context) (int, error)                                        `bsrpc:"() le2,id=14"`
-	Pause      func(ctx context.Context, milliseconds uint32) (uint32, error)                `bsrpc:"id=15"`
-	Grid       func(ctx context.Context, rows [2][3]uint16) ([2][3]uint16, error)            `bsrpc:"id=16"`
-	Count      func(ctx context.Context, n uint32) ([]uint32, error)                         `bsrpc:"id=17"`
-	Last       func(ctx context.Context) error                                               `bsrpc:"id=65535"`
+// calls are calls of all commands, as Python writes them, and their results.
+var calls = []struct{ call, want string }{
+	{`hello('Bob')`, `'hello Bob'`},
+	{`goodbye('Bob')`, `'goodbye Bob'`},
+	{`add_2_words(1000, 2050)`, `3050`},
+	{`func_no_args()`, `None`},
+	{`sum_fixed([1, 2, 3])`, `6`},
+	{`sum_array([0x10, 0x22222222])`, `572662322`},
+	{`sum_array([])`, `0`},
+	{`sum_and_text([1, 2], 'hi')`, `(3, 'hi')`},
+	{`sum_only([1, 2], 'hi')`, `3`},
+	{`echo_le1(0)`, `0`},
+	{`echo_le1(255)`, `255`},
+	{`echo_le2(65535)`, `65535`},
+	{`echo_le4(4294967295)`, `4294967295`},
+	{`echo_le8(18446744073709551615)`, `18446744073709551615`},
+	{`echo_bool(True)`, `True`},
+	{`echo_bool(False)`, `False`},
+	{`echo_bytes(b'')`, `b''`},
+	{`echo_bytes(bytes(range(256))) == bytes(range(256))`, `True`},
+	{`length(b'abc')`, `3`},
+	{`echo_words([])`, `()`},
+	{`echo_words([1, 0, 4294967295])`, `(1, 0, 4294967295)`},
+	{`echo_strs(['a', '', 'ccc'])`, `('a', '', 'ccc')`},
+	{`echo_blobs([b'', b'\x00\xff'])`, `(b'', b'\x00\xff')`},
+	{`echo_bools([True, False])`, `(True, False)`},
+	{`echo_rows([[], [1], [65535, 2]])`, `((), (1,), (65535, 2))`},
+	{`echo_points([[1, 2], [3, 4]])`, `([1, 2], [3, 4])`},
+	{`echo_matrix([[1, 2, 3], [4, 5, 255]])`, `[[1, 2, 3], [4, 5, 255]]`},
+	{`echo_pair(['x', 'yz'])`, `['x', 'yz']`},
+	{`echo_records([(1, 'one'), (2, '')])`, `([1, 'one'], [2, ''])`},
+	{`mixed(7, True, 'text', b'\x00', [1, 1 << 63])`, `(7, True, 'text', b'\x00', (1, 9223372036854775808))`},
+	{`narrow(65535)`, `65535`},
+	{`stretch(b'abc', 7)`, `b'abcabca'`},
+	{`last()`, `()`},
 }
 
-// Ints are the numbers of the package.
-type Ints struct {
-	A uint8
-	B uint16
-	C uint32
-	D uint64
-}
-
-type service struct {
-	began   chan struct{} // gets a token as Pause begins
-	release chan struct{} // closed: Pause(0) returns
-}
-
-func newService() *service {
-	return &service{began: make(chan struct{}, 100), release: make(chan struct{})}
-}
-
-func (*service) Hello(name string) string     { return "hello " + name }
-func (*service) Goodbye(name string) string   { return "goodbye " + name }
-func (*service) Add2Words(a, b uint64) uint64 { return a + b }
-func (*service) FuncNoArgs()                  {}
-func (*service) Last()                        {}
-func (*service) Ints(n Ints) Ints             { return n }
-func (*service) Flip(b bool) bool             { return !b }
-func (*service) Overflow() int                { return 70_000 }
-
-func (*service) SumArray(list []uint32) (sum uint32) {
-	for _, n := range list {
-		sum += n
+func TestRow135Commands(t *testing.T) {
+	interop(t)
+	c := openOffice(t, bsrpc.ServerOptions{}).admit(t)
+	for _, tt := range calls {
+		c.want("desk."+tt.call, tt.want)
 	}
-	return sum
+	c.want("leave()", "None")
+	c.stop()
 }
 
-func (s *service) SumFixed(list [3]uint32) uint32 { return s.SumArray(list[:]) }
-
-func (s *service) SumAndText(list []uint32, text string) (uint32, string) {
-	return s.SumArray(list), text
-}
-
-func (*service) Reverse(b []byte) []byte {
-	slices.Reverse(b)
-	return b
-}
-
-func (*service) Words(words []string) []string {
-	slices.Reverse(words)
-	return words
-}
-
-func (*service) Matrix(rows [][]uint32) [][]uint32 {
-	slices.Reverse(rows)
-	return rows
-}
-
-func (*service) Grid(rows [2][3]uint16) [2][3]uint16 { return [2][3]uint16{rows[1], rows[0]} }
-
-func (*service) Count(n uint32) []uint32 {
-	list := make([]uint32, n)
-	for i := range list {
-		list[i] = uint32(i)
+func TestRow135Text(t *testing.T) {
+	interop(t)
+	c := openOffice(t, bsrpc.ServerOptions{}).admit(t)
+	for _, text := range []string{
+		`''`, `'h\xe9llo w\xf6rld'`, `'日本語'`, `'\U0001f600\u200d\U0001f9d1'`, `'\x00embedded nul\x00'`, `'\u2028\uffff\U0010ffff'`, `'e\u0301' * 10000`,
+	} {
+		c.want("desk.echo_str("+text+") == "+text, "True")
 	}
-	return list
+	c.want(`desk.hello('😀')`, `'hello 😀'`)
+	c.want(`desk.echo_strs(['😀', '\x00', 'é'])`, `('😀', '\x00', 'é')`)
 }
 
-// Pause waits to be released for 0.
-func (s *service) Pause(ctx context.Context, milliseconds uint32) (uint32, error) {
-	s.began <- struct{}{}
-	var after <-chan time.Time
-	if milliseconds > 0 {
-		after = time.After(time.Duration(milliseconds) * time.Millisecond)
+// Between them, the commands use all that the package can serialise.
+func TestEverySerialiserIsUsed(t *testing.T) {
+	interop(t)
+	const unused = `[n for n in vars(rpc_serialization_functions) ` +
+		`if 'serialize_' in n or 'le_bytes_' in n or n.startswith(('parse_', 'call_', 'client_', 'make_')) ` +
+		`if not n.startswith('_') and n != 'parse_int_from_le_bytes' and not hasattr(commands, n)]`
+	cmd := command("-c", "import commands; from basic_socket_rpc import rpc_serialization_functions; print("+unused+")")
+	out, err := cmd.CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != "[]" {
+		t.Errorf("python/commands.py does not use %s, %v", got, err)
 	}
-	select {
-	case <-after:
-	case <-s.release:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	return milliseconds, nil
 }
 
-// A named error chooses its exception.
-type named struct{ name, text string }
-
-func (e named) Error() string         { return e.text }
-func (e named) ExceptionName() string { return e.name }
-
-func (*service) Fail(name, text string) error {
-	switch name {
-	case "panic":
-		panic(text)
-	case "":
-		return errors.New(text)
-	}
-	return named{name, text}
+func TestRow135LargeMessages(t *testing.T) {
+	interop(t)
+	c := openOffice(t, bsrpc.ServerOptions{MaxMessage: 32 << 20}).admit(t)
+	c.want("desk.sum_array([7] * 200_000)", "1400000")
+	c.want("desk.echo_words(range(200_000)) == tuple(range(200_000))", "True")
+	c.want("desk.echo_bytes(bytes(16 << 20)) == bytes(16 << 20)", "True")
+	c.want("(lambda b: desk.stretch(b, 314_159) == (b * 2)[:314_159])((bytes(range(251)) * 1083)[:271_828])", "True")
+	c.want("desk.echo_bytes(bytes(range(256)) * 4096) == bytes(range(256)) * 4096", "True")
 }
 
-// serve offers the commands on a port of this machine, until the test ends.
-func serve(t testing.TB, s *service, opts bsrpc.ServerOptions) (*bsrpc.Server, string) {
-	t.Helper()
-	opts.Basic, opts.Logger = true, slog.New(slog.DiscardHandler)
-	srv := bsrpc.NewServer(&opts)
-	if err := bsrpc.RegisterAs[Commands](srv, "Commands", s); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	return srv, l.Addr().String()
-}
-
-// receive waits for a value.
-func receive[T any](t testing.TB, ch <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(patience):
-		t.Fatal("no ", what)
-	}
-	return v
+// A message above MaxMessage is refused before it is read, in a way that a
+// client that is still writing can read.
+func TestTooLargeMessages(t *testing.T) {
+	interop(t)
+	o := openOffice(t, bsrpc.ServerOptions{MaxMessage: 1 << 20})
+	c := o.admit(t)
+	c.want("len(desk.echo_bytes(bytes((1 << 20) - 4)))", "1048572")
+	c.want("desk.echo_bytes(bytes(1 << 20))", "! ValueError('frame too long: 1048580 bytes, MaxMessage is 1048576')")
+	c.want("desk.func_no_args()", "! DisconnectedError()")
+	o.admit(t).want("desk.func_no_args()", "None")
 }

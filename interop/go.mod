@@ -1,6 +1,6 @@
 module github.com/bsrpc/bsrpc/interop
 
-go 1.25.0
+go 1.25
 
 require github.com/bsrpc/bsrpc v0.0.0
 

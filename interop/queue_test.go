@@ -1,181 +1,173 @@
 package interop
 
-// Clients of both kinds that wait for one place, and how a server stops.
+// Clients of both kinds wait in one queue of a server of this library.
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
 )
 
-// A queue watches the sessions of an exclusive server.
-type queue struct {
-	srv      *bsrpc.Server
-	addr     string
-	service  *service
-	admitted chan uint64 // the ids of sessions, as they get the place
-	left     chan uint64
+var exclusive = bsrpc.ServerOptions{MaxSessions: 1}
 
-	mu      sync.Mutex
-	holders []uint64
-}
-
-func newQueue(t testing.TB, opts bsrpc.ServerOptions) *queue {
+// await starts a Python client that waits in the queue, polling quickly.
+func (o *office) await(t *testing.T) *console {
 	t.Helper()
-	q := &queue{service: newService(), admitted: make(chan uint64, 100), left: make(chan uint64, 100)}
-	opts.MaxSessions = 1
-	opts.OnConnect = func(_ context.Context, s *bsrpc.Session) error {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if q.holders = append(q.holders, s.ID()); len(q.holders) > 1 {
-			t.Errorf("one place, holders %v", q.holders)
-		}
-		q.admitted <- s.ID()
-		return nil
-	}
-	opts.OnDisconnect = func(s *bsrpc.Session) {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.holders = slices.DeleteFunc(q.holders, func(id uint64) bool { return id == s.ID() })
-		q.left <- s.ID()
-	}
-	q.srv, q.addr = serve(t, q.service, opts)
-	return q
+	c := o.visit(t, "0.02")
+	c.send("connect()")
+	c.await("asked")
+	return c
 }
 
-// nativeWaiter connects, and sends its client when that is admitted.
-func (q *queue) nativeWaiter(t testing.TB) (position chan int, admitted chan *bsrpc.Client) {
-	position, admitted = make(chan int, 100), make(chan *bsrpc.Client, 1)
+// A native client waits, and later has a place.
+type native struct {
+	*bsrpc.Client
+	desk *Desk
+	err  error
+}
+
+// awaitNative starts a client of this library that waits in the queue, where it
+// must have the position.
+func (o *office) awaitNative(t *testing.T, position int) <-chan native {
+	t.Helper()
+	waits := make(chan int, 100)
+	admitted := make(chan native, 1)
 	go func() {
-		client, err := bsrpc.Dial(context.Background(), "tcp", q.addr, &bsrpc.ClientOptions{OnWait: func(n int) { position <- n }})
-		if err != nil {
-			t.Error(err)
+		var n native
+		n.Client, n.err = bsrpc.Dial(context.Background(), "tcp", o.addr(), &bsrpc.ClientOptions{
+			OnWait: func(position int) { waits <- position },
+		})
+		if n.err == nil {
+			n.desk, n.err = bsrpc.Bind[Desk](context.Background(), n.Client, "Desk")
 		}
-		admitted <- client
+		admitted <- n
 	}()
-	return position, admitted
+	if got := within(t, "a position in the queue", waits); got != position {
+		t.Errorf("a native client has position %d, want %d", got, position)
+	}
+	return admitted
 }
 
-// Waiters of both kinds are served in the order in which they came.
-func TestQueueOfBothKinds(t *testing.T) {
-	q := newQueue(t, bsrpc.ServerOptions{})
-	holder := connected(t, q.addr)
-	first := receive(t, q.admitted, "admission")
-
-	python1 := drive(t, q.addr)
-	python1.order("connect")
-	python1.await("polled")
-	position2, native2 := q.nativeWaiter(t)
-	if n := receive(t, position2, "position"); n != 2 {
-		t.Errorf("the second waiter has position %d", n)
-	}
-	python3 := drive(t, q.addr)
-	python3.order("connect")
-	python3.await("polled")
-	position4, native4 := q.nativeWaiter(t)
-	if n := receive(t, position4, "position"); n != 4 {
-		t.Errorf("the fourth waiter has position %d", n)
-	}
-
-	var order []uint64
-	leave := []func(){
-		func() { holder.cmd.Process.Kill() },
-		func() {
-			python1.wantReply(nil)
-			python1.want("hello Ann", "hello", "Ann")
-			python1.want(nil, "disconnect")
-		},
-		func() { receive(t, native2, "client").Close() },
-		func() {
-			python3.wantReply(nil)
-			python3.cmd.Process.Kill()
-		},
-		func() { receive(t, native4, "client").Close() },
-	}
-	for i, f := range leave {
-		f()
-		order = append(order, receive(t, q.left, "departure"))
-		if i < len(leave)-1 {
-			receive(t, q.admitted, "admission")
+// Whoever came first is served first, whatever it is.
+func TestOneQueue(t *testing.T) {
+	interop(t)
+	o := openOffice(t, exclusive)
+	holder := o.admit(t)
+	var want []string
+	for i := range 6 {
+		name := fmt.Sprint("visitor ", i)
+		want = append(want, name)
+		if i%2 == 0 {
+			c := o.await(t)
+			c.send(fmt.Sprintf("desk.hello(%q)", name))
+			c.send("leave()")
+			continue
 		}
+		admitted := o.awaitNative(t, i+1)
+		go func() {
+			n := <-admitted
+			if n.err == nil {
+				_, n.err = n.desk.Hello(context.Background(), name)
+				n.Close()
+			}
+			if n.err != nil {
+				t.Errorf("%s: %v", name, n.err)
+			}
+		}()
 	}
-	if !slices.IsSorted(order) || order[0] != first || len(order) != 5 {
-		t.Errorf("sessions %v had the place", order)
+	holder.want("desk.hello('holder')", "'hello holder'")
+	holder.want("leave()", "None")
+	got := []string{}
+	for range 7 {
+		got = append(got, within(t, "the next", o.names))
 	}
-}
-
-// A client that is killed while its command runs frees the place when that has
-// returned.
-func TestKilledWhileItHolds(t *testing.T) {
-	q := newQueue(t, bsrpc.ServerOptions{})
-	holder := connected(t, q.addr)
-	holder.order("pause", 0)
-	receive(t, q.service.began, "pause")
-	next := drive(t, q.addr)
-	next.order("connect")
-	next.await("polled")
-	holder.cmd.Process.Kill()
-	next.wantReply(nil)
-	next.want("hello Bob", "hello", "Bob")
-}
-
-func TestRefuseWhenFull(t *testing.T) {
-	q := newQueue(t, bsrpc.ServerOptions{RefuseWhenFull: true})
-	holder := connected(t, q.addr)
-	drive(t, q.addr).wantRaised("ConnectionError", "Server exception: queue full", "connect")
-	holder.want("hello Bob", "hello", "Bob")
-}
-
-// Shutdown serves what it has begun, answers what comes later, and sends idle
-// clients nothing.
-func TestShutdownOfServer(t *testing.T) {
-	s := newService()
-	srv, addr := serve(t, s, bsrpc.ServerOptions{})
-	busy, idle := connected(t, addr), connected(t, addr)
-	idle.want("hello Bob", "hello", "Bob")
-	busy.order("pause", 0)
-	receive(t, s.began, "pause")
-	stopped := make(chan error, 1)
-	go func() { stopped <- srv.Shutdown(context.Background()) }()
-	idle.wantRaised("DisconnectedError", "", "raw", hexBytes(nil)) // reads without asking
-	close(s.release)
-	busy.wantReply(0)
-	busy.wantRaised("DisconnectedError", "", "raw", hexBytes(nil))
-	if err := receive(t, stopped, "end of Shutdown"); err != nil {
-		t.Error(err)
+	if want = append([]string{"holder"}, want...); !slices.Equal(got, want) {
+		t.Errorf("served\n%q, want\n%q", got, want)
 	}
 }
 
-// What a client has sent behind the command that is served is answered.
-func TestShutdownAnswersWhatHasCome(t *testing.T) {
-	s := newService()
-	srv, addr := serve(t, s, bsrpc.ServerOptions{})
-	d, idle := connected(t, addr), connected(t, addr)
-	d.order("raw", hexBytes([]byte("\x0b\x00\x00\x00\x01\x0f\x00\x00\x00\x00\x00"+"\x07\x00\x00\x00\x01\x03\x00"))) // pause(0), func_no_args()
-	receive(t, s.began, "pause")
-	stopped := make(chan error, 1)
-	go func() { stopped <- srv.Shutdown(context.Background()) }()
-	idle.wantRaised("DisconnectedError", "", "raw", hexBytes(nil)) // all have been told
-	close(s.release)
-	d.wantReply(hexBytes([]byte{0, 0, 0, 0}))
-	d.wantRaised("ServerShutdown", "the server is shutting down", "raw", hexBytes(nil))
-	if err := receive(t, stopped, "end of Shutdown"); err != nil {
-		t.Error(err)
+// A Python client that is killed gives up its place, also in the middle of a
+// call, and the others keep their order.
+func TestHolderIsKilled(t *testing.T) {
+	interop(t)
+	o := openOffice(t, exclusive)
+	idle := o.admit(t)
+	second, third := o.await(t), o.awaitNative(t, 2)
+	fourth := o.await(t)
+
+	idle.kill()
+	second.wantAnswer("None")
+	second.send("desk.hold()")
+	within(t, "the call's begin", o.began)
+	second.kill()
+
+	n := within(t, "the third client", third)
+	if n.err != nil {
+		t.Fatal(n.err)
+	}
+	if s, err := n.desk.Hello(t.Context(), "native"); s != "hello native" || err != nil {
+		t.Errorf("got %q, %v", s, err)
+	}
+	n.Close()
+	fourth.wantAnswer("None")
+	fourth.want("desk.hello('Bob')", "'hello Bob'")
+}
+
+// A client that is killed while it waits holds up nobody.
+func TestWaiterIsKilled(t *testing.T) {
+	interop(t)
+	o := openOffice(t, exclusive)
+	holder := o.admit(t)
+	second, third := o.await(t), o.await(t)
+	second.kill()
+	holder.want("leave()", "None")
+	third.wantAnswer("None")
+	third.want("desk.hello('Bob')", "'hello Bob'")
+}
+
+func TestRefusals(t *testing.T) {
+	interop(t)
+	refusing := func(err error) bsrpc.ServerOptions {
+		return bsrpc.ServerOptions{OnConnect: func(context.Context, *bsrpc.Session) error { return err }}
+	}
+	for _, tt := range []struct {
+		name string
+		opts bsrpc.ServerOptions
+		held bool // there is another client
+		want string
+	}{
+		{"RefuseWhenFull", bsrpc.ServerOptions{MaxSessions: 1, RefuseWhenFull: true}, true, `ConnectionError('Server exception: queue full')`},
+		{"OnConnect", refusing(errors.New("not today")), false, `PermissionError('Server exception: not today')`},
+		{"OnConnect by name", refusing(pythonError{"ValueError", "who are you?"}), false, `ValueError('who are you?')`},
+		{"OnConnect by type", refusing(NotArmed{"first arm"}), false, `PermissionError('Server exception: first arm')`},
+		{"OnConnect by a bad name", refusing(pythonError{"SystemExit", "go away"}), false, `PermissionError('Server exception: go away')`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := openOffice(t, tt.opts)
+			if tt.held {
+				holder := o.admit(t)
+				defer holder.want("desk.add_2_words(1, 2)", "3")
+			}
+			c := o.visit(t)
+			c.want("connect()", "! "+tt.want)
+			c.want("connect()", "! "+tt.want)
+			c.stop()
+		})
 	}
 }
 
-func TestSessionCloseTellsWhy(t *testing.T) {
-	s := newService()
-	srv, addr := serve(t, s, bsrpc.ServerOptions{})
-	d := connected(t, addr)
-	d.order("pause", 0)
-	receive(t, s.began, "pause")
-	srv.Sessions()[0].Close("calibration")
-	if r := d.reply(); fmt.Sprint(r.Raised) != "[ConnectionError Server exception: calibration]" {
-		t.Errorf("raised %q", r.Raised)
-	}
+// MaxWaiting clients may wait; the next may not.
+func TestFullQueue(t *testing.T) {
+	interop(t)
+	o := openOffice(t, bsrpc.ServerOptions{MaxSessions: 1, MaxWaiting: 1})
+	holder := o.admit(t)
+	waiter := o.await(t)
+	o.visit(t).want("connect()", "! ConnectionError('Server exception: queue full')")
+	holder.want("leave()", "None")
+	waiter.wantAnswer("None")
 }

@@ -1,52 +1,58 @@
-"""A server of basic-socket-rpc with the commands of the tests.
+"""A server of the package, driven by a console: python3 server.py [exclusive | refusing]
 
-    python3 server.py [exclusive]
-
-It prints its port and stops, as the package does it, when its input ends.
+Announces its port, and "began" when the command hold begins.
 """
 
+import inspect
 import logging
-import socket
 import sys
-import time
+import threading
+from contextlib import ExitStack
+from typing import Callable, ContextManager
 
-import commands
-from basic_socket_rpc.rpc_spec import RpcServerSpec
-from basic_socket_rpc.rpc_threaded_server import make_exclusive_access_server_cm, make_serve, make_serve_cm
+from basic_socket_rpc.rpc_spec import OnServerInit, OnServerInitResp, RpcServerSpec
+from basic_socket_rpc.rpc_threaded_server import (
+    make_exclusive_access_server_cm,
+    make_serve,
+    make_serve_cm,
+    on_exclusive_access_server_init,
+)
 
-HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    """The package cannot tell which port it was given for 0."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return sock.getsockname()[1]
-
-
-def await_server(port: int) -> None:
-    for _ in range(500):
-        try:
-            socket.create_connection((HOST, port)).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.01)
-    sys.exit("the server does not listen")
+import console
+from commands import release, responses
 
 
-def main(kind: str = "") -> None:
+def announcing_port(init: OnServerInit) -> OnServerInit:
+    """The package tells nobody on which port it listens, but the function that calls init has the socket."""
+
+    def on_server_init() -> OnServerInitResp:
+        sock = inspect.currentframe().f_back.f_locals["sock"]
+        console.announce(f"port {sock.getsockname()[1]}")
+        return init()
+
+    return on_server_init
+
+
+def refuse(shared_data: dict, local_data: dict) -> bool:
+    raise PermissionError("not today")
+
+
+def make_server(kind: str) -> Callable[[str, int], ContextManager]:
     if kind == "exclusive":
-        serve = make_exclusive_access_server_cm(commands.RESPONSES)
-    else:
-        serve = make_serve_cm(make_serve(RpcServerSpec(responses=commands.RESPONSES)))
-    port = free_port()
-    with serve(HOST, port):
-        await_server(port)
-        commands.say(f"port {port}")
-        sys.stdin.read()
-    commands.say("stopped")
+        return make_exclusive_access_server_cm(responses, announcing_port(on_exclusive_access_server_init))
+    spec = RpcServerSpec(responses=responses, on_server_init=announcing_port(lambda: ({}, lambda: {})))
+    if kind == "refusing":
+        spec = spec._replace(on_client_connect=refuse)
+    return make_serve_cm(make_serve(spec))
+
+
+def main() -> None:
+    serve = make_server(sys.argv[1] if len(sys.argv) > 1 else "")
+    console.announce_logged(logging.getLogger(), {"waiting for client threads to shutdown": "shutting down"})
+    with ExitStack() as running:
+        running.enter_context(serve("127.0.0.1", 0))
+        console.run({"release": release.release, "shutdown": threading.Thread(target=running.close).start})
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)
-    main(*sys.argv[1:])
+    main()
