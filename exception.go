@@ -48,7 +48,7 @@ const pythonUnsafe = " ArithmeticError AssertionError AttributeError BaseExcepti
 	"NameError NotADirectoryError PendingDeprecationWarning ProcessLookupError PythonFinalizationError RecursionError " +
 	"ReferenceError ResourceWarning RuntimeWarning StopAsyncIteration StopIteration SyntaxError SyntaxWarning SystemError " +
 	"SystemExit TabError UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError " +
-	"UnicodeWarning UserWarning Warning WindowsError "
+	"UnicodeWarning UserWarning Warning WindowsError _IncompleteInputError "
 
 // safeException returns name if a Python client may be told it, else instead.
 func safeException(name, instead string) string {
