@@ -22,7 +22,7 @@ const howTo = `interop: skipped, because BSRPC_PYTHON does not name a Python wit
 	export BSRPC_PYTHON=$PWD/.ci/cache/python/bin/python`
 
 // patience is how long anything may take that a test waits for.
-const patience = 60 * time.Second
+const patience = 25 * time.Second
 
 var python = os.Getenv("BSRPC_PYTHON")
 
