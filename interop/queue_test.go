@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
@@ -58,6 +59,7 @@ func TestOneQueue(t *testing.T) {
 	o := openOffice(t, exclusive)
 	holder := o.admit(t)
 	var want []string
+	var natives sync.WaitGroup
 	for i := range 6 {
 		name := fmt.Sprint("visitor ", i)
 		want = append(want, name)
@@ -68,7 +70,7 @@ func TestOneQueue(t *testing.T) {
 			continue
 		}
 		admitted := o.awaitNative(t, i+1)
-		go func() {
+		natives.Go(func() {
 			n := <-admitted
 			if n.err == nil {
 				_, n.err = n.desk.Hello(context.Background(), name)
@@ -77,7 +79,7 @@ func TestOneQueue(t *testing.T) {
 			if n.err != nil {
 				t.Errorf("%s: %v", name, n.err)
 			}
-		}()
+		})
 	}
 	holder.want("desk.hello('holder')", "'hello holder'")
 	holder.want("leave()", "None")
@@ -85,6 +87,7 @@ func TestOneQueue(t *testing.T) {
 	for range 7 {
 		got = append(got, within(t, "the next", o.names))
 	}
+	natives.Wait()
 	if want = append([]string{"holder"}, want...); !slices.Equal(got, want) {
 		t.Errorf("served\n%q, want\n%q", got, want)
 	}
