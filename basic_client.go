@@ -52,6 +52,7 @@ func (l *basicLink) agree(_ context.Context, service string, methods []*proxyMet
 func (l *basicLink) read() {
 	defer l.running.Done()
 	r := newBasicReader(l.nc, l.bounds, 0)
+	r.text = maxDetail // a traceback is no message
 	for {
 		f, err := r.next()
 		if err != nil {

@@ -327,6 +327,39 @@ func TestBasicBadValues(t *testing.T) {
 	})
 }
 
+// An exception is told where no result of its length would be taken: its
+// traceback is none.
+func TestBasicTracebackAboveMaxMessage(t *testing.T) {
+	withBasicRaw(t, &ClientOptions{MaxMessage: 1000}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		answer := func(frame []byte) {
+			go func() {
+				p.takeCommand()
+				p.nc.Write(frame)
+			}()
+		}
+		exception := func(n int) []byte {
+			return wire.AppendException(nil, "ValueError", "Traceback\n"+strings.Repeat(" ", n-40)+"\nValueError: small\n")
+		}
+		for _, n := range []int{1000, 1001, 60_000} {
+			answer(exception(n))
+			_, err := desk.Echo(t.Context(), nil)
+			wantCall(t, err, CodeInvalidArgument, OutcomeAnswered, "small")
+			wantSum(t, desk, p, 1, 2)
+		}
+		answer(exception(maxDetail + 1))
+		_, err := desk.Echo(t.Context(), nil)
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 65544 bytes, MaxMessage is 1000")
+	})
+	withBasicRaw(t, &ClientOptions{MaxMessage: 1000}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		go func() {
+			p.takeCommand()
+			p.nc.Write(response(strings.Repeat("x", 1001)))
+		}()
+		_, err := desk.Echo(t.Context(), nil)
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 1001 bytes, MaxMessage is 1000")
+	})
+}
+
 // Calls of many goroutines are written before the first is answered.
 func TestBasicPipelined(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {

@@ -28,6 +28,7 @@ type basicReader struct {
 	in      *bufio.Reader
 	head    int64              // bytes of a payload that are not its message
 	max     int64              // longest message
+	text    int64              // longest EXCEPTION, if that is more
 	patient time.Duration      // Limits.FrameTimeout
 	book    func(int64) *Error // is asked whether there is room for a long payload
 	release func(int64)        // gives it back when that has come
@@ -64,13 +65,16 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	switch {
 	case n < 0:
 		return basicFrame{refused: tooSmall(size)}, nil
-	case n > r.head+r.max:
-		return f, fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.head, r.max)
+	case n > max(r.head+r.max, r.text):
+		return f, r.tooLong(n)
 	}
 	if err := r.fill(head[4:]); err != nil {
 		return f, err
 	}
 	f.typ = wire.Type(head[4])
+	if n > r.head+r.max && f.typ != wire.Exception {
+		return f, r.tooLong(n)
+	}
 	if n > wire.MaxWhole {
 		if f.refused = r.book(n); f.refused != nil {
 			return f, r.discard(n)
@@ -79,6 +83,10 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	}
 	f.payload, err = r.payload(int(n))
 	return f, err
+}
+
+func (r *basicReader) tooLong(n int64) error {
+	return fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.head, r.max)
 }
 
 // hurry gives what has begun to arrive its time. What it returns ends that.
