@@ -76,6 +76,16 @@ func TestRow135CallingOverflows(t *testing.T) {
 	wantServed(t, desk)
 }
 
+// A traceback is longer than any message that this client takes.
+func TestCallingRaisesWithSmallMessages(t *testing.T) {
+	interop(t)
+	_, addr := startServer(t)
+	_, desk := dial(t, addr, bsrpc.ClientOptions{MaxMessage: 50})
+	err := desk.Fail(t.Context(), "ValueError", "too small")
+	wantError(t, "Fail", err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeAnswered, "too small")
+	wantServed(t, desk)
+}
+
 // The real SystemExit ends the thread of the package's server, which hangs up.
 // It ends nothing here.
 func TestCallingRaisesSystemExit(t *testing.T) {
