@@ -141,9 +141,7 @@ command(
     make_serializer(int_to_le_bytes_4, int_to_le_bytes_4),
     int_from_le_bytes_4,
 )
-command(
-    Command.func_no_args, call_no_args, serialize_no_response, lambda: None, serialize_no_args, parse_no_response
-)
+command(Command.func_no_args, call_no_args, serialize_no_response, lambda: None, serialize_no_args, parse_no_response)
 command(
     Command.sum_fixed,
     make_server_deserializer(make_deserialize_array_fixed_size(3, parse_int_from_le_bytes_4)),
