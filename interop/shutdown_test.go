@@ -13,9 +13,8 @@ import (
 // that it has not run, and a client that asks nothing is told nothing.
 func TestShutdown(t *testing.T) {
 	interop(t)
-	o := openOffice(t, bsrpc.ServerOptions{MaxSessions: 4})
-	busy, idle, silent, eager := o.admit(t), o.admit(t), o.rawly(t), o.rawly(t)
-	silent.want("s.ask(INIT)", admitted)
+	o := openOffice(t, bsrpc.ServerOptions{MaxSessions: 3})
+	busy, idle, eager := o.admit(t), o.admit(t), o.rawly(t)
 	eager.want("s.ask(INIT)", admitted)
 	waiter := o.await(t)
 
@@ -23,16 +22,17 @@ func TestShutdown(t *testing.T) {
 	within(t, "the call's begin", o.began)
 	eager.send("s.ask(request(Command.hold) + request(Command.hold))")
 	within(t, "the other call's begin", o.began)
-	silent.send("s.read()")
+	idle.send("unasked()")
 
 	ended := make(chan error, 1)
 	go func() { ended <- o.srv.Shutdown(context.Background()) }()
-	silent.wantAnswer("('end', b'')") // nothing that it has not asked for
+	idle.wantAnswer("b''") // the end, and nothing before it
 	idle.want("desk.hello('Bob')", "! DisconnectedError()")
 	waiter.wantFailure("")
 
 	close(o.release)
 	busy.wantAnswer("None")
+	busy.want("unasked()", "b''")
 	busy.want("desk.hello('Bob')", "! DisconnectedError()")
 	eager.wantAnswer("('RPC_RESP', b'')")
 	eager.want("s.read()", "('EXCEPTION', ('ServerShutdown', 'the server is shutting down'))")
@@ -72,6 +72,7 @@ func TestSessionIsClosed(t *testing.T) {
 		s.Close("the instrument is being calibrated")
 	}
 	busy.wantAnswer("! ConnectionError('Server exception: the instrument is being calibrated')")
+	idle.want("unasked()", "b''")
 	idle.want("desk.hello('Bob')", "! DisconnectedError()")
 	o.admit(t).want("desk.hello('Bob')", "'hello Bob'")
 }

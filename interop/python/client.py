@@ -24,6 +24,7 @@ def main() -> None:
             "desk": desk,
             "connect": desk.socket_client_connect,
             "leave": desk.socket_client_disconnect,
+            "unasked": lambda: desk._socket_client.sock.recv(1),  # b"" if the server hangs up
             "frames": raw.frames_of(client_spec),
             "raw": lambda: raw.Raw(host, int(port)),
             "INIT": raw.INIT,
