@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// options say what is measured, and how.
+type options struct {
+	Peers     []string      `json:"peers"`
+	Workloads []string      `json:"workloads"`
+	Rounds    int           `json:"rounds"`
+	Time      time.Duration `json:"time_ns"`
+	Network   string        `json:"network"`
+	Child     bool          `json:"child"`
+}
+
+// A report is everything that one command has measured.
+type report struct {
+	Date     time.Time         `json:"date"`
+	Go       string            `json:"go"`
+	System   string            `json:"system"`
+	CPU      string            `json:"cpu"`
+	CPUs     int               `json:"cpus"`
+	Versions map[string]string `json:"versions"` // of the peers' modules
+	Options  options           `json:"options"`
+	Results  []result          `json:"results"`
+}
+
+// run measures round by round and peer by peer, each in a process of its own:
+// a machine's speed drifts within minutes, and what is left in a heap costs
+// whoever comes next.
+func (o options) run(progress io.Writer) (*report, error) {
+	if o.Rounds < 1 || o.Time <= 0 || o.Network != "tcp" && o.Network != "unix" {
+		return nil, errors.New("want at least 1 round, a time above 0, and the network tcp or unix")
+	}
+	ws, err := parseWorkloads(o.Workloads)
+	if err != nil {
+		return nil, err
+	}
+	o.Workloads = nil
+	for _, w := range ws {
+		o.Workloads = append(o.Workloads, w.String())
+	}
+	for _, name := range o.Peers {
+		if _, err := findPeer(name); err != nil {
+			return nil, err
+		}
+	}
+	rep := newReport(o)
+	for round := range o.Rounds {
+		for _, name := range o.Peers {
+			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, o.Rounds, name)
+			rep.Results = append(rep.Results, o.runJob(name, ws, round)...)
+		}
+	}
+	return rep, nil
+}
+
+// runJob runs a job in a process of its own. What a process that ended early
+// has not measured is an error in the results.
+func (o options) runJob(name string, ws []workload, round int) []result {
+	j := job{Peer: name, Workloads: o.Workloads, Round: round, Time: o.Time, Network: o.Network, Child: o.Child}
+	results, err := j.runProcess(30*time.Second + time.Duration(len(ws))*(10*o.Time+5*time.Second))
+	for _, w := range ws[len(results):] {
+		results = append(results, result{Peer: name, Workload: w.String(), Round: round, Error: fmt.Sprint("process ended: ", err)})
+	}
+	return results
+}
+
+func (j job) runProcess(limit time.Duration) (results []result, err error) {
+	arg, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := command("job", string(arg))
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	timer := time.AfterFunc(limit, func() { cmd.Process.Kill() })
+	err = cmd.Wait()
+	timer.Stop()
+	for dec := json.NewDecoder(&out); ; {
+		var r result
+		if dec.Decode(&r) != nil {
+			return results, err
+		}
+		results = append(results, r)
+	}
+}
+
+func newReport(o options) *report {
+	return &report{
+		Date:     time.Now().UTC().Truncate(time.Second),
+		Go:       runtime.Version(),
+		System:   runtime.GOOS + "/" + runtime.GOARCH,
+		CPU:      cpuName(),
+		CPUs:     runtime.NumCPU(),
+		Versions: versions(),
+		Options:  o,
+	}
+}
+
+// cpuName returns the name of the processor, where Linux tells it.
+func cpuName() string {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+// versions returns the versions of the modules that are measured.
+func versions() map[string]string {
+	vs := make(map[string]string)
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return vs
+	}
+	for _, m := range info.Deps {
+		switch m.Path {
+		case "google.golang.org/grpc", "google.golang.org/protobuf", "storj.io/drpc", "github.com/containerd/ttrpc", "connectrpc.com/connect":
+			vs[m.Path] = m.Version
+		}
+	}
+	return vs
+}

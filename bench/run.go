@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// A job is what one process measures: one peer in one round.
+type job struct {
+	Peer      string
+	Workloads []string
+	Round     int
+	Time      time.Duration // of each workload
+	Network   string
+	Child     bool // the server in a process of its own
+	Conns     int  // of idle, if not zero
+}
+
+// run measures all workloads, one after another, each on a new connection.
+func (j job) run(report func(result) error) error {
+	p, err := findPeer(j.Peer)
+	if err != nil {
+		return err
+	}
+	ws, err := parseWorkloads(j.Workloads)
+	if err != nil {
+		return err
+	}
+	for _, w := range ws {
+		r, err := j.measure(p, w)
+		if err != nil {
+			r.Error = err.Error()
+		}
+		r.Peer, r.Workload, r.Round = p.name(), w.String(), j.Round
+		if err := report(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j job) measure(p peer, w workload) (result, error) {
+	if why := p.cannot(w); why != "" {
+		return result{}, fmt.Errorf("cannot: %s", why)
+	}
+	start := startServer
+	if j.Child || w.kind == "idle" {
+		start = startChild
+	}
+	s, err := start(p, j.Network)
+	if err != nil {
+		return result{}, err
+	}
+	defer s.stop()
+	if w.kind == "idle" {
+		if j.Conns > 0 {
+			w.size = j.Conns
+		}
+		return measureIdle(p, s, w.size)
+	}
+	c, err := p.dial(dialer{network: s.network, address: s.address, callers: w.callers})
+	if err != nil {
+		return result{}, err
+	}
+	defer c.close()
+	debug.FreeOSMemory() // the heap that the workload before has left
+	if w.kind == "beside" {
+		return measureBeside(c, s, w.size, j.Time)
+	}
+	return measureCalls(c, s, w, j.Time)
+}
+
+// measureCalls measures a workload of calls that are all alike.
+func measureCalls(c client, s *server, w workload, d time.Duration) (result, error) {
+	l := newLoad(c, w)
+	if _, err := l.run(d/4, s.bothEnds); err != nil {
+		return result{}, err
+	}
+	t, err := l.run(d, s.bothEnds)
+	if err != nil {
+		return result{}, err
+	}
+	r := t.result()
+	if w.kind == "bulk" {
+		r.MB = r.Rate * float64(w.size) / 1e6
+	}
+	return r, nil
+}
+
+// bothEnds returns what this process and the server have used.
+func (s *server) bothEnds() (usage, error) {
+	u, err := s.usage(false)
+	return measureUsage().plus(u), err
+}
+
+func (t *tally) result() result {
+	n := t.total()
+	return result{
+		Calls:   n,
+		Seconds: t.elapsed.Seconds(),
+		Rate:    float64(n) / t.elapsed.Seconds(),
+		P50:     t.times.quantile(0.50),
+		P99:     t.times.quantile(0.99),
+		CPU:     t.used.CPU.Seconds() / float64(n) * 1e6,
+		Allocs:  float64(t.used.Mallocs) / float64(n),
+		Spread:  float64(slices.Min(t.calls)) / float64(slices.Max(t.calls)),
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+)
+
+// writeTables writes a Markdown table for each workload.
+func (rep *report) writeTables(out io.Writer) {
+	o := rep.Options
+	ends := "client and server in one process"
+	if o.Child {
+		ends = "client and server in processes of their own"
+	}
+	fmt.Fprintf(out, "%s, %d CPUs (%s), %s; %s, %s; medians of %d rounds of %v; %s.\n",
+		rep.System, rep.CPUs, rep.CPU, rep.Go, o.Network, ends, o.Rounds, o.Time, rep.Date.Format("2006-01-02"))
+	for _, name := range o.Workloads {
+		w, err := parseWorkload(name)
+		if err != nil {
+			continue // a file that somebody has edited
+		}
+		fmt.Fprintf(out, "\n### %s: %s\n\n", w, w.title())
+		rep.writeTable(out, w)
+	}
+}
+
+// A column is a heading and a figure as text.
+type column struct {
+	head string
+	text func(peer string) string
+}
+
+func (rep *report) writeTable(out io.Writer, w workload) {
+	columns := rep.columns(w)
+	fmt.Fprint(out, "| |")
+	for _, c := range columns {
+		fmt.Fprintf(out, " %s |", c.head)
+	}
+	fmt.Fprintf(out, "\n|---|%s\n", strings.Repeat("--:|", len(columns)))
+	for _, peer := range rep.Options.Peers {
+		fmt.Fprintf(out, "| %s |", peer)
+		if rs := rep.find(peer, w); len(rs) == 0 {
+			fmt.Fprintf(out, " %s |%s\n", rep.why(peer, w), strings.Repeat(" |", len(columns)-1))
+			continue
+		}
+		for _, c := range columns {
+			fmt.Fprintf(out, " %s |", c.text(peer))
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+func (rep *report) columns(w workload) []column {
+	figure := func(head string, of func(result) float64) column {
+		return column{head, func(peer string) string { return format(rep.median(peer, w, of)) }}
+	}
+	rate := func(r result) float64 { return r.Rate }
+	p50 := figure("p50, µs", func(r result) float64 { return r.P50 })
+	p99 := figure("p99, µs", func(r result) float64 { return r.P99 })
+	switch w.kind {
+	case "idle":
+		return []column{
+			figure("client heap, B", func(r result) float64 { return r.ClientHeap }),
+			figure("server heap, B", func(r result) float64 { return r.ServerHeap }),
+			figure("client RSS, B", func(r result) float64 { return r.ClientRSS }),
+			figure("server RSS, B", func(r result) float64 { return r.ServerRSS }),
+		}
+	case "beside":
+		return []column{
+			figure("small calls/s", rate), p50, p99,
+			figure("bulk alone, MB/s", func(r result) float64 { return r.BulkAlone }),
+			figure("bulk beside, MB/s", func(r result) float64 { return r.BulkBeside }),
+			figure("beside to alone", func(r result) float64 { return r.BulkBeside / r.BulkAlone }),
+		}
+	}
+	columns := []column{figure("calls/s", rate)}
+	if w.kind == "bulk" {
+		columns = []column{figure("MB/s", func(r result) float64 { return r.MB })}
+	}
+	columns = append(columns, p50, p99,
+		figure("CPU, s per million", func(r result) float64 { return r.CPU }),
+		figure("allocs a call", func(r result) float64 { return r.Allocs }))
+	if w.callers > 1 {
+		columns = append(columns, figure("slowest to fastest caller", func(r result) float64 { return r.Spread }))
+	}
+	for _, to := range []string{plain{}.name(), typed{}.name()} {
+		columns = append(columns, column{"of " + to, func(peer string) string { return format(rep.ratio(peer, to, w)) }})
+	}
+	return columns
+}
+
+// find returns the results of a peer that are no errors, by round.
+func (rep *report) find(peer string, w workload) []result {
+	var rs []result
+	for _, r := range rep.Results {
+		if r.Peer == peer && r.Workload == w.String() && r.Error == "" {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// why returns why a peer has no results.
+func (rep *report) why(peer string, w workload) string {
+	for _, r := range rep.Results {
+		if r.Peer == peer && r.Workload == w.String() && r.Error != "" {
+			return strings.NewReplacer("|", "\\|", "\n", " ").Replace(r.Error)
+		}
+	}
+	return "not measured"
+}
+
+func (rep *report) median(peer string, w workload, of func(result) float64) float64 {
+	var vs []float64
+	for _, r := range rep.find(peer, w) {
+		vs = append(vs, of(r))
+	}
+	return median(vs)
+}
+
+// ratio returns the median of the rounds' ratios of calls/s: neighbours in
+// time are compared, so that a drift of the machine cancels out.
+func (rep *report) ratio(peer, to string, w workload) float64 {
+	var vs []float64
+	for _, r := range rep.find(peer, w) {
+		for _, o := range rep.find(to, w) {
+			if o.Round == r.Round {
+				vs = append(vs, r.Rate/o.Rate)
+			}
+		}
+	}
+	return median(vs)
+}
+
+// median returns NaN where there is nothing.
+func median(vs []float64) float64 {
+	if len(vs) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(vs)
+	n := len(vs)
+	return (vs[(n-1)/2] + vs[n/2]) / 2
+}
+
+// format writes three digits, or all before the point.
+func format(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "–"
+	case a >= 1000:
+		return thousands(int64(math.Round(v)))
+	case a >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A workload is what is called, by how many callers, in which size.
+type workload struct {
+	kind    string // small, bulk, items, beside, idle
+	callers int
+	size    int // bytes of a bulk, connections of idle
+}
+
+const (
+	itemCount  = 1000
+	besideSize = 16 << 20
+	idleConns  = 1000
+)
+
+// groups are names for several workloads.
+var groups = map[string][]string{
+	"small":   {"small/1", "small/64", "small/512"},
+	"bulk":    {"bulk/64KiB", "bulk/1MiB", "bulk/16MiB"},
+	"items":   {"items/1", "items/16"},
+	"calls":   {"small", "bulk", "items"},
+	"all":     {"calls", "beside", "idle"},
+	"callers": powers("small/%d", 1, maxCallers, 4),
+	"sizes":   {"bulk/16B", "bulk/64B", "bulk/256B", "bulk/1KiB", "bulk/4KiB", "bulk/16KiB", "bulk/64KiB", "bulk/256KiB", "bulk/1MiB", "bulk/4MiB", "bulk/16MiB", "bulk/64MiB"},
+	"growth":  {"callers", "sizes"},
+}
+
+func powers(format string, from, to, by int) []string {
+	var names []string
+	for n := from; n <= to; n *= by {
+		names = append(names, fmt.Sprintf(format, n))
+	}
+	return names
+}
+
+// parseWorkloads reads names of workloads and groups, without repetition.
+func parseWorkloads(names []string) ([]workload, error) {
+	var all []workload
+	seen := make(map[workload]bool)
+	for _, name := range names {
+		ws := make([]workload, 1)
+		var err error
+		if group, ok := groups[name]; ok {
+			ws, err = parseWorkloads(group)
+		} else {
+			ws[0], err = parseWorkload(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range ws {
+			if !seen[w] {
+				seen[w] = true
+				all = append(all, w)
+			}
+		}
+	}
+	return all, nil
+}
+
+func parseWorkload(name string) (workload, error) {
+	kind, arg, _ := strings.Cut(name, "/")
+	switch {
+	case name == "beside":
+		return workload{kind: kind, callers: 2, size: besideSize}, nil
+	case name == "idle":
+		return workload{kind: kind, callers: 1, size: idleConns}, nil
+	case kind == "bulk":
+		n, err := parseSize(arg)
+		return workload{kind: kind, callers: 1, size: n}, err
+	case kind == "small" || kind == "items":
+		n, err := strconv.Atoi(arg)
+		if err == nil && n >= 1 && n <= maxCallers {
+			return workload{kind: kind, callers: n}, nil
+		}
+		return workload{}, fmt.Errorf("workload %q: callers are 1 to %d", name, maxCallers)
+	}
+	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, beside, idle, and groups of them: all, calls, growth", name)
+}
+
+func (w workload) String() string {
+	switch w.kind {
+	case "bulk":
+		return "bulk/" + formatSize(w.size)
+	case "small", "items":
+		return fmt.Sprintf("%s/%d", w.kind, w.callers)
+	}
+	return w.kind
+}
+
+// title says what a workload is.
+func (w workload) title() string {
+	callers := "1 caller"
+	if w.callers > 1 {
+		callers = fmt.Sprintf("%d callers", w.callers)
+	}
+	switch w.kind {
+	case "small":
+		return "a struct of {int64, string of 16, uint32, float64}, " + callers
+	case "bulk":
+		return formatSize(w.size) + " of bytes, " + callers
+	case "items":
+		return fmt.Sprintf("%d of {int64, 3 float64, string of 8}, %s", itemCount, callers)
+	case "beside":
+		return "small by one caller while " + formatSize(w.size) + " of bytes go there and back on the same connection"
+	}
+	return fmt.Sprintf("memory of an idle connection, of %d", w.size)
+}
+
+var units = []struct {
+	name string
+	n    int
+}{{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+func formatSize(n int) string {
+	for _, u := range units {
+		if n >= u.n && n%u.n == 0 {
+			return strconv.Itoa(n/u.n) + u.name
+		}
+	}
+	return "0B"
+}
+
+func parseSize(s string) (int, error) {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(s, u.name)
+		n, err := strconv.Atoi(digits)
+		if ok && err == nil && n > 0 && n <= 64<<20/u.n && n*u.n >= 8 {
+			return n * u.n, nil
+		}
+	}
+	return 0, fmt.Errorf("size %q: want one of 8B to 64MiB", s)
+}
