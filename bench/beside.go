@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
+// A small call begins each besidePace beside the bulk.
+const besidePace = time.Millisecond
+
 // measureBeside measures small calls while a bulk is echoed all the time on
-// the same connection, and what that leaves of the bulk. Its time is four
+// the same connection, and what that leaves of the bulk. Its time is some
 // times that of other workloads, because a bulk takes long.
 func measureBeside(c client, s *server, size int, d time.Duration) (result, error) {
 	bulk := newLoad(c, workload{kind: "bulk", callers: 1, size: size})
@@ -18,31 +21,46 @@ func measureBeside(c client, s *server, size int, d time.Duration) (result, erro
 		return result{}, err
 	}
 
-	type outcome struct {
-		t   *tally
-		err error
-	}
-	done := make(chan outcome, 1)
 	var stop atomic.Bool
+	times, calls := new(histogram), make(chan error, 1)
 	go func() {
-		t, err := bulk.runUntil(&stop, func() {}, func() (usage, error) { return usage{}, nil })
-		done <- outcome{t, err}
+		calls <- paced(c.small(small), &stop, times)
+		stop.Store(true) // also after an error
 	}()
-	calls := newLoad(c, workload{kind: "small", callers: 1})
-	t, err := calls.run(4*d, s.bothEnds)
+	beside, err := bulk.runUntil(&stop, func() { time.AfterFunc(4*d, func() { stop.Store(true) }) }, s.bothEnds)
 	stop.Store(true)
-	beside := <-done
+	if err2 := <-calls; err == nil {
+		err = err2
+	}
 	if err != nil {
 		return result{}, err
 	}
-	if beside.err != nil {
-		return result{}, beside.err
+	return result{
+		Calls:      int64(times.n),
+		Seconds:    beside.elapsed.Seconds(),
+		P50:        times.quantile(0.50),
+		P99:        times.quantile(0.99),
+		BulkAlone:  rateMB(alone, size),
+		BulkBeside: rateMB(beside, size),
+	}, nil
+}
+
+// paced makes a call each besidePace. The calls that would have begun while
+// one was under way count with the time that they would have waited: else one
+// call behind a bulk would be lost among the thousand that found a gap.
+func paced(do call, stop *atomic.Bool, times *histogram) error {
+	for seq := int64(0); !stop.Load(); seq++ {
+		start := time.Now()
+		if err := do(seq); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		for t := took; t > 0; t -= besidePace {
+			times.record(t)
+		}
+		time.Sleep(besidePace - took%besidePace)
 	}
-	r := t.result()
-	r.CPU, r.Allocs = 0, 0 // mostly the bulk's
-	r.BulkAlone = rateMB(alone, size)
-	r.BulkBeside = rateMB(beside.t, size)
-	return r, nil
+	return nil
 }
 
 func rateMB(t *tally, size int) float64 {

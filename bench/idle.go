@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -56,7 +57,15 @@ func dialAndCall(p peer, s *server) (client, error) {
 // idleUsage returns the memory of both ends when there is no garbage.
 func idleUsage(s *server) (client, server usage, err error) {
 	time.Sleep(settle)
-	debug.FreeOSMemory()
+	freeMemory()
 	server, err = s.usage(true)
 	return measureUsage(), server, err
+}
+
+// freeMemory gives back what is not in use. What is in pools is free only at
+// the second collection.
+func freeMemory() {
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
 }

@@ -34,7 +34,8 @@ func (connectPeer) dial(d dialer) (client, error) {
 		Protocols:   h2c(),
 		HTTP2:       &http.HTTP2Config{StrictMaxConcurrentRequests: true}, // one connection
 	}
-	c := pbconnect.NewEchoClient(&http.Client{Transport: t}, "http://bench")
+	c := pbconnect.NewEchoClient(&http.Client{Transport: t}, "http://bench",
+		connect.WithAcceptCompression("gzip", nil, nil)) // no other peer compresses
 	end := func() error { t.CloseIdleConnections(); return nil }
 	return protoClient{connectEcho{c}, end}, nil
 }

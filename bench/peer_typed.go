@@ -80,32 +80,36 @@ func serveTyped(nc net.Conn) {
 		}
 		switch kind {
 		case kindSmall:
-			v := new(Small)
-			if readSmall(body, v) != nil {
+			var v Small
+			if readSmall(body, &v) != nil {
 				return
 			}
-			go func() {
-				b := scratch.Get().(*[]byte)
-				*b = appendSmall((*b)[:0], v)
-				writeTyped(out, id, kindSmall, *b)
-				scratch.Put(b)
-			}()
+			go echoSmall(out, id, v)
 		case kindItems:
 			items, err := readItems(body)
 			if err != nil {
 				return
 			}
-			go func() {
-				b := scratch.Get().(*[]byte)
-				*b = appendItems((*b)[:0], items)
-				writeTyped(out, id, kindItems, *b)
-				if len(*b) < bigBody { // a bigger one may not have been written yet
-					scratch.Put(b)
-				}
-			}()
+			go echoItems(out, id, items)
 		case kindBulk:
 			go writeTyped(out, id, kindBulk, body)
 		}
+	}
+}
+
+func echoSmall(out *batch, id uint64, v Small) {
+	b := scratch.Get().(*[]byte)
+	*b = appendSmall((*b)[:0], &v)
+	writeTyped(out, id, kindSmall, *b)
+	scratch.Put(b)
+}
+
+func echoItems(out *batch, id uint64, items []Item) {
+	b := scratch.Get().(*[]byte)
+	*b = appendItems((*b)[:0], items)
+	writeTyped(out, id, kindItems, *b)
+	if len(*b) < bigBody { // a bigger one may not have been written yet
+		scratch.Put(b)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,16 +60,35 @@ func (o options) run(progress io.Writer) (*report, error) {
 	for round := range o.Rounds {
 		for _, name := range o.Peers {
 			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, o.Rounds, name)
-			rep.Results = append(rep.Results, o.runJob(name, ws, round)...)
+			for _, part := range processes(ws) {
+				rep.Results = append(rep.Results, o.runJob(name, part, round)...)
+			}
 		}
 	}
 	return rep, nil
 }
 
+// processes divides workloads: the memory of idle connections is measured in a
+// process that has done nothing before.
+func processes(ws []workload) [][]workload {
+	var calls, idle []workload
+	for _, w := range ws {
+		if w.kind == "idle" {
+			idle = append(idle, w)
+		} else {
+			calls = append(calls, w)
+		}
+	}
+	return slices.DeleteFunc([][]workload{calls, idle}, func(part []workload) bool { return len(part) == 0 })
+}
+
 // runJob runs a job in a process of its own. What a process that ended early
 // has not measured is an error in the results.
 func (o options) runJob(name string, ws []workload, round int) []result {
-	j := job{Peer: name, Workloads: o.Workloads, Round: round, Time: o.Time, Network: o.Network, Child: o.Child}
+	j := job{Peer: name, Round: round, Time: o.Time, Network: o.Network, Child: o.Child}
+	for _, w := range ws {
+		j.Workloads = append(j.Workloads, w.String())
+	}
 	results, err := j.runProcess(30*time.Second + time.Duration(len(ws))*(10*o.Time+5*time.Second))
 	for _, w := range ws[len(results):] {
 		results = append(results, result{Peer: name, Workload: w.String(), Round: round, Error: fmt.Sprint("process ended: ", err)})

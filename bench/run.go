@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -15,7 +15,7 @@ type job struct {
 	Time      time.Duration // of each workload
 	Network   string
 	Child     bool // the server in a process of its own
-	Conns     int  // of idle, if not zero
+	Reduced   bool // beside and idle are small, for tests
 }
 
 // run measures all workloads, one after another, each on a new connection.
@@ -45,6 +45,9 @@ func (j job) measure(p peer, w workload) (result, error) {
 	if why := p.cannot(w); why != "" {
 		return result{}, fmt.Errorf("cannot: %s", why)
 	}
+	if j.Reduced {
+		w = w.reduced()
+	}
 	start := startServer
 	if j.Child || w.kind == "idle" {
 		start = startChild
@@ -55,9 +58,6 @@ func (j job) measure(p peer, w workload) (result, error) {
 	}
 	defer s.stop()
 	if w.kind == "idle" {
-		if j.Conns > 0 {
-			w.size = j.Conns
-		}
 		return measureIdle(p, s, w.size)
 	}
 	c, err := p.dial(dialer{network: s.network, address: s.address, callers: w.callers})
@@ -65,7 +65,8 @@ func (j job) measure(p peer, w workload) (result, error) {
 		return result{}, err
 	}
 	defer c.close()
-	debug.FreeOSMemory() // the heap that the workload before has left
+	runtime.GC() // what the workload before has left
+	runtime.GC() // and what it has left in pools
 	if w.kind == "beside" {
 		return measureBeside(c, s, w.size, j.Time)
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 )
 
 // A server is the serving end: in this process, or in a child.
@@ -106,7 +105,7 @@ func serveAsChild(name, network string, in io.Reader, out io.Writer) error {
 			return err
 		}
 		if collect {
-			debug.FreeOSMemory()
+			freeMemory()
 		}
 		if err := enc.Encode(measureUsage()); err != nil {
 			return err

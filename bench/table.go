@@ -57,7 +57,6 @@ func (rep *report) columns(w workload) []column {
 	figure := func(head string, of func(result) float64) column {
 		return column{head, func(peer string) string { return format(rep.median(peer, w, of)) }}
 	}
-	rate := func(r result) float64 { return r.Rate }
 	p50 := figure("p50, µs", func(r result) float64 { return r.P50 })
 	p99 := figure("p99, µs", func(r result) float64 { return r.P99 })
 	switch w.kind {
@@ -70,13 +69,13 @@ func (rep *report) columns(w workload) []column {
 		}
 	case "beside":
 		return []column{
-			figure("small calls/s", rate), p50, p99,
+			p50, p99,
 			figure("bulk alone, MB/s", func(r result) float64 { return r.BulkAlone }),
 			figure("bulk beside, MB/s", func(r result) float64 { return r.BulkBeside }),
 			figure("beside to alone", func(r result) float64 { return r.BulkBeside / r.BulkAlone }),
 		}
 	}
-	columns := []column{figure("calls/s", rate)}
+	columns := []column{figure("calls/s", func(r result) float64 { return r.Rate })}
 	if w.kind == "bulk" {
 		columns = []column{figure("MB/s", func(r result) float64 { return r.MB })}
 	}

@@ -84,6 +84,17 @@ func parseWorkload(name string) (workload, error) {
 	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, beside, idle, and groups of them: all, calls, growth", name)
 }
 
+// reduced is a workload of its kind that a test can afford.
+func (w workload) reduced() workload {
+	switch w.kind {
+	case "beside":
+		w.size = 256 << 10
+	case "idle":
+		w.size = 5
+	}
+	return w
+}
+
 func (w workload) String() string {
 	switch w.kind {
 	case "bulk":
