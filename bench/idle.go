@@ -12,7 +12,7 @@ const settle = 200 * time.Millisecond
 // measureIdle measures the memory of connections that have made one call each.
 // One connection more is there before, for what a process needs only once.
 func measureIdle(p peer, s *server, n int) (result, error) {
-	first, err := dialAndCall(p, s)
+	first, err := s.connect(p, 2)
 	if err != nil {
 		return result{}, err
 	}
@@ -22,7 +22,7 @@ func measureIdle(p peer, s *server, n int) (result, error) {
 		return result{}, err
 	}
 	for range n {
-		c, err := dialAndCall(p, s)
+		c, err := s.connect(p, 2)
 		if err != nil {
 			return result{}, err
 		}
@@ -40,18 +40,6 @@ func measureIdle(p peer, s *server, n int) (result, error) {
 		ClientRSS:  each(clientAfter.RSS, clientBefore.RSS),
 		ServerRSS:  each(serverAfter.RSS, serverBefore.RSS),
 	}, nil
-}
-
-func dialAndCall(p peer, s *server) (client, error) {
-	c, err := p.dial(dialer{network: s.network, address: s.address, callers: 2})
-	if err != nil {
-		return nil, err
-	}
-	if err := c.small(small)(0); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // idleUsage returns the memory of both ends when there is no garbage.

@@ -5,15 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image/color"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // A growth is one plot: a figure of one kind of workload against its size.
@@ -78,19 +82,69 @@ func (g growth) plot(rep *report, file string) error {
 	for _, w := range ws {
 		ticks = append(ticks, plot.Tick{Value: float64(g.at(w)), Label: g.ticks(g.at(w))})
 	}
-	p.X.Tick.Marker, p.Y.Tick.Marker = ticks, plot.LogTicks{Prec: -1}
-	p.Legend.Left, p.Legend.Top = g.kind == "bulk", g.kind == "bulk"
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks, plot.TickerFunc(logTicks)
 	p.Add(plotter.NewGrid())
-	for i, peer := range rep.Options.Peers {
-		if err := g.addLine(p, rep, ws, peer, i); err != nil {
+	for _, peer := range rep.Options.Peers {
+		if err := g.addLine(p, rep, ws, peer); err != nil {
 			return err
 		}
 	}
-	return p.Save(9*vg.Inch, 6*vg.Inch, file)
+	return save(p, file)
+}
+
+const (
+	plotWidth, plotHeight = 10 * vg.Inch, 6 * vg.Inch
+	margin                = 0.1 * vg.Inch
+	legendWidth           = 1.3 * vg.Inch
+)
+
+// save writes a plot with its legend beside it: the lines are everywhere.
+func save(p *plot.Plot, file string) (err error) {
+	legend := p.Legend
+	legend.Top, legend.Left = true, true
+	p.Legend = plot.NewLegend()
+	svg := vgsvg.New(plotWidth, plotHeight)
+	canvas := draw.New(svg)
+	canvas.SetColor(color.White)
+	canvas.Fill(canvas.Rectangle.Path())
+	p.Draw(draw.Crop(canvas, 0, -legendWidth, 0, 0))
+	legend.Draw(draw.Crop(canvas, plotWidth-legendWidth+margin, 0, 0, -margin))
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if _, err := svg.WriteTo(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// logTicks writes 1,000,000 where the package would write 1e+06.
+func logTicks(from, to float64) []plot.Tick {
+	ticks := plot.LogTicks{Prec: -1}.Ticks(from, to)
+	for i := range ticks {
+		if ticks[i].Label != "" && ticks[i].Value >= 1 {
+			ticks[i].Label = thousands(int64(math.Round(ticks[i].Value)))
+		}
+	}
+	return ticks
+}
+
+// palette has a colour for each peer, in their order.
+var palette = []color.Color{
+	color.RGBA{0x80, 0x80, 0x80, 0xff},
+	color.RGBA{0x30, 0x30, 0x30, 0xff},
+	color.RGBA{0xd6, 0x27, 0x28, 0xff},
+	color.RGBA{0x1f, 0x77, 0xb4, 0xff},
+	color.RGBA{0x2c, 0xa0, 0x2c, 0xff},
+	color.RGBA{0xff, 0x7f, 0x0e, 0xff},
+	color.RGBA{0x94, 0x67, 0xbd, 0xff},
+	color.RGBA{0x17, 0xbe, 0xcf, 0xff},
 }
 
 // addLine adds one peer, where it has results.
-func (g growth) addLine(p *plot.Plot, rep *report, ws []workload, peer string, i int) error {
+func (g growth) addLine(p *plot.Plot, rep *report, ws []workload, peer string) error {
 	var points plotter.XYs
 	for _, w := range ws {
 		if y := rep.median(peer, w, g.figure); !math.IsNaN(y) {
@@ -104,7 +158,9 @@ func (g growth) addLine(p *plot.Plot, rep *report, ws []workload, peer string, i
 	if err != nil {
 		return err
 	}
-	line.Color, dots.Color, dots.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+	i := slices.Index(strings.Split(allPeers(), ","), peer)
+	i = max(i, 0) % len(palette) // the same in all plots
+	line.Color, dots.Color, dots.Shape = palette[i], palette[i], plotutil.Shape(i)
 	line.Width = vg.Points(1.5)
 	p.Add(line, dots)
 	p.Legend.Add(peer, line, dots)

@@ -60,7 +60,7 @@ func (j job) measure(p peer, w workload) (result, error) {
 	if w.kind == "idle" {
 		return measureIdle(p, s, w.size)
 	}
-	c, err := p.dial(dialer{network: s.network, address: s.address, callers: w.callers})
+	c, err := s.connect(p, w.callers)
 	if err != nil {
 		return result{}, err
 	}
@@ -71,6 +71,20 @@ func (j job) measure(p peer, w workload) (result, error) {
 		return measureBeside(c, s, w.size, j.Time)
 	}
 	return measureCalls(c, s, w, j.Time)
+}
+
+// connect makes a connection and one call, because some peers dial only then,
+// and more than once if many callers come at the same time.
+func (s *server) connect(p peer, callers int) (client, error) {
+	c, err := p.dial(dialer{network: s.network, address: s.address, callers: callers})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.small(small)(0); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // measureCalls measures a workload of calls that are all alike.

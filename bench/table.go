@@ -85,8 +85,14 @@ func (rep *report) columns(w workload) []column {
 	if w.callers > 1 {
 		columns = append(columns, figure("slowest to fastest caller", func(r result) float64 { return r.Spread }))
 	}
+	ratio := func(head, to string, of func(result) float64) {
+		columns = append(columns, column{head + to, func(peer string) string { return format(rep.ratio(peer, to, w, of)) }})
+	}
 	for _, to := range []string{plain{}.name(), typed{}.name()} {
-		columns = append(columns, column{"of " + to, func(peer string) string { return format(rep.ratio(peer, to, w)) }})
+		ratio("of ", to, func(r result) float64 { return r.Rate })
+		if w.callers == 1 {
+			ratio("p50 to ", to, func(r result) float64 { return r.P50 })
+		}
 	}
 	return columns
 }
@@ -120,14 +126,14 @@ func (rep *report) median(peer string, w workload, of func(result) float64) floa
 	return median(vs)
 }
 
-// ratio returns the median of the rounds' ratios of calls/s: neighbours in
+// ratio returns the median of the rounds' ratios of a figure: neighbours in
 // time are compared, so that a drift of the machine cancels out.
-func (rep *report) ratio(peer, to string, w workload) float64 {
+func (rep *report) ratio(peer, to string, w workload, of func(result) float64) float64 {
 	var vs []float64
 	for _, r := range rep.find(peer, w) {
 		for _, o := range rep.find(to, w) {
 			if o.Round == r.Round {
-				vs = append(vs, r.Rate/o.Rate)
+				vs = append(vs, of(r)/of(o))
 			}
 		}
 	}
