@@ -27,9 +27,8 @@ func (bsrpcPeer) name() string { return "bsrpc" }
 
 func (bsrpcPeer) serve(l net.Listener) (stop func()) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
-		MaxMessage:  maxMessage,
-		MaxInflight: maxCallers,
-		Logger:      slog.New(slog.DiscardHandler),
+		MaxMessage: maxMessage,
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err := bsrpc.RegisterAs[bsrpcEcho](srv, "Echo", bsrpcService{}); err != nil {
 		panic(err)
