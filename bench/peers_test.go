@@ -27,7 +27,10 @@ func TestPeers(t *testing.T) {
 			{Network: "unix", Child: true, Workloads: []string{"small/4", "bulk/64KiB", "items/2", "idle"}},
 		} {
 			j.Peer, j.Time, j.Reduced = p.name(), time.Millisecond, true
-			t.Run(p.name()+"/"+j.Network, func(t *testing.T) { testJob(t, p, j) })
+			t.Run(p.name()+"/"+j.Network, func(t *testing.T) {
+				t.Parallel()
+				testJob(t, p, j)
+			})
 		}
 	}
 }
