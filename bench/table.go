@@ -92,6 +92,8 @@ func (rep *report) columns(w workload) []column {
 		ratio("of ", to, func(r result) float64 { return r.Rate })
 		if w.callers == 1 {
 			ratio("p50 to ", to, func(r result) float64 { return r.P50 })
+		} else {
+			ratio("CPU to ", to, func(r result) float64 { return r.CPU })
 		}
 	}
 	return columns
