@@ -81,6 +81,7 @@ func (rep *report) columns(w workload) []column {
 	}
 	columns = append(columns, p50, p99,
 		figure("CPU, s per million", func(r result) float64 { return r.CPU }),
+		figure("CPUs busy", func(r result) float64 { return r.CPU * r.Rate / 1e6 }),
 		figure("allocs a call", func(r result) float64 { return r.Allocs }))
 	if w.callers > 1 {
 		columns = append(columns, figure("slowest to fastest caller", func(r result) float64 { return r.Spread }))
