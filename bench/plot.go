@@ -95,7 +95,7 @@ func (g growth) plot(rep *report, file string) error {
 const (
 	plotWidth, plotHeight = 10 * vg.Inch, 6 * vg.Inch
 	margin                = 0.1 * vg.Inch
-	legendWidth           = 1.3 * vg.Inch
+	legendWidth           = 1.5 * vg.Inch
 )
 
 // save writes a plot with its legend beside it: the lines are everywhere.
