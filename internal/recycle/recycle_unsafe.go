@@ -23,7 +23,7 @@ import (
 
 const (
 	leastSize = 256 << 10        // of memory that is used again
-	mostIdle  = 32 << 20         // bytes that lie idle in a process
+	mostIdle  = 64 << 20         // bytes that lie idle in a process
 	idleTime  = 10 * time.Second // without a use, until they are given up
 )
 
@@ -63,6 +63,9 @@ var idleMemory = depot{free: make(map[int][][]byte)}
 //
 // Nobody may set a finalizer on the memory's first byte: it has one.
 func Bytes(n, fresh int) []byte {
+	if fresh >= n-n/8 {
+		fresh = n
+	}
 	if n < leastSize {
 		return dirtyMemory(min(n, fresh))
 	}
@@ -70,7 +73,7 @@ func Bytes(n, fresh int) []byte {
 	if b := idleMemory.take(c); b != nil {
 		return b
 	}
-	if fresh < n-n/8 {
+	if fresh < n {
 		c = classOfSize(fresh+1) - 1 // the greatest that is not above
 	}
 	if classSize(c) < leastSize {

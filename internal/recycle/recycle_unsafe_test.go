@@ -56,7 +56,7 @@ func keepPart(size int) (part []byte, where [2]uintptr) {
 // What lies idle is bounded, and given up when nobody wants it.
 func TestIdleMemoryIsBounded(t *testing.T) {
 	d := depot{free: make(map[int][][]byte)}
-	for range 40 {
+	for range 80 {
 		d.put(classOfSize(1<<20), make([]byte, 1<<20))
 	}
 	if d.bytes != mostIdle {
@@ -66,7 +66,7 @@ func TestIdleMemoryIsBounded(t *testing.T) {
 	if d.bytes != 2<<20 {
 		t.Errorf("%d bytes lie idle, when others came", d.bytes)
 	}
-	for range 30 {
+	for range 62 {
 		d.collected(classOfSize(1<<20), make([]byte, 1<<20))
 	}
 	d.used = true
