@@ -81,6 +81,7 @@ const (
 // newConn makes a connection of one whose handshake is done. parent has the
 // values of the handlers' contexts.
 func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
+	shortenLocal(nc)
 	_, socket := nc.(syscall.Conn)
 	c := &conn{
 		nc: nc, direct: socket, bounds: b, log: log,

@@ -6,6 +6,25 @@ import (
 	"time"
 )
 
+// localBuffer is the size of a socket's buffers between two ends on one machine.
+// More would only be a queue, in front of every small message and too long for
+// the processor's cache: networks need it, to have enough under way.
+const localBuffer = 256 << 10
+
+// shortenLocal gives a connection on one machine buffers of that size.
+func shortenLocal(nc net.Conn) {
+	switch c := nc.(type) {
+	case *net.TCPConn:
+		if to, ok := c.RemoteAddr().(*net.TCPAddr); ok && to.IP.IsLoopback() {
+			c.SetReadBuffer(localBuffer)
+			c.SetWriteBuffer(localBuffer)
+		}
+	case *net.UnixConn:
+		c.SetReadBuffer(localBuffer)
+		c.SetWriteBuffer(localBuffer)
+	}
+}
+
 // probes is how many times a silent peer is asked before it is given up.
 const probes = 4
 

@@ -97,8 +97,8 @@ func (c *conn) handOver() {
 // nextBatch prepares a caller's next batch. It reports whether there is one:
 // if not, the role has been given up, or handed over.
 func (c *conn) nextBatch(round int, own *parcel) bool {
-	if c.calls.open.Load() > 1 {
-		runtime.Gosched() // lets every caller that can run join the batch
+	if c.calls.open.Load() > 1 || own != nil {
+		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

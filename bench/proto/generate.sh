@@ -17,7 +17,7 @@ go install "connectrpc.com/connect/cmd/protoc-gen-connect-go@$(version connectrp
 go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@v0.6.0
 go install "github.com/tinylib/msgp@$(version github.com/tinylib/msgp)"
 
-rm -rf pb && mkdir pb
+find pb -name '*.go' ! -name doc.go -delete
 module=github.com/bsrpc/bsrpc/bench/proto
 ${PROTOC:-python3 -m grpc_tools.protoc} -I. \
 	--go_out=. --go_opt=module=$module \

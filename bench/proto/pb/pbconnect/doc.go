@@ -1,0 +1,2 @@
+// Package pbconnect is what protoc-gen-connect-go makes of echo.proto.
+package pbconnect
