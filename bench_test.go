@@ -19,7 +19,8 @@ import (
 
 // The benchmarks of calls stand beside a plain echo, length-prefixed bytes
 // without anything an RPC library does, and beside net/rpc: only ratios from
-// one run mean anything. docs/benchmarks.md has the figures.
+// one run mean anything. docs/benchmarks.md has the figures; bench/ has more of
+// both, and other libraries.
 //
 //	go test -run '^$' -bench Call -count 6 . | benchstat -col /lib -
 
@@ -61,15 +62,6 @@ func BenchmarkCallSmall(b *testing.B) {
 			go echo.read()
 			benchCallers(b, callers, func() error { return echo.call(make([]byte, 0, smallBytes)[:smallBytes]) })
 		})
-		b.Run(fmt.Sprintf("lib=typed/callers=%d", callers), func(b *testing.B) {
-			echo := dialTyped(b, smallCodec)
-			benchCallers(b, callers, func() error {
-				if s := echo.call(&benchValue); *s != benchValue {
-					return fmt.Errorf("got %v", *s)
-				}
-				return nil
-			})
-		})
 		b.Run(fmt.Sprintf("lib=bsrpc/callers=%d", callers), func(b *testing.B) {
 			proxy := dialBench(b)
 			benchCallers(b, callers, func() error {
@@ -101,17 +93,6 @@ func BenchmarkCallBulk(b *testing.B) {
 		body := make([]byte, size)
 		b.SetBytes(size)
 		benchCallers(b, 1, func() error { return echo.alone(body) })
-	})
-	b.Run("lib=typed", func(b *testing.B) {
-		echo := dialTyped(b, bytesCodec)
-		body := make([]byte, size)
-		b.SetBytes(size)
-		benchCallers(b, 1, func() error {
-			if got := echo.call(body); len(got) != size {
-				return fmt.Errorf("got %d bytes", len(got))
-			}
-			return nil
-		})
 	})
 	b.Run("lib=bsrpc", func(b *testing.B) {
 		proxy := dialBench(b)
