@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -78,8 +77,7 @@ func (l *basicLink) deliver(f basicFrame) *Error {
 	case len(l.line) == 0:
 		return unasked(f, l.bounds.maxErrorText)
 	}
-	k := l.line[0]
-	l.line = slices.Delete(l.line, 0, 1)
+	k := popFirst(&l.line)
 	l.ahead -= k.size
 	l.wake() // there is room in the line
 	if !k.abandoned {
@@ -156,8 +154,7 @@ func (l *basicLink) nextCall() *basicCall {
 	if l.err != nil || len(l.queue) == 0 || !l.hasRoomLocked(l.queue[0]) {
 		return nil
 	}
-	k := l.queue[0]
-	l.queue = slices.Delete(l.queue, 0, 1)
+	k := popFirst(&l.queue)
 	l.line = append(l.line, k)
 	l.ahead += k.size
 	return k

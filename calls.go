@@ -131,8 +131,7 @@ func (t *calls) ungrantLocked() {
 		t.open.Add(-1)
 		return
 	}
-	close(t.waiting[0])
-	t.waiting = slices.Delete(t.waiting, 0, 1)
+	close(popFirst(&t.waiting))
 }
 
 // leaveLocked ends the wait of a caller that has gone.

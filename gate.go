@@ -56,8 +56,7 @@ func (g *gate) leave() {
 		g.mu.Unlock()
 		return
 	}
-	next := g.queue[0]
-	g.queue = slices.Delete(g.queue, 0, 1)
+	next := popFirst(&g.queue)
 	g.mu.Unlock()
 	next.passed++
 	next.proceed()

@@ -52,8 +52,7 @@ func (in *intake) take() (f basicFrame, ok bool) {
 	if in.ended {
 		return f, false
 	}
-	f, in.frames[0] = in.frames[0], basicFrame{}
-	in.frames = in.frames[1:]
+	f = popFirst(&in.frames)
 	in.bytes -= len(f.payload)
 	in.moved.Broadcast()
 	return f, true

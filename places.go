@@ -141,3 +141,11 @@ func remove[T comparable](list []T, v T) []T {
 	}
 	return list
 }
+
+// popFirst takes the first of a list that is not empty. The others, of which
+// there may be thousands, are not moved.
+func popFirst[T any](list *[]T) (first T) {
+	first, (*list)[0] = (*list)[0], first
+	*list = (*list)[1:]
+	return first
+}
