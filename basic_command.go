@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -36,24 +37,29 @@ func (c *basicConn) serveCommand(payload []byte) {
 	if !ok {
 		return // the client has gone
 	}
-	defer p.leave()
-	defer v.handlers.Add(-1)
-	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
-		c.refuse(exception("RuntimeError", "%s", v.busy().Message))
+	full := v.handlers.Add(1) > int64(v.bounds.maxHandlers)
+	release := sync.OnceFunc(func() {
+		v.handlers.Add(-1)
+		p.leave()
+	})
+	defer release()
+	if full {
+		c.fault(f, exception("RuntimeError", "%s", v.busy().Message), release)
 		return
 	}
-	c.runCommand(f, args)
+	c.runCommand(f, args, release)
 }
 
 // pass waits until the gates let the call in. It reports false if the
 // connection has ended before that.
 func (c *basicConn) pass(f *frame) (p *passage, ok bool) {
-	open := make(chan struct{})
-	p = &passage{run: func() { close(open) }}
-	if g := f.method.group; g != nil {
-		p.gates = []*gate{&g.gate}
-		f.call.within = []uint64{g.id}
+	g := f.method.group
+	if g == nil {
+		return new(passage), true
 	}
+	open := make(chan struct{})
+	p = &passage{run: func() { close(open) }, gates: []*gate{&g.gate}}
+	f.call.within = []uint64{g.id}
 	p.proceed()
 	select {
 	case <-open:
@@ -68,18 +74,20 @@ func (c *basicConn) pass(f *frame) (p *passage, ok bool) {
 }
 
 // runCommand calls the handler and answers. A panic, or runtime.Goexit, is an
-// answer too.
-func (c *basicConn) runCommand(f *frame, args []byte) {
+// answer too. release lets others run: it is called before anything is written,
+// because the client may be slow to read.
+func (c *basicConn) runCommand(f *frame, args []byte, release func()) {
 	defer func() {
 		if !f.answered {
 			p := c.served.panicked(f.method, recover())
-			c.refuse(exception("RuntimeError", "%v (id %s in the server's log)", p, p.id))
+			f.call.end(context.Canceled)
+			c.fault(f, exception("RuntimeError", "%v (id %s in the server's log)", p, p.id), release)
 		}
 	}()
 	b := c.served.bounds
 	f.dec = codec.Decoder{Data: args, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
 	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
-		c.fault(f, exceptionFrom(exception("ValueError", "%s, %v", f.method.Name, err), b.maxErrorText))
+		c.fault(f, exceptionFrom(exception("ValueError", "%s, %v", f.method.Name, err), b.maxErrorText), release)
 		return
 	}
 	err := f.method.invoke(f)
@@ -88,17 +96,19 @@ func (c *basicConn) runCommand(f *frame, args []byte) {
 		err = c.encodeResults(f)
 	}
 	if err != nil {
-		c.fault(f, exceptionFrom(err, b.maxErrorText))
+		c.fault(f, exceptionFrom(err, b.maxErrorText), release)
 		return
 	}
 	f.answered = true
+	release()
 	c.answer(net.Buffers(segments(&f.enc)))
 }
 
 // fault answers a command by an exception. Until it is called an error's own
 // methods may panic.
-func (c *basicConn) fault(f *frame, e *Error) {
+func (c *basicConn) fault(f *frame, e *Error, release func()) {
 	f.answered = true
+	release()
 	c.refuse(e)
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -27,7 +29,7 @@ type basicReader struct {
 	nc      net.Conn
 	in      *bufio.Reader
 	head    int64              // bytes of a payload that are not its message
-	max     int64              // longest message
+	max     func() int64       // longest message
 	text    int64              // longest EXCEPTION, if that is more
 	patient time.Duration      // Limits.FrameTimeout
 	book    func(int64) *Error // is asked whether there is room for a long payload
@@ -45,7 +47,7 @@ var errTooLong = errors.New("frame too long")
 // message.
 func newBasicReader(nc net.Conn, b *bounds, head int) *basicReader {
 	return &basicReader{
-		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), head: int64(head), max: int64(b.maxMessage), patient: b.frameTimeout,
+		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), head: int64(head), max: func() int64 { return int64(b.maxMessage) }, patient: b.frameTimeout,
 		book: func(int64) *Error { return nil }, release: func(int64) {},
 	}
 }
@@ -65,14 +67,14 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	switch {
 	case n < 0:
 		return basicFrame{refused: tooSmall(size)}, nil
-	case n > max(r.head+r.max, r.text):
+	case n > max(r.head+r.max(), r.text):
 		return f, r.tooLong(n)
 	}
 	if err := r.fill(head[4:]); err != nil {
 		return f, err
 	}
 	f.typ = wire.Type(head[4])
-	if n > r.head+r.max && f.typ != wire.Exception {
+	if n > r.head+r.max() && f.typ != wire.Exception {
 		return f, r.tooLong(n)
 	}
 	if n > wire.MaxWhole {
@@ -86,7 +88,7 @@ func (r *basicReader) next() (f basicFrame, err error) {
 }
 
 func (r *basicReader) tooLong(n int64) error {
-	return fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.head, r.max)
+	return fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.head, r.max())
 }
 
 // hurry gives what has begun to arrive its time. What it returns ends that.
@@ -164,6 +166,21 @@ func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)
 // stall loses the connection, unless it was excused when that time began; the
 // error is nil only if all has been written.
 func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
+	if _, socket := nc.(syscall.Conn); socket {
+		return writeParts(nc, parts, stall, excused)
+	}
+	// With TLS a write whose time is over is the last: each has little to do.
+	for _, part := range parts {
+		for chunk := range slices.Chunk(part, basicChunk) {
+			if err := writeParts(nc, net.Buffers{chunk}, stall, excused); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func writeParts(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
 	for {
 		may := excused()
 		nc.SetWriteDeadline(deadlineIn(stall))

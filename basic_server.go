@@ -30,8 +30,7 @@ type basicConn struct {
 	onEnd   func()
 
 	mu      sync.Mutex // guards the rest
-	serving bool       // the servant has a frame
-	asked   bool       // and has not answered it
+	asked   bool       // the servant has a frame, and has not answered it
 	leaving *Error     // why the connection is about to end
 	err     *Error     // why it has ended
 }
@@ -52,6 +51,7 @@ func (c *basicConn) start() {
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandID)
 	r.book, r.release = c.book, c.served.unbook
+	r.max = c.longest
 	for {
 		f, err := r.next()
 		if errors.Is(err, errTooLong) {
@@ -68,6 +68,14 @@ func (c *basicConn) start() {
 	}
 }
 
+// longest returns the longest message that the client may send now.
+func (c *basicConn) longest() int64 {
+	if !c.session.admitted.Load() {
+		return wire.MaxInit
+	}
+	return int64(c.served.bounds.maxMessage)
+}
+
 // book asks whether there is room for a long frame.
 func (c *basicConn) book(size int64) *Error {
 	if e := c.served.book(size); e != nil {
@@ -82,7 +90,8 @@ func (c *basicConn) refuseLong(r *basicReader, err error) {
 	c.in.put(basicFrame{refused: exception("ValueError", "%v", err), last: true})
 	select {
 	case <-c.away:
-		io.Copy(io.Discard, r.in)
+		_, err := io.Copy(io.Discard, r.in)
+		c.fail(lost("reading", orElse(err, io.EOF)))
 	case <-c.done:
 	}
 }
@@ -119,15 +128,13 @@ func (c *basicConn) begin() bool {
 	if c.err != nil || c.leaving != nil {
 		return false
 	}
-	c.serving, c.asked = true, true
+	c.asked = true
 	c.served.inflight.Add(1)
 	return true
 }
 
 func (c *basicConn) finish() {
-	c.mu.Lock()
-	c.serving = false
-	c.mu.Unlock()
+	c.in.served()
 	c.served.landed(1)
 	if c.served.draining.Load() {
 		c.drain()
@@ -184,10 +191,7 @@ func (c *basicConn) write(parts net.Buffers) {
 // drain lets the connection end when what has been asked is answered.
 func (c *basicConn) drain() {
 	c.served.draining.Store(true)
-	c.mu.Lock()
-	idle := !c.serving && c.in.isEmpty()
-	c.mu.Unlock()
-	if idle {
+	if c.in.isIdle() {
 		c.leave(&Error{Code: CodeUnavailable, Message: errShutdown.Message}, nil)
 	}
 }

@@ -39,12 +39,14 @@ type basicDesk struct {
 	Hold    func(ctx context.Context) error                                                       `bsrpc:"id=24"`
 	Alone   func(ctx context.Context) error                                                       `bsrpc:"id=25,exclusive=bench"`
 	Echo    func(ctx context.Context, b []byte) ([]byte, error)                                   `bsrpc:"id=26"`
+	Break   func(ctx context.Context) error                                                       `bsrpc:"id=27"`
 	Native  func(ctx context.Context) error
 }
 
 type basicClerk struct {
-	began   chan struct{} // gets a token as Hold or Alone begins
-	release chan struct{} // gets a token for each Alone that is to end; closed: Hold returns
+	ctx     context.Context // of the last Break
+	began   chan struct{}   // gets a token as Hold or Alone begins
+	release chan struct{}   // gets a token for each Alone that is to end; closed: Hold returns
 }
 
 func newBasicClerk() *basicClerk {
@@ -80,6 +82,11 @@ func (c *basicClerk) Hold(ctx context.Context) error {
 	case <-c.release:
 		return nil
 	}
+}
+
+func (c *basicClerk) Break(ctx context.Context) {
+	c.ctx = ctx
+	panic("on purpose")
 }
 
 func (c *basicClerk) Alone() {
@@ -344,6 +351,13 @@ func TestRow104BasicPanics(t *testing.T) {
 				t.Errorf("%s: %d panics", how, srv.Panics())
 			}
 			p.wantServed()
+		}
+	})
+	withBasic(t, nil, func(p *rawPeer, _ *Server, clerk *basicClerk) {
+		p.write([]byte(command(27, "")))
+		p.readBasic()
+		if clerk.ctx.Err() == nil {
+			t.Error("the context of a handler that panicked has not ended")
 		}
 	})
 }

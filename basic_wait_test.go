@@ -414,3 +414,55 @@ func crowdNative(srv *Server, dies time.Duration, admitted func()) {
 		c.Close()
 	}
 }
+
+// A client that is slow to take its answer holds up nobody of its group.
+func TestBasicSlowReaderLeavesItsGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clerk := newBasicClerk()
+		srv := basicServer(t, clerk, nil)
+		slow, other := basicClient(t, srv), basicClient(t, srv)
+		slow.write([]byte(command(25, "")))
+		<-clerk.began
+		clerk.release <- struct{}{}
+		synctest.Wait() // its answer is being written, and it does not read
+		other.write([]byte(command(25, "")))
+		synctest.Wait()
+		if len(clerk.began) != 1 {
+			t.Error("the group is held while an answer is written")
+		}
+		clerk.release <- struct{}{}
+		other.wantBytes("\x05\x00\x00\x00\x01")
+		slow.wantBytes("\x05\x00\x00\x00\x01")
+		slow.nc.Close()
+		other.nc.Close()
+		srv.Close()
+	})
+}
+
+// Row 104: the methods of OnConnect's error may panic, too.
+func TestRow104PanicInTheErrorOfOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := basicServer(t, newBasicClerk(), &ServerOptions{OnConnect: func(context.Context, *Session) error { return brokenError{} }})
+		p := rawDial(t, srv)
+		p.askException(basicInit, "PermissionError", "panic in the error of OnConnect")
+		p.wantEnd()
+		_, err := NewClient(t.Context(), dialed(srv), &ClientOptions{Logger: quiet})
+		wantCall(t, err, CodeInternal, OutcomeNotRun, "panic in the error of OnConnect")
+		srv.Close()
+	})
+}
+
+// One who waits may not send what only a session may.
+func TestBasicWaiterSendsLongFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := basicServer(t, newBasicClerk(), exclusive())
+		holder, waiter := basicClient(t, srv), rawDial(t, srv)
+		waiter.poll()
+		waiter.write([]byte(u32(1<<20) + "\x01")[:4])
+		waiter.wantException("ValueError", "frame too long: 1048569 bytes, MaxMessage is 8192")
+		waiter.wantEnd()
+		holder.wantServed()
+		holder.nc.Close()
+		srv.Close()
+	})
+}

@@ -3,7 +3,7 @@ package bsrpc
 import "sync"
 
 // How far a basic connection is read ahead of what is served: one frame of any
-// length, and further ones up to these.
+// length, further ones up to these, and one that waits for room.
 const (
 	aheadFrames = 256
 	aheadBytes  = 64 << 10
@@ -15,7 +15,8 @@ type intake struct {
 	mu     sync.Mutex
 	moved  sync.Cond
 	frames []basicFrame
-	bytes  int // in frames
+	bytes  int  // in frames
+	busy   bool // a frame has been taken and is being served
 	ended  bool
 }
 
@@ -53,15 +54,24 @@ func (in *intake) take() (f basicFrame, ok bool) {
 		return f, false
 	}
 	f = popFirst(&in.frames)
+	in.busy = true
 	in.bytes -= len(f.payload)
 	in.moved.Broadcast()
 	return f, true
 }
 
-func (in *intake) isEmpty() bool {
+// served ends what take has begun.
+func (in *intake) served() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.frames) == 0
+	in.busy = false
+}
+
+// isIdle says whether there is nothing to serve and nothing being served.
+func (in *intake) isIdle() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.frames) == 0 && !in.busy
 }
 
 // end drops what has not been served.

@@ -120,8 +120,16 @@ func (s *Server) hookPanicked(hook string, what any) error {
 	return &Error{Code: CodeInternal, Message: "panic in " + hook, ID: id}
 }
 
-// refused is why a session is not admitted, as its client is told.
-func (s *Server) refused(err error) *Error {
+// refused is why a session is not admitted, as its client is told. The error's
+// own methods are the user's, too.
+func (s *Server) refused(err error) (e *Error) {
+	if s.guard("the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
+		e = refusalf(CodeInternal, "panic in the error of OnConnect")
+	}
+	return e
+}
+
+func (s *Server) refusalOf(err error) *Error {
 	code, f := errorFrom(err, s.bounds.maxErrorText)
 	if code == CodeUnknown {
 		code = CodePermissionDenied
