@@ -58,6 +58,7 @@ var fuzzShapes = []reflect.Type{
 		C [][]uint32
 		D []float32 `bsrpc:"be4"`
 		E []*benchRegister
+		G []*struct{}
 		F []struct {
 			S, T string
 			N    int16 `bsrpc:"be2"`

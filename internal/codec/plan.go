@@ -328,5 +328,5 @@ func (n *node) elemShape() elemKind {
 }
 
 // isFixed reports whether n is a struct that takes the same bytes always, by
-// flat steps.
-func (n *node) isFixed() bool { return n.flat && n.texts == 0 }
+// flat steps, and takes any.
+func (n *node) isFixed() bool { return n.flat && n.texts == 0 && n.least > 0 }
