@@ -113,8 +113,10 @@ func (c *basicConn) poll(f *basicFrame) {
 		c.leave(e, e)
 	case granted:
 		c.patience.end()
+		c.waiting.Store(false)
 		c.admit()
 	default:
+		c.waiting.Store(true)
 		c.answer(net.Buffers{wire.AppendBasicInit(nil, false)})
 	}
 }

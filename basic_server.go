@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -21,6 +22,7 @@ type basicConn struct {
 	session  *Session
 	in       *intake
 	patience patience
+	waiting  atomic.Bool // it has been told to wait
 
 	ctx     context.Context // parent of the handlers' contexts
 	cancel  context.CancelCauseFunc
@@ -70,7 +72,7 @@ func (c *basicConn) start() {
 
 // longest returns the longest message that the client may send now.
 func (c *basicConn) longest() int64 {
-	if !c.session.admitted.Load() {
+	if c.waiting.Load() {
 		return wire.MaxInit
 	}
 	return int64(c.served.bounds.maxMessage)
