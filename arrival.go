@@ -138,7 +138,7 @@ func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
 	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
 	v.ctx, v.end = c.ctx, c.dismiss
-	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	c.served = s.newServing(v)
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
 		c.served.gate = &gate{free: n}
 	}

@@ -52,7 +52,8 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 		}
 		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
-	f.dec = codec.Decoder{Data: k.reply.payload, Own: true, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget", Lenient: true}
+	f.dec = b.decoder(k.reply.payload, true)
+	f.dec.Lenient = true
 	return m.readResults(f)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -129,21 +128,11 @@ func (l *basicLink) write() {
 			}
 		}
 		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall, func() bool { return l.isBusy(k) }); err != nil {
-			l.hearOut()
+			awaitEnd(l.done) // the server may say why it takes no more
 			l.fail(lost("writing", err))
 			return
 		}
 		k.request = nil // it is in the line for long, maybe
-	}
-}
-
-// hearOut gives a server that takes no more a moment to say why.
-func (l *basicLink) hearOut() {
-	timer := time.NewTimer(farewellTime)
-	defer timer.Stop()
-	select {
-	case <-l.done:
-	case <-timer.C:
 	}
 }
 

@@ -40,7 +40,7 @@ type basicConn struct {
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 	keepAlive(nc, s.bounds)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
-	c.served = &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	c.served = s.newServing(v)
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx, v.end = c.ctx, c.dismiss
 	c.running.Add(1) // the reader, before anyone can wait for it

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -48,6 +47,11 @@ type serving struct {
 
 	mu      sync.Mutex        // guards running
 	running map[uint64]*frame // what runs elsewhere, by the call's id
+}
+
+// newServing returns what a connection of the server keeps, for its session.
+func (s *Server) newServing(v *Session) *serving {
+	return &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
 }
 
 // reject refuses a call that has been accepted.
@@ -223,7 +227,7 @@ func (v *serving) leaveRunning(f *frame) {
 
 // readArgs decodes the arguments.
 func (c *conn) readArgs(f *frame, m *message) *Error {
-	f.dec = codec.Decoder{Data: m.body, Own: m.own, Budget: c.bounds.decodeBudget, Depth: c.bounds.maxDepth, BudgetName: "Limits.DecodeBudget"}
+	f.dec = c.bounds.decoder(m.body, m.own)
 	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
 		return refusalf(CodeInvalidArgument, "%s, %v", f.method.Name, err)
 	}

@@ -80,9 +80,13 @@ func (c *conn) awaitPeer() { linger(c.nc, c.done) }
 // linger tells the peer that nothing follows, and gives it a moment to leave
 // while somebody else reads: done is closed when it has.
 func linger(nc net.Conn, done <-chan struct{}) {
-	if !closeWrite(nc) {
-		return
+	if closeWrite(nc) {
+		awaitEnd(done)
 	}
+}
+
+// awaitEnd waits for the other end's last words, for a moment.
+func awaitEnd(done <-chan struct{}) {
 	timer := time.NewTimer(farewellTime)
 	defer timer.Stop()
 	select {

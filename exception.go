@@ -17,7 +17,7 @@ var (
 	errInitialized    = exception("ProtocolError", "Initialization already occurred")
 	errShortCommand   = exception("ProtocolError", "Insufficient bytes in command.")
 	errNotBasic       = exception("ProtocolError", "this server does not speak the basic wire (ServerOptions.Basic)")
-	errShutdown       = exception("ServerShutdown", "the server is shutting down")
+	errShutdown       = exception(serverShutdown, "the server is shutting down")
 	errQueueFull      = exception("ConnectionError", "queue full")
 	errOverflow       = exception("OverflowError", "int too big to convert")
 )
@@ -64,7 +64,7 @@ func safeException(name, instead string) string {
 // exceptionFrom returns what a basic client is told of a handler's error.
 func exceptionFrom(err error, maxText int) *Error {
 	_, f := errorFrom(err, maxText)
-	return exception(safeException(f.Name, "RuntimeError"), "%s", strings.ToValidUTF8(f.Message, "\uFFFD"))
+	return exception(safeException(f.Name, "RuntimeError"), "%s", cutText(f.Message, maxText))
 }
 
 // turnedAway returns what a basic client is told that OnConnect has refused.

@@ -56,7 +56,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",
-		"server.go", "client.go", "dispatch.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
+		"server.go", "client.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
 	},
 	"net":      {"*.go", "bsrpctest/*.go", "examples/*/*.go"}, // what is internal knows bytes and types,
 	"context":  {"*.go", "bsrpctest/*.go", "examples/*/*.go"}, // no connections and no calls

@@ -116,8 +116,7 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 		return err // k may still be known to the connection
 	}
 	defer m.conn.recycle(k)
-	b := m.conn.bounds
-	f.dec = codec.Decoder{Data: k.reply.body, Own: k.reply.own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
+	f.dec = m.conn.bounds.decoder(k.reply.body, k.reply.own)
 	return m.readResults(f)
 }
 
