@@ -37,11 +37,11 @@ func (l *basicLink) agree(_ context.Context, service string, methods []*proxyMet
 		m.basic, m.number = l, uint16(m.id)
 		switch other, taken := names[m.id]; {
 		case m.id < 0:
-			problems = append(problems, problem{m.name, "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
+			problems = append(problems, problem{m.Name, "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
 		case taken:
-			problems = append(problems, problem{m.name, fmt.Sprintf("id=%d is %s's", m.id, other)})
+			problems = append(problems, problem{m.Name, fmt.Sprintf("id=%d is %s's", m.id, other)})
 		}
-		names[m.id] = m.name
+		names[m.id] = m.Name
 	}
 	return serviceError("bind", service, problems)
 }

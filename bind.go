@@ -32,7 +32,7 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 func (c *conn) agree(ctx context.Context, service string, methods []*proxyMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
-		r.Names, r.Hashes = append(r.Names, m.name[len(service)+1:]), append(r.Hashes, m.hash)
+		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
 	answers, err := c.bindAll(ctx, r)
 	if err != nil {

@@ -169,7 +169,7 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 	if err != nil {
 		return err
 	}
-	p := &proxyMethod{conn: c.conn, sig: sig, name: method, number: m.number}
+	p := &proxyMethod{conn: c.conn, sig: sig, Method: Method{Name: method}, number: m.number}
 	p.after, p.by = c.conn.bounds.defaultCallTimeout, "DefaultCallTimeout"
 	f := sig.newFrame()
 	defer f.free()

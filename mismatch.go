@@ -64,12 +64,12 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 	case answer.Status == wire.Bound:
 		return nil
 	case answer.Status == wire.Unknown:
-		found = []Difference{{Method: m.name, Client: m.layout}}
-	case answer.Text == m.layout:
-		found = []Difference{{Method: m.name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
+		found = []Difference{{Method: m.Name, Client: m.Layout}}
+	case answer.Text == m.Layout:
+		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
 		var err error
-		if found, err = differences(m, m.layout, answer.Text); err != nil {
+		if found, err = differences(m, m.Layout, answer.Text); err != nil {
 			return err
 		}
 	}
@@ -82,12 +82,12 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 func differences(m *proxyMethod, own, text string) ([]Difference, error) {
 	server, err := codec.ParseMethodLayout(text)
 	if err != nil {
-		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.name, err)
+		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.Name, err)
 	}
 	var found []Difference
-	service, name, _ := cutLast(m.name)
+	service, name, _ := cutLast(m.Name)
 	for _, d := range codec.Diff(m.sig.layout(service, name), server) {
-		found = append(found, Difference{m.name, d.Place, d.Client, d.Server})
+		found = append(found, Difference{m.Name, d.Place, d.Client, d.Server})
 	}
 	return found, nil
 }

@@ -43,11 +43,9 @@ type proxyMethod struct {
 	conn   *conn      // nil if the server speaks the basic wire
 	basic  *basicLink // nil if it does not
 	sig    *signature
-	name   string // with the service
-	number uint16 // on this connection, or the id that a basic server knows
-	id     int    // by the contract's tag, -1 for none
-	layout string
-	hash   [32]byte
+	Method               // as this end has it
+	number uint16        // on this connection, or the id that a basic server knows
+	id     int           // by the contract's tag, -1 for none
 	after  time.Duration // the time of a call whose context has no deadline; 0: none
 	by     string        // what says so
 	err    *Error        // why it cannot be called
@@ -84,7 +82,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 }
 
 func newProxyMethod(b *bounds, sig *signature, own Method, tag *codec.MethodTag) *proxyMethod {
-	m := &proxyMethod{sig: sig, name: own.Name, layout: own.Layout, hash: own.Hash, id: tag.ID}
+	m := &proxyMethod{sig: sig, Method: own, id: tag.ID}
 	switch {
 	case tag.Timeout > 0:
 		m.after, m.by = tag.Timeout, "timeout= of the method"
@@ -124,7 +122,7 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 func (m *proxyMethod) readResults(f *frame) error {
 	if err := m.sig.rets.Read(&f.dec, f.retsRef); err != nil {
 		f.rets.Elem().SetZero()
-		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.name, err)
+		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
 	}
 	return nil
 }
@@ -137,7 +135,7 @@ func (m *proxyMethod) encodeError(err error, limit string, most uint64) error {
 		code = CodeResourceExhausted
 		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
-	return errorf(code, OutcomeNotRun, "%s, %w", m.name, err)
+	return errorf(code, OutcomeNotRun, "%s, %w", m.Name, err)
 }
 
 // maxBody is the longest body that an encoder may make.

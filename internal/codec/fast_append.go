@@ -199,9 +199,13 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 	case elemsFixed:
 		n.elem.columns(count, at(dataOf(buf), uintptr(len(buf))), data, false)
 		return buf[:len(buf)+least], nil
-	case elemsRunString, elemsFlat:
+	case elemsRunString:
 		if !w.e.Lenient {
-			return w.fastStrings(buf, n, data, count)
+			return w.fastRunStrings(buf, n, data, count)
+		}
+	case elemsFlat:
+		if !w.e.Lenient {
+			return w.fastFlat(buf, n, data, count)
 		}
 	case elemsPointer:
 		if most := count * (1 + n.elem.elem.least); w.deeper(depth+1) == nil && w.room(buf, most) == nil {
@@ -219,11 +223,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 	return buf, nil
 }
 
-// fastStrings appends structs that are flat and have strings.
-func (w *writer) fastStrings(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
-	if n.elems == elemsRunString {
-		return w.fastRunStrings(buf, n, data, count)
-	}
+// fastFlat appends structs that are flat and have strings.
+func (w *writer) fastFlat(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
 	for i := range count {
 		p := at(data, uintptr(i)*n.elem.size)
 		whole, left := appendFlat(grow(buf, n.elem.least), n.elem.steps, p)
