@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&o.Network, "network", "tcp", "tcp or unix")
 	flag.BoolVar(&o.Child, "child", false, "the server in a process of its own")
 	file := flag.String("json", "", "write all results to this file")
+	flag.StringVar(&o.Profile, "profile", "", "write CPU profiles into this directory")
 	plots := flag.String("plot", "", "make plots of the results in the file of -json, in this directory")
 	flag.Parse()
 	if flag.NArg() > 0 {

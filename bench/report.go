@@ -22,6 +22,7 @@ type options struct {
 	Time      time.Duration `json:"time_ns"`
 	Network   string        `json:"network"`
 	Child     bool          `json:"child"`
+	Profile   string        `json:"-"` // directory for CPU profiles, "" for none
 }
 
 // A report is everything that one command has measured.
@@ -85,7 +86,7 @@ func processes(ws []workload) [][]workload {
 // runJob runs a job in a process of its own. What a process that ended early
 // has not measured is an error in the results.
 func (o options) runJob(name string, ws []workload, round int) []result {
-	j := job{Peer: name, Round: round, Time: o.Time, Network: o.Network, Child: o.Child}
+	j := job{Peer: name, Round: round, Time: o.Time, Network: o.Network, Child: o.Child, Profile: o.Profile}
 	for _, w := range ws {
 		j.Workloads = append(j.Workloads, w.String())
 	}

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,8 +18,9 @@ type job struct {
 	Round     int
 	Time      time.Duration // of each workload
 	Network   string
-	Child     bool // the server in a process of its own
-	Reduced   bool // beside and idle are small, for tests
+	Child     bool   // the server in a process of its own
+	Profile   string // directory for CPU profiles of this process, "" for none
+	Reduced   bool   // beside and idle are small, for tests
 }
 
 // run measures all workloads, one after another, each on a new connection.
@@ -70,7 +75,28 @@ func (j job) measure(p peer, w workload) (result, error) {
 	if w.kind == "beside" {
 		return measureBeside(c, s, w.size, j.Time)
 	}
+	stop, err := j.profile(p, w)
+	if err != nil {
+		return result{}, err
+	}
+	defer stop()
 	return measureCalls(c, s, w, j.Time)
+}
+
+// profile begins a CPU profile of a workload, if one is wanted.
+func (j job) profile(p peer, w workload) (stop func(), err error) {
+	if j.Profile == "" {
+		return func() {}, nil
+	}
+	name := strings.ReplaceAll(fmt.Sprintf("%s-%s-%d.pprof", p.name(), w, j.Round), "/", "-")
+	f, err := os.Create(filepath.Join(j.Profile, name))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 // connect makes a connection and one call, because some peers dial only then,
