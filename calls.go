@@ -10,7 +10,7 @@ import (
 // A call is a request that this end has made and waits for. It belongs to the
 // calling goroutine, but for what the reader delivers.
 type call struct {
-	wake  chan struct{} // capacity 1: one token for each time that parked ends
+	wake  chan bool     // capacity 1: one token for each sleep that ends, true if the muster counts it
 	state atomic.Uint32 // callRunning and so on
 	long  bool          // waits with timers of its own, and never reads
 
@@ -38,11 +38,14 @@ const (
 // answered says whether there is a reply, or an error, to take.
 func (k *call) answered() bool { return k.state.Load() == callAnswered }
 
-// finish hands the call back to its goroutine.
-func (k *call) finish() {
-	if old := k.state.Swap(callAnswered); old == callParked || old == callSleeping {
-		k.wake <- struct{}{}
+// finish hands the call back to its goroutine, unless that is parked: then it
+// reports true and wake is to follow.
+func (k *call) finish() (parked bool) {
+	old := k.state.Swap(callAnswered)
+	if old == callSleeping {
+		k.wake <- false
 	}
+	return old == callParked
 }
 
 // rouse wakes a parked call into another state. It reports whether the call
@@ -51,7 +54,7 @@ func (k *call) rouse(state uint32) bool {
 	if !k.state.CompareAndSwap(callParked, state) {
 		return false
 	}
-	k.wake <- struct{}{}
+	k.wake <- false
 	return true
 }
 
@@ -67,9 +70,8 @@ type calls struct {
 	limit   int             // the most that may be open, by the peer's word
 	waiting []chan struct{} // callers that wait for a slot, first come first served
 
-	open   atomic.Int32 // calls that have a slot, or have been granted one; changed under conn.mu
-	parked atomic.Int32 // calls in callParked, and some that have just left it
-	long   atomic.Int32 // calls that wait with timers of their own
+	open atomic.Int32 // calls that have a slot, or have been granted one; changed under conn.mu
+	long atomic.Int32 // calls that wait with timers of their own
 }
 
 const slotBits = 16
@@ -172,9 +174,6 @@ const parkedTicks = 2
 
 // tickLocked lets the calls that have been parked for a while wait long.
 func (t *calls) tickLocked() {
-	if t.parked.Load() == 0 {
-		return
-	}
 	for _, k := range t.slots {
 		if k == nil || k.state.Load() != callParked {
 			continue
@@ -237,7 +236,7 @@ func (c *conn) newCall() *call {
 	if k, ok := c.idle.Get().(*call); ok {
 		return k
 	}
-	return &call{wake: make(chan struct{}, 1)}
+	return &call{wake: make(chan bool, 1)}
 }
 
 // recycle keeps k for a later call of this connection.

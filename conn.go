@@ -30,6 +30,7 @@ type conn struct {
 	log    *slog.Logger
 
 	turn   turn
+	muster muster
 	in     inbox         // the holder of the turn's
 	summon chan struct{} // capacity 1: the leader has been given the turn
 	kicked atomic.Uint64 // the stamp of a tenure that is to end
@@ -86,6 +87,7 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, p
 	c := &conn{
 		nc: nc, direct: socket, bounds: b, log: log,
 		summon: make(chan struct{}, 1),
+		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
 		peer: peerBounds{
 			maxMessage:  orElse(peer.MaxMessage, unsaidMaxMessage),
@@ -198,9 +200,7 @@ func (c *conn) fail(why *Error) {
 	if s := c.turn.now(); s.holder() == handler {
 		c.depose(s)
 	}
-	for _, k := range calls {
-		k.finish()
-	}
+	c.muster.wake(calls)
 	if c.onEnd != nil {
 		c.onEnd()
 	}

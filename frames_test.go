@@ -870,7 +870,7 @@ func residue(c *conn) string {
 		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
 			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
 	}
-	if n := c.calls.parked.Load() + c.calls.long.Load(); n != 0 {
+	if n := c.muster.word.Load() + uint64(c.calls.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
 	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil {

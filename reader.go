@@ -31,15 +31,15 @@ func (c *conn) park(k *call) {
 	if !k.state.CompareAndSwap(callRunning, callParked) {
 		return
 	}
-	c.calls.parked.Add(1)
-	defer c.calls.parked.Add(-1)
+	c.muster.enter()
 	// Whoever left the turn to nobody may have looked for parked calls before
 	// this one was.
 	if c.turn.now().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
+		c.muster.leave(false)
 		return
 	}
 	c.tick.arm()
-	<-k.wake
+	c.muster.leave(<-k.wake)
 	if k.state.CompareAndSwap(callLong, callRunning) {
 		k.long = true
 	}
@@ -100,6 +100,9 @@ func (c *conn) readFor(k *call, s stamp) {
 			c.leave(s)
 			return
 		}
+		if c.muster.called {
+			c.gather()
+		}
 		if err := c.in.fill(); err != nil {
 			if !c.readStopped(err) {
 				return
@@ -125,7 +128,7 @@ func (c *conn) leave(s stamp) {
 	if c.calls.long.Load() > 0 {
 		c.callLeader()
 	}
-	if c.calls.parked.Load() > 0 {
+	if c.muster.anyAsleep() {
 		c.mu.Lock()
 		c.calls.rouseOneLocked()
 		c.mu.Unlock()
@@ -169,7 +172,7 @@ func (c *conn) lead(s stamp) {
 // whenever all that a read has brought is handled.
 func (c *conn) leadOn(s *stamp) {
 	for fresh := false; c.handleAll(s); {
-		c.flush(nil)
+		c.gather()
 		if fresh && c.lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
 			c.leave(*s)
 			select {
@@ -188,26 +191,28 @@ func (c *conn) leadOn(s *stamp) {
 	}
 }
 
+// gather writes what waits, with what those ask who have just been answered.
+func (c *conn) gather() {
+	c.muster.wait()
+	c.flush(nil)
+}
+
 // handleAll handles every message that has arrived. It reports false when the
 // turn is no longer the caller's, or the connection has ended.
 func (c *conn) handleAll(s *stamp) bool {
-	for {
-		m, err := c.in.next()
-		if err != nil {
-			c.violate(err)
-			return false
+	m, err := c.in.next()
+	for ok := true; m != nil && err == nil; m, err = c.in.next() {
+		if ok, err = c.handle(m, s); !ok {
+			return false // what is answered is woken by the leader that has taken over
 		}
-		if m == nil {
+		if err != nil {
 			break
 		}
-		ok, err := c.handle(m, s)
-		if err != nil {
-			c.violate(err)
-			return false
-		}
-		if !ok {
-			return false
-		}
+	}
+	c.muster.wakeAnswered()
+	if err != nil {
+		c.violate(err)
+		return false
 	}
 	if c.in.incomplete() {
 		c.watchFrames()

@@ -62,8 +62,11 @@ func (c *conn) send(ctx context.Context, k *call, head wire.Frame, enc *codec.En
 		head.ID, head.Body = c.calls.nextIDLocked(k), int(size)
 		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), enc)
 	}
+	joins := p == nil && c.muster.anyWoken()
 	c.mu.Unlock()
-	c.flush(p)
+	if !joins {
+		c.flush(p)
+	}
 	return p, nil
 }
 
@@ -181,10 +184,12 @@ func (c *conn) deliver(m *message) error {
 		return nil
 	}
 	k.take(m)
+	c.muster.answered = append(c.muster.answered, k)
 	return nil
 }
 
-// take sets the answer, from a message that is valid only now.
+// take sets the answer, from a message that is valid only now. The call is
+// still to be finished.
 func (k *call) take(m *message) {
 	k.reply = *m
 	if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
@@ -194,7 +199,6 @@ func (k *call) take(m *message) {
 		k.body = append(k.body[:0], m.body...)
 		k.reply.body = k.body
 	}
-	k.finish()
 }
 
 // result returns the error that a call was answered with.
@@ -220,7 +224,8 @@ func (k *call) result() error {
 	return e
 }
 
-// giveUp ends a call of this end before its answer is there.
+// giveUp ends a call of this end before its answer is there. The holder of the
+// turn calls it.
 func (c *conn) giveUp(k *call, err *Error) {
 	c.mu.Lock()
 	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
@@ -233,6 +238,6 @@ func (c *conn) giveUp(k *call, err *Error) {
 	if open {
 		c.flushBehind()
 		k.err = err
-		k.finish()
+		c.muster.answered = append(c.muster.answered, k)
 	}
 }

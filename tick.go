@@ -69,12 +69,14 @@ func (c *conn) onTick() {
 		c.nc.SetWriteDeadline(longAgo)
 	}
 	c.tick.inCall = in
-	c.mu.Lock()
-	c.calls.tickLocked()
-	c.mu.Unlock()
+	if c.muster.anyAsleep() {
+		c.mu.Lock()
+		c.calls.tickLocked()
+		c.mu.Unlock()
+	}
 	// Whoever makes work for the tick does so first and then looks at armed.
 	c.tick.armed.Store(false)
-	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.calls.parked.Load() > 0 {
+	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.muster.anyAsleep() {
 		c.tick.arm()
 	}
 }

@@ -111,8 +111,8 @@ func TestTurnTransitions(t *testing.T) {
 		other := make(chan error, 1)
 		go func() { other <- proxy.Fail(t.Context()) }()
 		synctest.Wait()
-		if n := c.calls.parked.Load(); n != 1 {
-			t.Errorf("%d calls are parked, want 1", n)
+		if n := c.muster.word.Load(); n != oneAsleep {
+			t.Errorf("the muster is %x, want one asleep", n)
 		}
 		time.Sleep(5 * tickTime)
 		wantHolder(t, c, leader, "while a call waits long")
