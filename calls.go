@@ -184,34 +184,52 @@ func (t *calls) tickLocked() {
 	}
 }
 
-// A callTimeout is the end of a call's time, and what set it.
+// A callTimeout is the end of a call's time, and what set it: its context, or
+// the library, which then knows its length.
 type callTimeout struct {
-	at     time.Time     // zero: none
-	after  time.Duration // how long that was, where the library set it
-	by     string        // what set it, "" for the caller's context
-	waited bool          // the call has waited since
+	deadline time.Time     // of the context; zero: none
+	after    time.Duration // what the library has set
+	began    time.Duration // with after: when, by monotonic
+	by       string        // what has set it, "" if the library has not
+	waited   bool          // the call has waited since
 }
+
+// monotonic is a clock that costs half of time.Now, which reads two.
+func monotonic() time.Duration { return time.Since(epoch) }
+
+var epoch = time.Now()
 
 // timeoutOf returns when a call beginning now must end.
 func timeoutOf(ctx context.Context, after time.Duration, by string) callTimeout {
 	if at, ok := ctx.Deadline(); ok {
-		return callTimeout{at: at}
+		return callTimeout{deadline: at}
 	}
 	if after <= 0 {
 		return callTimeout{}
 	}
-	return callTimeout{at: time.Now().Add(after), after: after, by: by}
+	return callTimeout{after: after, began: monotonic(), by: by}
+}
+
+// until returns the time left. ok is false if there is no end.
+func (t *callTimeout) until() (left time.Duration, ok bool) {
+	switch {
+	case t.by != "":
+		return t.began + t.after - monotonic(), true
+	case t.deadline.IsZero():
+		return 0, false
+	}
+	return time.Until(t.deadline), true
 }
 
 // left returns the time left as the wire has it: microseconds, 0 for none.
 // expired says that there is none left.
 func (t *callTimeout) left() (us uint64, expired bool) {
-	if t.at.IsZero() {
-		return 0, false
+	left, ok := t.after, t.by != ""
+	if !ok || t.waited {
+		left, ok = t.until()
 	}
-	left := t.after
-	if t.by == "" || t.waited {
-		left = time.Until(t.at)
+	if !ok {
+		return 0, false
 	}
 	if left <= 0 {
 		return 0, true

@@ -113,8 +113,8 @@ func (s *signature) layout(service, name string) *codec.MethodLayout {
 // encode and decode them. It is reused for later calls, with all values zeroed.
 type frame struct {
 	sig     *signature
-	args    reflect.Value // pointer to the struct of arguments
-	rets    reflect.Value // pointer to the struct of results
+	args    reflect.Value // the struct of arguments
+	rets    reflect.Value // the struct of results
 	argsRef codec.Ref
 	retsRef codec.Ref
 	memory  frameMemory // the same two structs, as calls without reflection see them
@@ -141,8 +141,8 @@ func (s *signature) newFrame() *frame {
 	if f, ok := s.frames.Get().(*frame); ok {
 		return f
 	}
-	f := &frame{sig: s, args: reflect.New(s.args.Type()), rets: reflect.New(s.rets.Type())}
-	f.argsRef, f.retsRef = codec.RefTo(f.args), codec.RefTo(f.rets)
+	f := &frame{sig: s, args: reflect.New(s.args.Type()).Elem(), rets: reflect.New(s.rets.Type()).Elem()}
+	f.argsRef, f.retsRef = codec.RefTo(f.args.Addr()), codec.RefTo(f.rets.Addr())
 	f.memory = memoryOf(f)
 	return f
 }
@@ -150,10 +150,12 @@ func (s *signature) newFrame() *frame {
 // free zeroes the values, so that nothing of a call is kept, and keeps the
 // frame for a later one.
 func (f *frame) free() {
-	f.args.Elem().SetZero()
-	f.rets.Elem().SetZero()
+	f.args.SetZero()
+	f.rets.SetZero()
 	f.ctx, f.call, f.recv, f.refusal, f.answered = nil, nil, nil, nil, false
-	f.canceled.Store(false)
+	if f.canceled.Load() {
+		f.canceled.Store(false)
+	}
 	f.dec = codec.Decoder{}
 	if f.in != nil {
 		f.in[0] = reflect.Value{}
@@ -186,7 +188,7 @@ func (f *frame) inputs(ctx bool) []reflect.Value {
 			f.in = append(f.in, reflect.ValueOf(&f.ctx).Elem())
 		}
 		for i := range f.sig.params {
-			f.in = append(f.in, f.args.Elem().Field(i))
+			f.in = append(f.in, f.args.Field(i))
 		}
 	}
 	if f.in[0] = f.recv.value; !f.in[0].IsValid() {
@@ -198,7 +200,7 @@ func (f *frame) inputs(ctx bool) []reflect.Value {
 // setResults stores what a call by reflection returned.
 func (f *frame) setResults(out []reflect.Value) error {
 	for i := range f.sig.results {
-		f.rets.Elem().Field(i).Set(out[i])
+		f.rets.Field(i).Set(out[i])
 	}
 	if n := len(f.sig.results); len(out) > n && !out[n].IsNil() {
 		return out[n].Interface().(error)

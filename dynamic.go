@@ -80,13 +80,13 @@ func resultType(result any, l *codec.Layout) (reflect.Type, error) {
 func (s *signature) setAny(f *frame, args []any) {
 	for i, arg := range args {
 		if arg != nil {
-			f.args.Elem().Field(i).Set(reflect.ValueOf(arg))
+			f.args.Field(i).Set(reflect.ValueOf(arg))
 		}
 	}
 }
 
 func (s *signature) getAny(f *frame, results []any) {
 	for i, r := range results {
-		reflect.ValueOf(r).Elem().Set(f.rets.Elem().Field(i))
+		reflect.ValueOf(r).Elem().Set(f.rets.Field(i))
 	}
 }

@@ -171,7 +171,7 @@ func add3R[A, R any](t shapeTable, key string) {
 type frameMemory struct{ args, rets unsafe.Pointer }
 
 func memoryOf(f *frame) frameMemory {
-	return frameMemory{f.args.UnsafePointer(), f.rets.UnsafePointer()}
+	return frameMemory{f.args.Addr().UnsafePointer(), f.rets.Addr().UnsafePointer()}
 }
 
 // Structs with fields that are alike have the same layout.

@@ -121,7 +121,7 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 // readResults sets the frame's results from its decoder.
 func (m *proxyMethod) readResults(f *frame) error {
 	if err := m.sig.rets.Read(&f.dec, f.retsRef); err != nil {
-		f.rets.Elem().SetZero()
+		f.rets.SetZero()
 		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
 	}
 	return nil
@@ -159,13 +159,13 @@ func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
 	f := m.sig.newFrame()
 	defer f.free()
 	for i, v := range in {
-		f.args.Elem().Field(i).Set(v)
+		f.args.Field(i).Set(v)
 	}
 	err := m.call(ctx, f)
 	out := make([]reflect.Value, 0, len(m.sig.results)+1)
 	for i, t := range m.sig.results {
 		v := reflect.New(t).Elem()
-		v.Set(f.rets.Elem().Field(i))
+		v.Set(f.rets.Field(i))
 		out = append(out, v)
 	}
 	return append(out, errorValue(err))

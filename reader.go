@@ -84,7 +84,8 @@ func (t *callTimeout) timer() (expired <-chan time.Time, stop func() bool) {
 	if t.by == "" {
 		return nil, func() bool { return true }
 	}
-	timer := time.NewTimer(time.Until(t.at))
+	left, _ := t.until()
+	timer := time.NewTimer(left)
 	return timer.C, timer.Stop
 }
 

@@ -3,7 +3,6 @@ package bsrpc
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -218,8 +217,10 @@ func (k *call) result() error {
 		outcome = OutcomeNotRun
 	}
 	e := &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
-	if t := &k.timeout; e.Code == CodeDeadlineExceeded && !t.at.IsZero() && !time.Now().Before(t.at) {
-		return t.error(outcome) // the handler's time ended with the call's: say what set it
+	if e.Code == CodeDeadlineExceeded {
+		if left, ok := k.timeout.until(); ok && left <= 0 {
+			return k.timeout.error(outcome) // the handler's time ended with the call's: say what set it
+		}
 	}
 	return e
 }
