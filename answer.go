@@ -36,6 +36,7 @@ func (c *conn) answer(f *frame, err error) {
 	} else {
 		c.queueResultsLocked(f)
 	}
+	f.full = len(c.out.frames) >= fullBatch
 	c.mu.Unlock()
 	if last && c.served.draining.Load() {
 		c.farewellDrained()

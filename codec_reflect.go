@@ -131,6 +131,7 @@ type frame struct {
 	call     *callContext // nil if the method takes no context
 	refusal  *Error       // why it is not run
 	answered bool
+	full     bool // its answer has made a batch full
 	canceled atomic.Bool
 }
 

@@ -129,7 +129,12 @@ func (c *conn) serveHere(f *frame, s *stamp) bool {
 	}()
 	c.run(f)
 	returned = true
-	return c.leaveHandler(f, s)
+	full := f.full
+	ok := c.leaveHandler(f, s)
+	if ok && full {
+		c.flush(nil)
+	}
+	return ok
 }
 
 // leaveHandler makes the goroutine that ran f the leader again. It reports

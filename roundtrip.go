@@ -61,7 +61,7 @@ func (c *conn) send(ctx context.Context, k *call, head wire.Frame, enc *codec.En
 		head.ID, head.Body = c.calls.nextIDLocked(k), int(size)
 		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), enc)
 	}
-	joins := p == nil && c.muster.anyWoken()
+	joins := p == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
 	c.mu.Unlock()
 	if !joins {
 		c.flush(p)

@@ -19,6 +19,10 @@ import (
 // callerRounds is how many batches a caller writes before it hands over.
 const callerRounds = 8
 
+// fullBatch is how many bytes of frames are worth a system call: they do not wait
+// for others to join, so that the two ends work side by side.
+const fullBatch = 8 << 10
+
 var errStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
 
 // longAgo as a deadline stops a read or write that is under way.
@@ -97,11 +101,13 @@ func (c *conn) handOver() {
 // nextBatch prepares a caller's next batch. It reports whether there is one:
 // if not, the role has been given up, or handed over.
 func (c *conn) nextBatch(round int, own *parcel) bool {
-	if c.calls.open.Load() > 1 || own != nil {
-		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if own != nil || c.calls.open.Load() > 1 && len(c.out.frames) < fullBatch {
+		c.mu.Unlock()
+		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
+		c.mu.Lock()
+	}
 	c.out.finishLocked()
 	if round >= callerRounds && (own == nil || own.left == 0 || own.stopped) && c.out.waitingLocked() {
 		c.spawnLocked(c.writeBehind)
