@@ -13,13 +13,12 @@ import (
 
 // bind sends one BIND frame and returns the answers, one for each name.
 func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
-	k := c.newCall()
+	k := newCall()
 	k.timeout = timeoutOf(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
 	enc := codec.Encoder{Buf: r.Append(nil)}
 	if err := c.do(ctx, k, wire.Frame{Type: wire.Bind, Flags: flags}, &enc); err != nil {
 		return nil, err
 	}
-	defer c.recycle(k)
 	answers, err := wire.ReadBound(k.reply.body, len(r.Names))
 	if err != nil {
 		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A call is a request that this end has made and waits for. It belongs to the
@@ -20,10 +22,19 @@ type call struct {
 	ticks     uint8 // how many ticks have found it parked
 	abandoned bool  // the caller has gone; the slot is kept for the answer
 
-	reply   message // the answer: set before state is callAnswered
-	err     error   // or why there is none
-	body    []byte  // memory of a short reply, kept for the next call
+	reply   reply  // the answer: set before state is callAnswered
+	err     error  // or why there is none
+	body    []byte // memory of a short reply, kept for the next call
 	timeout callTimeout
+}
+
+// A reply is what a call keeps of the message that answers it.
+type reply struct {
+	typ   wire.Type
+	flags wire.Flags
+	arg   uint16
+	own   bool // as message.own; what is not, is in call.body
+	body  []byte
 }
 
 // The states of a call.
@@ -249,18 +260,11 @@ func (t *callTimeout) error(outcome Outcome) *Error {
 	return e
 }
 
-// newCall returns a call of this connection, with an empty encoder.
-func (c *conn) newCall() *call {
-	if k, ok := c.idle.Get().(*call); ok {
-		return k
-	}
-	return &call{wake: make(chan bool, 1)}
-}
+func newCall() *call { return &call{wake: make(chan bool, 1)} }
 
-// recycle keeps k for a later call of this connection.
-func (c *conn) recycle(k *call) {
+// reset makes k fit for another call, on any connection.
+func (k *call) reset() {
 	k.state.Store(callRunning)
 	k.long, k.ticks, k.abandoned = false, 0, false
-	k.reply, k.err, k.timeout = message{}, nil, callTimeout{}
-	c.idle.Put(k)
+	k.reply, k.err, k.timeout = reply{}, nil, callTimeout{}
 }

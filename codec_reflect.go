@@ -124,6 +124,8 @@ type frame struct {
 	enc codec.Encoder
 	dec codec.Decoder
 
+	asks *call // of a call that this end makes; nil until there is one
+
 	// of a call that this end serves
 	id       uint64
 	method   *method

@@ -45,9 +45,8 @@ type conn struct {
 	pulse pulse
 	lobby *lobby // at a client that has not been admitted yet
 
-	idle   sync.Pool // of *call
-	served *serving  // nil at an end that serves nothing
-	onEnd  func()    // called once, when done is closed
+	served *serving // nil at an end that serves nothing
+	onEnd  func()   // called once, when done is closed
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls

@@ -43,7 +43,7 @@ type serving struct {
 	idle     chan struct{} // then closed when nothing runs any more
 	idleOnce sync.Once
 	draining atomic.Bool
-	inline   atomic.Pointer[frame] // what the leader runs itself, while the turn is a handler's
+	inline   *frame // what the leader runs itself; of who ends a handler's turn
 
 	mu      sync.Mutex        // guards running
 	running map[uint64]*frame // what runs elsewhere, by the call's id
@@ -114,7 +114,7 @@ func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0
 // serveHere runs f on the leader. A handler that has not returned by the
 // second tick costs this goroutine the leadership.
 func (c *conn) serveHere(f *frame, s *stamp) bool {
-	c.served.inline.Store(f)
+	c.served.inline = f
 	*s = c.turn.must(*s, handler)
 	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
 		c.landed()
@@ -160,11 +160,11 @@ func (c *conn) depose(s stamp) {
 	v := c.served
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	f := v.inline.Load()
 	next, ok := c.turn.pass(s, leader)
 	if !ok {
 		return
 	}
+	f := v.inline
 	v.enterLocked(f)
 	f.method.slow.Store(apartAgain)
 	if c.hasEnded() {

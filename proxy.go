@@ -104,18 +104,24 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	if err := m.sig.args.Append(&f.enc, f.argsRef); err != nil {
 		return m.encodeError(err, "the peer's MaxMessage", m.conn.peer.maxMessage)
 	}
-	k := m.conn.newCall()
+	k := f.asks
+	if k == nil {
+		k = newCall()
+		f.asks = k
+	}
 	k.timeout = timeoutOf(ctx, m.after, m.by)
 	head := wire.Frame{Type: wire.Request, Arg: m.number}
 	if meta := withinOf(ctx); meta != nil {
 		head.Flags, head.Meta = wire.Metadata, meta
 	}
 	if err := m.conn.do(ctx, k, head, &f.enc); err != nil {
-		return err // k may still be known to the connection
+		f.asks = nil // the connection may still know it
+		return err
 	}
-	defer m.conn.recycle(k)
 	f.dec = m.conn.bounds.decoder(k.reply.body, k.reply.own)
-	return m.readResults(f)
+	err := m.readResults(f)
+	k.reset()
+	return err
 }
 
 // readResults sets the frame's results from its decoder.

@@ -12,7 +12,7 @@ import (
 // in reader.go.
 
 // do makes a call: it sends head with the body that enc holds, and waits for
-// the answer, which stands in k until k is recycled. When do returns, the
+// the answer, which stands in k until k is reset. When do returns, the
 // memory that enc's cuts refer to is the caller's again.
 func (c *conn) do(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) error {
 	if err := ctx.Err(); err != nil {
@@ -190,7 +190,7 @@ func (c *conn) deliver(m *message) error {
 // take sets the answer, from a message that is valid only now. The call is
 // still to be finished.
 func (k *call) take(m *message) {
-	k.reply = *m
+	k.reply = reply{m.Type, m.Flags, m.Arg, m.own, m.body}
 	if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
 		k.err = errorf(CodeInternal, OutcomeUnknown, "metadata of the answer: %w", err)
 	}
@@ -205,7 +205,7 @@ func (k *call) result() error {
 	if k.err != nil {
 		return k.err
 	}
-	if k.reply.Type != wire.Error {
+	if k.reply.typ != wire.Error {
 		return nil
 	}
 	f, err := wire.ReadFailure(k.reply.body)
@@ -213,10 +213,10 @@ func (k *call) result() error {
 		return errorf(CodeInternal, OutcomeUnknown, "answer: %w", err)
 	}
 	outcome := OutcomeAnswered
-	if k.reply.Flags&wire.NotRun != 0 {
+	if k.reply.flags&wire.NotRun != 0 {
 		outcome = OutcomeNotRun
 	}
-	e := &Error{Code: Code(k.reply.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
+	e := &Error{Code: Code(k.reply.arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
 	if e.Code == CodeDeadlineExceeded {
 		if left, ok := k.timeout.until(); ok && left <= 0 {
 			return k.timeout.error(outcome) // the handler's time ended with the call's: say what set it
