@@ -41,7 +41,8 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
 	k.request, k.size = enc.Buf, len(enc.Buf)
-	timeout := timeoutOf(ctx, m.after, m.by)
+	var timeout callTimeout
+	timeout.begin(ctx, m.after, m.by)
 	if err := m.basic.do(ctx, k, &timeout); err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 		}
 		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
-	f.dec = b.decoder(k.reply.payload, true)
+	b.decode(&f.dec, k.reply.payload, true)
 	f.dec.Lenient = true
 	return m.readResults(f)
 }

@@ -85,7 +85,7 @@ func (c *basicConn) runCommand(f *frame, args []byte, release func()) {
 		}
 	}()
 	b := c.served.bounds
-	f.dec = b.decoder(args, true)
+	b.decode(&f.dec, args, true)
 	f.dec.Lenient = true
 	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
 		c.fault(f, exceptionFrom(exception("ValueError", "%s, %v", f.method.Name, err), b.maxErrorText), release)

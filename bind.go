@@ -14,9 +14,10 @@ import (
 // bind sends one BIND frame and returns the answers, one for each name.
 func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
 	k := newCall()
-	k.timeout = timeoutOf(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
+	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
+	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
 	enc := codec.Encoder{Buf: r.Append(nil)}
-	if err := c.do(ctx, k, wire.Frame{Type: wire.Bind, Flags: flags}, &enc); err != nil {
+	if err := c.do(ctx, k, &enc); err != nil {
 		return nil, err
 	}
 	answers, err := wire.ReadBound(k.reply.body, len(r.Names))

@@ -22,10 +22,13 @@ type call struct {
 	ticks     uint8 // how many ticks have found it parked
 	abandoned bool  // the caller has gone; the slot is kept for the answer
 
-	reply   reply  // the answer: set before state is callAnswered
-	err     error  // or why there is none
-	body    []byte // memory of a short reply, kept for the next call
+	head    wire.Frame // of the request
+	parcel  *parcel    // the request, if it travels in pieces
 	timeout callTimeout
+
+	reply reply  // the answer: set before state is callAnswered
+	err   error  // or why there is none
+	body  []byte // memory of a short reply, kept for the next call
 }
 
 // A reply is what a call keeps of the message that answers it.
@@ -210,15 +213,14 @@ func monotonic() time.Duration { return time.Since(epoch) }
 
 var epoch = time.Now()
 
-// timeoutOf returns when a call beginning now must end.
-func timeoutOf(ctx context.Context, after time.Duration, by string) callTimeout {
+// begin sets when a call that begins now must end.
+func (t *callTimeout) begin(ctx context.Context, after time.Duration, by string) {
+	*t = callTimeout{}
 	if at, ok := ctx.Deadline(); ok {
-		return callTimeout{deadline: at}
+		t.deadline = at
+	} else if after > 0 {
+		t.after, t.began, t.by = after, monotonic(), by
 	}
-	if after <= 0 {
-		return callTimeout{}
-	}
-	return callTimeout{after: after, began: monotonic(), by: by}
 }
 
 // until returns the time left. ok is false if there is no end.
@@ -266,5 +268,5 @@ func newCall() *call { return &call{wake: make(chan bool, 1)} }
 func (k *call) reset() {
 	k.state.Store(callRunning)
 	k.long, k.ticks, k.abandoned = false, 0, false
-	k.reply, k.err, k.timeout = reply{}, nil, callTimeout{}
+	k.head.Meta, k.parcel, k.reply.body, k.err = nil, nil, nil, nil
 }

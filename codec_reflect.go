@@ -167,9 +167,10 @@ func (f *frame) free() {
 	f.sig.frames.Put(f)
 }
 
-// decoder reads a message within this end's limits. own is codec.Decoder's.
-func (b *bounds) decoder(data []byte, own bool) codec.Decoder {
-	return codec.Decoder{Data: data, Own: own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
+// decode prepares d for a message, within this end's limits. own is
+// codec.Decoder's.
+func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
+	*d = codec.Decoder{Data: data, Own: own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
 }
 
 func (f *frame) resetEncoder() {

@@ -232,7 +232,7 @@ func (v *serving) leaveRunning(f *frame) {
 
 // readArgs decodes the arguments.
 func (c *conn) readArgs(f *frame, m *message) *Error {
-	f.dec = c.bounds.decoder(m.body, m.own)
+	c.bounds.decode(&f.dec, m.body, m.own)
 	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
 		return refusalf(CodeInvalidArgument, "%s, %v", f.method.Name, err)
 	}

@@ -109,16 +109,16 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 		k = newCall()
 		f.asks = k
 	}
-	k.timeout = timeoutOf(ctx, m.after, m.by)
-	head := wire.Frame{Type: wire.Request, Arg: m.number}
+	k.head.Type, k.head.Flags, k.head.Arg = wire.Request, 0, m.number
 	if meta := withinOf(ctx); meta != nil {
-		head.Flags, head.Meta = wire.Metadata, meta
+		k.head.Flags, k.head.Meta = wire.Metadata, meta
 	}
-	if err := m.conn.do(ctx, k, head, &f.enc); err != nil {
+	k.timeout.begin(ctx, m.after, m.by)
+	if err := m.conn.do(ctx, k, &f.enc); err != nil {
 		f.asks = nil // the connection may still know it
 		return err
 	}
-	f.dec = m.conn.bounds.decoder(k.reply.body, k.reply.own)
+	m.conn.bounds.decode(&f.dec, k.reply.body, k.reply.own)
 	err := m.readResults(f)
 	k.reset()
 	return err

@@ -9,7 +9,7 @@ import (
 // itself if nobody does, or parks until its answer is delivered or it is its
 // turn to read. A call that lasts longer than a tick or two waits with its
 // context and a timer, and leaves the reading to the leader.
-func (c *conn) await(ctx context.Context, k *call, p *parcel) error {
+func (c *conn) await(ctx context.Context, k *call) error {
 	for !k.long && !k.answered() {
 		if s := c.turn.now(); s.holder() == nobody {
 			if s, ok := c.turn.pass(s, caller); ok {
@@ -22,7 +22,7 @@ func (c *conn) await(ctx context.Context, k *call, p *parcel) error {
 	if k.answered() {
 		return nil
 	}
-	return c.awaitLong(ctx, k, p)
+	return c.awaitLong(ctx, k)
 }
 
 // park sleeps until k is answered, has waited for some ticks, or is to look
@@ -46,7 +46,7 @@ func (c *conn) park(k *call) {
 }
 
 // awaitLong waits with k's context and timer.
-func (c *conn) awaitLong(ctx context.Context, k *call, p *parcel) error {
+func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	c.calls.long.Add(1)
 	defer c.calls.long.Add(-1)
 	c.callLeader()
@@ -68,7 +68,7 @@ func (c *conn) awaitLong(ctx context.Context, k *call, p *parcel) error {
 		<-k.wake
 		return nil
 	}
-	if outcome, ok := c.abandon(k, p); ok {
+	if outcome, ok := c.abandon(k); ok {
 		return over(outcome)
 	}
 	// The answer, or the connection's end, is on its way.

@@ -11,20 +11,19 @@ import (
 // One call of this end, from its request to its answer. Reading and waiting is
 // in reader.go.
 
-// do makes a call: it sends head with the body that enc holds, and waits for
-// the answer, which stands in k until k is reset. When do returns, the
+// do makes a call: it sends k's head with the body that enc holds, and waits
+// for the answer, which stands in k until k is reset. When do returns, the
 // memory that enc's cuts refer to is the caller's again.
-func (c *conn) do(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) error {
+func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
-	p, err := c.send(ctx, k, head, enc)
-	if err != nil {
+	if err := c.send(ctx, k, enc); err != nil {
 		return err
 	}
-	err = c.await(ctx, k, p)
-	if p != nil {
-		c.withdraw(p)
+	err := c.await(ctx, k)
+	if k.parcel != nil {
+		c.withdraw(k.parcel)
 	}
 	if err != nil {
 		return err
@@ -34,39 +33,38 @@ func (c *conn) do(ctx context.Context, k *call, head wire.Frame, enc *codec.Enco
 
 // send registers the call and then writes it, so that no answer finds it
 // missing. A body above wire.MaxWhole travels as a parcel.
-func (c *conn) send(ctx context.Context, k *call, head wire.Frame, enc *codec.Encoder) (*parcel, error) {
+func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	size := bodySize(enc)
 	if size > c.peer.maxMessage {
-		return nil, errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
+		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
 	}
 	if err := c.acquire(ctx, k); err != nil {
-		return nil, err
+		return err
 	}
 	// conn.mu is held
 	left, expired := k.timeout.left()
 	if expired {
 		c.calls.ungrantLocked()
 		c.mu.Unlock()
-		return nil, k.timeout.error(OutcomeNotRun)
+		return k.timeout.error(OutcomeNotRun)
 	}
-	head.Timeout = left
+	k.head.Timeout = left
 	k.long = left != 0 && left <= shortest
 	c.calls.addLocked(k)
-	var p *parcel
 	if size > wire.MaxWhole {
-		p = newParcel(head, segments(enc), size)
-		p.begin = func() uint64 { return c.calls.nextIDLocked(k) }
-		c.out.enqueueLocked(p)
+		k.parcel = newParcel(k.head, segments(enc), size)
+		k.parcel.begin = func() uint64 { return c.calls.nextIDLocked(k) }
+		c.out.enqueueLocked(k.parcel)
 	} else {
-		head.ID, head.Body = c.calls.nextIDLocked(k), int(size)
-		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), enc)
+		k.head.ID, k.head.Body = c.calls.nextIDLocked(k), int(size)
+		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &k.head), enc)
 	}
-	joins := p == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
+	joins := k.parcel == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
 	c.mu.Unlock()
 	if !joins {
-		c.flush(p)
+		c.flush(k.parcel)
 	}
-	return p, nil
+	return nil
 }
 
 // acquire waits until one more call may be open and the outbox takes its
@@ -136,7 +134,8 @@ func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) err
 
 // abandon leaves a call without its answer. It reports false if the answer is
 // being delivered at this moment.
-func (c *conn) abandon(k *call, p *parcel) (Outcome, bool) {
+func (c *conn) abandon(k *call) (Outcome, bool) {
+	p := k.parcel
 	c.mu.Lock()
 	if c.err != nil || c.calls.slots[k.slot] != k {
 		c.mu.Unlock()
