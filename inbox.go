@@ -27,6 +27,7 @@ type inbox struct {
 	frames  uint64    // frames begun, to tell one that stays incomplete
 
 	refused int // messages among parcels that are unwanted
+	longest int // bytes of the longest message in pieces that has come whole
 
 	admit   func(*wire.Frame) (wanted bool, err error) // asked at each first piece; books the wanted
 	release func(size uint64)                          // told of a message that is not booked any longer
@@ -155,7 +156,7 @@ func (in *inbox) takePiece() bool {
 	n := min(in.left, in.w-in.r)
 	p := in.into
 	if !p.unwanted {
-		p.reserve(n)
+		in.reserve(p, n)
 		p.body = append(p.body, in.buf[in.r:in.r+n]...)
 	}
 	in.r += n
@@ -165,6 +166,7 @@ func (in *inbox) takePiece() bool {
 	}
 	in.into = nil
 	in.remove(p)
+	in.longest = max(in.longest, len(p.body))
 	in.m = message{Frame: p.head, body: p.body, own: true}
 	return !p.unwanted || p.head.Type == wire.Response // an answer that nobody wants still ends its call
 }
@@ -185,14 +187,15 @@ func (in *inbox) arrived(n int) {
 	in.into.at = in.at
 }
 
-// reserve makes room for n more bytes, or for as much as may be made now:
-// memory follows the bytes that have arrived.
-func (p *incoming) reserve(n int) {
+// reserve makes room for n more bytes of p, or for as much as may be made now:
+// memory follows the bytes that have arrived, unless the peer has sent as long a
+// message before.
+func (in *inbox) reserve(p *incoming, n int) {
 	if len(p.body)+n <= cap(p.body) {
 		return
 	}
-	fresh := max(firstAlloc, growth*len(p.body), len(p.body)+n)
-	body := recycle.Bytes(int(p.head.Total), fresh)
+	fresh := max(firstAlloc, growth*len(p.body), len(p.body)+n, in.longest)
+	body := recycle.Bytes(int(p.head.Total), min(fresh, int(p.head.Total)))
 	old := p.body
 	p.body = body[:copy(body, old)]
 	recycle.Free(old)
@@ -202,7 +205,7 @@ func (p *incoming) reserve(n int) {
 // into its message, everything else into the buffer.
 func (in *inbox) fill() error {
 	if p := in.into; p != nil && in.r == in.w && !p.unwanted {
-		p.reserve(min(in.left, firstAlloc))
+		in.reserve(p, min(in.left, firstAlloc))
 		free := p.body[len(p.body):cap(p.body)]
 		n, err := in.nc.Read(free[:min(len(free), in.left)])
 		in.stamp(n)

@@ -26,7 +26,9 @@ type outbox struct {
 	batch  net.Buffers   // what is being written, in order; empty when all is written
 	vec    [][]byte      // memory of batch
 	spare  []byte        // the buffer that frames takes turns with
-	piece  *parcel       // whose piece is in the batch
+	piece  *parcel       // whose piece is in the batch, or pieces
+	heads  []byte        // of its pieces but for the first
+	alone  int           // how many batches have had nothing but pieces, up to aloneLong
 	copied []byte        // the piece, where it is not written from where it lies
 	inCall atomic.Uint64 // odd while a caller is the writer and inside a system call
 }
@@ -88,9 +90,17 @@ func (o *outbox) unbookLocked(p *parcel) {
 	o.admitLocked()
 }
 
+// Where nothing but one long message has been written for a while, so that
+// nobody is likely to wait behind it, a batch has more of its pieces: each system
+// call wakes the peer.
+const (
+	aloneLong   = 64 // batches
+	alonePieces = 4
+)
+
 // takeLocked makes the next batch: all frames, and one piece of the message
-// whose turn it is. It reports whether there was anything. With copies, the
-// piece is written from memory of the outbox.
+// whose turn it is, or more. It reports whether there was anything. With copies,
+// the piece is written from memory of the outbox.
 func (o *outbox) takeLocked(copies bool) bool {
 	if o.taken != nil { // also when what filled the outbox has been dropped
 		close(o.taken)
@@ -100,6 +110,11 @@ func (o *outbox) takeLocked(copies bool) bool {
 		return false
 	}
 	var n uint64
+	if len(o.frames) > 0 || len(o.queue) > 1 {
+		o.alone = 0
+	} else if o.alone < aloneLong {
+		o.alone++
+	}
 	if len(o.queue) > 0 {
 		o.piece = o.queue[0]
 		o.queue = slices.Delete(o.queue, 0, 1)
@@ -112,6 +127,8 @@ func (o *outbox) takeLocked(copies bool) bool {
 		if copies {
 			o.copied = flatten(o.copied[:0], o.vec[1:])
 			o.vec = append(o.vec[:1], o.copied)
+		} else if o.alone == aloneLong {
+			o.piece.followLocked(o)
 		}
 		o.piece.lent = !copies
 	}
@@ -134,6 +151,22 @@ func (p *parcel) headLocked(o *outbox) uint64 {
 		p.head = wire.Frame{Type: p.head.Type + 1, ID: p.head.ID} // a piece's type is the next
 	}
 	return n
+}
+
+// followLocked puts more of p's pieces into the batch.
+func (p *parcel) followLocked(o *outbox) {
+	o.heads = slices.Grow(o.heads[:0], (alonePieces-1)*wire.PieceHead) // must not move while the batch refers to it
+	for range alonePieces - 1 {
+		if p.left == 0 {
+			return
+		}
+		n := min(p.left, wire.MaxPiece)
+		p.head.Body = int(n)
+		begin := len(o.heads)
+		o.heads = wire.AppendHead(o.heads, &p.head)
+		o.vec = append(o.vec, o.heads[begin:])
+		p.cutLocked(o, n)
+	}
 }
 
 // cutLocked moves n bytes from p's body to the batch.

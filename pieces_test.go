@@ -42,6 +42,17 @@ func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far 
 	t.Run("tcp", func(t *testing.T) { f(t, tcpPair) })
 }
 
+// setAlone makes a connection take nothing but long messages for a while, or
+// take them for the first that there are.
+func setAlone(c *conn, alone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.alone = 0
+	if alone {
+		c.out.alone = aloneLong
+	}
+}
+
 // Messages of every size around what travels whole, and in one, two or many
 // pieces, both ways.
 func TestPiecesOfEverySize(t *testing.T) {
@@ -56,6 +67,7 @@ func TestPiecesOfEverySize(t *testing.T) {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
+				setAlone(client.conn, size%2 == 1)
 				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
 					t.Errorf("%d bytes: got %d, %v", size, len(out), err)
 				}
@@ -157,6 +169,7 @@ func TestCancelWhileSending(t *testing.T) {
 		data := make([]byte, 6<<20)
 		for round := range rounds {
 			paint(data, 0xaa)
+			setAlone(client.conn, round%2 == 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			call := make(chan error, 1)
 			go func() {
@@ -219,6 +232,7 @@ func TestCloseWhileSending(t *testing.T) {
 			near, far := pair(t)
 			client, proxy, p := rawServerOn(t, near, far, nil)
 			paint(data, 0xaa)
+			setAlone(client.conn, round%2 == 1)
 			call := make(chan error, 1)
 			go func() {
 				_, err := proxy.Echo(t.Context(), data)

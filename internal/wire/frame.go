@@ -44,6 +44,7 @@ const (
 
 const (
 	headSize    = 16       // size, type, flags, arg, id
+	PieceHead   = headSize // the head of a piece that is not the first
 	timeoutSize = 8        // of a Request, behind the head
 	MaxWhole    = 64 << 10 // the longest body of a message that travels in one frame
 	MaxPiece    = 128 << 10
