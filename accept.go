@@ -164,7 +164,7 @@ func (c *conn) refuse(id uint64, err *Error) {
 	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.bounds.maxErrorText)})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked()
+	c.waitForRoomLocked(0)
 	c.out.frames = append(c.out.frames, frame...)
 }
 

@@ -29,7 +29,7 @@ func (c *conn) answer(f *frame, err error) {
 	}
 	f.answered = true // until here an error's own methods may panic
 	c.mu.Lock()
-	c.waitForRoomLocked()
+	c.waitForRoomLocked(bodySize(&f.enc))
 	last := c.served.landed(1)
 	if err != nil {
 		c.out.frames = append(c.out.frames, failure...)

@@ -550,19 +550,19 @@ func TestOutQueueEmptiedByCancel(t *testing.T) {
 		go func() { _, err := proxy.Echo(ctx, make([]byte, 1<<20)); big <- err }()
 		time.Sleep(time.Second)
 		start := time.Now()
-		small := make(chan error, 1)
-		go func() { small <- proxy.Fail(t.Context()) }()
+		other := make(chan error, 1)
+		go func() { _, err := proxy.Echo(t.Context(), make([]byte, wire.MaxWhole)); other <- err }()
 		time.Sleep(time.Second)
 		cancel()
 		wantCall(t, <-big, CodeCanceled, OutcomeNotRun, "canceled")
-		for range 2 {
+		for _, body := range []string{"", u32(0)} {
 			f, _ := p.read()
 			if f.Type != wire.Request {
 				t.Fatalf("got %v", f.Type)
 			}
-			p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
+			p.send(wire.Frame{Type: wire.Response, ID: f.ID}, []byte(body))
 		}
-		if err := errors.Join(<-stuck, <-small); err != nil || time.Since(start) != time.Second {
+		if err := errors.Join(<-stuck, <-other); err != nil || time.Since(start) != time.Second {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		client.Close()

@@ -167,8 +167,8 @@ type Limits struct {
 	ServerBytes int64
 
 	// OutQueue is how many bytes may wait to be written to a connection; above
-	// it senders wait. A message of any length finds room in an empty queue.
-	// Zero is 8 MiB; NoLimit is possible.
+	// it senders wait. A message of any length finds room in an empty queue, and
+	// messages up to 64 KiB do not wait for the longest of the others. Zero is 8 MiB; NoLimit is possible.
 	OutQueue int
 
 	// WriteStall is how long a peer may take not one byte of what is written;

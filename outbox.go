@@ -252,17 +252,24 @@ func flatten(dst []byte, bufs [][]byte) []byte {
 	return dst
 }
 
-// fullLocked says whether senders are to wait. One message always fits.
-func (o *outbox) fullLocked(limit int) bool {
+// fullLocked says whether a message of so many bytes is to wait. One message
+// always fits, and behind it, however long it is, what travels in one frame: that
+// waits for what the queue has besides.
+func (o *outbox) fullLocked(limit int, size uint64) bool {
 	n := uint64(len(o.frames))
-	if o.piece != nil {
-		n += o.piece.left
+	longest := uint64(0)
+	for _, list := range [...][]*parcel{o.queue, o.held} {
+		for _, p := range list {
+			n += p.left
+			longest = max(longest, p.left)
+		}
 	}
-	for _, p := range o.queue {
+	if p := o.piece; p != nil {
 		n += p.left
+		longest = max(longest, p.left)
 	}
-	for _, p := range o.held {
-		n += p.left
+	if size <= wire.MaxWhole {
+		n -= longest
 	}
 	return n >= uint64(limit)
 }

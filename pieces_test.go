@@ -80,9 +80,10 @@ func TestPiecesOfEverySize(t *testing.T) {
 	})
 }
 
-// Small answers pass between the pieces of a large one.
+// Small answers pass between the pieces of a large one, also of one that fills
+// OutQueue.
 func TestSmallAnswersPassBetween(t *testing.T) {
-	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
+	withRaw(t, &ServerOptions{Limits: Limits{OutQueue: 1 << 20}}, func(p *rawPeer, _ *Server, _ *testee) {
 		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(4<<20)))
 		total := 4 + 4<<20
 		got, small, between := 0, uint64(3), 0
@@ -108,10 +109,10 @@ func TestSmallAnswersPassBetween(t *testing.T) {
 }
 
 // Small calls pass between the pieces of a large one, and large ones take
-// turns.
+// turns. Together the large ones are more than OutQueue.
 func TestSmallCallsPassBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, proxy, p := rawServer(t, nil)
+		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{OutQueue: 3 << 20}})
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() { proxy.Echo(t.Context(), make([]byte, 2<<20)) })

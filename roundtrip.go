@@ -38,7 +38,7 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	if size > c.peer.maxMessage {
 		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
 	}
-	if err := c.acquire(ctx, k); err != nil {
+	if err := c.acquire(ctx, k, size); err != nil {
 		return err
 	}
 	// conn.mu is held
@@ -68,8 +68,8 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 }
 
 // acquire waits until one more call may be open and the outbox takes its
-// frame, and returns with conn.mu held.
-func (c *conn) acquire(ctx context.Context, k *call) error {
+// message of so many bytes, and returns with conn.mu held.
+func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 	c.mu.Lock()
 	if c.err == nil {
 		if granted := c.calls.grantLocked(); granted != nil {
@@ -83,7 +83,7 @@ func (c *conn) acquire(ctx context.Context, k *call) error {
 			}
 		}
 	}
-	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue, size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()
 		err := c.wait(ctx, &k.timeout, taken)
@@ -101,9 +101,10 @@ func (c *conn) acquire(ctx context.Context, k *call) error {
 	return nil
 }
 
-// waitForRoomLocked waits, without the lock, until the outbox takes an answer.
-func (c *conn) waitForRoomLocked() {
-	for c.err == nil && c.out.fullLocked(c.bounds.outQueue) {
+// waitForRoomLocked waits, without the lock, until the outbox takes an answer of
+// so many bytes.
+func (c *conn) waitForRoomLocked(size uint64) {
+	for c.err == nil && c.out.fullLocked(c.bounds.outQueue, size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()
 		c.flushBehind()
