@@ -1,7 +1,7 @@
 // Bench measures bsrpc beside other RPC libraries of Go, beside a plain echo
 // of bytes and beside a typed echo by hand. README.md says what is measured.
 //
-//	go run . [-peers a,b] [-workloads x,y] [-rounds N] [-time 300ms] [-network tcp|unix] [-child] [-json file]
+//	go run . [-peers a,b] [-workloads x,y] [-rounds N] [-time 300ms] [-network tcp|unix] [-child] [-cpu N] [-json file]
 //	go run . -plot dir -json file
 package main
 
@@ -28,6 +28,7 @@ func main() {
 	flag.DurationVar(&o.Time, "time", 300*time.Millisecond, "of each workload, peer and round")
 	flag.StringVar(&o.Network, "network", "tcp", "tcp or unix")
 	flag.BoolVar(&o.Child, "child", false, "the server in a process of its own")
+	flag.IntVar(&o.Procs, "cpu", 0, "GOMAXPROCS of the processes that measure, 0 for the default")
 	file := flag.String("json", "", "write all results to this file")
 	flag.StringVar(&o.Profile, "profile", "", "write CPU profiles into this directory")
 	plots := flag.String("plot", "", "make plots of the results in the file of -json, in this directory")

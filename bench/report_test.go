@@ -19,6 +19,7 @@ func TestReport(t *testing.T) {
 		Rounds:    2,
 		Time:      time.Millisecond,
 		Network:   "unix",
+		Procs:     3,
 	}
 	rep, err := o.run(io.Discard)
 	if err != nil {
@@ -29,7 +30,7 @@ func TestReport(t *testing.T) {
 	}
 	var out strings.Builder
 	rep.writeTables(&out)
-	for _, want := range []string{"medians of 2 rounds of 1ms", "### small/4", "| plain | ", "| ttrpc | cannot: messages end at 4 MiB |"} {
+	for _, want := range []string{"GOMAXPROCS 3", "medians of 2 rounds of 1ms", "### small/4", "| plain | ", "| ttrpc | cannot: messages end at 4 MiB |"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

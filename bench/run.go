@@ -19,6 +19,7 @@ type job struct {
 	Time      time.Duration // of each workload
 	Network   string
 	Child     bool   // the server in a process of its own
+	Procs     int    // GOMAXPROCS of this process and its child, 0 for the default
 	Profile   string // directory for CPU profiles of this process, "" for none
 	Reduced   bool   // beside and idle are small, for tests
 }

@@ -10,14 +10,8 @@ import (
 
 // writeTables writes a Markdown table for each workload.
 func (rep *report) writeTables(out io.Writer) {
-	o := rep.Options
-	ends := "client and server in one process"
-	if o.Child {
-		ends = "client and server in processes of their own"
-	}
-	fmt.Fprintf(out, "%s, %d CPUs (%s), %s; %s, %s; medians of %d rounds of %v; %s.\n",
-		rep.System, rep.CPUs, rep.CPU, rep.Go, o.Network, ends, o.Rounds, o.Time, rep.Date.Format("2006-01-02"))
-	for _, name := range o.Workloads {
+	fmt.Fprintln(out, rep.headline())
+	for _, name := range rep.Options.Workloads {
 		w, err := parseWorkload(name)
 		if err != nil {
 			continue // a file that somebody has edited
@@ -25,6 +19,16 @@ func (rep *report) writeTables(out io.Writer) {
 		fmt.Fprintf(out, "\n### %s: %s\n\n", w, w.title())
 		rep.writeTable(out, w)
 	}
+}
+
+func (c conditions) headline() string {
+	o := c.Options
+	ends := "client and server in one process"
+	if o.Child {
+		ends = "client and server in processes of their own"
+	}
+	return fmt.Sprintf("%s, %d CPUs (%s), GOMAXPROCS %d, %s; %s, %s; medians of %d rounds of %v; %s.",
+		c.System, c.CPUs, c.CPU, c.Procs, c.Go, o.Network, ends, o.Rounds, o.Time, c.Date.Format("2006-01-02"))
 }
 
 // A column is a heading and a figure as text.
