@@ -2,9 +2,7 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"image/color"
 	"math"
 	"os"
@@ -51,13 +49,9 @@ func plotFile(file, dir string) error {
 	if file == "" {
 		return errors.New("which results? Say -json file")
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
 	var rep report
-	if err := json.Unmarshal(b, &rep); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err := readJSON(file, &rep); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -170,8 +164,8 @@ func (g growth) addLine(p *plot.Plot, rep *report, ws []workload, peer string) e
 // workloads returns those of the plot's kind, the smallest first.
 func (g growth) workloads(rep *report) []workload {
 	var ws []workload
-	for _, name := range rep.Options.Workloads {
-		if w, err := parseWorkload(name); err == nil && w.kind == g.kind {
+	for _, w := range rep.workloads() {
+		if w.kind == g.kind {
 			ws = append(ws, w)
 		}
 	}

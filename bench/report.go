@@ -142,11 +142,24 @@ func newReport(o options) *report {
 			System:  runtime.GOOS + "/" + runtime.GOARCH,
 			CPU:     cpuName(),
 			CPUs:    runtime.NumCPU(),
-			Procs:   cmp.Or(o.Procs, runtime.GOMAXPROCS(0)),
+			Procs:   o.procs(),
 			Options: o,
 		},
 		Versions: versions(),
 	}
+}
+
+// procs returns the GOMAXPROCS of the processes that measure.
+func (o options) procs() int { return cmp.Or(o.Procs, runtime.GOMAXPROCS(0)) }
+
+// workloads returns what was measured.
+func (c conditions) workloads() (ws []workload) {
+	for _, name := range c.Options.Workloads {
+		if w, err := parseWorkload(name); err == nil { // else somebody has edited the file
+			ws = append(ws, w)
+		}
+	}
+	return ws
 }
 
 // cpuName returns the name of the processor, where Linux tells it.

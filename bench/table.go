@@ -11,11 +11,7 @@ import (
 // writeTables writes a Markdown table for each workload.
 func (rep *report) writeTables(out io.Writer) {
 	fmt.Fprintln(out, rep.headline())
-	for _, name := range rep.Options.Workloads {
-		w, err := parseWorkload(name)
-		if err != nil {
-			continue // a file that somebody has edited
-		}
+	for _, w := range rep.workloads() {
 		fmt.Fprintf(out, "\n### %s: %s\n\n", w, w.title())
 		rep.writeTable(out, w)
 	}

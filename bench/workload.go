@@ -26,6 +26,7 @@ var groups = map[string][]string{
 	"items":   {"items/1", "items/16"},
 	"calls":   {"small", "bulk", "items"},
 	"all":     {"calls", "beside", "idle"},
+	"check":   {"calls"},
 	"callers": powers("small/%d", 1, maxCallers, 4),
 	"sizes":   {"bulk/16B", "bulk/64B", "bulk/256B", "bulk/1KiB", "bulk/4KiB", "bulk/16KiB", "bulk/64KiB", "bulk/256KiB", "bulk/1MiB", "bulk/4MiB", "bulk/16MiB", "bulk/64MiB"},
 	"growth":  {"callers", "sizes"},
@@ -81,7 +82,7 @@ func parseWorkload(name string) (workload, error) {
 		}
 		return workload{}, fmt.Errorf("workload %q: callers are 1 to %d", name, maxCallers)
 	}
-	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, beside, idle, and groups of them: all, calls, growth", name)
+	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, beside, idle, and groups of them: all, calls, check, growth", name)
 }
 
 // reduced is a workload of its kind that a test can afford.
