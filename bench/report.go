@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 )
@@ -77,18 +76,22 @@ func (o options) run(progress io.Writer) (*report, error) {
 	return rep, nil
 }
 
-// processes divides workloads: the memory of idle connections is measured in a
-// process that has done nothing before.
+// processes divides workloads: memory is measured in processes that have done
+// nothing before.
 func processes(ws []workload) [][]workload {
-	var calls, idle []workload
+	var calls []workload
+	var parts [][]workload
 	for _, w := range ws {
-		if w.kind == "idle" {
-			idle = append(idle, w)
+		if w.ofMemory() {
+			parts = append(parts, []workload{w})
 		} else {
 			calls = append(calls, w)
 		}
 	}
-	return slices.DeleteFunc([][]workload{calls, idle}, func(part []workload) bool { return len(part) == 0 })
+	if len(calls) > 0 {
+		parts = append([][]workload{calls}, parts...)
+	}
+	return parts
 }
 
 // runJob runs a job in a process of its own. What a process that ended early

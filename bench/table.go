@@ -60,7 +60,7 @@ func (rep *report) columns(w workload) []column {
 	p50 := figure("p50, µs", func(r result) float64 { return r.P50 })
 	p99 := figure("p99, µs", func(r result) float64 { return r.P99 })
 	switch w.kind {
-	case "idle":
+	case "idle", "inflight":
 		return []column{
 			figure("client heap, B", func(r result) float64 { return r.ClientHeap }),
 			figure("server heap, B", func(r result) float64 { return r.ServerHeap }),
