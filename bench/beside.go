@@ -12,7 +12,7 @@ const besidePace = time.Millisecond
 // the same connection, and what that leaves of the bulk. Its time is some
 // times that of other workloads, because a bulk takes long.
 func measureBeside(c client, s *server, size int, d time.Duration) (result, error) {
-	bulk := newLoad(c, workload{kind: "bulk", callers: 1, size: size})
+	bulk := newLoad([]client{c}, workload{kind: "bulk", callers: 1, size: size})
 	if _, err := bulk.run(d, s.bothEnds); err != nil {
 		return result{}, err
 	}

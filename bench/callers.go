@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// A load is what a number of callers do on one connection.
+// A load is what a number of callers do, on one connection or each on its own.
 type load struct {
 	calls []call // one a caller
 	seqs  []int64
 }
 
-// newLoad prepares the callers of a small, bulk or items workload.
-func newLoad(c client, w workload) *load {
+// newLoad prepares the callers of a small, bulk, items or conns workload.
+func newLoad(cs []client, w workload) *load {
 	l := &load{seqs: make([]int64, w.callers)}
 	for i := range w.callers {
-		l.calls = append(l.calls, prepare(c, w))
+		l.calls = append(l.calls, prepare(cs[i%len(cs)], w))
 		l.seqs[i] = int64(i) << 40
 	}
 	return l

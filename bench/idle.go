@@ -32,21 +32,33 @@ func measureIdle(p peer, s *server, n int) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	each := func(after, before uint64) float64 { return (float64(after) - float64(before)) / float64(n) }
+	return memoryOfEach(n, clientAfter.since(clientBefore), serverAfter.since(serverBefore)), nil
+}
+
+// A growing is by how much a process has grown, in bytes.
+type growing struct{ heap, rss float64 }
+
+func (u usage) since(o usage) growing {
+	return growing{float64(u.Heap) - float64(o.Heap), float64(u.RSS) - float64(o.RSS)}
+}
+
+// memoryOfEach divides by the number of connections or calls.
+func memoryOfEach(n int, client, server growing) result {
+	f := float64(n)
 	return result{
 		Calls:      int64(n),
-		ClientHeap: each(clientAfter.Heap, clientBefore.Heap),
-		ServerHeap: each(serverAfter.Heap, serverBefore.Heap),
-		ClientRSS:  each(clientAfter.RSS, clientBefore.RSS),
-		ServerRSS:  each(serverAfter.RSS, serverBefore.RSS),
-	}, nil
+		ClientHeap: client.heap / f,
+		ServerHeap: server.heap / f,
+		ClientRSS:  client.rss / f,
+		ServerRSS:  server.rss / f,
+	}
 }
 
 // idleUsage returns the memory of both ends when there is no garbage.
 func idleUsage(s *server) (client, server usage, err error) {
 	time.Sleep(settle)
 	freeMemory()
-	server, err = s.usage(true)
+	server, err = s.ask(order{Collect: true})
 	return measureUsage(), server, err
 }
 

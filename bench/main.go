@@ -1,14 +1,18 @@
 // Bench measures bsrpc beside other RPC libraries of Go, beside a plain echo
 // of bytes and beside a typed echo by hand. README.md says what is measured.
 //
-//	go run . [-peers a,b] [-workloads x,y] [-rounds N] [-time 300ms] [-network tcp|unix] [-child] [-json file]
+//	go run . [-peers a,b] [-workloads x,y] [-rounds N] [-time 300ms] [-network tcp|unix] [-child] [-cpu N] [-json file]
+//	go run . -check recorded.json
+//	go run . -record recorded.json
 //	go run . -plot dir -json file
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"strings"
@@ -21,33 +25,88 @@ func main() {
 		check(runRole(os.Args[1:]))
 		return
 	}
-	var o options
-	peerNames := flag.String("peers", allPeers(), "peers, with commas")
-	workloads := flag.String("workloads", "all", "workloads and groups, with commas")
-	flag.IntVar(&o.Rounds, "rounds", 5, "how often everything is measured")
-	flag.DurationVar(&o.Time, "time", 300*time.Millisecond, "of each workload, peer and round")
-	flag.StringVar(&o.Network, "network", "tcp", "tcp or unix")
-	flag.BoolVar(&o.Child, "child", false, "the server in a process of its own")
-	file := flag.String("json", "", "write all results to this file")
-	flag.StringVar(&o.Profile, "profile", "", "write CPU profiles into this directory")
-	plots := flag.String("plot", "", "make plots of the results in the file of -json, in this directory")
+	c := parseFlags()
+	if c.plots != "" {
+		check(plotFile(c.json, c.plots))
+		return
+	}
+	good, err := c.measure(os.Stdout, os.Stderr)
+	check(err)
+	if !good {
+		os.Exit(1)
+	}
+}
+
+// A commandLine is what the flags say.
+type commandLine struct {
+	options
+	json, plots   string // files, "" for none
+	check, record string
+}
+
+func parseFlags() *commandLine {
+	c := new(commandLine)
+	peers := flag.String("peers", "", "peers, with commas (default all; of -check and -record "+echoPeers+")")
+	workloads := flag.String("workloads", "", "workloads and groups, with commas (default all; of -check and -record check)")
+	flag.IntVar(&c.Rounds, "rounds", 5, "how often everything is measured")
+	flag.DurationVar(&c.Time, "time", 300*time.Millisecond, "of each workload, peer and round")
+	flag.StringVar(&c.Network, "network", "tcp", "tcp or unix")
+	flag.BoolVar(&c.Child, "child", false, "the server in a process of its own")
+	flag.IntVar(&c.Procs, "cpu", 0, "GOMAXPROCS of the processes that measure, 0 for the default")
+	flag.StringVar(&c.json, "json", "", "write all results to this file")
+	flag.StringVar(&c.Profile, "profile", "", "write CPU profiles into this directory")
+	flag.StringVar(&c.check, "check", "", "compare bsrpc's ratios to the echoes with this file; exit with 1 if some are worse")
+	flag.StringVar(&c.record, "record", "", "write bsrpc's ratios to the echoes to this file, for -check")
+	flag.StringVar(&c.plots, "plot", "", "make plots of the results in the file of -json, in this directory")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("argument %q: there are only flags", flag.Arg(0))
 	}
-	if *plots != "" {
-		check(plotFile(*file, *plots))
-		return
+	defaultPeers, defaultWorkloads := allPeers(), "all"
+	if c.check != "" || c.record != "" {
+		defaultPeers, defaultWorkloads = echoPeers, "check"
 	}
-	o.Peers, o.Workloads = strings.Split(*peerNames, ","), strings.Split(*workloads, ",")
-	rep, err := o.run(os.Stderr)
-	check(err)
-	if *file != "" {
-		b, err := json.MarshalIndent(rep, "", "\t")
-		check(err)
-		check(os.WriteFile(*file, append(b, '\n'), 0o666))
+	c.Peers = strings.Split(cmp.Or(*peers, defaultPeers), ",")
+	c.Workloads = strings.Split(cmp.Or(*workloads, defaultWorkloads), ",")
+	return c
+}
+
+// measure measures, writes the files that are wanted, and then what is worse
+// than recorded, or tables. It is good unless something is worse.
+func (c *commandLine) measure(out, progress io.Writer) (good bool, err error) {
+	var was record
+	if c.check != "" {
+		if err := readJSON(c.check, &was); err != nil {
+			return false, err
+		}
+		if err := was.fits(c.options); err != nil {
+			return false, err
+		}
 	}
-	rep.writeTables(os.Stdout)
+	rep, err := c.run(progress)
+	if err != nil {
+		return false, err
+	}
+	if c.json != "" {
+		if err := writeJSON(c.json, rep); err != nil {
+			return false, err
+		}
+	}
+	if c.record != "" {
+		rec, err := newRecord(rep)
+		if err == nil {
+			err = writeJSON(c.record, rec)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if c.check != "" {
+		fmt.Fprintf(out, "recorded: %s\nnow:      %s\n\n", was.headline(), rep.headline())
+		return was.check(rep, out) == 0, nil
+	}
+	rep.writeTables(out)
+	return true, nil
 }
 
 func check(err error) {
@@ -55,6 +114,9 @@ func check(err error) {
 		log.Fatal(err)
 	}
 }
+
+// echoPeers are those that -check measures.
+const echoPeers = "plain,typed,bsrpc"
 
 func allPeers() string {
 	var names []string

@@ -26,6 +26,7 @@ type client interface {
 	small(v Small) call
 	bulk(b []byte) call
 	items(items []Item) call
+	hold(v Small) call // small, but the handler waits at held
 	close()
 }
 

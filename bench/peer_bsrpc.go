@@ -15,6 +15,7 @@ type bsrpcEcho struct {
 	Small func(ctx context.Context, v *Small) (*Small, error)
 	Bulk  func(ctx context.Context, b []byte) ([]byte, error)
 	Items func(ctx context.Context, items []Item) ([]Item, error)
+	Hold  func(ctx context.Context, v *Small) (*Small, error)
 }
 
 type bsrpcService struct{}
@@ -22,6 +23,11 @@ type bsrpcService struct{}
 func (bsrpcService) Small(v *Small) *Small     { return v }
 func (bsrpcService) Bulk(b []byte) []byte      { return b }
 func (bsrpcService) Items(items []Item) []Item { return items }
+
+func (bsrpcService) Hold(v *Small) *Small {
+	held.wait()
+	return v
+}
 
 func (bsrpcPeer) name() string { return "bsrpc" }
 
@@ -52,10 +58,13 @@ type bsrpcClient struct {
 	echo *bsrpcEcho
 }
 
-func (c *bsrpcClient) small(v Small) call {
+func (c *bsrpcClient) small(v Small) call { return bsrpcSmall(c.echo.Small, v) }
+func (c *bsrpcClient) hold(v Small) call  { return bsrpcSmall(c.echo.Hold, v) }
+
+func bsrpcSmall(method func(context.Context, *Small) (*Small, error), v Small) call {
 	return func(seq int64) error {
 		v.ID = seq
-		got, err := c.echo.Small(context.Background(), &v)
+		got, err := method(context.Background(), &v)
 		if err != nil {
 			return err
 		}

@@ -60,6 +60,11 @@ func (connectService) EchoItems(_ context.Context, r *connect.Request[pb.Items])
 	return connect.NewResponse(r.Msg), nil
 }
 
+func (connectService) EchoHold(_ context.Context, r *connect.Request[pb.Small]) (*connect.Response[pb.Small], error) {
+	held.wait()
+	return connect.NewResponse(r.Msg), nil
+}
+
 // connectEcho takes messages out of Connect's requests and responses.
 type connectEcho struct{ c pbconnect.EchoClient }
 
@@ -73,6 +78,10 @@ func (e connectEcho) EchoBulk(ctx context.Context, in *pb.Bulk) (*pb.Bulk, error
 
 func (e connectEcho) EchoItems(ctx context.Context, in *pb.Items) (*pb.Items, error) {
 	return unwrap(e.c.EchoItems(ctx, connect.NewRequest(in)))
+}
+
+func (e connectEcho) EchoHold(ctx context.Context, in *pb.Small) (*pb.Small, error) {
+	return unwrap(e.c.EchoHold(ctx, connect.NewRequest(in)))
 }
 
 func unwrap[M any](r *connect.Response[M], err error) (*M, error) {

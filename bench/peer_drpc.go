@@ -14,11 +14,18 @@ import (
 )
 
 // drpcPeer carries one call at a time on a connection; the others wait.
-type drpcPeer struct{ universal }
+type drpcPeer struct{}
 
 var drpcOptions = drpcmanager.Options{Reader: drpcwire.ReaderOptions{MaximumBufferSize: maxMessage}}
 
 func (drpcPeer) name() string { return "drpc" }
+
+func (drpcPeer) cannot(w workload) string {
+	if w.kind == "inflight" && w.callers > 1 {
+		return "one call at a time on a connection"
+	}
+	return ""
+}
 
 func (drpcPeer) serve(l net.Listener) (stop func()) {
 	mux := drpcmux.New()

@@ -20,6 +20,11 @@ func (grpcService) EchoSmall(ctx context.Context, in *pb.Small) (*pb.Small, erro
 func (grpcService) EchoBulk(ctx context.Context, in *pb.Bulk) (*pb.Bulk, error)    { return in, nil }
 func (grpcService) EchoItems(ctx context.Context, in *pb.Items) (*pb.Items, error) { return in, nil }
 
+func (grpcService) EchoHold(ctx context.Context, in *pb.Small) (*pb.Small, error) {
+	held.wait()
+	return in, nil
+}
+
 func (grpcPeer) name() string { return "grpc-go" }
 
 func (grpcPeer) serve(l net.Listener) (stop func()) {
@@ -53,4 +58,8 @@ func (e grpcEcho) EchoBulk(ctx context.Context, in *pb.Bulk) (*pb.Bulk, error) {
 
 func (e grpcEcho) EchoItems(ctx context.Context, in *pb.Items) (*pb.Items, error) {
 	return e.c.EchoItems(ctx, in)
+}
+
+func (e grpcEcho) EchoHold(ctx context.Context, in *pb.Small) (*pb.Small, error) {
+	return e.c.EchoHold(ctx, in)
 }

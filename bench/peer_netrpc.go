@@ -14,6 +14,12 @@ func (netRPCService) Small(in *Small, out *Small) error  { *out = *in; return ni
 func (netRPCService) Bulk(in []byte, out *[]byte) error  { *out = in; return nil }
 func (netRPCService) Items(in []Item, out *[]Item) error { *out = in; return nil }
 
+func (netRPCService) Hold(in *Small, out *Small) error {
+	held.wait()
+	*out = *in
+	return nil
+}
+
 func (netRPC) name() string { return "net/rpc" }
 
 func (netRPC) serve(l net.Listener) (stop func()) {
@@ -31,11 +37,14 @@ func (netRPC) dial(d dialer) (client, error) {
 
 type netRPCClient struct{ c *rpc.Client }
 
-func (c netRPCClient) small(v Small) call {
+func (c netRPCClient) small(v Small) call { return c.smallBy("Echo.Small", v) }
+func (c netRPCClient) hold(v Small) call  { return c.smallBy("Echo.Hold", v) }
+
+func (c netRPCClient) smallBy(method string, v Small) call {
 	return func(seq int64) error {
 		v.ID = seq
 		var got Small
-		if err := c.c.Call("Echo.Small", &v, &got); err != nil {
+		if err := c.c.Call(method, &v, &got); err != nil {
 			return err
 		}
 		return checkSmall(got, v)

@@ -14,10 +14,17 @@ const bufferSize = 64 << 10
 // plain echoes length-prefixed bytes: no method, no types, no limits. It is
 // what the machine allows. Clients batch their writes, servers answer all
 // that is in their buffer with one write, and answers come in order.
-type plain struct{ universal }
+type plain struct{}
 
 func (plain) name() string                       { return "plain" }
 func (plain) serve(l net.Listener) (stop func()) { return serveConns(l, servePlain) }
+
+func (plain) cannot(w workload) string {
+	if w.kind == "inflight" {
+		return "no handlers"
+	}
+	return ""
+}
 
 func servePlain(nc net.Conn) {
 	r, w := bufio.NewReaderSize(nc, bufferSize), bufio.NewWriterSize(nc, bufferSize)
@@ -144,6 +151,9 @@ func (c *plainClient) bulk(b []byte) call {
 		return checkBulk(p.reply, b, seq)
 	}
 }
+
+// hold is never called: plain cannot.
+func (c *plainClient) hold(Small) call { return nil }
 
 func (c *plainClient) close() {
 	c.out.nc.Close()

@@ -21,6 +21,7 @@ const (
 	kindSmall = iota
 	kindBulk
 	kindItems
+	kindHold
 
 	typedHead = 9 // id and kind
 )
@@ -79,12 +80,16 @@ func serveTyped(nc net.Conn) {
 			return
 		}
 		switch kind {
-		case kindSmall:
+		case kindSmall, kindHold:
 			var v Small
 			if readSmall(body, &v) != nil {
 				return
 			}
-			go echoSmall(out, id, v)
+			if kind == kindHold {
+				go holdSmall(out, id, v)
+			} else {
+				go echoSmall(out, id, v)
+			}
 		case kindItems:
 			items, err := readItems(body)
 			if err != nil {
@@ -102,6 +107,11 @@ func echoSmall(out *batch, id uint64, v Small) {
 	*b = appendSmall((*b)[:0], &v)
 	writeTyped(out, id, kindSmall, *b)
 	scratch.Put(b)
+}
+
+func holdSmall(out *batch, id uint64, v Small) {
+	held.wait()
+	echoSmall(out, id, v)
 }
 
 func echoItems(out *batch, id uint64, items []Item) {
@@ -195,12 +205,15 @@ func (t *typedCall) do(kind byte, body []byte) error {
 
 func (c *typedClient) prepare() *typedCall { return &typedCall{c: c, wake: make(chan error, 1)} }
 
-func (c *typedClient) small(v Small) call {
+func (c *typedClient) small(v Small) call { return c.smallBy(kindSmall, v) }
+func (c *typedClient) hold(v Small) call  { return c.smallBy(kindHold, v) }
+
+func (c *typedClient) smallBy(kind byte, v Small) call {
 	t := c.prepare()
 	return func(seq int64) error {
 		v.ID = seq
 		t.buf = appendSmall(t.buf[:0], &v)
-		if err := t.do(kindSmall, t.buf); err != nil {
+		if err := t.do(kind, t.buf); err != nil {
 			return err
 		}
 		return checkSmall(*t.small, v)

@@ -14,6 +14,7 @@ type protoEcho interface {
 	EchoSmall(ctx context.Context, in *pb.Small) (*pb.Small, error)
 	EchoBulk(ctx context.Context, in *pb.Bulk) (*pb.Bulk, error)
 	EchoItems(ctx context.Context, in *pb.Items) (*pb.Items, error)
+	EchoHold(ctx context.Context, in *pb.Small) (*pb.Small, error)
 }
 
 // protoService implements the servers that protoc has made.
@@ -23,6 +24,11 @@ func (protoService) EchoSmall(_ context.Context, in *pb.Small) (*pb.Small, error
 func (protoService) EchoBulk(_ context.Context, in *pb.Bulk) (*pb.Bulk, error)    { return in, nil }
 func (protoService) EchoItems(_ context.Context, in *pb.Items) (*pb.Items, error) { return in, nil }
 
+func (protoService) EchoHold(_ context.Context, in *pb.Small) (*pb.Small, error) {
+	held.wait()
+	return in, nil
+}
+
 // A protoClient prepares requests in protobuf's own types, so that no call
 // pays for turning one struct into another.
 type protoClient struct {
@@ -30,11 +36,14 @@ type protoClient struct {
 	end  func() error
 }
 
-func (c protoClient) small(v Small) call {
+func (c protoClient) small(v Small) call { return protoSmallBy(c.echo.EchoSmall, v) }
+func (c protoClient) hold(v Small) call  { return protoSmallBy(c.echo.EchoHold, v) }
+
+func protoSmallBy(method func(context.Context, *pb.Small) (*pb.Small, error), v Small) call {
 	in := protoSmall(&v)
 	return func(seq int64) error {
 		in.Id, v.ID = seq, seq
-		got, err := c.echo.EchoSmall(context.Background(), in)
+		got, err := method(context.Background(), in)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 )
@@ -22,27 +22,34 @@ type options struct {
 	Time      time.Duration `json:"time_ns"`
 	Network   string        `json:"network"`
 	Child     bool          `json:"child"`
+	Procs     int           `json:"-"` // GOMAXPROCS of the processes that measure, 0 for the default
 	Profile   string        `json:"-"` // directory for CPU profiles, "" for none
 }
 
 // A report is everything that one command has measured.
 type report struct {
-	Date     time.Time         `json:"date"`
-	Go       string            `json:"go"`
-	System   string            `json:"system"`
-	CPU      string            `json:"cpu"`
-	CPUs     int               `json:"cpus"`
+	conditions
 	Versions map[string]string `json:"versions"` // of the peers' modules
-	Options  options           `json:"options"`
 	Results  []result          `json:"results"`
+}
+
+// conditions are where, when and how something was measured.
+type conditions struct {
+	Date    time.Time `json:"date"`
+	Go      string    `json:"go"`
+	System  string    `json:"system"`
+	CPU     string    `json:"cpu"`
+	CPUs    int       `json:"cpus"`
+	Procs   int       `json:"gomaxprocs"`
+	Options options   `json:"options"`
 }
 
 // run measures round by round and peer by peer, each in a process of its own:
 // a machine's speed drifts within minutes, and what is left in a heap costs
 // whoever comes next.
 func (o options) run(progress io.Writer) (*report, error) {
-	if o.Rounds < 1 || o.Time <= 0 || o.Network != "tcp" && o.Network != "unix" {
-		return nil, errors.New("want at least 1 round, a time above 0, and the network tcp or unix")
+	if o.Rounds < 1 || o.Time <= 0 || o.Procs < 0 || o.Network != "tcp" && o.Network != "unix" {
+		return nil, errors.New("want at least 1 round, a time above 0, no CPUs below 0, and the network tcp or unix")
 	}
 	ws, err := parseWorkloads(o.Workloads)
 	if err != nil {
@@ -69,24 +76,28 @@ func (o options) run(progress io.Writer) (*report, error) {
 	return rep, nil
 }
 
-// processes divides workloads: the memory of idle connections is measured in a
-// process that has done nothing before.
+// processes divides workloads: memory is measured in processes that have done
+// nothing before.
 func processes(ws []workload) [][]workload {
-	var calls, idle []workload
+	var calls []workload
+	var parts [][]workload
 	for _, w := range ws {
-		if w.kind == "idle" {
-			idle = append(idle, w)
+		if w.ofMemory() {
+			parts = append(parts, []workload{w})
 		} else {
 			calls = append(calls, w)
 		}
 	}
-	return slices.DeleteFunc([][]workload{calls, idle}, func(part []workload) bool { return len(part) == 0 })
+	if len(calls) > 0 {
+		parts = append([][]workload{calls}, parts...)
+	}
+	return parts
 }
 
 // runJob runs a job in a process of its own. What a process that ended early
 // has not measured is an error in the results.
 func (o options) runJob(name string, ws []workload, round int) []result {
-	j := job{Peer: name, Round: round, Time: o.Time, Network: o.Network, Child: o.Child, Profile: o.Profile}
+	j := job{Peer: name, Round: round, Time: o.Time, Network: o.Network, Child: o.Child, Procs: o.Procs, Profile: o.Profile}
 	for _, w := range ws {
 		j.Workloads = append(j.Workloads, w.String())
 	}
@@ -105,6 +116,9 @@ func (j job) runProcess(limit time.Duration) (results []result, err error) {
 	cmd, err := command("job", string(arg))
 	if err != nil {
 		return nil, err
+	}
+	if j.Procs > 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprint("GOMAXPROCS=", j.Procs))
 	}
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -125,14 +139,30 @@ func (j job) runProcess(limit time.Duration) (results []result, err error) {
 
 func newReport(o options) *report {
 	return &report{
-		Date:     time.Now().UTC().Truncate(time.Second),
-		Go:       runtime.Version(),
-		System:   runtime.GOOS + "/" + runtime.GOARCH,
-		CPU:      cpuName(),
-		CPUs:     runtime.NumCPU(),
+		conditions: conditions{
+			Date:    time.Now().UTC().Truncate(time.Second),
+			Go:      runtime.Version(),
+			System:  runtime.GOOS + "/" + runtime.GOARCH,
+			CPU:     cpuName(),
+			CPUs:    runtime.NumCPU(),
+			Procs:   o.procs(),
+			Options: o,
+		},
 		Versions: versions(),
-		Options:  o,
 	}
+}
+
+// procs returns the GOMAXPROCS of the processes that measure.
+func (o options) procs() int { return cmp.Or(o.Procs, runtime.GOMAXPROCS(0)) }
+
+// workloads returns what was measured.
+func (c conditions) workloads() (ws []workload) {
+	for _, name := range c.Options.Workloads {
+		if w, err := parseWorkload(name); err == nil { // else somebody has edited the file
+			ws = append(ws, w)
+		}
+	}
+	return ws
 }
 
 // cpuName returns the name of the processor, where Linux tells it.

@@ -20,7 +20,7 @@ type result struct {
 	BulkAlone  float64 `json:"bulk_alone_mb_per_second,omitempty"`
 	BulkBeside float64 `json:"bulk_beside_mb_per_second,omitempty"`
 
-	ClientHeap float64 `json:"client_heap_bytes,omitempty"` // of one connection
+	ClientHeap float64 `json:"client_heap_bytes,omitempty"` // of one connection or call
 	ServerHeap float64 `json:"server_heap_bytes,omitempty"`
 	ClientRSS  float64 `json:"client_rss_bytes,omitempty"`
 	ServerRSS  float64 `json:"server_rss_bytes,omitempty"`

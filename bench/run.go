@@ -19,6 +19,7 @@ type job struct {
 	Time      time.Duration // of each workload
 	Network   string
 	Child     bool   // the server in a process of its own
+	Procs     int    // GOMAXPROCS of this process and its child, 0 for the default
 	Profile   string // directory for CPU profiles of this process, "" for none
 	Reduced   bool   // beside and idle are small, for tests
 }
@@ -54,7 +55,7 @@ func (j job) measure(p peer, w workload) (result, error) {
 		w = w.reduced()
 	}
 	start := startServer
-	if j.Child || w.kind == "idle" {
+	if j.Child || w.ofMemory() {
 		start = startChild
 	}
 	s, err := start(p, j.Network)
@@ -62,25 +63,28 @@ func (j job) measure(p peer, w workload) (result, error) {
 		return result{}, err
 	}
 	defer s.stop()
-	if w.kind == "idle" {
+	switch w.kind {
+	case "idle":
 		return measureIdle(p, s, w.size)
+	case "inflight":
+		return measureInflight(p, s, w.callers)
 	}
-	c, err := s.connect(p, w.callers)
+	cs, err := s.connectAll(p, w)
+	defer closeAll(cs)
 	if err != nil {
 		return result{}, err
 	}
-	defer c.close()
 	runtime.GC() // what the workload before has left
 	runtime.GC() // and what it has left in pools
 	if w.kind == "beside" {
-		return measureBeside(c, s, w.size, j.Time)
+		return measureBeside(cs[0], s, w.size, j.Time)
 	}
 	stop, err := j.profile(p, w)
 	if err != nil {
 		return result{}, err
 	}
 	defer stop()
-	return measureCalls(c, s, w, j.Time)
+	return measureCalls(cs, s, w, j.Time)
 }
 
 // profile begins a CPU profile of a workload, if one is wanted.
@@ -113,9 +117,29 @@ func (s *server) connect(p peer, callers int) (client, error) {
 	return c, nil
 }
 
+// connectAll makes the connections of a workload: those that it returns are
+// to be closed also after an error.
+func (s *server) connectAll(p peer, w workload) ([]client, error) {
+	var cs []client
+	for range w.conns() {
+		c, err := s.connect(p, w.callers/w.conns())
+		if err != nil {
+			return cs, err
+		}
+		cs = append(cs, c)
+	}
+	return cs, nil
+}
+
+func closeAll(cs []client) {
+	for _, c := range cs {
+		c.close()
+	}
+}
+
 // measureCalls measures a workload of calls that are all alike.
-func measureCalls(c client, s *server, w workload, d time.Duration) (result, error) {
-	l := newLoad(c, w)
+func measureCalls(cs []client, s *server, w workload, d time.Duration) (result, error) {
+	l := newLoad(cs, w)
 	if _, err := l.run(d/4, s.bothEnds); err != nil {
 		return result{}, err
 	}
@@ -132,7 +156,7 @@ func measureCalls(c client, s *server, w workload, d time.Duration) (result, err
 
 // bothEnds returns what this process and the server have used.
 func (s *server) bothEnds() (usage, error) {
-	u, err := s.usage(false)
+	u, err := s.ask(order{})
 	return measureUsage().plus(u), err
 }
 

@@ -15,8 +15,14 @@ import (
 // A server is the serving end: in this process, or in a child.
 type server struct {
 	network, address string
-	usage            func(collect bool) (usage, error) // of the child; zero in this process
+	ask              func(order) (usage, error) // of the child; zero in this process
 	stop             func()
+}
+
+// An order is what a child is told before it answers with its usage.
+type order struct {
+	Collect bool // the garbage
+	Release bool // the calls of Hold
 }
 
 // startServer serves a peer in this process.
@@ -29,7 +35,7 @@ func startServer(p peer, network string) (*server, error) {
 	return &server{
 		network: network,
 		address: l.Addr().String(),
-		usage:   func(bool) (usage, error) { return usage{}, nil },
+		ask:     func(order) (usage, error) { return usage{}, nil },
 		stop:    func() { stop(); l.Close(); remove() },
 	}, nil
 }
@@ -48,7 +54,7 @@ func listen(network string) (l net.Listener, remove func(), err error) {
 }
 
 // startChild serves a peer in a child process. It says its address, answers
-// each line with its usage, and ends when its input does.
+// each order with its usage, and ends when its input does.
 func startChild(p peer, network string) (*server, error) {
 	cmd, err := command("serve", p.name(), network)
 	if err != nil {
@@ -67,8 +73,8 @@ func startChild(p peer, network string) (*server, error) {
 	}
 	dec := json.NewDecoder(out)
 	s := &server{network: network, stop: func() { in.Close(); cmd.Wait() }}
-	s.usage = func(collect bool) (u usage, err error) {
-		if err = json.NewEncoder(in).Encode(collect); err == nil {
+	s.ask = func(o order) (u usage, err error) {
+		if err = json.NewEncoder(in).Encode(o); err == nil {
 			err = dec.Decode(&u)
 		}
 		return u, err
@@ -97,14 +103,17 @@ func serveAsChild(name, network string, in io.Reader, out io.Writer) error {
 	}
 	dec := json.NewDecoder(bufio.NewReader(in))
 	for {
-		var collect bool
-		if err := dec.Decode(&collect); err != nil {
+		var o order
+		if err := dec.Decode(&o); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		if collect {
+		if o.Release {
+			held.release()
+		}
+		if o.Collect {
 			freeMemory()
 		}
 		if err := enc.Encode(measureUsage()); err != nil {

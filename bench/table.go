@@ -10,21 +10,21 @@ import (
 
 // writeTables writes a Markdown table for each workload.
 func (rep *report) writeTables(out io.Writer) {
-	o := rep.Options
+	fmt.Fprintln(out, rep.headline())
+	for _, w := range rep.workloads() {
+		fmt.Fprintf(out, "\n### %s: %s\n\n", w, w.title())
+		rep.writeTable(out, w)
+	}
+}
+
+func (c conditions) headline() string {
+	o := c.Options
 	ends := "client and server in one process"
 	if o.Child {
 		ends = "client and server in processes of their own"
 	}
-	fmt.Fprintf(out, "%s, %d CPUs (%s), %s; %s, %s; medians of %d rounds of %v; %s.\n",
-		rep.System, rep.CPUs, rep.CPU, rep.Go, o.Network, ends, o.Rounds, o.Time, rep.Date.Format("2006-01-02"))
-	for _, name := range o.Workloads {
-		w, err := parseWorkload(name)
-		if err != nil {
-			continue // a file that somebody has edited
-		}
-		fmt.Fprintf(out, "\n### %s: %s\n\n", w, w.title())
-		rep.writeTable(out, w)
-	}
+	return fmt.Sprintf("%s, %d CPUs (%s), GOMAXPROCS %d, %s; %s, %s; medians of %d rounds of %v; %s.",
+		c.System, c.CPUs, c.CPU, c.Procs, c.Go, o.Network, ends, o.Rounds, o.Time, c.Date.Format("2006-01-02"))
 }
 
 // A column is a heading and a figure as text.
@@ -60,7 +60,7 @@ func (rep *report) columns(w workload) []column {
 	p50 := figure("p50, µs", func(r result) float64 { return r.P50 })
 	p99 := figure("p99, µs", func(r result) float64 { return r.P99 })
 	switch w.kind {
-	case "idle":
+	case "idle", "inflight":
 		return []column{
 			figure("client heap, B", func(r result) float64 { return r.ClientHeap }),
 			figure("server heap, B", func(r result) float64 { return r.ServerHeap }),

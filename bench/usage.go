@@ -15,6 +15,7 @@ type usage struct {
 	Mallocs uint64
 	Heap    uint64 // in use, stacks included
 	RSS     uint64 // zero where it is not known
+	Held    int64  // calls that have come to the gate
 }
 
 func measureUsage() usage {
@@ -23,7 +24,7 @@ func measureUsage() usage {
 	var r syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
 	cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	return usage{CPU: cpu, Mallocs: m.Mallocs, Heap: m.HeapInuse + m.StackInuse, RSS: residentSet()}
+	return usage{CPU: cpu, Mallocs: m.Mallocs, Heap: m.HeapInuse + m.StackInuse, RSS: residentSet(), Held: held.waiting.Load()}
 }
 
 func residentSet() uint64 {

@@ -8,10 +8,21 @@ import (
 
 // A workload is what is called, by how many callers, in which size.
 type workload struct {
-	kind    string // small, bulk, items, beside, idle
-	callers int
-	size    int // bytes of a bulk, connections of idle
+	kind    string // small, bulk, items, conns, beside, idle, inflight
+	callers int    // of conns, each on a connection of its own
+	size    int    // bytes of a bulk, connections of idle
 }
+
+// conns returns on how many connections the callers are.
+func (w workload) conns() int {
+	if w.kind == "conns" {
+		return w.callers
+	}
+	return 1
+}
+
+// ofMemory is whether memory is measured, and not calls.
+func (w workload) ofMemory() bool { return w.kind == "idle" || w.kind == "inflight" }
 
 const (
 	itemCount  = 1000
@@ -26,9 +37,12 @@ var groups = map[string][]string{
 	"items":   {"items/1", "items/16"},
 	"calls":   {"small", "bulk", "items"},
 	"all":     {"calls", "beside", "idle"},
+	"check":   {"calls"},
 	"callers": powers("small/%d", 1, maxCallers, 4),
 	"sizes":   {"bulk/16B", "bulk/64B", "bulk/256B", "bulk/1KiB", "bulk/4KiB", "bulk/16KiB", "bulk/64KiB", "bulk/256KiB", "bulk/1MiB", "bulk/4MiB", "bulk/16MiB", "bulk/64MiB"},
-	"growth":  {"callers", "sizes"},
+	"conns":   {"conns/1", "conns/4", "conns/16", "conns/64", "conns/256", "conns/1000"},
+	"memory":  {"idle/1", "idle/10", "idle/100", "idle", "inflight/1", "inflight/16", "inflight/64", "inflight/256", "inflight/1024"},
+	"growth":  {"callers", "conns", "sizes", "memory"},
 }
 
 func powers(format string, from, to, by int) []string {
@@ -74,14 +88,22 @@ func parseWorkload(name string) (workload, error) {
 	case kind == "bulk":
 		n, err := parseSize(arg)
 		return workload{kind: kind, callers: 1, size: n}, err
-	case kind == "small" || kind == "items":
-		n, err := strconv.Atoi(arg)
-		if err == nil && n >= 1 && n <= maxCallers {
-			return workload{kind: kind, callers: n}, nil
-		}
-		return workload{}, fmt.Errorf("workload %q: callers are 1 to %d", name, maxCallers)
+	case kind == "idle":
+		n, err := parseCount(name, arg)
+		return workload{kind: kind, callers: 1, size: n}, err
+	case kind == "small" || kind == "items" || kind == "conns" || kind == "inflight":
+		n, err := parseCount(name, arg)
+		return workload{kind: kind, callers: n}, err
 	}
-	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, beside, idle, and groups of them: all, calls, growth", name)
+	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, conns/CONNECTIONS, idle/CONNECTIONS, inflight/CALLS, beside, idle, and groups of them: all, calls, check, growth", name)
+}
+
+func parseCount(name, arg string) (int, error) {
+	n, err := strconv.Atoi(arg)
+	if err != nil || n < 1 || n > maxCallers {
+		return 0, fmt.Errorf("workload %q: want one of 1 to %d", name, maxCallers)
+	}
+	return n, nil
 }
 
 // reduced is a workload of its kind that a test can afford.
@@ -90,7 +112,7 @@ func (w workload) reduced() workload {
 	case "beside":
 		w.size = 256 << 10
 	case "idle":
-		w.size = 5
+		w.size = min(w.size, 5)
 	}
 	return w
 }
@@ -99,8 +121,12 @@ func (w workload) String() string {
 	switch w.kind {
 	case "bulk":
 		return "bulk/" + formatSize(w.size)
-	case "small", "items":
+	case "small", "items", "conns", "inflight":
 		return fmt.Sprintf("%s/%d", w.kind, w.callers)
+	case "idle":
+		if w.size != idleConns {
+			return fmt.Sprintf("%s/%d", w.kind, w.size)
+		}
 	}
 	return w.kind
 }
@@ -118,6 +144,10 @@ func (w workload) title() string {
 		return formatSize(w.size) + " of bytes, " + callers
 	case "items":
 		return fmt.Sprintf("%d of {int64, 3 float64, string of 8}, %s", itemCount, callers)
+	case "conns":
+		return fmt.Sprintf("small, %s, connections as many", callers)
+	case "inflight":
+		return fmt.Sprintf("memory of a call that waits in its handler, of %d on one connection", w.callers)
 	case "beside":
 		return "small by one caller while " + formatSize(w.size) + " of bytes go there and back on the same connection"
 	}

@@ -275,11 +275,12 @@ const file_echo_proto_rawDesc = "" +
 	"\x01z\x18\x04 \x01(\x01R\x01z\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\"*\n" +
 	"\x05Items\x12!\n" +
-	"\x05items\x18\x01 \x03(\v2\v.bench.ItemR\x05items2~\n" +
+	"\x05items\x18\x01 \x03(\v2\v.bench.ItemR\x05items2\xa6\x01\n" +
 	"\x04Echo\x12'\n" +
 	"\tEchoSmall\x12\f.bench.Small\x1a\f.bench.Small\x12$\n" +
 	"\bEchoBulk\x12\v.bench.Bulk\x1a\v.bench.Bulk\x12'\n" +
-	"\tEchoItems\x12\f.bench.Items\x1a\f.bench.ItemsB'Z%github.com/bsrpc/bsrpc/bench/proto/pbb\x06proto3"
+	"\tEchoItems\x12\f.bench.Items\x1a\f.bench.Items\x12&\n" +
+	"\bEchoHold\x12\f.bench.Small\x1a\f.bench.SmallB'Z%github.com/bsrpc/bsrpc/bench/proto/pbb\x06proto3"
 
 var (
 	file_echo_proto_rawDescOnce sync.Once
@@ -305,11 +306,13 @@ var file_echo_proto_depIdxs = []int32{
 	0, // 1: bench.Echo.EchoSmall:input_type -> bench.Small
 	1, // 2: bench.Echo.EchoBulk:input_type -> bench.Bulk
 	3, // 3: bench.Echo.EchoItems:input_type -> bench.Items
-	0, // 4: bench.Echo.EchoSmall:output_type -> bench.Small
-	1, // 5: bench.Echo.EchoBulk:output_type -> bench.Bulk
-	3, // 6: bench.Echo.EchoItems:output_type -> bench.Items
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
+	0, // 4: bench.Echo.EchoHold:input_type -> bench.Small
+	0, // 5: bench.Echo.EchoSmall:output_type -> bench.Small
+	1, // 6: bench.Echo.EchoBulk:output_type -> bench.Bulk
+	3, // 7: bench.Echo.EchoItems:output_type -> bench.Items
+	0, // 8: bench.Echo.EchoHold:output_type -> bench.Small
+	5, // [5:9] is the sub-list for method output_type
+	1, // [1:5] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name

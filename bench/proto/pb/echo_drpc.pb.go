@@ -41,6 +41,7 @@ type DRPCEchoClient interface {
 	EchoSmall(ctx context.Context, in *Small) (*Small, error)
 	EchoBulk(ctx context.Context, in *Bulk) (*Bulk, error)
 	EchoItems(ctx context.Context, in *Items) (*Items, error)
+	EchoHold(ctx context.Context, in *Small) (*Small, error)
 }
 
 type drpcEchoClient struct {
@@ -80,10 +81,20 @@ func (c *drpcEchoClient) EchoItems(ctx context.Context, in *Items) (*Items, erro
 	return out, nil
 }
 
+func (c *drpcEchoClient) EchoHold(ctx context.Context, in *Small) (*Small, error) {
+	out := new(Small)
+	err := c.cc.Invoke(ctx, "/bench.Echo/EchoHold", drpcEncoding_File_echo_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 type DRPCEchoServer interface {
 	EchoSmall(context.Context, *Small) (*Small, error)
 	EchoBulk(context.Context, *Bulk) (*Bulk, error)
 	EchoItems(context.Context, *Items) (*Items, error)
+	EchoHold(context.Context, *Small) (*Small, error)
 }
 
 type DRPCEchoUnimplementedServer struct{}
@@ -100,9 +111,13 @@ func (s *DRPCEchoUnimplementedServer) EchoItems(context.Context, *Items) (*Items
 	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
 }
 
+func (s *DRPCEchoUnimplementedServer) EchoHold(context.Context, *Small) (*Small, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
 type DRPCEchoDescription struct{}
 
-func (DRPCEchoDescription) NumMethods() int { return 3 }
+func (DRPCEchoDescription) NumMethods() int { return 4 }
 
 func (DRPCEchoDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver, interface{}, bool) {
 	switch n {
@@ -133,6 +148,15 @@ func (DRPCEchoDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver, 
 						in1.(*Items),
 					)
 			}, DRPCEchoServer.EchoItems, true
+	case 3:
+		return "/bench.Echo/EchoHold", drpcEncoding_File_echo_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCEchoServer).
+					EchoHold(
+						ctx,
+						in1.(*Small),
+					)
+			}, DRPCEchoServer.EchoHold, true
 	default:
 		return "", nil, nil, nil, false
 	}
@@ -196,6 +220,26 @@ func (x *drpcEcho_EchoItemsStream) GetStream() drpc.Stream {
 }
 
 func (x *drpcEcho_EchoItemsStream) SendAndClose(m *Items) error {
+	if err := x.MsgSend(m, drpcEncoding_File_echo_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCEcho_EchoHoldStream interface {
+	drpc.Stream
+	SendAndClose(*Small) error
+}
+
+type drpcEcho_EchoHoldStream struct {
+	drpc.Stream
+}
+
+func (x *drpcEcho_EchoHoldStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcEcho_EchoHoldStream) SendAndClose(m *Small) error {
 	if err := x.MsgSend(m, drpcEncoding_File_echo_proto{}); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	Echo_EchoSmall_FullMethodName = "/bench.Echo/EchoSmall"
 	Echo_EchoBulk_FullMethodName  = "/bench.Echo/EchoBulk"
 	Echo_EchoItems_FullMethodName = "/bench.Echo/EchoItems"
+	Echo_EchoHold_FullMethodName  = "/bench.Echo/EchoHold"
 )
 
 // EchoClient is the client API for Echo service.
@@ -33,6 +34,7 @@ type EchoClient interface {
 	EchoSmall(ctx context.Context, in *Small, opts ...grpc.CallOption) (*Small, error)
 	EchoBulk(ctx context.Context, in *Bulk, opts ...grpc.CallOption) (*Bulk, error)
 	EchoItems(ctx context.Context, in *Items, opts ...grpc.CallOption) (*Items, error)
+	EchoHold(ctx context.Context, in *Small, opts ...grpc.CallOption) (*Small, error)
 }
 
 type echoClient struct {
@@ -73,6 +75,16 @@ func (c *echoClient) EchoItems(ctx context.Context, in *Items, opts ...grpc.Call
 	return out, nil
 }
 
+func (c *echoClient) EchoHold(ctx context.Context, in *Small, opts ...grpc.CallOption) (*Small, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Small)
+	err := c.cc.Invoke(ctx, Echo_EchoHold_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EchoServer is the server API for Echo service.
 // All implementations must embed UnimplementedEchoServer
 // for forward compatibility.
@@ -80,6 +92,7 @@ type EchoServer interface {
 	EchoSmall(context.Context, *Small) (*Small, error)
 	EchoBulk(context.Context, *Bulk) (*Bulk, error)
 	EchoItems(context.Context, *Items) (*Items, error)
+	EchoHold(context.Context, *Small) (*Small, error)
 	mustEmbedUnimplementedEchoServer()
 }
 
@@ -98,6 +111,9 @@ func (UnimplementedEchoServer) EchoBulk(context.Context, *Bulk) (*Bulk, error) {
 }
 func (UnimplementedEchoServer) EchoItems(context.Context, *Items) (*Items, error) {
 	return nil, status.Error(codes.Unimplemented, "method EchoItems not implemented")
+}
+func (UnimplementedEchoServer) EchoHold(context.Context, *Small) (*Small, error) {
+	return nil, status.Error(codes.Unimplemented, "method EchoHold not implemented")
 }
 func (UnimplementedEchoServer) mustEmbedUnimplementedEchoServer() {}
 func (UnimplementedEchoServer) testEmbeddedByValue()              {}
@@ -174,6 +190,24 @@ func _Echo_EchoItems_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Echo_EchoHold_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Small)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EchoServer).EchoHold(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Echo_EchoHold_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EchoServer).EchoHold(ctx, req.(*Small))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Echo_ServiceDesc is the grpc.ServiceDesc for Echo service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -192,6 +226,10 @@ var Echo_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EchoItems",
 			Handler:    _Echo_EchoItems_Handler,
+		},
+		{
+			MethodName: "EchoHold",
+			Handler:    _Echo_EchoHold_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

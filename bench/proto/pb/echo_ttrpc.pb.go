@@ -11,6 +11,7 @@ type TTRPCEchoService interface {
 	EchoSmall(context.Context, *Small) (*Small, error)
 	EchoBulk(context.Context, *Bulk) (*Bulk, error)
 	EchoItems(context.Context, *Items) (*Items, error)
+	EchoHold(context.Context, *Small) (*Small, error)
 }
 
 func RegisterTTRPCEchoService(srv *ttrpc.Server, svc TTRPCEchoService) {
@@ -36,6 +37,13 @@ func RegisterTTRPCEchoService(srv *ttrpc.Server, svc TTRPCEchoService) {
 					return nil, err
 				}
 				return svc.EchoItems(ctx, &req)
+			},
+			"EchoHold": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req Small
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.EchoHold(ctx, &req)
 			},
 		},
 	})
@@ -70,6 +78,14 @@ func (c *ttrpcechoClient) EchoBulk(ctx context.Context, req *Bulk) (*Bulk, error
 func (c *ttrpcechoClient) EchoItems(ctx context.Context, req *Items) (*Items, error) {
 	var resp Items
 	if err := c.client.Call(ctx, "bench.Echo", "EchoItems", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *ttrpcechoClient) EchoHold(ctx context.Context, req *Small) (*Small, error) {
+	var resp Small
+	if err := c.client.Call(ctx, "bench.Echo", "EchoHold", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

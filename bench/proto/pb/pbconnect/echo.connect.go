@@ -41,6 +41,8 @@ const (
 	EchoEchoBulkProcedure = "/bench.Echo/EchoBulk"
 	// EchoEchoItemsProcedure is the fully-qualified name of the Echo's EchoItems RPC.
 	EchoEchoItemsProcedure = "/bench.Echo/EchoItems"
+	// EchoEchoHoldProcedure is the fully-qualified name of the Echo's EchoHold RPC.
+	EchoEchoHoldProcedure = "/bench.Echo/EchoHold"
 )
 
 // EchoClient is a client for the bench.Echo service.
@@ -48,6 +50,7 @@ type EchoClient interface {
 	EchoSmall(context.Context, *connect.Request[pb.Small]) (*connect.Response[pb.Small], error)
 	EchoBulk(context.Context, *connect.Request[pb.Bulk]) (*connect.Response[pb.Bulk], error)
 	EchoItems(context.Context, *connect.Request[pb.Items]) (*connect.Response[pb.Items], error)
+	EchoHold(context.Context, *connect.Request[pb.Small]) (*connect.Response[pb.Small], error)
 }
 
 // NewEchoClient constructs a client for the bench.Echo service. By default, it uses the Connect
@@ -79,6 +82,12 @@ func NewEchoClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 			connect.WithSchema(echoMethods.ByName("EchoItems")),
 			connect.WithClientOptions(opts...),
 		),
+		echoHold: connect.NewClient[pb.Small, pb.Small](
+			httpClient,
+			baseURL+EchoEchoHoldProcedure,
+			connect.WithSchema(echoMethods.ByName("EchoHold")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -87,6 +96,7 @@ type echoClient struct {
 	echoSmall *connect.Client[pb.Small, pb.Small]
 	echoBulk  *connect.Client[pb.Bulk, pb.Bulk]
 	echoItems *connect.Client[pb.Items, pb.Items]
+	echoHold  *connect.Client[pb.Small, pb.Small]
 }
 
 // EchoSmall calls bench.Echo.EchoSmall.
@@ -104,11 +114,17 @@ func (c *echoClient) EchoItems(ctx context.Context, req *connect.Request[pb.Item
 	return c.echoItems.CallUnary(ctx, req)
 }
 
+// EchoHold calls bench.Echo.EchoHold.
+func (c *echoClient) EchoHold(ctx context.Context, req *connect.Request[pb.Small]) (*connect.Response[pb.Small], error) {
+	return c.echoHold.CallUnary(ctx, req)
+}
+
 // EchoHandler is an implementation of the bench.Echo service.
 type EchoHandler interface {
 	EchoSmall(context.Context, *connect.Request[pb.Small]) (*connect.Response[pb.Small], error)
 	EchoBulk(context.Context, *connect.Request[pb.Bulk]) (*connect.Response[pb.Bulk], error)
 	EchoItems(context.Context, *connect.Request[pb.Items]) (*connect.Response[pb.Items], error)
+	EchoHold(context.Context, *connect.Request[pb.Small]) (*connect.Response[pb.Small], error)
 }
 
 // NewEchoHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -136,6 +152,12 @@ func NewEchoHandler(svc EchoHandler, opts ...connect.HandlerOption) (string, htt
 		connect.WithSchema(echoMethods.ByName("EchoItems")),
 		connect.WithHandlerOptions(opts...),
 	)
+	echoEchoHoldHandler := connect.NewUnaryHandler(
+		EchoEchoHoldProcedure,
+		svc.EchoHold,
+		connect.WithSchema(echoMethods.ByName("EchoHold")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/bench.Echo/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case EchoEchoSmallProcedure:
@@ -144,6 +166,8 @@ func NewEchoHandler(svc EchoHandler, opts ...connect.HandlerOption) (string, htt
 			echoEchoBulkHandler.ServeHTTP(w, r)
 		case EchoEchoItemsProcedure:
 			echoEchoItemsHandler.ServeHTTP(w, r)
+		case EchoEchoHoldProcedure:
+			echoEchoHoldHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -163,4 +187,8 @@ func (UnimplementedEchoHandler) EchoBulk(context.Context, *connect.Request[pb.Bu
 
 func (UnimplementedEchoHandler) EchoItems(context.Context, *connect.Request[pb.Items]) (*connect.Response[pb.Items], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("bench.Echo.EchoItems is not implemented"))
+}
+
+func (UnimplementedEchoHandler) EchoHold(context.Context, *connect.Request[pb.Small]) (*connect.Response[pb.Small], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("bench.Echo.EchoHold is not implemented"))
 }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+)
+
+// A record is what bsrpc's ratios to the echoes were when somebody last found
+// them good; -check compares with it.
+type record struct {
+	conditions
+	Ratios map[string]map[string]float64 `json:"ratios"` // by workload and name
+}
+
+// tolerance is how many times worse a ratio may be.
+const tolerance = 1.15
+
+// A ratio is one of bsrpc's figures beside that of an echo.
+type ratio struct {
+	name   string
+	to     string // the echo; "" for the figure as it is
+	figure func(result) float64
+	more   bool    // more is better
+	slack  float64 // what a change must be above, whatever its share
+}
+
+var ratios = []ratio{
+	{name: "p50 to typed", to: "typed", figure: func(r result) float64 { return r.P50 }},
+	{name: "calls/s of typed", to: "typed", figure: func(r result) float64 { return r.Rate }, more: true},
+	{name: "p50 to plain", to: "plain", figure: func(r result) float64 { return r.P50 }},
+	{name: "CPU to typed", to: "typed", figure: func(r result) float64 { return r.CPU }},
+	{name: "allocs a call", figure: func(r result) float64 { return r.Allocs }, slack: 0.5},
+}
+
+// of returns a ratio's value in a report, NaN where it was not measured.
+func (q ratio) of(rep *report, w workload) float64 {
+	if q.to == "" {
+		return rep.median("bsrpc", w, q.figure)
+	}
+	return rep.ratio("bsrpc", q.to, w, q.figure)
+}
+
+// worse returns how many times worse a value is than it was.
+func (q ratio) worse(was, now float64) float64 {
+	switch {
+	case math.Abs(now-was) <= q.slack:
+		return 1
+	case q.more:
+		return was / now
+	}
+	return now / was
+}
+
+// newRecord takes the ratios out of a report. One that was not measured is an
+// error: the check would never find it worse.
+func newRecord(rep *report) (*record, error) {
+	rec := &record{conditions: rep.conditions, Ratios: make(map[string]map[string]float64)}
+	var errs []error
+	for _, w := range rep.workloads() {
+		of := make(map[string]float64)
+		for _, q := range ratios {
+			v := q.of(rep, w)
+			if !usable(v) {
+				errs = append(errs, fmt.Errorf("%s: %s: %s", w, q.name, rep.whyAny(w)))
+				continue
+			}
+			of[q.name] = round(v)
+		}
+		rec.Ratios[w.String()] = of
+	}
+	return rec, errors.Join(errs...)
+}
+
+func usable(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
+
+// round keeps four digits: a record is read by people too.
+func round(v float64) float64 {
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	return v
+}
+
+// check writes a line for each ratio of a report that is worse than recorded,
+// and returns how many lines.
+func (rec *record) check(rep *report, out io.Writer) (n int) {
+	compared := 0
+	for _, w := range rep.workloads() {
+		for _, q := range ratios {
+			compared++
+			if complaint := rec.compare(rep, w, q); complaint != "" {
+				n++
+				fmt.Fprintf(out, "%s: %s: %s\n", w, q.name, complaint)
+			}
+		}
+	}
+	if n == 0 {
+		fmt.Fprintf(out, "none of %d ratios is more than %.0f %% worse than recorded\n", compared, (tolerance-1)*100)
+	}
+	return n
+}
+
+// compare says what is worse, or "".
+func (rec *record) compare(rep *report, w workload, q ratio) string {
+	was, recorded := rec.Ratios[w.String()][q.name]
+	now := q.of(rep, w)
+	switch {
+	case !recorded:
+		return fmt.Sprintf("not recorded, now %s", format(now))
+	case !usable(now):
+		return fmt.Sprintf("recorded %s, now none: %s", format(was), rep.whyAny(w))
+	case q.worse(was, now) > tolerance:
+		return fmt.Sprintf("recorded %s, now %s: %.0f %% worse", format(was), format(now), (q.worse(was, now)-1)*100)
+	}
+	return ""
+}
+
+// whyAny returns why there is no ratio: what bsrpc or an echo has said.
+func (rep *report) whyAny(w workload) string {
+	for _, peer := range []string{"bsrpc", "typed", "plain"} {
+		if len(rep.find(peer, w)) == 0 {
+			return peer + ": " + rep.why(peer, w)
+		}
+	}
+	return "not comparable"
+}
+
+// fits returns an error if what is to be measured cannot be compared.
+func (rec *record) fits(o options) error {
+	if was := rec.Options; was.Network != o.Network || was.Child != o.Child || rec.Procs != o.procs() {
+		return fmt.Errorf("recorded with -network %s -child=%t -cpu %d; check with the same, or -record anew", was.Network, was.Child, rec.Procs)
+	}
+	return nil
+}
+
+func readJSON(file string, v any) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+func writeJSON(file string, v any) error {
+	b, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o666)
+}

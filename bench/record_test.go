@@ -1,0 +1,125 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// reportOf is a report of one round with these results.
+func reportOf(workload string, rs ...result) *report {
+	rep := &report{Results: rs}
+	rep.Options.Workloads = []string{workload}
+	for i := range rs {
+		rs[i].Workload = workload
+	}
+	return rep
+}
+
+// figures is a result whose figures are all v.
+func figures(peer string, v float64) result {
+	return result{Peer: peer, Rate: v, P50: v, CPU: v, Allocs: v}
+}
+
+// TestRecordCheck: each ratio that is worse than recorded has its line, each
+// in its direction, and no other has.
+func TestRecordCheck(t *testing.T) {
+	plain, typed := figures("plain", 1), figures("typed", 2)
+	rec, err := newRecord(reportOf("small/1", plain, typed, figures("bsrpc", 4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*result)
+		want   []string
+	}{
+		{"same", func(*result) {}, nil},
+		{"a little worse", func(r *result) { r.P50 *= 1.14; r.Rate /= 1.14; r.CPU *= 1.14; r.Allocs += 0.5 }, nil},
+		{"better", func(r *result) { r.P50 /= 2; r.Rate *= 2; r.CPU /= 2; r.Allocs = 0 }, nil},
+		{"p50", func(r *result) { r.P50 = 5 }, []string{
+			"small/1: p50 to typed: recorded 2.00, now 2.50: 25 % worse",
+			"small/1: p50 to plain: recorded 4.00, now 5.00: 25 % worse",
+		}},
+		{"rate", func(r *result) { r.Rate = 3 }, []string{"small/1: calls/s of typed: recorded 2.00, now 1.50: 33 % worse"}},
+		{"CPU", func(r *result) { r.CPU = 5 }, []string{"small/1: CPU to typed: recorded 2.00, now 2.50: 25 % worse"}},
+		{"allocs", func(r *result) { r.Allocs = 5 }, []string{"small/1: allocs a call: recorded 4.00, now 5.00: 25 % worse"}},
+	} {
+		now := figures("bsrpc", 4)
+		test.change(&now)
+		testCheck(t, test.name, rec, reportOf("small/1", plain, typed, now), test.want)
+	}
+}
+
+func testCheck(t *testing.T, name string, rec *record, rep *report, want []string) {
+	var out strings.Builder
+	n := rec.check(rep, &out)
+	if len(want) == 0 {
+		want = []string{"none of 5 ratios is more than 15 % worse than recorded"}
+	} else if n != len(want) {
+		t.Errorf("%s: counts %d, want %d", name, n, len(want))
+	}
+	if got := strings.TrimSpace(out.String()); got != strings.Join(want, "\n") {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, strings.Join(want, "\n"))
+	}
+}
+
+// TestRecordGaps: what is missing on either side never passes for good.
+func TestRecordGaps(t *testing.T) {
+	full := reportOf("small/1", figures("plain", 1), figures("typed", 2), figures("bsrpc", 4))
+	gap := reportOf("small/1", figures("plain", 1), figures("typed", 2), result{Peer: "bsrpc", Error: "gone"})
+	if _, err := newRecord(gap); err == nil || !strings.Contains(err.Error(), "small/1: p50 to typed: bsrpc: gone") {
+		t.Errorf("recorded with a gap: %v", err)
+	}
+	rec, err := newRecord(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := rec.check(gap, io.Discard); n != len(ratios) {
+		t.Errorf("not measured: %d of %d ratios", n, len(ratios))
+	}
+	if n := new(record).check(full, io.Discard); n != len(ratios) {
+		t.Errorf("not recorded: %d of %d ratios", n, len(ratios))
+	}
+}
+
+// TestRecordFile records and checks as users do. The times are what they are.
+func TestRecordFile(t *testing.T) {
+	c := commandLine{record: filepath.Join(t.TempDir(), "recorded.json")}
+	c.options = options{Peers: strings.Split(echoPeers, ","), Workloads: []string{"small/4", "bulk/64B"}, Rounds: 1, Time: time.Millisecond, Network: "tcp"}
+	if good, err := c.measure(io.Discard, io.Discard); err != nil || !good {
+		t.Fatal(good, err)
+	}
+	c.check, c.record = c.record, ""
+	var out strings.Builder
+	good, err := c.measure(&out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if good != strings.Contains(out.String(), "none of 10 ratios is more") {
+		t.Errorf("good is %t after\n%s", good, &out)
+	}
+	c.Child = true
+	if _, err := c.measure(io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "recorded with -network tcp -child=false") {
+		t.Errorf("compared with what was measured in another way: %v", err)
+	}
+}
+
+// TestRecorded: the file of make bench-check has all that it compares.
+func TestRecorded(t *testing.T) {
+	var rec record
+	if err := readJSON("recorded.json", &rec); err != nil {
+		t.Fatal(err)
+	}
+	ws, err := parseWorkloads([]string{"check"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range ws {
+		if got := len(rec.Ratios[w.String()]); got != len(ratios) {
+			t.Errorf("%s: %d ratios, want %d: go run . -record recorded.json", w, got, len(ratios))
+		}
+	}
+}
