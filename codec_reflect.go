@@ -33,6 +33,12 @@ type signature struct {
 	frames   sync.Pool      // of *frame
 }
 
+// withoutFrames returns a signature with the same codecs. The frames of a proxy
+// have channels, which belong to the bubble of a test as its connection does.
+func (s *signature) withoutFrames() *signature {
+	return &signature{ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, args: s.args, rets: s.rets, shape: s.shape}
+}
+
 // A problem is one thing that is wrong with a service.
 type problem struct {
 	path string // from the method on: "Shop.F, parameter 1, Order.Price"; "" for a value itself
