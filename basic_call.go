@@ -66,8 +66,8 @@ func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *callTimeout) 
 	if err := l.send(k); err != nil {
 		return err
 	}
-	expired, stop := timeout.timer()
-	defer stop()
+	expired := timeout.expired()
+	defer timeout.stop()
 	var over func(Outcome) *Error
 	select {
 	case <-k.answered:

@@ -79,10 +79,10 @@ type calls struct {
 	// guarded by conn.mu
 	slots   []*call
 	free    []uint16
-	count   uint64          // of ids given
-	taken   uint64          // the count when a batch was last taken: later ones have not been written
-	limit   int             // the most that may be open, by the peer's word
-	waiting []chan struct{} // callers that wait for a slot, first come first served
+	count   uint64  // of ids given
+	taken   uint64  // the count when a batch was last taken: later ones have not been written
+	limit   int     // the most that may be open, by the peer's word
+	waiting []*call // they wait to be open, first come first served
 
 	open atomic.Int32 // calls that have a slot, or have been granted one; changed under conn.mu
 	long atomic.Int32 // calls that wait with timers of their own
@@ -122,56 +122,58 @@ func (t *calls) findLocked(id uint64) (k *call, unused bool) {
 	return nil, false
 }
 
-// removeLocked frees k's slot.
-func (t *calls) removeLocked(k *call) {
+// removeLocked frees k's slot. What it returns is as of ungrantLocked.
+func (t *calls) removeLocked(k *call) (next *call) {
 	t.slots[k.slot] = nil
 	t.free = append(t.free, k.slot)
-	t.ungrantLocked()
+	return t.ungrantLocked()
 }
 
-// grantLocked lets one more call be open. If as many are as the peer takes, it
-// returns a channel that is closed when the caller has been granted its turn.
-func (t *calls) grantLocked() chan struct{} {
+// grantLocked lets k be open. If as many are as the peer takes, it makes k wait
+// for a token in its wake, and reports false.
+func (t *calls) grantLocked(k *call) bool {
 	if int(t.open.Load()) < t.limit && len(t.waiting) == 0 {
 		t.open.Add(1)
-		return nil
+		return true
 	}
-	ch := make(chan struct{})
-	t.waiting = append(t.waiting, ch)
-	return ch
+	t.waiting = append(t.waiting, k)
+	return false
 }
 
-// ungrantLocked passes what a call had been granted to the next that waits.
-func (t *calls) ungrantLocked() {
+// ungrantLocked gives up what a call had been granted. It returns the call that
+// has it instead, and is to be woken; nil for none.
+func (t *calls) ungrantLocked() (next *call) {
 	if len(t.waiting) == 0 {
 		t.open.Add(-1)
-		return
+		return nil
 	}
-	close(popFirst(&t.waiting))
+	return popFirst(&t.waiting)
 }
 
-// leaveLocked ends the wait of a caller that has gone.
-func (t *calls) leaveLocked(ch chan struct{}) {
-	if i := slices.Index(t.waiting, ch); i >= 0 {
+// forsakeLocked takes k out of those that wait. It reports whether it was there.
+func (t *calls) forsakeLocked(k *call) bool {
+	i := slices.Index(t.waiting, k)
+	if i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
-		return
 	}
-	t.ungrantLocked()
+	return i >= 0
 }
 
 // writtenLocked says whether k's request may have reached the peer.
 func (t *calls) writtenLocked(k *call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
 
-// endLocked empties the table and returns the calls that were waiting.
-func (t *calls) endLocked() (ended []*call) {
+// endLocked empties the table. It returns the calls that were open and those
+// that waited to be.
+func (t *calls) endLocked() (ended, waiting []*call) {
 	for _, k := range t.slots {
 		if k != nil && !k.abandoned {
 			ended = append(ended, k)
 		}
 	}
+	waiting = t.waiting
 	t.slots, t.free, t.waiting = nil, nil, nil
 	t.open.Store(0)
-	return ended
+	return ended, waiting
 }
 
 // rouseOneLocked lets one parked call look again whether it can read.
@@ -206,6 +208,7 @@ type callTimeout struct {
 	began    time.Duration // with after: when, by monotonic
 	by       string        // what has set it, "" if the library has not
 	waited   bool          // the call has waited since
+	timer    *time.Timer   // kept for the next call
 }
 
 // monotonic is a clock that costs half of time.Now, which reads two.
@@ -215,7 +218,7 @@ var epoch = time.Now()
 
 // begin sets when a call that begins now must end.
 func (t *callTimeout) begin(ctx context.Context, after time.Duration, by string) {
-	*t = callTimeout{}
+	*t = callTimeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
 		t.deadline = at
 	} else if after > 0 {
@@ -232,6 +235,27 @@ func (t *callTimeout) until() (left time.Duration, ok bool) {
 		return 0, false
 	}
 	return time.Until(t.deadline), true
+}
+
+// expired returns a channel that brings the end of the call's time, until stop,
+// if the library set one: the caller's context has a timer of its own.
+func (t *callTimeout) expired() <-chan time.Time {
+	if t.by == "" {
+		return nil
+	}
+	left, _ := t.until()
+	if t.timer == nil {
+		t.timer = time.NewTimer(left)
+	} else {
+		t.timer.Reset(left)
+	}
+	return t.timer.C
+}
+
+func (t *callTimeout) stop() {
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 }
 
 // left returns the time left as the wire has it: microseconds, 0 for none.

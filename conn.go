@@ -181,7 +181,7 @@ func (c *conn) fail(why *Error) {
 	}
 	c.err = orElse(c.leaving, why)
 	why = c.err
-	calls := c.calls.endLocked()
+	calls, waiting := c.calls.endLocked()
 	for _, k := range calls {
 		outcome := OutcomeUnknown
 		if !c.calls.writtenLocked(k) {
@@ -199,7 +199,10 @@ func (c *conn) fail(why *Error) {
 	if s := c.turn.now(); s.holder() == handler {
 		c.depose(s)
 	}
-	c.muster.wake(calls)
+	c.muster.wake(calls, nil)
+	for _, k := range waiting {
+		k.wake <- false
+	}
 	if c.onEnd != nil {
 		c.onEnd()
 	}

@@ -22,6 +22,7 @@ import "sync/atomic"
 type muster struct {
 	// the holder of the turn's
 	answered []*call // not woken yet
+	granted  []*call // likewise: what they have waited for is to be open
 	called   bool    // some have been woken
 
 	word  atomic.Uint64 // from the low end: 32 bits of asleep, 31 of woken, 1 of waiting
@@ -34,7 +35,7 @@ const (
 	waiting   uint64 = 1 << 63 // the holder waits for these
 )
 
-// enter counts a call in that is about to be parked.
+// enter counts a call in that is about to be parked, or waits to be open.
 func (m *muster) enter() { m.word.Add(oneAsleep) }
 
 // leave counts one out. counted says that wake has woken it.
@@ -54,32 +55,37 @@ func (m *muster) anyAsleep() bool { return uint32(m.word.Load()) > 0 }
 // anyWoken says whether calls have been woken that have not run yet.
 func (m *muster) anyWoken() bool { return m.word.Load() >= oneWoken }
 
-// wake hands calls back to their goroutines, all of them answered. It reports
-// whether any was parked. It makes calls its own.
-func (m *muster) wake(calls []*call) bool {
-	parked := calls[:0]
-	for _, k := range calls {
+// wake hands calls back to their goroutines, those that are answered and those
+// that may be open now. It reports whether any was asleep. The slices are its own.
+func (m *muster) wake(answered, granted []*call) bool {
+	parked := answered[:0]
+	for _, k := range answered {
 		if k.finish() {
 			parked = append(parked, k)
 		}
 	}
-	m.word.Add(uint64(len(parked)) * oneWoken)
+	n := len(parked) + len(granted)
+	m.word.Add(uint64(n) * oneWoken)
 	for _, k := range parked {
 		k.wake <- true
 	}
-	clear(calls)
-	return len(parked) > 0
+	for _, k := range granted {
+		k.wake <- true
+	}
+	clear(answered)
+	clear(granted)
+	return n > 0
 }
 
-// wakeAnswered wakes the calls in answered.
+// wakeAnswered wakes the calls in answered and granted.
 func (m *muster) wakeAnswered() {
-	if len(m.answered) == 0 {
+	if len(m.answered) == 0 && len(m.granted) == 0 {
 		return
 	}
-	if m.wake(m.answered) {
+	if m.wake(m.answered, m.granted) {
 		m.called = true
 	}
-	m.answered = m.answered[:0]
+	m.answered, m.granted = m.answered[:0], m.granted[:0]
 }
 
 // wait waits until all that have been woken have run.

@@ -53,8 +53,8 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	if !k.state.CompareAndSwap(callRunning, callSleeping) {
 		return nil
 	}
-	expired, stop := k.timeout.timer()
-	defer stop()
+	expired := k.timeout.expired()
+	defer k.timeout.stop()
 	var over func(Outcome) *Error
 	select {
 	case <-k.wake:
@@ -76,17 +76,6 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 		<-k.wake
 	}
 	return nil
-}
-
-// timer returns a channel that brings the end of the call's time, if the
-// library set one: the caller's context has a timer of its own.
-func (t *callTimeout) timer() (expired <-chan time.Time, stop func() bool) {
-	if t.by == "" {
-		return nil, func() bool { return true }
-	}
-	left, _ := t.until()
-	timer := time.NewTimer(left)
-	return timer.C, timer.Stop
 }
 
 // readFor reads, as the caller that holds the tenure s, until k is answered

@@ -44,7 +44,7 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	// conn.mu is held
 	left, expired := k.timeout.left()
 	if expired {
-		c.calls.ungrantLocked()
+		c.ungrantLocked()
 		c.mu.Unlock()
 		return k.timeout.error(OutcomeNotRun)
 	}
@@ -71,16 +71,13 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 // message of so many bytes, and returns with conn.mu held.
 func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 	c.mu.Lock()
-	if c.err == nil {
-		if granted := c.calls.grantLocked(); granted != nil {
+	if c.err == nil && !c.calls.grantLocked(k) {
+		c.mu.Unlock()
+		err := c.awaitGrant(ctx, k)
+		c.mu.Lock()
+		if err != nil && c.err == nil {
 			c.mu.Unlock()
-			err := c.wait(ctx, &k.timeout, granted)
-			c.mu.Lock()
-			if err != nil && c.err == nil {
-				c.calls.leaveLocked(granted)
-				c.mu.Unlock()
-				return err
-			}
+			return err
 		}
 	}
 	for c.err == nil && c.out.fullLocked(c.bounds.outQueue, size) {
@@ -89,7 +86,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		err := c.wait(ctx, &k.timeout, taken)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
-			c.calls.ungrantLocked()
+			c.ungrantLocked()
 			c.mu.Unlock()
 			return err
 		}
@@ -99,6 +96,46 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		return c.endedLocked(OutcomeNotRun)
 	}
 	return nil
+}
+
+// awaitGrant waits until k, which is one of those that wait, may be open, or the
+// connection ends.
+func (c *conn) awaitGrant(ctx context.Context, k *call) error {
+	k.timeout.waited = true
+	expired := k.timeout.expired()
+	defer k.timeout.stop()
+	c.muster.enter()
+	var err error
+	select {
+	case counted := <-k.wake:
+		c.muster.leave(counted)
+		return nil
+	case <-ctx.Done():
+		err = contextError(ctx.Err(), OutcomeNotRun)
+	case <-expired:
+		err = k.timeout.error(OutcomeNotRun)
+	}
+	c.mu.Lock()
+	waits := c.calls.forsakeLocked(k)
+	c.mu.Unlock()
+	if waits {
+		c.muster.leave(false)
+		return err
+	}
+	c.muster.leave(<-k.wake) // its turn has just come
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.ungrantLocked()
+	}
+	return err
+}
+
+// ungrantLocked gives up what a call had been granted, to the next that waits.
+func (c *conn) ungrantLocked() {
+	if next := c.calls.ungrantLocked(); next != nil {
+		next.wake <- false
+	}
 }
 
 // waitForRoomLocked waits, without the lock, until the outbox takes an answer of
@@ -120,8 +157,8 @@ func (c *conn) waitForRoomLocked(size uint64) {
 // end.
 func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) error {
 	t.waited = true
-	expired, stop := t.timer()
-	defer stop()
+	expired := t.expired()
+	defer t.stop()
 	select {
 	case <-ch:
 	case <-c.done:
@@ -144,7 +181,9 @@ func (c *conn) abandon(k *call) (Outcome, bool) {
 	}
 	if p != nil && !p.begunLocked() {
 		c.out.dropLocked(p)
-		c.calls.removeLocked(k)
+		if next := c.calls.removeLocked(k); next != nil {
+			next.wake <- false
+		}
 		c.mu.Unlock()
 		return OutcomeNotRun, true
 	}
@@ -170,12 +209,16 @@ func (c *conn) deliver(m *message) error {
 	}
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(m.ID)
+	var next *call
 	if k != nil {
-		c.calls.removeLocked(k)
+		next = c.calls.removeLocked(k)
 	}
 	gone := k == nil || k.abandoned
 	unused = unused && c.err == nil // at the end the table is emptied
 	c.mu.Unlock()
+	if next != nil {
+		c.muster.granted = append(c.muster.granted, next)
+	}
 	if unused {
 		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)
 	}
