@@ -23,7 +23,8 @@ import (
 
 const (
 	leastSize = 256 << 10        // of memory that is used again
-	mostIdle  = 64 << 20         // bytes that lie idle in a process
+	mostSize  = 8 << 20          // likewise: longer memory is cold when it comes back, and a finalizer keeps it for a collection more
+	mostIdle  = 32 << 20         // bytes that lie idle in a process
 	idleTime  = 10 * time.Second // without a use, until they are given up
 )
 
@@ -66,7 +67,7 @@ func Bytes(n, fresh int) []byte {
 	if fresh >= n-n/8 {
 		fresh = n
 	}
-	if n < leastSize {
+	if n < leastSize || n > mostSize {
 		return dirtyMemory(min(n, fresh))
 	}
 	c := classOfSize(n)
@@ -86,7 +87,7 @@ func Bytes(n, fresh int) []byte {
 
 // Free gives memory back that Bytes has returned, and that nobody refers to.
 func Free(b []byte) {
-	if b = b[:cap(b)]; len(b) < leastSize {
+	if b = b[:cap(b)]; len(b) < leastSize || len(b) > mostSize {
 		return
 	}
 	runtime.SetFinalizer(&b[0], nil)
