@@ -174,7 +174,8 @@ func (c *conn) depose(s stamp) {
 	go c.lead(next)
 }
 
-// serveApart runs f on a goroutine of its own, which also decodes.
+// serveApart runs f on a goroutine of its own. What travels whole is decoded
+// here, from the buffer that it has been read into, unless that is user code.
 func (c *conn) serveApart(f *frame, m *message) {
 	v := c.served
 	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
@@ -184,10 +185,18 @@ func (c *conn) serveApart(f *frame, m *message) {
 		return
 	}
 	v.enterRunning(f)
-	message := m.keep()
+	run := c.run
+	if m.own || f.sig.args.UserCode() {
+		kept := m.keep()
+		run = func(f *frame) { c.runApart(f, &kept) }
+	} else if err := c.readArgs(f, m); err != nil {
+		c.reject(f, err)
+		c.finishApart(f)
+		return
+	}
 	go func() {
 		defer c.finishApart(f)
-		c.runApart(f, &message)
+		run(f)
 	}()
 }
 
