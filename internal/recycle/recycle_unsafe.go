@@ -67,7 +67,7 @@ func Bytes(n, fresh int) []byte {
 	if fresh >= n-n/8 {
 		fresh = n
 	}
-	if n < leastSize || n > mostSize {
+	if n < leastSize || fresh > mostSize {
 		return dirtyMemory(min(n, fresh))
 	}
 	c := classOfSize(n)
@@ -87,11 +87,13 @@ func Bytes(n, fresh int) []byte {
 
 // Free gives memory back that Bytes has returned, and that nobody refers to.
 func Free(b []byte) {
-	if b = b[:cap(b)]; len(b) < leastSize || len(b) > mostSize {
+	b = b[:cap(b)]
+	c := classOfSize(len(b))
+	if len(b) < leastSize || len(b) > mostSize || classSize(c) != len(b) { // a finalizer of a greater class would reach beyond it
 		return
 	}
 	runtime.SetFinalizer(&b[0], nil)
-	idleMemory.put(classOfSize(len(b)), b)
+	idleMemory.put(c, b)
 }
 
 // dirtyMemory makes memory that is not zeroed: its user writes before it reads.

@@ -53,6 +53,26 @@ func keepPart(size int) (part []byte, where [2]uintptr) {
 	return part, where
 }
 
+// Memory of the lengths that are used again has a class's, whatever has been
+// asked for: that of a finalizer, and of whoever takes it next.
+func TestBytesHaveTheLengthOfTheirClass(t *testing.T) {
+	sizes := []int{1, 64 << 10, leastSize - 1, leastSize, leastSize + 4, 1<<20 + 4, 3 << 20, mostSize - 1, mostSize, mostSize + 4, 16<<20 + 4}
+	for _, n := range sizes {
+		for _, fresh := range sizes {
+			b := Bytes(n, min(n, fresh))
+			if len(b) != cap(b) || len(b) > n+n/8 || n <= fresh && len(b) < n {
+				t.Errorf("Bytes(%d, %d): %d of %d bytes", n, fresh, len(b), cap(b))
+			}
+			if l := len(b); l >= leastSize && l <= mostSize && classSize(classOfSize(l)) != l {
+				t.Errorf("Bytes(%d, %d): %d bytes, which no class has", n, fresh, l)
+			}
+			clear(b) // all of it is there
+			Free(b)
+		}
+	}
+	runtime.GC()
+}
+
 // What lies idle is bounded, and given up when nobody wants it.
 func TestIdleMemoryIsBounded(t *testing.T) {
 	d := depot{free: make(map[int][][]byte)}
