@@ -33,8 +33,9 @@ type signature struct {
 	frames   sync.Pool      // of *frame
 }
 
-// withoutFrames returns a signature with the same codecs. The frames of a proxy
-// have channels, which belong to the bubble of a test as its connection does.
+// withoutFrames returns a signature with the same codecs and frames of its own:
+// those of a proxy have channels, which belong to the bubble of a test as its
+// connection does.
 func (s *signature) withoutFrames() *signature {
 	return &signature{ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, args: s.args, rets: s.rets, shape: s.shape}
 }
@@ -55,6 +56,29 @@ func (p problem) String() string {
 // compileSignature compiles a func type, of which the first skip parameters
 // are a receiver. name is the method's, for the paths of problems.
 func compileSignature(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*signature, []problem) {
+	key := signatureKey{t, skip}
+	if tag.Params == nil && tag.Results == nil {
+		if known, ok := signatures.Load(key); ok {
+			return known.(*signature).withoutFrames(), nil
+		}
+	}
+	s, problems := compileFunc(name, t, skip, tag)
+	if problems == nil && tag.Params == nil && tag.Results == nil {
+		signatures.Store(key, s.withoutFrames())
+	}
+	return s, problems
+}
+
+// signatures has the func types that have been compiled without formats of a
+// tag: methods of one type, and the binds of one contract, share their codecs.
+var signatures sync.Map // of *signature, by signatureKey
+
+type signatureKey struct {
+	t    reflect.Type
+	skip int
+}
+
+func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*signature, []problem) {
 	s := &signature{variadic: t.IsVariadic()}
 	s.ctx = t.NumIn() > skip && t.In(skip) == contextType
 	if s.ctx {

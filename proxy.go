@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -56,14 +55,18 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	if proxy.Kind() != reflect.Struct {
 		return fmt.Errorf("bsrpc: bind %s: %v is no contract for a client; use a struct of funcs", service, proxy.Type())
 	}
-	wanted, problems := compileContract(service, proxy.Type())
+	wanted, problems := contractOf(service, proxy.Type())
 	var methods []*proxyMethod
 	for _, w := range wanted {
-		own := describe(service, w.name, w.sig)
+		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
+		if problems = append(problems, more...); more != nil {
+			continue
+		}
+		own := describe(service, w.name, sig)
 		if validService(service) == nil {
 			problems = append(problems, layoutProblems(own)...)
 		}
-		methods = append(methods, newProxyMethod(l.limits(), w.sig.withoutFrames(), own, w.tag))
+		methods = append(methods, newProxyMethod(l.limits(), sig, own, w.tag))
 	}
 	if err := serviceError("bind", service, problems); err != nil {
 		return err
@@ -76,34 +79,6 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 		fill(m, proxy.FieldByIndex(wanted[i].index))
 	}
 	return err
-}
-
-// A compiledMethod is one func of a contract with its codecs.
-type compiledMethod struct {
-	contractMethod
-	sig *signature
-}
-
-// compiledContracts has the contracts that have been bound, []compiledMethod by
-// type: a program has few, and may bind them on many connections.
-var compiledContracts sync.Map
-
-// compileContract returns those methods of a contract that have no problem.
-func compileContract(service string, t reflect.Type) (methods []compiledMethod, problems []problem) {
-	if known, ok := compiledContracts.Load(t); ok {
-		return known.([]compiledMethod), nil
-	}
-	wanted, problems := contractOf(service, t)
-	for _, w := range wanted {
-		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
-		if problems = append(problems, more...); more == nil {
-			methods = append(methods, compiledMethod{w, sig})
-		}
-	}
-	if problems == nil {
-		compiledContracts.Store(t, methods)
-	}
-	return methods, problems
 }
 
 func newProxyMethod(b *bounds, sig *signature, own Method, tag *codec.MethodTag) *proxyMethod {

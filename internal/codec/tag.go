@@ -62,6 +62,9 @@ func parseWords(text string) (*Place, error) {
 		return nil, err
 	}
 	p := &Place{}
+	if len(list) == 0 {
+		return p, nil // as most fields
+	}
 	said := map[string]any{}
 	for _, word := range list {
 		key, value, err := p.parseWord(word)
