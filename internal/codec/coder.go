@@ -11,9 +11,9 @@ const (
 	defaultDepth  = 64
 	defaultBudget = 64 << 20
 
-	blockSize = 1 << 10 // of the blocks that short strings share
-	blockMost = 256     // longest string in a block
-	fewBytes  = 32      // what is left of a message for which a block does not pay
+	blockSize = 1152 // of the blocks that short strings share: the size above 1 KiB that Go's allocator has
+	blockMost = 256  // longest string in a block
+	fewBytes  = 32   // what is left of a message for which a block does not pay
 )
 
 // An Encoder says where values are appended and what bounds them. It may be

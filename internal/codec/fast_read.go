@@ -294,27 +294,29 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 }
 
 // fastRunStrings reads the commonest kind of struct: a run, then a string.
-func (r *reader) fastRunStrings(n *node, data address, count int) *Error {
+func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	run, str := &n.elem.steps[0], &n.elem.steps[1]
 	fixed := int(run.n) + 4
+	off := r.off
 	for i := range count {
 		p := at(data, uintptr(i)*n.elem.size)
-		rest := r.data[r.off:]
-		if len(rest) < fixed {
+		rest := r.data[off:]
+		if len(rest) < fixed || uint64(len(rest)-fixed) < uint64(binary.LittleEndian.Uint32(rest[run.n:])) {
+			r.off = off
 			return r.fastStruct(n.elem, p, 0) // says what is short
 		}
-		size := uint64(binary.LittleEndian.Uint32(rest[run.n:]))
-		if size > uint64(len(rest)-fixed) {
-			return r.fastStruct(n.elem, p, 0)
-		}
 		copyRun(view(at(p, run.off), run.n), rest[:run.n])
-		r.off += fixed + int(size)
-		text, err := r.keepString(rest[fixed:][:size])
-		if err != nil {
-			return err.in(str.path)
+		text := rest[fixed:][:binary.LittleEndian.Uint32(rest[run.n:])]
+		off += fixed + len(text)
+		if to := stringAt(at(p, str.off)); len(text) > 0 && len(text) <= min(r.block.free(), blockMost) {
+			*to = r.block.add(text)
+		} else if r.off = off; len(text) > 0 {
+			if *to, err = r.keepString(text); err != nil {
+				return err.in(str.path)
+			}
 		}
-		*stringAt(at(p, str.off)) = text
 	}
+	r.off = off
 	return nil
 }
 

@@ -164,20 +164,22 @@ func (n *node) mapAt(p address) reflect.Value {
 }
 
 // A block is memory that short strings share.
-type block struct{ rest []byte }
+type block struct {
+	memory []byte
+	used   int
+}
 
-func (b *block) free() int { return len(b.rest) }
+func (b *block) free() int { return len(b.memory) - b.used }
 
-func (b *block) renew(size int) { b.rest = make([]byte, size) }
+func (b *block) renew(size int) { b.memory, b.used = make([]byte, size), 0 }
 
 // add returns text as a string in the block, which has room for it. Those
 // bytes are never written to again.
 func (b *block) add(text []byte) string {
-	n := len(text)
-	to := b.rest[:n]
-	b.rest = b.rest[n:]
+	to := b.memory[b.used:][:len(text)]
+	b.used += len(text)
 	copyText(to, text)
-	return unsafe.String(unsafe.SliceData(to), n)
+	return unsafe.String(unsafe.SliceData(to), len(to))
 }
 
 // textBytes returns the bytes of text, to be read only.
