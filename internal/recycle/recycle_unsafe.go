@@ -22,7 +22,7 @@ import (
 // else sets those finalizers.
 
 const (
-	leastSize = 256 << 10        // of memory that is used again
+	leastSize = 64 << 10         // of memory that is used again
 	mostSize  = 8 << 20          // likewise: longer memory is cold when it comes back, and a finalizer keeps it for a collection more
 	mostIdle  = 32 << 20         // bytes that lie idle in a process
 	idleTime  = 10 * time.Second // without a use, until they are given up
