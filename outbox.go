@@ -90,16 +90,17 @@ func (o *outbox) unbookLocked(p *parcel) {
 	o.admitLocked()
 }
 
-// Where nothing but one long message has been written for a while, so that
-// nobody is likely to wait behind it, a batch has more of its pieces: each system
-// call wakes the peer.
+// A batch has more than one piece of a long message, because each system call
+// wakes the peer; and more still where nothing but that message has been written
+// for a while, so that nobody is likely to wait behind it.
 const (
-	aloneLong   = 64 // batches
+	batchPieces = 2
 	alonePieces = 4
+	aloneLong   = 64 // batches
 )
 
-// takeLocked makes the next batch: all frames, and one piece of the message
-// whose turn it is, or more. It reports whether there was anything. With copies,
+// takeLocked makes the next batch: all frames, and some pieces of the message
+// whose turn it is. It reports whether there was anything. With copies,
 // the piece is written from memory of the outbox.
 func (o *outbox) takeLocked(copies bool) bool {
 	if o.taken != nil { // also when what filled the outbox has been dropped
@@ -127,8 +128,12 @@ func (o *outbox) takeLocked(copies bool) bool {
 		if copies {
 			o.copied = flatten(o.copied[:0], o.vec[1:])
 			o.vec = append(o.vec[:1], o.copied)
-		} else if o.alone == aloneLong {
-			o.piece.followLocked(o)
+		} else {
+			pieces := batchPieces
+			if o.alone == aloneLong {
+				pieces = alonePieces
+			}
+			o.piece.followLocked(o, pieces-1)
 		}
 		o.piece.lent = !copies
 	}
@@ -154,9 +159,9 @@ func (p *parcel) headLocked(o *outbox) uint64 {
 }
 
 // followLocked puts more of p's pieces into the batch.
-func (p *parcel) followLocked(o *outbox) {
-	o.heads = slices.Grow(o.heads[:0], (alonePieces-1)*wire.PieceHead) // must not move while the batch refers to it
-	for range alonePieces - 1 {
+func (p *parcel) followLocked(o *outbox, pieces int) {
+	o.heads = slices.Grow(o.heads[:0], pieces*wire.PieceHead) // must not move while the batch refers to it
+	for range pieces {
 		if p.left == 0 {
 			return
 		}
