@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -34,12 +35,22 @@ func Append(dst []byte, v any) ([]byte, error) {
 	if err != nil {
 		return dst, compileError("marshal", p.Type().Elem(), err)
 	}
-	e := codec.Encoder{Buf: dst}
-	if err := c.Append(&e, codec.RefTo(p)); err != nil {
+	e := encoders.Get().(*codec.Encoder)
+	e.Buf = dst
+	err = c.Append(e, codec.RefTo(p))
+	dst, e.Buf = e.Buf, nil
+	encoders.Put(e)
+	if err != nil {
 		return dst, fmt.Errorf("bsrpc: %w", err)
 	}
-	return e.Buf, nil
+	return dst, nil
 }
+
+// Kept, because a codec's encoder and decoder are on the heap. None holds memory.
+var (
+	encoders = sync.Pool{New: func() any { return new(codec.Encoder) }}
+	decoders = sync.Pool{New: func() any { return new(codec.Decoder) }}
+)
 
 // Unmarshal decodes data, all of it, into the value that v points to. It sets
 // every exported field anew and reuses no memory that v refers to; what it
@@ -60,7 +71,12 @@ func Unmarshal(data []byte, v any) error {
 	if err != nil {
 		return compileError("unmarshal", p.Type().Elem(), err)
 	}
-	if err := c.Read(&codec.Decoder{Data: data}, codec.RefTo(p)); err != nil {
+	d := decoders.Get().(*codec.Decoder)
+	d.Data = data
+	err = c.Read(d, codec.RefTo(p))
+	d.Data = nil
+	decoders.Put(d)
+	if err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
 	}
 	return nil
