@@ -9,10 +9,9 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-type contextService struct{}
+type contextService struct{ benchService }
 
 func (contextService) Small(_ context.Context, s *BenchSmall) *BenchSmall { return s }
-func (contextService) Bytes(_ context.Context, b []byte) []byte           { return b }
 
 // What a call allocates, both ends together: what they hand to their users, a
 // struct and its string at each end, and nothing else; and the context, if the
@@ -34,6 +33,19 @@ func TestCallAllocations(t *testing.T) {
 				t.Errorf("%v allocations a call, want at most %v", n, tt.most)
 			}
 		})
+	}
+}
+
+// A struct by value goes by reflection: it adds at most three allocations an end.
+func TestReflectiveCallAllocations(t *testing.T) {
+	proxy, _ := overTCP[benchContract](t, serverOf(t, benchService{}), "Bench")
+	call := func() {
+		if s, err := proxy.Value(context.Background(), benchValue); err != nil || s != benchValue {
+			t.Fatal(s, err)
+		}
+	}
+	if n := testing.AllocsPerRun(2000, call); n > 2+6 { // two strings
+		t.Errorf("%v allocations a call, want at most 8", n)
 	}
 }
 

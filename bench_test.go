@@ -35,10 +35,12 @@ type benchService struct{}
 
 func (benchService) Small(s *BenchSmall) *BenchSmall { return s }
 func (benchService) Bytes(b []byte) []byte           { return b }
+func (benchService) Value(s BenchSmall) BenchSmall   { return s }
 
 type benchContract struct {
 	Small func(ctx context.Context, s *BenchSmall) (*BenchSmall, error)
 	Bytes func(ctx context.Context, b []byte) ([]byte, error)
+	Value func(ctx context.Context, s BenchSmall) (BenchSmall, error)
 }
 
 // netRPC has benchService's method in the form that net/rpc wants.
@@ -80,6 +82,26 @@ func BenchmarkCallSmall(b *testing.B) {
 				if err == nil && s != benchValue {
 					err = fmt.Errorf("got %v", s)
 				}
+				return err
+			})
+		})
+	}
+}
+
+// A struct by value is called by reflection, at both ends; a pointer is not.
+func BenchmarkCallShape(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("param=pointer/callers=%d", callers), func(b *testing.B) {
+			proxy := dialBench(b)
+			benchCallers(b, callers, func() error {
+				_, err := proxy.Small(context.Background(), &benchValue)
+				return err
+			})
+		})
+		b.Run(fmt.Sprintf("param=value/callers=%d", callers), func(b *testing.B) {
+			proxy := dialBench(b)
+			benchCallers(b, callers, func() error {
+				_, err := proxy.Value(context.Background(), benchValue)
 				return err
 			})
 		})

@@ -158,29 +158,34 @@ func fill(m *proxyMethod, field reflect.Value) {
 
 // callReflect is a proxy's func by reflection.
 func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
-	ctx := context.Background()
+	ctx, args := context.Background(), in
 	if m.sig.ctx {
-		ctx, in = in[0].Interface().(context.Context), in[1:]
+		ctx, args = in[0].Interface().(context.Context), in[1:]
 	}
 	f := m.sig.newFrame()
 	defer f.free()
-	for i, v := range in {
+	for i, v := range args {
 		f.args.Field(i).Set(v)
 	}
 	err := m.call(ctx, f)
-	out := make([]reflect.Value, 0, len(m.sig.results)+1)
-	for i, t := range m.sig.results {
-		v := reflect.New(t).Elem()
-		v.Set(f.rets.Field(i))
-		out = append(out, v)
+	out := in[:0] // what MakeFunc has made for this call
+	if n := len(m.sig.results); n > 0 {
+		rets := reflect.New(f.rets.Type()).Elem() // the frame's are zeroed before the caller has them
+		rets.Set(f.rets)
+		for i := range n {
+			out = append(out, rets.Field(i))
+		}
 	}
 	return append(out, errorValue(err))
 }
 
+var noError = reflect.Zero(errorType)
+
 func errorValue(err error) reflect.Value {
-	v := reflect.New(errorType).Elem()
-	if err != nil {
-		v.Set(reflect.ValueOf(err))
+	if err == nil {
+		return noError
 	}
+	v := reflect.New(errorType).Elem()
+	v.Set(reflect.ValueOf(err))
 	return v
 }
