@@ -43,6 +43,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 	k.request, k.size = enc.Buf, len(enc.Buf)
 	var timeout callTimeout
 	timeout.begin(ctx, m.after, m.by)
+	timeout.began = monotonic()
 	if err := m.basic.do(ctx, k, &timeout); err != nil {
 		return err
 	}

@@ -83,8 +83,8 @@ type calls struct {
 	taken   uint64  // the count when a batch was last taken: later ones have not been written
 	limit   int     // the most that may be open, by the peer's word
 	waiting []*call // they wait to be open, first come first served
+	open    int     // calls that have a slot, or have been granted one
 
-	open atomic.Int32 // calls that have a slot, or have been granted one; changed under conn.mu
 	long atomic.Int32 // calls that wait with timers of their own
 }
 
@@ -132,8 +132,8 @@ func (t *calls) removeLocked(k *call) (next *call) {
 // grantLocked lets k be open. If as many are as the peer takes, it makes k wait
 // for a token in its wake, and reports false.
 func (t *calls) grantLocked(k *call) bool {
-	if int(t.open.Load()) < t.limit && len(t.waiting) == 0 {
-		t.open.Add(1)
+	if t.open < t.limit && len(t.waiting) == 0 {
+		t.open++
 		return true
 	}
 	t.waiting = append(t.waiting, k)
@@ -144,7 +144,7 @@ func (t *calls) grantLocked(k *call) bool {
 // has it instead, and is to be woken; nil for none.
 func (t *calls) ungrantLocked() (next *call) {
 	if len(t.waiting) == 0 {
-		t.open.Add(-1)
+		t.open--
 		return nil
 	}
 	return popFirst(&t.waiting)
@@ -172,12 +172,15 @@ func (t *calls) endLocked() (ended, waiting []*call) {
 	}
 	waiting = t.waiting
 	t.slots, t.free, t.waiting = nil, nil, nil
-	t.open.Store(0)
+	t.open = 0
 	return ended, waiting
 }
 
 // rouseOneLocked lets one parked call look again whether it can read.
 func (t *calls) rouseOneLocked() {
+	if t.open == 0 {
+		return
+	}
 	for _, k := range t.slots {
 		if k != nil && k.rouse(callRunning) {
 			return
@@ -200,12 +203,17 @@ func (t *calls) tickLocked() {
 	}
 }
 
+// anyParkedLocked says whether a call is parked.
+func (t *calls) anyParkedLocked() bool {
+	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *call) bool { return k != nil && k.state.Load() == callParked })
+}
+
 // A callTimeout is the end of a call's time, and what set it: its context, or
 // the library, which then knows its length.
 type callTimeout struct {
 	deadline time.Time     // of the context; zero: none
 	after    time.Duration // what the library has set
-	began    time.Duration // with after: when, by monotonic
+	began    time.Duration // with after: when, by monotonic; set as the call is made
 	by       string        // what has set it, "" if the library has not
 	waited   bool          // the call has waited since
 	timer    *time.Timer   // kept for the next call
@@ -216,13 +224,13 @@ func monotonic() time.Duration { return time.Since(epoch) }
 
 var epoch = time.Now()
 
-// begin sets when a call that begins now must end.
+// begin sets when a call must end that begins now, or with after as began says.
 func (t *callTimeout) begin(ctx context.Context, after time.Duration, by string) {
 	*t = callTimeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
 		t.deadline = at
 	} else if after > 0 {
-		t.after, t.began, t.by = after, monotonic(), by
+		t.after, t.by = after, by
 	}
 }
 

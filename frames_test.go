@@ -866,11 +866,11 @@ func residue(c *conn) string {
 			open++
 		}
 	}
-	if n := c.calls.open.Load(); open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
+	if n := c.calls.open; open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
 		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
 			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
 	}
-	if n := c.muster.word.Load() + uint64(c.calls.long.Load()); n != 0 {
+	if n := c.muster.word.Load() + uint32(c.calls.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
 	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil {

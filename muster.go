@@ -1,6 +1,9 @@
 package bsrpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A muster lets many callers write their next requests with one system call.
 // The reader wakes all calls that one read has answered, and waits, before it
@@ -25,35 +28,32 @@ type muster struct {
 	granted  []*call // likewise: what they have waited for is to be open
 	called   bool    // some have been woken
 
-	word  atomic.Uint64 // from the low end: 32 bits of asleep, 31 of woken, 1 of waiting
+	at    atomic.Int64  // when the bytes came that have answered the woken, by monotonic
+	word  atomic.Uint32 // how many have been woken and have not run yet, and waiting
 	whole chan struct{} // capacity 1: the last one has run that was waited for
 }
 
-const (
-	oneAsleep uint64 = 1       // calls in callParked, and the woken
-	oneWoken  uint64 = 1 << 32 // calls that have been woken and have not run yet
-	waiting   uint64 = 1 << 63 // the holder waits for these
-)
+const waiting uint32 = 1 << 31 // the holder waits for the woken
 
-// enter counts a call in that is about to be parked, or waits to be open.
-func (m *muster) enter() { m.word.Add(oneAsleep) }
-
-// leave counts one out. counted says that wake has woken it.
-func (m *muster) leave(counted bool) {
-	if !counted {
-		m.word.Add(^oneAsleep + 1)
-		return
-	}
-	if v := m.word.Add(^(oneAsleep + oneWoken) + 1); v >= waiting && v-waiting < oneWoken {
+// ran counts out a call that wake has woken.
+func (m *muster) ran() {
+	if m.word.Add(^uint32(0)) == waiting {
 		m.whole <- struct{}{}
 	}
 }
 
-// anyAsleep says whether calls are parked, or were a moment ago.
-func (m *muster) anyAsleep() bool { return uint32(m.word.Load()) > 0 }
-
 // anyWoken says whether calls have been woken that have not run yet.
-func (m *muster) anyWoken() bool { return m.word.Load() >= oneWoken }
+func (m *muster) anyWoken() bool { return m.word.Load() > 0 }
+
+// now is monotonic, but for a call that is made among the woken: that begins
+// with the read that has brought their answers, for a clock costs as much as the
+// rest of its bookkeeping.
+func (m *muster) now() time.Duration {
+	if m.anyWoken() {
+		return time.Duration(m.at.Load())
+	}
+	return monotonic()
+}
 
 // wake hands calls back to their goroutines, those that are answered and those
 // that may be open now. It reports whether any was asleep. The slices are its own.
@@ -65,7 +65,7 @@ func (m *muster) wake(answered, granted []*call) bool {
 		}
 	}
 	n := len(parked) + len(granted)
-	m.word.Add(uint64(n) * oneWoken)
+	m.word.Add(uint32(n))
 	for _, k := range parked {
 		k.wake <- true
 	}
@@ -77,11 +77,13 @@ func (m *muster) wake(answered, granted []*call) bool {
 	return n > 0
 }
 
-// wakeAnswered wakes the calls in answered and granted.
-func (m *muster) wakeAnswered() {
+// wakeAnswered wakes the calls in answered and granted, whose bytes came at a
+// time.
+func (m *muster) wakeAnswered(at time.Time) {
 	if len(m.answered) == 0 && len(m.granted) == 0 {
 		return
 	}
+	m.at.Store(int64(at.Sub(epoch)))
 	if m.wake(m.answered, m.granted) {
 		m.called = true
 	}
@@ -94,8 +96,8 @@ func (m *muster) wait() {
 	if !m.anyWoken() {
 		return
 	}
-	if m.word.Add(waiting) >= waiting+oneWoken {
+	if m.word.Add(waiting) > waiting {
 		<-m.whole
 	}
-	m.word.Add(^waiting + 1)
+	m.word.Add(waiting) // takes it away
 }

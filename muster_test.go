@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Calls are parked, answered, and now and then roused by somebody else. When
@@ -26,13 +27,14 @@ func TestMuster(t *testing.T) {
 					k.state.Store(callRunning)
 					continue
 				}
-				m.enter()
 				counted := <-k.wake
 				answered := k.answered()
 				if answered {
 					ran[i].Add(1)
 				}
-				m.leave(counted)
+				if counted {
+					m.ran()
+				}
 				if answered {
 					k.state.Store(callRunning)
 				}
@@ -59,7 +61,7 @@ func TestMuster(t *testing.T) {
 			}
 		}
 		left -= len(chosen)
-		m.wakeAnswered()
+		m.wakeAnswered(time.Now())
 		if len(m.answered) > 0 {
 			t.Fatal("calls are left that have not been woken")
 		}
@@ -90,16 +92,17 @@ func TestMusterOfIdlers(t *testing.T) {
 	for range 8 {
 		k := &call{wake: make(chan bool, 1)}
 		k.state.Store(callParked)
-		m.enter()
 		parked = append(parked, k)
 		wg.Go(func() {
 			counted := <-k.wake
 			ran.Add(1)
-			m.leave(counted)
+			if counted {
+				m.ran()
+			}
 		})
 	}
 	m.answered = parked
-	m.wakeAnswered()
+	m.wakeAnswered(time.Now())
 	if !m.called {
 		t.Fatal("nobody has been woken")
 	}

@@ -31,15 +31,15 @@ func (c *conn) park(k *call) {
 	if !k.state.CompareAndSwap(callRunning, callParked) {
 		return
 	}
-	c.muster.enter()
 	// Whoever left the turn to nobody may have looked for parked calls before
 	// this one was.
 	if c.turn.now().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
-		c.muster.leave(false)
 		return
 	}
 	c.tick.arm()
-	c.muster.leave(<-k.wake)
+	if counted := <-k.wake; counted {
+		c.muster.ran()
+	}
 	if k.state.CompareAndSwap(callLong, callRunning) {
 		k.long = true
 	}
@@ -118,11 +118,9 @@ func (c *conn) leave(s stamp) {
 	if c.calls.long.Load() > 0 {
 		c.callLeader()
 	}
-	if c.muster.anyAsleep() {
-		c.mu.Lock()
-		c.calls.rouseOneLocked()
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.calls.rouseOneLocked()
+	c.mu.Unlock()
 }
 
 // giveLeader gives the leader the turn of tenure s.
@@ -199,7 +197,7 @@ func (c *conn) handleAll(s *stamp) bool {
 			break
 		}
 	}
-	c.muster.wakeAnswered()
+	c.muster.wakeAnswered(c.in.at)
 	if err != nil {
 		c.violate(err)
 		return false

@@ -18,6 +18,9 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
+	if k.timeout.by != "" {
+		k.timeout.began = c.muster.now()
+	}
 	if err := c.send(ctx, k, enc); err != nil {
 		return err
 	}
@@ -104,11 +107,12 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 	k.timeout.waited = true
 	expired := k.timeout.expired()
 	defer k.timeout.stop()
-	c.muster.enter()
 	var err error
 	select {
 	case counted := <-k.wake:
-		c.muster.leave(counted)
+		if counted {
+			c.muster.ran()
+		}
 		return nil
 	case <-ctx.Done():
 		err = contextError(ctx.Err(), OutcomeNotRun)
@@ -119,10 +123,11 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 	waits := c.calls.forsakeLocked(k)
 	c.mu.Unlock()
 	if waits {
-		c.muster.leave(false)
 		return err
 	}
-	c.muster.leave(<-k.wake) // its turn has just come
+	if counted := <-k.wake; counted { // its turn has just come
+		c.muster.ran()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {

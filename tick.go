@@ -69,14 +69,18 @@ func (c *conn) onTick() {
 		c.nc.SetWriteDeadline(longAgo)
 	}
 	c.tick.inCall = in
-	if c.muster.anyAsleep() {
-		c.mu.Lock()
-		c.calls.tickLocked()
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.calls.tickLocked()
+	c.mu.Unlock()
 	// Whoever makes work for the tick does so first and then looks at armed.
 	c.tick.armed.Store(false)
-	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.muster.anyAsleep() {
+	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.anyParked() {
 		c.tick.arm()
 	}
+}
+
+func (c *conn) anyParked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls.anyParkedLocked()
 }

@@ -103,7 +103,7 @@ func (c *conn) handOver() {
 func (c *conn) nextBatch(round int, own *parcel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own != nil || c.calls.open.Load() > 1 && len(c.out.frames) < fullBatch {
+	if own != nil || c.calls.open > 1 && len(c.out.frames) < fullBatch {
 		c.mu.Unlock()
 		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
 		c.mu.Lock()
