@@ -20,6 +20,7 @@ import (
 type Codec struct {
 	root    root
 	node    *node
+	lone    *node // of a struct that is one pointer to a flat struct, as most lists of parameters are, the latter
 	layout  *Layout
 	perByte int
 	user    bool
@@ -109,7 +110,7 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 		c.problem(site{}, "a value takes a GiB at least; use a slice")
 		return nil, c.problems
 	}
-	return &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}, nil
+	return &Codec{root: r, node: n, lone: n.lone(), layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}, nil
 }
 
 // Type returns the Go type.

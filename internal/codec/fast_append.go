@@ -22,13 +22,24 @@ func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.fast(buf, c.node, v.p, 0)
 }
 
-// appendAtOnce appends a value that is all runs and plain strings, if there is
-// nothing to bound or to check: most small values need no writer.
+// appendAtOnce appends a value that is all runs and plain strings, or a pointer to
+// it, if there is nothing to bound or to check: most small values need no writer.
 func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
-	if !c.fast || !c.node.flat || e.Lenient {
+	n, p, buf := c.node, v.p, e.Buf
+	if !c.fast || e.Lenient {
 		return false
 	}
-	buf, left := appendFlat(grow(e.Buf, c.node.least), c.node.steps, v.p)
+	if c.lone != nil {
+		if n, p = c.lone, *pointerAt(p); p == nil {
+			return false
+		}
+		buf = append(grow(buf, 1+n.least), 1)
+	} else if n.flat {
+		buf = grow(buf, n.least)
+	} else {
+		return false
+	}
+	buf, left := appendFlat(buf, n.steps, p)
 	if len(left) > 0 || e.Max > 0 && len(buf)-len(e.Buf) > e.Max {
 		return false
 	}

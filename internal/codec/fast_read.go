@@ -20,19 +20,31 @@ func (c *Codec) runBack(r *reader, v Ref) *Error {
 	return r.fast(c.node, v.p, 0)
 }
 
-// readAtOnce reads a value that is all runs and plain strings, if there is
-// nothing to bound and no string that could share memory: most small values
-// need no reader. If it reports false, the value may be set in part, and what
-// reads it again says what is wrong.
+// readAtOnce reads a value that is all runs and plain strings, or a pointer to it,
+// if there is nothing to bound and no string that could share memory: most small
+// values need no reader. If it reports false, the value may be set in part, and
+// what reads it again says what is wrong.
 func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
-	n, size := c.node, len(d.Data)
-	if !c.fast || !n.flat || d.Lenient || size < n.least || d.Budget > 0 && int64(size) > d.Budget {
+	n, data, memory := c.node, d.Data, len(d.Data)
+	if c.lone != nil {
+		if len(data) == 0 || data[0] != 1 {
+			return false
+		}
+		n, data = c.lone, data[1:]
+		memory += int(n.size)
+	}
+	if !c.fast || !n.flat || d.Lenient || len(data) < n.least || d.Budget > 0 && int64(memory) > d.Budget {
 		return false
 	}
-	if size >= 2*fewBytes && n.texts > 1 {
+	if len(data) >= 2*fewBytes && n.texts > 1 {
 		return false
 	}
-	return readFlat(d.Data, n.steps, v.p)
+	p := v.p
+	if c.lone != nil {
+		p = makeElem(n)
+		*pointerAt(v.p) = p
+	}
+	return readFlat(data, n.steps, p)
 }
 
 // readFlat makes steps that are runs, swapped numbers and plain strings. The

@@ -327,6 +327,18 @@ func (n *node) elemShape() elemKind {
 	return elemsAny
 }
 
+// lone returns the flat struct that the struct n points to, if n is nothing but
+// that pointer; else nil.
+func (n *node) lone() *node {
+	if n.op != opStruct || len(n.steps) != 1 || n.steps[0].off != 0 {
+		return nil
+	}
+	if p := n.steps[0].node; p != nil && p.op == opPointer && p.elem.flat {
+		return p.elem
+	}
+	return nil
+}
+
 // isFixed reports whether n is a struct that takes the same bytes always, by
 // flat steps, and takes any.
 func (n *node) isFixed() bool { return n.flat && n.texts == 0 && n.least > 0 }
