@@ -293,11 +293,12 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 
 // fastRunStrings appends the commonest kind of struct: a run, then a string.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
-	run, str := &n.elem.steps[0], &n.elem.steps[1]
+	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
+	next := n.elem.size
 	to, k, room := dataOf(buf), uintptr(len(buf)), roomOf(buf)
-	for i := range count {
-		p := at(data, uintptr(i)*n.elem.size)
-		text := *stringAt(at(p, str.off))
+	for i := range uintptr(count) {
+		p := at(data, i*next)
+		text := *stringAt(at(p, textOff))
 		size := uintptr(len(text))
 		if run.n+4+size > room-k {
 			var err *Error
@@ -322,24 +323,17 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 // would not fit its prefix.
 func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
 
-// copyRun copies from, in few moves if it has one of the commonest lengths,
-// and returns its length. There is room for it.
+// copyRun copies from, in two moves if it has 16 to 32 bytes, and returns its
+// length. There is room for it.
 func copyRun(to, from []byte) int {
-	switch len(from) {
-	case 4:
-		*(*[4]byte)(to) = [4]byte(from)
-	case 8:
-		*(*[8]byte)(to) = [8]byte(from)
-	case 16:
-		*(*[16]byte)(to) = [16]byte(from)
-	case 24:
-		*(*[24]byte)(to) = [24]byte(from)
-	case 32:
-		*(*[32]byte)(to) = [32]byte(from)
-	default:
-		copy(to, from)
+	n := len(from)
+	if n < 16 || n > 32 {
+		return copy(to, from)
 	}
-	return len(from)
+	first, last := [16]byte(from), [16]byte(from[n-16:])
+	*(*[16]byte)(to) = first
+	*(*[16]byte)(to[n-16:]) = last
+	return n
 }
 
 // copyText copies text, in two moves if it has 8 to 16 bytes. There is room

@@ -307,11 +307,11 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 
 // fastRunStrings reads the commonest kind of struct: a run, then a string.
 func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
-	run, str := &n.elem.steps[0], &n.elem.steps[1]
-	fixed := int(run.n) + 4
+	run, str := n.elem.steps[0], n.elem.steps[1] // not looked up for each element
+	next, fixed := n.elem.size, int(run.n)+4
 	off := r.off
-	for i := range count {
-		p := at(data, uintptr(i)*n.elem.size)
+	for i := range uintptr(count) {
+		p := at(data, i*next)
 		rest := r.data[off:]
 		if len(rest) < fixed || uint64(len(rest)-fixed) < uint64(binary.LittleEndian.Uint32(rest[run.n:])) {
 			r.off = off
