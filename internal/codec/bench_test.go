@@ -23,6 +23,9 @@ type benchItem struct {
 	Name    string
 }
 
+// A benchArgument is what a call with a pointer to a struct appends and reads.
+type benchArgument struct{ V *benchSmall }
+
 var errShort = errors.New("short")
 
 func appendSmall(b []byte, v *benchSmall) []byte {
@@ -47,6 +50,24 @@ func readSmall(b []byte, v *benchSmall) error {
 	v.C = binary.LittleEndian.Uint32(b)
 	v.D = math.Float64frombits(binary.LittleEndian.Uint64(b[4:]))
 	return nil
+}
+
+func appendArgument(b []byte, v *benchArgument) []byte {
+	if v.V == nil {
+		return append(b, 0)
+	}
+	return appendSmall(append(b, 1), v.V)
+}
+
+func readArgument(b []byte) (*benchSmall, error) {
+	if len(b) < 1 || b[0] > 1 {
+		return nil, errShort
+	}
+	if b[0] == 0 {
+		return nil, nil
+	}
+	v := new(benchSmall)
+	return v, readSmall(b[1:], v)
 }
 
 func appendItems(b []byte, list []benchItem) []byte {
@@ -95,8 +116,9 @@ func readItems(b []byte) ([]benchItem, error) {
 }
 
 var (
-	small = &benchSmall{-5, "sixteen letters!", 7, 0.25}
-	items = func() []benchItem {
+	small    = &benchSmall{-5, "sixteen letters!", 7, 0.25}
+	argument = &benchArgument{small}
+	items    = func() []benchItem {
 		list := make([]benchItem, 1000)
 		for i := range list {
 			list[i] = benchItem{int64(i), 1, 2, float64(i), "name num"}
@@ -158,6 +180,13 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	})
 	b.Run("small/codec", func(b *testing.B) { benchAppend(b, small) })
+	b.Run("argument/hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			buf = appendArgument(buf[:0], argument)
+		}
+	})
+	b.Run("argument/codec", func(b *testing.B) { benchAppend(b, argument) })
 	b.Run("items/hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -182,10 +211,11 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 var (
-	sinkSmall   benchSmall
-	sinkItems   []benchItem
-	sinkNumbers []uint32
-	sinkBytes   []byte
+	sinkSmall    benchSmall
+	sinkArgument *benchSmall
+	sinkItems    []benchItem
+	sinkNumbers  []uint32
+	sinkBytes    []byte
 )
 
 func BenchmarkRead(b *testing.B) {
@@ -199,6 +229,17 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 	b.Run("small/codec", func(b *testing.B) { benchRead(b, small) })
+	b.Run("argument/hand", func(b *testing.B) {
+		data := appendArgument(nil, argument)
+		b.ReportAllocs()
+		for b.Loop() {
+			var err error
+			if sinkArgument, err = readArgument(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("argument/codec", func(b *testing.B) { benchRead(b, argument) })
 	b.Run("items/hand", func(b *testing.B) {
 		data := appendItems(nil, items)
 		b.ReportAllocs()
