@@ -294,7 +294,7 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 // fastRunStrings appends the commonest kind of struct: a run, then a string.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
-	next := n.elem.size
+	next, wide := n.elem.size, 16 <= run.n && run.n <= 32
 	to, k, room := dataOf(buf), uintptr(len(buf)), roomOf(buf)
 	for i := range uintptr(count) {
 		p := at(data, i*next)
@@ -308,7 +308,11 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 			to, k, room = dataOf(buf), uintptr(len(buf)), roomOf(buf)
 			continue
 		}
-		copyRun(view(at(to, k), run.n), view(at(p, run.off), run.n))
+		if wide {
+			copyWide(view(at(to, k), run.n), view(at(p, run.off), run.n))
+		} else {
+			copyRun(view(at(to, k), run.n), view(at(p, run.off), run.n))
+		}
 		k += run.n
 		binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
 		if k += 4; size > 0 {
@@ -323,17 +327,31 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 // would not fit its prefix.
 func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
 
-// copyRun copies from, in two moves if it has 16 to 32 bytes, and returns its
-// length. There is room for it.
+// copyRun copies from, in few moves if it has one of the commonest lengths,
+// and returns its length. There is room for it.
 func copyRun(to, from []byte) int {
-	n := len(from)
-	if n < 16 || n > 32 {
-		return copy(to, from)
+	switch len(from) {
+	case 4:
+		*(*[4]byte)(to) = [4]byte(from)
+	case 8:
+		*(*[8]byte)(to) = [8]byte(from)
+	case 16:
+		*(*[16]byte)(to) = [16]byte(from)
+	case 24:
+		*(*[24]byte)(to) = [24]byte(from)
+	case 32:
+		*(*[32]byte)(to) = [32]byte(from)
+	default:
+		copy(to, from)
 	}
-	first, last := [16]byte(from), [16]byte(from[n-16:])
+	return len(from)
+}
+
+// copyWide copies 16 to 32 bytes, in two moves. There is room for them.
+func copyWide(to, from []byte) {
+	first, last := [16]byte(from), [16]byte(from[len(from)-16:])
 	*(*[16]byte)(to) = first
-	*(*[16]byte)(to[n-16:]) = last
-	return n
+	*(*[16]byte)(to[len(from)-16:]) = last
 }
 
 // copyText copies text, in two moves if it has 8 to 16 bytes. There is room
