@@ -20,7 +20,8 @@ import (
 type Codec struct {
 	root    root
 	node    *node
-	lone    *node // of a struct that is one pointer to a flat struct, as most lists of parameters are, the latter
+	flat    *node // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
+	lone    bool  // the value is one pointer, as most lists of parameters are
 	layout  *Layout
 	perByte int
 	user    bool
@@ -110,7 +111,11 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 		c.problem(site{}, "a value takes a GiB at least; use a slice")
 		return nil, c.problems
 	}
-	return &Codec{root: r, node: n, lone: n.lone(), layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}, nil
+	made := &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}
+	if made.fast {
+		made.flat, made.lone = n.atOnce()
+	}
+	return made, nil
 }
 
 // Type returns the Go type.

@@ -4,6 +4,7 @@ package codec
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -114,7 +115,10 @@ func (r *reader) close(c closed) *Error {
 }
 
 // A pair is a map's key and value in the buffer.
-type pair struct{ from, value, end int }
+type pair struct {
+	from, value, end int
+	head             uint64 // of the key, for sorting: the first bytes in which keys differ
+}
 
 // sortPairs brings the pairs of a map, which end the buffer, into the order of
 // their keys' bytes.
@@ -125,7 +129,21 @@ func sortPairs(buf []byte, pairs []pair) *Error {
 	base := pairs[0].from
 	old := bytes.Clone(buf[base:])
 	key := func(p pair) []byte { return old[p.from-base : p.value-base] }
-	slices.SortFunc(pairs, func(p, q pair) int { return bytes.Compare(key(p), key(q)) })
+	common := key(pairs[0]) // what all keys begin with
+	for i := range pairs {
+		common = commonPrefix(common, key(pairs[i]))
+	}
+	for i := range pairs {
+		var head [8]byte
+		copy(head[:], key(pairs[i])[len(common):])
+		pairs[i].head = binary.BigEndian.Uint64(head[:])
+	}
+	slices.SortFunc(pairs, func(p, q pair) int {
+		if p.head != q.head {
+			return cmp.Compare(p.head, q.head)
+		}
+		return bytes.Compare(key(p), key(q))
+	})
 	to := base
 	for i, p := range pairs {
 		if i > 0 && bytes.Equal(key(pairs[i-1]), key(p)) {
@@ -134,6 +152,17 @@ func sortPairs(buf []byte, pairs []pair) *Error {
 		to += copy(buf[to:], old[p.from-base:p.end-base])
 	}
 	return nil
+}
+
+// commonPrefix returns what a and b both begin with.
+func commonPrefix(a, b []byte) []byte {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return a[:i]
+		}
+	}
+	return a[:n]
 }
 
 // mapCost is what count pairs of a map cost in memory. Go's maps keep eight

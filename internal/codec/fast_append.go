@@ -25,25 +25,21 @@ func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 // appendAtOnce appends a value that is all runs and plain strings, or a pointer to
 // it, if there is nothing to bound or to check: most small values need no writer.
 func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
-	n, p, buf := c.node, v.p, e.Buf
-	if !c.fast || e.Lenient {
+	n, p, buf := c.flat, v.p, e.Buf
+	if n == nil || e.Lenient {
 		return false
 	}
-	if c.lone != nil {
-		if n, p = c.lone, *pointerAt(p); p == nil {
+	if buf = grow(buf, 1+n.least); c.lone {
+		if p = *pointerAt(p); p == nil {
 			return false
 		}
-		buf = append(grow(buf, 1+n.least), 1)
-	} else if n.flat {
-		buf = grow(buf, n.least)
-	} else {
+		buf = append(buf, 1)
+	}
+	k, made := appendShort(buf, n.steps, p)
+	if made < len(n.steps) || e.Max > 0 && int(k)-len(e.Buf) > e.Max {
 		return false
 	}
-	buf, left := appendFlat(buf, n.steps, p)
-	if len(left) > 0 || e.Max > 0 && len(buf)-len(e.Buf) > e.Max {
-		return false
-	}
-	e.Buf = buf
+	e.Buf = buf[:k]
 	return true
 }
 
@@ -106,53 +102,6 @@ func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte
 		steps = steps[1:]
 	}
 	return buf, nil
-}
-
-// appendFlat makes steps that are runs, swapped numbers and plain strings, as
-// long as there is room in the buffer, and returns those that are left. There is room for what
-// all of them take at least. It is apart because it makes no calls and so
-// keeps all it needs in registers.
-func appendFlat(buf []byte, steps []step, p address) ([]byte, []step) {
-	to := dataOf(buf)
-	k, room := uintptr(len(buf)), roomOf(buf)
-	for i := range steps {
-		s := &steps[i]
-		q := at(p, s.off)
-		switch s.op {
-		case stepRun8:
-			*array8At(at(to, k)) = *array8At(q)
-			k += 8
-		case stepRun4:
-			*array4At(at(to, k)) = *array4At(q)
-			k += 4
-		case stepRun:
-			copyRun(view(at(to, k), s.n), view(q, s.n))
-			k += s.n
-		case stepSwap2:
-			swap2(at(to, k), q)
-			k += 2
-		case stepSwap4:
-			swap4(at(to, k), q)
-			k += 4
-		case stepSwap8:
-			swap8(at(to, k), q)
-			k += 8
-		case stepString:
-			text := *stringAt(q)
-			size := uintptr(len(text))
-			if size > room-k-4-uintptr(s.rest) {
-				return buf[:k], steps[i:]
-			}
-			binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
-			if k += 4; size > 0 {
-				copyText(view(at(to, k), size), text)
-				k += size
-			}
-		default:
-			return buf[:k], steps[i:]
-		}
-	}
-	return buf[:k], nil
 }
 
 // grow makes room for n more bytes.
@@ -252,19 +201,23 @@ func (w *writer) fastFlat(buf []byte, n *node, data address, count int) (_ []byt
 // There is room for all of them.
 func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	e := n.elem.elem
+	wide := runOf(e.raw) == stepRun16
 	to, k := dataOf(buf), uintptr(len(buf))
 	for i := range uintptr(count) {
 		p := *pointerAt(at(data, i*n.elem.size))
 		*boolAt(at(to, k)) = p != nil
-		switch k++; {
+		k++
+		switch {
 		case p == nil:
+			continue
+		case wide:
+			move16(at(to, k), p, e.raw)
 		case e.raw > 0:
-			copyRun(view(at(to, k), e.raw), view(p, e.raw))
-			k += e.raw
+			move(at(to, k), p, e.raw)
 		default:
 			e.columns(1, at(to, k), p, false)
-			k += uintptr(e.least)
 		}
+		k += uintptr(e.least)
 	}
 	return buf[:k]
 }
@@ -294,12 +247,11 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 // fastRunStrings appends the commonest kind of struct: a run, then a string.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
-	next, wide := n.elem.size, 16 <= run.n && run.n <= 32
+	next, wide := n.elem.size, run.op == stepRun16
 	to, k, room := dataOf(buf), uintptr(len(buf)), roomOf(buf)
 	for i := range uintptr(count) {
 		p := at(data, i*next)
-		text := *stringAt(at(p, textOff))
-		size := uintptr(len(text))
+		text, size := textAt(at(p, textOff))
 		if run.n+4+size > room-k {
 			var err *Error
 			if buf, err = w.fastStruct(buf[:k], n.elem, p, 0); err != nil {
@@ -309,63 +261,21 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 			continue
 		}
 		if wide {
-			copyWide(view(at(to, k), run.n), view(at(p, run.off), run.n))
+			move16(at(to, k), at(p, run.off), run.n)
 		} else {
-			copyRun(view(at(to, k), run.n), view(at(p, run.off), run.n))
+			move(at(to, k), at(p, run.off), run.n)
 		}
 		k += run.n
 		binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
-		if k += 4; size > 0 {
-			copyText(view(at(to, k), size), text)
-			k += size
+		k += 4
+		if 8 <= size && size < 16 {
+			move8(at(to, k), text, size)
+		} else {
+			move(at(to, k), text, size)
 		}
+		k += size
 	}
 	return buf[:k], nil
-}
-
-// roomOf returns how far the buffer reaches, or so far that a longer string
-// would not fit its prefix.
-func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
-
-// copyRun copies from, in few moves if it has one of the commonest lengths,
-// and returns its length. There is room for it.
-func copyRun(to, from []byte) int {
-	switch len(from) {
-	case 4:
-		*(*[4]byte)(to) = [4]byte(from)
-	case 8:
-		*(*[8]byte)(to) = [8]byte(from)
-	case 16:
-		*(*[16]byte)(to) = [16]byte(from)
-	case 24:
-		*(*[24]byte)(to) = [24]byte(from)
-	case 32:
-		*(*[32]byte)(to) = [32]byte(from)
-	default:
-		copy(to, from)
-	}
-	return len(from)
-}
-
-// copyWide copies 16 to 32 bytes, in two moves. There is room for them.
-func copyWide(to, from []byte) {
-	first, last := [16]byte(from), [16]byte(from[len(from)-16:])
-	*(*[16]byte)(to) = first
-	*(*[16]byte)(to[len(from)-16:]) = last
-}
-
-// copyText copies text, in two moves if it has 8 to 16 bytes. There is room
-// for it.
-func copyText[T string | []byte](to []byte, text T) {
-	n := len(text)
-	if n < 8 || n > 16 {
-		copy(to, text)
-		return
-	}
-	from := textBytes(text)
-	first, last := binary.NativeEndian.Uint64(from), binary.NativeEndian.Uint64(from[n-8:])
-	binary.NativeEndian.PutUint64(to, first)
-	binary.NativeEndian.PutUint64(to[n-8:], last)
 }
 
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {

@@ -62,7 +62,7 @@ func (c column) move(to address, toStride uintptr, from address, fromStride uint
 		}
 	default:
 		for range c.count {
-			copyRun(view(at(to, t), c.run), view(at(from, f), c.run))
+			move(at(to, t), at(from, f), c.run)
 			t, f = t+toStride, f+fromStride
 		}
 	}

@@ -25,68 +25,24 @@ func (c *Codec) runBack(r *reader, v Ref) *Error {
 // values need no reader. If it reports false, the value may be set in part, and
 // what reads it again says what is wrong.
 func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
-	n, data, memory := c.node, d.Data, len(d.Data)
-	if c.lone != nil {
+	n, p, data := c.flat, v.p, d.Data
+	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size) > d.Budget {
+		return false
+	}
+	if c.lone {
 		if len(data) == 0 || data[0] != 1 {
 			return false
 		}
-		n, data = c.lone, data[1:]
-		memory += int(n.size)
+		data = data[1:]
 	}
-	if !c.fast || !n.flat || d.Lenient || len(data) < n.least || d.Budget > 0 && int64(memory) > d.Budget {
+	if len(data) < n.least || len(data) >= 2*fewBytes && n.texts > 1 {
 		return false
 	}
-	if len(data) >= 2*fewBytes && n.texts > 1 {
-		return false
-	}
-	p := v.p
-	if c.lone != nil {
+	if c.lone {
 		p = makeElem(n)
 		*pointerAt(v.p) = p
 	}
 	return readFlat(data, n.steps, p)
-}
-
-// readFlat makes steps that are runs, swapped numbers and plain strings. The
-// data are as long as all of them at least.
-func readFlat(data []byte, steps []step, p address) bool {
-	from := dataOf(data)
-	k, end := uintptr(0), uintptr(len(data))
-	for i := range steps {
-		s := &steps[i]
-		q := at(p, s.off)
-		switch s.op {
-		case stepRun8:
-			*array8At(q) = *array8At(at(from, k))
-			k += 8
-		case stepRun4:
-			*array4At(q) = *array4At(at(from, k))
-			k += 4
-		case stepRun:
-			copyRun(view(q, s.n), view(at(from, k), s.n))
-			k += s.n
-		case stepSwap2:
-			swap2(q, at(from, k))
-			k += 2
-		case stepSwap4:
-			swap4(q, at(from, k))
-			k += 4
-		case stepSwap8:
-			swap8(q, at(from, k))
-			k += 8
-		case stepString:
-			size := uintptr(binary.LittleEndian.Uint32(array4At(at(from, k))[:]))
-			if k += 4; size > end-k-uintptr(s.rest) {
-				return false
-			}
-			*stringAt(q) = ""
-			if size > 0 {
-				*stringAt(q) = string(view(at(from, k), size))
-				k += size
-			}
-		}
-	}
-	return k == end
 }
 
 // plainText finds the text of a plain string at the beginning of b, if all of
@@ -156,25 +112,14 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 	for i := range n.steps {
 		s := &n.steps[i]
 		q := at(p, s.off)
-		switch s.op {
-		case stepRun8:
-			if len(r.data)-off < 8 {
-				return r.shortRun(s, off)
-			}
-			*array8At(q) = [8]byte(r.data[off:])
-			off += 8
-		case stepRun4:
-			if len(r.data)-off < 4 {
-				return r.shortRun(s, off)
-			}
-			*array4At(q) = [4]byte(r.data[off:])
-			off += 4
-		case stepRun:
+		switch {
+		case s.run != nil:
 			if uintptr(len(r.data)-off) < s.n {
 				return r.shortRun(s, off)
 			}
-			off += copyRun(view(q, s.n), r.data[off:off+int(s.n)])
-		case stepString:
+			move(q, at(dataOf(r.data), uintptr(off)), s.n)
+			off += int(s.n)
+		case s.op == stepString:
 			text, err := r.plainString(s.node, off)
 			if err != nil {
 				return err.in(s.path)
@@ -296,6 +241,8 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 		if !r.d.Lenient {
 			return r.fastRunStrings(n, data, count)
 		}
+	case elemsPointer:
+		return r.fastPointers(n, data, count, depth)
 	}
 	for i := range count {
 		if err := r.fast(n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
@@ -305,30 +252,77 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 	return nil
 }
 
+// fastPointers reads pointers to values that take the same bytes always.
+func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
+	e := n.elem.elem
+	for i := range uintptr(count) {
+		present, err := r.pointer(n.elem, depth+1)
+		if err != nil {
+			return err
+		}
+		if !present {
+			continue
+		}
+		p := makeElem(e)
+		*pointerAt(at(data, i*n.elem.size)) = p
+		if len(r.data)-r.off < e.least {
+			return r.fast(e, p, depth+1) // says what is short
+		}
+		from := at(dataOf(r.data), uintptr(r.off))
+		if e.raw > 0 {
+			move(p, from, e.raw)
+		} else {
+			e.columns(1, from, p, true)
+		}
+		r.off += e.least
+	}
+	return nil
+}
+
 // fastRunStrings reads the commonest kind of struct: a run, then a string.
 func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
-	run, str := n.elem.steps[0], n.elem.steps[1] // not looked up for each element
-	next, fixed := n.elem.size, int(run.n)+4
-	off := r.off
+	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
+	next, fixed := n.elem.size, run.n+4
+	wide := run.op == stepRun16
+	from, k, end := dataOf(r.data), uintptr(r.off), uintptr(len(r.data))
 	for i := range uintptr(count) {
 		p := at(data, i*next)
-		rest := r.data[off:]
-		if len(rest) < fixed || uint64(len(rest)-fixed) < uint64(binary.LittleEndian.Uint32(rest[run.n:])) {
-			r.off = off
+		if fixed > end-k {
+			r.off = int(k)
 			return r.fastStruct(n.elem, p, 0) // says what is short
 		}
-		copyRun(view(at(p, run.off), run.n), rest[:run.n])
-		text := rest[fixed:][:binary.LittleEndian.Uint32(rest[run.n:])]
-		off += fixed + len(text)
-		if to := stringAt(at(p, str.off)); len(text) > 0 && len(text) <= min(r.block.free(), blockMost) {
-			*to = r.block.add(text)
-		} else if r.off = off; len(text) > 0 {
-			if *to, err = r.keepString(text); err != nil {
-				return err.in(str.path)
-			}
+		if wide {
+			move16(at(p, run.off), at(from, k), run.n)
+		} else {
+			move(at(p, run.off), at(from, k), run.n)
 		}
+		size := uintptr(binary.LittleEndian.Uint32(array4At(at(from, k+run.n))[:]))
+		if size > end-k-fixed {
+			r.off = int(k)
+			return r.fastStruct(n.elem, p, 0)
+		}
+		k += fixed
+		if size == 0 {
+			continue
+		}
+		text, to := at(from, k), stringAt(at(p, textOff))
+		k += size
+		if size > blockMost || int(size) > r.block.free() {
+			r.off = int(k)
+			if *to, err = r.keepString(view(text, size)); err != nil {
+				return err.in(n.elem.steps[1].path)
+			}
+			continue
+		}
+		into := r.block.take(int(size))
+		if 8 <= size && size < 16 {
+			move8(into, text, size)
+		} else {
+			move(into, text, size)
+		}
+		*to = stringOf(into, size)
 	}
-	r.off = off
+	r.off = int(k)
 	return nil
 }
 

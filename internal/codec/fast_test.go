@@ -3,6 +3,8 @@
 package codec
 
 import (
+	"bytes"
+	"reflect"
 	"testing"
 	"unsafe"
 )
@@ -46,6 +48,46 @@ func TestRunStringsAtTheEdge(t *testing.T) {
 		var back []benchItem
 		if err := c.Read(&Decoder{Data: out}, RefAt(unsafe.Pointer(&back))); err != nil || len(back) != 60 || back[59] != list[59] {
 			t.Fatalf("size %d: %v", size, err)
+		}
+	}
+}
+
+// Runs and strings of all short lengths stay inside of their buffers, and go
+// through the fast executor as through the plain one.
+func TestFlatAtTheEdge(t *testing.T) {
+	text := "0123456789012345678901234567890123456789"
+	for run := 1; run <= len(text); run++ {
+		array := reflect.ArrayOf(run, reflect.TypeFor[byte]())
+		typ := reflect.StructOf([]reflect.StructField{
+			{Name: "A", Type: array}, {Name: "B", Type: reflect.TypeFor[string]()}, {Name: "C", Type: array},
+		})
+		c, err := Compile(typ, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size := range len(text) + 1 {
+			v := reflect.New(typ)
+			reflect.Copy(v.Elem().Field(0), reflect.ValueOf([]byte(text)))
+			v.Elem().Field(1).SetString(text[:size])
+			reflect.Copy(v.Elem().Field(2), reflect.ValueOf([]byte(text)))
+			want := text[:run] + string([]byte{byte(size), 0, 0, 0}) + text[:size] + text[:run]
+			memory := bytes.Repeat([]byte{0xee}, len(want)+8)
+			for _, room := range []int{0, len(want) - 1, len(want), len(want) + 8} {
+				e := Encoder{Buf: memory[:0:room]}
+				if err := c.Append(&e, RefTo(v)); err != nil || string(e.Buf) != want {
+					t.Fatalf("run %d, string %d, room %d: %q, %v, want %q", run, size, room, e.Buf, err, want)
+				}
+				if bytes.Count(memory[min(room, len(want)):], []byte{0xee}) != len(memory)-min(room, len(want)) {
+					t.Fatalf("run %d, string %d, room %d: wrote behind its end", run, size, room)
+				}
+			}
+			back := reflect.New(typ)
+			if err := c.Read(&Decoder{Data: []byte(want)}, RefTo(back)); err != nil || back.Elem().Interface() != v.Elem().Interface() {
+				t.Fatalf("run %d, string %d: %v, %v", run, size, back.Elem(), err)
+			}
+			if err := c.Read(&Decoder{Data: []byte(want)[:len(want)-1]}, RefTo(back)); err == nil {
+				t.Fatalf("run %d, string %d: read what was cut off", run, size)
+			}
 		}
 	}
 }

@@ -49,6 +49,12 @@ func stringAt(p address) *string  { return (*string)(p) }
 func bytesAt(p address) *[]byte   { return (*[]byte)(p) }
 func timeAt(p address) *time.Time { return (*time.Time)(p) }
 
+// textAt returns where the text of the string at p lies, and how many bytes it has.
+func textAt(p address) (data address, size uintptr) {
+	text := *stringAt(p)
+	return unsafe.Pointer(unsafe.StringData(text)), uintptr(len(text))
+}
+
 // pointerAt is where a pointer lies, or a map, which is one.
 func pointerAt(p address) *address { return (*address)(p) }
 
@@ -56,10 +62,11 @@ func pointerAt(p address) *address { return (*address)(p) }
 // wire. Going by way of arrays asks for no alignment; on most machines it is
 // one move.
 
-func array4At(p address) *[4]byte { return (*[4]byte)(p) }
-func array8At(p address) *[8]byte { return (*[8]byte)(p) }
-
-func array2At(p address) *[2]byte { return (*[2]byte)(p) }
+func byteAt(p address) *byte        { return (*byte)(p) }
+func array2At(p address) *[2]byte   { return (*[2]byte)(p) }
+func array4At(p address) *[4]byte   { return (*[4]byte)(p) }
+func array8At(p address) *[8]byte   { return (*[8]byte)(p) }
+func array16At(p address) *[16]byte { return (*[16]byte)(p) }
 
 // swap2, swap4 and swap8 copy a number with its bytes the other way round.
 
@@ -173,17 +180,20 @@ func (b *block) free() int { return len(b.memory) - b.used }
 
 func (b *block) renew(size int) { b.memory, b.used = make([]byte, size), 0 }
 
-// add returns text as a string in the block, which has room for it. Those
-// bytes are never written to again.
+// add returns text as a string in the block, which has room for it.
 func (b *block) add(text []byte) string {
-	to := b.memory[b.used:][:len(text)]
-	b.used += len(text)
-	copyText(to, text)
-	return unsafe.String(unsafe.SliceData(to), len(to))
+	to := b.take(len(text))
+	move(to, dataOf(text), uintptr(len(text)))
+	return stringOf(to, uintptr(len(text)))
 }
 
-// textBytes returns the bytes of text, to be read only.
-func textBytes[T string | []byte](text T) []byte {
-	s := *(*string)(unsafe.Pointer(&text)) // both begin with address and length
-	return unsafe.Slice(unsafe.StringData(s), len(s))
+// take returns where the next size bytes of the block lie; there are as many, and
+// size is not 0. Once they are a string they are never written to again.
+func (b *block) take(size int) address {
+	to := unsafe.Pointer(&b.memory[b.used])
+	b.used += size
+	return to
 }
+
+// stringOf returns the size bytes at p as a string.
+func stringOf(p address, size uintptr) string { return unsafe.String((*byte)(p), size) }

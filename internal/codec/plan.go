@@ -83,11 +83,15 @@ type step struct {
 type stepOp uint8
 
 const (
-	stepNode stepOp = iota // by the node's own code
-	stepRun                // copy n bytes
-	stepRun4
-	stepRun8
-	stepSwap2 // a number with its bytes the other way round
+	stepNode  stepOp = iota // by the node's own code
+	stepRun                 // copy n bytes
+	stepRun1                // of which there are 1 to 3
+	stepRun4                // 4
+	stepRun5                // 5 to 7
+	stepRun8                // 8
+	stepRun9                // 9 to 15
+	stepRun16               // 16 to 32
+	stepSwap2               // a number with its bytes the other way round
 	stepSwap4
 	stepSwap8
 	stepString // le4 length, no further checks
@@ -275,12 +279,23 @@ func setRest(steps []step) {
 	}
 }
 
+// moveMost is how many bytes a move copies at most without a call.
+const moveMost = 32
+
 func runOf(n uintptr) stepOp {
-	switch n {
-	case 4:
+	switch {
+	case n < 4:
+		return stepRun1
+	case n == 4:
 		return stepRun4
-	case 8:
+	case n < 8:
+		return stepRun5
+	case n == 8:
 		return stepRun8
+	case n < 16:
+		return stepRun9
+	case n <= moveMost:
+		return stepRun16
 	}
 	return stepRun
 }
@@ -327,16 +342,19 @@ func (n *node) elemShape() elemKind {
 	return elemsAny
 }
 
-// lone returns the flat struct that the struct n points to, if n is nothing but
-// that pointer; else nil.
-func (n *node) lone() *node {
+// atOnce returns the flat struct that n is, or points to and is nothing else;
+// nil if it neither is nor does.
+func (n *node) atOnce() (flat *node, pointer bool) {
+	if n.flat {
+		return n, false
+	}
 	if n.op != opStruct || len(n.steps) != 1 || n.steps[0].off != 0 {
-		return nil
+		return nil, false
 	}
 	if p := n.steps[0].node; p != nil && p.op == opPointer && p.elem.flat {
-		return p.elem
+		return p.elem, true
 	}
-	return nil
+	return nil, false
 }
 
 // isFixed reports whether n is a struct that takes the same bytes always, by
