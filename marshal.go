@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -35,22 +34,11 @@ func Append(dst []byte, v any) ([]byte, error) {
 	if err != nil {
 		return dst, compileError("marshal", p.Type().Elem(), err)
 	}
-	e := encoders.Get().(*codec.Encoder)
-	e.Buf = dst
-	err = c.Append(e, codec.RefTo(p))
-	dst, e.Buf = e.Buf, nil
-	encoders.Put(e)
-	if err != nil {
+	if dst, err = c.Encode(dst, codec.RefTo(p)); err != nil {
 		return dst, fmt.Errorf("bsrpc: %w", err)
 	}
 	return dst, nil
 }
-
-// Kept, because a codec's encoder and decoder are on the heap. None holds memory.
-var (
-	encoders = sync.Pool{New: func() any { return new(codec.Encoder) }}
-	decoders = sync.Pool{New: func() any { return new(codec.Decoder) }}
-)
 
 // Unmarshal decodes data, all of it, into the value that v points to. It sets
 // every exported field anew and reuses no memory that v refers to; what it
@@ -71,12 +59,7 @@ func Unmarshal(data []byte, v any) error {
 	if err != nil {
 		return compileError("unmarshal", p.Type().Elem(), err)
 	}
-	d := decoders.Get().(*codec.Decoder)
-	d.Data = data
-	err = c.Read(d, codec.RefTo(p))
-	d.Data = nil
-	decoders.Put(d)
-	if err != nil {
+	if err := c.Decode(data, codec.RefTo(p)); err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
 	}
 	return nil

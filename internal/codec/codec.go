@@ -188,3 +188,38 @@ func (c *Codec) Read(d *Decoder, v Ref) error {
 	}
 	return nil
 }
+
+// Encode appends v to buf as Append does with an Encoder's defaults. After an
+// error it returns buf as it was.
+func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
+	short := Encoder{Buf: buf} // on the stack
+	if c.appendAtOnce(&short, v) {
+		return short.Buf, nil
+	}
+	e := encoders.Get().(*Encoder)
+	e.Buf = buf
+	err := c.Append(e, v)
+	buf, e.Buf = e.Buf, nil
+	encoders.Put(e)
+	return buf, err
+}
+
+// Decode sets v from data as Read does with a Decoder's defaults.
+func (c *Codec) Decode(data []byte, v Ref) error {
+	short := Decoder{Data: data} // on the stack
+	if c.readAtOnce(&short, v) {
+		return nil
+	}
+	d := decoders.Get().(*Decoder)
+	d.Data = data
+	err := c.Read(d, v)
+	d.Data = nil
+	decoders.Put(d)
+	return err
+}
+
+// Kept, because those that Append and Read take are on the heap. None holds memory.
+var (
+	encoders = sync.Pool{New: func() any { return new(Encoder) }}
+	decoders = sync.Pool{New: func() any { return new(Decoder) }}
+)
