@@ -6,22 +6,24 @@ import (
 	"time"
 )
 
-// localBuffer is the size of a socket's buffers between two ends on one machine.
-// More would only be a queue, in front of every small message and too long for
-// the processor's cache: networks need it, to have enough under way.
-const localBuffer = 256 << 10
+// How much may lie unread between two ends on one machine. More would only be a
+// queue, in front of every small message and too long for the processor's cache;
+// networks need it, to have enough under way. Linux takes twice of each.
+const (
+	localTCP  = 128 << 10 // in the sender's buffer; the reader's takes what has come, whatever its size
+	localUnix = 256 << 10 // there is only one buffer
+)
 
-// shortenLocal gives a connection on one machine buffers of that size.
+// shortenLocal gives a connection on one machine such buffers.
 func shortenLocal(nc net.Conn) {
 	switch c := nc.(type) {
 	case *net.TCPConn:
 		if to, ok := c.RemoteAddr().(*net.TCPAddr); ok && to.IP.IsLoopback() {
-			c.SetReadBuffer(localBuffer)
-			c.SetWriteBuffer(localBuffer)
+			c.SetWriteBuffer(localTCP)
 		}
 	case *net.UnixConn:
-		c.SetReadBuffer(localBuffer)
-		c.SetWriteBuffer(localBuffer)
+		c.SetReadBuffer(localUnix)
+		c.SetWriteBuffer(localUnix)
 	}
 }
 
