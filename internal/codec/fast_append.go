@@ -267,10 +267,10 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 		}
 		k += run.n
 		binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
-		k += 4
-		if 8 <= size && size < 16 {
+		switch k += 4; {
+		case 8 <= size && size < 16:
 			move8(at(to, k), text, size)
-		} else {
+		case size > 0:
 			move(at(to, k), text, size)
 		}
 		k += size

@@ -31,7 +31,7 @@ func move16(to, from address, n uintptr) {
 	*array16At(at(to, n-16)) = *array16At(at(from, n-16))
 }
 
-// move copies any number of bytes, which are few as a rule.
+// move copies 1 byte or more, few as a rule.
 func move(to, from address, n uintptr) {
 	switch {
 	case n > moveMost:
@@ -42,7 +42,7 @@ func move(to, from address, n uintptr) {
 		move8(to, from, n)
 	case n >= 4:
 		move4(to, from, n)
-	case n > 0:
+	default:
 		move1(to, from, n)
 	}
 }
