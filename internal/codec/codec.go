@@ -22,6 +22,7 @@ type Codec struct {
 	node    *node
 	flat    *node // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
 	lone    bool  // the value is one pointer, as most lists of parameters are
+	roomy   roomy // what is made for it if there is one short text, too
 	layout  *Layout
 	perByte int
 	user    bool
@@ -113,7 +114,9 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 	}
 	made := &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}
 	if made.fast {
-		made.flat, made.lone = n.atOnce()
+		if made.flat, made.lone = n.atOnce(); made.lone {
+			made.roomy = made.flat.roomy()
+		}
 	}
 	return made, nil
 }

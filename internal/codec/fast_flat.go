@@ -94,8 +94,8 @@ func appendShort(buf []byte, steps []step, p address) (uintptr, int) {
 }
 
 // readFlat makes steps the other way round. The data are as long as all of them
-// at least.
-func readFlat(data []byte, steps []step, p address) bool {
+// at least. At room, if it is not nil, there is room for all that they are longer.
+func readFlat(data []byte, steps []step, p, room address) bool {
 	from := dataOf(data)
 	k, end := uintptr(0), uintptr(len(data))
 	for i := range steps {
@@ -129,10 +129,15 @@ func readFlat(data []byte, steps []step, p address) bool {
 				return false
 			}
 			text := ""
-			if size > 0 {
+			switch {
+			case size == 0:
+			case room != nil:
+				move(room, at(from, k), size)
+				text = stringOf(room, size)
+			default:
 				text = string(view(at(from, k), size))
-				k += size
 			}
+			k += size
 			*stringAt(to) = text
 		case stepSwap2:
 			swap2(to, at(from, k))

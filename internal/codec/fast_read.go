@@ -38,11 +38,16 @@ func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
 	if len(data) < n.least || len(data) >= 2*fewBytes && n.texts > 1 {
 		return false
 	}
-	if c.lone {
-		p = makeElem(n)
+	var room address
+	if text := len(data) - n.least; c.lone {
+		if 0 < text && text <= c.roomy.room {
+			p, room = c.roomy.make(n.size)
+		} else {
+			p = makeElem(n)
+		}
 		*pointerAt(v.p) = p
 	}
-	return readFlat(data, n.steps, p)
+	return readFlat(data, n.steps, p, room)
 }
 
 // plainText finds the text of a plain string at the beginning of b, if all of

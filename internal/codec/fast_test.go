@@ -5,6 +5,7 @@ package codec
 import (
 	"bytes"
 	"reflect"
+	"runtime"
 	"testing"
 	"unsafe"
 )
@@ -88,6 +89,71 @@ func TestFlatAtTheEdge(t *testing.T) {
 			if err := c.Read(&Decoder{Data: []byte(want)[:len(want)-1]}, RefTo(back)); err == nil {
 				t.Fatalf("run %d, string %d: read what was cut off", run, size)
 			}
+		}
+	}
+}
+
+// A struct and its only text are one piece of memory while the text is short. Its
+// strings outlive what they were read from, and the structs beside them.
+func TestTextBehindItsStruct(t *testing.T) {
+	text := "0123456789012345678901234567890123456789"
+	for head := range 120 {
+		typ := reflect.StructOf([]reflect.StructField{
+			{Name: "A", Type: reflect.ArrayOf(head, reflect.TypeFor[byte]())},
+			{Name: "B", Type: reflect.TypeFor[string]()},
+		})
+		c, err := CompileList("parameter", []reflect.Type{reflect.PointerTo(typ)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept []string
+		for size := range len(text) + 1 {
+			data := append([]byte{1}, text[:min(head, len(text))]...)
+			data = append(append(data, make([]byte, 1+head-len(data))...), byte(size), 0, 0, 0)
+			data = append(data, text[:size]...)
+			list := reflect.New(c.Type())
+			if err := c.Read(&Decoder{Data: data}, RefTo(list)); err != nil {
+				t.Fatalf("head %d, text %d: %v", head, size, err)
+			}
+			var e Encoder
+			if err := c.Append(&e, RefTo(list)); err != nil || !bytes.Equal(e.Buf, data) {
+				t.Fatalf("head %d, text %d: %q, %v, want %q", head, size, e.Buf, err, data)
+			}
+			kept = append(kept, list.Elem().Field(0).Elem().Field(1).String())
+			for _, short := range [][]byte{data[:len(data)-1], append(bytes.Clone(data), 'x')} {
+				if err := c.Read(&Decoder{Data: short}, RefTo(list)); err == nil {
+					t.Fatalf("head %d, text %d: read %q", head, size, short)
+				}
+			}
+			clear(data)
+		}
+		runtime.GC()
+		for size, s := range kept {
+			if s != text[:size] {
+				t.Fatalf("head %d, text %d: %q now", head, size, s)
+			}
+		}
+	}
+}
+
+func TestTextBehindItsStructIsOneAllocation(t *testing.T) {
+	c, err := CompileList("parameter", []reflect.Type{reflect.TypeFor[*benchSmall]()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		text string
+		want float64
+	}{{"", 1}, {"sixteen letters!", 1}, {"as many letters as fit..", 1}, {"too many letters for that.", 2}} {
+		var out benchArgument
+		d := Decoder{Data: appendArgument(nil, &benchArgument{&benchSmall{B: tt.text}})}
+		n := testing.AllocsPerRun(100, func() {
+			if err := c.Read(&d, RefAt(unsafe.Pointer(&out))); err != nil || out.V.B != tt.text {
+				t.Fatal(err, out.V)
+			}
+		})
+		if n != tt.want {
+			t.Errorf("%q: %v allocations, want %v", tt.text, n, tt.want)
 		}
 	}
 }

@@ -164,6 +164,13 @@ func clone[T uint8 | uint16 | uint32 | uint64](s []T) []T {
 // makeElem makes a zero value of a pointer's or map's element type.
 func makeElem(n *node) address { return reflect.New(n.typ).UnsafePointer() }
 
+// make makes a zero value of size bytes, and returns where its room lies, which
+// is written to once, for a string.
+func (r roomy) make(size uintptr) (p, room address) {
+	p = reflect.New(r.typ).UnsafePointer()
+	return p, at(p, size)
+}
+
 // mapAt returns the map at p. It holds the map itself, not p, so it may be
 // kept.
 func (n *node) mapAt(p address) reflect.Value {

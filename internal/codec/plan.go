@@ -357,6 +357,28 @@ func (n *node) atOnce() (flat *node, pointer bool) {
 	return nil, false
 }
 
+// A roomy is a struct and, behind it, room for the only text that it has: one
+// allocation for both. Its zero value has no room.
+type roomy struct {
+	typ  reflect.Type
+	room int
+}
+
+// roomy returns the one for n, if it is so small that it pays.
+func (n *node) roomy() roomy {
+	const class = 16 // Go's allocator has sizes of this many bytes apart, to 128
+	size := (int(n.size) + 2*class - 1) / class * class
+	if n.texts != 1 || size > 128 {
+		return roomy{}
+	}
+	r := roomy{room: size - int(n.size)}
+	r.typ = reflect.StructOf([]reflect.StructField{
+		{Name: "Value", Type: n.typ},
+		{Name: "Text", Type: reflect.ArrayOf(r.room, reflect.TypeFor[byte]())},
+	})
+	return r
+}
+
 // isFixed reports whether n is a struct that takes the same bytes always, by
 // flat steps, and takes any.
 func (n *node) isFixed() bool { return n.flat && n.texts == 0 && n.least > 0 }
