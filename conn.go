@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/sockread"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -95,7 +96,7 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, p
 		},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(parent)
-	c.in = inbox{nc: nc, admit: c.admit, release: c.release, beat: c.pulse.beat}
+	c.in = inbox{nc: nc, short: sockread.Of(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
 	c.out.room = c.peer.connBytes
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)

@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"time"
@@ -15,11 +16,12 @@ import (
 // of its own that grows with what has arrived. It belongs to the holder of the
 // turn.
 type inbox struct {
-	nc   net.Conn
-	buf  []byte // buf[r:w] has arrived and is not used yet
-	r, w int
-	at   time.Time // when the newest bytes arrived
-	m    message   // what next has returned
+	nc    net.Conn
+	short io.Reader // nc, for reads of up to wholeBuf
+	buf   []byte    // buf[r:w] has arrived and is not used yet
+	r, w  int
+	at    time.Time // when the newest bytes arrived
+	m     message   // what next has returned
 
 	parcels map[parcelKey]*incoming
 	into    *incoming // the message whose piece is arriving, nil if none
@@ -218,7 +220,7 @@ func (in *inbox) fill() error {
 	if len(in.parcels) > 0 && in.r == in.w {
 		space = space[:min(len(space), firstBuf)] // what comes next is mostly a piece: copy little of it
 	}
-	n, err := in.nc.Read(space)
+	n, err := in.short.Read(space)
 	in.stamp(n)
 	in.w += n
 	return readError(n, err)

@@ -27,7 +27,8 @@ var uses = map[string][]string{
 	"internal/strictmap":  {},
 	"internal/codec":      {"internal/wire", "internal/strictmap"},
 	"internal/recycle":    {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/recycle"},
+	"internal/sockread":   {},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/recycle", "internal/sockread"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -58,8 +59,9 @@ var onlyIn = map[string][]string{
 		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",
 		"server.go", "client.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
 	},
-	"net":      {"*.go", "bsrpctest/*.go", "examples/*/*.go"}, // what is internal knows bytes and types,
-	"context":  {"*.go", "bsrpctest/*.go", "examples/*/*.go"}, // no connections and no calls
+	// What is internal knows bytes and types, no connections, but for one, and no calls.
+	"net":      {"*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 

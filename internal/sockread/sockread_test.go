@@ -1,0 +1,135 @@
+package sockread
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pair returns both ends of a connection.
+func pair(t *testing.T, network string) (near, far net.Conn) {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s")
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if near, err = net.Dial(network, l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}
+
+func eachNetwork(t *testing.T, test func(t *testing.T, near, far net.Conn)) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			near, far := pair(t, network)
+			test(t, near, far)
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
+		r := Of(near)
+		buf := make([]byte, 8)
+		if n, err := r.Read(nil); n != 0 || err != nil {
+			t.Error("of nothing:", n, err)
+		}
+		go func() {
+			far.Write([]byte("0123456789"))
+			far.Close()
+		}()
+		b, err := io.ReadAll(io.LimitReader(r, 10))
+		if err != nil || string(b) != "0123456789" {
+			t.Fatalf("%q, %v", b, err)
+		}
+		for range 2 {
+			if n, err := r.Read(buf); n != 0 || err != io.EOF {
+				t.Error("at the end:", n, err)
+			}
+		}
+	})
+}
+
+// A deadline stops a read that waits, and one that has passed stops all until it
+// is taken back.
+func TestDeadline(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
+		r := Of(near)
+		buf := make([]byte, 8)
+		failed := make(chan error)
+		go func() {
+			_, err := r.Read(buf)
+			failed <- err
+		}()
+		near.SetReadDeadline(time.Unix(1, 0))
+		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+		near.SetReadDeadline(time.Time{})
+		far.Write([]byte("x"))
+		if n, err := r.Read(buf); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+	})
+}
+
+// Errors are those of the connection itself.
+func TestErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(near, far net.Conn)
+		want error
+	}{
+		{"closed", func(near, _ net.Conn) { near.Close() }, net.ErrClosed},
+		{"late", func(near, _ net.Conn) { near.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"reset", func(_, far net.Conn) { far.(*net.TCPConn).SetLinger(0); far.Close() }, syscall.ECONNRESET},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := func(reader func(net.Conn) io.Reader) string {
+				near, far := pair(t, "tcp")
+				r := reader(near)
+				tt.do(near, far)
+				_, err := r.Read(make([]byte, 1))
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%v, want %v", err, tt.want)
+					return ""
+				}
+				var op *net.OpError
+				if !errors.As(err, &op) || op.Op != "read" || op.Source.String() != near.LocalAddr().String() || op.Addr.String() != far.LocalAddr().String() {
+					t.Errorf("%#v", err)
+				}
+				_, cause, _ := strings.Cut(err.Error(), ": ")
+				return cause
+			}
+			own := text(func(nc net.Conn) io.Reader { return nc })
+			if got := text(Of); got != own {
+				t.Errorf("%q, want %q", got, own)
+			}
+		})
+	}
+}
+
+// A wrapper's own Read is what is called.
+func TestWrapper(t *testing.T) {
+	near, _ := pair(t, "tcp")
+	w := struct{ *net.TCPConn }{near.(*net.TCPConn)}
+	if Of(w) != io.Reader(w) {
+		t.Error("a wrapped connection is read past its wrapper")
+	}
+}
