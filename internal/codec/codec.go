@@ -112,13 +112,19 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 		c.problem(site{}, "a value takes a GiB at least; use a slice")
 		return nil, c.problems
 	}
-	made := &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user, fast: useFast()}
-	if made.fast {
-		if made.flat, made.lone = n.atOnce(); made.lone {
-			made.roomy = made.flat.roomy()
-		}
+	made := &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user}
+	if useFast() {
+		made.quicken()
 	}
 	return made, nil
+}
+
+// quicken makes c use the fast executor.
+func (c *Codec) quicken() {
+	c.fast = true
+	if c.flat, c.lone = c.node.atOnce(); c.lone {
+		c.roomy = c.flat.roomy()
+	}
 }
 
 // Type returns the Go type.
@@ -152,6 +158,11 @@ func (c *Codec) Append(e *Encoder, v Ref) error {
 	if c.appendAtOnce(e, v) {
 		return nil
 	}
+	return c.write(e, v)
+}
+
+// write is Append of what is not appended at once.
+func (c *Codec) write(e *Encoder, v Ref) error {
 	var w writer
 	w.begin(e)
 	buf, err := c.run(&w, e.Buf, v)
@@ -179,6 +190,11 @@ func (c *Codec) Read(d *Decoder, v Ref) error {
 	if c.readAtOnce(d, v) {
 		return nil
 	}
+	return c.read(d, v)
+}
+
+// read is Read of what is not read at once.
+func (c *Codec) read(d *Decoder, v Ref) error {
 	var r reader
 	r.begin(d)
 	err := c.runBack(&r, v)
@@ -201,7 +217,7 @@ func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
 	}
 	e := encoders.Get().(*Encoder)
 	e.Buf = buf
-	err := c.Append(e, v)
+	err := c.write(e, v)
 	buf, e.Buf = e.Buf, nil
 	encoders.Put(e)
 	return buf, err
@@ -215,7 +231,7 @@ func (c *Codec) Decode(data []byte, v Ref) error {
 	}
 	d := decoders.Get().(*Decoder)
 	d.Data = data
-	err := c.Read(d, v)
+	err := c.read(d, v)
 	d.Data = nil
 	decoders.Put(d)
 	return err

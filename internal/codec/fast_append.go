@@ -22,25 +22,54 @@ func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.fast(buf, c.node, v.p, 0)
 }
 
-// appendAtOnce appends a value that is all runs and plain strings, or a pointer to
-// it, if there is nothing to bound or to check: most small values need no writer.
+// appendAtOnce appends a value that is flat, or a pointer to one, if there is
+// nothing to bound or to check: most small values need no writer.
 func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
-	n, p, buf := c.flat, v.p, e.Buf
+	n, p := c.flat, v.p
 	if n == nil || e.Lenient {
 		return false
 	}
-	if buf = grow(buf, 1+n.least); c.lone {
+	if c.lone {
 		if p = *pointerAt(p); p == nil {
 			return false
 		}
-		buf = append(buf, 1)
 	}
-	k, made := appendShort(buf, n.steps, p)
-	if made < len(n.steps) || e.Max > 0 && int(k)-len(e.Buf) > e.Max {
+	if 1+n.least <= cap(e.Buf)-len(e.Buf) {
+		buf := c.begun(e.Buf)
+		if k, made := appendShort(buf, n.steps, p); made == len(n.steps) && (e.Max <= 0 || int(k)-len(e.Buf) <= e.Max) {
+			e.Buf = buf[:k]
+			return true
+		}
+	}
+	size := 1 + n.sizeAt(p)
+	if size > maxLeast || e.Max > 0 && size > uintptr(e.Max) {
 		return false
 	}
-	e.Buf = buf[:k]
+	buf, left := appendFlat(c.begun(grow(e.Buf, int(size))), n.steps, p)
+	if len(left) > 0 { // another goroutine has made a text longer
+		return false
+	}
+	e.Buf = buf
 	return true
+}
+
+// begun returns buf with what stands before a value that is appended at once.
+func (c *Codec) begun(buf []byte) []byte {
+	if c.lone {
+		return append(buf, 1)
+	}
+	return buf
+}
+
+// sizeAt returns the bytes of the flat struct at p, or more than maxLeast.
+func (n *node) sizeAt(p address) uintptr {
+	size := uintptr(n.least)
+	for i := range n.steps {
+		if s := &n.steps[i]; s.op == stepString && size <= maxLeast {
+			size += uintptr(len(*stringAt(at(p, s.off))))
+		}
+	}
+	return size
 }
 
 func (w *writer) plainAt(buf []byte, n *node, p address) ([]byte, *Error) {
@@ -168,8 +197,9 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 			return w.fastFlat(buf, n, data, count)
 		}
 	case elemsPointer:
-		if most := count * (1 + n.elem.elem.least); w.deeper(depth+1) == nil && w.room(buf, most) == nil {
-			return fastPointers(grow(buf, most), n, data, count), nil
+		// They may all point to one value, so that count bounds nothing.
+		if each := 1 + n.elem.elem.least; count <= maxLeast/each && w.deeper(depth+1) == nil && w.room(buf, count*each) == nil {
+			return fastPointers(grow(buf, count*each), n, data, count), nil
 		}
 	case elemsSlice:
 		return w.fastSlices(buf, n, data, count, depth)

@@ -155,4 +155,4 @@ func readFlat(data []byte, steps []step, p, room address) bool {
 
 // roomOf returns how far the buffer reaches, or so far that a longer string
 // would not fit its prefix.
-func roomOf(buf []byte) uintptr { return uintptr(min(cap(buf), len(buf)+maxLeast)) }
+func roomOf(buf []byte) uintptr { return uintptr(len(buf)) + uintptr(min(cap(buf)-len(buf), maxLeast)) }

@@ -20,13 +20,12 @@ func (c *Codec) runBack(r *reader, v Ref) *Error {
 	return r.fast(c.node, v.p, 0)
 }
 
-// readAtOnce reads a value that is all runs and plain strings, or a pointer to it,
-// if there is nothing to bound and no string that could share memory: most small
+// readAtOnce reads a value that is flat, or a pointer to one, if there is nothing to bound and no string that could share memory: most small
 // values need no reader. If it reports false, the value may be set in part, and
 // what reads it again says what is wrong.
 func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
 	n, p, data := c.flat, v.p, d.Data
-	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size) > d.Budget {
+	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size)+int64(c.roomy.room) > d.Budget {
 		return false
 	}
 	if c.lone {

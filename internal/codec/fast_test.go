@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -53,8 +54,7 @@ func TestRunStringsAtTheEdge(t *testing.T) {
 	}
 }
 
-// Runs and strings of all short lengths stay inside of their buffers, and go
-// through the fast executor as through the plain one.
+// Runs and strings of all short lengths stay inside of their buffers.
 func TestFlatAtTheEdge(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for run := 1; run <= len(text); run++ {
@@ -142,18 +142,22 @@ func TestTextBehindItsStructIsOneAllocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		text string
+		size int
 		want float64
-	}{{"", 1}, {"sixteen letters!", 1}, {"as many letters as fit..", 1}, {"too many letters for that.", 2}} {
+	}{{0, 1}, {1, 1}, {c.roomy.room, 1}, {c.roomy.room + 1, 2}} {
+		text := strings.Repeat("x", tt.size)
 		var out benchArgument
-		d := Decoder{Data: appendArgument(nil, &benchArgument{&benchSmall{B: tt.text}})}
+		d := Decoder{Data: appendArgument(nil, &benchArgument{&benchSmall{B: text}})}
 		n := testing.AllocsPerRun(100, func() {
-			if err := c.Read(&d, RefAt(unsafe.Pointer(&out))); err != nil || out.V.B != tt.text {
+			if err := c.Read(&d, RefAt(unsafe.Pointer(&out))); err != nil || out.V.B != text {
 				t.Fatal(err, out.V)
 			}
 		})
 		if n != tt.want {
-			t.Errorf("%q: %v allocations, want %v", tt.text, n, tt.want)
+			t.Errorf("text of %d bytes: %v allocations, want %v", tt.size, n, tt.want)
 		}
+	}
+	if c.roomy.room < 16 {
+		t.Errorf("room for %d bytes", c.roomy.room)
 	}
 }

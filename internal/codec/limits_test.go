@@ -246,3 +246,17 @@ func TestRow144Together(t *testing.T) {
 		}
 	}
 }
+
+// Many pointers to one value take more bytes than memory: also where int has 32
+// bits the limit is found, before anything is written past a buffer's end.
+func TestMaxOfOneValueManyTimes(t *testing.T) {
+	list := make([]*[1023]byte, 1<<22)
+	for i, one := 0, new([1023]byte); i < len(list); i++ {
+		list[i] = one
+	}
+	c := compiled(t, reflect.TypeOf(list))
+	e := Encoder{Max: 1 << 20}
+	if err := c.Append(&e, RefTo(reflect.ValueOf(&list))); !errors.Is(err, ErrLimit) {
+		t.Errorf("%v, want ErrLimit", err)
+	}
+}

@@ -219,7 +219,7 @@ func fillKey(r *rand.Rand, v reflect.Value) {
 // forms are the codec as it is used, and on the plain executor.
 func forms(c *Codec) []*Codec {
 	plain := *c
-	plain.fast = false
+	plain.fast, plain.flat = false, nil
 	return []*Codec{c, &plain}
 }
 

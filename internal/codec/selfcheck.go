@@ -11,23 +11,28 @@ import (
 
 // useFast reports whether the fast executor gives what the plain one gives on
 // this machine. If ever it does not, the plain one is used for everything.
-var useFast = sync.OnceValue(func() bool { return agree() })
+var useFast = sync.OnceValue(agree)
 
 // A sample has one of everything that the fast executor does by itself.
 type sample struct {
-	A    int64
-	B    int32
-	C    uint32
-	Bool bool
-	Text string
-	F    float64
-	G    float32
-	Raw  []uint16
-	Blob []byte
-	Runs []sampleRun
-	Next *sample
-	Map  map[uint8]string
-	Arr  [3]struct {
+	A     int64
+	B     int32
+	C     uint32
+	Bool  bool
+	Text  string
+	F     float64
+	G     float32
+	Raw   []uint16
+	Lists [][]uint16
+	Swaps []uint32 `bsrpc:"elem=be4"`
+	Blob  []byte
+	Runs  []sampleRun
+	Flats []sampleFlat
+	Fixed []sampleFixed
+	Ptrs  []*sampleFixed
+	Next  *sample
+	Map   map[uint8]string
+	Arr   [3]struct {
 		X int8
 		Y string
 	}
@@ -42,26 +47,50 @@ type sampleRun struct {
 	Text string
 }
 
-// agree runs a sample through both executors.
-func agree() (same bool) {
-	n := newCompiler(root{}).node(reflect.TypeFor[sample](), nil, site{})
-	n.finish()
-	v := &sample{
+type sampleFlat struct {
+	A    uint16
+	Text string
+	B    [3]byte
+	C    uint16 `bsrpc:"be2"`
+	More string
+	D    [9]byte
+	E    uint64
+}
+
+type sampleFixed struct {
+	A uint32 `bsrpc:"be4"`
+	B uint64
+}
+
+// A sampleLone is what travels by pointer, most often.
+type sampleLone struct{ V *sampleRun }
+
+// agree runs samples through both executors.
+func agree() bool {
+	flat := sampleFlat{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
+	fixed := sampleFixed{1 << 30, 2}
+	next := sample{Text: "inner", Map: map[uint8]string{}, When: time.Unix(1, 2).UTC()}
+	return agreeOn(&sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
-		Raw: []uint16{1, 0xff00}, Blob: []byte{0, 1, 2}, Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}},
-		Next: &sample{Text: "inner"}, Map: map[uint8]string{2: "b", 1: "a"}, Cplx: complex(1, -1),
-		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: time.Unix(1, 2).UTC(),
-	}
-	v.Next.Map, v.Next.When = map[uint8]string{}, v.When
-	var w writer
-	w.begin(&Encoder{})
-	fast, err1 := w.fast(nil, n, address(v), 0)
-	plain, err2 := w.plain(nil, n, reflect.ValueOf(v).Elem(), 0)
-	if err1 != nil || err2 != nil || !bytes.Equal(fast, plain) {
+		Raw: []uint16{1, 0xff00}, Lists: [][]uint16{{1, 2}, {0xfffe}}, Swaps: []uint32{1, 1 << 31}, Blob: []byte{0, 1, 2},
+		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleFlat{flat, flat},
+		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
+		Next: &next, Map: map[uint8]string{2: "b", 1: "a"}, Cplx: complex(1, -1),
+		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.When,
+	}) && agreeOn(&flat) && agreeOn(&fixed) &&
+		agreeOn(&sampleLone{&sampleRun{1, 2, "room for it"}}) && agreeOn(&sampleLone{&sampleRun{1, 2, flat.Text}})
+}
+
+func agreeOn[T any](v *T) bool {
+	n := newCompiler(root{}).node(reflect.TypeFor[T](), nil, site{})
+	n.finish()
+	plain, fast := &Codec{node: n}, &Codec{node: n}
+	fast.quicken()
+	var want, got Encoder
+	ref := RefTo(reflect.ValueOf(v))
+	if plain.Append(&want, ref) != nil || fast.Append(&got, ref) != nil || !bytes.Equal(want.Buf, got.Buf) {
 		return false
 	}
-	var back sample
-	var r reader
-	r.begin(&Decoder{Data: plain})
-	return r.fast(n, address(&back), 0) == nil && r.off == len(plain) && reflect.DeepEqual(*v, back)
+	var back T
+	return fast.Read(&Decoder{Data: want.Buf}, RefTo(reflect.ValueOf(&back))) == nil && reflect.DeepEqual(*v, back)
 }

@@ -89,6 +89,26 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
+// What has made the descriptor blocking, for all that share it, stops nobody.
+func TestBlockingDescriptor(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
+		f, err := near.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		f.Fd()
+		r := Of(near)
+		if r == io.Reader(near) {
+			t.Skip("read by the connection itself")
+		}
+		near.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if n, err := r.Read(make([]byte, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(n, err)
+		}
+	})
+}
+
 // Errors are those of the connection itself.
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct {
@@ -111,7 +131,7 @@ func TestErrors(t *testing.T) {
 					return ""
 				}
 				var op *net.OpError
-				if !errors.As(err, &op) || op.Op != "read" || op.Source.String() != near.LocalAddr().String() || op.Addr.String() != far.LocalAddr().String() {
+				if !errors.As(err, &op) || op.Op != "read" || op.Net != "tcp" || op.Source.String() != near.LocalAddr().String() || op.Addr.String() != far.LocalAddr().String() {
 					t.Errorf("%#v", err)
 				}
 				_, cause, _ := strings.Cut(err.Error(), ": ")

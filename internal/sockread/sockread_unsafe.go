@@ -1,4 +1,4 @@
-//go:build !bsrpc_safe && linux && !race
+//go:build !bsrpc_safe && linux && !race && !386 && !s390x
 
 package sockread
 
@@ -68,11 +68,13 @@ func (r *reader) readNow(fd uintptr) bool {
 	return r.errno != syscall.EAGAIN
 }
 
-// read is read(2) on a descriptor that does not block. b has a length, and the
-// kernel writes to no more of it, and not after read returns.
+// read is recv(2), which never waits here, not even on a descriptor that somebody
+// has made to. b has a length; the kernel writes to no more of it, and not after
+// read returns.
 func read(fd uintptr, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd,
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), 0
@@ -83,7 +85,7 @@ func read(fd uintptr, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// opError is err as nc.Read gives it.
+// opError is err as nc.Read gives it, but that "tcp4" and "tcp6" are "tcp".
 func (r *reader) opError(err error) error {
 	if op := new(net.OpError); errors.As(err, &op) {
 		err = op.Err
