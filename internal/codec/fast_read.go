@@ -42,7 +42,7 @@ func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
 		if 0 < text && text <= c.roomy.room {
 			p, room = c.roomy.make(n.size)
 		} else {
-			p = makeElem(n)
+			p = n.blank.make()
 		}
 		*pointerAt(v.p) = p
 	}
@@ -267,7 +267,7 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 		if !present {
 			continue
 		}
-		p := makeElem(e)
+		p := e.blank.make()
 		*pointerAt(at(data, i*n.elem.size)) = p
 		if len(r.data)-r.off < e.least {
 			return r.fast(e, p, depth+1) // says what is short
@@ -367,7 +367,7 @@ func (r *reader) fastPointer(n *node, p address, depth int) *Error {
 	if err != nil || !present {
 		return err
 	}
-	q := makeElem(n.elem)
+	q := n.elem.blank.make()
 	*pointerAt(p) = q
 	return r.fast(n.elem, q, depth+1)
 }

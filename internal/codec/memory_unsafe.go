@@ -161,13 +161,21 @@ func clone[T uint8 | uint16 | uint32 | uint64](s []T) []T {
 	return c
 }
 
-// makeElem makes a zero value of a pointer's or map's element type.
-func makeElem(n *node) address { return reflect.New(n.typ).UnsafePointer() }
+// make makes a zero value on the heap. An interface that is made of a variable
+// holds a copy of it, which nobody else has; reflect.New takes longer, because it
+// looks for the type of the pointer.
+func (b *blank) make() address {
+	if !b.zero.IsValid() {
+		return reflect.New(b.typ).UnsafePointer()
+	}
+	box := b.zero.Interface()
+	return (*[2]address)(unsafe.Pointer(&box))[1]
+}
 
 // make makes a zero value of size bytes, and returns where its room lies, which
 // is written to once, for a string.
-func (r roomy) make(size uintptr) (p, room address) {
-	p = reflect.New(r.typ).UnsafePointer()
+func (r *roomy) make(size uintptr) (p, room address) {
+	p = r.blank.make()
 	return p, at(p, size)
 }
 

@@ -35,6 +35,7 @@ type node struct {
 	flat  bool     // struct: all steps are runs, swapped numbers and plain strings, ...
 	texts int      // ... and this many are strings
 	elems elemKind // slice: what kind of elements has a loop of its own
+	blank blank    // what a pointer points to: how a new one is made
 }
 
 // An op says what kind of memory a node is about, and so which code handles it.
@@ -145,6 +146,9 @@ func (n *node) finish() {
 		}
 	}
 	n.elems = n.elemShape()
+	if n.op == opPointer || n.op == opDirect {
+		n.elem.blank = blankOf(n.elem.typ)
+	}
 }
 
 // leastBytes needs only what can be held by value, so cycles do no harm.
@@ -357,11 +361,29 @@ func (n *node) atOnce() (flat *node, pointer bool) {
 	return nil, false
 }
 
+// A blank is a type of which values are made.
+type blank struct {
+	typ  reflect.Type
+	zero reflect.Value // a variable, where an interface made of it holds a copy of it
+}
+
+// blankMost is the size of a value from which on copying it costs more than it saves.
+const blankMost = 256
+
+// blankOf returns the blank of t. A type that is a pointer, in whatever wrapping, is held by
+// interfaces as it is.
+func blankOf(t reflect.Type) blank {
+	if t.Size() > blankMost || t.Size() == reflect.TypeFor[uintptr]().Size() {
+		return blank{typ: t}
+	}
+	return blank{t, reflect.New(t).Elem()}
+}
+
 // A roomy is a struct and, behind it, room for the only text that it has: one
 // allocation for both. Its zero value has no room.
 type roomy struct {
-	typ  reflect.Type
-	room int
+	blank blank
+	room  int
 }
 
 // roomy returns the one for n, if it is so small that it pays.
@@ -371,12 +393,11 @@ func (n *node) roomy() roomy {
 	if n.texts != 1 || size > 128 {
 		return roomy{}
 	}
-	r := roomy{room: size - int(n.size)}
-	r.typ = reflect.StructOf([]reflect.StructField{
+	room := size - int(n.size)
+	return roomy{room: room, blank: blankOf(reflect.StructOf([]reflect.StructField{
 		{Name: "Value", Type: n.typ},
-		{Name: "Text", Type: reflect.ArrayOf(r.room, reflect.TypeFor[byte]())},
-	})
-	return r
+		{Name: "Text", Type: reflect.ArrayOf(room, reflect.TypeFor[byte]())},
+	}))}
 }
 
 // isFixed reports whether n is a struct that takes the same bytes always, by
