@@ -183,13 +183,13 @@ func (s *signature) newFrame() *frame {
 // free zeroes the values, so that nothing of a call is kept, and keeps the
 // frame for a later one.
 func (f *frame) free() {
-	f.args.SetZero()
-	f.rets.SetZero()
+	f.sig.args.Zero(f.argsRef)
+	f.sig.rets.Zero(f.retsRef)
 	f.ctx, f.call, f.recv, f.refusal, f.answered = nil, nil, nil, nil, false
 	if f.canceled.Load() {
 		f.canceled.Store(false)
 	}
-	f.dec = codec.Decoder{}
+	f.dec.Data, f.dec.Lenient = nil, false
 	if f.in != nil {
 		f.in[0] = reflect.Value{}
 	}
@@ -200,7 +200,7 @@ func (f *frame) free() {
 // decode prepares d for a message, within this end's limits. own is
 // codec.Decoder's.
 func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
-	*d = codec.Decoder{Data: data, Own: own, Budget: b.decodeBudget, Depth: b.maxDepth, BudgetName: "Limits.DecodeBudget"}
+	d.Data, d.Own, d.Budget, d.Depth, d.BudgetName = data, own, b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
 }
 
 func (f *frame) resetEncoder() {

@@ -13,6 +13,9 @@ type Ref struct{ v reflect.Value }
 // RefTo returns the address that ptr, a pointer that is not nil, holds.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.Elem()} }
 
+// Zero sets the value at v to its zero value.
+func (c *Codec) Zero(v Ref) { v.v.SetZero() }
+
 func useFast() bool { return false }
 
 func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {

@@ -29,6 +29,15 @@ func RefTo(ptr reflect.Value) Ref { return Ref{ptr.UnsafePointer()} }
 // nor Read keeps p, so it may point into the caller's stack.
 func RefAt(p unsafe.Pointer) Ref { return Ref{p} }
 
+// Zero sets the value at v to its zero value.
+func (c *Codec) Zero(v Ref) {
+	if c.lone {
+		*pointerAt(v.p) = nil
+		return
+	}
+	c.node.value(v.p).SetZero()
+}
+
 // value returns the value at p as reflection has it. It must not be stored:
 // it holds p.
 func (n *node) value(p address) reflect.Value { return reflect.NewAt(n.typ, p).Elem() }
