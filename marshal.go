@@ -20,24 +20,45 @@ func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 // Append appends the encoding of v to dst, as Marshal makes it. On an error dst
 // is returned as it was.
 func Append(dst []byte, v any) ([]byte, error) {
-	p := reflect.ValueOf(v)
-	switch {
-	case !p.IsValid():
-		return dst, errors.New("bsrpc: marshal: nil has no type")
-	case p.Kind() != reflect.Pointer:
-		p = reflect.New(p.Type())
-		p.Elem().Set(reflect.ValueOf(v))
-	case p.IsNil():
-		return dst, fmt.Errorf("bsrpc: marshal: nil %T", v)
+	c, at, ok := codec.Recall(v)
+	if !ok {
+		var err error
+		if c, at, err = toMarshal(v); err != nil {
+			return dst, err
+		}
 	}
-	c, err := codec.Compile(p.Type().Elem(), nil)
+	dst, err := c.Encode(dst, at)
 	if err != nil {
-		return dst, compileError("marshal", p.Type().Elem(), err)
-	}
-	if dst, err = c.Encode(dst, codec.RefTo(p)); err != nil {
 		return dst, fmt.Errorf("bsrpc: %w", err)
 	}
 	return dst, nil
+}
+
+// toMarshal returns the codec of v, or of what it points to, and where that is.
+func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
+	p := reflect.ValueOf(v)
+	switch {
+	case !p.IsValid():
+		return nil, codec.Ref{}, errors.New("bsrpc: marshal: nil has no type")
+	case p.Kind() != reflect.Pointer:
+		p = reflect.New(p.Type())
+		p.Elem().Set(reflect.ValueOf(v))
+		v = p.Interface()
+	case p.IsNil():
+		return nil, codec.Ref{}, fmt.Errorf("bsrpc: marshal: nil %T", v)
+	}
+	return compilePointed("marshal", v, p)
+}
+
+// compilePointed returns the codec of what v, whose reflection is p, points to.
+func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.Ref, error) {
+	t := p.Type().Elem()
+	c, err := codec.Compile(t, nil)
+	if err != nil {
+		return nil, codec.Ref{}, compileError(doing, t, err)
+	}
+	codec.Remember(v, c)
+	return c, codec.RefTo(p), nil
 }
 
 // Unmarshal decodes data, all of it, into the value that v points to. It sets
@@ -48,21 +69,29 @@ func Append(dst []byte, v any) ([]byte, error) {
 // their number are an error, values nest at most 64 deep, and no more memory is
 // made than 16 times the data, or 64 MiB where that is more.
 func Unmarshal(data []byte, v any) error {
-	p := reflect.ValueOf(v)
-	switch {
-	case p.Kind() != reflect.Pointer:
-		return fmt.Errorf("bsrpc: unmarshal: %T, want a pointer to the value", v)
-	case p.IsNil():
-		return fmt.Errorf("bsrpc: unmarshal: nil %T, want a pointer to the value", v)
+	c, at, ok := codec.Recall(v)
+	if !ok {
+		var err error
+		if c, at, err = toUnmarshal(v); err != nil {
+			return err
+		}
 	}
-	c, err := codec.Compile(p.Type().Elem(), nil)
-	if err != nil {
-		return compileError("unmarshal", p.Type().Elem(), err)
-	}
-	if err := c.Decode(data, codec.RefTo(p)); err != nil {
+	if err := c.Decode(data, at); err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
 	}
 	return nil
+}
+
+// toUnmarshal returns the codec of what v points to, and where that is.
+func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
+	p := reflect.ValueOf(v)
+	switch {
+	case p.Kind() != reflect.Pointer:
+		return nil, codec.Ref{}, fmt.Errorf("bsrpc: unmarshal: %T, want a pointer to the value", v)
+	case p.IsNil():
+		return nil, codec.Ref{}, fmt.Errorf("bsrpc: unmarshal: nil %T, want a pointer to the value", v)
+	}
+	return compilePointed("unmarshal", v, p)
 }
 
 // compileError is the error of a type that has no wire form.

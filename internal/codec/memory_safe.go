@@ -13,6 +13,12 @@ type Ref struct{ v reflect.Value }
 // RefTo returns the address that ptr, a pointer that is not nil, holds.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.Elem()} }
 
+// Recall finds nothing.
+func Recall(any) (*Codec, Ref, bool) { return nil, Ref{}, false }
+
+// Remember does nothing: there is no faster way to find a codec than Compile's.
+func Remember(any, *Codec) {}
+
 // Zero sets the value at v to its zero value.
 func (c *Codec) Zero(v Ref) { v.v.SetZero() }
 
