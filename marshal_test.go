@@ -112,6 +112,35 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+// What is known of a type from before changes nothing, whatever way a value of it
+// comes.
+func TestMarshalAgain(t *testing.T) {
+	type pointer *narrow
+	v := &narrow{7}
+	for range 3 {
+		for _, same := range []any{v, *v, pointer(v)} {
+			if data, err := bsrpc.Marshal(same); err != nil || string(data) != "\x07" {
+				t.Errorf("%T: %x, %v", same, data, err)
+			}
+		}
+		if data, err := bsrpc.Marshal(&v); err != nil || string(data) != "\x01\x07" {
+			t.Errorf("%T: %x, %v", &v, data, err)
+		}
+		for _, none := range []any{nil, (*narrow)(nil), pointer(nil), (**narrow)(nil)} {
+			if data, err := bsrpc.Marshal(none); err == nil {
+				t.Errorf("%T: %x", none, data)
+			}
+			if err := bsrpc.Unmarshal([]byte{7}, none); err == nil {
+				t.Errorf("%T was read", none)
+			}
+		}
+		var back narrow
+		if err := bsrpc.Unmarshal([]byte{7}, pointer(&back)); err != nil || back != *v {
+			t.Error(back, err)
+		}
+	}
+}
+
 // Each line is bytes, what they are read into, and the error.
 var unmarshalled = []struct {
 	data string

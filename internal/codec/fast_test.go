@@ -17,6 +17,45 @@ func TestFastAgrees(t *testing.T) {
 	}
 }
 
+// What pointers point to is made anew each time, zero, and nobody else's, whatever
+// its size and whether an interface would hold it or point to it.
+func TestPointersAreFresh(t *testing.T) {
+	type holder struct {
+		A *benchSmall
+		B *string
+		C **int16
+		D *struct{ M map[uint8]uint8 }
+		E *[1]*int8
+		F *[40]uint64
+		G *[]byte
+		H *uintptrSized
+	}
+	n, small := int8(1), int16(2)
+	p := &small
+	in := holder{
+		A: &benchSmall{A: 1, B: "text"}, B: new(string), C: &p,
+		D: &struct{ M map[uint8]uint8 }{map[uint8]uint8{1: 2}}, E: &[1]*int8{&n},
+		F: &[40]uint64{39: 1}, G: &[]byte{1}, H: &uintptrSized{3, 4},
+	}
+	c := mustCompile[holder](t)
+	var e Encoder
+	if err := c.Append(&e, RefTo(reflect.ValueOf(&in))); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		var back holder
+		if err := c.Read(&Decoder{Data: e.Buf}, RefTo(reflect.ValueOf(&back))); err != nil || !reflect.DeepEqual(in, back) {
+			t.Fatalf("%v: %+v", err, back)
+		}
+		runtime.GC()
+		*back.A, *back.B, **back.C, back.D.M, back.E[0] = benchSmall{A: 9, B: "other"}, "other", 9, nil, nil
+		back.F[0], *back.G, *back.H = 9, nil, uintptrSized{9, 9}
+	}
+}
+
+// A uintptrSized is as large as a pointer, on 64 bits, and is none.
+type uintptrSized struct{ A, B uint32 }
+
 // RefAt takes addresses that reflection never saw.
 func TestRefAt(t *testing.T) {
 	in, out := small, benchSmall{}
