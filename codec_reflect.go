@@ -183,13 +183,17 @@ func (s *signature) newFrame() *frame {
 // free zeroes the values, so that nothing of a call is kept, and keeps the
 // frame for a later one.
 func (f *frame) free() {
-	f.sig.args.Zero(f.argsRef)
-	f.sig.rets.Zero(f.retsRef)
+	if !f.sig.args.ZeroAtOnce(f.argsRef) {
+		f.args.SetZero()
+	}
+	if !f.sig.rets.ZeroAtOnce(f.retsRef) {
+		f.rets.SetZero()
+	}
 	f.ctx, f.call, f.recv, f.refusal, f.answered = nil, nil, nil, nil, false
 	if f.canceled.Load() {
 		f.canceled.Store(false)
 	}
-	f.dec.Data, f.dec.Lenient = nil, false
+	f.dec.Data = nil
 	if f.in != nil {
 		f.in[0] = reflect.Value{}
 	}
@@ -200,7 +204,8 @@ func (f *frame) free() {
 // decode prepares d for a message, within this end's limits. own is
 // codec.Decoder's.
 func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
-	d.Data, d.Own, d.Budget, d.Depth, d.BudgetName = data, own, b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
+	d.Data, d.Own, d.Lenient = data, own, false
+	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
 }
 
 func (f *frame) resetEncoder() {

@@ -44,6 +44,9 @@ func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 		p = reflect.New(p.Type())
 		p.Elem().Set(reflect.ValueOf(v))
 		v = p.Interface()
+		if c, at, ok := codec.Recall(v); ok {
+			return c, at, nil
+		}
 	case p.IsNil():
 		return nil, codec.Ref{}, fmt.Errorf("bsrpc: marshal: nil %T", v)
 	}

@@ -21,7 +21,7 @@ type Codec struct {
 	root    root
 	node    *node
 	flat    *node // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
-	lone    bool  // the value is one pointer, as most lists of parameters are
+	lone    bool  // all that travels is one pointer, as of most lists of parameters
 	roomy   roomy // what is made for it if there is one short text, too
 	layout  *Layout
 	perByte int

@@ -29,25 +29,35 @@ func TestPointersAreFresh(t *testing.T) {
 		F *[40]uint64
 		G *[]byte
 		H *uintptrSized
+		I *[blankMost]byte
+		J *[blankMost + 1]byte
 	}
 	n, small := int8(1), int16(2)
 	p := &small
 	in := holder{
 		A: &benchSmall{A: 1, B: "text"}, B: new(string), C: &p,
 		D: &struct{ M map[uint8]uint8 }{map[uint8]uint8{1: 2}}, E: &[1]*int8{&n},
-		F: &[40]uint64{39: 1}, G: &[]byte{1}, H: &uintptrSized{3, 4},
+		F: &[40]uint64{39: 1}, G: &[]byte{1}, H: &uintptrSized{3, 4}, I: new([blankMost]byte), J: new([blankMost + 1]byte),
 	}
 	c := mustCompile[holder](t)
 	var e Encoder
 	if err := c.Append(&e, RefTo(reflect.ValueOf(&in))); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		var back holder
-		if err := c.Read(&Decoder{Data: e.Buf}, RefTo(reflect.ValueOf(&back))); err != nil || !reflect.DeepEqual(in, back) {
-			t.Fatalf("%v: %+v", err, back)
+	var all [3]holder
+	for i := range all {
+		back := &all[i]
+		if err := c.Read(&Decoder{Data: e.Buf}, RefTo(reflect.ValueOf(back))); err != nil || !reflect.DeepEqual(in, *back) {
+			t.Fatalf("%v: %+v", err, *back)
 		}
 		runtime.GC()
+		for _, other := range all[:i] {
+			for f := range reflect.TypeFor[holder]().NumField() {
+				if a, b := reflect.ValueOf(other).Field(f), reflect.ValueOf(*back).Field(f); a.Pointer() == b.Pointer() {
+					t.Errorf("%v: the same memory twice", a.Type())
+				}
+			}
+		}
 		*back.A, *back.B, **back.C, back.D.M, back.E[0] = benchSmall{A: 9, B: "other"}, "other", 9, nil, nil
 		back.F[0], *back.G, *back.H = 9, nil, uintptrSized{9, 9}
 	}

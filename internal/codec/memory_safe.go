@@ -19,8 +19,8 @@ func Recall(any) (*Codec, Ref, bool) { return nil, Ref{}, false }
 // Remember does nothing: there is no faster way to find a codec than Compile's.
 func Remember(any, *Codec) {}
 
-// Zero sets the value at v to its zero value.
-func (c *Codec) Zero(v Ref) { v.v.SetZero() }
+// ZeroAtOnce leaves every value to reflection.
+func (c *Codec) ZeroAtOnce(Ref) bool { return false }
 
 func useFast() bool { return false }
 

@@ -42,32 +42,42 @@ type recollection struct {
 // Recall returns the codec that Remember has been told of for what v points to,
 // and where that lies. ok is false if there is none, or v is nil.
 func Recall(v any) (c *Codec, at Ref, ok bool) {
-	words := (*[2]address)(unsafe.Pointer(&v)) // the second is a pointer itself, if the first is a pointer's type
-	r := recalled[recallAt(words[0])].Load()
-	if r == nil || r.typ != words[0] || words[1] == nil {
+	typ, data := apart(&v)
+	r := placeOf(typ).Load()
+	if r == nil || r.typ != typ || data == nil {
 		return nil, Ref{}, false
 	}
-	return r.codec, Ref{words[1]}, true
+	return r.codec, Ref{data}, true
 }
 
 // Remember lets Recall find c, the codec of what the pointer v points to, unless
 // another has its place.
 func Remember(v any, c *Codec) {
-	typ := (*[2]address)(unsafe.Pointer(&v))[0]
-	recalled[recallAt(typ)].CompareAndSwap(nil, &recollection{typ, c})
-}
-
-func recallAt(typ address) uintptr {
-	return (uintptr(typ)>>5 ^ uintptr(typ)>>13) % uintptr(len(recalled))
-}
-
-// Zero sets the value at v to its zero value.
-func (c *Codec) Zero(v Ref) {
-	if c.lone {
-		*pointerAt(v.p) = nil
-		return
+	typ, _ := apart(&v)
+	if place := placeOf(typ); place.Load() == nil {
+		place.CompareAndSwap(nil, &recollection{typ, c})
 	}
-	c.node.value(v.p).SetZero()
+}
+
+func placeOf(typ address) *atomic.Pointer[recollection] {
+	return &recalled[(uintptr(typ)>>5^uintptr(typ)>>13)%uintptr(len(recalled))]
+}
+
+// apart takes an interface apart: its type, and its value if that is a pointer,
+// else where the value lies.
+func apart(v *any) (typ, data address) {
+	w := (*[2]address)(unsafe.Pointer(v))
+	return w[0], w[1]
+}
+
+// ZeroAtOnce sets the value at v to its zero value if it is one pointer. Otherwise it
+// reports false.
+func (c *Codec) ZeroAtOnce(v Ref) bool {
+	if !c.lone || c.node.size != unsafe.Sizeof(v.p) { // what does not travel may lie beside it
+		return false
+	}
+	*pointerAt(v.p) = nil
+	return true
 }
 
 // value returns the value at p as reflection has it. It must not be stored:
@@ -210,7 +220,8 @@ func (b *blank) make() address {
 		return reflect.New(b.typ).UnsafePointer()
 	}
 	box := b.zero.Interface()
-	return (*[2]address)(unsafe.Pointer(&box))[1]
+	_, fresh := apart(&box)
+	return fresh
 }
 
 // make makes a zero value of size bytes, and returns where its room lies, which

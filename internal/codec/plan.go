@@ -367,7 +367,7 @@ type blank struct {
 	zero reflect.Value // a variable, where an interface made of it holds a copy of it
 }
 
-// blankMost is the size of a value from which on copying it costs more than it saves.
+// blankMost is the largest value that is copied: above, that costs more than it saves.
 const blankMost = 256
 
 // blankOf returns the blank of t. A type that is a pointer, in whatever wrapping, is held by
