@@ -57,9 +57,8 @@ func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
 	c.leaving = why
 	c.written = make(chan struct{})
 	c.goodbye = append(wire.AppendHead(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), Body: len(body)}), body...)
-	if !c.out.writing {
-		c.out.writing = true
-		c.spawnLocked(c.writeBehind)
+	if c.out.role == nobodyWrites {
+		c.writeBehindLocked(nobodyWrites)
 	}
 	c.spawnLocked(func() {
 		timer := time.NewTimer(within)

@@ -873,9 +873,9 @@ func residue(c *conn) string {
 	if n := c.muster.word.Load() + uint32(c.calls.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
-	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.writing || o.piece != nil {
+	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.role != nobodyWrites || o.piece != nil {
 		left = append(left, fmt.Sprintf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v",
-			len(o.frames), len(o.queue), len(o.held), o.booked, o.writing))
+			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
 	}
 	if v := c.served; v != nil {
 		v.mu.Lock()

@@ -14,13 +14,13 @@ import (
 // turn, so that the frames that come meanwhile pass between.
 type outbox struct {
 	// guarded by conn.mu
-	frames  []byte        // whole frames
-	queue   []*parcel     // the peer has room booked for them; one piece each, in turn
-	held    []*parcel     // wait for room at the peer, first come first served
-	booked  uint64        // bytes of the messages in queue, whole
-	room    uint64        // the most that the peer books
-	writing bool          // somebody is the writer
-	taken   chan struct{} // closed when frames are taken; nil if nobody waits for that
+	frames []byte        // whole frames
+	queue  []*parcel     // the peer has room booked for them; one piece each, in turn
+	held   []*parcel     // wait for room at the peer, first come first served
+	booked uint64        // bytes of the messages in queue, whole
+	room   uint64        // the most that the peer books
+	role   role          // who writes
+	taken  chan struct{} // closed when frames are taken; nil if nobody waits for that
 
 	// the writer's
 	batch  net.Buffers   // what is being written, in order; empty when all is written

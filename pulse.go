@@ -108,7 +108,7 @@ func (p *pulse) again(after time.Duration) {
 func (c *conn) isWriting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.writing || c.out.waitingLocked()
+	return c.out.role != nobodyWrites || c.out.waitingLocked()
 }
 
 // control sends a frame without a body, ahead of nothing and waiting for

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Writing is a role: whoever finds frames waiting and nobody at it becomes the
-// writer, writes until nothing waits, and gives the role up. On a socket this
-// is the caller (or the leader, with its replies) itself, so that a call costs
+// What the holder of the writing role does; role.go says who that is. On a socket
+// it is the caller (or the leader, with its replies) itself, so that a call costs
 // no change of goroutine; but it writes for others only a few times, and never
 // waits: after a tick inside one system call it is stopped by a deadline and
 // leaves the rest to a goroutine of the connection, which may wait. On any
@@ -33,40 +32,42 @@ var longAgo = time.Unix(1, 0)
 // if it has one: it stays until that is out.
 func (c *conn) flush(own *parcel) {
 	c.mu.Lock()
-	if !c.takeRoleLocked() {
-		c.mu.Unlock()
-		return
+	writes := c.wantsWriterLocked()
+	if writes && !c.direct {
+		c.writeBehindLocked(nobodyWrites)
+		writes = false
 	}
-	if !c.direct {
-		c.spawnLocked(c.writeBehind)
-		c.mu.Unlock()
-		return
+	if writes {
+		c.out.role.passLocked(nobodyWrites, callerWrites)
 	}
 	c.mu.Unlock()
-	c.write(own)
+	if writes {
+		c.write(own)
+	}
 }
 
 // flushBehind is flush for a goroutine that must not wait.
 func (c *conn) flushBehind() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.takeRoleLocked() {
-		c.spawnLocked(c.writeBehind)
+	if c.wantsWriterLocked() {
+		c.writeBehindLocked(nobodyWrites)
 	}
 }
 
-// takeRoleLocked makes the calling goroutine the writer, if there is none and
-// something to write.
-func (c *conn) takeRoleLocked() bool {
+// wantsWriterLocked says whether there is something to write, and nobody writes.
+func (c *conn) wantsWriterLocked() bool {
 	if c.leaving != nil && c.goodbye == nil { // CLOSE was the last frame: a socket shut for writing fails
 		c.out.frames = c.out.frames[:0]
 		return false
 	}
-	if c.err != nil || c.out.writing || !c.out.waitingLocked() {
-		return false
-	}
-	c.out.writing = true
-	return true
+	return c.err == nil && c.out.role == nobodyWrites && c.out.waitingLocked()
+}
+
+// writeBehindLocked gives the role to a goroutine of the connection.
+func (c *conn) writeBehindLocked(from role) {
+	c.out.role.passLocked(from, connWrites)
+	c.spawnLocked(c.writeBehind)
 }
 
 // write is the writing role, held by a caller.
@@ -92,7 +93,7 @@ func (c *conn) write(own *parcel) {
 func (c *conn) handOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spawnLocked(c.writeBehind)
+	c.writeBehindLocked(callerWrites)
 	if c.err != nil && c.out.piece != nil {
 		c.out.piece.releaseLocked()
 	}
@@ -109,25 +110,31 @@ func (c *conn) nextBatch(round int, own *parcel) bool {
 		c.mu.Lock()
 	}
 	c.out.finishLocked()
-	if round >= callerRounds && (own == nil || own.left == 0 || own.stopped) && c.out.waitingLocked() {
-		c.spawnLocked(c.writeBehind)
+	stays := own != nil && own.left > 0 && !own.stopped // until its own message is out
+	if round >= callerRounds && !stays && c.out.waitingLocked() {
+		c.writeBehindLocked(callerWrites)
 		return false
 	}
-	return c.takeLocked()
+	return c.takeLocked(callerWrites)
 }
 
-// takeLocked makes the next batch. Where there is none, the role is given up.
-func (c *conn) takeLocked() bool {
+// takeLocked makes the next batch for who has the role. Where there is none, it gives
+// the role up.
+func (c *conn) takeLocked(who role) bool {
 	if !c.out.waitingLocked() && len(c.goodbye) > 0 {
 		c.out.frames, c.goodbye = append(c.out.frames, c.goodbye...), c.goodbye[:0]
 	}
-	c.out.writing = c.out.takeLocked(!c.direct)
+	more := c.out.takeLocked(!c.direct)
 	c.calls.taken = c.calls.count
-	if !c.out.writing && c.goodbye != nil {
+	if more {
+		return true
+	}
+	c.out.role.passLocked(who, nobodyWrites)
+	if c.goodbye != nil {
 		close(c.written)
 		c.goodbye = nil
 	}
-	return c.out.writing
+	return false
 }
 
 // writeBehind is the writing role, held by a goroutine of the connection. It
@@ -163,7 +170,7 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 	} else {
 		c.out.finishLocked()
 		c.nc.SetWriteDeadline(time.Time{}) // before the role is free
-		if !c.takeLocked() {
+		if !c.takeLocked(connWrites) {
 			return start, false
 		}
 	}

@@ -1,0 +1,246 @@
+package bsrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A pipeSocket is one end of a net.Pipe that passes for a socket, so that callers
+// write to it themselves. Its reads may be made slow; nothing is buffered,
+// so that a write lasts until it is read.
+type pipeSocket struct {
+	net.Conn
+	t       testing.TB
+	pause   func() // before each read; nil: none
+	writers atomic.Int32
+}
+
+func (p *pipeSocket) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+
+func (p *pipeSocket) Read(b []byte) (int, error) {
+	if p.pause != nil {
+		p.pause()
+	}
+	return p.Conn.Read(b)
+}
+
+func (p *pipeSocket) Write(b []byte) (int, error) {
+	if p.writers.Add(1) != 1 {
+		p.t.Error("two write at a time")
+	}
+	defer p.writers.Add(-1)
+	return p.Conn.Write(b)
+}
+
+// roleClient joins a client by a pipeSocket to a server that reads after a
+// pause.
+func roleClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) {
+	srv := testeeServer(t, newTestee(), nil)
+	near, far := net.Pipe()
+	go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: pause})
+	client, proxy := testeeClientOn(t, &pipeSocket{Conn: near, t: t}, nil)
+	return srv, client, proxy
+}
+
+// A valve holds up who waits at it while it is shut, and for a time while it is not.
+type valve struct {
+	opened atomic.Pointer[chan struct{}]
+	time   atomic.Int64
+}
+
+func (v *valve) shut() {
+	opened := make(chan struct{})
+	v.opened.Store(&opened)
+}
+
+func (v *valve) open() { close(*v.opened.Load()) }
+
+func (v *valve) wait() {
+	if opened := v.opened.Load(); opened != nil {
+		<-*opened
+	}
+	time.Sleep(time.Duration(v.time.Load()))
+}
+
+var roleNames = [...]string{"nobody", "a caller", "the connection"}
+
+func roleOf(c *conn) role {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.role
+}
+
+func wantRole(t testing.TB, c *conn, want role, when string) {
+	t.Helper()
+	synctest.Wait()
+	if got := roleOf(c); got != want {
+		t.Errorf("%s: %s writes, want %s", when, roleNames[got], roleNames[want])
+	}
+}
+
+func TestRolePass(t *testing.T) {
+	good := map[[2]role]bool{
+		{nobodyWrites, callerWrites}: true, {nobodyWrites, connWrites}: true,
+		{callerWrites, nobodyWrites}: true, {callerWrites, connWrites}: true,
+		{connWrites, nobodyWrites}: true,
+	}
+	for is := range connWrites + 1 {
+		for from := range connWrites + 1 {
+			for to := range connWrites + 1 {
+				r, panicked := is, true
+				func() {
+					defer func() { recover() }()
+					r.passLocked(from, to)
+					panicked = false
+				}()
+				if want := is == from && good[[2]role{from, to}]; panicked == want {
+					t.Errorf("it is %s's, from %s to %s: panicked %v", roleNames[is], roleNames[from], roleNames[to], panicked)
+				}
+			}
+		}
+	}
+}
+
+// Every transition of role.go, one after the other.
+func TestRoleTransitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v valve
+		srv, client, proxy := roleClient(t, v.wait)
+		c := client.conn
+		var calls sync.WaitGroup
+		call := func(ctx context.Context) {
+			calls.Go(func() { proxy.Add(ctx, 1, 2) })
+			synctest.Wait()
+		}
+		settle := func(when string) {
+			calls.Wait()
+			time.Sleep(time.Second)
+			wantRole(t, c, nobodyWrites, when)
+		}
+		settle("idle")
+
+		v.shut()
+		call(t.Context()) // the server is reading: this is its last for a while
+		wantRole(t, c, nobodyWrites, "after a write")
+		ctx, cancel := context.WithCancel(t.Context())
+		call(ctx)
+		wantRole(t, c, callerWrites, "in a caller's write")
+		time.Sleep(3 * tickTime)
+		wantRole(t, c, connWrites, "after a tick in it")
+		cancel()
+		v.open()
+		settle("after all that waited")
+
+		v.shut()
+		ctx, cancel = context.WithCancel(t.Context())
+		calls.Go(func() { proxy.Hold(ctx) })
+		time.Sleep(5 * tickTime)
+		wantRole(t, c, nobodyWrites, "while a call waits long")
+		cancel()
+		wantRole(t, c, connWrites, "as a call is cancelled") // it must not wait
+		v.open()
+		settle("after the cancel")
+
+		// Each write is done within a tick, and others ask meanwhile.
+		v.time.Store(int64(tickTime / 3))
+		seen := map[role]int{}
+		for range 100 {
+			call(t.Context())
+			seen[roleOf(c)]++
+			time.Sleep(tickTime / 10)
+		}
+		if seen[callerWrites] == 0 || seen[connWrites] == 0 {
+			t.Errorf("a busy connection's writers are %v, want both kinds", seen)
+		}
+		v.time.Store(0)
+		settle("after many")
+
+		v.shut()
+		call(t.Context()) // the last that is read
+		c.farewell(&Error{Code: CodeUnavailable, Message: "bye"}, time.Second, func() {})
+		wantRole(t, c, connWrites, "to say goodbye")
+		<-c.done
+		wantRole(t, c, connWrites, "on a connection that has ended")
+		v.open()
+		calls.Wait()
+		client.Close()
+		srv.Close()
+	})
+	synctest.Test(t, func(t *testing.T) { // no socket
+		srv := testeeServer(t, newTestee(), nil)
+		near, far := net.Pipe()
+		var v valve
+		go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: v.wait})
+		client, proxy := testeeClientOn(t, near, nil)
+		v.shut()
+		go proxy.Add(t.Context(), 1, 2)
+		synctest.Wait()
+		go proxy.Add(t.Context(), 1, 2)
+		wantRole(t, client.conn, connWrites, "on what is no socket")
+		v.open()
+		client.Close()
+		srv.Close()
+	})
+}
+
+// A storm of callers on a connection whose both ends read with pauses, short and
+// long, so that writers are stopped and hand over; some calls are cancelled, also in
+// the middle of what they send.
+func TestRoleStorm(t *testing.T) {
+	seeds := 20
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range uint64(seeds) {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			rng := rand.New(rand.NewPCG(seed, 1))
+			srv, client, proxy := roleClient(t, func() {
+				mu.Lock()
+				pause := time.Duration(rng.IntN(3)*rng.IntN(2000)) * time.Microsecond
+				mu.Unlock()
+				time.Sleep(pause)
+			})
+			var wg sync.WaitGroup
+			for g := range 16 {
+				rng := rand.New(rand.NewPCG(seed, uint64(100+g)))
+				wg.Go(func() { roleCalls(t, rng, proxy) })
+			}
+			wg.Wait()
+			time.Sleep(time.Second)
+			checkEmpty(t, client.conn)
+			checkEmpty(t, onlyConn(t, srv))
+			client.Close()
+			srv.Close()
+		})
+	}
+}
+
+// roleCalls is one caller of the storm.
+func roleCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract) {
+	for range 10 {
+		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+		ctx, cancel := context.Background(), context.CancelFunc(func() {})
+		if rng.IntN(3) == 0 {
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(1+rng.IntN(20_000))*time.Microsecond)
+		}
+		body := bytes.Repeat([]byte{byte(rng.Uint32())}, []int{0, 100, 10_000, 100_000, 400_000}[rng.IntN(5)])
+		got, err := proxy.Echo(ctx, body)
+		switch {
+		case err == nil && !bytes.Equal(got, body):
+			t.Errorf("%d bytes came back otherwise", len(body))
+		case err != nil && ctx.Err() == nil:
+			t.Error(err)
+		}
+		cancel()
+	}
+}
