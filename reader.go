@@ -157,7 +157,9 @@ func (c *conn) lead(s stamp) {
 
 // leadOn handles what has arrived and waits for more, until this goroutine is
 // the leader no longer. On a connection that lends, the turn is anybody's
-// whenever all that a read has brought is handled.
+// whenever all that a read has brought is handled: fresh says that there was one
+// in this tenure, for a leader that is summoned reads first, for the call that
+// waits long.
 func (c *conn) leadOn(s *stamp) {
 	for fresh := false; c.handleAll(s); {
 		c.gather()

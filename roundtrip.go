@@ -62,6 +62,7 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 		k.head.ID, k.head.Body = c.calls.nextIDLocked(k), int(size)
 		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &k.head), enc)
 	}
+	// One that joins is written by the holder of the turn: muster.go.
 	joins := k.parcel == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
 	c.mu.Unlock()
 	if !joins {

@@ -12,6 +12,7 @@ import "sync/atomic"
 //	caller  ──▶ nobody   its answer is there; a parked caller is roused
 //	caller  ──▶ leader   it has read for too long, or a call waits long
 //	leader  ──▶ nobody   nothing to wait for: the next caller may read
+//	leader  ──▶ leader   a call began to wait long as it was about to lend the turn
 //	leader  ──▶ handler  it runs a handler itself
 //	handler ──▶ leader   by the leader: the handler returned in time
 //	handler ──▶ leader   by the tick: it did not, and a new leader takes over
@@ -26,6 +27,7 @@ import "sync/atomic"
 //     leaves the turn to nobody then looks for calls that are long.
 //   - A leader whose pass from handler fails has been deposed: it touches
 //     nothing of the connection but the outbox, and ends.
+//   - On a connection that has ended the turn stays where it is.
 type turn struct {
 	word atomic.Uint64
 }
