@@ -36,6 +36,33 @@ func TestCallAllocations(t *testing.T) {
 	}
 }
 
+// The codec alone allocates what it reads, and for what it appends nothing but a
+// copy of a value that is given as it is.
+func TestMarshalAllocations(t *testing.T) {
+	data, err := bsrpc.Marshal(&benchValue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back BenchSmall
+	for _, tt := range []struct {
+		name string
+		do   func() error
+		most float64
+	}{
+		{"a pointer", func() error { _, err := bsrpc.Append(data[:0], &benchValue); return err }, 0},
+		{"a value", func() error { _, err := bsrpc.Append(data[:0], benchValue); return err }, 2}, // in the interface, and where it can be pointed to
+		{"reading, with a text", func() error { return bsrpc.Unmarshal(data, &back) }, 1},
+	} {
+		if n := testing.AllocsPerRun(500, func() {
+			if err := tt.do(); err != nil {
+				t.Fatal(err)
+			}
+		}); n > tt.most {
+			t.Errorf("%s: %v allocations, want at most %v", tt.name, n, tt.most)
+		}
+	}
+}
+
 // A struct by value goes by reflection: it adds at most three allocations an end.
 func TestReflectiveCallAllocations(t *testing.T) {
 	proxy, _ := overTCP[benchContract](t, serverOf(t, benchService{}), "Bench")
