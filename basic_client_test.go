@@ -4,6 +4,7 @@ package bsrpc
 // written by hand.
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -173,7 +174,7 @@ func TestBasicPolls(t *testing.T) {
 			near, far := net.Pipe()
 			p := &rawPeer{t: t, nc: far}
 			start := time.Now()
-			every := orElse(interval, 250*time.Millisecond)
+			every := cmp.Or(interval, 250*time.Millisecond)
 			go func() {
 				for i := range 20 {
 					p.takeInit(basicNotYet)

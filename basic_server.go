@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -93,7 +94,7 @@ func (c *basicConn) refuseLong(r *basicReader, err error) {
 	select {
 	case <-c.away:
 		_, err := io.Copy(io.Discard, r.in)
-		c.fail(lost("reading", orElse(err, io.EOF)))
+		c.fail(lost("reading", cmp.Or(err, io.EOF)))
 	case <-c.done:
 	}
 }
@@ -236,7 +237,7 @@ func (c *basicConn) fail(why *Error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = orElse(c.leaving, why)
+	c.err = cmp.Or(c.leaving, why)
 	why = c.err
 	c.mu.Unlock()
 	close(c.done)

@@ -5,6 +5,7 @@ package bsrpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -142,8 +143,8 @@ func basicServer(t testing.TB, clerk *basicClerk, opts *ServerOptions) *Server {
 	if opts != nil {
 		o = *opts
 	}
-	o.Basic, o.Logger = true, orElse(o.Logger, quiet)
-	o.Limits.PingAfter = orElse(o.Limits.PingAfter, NoLimit)
+	o.Basic, o.Logger = true, cmp.Or(o.Logger, quiet)
+	o.Limits.PingAfter = cmp.Or(o.Limits.PingAfter, NoLimit)
 	srv := NewServer(&o)
 	if err := RegisterAs[basicDesk](srv, "Desk", clerk); err != nil {
 		t.Fatal(err)
@@ -519,7 +520,7 @@ func TestRow8BasicIDs(t *testing.T) {
 			"    Other.Add: id=2 is Desk.Add's; a server with Basic needs different ones"},
 		{RegisterAs[other](NewServer(nil), "Other", newBasicClerk()), ""},
 	} {
-		if got := fmt.Sprint(orElse(tt.err, errors.New(""))); got != tt.want {
+		if got := fmt.Sprint(cmp.Or(tt.err, errors.New(""))); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,9 +91,9 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, p
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
 		peer: peerBounds{
-			maxMessage:  orElse(peer.MaxMessage, unsaidMaxMessage),
-			connBytes:   orElse(peer.ConnBytes, unsaidConnBytes),
-			maxInflight: int(min(orElse(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
+			maxMessage:  cmp.Or(peer.MaxMessage, unsaidMaxMessage),
+			connBytes:   cmp.Or(peer.ConnBytes, unsaidConnBytes),
+			maxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
 		},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(parent)
@@ -106,13 +107,6 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, p
 	c.watch.Stop()
 	c.pulse.init(c)
 	return c
-}
-
-func orElse[T comparable](v, other T) T {
-	if zero := *new(T); v == zero {
-		return other
-	}
-	return v
 }
 
 // start makes the calling goroutine the leader, which it is until the
@@ -180,7 +174,7 @@ func (c *conn) fail(why *Error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = orElse(c.leaving, why)
+	c.err = cmp.Or(c.leaving, why)
 	why = c.err
 	calls, waiting := c.calls.endLocked()
 	for _, k := range calls {

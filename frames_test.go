@@ -9,6 +9,7 @@ package bsrpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -95,9 +96,9 @@ func testeeServer(t testing.TB, p *testee, opts *ServerOptions) *Server {
 	o := ServerOptions{Logger: quiet}
 	if opts != nil {
 		o = *opts
-		o.Logger = orElse(o.Logger, quiet)
+		o.Logger = cmp.Or(o.Logger, quiet)
 	}
-	o.Limits.PingAfter = orElse(o.Limits.PingAfter, NoLimit) // raw peers answer none
+	o.Limits.PingAfter = cmp.Or(o.Limits.PingAfter, NoLimit) // raw peers answer none
 	srv := NewServer(&o)
 	if err := RegisterAs[testeeContract](srv, "Probe", p); err != nil {
 		t.Fatal(err)
@@ -119,7 +120,7 @@ func testeeClientOn(t testing.TB, nc net.Conn, opts *ClientOptions) (*Client, *t
 	if opts != nil {
 		o = *opts
 	}
-	o.Limits.PingAfter = orElse(o.Limits.PingAfter, NoLimit)
+	o.Limits.PingAfter = cmp.Or(o.Limits.PingAfter, NoLimit)
 	client, err := NewClient(context.Background(), nc, &o)
 	if err != nil {
 		t.Fatal(err)

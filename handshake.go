@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 	var frame []byte
 	if r.basic {
-		frame = wire.AppendException(nil, orElse(r.err.Name, "ConnectionError"), r.err.Message)
+		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Message)
 	} else {
 		h := b.hello()
 		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))

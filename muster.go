@@ -29,15 +29,15 @@ type muster struct {
 	called   bool    // some have been woken
 
 	at    atomic.Int64  // when the bytes came that have answered the woken, by monotonic
-	word  atomic.Uint32 // how many have been woken and have not run yet, and waiting
+	word  atomic.Uint32 // how many have been woken and have not run yet, and holderWaits
 	whole chan struct{} // capacity 1: the last one has run that was waited for
 }
 
-const waiting uint32 = 1 << 31 // the holder waits for the woken
+const holderWaits uint32 = 1 << 31 // for the woken; in the word beside their number
 
 // ran counts out a call that wake has woken.
 func (m *muster) ran() {
-	if m.word.Add(^uint32(0)) == waiting {
+	if m.word.Add(^uint32(0)) == holderWaits {
 		m.whole <- struct{}{}
 	}
 }
@@ -96,8 +96,8 @@ func (m *muster) wait() {
 	if !m.anyWoken() {
 		return
 	}
-	if m.word.Add(waiting) > waiting {
+	if m.word.Add(holderWaits) > holderWaits {
 		<-m.whole
 	}
-	m.word.Add(waiting) // takes it away
+	m.word.Add(holderWaits) // takes it away
 }

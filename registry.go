@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (r *registry) idProblemsLocked(methods []*method) (problems []problem) {
 		if !r.basic || m.id < 0 {
 			continue
 		}
-		other := orElse(r.byID[m.id], own[m.id])
+		other := cmp.Or(r.byID[m.id], own[m.id])
 		if other != nil {
 			problems = append(problems, problem{m.Name, fmt.Sprintf("id=%d is %s's; a server with Basic needs different ones", m.id, other.Name)})
 		}
