@@ -44,9 +44,6 @@ func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 		p = reflect.New(p.Type())
 		p.Elem().Set(reflect.ValueOf(v))
 		v = p.Interface()
-		if c, at, ok := codec.Recall(v); ok {
-			return c, at, nil
-		}
 	case p.IsNil():
 		return nil, codec.Ref{}, fmt.Errorf("bsrpc: marshal: nil %T", v)
 	}
@@ -55,6 +52,9 @@ func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 
 // compilePointed returns the codec of what v, whose reflection is p, points to.
 func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.Ref, error) {
+	if c, at, ok := codec.Recall(v); ok { // v may be a copy's address
+		return c, at, nil
+	}
 	t := p.Type().Elem()
 	c, err := codec.Compile(t, nil)
 	if err != nil {

@@ -31,12 +31,12 @@ var longAgo = time.Unix(1, 0)
 // goroutine, or by whoever is at it. own is the caller's own message in pieces,
 // if it has one: it stays until that is out.
 func (c *conn) flush(own *parcel) {
+	if !c.direct {
+		c.flushBehind()
+		return
+	}
 	c.mu.Lock()
 	writes := c.wantsWriterLocked()
-	if writes && !c.direct {
-		c.writeBehindLocked(nobodyWrites)
-		writes = false
-	}
 	if writes {
 		c.out.role.passLocked(nobodyWrites, callerWrites)
 	}
