@@ -70,12 +70,15 @@ func (c *conn) encodeResults(f *frame) error {
 func (c *conn) failureOf(f *frame, err error) []byte {
 	var p *panicError
 	if errors.As(err, &p) {
-		return errorFrame(f.id, 0, CodeInternal, wire.Failure{Message: p.Error(), LogID: p.id})
+		return errorFrame(f.id, 0, CodeInternal, wire.Failure{Message: prefix + f.method.Name + ": " + p.Error(), LogID: p.id})
 	}
 	code, failure := errorFrom(err, c.bounds.maxErrorText)
 	var flags wire.Flags
 	if f.refusal != nil {
 		flags = wire.NotRun
+	}
+	if code == CodeDeadlineExceeded && f.call.expired() {
+		flags |= wire.Expired
 	}
 	return errorFrame(f.id, flags, code, failure)
 }

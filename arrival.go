@@ -182,7 +182,7 @@ func (s *Server) enroll(c connection) {
 }
 
 func serverClosed() *Error {
-	return &Error{Code: CodeUnavailable, Message: "server closed", Err: ErrServerClosed}
+	return &Error{Code: CodeUnavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
 
 // letIn admits a session that has been told to wait.

@@ -44,7 +44,7 @@ func (c *basicConn) serveCommand(payload []byte) {
 	})
 	defer release()
 	if full {
-		c.fault(f, exception("RuntimeError", "%s", v.busy().Message), release)
+		c.fault(f, exception("RuntimeError", "%s", v.busy().plain()), release)
 		return
 	}
 	c.runCommand(f, args, release)

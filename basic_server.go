@@ -82,7 +82,7 @@ func (c *basicConn) longest() int64 {
 // book asks whether there is room for a long frame.
 func (c *basicConn) book(size int64) *Error {
 	if e := c.served.book(size); e != nil {
-		return exception("RuntimeError", "%s", e.Message)
+		return exception("RuntimeError", "%s", e.plain())
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (c *basicConn) write(parts net.Buffers) {
 func (c *basicConn) drain() {
 	c.served.draining.Store(true)
 	if c.in.isIdle() {
-		c.leave(&Error{Code: CodeUnavailable, Message: errShutdown.Message}, nil)
+		c.leave(errorf(CodeUnavailable, OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
 }
 
@@ -203,7 +203,7 @@ func (c *basicConn) drain() {
 // answer to what the client waits for.
 func (c *basicConn) dismiss(reason string) {
 	why := &Error{Code: CodeAborted, Message: reason}
-	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", reason), c.served.bounds.maxErrorText))
+	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.plain()), c.served.bounds.maxErrorText))
 	c.cancel(why) // now a handler's answer is too late
 }
 

@@ -36,7 +36,7 @@ func (c *conn) agree(ctx context.Context, service string, methods []*proxyMethod
 	}
 	answers, err := c.bindAll(ctx, r)
 	if err != nil {
-		return err
+		return about("bind "+service, err)
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {

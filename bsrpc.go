@@ -65,6 +65,13 @@
 // panic is one failed call: the caller gets CodeInternal and an id, the server's
 // log the stack under that id.
 //
+// A text that begins with "bsrpc: " is the library's and names the method, any
+// other is a handler's. errors.Is finds [context.Canceled] only where the caller's
+// own context was cancelled, [context.DeadlineExceeded] only where the call's own
+// time was over, and [ErrClosed] where this end has closed the client. A handler
+// may return the error of a call to a further server: its code, name and text
+// reach the caller as the handler's own.
+//
 // A call whose context has no deadline ends after ClientOptions.DefaultCallTimeout,
 // or after what the tag timeout= of its method says. When a connection is lost,
 // its calls end with CodeUnavailable; a Client does not connect again.

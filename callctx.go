@@ -25,6 +25,12 @@ type callContext struct {
 // Deadline returns when the caller's time is over.
 func (x *callContext) Deadline() (time.Time, bool) { return x.deadline, !x.deadline.IsZero() }
 
+// expired says whether the caller's time is over, whatever else has ended the
+// call. A nil x is that of a call without a context.
+func (x *callContext) expired() bool {
+	return x != nil && !x.deadline.IsZero() && !time.Now().Before(x.deadline)
+}
+
 // Value finds what the library keeps with the call, and what the connection's
 // context has.
 func (x *callContext) Value(key any) any {
@@ -69,7 +75,7 @@ func (x *callContext) Err() error {
 		return err
 	case x.Context.Err() != nil:
 		x.end(x.Context.Err())
-	case !x.deadline.IsZero() && !time.Now().Before(x.deadline):
+	case x.expired():
 		x.end(context.DeadlineExceeded)
 	default:
 		return nil

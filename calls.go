@@ -289,7 +289,7 @@ func (t *callTimeout) left() (us uint64, expired bool) {
 func (t *callTimeout) error(outcome Outcome) *Error {
 	e := errorf(CodeDeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
 	if t.by != "" {
-		e.Message = "no answer in " + t.after.String() + " (" + t.by + "); give the context a deadline, or the method timeout="
+		e.Message = prefix + "no answer in " + t.after.String() + " (" + t.by + "); give the context a deadline, or the method timeout="
 	}
 	return e
 }

@@ -127,7 +127,7 @@ func (o *ClientOptions) logger() *slog.Logger {
 // Close ends the connection. Calls that wait end with an error that wraps
 // ErrClosed, as do later ones. Closing again does nothing. It returns nil.
 func (c *Client) Close() error {
-	c.via.fail(&Error{Code: CodeCanceled, Message: "client closed", Err: ErrClosed})
+	c.via.fail(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
 	c.via.join()
 	return nil
 }
@@ -202,7 +202,7 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
 	answers, err := c.conn.bind(ctx, r, wire.Describe)
 	if err != nil {
-		return nil, err
+		return nil, about(method, err)
 	}
 	if answers[0].Status == wire.Unknown {
 		return nil, refusalf(CodeUnimplemented, "the server has no method %s", method)

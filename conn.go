@@ -159,7 +159,7 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		c.fail(&Error{Code: Code(m.Arg), Name: f.Name, Message: f.Message, ID: f.LogID, Remote: true})
+		c.fail(remoteError(Code(m.Arg), &f))
 		return true, nil
 	}
 	return true, fmt.Errorf("unexpected %v", m.Type)

@@ -278,7 +278,7 @@ func (c *conn) serveCancel(m *message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.dropResponseLocked(m.ID) {
-		c.out.frames = append(c.out.frames, errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: context.Canceled.Error()})...)
+		c.out.frames = append(c.out.frames, errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()})...)
 	}
 	return nil
 }

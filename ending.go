@@ -22,7 +22,7 @@ const (
 // caller holds the turn, and keeps it.
 func (c *conn) violate(err error) {
 	c.log.Warn("bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
-	why := &Error{Code: CodeInternal, Message: "protocol violation: " + err.Error()}
+	why := errorf(CodeInternal, OutcomeUnknown, "protocol violation: %v", err)
 	c.farewell(why, farewellTime, func() { drainSocket(c.nc) })
 }
 
@@ -30,7 +30,7 @@ func (c *conn) violate(err error) {
 // answers are written: a peer that is slow to read has as long as it takes, one
 // that reads nothing has Limits.WriteStall.
 func (c *conn) farewellDrained() {
-	why := &Error{Code: CodeUnavailable, Message: "the server is shutting down"}
+	why := errorf(CodeUnavailable, OutcomeUnknown, "the server is shutting down")
 	c.farewell(why, math.MaxInt64, c.awaitPeer)
 }
 

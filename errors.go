@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ var ErrClosed = errors.New("bsrpc: client closed")
 type Code uint16
 
 // The codes. A handler chooses by returning an *Error. The library itself uses
-// CodeCanceled and CodeDeadlineExceeded for what their names say,
+// CodeCanceled and CodeDeadlineExceeded for what their names say, at either end,
 // CodeInvalidArgument for arguments that do not fit, CodeResourceExhausted for a
 // limit, CodeFailedPrecondition for a contract that differs, CodeUnimplemented for
 // a method that is not there, CodeInternal for a panic, and CodeUnavailable for a
@@ -86,17 +87,26 @@ func (o Outcome) String() string {
 }
 
 // An Error is how a call fails. Every error of a call is one or wraps one:
-// find it with errors.As. context.Canceled and context.DeadlineExceeded are
-// found in it by errors.Is.
+// find it with errors.As.
+//
+// errors.Is finds context.Canceled in it only where the caller's own context was
+// cancelled, and context.DeadlineExceeded only where the call's own time was over:
+// that of its context, its timeout= or DefaultCallTimeout. An error of the other
+// end may have CodeCanceled or CodeDeadlineExceeded for a reason of its own.
 //
 // A handler that returns an *Error chooses Code, Name and Message; no other field
-// travels, they are always those of the call at the caller's end. When a method
-// returns an error, its other results do not travel.
+// travels, they are always those of the call at the caller's end. That includes an
+// *Error which the handler got from a further server: code, name and text go on as
+// the handler's own. When a method returns an error, its other results do not
+// travel.
+//
+// A Message that the library made begins with "bsrpc: " and names the method:
+// "bsrpc: Shop.Put: connection lost: ...". A handler's is as the handler wrote it.
 type Error struct {
 	Code    Code    // CodeUnknown if the handler returned any other error
 	Name    string  // what the error calls itself: its ExceptionName(), else its exported type's name, else ""
 	Message string  // the error's text, cut to Limits.MaxErrorText
-	ID      string  // of the line in the peer's log, for a panic
+	ID      string  // of the line in the server's log, for a panic
 	Detail  string  // a basic peer's traceback; never sent
 	Outcome Outcome // whether the handler ran
 	Remote  bool    // the peer decided it
@@ -104,37 +114,46 @@ type Error struct {
 }
 
 // Error returns the message, or the code in words where there is none, and the
-// id of the peer's log line. What does not come from a handler begins with
-// "bsrpc: ".
+// id of the line in the server's log.
 func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Outcome != OutcomeAnswered || e.Code == CodeInternal {
-		b.WriteString("bsrpc: ")
-	}
-	b.WriteString(e.Message)
-	if e.Message == "" {
-		b.WriteString(e.Code.String())
-	}
+	text := cmp.Or(e.Message, e.Code.String())
 	if e.ID != "" {
-		fmt.Fprintf(&b, " (id %s in the peer's log)", e.ID)
+		text += " (id " + e.ID + " in the server's log)"
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the cause at this end.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes the context's errors be found in an Error that stands for them,
-// whichever end decided it.
-func (e *Error) Is(target error) bool {
-	return target == context.DeadlineExceeded && e.Code == CodeDeadlineExceeded ||
-		target == context.Canceled && e.Code == CodeCanceled
-}
+// prefix begins every text that the library makes, and no text of a user's. It
+// travels on the native wire. Texts towards a basic peer are without it.
+const prefix = "bsrpc: "
 
 // errorf makes the error of a call that this end decides.
 func errorf(code Code, outcome Outcome, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Outcome: outcome, Message: err.Error(), Err: errors.Unwrap(err)}
+	return &Error{Code: code, Outcome: outcome, Message: prefix + err.Error(), Err: errors.Unwrap(err)}
+}
+
+// plain returns the message as a basic peer gets it.
+func (e *Error) plain() string { return strings.TrimPrefix(e.Message, prefix) }
+
+// about names a method, or what else was to be done, in the error of it, unless
+// a handler made the error or the text has the name already. An *Error may be that
+// of many calls: about changes a copy.
+func about(what string, err error) error {
+	e, ok := err.(*Error)
+	if !ok || e.Remote && e.Outcome == OutcomeAnswered {
+		return err
+	}
+	text, made := strings.CutPrefix(e.Message, prefix)
+	if !made || strings.Contains(text, what) {
+		return err
+	}
+	named := *e
+	named.Message = prefix + what + ": " + text
+	return &named
 }
 
 // exceptionNamer lets an error type or sentinel choose the name by which the
@@ -144,7 +163,7 @@ type exceptionNamer interface{ ExceptionName() string }
 // errorFrom returns what travels of a handler's error.
 func errorFrom(err error, maxText int) (Code, wire.Failure) {
 	var e *Error
-	if errors.As(err, &e) && !e.Remote {
+	if errors.As(err, &e) {
 		code, name := e.Code, e.Name
 		if code == CodeOK {
 			code = CodeUnknown
@@ -162,9 +181,10 @@ func errorFrom(err error, maxText int) (Code, wire.Failure) {
 }
 
 // text is the message of e as its handler meant it: e's own where the handler
-// returned e itself, the whole chain's where e was wrapped.
+// made e and returned it, else the whole text, which also has the id of a further
+// server's log.
 func (e *Error) text(err error) string {
-	if err == error(e) {
+	if err == error(e) && !e.Remote {
 		return e.Message
 	}
 	return err.Error()

@@ -480,7 +480,7 @@ func ExampleServerOptions_logger() {
 	srv.Close()
 	fmt.Print(lines.String())
 	// Output:
-	// true internal panic in the handler true
+	// true internal bsrpc: Shop.Crash: panic in the handler true
 	// level=ERROR msg="bsrpc: handler panicked" method=Shop.Crash panic="out of stock"
 }
 

@@ -63,6 +63,9 @@ func safeException(name, instead string) string {
 
 // exceptionFrom returns what a basic client is told of a handler's error.
 func exceptionFrom(err error, maxText int) *Error {
+	if e, ok := err.(*Error); ok && !e.Remote {
+		err = exception(e.Name, "%s", e.plain())
+	}
 	_, f := errorFrom(err, maxText)
 	return exception(safeException(f.Name, "RuntimeError"), "%s", cutText(f.Message, maxText))
 }

@@ -91,7 +91,7 @@ type refusal struct {
 	basic bool // the client does not understand a native answer
 }
 
-func (r *refusal) Error() string { return r.err.Message }
+func (r *refusal) Error() string { return r.err.plain() }
 
 // greet reads what a client says first. A nil hello is that of a client that
 // speaks the basic wire, whose INIT is then init.
@@ -109,9 +109,9 @@ func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err erro
 	case !native:
 		return nil, f, foreign(&f)
 	case err != nil:
-		err = &refusal{err: &Error{Code: CodeFailedPrecondition, Message: "INIT: " + err.Error()}}
+		err = &refusal{err: refusalf(CodeFailedPrecondition, "INIT: %v", err)}
 	case peer.Version != wire.NativeVersion:
-		err = &refusal{err: &Error{Code: CodeFailedPrecondition, Message: versionError("client", peer.Version).Error()}}
+		err = &refusal{err: refusalf(CodeFailedPrecondition, "%v", versionError("client", peer.Version))}
 	}
 	return peer, f, err
 }
@@ -156,7 +156,7 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 	var frame []byte
 	if r.basic {
-		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Message)
+		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.plain())
 	} else {
 		h := b.hello()
 		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))

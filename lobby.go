@@ -117,7 +117,7 @@ func (s *Server) hookPanicked(hook string, what any) error {
 	}
 	id := newLogID()
 	s.log.Error("bsrpc: hook panicked", "hook", hook, "id", id, "panic", what, "stack", string(debug.Stack()))
-	return &Error{Code: CodeInternal, Message: "panic in " + hook, ID: id}
+	return &Error{Code: CodeInternal, Message: prefix + "panic in " + hook, ID: id}
 }
 
 // refused is why a session is not admitted, as its client is told. The error's
@@ -157,7 +157,7 @@ func (s *Server) newSession(remote net.Addr) *Session {
 // has a place. If it may not even wait, it says why.
 func (s *Server) seek(v *Session) (position int, refuse *Error) {
 	v.visitor = newVisitor(func() {
-		v.Close(fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
+		v.Close(prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
 	})
 	return s.places.enter(v.visitor)
 }

@@ -75,7 +75,7 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 	}
 	e.Differences = append(e.Differences, found...)
 	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
-	m.err = &Error{Code: CodeFailedPrecondition, Message: strings.TrimPrefix(one.Error(), "bsrpc: "), Outcome: OutcomeNotRun, Err: one}
+	m.err = &Error{Code: CodeFailedPrecondition, Message: one.Error(), Outcome: OutcomeNotRun, Err: one}
 	return nil
 }
 

@@ -201,8 +201,8 @@ func (s *stage) checkFall(t *testing.T, err error, what, method string) {
 		t.Errorf("got %v, want an *Error", err)
 		return
 	}
-	want := Error{Code: CodeInternal, Message: "panic in the handler", ID: e.ID, Outcome: OutcomeAnswered, Remote: true}
-	if *e != want || e.Error() != fmt.Sprintf("bsrpc: panic in the handler (id %s in the peer's log)", e.ID) {
+	want := Error{Code: CodeInternal, Message: "bsrpc: " + method + ": panic in the handler", ID: e.ID, Outcome: OutcomeAnswered, Remote: true}
+	if *e != want || e.Error() != fmt.Sprintf("bsrpc: %s: panic in the handler (id %s in the server's log)", method, e.ID) {
 		t.Errorf("got %+v, %q", *e, e)
 	}
 	read := s.wire.read.take()

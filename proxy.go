@@ -94,6 +94,14 @@ func newProxyMethod(b *bounds, sig *signature, own Method, tag *codec.MethodTag)
 
 // call sends the frame's arguments and brings its results.
 func (m *proxyMethod) call(ctx context.Context, f *frame) error {
+	if err := m.roundTrip(ctx, f); err != nil {
+		return about(m.Name, err)
+	}
+	return nil
+}
+
+// roundTrip is call, with errors that need not say which method they are of.
+func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
 	if m.err != nil {
 		return m.err
 	}
@@ -102,7 +110,7 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 	}
 	f.enc.Max, f.enc.Cut, f.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
 	if err := m.sig.args.Append(&f.enc, f.argsRef); err != nil {
-		return m.encodeError(err, "the peer's MaxMessage", m.conn.peer.maxMessage)
+		return m.encodeError(err, "the server's MaxMessage", m.conn.peer.maxMessage)
 	}
 	k := f.asks
 	if k == nil {

@@ -31,7 +31,7 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 	if err != nil {
 		return err
 	}
-	return k.result()
+	return k.result(ctx)
 }
 
 // send registers the call and then writes it, so that no answer finds it
@@ -39,7 +39,7 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	size := bodySize(enc)
 	if size > c.peer.maxMessage {
-		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the peer's MaxMessage is %d", size, c.peer.maxMessage)
+		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
 	}
 	if err := c.acquire(ctx, k, size); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (k *call) take(m *message) {
 }
 
 // result returns the error that a call was answered with.
-func (k *call) result() error {
+func (k *call) result(ctx context.Context) error {
 	if k.err != nil {
 		return k.err
 	}
@@ -265,13 +265,40 @@ func (k *call) result() error {
 	if k.reply.flags&wire.NotRun != 0 {
 		outcome = OutcomeNotRun
 	}
-	e := &Error{Code: Code(k.reply.arg), Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, Remote: true}
-	if e.Code == CodeDeadlineExceeded {
-		if left, ok := k.timeout.until(); ok && left <= 0 {
-			return k.timeout.error(outcome) // the handler's time ended with the call's: say what set it
-		}
+	e := remoteError(Code(k.reply.arg), &f)
+	e.Outcome = outcome
+	if own := k.ownEnd(ctx, e); own != nil {
+		return own
 	}
 	return e
+}
+
+// ownEnd returns the error of a call whose answer says that its time was over,
+// or that it was cancelled, and whose caller would have found the same: the two
+// ends' clocks race, and either may be first. Of another call it is nil.
+func (k *call) ownEnd(ctx context.Context, e *Error) *Error {
+	switch e.Code {
+	case CodeCanceled:
+		if err := ctx.Err(); err != nil {
+			return contextError(err, e.Outcome)
+		}
+	case CodeDeadlineExceeded:
+		left, limited := k.timeout.until()
+		if !limited || left > 0 && k.reply.flags&wire.Expired == 0 {
+			return nil
+		}
+		own := k.timeout.error(e.Outcome) // says what set the time
+		if e.Outcome == OutcomeNotRun {
+			own.Message = e.Message // says what it waited for
+		}
+		return own
+	}
+	return nil
+}
+
+// remoteError is the error that the peer sent in an ERROR or CLOSE frame.
+func remoteError(code Code, f *wire.Failure) *Error {
+	return &Error{Code: code, Name: f.Name, Message: f.Message, ID: f.LogID, Remote: true}
 }
 
 // giveUp ends a call of this end before its answer is there. The holder of the

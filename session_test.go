@@ -146,7 +146,7 @@ func TestOnConnectRefuses(t *testing.T) {
 		for _, want := range []bsrpc.Error{
 			{Code: bsrpc.CodePermissionDenied, Message: "not on Sundays"},
 			{Code: bsrpc.CodeUnauthenticated, Name: "NoBadge", Message: "no badge"},
-			{Code: bsrpc.CodeInternal, Message: "panic in OnConnect"},
+			{Code: bsrpc.CodeInternal, Message: "bsrpc: panic in OnConnect"},
 		} {
 			_, _, err := enter(t.Context(), srv, nil)
 			var e *bsrpc.Error
@@ -200,7 +200,7 @@ func TestPerSession(t *testing.T) {
 		if got := []int{add(one, "Notes.Add"), add(one, "Again.Add"), add(two, "Notes.Add")}; !slices.Equal(got, []int{1, 2, 1}) {
 			t.Errorf("got %v: a session has one receiver of a factory, and sessions share none", got)
 		}
-		if _, _, err := enter(t.Context(), srv, nil); err == nil || err.Error() != "bsrpc: no paper" {
+		if _, _, err := enter(t.Context(), srv, nil); err == nil || err.Error() != "no paper" {
 			t.Errorf("a factory that fails: %v", err)
 		}
 		synctest.Wait()
@@ -268,7 +268,7 @@ func TestOnWait(t *testing.T) {
 		}
 		_, _, err := enter(t.Context(), srv, nil)
 		var e *bsrpc.Error
-		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasPrefix(e.Message, "queue full") {
+		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasPrefix(e.Message, "bsrpc: queue full") {
 			t.Errorf("Row 121, one more than MaxWaiting: %v", err)
 		}
 		time.Sleep(time.Second)

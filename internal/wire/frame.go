@@ -40,6 +40,7 @@ const (
 	Metadata                   // Request, Response, Error: a block of fields precedes the body
 	NotRun                     // Error: the method was not run
 	Describe                   // Bind: names without hashes; the answer has every text
+	Expired                    // Error: the time that the request gave was over
 )
 
 const (
@@ -62,7 +63,7 @@ var allowed = [...]Flags{
 	RequestPiece:  0,
 	Response:      Pieces | Metadata,
 	ResponsePiece: 0,
-	Error:         Metadata | NotRun,
+	Error:         Metadata | NotRun | Expired,
 	Cancel:        0,
 	Bind:          Describe,
 	Close:         0,

@@ -38,6 +38,8 @@ var frameCases = []struct {
 		"\x18\x00\x00\x00\x14\x04\x08\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
 	{"cancel", Frame{Type: Cancel, ID: 1},
 		"\x10\x00\x00\x00\x15\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
+	{"error of a call whose time is over", Frame{Type: Error, Flags: NotRun | Expired, Arg: 4, ID: 1, Body: 4, Total: 4},
+		"\x14\x00\x00\x00\x14\x14\x04\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
 	{"bind that describes", Frame{Type: Bind, Flags: Describe, ID: 1, Body: 4, Total: 4},
 		"\x14\x00\x00\x00\x16\x08\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
 	{"close", Frame{Type: Close, Arg: 14, Body: 8, Total: 8},

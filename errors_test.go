@@ -1,0 +1,466 @@
+package bsrpc
+
+// How each way in which a call ends looks to its caller, on both wires.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A mourner's handler ends as the test wants.
+type mourner struct {
+	end   func(ctx context.Context) error
+	began chan *Session
+}
+
+func (m *mourner) End(ctx context.Context) error {
+	m.began <- SessionFrom(ctx)
+	return m.end(ctx)
+}
+
+// Timed is End in a contract with a timeout= of its own.
+func (m *mourner) Timed(ctx context.Context) error { return m.End(ctx) }
+
+type mournerContract struct {
+	End   func(ctx context.Context) error `bsrpc:"id=1"`
+	Timed func(ctx context.Context) error `bsrpc:"id=2,timeout=3s"`
+}
+
+// asBasic makes a client's INIT that of a client which speaks the basic wire
+// only.
+type asBasic struct {
+	net.Conn
+	said bool
+}
+
+func (c *asBasic) Write(b []byte) (int, error) {
+	if c.said {
+		return c.Conn.Write(b)
+	}
+	c.said = true
+	_, err := c.Conn.Write(wire.AppendBasicVersion(nil))
+	return len(b), err
+}
+
+// A deathbed is a client with a server of its own, in memory.
+type deathbed struct {
+	*mourner
+	srv    *Server
+	nc     net.Conn // the client's end
+	client *Client
+	proxy  *mournerContract
+}
+
+// newDeathbed joins a client to a server whose handlers end as end does.
+func newDeathbed(t *testing.T, basic bool, end func(ctx context.Context) error) *deathbed {
+	t.Helper()
+	d := &deathbed{mourner: &mourner{end, make(chan *Session, 8)}}
+	d.srv = NewServer(&ServerOptions{Logger: quiet, Basic: basic})
+	if err := RegisterAs[mournerContract](d.srv, "Desk", d.mourner); err != nil {
+		t.Fatal(err)
+	}
+	var far net.Conn
+	d.nc, far = net.Pipe()
+	go d.srv.ServeConn(far)
+	nc := d.nc
+	if basic {
+		nc = &asBasic{Conn: nc}
+	}
+	var err error
+	if d.client, err = NewClient(t.Context(), nc, &ClientOptions{Logger: quiet, Basic: basic}); err != nil {
+		t.Fatal(err)
+	}
+	if d.proxy, err = Bind[mournerContract](t.Context(), d.client, "Desk"); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *deathbed) close() {
+	d.client.Close()
+	d.srv.Close()
+}
+
+// during makes a call, and does something while its handler runs.
+func (d *deathbed) during(ctx context.Context, do func()) error {
+	ended := make(chan error)
+	go func() { ended <- d.proxy.End(ctx) }()
+	<-d.began
+	do()
+	return <-ended
+}
+
+// untilDone is a handler that waits for its context.
+func untilDone(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A fate is what a caller sees of a call that has failed. Text ends in * where
+// more follows.
+type fate struct {
+	text    string
+	code    Code
+	outcome Outcome
+	remote  bool
+	is      error // what errors.Is finds
+}
+
+// causes are what errors.Is must not find unless a fate says so.
+var causes = []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrServerClosed}
+
+// check holds an error against a fate.
+func (want fate) check(t *testing.T, err error) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Errorf("got %v, want an *Error", err)
+		return
+	}
+	text, open := strings.CutSuffix(want.text, "*")
+	if e.Error() != text && !(open && strings.HasPrefix(e.Error(), text)) {
+		t.Errorf("got  %q\nwant %q", e.Error(), want.text)
+	}
+	if e.Code != want.code || e.Outcome != want.outcome || e.Remote != want.remote {
+		t.Errorf("%q: got %v, %v, remote %v; want %v, %v, %v", e.Error(), e.Code, e.Outcome, e.Remote, want.code, want.outcome, want.remote)
+	}
+	for _, cause := range causes {
+		if errors.Is(err, cause) != (cause == want.is) {
+			t.Errorf("%q: errors.Is(err, %v) is %v", e.Error(), cause, cause != want.is)
+		}
+	}
+}
+
+// own is a handler's error that travels.
+func own(text string) error { return &Error{Code: CodeNotFound, Name: "NoStock", Message: text} }
+
+// fails is a handler that returns err.
+func fails(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
+// endings are the ways in which a call ends.
+var endings = []struct {
+	name  string
+	end   func(ctx context.Context) error // the handler; nil is untilDone
+	call  func(ctx context.Context, d *deathbed) error
+	want  fate
+	basic *fate // on the basic wire, if that is another
+}{
+	{
+		name: "cancelled before",
+		call: func(ctx context.Context, d *deathbed) error {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return d.proxy.End(ctx)
+		},
+		want: fate{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled},
+	}, {
+		name: "cancelled",
+		call: func(ctx context.Context, d *deathbed) error {
+			ctx, cancel := context.WithCancel(ctx)
+			return d.during(ctx, cancel)
+		},
+		want: fate{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeUnknown, false, context.Canceled},
+	}, {
+		name: "the context's time is over before",
+		call: func(ctx context.Context, d *deathbed) error {
+			ctx, cancel := context.WithTimeout(ctx, -1)
+			defer cancel()
+			return d.proxy.End(ctx)
+		},
+		want: fate{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded},
+	}, {
+		name: "the context's time is over",
+		call: func(ctx context.Context, d *deathbed) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return withoutOutcome(d.proxy.End(ctx))
+		},
+		want: fate{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+	}, {
+		name: "timeout=",
+		call: func(ctx context.Context, d *deathbed) error { return withoutOutcome(d.proxy.Timed(ctx)) },
+		want: fate{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+	}, {
+		name: "DefaultCallTimeout",
+		call: func(ctx context.Context, d *deathbed) error { return withoutOutcome(d.proxy.End(ctx)) },
+		want: fate{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+	}, {
+		name:  "the handler returns context.Canceled",
+		end:   fails(context.Canceled),
+		want:  fate{"context canceled", CodeCanceled, OutcomeAnswered, true, nil},
+		basic: &fate{"context canceled", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler has a shorter time of its own",
+		end:   func(ctx context.Context) error { return sleepAtMost(ctx, time.Second) },
+		want:  fate{"its own: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
+		basic: &fate{"its own: context deadline exceeded", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler's own error",
+		end:   fails(own("sold out")),
+		want:  fate{"sold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &fate{"sold out", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler's own error, wrapped",
+		end:   fails(fmt.Errorf("order 7: %w", own("sold out"))),
+		want:  fate{"order 7: sold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &fate{"order 7: sold out", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler's own error among others",
+		end:   fails(errors.Join(errors.New("first"), own("sold out"))),
+		want:  fate{"first\nsold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &fate{"first\nsold out", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler's own error without a text",
+		end:   fails(&Error{Code: CodeAborted}),
+		want:  fate{"aborted", CodeAborted, OutcomeAnswered, true, nil},
+		basic: &fate{"unknown", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler's own internal error",
+		end:   fails(&Error{Code: CodeInternal, Message: "torn page"}),
+		want:  fate{"torn page", CodeInternal, OutcomeAnswered, true, nil},
+		basic: &fate{"torn page", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name:  "the handler panics",
+		end:   func(context.Context) error { panic("secret") },
+		want:  fate{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
+		basic: &fate{"panic in the handler (id *", CodeUnknown, OutcomeAnswered, true, nil},
+	}, {
+		name: "this end closes",
+		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.client.Close() }) },
+		want: fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeUnknown, false, ErrClosed},
+	}, {
+		name: "this end has closed",
+		call: func(ctx context.Context, d *deathbed) error { d.client.Close(); return d.proxy.End(ctx) },
+		want: fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed},
+	}, {
+		name: "the server closes",
+		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.srv.Close() }) },
+		want: fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
+	}, {
+		name: "the connection is lost",
+		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.nc.Close() }) },
+		want: fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
+	},
+}
+
+// sleepAtMost waits for a handler's context with a time of its own.
+func sleepAtMost(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
+	return fmt.Errorf("its own: %w", ctx.Err())
+}
+
+// withoutOutcome is the error of a call whose time is over by the clocks of both
+// ends at once: whether the server's answer is first decides the outcome alone.
+func withoutOutcome(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Outcome == OutcomeAnswered {
+		e.Outcome = OutcomeUnknown
+	}
+	return err
+}
+
+// Each ending has one code, outcome and text, and errors.Is finds in it what
+// this caller, and nobody else, has caused.
+func TestHowCallsEnd(t *testing.T) {
+	for _, tt := range endings {
+		for _, basic := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, basic %v", tt.name, basic), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					end, call, want := tt.end, tt.call, tt.want
+					if end == nil {
+						end = untilDone
+					}
+					if call == nil {
+						call = func(ctx context.Context, d *deathbed) error { return d.proxy.End(ctx) }
+					}
+					if basic && tt.basic != nil {
+						want = *tt.basic
+					}
+					d := newDeathbed(t, basic, end)
+					defer d.close()
+					want.check(t, call(context.Background(), d))
+				})
+			})
+		}
+	}
+}
+
+// A call by name ends as one by a proxy.
+func TestHowCallsByNameEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeathbed(t, false, untilDone)
+		defer d.close()
+		fate{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded}.
+			check(t, withoutOutcome(d.client.Call(t.Context(), "Desk.End", nil)))
+		d.client.Close()
+		fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.End", nil))
+		fate{"bsrpc: Desk.Timed: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.Timed", nil))
+		_, err := Bind[mournerContract](t.Context(), d.client, "Desk")
+		fate{"bsrpc: bind Desk: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, err)
+	})
+}
+
+// hops are what a handler gets from a further server, and what its own caller
+// then sees.
+var hops = []struct {
+	name string
+	far  func(ctx context.Context) error // the further server's handler
+	call func(ctx context.Context, d *deathbed) error
+	want fate
+}{
+	{"its own error", fails(own("sold out")), nil, fate{"sold out", CodeNotFound, OutcomeAnswered, true, nil}},
+	{
+		"a panic", func(context.Context) error { panic("secret") }, nil,
+		fate{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
+	}, {
+		"no answer in time", untilDone, func(ctx context.Context, d *deathbed) error { return d.proxy.Timed(context.WithoutCancel(ctx)) },
+		fate{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
+	}, {
+		"its client is closed", untilDone, func(ctx context.Context, d *deathbed) error { d.client.Close(); return d.proxy.End(ctx) },
+		fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeAnswered, true, nil},
+	}, {
+		"its connection is lost", untilDone,
+		func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.nc.Close() }) },
+		fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeAnswered, true, nil},
+	}, {
+		"wrapped", fails(own("sold out")),
+		func(ctx context.Context, d *deathbed) error { return fmt.Errorf("warehouse: %w", d.proxy.End(ctx)) },
+		fate{"warehouse: sold out", CodeNotFound, OutcomeAnswered, true, nil},
+	},
+}
+
+// A handler that returns what a further server answered passes on its code, name
+// and text; all else is of the caller's own call.
+func TestErrorsThroughTwoServers(t *testing.T) {
+	for _, tt := range hops {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				far := newDeathbed(t, false, tt.far)
+				defer far.close()
+				near := newDeathbed(t, false, func(ctx context.Context) error {
+					if tt.call == nil {
+						return far.proxy.End(ctx)
+					}
+					return tt.call(ctx, far)
+				})
+				defer near.close()
+				err := near.proxy.End(t.Context())
+				tt.want.check(t, err)
+				var e *Error
+				if errors.As(err, &e); e.ID != "" || strings.Count(e.Error(), "(id ") > 1 {
+					t.Errorf("got %q with id %q: a line that is not in this server's log", e.Error(), e.ID)
+				}
+				if e.Code == CodeNotFound && e.Name != "NoStock" {
+					t.Errorf("the name is %q", e.Name)
+				}
+			})
+		})
+	}
+}
+
+// The connection's end is one error, and each call names its own method in it.
+func TestNamedErrorsAreCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeathbed(t, false, untilDone)
+		defer d.close()
+		d.nc.Close()
+		synctest.Wait()
+		for range 2 {
+			for what, call := range map[string]func(context.Context) error{"Desk.End": d.proxy.End, "Desk.Timed": d.proxy.Timed} {
+				if err := call(t.Context()); strings.Count(err.Error(), "Desk.") != 1 || !strings.HasPrefix(err.Error(), "bsrpc: "+what+": connection lost") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		}
+		if err := d.client.Err(); !strings.HasPrefix(err.Error(), "bsrpc: connection lost") {
+			t.Error(err)
+		}
+	})
+}
+
+// What an ERROR frame with code 4 or 1 is to a caller whose own time is not
+// over, or has none, and who has cancelled nothing.
+func TestAnswersOfTimeThatIsOver(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		limit time.Duration // of the call; 0: none
+		flags wire.Flags
+		code  Code
+		text  string
+		want  fate
+	}{
+		{"EXPIRED", time.Hour, wire.Expired, CodeDeadlineExceeded, "mine", fate{"bsrpc: Probe.Add: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, false, context.DeadlineExceeded}},
+		{"EXPIRED, not run", time.Hour, wire.Expired | wire.NotRun, CodeDeadlineExceeded, "bsrpc: no turn", fate{"bsrpc: Probe.Add: no turn", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}},
+		{"without EXPIRED", time.Hour, 0, CodeDeadlineExceeded, "mine", fate{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
+		{"EXPIRED with another code", time.Hour, wire.Expired, CodeAborted, "mine", fate{"mine", CodeAborted, OutcomeAnswered, true, nil}},
+		{"EXPIRED, and the call has no time", 0, wire.Expired, CodeDeadlineExceeded, "mine", fate{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
+		{"canceled", time.Hour, 0, CodeCanceled, "mine", fate{"mine", CodeCanceled, OutcomeAnswered, true, nil}},
+		{"canceled, not run", 0, wire.NotRun, CodeCanceled, "bsrpc: left", fate{"bsrpc: Probe.Add: left", CodeCanceled, OutcomeNotRun, true, nil}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, proxy, p := rawServer(t, &ClientOptions{DefaultCallTimeout: NoLimit})
+				ctx := context.Background()
+				if tt.limit > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.limit)
+					defer cancel()
+				}
+				ended := make(chan error)
+				go func() {
+					_, err := proxy.Add(ctx, 1, 2)
+					ended <- err
+				}()
+				f, _ := p.read()
+				p.nc.Write(errorFrame(f.ID, tt.flags, tt.code, wire.Failure{Message: tt.text}))
+				tt.want.check(t, <-ended)
+				client.Close()
+				p.nc.Close()
+			})
+		})
+	}
+}
+
+// A call's own deadline at the server is what EXPIRED says, and no other.
+func TestExpiredAtTheServer(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		end   func(ctx context.Context) error
+		flags wire.Flags
+	}{
+		{"until the time is over", untilDone, wire.Expired},
+		{"by a time of its own", func(ctx context.Context) error { return sleepAtMost(ctx, time.Second) }, 0},
+		{"by a time of its own that is longer", func(ctx context.Context) error { return sleepAtMost(ctx, time.Minute) }, wire.Expired},
+		{"at once", fails(context.DeadlineExceeded), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeathbed(t, false, tt.end)
+				defer d.close()
+				p := rawDial(t, d.srv)
+				defer p.nc.Close()
+				p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+				p.readBasic()
+				p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, (&wire.BindRequest{Service: "Desk", Names: []string{"End"}}).Append(nil))
+				p.wantAnswer(1)
+				p.send(wire.Frame{Type: wire.Request, ID: 2, Timeout: 5_000_000}, nil)
+				f, _ := p.read()
+				if f.Type != wire.Error || f.Flags != tt.flags || Code(f.Arg) != CodeDeadlineExceeded {
+					t.Errorf("got %v, flags %x, code %v; want flags %x", f.Type, f.Flags, Code(f.Arg), tt.flags)
+				}
+			})
+		})
+	}
+}
