@@ -101,7 +101,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 		c.refuse(f.ID, refusalf(CodeUnimplemented, "metadata: %v", err))
 		return false, nil
 	}
-	// Counted before looking at draining, as shutdown does the reverse: either
+	// Counted before looking at closing, as shutdown does the reverse: either
 	// this call is refused, or shutdown waits for it.
 	refusal, err := c.judge(f, v.inflight.Add(1))
 	if refusal == nil {
@@ -118,16 +118,17 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 // landed counts out a request that was in flight and is not run. The last one
 // ends a connection that drains.
 func (c *conn) landed() {
-	if c.served.landed(1) && c.served.draining.Load() {
+	if c.served.landed(1) && c.served.isClosing() {
 		c.farewellDrained()
 	}
 }
 
 func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
 	v := c.served
+	if why := v.closing.Load(); why != nil {
+		return why, nil
+	}
 	switch {
-	case v.draining.Load():
-		return refusalf(CodeUnavailable, "the server is shutting down"), nil
 	case !v.session.admitted.Load():
 		return notAdmitted(), nil
 	case int(f.Arg) >= len(v.bound):

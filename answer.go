@@ -16,6 +16,8 @@ import (
 
 // answer sends the one answer to f's call: the encoded results, or err. The
 // call ends being in flight as its answer is queued, neither before nor after.
+// On a connection whose session has been closed, the CLOSE frame with the reason
+// answers every call that has run.
 func (c *conn) answer(f *frame, err error) {
 	if f.call != nil {
 		f.call.end(context.Canceled)
@@ -23,22 +25,29 @@ func (c *conn) answer(f *frame, err error) {
 	if err == nil && f.canceled.Load() {
 		err = context.Canceled
 	}
+	why := c.served.dismissed()
+	if why != nil && f.refusal != nil {
+		err = why
+	}
+	told := why == nil || f.refusal != nil
 	var failure []byte
-	if err != nil {
+	if told && err != nil {
 		failure = c.failureOf(f, err)
 	}
 	f.answered = true // until here an error's own methods may panic
 	c.mu.Lock()
 	c.waitForRoomLocked(bodySize(&f.enc))
 	last := c.served.landed(1)
-	if err != nil {
+	switch {
+	case !told:
+	case err != nil:
 		c.out.frames = append(c.out.frames, failure...)
-	} else {
+	default:
 		c.queueResultsLocked(f)
 	}
 	f.full = len(c.out.frames) >= fullBatch
 	c.mu.Unlock()
-	if last && c.served.draining.Load() {
+	if last && c.served.isClosing() {
 		c.farewellDrained()
 	}
 }

@@ -19,6 +19,7 @@ import (
 type connection interface {
 	start()         // reads until the connection ends
 	drain()         // lets it end when what has been asked is answered
+	dismiss(*Error) // ends it soon, under its calls, which are told why
 	fail(*Error)    // ends it at once
 	join()          // waits until it has ended and its goroutines have, handlers apart
 	awaitHandlers() // waits then until its handlers have returned

@@ -139,14 +139,14 @@ func (c *basicConn) begin() bool {
 func (c *basicConn) finish() {
 	c.in.served()
 	c.served.landed(1)
-	if c.served.draining.Load() {
+	if c.served.isClosing() {
 		c.drain()
 	}
 }
 
 func (c *basicConn) serveFrame(f *basicFrame) {
 	switch {
-	case c.served.draining.Load():
+	case c.served.isClosing():
 		c.refuse(errShutdown)
 	case f.refused != nil && f.last:
 		c.leave(f.refused, f.refused)
@@ -193,16 +193,15 @@ func (c *basicConn) write(parts net.Buffers) {
 
 // drain lets the connection end when what has been asked is answered.
 func (c *basicConn) drain() {
-	c.served.draining.Store(true)
+	c.served.drain()
 	if c.in.isIdle() {
 		c.leave(errorf(CodeUnavailable, OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
 }
 
-// dismiss ends the session for a reason of the server's user, which is the
-// answer to what the client waits for.
-func (c *basicConn) dismiss(reason string) {
-	why := &Error{Code: CodeAborted, Message: reason}
+// dismiss ends the session under its call. The reason is the answer to what the
+// client waits for.
+func (c *basicConn) dismiss(why *Error) {
 	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.plain()), c.served.bounds.maxErrorText))
 	c.cancel(why) // now a handler's answer is too late
 }

@@ -42,8 +42,8 @@ type serving struct {
 	gone     atomic.Bool   // the connection has ended: nothing more comes
 	idle     chan struct{} // then closed when nothing runs any more
 	idleOnce sync.Once
-	draining atomic.Bool
-	inline   *frame // what the leader runs itself; of who ends a handler's turn
+	closing  atomic.Pointer[Error] // why no new calls are taken
+	inline   *frame                // what the leader runs itself; of who ends a handler's turn
 
 	mu      sync.Mutex        // guards running
 	running map[uint64]*frame // what runs elsewhere, by the call's id
@@ -296,7 +296,7 @@ func (v *serving) cancelRunning(id uint64) {
 
 // drain lets the connection end when its last call has been answered.
 func (c *conn) drain() {
-	c.served.draining.Store(true)
+	c.served.drain()
 	if c.served.inflight.Load() == 0 {
 		c.farewellDrained()
 	}

@@ -28,16 +28,18 @@ func (c *conn) violate(err error) {
 
 // farewellDrained ends a connection whose calls are all answered, when the
 // answers are written: a peer that is slow to read has as long as it takes, one
-// that reads nothing has Limits.WriteStall.
+// that reads nothing has Limits.WriteStall. A closed session has farewellTime.
 func (c *conn) farewellDrained() {
-	why := errorf(CodeUnavailable, OutcomeUnknown, "the server is shutting down")
-	c.farewell(why, math.MaxInt64, c.awaitPeer)
+	why, within := c.served.closing.Load(), time.Duration(math.MaxInt64)
+	if why != errDraining {
+		within = farewellTime
+	}
+	c.farewell(why, within, c.awaitPeer)
 }
 
-// dismiss ends the connection of a session, for a reason of the server's user.
-func (c *conn) dismiss(reason string) {
-	why := &Error{Code: CodeAborted, Message: reason}
-	c.served.draining.Store(true)
+// dismiss ends the connection of a session under its calls.
+func (c *conn) dismiss(why *Error) {
+	c.served.dismiss(why)
 	c.cancel(why)
 	c.farewell(why, farewellTime, c.awaitPeer)
 }

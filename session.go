@@ -17,7 +17,7 @@ type Session struct {
 	since  time.Time
 	calls  atomic.Uint64
 	ctx    context.Context
-	end    func(reason string) // closes the connection
+	end    func(why *Error) // closes the connection
 
 	connected bool        // OnConnect has taken it
 	hold      *time.Timer // of SessionMaxHold
@@ -90,6 +90,7 @@ func (s *Session) Value(key any) any {
 	return s.values[key]
 }
 
-// Close ends the session: its handlers' contexts are cancelled, and the user is
-// told the reason. It does not wait. A session that has left stays so.
-func (s *Session) Close(reason string) { s.end(reason) }
+// Close ends the session: its handlers' contexts are cancelled, and its calls,
+// those that run too, end at the caller with CodeAborted and the reason. Close
+// does not wait. On a session that has left it does nothing.
+func (s *Session) Close(reason string) { s.end(&Error{Code: CodeAborted, Message: reason}) }
