@@ -201,7 +201,7 @@ func TestRow07AllMethods(t *testing.T) {
 func TestRow08Twice(t *testing.T) {
 	srv := newLab(t)
 	err := srv.RegisterFunc("Lab.Add", func(int) {})
-	want := "bsrpc: register Lab: 1 problem\n    Lab.Add: registered twice: as func(*bsrpc_test.lab, uint32, uint32) uint32 and now as func(int)"
+	want := "bsrpc: register Lab: 1 problem\n    Lab.Add: registered twice, first by RegisterAs[bsrpc_test.labContract] with a bsrpc_test.lab, now by RegisterFunc; leave one out, or give it another name"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}

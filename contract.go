@@ -37,6 +37,14 @@ func contractOf(service string, t reflect.Type) ([]contractMethod, []problem) {
 	return methods, problems
 }
 
+// notContract says that t is not a contract, and what is.
+func notContract(t reflect.Type, wanted string) string {
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct {
+		wanted = fmt.Sprintf("want %v", t.Elem())
+	}
+	return fmt.Sprintf("%v is not a contract; %s", t, wanted)
+}
+
 // fieldPath names a field with the embedded structs that it is in.
 func fieldPath(t reflect.Type, index []int) string {
 	path := make([]string, len(index))

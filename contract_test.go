@@ -206,9 +206,9 @@ var implProblems = []struct {
 	as       registration
 	problems []string
 }{
-	{as[int](till{}), []string{"Shop: int is no contract; want a struct of funcs, or an interface"}},
-	{as[*Puts](till{}), []string{"Shop: *bsrpc_test.Puts is no contract; want a struct of funcs, or an interface"}},
-	{as[func()](till{}), []string{"Shop: func() is no contract; want a struct of funcs, or an interface"}},
+	{as[int](till{}), []string{"Shop: int is not a contract; want a struct of funcs, or an interface"}},
+	{as[*Puts](till{}), []string{"Shop: *bsrpc_test.Puts is not a contract; want bsrpc_test.Puts"}},
+	{as[func()](till{}), []string{"Shop: func() is not a contract; want a struct of funcs, or an interface"}},
 	{as[Puts](nil), []string{"Shop: nil implementation"}},
 	{as[getter](nil), []string{"Shop: nil implementation"}},
 	{as[Puts]((*till)(nil)), []string{"Shop: nil implementation"}},
@@ -261,17 +261,17 @@ func TestBindOfOtherTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const instead = " is no contract for a client; use a struct of funcs"
+	const instead = "; a client's is a struct of funcs"
 	for want, bind := range map[string]contract{
 		"interface {}":       both[any](nil),
 		"bsrpc_test.getter":  both[getter](nil),
-		"*bsrpc_test.Puts":   both[*Puts](nil),
 		"map[string]func()":  both[map[string]func()](nil),
 		"func(int64) error":  both[func(int64) error](nil),
 		"bsrpc_test.celsius": both[celsius](nil),
 	} {
-		checkText(t, want, bind.bind(t.Context(), client), "bsrpc: bind Shop: "+want+instead)
+		checkText(t, want, bind.bind(t.Context(), client), "bsrpc: bind Shop: "+want+" is not a contract"+instead)
 	}
+	checkText(t, "a pointer", both[*Puts](nil).bind(t.Context(), client), "bsrpc: bind Shop: *bsrpc_test.Puts is not a contract; want bsrpc_test.Puts")
 }
 
 func TestBindServiceNames(t *testing.T) {

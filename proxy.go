@@ -19,7 +19,7 @@ import (
 // whose funcs join it, and nothing else. It may name a part of the service. Each
 // func ends in error and may begin with a context.Context; one without runs with
 // context.Background. Tags say formats, names and time limits, see docs/tags.md.
-// An interface is no contract here, because Go cannot make its methods.
+// An interface is not a contract here, because Go cannot make its methods.
 //
 // Bind compares the contract with the server's methods before any call. Where
 // they disagree it returns the proxy together with a *MismatchError, which
@@ -53,7 +53,7 @@ type proxyMethod struct {
 
 func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
 	if proxy.Kind() != reflect.Struct {
-		return fmt.Errorf("bsrpc: bind %s: %v is no contract for a client; use a struct of funcs", service, proxy.Type())
+		return fmt.Errorf("bsrpc: bind %s: %s", service, notContract(proxy.Type(), "a client's is a struct of funcs"))
 	}
 	wanted, problems := contractOf(service, proxy.Type())
 	var methods []*proxyMethod

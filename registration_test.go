@@ -354,8 +354,8 @@ var nameProblems = []struct {
 	{fn(".F", func() {}), refused(`register ""`, identifiers)},
 	{fn("my shop.F", func(any) {}), refused(`register "my shop"`, identifiers,
 		"my shop.F, parameter 1: interface {} has no wire form; use a concrete type")},
-	{fn("Shop.F", nil), "bsrpc: register Shop.F: <nil> is no func"},
-	{fn("Shop.F", hushed{}), "bsrpc: register Shop.F: bsrpc_test.hushed is no func"},
+	{fn("Shop.F", nil), "bsrpc: register Shop.F: <nil> is not a func"},
+	{fn("Shop.F", hushed{}), "bsrpc: register Shop.F: bsrpc_test.hushed is not a func"},
 	{fn("Shop.F", (func(int))(nil)), "bsrpc: register Shop.F: nil func(int)"},
 }
 
@@ -378,15 +378,19 @@ func TestRegisteredTwice(t *testing.T) {
 		second registration
 		as     string
 	}{
-		{named("Shop", ours{}), "func(*bsrpc_test.ours) int"},
-		{fn("Shop.Get", func(string) {}), "func(string)"},
-		{as[renamed](ours{}), "func(*bsrpc_test.ours) int"},
+		{named("Shop", ours{}), "first as a method of bsrpc_test.hushed, now as a method of bsrpc_test.ours; leave one out, or give it another name"},
+		{fn("Shop.Get", func(string) {}), "first as a method of bsrpc_test.hushed, now by RegisterFunc; leave one out, or give it another name"},
+		{as[renamed](ours{}), "first as a method of bsrpc_test.hushed, now by RegisterAs[bsrpc_test.renamed] with a bsrpc_test.ours; " +
+			"leave one out, or give it another name"},
+		{as[renamed](&renamed{func() (int, error) { return 0, nil }}), "first as a method of bsrpc_test.hushed, now by RegisterAs with a *bsrpc_test.renamed; " +
+			"leave one out, or give it another name"},
+		{named("Shop", hushed{}), "both times as a method of bsrpc_test.hushed; register it once, or under another name"},
 	} {
 		srv := bsrpc.NewServer(nil)
 		if err := srv.RegisterName("Shop", hushed{}); err != nil {
 			t.Fatal(err)
 		}
-		want := refused("register Shop", "Shop.Get: registered twice: as func(*bsrpc_test.hushed) int and now as "+test.as)
+		want := refused("register Shop", "Shop.Get: registered twice, "+test.as)
 		checkText(t, test.as, test.second(srv), want)
 		if got := layouts(srv); len(got) != 1 {
 			t.Errorf("%s: the server offers %q", test.as, got)

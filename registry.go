@@ -34,6 +34,7 @@ type method struct {
 	sig       *signature    // of what travels
 	fn        reflect.Value // the func; its receiver, if it has one, is its first parameter
 	owner                   // whose method fn is
+	from      string        // the registration it is from, for messages
 	id        int           // the command by which a basic peer calls it; -1 if none can
 	exclusive string        // the name of its group, "" for none
 	group     *group
@@ -67,7 +68,7 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 	}
 	for _, m := range methods {
 		if other := r.byName[m.Name]; other != nil {
-			problems = append(problems, problem{m.Name, fmt.Sprintf("registered twice: as %v and now as %v", other.fn.Type(), m.fn.Type())})
+			problems = append(problems, problem{m.Name, twice(other.from, m.from)})
 		}
 		if validService(service) == nil {
 			problems = append(problems, layoutProblems(m.Method)...)
@@ -93,6 +94,14 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 		m.group = r.groupLocked(m.exclusive)
 	}
 	return nil
+}
+
+// twice says by which registrations a name is taken and wanted.
+func twice(first, second string) string {
+	if first == second {
+		return fmt.Sprintf("registered twice, both times %s; register it once, or under another name", second)
+	}
+	return fmt.Sprintf("registered twice, first %s, now %s; leave one out, or give it another name", first, second)
 }
 
 // idProblemsLocked says which commands several methods have.
@@ -253,13 +262,26 @@ func methodsOf(service string, rcvr any) (methods []*method, problems []problem)
 		}
 		sig, more := compileSignature(service+"."+m.Name, m.Type, 1, new(codec.MethodTag))
 		if problems = append(problems, more...); more == nil {
-			methods = append(methods, newMethod(service, m.Name, sig, m.Func, of))
+			served := newMethod(service, m.Name, sig, m.Func, of)
+			served.from = fmt.Sprintf("as a method of %v", t)
+			methods = append(methods, served)
 		}
 	}
 	if len(methods) == 0 && len(problems) == 0 {
-		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported methods", t)})
+		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported methods", t) + adviceForFuncs(t)})
 	}
 	return methods, problems
+}
+
+// adviceForFuncs says how a struct of funcs, which has no methods, is offered.
+func adviceForFuncs(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.NumField() == 0 || t.Field(0).Type.Kind() != reflect.Func {
+		return ""
+	}
+	return fmt.Sprintf("; for its funcs use RegisterAs[%v] with a *%v", t, t)
 }
 
 // unfit says why the methods of a type cannot be offered as a service.
@@ -327,6 +349,9 @@ func isClose(m reflect.Method) bool {
 
 // methodsAs compiles the methods of impl that a contract names.
 func methodsAs(service string, contract reflect.Type, impl any) (methods []*method, problems []problem) {
+	if isFuncsOf(contract, reflect.TypeOf(impl)) {
+		return methodsOfFuncs(service, reflect.ValueOf(impl))
+	}
 	of, t, problems := ownerOf(service, "implementation", impl)
 	if len(problems) > 0 {
 		return nil, problems
@@ -334,13 +359,16 @@ func methodsAs(service string, contract reflect.Type, impl any) (methods []*meth
 	var wanted []contractMethod
 	switch contract.Kind() {
 	case reflect.Struct:
+		if text := unfitFuncs(contract, of, t); text != "" {
+			return nil, []problem{{service, text}}
+		}
 		wanted, problems = contractOf(service, contract)
 	case reflect.Interface:
 		if wanted, problems = interfaceContract(service, contract, reflect.Zero(t)); len(problems) > 0 {
 			return nil, problems
 		}
 	default:
-		return nil, []problem{{service, fmt.Sprintf("%v is no contract; want a struct of funcs, or an interface", contract)}}
+		return nil, []problem{{service, notContract(contract, "want a struct of funcs, or an interface")}}
 	}
 	for _, w := range wanted {
 		path := service + "." + w.goName
@@ -353,14 +381,65 @@ func methodsAs(service string, contract reflect.Type, impl any) (methods []*meth
 			problems = append(problems, problem{path, text})
 			continue
 		}
-		sig, more := compileSignature(path, w.typ, 0, w.tag)
+		served, more := serveAs(service, w, m.Func, of)
 		if problems = append(problems, more...); more == nil {
-			served := newMethod(service, w.name, sig, m.Func, of)
-			served.id, served.exclusive = w.tag.ID, w.tag.Exclusive
+			served.from = fmt.Sprintf("by RegisterAs[%v] with a %v", contract, t)
 			methods = append(methods, served)
 		}
 	}
 	return methods, problems
+}
+
+// serveAs makes the method of a contract that fn is.
+func serveAs(service string, w contractMethod, fn reflect.Value, of owner) (*method, []problem) {
+	sig, problems := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
+	if problems != nil {
+		return nil, problems
+	}
+	served := newMethod(service, w.name, sig, fn, of)
+	served.id, served.exclusive = w.tag.ID, w.tag.Exclusive
+	return served, nil
+}
+
+// isFuncsOf says whether t is a pointer to a struct contract: an implementation
+// by the contract's own funcs.
+func isFuncsOf(contract, t reflect.Type) bool {
+	return contract.Kind() == reflect.Struct && t == reflect.PointerTo(contract)
+}
+
+// methodsOfFuncs makes methods of the funcs of a contract, as they are now.
+func methodsOfFuncs(service string, impl reflect.Value) (methods []*method, problems []problem) {
+	if impl.IsNil() {
+		return nil, []problem{{service, "nil implementation"}}
+	}
+	wanted, problems := contractOf(service, impl.Type().Elem())
+	for _, w := range wanted {
+		field := impl.Elem().FieldByIndex(w.index)
+		if field.IsNil() {
+			problems = append(problems, problem{service + "." + w.goName, fmt.Sprintf("nil func; set %s of the %v before it is registered, or leave it out of the contract",
+				fieldPath(impl.Type().Elem(), w.index), impl.Type())})
+			continue
+		}
+		fn := reflect.ValueOf(field.Interface()) // a copy: the field may be set again
+		served, more := serveAs(service, w, fn, owner{})
+		if problems = append(problems, more...); more == nil {
+			served.from = fmt.Sprintf("by RegisterAs with a %v", impl.Type())
+			methods = append(methods, served)
+		}
+	}
+	return methods, problems
+}
+
+// unfitFuncs says why the funcs of a contract are not taken as its
+// implementation, "" if t is not made of them.
+func unfitFuncs(contract reflect.Type, of owner, t reflect.Type) string {
+	switch {
+	case t != contract && !isFuncsOf(contract, t):
+		return ""
+	case of.maker != nil:
+		return fmt.Sprintf("PerSession[%v]: a struct of funcs serves all sessions; make a type with methods, or pass a *%v", t, contract)
+	}
+	return fmt.Sprintf("a %v by value; pass a *%v", t, t)
 }
 
 // interfaceContract returns the methods of an interface, which impl must
@@ -390,7 +469,7 @@ func missingMethod(path, name string, t reflect.Type) problem {
 			return problem{path, fmt.Sprintf("needs a *%v; pass a pointer", t)}
 		}
 	}
-	return problem{path, fmt.Sprintf("%v has no such method", t)}
+	return problem{path, fmt.Sprintf("%v has no such method", t) + adviceForFuncs(t)}
 }
 
 // fits says in words why a method (its receiver first) cannot serve a func of

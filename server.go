@@ -97,6 +97,8 @@ func (s *Server) RegisterName(service string, rcvr any) error {
 
 // RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
 // one service may be registered one by one, and beside the methods of a receiver.
+// It knows no contract, so the tags of one do not hold: a func of a proxy, or one
+// around it, keeps them by RegisterAs.
 func (s *Server) RegisterFunc(name string, fn any) error {
 	service, short, ok := cutLast(name)
 	if !ok || !isIdentifier(short) {
@@ -105,14 +107,16 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 	v := reflect.ValueOf(fn)
 	switch {
 	case v.Kind() != reflect.Func:
-		return fmt.Errorf("bsrpc: register %s: %T is no func", name, fn)
+		return fmt.Errorf("bsrpc: register %s: %T is not a func", name, fn)
 	case v.IsNil():
 		return fmt.Errorf("bsrpc: register %s: nil %T", name, fn)
 	}
 	sig, problems := compileSignature(name, v.Type(), 0, new(codec.MethodTag))
 	var methods []*method
 	if len(problems) == 0 {
-		methods = append(methods, newMethod(service, short, sig, v, owner{}))
+		m := newMethod(service, short, sig, v, owner{})
+		m.from = "by RegisterFunc"
+		methods = append(methods, m)
 	}
 	return s.registry.add(service, methods, problems)
 }
@@ -122,6 +126,12 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // formats, or an interface, which impl must implement. Against a struct, a method
 // of impl may leave out the context or the error and may be variadic for a slice;
 // all other types must be the same. Errors are as RegisterName has them.
+//
+// Where C is a struct, impl may also be a *C: the proxy of another server that
+// Bind made, one with some of its funcs wrapped, or a literal. The funcs are
+// copied when they are registered, so setting a field later changes nothing. A
+// nil func is an error. What a proxy forwards keeps context, deadline and the
+// error's code; a func without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
 	methods, problems := methodsAs(service, reflect.TypeFor[C](), impl)
 	return s.registry.add(service, methods, problems)

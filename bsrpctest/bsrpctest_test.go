@@ -125,7 +125,7 @@ func TestBindFailsTheTest(t *testing.T) {
 		{"a contract that differs", func(tb testing.TB, srv *bsrpc.Server) {
 			bsrpctest.Bind[struct{ Hello func(int) (string, error) }](tb, srv, "Greeter")
 		}, "Greeter.Hello, parameter 1: client int.le8, server string.le4"},
-		{"no contract", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[int](tb, srv, "Greeter") }, "int is no contract"},
+		{"no contract", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[int](tb, srv, "Greeter") }, "int is not a contract"},
 		{"a server that has closed", func(tb testing.TB, srv *bsrpc.Server) {
 			srv.Close()
 			bsrpctest.Bind[Greeter](tb, srv, "Greeter")
