@@ -93,7 +93,7 @@ type (
 )
 
 const (
-	allOptions = "; the options are id=, name=, timeout=, idempotent, oneway, exclusive= and roles="
+	allOptions = "; the options are id=, name=, timeout=, idempotent and exclusive="
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
 	noAction   = " is reserved; this version does not act on it"
 )
@@ -144,18 +144,18 @@ var contractProblems = []struct {
 		"Shop.Two, result 1: error has no wire form; it can only be a method's last result",
 	}},
 	{both[noForms](till{}), []string{
-		"Shop.Watch, parameter 1: chan int has no wire form; streams are iter.Seq2[T, error]",
+		"Shop.Watch, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
-		"Shop.Watch, result 1: func() has no wire form; methods are registered with their receiver",
+		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},
 	{both[badOptions](till{}), []string{
 		`Shop.A: unknown option "le4"; formats stand in the signature, as in "(le4,le4) le4"` + allOptions,
-		`Shop.B: unknown option "idempotnt"` + allOptions,
+		`Shop.B: unknown option "idempotnt"; did you mean idempotent?`,
 		`Shop.C: id=70000: want a number from 0 to 65535`,
 		`Shop.D: "id=" stands twice`,
 		`Shop.E: timeout=3: want a duration above zero with its unit, as 60s, or none`,
 		`Shop.F: name=a-b: want letters, digits and _, and no digit first`,
-		`Shop.G: "name=" needs a value`,
+		`Shop.G: "name=" needs a value: name=X`,
 		`Shop.H: "idempotent" takes no value`,
 		`Shop.I: an option is missing at a comma`,
 	}},
@@ -167,8 +167,8 @@ var contractProblems = []struct {
 		`Shop.A: "(le4": parentheses do not match`,
 		`Shop.B: the tag has formats for 1 parameter, the func has 0` + eachItsOwn,
 		`Shop.C: the tag has formats for 2 results, the func has 0` + eachItsOwn,
-		`Shop.Put, parameter 1: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`,
-		`Shop.Get, result 1: int64 does not take "utf8"; it takes le1 to le8, be1 to be8 or varint`,
+		`Shop.Put, parameter 1: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
+		`Shop.Get, result 1: int64 does not take "utf8"; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
 		`Shop.Sum: the tag has formats for 2 parameters, the func has 1` + eachItsOwn,
 	}},
 	{both[unquoted](till{}), []string{"Shop.Put: the tag \"rpc:\\\"bsrpc:(le4)\\\"\" is not of the form `bsrpc:\"...\"`"}},
@@ -238,9 +238,9 @@ var implProblems = []struct {
 		"Shop.Sum: the contract has func(context.Context, []int64) int, the implementation func(context.Context, ...int64) int",
 	}},
 	{as[watcherFace](till{}), []string{
-		"Shop.Watch, parameter 1: chan int has no wire form; streams are iter.Seq2[T, error]",
+		"Shop.Watch, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
-		"Shop.Watch, result 1: func() has no wire form; methods are registered with their receiver",
+		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},
 }
 

@@ -45,7 +45,7 @@ func circle() *chain {
 	return c
 }
 
-const nestsTooDeep = "nests deeper than 64 (MaxDepth), or holds itself"
+const nestedTooDeep = "nested deeper than MaxDepth (64)"
 
 // Each line is a value and its bytes in hex, or its error.
 var marshalled = []struct {
@@ -70,9 +70,9 @@ var marshalled = []struct {
 	{map[string]narrow{"hunter2": {777}}, "", "map[string]narrow.Val: does not fit in 1 byte"},
 	{parcel{Parts: make([]*int16, 3)}, "", "parcel.Parts: 3 elements, and max=2"},
 	{map[float64]bool{math.NaN(): true}, "", "map[float64]bool[key]: NaN and -0 cannot be map keys"},
-	{circle(), "", "chain" + strings.Repeat(".Next", 65) + ": " + nestsTooDeep},
-	{make(chan int), "", refusedType("marshal chan int", "chan int has no wire form; streams are iter.Seq2[T, error]")},
-	{closed{}, "", refusedType("marshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; methods are registered with their receiver")},
+	{circle(), "", "chain.Next.Next.Next.Next...(59 more).Next.Next: " + nestedTooDeep + ", or the value holds itself"},
+	{make(chan int), "", refusedType("marshal chan int", "chan int has no wire form; this version has no streams, so use a slice, or a call for each value")},
+	{closed{}, "", refusedType("marshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
 }
 
 // refusedType is the text of an error about a type, without its prefix.
@@ -151,8 +151,8 @@ var unmarshalled = []struct {
 	{"", narrow{}, "unmarshal: bsrpc_test.narrow, want a pointer to the value"},
 	{"", map[string]int{}, "unmarshal: map[string]int, want a pointer to the value"},
 	{"", (*narrow)(nil), "unmarshal: nil *bsrpc_test.narrow, want a pointer to the value"},
-	{"\x01", new(chan int), refusedType("unmarshal chan int", "chan int has no wire form; streams are iter.Seq2[T, error]")},
-	{"\x01", new(closed), refusedType("unmarshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; methods are registered with their receiver")},
+	{"\x01", new(chan int), refusedType("unmarshal chan int", "chan int has no wire form; this version has no streams, so use a slice, or a call for each value")},
+	{"\x01", new(closed), refusedType("unmarshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
 
 	{"\x05", new(bool), "want 0 or 1 for a bool, offset 0"},
 	{"\x02\x00\x00\x00", new(uint64), "want 8 bytes, have 4, offset 0"},
@@ -165,7 +165,7 @@ var unmarshalled = []struct {
 	{"\x01\x04\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x01\x00\x00\x00\x02", new(parcel), "parcel.Parts[]: want 0 or 1 for the presence of a pointer's value, offset 17"},
 	{"\x01\x04\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x09\x09", new(parcel), "parcel: 2 bytes left over, offset 17"},
 	{"\x02", new(*narrow), "narrow: want 0 or 1 for the presence of a pointer's value, offset 0"},
-	{strings.Repeat("\x01", 65) + "\x00", new(*chain), "chain" + strings.Repeat(".Next", 64) + ": " + nestsTooDeep + ", offset 65"},
+	{strings.Repeat("\x01", 65) + "\x00", new(*chain), "chain.Next.Next.Next.Next...(58 more).Next.Next: " + nestedTooDeep + ", offset 65"},
 }
 
 func TestUnmarshalErrors(t *testing.T) {

@@ -79,8 +79,8 @@ func (unfit) Close()            {}
 func TestAllProblemsAtOnce(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	checkText(t, "the sample", srv.RegisterName("Shop", unfit{}), `bsrpc: register Shop: 3 problems
-    Shop.F, parameter 1, Order.Items[].Price: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint
-    Shop.G, parameter 2: chan int has no wire form; streams are iter.Seq2[T, error]
+    Shop.F, parameter 1, Order.Items[].Price: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
+    Shop.G, parameter 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value
     Shop.H, result 1, Node.Kids: elements take no bytes on the wire`)
 	if list := layouts(srv); list != nil {
 		t.Errorf("registered all the same: %q", list)
@@ -104,14 +104,14 @@ var funcProblems = []struct {
 	fn       any
 	problems []string
 }{
-	{func(chan int) {}, []string{"Shop.F, parameter 1: chan int has no wire form; streams are iter.Seq2[T, error]"}},
-	{func() <-chan int { return nil }, []string{"Shop.F, result 1: <-chan int has no wire form; streams are iter.Seq2[T, error]"}},
-	{func(func(int)) {}, []string{"Shop.F, parameter 1: func(int) has no wire form; methods are registered with their receiver"}},
+	{func(chan int) {}, []string{"Shop.F, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value"}},
+	{func() <-chan int { return nil }, []string{"Shop.F, result 1: <-chan int has no wire form; this version has no streams, so use a slice, or a call for each value"}},
+	{func(func(int)) {}, []string{"Shop.F, parameter 1: func(int) has no wire form; this version has no callbacks, so pass and return values"}},
 	{func() (int, any) { return 0, nil }, []string{"Shop.F, result 2: interface {} has no wire form; use a concrete type"}},
-	{func(io.Reader) {}, []string{"Shop.F, parameter 1, Reader: io.Reader has no wire form; use a concrete type"}},
+	{func(io.Reader) {}, []string{"Shop.F, parameter 1, Reader: io.Reader has no wire form; this version has no streams, so use a []byte"}},
 	{func(map[string][]uintptr) {}, []string{"Shop.F, parameter 1, map[string][]uintptr: uintptr has no wire form; an address means nothing elsewhere"}},
-	{func(context.Context, int, watched) {}, []string{"Shop.F, parameter 2, watched.Events[][].C[]: chan<- bool has no wire form; streams are iter.Seq2[T, error]"}},
-	{func() iter.Seq2[int, error] { return nil }, []string{"Shop.F, result 1, Seq2[int,error]: iter.Seq2[int,error] has no wire form in this version; use a slice"}},
+	{func(context.Context, int, watched) {}, []string{"Shop.F, parameter 2, watched.Events[][].C[]: chan<- bool has no wire form; this version has no streams, so use a slice, or a call for each value"}},
+	{func() iter.Seq2[int, error] { return nil }, []string{"Shop.F, result 1, Seq2[int,error]: iter.Seq2[int,error] has no wire form; this version has no streams, so use a slice"}},
 	{func(...any) {}, []string{"Shop.F, parameter 1, []: interface {} has no wire form; use a concrete type"}},
 	{func([]struct{}) {}, []string{"Shop.F, parameter 1, []: elements take no bytes on the wire"}},
 
@@ -133,11 +133,11 @@ var funcProblems = []struct {
 	//lint:ignore ST1008 it is refused
 	{func(func(), two) (error, chan int, *failure) { return nil, nil, nil }, []string{
 		"Shop.F, result 3: *bsrpc_test.failure implements error; declare it as error, so that nil stays nil",
-		"Shop.F, parameter 1: func() has no wire form; methods are registered with their receiver",
-		"Shop.F, parameter 2, two.Done: chan int has no wire form; streams are iter.Seq2[T, error]",
+		"Shop.F, parameter 1: func() has no wire form; this version has no callbacks, so pass and return values",
+		"Shop.F, parameter 2, two.Done: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
 		"Shop.F, parameter 2, two.Any: interface {} has no wire form; use a concrete type",
 		"Shop.F, result 1: error has no wire form; it can only be a method's last result",
-		"Shop.F, result 2: chan int has no wire form; streams are iter.Seq2[T, error]",
+		"Shop.F, result 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
 	}},
 }
 

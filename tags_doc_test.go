@@ -95,7 +95,7 @@ func TestTagsPageErrors(t *testing.T) {
 		tag string
 		typ any
 	}{
-		{"le3", int64(0)}, {"le4", 1.5}, {"utf8", []string(nil)}, {"le4,le8", 0}, {"max=300,len=le1", ""},
+		{"le3", int64(0)}, {"le4", 1.5}, {"utf8", []string(nil)}, {"le4,le8", 0}, {"lsit", []int64(nil)}, {"max=300,len=le1", ""},
 		{"", []struct{}(nil)}, {"", map[*int]int(nil)},
 	} {
 		_, err := codec.Compile(field(reflect.TypeOf(test.typ), test.tag), nil)

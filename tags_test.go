@@ -165,7 +165,8 @@ func TestTagBytes(t *testing.T) {
 }
 
 type (
-	hidden   struct{ _, _ int }
+	//lint:ignore U1000 only the type is looked at
+	hidden   struct{ a, b int }
 	promoted struct {
 		netip.Addr
 		Port uint16
@@ -202,8 +203,8 @@ var tagProblems = []struct {
 	typ  any
 	want string
 }{
-	{`le3`, int64(0), `V: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`},
-	{`lsit`, []int64(nil), `V[]: unknown word "lsit"; int64 takes le1 to le8, be1 to be8 or varint`},
+	{`le3`, int64(0), `V: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`lsit`, []int64(nil), `V: unknown word "lsit"; did you mean list?`},
 	{`le4`, 1.5, `V: float64 does not take "le4"; it takes le8 or be8`},
 	{`varint`, float32(1.5), `V: float32 does not take "varint"; it takes le4 or be4`},
 	{`le4`, true, `V: bool does not take "le4"; it takes no words`},
@@ -211,7 +212,7 @@ var tagProblems = []struct {
 	{`list`, "", `V: string does not take "list"; it takes len=, max=, utf8 or fixed=`},
 	{`utf8`, []byte(nil), `V: []uint8 does not take "utf8"; it takes len=, max=, fixed=, le1 or list`},
 	{`elem=le1`, []byte(nil), `V: []uint8 does not take "elem="; it takes len=, max=, fixed=, le1 or list`},
-	{`max=3`, 5, `V: int does not take "max="; it takes le1 to le8, be1 to be8 or varint`},
+	{`max=3`, 5, `V: int does not take "max="; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
 	{`key=le1`, []int(nil), `V: []int does not take "key="; it takes list, len=, max=, elem= or a format of its numbers`},
 	{`utf8`, []string(nil), `V: []string does not take "utf8"; it takes list, len=, max=, elem= or a format of its numbers`},
 	{`fixed=3`, map[int]int(nil), `V: map[int]int does not take "fixed="; it takes list, len=, max=, key=, elem= or a format of its numbers`},
@@ -220,7 +221,7 @@ var tagProblems = []struct {
 	{`le4`, struct{ A int }{}, `V: struct { A int } does not take "le4"; it takes no words, its fields have tags of their own`},
 	{`len=le1`, netip.Addr{}, `V: netip.Addr does not take "len="; it takes binary or max=`},
 	{`binary,text`, netip.Addr{}, `V: binary and text; give one`},
-	{`binary`, 5, `V: int does not take "binary"; it takes le1 to le8, be1 to be8 or varint`},
+	{`binary`, 5, `V: int does not take "binary"; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
 	{`le4 elem=le2`, []int(nil), `V: two formats, "le4" and "le2" within elem=; give one`},
 	{`le4,le8`, 5, `V: two formats, "le4" and "le8"; give one`},
 	{`max=3,max=4`, "", `V: "max=" stands twice`},
@@ -228,11 +229,11 @@ var tagProblems = []struct {
 	{`max=0`, "", `V: max=0: want a number from 1 to 2147483647`},
 	{`max=x`, "", `V: max=x: want a number from 1 to 2147483647`},
 	{`fixed=-1`, "", `V: fixed=-1: want a number from 1 to 2147483647`},
-	{`len=le3`, "", `V: len=le3: want le1 to le8, be1 to be8 or varint`},
-	{`len=`, "", `V: nothing after "len="`},
-	{`len`, "", `V: "len" needs a value: len=`},
+	{`len=le3`, "", `V: len=le3: want le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`len=`, "", `V: "len=" needs a value: len=le2`},
+	{`len`, "", `V: "len" needs a value: len=le2`},
 	{`list=1`, []int(nil), `V: "list" takes no value`},
-	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name=`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name=`},
 	{`le4,-`, 5, `V: "-" stands alone: it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": a word is missing at a comma`},
 	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},
@@ -241,11 +242,12 @@ var tagProblems = []struct {
 	{`name=a-b`, 5, `V: name=a-b: want letters, digits and _, and no digit first`},
 	{`len=le1,max=256`, "", `V: max=256 does not fit in len=le1`},
 	{`fixed=3,len=le1`, "", `V: fixed=3 has no length, so leave out len= and max=`},
-	{``, make(chan int), `V: chan int has no wire form; streams are iter.Seq2[T, error]`},
-	{``, func() {}, `V: func() has no wire form; methods are registered with their receiver`},
+	{``, make(chan int), `V: chan int has no wire form; this version has no streams, so use a slice, or a call for each value`},
+	{``, func() {}, `V: func() has no wire form; this version has no callbacks, so pass and return values`},
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
 	{``, uintptr(0), `V: uintptr has no wire form; an address means nothing elsewhere`},
 	{``, hidden{}, `V: bsrpc_test.hidden has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
+	{``, struct{ _ [3]uint16 }{}, `V._: a blank field of 6 bytes does not travel, as padding does with encoding/binary; give it a name, or the tag "-"`},
 	{``, promoted{}, `V: bsrpc_test.promoted encodes itself by the methods of its embedded field Addr, without its other fields; give the field a name, or say binary or text if the methods are its own`},
 	{``, unexported{}, `V.base: embedded but not exported, so its fields do not travel; give it an exported name, or the tag "-"` + "\n" +
 		`V: bsrpc_test.unexported has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
@@ -253,7 +255,7 @@ var tagProblems = []struct {
 	{``, self{}, `V.Self[]: bsrpc_test.self does not take "le4"; it takes no words, its fields have tags of their own`},
 	{``, badTag, "V.A: the tag \"bsrpc:le4\" is not of the form `bsrpc:\"...\"`"},
 	{``, tagHidden{}, `V.b: not exported, so it does not travel and takes no tag`},
-	{``, deep{}, `V.Orders[][].Price: unknown format "le3"; int64 takes le1 to le8, be1 to be8 or varint`},
+	{``, deep{}, `V.Orders[][].Price: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
 	{``, always{}, `V.Kids: elements take no bytes on the wire`},
 	{``, map[*int]int{}, `V[key]: *int: a map key may not hold a pointer`},
 	{``, map[struct{ P *int }]int{}, `V[key].P: *int: a map key may not hold a pointer`},

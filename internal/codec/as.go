@@ -127,6 +127,9 @@ func (f *fitter) fill(n *node, l *Layout, s site) {
 		n.elem = f.node(t.Elem(), l, s)
 		return
 	}
+	if l.Kind == KindBinary || l.Kind == KindText {
+		f.checkKey(t, s)
+	}
 	switch {
 	case s.inKey && (t.Kind() == reflect.Pointer || t == timeType):
 		f.problem(s, "%s: a map key may not hold a pointer", typeName(t))

@@ -173,8 +173,7 @@ func (c *Codec) write(e *Encoder, v Ref) error {
 		if w.cuts != nil {
 			clear(w.cuts[len(e.Cuts):])
 		}
-		err.Path = c.root.path(err.Path)
-		return err
+		return err.placed(c.root)
 	}
 	e.Buf = buf
 	if w.cuts != nil {
@@ -202,8 +201,7 @@ func (c *Codec) read(d *Decoder, v Ref) error {
 		err = r.fail("%s left over", amount(len(r.data)-r.off, "byte"))
 	}
 	if err != nil {
-		err.Path = c.root.path(err.Path)
-		return err
+		return err.placed(c.root)
 	}
 	return nil
 }

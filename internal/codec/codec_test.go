@@ -87,8 +87,8 @@ func TestListProblems(t *testing.T) {
 	_, err = CompileList("parameter",
 		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
 		[]*Place{le3, nil, nil})
-	want := `parameter 1: unknown format "le3"; int takes le1 to le8, be1 to be8 or varint
-parameter 2: chan int has no wire form; streams are iter.Seq2[T, error]
+	want := `parameter 1: unknown format "le3"; int takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
+parameter 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value
 parameter 3, Kids: elements take no bytes on the wire`
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) != 3 || err.Error() != want {

@@ -95,13 +95,13 @@ func (w *writer) tooLarge() *Error {
 // deeper refuses a depth that exceeds the bound.
 func (w *writer) deeper(depth int) *Error {
 	if depth > w.depth {
-		return &Error{Offset: -1, Err: ErrLimit, Text: tooDeep(w.depth)}
+		return &Error{Offset: -1, Err: ErrLimit, Text: tooDeep(w.depth) + ", or the value holds itself"}
 	}
 	return nil
 }
 
 func tooDeep(depth int) string {
-	return fmt.Sprintf("nests deeper than %d (MaxDepth), or holds itself", depth)
+	return fmt.Sprintf("nested deeper than MaxDepth (%d)", depth)
 }
 
 // leave notes memory that is not copied into the buffer.

@@ -143,7 +143,7 @@ func (c *compiler) integer(n *node, p *Place, s site) {
 		c.allow(p, s, n.typ, noWords)
 		return
 	}
-	may := takes{text: "le1 to le8, be1 to be8 or varint"}
+	may := takes{text: allFormats}
 	if f, ok := parseWordFormat(p.Format); ok {
 		n.form = f
 		may.words = []string{p.Format}

@@ -16,7 +16,7 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 		f := n.typ.Field(i)
 		place, skip := c.fieldPlace(f, s)
 		if skip {
-			hidden = hidden || !f.IsExported()
+			hidden = hidden || !f.IsExported() && !isPadding(f)
 			continue
 		}
 		name := place.name(f.Name)
@@ -55,6 +55,9 @@ func (c *compiler) fieldPlace(f reflect.StructField, s site) (p *Place, skip boo
 		return p, skip
 	}
 	switch {
+	case isPadding(f):
+		c.problem(at, "a blank field of %s does not travel, as padding does with encoding/binary; give it a name, or the tag \"-\"",
+			amount(int(f.Type.Size()), "byte"))
 	case ok:
 		c.problem(at, "not exported, so it does not travel and takes no tag")
 	case f.Anonymous && hasExported(f.Type):
@@ -62,6 +65,10 @@ func (c *compiler) fieldPlace(f reflect.StructField, s site) (p *Place, skip boo
 	}
 	return p, true
 }
+
+// isPadding reports whether f is a blank field with a size. One without, as
+// struct{}, only marks its struct.
+func isPadding(f reflect.StructField) bool { return f.Name == "_" && f.Type.Size() > 0 }
 
 // hasExported reports whether an embedded type has fields that a reader of
 // the code would expect to travel.

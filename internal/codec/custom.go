@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"maps"
 	"reflect"
+	"slices"
 )
 
 // hasBinary reports whether t encodes itself as bytes.
@@ -34,8 +35,72 @@ func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) Kind {
 	}
 	if own != 0 && !p.Binary && !p.Text {
 		c.checkPromoted(t, s)
+		c.checkKept(t, own, s)
 	}
 	return own
+}
+
+// lossy has the types of the standard library whose own text does not keep
+// their values, what it loses, and what to do.
+var lossy = map[string]string{
+	"math/big.Float": "rounds to 64 bits; send what GobEncode returns as []byte, or say text if that is meant",
+	"regexp.Regexp":  "loses POSIX and Longest; send its String as a string, or say text if that is meant",
+}
+
+// checkKept refuses a type whose text changes values, unless a tag asks for
+// it.
+func (c *compiler) checkKept(t reflect.Type, own Kind, s site) {
+	if own != KindText {
+		return
+	}
+	if loses := lossyText(t, nil); loses != "" {
+		c.problem(s, "the text of %s %s", typeName(t), loses)
+	}
+}
+
+// lossyText says what the text of t loses, by its own method or by that of an
+// embedded field, "" for nothing. around is what t is embedded in.
+func lossyText(t reflect.Type, around []reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || slices.Contains(around, t) {
+		return ""
+	}
+	around = append(around, t)
+	loses := lossy[t.PkgPath()+"."+t.Name()]
+	for i := 0; i < t.NumField() && loses == ""; i++ {
+		if f := t.Field(i); f.Anonymous && encodesItself(f.Type) {
+			loses = lossyText(f.Type, around)
+		}
+	}
+	return loses
+}
+
+// checkKey refuses a map key whose own encoding hides what == compares: the
+// key that is read would not be found by an equal one.
+func (c *compiler) checkKey(t reflect.Type, s site) {
+	if s.inKey && comparesPointers(t) {
+		c.problem(s, "%s holds a pointer, and a map key may not; use its text as the key", typeName(t))
+	}
+}
+
+// comparesPointers reports whether == of t compares addresses, or may find a
+// value that it cannot compare. Those of package unique stand for values.
+func comparesPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
+		return true
+	case reflect.Array:
+		return comparesPointers(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); t.PkgPath() != "unique" && f.Name != "_" && comparesPointers(f.Type) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkPromoted refuses a struct that has its encoding from an embedded
@@ -68,6 +133,7 @@ func encodesItself(t reflect.Type) bool {
 // opaque makes the node of a type that encodes itself.
 func (c *compiler) opaque(n *node, kind Kind, p *Place, s site) {
 	n.kind, n.form, n.max = kind, LE4, p.Max
+	c.checkKey(n.typ, s)
 	if kind == KindBinary {
 		n.op = opBinary
 		c.allow(p, s, n.typ, binaryWords)

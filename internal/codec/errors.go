@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,8 @@ type Error struct {
 	Offset int    // in the input; -1 where there is none
 	Text   string // what is wrong and, where it helps, what would be right
 	Err    error  // cause: ErrLimit, ErrRange, or what a type's own method returned
+
+	steps []string // of the path, the innermost first, until Path is made of them
 }
 
 // Error returns path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
@@ -43,10 +46,41 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// in puts one step of the path before what is there.
+// in puts one step of the path before what is there. Steps are joined only
+// when all are there: a value may lie thousands of them deep.
 func (e *Error) in(step string) *Error {
-	e.Path = step + e.Path
+	e.steps = append(e.steps, step)
 	return e
+}
+
+// placed makes e's path of its steps.
+func (e *Error) placed(r root) *Error {
+	slices.Reverse(e.steps)
+	e.Path, e.steps = r.path(cutPath(strings.Join(e.steps, ""))), nil
+	return e
+}
+
+// A path of more than maxSteps fields and elements is told by its first and
+// its last ones.
+const (
+	maxSteps   = 16
+	firstSteps = 4
+	lastSteps  = 2
+)
+
+// cutPath leaves out the middle of a long path.
+func cutPath(path string) string {
+	var begin []int // of each step
+	for i := range len(path) {
+		if path[i] == '.' || path[i] == '[' {
+			begin = append(begin, i)
+		}
+	}
+	n := len(begin)
+	if n <= maxSteps {
+		return path
+	}
+	return fmt.Sprintf("%s...(%d more)%s", path[:begin[firstSteps]], n-firstSteps-lastSteps, path[begin[n-lastSteps]:])
 }
 
 // amount writes a number with its unit: "1 byte", "2 bytes".

@@ -71,7 +71,7 @@ func TestRow57Cycles(t *testing.T) {
 	k["k"] = k
 	for _, v := range []any{l, &f, &k} {
 		_, err := appendAll(t, compiled(t, reflect.TypeOf(v).Elem()), Encoder{}, reflect.ValueOf(v))
-		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nests deeper than 64 (MaxDepth), or holds itself") {
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nested deeper than MaxDepth (64), or the value holds itself") {
 			t.Errorf("%T: %.200v", v, err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetCountsHiddenFields(t *testing.T) {
 	type wide struct {
 		A uint8
-		_ [1 << 20]byte
+		b [1 << 20]byte //lint:ignore U1000 only its size matters
 	}
 	data := encoded(t, make([]wide, 3))
 	c := compiled(t, reflect.TypeFor[[]wide]())

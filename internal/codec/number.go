@@ -18,9 +18,19 @@ func parseWordFormat(word string) (Format, bool) {
 	return f, ok
 }
 
-// looksLikeFormat reports whether word was meant as a format.
+// allFormats lists wordFormats for messages.
+const allFormats = "le1, le2, le4, le8, be1, be2, be4, be8 or varint"
+
+// looksLikeFormat reports whether word was meant as a format: le3, be16.
 func looksLikeFormat(word string) bool {
-	return strings.HasPrefix(word, "le") || strings.HasPrefix(word, "be") || strings.HasPrefix(word, "var")
+	if _, ok := parseWordFormat(word); ok {
+		return true
+	}
+	digits, ok := strings.CutPrefix(word, "le")
+	if !ok {
+		digits, ok = strings.CutPrefix(word, "be")
+	}
+	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // widthOf returns the bytes of a number in format f, 0 for a varint.

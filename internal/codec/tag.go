@@ -30,8 +30,14 @@ type words struct {
 	Name   string
 }
 
-const allWords = "the words are le1 to le8, be1 to be8, varint, list, utf8, binary, text, " +
+const allWords = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, " +
 	"len=, max=, fixed=, key=, elem= and name="
+
+// words of the language, but for the formats of numbers.
+var (
+	flagWords  = []string{"list", "utf8", "binary", "text"}
+	valueWords = []string{"len", "max", "fixed", "key", "elem", "name"}
+)
 
 // ParsePlace parses the words of one value, separated by spaces.
 func ParsePlace(text string) (*Place, error) {
@@ -97,15 +103,17 @@ func (p *Place) parseWord(word string) (key string, value any, err error) {
 		switch {
 		case word == "-":
 			return "", nil, fmt.Errorf(`"-" stands alone: it skips the field`)
-		case slices.Contains([]string{"list", "utf8", "binary", "text"}, word):
+		case slices.Contains(flagWords, word):
 			return word, true, nil
-		case slices.Contains([]string{"len", "max", "fixed", "key", "elem", "name"}, word):
-			return "", nil, fmt.Errorf("%q needs a value: %s=", word, word)
+		case slices.Contains(valueWords, word):
+			return "", nil, fmt.Errorf("%q needs a value: %s", word, examples[word])
+		case looksLikeFormat(word):
+			return "format", word, nil // what it fits shows at its type
 		}
-		return "format", word, nil
+		return "", nil, unknownWord(word)
 	}
-	if text == "" {
-		return "", nil, fmt.Errorf("nothing after %q", key+"=")
+	if example, ok := examples[key]; ok && text == "" {
+		return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", example)
 	}
 	switch key {
 	case "max", "fixed":
@@ -121,10 +129,31 @@ func (p *Place) parseWord(word string) (key string, value any, err error) {
 	case "list", "utf8", "binary", "text":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
-		err = fmt.Errorf("unknown word %q; %s", key+"=", allWords)
+		err = unknownWord(key + "=")
 	}
 	return key, value, err
 }
+
+// examples show words that need a value.
+var examples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
+	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
+
+// unknownWord says what a word of another language may have meant: tags of
+// encoding/json begin with a name.
+func unknownWord(word string) error {
+	bare := strings.TrimSuffix(word, "=")
+	known := slices.Concat(flagWords, valueWords, []string{"varint"})
+	switch near := strictmap.Nearest(bare, known); {
+	case near != "":
+		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+textIf(slices.Contains(valueWords, near), "="))
+	case bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):
+		return fmt.Errorf("unknown word %q; a name is written name=%s; %s", word, word, allWords)
+	}
+	return fmt.Errorf("unknown word %q; %s", word, allWords)
+}
+
+// foreignWords are words of other tags which are not meant as names.
+var foreignWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required"}
 
 // parseGroup parses what stands after key= or elem=: one word, or several in
 // parentheses.
@@ -145,7 +174,7 @@ func parseNumber(key, text string) (int, error) {
 
 func parseLen(text string) (string, error) {
 	if _, ok := parseWordFormat(text); !ok {
-		return "", fmt.Errorf("len=%s: want le1 to le8, be1 to be8 or varint", text)
+		return "", fmt.Errorf("len=%s: want %s", text, allFormats)
 	}
 	return text, nil
 }

@@ -34,7 +34,10 @@ type options struct {
 	Roles      []string
 }
 
-const allOptions = "the options are id=, name=, timeout=, idempotent, oneway, exclusive= and roles="
+// The options that something acts on: oneway and roles= are reserved.
+const allOptions = "the options are id=, name=, timeout=, idempotent and exclusive="
+
+var optionWords = []string{"id", "name", "timeout", "idempotent", "exclusive"}
 
 // ParseMethod parses the tag of a contract's method: a signature, options, or
 // both.
@@ -143,7 +146,7 @@ func parseOption(word string) (key string, value any, err error) {
 		return key, true, nil
 	case "id", "name", "timeout", "exclusive", "roles":
 		if text == "" {
-			return "", nil, fmt.Errorf("%q needs a value", key+"=")
+			return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", optionExamples[key])
 		}
 	default:
 		return "", nil, unknownOption(word)
@@ -161,9 +164,16 @@ func parseOption(word string) (key string, value any, err error) {
 	return key, value, err
 }
 
+var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout": "timeout=60s",
+	"exclusive": "exclusive=X", "roles": "roles=X|Y"}
+
 func unknownOption(word string) error {
-	if p, err := parseWords(word); err == nil && (p.Format == "" || looksLikeFormat(p.Format)) {
+	if _, err := parseWords(word); err == nil {
 		return fmt.Errorf("unknown option %q; formats stand in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
+	}
+	if near := strictmap.Nearest(strings.TrimSuffix(cutWord(word), "="), optionWords); near != "" {
+		_, valued := optionExamples[near]
+		return fmt.Errorf("unknown option %q; did you mean %s?", cutWord(word), near+textIf(valued, "="))
 	}
 	return fmt.Errorf("unknown option %q; %s", cutWord(word), allOptions)
 }

@@ -4,31 +4,44 @@ package codec
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 )
 
 // noWireForm says why a kind is refused and what to use in its place.
 func noWireForm(t reflect.Type) string {
-	name := typeName(t)
+	return typeName(t) + " has no wire form; " + instead(t)
+}
+
+// instead says what to use in place of a type without a wire form.
+func instead(t reflect.Type) string {
 	switch {
-	case name == "context.Context":
-		return name + " has no wire form; it can only be a method's first parameter"
+	case t.PkgPath() == "context" && t.Name() == "Context":
+		return "it can only be a method's first parameter"
 	case t == reflect.TypeFor[error]():
-		return name + " has no wire form; it can only be a method's last result"
+		return "it can only be a method's last result"
 	case t.PkgPath() == "iter":
-		return name + " has no wire form in this version; use a slice"
+		return "this version has no streams, so use a slice"
 	}
 	switch t.Kind() {
 	case reflect.Chan:
-		return name + " has no wire form; streams are iter.Seq2[T, error]"
+		return "this version has no streams, so use a slice, or a call for each value"
 	case reflect.Func:
-		return name + " has no wire form; methods are registered with their receiver"
+		return "this version has no callbacks, so pass and return values"
 	case reflect.Interface:
-		return name + " has no wire form; use a concrete type"
+		if t.Implements(byteReader) || t.Implements(byteWriter) {
+			return "this version has no streams, so use a []byte"
+		}
+		return "use a concrete type"
 	}
-	return name + " has no wire form; an address means nothing elsewhere"
+	return "an address means nothing elsewhere"
 }
+
+var (
+	byteReader = reflect.TypeFor[io.Reader]()
+	byteWriter = reflect.TypeFor[io.Writer]()
+)
 
 // typeName is how problems call a type.
 func typeName(t reflect.Type) string { return t.String() }
@@ -65,11 +78,8 @@ func (c *compiler) allow(p *Place, s site, t reflect.Type, may takes) {
 // wrongWord says that word is not for t, and what is.
 func wrongWord(p *Place, word, t, takes string) string {
 	_, known := parseWordFormat(word)
-	switch {
-	case word != p.Format, known:
-		return fmt.Sprintf("%s does not take %q; it takes %s", t, word, takes)
-	case looksLikeFormat(word):
+	if word == p.Format && !known {
 		return fmt.Sprintf("unknown format %q; %s takes %s", word, t, takes)
 	}
-	return fmt.Sprintf("unknown word %q; %s takes %s", word, t, takes)
+	return fmt.Sprintf("%s does not take %q; it takes %s", t, word, takes)
 }

@@ -40,17 +40,17 @@ func unknown(key string, fields []string) string {
 	if len(key) > longest {
 		return fmt.Sprintf("%.*q...; the keys are %s", longest, key, strings.Join(fields, ", "))
 	}
-	if near := nearest(key, fields); near != "" {
+	if near := Nearest(key, fields); near != "" {
 		return fmt.Sprintf("%q; did you mean %s?", key, near)
 	}
 	return fmt.Sprintf("%q; the keys are %s", key, strings.Join(fields, ", "))
 }
 
-// nearest returns the field that key is a slip of the pen away from, or "".
-func nearest(key string, fields []string) string {
+// Nearest returns the word that key is a slip of the pen away from, or "".
+func Nearest(key string, words []string) string {
 	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	best, least := "", len(bare)/4+2
-	for _, f := range fields {
+	for _, f := range words {
 		if d := distance(bare, strings.ToLower(f)); d < least {
 			best, least = f, d
 		}

@@ -38,7 +38,7 @@ func TestNearest(t *testing.T) {
 		"di": "", "idx": "ID", "timeout": "", "port": "", "": "",
 	}
 	for key, want := range tests {
-		if got := nearest(key, fields); got != want {
+		if got := Nearest(key, fields); got != want {
 			t.Errorf("nearest to %q is %q, want %q", key, got, want)
 		}
 	}
