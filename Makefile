@@ -16,4 +16,4 @@ bench: ## the benchmarks, six times, to compare with benchstat
 	go tool -modfile=tools/go.mod benchstat .ci/cache/bench.txt
 
 bench-check: ## bsrpc beside two echoes: what is worse than in bench/recorded.json; a minute
-	cd bench && go run . -check recorded.json
+	cd bench && go run . -check recorded.json $(BENCHFLAGS)

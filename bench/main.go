@@ -2,7 +2,7 @@
 // of bytes and beside a typed echo by hand. README.md says what is measured.
 //
 //	go run . [-peers a,b] [-workloads x,y] [-rounds N] [-time 300ms] [-network tcp|unix] [-child] [-cpu N] [-json file]
-//	go run . -check recorded.json
+//	go run . -check recorded.json [-tolerance 1.15]
 //	go run . -record recorded.json
 //	go run . -plot dir -json file
 package main
@@ -42,6 +42,7 @@ type commandLine struct {
 	options
 	json, plots   string // files, "" for none
 	check, record string
+	tolerance     float64 // of check
 }
 
 func parseFlags() *commandLine {
@@ -56,11 +57,15 @@ func parseFlags() *commandLine {
 	flag.StringVar(&c.json, "json", "", "write all results to this file")
 	flag.StringVar(&c.Profile, "profile", "", "write CPU profiles into this directory")
 	flag.StringVar(&c.check, "check", "", "compare bsrpc's ratios to the echoes with this file; exit with 1 if some are worse")
+	flag.Float64Var(&c.tolerance, "tolerance", defaultTolerance, "how many times worse than recorded a ratio may be, for -check")
 	flag.StringVar(&c.record, "record", "", "write bsrpc's ratios to the echoes to this file, for -check")
 	flag.StringVar(&c.plots, "plot", "", "make plots of the results in the file of -json, in this directory")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("argument %q: there are only flags", flag.Arg(0))
+	}
+	if c.tolerance < 1 {
+		log.Fatalf("-tolerance %v: want 1 or more", c.tolerance)
 	}
 	defaultPeers, defaultWorkloads := allPeers(), "all"
 	if c.check != "" || c.record != "" {
@@ -103,7 +108,7 @@ func (c *commandLine) measure(out, progress io.Writer) (good bool, err error) {
 	}
 	if c.check != "" {
 		fmt.Fprintf(out, "recorded: %s\nnow:      %s\n\n", was.headline(), rep.headline())
-		return was.check(rep, out) == 0, nil
+		return was.check(rep, c.tolerance, out) == 0, nil
 	}
 	rep.writeTables(out)
 	return true, nil

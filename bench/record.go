@@ -17,8 +17,8 @@ type record struct {
 	Ratios map[string]map[string]float64 `json:"ratios"` // by workload and name
 }
 
-// tolerance is how many times worse a ratio may be.
-const tolerance = 1.15
+// defaultTolerance is how many times worse a ratio may be.
+const defaultTolerance = 1.15
 
 // A ratio is one of bsrpc's figures beside that of an echo.
 type ratio struct {
@@ -84,14 +84,14 @@ func round(v float64) float64 {
 	return v
 }
 
-// check writes a line for each ratio of a report that is worse than recorded,
-// and returns how many lines.
-func (rec *record) check(rep *report, out io.Writer) (n int) {
+// check writes a line for each ratio of a report that is more than tolerance
+// times worse than recorded. It returns the number of lines.
+func (rec *record) check(rep *report, tolerance float64, out io.Writer) (n int) {
 	compared := 0
 	for _, w := range rep.workloads() {
 		for _, q := range ratios {
 			compared++
-			if complaint := rec.compare(rep, w, q); complaint != "" {
+			if complaint := rec.compare(rep, w, q, tolerance); complaint != "" {
 				n++
 				fmt.Fprintf(out, "%s: %s: %s\n", w, q.name, complaint)
 			}
@@ -104,7 +104,7 @@ func (rec *record) check(rep *report, out io.Writer) (n int) {
 }
 
 // compare says what is worse, or "".
-func (rec *record) compare(rep *report, w workload, q ratio) string {
+func (rec *record) compare(rep *report, w workload, q ratio, tolerance float64) string {
 	was, recorded := rec.Ratios[w.String()][q.name]
 	now := q.of(rep, w)
 	switch {

@@ -53,9 +53,33 @@ func TestRecordCheck(t *testing.T) {
 	}
 }
 
+// TestRecordTolerance: what is just worse than the tolerance has a line.
+func TestRecordTolerance(t *testing.T) {
+	plain, typed := figures("plain", 1), figures("typed", 2)
+	rec, err := newRecord(reportOf("small/1", plain, typed, figures("bsrpc", 4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := figures("bsrpc", 4)
+	now.Rate /= 1.08
+	rep := reportOf("small/1", plain, typed, now)
+	for _, test := range []struct {
+		tolerance float64
+		want      string
+	}{
+		{1.1, "none of 5 ratios is more than 10 % worse than recorded\n"},
+		{1.05, "small/1: calls/s of typed: recorded 2.00, now 1.85: 8 % worse\n"},
+	} {
+		var out strings.Builder
+		if rec.check(rep, test.tolerance, &out); out.String() != test.want {
+			t.Errorf("tolerance %v: got %q, want %q", test.tolerance, out.String(), test.want)
+		}
+	}
+}
+
 func testCheck(t *testing.T, name string, rec *record, rep *report, want []string) {
 	var out strings.Builder
-	n := rec.check(rep, &out)
+	n := rec.check(rep, defaultTolerance, &out)
 	if len(want) == 0 {
 		want = []string{"none of 5 ratios is more than 15 % worse than recorded"}
 	} else if n != len(want) {
@@ -77,17 +101,17 @@ func TestRecordGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := rec.check(gap, io.Discard); n != len(ratios) {
+	if n := rec.check(gap, defaultTolerance, io.Discard); n != len(ratios) {
 		t.Errorf("not measured: %d of %d ratios", n, len(ratios))
 	}
-	if n := new(record).check(full, io.Discard); n != len(ratios) {
+	if n := new(record).check(full, defaultTolerance, io.Discard); n != len(ratios) {
 		t.Errorf("not recorded: %d of %d ratios", n, len(ratios))
 	}
 }
 
 // TestRecordFile records and checks as users do. The times are what they are.
 func TestRecordFile(t *testing.T) {
-	c := commandLine{record: filepath.Join(t.TempDir(), "recorded.json")}
+	c := commandLine{tolerance: defaultTolerance, record: filepath.Join(t.TempDir(), "recorded.json")}
 	c.options = options{Peers: strings.Split(echoPeers, ","), Workloads: []string{"small/4", "bulk/64B"}, Rounds: 1, Time: time.Millisecond, Network: "tcp"}
 	if good, err := c.measure(io.Discard, io.Discard); err != nil || !good {
 		t.Fatal(good, err)
