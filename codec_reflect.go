@@ -22,22 +22,23 @@ var (
 // A signature is the compiled type of a method: both ends derive it from their
 // own Go func.
 type signature struct {
-	ctx      bool           // a leading context.Context
-	err      bool           // a last error
-	variadic bool           // the last parameter is a slice that is spread
-	params   []reflect.Type // without the context
-	results  []reflect.Type // without the error
-	args     *codec.Codec   // of a struct with the params as fields
-	rets     *codec.Codec   // of a struct with the results as fields
-	shape    *shape         // how to call it without reflection, nil if only reflection can
-	frames   sync.Pool      // of *frame
+	ctx      bool            // a leading context.Context
+	err      bool            // a last error
+	variadic bool            // the last parameter is a slice that is spread
+	params   []reflect.Type  // without the context
+	results  []reflect.Type  // without the error
+	args     *codec.Codec    // of a struct with the params as fields
+	rets     *codec.Codec    // of a struct with the results as fields
+	memory   [2]reflect.Type // of which a frame's arguments and results are the first field
+	shape    *shape          // how to call it without reflection, nil if only reflection can
+	frames   sync.Pool       // of *frame
 }
 
 // withoutFrames returns a signature with the same codecs and frames of its own:
 // those of a proxy have channels, which belong to the bubble of a test as its
 // connection does.
 func (s *signature) withoutFrames() *signature {
-	return &signature{ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, args: s.args, rets: s.rets, shape: s.shape}
+	return &signature{ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, args: s.args, rets: s.rets, memory: s.memory, shape: s.shape}
 }
 
 // A problem is one thing that is wrong with a service.
@@ -106,8 +107,14 @@ func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	s.layMemory()
 	s.shape = shapeOf(s)
 	return s, nil
+}
+
+// layMemory decides what the values of a call lie in.
+func (s *signature) layMemory() {
+	s.memory = [2]reflect.Type{withRoom(s.args.Type()), withRoom(s.rets.Type())}
 }
 
 func compileList(name, word string, types []reflect.Type, places []*codec.Place) (*codec.Codec, []problem) {
@@ -174,7 +181,7 @@ func (s *signature) newFrame() *frame {
 	if f, ok := s.frames.Get().(*frame); ok {
 		return f
 	}
-	f := &frame{sig: s, args: reflect.New(s.args.Type()).Elem(), rets: reflect.New(s.rets.Type()).Elem()}
+	f := &frame{sig: s, args: reflect.New(s.memory[0]).Elem().Field(0), rets: reflect.New(s.memory[1]).Elem().Field(0)}
 	f.argsRef, f.retsRef = codec.RefTo(f.args.Addr()), codec.RefTo(f.rets.Addr())
 	f.memory = memoryOf(f)
 	return f

@@ -42,6 +42,7 @@ func (m *described) signature(name string, args, results []any) (*signature, err
 	if s.rets, err = codec.CompileListAs("result", s.results, m.layout.Results); err != nil {
 		return nil, misfit(name, err)
 	}
+	s.layMemory()
 	return s, nil
 }
 

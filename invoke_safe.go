@@ -15,6 +15,10 @@ type frameMemory struct{}
 
 func memoryOf(*frame) frameMemory { return frameMemory{} }
 
+func withRoom(t reflect.Type) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{{Name: "Values", Type: t}})
+}
+
 // A receiver is what a method is called on.
 type receiver struct{ value reflect.Value }
 

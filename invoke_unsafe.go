@@ -6,7 +6,7 @@ package bsrpc
 //
 // A method is called, and a proxy's func is made, through a func type whose
 // parameters and results are alike to the true ones: a pointer for a pointer
-// or a map, []byte for a slice, and otherwise the same kind in the same size.
+// or a map, []byte for a slice, a word for an integer, and otherwise the same kind.
 // To Go's calling conventions such types are one: they take the same words of
 // the same class at the same places, and the collector sees pointers where
 // pointers are. The compiler relies on this itself, for generic code. It is
@@ -17,6 +17,7 @@ package bsrpc
 import (
 	"context"
 	"reflect"
+	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -31,18 +32,50 @@ type shape struct {
 // shapeOf returns the shape of a signature, nil if it has none.
 func shapeOf(s *signature) *shape {
 	key := make([]byte, 0, 8)
+	exact := packsWords(s.params)
 	for _, t := range s.params {
-		key = append(key, classOf(t))
+		key = append(key, classOf(t, exact))
 	}
 	key = append(key, '>')
 	for _, t := range s.results {
-		key = append(key, classOf(t))
+		key = append(key, classOf(t, false))
 	}
 	return shapes()[string(key)]
 }
 
-// classOf tells the types that are alike by a letter.
-func classOf(t reflect.Type) byte {
+// A word stands for an integer or a bool. Where arguments travel in registers, a
+// small one fills the low bits of one, and the others mean nothing; in memory, on a
+// little-endian machine, its bytes are the first of a word's. Elsewhere only
+// integers of a word's size are alike to it.
+//
+// A func may store the arguments that came in registers into memory of its caller,
+// which has as much as their types need, each at its alignment, and the whole in
+// words (https://go.dev/s/regabi). So small integers that would share a word there
+// are not alike to words: packsWords.
+type word = uintptr
+
+// wordsAreSmall says that integers of every size may be alike to a word.
+const wordsAreSmall = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" || runtime.GOARCH == "ppc64le" || runtime.GOARCH == "riscv64"
+
+var wordSize = reflect.TypeFor[word]().Size()
+
+// packsWords reports whether parameters lie closer together than words would.
+func packsWords(params []reflect.Type) bool {
+	var at, words uintptr
+	for _, t := range params {
+		at = (at + uintptr(t.Align()) - 1) &^ (uintptr(t.Align()) - 1)
+		if at != words {
+			return true
+		}
+		at += t.Size()
+		words += (t.Size() + wordSize - 1) &^ (wordSize - 1)
+	}
+	return false
+}
+
+// classOf returns the letter of t's class. Types of one class are alike. Exact tells
+// small integers by their size.
+func classOf(t reflect.Type, exact bool) byte {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Map:
 		return 'p'
@@ -50,15 +83,18 @@ func classOf(t reflect.Type) byte {
 		return 's'
 	case reflect.Slice:
 		return 'v'
-	case reflect.Bool:
-		return 'b'
 	case reflect.Float32:
 		return 'f'
 	case reflect.Float64:
 		return 'd'
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return '0' + byte(t.Size())
+		switch {
+		case t.Size() == wordSize || wordsAreSmall && !exact:
+			return 'w'
+		case t.Size() < wordSize:
+			return '0' + byte(t.Size())
+		}
 	}
 	return '?'
 }
@@ -83,35 +119,27 @@ func (t shapeTable) fill() {
 	add0[unsafe.Pointer](t, "p")
 	add0[string](t, "s")
 	add0[[]byte](t, "v")
-	add0[bool](t, "b")
-	add0[uint8](t, "1")
-	add0[uint16](t, "2")
-	add0[uint32](t, "4")
-	add0[uint64](t, "8")
+	add0[word](t, "w")
 	add0[float32](t, "f")
 	add0[float64](t, "d")
 
 	add1[unsafe.Pointer](t, "p")
 	add1[string](t, "s")
 	add1[[]byte](t, "v")
-	add1[bool](t, "b")
-	add1[uint8](t, "1")
-	add1[uint16](t, "2")
-	add1[uint32](t, "4")
-	add1[uint64](t, "8")
+	add1[word](t, "w")
 	add1[float32](t, "f")
 	add1[float64](t, "d")
 
 	add2a[unsafe.Pointer](t, "p")
 	add2a[string](t, "s")
 	add2a[[]byte](t, "v")
-	add2a[uint32](t, "4")
-	add2a[uint64](t, "8")
+	add2a[word](t, "w")
+	add2[uint32, uint32](t, "44")
 
 	add3[unsafe.Pointer](t, "ppp")
 	add3[string](t, "sss")
+	add3[word](t, "www")
 	add3[uint32](t, "444")
-	add3[uint64](t, "888")
 	add3[float64](t, "ddd")
 }
 
@@ -124,9 +152,7 @@ func add1[A any](t shapeTable, a string) {
 	add1R[A, unsafe.Pointer](t, a+">p")
 	add1R[A, string](t, a+">s")
 	add1R[A, []byte](t, a+">v")
-	add1R[A, bool](t, a+">b")
-	add1R[A, uint32](t, a+">4")
-	add1R[A, uint64](t, a+">8")
+	add1R[A, word](t, a+">w")
 	add1R[A, float64](t, a+">d")
 	add1R[A, A](t, a+">"+a)
 }
@@ -139,8 +165,7 @@ func add2a[A any](t shapeTable, a string) {
 	add2[A, unsafe.Pointer](t, a+"p")
 	add2[A, string](t, a+"s")
 	add2[A, []byte](t, a+"v")
-	add2[A, uint32](t, a+"4")
-	add2[A, uint64](t, a+"8")
+	add2[A, word](t, a+"w")
 }
 
 func add2[A, B any](t shapeTable, ab string) {
@@ -148,8 +173,7 @@ func add2[A, B any](t shapeTable, ab string) {
 	add2R[A, B, unsafe.Pointer](t, ab+">p")
 	add2R[A, B, string](t, ab+">s")
 	add2R[A, B, []byte](t, ab+">v")
-	add2R[A, B, uint32](t, ab+">4")
-	add2R[A, B, uint64](t, ab+">8")
+	add2R[A, B, word](t, ab+">w")
 }
 
 func add2R[A, B, R any](t shapeTable, key string) {
@@ -159,6 +183,10 @@ func add2R[A, B, R any](t shapeTable, key string) {
 func add3[A any](t shapeTable, aaa string) {
 	t[aaa+">"] = &shape{call3[A], proxy3[A]}
 	add3R[A, unsafe.Pointer](t, aaa+">p")
+	if aaa == "444" {
+		add3R[A, word](t, aaa+">w")
+		return
+	}
 	add3R[A, A](t, aaa+">"+aaa[:1])
 }
 
@@ -166,22 +194,30 @@ func add3R[A, R any](t shapeTable, key string) {
 	t[key] = &shape{call3R[A, R], proxy3R[A, R]}
 }
 
-// frameMemory is where a frame's values lie: structs whose fields are the
-// arguments and the results.
-type frameMemory struct{ args, rets unsafe.Pointer }
+// frameMemory is where a frame's values lie: the arguments, up to the third,
+// and the first result.
+type frameMemory struct{ args, second, third, rets address }
 
 func memoryOf(f *frame) frameMemory {
-	return frameMemory{f.args.Addr().UnsafePointer(), f.rets.Addr().UnsafePointer()}
+	m := frameMemory{args: f.args.Addr().UnsafePointer(), rets: f.rets.Addr().UnsafePointer()}
+	for i, at := range []*address{&m.second, &m.third} {
+		if f.args.NumField() > i+1 {
+			*at = f.args.Field(i + 1).Addr().UnsafePointer()
+		}
+	}
+	return m
 }
 
-// Structs with fields that are alike have the same layout.
-type (
-	args2[A, B any] struct {
-		a A
-		b B
-	}
-	args3[A any] struct{ a, b, c A }
-)
+// withRoom returns a struct type whose first field is of type t. Behind it is room
+// for a word, because a call copies a whole word where a small integer lies.
+//
+// Such a copy reaches into what follows. Arguments are therefore stored in their
+// order, and no shape has a small integer less than a word before a pointer.
+func withRoom(t reflect.Type) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{
+		{Name: "Values", Type: t}, {Name: "Room", Type: reflect.TypeFor[word]()},
+	})
+}
 
 // funcCode is a method's func for a call without reflection.
 type funcCode struct {
@@ -241,36 +277,54 @@ type address = unsafe.Pointer
 // at views the value at p as one of the type T, which is alike to its own.
 func at[T any](p address) *T { return (*T)(p) }
 
-// as views the func in a variable as one of the type F, which is alike to its
-// own.
-func as[F any](variable unsafe.Pointer) F { return *(*F)(variable) }
-
-// set stores a func of the type F into a variable whose type is alike.
-func set[F any](variable unsafe.Pointer, f F) { *(*F)(variable) = f }
-
 // works is the self-check: it calls a method, and fills a func, whose words
 // only arrive whole if alike types are treated alike.
-func (t shapeTable) works() bool {
+func (t shapeTable) works() bool { return t.callWorks() && t.proxyWorks() && t.wordsWork() }
+
+func (t shapeTable) callWorks() bool {
 	p := &probe{"a"}
-	join, _ := reflect.TypeFor[*probe]().MethodByName("Join")
-	variable := reflect.New(join.Type)
-	variable.Elem().Set(join.Func)
-	m := &method{code: funcCode{withReceiver | withContext | withError, variable.UnsafePointer()}}
-	args, joined := args2[*probe, string]{p, "b"}, ""
-	f := &frame{ctx: context.Background(), recv: &receiver{at: unsafe.Pointer(p)}, memory: frameMemory{unsafe.Pointer(&args), unsafe.Pointer(&joined)}}
-	if err := t["ps>s"].call(m, f); err != context.Canceled || joined != "aab" {
-		return false
-	}
+	args, joined := struct {
+		p *probe
+		s string
+	}{p, "b"}, ""
+	f := &frame{ctx: context.Background(), recv: &receiver{at: address(p)}}
+	f.memory = frameMemory{args: address(&args), second: address(&args.s), rets: address(&joined)}
+	err := t["ps>s"].call(probeMethod("Join"), f)
+	return err == context.Canceled && joined == "aab"
+}
+
+func (t shapeTable) proxyWorks() bool {
+	p, ctx := &probe{"a"}, context.Background()
 	var filled func(context.Context, *probe, []float64) (map[string]int, error)
 	want := map[string]int{"a": 1}
-	set(unsafe.Pointer(&filled), func(ctx context.Context, q unsafe.Pointer, v []byte) (unsafe.Pointer, error) {
-		if ctx != f.ctx || q != unsafe.Pointer(p) || len(v) != 3 {
+	*at[func(context.Context, address, []byte) (address, error)](address(&filled)) = func(c context.Context, q address, v []byte) (address, error) {
+		if c != ctx || q != address(p) || len(v) != 3 {
 			return nil, nil
 		}
-		return *(*unsafe.Pointer)(unsafe.Pointer(&want)), context.Canceled
-	})
-	got, err := filled(f.ctx, p, make([]float64, 3))
+		return *at[address](address(&want)), context.Canceled
+	}
+	got, err := filled(ctx, p, make([]float64, 3))
 	return err == context.Canceled && got["a"] == 1
+}
+
+// wordsWork tries small integers with noise in the bits that mean nothing.
+func (t shapeTable) wordsWork() bool {
+	if !wordsAreSmall {
+		return true
+	}
+	noise := ^word(0xff)
+	first, second, sum := noise|0x80, ^word(0), word(0)
+	f := &frame{ctx: context.Background(), recv: &receiver{at: address(new(probe))}}
+	f.memory = frameMemory{args: address(&first), second: address(&second), rets: address(&sum)}
+	err := t["ww>w"].call(probeMethod("Sum"), f)
+	return err == context.Canceled && int16(sum) == -129
+}
+
+func probeMethod(name string) *method {
+	m, _ := reflect.TypeFor[*probe]().MethodByName(name)
+	variable := reflect.New(m.Type)
+	variable.Elem().Set(m.Func)
+	return &method{code: funcCode{withReceiver | withContext | withError, variable.UnsafePointer()}}
 }
 
 // A probe is what the self-check calls.
@@ -278,4 +332,8 @@ type probe struct{ name string }
 
 func (p *probe) Join(_ context.Context, q *probe, s string) (string, error) {
 	return p.name + q.name + s, context.Canceled
+}
+
+func (*probe) Sum(_ context.Context, a int8, b int64) (int16, error) {
+	return int16(a) + int16(b), context.Canceled
 }

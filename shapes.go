@@ -12,21 +12,21 @@ func call0(m *method, f *frame) (err error) {
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		as[func()](code)()
+		(*(*func())(code))()
 	case withReceiver:
-		as[func(address)](code)(v)
+		(*(*func(address))(code))(v)
 	case withContext:
-		as[func(context.Context)](code)(f.ctx)
+		(*(*func(context.Context))(code))(f.ctx)
 	case withReceiver | withContext:
-		as[func(address, context.Context)](code)(v, f.ctx)
+		(*(*func(address, context.Context))(code))(v, f.ctx)
 	case withError:
-		err = as[func() error](code)()
+		err = (*(*func() error)(code))()
 	case withReceiver | withError:
-		err = as[func(address) error](code)(v)
+		err = (*(*func(address) error)(code))(v)
 	case withContext | withError:
-		err = as[func(context.Context) error](code)(f.ctx)
+		err = (*(*func(context.Context) error)(code))(f.ctx)
 	case withReceiver | withContext | withError:
-		err = as[func(address, context.Context) error](code)(v, f.ctx)
+		err = (*(*func(address, context.Context) error)(code))(v, f.ctx)
 	}
 	return err
 }
@@ -39,10 +39,10 @@ func proxy0(m *proxyMethod, field address) {
 		return err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context) error)(field) = call
 		return
 	}
-	set(field, func() error { return call(context.Background()) })
+	*(*func() error)(field) = func() error { return call(context.Background()) }
 }
 
 func call0R[R any](m *method, f *frame) (err error) {
@@ -50,21 +50,21 @@ func call0R[R any](m *method, f *frame) (err error) {
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		*r = as[func() R](code)()
+		*r = (*(*func() R)(code))()
 	case withReceiver:
-		*r = as[func(address) R](code)(v)
+		*r = (*(*func(address) R)(code))(v)
 	case withContext:
-		*r = as[func(context.Context) R](code)(f.ctx)
+		*r = (*(*func(context.Context) R)(code))(f.ctx)
 	case withReceiver | withContext:
-		*r = as[func(address, context.Context) R](code)(v, f.ctx)
+		*r = (*(*func(address, context.Context) R)(code))(v, f.ctx)
 	case withError:
-		*r, err = as[func() (R, error)](code)()
+		*r, err = (*(*func() (R, error))(code))()
 	case withReceiver | withError:
-		*r, err = as[func(address) (R, error)](code)(v)
+		*r, err = (*(*func(address) (R, error))(code))(v)
 	case withContext | withError:
-		*r, err = as[func(context.Context) (R, error)](code)(f.ctx)
+		*r, err = (*(*func(context.Context) (R, error))(code))(f.ctx)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(address, context.Context) (R, error)](code)(v, f.ctx)
+		*r, err = (*(*func(address, context.Context) (R, error))(code))(v, f.ctx)
 	}
 	return err
 }
@@ -78,10 +78,10 @@ func proxy0R[R any](m *proxyMethod, field address) {
 		return r, err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context) (R, error))(field) = call
 		return
 	}
-	set(field, func() (R, error) { return call(context.Background()) })
+	*(*func() (R, error))(field) = func() (R, error) { return call(context.Background()) }
 }
 
 func call1[A any](m *method, f *frame) (err error) {
@@ -89,21 +89,21 @@ func call1[A any](m *method, f *frame) (err error) {
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		as[func(A)](code)(a)
+		(*(*func(A))(code))(a)
 	case withReceiver:
-		as[func(address, A)](code)(v, a)
+		(*(*func(address, A))(code))(v, a)
 	case withContext:
-		as[func(context.Context, A)](code)(f.ctx, a)
+		(*(*func(context.Context, A))(code))(f.ctx, a)
 	case withReceiver | withContext:
-		as[func(address, context.Context, A)](code)(v, f.ctx, a)
+		(*(*func(address, context.Context, A))(code))(v, f.ctx, a)
 	case withError:
-		err = as[func(A) error](code)(a)
+		err = (*(*func(A) error)(code))(a)
 	case withReceiver | withError:
-		err = as[func(address, A) error](code)(v, a)
+		err = (*(*func(address, A) error)(code))(v, a)
 	case withContext | withError:
-		err = as[func(context.Context, A) error](code)(f.ctx, a)
+		err = (*(*func(context.Context, A) error)(code))(f.ctx, a)
 	case withReceiver | withContext | withError:
-		err = as[func(address, context.Context, A) error](code)(v, f.ctx, a)
+		err = (*(*func(address, context.Context, A) error)(code))(v, f.ctx, a)
 	}
 	return err
 }
@@ -117,10 +117,10 @@ func proxy1[A any](m *proxyMethod, field address) {
 		return err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A) error)(field) = call
 		return
 	}
-	set(field, func(a A) error { return call(context.Background(), a) })
+	*(*func(A) error)(field) = func(a A) error { return call(context.Background(), a) }
 }
 
 func call1R[A, R any](m *method, f *frame) (err error) {
@@ -129,21 +129,21 @@ func call1R[A, R any](m *method, f *frame) (err error) {
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		*r = as[func(A) R](code)(a)
+		*r = (*(*func(A) R)(code))(a)
 	case withReceiver:
-		*r = as[func(address, A) R](code)(v, a)
+		*r = (*(*func(address, A) R)(code))(v, a)
 	case withContext:
-		*r = as[func(context.Context, A) R](code)(f.ctx, a)
+		*r = (*(*func(context.Context, A) R)(code))(f.ctx, a)
 	case withReceiver | withContext:
-		*r = as[func(address, context.Context, A) R](code)(v, f.ctx, a)
+		*r = (*(*func(address, context.Context, A) R)(code))(v, f.ctx, a)
 	case withError:
-		*r, err = as[func(A) (R, error)](code)(a)
+		*r, err = (*(*func(A) (R, error))(code))(a)
 	case withReceiver | withError:
-		*r, err = as[func(address, A) (R, error)](code)(v, a)
+		*r, err = (*(*func(address, A) (R, error))(code))(v, a)
 	case withContext | withError:
-		*r, err = as[func(context.Context, A) (R, error)](code)(f.ctx, a)
+		*r, err = (*(*func(context.Context, A) (R, error))(code))(f.ctx, a)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(address, context.Context, A) (R, error)](code)(v, f.ctx, a)
+		*r, err = (*(*func(address, context.Context, A) (R, error))(code))(v, f.ctx, a)
 	}
 	return err
 }
@@ -158,32 +158,32 @@ func proxy1R[A, R any](m *proxyMethod, field address) {
 		return r, err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A) (R, error))(field) = call
 		return
 	}
-	set(field, func(a A) (R, error) { return call(context.Background(), a) })
+	*(*func(A) (R, error))(field) = func(a A) (R, error) { return call(context.Background(), a) }
 }
 
 func call2[A, B any](m *method, f *frame) (err error) {
-	p := at[args2[A, B]](f.memory.args)
+	a, b := *at[A](f.memory.args), *at[B](f.memory.second)
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		as[func(A, B)](code)(p.a, p.b)
+		(*(*func(A, B))(code))(a, b)
 	case withReceiver:
-		as[func(address, A, B)](code)(v, p.a, p.b)
+		(*(*func(address, A, B))(code))(v, a, b)
 	case withContext:
-		as[func(context.Context, A, B)](code)(f.ctx, p.a, p.b)
+		(*(*func(context.Context, A, B))(code))(f.ctx, a, b)
 	case withReceiver | withContext:
-		as[func(address, context.Context, A, B)](code)(v, f.ctx, p.a, p.b)
+		(*(*func(address, context.Context, A, B))(code))(v, f.ctx, a, b)
 	case withError:
-		err = as[func(A, B) error](code)(p.a, p.b)
+		err = (*(*func(A, B) error)(code))(a, b)
 	case withReceiver | withError:
-		err = as[func(address, A, B) error](code)(v, p.a, p.b)
+		err = (*(*func(address, A, B) error)(code))(v, a, b)
 	case withContext | withError:
-		err = as[func(context.Context, A, B) error](code)(f.ctx, p.a, p.b)
+		err = (*(*func(context.Context, A, B) error)(code))(f.ctx, a, b)
 	case withReceiver | withContext | withError:
-		err = as[func(address, context.Context, A, B) error](code)(v, f.ctx, p.a, p.b)
+		err = (*(*func(address, context.Context, A, B) error)(code))(v, f.ctx, a, b)
 	}
 	return err
 }
@@ -191,39 +191,40 @@ func call2[A, B any](m *method, f *frame) (err error) {
 func proxy2[A, B any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) error {
 		f := m.sig.newFrame()
-		*at[args2[A, B]](f.memory.args) = args2[A, B]{a, b}
+		*at[A](f.memory.args) = a
+		*at[B](f.memory.second) = b
 		err := m.call(ctx, f)
 		f.free()
 		return err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A, B) error)(field) = call
 		return
 	}
-	set(field, func(a A, b B) error { return call(context.Background(), a, b) })
+	*(*func(A, B) error)(field) = func(a A, b B) error { return call(context.Background(), a, b) }
 }
 
 func call2R[A, B, R any](m *method, f *frame) (err error) {
-	p := at[args2[A, B]](f.memory.args)
+	a, b := *at[A](f.memory.args), *at[B](f.memory.second)
 	r := at[R](f.memory.rets)
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		*r = as[func(A, B) R](code)(p.a, p.b)
+		*r = (*(*func(A, B) R)(code))(a, b)
 	case withReceiver:
-		*r = as[func(address, A, B) R](code)(v, p.a, p.b)
+		*r = (*(*func(address, A, B) R)(code))(v, a, b)
 	case withContext:
-		*r = as[func(context.Context, A, B) R](code)(f.ctx, p.a, p.b)
+		*r = (*(*func(context.Context, A, B) R)(code))(f.ctx, a, b)
 	case withReceiver | withContext:
-		*r = as[func(address, context.Context, A, B) R](code)(v, f.ctx, p.a, p.b)
+		*r = (*(*func(address, context.Context, A, B) R)(code))(v, f.ctx, a, b)
 	case withError:
-		*r, err = as[func(A, B) (R, error)](code)(p.a, p.b)
+		*r, err = (*(*func(A, B) (R, error))(code))(a, b)
 	case withReceiver | withError:
-		*r, err = as[func(address, A, B) (R, error)](code)(v, p.a, p.b)
+		*r, err = (*(*func(address, A, B) (R, error))(code))(v, a, b)
 	case withContext | withError:
-		*r, err = as[func(context.Context, A, B) (R, error)](code)(f.ctx, p.a, p.b)
+		*r, err = (*(*func(context.Context, A, B) (R, error))(code))(f.ctx, a, b)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(address, context.Context, A, B) (R, error)](code)(v, f.ctx, p.a, p.b)
+		*r, err = (*(*func(address, context.Context, A, B) (R, error))(code))(v, f.ctx, a, b)
 	}
 	return err
 }
@@ -231,39 +232,40 @@ func call2R[A, B, R any](m *method, f *frame) (err error) {
 func proxy2R[A, B, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) (r R, err error) {
 		f := m.sig.newFrame()
-		*at[args2[A, B]](f.memory.args) = args2[A, B]{a, b}
+		*at[A](f.memory.args) = a
+		*at[B](f.memory.second) = b
 		err = m.call(ctx, f)
 		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A, B) (R, error))(field) = call
 		return
 	}
-	set(field, func(a A, b B) (R, error) { return call(context.Background(), a, b) })
+	*(*func(A, B) (R, error))(field) = func(a A, b B) (R, error) { return call(context.Background(), a, b) }
 }
 
 func call3[A any](m *method, f *frame) (err error) {
-	p := at[args3[A]](f.memory.args)
+	a, b, c := *at[A](f.memory.args), *at[A](f.memory.second), *at[A](f.memory.third)
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		as[func(A, A, A)](code)(p.a, p.b, p.c)
+		(*(*func(A, A, A))(code))(a, b, c)
 	case withReceiver:
-		as[func(address, A, A, A)](code)(v, p.a, p.b, p.c)
+		(*(*func(address, A, A, A))(code))(v, a, b, c)
 	case withContext:
-		as[func(context.Context, A, A, A)](code)(f.ctx, p.a, p.b, p.c)
+		(*(*func(context.Context, A, A, A))(code))(f.ctx, a, b, c)
 	case withReceiver | withContext:
-		as[func(address, context.Context, A, A, A)](code)(v, f.ctx, p.a, p.b, p.c)
+		(*(*func(address, context.Context, A, A, A))(code))(v, f.ctx, a, b, c)
 	case withError:
-		err = as[func(A, A, A) error](code)(p.a, p.b, p.c)
+		err = (*(*func(A, A, A) error)(code))(a, b, c)
 	case withReceiver | withError:
-		err = as[func(address, A, A, A) error](code)(v, p.a, p.b, p.c)
+		err = (*(*func(address, A, A, A) error)(code))(v, a, b, c)
 	case withContext | withError:
-		err = as[func(context.Context, A, A, A) error](code)(f.ctx, p.a, p.b, p.c)
+		err = (*(*func(context.Context, A, A, A) error)(code))(f.ctx, a, b, c)
 	case withReceiver | withContext | withError:
-		err = as[func(address, context.Context, A, A, A) error](code)(v, f.ctx, p.a, p.b, p.c)
+		err = (*(*func(address, context.Context, A, A, A) error)(code))(v, f.ctx, a, b, c)
 	}
 	return err
 }
@@ -271,39 +273,41 @@ func call3[A any](m *method, f *frame) (err error) {
 func proxy3[A any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) error {
 		f := m.sig.newFrame()
-		*at[args3[A]](f.memory.args) = args3[A]{a, b, c}
+		*at[A](f.memory.args) = a
+		*at[A](f.memory.second) = b
+		*at[A](f.memory.third) = c
 		err := m.call(ctx, f)
 		f.free()
 		return err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A, A, A) error)(field) = call
 		return
 	}
-	set(field, func(a, b, c A) error { return call(context.Background(), a, b, c) })
+	*(*func(A, A, A) error)(field) = func(a, b, c A) error { return call(context.Background(), a, b, c) }
 }
 
 func call3R[A, R any](m *method, f *frame) (err error) {
-	p := at[args3[A]](f.memory.args)
+	a, b, c := *at[A](f.memory.args), *at[A](f.memory.second), *at[A](f.memory.third)
 	r := at[R](f.memory.rets)
 	code, v := m.code.fn, f.recv.at
 	switch m.code.form &^ withCode {
 	case 0:
-		*r = as[func(A, A, A) R](code)(p.a, p.b, p.c)
+		*r = (*(*func(A, A, A) R)(code))(a, b, c)
 	case withReceiver:
-		*r = as[func(address, A, A, A) R](code)(v, p.a, p.b, p.c)
+		*r = (*(*func(address, A, A, A) R)(code))(v, a, b, c)
 	case withContext:
-		*r = as[func(context.Context, A, A, A) R](code)(f.ctx, p.a, p.b, p.c)
+		*r = (*(*func(context.Context, A, A, A) R)(code))(f.ctx, a, b, c)
 	case withReceiver | withContext:
-		*r = as[func(address, context.Context, A, A, A) R](code)(v, f.ctx, p.a, p.b, p.c)
+		*r = (*(*func(address, context.Context, A, A, A) R)(code))(v, f.ctx, a, b, c)
 	case withError:
-		*r, err = as[func(A, A, A) (R, error)](code)(p.a, p.b, p.c)
+		*r, err = (*(*func(A, A, A) (R, error))(code))(a, b, c)
 	case withReceiver | withError:
-		*r, err = as[func(address, A, A, A) (R, error)](code)(v, p.a, p.b, p.c)
+		*r, err = (*(*func(address, A, A, A) (R, error))(code))(v, a, b, c)
 	case withContext | withError:
-		*r, err = as[func(context.Context, A, A, A) (R, error)](code)(f.ctx, p.a, p.b, p.c)
+		*r, err = (*(*func(context.Context, A, A, A) (R, error))(code))(f.ctx, a, b, c)
 	case withReceiver | withContext | withError:
-		*r, err = as[func(address, context.Context, A, A, A) (R, error)](code)(v, f.ctx, p.a, p.b, p.c)
+		*r, err = (*(*func(address, context.Context, A, A, A) (R, error))(code))(v, f.ctx, a, b, c)
 	}
 	return err
 }
@@ -311,15 +315,17 @@ func call3R[A, R any](m *method, f *frame) (err error) {
 func proxy3R[A, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) (r R, err error) {
 		f := m.sig.newFrame()
-		*at[args3[A]](f.memory.args) = args3[A]{a, b, c}
+		*at[A](f.memory.args) = a
+		*at[A](f.memory.second) = b
+		*at[A](f.memory.third) = c
 		err = m.call(ctx, f)
 		r = *at[R](f.memory.rets)
 		f.free()
 		return r, err
 	}
 	if m.sig.ctx {
-		set(field, call)
+		*(*func(context.Context, A, A, A) (R, error))(field) = call
 		return
 	}
-	set(field, func(a, b, c A) (R, error) { return call(context.Background(), a, b, c) })
+	*(*func(A, A, A) (R, error))(field) = func(a, b, c A) (R, error) { return call(context.Background(), a, b, c) }
 }

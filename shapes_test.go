@@ -55,20 +55,33 @@ var alike = withWords(map[byte][]reflect.Type{
 	's': {reflect.TypeFor[string](), reflect.TypeFor[shapeName]()},
 	'v': {reflect.TypeFor[[]byte](), reflect.TypeFor[[]float64](), reflect.TypeFor[shapeNames](), reflect.TypeFor[[]*shapePoint](),
 		reflect.TypeFor[shapeRaw](), reflect.TypeFor[[]shapeWide](), reflect.TypeFor[[]bool]()},
-	'b': {reflect.TypeFor[bool](), reflect.TypeFor[shapeFlag]()},
-	'1': {reflect.TypeFor[uint8](), reflect.TypeFor[int8](), reflect.TypeFor[shapeI8]()},
-	'2': {reflect.TypeFor[uint16](), reflect.TypeFor[int16](), reflect.TypeFor[shapeU16]()},
 	'4': {reflect.TypeFor[uint32](), reflect.TypeFor[int32](), reflect.TypeFor[shapeI32]()},
-	'8': {reflect.TypeFor[uint64](), reflect.TypeFor[int64](), reflect.TypeFor[shapeU64]()},
 	'f': {reflect.TypeFor[float32](), reflect.TypeFor[shapeF32]()},
 	'd': {reflect.TypeFor[float64](), reflect.TypeFor[shapeF64]()},
 })
 
-// withWords adds int and uint, which are of the class of their size.
+// withWords adds integers and bools: 'w' has those that may stand alone, 'W' those
+// that fill a word, of which there may be several.
 func withWords(types map[byte][]reflect.Type) map[byte][]reflect.Type {
-	class := byte('0' + reflect.TypeFor[int]().Size())
-	types[class] = append(types[class], reflect.TypeFor[int](), reflect.TypeFor[uint]())
+	for _, v := range []any{
+		true, shapeFlag(true), uint8(0), int8(0), shapeI8(0), uint16(0), int16(0), shapeU16(0),
+		uint32(0), int32(0), shapeI32(0), uint64(0), int64(0), shapeU64(0), int(0), uint(0),
+	} {
+		t := reflect.TypeOf(v)
+		full := t.Size() == reflect.TypeFor[uintptr]().Size()
+		if full || smallWords() {
+			types['w'] = append(types['w'], t)
+		}
+		if full {
+			types['W'] = append(types['W'], t)
+		}
+	}
 	return types
+}
+
+// smallWords says whether a small integer has the shape of a word.
+func smallWords() bool {
+	return slices.Contains([]string{"amd64", "arm64", "ppc64le", "riscv64"}, runtime.GOARCH)
 }
 
 // shapeKeys lists the classes of all lists of types that have a shape.
@@ -80,25 +93,27 @@ func shapeKeys() []string {
 			keys = append(keys, params+">"+string(r))
 		}
 	}
-	for _, r := range "psvb1248fd" {
+	for _, r := range "psvwfd" {
 		keys = append(keys, ">"+string(r))
 	}
-	for _, a := range "psvb1248fd" {
-		results := "psvb48d"
+	for _, a := range "psvwfd" {
+		results := "psvwd"
 		if !strings.ContainsRune(results, a) {
 			results += string(a)
 		}
 		add(string(a), results)
 	}
-	for _, a := range "psv48" {
-		for _, b := range "psv48" {
-			add(string([]rune{a, b}), "psv48")
+	for _, a := range "psvw" {
+		for _, b := range "psvw" {
+			add(string([]rune{a, b}), "psvw")
 		}
 	}
+	add("44", "psvw")
 	add("ppp", "p")
-	for _, a := range "s48d" {
+	for _, a := range "swd" {
 		add(strings.Repeat(string(a), 3), "p"+string(a))
 	}
+	add("444", "pw")
 	return keys
 }
 
@@ -398,6 +413,9 @@ func runShapes(t *testing.T, cases []*shapeCase) {
 
 // typesOf returns types of the classes, others for each seed.
 func typesOf(classes string, seed int) (list []reflect.Type) {
+	if strings.Count(classes, "w") > 1 {
+		classes = strings.ReplaceAll(classes, "w", "W")
+	}
 	for i := range len(classes) {
 		of := alike[classes[i]]
 		list = append(list, of[(seed+i)%len(of)])
@@ -413,6 +431,38 @@ func TestEveryShape(t *testing.T) {
 		for form := range shapeForms {
 			c := &shapeCase{form: form, params: typesOf(params, i+form), results: typesOf(results, i+form+1)}
 			checkShape(t, key, c, haveShapes())
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}
+
+// Integers of different sizes have the shape of words where each has a word of its
+// own in memory too, and none where some would share one.
+func TestShapesOfMixedIntegers(t *testing.T) {
+	var cases []*shapeCase
+	for _, test := range []struct {
+		params []any
+		shaped bool
+	}{
+		{[]any{int8(0), int64(0)}, true},
+		{[]any{uint64(0), true}, true},
+		{[]any{uint16(0), uint64(0), false}, true},
+		{[]any{uint32(0), int32(0)}, true},
+		{[]any{int32(0), uint32(0), shapeI32(0)}, true},
+		{[]any{int8(0), int8(0)}, false},
+		{[]any{true, uint32(0)}, false},
+		{[]any{uint32(0), uint32(0), uint64(0)}, false},
+		{[]any{uint64(0), uint16(0), uint16(0)}, false},
+	} {
+		for form := range shapeForms {
+			c := &shapeCase{form: form, results: []reflect.Type{reflect.TypeFor[uint64]()}}
+			for _, v := range test.params {
+				c.params = append(c.params, reflect.TypeOf(v))
+			}
+			if smallWords() {
+				checkShape(t, "mixed", c, haveShapes() && test.shaped)
+			}
 			cases = append(cases, c)
 		}
 	}
@@ -455,8 +505,9 @@ var shapeless = []struct{ params, results []any }{
 	{[]any{struct{}{}}, []any{[0]int{}}},
 	{[]any{struct{ S string }{}}, []any{struct{ P *int8 }{}}},
 	{[]any{complex64(0)}, []any{complex128(0)}},
-	{[]any{true, false}, []any{true}},
-	{[]any{int8(0), ""}, []any{int16(0)}},
+	{[]any{true, 0.0}, []any{true}},
+	{[]any{int8(0), float32(0)}, []any{int16(0)}},
+	{[]any{int8(0), "", int8(0)}, nil},
 	{[]any{0.0, 0.0}, []any{0.0}},
 	{[]any{float32(0), int32(0), ""}, nil},
 	{[]any{"", "", []byte(nil)}, []any{""}},
@@ -538,6 +589,10 @@ func (s *shaped) Part(_ context.Context, raw shapeRaw, n int32) []byte {
 	return raw[n:]
 }
 
+func (s *shaped) Pair(a, b uint32) uint32         { s.called("Pair"); return a - b }
+func (s *shaped) Trio(a, b, c int32) int32        { s.called("Trio"); return a - b - c }
+func (s *shaped) Bits(a int8, b uint64) uint64    { s.called("Bits"); return b + uint64(a) }
+func (s *shaped) Flag(a uint64, b bool) bool      { s.called("Flag"); return a == 1 && b }
 func (s *shaped) Less(v shapeI8) (shapeI8, error) { s.called("Less"); return v - 1, nil }
 func (s *shaped) Half(v shapeF32) shapeF32        { s.called("Half"); return v / 2 }
 func (s *shaped) Not(v shapeFlag) shapeFlag       { s.called("Not"); return !v }
@@ -559,6 +614,10 @@ type shapedContract struct {
 	Join    func(context.Context, shapeName, shapeName, shapeName) (shapeName, error)
 	Third   func(a, b, c shapeF64) (shapeF64, error)
 	Part    func(shapeRaw, int32) ([]byte, error)
+	Pair    func(a, b uint32) (uint32, error)
+	Trio    func(ctx context.Context, a, b, c int32) (int32, error)
+	Bits    func(a int8, b uint64) (uint64, error)
+	Flag    func(ctx context.Context, a uint64, b bool) (bool, error)
 	Less    func(context.Context, shapeI8) (shapeI8, error)
 	Half    func(shapeF32) (shapeF32, error)
 	Not     func(context.Context, shapeFlag) (shapeFlag, error)
@@ -581,6 +640,10 @@ var shapedCalls = []struct {
 	{func(ctx context.Context, p *shapedContract) []any { return list(p.Join(ctx, "a", "", "c")) }, []any{shapeName("ac"), nil}},
 	{func(_ context.Context, p *shapedContract) []any { return list(p.Third(1, 2, math.MaxFloat64)) }, []any{shapeF64(math.MaxFloat64), nil}},
 	{func(_ context.Context, p *shapedContract) []any { return list(p.Part(shapeRaw{1, 2, 3}, 1)) }, []any{[]byte{2, 3}, nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Pair(1, 2)) }, []any{uint32(math.MaxUint32), nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Trio(ctx, 1, 2, math.MinInt32)) }, []any{int32(math.MaxInt32), nil}},
+	{func(_ context.Context, p *shapedContract) []any { return list(p.Bits(-1, 1<<63)) }, []any{uint64(1<<63 - 1), nil}},
+	{func(ctx context.Context, p *shapedContract) []any { return list(p.Flag(ctx, 1, true)) }, []any{true, nil}},
 	{func(ctx context.Context, p *shapedContract) []any { return list(p.Less(ctx, -127)) }, []any{shapeI8(-128), nil}},
 	{func(_ context.Context, p *shapedContract) []any { return list(p.Half(-3)) }, []any{shapeF32(-1.5), nil}},
 	{func(ctx context.Context, p *shapedContract) []any { return list(p.Not(ctx, false)) }, []any{shapeFlag(true), nil}},
