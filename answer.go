@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -69,7 +69,7 @@ func (c *conn) encodeResults(f *frame) error {
 	f.enc.Max = int(min(c.peer.maxMessage, 1<<30))
 	f.enc.Cut, f.enc.Depth = cutSize, c.bounds.maxDepth
 	if err := f.sig.rets.Append(&f.enc, f.retsRef); err != nil {
-		c.log.Error("bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
 		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", f.method.Name, err)
 	}
 	return nil
@@ -110,20 +110,24 @@ func (c *conn) recoverPanic(f *frame) {
 // panicked counts and logs a handler that did not return: what it panicked
 // with, nil for runtime.Goexit.
 func (d *dispatcher) panicked(m *method, what any) *panicError {
-	if what == nil {
-		what = "runtime.Goexit"
-	}
-	id := newLogID()
 	d.panics.Add(1)
-	d.log.Error("bsrpc: handler panicked", "method", m.Name, "id", id, "panic", what, "stack", string(debug.Stack()))
-	return &panicError{id}
+	return &panicError{d.reports.addPanic(reportPanic, "bsrpc: handler panicked", what, "method", m.Name)}
 }
 
 // newLogID returns an id by which a caller's error and a line in this end's log
 // are found together.
 func newLogID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
-// A panicError stands for a panic on its way to the caller.
+// A panicError stands for a panic on its way to the caller. One that is not logged
+// has no id.
 type panicError struct{ id string }
 
 func (e *panicError) Error() string { return "panic in the handler" }
+
+// located is the error's text with the place of its stack.
+func (e *panicError) located() string {
+	if e.id == "" {
+		return e.Error()
+	}
+	return e.Error() + " (id " + e.id + " in the server's log)"
+}

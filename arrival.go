@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"time"
@@ -29,18 +30,29 @@ type connection interface {
 
 // serve is the life of one connection.
 func (s *Server) serve(nc net.Conn) error {
+	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
 	if err == nil {
-		return s.lead(c)
+		return s.lead(nc, c)
 	}
 	nc.Close()
 	if s.isStopping() {
 		return ErrServerClosed
 	}
-	if !errors.Is(err, io.EOF) {
-		s.log.Info("bsrpc: client refused", "remote", nc.RemoteAddr(), "err", cut(err.Error(), 256))
-	}
+	s.logRefused(nc, err)
 	return fmt.Errorf("bsrpc: handshake: %w", err)
+}
+
+// logRefused logs why a client was not let in. What an operator can mend is more
+// than a line for debugging.
+func (s *Server) logRefused(nc net.Conn, err error) {
+	args := []any{"remote", nc.RemoteAddr(), "err", cut(err.Error(), 256)}
+	var f *foreignPeer
+	if errors.As(err, &f) {
+		s.reports.add(f.kind, slog.LevelInfo, "bsrpc: client refused", args...)
+		return
+	}
+	s.log.Debug("bsrpc: client refused", args...)
 }
 
 // shake does the handshake and makes a connection of it.
@@ -100,9 +112,10 @@ func (s *Server) receive(v *Session, answer *wire.Hello) error {
 }
 
 // lead serves c on this goroutine, and then on whichever leads it.
-func (s *Server) lead(c connection) error {
+func (s *Server) lead(nc net.Conn, c connection) error {
 	c.start()
 	c.join()
+	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", c.Err())
 	switch {
 	case s.isStopping():
 		return ErrServerClosed
@@ -137,7 +150,7 @@ func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
 // lets its session in: at once, or if the client has been told to wait, as soon
 // as there is a place.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
-	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, s.log, peer)
+	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, &s.reports, peer)
 	v.ctx, v.end = c.ctx, c.dismiss
 	c.served = s.newServing(v)
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {

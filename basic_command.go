@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 
@@ -81,7 +82,7 @@ func (c *basicConn) runCommand(f *frame, args []byte, release func()) {
 		if !f.answered {
 			p := c.served.panicked(f.method, recover())
 			f.call.end(context.Canceled)
-			c.fault(f, exception("RuntimeError", "%v (id %s in the server's log)", p, p.id), release)
+			c.fault(f, exception("RuntimeError", "%s", p.located()), release)
 		}
 	}()
 	b := c.served.bounds
@@ -126,7 +127,7 @@ func (c *basicConn) encodeResults(f *frame) error {
 	case errors.Is(err, codec.ErrLimit):
 		err = fmt.Errorf("%w (MaxMessage is %d)", err, b.maxMessage)
 	}
-	c.served.log.Error("bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+	c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
 	if errors.Is(err, codec.ErrRange) {
 		return errOverflow
 	}

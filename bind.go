@@ -93,6 +93,7 @@ func (c *conn) serveBind(m *message) error {
 		answers[i] = v.bind(v.registry.find(r.Service+"."+name), r, i)
 		size += uint64(len(answers[i].Text))
 	}
+	v.logBound(r, answers)
 	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); size > most {
 		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", size, most))
 		return nil

@@ -87,7 +87,7 @@ func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *Clien
 	if err != nil {
 		return nil, handshakeError(nc, err)
 	}
-	c := newConn(context.Background(), nc, b, opts.logger(), peer)
+	c := newConn(context.Background(), nc, b, &reports{log: opts.logger()}, peer)
 	c.lends = true
 	if peer.Waits {
 		c.lobby = newLobby(peer.Place)
@@ -119,9 +119,9 @@ func (o *ClientOptions) onWait() func(int) {
 
 func (o *ClientOptions) logger() *slog.Logger {
 	if o != nil && o.Logger != nil {
-		return o.Logger
+		return guardLogger(o.Logger)
 	}
-	return slog.Default()
+	return guardLogger(slog.Default())
 }
 
 // Close ends the connection. Calls that wait end with an error that wraps

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"net"
 	"sync"
@@ -29,7 +28,7 @@ type conn struct {
 	lends  bool    // the leader gives its turn to callers
 	bounds *bounds // this end's limits
 	peer   peerBounds
-	log    *slog.Logger
+	log    *reports
 
 	turn   turn
 	muster muster
@@ -82,7 +81,7 @@ const (
 
 // newConn makes a connection of one whose handshake is done. parent has the
 // values of the handlers' contexts.
-func newConn(parent context.Context, nc net.Conn, b *bounds, log *slog.Logger, peer *wire.Hello) *conn {
+func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer *wire.Hello) *conn {
 	shortenLocal(nc)
 	_, socket := nc.(syscall.Conn)
 	c := &conn{

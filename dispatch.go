@@ -26,6 +26,7 @@ type dispatcher struct {
 	handlers atomic.Int64 // handlers on goroutines of their own
 	booked   atomic.Int64 // bytes of messages in pieces
 	panics   atomic.Uint64
+	reports  reports
 }
 
 // serving is what a connection keeps to serve calls. The turn's holder alone
@@ -44,6 +45,9 @@ type serving struct {
 	idleOnce sync.Once
 	closing  atomic.Pointer[Error] // why no new calls are taken
 	inline   *frame                // what the leader runs itself; of who ends a handler's turn
+
+	told  reporter // what this connection has logged
+	binds int      // that it has asked for
 
 	mu      sync.Mutex        // guards running
 	running map[uint64]*frame // what runs elsewhere, by the call's id
@@ -343,9 +347,19 @@ func (v *serving) awaitHandlers(unfinished int) {
 
 // logRunning names the handlers that a close does not wait for.
 func (v *serving) logRunning() {
+	var names []string
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	for _, f := range v.running {
-		v.log.Warn("bsrpc: closing while a handler runs", "method", f.method.Name)
+		names = append(names, f.method.Name)
 	}
+	v.mu.Unlock()
+	for _, name := range names {
+		v.reports.add(reportRunning, slog.LevelWarn, "bsrpc: closing while a handler runs", "method", name)
+	}
+}
+
+// report logs the first of what this connection's peer can bring about again and
+// again.
+func (v *serving) report(k report, level slog.Level, text string, args ...any) {
+	v.told.add(&v.reports, k, level, text, args...)
 }

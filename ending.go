@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"time"
@@ -21,7 +22,7 @@ const (
 // violate ends the connection for what the peer sent, and tells it why. The
 // caller holds the turn, and keeps it.
 func (c *conn) violate(err error) {
-	c.log.Warn("bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
+	c.log.add(reportViolation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
 	why := errorf(CodeInternal, OutcomeUnknown, "protocol violation: %v", err)
 	c.farewell(why, farewellTime, func() { drainSocket(c.nc) })
 }

@@ -189,17 +189,33 @@ func readBasicFrame(nc net.Conn, longest int64) (f basicFrame, err error) {
 	return basicFrame{typ: wire.Type(rest[0]), payload: rest[1:]}, nil
 }
 
+// A foreignPeer is one that speaks another protocol.
+type foreignPeer struct {
+	kind report
+	text string
+}
+
+func (e *foreignPeer) Error() string { return e.text }
+
+func speaks(kind report, format string, args ...any) error {
+	return &foreignPeer{kind, fmt.Sprintf(format, args...)}
+}
+
 // foreignError says what a peer seems to speak whose first bytes are no INIT.
 func foreignError(head []byte, n, longest int64) error {
 	switch s := string(head[:4]); {
 	case s == "GET " || s == "POST" || s == "PUT " || s == "HEAD" || s == "PRI " || s == "OPTI" || s == "CONN":
-		return fmt.Errorf("the peer speaks HTTP (%q)", head)
+		return speaks(reportHTTP, "the peer speaks HTTP (%q)", head)
 	case s == "HTTP":
-		return errors.New("the peer is an HTTP server")
+		return speaks(reportHTTP, "the peer is an HTTP server")
 	case head[0] == 0x16 && head[1] == 3:
-		return errors.New("the peer speaks TLS, this end does not")
+		return speaks(reportTLS, "the peer speaks TLS, this end does not")
 	case head[0] == 0x15 && head[1] == 3:
-		return errors.New("the peer speaks TLS and refused us")
+		return speaks(reportTLS, "the peer speaks TLS and refused us")
 	}
-	return fmt.Errorf("the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
+	kind := reportForeign
+	if string(head[:4]) == "SSH-" {
+		kind = reportSSH
+	}
+	return speaks(kind, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
 }

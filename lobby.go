@@ -3,9 +3,9 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
-	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -46,13 +46,13 @@ func (s *Server) seesOff() bool { return s.hooks.onDisconnect != nil || len(s.re
 func (s *Server) welcome(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
-		if err := s.guard("OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
-			return err
+		if err := s.reports.guard("OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
+			return s.turnAway(v, err)
 		}
 	}
 	v.connected = true
 	for _, mk := range s.registry.makers {
-		err := s.guard("PerSession", func() error {
+		err := s.reports.guard("PerSession", func() error {
 			r, err := mk.receiver(v.ctx, v)
 			if err == nil {
 				v.receivers = append(v.receivers, r)
@@ -60,14 +60,21 @@ func (s *Server) welcome(v *Session) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return s.turnAway(v, err)
 		}
 	}
 	if s.bounds.sessionMaxHold < math.MaxInt64 {
 		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, func() { s.places.hasHeldLong(v.visitor) })
 	}
 	v.admitted.Store(true)
+	s.log.Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
 	return nil
+}
+
+// turnAway logs why a hook does not take a session.
+func (s *Server) turnAway(v *Session, err error) error {
+	s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", err)
+	return err
 }
 
 // dismiss ends a session whose client has left and none of whose handlers
@@ -79,12 +86,12 @@ func (s *Server) dismiss(v *Session) {
 		v.hold.Stop()
 	}
 	for _, r := range slices.Backward(v.receivers) {
-		if err := s.guard("Close of a receiver", r.close); err != nil {
-			s.log.Warn("bsrpc: closing a session's receiver", "session", v.id, "err", err)
+		if err := s.reports.guard("Close of a receiver", r.close); err != nil {
+			s.reports.add(reportHook, slog.LevelWarn, "bsrpc: closing a session's receiver", "session", v.id, "err", err)
 		}
 	}
 	if v.connected && s.hooks.onDisconnect != nil {
-		s.guard("OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
+		s.reports.guard("OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
 	}
 	s.mu.Lock()
 	delete(s.present, v)
@@ -93,37 +100,10 @@ func (s *Server) dismiss(v *Session) {
 	close(v.left)
 }
 
-// guard calls a user's hook: a panic, or runtime.Goexit, is its error.
-func (s *Server) guard(hook string, f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		var err error
-		returned := false
-		defer func() {
-			if !returned {
-				err = s.hookPanicked(hook, recover())
-			}
-			result <- err
-		}()
-		err = f()
-		returned = true
-	}()
-	return <-result
-}
-
-func (s *Server) hookPanicked(hook string, what any) error {
-	if what == nil {
-		what = "runtime.Goexit"
-	}
-	id := newLogID()
-	s.log.Error("bsrpc: hook panicked", "hook", hook, "id", id, "panic", what, "stack", string(debug.Stack()))
-	return &Error{Code: CodeInternal, Message: prefix + "panic in " + hook, ID: id}
-}
-
 // refused is why a session is not admitted, as its client is told. The error's
 // own methods are the user's, too.
 func (s *Server) refused(err error) (e *Error) {
-	if s.guard("the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
+	if s.reports.guard("the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
 		e = refusalf(CodeInternal, "panic in the error of OnConnect")
 	}
 	return e

@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,13 +51,13 @@ func NewServer(opts *ServerOptions) *Server {
 	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[connection]bool), present: make(map[*Session]bool)}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()
-	s.log = slog.Default()
+	log := slog.Default()
 	if opts != nil {
 		s.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
-		if opts.Logger != nil {
-			s.log = opts.Logger
-		}
+		log = cmp.Or(opts.Logger, log)
 	}
+	s.log = guardLogger(log)
+	s.reports.log = s.log
 	s.registry.basic = s.bounds.basic
 	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
@@ -182,7 +183,7 @@ func (s *Server) Serve(l net.Listener) error {
 			return fmt.Errorf("bsrpc: accept: %w", err)
 		}
 		pause = min(max(5*time.Millisecond, 2*pause), time.Second)
-		s.log.Warn("bsrpc: accept, trying again", "err", err, "in", pause)
+		s.reports.add(reportAccept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
 		time.Sleep(pause)
 	}
 }
