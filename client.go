@@ -12,7 +12,7 @@ import (
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
 // calls through a proxy, see Bind, or by name, see Call. All methods are safe for
-// concurrent use, and any number of calls may be under way; what is above the
+// concurrent use, also of a nil and of a zero Client, which are ended ones, and any number of calls may be under way; what is above the
 // server's MaxInflight waits at this end.
 //
 // When the connection is lost, every call, running or later, ends with an
@@ -28,8 +28,6 @@ type Client struct {
 
 // A Caller is an end of a connection that can call: a *Client.
 type Caller interface{ link() link }
-
-func (c *Client) link() link { return c.via }
 
 // A link is the connection of a client, on either wire.
 type link interface {
@@ -49,6 +47,9 @@ type link interface {
 // place, DialTimeout the dialling alone; ctx has no part in the client's later life. opts may be nil. Where the server cannot
 // be reached or refuses, the error is an *Error.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
+	if err := needContext(ctx, "dial"); err != nil {
+		return nil, err
+	}
 	b, err := opts.resolve()
 	if err != nil {
 		return nil, err
@@ -67,6 +68,13 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 // *tls.Conn, a tunnel. From then on it is the client's, which closes it also when
 // it fails. See Dial.
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
+	if nc == nil {
+		return nil, refusalf(CodeInvalidArgument, "new client: nil connection")
+	}
+	if err := needContext(ctx, "new client"); err != nil {
+		nc.Close()
+		return nil, err
+	}
 	b, err := opts.resolve()
 	if err != nil {
 		nc.Close()
@@ -127,16 +135,17 @@ func (o *ClientOptions) logger() *slog.Logger {
 // Close ends the connection. Calls that wait end with an error that wraps
 // ErrClosed, as do later ones. Closing again does nothing. It returns nil.
 func (c *Client) Close() error {
-	c.via.fail(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
-	c.via.join()
+	l := c.link()
+	l.fail(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
+	l.join()
 	return nil
 }
 
 // Done is closed when the connection has ended, by Close or otherwise.
-func (c *Client) Done() <-chan struct{} { return c.via.ended() }
+func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
 // Err returns why the connection has ended, an *Error, or nil while it has not.
-func (c *Client) Err() error { return c.via.Err() }
+func (c *Client) Err() error { return c.link().Err() }
 
 // described is what a server says of a method.
 type described struct {
@@ -158,6 +167,12 @@ type described struct {
 //
 // A basic server tells no layouts: there every Call is CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
+	if err := needContext(ctx, "call "+cut(method, 64)); err != nil {
+		return err
+	}
+	if c == nil || c.via == nil {
+		return errUnlinked
+	}
 	if c.conn == nil {
 		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(method, 64))
 	}

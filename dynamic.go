@@ -15,10 +15,10 @@ import (
 // method's layout says.
 func (m *described) signature(name string, args, results []any) (*signature, error) {
 	if len(args) != len(m.layout.Params) {
-		return nil, refusalf(CodeInvalidArgument, "%s for %s", plural(len(args), "argument"), m.text)
+		return nil, refusalf(CodeInvalidArgument, "got %s, want %d: %s", plural(len(args), "argument"), len(m.layout.Params), m.text)
 	}
 	if len(results) != len(m.layout.Results) {
-		return nil, refusalf(CodeInvalidArgument, "%s for %s", plural(len(results), "result"), m.text)
+		return nil, refusalf(CodeInvalidArgument, "got %s, want %d: %s", plural(len(results), "pointer")+" for results", len(m.layout.Results), m.text)
 	}
 	s := new(signature)
 	for i, l := range m.layout.Params {
@@ -70,10 +70,12 @@ func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
 func resultType(result any, l *codec.Layout) (reflect.Type, error) {
 	v := reflect.ValueOf(result)
 	switch {
+	case !v.IsValid():
+		return nil, fmt.Errorf("nil for %v, want a pointer to a value that takes it", l)
 	case v.Kind() != reflect.Pointer:
-		return nil, fmt.Errorf("%T for %v, want a pointer to the value", result, l)
+		return nil, fmt.Errorf("%T for %v, want a pointer to it", result, l)
 	case v.IsNil():
-		return nil, fmt.Errorf("nil %T for %v, want a pointer to the value", result, l)
+		return nil, fmt.Errorf("nil %T for %v, want one that points to a value", result, l)
 	}
 	return v.Type().Elem(), nil
 }

@@ -143,15 +143,15 @@ var dynamicMisfits = []struct {
 	want    string
 }{
 	// Their number.
-	{"Swap", nil, []any{new(string), new(int)}, `0 arguments for lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
-	{"Swap", []any{1, "a", 2}, []any{new(string), new(int)}, `3 arguments for lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
-	{"Swap", []any{1, "a"}, nil, `0 results for lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
-	{"Nothing", nil, []any{new(int)}, `1 result for lab.Dynamic.Nothing()`},
-	{"Ints", []any{1, 2}, []any{new([]int)}, `2 arguments for lab.Dynamic.Ints([]int.le4) []int.le4`},
+	{"Swap", nil, []any{new(string), new(int)}, `got 0 arguments, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
+	{"Swap", []any{1, "a", 2}, []any{new(string), new(int)}, `got 3 arguments, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
+	{"Swap", []any{1, "a"}, nil, `got 0 pointers for results, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
+	{"Nothing", nil, []any{new(int)}, `got 1 pointer for results, want 0: lab.Dynamic.Nothing()`},
+	{"Ints", []any{1, 2}, []any{new([]int)}, `got 2 arguments, want 1: lab.Dynamic.Ints([]int.le4) []int.le4`},
 	// Results.
-	{"Swap", []any{1, "a"}, []any{new(string), 0}, `lab.Dynamic.Swap, result 2: int for int.le8, want a pointer to the value`},
-	{"Swap", []any{1, "a"}, []any{nil, new(int)}, `lab.Dynamic.Swap, result 1: <nil> for string.le4, want a pointer to the value`},
-	{"Swap", []any{1, "a"}, []any{(*string)(nil), new(int)}, `lab.Dynamic.Swap, result 1: nil *string for string.le4, want a pointer to the value`},
+	{"Swap", []any{1, "a"}, []any{new(string), 0}, `lab.Dynamic.Swap, result 2: int for int.le8, want a pointer to it`},
+	{"Swap", []any{1, "a"}, []any{nil, new(int)}, `lab.Dynamic.Swap, result 1: nil for string.le4, want a pointer to a value that takes it`},
+	{"Swap", []any{1, "a"}, []any{(*string)(nil), new(int)}, `lab.Dynamic.Swap, result 1: nil *string for string.le4, want one that points to a value`},
 	{"Swap", []any{1, "a"}, []any{new(int), new(string)}, `lab.Dynamic.Swap: 2 problems
     result 1: int does not fit string.le4
     result 2: string does not fit int.le8`},

@@ -108,9 +108,7 @@ func checkScope(t *testing.T, s *Scope) {
 		t.Errorf("Level of what le1 does not hold: %v", err)
 	}
 	for _, code := range []bsrpc.Code{bsrpc.CodeNotFound, bsrpc.CodeAborted} {
-		if e := new(bsrpc.Error); !errors.As(s.Fail(ctx, uint8(code)), &e) || e.Message != "the probe is off" || e.Outcome != bsrpc.OutcomeAnswered {
-			t.Errorf("Fail of %v: %v", code, e)
-		}
+		wantError(t, s.Fail(ctx, uint8(code)), code, bsrpc.OutcomeAnswered, "the probe is off")
 	}
 }
 

@@ -31,7 +31,10 @@ import (
 // results are the caller's for good.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
 	proxy := new(C)
-	err := bindContract(ctx, caller.link(), service, reflect.ValueOf(proxy).Elem())
+	if err := needContext(ctx, "bind "+cut(service, 64)); err != nil {
+		return nil, err
+	}
+	err := bindContract(ctx, linkOf(caller), service, reflect.ValueOf(proxy).Elem())
 	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return nil, err
 	}
@@ -104,6 +107,9 @@ func (m *proxyMethod) call(ctx context.Context, f *frame) error {
 func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
 	if m.err != nil {
 		return m.err
+	}
+	if ctx == nil {
+		return needContext(ctx, m.Name)
 	}
 	if m.basic != nil {
 		return m.callBasic(ctx, f)

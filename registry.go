@@ -59,6 +59,17 @@ type registry struct {
 	closed bool // the server serves: too late to register
 }
 
+// isMade says whether s comes from NewServer.
+func (s *Server) isMade() bool { return s != nil && s.registry != nil }
+
+// offer adds the methods of one service to those of the server.
+func (s *Server) offer(service string, methods []*method, problems []problem) error {
+	if !s.isMade() {
+		return fmt.Errorf("bsrpc: register %s: nil Server; use NewServer", cut(service, 64))
+	}
+	return s.registry.add(service, methods, problems)
+}
+
 // add enters the methods of one service, all or none.
 func (r *registry) add(service string, methods []*method, problems []problem) error {
 	r.mu.Lock()

@@ -93,7 +93,7 @@ func (s *Server) Register(rcvr any) error {
 // methods that need a pointer to rcvr. Registering is over when the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
 	methods, problems := methodsOf(service, rcvr)
-	return s.registry.add(service, methods, problems)
+	return s.offer(service, methods, problems)
 }
 
 // RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
@@ -119,7 +119,7 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 		m.from = "by RegisterFunc"
 		methods = append(methods, m)
 	}
-	return s.registry.add(service, methods, problems)
+	return s.offer(service, methods, problems)
 }
 
 // RegisterAs offers those methods of impl that the contract C names, and no
@@ -135,12 +135,17 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // error's code; a func without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
 	methods, problems := methodsAs(service, reflect.TypeFor[C](), impl)
-	return s.registry.add(service, methods, problems)
+	return s.offer(service, methods, problems)
 }
 
 // Methods describes the registered methods, in the order of registration. The
 // slice is the caller's.
-func (s *Server) Methods() []Method { return s.registry.methods() }
+func (s *Server) Methods() []Method {
+	if s.isMade() {
+		return s.registry.methods()
+	}
+	return nil
+}
 
 // Panics returns how many handlers have ended by a panic or runtime.Goexit, each
 // of which was one failed call.

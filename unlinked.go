@@ -1,0 +1,52 @@
+package bsrpc
+
+import "context"
+
+// An unlinked is the link of a nil Client, as Dial returns beside its error, or
+// of a zero one. To its users it has ended.
+type unlinked struct{}
+
+// errUnlinked says what is missing.
+var errUnlinked = errorf(CodeFailedPrecondition, OutcomeNotRun, "nil Client; use Dial or NewClient, and look at the error")
+
+var ended = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (unlinked) agree(context.Context, string, []*proxyMethod) error { return errUnlinked }
+
+func (unlinked) limits() *bounds {
+	b, _ := (*ClientOptions)(nil).resolve()
+	return b
+}
+
+func (unlinked) fail(*Error)            {}
+func (unlinked) join()                  {}
+func (unlinked) ended() <-chan struct{} { return ended }
+func (unlinked) Err() error             { return errUnlinked }
+
+// link returns the connection, unlinked where there is none.
+func (c *Client) link() link {
+	if c == nil || c.via == nil {
+		return unlinked{}
+	}
+	return c.via
+}
+
+// linkOf returns the connection of a caller.
+func linkOf(caller Caller) link {
+	if caller == nil {
+		return unlinked{}
+	}
+	return caller.link()
+}
+
+// needContext refuses a nil context, which would panic far from who passed it.
+func needContext(ctx context.Context, doing string) error {
+	if ctx == nil {
+		return refusalf(CodeInvalidArgument, "%s: nil context; use context.Background()", doing)
+	}
+	return nil
+}

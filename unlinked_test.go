@@ -1,0 +1,82 @@
+package bsrpc_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+const nilClient = "bsrpc: nil Client; use Dial or NewClient, and look at the error"
+
+// A nil Client, which a failed Dial returns, and a zero one say what is
+// missing, by every method, and to Bind.
+func TestNilClient(t *testing.T) {
+	for name, c := range map[string]*bsrpc.Client{"nil": nil, "zero": new(bsrpc.Client)} {
+		proxy, err := bsrpc.Bind[Greeter](t.Context(), c, "Greeter")
+		wantMissing(t, name+", Bind", err, nilClient)
+		wantMissing(t, name+", Call", c.Call(t.Context(), "Greeter.Hello", []any{"Bob"}, new(string)), nilClient)
+		wantMissing(t, name+", Err", c.Err(), nilClient)
+		if err := c.Close(); err != nil || proxy != nil {
+			t.Errorf("%s: Close gives %v, Bind %v", name, err, proxy)
+		}
+		<-c.Done()
+	}
+	_, err := bsrpc.Bind[Greeter](t.Context(), nil, "Greeter")
+	wantMissing(t, "a nil Caller", err, nilClient)
+	_, err = bsrpc.Bind[Greeter](t.Context(), nil, "my service")
+	checkText(t, "a nil Caller and a wrong name", err, refused(`bind "my service"`, identifiers))
+	_, err = bsrpc.NewClient(t.Context(), nil, nil)
+	wantMissing(t, "a nil connection", err, "bsrpc: new client: nil connection")
+}
+
+// wantMissing checks an error that tells a mistake in a program.
+func wantMissing(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	checkText(t, what, err, want)
+	if e := new(bsrpc.Error); !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun {
+		t.Errorf("%s: %#v", what, err)
+	}
+}
+
+// A nil context is an error wherever one is passed, and nothing is sent.
+func TestNilContext(t *testing.T) {
+	srv := newLab(t)
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const use = ": nil context; use context.Background()"
+	var none context.Context
+	_, err = bsrpc.Dial(none, "tcp", "127.0.0.1:1", nil)
+	wantMissing(t, "Dial", err, "bsrpc: dial"+use)
+	near, far := net.Pipe()
+	defer far.Close()
+	_, err = bsrpc.NewClient(none, near, nil)
+	wantMissing(t, "NewClient", err, "bsrpc: new client"+use)
+	_, err = bsrpc.Bind[labContract](none, client, "Lab")
+	wantMissing(t, "Bind", err, "bsrpc: bind Lab"+use)
+	wantMissing(t, "Call", client.Call(none, "Lab.Empty", nil), "bsrpc: call Lab.Empty"+use)
+	proxy, err := bsrpc.Bind[labContract](t.Context(), client, "Lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = proxy.Add(none, 1, 2)
+	wantMissing(t, "a proxy", err, "bsrpc: Lab.Add"+use)
+}
+
+// A nil and a zero Server say so when something is registered.
+func TestNilServer(t *testing.T) {
+	const missing = "bsrpc: register Shop: nil Server; use NewServer"
+	for name, s := range map[string]*bsrpc.Server{"nil": nil, "zero": new(bsrpc.Server)} {
+		checkText(t, name, s.RegisterName("Shop", hushed{}), missing)
+		checkText(t, name, s.RegisterFunc("Shop.F", func() {}), missing)
+		checkText(t, name, bsrpc.RegisterAs[Puts](s, "Shop", till{}), missing)
+		if list := s.Methods(); list != nil {
+			t.Errorf("%s: %v", name, list)
+		}
+	}
+}
