@@ -400,7 +400,7 @@ func ExampleDecodeServerOptions() {
 	// 67108864 5s 100
 	// bsrpc: ServerOptions: 2 problems
 	//     unknown key "max-mesage"; did you mean MaxMessage?
-	//     handshake_timeout: want a duration as text with its unit, such as "1m30s"
+	//     handshake_timeout: want a duration as text with its unit, such as "1m30s" or "250ms", have a number without a unit
 }
 
 // A client's options come from a map likewise.

@@ -195,16 +195,16 @@ type Limits struct {
 // DecodeServerOptions makes options of a map, as a configuration file is read
 // into. Keys are the names of fields in any case, with or without a - or _
 // between words, and Limits is a map again. Durations are text with a unit,
-// sizes numbers or text:
+// sizes numbers or text, and "NoLimit" is [NoLimit]:
 //
 //	map[string]any{
 //		"max-message":       "64MiB",
 //		"handshake_timeout": "5s",
-//		"limits":            map[string]any{"MaxConns": 100},
+//		"limits":            map[string]any{"MaxConns": 100, "WriteStall": "NoLimit"},
 //	}
 //
-// The error lists all keys that are unknown, given twice or do not fit, and
-// never a value. Numbers out of range are reported when the server serves.
+// The error lists all keys that are unknown, given twice or do not fit, with
+// what they want and what kind of value they have, and never a value. Numbers out of range are reported when the server serves.
 // Logger can only be set in Go.
 func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
 	o := new(ServerOptions)

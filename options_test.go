@@ -202,9 +202,9 @@ func TestDecodeOptionsErrors(t *testing.T) {
 		"dial-timeout: sets the same field as DialTimeout; keep one of them",
 		"logger: cannot be set from a map, its type is *slog.Logger; set the field in Go",
 		`unknown key "max-mesage"; did you mean MaxMessage?`,
-		`DialTimeout: want a duration as text with its unit, such as "1m30s"`,
-		"limits.MaxConns: want a whole number from ", // the range is the machine's
-		`limits.WriteStall: want a duration as text with its unit, such as "1m30s", have no value`,
+		`DialTimeout: want a duration as text with its unit, such as "1m30s" or "250ms", have a number without a unit`,
+		`limits.MaxConns: want a whole number, or a size such as "16MiB", have a fraction`,
+		`limits.WriteStall: want a duration as text with its unit, such as "1m30s" or "250ms", have no value`,
 	}
 	for i, line := range strings.Split(err.Error(), "\n") {
 		if i >= len(lines) || !strings.HasPrefix(strings.TrimSpace(line), lines[i]) {

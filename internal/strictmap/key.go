@@ -2,6 +2,7 @@ package strictmap
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,16 +35,38 @@ func beginsWord(last, r rune, rest string) bool {
 	return !unicode.IsUpper(last) || unicode.IsLower(next)
 }
 
-// unknown says in words what a key that names no field may have meant.
-func unknown(key string, fields []string) string {
+// unknown says in words what a key that names no field of t may have meant.
+func unknown(key string, t reflect.Type) string {
 	const longest = 64
+	fields := settable(t)
 	if len(key) > longest {
 		return fmt.Sprintf("%.*q...; the keys are %s", longest, key, strings.Join(fields, ", "))
+	}
+	if within := holder(key, t); within != "" {
+		return fmt.Sprintf("%q; it belongs in the map %s", key, within)
 	}
 	if near := Nearest(key, fields); near != "" {
 		return fmt.Sprintf("%q; did you mean %s?", key, near)
 	}
 	return fmt.Sprintf("%q; the keys are %s", key, strings.Join(fields, ", "))
+}
+
+// holder returns the field of t that is a struct with a field that key names,
+// with or without the struct's name and a dot before it.
+func holder(key string, t reflect.Type) string {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() || f.Type.Kind() != reflect.Struct {
+			continue
+		}
+		if before, after, dotted := strings.Cut(key, "."); dotted && names(before, f.Name) {
+			key = after
+		}
+		if _, ok := find(f.Type, key); ok {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 // Nearest returns the word that key is a slip of the pen away from, or "".

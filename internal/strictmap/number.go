@@ -41,18 +41,81 @@ func integer(v reflect.Value, t reflect.Type) (any, bool) {
 	return made.Interface(), true
 }
 
-// wantedInteger says in words which numbers t takes.
+// wantedInteger says in words which numbers t takes. Those of 32 bits and more
+// are counts and sizes, whose own range is told by who knows it.
 func wantedInteger(t reflect.Type) string {
-	lowest, highest := int64(0), uint64(math.MaxUint64)>>(64-t.Bits())
-	if isInt(t.Kind()) {
-		highest >>= 1
-		lowest = -int64(highest) - 1
+	if t.Bits() >= 32 {
+		return `a whole number, or a size such as "16MiB"`
 	}
-	text := fmt.Sprintf("a whole number from %d to %d", lowest, highest)
-	if highest > math.MaxUint16 {
-		text += `, or a size such as "16MiB"`
+	highest := uint64(1)<<t.Bits() - 1
+	if isUint(t.Kind()) {
+		return fmt.Sprintf("a whole number from 0 to %d", highest)
 	}
-	return text
+	return fmt.Sprintf("a whole number from %d to %d", -int64(highest/2)-1, highest/2)
+}
+
+// isNumber reports whether places of type t take numbers or durations.
+func isNumber(t reflect.Type) bool { return isInt(t.Kind()) || isUint(t.Kind()) }
+
+// givenText says why text is not a number, size or duration.
+func givenText(text string, t reflect.Type) string {
+	n, whole := parseWhole(text)
+	switch {
+	case t == durationType && whole:
+		return "a number without a unit"
+	case t == durationType:
+		return "other text"
+	case whole:
+		return tooLarge(n)
+	case isLarge(text):
+		return "a number that is too large"
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return "a fraction or an exponent"
+	}
+	return "other text"
+}
+
+// givenNumber says why a number does not fit t.
+func givenNumber(v reflect.Value, t reflect.Type) string {
+	n, whole := wholeOf(v)
+	switch {
+	case t == durationType:
+		return "a number without a unit"
+	case !isNumber(t):
+		return "a number"
+	case whole:
+		return tooLarge(n)
+	case v.Kind() == reflect.Float32 || v.Kind() == reflect.Float64:
+		if f := v.Float(); f == math.Trunc(f) {
+			return "a number that is too large"
+		}
+		return "a fraction"
+	}
+	return "a number that does not fit"
+}
+
+func tooLarge(n whole) string {
+	if n.negative {
+		return "a number that is too small"
+	}
+	return "a number that is too large"
+}
+
+// isLarge reports whether text is digits, with or without a unit, that make
+// more than 64 bits.
+func isLarge(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	for _, u := range units {
+		digits = strings.TrimSuffix(strings.TrimSuffix(digits, u.name), " ")
+	}
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
+}
+
+// isNoLimit reports whether v is the text that stands for -1.
+func isNoLimit(v any) bool {
+	text, ok := v.(string)
+	return ok && strings.EqualFold(text, "NoLimit")
 }
 
 // whole is an integer of any of Go's types: a sign and a size. Zero has no sign.

@@ -25,6 +25,7 @@ import (
 //	string         text
 //	int8 to uint   a whole number of any numeric type, or a number or size as text: "512", "16MiB"
 //	time.Duration  text with a unit, "1m30s", or a time.Duration
+//	both           "NoLimit", which is -1
 //	struct         a map again
 //	slice          a list of these
 //
@@ -88,14 +89,12 @@ func (c *checker) problem(path, format string, args ...any) {
 // result is thrown away.
 func (c *checker) check(from, to reflect.Value) (any, error) {
 	e := from.Interface().(entry)
-	if e.value == nil {
-		c.problem(e.path, "want %s, have no value", wanted(to.Type()))
-		return reflect.Zero(to.Type()).Interface(), nil
+	if e.value != nil {
+		if made, ok := c.convert(e, to.Type()); ok {
+			return made, nil
+		}
 	}
-	if made, ok := c.convert(e, to.Type()); ok {
-		return made, nil
-	}
-	c.problem(e.path, "want %s", wanted(to.Type()))
+	c.problem(e.path, "want %s, have %s", wanted(to.Type()), given(e.value, to.Type()))
 	return reflect.Zero(to.Type()).Interface(), nil
 }
 
@@ -103,6 +102,10 @@ func (c *checker) check(from, to reflect.Value) (any, error) {
 func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 	v := reflect.ValueOf(e.value)
 	switch {
+	case t == durationType && isNoLimit(e.value):
+		return time.Duration(-1), true
+	case isInt(t.Kind()) && isNoLimit(e.value):
+		return reflect.ValueOf(-1).Convert(t).Interface(), true
 	case t == durationType:
 		return duration(e.value)
 	case isInt(t.Kind()) || isUint(t.Kind()):
@@ -123,17 +126,43 @@ func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 func wanted(t reflect.Type) string {
 	switch k := t.Kind(); {
 	case t == durationType:
-		return `a duration as text with its unit, such as "1m30s"`
+		return `a duration as text with its unit, such as "1m30s" or "250ms"`
 	case isInt(k) || isUint(k):
 		return wantedInteger(t)
 	case k == reflect.Bool:
 		return "true or false"
 	case k == reflect.Struct:
-		return "a map of " + strings.Join(settable(t), ", ")
+		return "a map, whose keys are " + strings.Join(settable(t), ", ")
 	case k == reflect.Slice:
 		return "a list"
 	}
 	return "text"
+}
+
+// given says in words what a value is that does not fit a place of type t, and
+// never the value.
+func given(v any, t reflect.Type) string {
+	switch k := reflect.ValueOf(v).Kind(); {
+	case v == nil:
+		return "no value"
+	case k == reflect.String && isNumber(t):
+		return givenText(reflect.ValueOf(v).String(), t)
+	case reflect.TypeOf(v) == reflect.TypeFor[string]():
+		return "text"
+	case k == reflect.Bool:
+		return "a bool"
+	case reflect.TypeOf(v) == durationType:
+		return "a duration"
+	case isInt(k) || isUint(k) || k == reflect.Float32 || k == reflect.Float64:
+		return givenNumber(reflect.ValueOf(v), t)
+	case k == reflect.Map && t.Kind() == reflect.Struct:
+		return "a map whose keys are not text"
+	case k == reflect.Map:
+		return "a map"
+	case k == reflect.Slice || k == reflect.Array:
+		return "a list"
+	}
+	return "a " + reflect.TypeOf(v).String()
 }
 
 // elements returns an entry for each element of a list.
@@ -152,7 +181,7 @@ func (c *checker) fields(path string, in reflect.Value, t reflect.Type) map[stri
 	for _, key := range sortedKeys(in) {
 		f, known := find(t, key)
 		if !known {
-			c.problem(path, "unknown key %s", unknown(key, settable(t)))
+			c.problem(path, "unknown key %s", unknown(key, t))
 			continue
 		}
 		place := key

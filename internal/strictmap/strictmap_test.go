@@ -59,6 +59,8 @@ func TestDecode(t *testing.T) {
 		{key: "http_name", value: "x", want: options{HTTPName: "x"}},
 		{key: "Wait", value: "1m30s", want: options{Wait: 90 * time.Second}},
 		{key: "Wait", value: "2h", want: options{Wait: 2 * time.Hour}},
+		{key: "Wait", value: "NoLimit", want: options{Wait: -1}},
+		{key: "MaxMessage", value: "nolimit", want: options{MaxMessage: -1}},
 		{key: "Wait", value: time.Second, want: options{Wait: time.Second}},
 		{key: "On", value: true, want: options{On: true}},
 		{key: "limits", value: map[string]any{"max-depth": 3}, want: options{Limits: limits{MaxDepth: 3}}},
@@ -67,44 +69,50 @@ func TestDecode(t *testing.T) {
 		{key: "roles", value: []string{}, want: options{Roles: []string{}}},
 		{key: "places", value: []any{map[string]any{"MaxDepth": 1}}, want: options{Places: []limits{{MaxDepth: 1}}}},
 
-		{key: "MaxMessage", value: 1.9, err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: math.NaN(), err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: math.Inf(1), err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: 1e17, err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: uint64(1 << 63), err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "1.5GiB", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "16MB", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "MiB", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "--1", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: "16777216TiB", err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: time.Second, err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: true, err: wantInt("MaxMessage")},
-		{key: "MaxMessage", value: []any{1}, err: wantInt("MaxMessage")},
-		{key: "max_message", value: nil, err: wantInt("max_message") + ", have no value"},
-		{key: "Port", value: 70000, err: "Port: want a whole number from -32768 to 32767"},
-		{key: "Small", value: -1, err: "Small: want a whole number from 0 to 255"},
-		{key: "Small", value: "1KiB", err: "Small: want a whole number from 0 to 255"},
-		{key: "Wide", value: -1, err: `Wide: want a whole number from 0 to 18446744073709551615, or a size such as "16MiB"`},
-		{key: "Level", value: 128, err: "Level: want a whole number from -128 to 127"},
-		{key: "HTTPName", value: 5, err: "HTTPName: want text"},
-		{key: "HTTPName", value: json.Number("5"), err: "HTTPName: want text"},
-		{key: "Wait", value: 10, err: wantDuration},
-		{key: "Wait", value: "10", err: wantDuration},
-		{key: "Wait", value: "0", err: wantDuration},
-		{key: "Wait", value: 1.5, err: wantDuration},
-		{key: "Wait", value: nil, err: wantDuration + ", have no value"},
-		{key: "On", value: "true", err: "On: want true or false"},
-		{key: "On", value: 1, err: "On: want true or false"},
-		{key: "Roles", value: "a", err: "Roles: want a list"},
+		{key: "MaxMessage", value: 1.9, err: wantInt("MaxMessage", "a fraction")},
+		{key: "MaxMessage", value: math.NaN(), err: wantInt("MaxMessage", "a fraction")},
+		{key: "MaxMessage", value: math.Inf(1), err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: 1e17, err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: uint64(1 << 63), err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: "1.5GiB", err: wantInt("MaxMessage", "other text")},
+		{key: "MaxMessage", value: "16MB", err: wantInt("MaxMessage", "other text")},
+		{key: "MaxMessage", value: "MiB", err: wantInt("MaxMessage", "other text")},
+		{key: "MaxMessage", value: "--1", err: wantInt("MaxMessage", "other text")},
+		{key: "MaxMessage", value: "", err: wantInt("MaxMessage", "other text")},
+		{key: "MaxMessage", value: "16777216TiB", err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: time.Second, err: wantInt("MaxMessage", "a duration")},
+		{key: "MaxMessage", value: true, err: wantInt("MaxMessage", "a bool")},
+		{key: "MaxMessage", value: []any{1}, err: wantInt("MaxMessage", "a list")},
+		{key: "max_message", value: nil, err: wantInt("max_message", "no value")},
+		{key: "Port", value: 70000, err: "Port: want a whole number from -32768 to 32767, have a number that is too large"},
+		{key: "Small", value: -1, err: "Small: want a whole number from 0 to 255, have a number that is too small"},
+		{key: "Small", value: "1KiB", err: "Small: want a whole number from 0 to 255, have a number that is too large"},
+		{key: "Wide", value: -1, err: wantInt("Wide", "a number that is too small")},
+		{key: "Level", value: 128, err: "Level: want a whole number from -128 to 127, have a number that is too large"},
+		{key: "HTTPName", value: 5, err: "HTTPName: want text, have a number"},
+		{key: "HTTPName", value: json.Number("5"), err: "HTTPName: want text, have a json.Number"},
+		{key: "Wait", value: 10, err: wantDuration + "a number without a unit"},
+		{key: "Wait", value: "10", err: wantDuration + "a number without a unit"},
+		{key: "Wait", value: "0", err: wantDuration + "a number without a unit"},
+		{key: "Wait", value: 1.5, err: wantDuration + "a number without a unit"},
+		{key: "Wait", value: "soon", err: wantDuration + "other text"},
+		{key: "Wait", value: true, err: wantDuration + "a bool"},
+		{key: "MaxMessage", value: json.Number("1e3"), err: wantInt("MaxMessage", "a fraction or an exponent")},
+		{key: "MaxMessage", value: "99999999999999999999KiB", err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "Wait", value: nil, err: wantDuration + "no value"},
+		{key: "On", value: "true", err: "On: want true or false, have text"},
+		{key: "On", value: 1, err: "On: want true or false, have a number"},
+		{key: "Roles", value: "a", err: "Roles: want a list, have text"},
 		{key: "Roles", value: []any{"a", nil}, err: "Roles[1]: want text, have no value"},
-		{key: "Limits", value: 5, err: "Limits: want a map of DecodeBudget, MaxDepth"},
-		{key: "Limits", value: limits{}, err: "Limits: want a map of DecodeBudget, MaxDepth"},
-		{key: "Limits", value: map[int]any{1: 1}, err: "Limits: want a map of DecodeBudget, MaxDepth"},
-		{key: "limits", value: map[string]any{"max-depth": "x"}, err: wantInt("limits.max-depth")},
+		{key: "Limits", value: 5, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a number"},
+		{key: "Limits", value: limits{}, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a strictmap.limits"},
+		{key: "Limits", value: map[int]any{1: 1}, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a map whose keys are not text"},
+		{key: "limits", value: map[string]any{"max-depth": "x"}, err: wantInt("limits.max-depth", "other text")},
 		{key: "places", value: []any{map[string]any{"Max": 1}}, err: `places[0]: unknown key "Max"; the keys are DecodeBudget, MaxDepth`},
 		{key: "limits", value: map[string]any{"MaxDeth": 1}, err: `limits: unknown key "MaxDeth"; did you mean MaxDepth?`},
 
+		{key: "max-depth", value: 1, err: `unknown key "max-depth"; it belongs in the map Limits`},
+		{key: "limits.max-depth", value: 1, err: `unknown key "limits.max-depth"; it belongs in the map Limits`},
 		{key: "max--message", value: 1, err: `unknown key "max--message"; did you mean MaxMessage?`},
 		{key: "ma-xmessage", value: 1, err: `unknown key "ma-xmessage"; did you mean MaxMessage?`},
 		{key: "http-nam", value: 1, err: `unknown key "http-nam"; did you mean HTTPName?`},
@@ -134,12 +142,11 @@ func TestDecode(t *testing.T) {
 
 const (
 	allKeys      = "MaxMessage, Port, Small, Wide, HTTPName, Wait, On, Level, Limits, Roles, Places"
-	wantDuration = `Wait: want a duration as text with its unit, such as "1m30s"`
+	wantDuration = `Wait: want a duration as text with its unit, such as "1m30s" or "250ms", have `
 )
 
-func wantInt(key string) string {
-	var x struct{ X int }
-	return strings.Replace(textOf(Decode(map[string]any{"X": "x"}, &x)), "X", key, 1)
+func wantInt(key, have string) string {
+	return key + `: want a whole number, or a size such as "16MiB", have ` + have
 }
 
 func textOf(err error) string {
@@ -159,9 +166,9 @@ func TestDecodeReportsAll(t *testing.T) {
 	want := strings.Join([]string{
 		"max-message: sets the same field as MaxMessage; keep one of them",
 		`unknown key "secret"; the keys are ` + allKeys,
-		"port: want a whole number from -32768 to 32767",
+		"port: want a whole number from -32768 to 32767, have a number that is too large",
 		`limits: unknown key "other"; the keys are DecodeBudget, MaxDepth`,
-		wantInt("limits.MaxDepth") + ", have no value",
+		wantInt("limits.MaxDepth", "no value"),
 	}, "\n")
 	if diff := cmp.Diff(want, textOf(err)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
