@@ -6,8 +6,8 @@ import (
 	"net"
 	"sync"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
@@ -150,7 +150,7 @@ func (c *Client) Err() error { return c.link().Err() }
 // described is what a server says of a method.
 type described struct {
 	number uint16
-	layout *codec.MethodLayout
+	layout *layout.Method
 	text   string
 }
 
@@ -223,7 +223,7 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 		return nil, refusalf(CodeUnimplemented, "the server has no method %s", method)
 	}
 	m = &described{number: answers[0].Number, text: answers[0].Text}
-	if m.layout, err = codec.ParseMethodLayout(m.text); err != nil {
+	if m.layout, err = layout.ParseMethod(m.text); err != nil {
 		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", method, err)
 	}
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Here Go's func types meet the codecs: a signature has one codec for all
@@ -142,8 +143,8 @@ func compileList(name, word string, types []reflect.Type, places []*codec.Place)
 }
 
 // layout returns the wire form of a method with this signature.
-func (s *signature) layout(service, name string) *codec.MethodLayout {
-	return &codec.MethodLayout{Service: service, Name: name, Params: s.args.Layouts(), Results: s.rets.Layouts()}
+func (s *signature) layout(service, name string) *layout.Method {
+	return &layout.Method{Service: service, Name: name, Params: s.args.Layouts(), Results: s.rets.Layouts()}
 }
 
 // A frame holds the arguments and results of one call, and what it takes to

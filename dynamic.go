@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Calls without a contract: the server's layout decides what travels, and the
@@ -56,7 +57,7 @@ func misfit(name string, err error) *Error {
 }
 
 // argumentType returns the Go type that an argument is encoded from.
-func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
+func argumentType(arg any, l *layout.Type) (reflect.Type, error) {
 	if t := reflect.TypeOf(arg); t != nil {
 		return t, nil
 	}
@@ -67,7 +68,7 @@ func argumentType(arg any, l *codec.Layout) (reflect.Type, error) {
 }
 
 // resultType returns the Go type that a result is decoded into.
-func resultType(result any, l *codec.Layout) (reflect.Type, error) {
+func resultType(result any, l *layout.Type) (reflect.Type, error) {
 	v := reflect.ValueOf(result)
 	switch {
 	case !v.IsValid():

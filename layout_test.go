@@ -25,10 +25,11 @@ const module = "github.com/bsrpc/bsrpc"
 var uses = map[string][]string{
 	"internal/wire":       {},
 	"internal/strictmap":  {},
-	"internal/codec":      {"internal/wire", "internal/strictmap"},
+	"layout":              {},
+	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
 	"internal/recycle":    {},
 	"internal/sockread":   {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/recycle", "internal/sockread"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/recycle", "internal/sockread", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A MismatchError says what a client's contract and a server's methods do not
@@ -33,7 +33,7 @@ func (d Difference) String() string {
 	if d.Place != "" {
 		line += ", " + d.Place
 	}
-	if words := (codec.Difference{Client: d.Client, Server: d.Server}).Words(); words != "" {
+	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Words(); words != "" {
 		line += ": " + words
 	}
 	return line
@@ -80,13 +80,13 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 }
 
 func differences(m *proxyMethod, own, text string) ([]Difference, error) {
-	server, err := codec.ParseMethodLayout(text)
+	server, err := layout.ParseMethod(text)
 	if err != nil {
 		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.Name, err)
 	}
 	var found []Difference
 	service, name, _ := cutLast(m.Name)
-	for _, d := range codec.Diff(m.sig.layout(service, name), server) {
+	for _, d := range layout.Diff(m.sig.layout(service, name), server) {
 		found = append(found, Difference{m.Name, d.Place, d.Client, d.Server})
 	}
 	return found, nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
-	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // methodOf describes fn as the method Shop.Put.
@@ -154,7 +154,7 @@ func TestProtocolLayouts(t *testing.T) {
 		t.Fatal("docs/protocol.md shows no texts")
 	}
 	for _, text := range strings.Split(block, "\n") {
-		if l, err := codec.ParseMethodLayout(text); err != nil || l.String() != text {
+		if l, err := layout.ParseMethod(text); err != nil || l.String() != text {
 			t.Errorf("%s: reads as %v, %v", text, l, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 const (
@@ -215,7 +216,7 @@ func layoutProblems(m Method) []problem {
 	if len(m.Layout) > maxLayoutText {
 		return []problem{{m.Name, fmt.Sprintf("the text of its layout has more than %d bytes; make its types smaller", maxLayoutText)}}
 	}
-	if _, err := codec.ParseMethodLayout(m.Layout); err != nil {
+	if _, err := layout.ParseMethod(m.Layout); err != nil {
 		return []problem{{m.Name, "its layout: " + err.Error()}}
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Each line is a value, the layout it is given, and its bytes or the error.
@@ -54,7 +56,7 @@ var asTests = []struct {
 
 func TestCompileAs(t *testing.T) {
 	for _, test := range asTests {
-		l, err := ParseLayout(test.layout)
+		l, err := layout.Parse(test.layout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +98,7 @@ func TestCompileAsReadErrors(t *testing.T) {
 		{reflect.TypeFor[float32](), "float.le8", "\x9a\x99\x99\x99\x99\x99\xb9\x3f", "does not fit in float32 of 32 bits, offset 0"},
 		{reflect.TypeFor[*uint8](), "uint.le2", "\x00\x01", "does not fit in uint8 of 8 bits, offset 0"},
 	} {
-		l, err := ParseLayout(test.layout)
+		l, err := layout.Parse(test.layout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +115,7 @@ func TestCompileAsReadErrors(t *testing.T) {
 // Types that cannot have a layout are refused with both named.
 func TestCompileListAsProblems(t *testing.T) {
 	var types []reflect.Type
-	var layouts []*Layout
+	var layouts []*layout.Type
 	var want []string
 	for _, test := range []struct {
 		value        any
@@ -130,9 +132,9 @@ func TestCompileListAsProblems(t *testing.T) {
 		{[]struct{}{}, "[]{}", "parameter 9, []: elements take no bytes on the wire"},
 		{time.Time{}, "int.le8", "parameter 10, Time: time.Time does not fit int.le8"},
 	} {
-		l, err := ParseLayout(test.layout)
+		l, err := layout.Parse(test.layout)
 		if err != nil {
-			l = &Layout{Kind: KindSlice, Format: LE4, Bytes: LE4, Elem: &Layout{Kind: KindStruct}}
+			l = &layout.Type{Kind: layout.Slice, Format: layout.LE4, Bytes: layout.LE4, Elem: &layout.Type{Kind: layout.Struct}}
 		}
 		types, layouts, want = append(types, reflect.TypeOf(test.value)), append(layouts, l), append(want, test.want)
 	}

@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A Codec encodes and decodes the values of one Go type. It is immutable and
@@ -23,7 +25,7 @@ type Codec struct {
 	flat    *node // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
 	lone    bool  // all that travels is one pointer, as of most lists of parameters
 	roomy   roomy // what is made for it if there is one short text, too
-	layout  *Layout
+	layout  *layout.Type
 	perByte int
 	user    bool
 	fast    bool
@@ -84,7 +86,7 @@ func listType(types []reflect.Type) reflect.Type {
 }
 
 func listNode(t reflect.Type) *node {
-	return &node{op: opStruct, kind: KindStruct, typ: t, size: t.Size()}
+	return &node{op: opStruct, kind: layout.Struct, typ: t, size: t.Size()}
 }
 
 // addElement makes n the node of the next element of the list t.
@@ -131,13 +133,13 @@ func (c *Codec) quicken() {
 func (c *Codec) Type() reflect.Type { return c.node.typ }
 
 // Layout returns the wire form of the value.
-func (c *Codec) Layout() *Layout { return c.layout }
+func (c *Codec) Layout() *layout.Type { return c.layout }
 
 // Layouts returns the wire forms of a list's elements.
-func (c *Codec) Layouts() []*Layout {
-	list := make([]*Layout, len(c.layout.Fields))
+func (c *Codec) Layouts() []*layout.Type {
+	list := make([]*layout.Type, len(c.layout.Fields))
 	for i, f := range c.layout.Fields {
-		list[i] = f.Layout
+		list[i] = f.Type
 	}
 	return list
 }

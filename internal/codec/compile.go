@@ -3,6 +3,8 @@ package codec
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A compiler makes the nodes of one codec and collects all that is wrong.
@@ -77,11 +79,11 @@ func (c *compiler) fill(n *node, p *Place, s site) {
 	}
 	own := c.ownEncoding(n.typ, p, s)
 	switch {
-	case own == KindBinary || own == KindText && p.Text:
+	case own == layout.Binary || own == layout.Text && p.Text:
 		c.opaque(n, own, p, s)
 	case n.typ == timeType:
 		c.time(n, p, s)
-	case own == KindText:
+	case own == layout.Text:
 		c.plainOrText(n, p, s)
 	default:
 		c.plain(n, p, s)
@@ -92,35 +94,35 @@ func (c *compiler) fill(n *node, p *Place, s site) {
 func (c *compiler) plain(n *node, p *Place, s site) {
 	switch n.typ.Kind() {
 	case reflect.Bool:
-		n.op, n.kind = opBool, KindBool
+		n.op, n.kind = opBool, layout.Bool
 		c.allow(p, s, n.typ, noWords)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		n.op, n.kind = opInt, KindInt
+		n.op, n.kind = opInt, layout.Int
 		if n.typ == durationType {
-			n.kind = KindDuration
+			n.kind = layout.Duration
 		}
 		c.integer(n, p, s)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		n.op, n.kind = opUint, KindUint
+		n.op, n.kind = opUint, layout.Uint
 		c.integer(n, p, s)
 	case reflect.Float32, reflect.Float64:
-		n.op, n.kind = opFloat, KindFloat
+		n.op, n.kind = opFloat, layout.Float
 		c.float(n, n.size, p, s)
 	case reflect.Complex64, reflect.Complex128:
-		n.op, n.kind = opComplex, KindComplex
+		n.op, n.kind = opComplex, layout.Complex
 		c.float(n, n.size/2, p, s)
 	case reflect.String:
-		n.op, n.kind = opString, KindString
+		n.op, n.kind = opString, layout.String
 		c.lengths(n, p, s, stringWords)
 	case reflect.Slice:
 		c.slice(n, p, s)
 	case reflect.Array:
-		n.op, n.kind, n.n = opArray, KindArray, n.typ.Len()
+		n.op, n.kind, n.n = opArray, layout.Array, n.typ.Len()
 		n.elem = c.node(n.typ.Elem(), p, s.in("[]"))
 	case reflect.Map:
 		c.mapOf(n, p, s)
 	case reflect.Pointer:
-		n.op, n.kind = opPointer, KindPointer
+		n.op, n.kind = opPointer, layout.Pointer
 		if s.inKey {
 			c.problem(s, "%s: a map key may not hold a pointer", typeName(n.typ))
 			return
@@ -137,9 +139,9 @@ func (c *compiler) plain(n *node, p *Place, s site) {
 func (c *compiler) integer(n *node, p *Place, s site) {
 	n.form = nativeFormat(n.size)
 	if k := n.typ.Kind(); k == reflect.Int || k == reflect.Uint {
-		n.form = LE8
+		n.form = layout.LE8
 	}
-	if n.kind == KindDuration {
+	if n.kind == layout.Duration {
 		c.allow(p, s, n.typ, noWords)
 		return
 	}
@@ -152,16 +154,16 @@ func (c *compiler) integer(n *node, p *Place, s site) {
 }
 
 // nativeFormat is the little-endian format of a width.
-func nativeFormat(size uintptr) Format {
+func nativeFormat(size uintptr) layout.Format {
 	switch size {
 	case 1:
-		return LE1
+		return layout.LE1
 	case 2:
-		return LE2
+		return layout.LE2
 	case 4:
-		return LE4
+		return layout.LE4
 	}
-	return LE8
+	return layout.LE8
 }
 
 // float sets the format of a float, or of the halves of a complex.
@@ -171,9 +173,9 @@ func (c *compiler) float(n *node, size uintptr, p *Place, s site) {
 	little, big := fmt.Sprintf("le%d", size), fmt.Sprintf("be%d", size)
 	switch p.Format {
 	case big:
-		n.form = BE4
+		n.form = layout.BE4
 		if size == 8 {
-			n.form = BE8
+			n.form = layout.BE8
 		}
 		fallthrough
 	case little:
@@ -186,12 +188,12 @@ func (c *compiler) float(n *node, size uintptr, p *Place, s site) {
 // lengths sets the prefix and bounds of a string or of bytes.
 func (c *compiler) lengths(n *node, p *Place, s site, may takes) {
 	c.allow(p, s, n.typ, may)
-	n.form, n.max, n.utf8 = LE4, p.Max, p.UTF8
+	n.form, n.max, n.utf8 = layout.LE4, p.Max, p.UTF8
 	if p.Len != "" {
 		n.form, _ = parseWordFormat(p.Len)
 	}
 	if p.Fixed > 0 {
-		n.form, n.n = FormatNone, p.Fixed
+		n.form, n.n = layout.NoFormat, p.Fixed
 		if p.Len != "" || p.Max > 0 {
 			c.problem(s, "fixed=%d has no length, so leave out len= and max=", p.Fixed)
 		}
@@ -201,7 +203,7 @@ func (c *compiler) lengths(n *node, p *Place, s site, may takes) {
 
 // bound refuses a max= that the prefix cannot reach.
 func (c *compiler) bound(n *node, p *Place, s site) {
-	if n.max > 0 && n.form != FormatNone && !fitsUint(uint64(n.max), n.form) {
+	if n.max > 0 && n.form != layout.NoFormat && !fitsUint(uint64(n.max), n.form) {
 		c.problem(s, "max=%d does not fit in len=%s", n.max, p.Len)
 	}
 }
@@ -210,11 +212,11 @@ func (c *compiler) bound(n *node, p *Place, s site) {
 func (c *compiler) slice(n *node, p *Place, s site) {
 	elem := n.typ.Elem()
 	if elem.Kind() == reflect.Uint8 && p.Format == "" && !p.List && !hasBinary(elem) {
-		n.op, n.kind = opBytes, KindBytes
+		n.op, n.kind = opBytes, layout.Bytes
 		c.lengths(n, p, s, bytesWords)
 		return
 	}
-	n.op, n.kind = opSlice, KindSlice
+	n.op, n.kind = opSlice, layout.Slice
 	c.counted(n, p, s, sliceWords)
 	n.elem = c.node(elem, c.elemPlace(p, s), s.in("[]"))
 	c.sized = append(c.sized, sizedPlace{s.path, []*node{n.elem}})
@@ -222,7 +224,7 @@ func (c *compiler) slice(n *node, p *Place, s site) {
 
 // mapOf makes the node of a map.
 func (c *compiler) mapOf(n *node, p *Place, s site) {
-	n.op, n.kind = opMap, KindMap
+	n.op, n.kind = opMap, layout.Map
 	if s.inKey {
 		c.problem(s, "%s cannot be a map key", typeName(n.typ))
 		return
@@ -238,13 +240,13 @@ func (c *compiler) counted(n *node, p *Place, s site, may takes) {
 	own := *p
 	own.Format = "" // it goes on to the innermost number
 	c.allow(&own, s, n.typ, may)
-	n.form, n.bytes, n.max = LE4, LE4, p.Max
+	n.form, n.bytes, n.max = layout.LE4, layout.LE4, p.Max
 	if p.Len != "" {
 		n.form, _ = parseWordFormat(p.Len)
 		n.bytes = n.form
 	}
 	if p.List {
-		n.bytes = FormatNone
+		n.bytes = layout.NoFormat
 	}
 	c.bound(n, p, s)
 }

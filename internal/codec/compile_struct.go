@@ -4,11 +4,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // structOf makes the node of a struct.
 func (c *compiler) structOf(n *node, p *Place, s site) {
-	n.op, n.kind = opStruct, KindStruct
+	n.op, n.kind = opStruct, layout.Struct
 	c.allow(p, s, n.typ, structWords)
 	names := map[string]bool{}
 	hidden := false

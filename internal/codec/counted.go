@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // An opened is a slice or map whose elements are being appended.
@@ -30,7 +32,7 @@ func (w *writer) open(buf []byte, n *node, count, depth int) ([]byte, opened, *E
 	if !fitsUint(uint64(count), n.form) {
 		return buf, o, refuse("%s do not fit in a count of %s", amount(count, "element"), amount(widthOf(n.form), "byte"))
 	}
-	if n.bytes != FormatNone && n.bytes != Varint {
+	if n.bytes != layout.NoFormat && n.bytes != layout.Varint {
 		buf = appendUint(buf, 0, n.bytes)
 	}
 	return appendUint(buf, uint64(count), n.form), o, nil
@@ -44,8 +46,8 @@ func (w *writer) close(buf []byte, n *node, o opened) ([]byte, *Error) {
 	width := widthOf(n.bytes)
 	size := uint64(len(buf)-o.at-width) + uint64(w.cutSize-o.size)
 	switch {
-	case n.bytes == FormatNone:
-	case n.bytes == Varint:
+	case n.bytes == layout.NoFormat:
+	case n.bytes == layout.Varint:
 		var b [binary.MaxVarintLen64]byte
 		prefix := binary.AppendUvarint(b[:0], size)
 		buf = slices.Insert(buf, o.at, prefix...)
@@ -77,7 +79,7 @@ func (r *reader) open(n *node, least, depth int) (count int, c closed, err *Erro
 	if err := r.deeper(depth); err != nil {
 		return 0, c, err
 	}
-	if n.bytes != FormatNone {
+	if n.bytes != layout.NoFormat {
 		size, err := r.uint(n.bytes)
 		if err != nil {
 			return 0, c, err

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // hasBinary reports whether t encodes itself as bytes.
@@ -21,17 +23,17 @@ func hasText(t reflect.Type) bool {
 
 // ownEncoding says which encoding of its own t has at p: KindBinary, KindText,
 // or 0 for none.
-func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) Kind {
+func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) layout.Kind {
 	binary, text := hasBinary(t), hasText(t)
 	if t == timeType {
 		binary, text = p.Binary, p.Text
 	}
-	own := Kind(0)
+	own := layout.Kind(0)
 	switch {
 	case text && p.Text, text && !binary:
-		own = KindText
+		own = layout.Text
 	case binary && (p.Binary || p.Format == "" && !p.List):
-		own = KindBinary
+		own = layout.Binary
 	}
 	if own != 0 && !p.Binary && !p.Text {
 		c.checkPromoted(t, s)
@@ -49,8 +51,8 @@ var lossy = map[string]string{
 
 // checkKept refuses a type whose text changes values, unless a tag asks for
 // it.
-func (c *compiler) checkKept(t reflect.Type, own Kind, s site) {
-	if own != KindText {
+func (c *compiler) checkKept(t reflect.Type, own layout.Kind, s site) {
+	if own != layout.Text {
 		return
 	}
 	if loses := lossyText(t, nil); loses != "" {
@@ -131,10 +133,10 @@ func encodesItself(t reflect.Type) bool {
 }
 
 // opaque makes the node of a type that encodes itself.
-func (c *compiler) opaque(n *node, kind Kind, p *Place, s site) {
-	n.kind, n.form, n.max = kind, LE4, p.Max
+func (c *compiler) opaque(n *node, kind layout.Kind, p *Place, s site) {
+	n.kind, n.form, n.max = kind, layout.LE4, p.Max
 	c.checkKey(n.typ, s)
-	if kind == KindBinary {
+	if kind == layout.Binary {
 		n.op = opBinary
 		c.allow(p, s, n.typ, binaryWords)
 		return
@@ -152,12 +154,12 @@ func (c *compiler) plainOrText(n *node, p *Place, s site) {
 		c.plain(n, p, s)
 		return
 	}
-	c.opaque(n, KindText, p, s)
+	c.opaque(n, layout.Text, p, s)
 }
 
 // time makes the node of time.Time, whose wire form is the library's.
 func (c *compiler) time(n *node, p *Place, s site) {
-	n.op, n.kind = opTime, KindTime
+	n.op, n.kind = opTime, layout.Time
 	if s.inKey {
 		c.problem(s, "time.Time holds a pointer, and a map key may not; use its Unix time")
 	}

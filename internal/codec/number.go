@@ -4,16 +4,18 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // wordFormats are the formats as tags write them.
-var wordFormats = map[string]Format{
-	"le1": LE1, "le2": LE2, "le4": LE4, "le8": LE8,
-	"be1": LE1, "be2": BE2, "be4": BE4, "be8": BE8, "varint": Varint,
+var wordFormats = map[string]layout.Format{
+	"le1": layout.LE1, "le2": layout.LE2, "le4": layout.LE4, "le8": layout.LE8,
+	"be1": layout.LE1, "be2": layout.BE2, "be4": layout.BE4, "be8": layout.BE8, "varint": layout.Varint,
 }
 
 // parseWordFormat finds the format that a tag names.
-func parseWordFormat(word string) (Format, bool) {
+func parseWordFormat(word string) (layout.Format, bool) {
 	f, ok := wordFormats[word]
 	return f, ok
 }
@@ -34,23 +36,23 @@ func looksLikeFormat(word string) bool {
 }
 
 // widthOf returns the bytes of a number in format f, 0 for a varint.
-func widthOf(f Format) int {
+func widthOf(f layout.Format) int {
 	switch f {
-	case LE1:
+	case layout.LE1:
 		return 1
-	case LE2, BE2:
+	case layout.LE2, layout.BE2:
 		return 2
-	case LE4, BE4:
+	case layout.LE4, layout.BE4:
 		return 4
-	case LE8, BE8:
+	case layout.LE8, layout.BE8:
 		return 8
 	}
 	return 0
 }
 
 // leastOf returns the least bytes of a number in format f.
-func leastOf(f Format) int {
-	if f == FormatNone {
+func leastOf(f layout.Format) int {
+	if f == layout.NoFormat {
 		return 0
 	}
 	return max(widthOf(f), 1)
@@ -61,27 +63,27 @@ var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // isNative reports whether a number of size bytes in memory has the same
 // bytes in format f.
-func isNative(f Format, size uintptr) bool {
-	if f == Varint || widthOf(f) != int(size) {
+func isNative(f layout.Format, size uintptr) bool {
+	if f == layout.Varint || widthOf(f) != int(size) {
 		return false
 	}
 	switch f {
-	case LE1:
+	case layout.LE1:
 		return true
-	case LE2, LE4, LE8:
+	case layout.LE2, layout.LE4, layout.LE8:
 		return littleEndian
 	}
 	return !littleEndian
 }
 
 // fitsUint reports whether format f holds u.
-func fitsUint(u uint64, f Format) bool {
+func fitsUint(u uint64, f layout.Format) bool {
 	n := widthOf(f)
 	return n == 0 || n == 8 || u>>(8*n) == 0
 }
 
 // fitsInt reports whether format f holds i.
-func fitsInt(i int64, f Format) bool {
+func fitsInt(i int64, f layout.Format) bool {
 	n := widthOf(f)
 	return n == 0 || n == 8 || signExtend(uint64(i), n) == i
 }
@@ -96,29 +98,29 @@ func zigzag(i int64) uint64   { return uint64(i<<1) ^ uint64(i>>63) }
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
 // appendUint appends the low bytes of u in format f.
-func appendUint(buf []byte, u uint64, f Format) []byte {
+func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 	switch f {
-	case LE1:
+	case layout.LE1:
 		return append(buf, byte(u))
-	case LE2:
+	case layout.LE2:
 		return binary.LittleEndian.AppendUint16(buf, uint16(u))
-	case LE4:
+	case layout.LE4:
 		return binary.LittleEndian.AppendUint32(buf, uint32(u))
-	case LE8:
+	case layout.LE8:
 		return binary.LittleEndian.AppendUint64(buf, u)
-	case BE2:
+	case layout.BE2:
 		return binary.BigEndian.AppendUint16(buf, uint16(u))
-	case BE4:
+	case layout.BE4:
 		return binary.BigEndian.AppendUint32(buf, uint32(u))
-	case BE8:
+	case layout.BE8:
 		return binary.BigEndian.AppendUint64(buf, u)
 	}
 	return binary.AppendUvarint(buf, u)
 }
 
 // uint reads a number in format f.
-func (r *reader) uint(f Format) (uint64, *Error) {
-	if f == Varint {
+func (r *reader) uint(f layout.Format) (uint64, *Error) {
+	if f == layout.Varint {
 		return r.varint()
 	}
 	b, err := r.next(widthOf(f))
@@ -126,26 +128,26 @@ func (r *reader) uint(f Format) (uint64, *Error) {
 		return 0, err
 	}
 	switch f {
-	case LE1:
+	case layout.LE1:
 		return uint64(b[0]), nil
-	case LE2:
+	case layout.LE2:
 		return uint64(binary.LittleEndian.Uint16(b)), nil
-	case LE4:
+	case layout.LE4:
 		return uint64(binary.LittleEndian.Uint32(b)), nil
-	case LE8:
+	case layout.LE8:
 		return binary.LittleEndian.Uint64(b), nil
-	case BE2:
+	case layout.BE2:
 		return uint64(binary.BigEndian.Uint16(b)), nil
-	case BE4:
+	case layout.BE4:
 		return uint64(binary.BigEndian.Uint32(b)), nil
 	}
 	return binary.BigEndian.Uint64(b), nil
 }
 
 // int reads a signed number in format f.
-func (r *reader) int(f Format) (int64, *Error) {
+func (r *reader) int(f layout.Format) (int64, *Error) {
 	u, err := r.uint(f)
-	if f == Varint {
+	if f == layout.Varint {
 		return unzigzag(u), err
 	}
 	return signExtend(u, widthOf(f)), err

@@ -4,6 +4,8 @@ import (
 	"encoding"
 	"reflect"
 	"time"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A node says how the values of one Go type, at one place, become bytes. The
@@ -12,13 +14,13 @@ import (
 // it. A node is never changed once compiled.
 type node struct {
 	op     op
-	kind   Kind // of the layout; for numbers also what they are on the wire
+	kind   layout.Kind // of the layout; for numbers also what they are on the wire
 	typ    reflect.Type
-	size   uintptr // of the Go value in memory
-	form   Format  // of a number; of the length of a string or bytes; of the count of a slice or map
-	bytes  Format  // slice, map: of the byte length before the count
-	n      int     // array: elements; string, bytes: exact bytes if form is FormatNone
-	max    int     // most bytes of a string, elements of a slice or map; 0: no bound
+	size   uintptr       // of the Go value in memory
+	form   layout.Format // of a number; of the length of a string or bytes; of the count of a slice or map
+	bytes  layout.Format // slice, map: of the byte length before the count
+	n      int           // array: elements; string, bytes: exact bytes if form is FormatNone
+	max    int           // most bytes of a string, elements of a slice or map; 0: no bound
 	utf8   bool
 	inKey  bool // float: within a map key, where NaN and -0 are refused
 	elem   *node
@@ -236,7 +238,7 @@ func (n *node) swapBytes() uintptr {
 }
 
 // wireSigned reports whether a number is signed on the wire.
-func (n *node) wireSigned() bool { return n.kind == KindInt || n.kind == KindDuration }
+func (n *node) wireSigned() bool { return n.kind == layout.Int || n.kind == layout.Duration }
 
 // fuse appends the steps of a struct whose memory begins at off.
 func (n *node) fuse(steps []step, off uintptr, path string) []step {
@@ -320,7 +322,7 @@ func stepOf(n *node) stepOp {
 
 // isPlainString reports whether a string needs no check but of its length.
 func (n *node) isPlainString() bool {
-	return n.op == opString && n.form == LE4 && n.max == 0 && !n.utf8
+	return n.op == opString && n.form == layout.LE4 && n.max == 0 && !n.utf8
 }
 
 func (n *node) elemShape() elemKind {
@@ -340,7 +342,7 @@ func (n *node) elemShape() elemKind {
 		return elemsFlat
 	case e.op == opPointer && (e.elem.raw > 0 || e.elem.isFixed()):
 		return elemsPointer
-	case e.elems == elemsRaw && e.form == LE4 && e.bytes == LE4 && e.max == 0:
+	case e.elems == elemsRaw && e.form == layout.LE4 && e.bytes == layout.LE4 && e.max == 0:
 		return elemsSlice
 	}
 	return elemsAny

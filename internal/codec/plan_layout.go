@@ -1,6 +1,10 @@
 package codec
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
 
 // maxLayoutNodes bounds the tree of a layout, whose text has at least a byte
 // for each: types that hold each other many times over grow exponentially.
@@ -13,7 +17,7 @@ type layouter struct {
 }
 
 // layoutOf returns the layout of n.
-func layoutOf(n *node) (*Layout, error) {
+func layoutOf(n *node) (*layout.Type, error) {
 	w := layouter{left: maxLayoutNodes}
 	l := w.layout(n)
 	if w.left < 0 {
@@ -22,25 +26,25 @@ func layoutOf(n *node) (*Layout, error) {
 	return l, nil
 }
 
-func (w *layouter) layout(n *node) *Layout {
+func (w *layouter) layout(n *node) *layout.Type {
 	if w.left--; w.left < 0 {
 		return nil
 	}
 	if n.op == opDirect {
 		return w.layout(n.elem)
 	}
-	l := &Layout{Kind: n.kind, Format: n.form, Bytes: n.bytes, Len: n.n, Type: n.typ.Name()}
+	l := &layout.Type{Kind: n.kind, Format: n.form, Bytes: n.bytes, Len: n.n, GoType: n.typ.Name()}
 	switch n.op {
 	case opInt:
-		if n.kind == KindDuration {
-			l.Format = FormatNone
+		if n.kind == layout.Duration {
+			l.Format = layout.NoFormat
 		}
 	case opBinary, opText:
-		l.Format, l.Opaque = FormatNone, n.typ.String()
+		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
 	case opStruct, opSlice, opArray, opMap, opPointer:
 		for i, a := range w.around {
 			if a == n {
-				return &Layout{Kind: KindBack, Len: len(w.around) - i, Type: n.typ.Name()}
+				return &layout.Type{Kind: layout.Back, Len: len(w.around) - i, GoType: n.typ.Name()}
 			}
 		}
 		w.around = append(w.around, n)
@@ -51,7 +55,7 @@ func (w *layouter) layout(n *node) *Layout {
 }
 
 // inside writes what a composite holds.
-func (w *layouter) inside(l *Layout, n *node) {
+func (w *layouter) inside(l *layout.Type, n *node) {
 	if n.key != nil {
 		l.Key = w.layout(n.key)
 	}
@@ -59,6 +63,6 @@ func (w *layouter) inside(l *Layout, n *node) {
 		l.Elem = w.layout(n.elem)
 	}
 	for _, f := range n.fields {
-		l.Fields = append(l.Fields, Field{f.name, w.layout(f.node)})
+		l.Fields = append(l.Fields, layout.Field{Name: f.name, Type: w.layout(f.node)})
 	}
 }

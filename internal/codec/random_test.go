@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Types and values at random, from a seed. Values are as reading makes them,
@@ -287,7 +289,7 @@ func TestRandomTypes(t *testing.T) {
 }
 
 func reparses(text string) bool {
-	l, err := ParseLayout(text)
+	l, err := layout.Parse(text)
 	return err == nil && l.String() == text
 }
 

@@ -6,6 +6,8 @@ package codec
 import (
 	"math"
 	"time"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 func appendBool(buf []byte, b bool) []byte {
@@ -25,7 +27,7 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 		return w.uint(buf, n, uint64(i))
 	case !fitsInt(i, n.form):
 		return buf, overflow("%s", amount(widthOf(n.form), "byte"))
-	case n.form == Varint:
+	case n.form == layout.Varint:
 		return appendUint(buf, zigzag(i), n.form), nil
 	}
 	return appendUint(buf, uint64(i), n.form), nil
@@ -173,16 +175,16 @@ func (r *reader) complex(n *node) (bits [2]uint64, err *Error) {
 
 // appendTime appends Unix seconds and nanoseconds.
 func appendTime(buf []byte, t time.Time) []byte {
-	buf = appendUint(buf, uint64(t.Unix()), LE8)
-	return appendUint(buf, uint64(t.Nanosecond()), LE4)
+	buf = appendUint(buf, uint64(t.Unix()), layout.LE8)
+	return appendUint(buf, uint64(t.Nanosecond()), layout.LE4)
 }
 
 func (r *reader) time() (time.Time, *Error) {
-	sec, err := r.int(LE8)
+	sec, err := r.int(layout.LE8)
 	if err != nil {
 		return time.Time{}, err
 	}
-	nsec, err := r.uint(LE4)
+	nsec, err := r.uint(layout.LE4)
 	if err != nil {
 		return time.Time{}, err
 	}

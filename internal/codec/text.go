@@ -5,6 +5,8 @@ package codec
 import (
 	"bytes"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // prefix appends the length of a string or bytes, after all checks.
@@ -26,7 +28,7 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 	if notUTF8(n, w.e.Lenient, s) {
 		return buf, refuse("not UTF-8")
 	}
-	if n.form == FormatNone {
+	if n.form == layout.NoFormat {
 		return w.padded(buf, n.n, s)
 	}
 	buf, err := w.prefix(buf, n, len(s))
@@ -53,7 +55,7 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 
 // blob appends bytes.
 func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
-	if n.form == FormatNone {
+	if n.form == layout.NoFormat {
 		if len(b) != n.n {
 			return buf, refuse("%s, and fixed=%d", amount(len(b), "byte"), n.n)
 		}
@@ -96,7 +98,7 @@ func (w *writer) owned(buf []byte, n *node, b []byte, err error) ([]byte, *Error
 // text reads the bytes of a string, bytes or own encoding, after all checks.
 // They are part of the input.
 func (r *reader) text(n *node) ([]byte, *Error) {
-	if n.form == FormatNone {
+	if n.form == layout.NoFormat {
 		return r.fixed(n)
 	}
 	from := r.off

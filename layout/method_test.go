@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"math/rand/v2"
@@ -8,20 +8,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMethodLayout(t *testing.T) {
+func TestMethod(t *testing.T) {
 	tests := []struct {
-		layout MethodLayout
+		layout Method
 		text   string
 	}{
-		{MethodLayout{Service: "Greeter", Name: "Ping"}, "Greeter.Ping()"},
-		{MethodLayout{Service: "Greeter", Name: "Ping", Oneway: true}, "Greeter.Ping() oneway"},
-		{MethodLayout{Service: "lab.v1.Scope", Name: "Arm", Results: []*Layout{lBool}}, "lab.v1.Scope.Arm() bool"},
+		{Method{Service: "Greeter", Name: "Ping"}, "Greeter.Ping()"},
+		{Method{Service: "Greeter", Name: "Ping", Oneway: true}, "Greeter.Ping() oneway"},
+		{Method{Service: "lab.v1.Scope", Name: "Arm", Results: []*Type{lBool}}, "lab.v1.Scope.Arm() bool"},
 		{
-			MethodLayout{"Greeter", "Add2Words", []*Layout{num(KindUint, LE4), num(KindUint, LE4)}, []*Layout{num(KindUint, LE4)}, false},
+			Method{"Greeter", "Add2Words", []*Type{num(Uint, LE4), num(Uint, LE4)}, []*Type{num(Uint, LE4)}, false},
 			"Greeter.Add2Words(uint.le4, uint.le4) uint.le4",
 		},
 		{
-			MethodLayout{"S", "M", []*Layout{structure("", "A", lBool)}, []*Layout{lBool, lText}, true},
+			Method{"S", "M", []*Type{structure("", "A", lBool)}, []*Type{lBool, lText}, true},
 			"S.M({A bool}) (bool, string.le4) oneway",
 		},
 	}
@@ -29,7 +29,7 @@ func TestMethodLayout(t *testing.T) {
 		if got := test.layout.String(); got != test.text {
 			t.Errorf("printed\n%s, want\n%s", got, test.text)
 		}
-		got, err := ParseMethodLayout(test.text)
+		got, err := ParseMethod(test.text)
 		if err != nil {
 			t.Errorf("%s: %v", test.text, err)
 		} else if diff := cmp.Diff(&test.layout, got); diff != "" {
@@ -38,7 +38,7 @@ func TestMethodLayout(t *testing.T) {
 	}
 }
 
-func TestParseMethodLayoutErrors(t *testing.T) {
+func TestParseMethodErrors(t *testing.T) {
 	long := strings.Repeat("s", 256)
 	tests := []struct{ text, want string }{
 		{"", `offset 0: want a name, have the end`},
@@ -63,23 +63,23 @@ func TestParseMethodLayoutErrors(t *testing.T) {
 		{long + ".M()", `offset 258: the service's name has 256 bytes; the most is 255`},
 	}
 	for _, test := range tests {
-		m, err := ParseMethodLayout(test.text)
+		m, err := ParseMethod(test.text)
 		if err == nil || err.Error() != test.want || m != nil {
 			t.Errorf("%.20q:\n%v\n%s", test.text, err, test.want)
 		}
 	}
-	if _, err := ParseMethodLayout(long[1:] + ".M()"); err != nil {
+	if _, err := ParseMethod(long[1:] + ".M()"); err != nil {
 		t.Errorf("a service's name of 255 bytes: %v", err)
 	}
 }
 
-func TestMethodLayoutsParseBack(t *testing.T) {
+func TestMethodsParseBack(t *testing.T) {
 	m := &maker{Rand: rand.New(rand.NewPCG(5, 6))}
 	for range 2000 {
-		want := &MethodLayout{"a.B", "C", m.layouts(3), m.layouts(3), m.IntN(2) == 0}
+		want := &Method{"a.B", "C", m.layouts(3), m.layouts(3), m.IntN(2) == 0}
 		text := want.String()
-		got, err := ParseMethodLayout(text)
-		if len(text) > MaxLayoutText {
+		got, err := ParseMethod(text)
+		if len(text) > MaxText {
 			continue
 		}
 		if err != nil {
@@ -91,11 +91,11 @@ func TestMethodLayoutsParseBack(t *testing.T) {
 	}
 }
 
-func FuzzParseMethodLayout(f *testing.F) {
+func FuzzParseMethod(f *testing.F) {
 	f.Add("Greeter.Ping()")
 	f.Add("lab.v1.Scope.Read({A int.le4; B *^2}, []bool) (bool, map[le4 string.le4][3]text(big.Int)) oneway")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := ParseMethodLayout(text)
+		m, err := ParseMethod(text)
 		if err != nil {
 			if len(err.Error()) > 500 {
 				t.Errorf("an error of %d bytes", len(err.Error()))

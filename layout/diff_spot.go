@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"fmt"
@@ -33,9 +33,9 @@ func shortenPath(path string) string {
 }
 
 // element is the spot of what is inside of l, which is here.
-func (at spot) element(l *Layout, brackets string) spot {
+func (at spot) element(l *Type, brackets string) spot {
 	at.depth++
-	at.open = at.open && l.Type == ""
+	at.open = at.open && l.GoType == ""
 	if !at.open || brackets == "[key]" {
 		at.open = false
 		at.path += brackets
@@ -56,36 +56,36 @@ func (at spot) field(name string) spot {
 
 // rootName names the type of a whole parameter or result: by its own name, or by
 // what is around the first type that has one. Go's own types need no name.
-func rootName(l *Layout) string {
-	for l.Kind == KindPointer && l.Type == "" {
+func rootName(l *Type) string {
+	for l.Kind == Pointer && l.GoType == "" {
 		l = l.Elem
 	}
-	if predeclared(l.Type) {
+	if predeclared(l.GoType) {
 		return ""
 	}
 	text := ""
-	for l.Type == "" {
+	for l.GoType == "" {
 		switch l.Kind {
-		case KindSlice:
+		case Slice:
 			text += "[]"
-		case KindArray:
+		case Array:
 			text += fmt.Sprintf("[%d]", l.Len)
-		case KindMap:
+		case Map:
 			text += "map[" + keyName(l.Key) + "]"
-		case KindPointer:
+		case Pointer:
 		default:
 			return text
 		}
 		l = l.Elem
 	}
-	return text + l.Type
+	return text + l.GoType
 }
 
-func keyName(l *Layout) string {
-	if l.Type == "" {
+func keyName(l *Type) string {
+	if l.GoType == "" {
 		return shorten(l.String())
 	}
-	return l.Type
+	return l.GoType
 }
 
 func predeclared(name string) bool {

@@ -1,50 +1,63 @@
-package codec
+// Package layout describes the bytes of bsrpc values without Go types.
+//
+// A [Type] is the layout of one value, a [Method] that of a method's parameters
+// and results. Both are trees with a canonical text:
+//
+//	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
+//
+// A server and its clients derive these texts from their own Go types and compare
+// them, by hash, when a client binds a contract. [Parse] and [ParseMethod] read a
+// text back, and [Diff] lists what two methods disagree on. The grammar is in
+// docs/protocol.md of the module.
+//
+// Values of this package are immutable once made, and safe for concurrent use.
+package layout
 
 import "strconv"
 
-// A Layout is the wire form of one value: a tree of formats with field names.
-// Its canonical text, [Layout.String], is the same on every platform, and
-// [ParseLayout] reads it back. A Layout is never changed once made.
-type Layout struct {
+// A Type is the layout of one value: a tree of formats with field names. Its
+// canonical text, [Type.String], is the same on every platform, and [Parse] reads
+// it back.
+type Type struct {
 	Kind   Kind
 	Format Format  // of a number; of the length of a String or Bytes; of the count of a Slice or Map
-	Bytes  Format  // Slice, Map: of the byte length before the count; FormatNone where there is only a count
-	Len    int     // Array: elements; String, Bytes: exact bytes if Format is FormatNone; Back: how far outwards
-	Elem   *Layout // Array, Slice, Map, Pointer
-	Key    *Layout // Map
+	Bytes  Format  // Slice, Map: of the byte length before the count; NoFormat if there is only a count
+	Len    int     // Array: elements; String, Bytes: exact bytes if Format is NoFormat; Back: how far outwards
+	Elem   *Type   // Array, Slice, Map, Pointer
+	Key    *Type   // Map
 	Fields []Field // Struct
 	Opaque string  // Binary, Text: the Go type whose own encoding it is
-	Type   string  // the Go type's own name, for messages only: not part of the text
+	GoType string  // the name of the Go type, for messages only: not part of the text
 }
 
 // A Field is one field of a struct's layout.
 type Field struct {
-	Name   string
-	Layout *Layout
+	Name string
+	Type *Type
 }
 
-// A Kind says what a Layout describes.
+// A Kind is the kind of value that a Type describes.
 type Kind uint8
 
 // The kinds of layouts.
 const (
-	KindBool Kind = iota + 1
-	KindInt
-	KindUint
-	KindFloat
-	KindComplex
-	KindString
-	KindBytes
-	KindTime
-	KindDuration
-	KindArray
-	KindSlice
-	KindMap
-	KindPointer
-	KindStruct
-	KindBinary
-	KindText
-	KindBack // one of the composites around it, counted outwards
+	Bool Kind = iota + 1
+	Int
+	Uint
+	Float
+	Complex
+	String
+	Bytes
+	Time
+	Duration
+	Array
+	Slice
+	Map
+	Pointer
+	Struct
+	Binary
+	Text
+	Back // one of the composites around it, counted outwards
 )
 
 // A Format is how a number is laid out in bytes.
@@ -52,7 +65,7 @@ type Format uint8
 
 // The formats of numbers. BE1 does not exist as a layout: it is written le1.
 const (
-	FormatNone Format = iota
+	NoFormat Format = iota
 	LE1
 	LE2
 	LE4
@@ -66,30 +79,30 @@ const (
 // Bounds of what is printed and parsed. A method whose text is longer or
 // deeper cannot be told to the other end, so it cannot be registered.
 const (
-	MaxLayoutText  = 64 << 10 // bytes of a text
-	MaxLayoutDepth = 128      // structs, slices, arrays, maps and pointers inside of each other
+	MaxText  = 64 << 10 // bytes of a text
+	MaxDepth = 128      // structs, slices, arrays, maps and pointers inside of each other
 )
 
 // kindWords are how the texts of the kinds begin. No word but the bracket, which
 // arrays and slices share, begins with another.
 var kindWords = [...]string{
-	KindBool:     "bool",
-	KindInt:      "int.",
-	KindUint:     "uint.",
-	KindFloat:    "float.",
-	KindComplex:  "complex.",
-	KindString:   "string.",
-	KindBytes:    "bytes.",
-	KindTime:     "time",
-	KindDuration: "duration",
-	KindArray:    "[",
-	KindSlice:    "[",
-	KindMap:      "map[",
-	KindPointer:  "*",
-	KindStruct:   "{",
-	KindBinary:   "binary(",
-	KindText:     "text(",
-	KindBack:     "^",
+	Bool:     "bool",
+	Int:      "int.",
+	Uint:     "uint.",
+	Float:    "float.",
+	Complex:  "complex.",
+	String:   "string.",
+	Bytes:    "bytes.",
+	Time:     "time",
+	Duration: "duration",
+	Array:    "[",
+	Slice:    "[",
+	Map:      "map[",
+	Pointer:  "*",
+	Struct:   "{",
+	Binary:   "binary(",
+	Text:     "text(",
+	Back:     "^",
 }
 
 var formatNames = [...]string{
@@ -99,13 +112,13 @@ var formatNames = [...]string{
 // String returns the format as tags and layouts write it.
 func (f Format) String() string { return formatNames[f] }
 
-// String returns the canonical text of l. A text above MaxLayoutText, which
+// String returns the canonical text of l. A text above MaxText, which
 // a tree that shares nodes may reach quickly, is broken off somewhere above it.
-func (l *Layout) String() string { return string(l.appendText(nil)) }
+func (l *Type) String() string { return string(l.appendText(nil)) }
 
-// ParseLayout reads the canonical text of a layout, and nothing else: what it
+// Parse reads the canonical text of a layout, and nothing else: what it
 // accepts prints as the same text. Errors say at which byte.
-func ParseLayout(text string) (*Layout, error) {
+func Parse(text string) (*Type, error) {
 	p := newParser(text)
 	l := p.layout()
 	if err := p.end(); err != nil {
@@ -114,46 +127,46 @@ func ParseLayout(text string) (*Layout, error) {
 	return l, nil
 }
 
-func (l *Layout) appendText(b []byte) []byte {
-	if len(b) > MaxLayoutText {
+func (l *Type) appendText(b []byte) []byte {
+	if len(b) > MaxText {
 		return b
 	}
 	b = append(b, kindWords[l.Kind]...)
 	switch l.Kind {
-	case KindInt, KindUint, KindFloat, KindComplex:
+	case Int, Uint, Float, Complex:
 		return append(b, l.Format.String()...)
-	case KindString, KindBytes:
-		if l.Format == FormatNone {
+	case String, Bytes:
+		if l.Format == NoFormat {
 			return strconv.AppendInt(b, int64(l.Len), 10)
 		}
 		return append(b, l.Format.String()...)
-	case KindBinary, KindText:
+	case Binary, Text:
 		return append(append(b, l.Opaque...), ')')
-	case KindBack:
+	case Back:
 		return strconv.AppendInt(b, int64(l.Len), 10)
-	case KindPointer:
+	case Pointer:
 		return l.Elem.appendText(b)
-	case KindArray:
+	case Array:
 		b = append(strconv.AppendInt(b, int64(l.Len), 10), ']')
 		return l.Elem.appendText(b)
-	case KindSlice:
+	case Slice:
 		b = append(append(b, l.prefixes()...), ']')
 		return l.Elem.appendText(b)
-	case KindMap:
+	case Map:
 		return l.appendMap(b)
-	case KindStruct:
+	case Struct:
 		return l.appendStruct(b)
 	}
 	return b
 }
 
 // layout reads any type.
-func (p *parser) layout() *Layout {
+func (p *parser) layout() *Type {
 	for kind, word := range kindWords {
 		if word == "" || !p.take(word) {
 			continue
 		}
-		l := &Layout{Kind: Kind(kind)}
+		l := &Type{Kind: Kind(kind)}
 		p.afterWord(l)
 		return l
 	}
@@ -162,36 +175,36 @@ func (p *parser) layout() *Layout {
 }
 
 // afterWord reads what follows the word of l's kind.
-func (p *parser) afterWord(l *Layout) {
+func (p *parser) afterWord(l *Type) {
 	switch l.Kind {
-	case KindInt, KindUint:
+	case Int, Uint:
 		l.Format = p.format()
-	case KindFloat, KindComplex:
+	case Float, Complex:
 		l.Format = p.floatFormat()
-	case KindString, KindBytes:
+	case String, Bytes:
 		if p.atDigit() {
 			l.Len = p.number()
 		} else {
 			l.Format = p.format()
 		}
-	case KindBinary, KindText:
+	case Binary, Text:
 		l.Opaque = p.goType()
 		p.want(")")
-	case KindBack:
+	case Back:
 		l.Len = p.back()
-	case KindPointer:
-		l.Elem = p.inside(KindPointer)
-	case KindArray: // or the slice that begins alike
+	case Pointer:
+		l.Elem = p.inside(Pointer)
+	case Array: // or the slice that begins alike
 		p.arrayOrSlice(l)
-	case KindMap:
+	case Map:
 		p.mapOf(l)
-	case KindStruct:
+	case Struct:
 		p.structOf(l)
 	}
 }
 
 // inside reads the type inside of a composite that has no other.
-func (p *parser) inside(k Kind) *Layout {
+func (p *parser) inside(k Kind) *Type {
 	p.enter(k)
 	l := p.layout()
 	p.leave()
@@ -200,9 +213,9 @@ func (p *parser) inside(k Kind) *Layout {
 
 // prefixes returns the formats of what stands before the elements, nothing
 // for the default.
-func (l *Layout) prefixes() string {
+func (l *Type) prefixes() string {
 	switch {
-	case l.Bytes == FormatNone:
+	case l.Bytes == NoFormat:
 		return l.Format.String()
 	case l.Bytes == LE4 && l.Format == LE4:
 		return ""
@@ -210,12 +223,12 @@ func (l *Layout) prefixes() string {
 	return l.Bytes.String() + " " + l.Format.String()
 }
 
-// setPrefixes is given the formats as written, FormatNone for those left out.
-func (p *parser) setPrefixes(l *Layout, first, second Format) {
+// setPrefixes is given the formats as written, NoFormat for those left out.
+func (p *parser) setPrefixes(l *Type, first, second Format) {
 	switch {
-	case first == FormatNone:
+	case first == NoFormat:
 		l.Bytes, l.Format = LE4, LE4
-	case second == FormatNone:
+	case second == NoFormat:
 		l.Format = first
 	case first == LE4 && second == LE4:
 		p.fail(`"le4 le4" is the default and not written`)
@@ -224,11 +237,11 @@ func (p *parser) setPrefixes(l *Layout, first, second Format) {
 	}
 }
 
-func (p *parser) arrayOrSlice(l *Layout) {
+func (p *parser) arrayOrSlice(l *Type) {
 	if p.atDigit() {
 		l.Len = p.number()
 	} else {
-		l.Kind = KindSlice
+		l.Kind = Slice
 		var first, second Format
 		if !p.at("]") {
 			first = p.format()
@@ -242,7 +255,7 @@ func (p *parser) arrayOrSlice(l *Layout) {
 	l.Elem = p.inside(l.Kind)
 }
 
-func (l *Layout) appendMap(b []byte) []byte {
+func (l *Type) appendMap(b []byte) []byte {
 	if prefixes := l.prefixes(); prefixes != "" {
 		b = append(append(b, prefixes...), ' ')
 	}
@@ -250,7 +263,7 @@ func (l *Layout) appendMap(b []byte) []byte {
 	return l.Elem.appendText(b)
 }
 
-func (p *parser) mapOf(l *Layout) {
+func (p *parser) mapOf(l *Type) {
 	var formats [2]Format
 	for i := range formats {
 		f, ok := p.takeFormat()
@@ -261,32 +274,32 @@ func (p *parser) mapOf(l *Layout) {
 		p.want(" ")
 	}
 	p.setPrefixes(l, formats[0], formats[1])
-	p.enter(KindMap)
+	p.enter(Map)
 	l.Key = p.layout()
 	p.want("]")
 	l.Elem = p.layout()
 	p.leave()
 }
 
-func (l *Layout) appendStruct(b []byte) []byte {
+func (l *Type) appendStruct(b []byte) []byte {
 	for i, f := range l.Fields {
-		if len(b) > MaxLayoutText {
+		if len(b) > MaxText {
 			return b
 		}
 		if i > 0 {
 			b = append(b, "; "...)
 		}
 		b = append(append(b, f.Name...), ' ')
-		b = f.Layout.appendText(b)
+		b = f.Type.appendText(b)
 	}
 	return append(b, '}')
 }
 
-func (p *parser) structOf(l *Layout) {
+func (p *parser) structOf(l *Type) {
 	if p.take("}") {
 		return
 	}
-	p.enter(KindStruct)
+	p.enter(Struct)
 	seen := make(map[string]bool)
 	for more := true; more; more = p.take("; ") {
 		name := p.name()
@@ -310,7 +323,7 @@ func (p *parser) back() int {
 		return n
 	}
 	for _, k := range p.around[len(p.around)-n:] {
-		if k == KindSlice || k == KindMap || k == KindPointer {
+		if k == Slice || k == Map || k == Pointer {
 			return n
 		}
 	}
@@ -326,5 +339,5 @@ func (p *parser) floatFormat() Format {
 	}
 	p.rest = before
 	p.expected("the format of a float: le4, le8, be4 or be8")
-	return FormatNone
+	return NoFormat
 }

@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"fmt"
@@ -22,8 +22,8 @@ type parser struct {
 // newParser refuses a text that is too long before any of it is read.
 func newParser(text string) *parser {
 	p := &parser{text: text, rest: text}
-	if len(text) > MaxLayoutText {
-		p.err = fmt.Errorf("the text has %d bytes; the most is %d", len(text), MaxLayoutText)
+	if len(text) > MaxText {
+		p.err = fmt.Errorf("the text has %d bytes; the most is %d", len(text), MaxText)
 		p.rest = ""
 	}
 	return p
@@ -75,8 +75,8 @@ func (p *parser) want(s string) {
 // enter begins the inside of a composite.
 func (p *parser) enter(k Kind) {
 	p.around = append(p.around, k)
-	if len(p.around) > MaxLayoutDepth {
-		p.fail("types deeper than %d", MaxLayoutDepth)
+	if len(p.around) > MaxDepth {
+		p.fail("types deeper than %d", MaxDepth)
 	}
 }
 
@@ -89,7 +89,7 @@ func (p *parser) takeFormat() (Format, bool) {
 			return Format(f), true
 		}
 	}
-	return FormatNone, false
+	return NoFormat, false
 }
 
 func (p *parser) format() Format {

@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ type Difference struct {
 	Server string // what the server has there; "" for nothing
 }
 
-// Words says the difference without its place.
+// Words returns the difference without its place.
 func (d Difference) Words() string {
 	switch {
 	case d.Client == "" && d.Server == "":
@@ -41,7 +41,7 @@ func (d Difference) String() string {
 const (
 	maxDifferences = 32     // told; the others are counted
 	maxDiffSteps   = 50_000 // pairs of types looked at
-	maxDiffDepth   = 2 * MaxLayoutDepth
+	maxDiffDepth   = 2 * MaxDepth
 )
 
 // Diff returns what two ends disagree on about a method, in the order of the
@@ -50,7 +50,7 @@ const (
 // have different texts, it returns the texts. Type names in places are the
 // client's. What is above the bound of a message is counted in the last
 // Difference, which has only a Place. Equal methods have no differences.
-func Diff(client, server *MethodLayout) []Difference {
+func Diff(client, server *Method) []Difference {
 	d := &differ{seen: make(map[ends]bool)}
 	d.name(client, server)
 	d.lists(client, server, d.compare)
@@ -79,17 +79,17 @@ type differ struct {
 	tired bool          // not all was looked at
 }
 
-type ends struct{ client, server *Layout }
+type ends struct{ client, server *Type }
 
 // A branch is a layout with what is around it, where its ^n lead.
 type branch struct {
-	*Layout
+	*Type
 	outer *branch
 }
 
 // inner returns a part of n, or what the part leads back to.
-func (n *branch) inner(part *Layout) *branch {
-	if part.Kind != KindBack {
+func (n *branch) inner(part *Type) *branch {
+	if part.Kind != Back {
 		return &branch{part, n}
 	}
 	for range part.Len - 1 {
@@ -108,7 +108,7 @@ func (d *differ) add(place, client, server string) {
 func (d *differ) full() bool { return len(d.found) == maxDifferences }
 
 // changed adds a place where both ends have something else.
-func (d *differ) changed(at spot, c, s *Layout) {
+func (d *differ) changed(at spot, c, s *Type) {
 	if d.full() { // large texts cost time
 		d.count++
 		return
@@ -133,7 +133,7 @@ func (d *differ) result() []Difference {
 // last adds the line that comes last, above the bound.
 func (d *differ) last(text string) { d.found = append(d.found, Difference{Place: text}) }
 
-func (d *differ) name(client, server *MethodLayout) {
+func (d *differ) name(client, server *Method) {
 	c, s := client.Service+"."+client.Name, server.Service+"."+server.Name
 	if c != s {
 		c, s = shortenBoth(c, s)
@@ -142,12 +142,12 @@ func (d *differ) name(client, server *MethodLayout) {
 }
 
 // lists calls compare for each parameter and result that both ends have.
-func (d *differ) lists(client, server *MethodLayout, compare func(at spot, c, s *branch)) {
+func (d *differ) lists(client, server *Method, compare func(at spot, c, s *branch)) {
 	d.list("parameter", client.Params, server.Params, compare)
 	d.list("result", client.Results, server.Results, compare)
 }
 
-func (d *differ) list(word string, client, server []*Layout, compare func(at spot, c, s *branch)) {
+func (d *differ) list(word string, client, server []*Type, compare func(at spot, c, s *branch)) {
 	for i := range max(len(client), len(server)) {
 		at := spot{root: fmt.Sprintf("%s %d", word, i+1)}
 		switch {
@@ -165,7 +165,7 @@ func (d *differ) list(word string, client, server []*Layout, compare func(at spo
 // compareTexts adds a difference where only the texts differ.
 func (d *differ) compareTexts(at spot, c, s *branch) {
 	if c.String() != s.String() {
-		d.changed(at, c.Layout, s.Layout)
+		d.changed(at, c.Type, s.Type)
 	}
 }
 
@@ -176,37 +176,37 @@ func (d *differ) compare(at spot, c, s *branch) {
 		d.tired = true
 		return
 	}
-	d.seen[ends{c.Layout, s.Layout}] = true
-	if !sameHead(c.Layout, s.Layout) {
-		d.changed(at, c.Layout, s.Layout)
+	d.seen[ends{c.Type, s.Type}] = true
+	if !sameHead(c.Type, s.Type) {
+		d.changed(at, c.Type, s.Type)
 	}
 	if c.Kind != s.Kind {
 		return
 	}
 	switch c.Kind {
-	case KindStruct:
+	case Struct:
 		d.structs(at, c, s)
-	case KindMap:
-		d.below(at.element(c.Layout, "[key]"), c, s, c.Key, s.Key)
-		d.below(at.element(c.Layout, "[]"), c, s, c.Elem, s.Elem)
-	case KindSlice, KindArray:
-		d.below(at.element(c.Layout, "[]"), c, s, c.Elem, s.Elem)
-	case KindPointer:
-		d.below(at.element(c.Layout, ""), c, s, c.Elem, s.Elem)
+	case Map:
+		d.below(at.element(c.Type, "[key]"), c, s, c.Key, s.Key)
+		d.below(at.element(c.Type, "[]"), c, s, c.Elem, s.Elem)
+	case Slice, Array:
+		d.below(at.element(c.Type, "[]"), c, s, c.Elem, s.Elem)
+	case Pointer:
+		d.below(at.element(c.Type, ""), c, s, c.Elem, s.Elem)
 	}
 }
 
 // sameHead reports whether two layouts are the same but for their parts.
-func sameHead(c, s *Layout) bool {
+func sameHead(c, s *Type) bool {
 	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque
 }
 
 // below compares a part of c and a part of s. A pair that a ^n led to has been
 // told of already if it was seen; others may be told of again, at their place.
-func (d *differ) below(at spot, c, s *branch, cPart, sPart *Layout) {
+func (d *differ) below(at spot, c, s *branch, cPart, sPart *Type) {
 	c, s = c.inner(cPart), s.inner(sPart)
-	led := cPart.Kind == KindBack || sPart.Kind == KindBack
-	if led && d.seen[ends{c.Layout, s.Layout}] {
+	led := cPart.Kind == Back || sPart.Kind == Back
+	if led && d.seen[ends{c.Type, s.Type}] {
 		return
 	}
 	d.compare(at, c, s)
@@ -217,20 +217,20 @@ func (d *differ) below(at spot, c, s *branch, cPart, sPart *Layout) {
 func (d *differ) structs(at spot, c, s *branch) {
 	partners := d.partners(c.Fields, s.Fields)
 	if len(partners) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
-		d.changed(at, c.Layout, s.Layout)
+		d.changed(at, c.Type, s.Type)
 		return
 	}
 	taken, last, moved := make(map[int]bool), -1, false
 	for i, f := range c.Fields {
 		j, ok := partners[i]
 		if !ok {
-			d.add(at.field(f.Name).String(), shorten(f.Layout.String()), "")
+			d.add(at.field(f.Name).String(), shorten(f.Type.String()), "")
 			continue
 		}
 		if name := s.Fields[j].Name; name != f.Name {
 			d.add(at.field(f.Name).String(), "calls it "+shorten(f.Name), "calls it "+shorten(name)+" (renamed)")
 		} else {
-			d.below(at.field(f.Name), c, s, f.Layout, s.Fields[j].Layout)
+			d.below(at.field(f.Name), c, s, f.Type, s.Fields[j].Type)
 		}
 		taken[j] = true
 		moved = moved || j < last
@@ -238,7 +238,7 @@ func (d *differ) structs(at spot, c, s *branch) {
 	}
 	for j, f := range s.Fields {
 		if !taken[j] {
-			d.add(at.field(shorten(f.Name)).String(), "", shorten(f.Layout.String()))
+			d.add(at.field(shorten(f.Name)).String(), "", shorten(f.Type.String()))
 		}
 	}
 	if moved {
@@ -263,14 +263,14 @@ func (d *differ) partners(client, server []Field) map[int]int {
 		}
 	}
 	for i, f := range client {
-		if _, ok := partners[i]; !ok && i < len(server) && !taken[i] && d.sameText(f.Layout, server[i].Layout) {
+		if _, ok := partners[i]; !ok && i < len(server) && !taken[i] && d.sameText(f.Type, server[i].Type) {
 			partners[i] = i
 		}
 	}
 	return partners
 }
 
-func (d *differ) sameText(c, s *Layout) bool {
+func (d *differ) sameText(c, s *Type) bool {
 	if !sameHead(c, s) {
 		return false
 	}

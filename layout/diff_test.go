@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 )
 
 // method returns the layout of Shop.PlaceOrder with these parameters.
-func method(params ...*Layout) *MethodLayout {
-	return &MethodLayout{Service: "Shop", Name: "PlaceOrder", Params: params}
+func method(params ...*Type) *Method {
+	return &Method{Service: "Shop", Name: "PlaceOrder", Params: params}
 }
 
 // parsed returns m as the other end knows it: by its text.
-func parsed(t *testing.T, m *MethodLayout) *MethodLayout {
+func parsed(t *testing.T, m *Method) *Method {
 	t.Helper()
-	p, err := ParseMethodLayout(m.String())
+	p, err := ParseMethod(m.String())
 	if err != nil {
 		t.Fatalf("%s: %v", m, err)
 	}
@@ -41,13 +41,13 @@ func TestDiffOrder(t *testing.T) {
 
 // TestDiff has the parameters of both ends, and what is read of them.
 func TestDiff(t *testing.T) {
-	named := func(name string, l *Layout) *Layout {
+	named := func(name string, l *Type) *Type {
 		c := *l
-		c.Type = name
+		c.GoType = name
 		return &c
 	}
-	list := func(l *Layout) *Layout { return slice(LE4, LE4, l) }
-	node := func(val *Layout) *Layout { return structure("Node", "Val", val, "Next", pointer(back(2))) }
+	list := func(l *Type) *Type { return slice(LE4, LE4, l) }
+	node := func(val *Type) *Type { return structure("Node", "Val", val, "Next", pointer(back(2))) }
 	long := structure("Long")
 	for i := range 60 {
 		long.Fields = append(long.Fields, Field{fmt.Sprintf("Field%d", i), lBool})
@@ -57,14 +57,14 @@ func TestDiff(t *testing.T) {
 
 	tests := []struct {
 		name           string
-		client, server *Layout
+		client, server *Type
 		want           string
 	}{
 		{"same", node(lInt4), node(lInt4), ""},
 		{"a number", named("int32", lInt4), lUint8, "parameter 1: client int.le4, server uint.le8"},
 		{"a type of its own", named("Level", lInt4), lUint8, "parameter 1, Level: client int.le4, server uint.le8"},
-		{"another length", fixed(KindString, 12), fixed(KindString, 13), "parameter 1: client string.12, server string.13"},
-		{"an encoding of its own", own(KindText, "big.Int"), own(KindText, "big.Rat"), "parameter 1: client text(big.Int), server text(big.Rat)"},
+		{"another length", fixed(String, 12), fixed(String, 13), "parameter 1: client string.12, server string.13"},
+		{"an encoding of its own", own(Text, "big.Int"), own(Text, "big.Rat"), "parameter 1: client text(big.Int), server text(big.Rat)"},
 		{"a kind", structure("Order", "A", lInt4), list(lInt4), "parameter 1, Order: client {A int.le4}, server []int.le4"},
 		{"nothing in common", structure("Order", "A", lInt4), structure("", "B", lText), "parameter 1, Order: client {A int.le4}, server {B string.le4}"},
 		{"only on the client", structure("Order", "A", lInt4, "B", lText), structure("", "A", lInt4), "parameter 1, Order.B: only on the client"},
@@ -90,7 +90,7 @@ func TestDiff(t *testing.T) {
 		{"a struct without a name", structure("", "A", lInt4), structure("", "A", lBool), "parameter 1, A: client int.le4, server bool"},
 		{"another length of an array", array(3, lInt4), array(4, lBool),
 			"parameter 1, [3]: client [3]int.le4, server [4]bool\nparameter 1, [3]: client int.le4, server bool"},
-		{"prefixes", structure("Shop", "Orders", list(lInt4)), structure("", "Orders", slice(FormatNone, LE2, lInt4)),
+		{"prefixes", structure("Shop", "Orders", list(lInt4)), structure("", "Orders", slice(NoFormat, LE2, lInt4)),
 			"parameter 1, Shop.Orders: client []int.le4, server [le2]int.le4"},
 		{"a map", mapOf(LE4, LE4, named("string", lText), structure("Order", "A", lInt4)), mapOf(LE4, LE4, lInt4, structure("", "A", lBool)),
 			"parameter 1, map[string]Order[key]: client string.le4, server int.le4\nparameter 1, map[string]Order.A: client int.le4, server bool"},
@@ -138,11 +138,11 @@ func TestDiffMethods(t *testing.T) {
 		{"another method", "S.M()", "T.N()", []Difference{{"name", "S.M", "T.N"}}},
 	}
 	for _, test := range tests {
-		client, err := ParseMethodLayout(test.client)
+		client, err := ParseMethod(test.client)
 		if err != nil {
 			t.Fatal(err)
 		}
-		server, err := ParseMethodLayout(test.server)
+		server, err := ParseMethod(test.server)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestDifferenceString(t *testing.T) {
 }
 
 func TestDiffBounds(t *testing.T) {
-	wide := func(l *Layout) *Layout {
+	wide := func(l *Type) *Type {
 		s := structure("Wide", "Same", lBool)
 		for i := range 100 {
 			s.Fields = append(s.Fields, Field{fmt.Sprintf("F%d", i), l})
@@ -191,7 +191,7 @@ func TestDiffBounds(t *testing.T) {
 // braid returns a recursive struct that is unfolded to the depth given, with
 // two ways back at its end: compared place by place, the ways double at each
 // turn.
-func braid(depth, length int) *Layout {
+func braid(depth, length int) *Type {
 	l := structure("", "A", pointer(back(2*depth)), "B", pointer(back(2*max(depth-length, 1))), "V", lInt4)
 	for range depth - 1 {
 		l = structure("", "A", pointer(l), "B", pointer(back(2)), "V", lInt4)
@@ -248,7 +248,7 @@ func TestDiffRandom(t *testing.T) {
 	}
 }
 
-func checkDiff(t *testing.T, client, server *MethodLayout) {
+func checkDiff(t *testing.T, client, server *Method) {
 	t.Helper()
 	got := Diff(client, server)
 	if same := client.String() == server.String(); same != (len(got) == 0) {
@@ -270,7 +270,7 @@ func TestDiffOneChange(t *testing.T) {
 	m := &maker{Rand: rand.New(rand.NewPCG(9, 10))}
 	for range 3000 {
 		l := m.layout()
-		if len(l.String()) > MaxLayoutText {
+		if len(l.String()) > MaxText {
 			continue
 		}
 		client, server := method(l), method(m.change(l))
@@ -286,17 +286,17 @@ func TestDiffOneChange(t *testing.T) {
 
 // change returns a copy of l with one change: a leaf of another kind, or a
 // field more, less, or of another name.
-func (m *maker) change(l *Layout) *Layout {
+func (m *maker) change(l *Type) *Type {
 	c := *l
 	switch l.Kind {
-	case KindArray, KindSlice, KindMap, KindPointer:
-		if l.Elem.Kind == KindBack { // what it leads to would change too
+	case Array, Slice, Map, Pointer:
+		if l.Elem.Kind == Back { // what it leads to would change too
 			c.Elem = lNew
 			return &c
 		}
 		c.Elem = m.change(l.Elem)
 		return &c
-	case KindStruct:
+	case Struct:
 		c.Fields = append([]Field(nil), l.Fields...)
 		at := m.IntN(len(c.Fields) + 1)
 		switch {
@@ -304,10 +304,10 @@ func (m *maker) change(l *Layout) *Layout {
 			c.Fields = append(c.Fields, Field{"New", lNew})
 		case m.IntN(3) == 0:
 			c.Fields[at].Name = "Other"
-		case m.IntN(2) == 0 || c.Fields[at].Layout.Kind == KindBack:
+		case m.IntN(2) == 0 || c.Fields[at].Type.Kind == Back:
 			c.Fields = append(c.Fields[:at], c.Fields[at+1:]...)
 		default:
-			c.Fields[at].Layout = m.change(c.Fields[at].Layout)
+			c.Fields[at].Type = m.change(c.Fields[at].Type)
 		}
 		return &c
 	}
@@ -315,18 +315,18 @@ func (m *maker) change(l *Layout) *Layout {
 }
 
 // lNew is what maker never makes.
-var lNew = own(KindBinary, "changed.Type")
+var lNew = own(Binary, "changed.Type")
 
 func FuzzDiff(f *testing.F) {
 	f.Add("S.M({ID uint.le8; Price int.le4})", "S.M({Price uint.le8; ID uint.le8; Note string.le4})")
 	f.Add("S.M({Val int.le4; Next *^2}) bool", "S.M({Val int.le4; Next *{Val bool; Next *^4}}, [3]bool) oneway")
 	f.Add("S.M(map[le4 string.4][]^2)", "S.M(map[le4 string.5][][]^2)")
 	f.Fuzz(func(t *testing.T, client, server string) {
-		c, err := ParseMethodLayout(client)
+		c, err := ParseMethod(client)
 		if err != nil {
 			return
 		}
-		s, err := ParseMethodLayout(server)
+		s, err := ParseMethod(server)
 		if err != nil {
 			return
 		}

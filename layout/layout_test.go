@@ -1,4 +1,4 @@
-package codec
+package layout
 
 import (
 	"flag"
@@ -15,56 +15,56 @@ var updateGolden = flag.Bool("update", false, "rewrite testdata/layouts.golden")
 
 // Layouts as the compiler makes them, for tables.
 var (
-	lBool  = &Layout{Kind: KindBool}
-	lInt4  = num(KindInt, LE4)
-	lUint8 = num(KindUint, LE8)
-	lText  = num(KindString, LE4)
+	lBool  = &Type{Kind: Bool}
+	lInt4  = num(Int, LE4)
+	lUint8 = num(Uint, LE8)
+	lText  = num(String, LE4)
 )
 
-func num(k Kind, f Format) *Layout     { return &Layout{Kind: k, Format: f} }
-func fixed(k Kind, n int) *Layout      { return &Layout{Kind: k, Len: n} }
-func back(n int) *Layout               { return &Layout{Kind: KindBack, Len: n} }
-func pointer(l *Layout) *Layout        { return &Layout{Kind: KindPointer, Elem: l} }
-func list(f Format, l *Layout) *Layout { return &Layout{Kind: KindSlice, Format: f, Elem: l} }
-func array(n int, l *Layout) *Layout   { return &Layout{Kind: KindArray, Len: n, Elem: l} }
-func own(k Kind, goType string) *Layout {
-	return &Layout{Kind: k, Opaque: goType}
+func num(k Kind, f Format) *Type   { return &Type{Kind: k, Format: f} }
+func fixed(k Kind, n int) *Type    { return &Type{Kind: k, Len: n} }
+func back(n int) *Type             { return &Type{Kind: Back, Len: n} }
+func pointer(l *Type) *Type        { return &Type{Kind: Pointer, Elem: l} }
+func list(f Format, l *Type) *Type { return &Type{Kind: Slice, Format: f, Elem: l} }
+func array(n int, l *Type) *Type   { return &Type{Kind: Array, Len: n, Elem: l} }
+func own(k Kind, goType string) *Type {
+	return &Type{Kind: k, Opaque: goType}
 }
 
-func slice(bytes, count Format, l *Layout) *Layout {
-	return &Layout{Kind: KindSlice, Bytes: bytes, Format: count, Elem: l}
+func slice(bytes, count Format, l *Type) *Type {
+	return &Type{Kind: Slice, Bytes: bytes, Format: count, Elem: l}
 }
 
-func mapOf(bytes, count Format, key, elem *Layout) *Layout {
-	return &Layout{Kind: KindMap, Bytes: bytes, Format: count, Key: key, Elem: elem}
+func mapOf(bytes, count Format, key, elem *Type) *Type {
+	return &Type{Kind: Map, Bytes: bytes, Format: count, Key: key, Elem: elem}
 }
 
 // structure makes a struct of the type named, of names and layouts in turn.
-func structure(typ string, parts ...any) *Layout {
-	l := &Layout{Kind: KindStruct, Type: typ}
+func structure(typ string, parts ...any) *Type {
+	l := &Type{Kind: Struct, GoType: typ}
 	for i := 0; i < len(parts); i += 2 {
-		l.Fields = append(l.Fields, Field{parts[i].(string), parts[i+1].(*Layout)})
+		l.Fields = append(l.Fields, Field{parts[i].(string), parts[i+1].(*Type)})
 	}
 	return l
 }
 
 // shapes are the rows of testdata/layouts.golden.
-func shapes() []*Layout {
-	all := []*Layout{lBool, {Kind: KindTime}, {Kind: KindDuration}}
+func shapes() []*Type {
+	all := []*Type{lBool, {Kind: Time}, {Kind: Duration}}
 	for f := LE1; f <= Varint; f++ {
-		all = append(all, num(KindInt, f), num(KindUint, f), num(KindString, f), num(KindBytes, f), list(f, lBool))
+		all = append(all, num(Int, f), num(Uint, f), num(String, f), num(Bytes, f), list(f, lBool))
 	}
 	for _, f := range []Format{LE4, LE8, BE4, BE8} {
-		all = append(all, num(KindFloat, f), num(KindComplex, f))
+		all = append(all, num(Float, f), num(Complex, f))
 	}
 	tree := structure("Tree", "Left", pointer(back(2)), "Right", pointer(back(2)), "Rest", slice(LE4, LE4, back(2)))
 	return append(all,
-		fixed(KindString, 12), fixed(KindBytes, 0), fixed(KindBytes, maxNumber),
+		fixed(String, 12), fixed(Bytes, 0), fixed(Bytes, maxNumber),
 		slice(LE4, LE4, lText), slice(LE2, LE2, lText), slice(LE4, LE1, lText), slice(Varint, LE4, lText),
 		array(0, lBool), array(3, array(2, lInt4)), list(LE4, array(3, slice(LE4, LE4, lBool))),
 		pointer(pointer(lBool)), pointer(array(2, pointer(lBool))),
-		mapOf(LE4, LE4, lText, lBool), mapOf(FormatNone, LE2, lText, lBool), mapOf(LE2, LE2, lText, lBool),
-		mapOf(FormatNone, LE4, array(2, lInt4), mapOf(LE4, LE4, lInt4, lText)),
+		mapOf(LE4, LE4, lText, lBool), mapOf(NoFormat, LE2, lText, lBool), mapOf(LE2, LE2, lText, lBool),
+		mapOf(NoFormat, LE4, array(2, lInt4), mapOf(LE4, LE4, lInt4, lText)),
 		mapOf(LE4, LE4, structure("", "A", lInt4), list(LE1, back(2))),
 		structure("Nothing"), structure("Point", "X", lInt4, "Y", lInt4),
 		structure("Outer", "Inner", structure("Inner", "A", lBool), "größe", lInt4, "_x9", pointer(structure(""))),
@@ -72,9 +72,9 @@ func shapes() []*Layout {
 		structure("Twice", "A", tree, "B", pointer(back(2))),
 		slice(LE4, LE4, back(1)), pointer(back(1)), mapOf(LE4, LE4, lText, back(1)),
 		array(2, pointer(back(2))), array(2, array(2, list(LE4, back(3)))),
-		own(KindBinary, "netip.Addr"), own(KindText, "big.Int"), slice(LE4, LE4, own(KindText, "*big.Int")),
-		own(KindBinary, "opt.Of[func(int) (string, error)]"),
-		own(KindBinary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
+		own(Binary, "netip.Addr"), own(Text, "big.Int"), slice(LE4, LE4, own(Text, "*big.Int")),
+		own(Binary, "opt.Of[func(int) (string, error)]"),
+		own(Binary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
 	)
 }
 
@@ -98,22 +98,22 @@ func TestLayoutGolden(t *testing.T) {
 	}
 }
 
-// ignoreType compares what the text holds.
-var ignoreType = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Type" }, cmp.Ignore())
+// ignoreGoType compares what the text holds.
+var ignoreGoType = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".GoType" }, cmp.Ignore())
 
-func TestParseLayoutShapes(t *testing.T) {
+func TestParseShapes(t *testing.T) {
 	for _, l := range shapes() {
-		got, err := ParseLayout(l.String())
+		got, err := Parse(l.String())
 		if err != nil {
 			t.Errorf("%s: %v", l, err)
-		} else if diff := cmp.Diff(l, got, ignoreType); diff != "" {
+		} else if diff := cmp.Diff(l, got, ignoreGoType); diff != "" {
 			t.Errorf("%s: -want +got\n%s", l, diff)
 		}
 	}
 }
 
-func TestParseLayoutErrors(t *testing.T) {
-	deep := strings.Repeat("*", MaxLayoutDepth)
+func TestParseErrors(t *testing.T) {
+	deep := strings.Repeat("*", MaxDepth)
 	tests := []struct{ text, want string }{
 		{"", `offset 0: want a type, have the end`},
 		{"bol", `offset 0: want a type, have "bol"`},
@@ -170,15 +170,15 @@ func TestParseLayoutErrors(t *testing.T) {
 		{"{A ^1}", `offset 5: ^1 makes a value without end`},
 		{"*{A [2]^2}", `offset 9: ^2 makes a value without end`},
 		{deep + "*bool", `offset 129: types deeper than 128`},
-		{strings.Repeat(" ", MaxLayoutText+1), `the text has 65537 bytes; the most is 65536`},
+		{strings.Repeat(" ", MaxText+1), `the text has 65537 bytes; the most is 65536`},
 	}
 	for _, test := range tests {
-		l, err := ParseLayout(test.text)
+		l, err := Parse(test.text)
 		if err == nil || err.Error() != test.want || l != nil {
 			t.Errorf("%.20q:\n%v\n%s", test.text, err, test.want)
 		}
 	}
-	if _, err := ParseLayout(deep + "bool"); err != nil {
+	if _, err := Parse(deep + "bool"); err != nil {
 		t.Errorf("as deep as allowed: %v", err)
 	}
 }
@@ -189,7 +189,7 @@ func TestLayoutStringBroken(t *testing.T) {
 	for range 60 {
 		l = structure("", "A", l, "B", l)
 	}
-	if n := len(l.String()); n <= MaxLayoutText || n > MaxLayoutText+1000 {
+	if n := len(l.String()); n <= MaxText || n > MaxText+1000 {
 		t.Errorf("the text has %d bytes", n)
 	}
 }
@@ -204,26 +204,26 @@ func (m *maker) format() Format {
 	return LE1 + Format(m.IntN(int(Varint)))
 }
 
-func (m *maker) layout() *Layout {
-	k := Kind(1 + m.IntN(int(KindBack)))
-	if len(m.around) > 6 && k >= KindArray && k <= KindStruct {
-		k = KindBool
+func (m *maker) layout() *Type {
+	k := Kind(1 + m.IntN(int(Back)))
+	if len(m.around) > 6 && k >= Array && k <= Struct {
+		k = Bool
 	}
-	l := &Layout{Kind: k}
+	l := &Type{Kind: k}
 	switch k {
-	case KindInt, KindUint:
+	case Int, Uint:
 		l.Format = m.format()
-	case KindFloat, KindComplex:
+	case Float, Complex:
 		l.Format = []Format{LE4, LE8, BE4, BE8}[m.IntN(4)]
-	case KindString, KindBytes:
-		if l.Format = Format(m.IntN(int(Varint) + 1)); l.Format == FormatNone {
+	case String, Bytes:
+		if l.Format = Format(m.IntN(int(Varint) + 1)); l.Format == NoFormat {
 			l.Len = m.IntN(1 << 20)
 		}
-	case KindBinary, KindText:
+	case Binary, Text:
 		l.Opaque = []string{"netip.Addr", "a.B[func(c.D)]", `a.B["\")("]`}[m.IntN(3)]
-	case KindBack:
+	case Back:
 		return m.back()
-	case KindArray, KindSlice, KindMap, KindPointer, KindStruct:
+	case Array, Slice, Map, Pointer, Struct:
 		m.around = append(m.around, k)
 		m.inside(l)
 		m.around = m.around[:len(m.around)-1]
@@ -231,33 +231,33 @@ func (m *maker) layout() *Layout {
 	return l
 }
 
-func (m *maker) inside(l *Layout) {
+func (m *maker) inside(l *Type) {
 	switch l.Kind {
-	case KindStruct:
+	case Struct:
 		for i := range m.IntN(5) {
 			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.layout()})
 		}
 		return
-	case KindArray:
+	case Array:
 		l.Len = m.IntN(100)
-	case KindSlice, KindMap:
+	case Slice, Map:
 		l.Format = m.format()
 		l.Bytes = Format(m.IntN(int(Varint) + 1))
 	}
-	if l.Kind == KindMap {
+	if l.Kind == Map {
 		l.Key = m.layout()
 	}
 	l.Elem = m.layout()
 }
 
 // back points to any of the composites around it that gives a value an end.
-func (m *maker) back() *Layout {
+func (m *maker) back() *Type {
 	for n := 1 + m.IntN(8); n > 0; n-- {
 		if n > len(m.around) {
 			continue
 		}
 		for _, k := range m.around[len(m.around)-n:] {
-			if k == KindSlice || k == KindMap || k == KindPointer {
+			if k == Slice || k == Map || k == Pointer {
 				return back(n)
 			}
 		}
@@ -265,8 +265,8 @@ func (m *maker) back() *Layout {
 	return lBool
 }
 
-func (m *maker) layouts(most int) []*Layout {
-	var ls []*Layout
+func (m *maker) layouts(most int) []*Type {
+	var ls []*Type
 	for range m.IntN(most + 1) {
 		ls = append(ls, m.layout())
 	}
@@ -278,8 +278,8 @@ func TestLayoutsParseBack(t *testing.T) {
 	for range 5000 {
 		l := m.layout()
 		text := l.String()
-		got, err := ParseLayout(text)
-		if len(text) > MaxLayoutText {
+		got, err := Parse(text)
+		if len(text) > MaxText {
 			continue
 		}
 		if err != nil {
@@ -292,35 +292,35 @@ func TestLayoutsParseBack(t *testing.T) {
 }
 
 // A changed byte is refused, or is the text of another layout.
-func TestParseLayoutChangedBytes(t *testing.T) {
+func TestParseChangedBytes(t *testing.T) {
 	m := &maker{Rand: rand.New(rand.NewPCG(3, 4))}
 	for range 5000 {
 		text := []byte(m.layout().String())
 		text[m.IntN(len(text))] = "[]{}*^; le124map"[m.IntN(16)]
-		if l, err := ParseLayout(string(text)); err == nil && l.String() != string(text) {
+		if l, err := Parse(string(text)); err == nil && l.String() != string(text) {
 			t.Fatalf("%s prints as %s", text, l)
 		}
 	}
 }
 
 // count returns how many layouts and fields a tree has.
-func count(l *Layout) int {
+func count(l *Type) int {
 	if l == nil {
 		return 0
 	}
 	n := 1 + count(l.Key) + count(l.Elem)
 	for _, f := range l.Fields {
-		n += 1 + count(f.Layout)
+		n += 1 + count(f.Type)
 	}
 	return n
 }
 
-func FuzzParseLayout(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, l := range shapes() {
 		f.Add(l.String())
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		l, err := ParseLayout(text)
+		l, err := Parse(text)
 		if err != nil {
 			if len(err.Error()) > 500 {
 				t.Errorf("an error of %d bytes", len(err.Error()))

@@ -1,14 +1,14 @@
-package codec
+package layout
 
 import "strings"
 
-// A MethodLayout is what both ends of a method must agree on. Its canonical
-// text, [MethodLayout.String], is what is hashed.
-type MethodLayout struct {
+// A Method is what both ends of a method must agree on. Its canonical
+// text, [Method.String], is what is hashed.
+type Method struct {
 	Service string // identifiers with dots between them
 	Name    string
-	Params  []*Layout // without the context
-	Results []*Layout // without the error
+	Params  []*Type // without the context
+	Results []*Type // without the error
 	Oneway  bool
 }
 
@@ -19,8 +19,8 @@ const maxService = 255
 //
 //	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
 //
-// A text above MaxLayoutText is broken off somewhere above it.
-func (m *MethodLayout) String() string {
+// A text above MaxText is broken off somewhere above it.
+func (m *Method) String() string {
 	b := append([]byte(m.Service), '.')
 	b = append(append(b, m.Name...), '(')
 	b = append(appendList(b, m.Params), ')')
@@ -37,11 +37,11 @@ func (m *MethodLayout) String() string {
 	return string(b)
 }
 
-// ParseMethodLayout reads the canonical text of a method, and nothing else:
+// ParseMethod reads the canonical text of a method, and nothing else:
 // what it accepts prints as the same text. Errors say at which byte.
-func ParseMethodLayout(text string) (*MethodLayout, error) {
+func ParseMethod(text string) (*Method, error) {
 	p := newParser(text)
-	m := &MethodLayout{}
+	m := &Method{}
 	m.Service, m.Name = p.methodName()
 	p.want("(")
 	if !p.take(")") {
@@ -57,7 +57,7 @@ func ParseMethodLayout(text string) (*MethodLayout, error) {
 	return m, nil
 }
 
-func appendList(b []byte, list []*Layout) []byte {
+func appendList(b []byte, list []*Type) []byte {
 	for i, l := range list {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -68,8 +68,8 @@ func appendList(b []byte, list []*Layout) []byte {
 }
 
 // list reads types up to the parenthesis that closes them.
-func (p *parser) list() []*Layout {
-	list := []*Layout{p.layout()}
+func (p *parser) list() []*Type {
+	list := []*Type{p.layout()}
 	for p.take(", ") {
 		list = append(list, p.layout())
 	}
@@ -78,11 +78,11 @@ func (p *parser) list() []*Layout {
 }
 
 // results reads one type, or several in parentheses.
-func (p *parser) results() []*Layout {
+func (p *parser) results() []*Type {
 	p.want(" ")
 	before := p.rest
 	if !p.take("(") {
-		return []*Layout{p.layout()}
+		return []*Type{p.layout()}
 	}
 	list := p.list()
 	if len(list) < 2 {
