@@ -30,6 +30,7 @@ type connection interface {
 
 // serve is the life of one connection.
 func (s *Server) serve(nc net.Conn) error {
+	nc = adapt(nc)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
 	if err == nil {

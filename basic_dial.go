@@ -29,6 +29,7 @@ func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hell
 		}
 	}
 	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	whenBroken(nc, func(why error) { l.fail(lost("using it", why)) })
 	l.running.Add(2)
 	go l.read()
 	go l.write()

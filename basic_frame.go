@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -163,21 +163,46 @@ func (r *basicReader) discard(n int64) error {
 func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
 
 // writeBasic writes the parts of frames. A peer that takes not one byte within
-// stall loses the connection, unless it was excused when that time began; the
-// error is nil only if all has been written.
+// stall, or on a connection that is not a socket smallWrite bytes, loses the
+// connection, unless it was excused when that time began; the error is nil only
+// if all has been written.
 func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
-	if _, socket := nc.(syscall.Conn); socket {
+	if isSocket(nc) {
 		return writeParts(nc, parts, stall, excused)
 	}
-	// With TLS a write whose time is over is the last: each has little to do.
 	for _, part := range parts {
-		for chunk := range slices.Chunk(part, basicChunk) {
-			if err := writeParts(nc, net.Buffers{chunk}, stall, excused); err != nil {
+		for chunk := range slices.Chunk(part, smallWrite) {
+			if err := writeChunk(nc, chunk, stall, excused); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// writeChunk writes a chunk to a connection that is not a socket. A write whose
+// time is over is the last there, so the deadline is set only when it has to end.
+func writeChunk(nc net.Conn, chunk []byte, stall time.Duration, excused func() bool) error {
+	may := excused()
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() {
+		if may {
+			may = excused()
+			timer.Reset(stall)
+			return
+		}
+		nc.SetWriteDeadline(longAgo)
+	})
+	timer.Reset(stall)
+	_, err := nc.Write(chunk)
+	if !timer.Stop() && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+		return stalled(stall)
+	}
+	return err
+}
+
+func stalled(stall time.Duration) error {
+	return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
 }
 
 func writeParts(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
@@ -191,7 +216,7 @@ func writeParts(nc net.Conn, parts net.Buffers, stall time.Duration, excused fun
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		case n == 0 && !may:
-			return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
+			return stalled(stall)
 		}
 	}
 }

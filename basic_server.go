@@ -51,6 +51,7 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 // start reads until the connection ends.
 func (c *basicConn) start() {
 	defer c.running.Done()
+	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandID)
 	r.book, r.release = c.book, c.served.unbook

@@ -67,6 +67,10 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 // NewClient makes a client of a connection that is there already: a pipe, a
 // *tls.Conn, a tunnel. From then on it is the client's, which closes it also when
 // it fails. See Dial.
+//
+// All limits hold on any net.Conn. Where SetDeadline returns an error, the library
+// makes up for it, at the price of some goroutines; a connection that says it keeps
+// deadlines and does not is closed a second after one.
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	if nc == nil {
 		return nil, refusalf(CodeInvalidArgument, "new client: nil connection")
@@ -88,6 +92,7 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 // newClient shakes hands within the attempt's context, and waits for a place
 // within ctx.
 func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
+	nc = adapt(nc)
 	peer, err := shakeClient(attempt, nc, b)
 	if err == nil && peer.Version == 0 {
 		return newBasicClient(ctx, nc, b, peer, opts)

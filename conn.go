@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/sockread"
@@ -83,9 +82,8 @@ const (
 // values of the handlers' contexts.
 func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer *wire.Hello) *conn {
 	shortenLocal(nc)
-	_, socket := nc.(syscall.Conn)
 	c := &conn{
-		nc: nc, direct: socket, bounds: b, log: log,
+		nc: nc, direct: isSocket(nc), bounds: b, log: log,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
@@ -111,6 +109,7 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer 
 // start makes the calling goroutine the leader, which it is until the
 // connection ends or another takes over.
 func (c *conn) start() {
+	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	c.lead(c.turn.now())
 }
 

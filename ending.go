@@ -105,11 +105,12 @@ func drainSocket(nc net.Conn) {
 	}
 }
 
-// closeWrite tells the peer that nothing follows. It reports whether nc can do
-// that; if it can't, what has been written is read already, or lost with it.
+// closeWrite tells the peer that nothing follows, if nc can do that. It reports
+// whether the peer is to get a moment: elsewhere, what has been written is read
+// already, or lost with nc.
 func closeWrite(nc net.Conn) bool {
 	half, ok := nc.(interface{ CloseWrite() error })
-	return ok && half.CloseWrite() == nil
+	return ok && half.CloseWrite() == nil || embedsSocket(userConn(nc))
 }
 
 // watchFrames looks after what is incomplete: unless it completes, a read ends

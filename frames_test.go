@@ -145,6 +145,14 @@ type rawPeer struct {
 func rawClient(t testing.TB, srv *Server) *rawPeer {
 	t.Helper()
 	p := rawDial(t, srv)
+	p.shake()
+	return p
+}
+
+// shake is the handshake of a rawClient.
+func (p *rawPeer) shake() {
+	t := p.t
+	t.Helper()
 	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
 	typ, payload := p.readBasic()
 	if h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || h.RefusalCode != 0 {
@@ -157,7 +165,6 @@ func rawClient(t testing.TB, srv *Server) *rawPeer {
 	if f.Type != wire.Response || f.ID != 1 || err != nil || answers[rawDeaf].Number != rawDeaf {
 		t.Fatalf("answer to BIND: %+v, %v", f, err)
 	}
-	return p
 }
 
 // rawDial joins a rawPeer to srv, before the handshake.

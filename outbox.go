@@ -228,7 +228,7 @@ func (p *parcel) releaseLocked() {
 	}
 }
 
-// writeTo writes the batch, and leaves in it what was not written.
+// writeTo writes the batch to a socket, and leaves in it what was not written.
 func (o *outbox) writeTo(nc net.Conn) error {
 	if len(o.batch) > 1 {
 		_, err := o.batch.WriteTo(nc)
@@ -238,6 +238,21 @@ func (o *outbox) writeTo(nc net.Conn) error {
 	o.batch[0] = o.batch[0][n:]
 	return err
 }
+
+// writeSome writes some of the batch to any connection, where a write whose time
+// is over is the last: each has little to do.
+func (o *outbox) writeSome(nc net.Conn) error {
+	b := o.batch[0]
+	n, err := nc.Write(b[:min(len(b), smallWrite)])
+	if o.batch[0] = b[n:]; n == len(b) {
+		o.batch = o.batch[1:]
+	}
+	return err
+}
+
+// smallWrite is what a connection that is not a socket must take within
+// Limits.WriteStall.
+const smallWrite = 64 << 10
 
 // size returns how many bytes of the batch are left.
 func (o *outbox) size() (n int) {

@@ -3,12 +3,10 @@ package bsrpc
 import (
 	"bytes"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +22,7 @@ type pipeSocket struct {
 	writers atomic.Int32
 }
 
-func (p *pipeSocket) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+func (p *pipeSocket) passesForSocket() {}
 
 func (p *pipeSocket) Read(b []byte) (int, error) {
 	if p.pause != nil {

@@ -193,7 +193,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// ServeConn serves one connection, which may be any net.Conn, and closes it. It
+// ServeConn serves one connection, which may be any net.Conn (see NewClient), and closes it. It
 // returns nil when the client has left, ErrServerClosed after Shutdown or Close,
 // and otherwise why the connection has ended.
 func (s *Server) ServeConn(nc net.Conn) error {

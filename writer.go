@@ -146,11 +146,18 @@ func (c *conn) writeBehind() {
 			return
 		}
 		before := c.out.size()
-		err := c.out.writeTo(c.nc)
+		var err error
+		if c.direct {
+			err = c.out.writeTo(c.nc)
+		} else {
+			err = c.out.writeSome(c.nc)
+		}
 		if err == nil {
 			continue
 		}
-		if isTimeout(err) && time.Since(start) >= c.bounds.writeStall && c.out.size() == before {
+		// A deadline in the past may be left on a socket; and what is no socket may
+		// write nothing more, at once.
+		if isTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.bounds.writeStall) {
 			err = errStalled
 		}
 		if !c.writeStopped(err) {
