@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -132,15 +133,30 @@ func compileList(name, word string, types []reflect.Type, places []*codec.Place)
 		return nil, []problem{{name, err.Error()}}
 	}
 	var problems []problem
+	seen := map[string]int{} // by parameter
 	for _, p := range list {
+		place, _, _ := strings.Cut(p.Path, ", ")
+		if seen[place]++; seen[place] > maxProblems {
+			continue
+		}
 		path := name
 		if p.Path != "" {
 			path += ", " + p.Path
 		}
 		problems = append(problems, problem{path, p.Text})
 	}
+	for i := range types {
+		place := fmt.Sprintf("%s %d", word, i+1)
+		if more := seen[place] - maxProblems; more > 0 {
+			problems = append(problems, problem{name + ", " + place, fmt.Sprintf("and %s of the same type", plural(more, "more problem"))})
+		}
+	}
 	return nil, problems
 }
+
+// maxProblems is how many problems of one parameter or result are told: a type
+// that was never meant to travel, as *http.Request, has dozens.
+const maxProblems = 8
 
 // layout returns the wire form of a method with this signature.
 func (s *signature) layout(service, name string) *layout.Method {

@@ -19,7 +19,11 @@ func (m *described) signature(name string, args, results []any) (*signature, err
 		return nil, refusalf(CodeInvalidArgument, "got %s, want %d: %s", plural(len(args), "argument"), len(m.layout.Params), m.text)
 	}
 	if len(results) != len(m.layout.Results) {
-		return nil, refusalf(CodeInvalidArgument, "got %s, want %d: %s", plural(len(results), "pointer")+" for results", len(m.layout.Results), m.text)
+		advice := ""
+		if len(results) == 1 && reflect.TypeOf(results[0]) == reflect.TypeFor[[]any]() {
+			advice = "; spread the slice with ..."
+		}
+		return nil, refusalf(CodeInvalidArgument, "got %s for results, want %d: %s%s", plural(len(results), "pointer"), len(m.layout.Results), m.text, advice)
 	}
 	s := new(signature)
 	for i, l := range m.layout.Params {

@@ -146,6 +146,7 @@ var dynamicMisfits = []struct {
 	{"Swap", nil, []any{new(string), new(int)}, `got 0 arguments, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
 	{"Swap", []any{1, "a", 2}, []any{new(string), new(int)}, `got 3 arguments, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
 	{"Swap", []any{1, "a"}, nil, `got 0 pointers for results, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8)`},
+	{"Swap", []any{1, "a"}, []any{[]any{new(string), new(int)}}, `got 1 pointer for results, want 2: lab.Dynamic.Swap(int.le8, string.le4) (string.le4, int.le8); spread the slice with ...`},
 	{"Nothing", nil, []any{new(int)}, `got 1 pointer for results, want 0: lab.Dynamic.Nothing()`},
 	{"Ints", []any{1, 2}, []any{new([]int)}, `got 2 arguments, want 1: lab.Dynamic.Ints([]int.le4) []int.le4`},
 	// Results.

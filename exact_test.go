@@ -199,7 +199,7 @@ type (
 		_ [0]func()
 		_ [3]byte `bsrpc:"-"`
 	}
-	blank   struct{ _ int }
+	blank   struct{ _ int64 }
 	loneKey struct{ *url.URL }
 	anyKey  struct{ V any }
 )

@@ -89,6 +89,8 @@ func Unmarshal(data []byte, v any) error {
 func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
 	p := reflect.ValueOf(v)
 	switch {
+	case !p.IsValid():
+		return nil, codec.Ref{}, errors.New("bsrpc: unmarshal: nil, want a pointer to the value")
 	case p.Kind() != reflect.Pointer:
 		return nil, codec.Ref{}, fmt.Errorf("bsrpc: unmarshal: %T, want a pointer to the value", v)
 	case p.IsNil():

@@ -147,7 +147,7 @@ var unmarshalled = []struct {
 	v    any
 	err  string
 }{
-	{"", nil, "unmarshal: <nil>, want a pointer to the value"},
+	{"", nil, "unmarshal: nil, want a pointer to the value"},
 	{"", narrow{}, "unmarshal: bsrpc_test.narrow, want a pointer to the value"},
 	{"", map[string]int{}, "unmarshal: map[string]int, want a pointer to the value"},
 	{"", (*narrow)(nil), "unmarshal: nil *bsrpc_test.narrow, want a pointer to the value"},
@@ -322,7 +322,7 @@ func TestV3ElementsWithoutBytes(t *testing.T) {
 	}{
 		{func([]struct{}) {}, "Shop.F, parameter 1, []: "},
 		{func(int, [][0]parcel) {}, "Shop.F, parameter 2, [][0]parcel: "},
-		{func() map[struct{}]struct{} { return nil }, "Shop.F, result 1, map[]: "},
+		{func() map[struct{}]struct{} { return nil }, "Shop.F, result 1, map[struct {}]: "},
 		{func([2]*crowd) {}, "Shop.F, parameter 1, [2]crowd.Heads: "},
 		{func(...struct{}) {}, "Shop.F, parameter 1, []: "},
 		{func(map[string][]*[0]int) (int, error) { return 0, nil }, ""}, // a pointer's presence is a byte

@@ -115,6 +115,21 @@ var funcProblems = []struct {
 	{func(...any) {}, []string{"Shop.F, parameter 1, []: interface {} has no wire form; use a concrete type"}},
 	{func([]struct{}) {}, []string{"Shop.F, parameter 1, []: elements take no bytes on the wire"}},
 
+	{func(map[any]int) {}, []string{"Shop.F, parameter 1, map[interface {}]int[key]: interface {} has no wire form; use a concrete type"}},
+	{func(bytes.Buffer) {}, []string{"Shop.F, parameter 1, Buffer: bytes.Buffer has fields but none exported; " +
+		"export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type"}},
+	{func(bool, struct{ A, B, C, D, E, F, G, H, I, J uintptr }) {}, []string{
+		"Shop.F, parameter 2, A: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, B: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, C: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, D: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, E: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, F: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, G: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, H: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2: and 2 more problems of the same type",
+	}},
+
 	// A context stands first, an error last.
 	{func(int, context.Context) {}, []string{"Shop.F, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter"}},
 	{func(_, _ context.Context) {}, []string{"Shop.F, parameter 1, Context: context.Context has no wire form; it can only be a method's first parameter"}},

@@ -197,6 +197,8 @@ var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()
 
+const theWords = "; the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name="
+
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
 	tag  string
@@ -204,6 +206,17 @@ var tagProblems = []struct {
 	want string
 }{
 	{`le3`, int64(0), `V: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`le16`, int64(0), `V: unknown format "le16"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`be`, int64(0), `V: unknown format "be"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`LE4`, int64(0), `V: unknown word "LE4"; did you mean le4?`},
+	{`uint32`, int64(0), `V: unknown word "uint32"` + theWords},
+	{`price,omitempty`, int64(0), `V: unknown word "price"; a name is written name=price` + theWords},
+	{`omitempty`, int64(0), `V: unknown word "omitempty"` + theWords},
+	{`le4;max=3`, int64(0), `V: unknown word "le4;max="; words are separated by commas or spaces, and a value stands behind =`},
+	{`max:3`, "", `V: unknown word "max:3"; words are separated by commas or spaces, and a value stands behind =`},
+	{`utf-8`, "", `V: unknown word "utf-8"; did you mean utf8?`},
+	{`maxx=3`, "", `V: unknown word "maxx="; did you mean max=?`},
+	{`timeout=3s`, "", `V: unknown word "timeout="; it is an option of funcs, which stands behind a comma`},
 	{`lsit`, []int64(nil), `V: unknown word "lsit"; did you mean list?`},
 	{`le4`, 1.5, `V: float64 does not take "le4"; it takes le8 or be8`},
 	{`varint`, float32(1.5), `V: float32 does not take "varint"; it takes le4 or be4`},
@@ -246,11 +259,11 @@ var tagProblems = []struct {
 	{``, func() {}, `V: func() has no wire form; this version has no callbacks, so pass and return values`},
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
 	{``, uintptr(0), `V: uintptr has no wire form; an address means nothing elsewhere`},
-	{``, hidden{}, `V: bsrpc_test.hidden has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
+	{``, hidden{}, `V: bsrpc_test.hidden has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type`},
 	{``, struct{ _ [3]uint16 }{}, `V._: a blank field of 6 bytes does not travel, as padding does with encoding/binary; give it a name, or the tag "-"`},
 	{``, promoted{}, `V: bsrpc_test.promoted encodes itself by the methods of its embedded field Addr, without its other fields; give the field a name, or say binary or text if the methods are its own`},
 	{``, unexported{}, `V.base: embedded but not exported, so its fields do not travel; give it an exported name, or the tag "-"` + "\n" +
-		`V: bsrpc_test.unexported has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary`},
+		`V: bsrpc_test.unexported has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type`},
 	{``, twins{}, `V.B: a second field of the name B; name= gives it another`},
 	{``, self{}, `V.Self[]: bsrpc_test.self does not take "le4"; it takes no words, its fields have tags of their own`},
 	{``, badTag, "V.A: the tag \"bsrpc:le4\" is not of the form `bsrpc:\"...\"`"},

@@ -30,7 +30,7 @@ func (c *compiler) structOf(n *node, p *Place, s site) {
 		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, s.in("."+f.Name))})
 	}
 	if len(n.fields) == 0 && hidden {
-		c.problem(s, "%s has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary", typeName(n.typ))
+		c.problem(s, "%s has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type", typeName(n.typ))
 	}
 }
 

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -168,7 +169,7 @@ func rootPath(t reflect.Type, inside string) string {
 		case reflect.Array:
 			shape += "[" + strconv.Itoa(t.Len()) + "]"
 		case reflect.Map:
-			shape += "map[" + t.Key().Name() + "]"
+			shape += "map[" + cmp.Or(t.Key().Name(), t.Key().String()) + "]"
 		case reflect.Pointer:
 			t = t.Elem()
 			continue

@@ -186,7 +186,7 @@ func TestRowV3ZeroSize(t *testing.T) {
 		reflect.TypeFor[[][0]int]():                "[][0]int: elements take no bytes on the wire",
 		reflect.TypeFor[kids]():                    "kids.Kids: elements take no bytes on the wire",
 		reflect.TypeFor[map[string][]inner]():      "map[string][]inner: elements take no bytes on the wire",
-		reflect.TypeFor[*[]struct{ a struct{} }](): "[]: struct { a struct {} } has fields but none exported; export them, or give it MarshalBinary and UnmarshalBinary",
+		reflect.TypeFor[*[]struct{ a struct{} }](): "[]: struct { a struct {} } has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type",
 	} {
 		if _, err := Compile(typ, nil); fmt.Sprint(err) != want {
 			t.Errorf("%v: %v, want %s", typ, err, want)

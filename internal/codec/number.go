@@ -23,7 +23,7 @@ func parseWordFormat(word string) (layout.Format, bool) {
 // allFormats lists wordFormats for messages.
 const allFormats = "le1, le2, le4, le8, be1, be2, be4, be8 or varint"
 
-// looksLikeFormat reports whether word was meant as a format: le3, be16.
+// looksLikeFormat reports whether word was meant as a format: le3, be16, le.
 func looksLikeFormat(word string) bool {
 	if _, ok := parseWordFormat(word); ok {
 		return true
@@ -32,7 +32,7 @@ func looksLikeFormat(word string) bool {
 	if !ok {
 		digits, ok = strings.CutPrefix(word, "be")
 	}
-	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
+	return ok && strings.Trim(digits, "0123456789") == ""
 }
 
 // widthOf returns the bytes of a number in format f, 0 for a varint.

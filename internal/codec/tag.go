@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -79,7 +80,7 @@ func parseWords(text string) (*Place, error) {
 		}
 		if old, twice := said[key]; twice {
 			if key == "format" {
-				return nil, fmt.Errorf("two formats, %q and %q; give one", old, value)
+				return nil, fmt.Errorf("%w, %q and %q; give one", errTwoFormats, old, value)
 			}
 			return nil, fmt.Errorf("%q stands twice", cutWord(word))
 		}
@@ -95,6 +96,8 @@ func parseWords(text string) (*Place, error) {
 	}
 	return p, nil
 }
+
+var errTwoFormats = errors.New("two formats")
 
 // parseWord takes one word apart. A group goes into p at once.
 func (p *Place) parseWord(word string) (key string, value any, err error) {
@@ -138,12 +141,19 @@ func (p *Place) parseWord(word string) (key string, value any, err error) {
 var examples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
 	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
 
-// unknownWord says what a word of another language may have meant: tags of
-// encoding/json begin with a name.
+// unknownWord says what a word may have meant that is not of the language: tags
+// of encoding/json begin with a name.
 func unknownWord(word string) error {
 	bare := strings.TrimSuffix(word, "=")
-	known := slices.Concat(flagWords, valueWords, []string{"varint"})
-	switch near := strictmap.Nearest(bare, known); {
+	near := strictmap.Nearest(bare, slices.Concat(flagWords, valueWords, []string{"varint"}))
+	if lower := strings.ToLower(word); looksLikeFormat(lower) {
+		near = lower
+	}
+	switch {
+	case strings.ContainsAny(word, ";:|"):
+		return fmt.Errorf("unknown word %q; words are separated by commas or spaces, and a value stands behind =", word)
+	case slices.Contains(optionWords, bare):
+		return fmt.Errorf("unknown word %q; it is an option of funcs, which stands behind a comma", word)
 	case near != "":
 		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+textIf(slices.Contains(valueWords, near), "="))
 	case bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):
@@ -153,7 +163,8 @@ func unknownWord(word string) error {
 }
 
 // foreignWords are words of other tags which are not meant as names.
-var foreignWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required"}
+var foreignWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
+	"bool", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
 // parseGroup parses what stands after key= or elem=: one word, or several in
 // parentheses.

@@ -102,6 +102,9 @@ func parsePlaces(word, text string) ([]*Place, error) {
 	var places []*Place
 	for i, part := range splitOutside(text, ",") {
 		p, err := ParsePlace(part)
+		if errors.Is(err, errTwoFormats) {
+			return nil, fmt.Errorf("%s %d: %w, or part %ss by a comma", word, i+1, err, word)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", word, i+1, err)
 		}
@@ -170,6 +173,9 @@ var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout"
 func unknownOption(word string) error {
 	if _, err := parseWords(word); err == nil {
 		return fmt.Errorf("unknown option %q; formats stand in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
+	}
+	if strings.HasPrefix(word, "(") {
+		return fmt.Errorf("unknown option %q; results follow the parameters without a comma, as in \"(le4,le4) le4\"", word)
 	}
 	if near := strictmap.Nearest(strings.TrimSuffix(cutWord(word), "="), optionWords); near != "" {
 		_, valued := optionExamples[near]

@@ -78,7 +78,10 @@ func TestParseMethodErrors(t *testing.T) {
 		`(name=x)`:               `parameter 1: name= is for the fields of a struct`,
 		`(elem=(len=le1,max=2))`: `parameter 1: "len=le1,max=2": words are separated by spaces here`,
 		`(le4),`:                 `an option is missing at a comma`,
-		`(le4) le4 le8`:          `result 1: two formats, "le4" and "le8"; give one`,
+		`(le4) le4 le8`:          `result 1: two formats, "le4" and "le8"; give one, or part results by a comma`,
+		`(le4),(le4)`:            `unknown option "(le4)"; results follow the parameters without a comma, as in "(le4,le4) le4"`,
+		`(le4) le4 timeout=5s`:   `result 1: unknown word "timeout="; it is an option of funcs, which stands behind a comma`,
+		`Timeout=5s`:             `unknown option "Timeout="; did you mean timeout=?`,
 	} {
 		if m, err := ParseMethod(tag); fmt.Sprint(err) != want {
 			t.Errorf("%q: %v, %+v\nwant %s", tag, err, m, want)
