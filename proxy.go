@@ -174,7 +174,8 @@ func fill(m *proxyMethod, field reflect.Value) {
 func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
 	ctx, args := context.Background(), in
 	if m.sig.ctx {
-		ctx, args = in[0].Interface().(context.Context), in[1:]
+		ctx, _ = in[0].Interface().(context.Context) // nil is refused later
+		args = in[1:]
 	}
 	f := m.sig.newFrame()
 	defer f.free()

@@ -66,6 +66,9 @@ func TestNilContext(t *testing.T) {
 	}
 	_, err = proxy.Add(none, 1, 2)
 	wantMissing(t, "a proxy", err, "bsrpc: Lab.Add"+use)
+	reflected := bsrpctest.Bind[Scope](t, scopeServer(t, newScope()), "Scope")
+	_, _, err = reflected.Pair(none, [2]int32{})
+	wantMissing(t, "a proxy by reflection", err, "bsrpc: Scope.Pair"+use)
 }
 
 // A nil and a zero Server say so when something is registered.

@@ -31,8 +31,11 @@ type words struct {
 	Name   string
 }
 
-const allWords = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, " +
-	"len=, max=, fixed=, key=, elem= and name="
+const (
+	allWords   = someWords + ", elem= and name="
+	placeWords = someWords + " and elem=" // where there is no field to name
+	someWords  = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
+)
 
 // words of the language, but for the formats of numbers.
 var (
@@ -45,7 +48,7 @@ func ParsePlace(text string) (*Place, error) {
 	if len(splitOutside(text, ",")) > 1 {
 		return nil, fmt.Errorf("%q: words are separated by spaces here", text)
 	}
-	p, err := parseWords(text)
+	p, err := parseWords(text, false)
 	if err == nil && p.Name != "" {
 		return nil, fmt.Errorf("name= is for the fields of a struct")
 	}
@@ -58,12 +61,13 @@ func ParseField(tag string) (p *Place, skip bool, err error) {
 	if tag == "-" {
 		return nil, true, nil
 	}
-	p, err = parseWords(tag)
+	p, err = parseWords(tag, true)
 	return p, false, err
 }
 
-// parseWords parses words separated by commas or spaces.
-func parseWords(text string) (*Place, error) {
+// parseWords parses words separated by commas or spaces, of a field or of
+// another place.
+func parseWords(text string, field bool) (*Place, error) {
 	list, err := splitWords(text)
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func parseWords(text string) (*Place, error) {
 	}
 	said := map[string]any{}
 	for _, word := range list {
-		key, value, err := p.parseWord(word)
+		key, value, err := p.parseWord(word, field)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +104,7 @@ func parseWords(text string) (*Place, error) {
 var errTwoFormats = errors.New("two formats")
 
 // parseWord takes one word apart. A group goes into p at once.
-func (p *Place) parseWord(word string) (key string, value any, err error) {
+func (p *Place) parseWord(word string, field bool) (key string, value any, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	if !valued {
 		switch {
@@ -113,7 +117,7 @@ func (p *Place) parseWord(word string) (key string, value any, err error) {
 		case looksLikeFormat(word):
 			return "format", word, nil // what it fits shows at its type
 		}
-		return "", nil, unknownWord(word)
+		return "", nil, unknownWord(word, field)
 	}
 	if example, ok := examples[key]; ok && text == "" {
 		return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", example)
@@ -132,7 +136,7 @@ func (p *Place) parseWord(word string) (key string, value any, err error) {
 	case "list", "utf8", "binary", "text":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
-		err = unknownWord(key + "=")
+		err = unknownWord(key+"=", field)
 	}
 	return key, value, err
 }
@@ -143,9 +147,13 @@ var examples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "f
 
 // unknownWord says what a word may have meant that is not of the language: tags
 // of encoding/json begin with a name.
-func unknownWord(word string) error {
+func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
-	near := strictmap.Nearest(bare, slices.Concat(flagWords, valueWords, []string{"varint"}))
+	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), allWords
+	if !field {
+		known, all = slices.DeleteFunc(known, func(w string) bool { return w == "name" }), placeWords
+	}
+	near := strictmap.Nearest(bare, known)
 	if lower := strings.ToLower(word); looksLikeFormat(lower) {
 		near = lower
 	}
@@ -156,10 +164,10 @@ func unknownWord(word string) error {
 		return fmt.Errorf("unknown word %q; it is an option of funcs, which stands behind a comma", word)
 	case near != "":
 		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+textIf(slices.Contains(valueWords, near), "="))
-	case bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):
-		return fmt.Errorf("unknown word %q; a name is written name=%s; %s", word, word, allWords)
+	case field && bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):
+		return fmt.Errorf("unknown word %q; a name is written name=%s; %s", word, word, all)
 	}
-	return fmt.Errorf("unknown word %q; %s", word, allWords)
+	return fmt.Errorf("unknown word %q; %s", word, all)
 }
 
 // foreignWords are words of other tags which are not meant as names.

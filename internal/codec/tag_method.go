@@ -171,7 +171,7 @@ var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout"
 	"exclusive": "exclusive=X", "roles": "roles=X|Y"}
 
 func unknownOption(word string) error {
-	if _, err := parseWords(word); err == nil {
+	if _, err := parseWords(word, false); err == nil {
 		return fmt.Errorf("unknown option %q; formats stand in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
 	}
 	if strings.HasPrefix(word, "(") {
