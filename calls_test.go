@@ -91,7 +91,7 @@ func pattern(n int) []byte {
 // Row 3: large calls at once, over a socket and in memory.
 func TestRow03ConcurrentLarge(t *testing.T) {
 	calls, size := 1000, 100_000
-	if testing.Short() {
+	if !bsrpc.LongTests {
 		calls = 100
 	}
 	srv := newLab(t)

@@ -37,7 +37,7 @@ func TestRow138NothingIsLeft(t *testing.T) {
 	second.Close()
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	rounds := 50
-	if testing.Short() {
+	if !LongTests {
 		rounds = 10
 	}
 	for round := range rounds {
@@ -94,7 +94,7 @@ func descriptors() int {
 func TestRow139TablesAreEmpty(t *testing.T) {
 	calls := int64(1_000_000)
 	switch {
-	case testing.Short():
+	case !LongTests:
 		calls = 20_000
 	case raceEnabled:
 		calls = 200_000

@@ -699,7 +699,7 @@ func TestRow142InputSplit(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(142, 1))
 	rounds := 40
-	if testing.Short() {
+	if !LongTests {
 		rounds = 8
 	}
 	n := len(conversation())
@@ -798,7 +798,7 @@ func TestStalledFrames(t *testing.T) {
 // and holds nothing afterwards.
 func TestMutations(t *testing.T) {
 	rounds := 600
-	if testing.Short() {
+	if !LongTests {
 		rounds = 100
 	}
 	synctest.Test(t, func(t *testing.T) {

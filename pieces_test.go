@@ -160,7 +160,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 // bytes of the time before.
 func TestCancelWhileSending(t *testing.T) {
 	rounds := 15
-	if testing.Short() {
+	if !LongTests {
 		rounds = 6
 	}
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
@@ -223,7 +223,7 @@ func paint(b []byte, v byte) {
 // The same where it is the connection that ends.
 func TestCloseWhileSending(t *testing.T) {
 	rounds := 10
-	if testing.Short() {
+	if !LongTests {
 		rounds = 4
 	}
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
@@ -342,7 +342,7 @@ func connOf(t testing.TB, srv *Server, n int) (conns []*conn) {
 // and nothing is left.
 func TestAbandonedPieces(t *testing.T) {
 	calls := 300
-	if testing.Short() {
+	if !LongTests {
 		calls = 60
 	}
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {

@@ -195,7 +195,7 @@ func TestRoleTransitions(t *testing.T) {
 // the middle of what they send.
 func TestRoleStorm(t *testing.T) {
 	seeds := 20
-	if testing.Short() {
+	if !LongTests {
 		seeds = 4
 	}
 	for seed := range uint64(seeds) {

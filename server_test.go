@@ -553,7 +553,7 @@ func TestShutdownLetsSlowPeersRead(t *testing.T) {
 // not run; none is lost.
 func TestShutdownInAStorm(t *testing.T) {
 	rounds := 30
-	if testing.Short() {
+	if !LongTests {
 		rounds = 5
 	}
 	for range rounds {

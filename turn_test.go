@@ -143,7 +143,7 @@ func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * 
 // are cancelled. Time is virtual, so that every lost moment shows.
 func TestTurnStorm(t *testing.T) {
 	seeds := 40
-	if testing.Short() {
+	if !LongTests {
 		seeds = 8
 	}
 	for seed := range uint64(seeds) {
@@ -223,7 +223,7 @@ func TestTurnLoneCaller(t *testing.T) {
 // is never answered, and what the race detector sees.
 func TestTurnOnSockets(t *testing.T) {
 	rounds := 400
-	if testing.Short() {
+	if !LongTests {
 		rounds = 60
 	}
 	for _, procs := range []int{1, 2, 8} {
@@ -339,7 +339,7 @@ func TestTurnSurvivesGoexit(t *testing.T) {
 // The end of a connection meets the turn in every state.
 func TestTurnMeetsTheEnd(t *testing.T) {
 	rounds := 400
-	if testing.Short() {
+	if !LongTests {
 		rounds = 80
 	}
 	rng := rand.New(rand.NewPCG(8, 8))
