@@ -163,10 +163,11 @@ func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
 // refuse answers a call that is not run.
 func (c *conn) refuse(id uint64, err *Error) {
 	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.bounds.maxErrorText)})
+	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked(0)
 	c.out.frames = append(c.out.frames, frame...)
+	c.out.grantLocked()
 }
 
 func refusalf(code Code, format string, args ...any) *Error {

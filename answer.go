@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -14,36 +15,36 @@ import (
 // How a call that runs is answered, exactly once: by its results, its error,
 // or for a handler that did not return.
 
-// answer sends the one answer to f's call: the encoded results, or err. The
-// call ends being in flight as its answer is queued, neither before nor after.
+// answer sends the one answer to f's call: the results, or err. The call ends
+// being in flight as its answer is queued, neither before nor after. Where there
+// is no room for it, what has been encoded is dropped, and encoded again when
+// there is.
+//
 // On a connection whose session has been closed, the CLOSE frame with the reason
 // answers every call that has run.
 func (c *conn) answer(f *frame, err error) {
 	if f.call != nil {
 		f.call.end(context.Canceled)
 	}
-	if err == nil && f.canceled.Load() {
-		err = context.Canceled
+	head, ok := wire.Frame{}, false
+	size := uint64(wire.MaxWhole) // until it is known
+	if !c.out.claims.full.Load() && c.tells(f) {
+		head, err = c.encode(f, err)
+		size = bodySize(&f.enc)
+		c.mu.Lock()
+		if ok = c.err != nil || c.out.takesLocked(size); !ok {
+			c.mu.Unlock()
+		}
 	}
-	why := c.served.dismissed()
-	if why != nil && f.refusal != nil {
-		err = why
+	for !ok {
+		f.resetEncoder()
+		head, ok, err = c.encodeInTurn(f, err, &size)
 	}
-	told := why == nil || f.refusal != nil
-	var failure []byte
-	if told && err != nil {
-		failure = c.failureOf(f, err)
-	}
-	f.answered = true // until here an error's own methods may panic
-	c.mu.Lock()
-	c.waitForRoomLocked(bodySize(&f.enc))
+	// conn.mu is held
+	f.answered = true // until here user code may panic
 	last := c.served.landed(1)
-	switch {
-	case !told:
-	case err != nil:
-		c.out.frames = append(c.out.frames, failure...)
-	default:
-		c.queueResultsLocked(f)
+	if c.err == nil && c.tells(f) {
+		c.queueLocked(&head, f)
 	}
 	f.full = len(c.out.frames) >= fullBatch
 	c.mu.Unlock()
@@ -52,16 +53,69 @@ func (c *conn) answer(f *frame, err error) {
 	}
 }
 
-func (c *conn) queueResultsLocked(f *frame) {
-	head := wire.Frame{Type: wire.Response, ID: f.id}
+// tells reports whether f's call gets an answer of its own.
+func (c *conn) tells(f *frame) bool { return f.refusal != nil || c.served.dismissed() == nil }
+
+// encodeInTurn encodes an answer when there is room for so many bytes. ok says
+// that it may be queued, and then conn.mu is held; otherwise it was longer, or took
+// long, and others have the room.
+func (c *conn) encodeInTurn(f *frame, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
+	k := c.awaitClaim(f, *size)
+	if c.hasEnded() || !c.tells(f) {
+		c.giveBack(k)
+		c.mu.Lock()
+		return head, true, nil
+	}
+	defer func() {
+		if !ok {
+			c.giveBack(k) // user code may have panicked
+		}
+	}()
+	if err != nil || f.sig.rets.UserCode() {
+		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
+	}
+	head, err = c.encode(f, err)
+	*size = bodySize(&f.enc)
+	c.mu.Lock()
+	c.out.settleLocked(k)
+	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
+		c.out.grantLocked()
+		c.mu.Unlock()
+	}
+	return head, ok, err
+}
+
+// queueLocked queues an answer, whose body f's encoder has.
+func (c *conn) queueLocked(head *wire.Frame, f *frame) {
 	size := bodySize(&f.enc)
 	if size > wire.MaxWhole {
-		c.out.enqueueLocked(newParcel(head, segments(&f.enc), size))
+		c.out.enqueueLocked(newParcel(*head, segments(&f.enc), size))
 		f.enc = codec.Encoder{} // its memory is the parcel's
-		return
+	} else {
+		head.Body = int(size)
+		c.out.frames = appendBody(wire.AppendHead(c.out.frames, head), &f.enc)
 	}
-	head.Body = int(size)
-	c.out.frames = appendBody(wire.AppendHead(c.out.frames, &head), &f.enc)
+	c.out.grantLocked()
+}
+
+// encode puts the results, or err, into f's encoder, and returns the head of
+// their frame. Results that cannot be sent are an error, which it returns.
+func (c *conn) encode(f *frame, err error) (wire.Frame, error) {
+	if err == nil && f.canceled.Load() {
+		err = context.Canceled
+	}
+	if err == nil {
+		if err = c.encodeResults(f); err == nil {
+			return wire.Frame{Type: wire.Response, ID: f.id}, nil
+		}
+	}
+	f.resetEncoder() // user code may have ended half-way
+	if why := c.served.dismissed(); why != nil {
+		err = why // of a call that is not run: the others are not told
+	}
+	code, failure := c.failureOf(f, err)
+	f.enc.Buf = failure.Append(f.enc.Buf)
+	return wire.Frame{Type: wire.Error, Flags: f.errorFlags(code), Arg: uint16(code), ID: f.id}, err
 }
 
 // encodeResults puts the results into the frame's encoder.
@@ -75,21 +129,24 @@ func (c *conn) encodeResults(f *frame) error {
 	return nil
 }
 
-// failureOf returns the ERROR frame that answers f.
-func (c *conn) failureOf(f *frame, err error) []byte {
+// failureOf returns what travels of the error that answers f.
+func (c *conn) failureOf(f *frame, err error) (Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
-		return errorFrame(f.id, 0, CodeInternal, wire.Failure{Message: prefix + f.method.Name + ": " + p.Error(), LogID: p.id})
+		return CodeInternal, wire.Failure{Message: prefix + f.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	code, failure := errorFrom(err, c.bounds.maxErrorText)
-	var flags wire.Flags
+	return errorFrom(err, c.bounds.maxErrorText)
+}
+
+// errorFlags returns the flags of the ERROR frame that answers f.
+func (f *frame) errorFlags(code Code) (flags wire.Flags) {
 	if f.refusal != nil {
 		flags = wire.NotRun
 	}
-	if code == CodeDeadlineExceeded && f.call.expired() {
-		flags |= wire.Expired
+	if code == CodeDeadlineExceeded && (f.refusal != nil || f.call.expired()) {
+		flags |= wire.Expired // a call is refused so for want of time to wait
 	}
-	return errorFrame(f.id, flags, code, failure)
+	return flags
 }
 
 func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []byte {

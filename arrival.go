@@ -155,7 +155,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *co
 	v.ctx, v.end = c.ctx, c.dismiss
 	c.served = s.newServing(v)
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
-		c.served.gate = &gate{free: n}
+		c.served.gate = newTurns(n)
 	}
 	settled := make(chan struct{}) // closed when nothing more is done to admit it
 	c.onEnd = func() { s.remove(c, v, settled) }

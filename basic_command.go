@@ -38,16 +38,15 @@ func (c *basicConn) serveCommand(payload []byte) {
 	if !ok {
 		return // the client has gone
 	}
-	full := v.handlers.Add(1) > int64(v.bounds.maxHandlers)
+	if !v.beginHandler() {
+		c.fault(f, exception("RuntimeError", "%s", v.busy().plain()), p.leave)
+		return
+	}
 	release := sync.OnceFunc(func() {
-		v.handlers.Add(-1)
+		v.endHandler()
 		p.leave()
 	})
 	defer release()
-	if full {
-		c.fault(f, exception("RuntimeError", "%s", v.busy().plain()), release)
-		return
-	}
 	c.runCommand(f, args, release)
 }
 
@@ -61,12 +60,12 @@ func (c *basicConn) pass(f *frame) (p *passage, ok bool) {
 	open := make(chan struct{})
 	p = &passage{run: func() { close(open) }, gates: []*gate{&g.gate}}
 	f.call.within = []uint64{g.id}
-	p.proceed()
+	p.begin()
 	select {
 	case <-open:
 		return p, true
 	case <-c.ctx.Done():
-		if !p.giveUp() {
+		if _, ok := p.giveUp(); !ok {
 			<-open
 			p.leave()
 		}

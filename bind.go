@@ -102,7 +102,7 @@ func (c *conn) serveBind(m *message) error {
 	head := wire.Frame{Type: wire.Response, ID: m.ID}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked(uint64(len(body)))
+	c.waitForRoomLocked(uint64(len(body)), mostWaiting)
 	if len(body) > wire.MaxWhole {
 		c.out.enqueueLocked(newParcel(head, [][]byte{body}, uint64(len(body))))
 		return nil

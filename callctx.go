@@ -106,6 +106,20 @@ func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
+// graceTime is the most by which a call that waits is given up before its time
+// is over, so that its caller reads for what it has waited.
+const graceTime = 20 * time.Millisecond
+
+// beforeDeadline calls f when nine tenths of the time left are over, or all but
+// graceTime. Without a deadline it never does.
+func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
+	if x.deadline.IsZero() {
+		return func() bool { return false }
+	}
+	left := time.Until(x.deadline)
+	return time.AfterFunc(left-min(left/10, graceTime), f).Stop
+}
+
 // whyCanceled returns what a CANCEL stands for: a caller whose time is over
 // sends one too, at about the moment at which this end's clock would say so.
 func (x *callContext) whyCanceled() error {

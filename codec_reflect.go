@@ -189,6 +189,8 @@ type frame struct {
 	answered bool
 	full     bool // its answer has made a batch full
 	canceled atomic.Bool
+	waits    atomic.Bool // its handler has returned, and its answer waits for room
+	passage  *passage    // the gates that it has passed; nil for none
 }
 
 // keepEncoder bounds the memory that a frame keeps for encoding.
@@ -213,9 +215,12 @@ func (f *frame) free() {
 	if !f.sig.rets.ZeroAtOnce(f.retsRef) {
 		f.rets.SetZero()
 	}
-	f.ctx, f.call, f.recv, f.refusal, f.answered = nil, nil, nil, nil, false
+	f.ctx, f.call, f.recv, f.refusal, f.answered, f.passage = nil, nil, nil, nil, false, nil
 	if f.canceled.Load() {
 		f.canceled.Store(false)
+	}
+	if f.waits.Load() {
+		f.waits.Store(false)
 	}
 	f.dec.Data = nil
 	if f.in != nil {

@@ -95,7 +95,7 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer 
 	}
 	c.ctx, c.cancel = context.WithCancelCause(parent)
 	c.in = inbox{nc: nc, short: sockread.Of(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
-	c.out.room = c.peer.connBytes
+	c.out.room, c.out.limit = c.peer.connBytes, b.outQueue
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it

@@ -23,7 +23,7 @@ type dispatcher struct {
 	registry *registry
 	bounds   *bounds
 	log      *slog.Logger
-	handlers atomic.Int64 // handlers on goroutines of their own
+	handlers atomic.Int64 // those that run, by beginHandler
 	booked   atomic.Int64 // bytes of messages in pieces
 	panics   atomic.Uint64
 	reports  reports
@@ -45,6 +45,7 @@ type serving struct {
 	idleOnce sync.Once
 	closing  atomic.Pointer[Error] // why no new calls are taken
 	inline   *frame                // what the leader runs itself; of who ends a handler's turn
+	counted  bool                  // the leader is one of the handlers; likewise
 
 	told  reporter // what this connection has logged
 	binds int      // that it has asked for
@@ -67,35 +68,44 @@ func (c *conn) reject(f *frame, err *Error) {
 // serveRequest runs a request: here, if that promises to be quick, else on a
 // goroutine of its own. ok is false when the leader has been deposed meanwhile.
 func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
-	if c.served == nil {
+	v := c.served
+	if v == nil {
 		return true, fmt.Errorf("unexpected %v", m.Type)
 	}
+	c.awaitRoom()
 	if m.Flags&wire.Pieces == 0 {
 		if ok, err := c.accept(&m.Frame); !ok {
 			return true, err
 		}
 	}
-	method := c.served.bound[m.Arg]
+	method := v.bound[m.Arg]
 	f := method.sig.newFrame()
-	f.id, f.method, f.recv = m.ID, method, c.served.session.receiver(method)
-	gates := c.served.gates(method)
+	f.id, f.method, f.recv = m.ID, method, v.session.receiver(method)
+	gates := v.gates(method)
 	if method.ctx || gates != nil {
 		f.call = &callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)}
 		f.ctx = f.call
 		if len(m.Meta) > 0 {
 			f.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
-			grouped.Store(true)
 		}
 	}
 	if gates != nil {
+		v.uncount() // it may run at once, and counts for itself
 		c.serveGated(f, m, gates)
 		return true, nil
 	}
+	if !v.count() {
+		c.reject(f, v.busy())
+		f.free()
+		return true, nil
+	}
 	if len(m.body) >= apartSize || method.sig.args.UserCode() || method.isSlow() {
+		v.counted = false // what has been counted is f from here on
 		c.serveApart(f, m)
 		return true, nil
 	}
 	if err := c.readArgs(f, m); err != nil {
+		v.uncount() // it may wait for room
 		c.reject(f, err)
 		f.free()
 		return true, nil
@@ -151,9 +161,7 @@ func (c *conn) leaveHandler(f *frame, s *stamp) bool {
 		return true
 	}
 	*s = deposed
-	c.served.leaveRunning(f)
-	f.free()
-	c.flush(nil)
+	c.finishApart(f)
 	return false
 }
 
@@ -170,7 +178,10 @@ func (c *conn) depose(s stamp) {
 	}
 	f := v.inline
 	v.enterLocked(f)
-	f.method.slow.Store(apartAgain)
+	v.counted = false // what has been counted is f from here on
+	if !f.waits.Load() {
+		f.method.slow.Store(apartAgain)
+	}
 	if c.hasEnded() {
 		c.running.Done()
 		return
@@ -178,17 +189,11 @@ func (c *conn) depose(s stamp) {
 	go c.lead(next)
 }
 
-// serveApart runs f on a goroutine of its own. What travels whole is decoded
-// here, from the buffer that it has been read into, unless that is user code.
+// serveApart runs f, which has been counted, on a goroutine of its own. What
+// travels whole is decoded here, from the buffer that it has been read into, unless
+// that is user code.
 func (c *conn) serveApart(f *frame, m *message) {
-	v := c.served
-	if v.handlers.Add(1) > int64(v.bounds.maxHandlers) {
-		v.handlers.Add(-1)
-		c.reject(f, v.busy())
-		f.free()
-		return
-	}
-	v.enterRunning(f)
+	c.served.enterRunning(f)
 	run := c.run
 	if m.own || f.sig.args.UserCode() {
 		kept := m.keep()
@@ -204,6 +209,34 @@ func (c *conn) serveApart(f *frame, m *message) {
 	}()
 }
 
+// beginHandler counts a handler, or reports false: Limits.MaxHandlers run.
+func (d *dispatcher) beginHandler() bool {
+	if d.handlers.Add(1) <= int64(d.bounds.maxHandlers) {
+		return true
+	}
+	d.endHandler()
+	return false
+}
+
+// endHandler ends what beginHandler began.
+func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
+
+// count counts the leader as a handler, unless it is one. It stays one until it
+// waits for bytes, as counting each call would have all processors write one word.
+// It reports false if there are too many.
+func (v *serving) count() bool {
+	v.counted = v.counted || v.beginHandler()
+	return v.counted
+}
+
+// uncount ends what count began.
+func (v *serving) uncount() {
+	if v.counted {
+		v.counted = false
+		v.endHandler()
+	}
+}
+
 func (d *dispatcher) busy() *Error {
 	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
@@ -217,11 +250,13 @@ func (c *conn) runApart(f *frame, m *message) {
 	c.run(f)
 }
 
+// finishApart ends what the leader does not run, or has run no longer as the
+// leader.
 func (c *conn) finishApart(f *frame) {
 	c.served.leaveRunning(f)
-	c.flush(nil)
-	c.served.handlers.Add(-1)
 	f.free()
+	c.served.endHandler()
+	c.flush(nil)
 }
 
 func (v *serving) enterRunning(f *frame) {
@@ -256,11 +291,7 @@ func (c *conn) readArgs(f *frame, m *message) *Error {
 // too.
 func (c *conn) run(f *frame) {
 	defer c.recoverPanic(f)
-	err := f.method.invoke(f)
-	if err == nil {
-		err = c.encodeResults(f)
-	}
-	c.answer(f, err)
+	c.answer(f, f.method.invoke(f))
 }
 
 // serveCancel ends a call whose caller has gone, wherever it is: still
@@ -283,6 +314,7 @@ func (c *conn) serveCancel(m *message) error {
 	defer c.mu.Unlock()
 	if c.out.dropResponseLocked(m.ID) {
 		c.out.frames = append(c.out.frames, errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()})...)
+		c.out.grantLocked()
 	}
 	return nil
 }

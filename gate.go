@@ -1,21 +1,27 @@
 package bsrpc
 
 import (
+	linked "container/list"
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A gate lets so many calls run at a time. The others wait, in the order in
-// which they came, and take no goroutine for that.
+// which they came, and take no goroutine for that. A passage's lock is taken
+// before a gate's.
 type gate struct {
-	mu    sync.Mutex
+	what string // what a call waits for
+
+	mu    sync.Mutex // guards the rest, and place of the passages in queue
 	free  int
-	queue []*passage
+	queue linked.List // of *passage
 }
 
 // A group is the methods of a server with the same exclusive=. Its id goes with
@@ -27,13 +33,13 @@ type group struct {
 	id   uint64
 }
 
-// grouped says that calls of this process may have been made from inside of a
-// group: only then does a call look for that in its context.
-var grouped atomic.Bool
-
 func newGroup(name string) *group {
-	grouped.Store(true)
-	return &group{gate: gate{free: 1}, name: name, id: rand.Uint64()}
+	return &group{gate: gate{what: "exclusive=" + name, free: 1}, name: name, id: rand.Uint64()}
+}
+
+// newTurns returns the gate of a connection that runs so many calls at a time.
+func newTurns(n int) *gate {
+	return &gate{what: fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", n), free: n}
 }
 
 // enter lets p pass, or puts it into the queue.
@@ -41,69 +47,110 @@ func (g *gate) enter(p *passage) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.free == 0 {
-		g.queue = append(g.queue, p)
+		p.place = g.queue.PushBack(p)
 		return false
 	}
 	g.free--
 	return true
 }
 
-// leave lets the next pass in the place of one that had passed.
+// leave lets the next pass in the place of one that had passed. A passage that
+// has been given up as it was taken from the queue lets the one behind it pass.
 func (g *gate) leave() {
-	g.mu.Lock()
-	if len(g.queue) == 0 {
-		g.free++
-		g.mu.Unlock()
-		return
+	for {
+		p := g.take()
+		if p == nil || p.admitted() {
+			return
+		}
 	}
-	next := popFirst(&g.queue)
-	g.mu.Unlock()
-	next.passed++
-	next.proceed()
 }
 
-// forsake takes p out of the queue. It reports whether p was there.
-func (g *gate) forsake(p *passage) bool {
+// take takes the next out of the queue. Where there is none, one more is free to
+// pass.
+func (g *gate) take() *passage {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := slices.Index(g.queue, p)
-	if i < 0 {
-		return false
+	first := g.queue.Front()
+	if first == nil {
+		g.free++
+		return nil
 	}
-	g.queue = slices.Delete(g.queue, i, i+1)
-	return true
+	p := g.queue.Remove(first).(*passage)
+	p.place = nil
+	return p
 }
 
-// A passage is a call on its way through gates. It belongs to the goroutine
-// that moves it on; while it waits, to the gate.
+// forsake takes p out of the queue, unless it is being let through.
+func (g *gate) forsake(p *passage) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.place != nil {
+		g.queue.Remove(p.place)
+		p.place = nil
+	}
+}
+
+// A passage is a call on its way through gates.
 type passage struct {
-	gates  []*gate
-	passed int
-	run    func()
+	gates []*gate // those of one connection before those that others share
+	own   int     // how many are of one connection
+	run   func()
+	since time.Time       // when it came
+	place *linked.Element // in the queue of the gate where it waits
+
+	mu      sync.Mutex // guards the rest
+	passed  int        // gates
+	running bool
+	over    bool // given up
 }
 
-// proceed goes through the gates that are left, and then runs the call on a
-// goroutine of its own. Where a gate is shut, it is called again by the gate.
-func (p *passage) proceed() {
+// begin goes through the gates that are open, and from the last runs the call on
+// a goroutine of its own.
+func (p *passage) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.proceedLocked()
+}
+
+func (p *passage) proceedLocked() {
 	for p.passed < len(p.gates) {
 		if !p.gates[p.passed].enter(p) {
 			return
 		}
 		p.passed++
 	}
+	p.running = true
 	go p.run()
 }
 
-// giveUp ends the waiting. It reports false if the call waits no longer.
-func (p *passage) giveUp() bool {
-	for i, g := range p.gates {
-		if g.forsake(p) {
-			p.gates = p.gates[:i]
-			p.leave()
-			return true
-		}
+// admitted goes on behind the gate where p has waited. It reports false if p has
+// been given up, and has not passed.
+func (p *passage) admitted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
 	}
-	return false
+	p.passed++
+	p.proceedLocked()
+	return true
+}
+
+// giveUp ends the waiting. It reports false if the call waits no longer; if it
+// does, it returns for what.
+func (p *passage) giveUp() (what string, ok bool) {
+	p.mu.Lock()
+	if p.running || p.over {
+		p.mu.Unlock()
+		return "", false
+	}
+	p.over = true
+	at := p.gates[p.passed]
+	at.forsake(p)
+	p.gates = p.gates[:p.passed]
+	p.mu.Unlock()
+	p.leave()
+	return at.what, true
 }
 
 // leave opens the gates behind a call.
@@ -111,6 +158,16 @@ func (p *passage) leave() {
 	for _, g := range slices.Backward(p.gates) {
 		g.leave()
 	}
+	p.gates = nil
+}
+
+// leaveShared opens, behind a call that runs no longer, those gates where the
+// calls of other connections wait.
+func (p *passage) leaveShared() {
+	for _, g := range slices.Backward(p.gates[p.own:]) {
+		g.leave()
+	}
+	p.gates = p.gates[:p.own]
 }
 
 // gates returns those that a call of m goes through.
@@ -136,31 +193,65 @@ func (c *conn) serveGated(f *frame, m *message, gates []*gate) {
 		f.call.within = append(f.call.within, g.id)
 	}
 	c.served.enterRunning(f)
-	message := m.keep()
-	p := &passage{gates: gates}
-	stop := f.call.AfterFunc(func() {
-		if p.giveUp() {
-			c.reject(f, contextError(f.call.Err(), OutcomeNotRun))
+	kept := m.keep()
+	p := &passage{gates: gates, since: c.in.at}
+	if c.served.gate != nil {
+		p.own = 1
+	}
+	f.passage = p
+	p.mu.Lock() // giveUp waits until all is set up
+	defer p.mu.Unlock()
+	giveUp := func() {
+		if what, ok := p.giveUp(); ok {
+			c.reject(f, waited(p.since, what, f.call.Err()))
 			c.finishWaiting(f)
 		}
-	})
-	p.run = func() {
-		defer p.leave()
-		stop()
-		switch {
-		case f.call.Err() != nil:
-			c.reject(f, contextError(f.call.Err(), OutcomeNotRun))
-		case c.served.handlers.Add(1) > int64(c.bounds.maxHandlers):
-			c.served.handlers.Add(-1)
-			c.reject(f, c.served.busy())
-		default:
-			defer c.finishApart(f)
-			c.runApart(f, &message)
-			return
-		}
-		c.finishWaiting(f)
 	}
-	p.proceed()
+	stopEnd, stopLate := f.call.AfterFunc(giveUp), f.call.beforeDeadline(giveUp)
+	p.run = func() {
+		stopEnd()
+		stopLate()
+		c.runGated(f, &kept)
+	}
+	p.proceedLocked()
+}
+
+// runGated runs a call that has passed its gates.
+func (c *conn) runGated(f *frame, m *message) {
+	p := f.passage
+	defer p.leave()
+	last := p.gates[len(p.gates)-1]
+	switch {
+	case f.call.Err() != nil:
+		c.reject(f, waited(p.since, last.what, f.call.Err()))
+	case !c.served.beginHandler():
+		c.reject(f, c.served.busy())
+	default:
+		defer c.finishApart(f)
+		c.runApart(f, m)
+		return
+	}
+	c.finishWaiting(f)
+}
+
+// waited is the answer to a call that has waited in vain. cause is why its
+// context has ended; nil is that its time is about to be over.
+func waited(since time.Time, what string, cause error) *Error {
+	code, text := CodeDeadlineExceeded, "waited %v for %s"
+	if errors.Is(cause, context.Canceled) {
+		code, text = CodeCanceled, "canceled: waited %v for %s"
+	}
+	return refusalf(code, text, roundTime(time.Since(since)), what)
+}
+
+// roundTime shortens a time for people, to three digits or so.
+func roundTime(d time.Duration) time.Duration {
+	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
+		if d >= unit {
+			return d.Round(unit / 100)
+		}
+	}
+	return d
 }
 
 // finishWaiting ends a call that has waited and is not run.
@@ -176,9 +267,6 @@ type withinKey struct{}
 // withinOf returns the metadata that tells the groups from inside of which a
 // call is made; nil for none.
 func withinOf(ctx context.Context) []byte {
-	if !grouped.Load() {
-		return nil
-	}
 	ids, _ := ctx.Value(withinKey{}).([]uint64)
 	if len(ids) == 0 {
 		return nil

@@ -150,8 +150,8 @@ type Limits struct {
 	// Zero is 10,000; NoLimit is possible.
 	MaxConns int
 
-	// MaxHandlers is how many handlers a server may have running; the next call
-	// is refused and has not run. Zero is 16,384; NoLimit is possible.
+	// MaxHandlers is how many handlers a server may have running, on all
+	// connections together; the next call is refused and has not run. Zero is 16,384; NoLimit is possible.
 	MaxHandlers int
 
 	// ConnBytes is how many bytes the unfinished messages above 64 KiB of one
@@ -166,9 +166,12 @@ type Limits struct {
 	// NoLimit is possible.
 	ServerBytes int64
 
-	// OutQueue is how many bytes may wait to be written to a connection; above
-	// it senders wait. A message of any length finds room in an empty queue, and
-	// messages up to 64 KiB do not wait for the longest of the others. Zero is 8 MiB; NoLimit is possible.
+	// OutQueue is how many encoded bytes may wait to be written to a connection;
+	// above it senders wait, and a server begins no more of the connection's
+	// calls. The results of calls that run then wait as they are, unencoded. A
+	// message of any length finds room in an empty queue, and messages up to
+	// 64 KiB do not wait for the longest of the others. Zero is 8 MiB; NoLimit is
+	// possible.
 	OutQueue int
 
 	// WriteStall is how long a peer may take not one byte of what is written;

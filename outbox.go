@@ -20,12 +20,14 @@ type outbox struct {
 	booked uint64        // bytes of the messages in queue, whole
 	room   uint64        // the most that the peer books
 	role   role          // who writes
-	taken  chan struct{} // closed when frames are taken; nil if nobody waits for that
+	limit  int           // Limits.OutQueue
+	taken  chan struct{} // closed when there may be room; nil if nobody waits for that
+	claims claims
 
 	// the writer's
 	batch  net.Buffers   // what is being written, in order; empty when all is written
 	vec    [][]byte      // memory of batch
-	spare  []byte        // the buffer that frames takes turns with
+	spare  []byte        // the buffer that frames takes turns with: its bytes are in the batch
 	piece  *parcel       // whose piece is in the batch, or pieces
 	heads  []byte        // of its pieces but for the first
 	alone  int           // how many batches have had nothing but pieces, up to aloneLong
@@ -76,6 +78,7 @@ func (o *outbox) admitLocked() {
 // dropLocked takes p out of the queues. A piece that is being written stays.
 func (o *outbox) dropLocked(p *parcel) {
 	p.stopped = true
+	defer o.grantLocked()
 	if i := slices.Index(o.held, p); i >= 0 {
 		o.held = slices.Delete(o.held, i, i+1)
 	}
@@ -103,10 +106,7 @@ const (
 // whose turn it is. It reports whether there was anything. With copies,
 // the piece is written from memory of the outbox.
 func (o *outbox) takeLocked(copies bool) bool {
-	if o.taken != nil { // also when what filled the outbox has been dropped
-		close(o.taken)
-		o.taken = nil
-	}
+	defer o.grantLocked()
 	if !o.waitingLocked() {
 		return false
 	}
@@ -190,7 +190,7 @@ func (p *parcel) cutLocked(o *outbox, n uint64) {
 // finishLocked ends a batch that has been written, or never will be.
 func (o *outbox) finishLocked() {
 	clear(o.vec)
-	o.batch = nil
+	o.batch, o.spare = nil, o.spare[:0]
 	if cap(o.spare) > keepBatch {
 		o.spare = nil
 	}
@@ -275,8 +275,8 @@ func flatten(dst []byte, bufs [][]byte) []byte {
 // fullLocked says whether a message of so many bytes is to wait. One message
 // always fits, and behind it, however long it is, what travels in one frame: that
 // waits for what the queue has besides.
-func (o *outbox) fullLocked(limit int, size uint64) bool {
-	n := uint64(len(o.frames))
+func (o *outbox) fullLocked(size uint64) bool {
+	n := uint64(len(o.frames)+len(o.spare)) + o.claims.promised
 	longest := uint64(0)
 	for _, list := range [...][]*parcel{o.queue, o.held} {
 		for _, p := range list {
@@ -291,10 +291,10 @@ func (o *outbox) fullLocked(limit int, size uint64) bool {
 	if size <= wire.MaxWhole {
 		n -= longest
 	}
-	return n >= uint64(limit)
+	return n >= uint64(o.limit)
 }
 
-// takenLocked returns a channel that is closed when frames are taken.
+// takenLocked returns a channel that is closed when there may be room.
 func (o *outbox) takenLocked() chan struct{} {
 	if o.taken == nil {
 		o.taken = make(chan struct{})

@@ -84,7 +84,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 			return err
 		}
 	}
-	for c.err == nil && c.out.fullLocked(c.bounds.outQueue, size) {
+	for c.err == nil && c.out.fullLocked(size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()
 		err := c.wait(ctx, &k.timeout, taken)
@@ -141,21 +141,6 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 func (c *conn) ungrantLocked() {
 	if next := c.calls.ungrantLocked(); next != nil {
 		next.wake <- false
-	}
-}
-
-// waitForRoomLocked waits, without the lock, until the outbox takes an answer of
-// so many bytes.
-func (c *conn) waitForRoomLocked(size uint64) {
-	for c.err == nil && c.out.fullLocked(c.bounds.outQueue, size) {
-		taken := c.out.takenLocked()
-		c.mu.Unlock()
-		c.flushBehind()
-		select {
-		case <-taken:
-		case <-c.done:
-		}
-		c.mu.Lock()
 	}
 }
 

@@ -1,0 +1,207 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A workshop counts its handlers that run.
+type workshop struct {
+	now, most, ended atomic.Int32
+	pause            time.Duration
+}
+
+func (c *workshop) Work(context.Context) error {
+	n := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	time.Sleep(c.pause)
+	switch c.ended.Add(1) % 10 {
+	case 0:
+		runtime.Goexit()
+	case 1:
+		panic("on purpose")
+	}
+	return nil
+}
+
+type workshopContract struct {
+	Work func(context.Context) error `bsrpc:"id=1"`
+}
+
+const workshopHandlers = 16
+
+// withWorkshop runs f in a bubble, on one processor and on eight, and holds the
+// handlers that ran at a time against MaxHandlers.
+func withWorkshop(t *testing.T, opts ServerOptions, f func(t *testing.T, srv *Server, c *workshop)) {
+	for _, procs := range []int{1, 8} {
+		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			synctest.Test(t, func(t *testing.T) {
+				opts.Basic, opts.Logger = true, quiet
+				opts.Limits.MaxHandlers = workshopHandlers
+				srv := NewServer(&opts)
+				c := &workshop{pause: 20 * time.Millisecond}
+				if err := RegisterAs[workshopContract](srv, "Workshop", c); err != nil {
+					t.Fatal(err)
+				}
+				f(t, srv, c)
+				time.Sleep(time.Second)
+				if n := srv.handlers.Load(); n != 0 {
+					t.Errorf("%d handlers are counted where none runs", n)
+				}
+				srv.Close()
+				checkBooked(t, srv)
+				if n := c.most.Load(); n != workshopHandlers {
+					t.Errorf("%d handlers ran at a time, want %d", n, workshopHandlers)
+				}
+			})
+		})
+	}
+}
+
+// workshopPeer joins a peer, which reads and drops what it is sent.
+func workshopPeer(t *testing.T, srv *Server) *rawPeer {
+	p := rawDial(t, srv)
+	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+	p.readBasic()
+	r := wire.BindRequest{Service: "Workshop", Names: []string{"Work"}}
+	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+	p.wantAnswer(1)
+	go io.Copy(io.Discard, p.nc)
+	return p
+}
+
+var workshopGates = map[string]ServerOptions{"inline": {}, "gated": {MaxConcurrentCalls: 1000}}
+
+// Handlers that leaders run count as all others, also when the leader has been
+// deposed.
+func TestMaxHandlersOfManyConnections(t *testing.T) {
+	for name, opts := range workshopGates {
+		t.Run(name, func(t *testing.T) {
+			withWorkshop(t, opts, func(t *testing.T, srv *Server, c *workshop) {
+				var peers []*rawPeer
+				for range 64 {
+					peers = append(peers, workshopPeer(t, srv))
+				}
+				var wg sync.WaitGroup
+				for _, p := range peers {
+					wg.Go(func() {
+						for id := range uint64(5) {
+							p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
+							time.Sleep(time.Duration(id) * time.Millisecond)
+						}
+					})
+				}
+				wg.Wait()
+				time.Sleep(time.Second)
+				for _, p := range peers {
+					p.nc.Close()
+				}
+			})
+		})
+	}
+}
+
+// A call that is cancelled counts until its handler returns.
+func TestMaxHandlersOfCancelledCalls(t *testing.T) {
+	for name, opts := range workshopGates {
+		t.Run(name, func(t *testing.T) {
+			withWorkshop(t, opts, func(t *testing.T, srv *Server, c *workshop) {
+				var wg sync.WaitGroup
+				for range 50 {
+					p := workshopPeer(t, srv)
+					wg.Go(func() {
+						for id := range uint64(100) {
+							p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
+							p.send(wire.Frame{Type: wire.Cancel, ID: 2 + id}, nil)
+							time.Sleep(time.Duration(id%7) * time.Millisecond)
+						}
+						p.nc.Close()
+					})
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// Calls that are refused do not make a slow method look quick.
+func TestMaxHandlersOfOneConnection(t *testing.T) {
+	for name, opts := range workshopGates {
+		t.Run(name, func(t *testing.T) {
+			opts.MaxInflight = NoLimit
+			withWorkshop(t, opts, func(t *testing.T, srv *Server, c *workshop) {
+				p := workshopPeer(t, srv)
+				for id := range uint64(5000) {
+					p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
+				}
+				if slow := srv.registry.find("Workshop.Work").slow.Load(); opts.MaxConcurrentCalls == 0 && slow < apartAgain-workshopHandlers {
+					t.Errorf("refused calls have counted: %d are left", slow)
+				}
+				time.Sleep(time.Second)
+				p.nc.Close()
+			})
+		})
+	}
+}
+
+// Commands of basic clients count, also of those that have gone.
+func TestMaxHandlersOfBasicClients(t *testing.T) {
+	withWorkshop(t, ServerOptions{}, func(t *testing.T, srv *Server, c *workshop) {
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				for n := range 3 {
+					near, far := net.Pipe()
+					served := make(chan error, 1)
+					go func() { served <- srv.ServeConn(far) }()
+					near.Write([]byte("\x08\x00\x00\x00\x00\x00\x00\x01"))
+					near.Write([]byte("\x07\x00\x00\x00\x01\x01\x00"))
+					go io.Copy(io.Discard, near)
+					time.Sleep(time.Duration(1+(i+n)%40) * time.Millisecond)
+					near.Close()
+					<-served
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// One handler may run: a client that calls one after another never meets the
+// limit, whatever each call goes through.
+func TestMaxHandlersOneAfterAnother(t *testing.T) {
+	for name, opts := range workshopGates {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.Limits.MaxHandlers = 1
+				srv := testeeServer(t, newTestee(), &opts)
+				client, proxy := testeeClient(t, srv, nil)
+				for i := range uint32(50) {
+					if _, err := proxy.Sleep(t.Context(), i%5*1000); err != nil {
+						t.Error(err)
+					}
+					if _, err := proxy.Echo(t.Context(), make([]byte, i%5*4<<10)); err != nil {
+						t.Error(err)
+					}
+					synctest.Wait()
+				}
+				client.Close()
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}

@@ -1,0 +1,301 @@
+package bsrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A press answers each call with so many bytes, quickly or slowly.
+type press struct {
+	began atomic.Int32
+}
+
+func (p *press) Quick(n uint32) []byte {
+	p.began.Add(1)
+	return bytes.Repeat([]byte{byte(n)}, int(n))
+}
+
+func (p *press) Slow(n uint32) []byte {
+	b := p.Quick(n)
+	time.Sleep(5 * time.Millisecond)
+	return b
+}
+
+func (p *press) Fail(n uint32) error {
+	p.began.Add(1)
+	return errors.New(strings.Repeat(string(rune('a'+n%26)), int(n)))
+}
+
+func (p *press) Text(n uint32) scribble { return scribble(p.Quick(n)) }
+
+// scribble has an encoding of its own.
+type scribble string
+
+func (s scribble) MarshalText() ([]byte, error)     { return []byte(s), nil }
+func (s *scribble) UnmarshalText(text []byte) error { *s = scribble(text); return nil }
+
+var pressMethods = []string{"Quick", "Slow", "Fail", "Text"}
+
+// waitingBytes returns how many bytes of a connection wait to be written.
+func waitingBytes(c *conn) (n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &c.out
+	for _, p := range append(append([]*parcel{o.piece}, o.queue...), o.held...) {
+		if p != nil {
+			n += p.left
+		}
+	}
+	return n + uint64(len(o.frames)+len(o.spare)) + o.claims.promised
+}
+
+// withPress runs f in a bubble with a peer that has bound a press's methods,
+// by their numbers in pressMethods.
+func withPress(t *testing.T, opts *ServerOptions, f func(p *rawPeer, srv *Server, s *press)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opts.Logger = quiet
+		srv := NewServer(opts)
+		s := new(press)
+		if err := srv.RegisterName("Press", s); err != nil {
+			t.Fatal(err)
+		}
+		p := pressPeer(t, srv)
+		f(p, srv, s)
+		p.nc.Close()
+		<-p.served
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+func pressPeer(t *testing.T, srv *Server) *rawPeer {
+	p := rawDial(t, srv)
+	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+	p.readBasic()
+	r := wire.BindRequest{Service: "Press", Names: pressMethods}
+	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+	p.wantAnswer(1)
+	return p
+}
+
+// What a peer does not read takes Limits.OutQueue bytes and one answer, however
+// many calls it makes and whatever answers them; and when it reads after all, it
+// gets every answer.
+func TestUnreadAnswersAreBounded(t *testing.T) {
+	const calls = 400
+	for _, queue := range []int{64 << 10, 1 << 20} {
+		for _, size := range []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10} {
+			for method, name := range pressMethods {
+				if name == "Fail" && size > 32<<10 {
+					continue // no text is as long
+				}
+				for _, concurrent := range []int{0, 3} {
+					t.Run(fmt.Sprintf("queue=%d/size=%d/%s/concurrent=%d", queue, size, name, concurrent), func(t *testing.T) {
+						limits := Limits{OutQueue: queue, WriteStall: NoLimit, PingAfter: NoLimit, MaxErrorText: 32 << 10}
+						opts := &ServerOptions{Limits: limits, MaxConcurrentCalls: concurrent}
+						withPress(t, opts, func(p *rawPeer, srv *Server, s *press) {
+							go func() {
+								for id := range uint64(calls) {
+									p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: uint16(method), ID: 2 + id}, []byte(u32(size))))
+								}
+							}()
+							c := onlyConn(t, srv)
+							most := uint64(queue) + uint64(size) + 1<<10
+							for range 100 {
+								time.Sleep(time.Millisecond)
+								if n := waitingBytes(c); n > most {
+									t.Fatalf("%d bytes wait to be written, want at most %d", n, most)
+								}
+							}
+							time.Sleep(time.Minute)
+							if n := waitingBytes(c); n < uint64(queue) {
+								t.Errorf("%d bytes wait to be written, which is less than OutQueue", n)
+							}
+							quick := int32(queue)/int32(size) + mostWaiting + 3
+							if n := s.began.Load(); n > quick && name == "Quick" && concurrent == 0 {
+								t.Errorf("%d handlers have begun, want at most %d", n, quick)
+							}
+							want := string(bytes.Repeat([]byte{byte(size)}, int(size)))
+							if name == "Fail" {
+								want = new(press).Fail(size).Error()
+							}
+							for id, body := range p.answers(calls) {
+								if !strings.Contains(body, want) {
+									t.Fatalf("call %d: got %d bytes", id, len(body))
+								}
+							}
+							if n := s.began.Load(); n != calls {
+								t.Errorf("%d handlers have begun", n)
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// pressCalls sends calls of one method, with ids from first on, without reading.
+func (p *rawPeer) pressCalls(first uint64, n int, method string, size uint32) {
+	for i, name := range pressMethods {
+		for id := first; name == method && id < first+uint64(n); id++ {
+			p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: uint16(i), ID: id}, []byte(u32(size))))
+		}
+	}
+}
+
+// Answers that wait for room end with their connection, with a session that is
+// closed, and with the server; a shutdown waits for them.
+func TestWaitingAnswersMeetTheEnd(t *testing.T) {
+	for name, end := range map[string]func(p *rawPeer, srv *Server){
+		"peer":    func(p *rawPeer, _ *Server) { p.nc.Close() },
+		"session": func(_ *rawPeer, srv *Server) { srv.sessions()[0].Close("enough") },
+		"server":  func(_ *rawPeer, srv *Server) { srv.Close() },
+		"stall":   func(*rawPeer, *Server) { time.Sleep(11 * time.Second) },
+		"shutdown": func(p *rawPeer, srv *Server) {
+			go srv.Shutdown(context.Background())
+			p.answers(200)
+			p.wantClose(CodeUnavailable, "shut")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := &ServerOptions{Limits: Limits{OutQueue: 64 << 10}}
+			withPress(t, opts, func(p *rawPeer, srv *Server, s *press) {
+				go p.pressCalls(2, 200, "Slow", 60<<10)
+				time.Sleep(time.Second)
+				start := time.Now()
+				end(p, srv)
+				if name == "shutdown" {
+					p.nc.Close()
+				}
+				c := p.served
+				if err := <-c; time.Since(start) > 12*time.Second {
+					t.Errorf("ended after %v: %v", time.Since(start), err)
+				}
+				p.served <- nil // for withPress
+				synctest.Wait()
+				if n := srv.handlers.Load(); n != 0 {
+					t.Errorf("%d handlers are counted", n)
+				}
+			})
+		})
+	}
+}
+
+// A call whose answer waits for room holds up its own connection, and not the
+// calls of others to its group; nor does the time count as its method's.
+func TestWaitingAnswerHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet, Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit, PingAfter: NoLimit}})
+		type contract struct {
+			Quick func(context.Context, uint32) ([]byte, error)
+			Slow  func(context.Context, uint32) ([]byte, error) `bsrpc:"exclusive=ink"`
+			Fail  func(context.Context, uint32) error
+			Text  func(context.Context, uint32) (scribble, error)
+		}
+		if err := RegisterAs[contract](srv, "Press", new(press)); err != nil {
+			t.Fatal(err)
+		}
+		stalled := pressPeer(t, srv)
+		stalled.pressCalls(2, 1, "Slow", 2<<10)
+		stalled.pressCalls(3, 1, "Slow", 2<<10)
+		time.Sleep(time.Second)
+		other := pressPeer(t, srv)
+		other.pressCalls(2, 1, "Slow", 100)
+		time.Sleep(time.Second)
+		if got := other.wantAnswer(2); len(got) < 100 {
+			t.Errorf("got %d bytes", len(got))
+		}
+		go stalled.pressCalls(4, 3, "Quick", 60<<10)
+		time.Sleep(time.Second)
+		if n := srv.registry.find("Press.Quick").slow.Load(); n != 0 {
+			t.Errorf("the method of a peer that does not read is slow for %d calls", n)
+		}
+		if got := stalled.answers(5); len(got) != 5 {
+			t.Errorf("got %d answers", len(got))
+		}
+		for _, p := range []*rawPeer{stalled, other} {
+			p.nc.Close()
+			<-p.served
+		}
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// A stubborn value takes its time when it is encoded, once it is told to.
+type stubborn struct{ time chan time.Duration }
+
+func (s stubborn) MarshalText() ([]byte, error) {
+	time.Sleep(<-s.time)
+	return make([]byte, 60<<10), nil
+}
+func (s *stubborn) UnmarshalText([]byte) error { return nil }
+
+type mule struct{ times chan time.Duration }
+
+func (m *mule) Value() stubborn    { return stubborn{m.times} }
+func (m *mule) Bytes(n int) []byte { return make([]byte, n) }
+
+// User code that encodes an answer for long, or for ever, in the room that it has
+// been given, holds up no other answer.
+func TestEncodingHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet, Limits: Limits{OutQueue: 64 << 10, WriteStall: NoLimit, PingAfter: NoLimit}})
+		m := &mule{make(chan time.Duration, 10)}
+		if err := srv.RegisterName("Mule", m); err != nil {
+			t.Fatal(err)
+		}
+		srv.registry.find("Mule.Value").slow.Store(apartAgain)
+		srv.registry.find("Mule.Bytes").slow.Store(apartAgain)
+		p := rawDial(t, srv)
+		p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+		p.readBasic()
+		r := wire.BindRequest{Service: "Mule", Names: []string{"Value", "Bytes"}}
+		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+		p.wantAnswer(1)
+		call := func(method uint16, id uint64, body string) {
+			p.send(wire.Frame{Type: wire.Request, Arg: method, ID: id}, []byte(body))
+			synctest.Wait()
+		}
+		const values = 5
+		for id := range uint64(values) {
+			call(0, 2+id, "") // begin while there is room, and their encoding does not end
+		}
+		for id := range uint64(2) {
+			call(1, 10+id, u64(60<<10))
+		}
+		for range values {
+			m.times <- 0 // their first encoding, for which there is no room
+		}
+		synctest.Wait()
+		for range values {
+			m.times <- time.Hour
+		}
+		call(1, 20, u64(60<<10))
+		start := time.Now()
+		if got := p.answers(3); got[20] == "" {
+			t.Errorf("got %d answers", len(got))
+		}
+		if took := time.Since(start); took > values*claimPatience+10*time.Millisecond {
+			t.Errorf("an answer behind user code took %v", took)
+		}
+		if got := p.answers(values); len(got) != values {
+			t.Errorf("got %d answers", len(got))
+		}
+		p.nc.Close()
+		<-p.served
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
