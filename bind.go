@@ -87,29 +87,47 @@ func (c *conn) serveBind(m *message) error {
 		c.refuse(m.ID, notAdmitted())
 		return nil
 	}
-	answers := make([]wire.BoundMethod, len(r.Names))
-	var size uint64 // a name may come many times, and a text is long
-	for i, name := range r.Names {
-		answers[i] = v.bind(v.registry.find(r.Service+"."+name), r, i)
-		size += uint64(len(answers[i].Text))
-	}
+	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
-	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); size > most {
-		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", size, most))
+	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most {
+		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
-	body := wire.AppendBound(nil, answers)
-	head := wire.Frame{Type: wire.Response, ID: m.ID}
+	size := wire.BoundsSize(answers)
+	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked(uint64(len(body)), mostWaiting)
-	if len(body) > wire.MaxWhole {
-		c.out.enqueueLocked(newParcel(head, [][]byte{body}, uint64(len(body))))
-		return nil
+	c.waitForRoomLocked(size, mostWaiting)
+	head := wire.Frame{Type: wire.Response, ID: m.ID}
+	if size > wire.MaxWhole {
+		body := wire.AppendBound(nil, answers)
+		c.out.enqueueLocked(newParcel(head, [][]byte{body}, size))
+	} else {
+		head.Body = int(size)
+		c.out.frames = wire.AppendBound(wire.AppendHead(c.out.frames, &head), answers)
 	}
-	head.Body = len(body)
-	c.out.frames = append(wire.AppendHead(c.out.frames, &head), body...)
+	c.out.grantLocked()
 	return nil
+}
+
+// bindAll answers a BIND. Each text is in the answer once, however often its
+// method is named: texts is how many bytes they have together.
+func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BoundMethod, texts uint64) {
+	answers = make([]wire.BoundMethod, len(r.Names))
+	service := v.registry.service(r.Service)
+	said := make(map[*method]bool)
+	for i, name := range r.Names {
+		m := service[name]
+		answers[i] = v.bind(m, r, i)
+		if said[m] {
+			answers[i].Text = ""
+		}
+		if n := len(answers[i].Text); n > 0 {
+			texts += uint64(n)
+			said[m] = true
+		}
+	}
+	return answers, texts
 }
 
 // bind gives m a number on this connection, if the client means the same by it.

@@ -572,14 +572,22 @@ func TestOutQueueEmptiedByCancel(t *testing.T) {
 
 // One BIND cannot ask for more text than a message may have.
 func TestBindAnswerIsBounded(t *testing.T) {
-	withRaw(t, &ServerOptions{MaxMessage: 1 << 16}, func(p *rawPeer, _ *Server, _ *testee) {
-		r := wire.BindRequest{Service: "Probe", Names: make([]string, 9000)}
-		for i := range r.Names {
-			r.Names[i] = "Sleep"
-		}
-		go p.nc.Write(frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, r.Append(nil)))
-		p.wantError(2, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		p := rawDial(t, srv)
+		p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxMessage: 128}))
+		p.readBasic()
+		names := []string{"Add", "Echo", "Make", "Fail", "Panic", "Hold", "Deaf", "Sleep"}
+		r := wire.BindRequest{Service: "Probe", Names: names}
+		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+		p.wantError(1, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
+		r.Names = names[:1]
+		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, r.Append(nil))
+		p.wantAnswer(2)
 		p.wantAlive(3)
+		p.nc.Close()
+		<-p.served
+		srv.Close()
 	})
 }
 

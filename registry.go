@@ -51,13 +51,13 @@ type method struct {
 type registry struct {
 	basic bool // basic clients are served: ids must differ
 
-	mu     sync.RWMutex
-	byName map[string]*method
-	byID   map[int]*method // where basic
-	list   []*method
-	makers []*maker // of the receivers that each session has
-	groups map[string]*group
-	closed bool // the server serves: too late to register
+	mu       sync.RWMutex
+	services map[string]map[string]*method // by service, then by name within it
+	byID     map[int]*method               // where basic
+	list     []*method
+	makers   []*maker // of the receivers that each session has
+	groups   map[string]*group
+	closed   bool // the server serves: too late to register
 }
 
 // isMade says whether s comes from NewServer.
@@ -79,7 +79,7 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 		problems = append(problems, problem{service, "the server is serving; register everything before"})
 	}
 	for _, m := range methods {
-		if other := r.byName[m.Name]; other != nil {
+		if other := r.findLocked(m.Name); other != nil {
 			problems = append(problems, problem{m.Name, twice(other.from, m.from)})
 		}
 		if validService(service) == nil {
@@ -93,11 +93,14 @@ func (r *registry) add(service string, methods []*method, problems []problem) er
 	if err := serviceError("register", service, problems); err != nil {
 		return err
 	}
-	if r.byName == nil {
-		r.byName, r.byID = make(map[string]*method), make(map[int]*method)
+	if r.services == nil {
+		r.services, r.byID = make(map[string]map[string]*method), make(map[int]*method)
+	}
+	if r.services[service] == nil {
+		r.services[service] = make(map[string]*method)
 	}
 	for _, m := range methods {
-		r.byName[m.Name] = m
+		r.services[service][m.Name[len(service)+1:]] = m
 		if r.basic && m.id >= 0 {
 			r.byID[m.id] = m
 		}
@@ -166,10 +169,24 @@ func (r *registry) close() {
 	r.closed = true
 }
 
+// find returns the method of a full name, nil if there is none.
 func (r *registry) find(name string) *method {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.byName[name]
+	return r.findLocked(name)
+}
+
+func (r *registry) findLocked(name string) *method {
+	service, method, _ := cutLast(name)
+	return r.services[service][method]
+}
+
+// service returns a service's methods by their names, none if there is no such
+// service. Nothing changes them when the server serves.
+func (r *registry) service(name string) map[string]*method {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.services[name]
 }
 
 // command returns the method that a basic client calls by id, nil if none.

@@ -154,6 +154,35 @@ func (p *rawPeer) pressCalls(first uint64, n int, method string, size uint32) {
 	}
 }
 
+// So are answers to BIND.
+func TestUnreadBindAnswersAreBounded(t *testing.T) {
+	for _, names := range []int{1, 10_000} {
+		opts := &ServerOptions{Limits: Limits{OutQueue: 64 << 10, WriteStall: NoLimit, PingAfter: NoLimit}}
+		withPress(t, opts, func(p *rawPeer, srv *Server, _ *press) {
+			r := wire.BindRequest{Service: "Press", Names: make([]string, names)}
+			r.Names[0] = "Slow"
+			const binds = 2000
+			go func() {
+				for id := range uint64(binds) {
+					if _, err := p.nc.Write(frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2 + id}, r.Append(nil))); err != nil {
+						return
+					}
+				}
+			}()
+			time.Sleep(time.Minute)
+			if n, most := waitingBytes(onlyConn(t, srv)), uint64(64<<10+7*names+1<<10); n > most {
+				t.Errorf("%d bytes wait to be written, want at most %d", n, most)
+			}
+			if names > 1 {
+				return
+			}
+			if got := p.answers(binds); len(got) != binds {
+				t.Errorf("got %d answers", len(got))
+			}
+		})
+	}
+}
+
 // Answers that wait for room end with their connection, with a session that is
 // closed, and with the server; a shutdown waits for them.
 func TestWaitingAnswersMeetTheEnd(t *testing.T) {

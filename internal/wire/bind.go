@@ -80,6 +80,15 @@ func AppendBound(dst []byte, methods []BoundMethod) []byte {
 	return dst
 }
 
+// BoundsSize is how many bytes AppendBound appends.
+func BoundsSize(methods []BoundMethod) uint64 {
+	n := uint64(2)
+	for _, m := range methods {
+		n += 1 + 2 + 4 + uint64(len(m.Text))
+	}
+	return n
+}
+
 // ReadBound reads the answer to a Bind of want methods.
 func ReadBound(body []byte, want int) ([]BoundMethod, error) {
 	c := NewCursor(body)
