@@ -27,7 +27,7 @@ import (
 // fragmentImports is what a fragment may name without importing it.
 var fragmentImports = []string{
 	module, module + "/bsrpctest",
-	"context", "crypto/tls", "encoding/json", "errors", "fmt", "io", "io/fs", "log", "log/slog", "math/big", "net",
+	"context", "crypto/tls", "crypto/x509", "encoding/json", "errors", "fmt", "io", "io/fs", "log", "log/slog", "math/big", "net",
 	"net/netip", "os", "os/signal", "strings", "sync", "testing", "time",
 }
 
@@ -36,6 +36,7 @@ type block struct {
 	file  string
 	line  int    // of its first line
 	given string // what the comment before it declares
+	named bool   // a file of the guide: guide_test.go builds it
 	text  string
 }
 
@@ -55,12 +56,13 @@ func (b block) whole() bool {
 func blocksOf(file, text string) []block {
 	var list []block
 	var given string
+	named := false
 	in := "" // "given": in a comment; "go": in a block; "other": in a block of something else
 	for n, line := range slices.Collect(strings.Lines(text)) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case in == "go" && trimmed == "```", in == "other" && trimmed == "```":
-			in, given = "", ""
+			in, given, named = "", "", false
 		case in == "go":
 			list[len(list)-1].text += line
 		case in == "given":
@@ -72,7 +74,7 @@ func blocksOf(file, text string) []block {
 		case in == "other" || trimmed == "":
 		case strings.HasPrefix(trimmed, "```go"):
 			in = "go"
-			list = append(list, block{file: file, line: n + 2, given: given})
+			list = append(list, block{file: file, line: n + 2, given: given, named: named})
 		case strings.HasPrefix(trimmed, "```"):
 			in = "other"
 		case strings.HasPrefix(trimmed, "<!-- given:"):
@@ -82,8 +84,10 @@ func blocksOf(file, text string) []block {
 			if !end {
 				in = "given"
 			}
+		case strings.HasPrefix(trimmed, "<!-- file:"):
+			named = true
 		default:
-			given = ""
+			given, named = "", false
 		}
 	}
 	return list
@@ -194,14 +198,19 @@ func TestDocumentsCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	guide, err := filepath.Glob("docs/guide/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var blocks []block
-	for _, name := range append(top, below...) {
+	for _, name := range slices.Concat(top, below, guide) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		blocks = append(blocks, blocksOf(filepath.ToSlash(name), string(text))...)
 	}
+	blocks = slices.DeleteFunc(blocks, func(b block) bool { return b.named })
 	if len(blocks) == 0 {
 		t.Fatal("no block of Go in the documents; at least the README has one")
 	}
@@ -232,13 +241,14 @@ func TestBlocks(t *testing.T) {
 		"```go\n" + // 23
 		"// A file.\npackage main\nfunc main() { x := 1 }\n" +
 		"```\n" +
-		"<!-- given: var lost int -->\ntext\n" + // 28
-		"```go\n" + // 30
+		"<!-- file: p/p.go -->\n```go\npackage p\nvar x example.T\n```\n" + // 28
+		"<!-- given: var lost int -->\ntext\n" + // 33
+		"```go\n" + // 35
 		"lost = lost + nowhere\n" +
 		"```\n"
-	want := []string{"", "", "D.md:26: declared and not used: x", "D.md:31: undefined: lost"}
+	want := []string{"", "", "D.md:26: declared and not used: x", "D.md:36: undefined: lost"}
 
-	blocks := blocksOf("D.md", document)
+	blocks := slices.DeleteFunc(blocksOf("D.md", document), func(b block) bool { return b.named })
 	if len(blocks) != len(want) {
 		t.Fatalf("%d blocks, want %d: %v", len(blocks), len(want), blocks)
 	}

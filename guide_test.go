@@ -1,0 +1,153 @@
+package bsrpc_test
+
+// The complete files of the guide build, pass go vet and their own tests, and
+// print what their pages show. CONTRIBUTING.md ("Go in the documents") has the
+// marks.
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	guideFile   = regexp.MustCompile("(?m)^<!-- file: (\\S+) -->\n+```go\n((?:.*\n)*?)```$")
+	guideOutput = regexp.MustCompile("(?m)^<!-- output: (\\S+) -->\n+```text\n((?:.*\n)*?)```$")
+	guideMark   = regexp.MustCompile("(?m)^<!-- (?:file|output): ")
+)
+
+// A guideModule is the module example.com in a folder of its own. It holds every
+// complete file of the guide.
+type guideModule struct {
+	dir     string
+	outputs map[string]string // of each program, by its folder
+}
+
+// newGuideModule writes the files of the guide. Their module has the requirements
+// of this one, and requires this one as it is.
+func newGuideModule(t *testing.T) *guideModule {
+	t.Helper()
+	m := &guideModule{dir: t.TempDir(), outputs: map[string]string{}}
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "go.mod", strings.Replace(readFile(t, "go.mod"), "module "+module+"\n", "module example.com\n", 1)+
+		"\nrequire "+module+" v0.0.0\nreplace "+module+" => "+strconv.Quote(root)+"\n")
+	m.write(t, "go.sum", readFile(t, "go.sum"))
+	pages, err := filepath.Glob("docs/guide/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		m.add(t, page, readFile(t, page))
+	}
+	return m
+}
+
+// add writes the files of one page.
+func (m *guideModule) add(t *testing.T, page, text string) {
+	t.Helper()
+	files, outputs := guideFile.FindAllStringSubmatch(text, -1), guideOutput.FindAllStringSubmatch(text, -1)
+	if marks := len(guideMark.FindAllString(text, -1)); marks != len(files)+len(outputs) {
+		t.Errorf("%s: %d marks, but %d files and %d outputs", page, marks, len(files), len(outputs))
+	}
+	for _, f := range files {
+		if _, err := os.Stat(filepath.Join(m.dir, f[1])); err == nil {
+			t.Errorf("%s: a second file %s", page, f[1])
+		}
+		m.write(t, f[1], f[2])
+	}
+	for _, o := range outputs {
+		m.outputs[o[1]] = o[2]
+	}
+}
+
+func (m *guideModule) write(t *testing.T, name, text string) {
+	t.Helper()
+	name = filepath.Join(m.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *guideModule) command(t *testing.T, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = m.dir
+	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "GOWORK=off")
+	return cmd
+}
+
+// run runs the go command, and returns what it prints.
+func (m *guideModule) run(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := m.command(t, "go", args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("go %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
+	}
+	return string(out)
+}
+
+func TestGuide(t *testing.T) {
+	m := newGuideModule(t)
+	m.run(t, "vet", "./...")
+	m.run(t, "test", "-vet=off", "./...")
+	first := m.outputs["hello/client"]
+	delete(m.outputs, "hello/client") // needs a server
+	for dir, want := range m.outputs {
+		if got := m.run(t, "run", "./"+dir); got != want {
+			t.Errorf("%s prints\n%sthe page shows\n%s", dir, got, want)
+		}
+	}
+	if got := m.runFirstService(t); got != first {
+		t.Errorf("the client of the first service prints\n%sthe page shows\n%s", got, first)
+	}
+}
+
+// runFirstService runs the server of the page first-service.md on any port, and
+// returns what its client prints.
+func (m *guideModule) runFirstService(t *testing.T) string {
+	t.Helper()
+	const address = "127.0.0.1:7341"
+	server, client := readFile(t, filepath.Join(m.dir, "hello/server/main.go")), readFile(t, filepath.Join(m.dir, "hello/client/main.go"))
+	m.write(t, "hello/server/main.go", strings.Replace(server, address, "127.0.0.1:0", 1))
+	m.run(t, "build", "-o", "first.exe", "./hello/server")
+	cmd := m.command(t, filepath.Join(m.dir, "first.exe"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	actual, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		t.Fatalf("the server prints %q, %v", line, err)
+	}
+	m.write(t, "hello/client/main.go", strings.Replace(client, address, actual, 1))
+	return m.run(t, "run", "./hello/client")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
