@@ -7,7 +7,7 @@ package bsrpc_test
 import (
 	"bufio"
 	"bytes"
-	"go/format"
+	gofmt "go/format"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +63,7 @@ func (m *guideModule) add(t *testing.T, page, text string) {
 		if _, err := os.Stat(filepath.Join(m.dir, f[1])); err == nil {
 			t.Errorf("%s: a second file %s", page, f[1])
 		}
-		if formatted, err := format.Source([]byte(f[2])); err != nil || string(formatted) != f[2] {
+		if tidy, err := gofmt.Source([]byte(f[2])); err != nil || string(tidy) != f[2] {
 			t.Errorf("%s: gofmt would change %s (%v)", page, f[1], err)
 		}
 		m.write(t, f[1], f[2])
