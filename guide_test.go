@@ -87,7 +87,7 @@ func (m *guideModule) write(t *testing.T, name, text string) {
 func (m *guideModule) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = m.dir
-	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-ldflags=-w", "GOWORK=off")
 	return cmd
 }
 
