@@ -208,7 +208,7 @@ func (anyKey) MarshalBinary() ([]byte, error)  { return nil, nil }
 func (*anyKey) UnmarshalBinary(b []byte) error { return nil }
 
 const (
-	floatLoses  = "rounds to 64 bits; send what GobEncode returns as []byte, or say text if that is meant"
+	floatLoses  = "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or say text if that is meant"
 	regexpLoses = "loses POSIX and Longest; send its String as a string, or say text if that is meant"
 	sayName     = ` does not travel, as padding does with encoding/binary; give it a name, or the tag "-"`
 )
@@ -244,6 +244,19 @@ func TestInexactTypesAreRefused(t *testing.T) {
 		fn := reflect.MakeFunc(reflect.FuncOf([]reflect.Type{reflect.TypeOf(test.v)}, nil, false), nil).Interface()
 		if err := bsrpc.NewServer(nil).RegisterFunc("Shop.F", fn); err == nil {
 			t.Errorf("%T: a server takes it", test.v)
+		}
+	}
+}
+
+// What the error of a big.Float advises keeps every bit.
+func TestFloatsOfAnyPrecisionAsText(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 500 {
+		x := new(big.Float).SetPrec(uint(1 + r.IntN(300))).SetInt(randomInt(r))
+		x.Quo(x, big.NewFloat(3)).SetMantExp(x, r.IntN(2000)-1000)
+		y, _, err := big.ParseFloat(x.Text('p', 0), 0, x.Prec(), x.Mode())
+		if err != nil || y.Cmp(x) != 0 || y.Prec() != x.Prec() {
+			t.Fatalf("%v became %v, %v", x, y, err)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) layout.Kind {
 // lossy has the types of the standard library whose own text does not keep
 // their values, what it loses, and what to do.
 var lossy = map[string]string{
-	"math/big.Float": "rounds to 64 bits; send what GobEncode returns as []byte, or say text if that is meant",
+	"math/big.Float": "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or say text if that is meant",
 	"regexp.Regexp":  "loses POSIX and Longest; send its String as a string, or say text if that is meant",
 }
 
