@@ -208,8 +208,8 @@ func TestBasicPollsInVain(t *testing.T) {
 		after  time.Duration
 	}{
 		{"refused at last", func(p *rawPeer) { p.takeInit(string(wire.AppendException(nil, "ConnectionError", "queue full"))) }, "queue full", CodeUnavailable, 250 * time.Millisecond},
-		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "handshake: waiting for the answer to INIT: EOF", CodeUnavailable, 250 * time.Millisecond},
-		{"no answer", func(p *rawPeer) { p.readBasic() }, "handshake: context deadline exceeded", CodeUnavailable, 10250 * time.Millisecond},
+		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "bsrpc: handshake: the server closed the connection before it answered INIT; does it expect TLS?", CodeUnavailable, 250 * time.Millisecond},
+		{"no answer", func(p *rawPeer) { p.readBasic() }, "bsrpc: no answer to INIT in 10s (DialTimeout)", CodeDeadlineExceeded, 10250 * time.Millisecond},
 		{"given up", func(p *rawPeer) {
 			for {
 				p.nc.SetReadDeadline(time.Now().Add(time.Hour))
@@ -218,7 +218,7 @@ func TestBasicPollsInVain(t *testing.T) {
 				}
 				p.nc.Write([]byte(basicNotYet))
 			}
-		}, "context deadline exceeded", CodeDeadlineExceeded, 30 * time.Second},
+		}, ": context deadline exceeded", CodeDeadlineExceeded, 30 * time.Second},
 		{"another wire", func(p *rawPeer) {
 			p.takeInit(string(wire.AppendServerInit(nil, &wire.Hello{Version: 1})))
 		}, "handshake: the server has changed from the basic wire to the native one", CodeUnavailable, 250 * time.Millisecond},
@@ -749,11 +749,13 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer, err := pollBasic(context.Background(), nc, b)
+	a, stop := newAttempt(context.Background(), "", b.dialTimeout)
+	defer stop()
+	peer, err := a.pollBasic(nc, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := newBasicClient(context.Background(), nc, b, peer, nil)
+	client, err := newBasicClient(a, nc, b, peer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

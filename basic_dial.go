@@ -1,7 +1,6 @@
 package bsrpc
 
 import (
-	"context"
 	"errors"
 	"net"
 	"time"
@@ -10,8 +9,8 @@ import (
 )
 
 // newBasicClient makes a client of a connection whose server has answered as a
-// basic one does, and waits for its place within ctx.
-func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
+// basic one does, and waits for its place.
+func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
 	keepAlive(nc, b)
 	if peer.Waits {
 		opts.onWait()(0) // the server does not say
@@ -19,13 +18,13 @@ func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hell
 	for peer.Waits {
 		select {
 		case <-time.After(b.pollInterval):
-		case <-ctx.Done():
+		case <-a.ctx.Done():
 			nc.Close()
-			return nil, contextError(ctx.Err(), OutcomeNotRun)
+			return nil, about(a.what, stopped(notYet(0), a.ctx.Err()))
 		}
 		var err error
-		if peer, err = pollBasic(ctx, nc, b); err != nil {
-			return nil, handshakeError(nc, err)
+		if peer, err = a.pollBasic(nc, b); err != nil {
+			return nil, err
 		}
 	}
 	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
@@ -36,16 +35,16 @@ func newBasicClient(ctx context.Context, nc net.Conn, b *bounds, peer *wire.Hell
 	return &Client{via: l}, nil
 }
 
-// pollBasic asks once whether there is a place now.
-func pollBasic(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, error) {
-	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
-	defer cancel()
-	peer, err := exchangeInit(attempt, nc, b, wire.AppendBasicVersion(nil))
-	switch {
-	case ctx.Err() != nil:
-		return nil, contextError(ctx.Err(), OutcomeNotRun)
-	case err == nil && peer.Version != 0:
-		return nil, errors.New("the server has changed from the basic wire to the native one")
+// pollBasic asks once whether there is a place now, which may take DialTimeout.
+func (a *attempt) pollBasic(nc net.Conn, b *bounds) (*wire.Hello, error) {
+	poll, stop := newAttempt(a.ctx, a.what, a.limit)
+	defer stop()
+	peer, err := exchangeInit(poll.timed, nc, b, wire.AppendBasicVersion(nil))
+	if err == nil && peer.Version != 0 {
+		err = errors.New("the server has changed from the basic wire to the native one")
 	}
-	return peer, err
+	if err != nil {
+		return nil, poll.refused(nc, err)
+	}
+	return peer, nil
 }

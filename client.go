@@ -44,8 +44,10 @@ type link interface {
 
 // Dial connects to a server on a network, as net.Dial does, and returns when the
 // server has admitted the client. ctx bounds the dialling and the waiting for a
-// place, DialTimeout the dialling alone; ctx has no part in the client's later life. opts may be nil. Where the server cannot
-// be reached or refuses, the error is an *Error.
+// place, DialTimeout the dialling and the handshake; ctx has no part in the client's
+// later life. opts may be nil. Where the server cannot be reached or refuses, the
+// error is an *Error: of CodeCanceled if ctx was cancelled, of CodeDeadlineExceeded if
+// its time, or DialTimeout, was over.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	if err := needContext(ctx, "dial"); err != nil {
 		return nil, err
@@ -54,14 +56,17 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	if err != nil {
 		return nil, err
 	}
-	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
-	defer cancel()
+	a, stop := newAttempt(ctx, "dial "+network+" "+address, b.dialTimeout)
+	defer stop()
 	var d net.Dialer
-	nc, err := d.DialContext(attempt, network, address)
-	if err != nil {
-		return nil, errorf(CodeUnavailable, OutcomeNotRun, "%w", err)
+	nc, err := d.DialContext(a.timed, network, address)
+	if err == nil {
+		return newClient(a, nc, b, opts)
 	}
-	return newClient(ctx, attempt, nc, b, opts)
+	if e := a.over("no connection", err); e != nil {
+		return nil, e
+	}
+	return nil, errorf(CodeUnavailable, OutcomeNotRun, "%w", err)
 }
 
 // NewClient makes a client of a connection that is there already: a pipe, a
@@ -84,21 +89,20 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 		nc.Close()
 		return nil, err
 	}
-	attempt, cancel := context.WithTimeout(ctx, b.dialTimeout)
-	defer cancel()
-	return newClient(ctx, attempt, nc, b, opts)
+	a, stop := newAttempt(ctx, "", b.dialTimeout)
+	defer stop()
+	return newClient(a, nc, b, opts)
 }
 
-// newClient shakes hands within the attempt's context, and waits for a place
-// within ctx.
-func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
+// newClient shakes hands and waits for a place.
+func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
 	nc = adapt(nc)
-	peer, err := shakeClient(attempt, nc, b)
+	peer, err := shakeClient(a.timed, nc, b)
 	if err == nil && peer.Version == 0 {
-		return newBasicClient(ctx, nc, b, peer, opts)
+		return newBasicClient(a, nc, b, peer, opts)
 	}
 	if err != nil {
-		return nil, handshakeError(nc, err)
+		return nil, a.refused(nc, err)
 	}
 	c := newConn(context.Background(), nc, b, &reports{log: opts.logger()}, peer)
 	c.lends = true
@@ -107,20 +111,11 @@ func newClient(ctx, attempt context.Context, nc net.Conn, b *bounds, opts *Clien
 	}
 	go c.start()
 	if peer.Waits {
-		if err := c.awaitPlace(ctx, opts.onWait()); err != nil {
-			return nil, err
+		if err := c.awaitPlace(a.ctx, opts.onWait()); err != nil {
+			return nil, about(a.what, err)
 		}
 	}
 	return &Client{via: c, conn: c}, nil
-}
-
-// handshakeError closes a connection whose handshake has failed.
-func handshakeError(nc net.Conn, err error) error {
-	nc.Close()
-	if e, ok := err.(*Error); ok {
-		return e
-	}
-	return errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", err)
 }
 
 func (o *ClientOptions) onWait() func(int) {

@@ -233,7 +233,7 @@ func (c *conn) Err() error {
 
 // lost is why a connection ends whose socket fails.
 func lost(doing string, err error) *Error {
-	return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %s: %w", doing, err)
+	return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %s: %w", doing, notOfCaller(err))
 }
 
 func contextError(err error, outcome Outcome) *Error {

@@ -156,6 +156,26 @@ func about(what string, err error) error {
 	return &named
 }
 
+// An explained error has a better text than its cause, or wraps another.
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+
+func (e *explained) Unwrap() error { return e.cause }
+
+// notOfCaller returns an error of a connection so that errors.Is finds none of
+// the context's in it, which say that a call's own context has ended: a net.Conn of
+// the user's may return them.
+func notOfCaller(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &explained{err.Error(), nil}
+	}
+	return err
+}
+
 // exceptionNamer lets an error type or sentinel choose the name by which the
 // other end tells it.
 type exceptionNamer interface{ ExceptionName() string }

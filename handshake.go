@@ -37,7 +37,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
 	_, err := nc.Write(init)
 	if err != nil {
-		err = fmt.Errorf("sending INIT: %w", err)
+		err = inHandshake("sending INIT", endsEarly(nc, false, err))
 	}
 	var peer *wire.Hello
 	if err == nil {
@@ -53,7 +53,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	f, err := readBasicFrame(nc, maxDetail) // an EXCEPTION may hold a traceback
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the answer to INIT: %w", err)
+		return nil, inHandshake("waiting for the answer to INIT", endsEarly(nc, true, err))
 	}
 	if f.typ == wire.Exception {
 		name, text, err := wire.ReadException(f.payload)
@@ -201,6 +201,16 @@ func speaks(kind report, format string, args ...any) error {
 	return &foreignPeer{kind, fmt.Sprintf(format, args...)}
 }
 
+// inHandshake says what an end did when a handshake failed, unless err says all.
+func inHandshake(doing string, err error) error {
+	var early *explained
+	var foreign *foreignPeer
+	if errors.As(err, &early) || errors.As(err, &foreign) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
 // foreignError says what a peer seems to speak whose first bytes are no INIT.
 func foreignError(head []byte, n, longest int64) error {
 	switch s := string(head[:4]); {
@@ -208,14 +218,12 @@ func foreignError(head []byte, n, longest int64) error {
 		return speaks(reportHTTP, "the peer speaks HTTP (%q)", head)
 	case s == "HTTP":
 		return speaks(reportHTTP, "the peer is an HTTP server")
+	case s == "SSH-":
+		return speaks(reportSSH, "the peer speaks SSH")
 	case head[0] == 0x16 && head[1] == 3:
 		return speaks(reportTLS, "the peer speaks TLS, this end does not")
 	case head[0] == 0x15 && head[1] == 3:
-		return speaks(reportTLS, "the peer speaks TLS and refused us")
+		return speaks(reportTLS, "the peer speaks TLS, this end does not; give NewClient a *tls.Conn")
 	}
-	kind := reportForeign
-	if string(head[:4]) == "SSH-" {
-		kind = reportSSH
-	}
-	return speaks(kind, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
+	return speaks(reportForeign, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
 }

@@ -49,7 +49,7 @@ func TestRow70FirstFrames(t *testing.T) {
 		{"HTTP POST", "POST /rpc HTTP/1.1\r\n\r\n", closed, "the peer speaks HTTP"},
 		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", closed, "the peer speaks HTTP"},
 		{"TLS", "\x16\x03\x01\x00\xf1\x01\x00\x00", closed, "the peer speaks TLS, this end does not"},
-		{"SSH", "SSH-2.0-OpenSSH_9.6\r\n", closed, `the peer's first frame ("SSH-2")`},
+		{"SSH", "SSH-2.0-OpenSSH_9.6\r\n", closed, "the peer speaks SSH"},
 		{"bytes that would forge a log line", "\r\n\x1b[2J\xff", closed, `("\r\n\x1b[2")`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,11 +117,12 @@ func TestRow70ServerAnswers(t *testing.T) {
 		{"critical field", u32(17) + "\x00\x01bsrp\x01\x01\x80\x00\x00\x00\x00", "handshake: answer to INIT: field 0x8001 is required", false},
 		{"empty answer", u32(5) + "\x00", "handshake: answer to INIT: empty answer", false},
 		{"another frame", u32(5) + "\x02", "handshake: answer to INIT: type 0x02", false},
-		{"nothing", "", "handshake: waiting for the answer to INIT: EOF", false},
-		{"cut", u32(11) + "\x00\x01bs", "handshake: waiting for the answer to INIT: unexpected EOF", false},
+		{"nothing", "", "bsrpc: handshake: the server closed the connection before it answered INIT; does it expect TLS?", false},
+		{"cut", u32(11) + "\x00\x01bs", "handshake: the server closed the connection before it answered INIT", false},
 		{"lying length", u32(1<<32-1) + "\x00", "it does not speak bsrpc", false},
-		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", "handshake: waiting for the answer to INIT: the peer is an HTTP server", false},
-		{"TLS", "\x15\x03\x01\x00\x02\x02\x28", "handshake: waiting for the answer to INIT: the peer speaks TLS and refused us", false},
+		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", "handshake: the peer is an HTTP server", false},
+		{"TLS", "\x15\x03\x01\x00\x02\x02\x28", "handshake: the peer speaks TLS, this end does not; give NewClient a *tls.Conn", false},
+		{"SSH", "SSH-2.0-OpenSSH_9.6\r\n", "handshake: the peer speaks SSH", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -44,21 +44,30 @@ func (l *lobby) tell(m *message) error {
 
 // awaitPlace waits until the server has admitted this client.
 func (c *conn) awaitPlace(ctx context.Context, onWait func(position int)) error {
+	position := 0
 	for {
 		select {
 		case <-c.lobby.admitted:
 			return nil
-		case place := <-c.lobby.place:
-			onWait(place)
+		case position = <-c.lobby.place:
+			onWait(position)
 		case <-c.done:
 			return c.endedAs(OutcomeNotRun)
 		case <-ctx.Done():
-			err := contextError(ctx.Err(), OutcomeNotRun)
+			err := stopped(notYet(position), ctx.Err())
 			c.fail(err)
 			c.join()
 			return err
 		}
 	}
+}
+
+// notYet says what a client at a position of the queue has not got.
+func notYet(position int) string {
+	if position == 0 {
+		return "not admitted yet"
+	}
+	return fmt.Sprintf("not admitted yet, at position %d of the queue", position)
 }
 
 // endedAs returns the error of a call on a connection that has ended.

@@ -1,0 +1,180 @@
+package bsrpc
+
+// How an attempt to become a client fails: what its error says, and what
+// errors.Is finds in it.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// silent is a server that takes what comes and says nothing.
+func silent(p *rawPeer) { io.Copy(io.Discard, p.nc) }
+
+// queued is a server that lets its clients wait at a position.
+func queued(p *rawPeer) {
+	p.readBasic()
+	p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Waits: true, Place: 3}))
+	silent(p)
+}
+
+// unasking is a basic server that never has a place.
+func unasking(p *rawPeer) {
+	for {
+		if _, err := io.ReadFull(p.nc, make([]byte, 4)); err != nil {
+			return
+		}
+		p.nc.Read(make([]byte, 64))
+		p.nc.Write([]byte(basicNotYet))
+	}
+}
+
+// Each stage of an attempt, ended by the caller, by the caller's time and by
+// DialTimeout.
+func TestHowAttemptsEnd(t *testing.T) {
+	canceled := func(text string) fate { return fate{text, CodeCanceled, OutcomeNotRun, false, context.Canceled} }
+	late := func(text string) fate {
+		return fate{text, CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}
+	}
+	for _, tt := range []struct {
+		name                 string
+		server               func(p *rawPeer)
+		cancel, over, option fate // option is without text where DialTimeout bounds nothing
+	}{
+		{
+			"no answer", silent, canceled("bsrpc: no answer to INIT: context canceled"),
+			late("bsrpc: no answer to INIT: context deadline exceeded"), late("bsrpc: no answer to INIT in 5s (DialTimeout)"),
+		}, {
+			"in the queue", queued, canceled("bsrpc: not admitted yet, at position 3 of the queue: context canceled"),
+			late("bsrpc: not admitted yet, at position 3 of the queue: context deadline exceeded"), fate{},
+		}, {
+			"in a basic server's queue", unasking, canceled("bsrpc: not admitted yet: context canceled"),
+			late("bsrpc: not admitted yet: context deadline exceeded"), fate{},
+		},
+	} {
+		attempt := func(how string, want fate, begin func() (context.Context, context.CancelFunc)) {
+			t.Run(tt.name+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					near, far := net.Pipe()
+					go tt.server(&rawPeer{t: t, nc: far})
+					ctx, cancel := begin()
+					defer cancel()
+					_, err := NewClient(ctx, near, &ClientOptions{DialTimeout: 5 * time.Second, Logger: quiet, Basic: true, Limits: Limits{PingAfter: NoLimit}})
+					want.check(t, err)
+					far.Close()
+				})
+			})
+		}
+		attempt("cancelled", tt.cancel, func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(2100*time.Millisecond, cancel)
+			return ctx, cancel
+		})
+		attempt("time over", tt.over, func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), 2100*time.Millisecond)
+		})
+		if tt.option.text != "" {
+			attempt("DialTimeout", tt.option, func() (context.Context, context.CancelFunc) {
+				return context.WithTimeout(context.Background(), time.Minute)
+			})
+		}
+	}
+}
+
+// Where nothing listens, the cause is the system's; an attempt that is ended by
+// the caller is not one whose server is not there.
+func TestDialNamesTheCause(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = Dial(t.Context(), "tcp", l.Addr().String(), nil)
+	fate{"bsrpc: dial tcp " + l.Addr().String() + ": *", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		t.Errorf("%v does not wrap its cause", err)
+	}
+	what := "bsrpc: dial tcp " + l.Addr().String() + ": no connection: "
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Dial(ctx, "tcp", l.Addr().String(), nil)
+	fate{what + "context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled}.check(t, err)
+	ctx, cancel = context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	_, err = Dial(ctx, "tcp", l.Addr().String(), nil)
+	fate{what + "context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}.check(t, err)
+}
+
+// A refusal by the server's user is the user's text, one by the server begins
+// with what was to be done.
+func TestRefusalsOfAttempts(t *testing.T) {
+	for _, tt := range []struct {
+		refusal, want string
+	}{
+		{"not on Sundays", "not on Sundays"},
+		{"bsrpc: queue full", "bsrpc: dial tcp lab:7: queue full"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			p := &rawPeer{t: t, nc: far}
+			go func() {
+				p.readBasic()
+				p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, RefusalCode: 8, Refusal: tt.refusal}))
+				far.Close()
+			}()
+			b, _ := new(ClientOptions).resolve()
+			a, stop := newAttempt(t.Context(), "dial tcp lab:7", b.dialTimeout)
+			defer stop()
+			_, err := newClient(a, near, b, nil)
+			fate{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, err)
+		})
+	}
+}
+
+// The two ends may disagree about TLS, both ways.
+func TestAttemptsAcrossTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go func() { // as crypto/tls does: it does not answer what is no TLS
+			io.ReadFull(far, make([]byte, 5))
+			far.Close()
+		}()
+		_, err := NewClient(t.Context(), near, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), "bsrpc: handshake: ") {
+			t.Errorf("a plain client at a TLS server: %v", err)
+		}
+		srv := testeeServer(t, newTestee(), nil)
+		near, far = net.Pipe()
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(far) }()
+		_, err = NewClient(t.Context(), tls.Client(near, &tls.Config{InsecureSkipVerify: true}), nil)
+		fate{"bsrpc: handshake: the server closed the connection in the TLS handshake; does it speak TLS?", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
+		if err := <-served; err == nil || err.Error() != "bsrpc: handshake: the peer speaks TLS, this end does not" {
+			t.Errorf("the plain server: %v", err)
+		}
+		srv.Close()
+	})
+}
+
+// A net.Conn that fails with an error of the context's has ended nobody's
+// context.
+func TestErrorsOfConnsAreNotTheCallers(t *testing.T) {
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDeathbed(t, false, untilDone)
+			defer d.close()
+			d.client.via.fail(lost("reading", cause))
+			fate{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
+		})
+	}
+}
