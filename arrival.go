@@ -58,44 +58,56 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 
 // shake does the handshake and makes a connection of it.
 func (s *Server) shake(nc net.Conn) (connection, error) {
-	refuse, err := s.enter(nc)
-	if err != nil {
+	if err := s.enter(&nc); err != nil {
 		return nil, err
 	}
-	defer s.ended.Done()
+	defer s.handshakes.Done()
 	nc.SetDeadline(deadlineIn(s.bounds.handshakeTimeout))
 	peer, init, err := greet(nc, s.bounds.basic)
-	if err == nil && refuse != nil {
-		err = &refusal{refuse, peer == nil}
+	var v *Session
+	if err == nil {
+		v, err = s.meet(nc, peer)
 	}
 	if err != nil {
-		s.shaken(nc, err)
+		s.shaken(&nc, err)
 		return nil, err
 	}
-	v := s.newSession(nc.RemoteAddr())
 	if peer == nil {
-		s.shaken(nc, nil)
+		s.shaken(&nc, nil)
 		return s.openBasic(nc, v, init), nil
 	}
 	answer := s.bounds.hello()
 	if err = s.receive(v, answer); err == nil {
 		_, err = nc.Write(wire.AppendServerInit(nil, answer))
 	}
-	s.shaken(nc, err)
+	s.shaken(&nc, err)
 	if err != nil {
+		s.uncount()
+		close(v.parted)
 		s.dismiss(v)
 		return nil, err
 	}
 	return s.open(nc, v, peer, answer.Waits), nil
 }
 
+// meet makes the session of a client that has said hello. A nil hello is that of
+// the basic wire.
+func (s *Server) meet(nc net.Conn, hello *wire.Hello) (*Session, error) {
+	v, refuse := s.newSession(nc)
+	if refuse != nil {
+		s.reports.add(reportFull, slog.LevelWarn, "bsrpc: client refused", "remote", nc.RemoteAddr(), "err", refuse.plain())
+		return nil, &refusal{refuse, hello == nil}
+	}
+	return v, nil
+}
+
 // shaken ends a handshake. A refusal is told.
-func (s *Server) shaken(nc net.Conn, err error) {
+func (s *Server) shaken(nc *net.Conn, err error) {
 	var r *refusal
 	if errors.As(err, &r) {
-		refuseInit(nc, s.bounds, r)
+		refuseInit(*nc, s.bounds, r)
 	}
-	nc.SetDeadline(time.Time{})
+	(*nc).SetDeadline(time.Time{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shaking = remove(s.shaking, nc)
@@ -127,24 +139,31 @@ func (s *Server) lead(nc net.Conn, c connection) error {
 }
 
 // enter counts a connection whose handshake begins. Where too many are
-// unfinished, the oldest goes; where there are too many connections, it returns
-// why this one is refused.
-func (s *Server) enter(nc net.Conn) (refuse *Error, err error) {
+// unfinished, the oldest goes.
+func (s *Server) enter(nc *net.Conn) error {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.handshakes.Add(1)
+	s.shaking = append(s.shaking, nc)
+	var oldest *net.Conn
+	if len(s.shaking) > s.bounds.maxHandshakes {
+		oldest = popFirst(&s.shaking)
+	}
+	s.mu.Unlock()
+	if oldest != nil {
+		s.closeConn(oldest)
+	}
+	return nil
+}
+
+// uncount counts out a connection that newSession has counted.
+func (s *Server) uncount() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
-		return nil, ErrServerClosed
-	}
-	s.ended.Add(1)
-	s.shaking = append(s.shaking, nc)
-	if len(s.shaking) > s.bounds.maxHandshakes {
-		s.shaking[0].Close()
-		s.shaking = s.shaking[1:]
-	}
-	if len(s.conns) >= s.bounds.maxConns {
-		return refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns), nil
-	}
-	return nil, nil
+	s.connected--
 }
 
 // open makes a connection of a native client whose INIT has been answered, and
@@ -188,7 +207,6 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *basicConn 
 func (s *Server) enroll(c connection) {
 	s.mu.Lock()
 	s.conns[c] = true
-	s.ended.Add(1)
 	stopping := s.stopping
 	s.mu.Unlock()
 	if stopping {
@@ -207,7 +225,7 @@ func (s *Server) letIn(c *conn, v *Session) {
 		if !v.connected {
 			s.places.leave(v.visitor) // nothing of it is left that others must wait for
 		}
-		c.farewell(s.refused(err), farewellTime, c.awaitPeer)
+		c.farewell(s.refused(v, err), farewellTime, c.awaitPeer)
 		return
 	}
 	c.control(&wire.Frame{Type: wire.Admitted})
@@ -218,10 +236,11 @@ func (s *Server) letIn(c *conn, v *Session) {
 func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	s.connected--
 	s.mu.Unlock()
 	go func() {
 		c.join()
-		s.ended.Done()
+		close(v.parted)
 		<-settled
 		c.awaitHandlers()
 		s.dismiss(v)

@@ -158,7 +158,7 @@ func (c *basicConn) admit() {
 			c.server.places.leave(c.session.visitor) // nothing of it is left that others must wait for
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect")
-		c.server.reports.guard("the error of OnConnect", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
+		c.server.guard(c.session, "the error of OnConnect", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
 		c.leave(e, e)
 		return
 	}

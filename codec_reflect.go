@@ -275,3 +275,6 @@ func (f *frame) setResults(out []reflect.Value) error {
 	}
 	return nil
 }
+
+// isComparable reports whether a user's value can be a map's key.
+func isComparable(v any) bool { return v == nil || reflect.ValueOf(v).Comparable() }

@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math"
@@ -46,13 +47,13 @@ func (s *Server) seesOff() bool { return s.hooks.onDisconnect != nil || len(s.re
 func (s *Server) welcome(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
-		if err := s.reports.guard("OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
+		if err := s.guard(v, "OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
 			return s.turnAway(v, err)
 		}
 	}
 	v.connected = true
 	for _, mk := range s.registry.makers {
-		err := s.reports.guard("PerSession", func() error {
+		err := s.guard(v, "PerSession", func() error {
 			r, err := mk.receiver(v.ctx, v)
 			if err == nil {
 				v.receivers = append(v.receivers, r)
@@ -86,12 +87,12 @@ func (s *Server) dismiss(v *Session) {
 		v.hold.Stop()
 	}
 	for _, r := range slices.Backward(v.receivers) {
-		if err := s.reports.guard("Close of a receiver", r.close); err != nil {
+		if err := s.guard(v, "Close of a receiver", r.close); err != nil {
 			s.reports.add(reportHook, slog.LevelWarn, "bsrpc: closing a session's receiver", "session", v.id, "err", err)
 		}
 	}
 	if v.connected && s.hooks.onDisconnect != nil {
-		s.reports.guard("OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
+		s.guard(v, "OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
 	}
 	s.mu.Lock()
 	delete(s.present, v)
@@ -102,8 +103,8 @@ func (s *Server) dismiss(v *Session) {
 
 // refused is why a session is not admitted, as its client is told. The error's
 // own methods are the user's, too.
-func (s *Server) refused(err error) (e *Error) {
-	if s.reports.guard("the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
+func (s *Server) refused(v *Session, err error) (e *Error) {
+	if s.guard(v, "the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
 		e = refusalf(CodeInternal, "panic in the error of OnConnect")
 	}
 	return e
@@ -121,16 +122,36 @@ func (s *Server) refusalOf(err error) *Error {
 	return e
 }
 
-// newSession makes a session for a client at an address, which holds nothing
-// yet.
-func (s *Server) newSession(remote net.Addr) *Session {
-	v := &Session{remote: remote, visitor: newVisitor(nil), quiet: make(chan struct{}), left: make(chan struct{})}
+// newSession makes a session for a client that has said hello, which holds nothing
+// yet, and counts its connection, if there may be one more.
+func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
+	v := &Session{
+		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining, visitor: newVisitor(nil),
+		parted: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.connected >= s.bounds.maxConns {
+		return nil, refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
+	}
+	s.connected++
 	s.lastID++
 	v.id = s.lastID
 	s.present[v] = true
-	return v
+	return v, nil
+}
+
+// tlsOf returns what nc says of its TLS handshake.
+func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
+	secure, ok := nc.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return nil
+	}
+	state := new(tls.ConnectionState)
+	if s.reports.guard("ConnectionState", func() error { *state = secure.ConnectionState(); return nil }) != nil {
+		return nil
+	}
+	return state
 }
 
 // seek gives a session a place, or a position at the queue's end: 1 is next, 0
@@ -145,6 +166,7 @@ func (s *Server) seek(v *Session) (position int, refuse *Error) {
 // Sessions returns the sessions that have been admitted and have not left, in
 // the order of their ids. The slice is the caller's.
 func (s *Server) Sessions() []*Session {
+	s.mustBeMade()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*Session

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,14 +24,19 @@ type Server struct {
 	dispatcher
 	err error // the options are no good: what every way to serve returns
 
+	draining   chan struct{}  // closed with stopping
+	handshakes sync.WaitGroup // Add with mu, while the server is not stopping
+
+	// Users' listeners and connections may be of types that are not comparable:
+	// what is kept of them are pointers of the server's own.
 	mu        sync.Mutex // guards the rest
-	listeners map[net.Listener]bool
+	listeners map[*net.Listener]bool
+	shaking   []*net.Conn // before the answer to INIT, oldest first
 	conns     map[connection]bool
-	shaking   []net.Conn        // before the answer to INIT, oldest first
+	connected int               // counts against Limits.MaxConns: conns, and those that are about to be
 	present   map[*Session]bool // have a place, wait for one, or are leaving
 	lastID    uint64            // of a session
 	stopping  bool
-	ended     sync.WaitGroup // handshakes and connections
 
 	places places
 	hooks  hooks
@@ -48,7 +51,10 @@ type hooks struct {
 // NewServer returns a server without methods. It copies opts, which may be nil;
 // values out of range are reported when it serves.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{listeners: make(map[net.Listener]bool), conns: make(map[connection]bool), present: make(map[*Session]bool)}
+	s := &Server{
+		draining:  make(chan struct{}),
+		listeners: make(map[*net.Listener]bool), conns: make(map[connection]bool), present: make(map[*Session]bool),
+	}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()
 	log := slog.Default()
@@ -61,6 +67,13 @@ func NewServer(opts *ServerOptions) *Server {
 	s.registry.basic = s.bounds.basic
 	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
+}
+
+// mustBeMade panics with what is missing.
+func (s *Server) mustBeMade() {
+	if !s.isMade() {
+		panic("bsrpc: nil Server; use NewServer")
+	}
 }
 
 // Register offers every exported method of rcvr, but for Close, as a service
@@ -141,18 +154,20 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 // Methods describes the registered methods, in the order of registration. The
 // slice is the caller's.
 func (s *Server) Methods() []Method {
-	if s.isMade() {
-		return s.registry.methods()
-	}
-	return nil
+	s.mustBeMade()
+	return s.registry.methods()
 }
 
 // Panics returns how many handlers have ended by a panic or runtime.Goexit, each
 // of which was one failed call.
-func (s *Server) Panics() uint64 { return s.panics.Load() }
+func (s *Server) Panics() uint64 {
+	s.mustBeMade()
+	return s.panics.Load()
+}
 
 // ListenAndServe listens on a network as net.Listen does, and serves. See Serve.
 func (s *Server) ListenAndServe(network, address string) error {
+	s.mustBeMade()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
@@ -164,17 +179,24 @@ func (s *Server) ListenAndServe(network, address string) error {
 // ErrServerClosed after Shutdown or Close, and otherwise why it cannot accept
 // any longer; what is temporary it tries again. It closes l.
 func (s *Server) Serve(l net.Listener) error {
+	s.mustBeMade()
+	if l == nil {
+		return errors.New("bsrpc: Serve: nil listener")
+	}
 	defer l.Close()
 	if err := s.begin(); err != nil {
 		return err
 	}
-	if !s.track(l) {
+	if !s.track(&l) {
 		return ErrServerClosed
 	}
-	defer s.untrack(l)
+	defer s.untrack(&l)
 	pause := time.Duration(0)
 	for {
 		nc, err := l.Accept()
+		if err == nil && nc == nil {
+			err = errors.New("the listener returned neither a connection nor an error")
+		}
 		if err == nil {
 			pause = 0
 			go s.serve(nc)
@@ -189,7 +211,10 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		pause = min(max(5*time.Millisecond, 2*pause), time.Second)
 		s.reports.add(reportAccept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
-		time.Sleep(pause)
+		select {
+		case <-time.After(pause):
+		case <-s.draining:
+		}
 	}
 }
 
@@ -197,6 +222,10 @@ func (s *Server) Serve(l net.Listener) error {
 // returns nil when the client has left, ErrServerClosed after Shutdown or Close,
 // and otherwise why the connection has ended.
 func (s *Server) ServeConn(nc net.Conn) error {
+	s.mustBeMade()
+	if nc == nil {
+		return errors.New("bsrpc: ServeConn: nil connection")
+	}
 	if err := s.begin(); err != nil {
 		nc.Close()
 		return err
@@ -222,7 +251,7 @@ func (s *Server) isStopping() bool {
 	return s.stopping
 }
 
-func (s *Server) track(l net.Listener) bool {
+func (s *Server) track(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -232,93 +261,10 @@ func (s *Server) track(l net.Listener) bool {
 	return true
 }
 
-func (s *Server) untrack(l net.Listener) {
+func (s *Server) untrack(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
-}
-
-// Shutdown stops the server gracefully: it closes the listeners, refuses those
-// who wait and new calls, as not run, and closes each connection when no call of
-// it is running and its last answers have been written. It returns nil when all
-// sessions have left, OnDisconnect included. When ctx ends first, it does what
-// Close does and returns ctx's error.
-func (s *Server) Shutdown(ctx context.Context) error {
-	for _, c := range s.stop() {
-		c.drain()
-	}
-	ended := make(chan struct{})
-	go func() {
-		s.ended.Wait()
-		for _, v := range s.sessions() {
-			<-v.left
-		}
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		s.Close()
-		return ctx.Err()
-	}
-}
-
-// closeGrace is how long Close waits for handlers, whose contexts it has
-// cancelled, to return.
-const closeGrace = 500 * time.Millisecond
-
-// Close stops the server at once: listeners and connections are closed, and the
-// contexts of running handlers cancelled. It does not wait for handlers that
-// ignore their context; it logs which those are. Where sessions have receivers of
-// their own, or there is an OnDisconnect, it waits until these are closed and that
-// has returned, for all sessions whose handlers return within half a second. It
-// returns nil.
-func (s *Server) Close() error {
-	for _, c := range s.stop() {
-		c.logRunning()
-		c.fail(serverClosed())
-	}
-	s.ended.Wait()
-	if !s.seesOff() {
-		return nil
-	}
-	grace := time.NewTimer(closeGrace)
-	defer grace.Stop()
-	for _, v := range s.sessions() {
-		select {
-		case <-v.quiet:
-			<-v.left
-		case <-grace.C:
-			return nil
-		}
-	}
-	return nil
-}
-
-// sessions returns all sessions, also those that wait or are leaving.
-func (s *Server) sessions() []*Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.present))
-}
-
-// stop takes no new connections, and returns those that there are.
-func (s *Server) stop() (conns []connection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopping = true
-	s.places.close()
-	for l := range s.listeners {
-		l.Close()
-	}
-	for _, nc := range s.shaking {
-		nc.Close()
-	}
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
 }
 
 // cutLast splits a full name at its last dot.

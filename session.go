@@ -2,6 +2,8 @@ package bsrpc
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,14 +20,18 @@ type Session struct {
 	calls  atomic.Uint64
 	ctx    context.Context
 	end    func(why *Error) // closes the connection
+	tls    *tls.ConnectionState
+	drains <-chan struct{}
 
 	connected bool        // OnConnect has taken it
 	hold      *time.Timer // of SessionMaxHold
 	visitor   *visitor
-	receivers []receiver    // its own, by method.made
-	admitted  atomic.Bool   // it may call
-	quiet     chan struct{} // closed when it has left and none of its handlers runs
-	left      chan struct{} // closed when its place is free again
+	receivers []receiver             // its own, by method.made
+	admitted  atomic.Bool            // it may call
+	hook      atomic.Pointer[string] // the name of the hook that is running
+	parted    chan struct{}          // closed when its connection has ended, and its goroutines have
+	quiet     chan struct{}          // closed when it has left and none of its handlers runs
+	left      chan struct{}          // closed when its place is free again
 
 	mu     sync.Mutex
 	values map[any]any
@@ -62,6 +68,22 @@ func (s *Session) RemoteAddr() net.Addr { return s.remote }
 // Peer returns who the user has proved to be.
 func (s *Session) Peer() Peer { return Peer{} }
 
+// TLS returns what the connection's TLS handshake came to, the client's certificate
+// among it, or nil where the connection has no TLS. It is of any net.Conn with a
+// method ConnectionState() tls.ConnectionState. The struct is the caller's.
+func (s *Session) TLS() *tls.ConnectionState {
+	if s.tls == nil {
+		return nil
+	}
+	state := *s.tls
+	return &state
+}
+
+// Draining returns a channel that is closed when the server begins to shut down. A
+// handler that waits for long, as in a long poll, should return then: Shutdown
+// waits for it.
+func (s *Session) Draining() <-chan struct{} { return s.drains }
+
 // Since returns when the user was given its place.
 func (s *Session) Since() time.Time { return s.since }
 
@@ -73,8 +95,15 @@ func (s *Session) Calls() uint64 { return s.calls.Load() }
 func (s *Session) Context() context.Context { return s.ctx }
 
 // Set stores a value with the session. As with context.WithValue, keys are
-// comparable and of a type of their user's own.
+// comparable and of a type of their user's own; Set panics for a key that is nil or
+// not comparable.
 func (s *Session) Set(key, value any) {
+	if key == nil {
+		panic("bsrpc: Session.Set: nil key")
+	}
+	if !isComparable(key) {
+		panic(fmt.Sprintf("bsrpc: Session.Set: a key of type %T is not comparable", key))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.values == nil {
@@ -85,6 +114,9 @@ func (s *Session) Set(key, value any) {
 
 // Value returns what Set has stored, nil if there is nothing.
 func (s *Session) Value(key any) any {
+	if !isComparable(key) {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.values[key]
@@ -94,3 +126,11 @@ func (s *Session) Value(key any) any {
 // those that run too, end at the caller with CodeAborted and the reason. Close
 // does not wait. On a session that has left it does nothing.
 func (s *Session) Close(reason string) { s.end(&Error{Code: CodeAborted, Message: reason}) }
+
+// runningHook returns the name of the session's hook that is running, "" for none.
+func (s *Session) runningHook() string {
+	if name := s.hook.Load(); name != nil {
+		return *name
+	}
+	return ""
+}

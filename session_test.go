@@ -566,6 +566,7 @@ func TestRow103StopSessionsOnce(t *testing.T) {
 			if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				panic(fmt.Sprint("Shutdown: ", err))
 			}
+			s.Close() // waits for OnDisconnect, as Shutdown does no longer
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

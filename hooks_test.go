@@ -1,0 +1,281 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A hooked server has one hook that falls: that of the session with an id.
+type hooked struct {
+	hook string
+	fall func(thaw chan struct{})
+	id   uint64
+	thaw chan struct{} // closed: what hangs returns
+}
+
+func (h *hooked) run(hook string, s *Session) {
+	if h.hook == hook && s.ID() == h.id {
+		h.fall(h.thaw)
+	}
+}
+
+// An ownThing is a receiver of one session.
+type ownThing struct {
+	h *hooked
+	s *Session
+}
+
+func (*ownThing) Nothing() {}
+func (o *ownThing) Close() { o.h.run("Close", o.s) }
+
+// An ownError is OnConnect's, with methods of its own.
+type ownError struct {
+	h *hooked
+	s *Session
+}
+
+func (e *ownError) Error() string         { e.h.run("Error", e.s); return "refused" }
+func (e *ownError) ExceptionName() string { e.h.run("ExceptionName", e.s); return "Refused" }
+func (e *ownError) As(any) bool           { e.h.run("As", e.s); return false }
+
+func (h *hooked) server(t *testing.T) *Server {
+	h.thaw = make(chan struct{})
+	srv := testeeServer(t, newTestee(), &ServerOptions{
+		OnConnect: func(_ context.Context, s *Session) error {
+			h.run("OnConnect", s)
+			switch h.hook {
+			case "Error", "ExceptionName", "As":
+				if s.ID() == h.id {
+					return &ownError{h, s}
+				}
+			}
+			return nil
+		},
+		OnDisconnect: func(s *Session) { h.run("OnDisconnect", s) },
+	})
+	if err := srv.RegisterName("Own", PerSession(func(_ context.Context, s *Session) (*ownThing, error) {
+		h.run("make", s)
+		return &ownThing{h, s}, nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+var allHooks = []string{"OnConnect", "make", "Close", "OnDisconnect", "Error", "ExceptionName", "As"}
+
+// A hook that falls, or hangs, costs at most its session. Others call on, the next
+// is admitted, and the server ends within its bounds.
+func TestHooksAreGuarded(t *testing.T) {
+	for _, hook := range allHooks {
+		for name, fall := range falls {
+			for end, stop := range map[string]func(*testing.T, *Server){
+				"client leaves": func(*testing.T, *Server) {},
+				"Close": func(t *testing.T, srv *Server) {
+					start := time.Now()
+					srv.Close()
+					if took := time.Since(start); took > stuckLog {
+						t.Errorf("Close took %v", took)
+					}
+				},
+				"Shutdown": func(t *testing.T, srv *Server) {
+					ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+					defer cancel()
+					start := time.Now()
+					err := srv.Shutdown(ctx)
+					if took := time.Since(start); took > 3*time.Second || (err != nil) != (name == "hang") {
+						t.Errorf("Shutdown returned %v after %v", err, took)
+					}
+				},
+			} {
+				t.Run(hook+" "+name+" "+end, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						h := &hooked{hook: hook, fall: fall, id: 2}
+						srv := h.server(t)
+						quit := witness(t, srv)
+						near, far := net.Pipe()
+						go srv.ServeConn(far)
+						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+						if client, err := NewClient(ctx, near, &ClientOptions{Logger: quiet}); err == nil {
+							client.Close()
+						}
+						cancel()
+						near.Close()
+						next, proxy := testeeClient(t, srv, nil)
+						if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+							t.Errorf("the next session: %d, %v", sum, err)
+						}
+						quit()
+						stop(t, srv)
+						next.Close()
+						close(h.thaw)
+						synctest.Wait()
+						srv.Close()
+						checkBooked(t, srv)
+						if n := len(srv.sessions()); n != 0 {
+							t.Errorf("%d sessions are left", n)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A place is the next one's when a hook has fallen; one whose OnDisconnect hangs
+// keeps it until that returns.
+func TestHooksAndPlaces(t *testing.T) {
+	for _, hook := range allHooks {
+		for name, fall := range falls {
+			for _, basic := range []bool{false, true} {
+				t.Run(hook+" "+name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						h := &hooked{hook: hook, fall: fall, id: 1, thaw: make(chan struct{})}
+						srv := h.server(t)
+						srv.places.max, srv.places.room, srv.registry.basic, srv.bounds.basic = 1, 10, true, true
+						first := rawDial(t, srv)
+						if basic {
+							first.write([]byte(basicInit))
+						} else {
+							go visit(first.nc)
+						}
+						synctest.Wait()
+						first.nc.Close()
+						next := nativeWaiter(t, srv)
+						start := time.Now()
+						if name == "hang" {
+							time.AfterFunc(time.Minute, func() { close(h.thaw) })
+						}
+						(<-next).Close()
+						if held := time.Since(start) >= time.Minute; held != (name == "hang" && !h.refuses()) {
+							t.Errorf("the next was admitted after %v", time.Since(start))
+						}
+						time.Sleep(time.Minute)
+						srv.Close()
+					})
+				})
+			}
+		}
+	}
+}
+
+// visit is a client that leaves when it has been admitted.
+func visit(nc net.Conn) {
+	if client, err := NewClient(context.Background(), nc, &ClientOptions{Logger: quiet}); err == nil {
+		client.Close()
+	}
+}
+
+func (h *hooked) refuses() bool { return h.hook == "Error" || h.hook == "ExceptionName" || h.hook == "As" }
+
+// Hooks may close and shut down their server.
+func TestHooksCloseTheServer(t *testing.T) {
+	for _, hook := range []string{"OnConnect", "make", "Close", "OnDisconnect"} {
+		for how, stop := range map[string]func(*Server) error{
+			"Close":    (*Server).Close,
+			"Shutdown": func(srv *Server) error { return srv.Shutdown(context.Background()) },
+		} {
+			for wire, dial := range map[string]func(*testing.T, *Server) net.Conn{
+				"native": func(t *testing.T, srv *Server) net.Conn {
+					nc := dialed(srv)
+					go visit(nc)
+					return nc
+				},
+				"basic": func(t *testing.T, srv *Server) net.Conn {
+					nc := dialed(srv)
+					go func() {
+						nc.Write([]byte(basicInit))
+						nc.Read(make([]byte, 100))
+					}()
+					return nc
+				},
+			} {
+				t.Run(hook+" "+how+" "+wire, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						var srv *Server
+						var once sync.Once
+						h := &hooked{hook: hook, id: 1, fall: func(chan struct{}) {
+							once.Do(func() {
+								start := time.Now()
+								if err := stop(srv); err != nil || time.Since(start) > time.Second {
+									t.Errorf("%v after %v", err, time.Since(start))
+								}
+							})
+						}}
+						srv = h.server(t)
+						srv.registry.basic, srv.bounds.basic = true, true
+						first := dial(t, srv)
+						synctest.Wait()
+						second := dial(t, srv)
+						synctest.Wait()
+						first.Close()
+						time.Sleep(time.Second)
+						select {
+						case <-srv.draining:
+						default:
+							t.Error("the hook has not run")
+						}
+						second.Close()
+						if err := srv.Shutdown(context.Background()); err != nil {
+							t.Error(err)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A handler is told of a shutdown, and what is cut by it is told at the caller.
+func TestHandlersSeeTheShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		for name, f := range map[string]any{
+			"Poll.Wait":   func(ctx context.Context) string { <-SessionFrom(ctx).Draining(); return "nothing new" },
+			"Poll.Cut":    func(ctx context.Context) { <-ctx.Done() },
+			"Poll.Ignore": func() { time.Sleep(time.Minute) },
+		} {
+			if err := srv.RegisterFunc(name, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		polled, cut := make(chan error), make(chan error)
+		go func() {
+			var text string
+			err := client.Call(context.Background(), "Poll.Wait", nil, &text)
+			if text != "nothing new" {
+				t.Errorf("Wait: %q", text)
+			}
+			polled <- err
+		}()
+		for _, method := range []string{"Poll.Cut", "Poll.Ignore"} {
+			go func() { cut <- client.Call(context.Background(), method, nil) }()
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+		}
+		if err := <-polled; err != nil {
+			t.Errorf("a call that watches Draining: %v", err)
+		}
+		for range 2 {
+			wantCall(t, <-cut, CodeUnavailable, OutcomeUnknown, "the server has shut down")
+		}
+		client.Close()
+		time.Sleep(time.Minute)
+	})
+}
