@@ -97,6 +97,22 @@ func awaitEnd(done <-chan struct{}) {
 	}
 }
 
+// failUnwritten ends a connection that takes no more bytes. A peer that has closed
+// it may have said why, which is read first.
+func (c *conn) failUnwritten(err error) {
+	why := lost("writing", err)
+	if err == errStalled {
+		c.fail(why)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spawnLocked(func() {
+		awaitEnd(c.done)
+		c.fail(why)
+	})
+}
+
 // drainSocket reads what the peer still sends, for a moment.
 func drainSocket(nc net.Conn) {
 	if closeWrite(nc) {

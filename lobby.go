@@ -143,7 +143,7 @@ func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 
 // tlsOf returns what nc says of its TLS handshake.
 func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
-	secure, ok := nc.(interface{ ConnectionState() tls.ConnectionState })
+	secure, ok := userConn(nc).(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
 		return nil
 	}

@@ -154,8 +154,10 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 // Methods describes the registered methods, in the order of registration. The
 // slice is the caller's.
 func (s *Server) Methods() []Method {
-	s.mustBeMade()
-	return s.registry.methods()
+	if s.isMade() {
+		return s.registry.methods()
+	}
+	return nil
 }
 
 // Panics returns how many handlers have ended by a panic or runtime.Goexit, each

@@ -132,7 +132,6 @@ func TestZeroServer(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	for name, use := range map[string]func(*bsrpc.Server){
-		"Methods":        func(s *bsrpc.Server) { s.Methods() },
 		"Panics":         func(s *bsrpc.Server) { s.Panics() },
 		"Sessions":       func(s *bsrpc.Server) { s.Sessions() },
 		"Serve":          func(s *bsrpc.Server) { s.Serve(nil) },

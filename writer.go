@@ -187,14 +187,14 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 }
 
 // writeStopped looks at why a write ended before its batch did. It reports
-// whether the writing goes on; if not, the connection has ended, and nobody
+// whether the writing goes on; if not, the connection ends, and nobody
 // becomes the writer again.
 func (c *conn) writeStopped(err error) bool {
 	goesOn := isTimeout(err)
 	if goesOn {
 		c.nc.SetWriteDeadline(time.Time{})
 	} else {
-		c.fail(lost("writing", err))
+		c.failUnwritten(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
