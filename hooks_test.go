@@ -171,7 +171,9 @@ func visit(nc net.Conn) {
 	}
 }
 
-func (h *hooked) refuses() bool { return h.hook == "Error" || h.hook == "ExceptionName" || h.hook == "As" }
+func (h *hooked) refuses() bool {
+	return h.hook == "Error" || h.hook == "ExceptionName" || h.hook == "As"
+}
 
 // Hooks may close and shut down their server.
 func TestHooksCloseTheServer(t *testing.T) {
