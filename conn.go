@@ -39,8 +39,8 @@ type conn struct {
 	booked   int64       // bytes of messages in pieces that are to come; the holder of the turn's
 	watch    *time.Timer // while something is incomplete: FrameTimeout
 	watching bool        // watch is set; with the next two, the holder of the turn's
-	watched  uint64      // inbox.frames then
-	watchEnd time.Time
+	watchEnd time.Time   // when it is over
+	readAt   time.Time   // when the last read began that might end then
 
 	pulse pulse
 	lobby *lobby // at a client that has not been admitted yet

@@ -138,13 +138,21 @@ func (c *conn) watchFrames() {
 	}
 	now := time.Now()
 	wait := c.bounds.frameTimeout
+	if c.in.r < c.in.w {
+		wait = min(wait, c.in.began.Add(c.bounds.frameTimeout).Sub(now))
+	}
 	for _, p := range c.in.parcels {
 		if p.unwanted {
 			continue // lost already
 		}
 		wait = min(wait, p.at.Add(c.bounds.frameTimeout).Sub(now))
 	}
-	c.watching, c.watched, c.watchEnd = true, c.in.frames, now.Add(wait)
+	wait = max(wait, tickTime) // it may have come, and not been read
+	c.watchUntil(now.Add(wait), wait)
+}
+
+func (c *conn) watchUntil(end time.Time, wait time.Duration) {
+	c.watching, c.watchEnd = true, end
 	c.watch.Reset(wait)
 	if c.hasEnded() {
 		c.watch.Stop()
@@ -159,6 +167,10 @@ func (c *conn) dropLate() bool {
 	if !c.watching || now.Before(c.watchEnd) {
 		return true
 	}
+	if !c.readAt.Before(c.watchEnd) { // this end was busy: the read ended before it looked at what has come
+		c.watchUntil(now.Add(tickTime), tickTime)
+		return true
+	}
 	c.watching = false
 	for _, p := range c.in.parcels {
 		if !p.unwanted && !now.Before(p.at.Add(c.bounds.frameTimeout)) {
@@ -166,7 +178,7 @@ func (c *conn) dropLate() bool {
 			c.lateCall(p)
 		}
 	}
-	if c.in.into == nil && c.in.r < c.in.w && c.in.frames == c.watched {
+	if c.in.r < c.in.w && !now.Before(c.in.began.Add(c.bounds.frameTimeout)) {
 		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.bounds.frameTimeout))
 		return false
 	}

@@ -20,13 +20,14 @@ type inbox struct {
 	short io.Reader // nc, for reads of up to wholeBuf
 	buf   []byte    // buf[r:w] has arrived and is not used yet
 	r, w  int
-	at    time.Time // when the newest bytes arrived
+	at    time.Time // when the newest bytes arrived, which are those from
+	from  int       // here on
 	m     message   // what next has returned
 
 	parcels map[parcelKey]*incoming
 	into    *incoming // the message whose piece is arriving, nil if none
 	left    int       // bytes of that piece that have not arrived
-	frames  uint64    // frames begun, to tell one that stays incomplete
+	began   time.Time // when the frame began to arrive of which the buffer has a part
 
 	refused int // messages among parcels that are unwanted
 	longest int // bytes of the longest message in pieces that has come whole
@@ -100,7 +101,6 @@ func (in *inbox) next() (*message, error) {
 		}
 		if f.Flags&wire.Pieces != 0 || f.Type == wire.RequestPiece || f.Type == wire.ResponsePiece {
 			in.r += n
-			in.frames++
 			if err := in.beginPiece(f); err != nil {
 				return nil, err
 			}
@@ -112,7 +112,6 @@ func (in *inbox) next() (*message, error) {
 		}
 		in.m.body, in.m.own = in.buf[in.r+n:end:end], false
 		in.r = end
-		in.frames++
 		return &in.m, nil
 	}
 }
@@ -216,6 +215,7 @@ func (in *inbox) fill() error {
 		return readError(n, err)
 	}
 	in.makeRoom()
+	in.from = in.w
 	space := in.buf[in.w:]
 	if len(in.parcels) > 0 && in.r == in.w {
 		space = space[:min(len(space), firstBuf)] // what comes next is mostly a piece: copy little of it
@@ -294,5 +294,12 @@ func (in *inbox) remove(p *incoming) {
 	delete(in.parcels, parcelKey{p.head.Type == wire.Response, p.head.ID})
 }
 
-// incomplete says whether anything has begun to arrive and is not complete.
-func (in *inbox) incomplete() bool { return len(in.parcels) > 0 || in.r < in.w }
+// incomplete says whether anything has begun to arrive and is not complete. It is
+// asked behind each read, when next has returned all that is.
+func (in *inbox) incomplete() bool {
+	part := in.r < in.w
+	if part && in.r >= in.from {
+		in.began = in.at
+	}
+	return part || len(in.parcels) > 0
+}

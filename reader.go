@@ -93,7 +93,7 @@ func (c *conn) readFor(k *call, s stamp) {
 		if c.muster.called {
 			c.gather()
 		}
-		if err := c.in.fill(); err != nil {
+		if err := c.fill(); err != nil {
 			if !c.readStopped(err) {
 				return
 			}
@@ -180,11 +180,19 @@ func (c *conn) leadOn(s *stamp) {
 			fresh = false
 			continue
 		}
-		if err := c.in.fill(); err != nil && !c.readStopped(err) {
+		if err := c.fill(); err != nil && !c.readStopped(err) {
 			return
 		}
 		fresh = true
 	}
+}
+
+// fill waits for bytes.
+func (c *conn) fill() error {
+	if c.watching {
+		c.readAt = time.Now()
+	}
+	return c.in.fill()
 }
 
 // gather writes what waits, with what those ask who have just been answered.
