@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -41,7 +40,7 @@ func (s *Server) serve(nc net.Conn) error {
 		return ErrServerClosed
 	}
 	s.logRefused(nc, err)
-	return fmt.Errorf("bsrpc: handshake: %w", err)
+	return fmt.Errorf("bsrpc: handshake: %w", withoutEOF(err))
 }
 
 // logRefused logs why a client was not let in. What an operator can mend is more
@@ -132,7 +131,7 @@ func (s *Server) lead(nc net.Conn, c connection) error {
 	switch {
 	case s.isStopping():
 		return ErrServerClosed
-	case errors.Is(c.Err(), io.EOF):
+	case errors.Is(c.Err(), errLeft):
 		return nil
 	}
 	return c.Err()

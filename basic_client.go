@@ -181,6 +181,7 @@ func (l *basicLink) failCalls(why *Error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
+		l.err = l.err.then(why)
 		return false
 	}
 	l.err = why

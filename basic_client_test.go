@@ -636,7 +636,7 @@ func TestBasicLost(t *testing.T) {
 			p.nc.Close()
 			want := "connection lost: reading: unexpected EOF"
 			if n == 0 {
-				want = "connection lost: reading: EOF"
+				want = "connection lost: closed by the other end"
 			}
 			wantCall(t, <-errs, CodeUnavailable, OutcomeUnknown, want)
 			_, err := desk.Add(t.Context(), 1, 2)

@@ -567,7 +567,7 @@ func TestBasicTruncations(t *testing.T) {
 					}
 					p.write([]byte(frame[:n]))
 					p.nc.Close()
-					if err := <-p.served; (err == nil) != (n == 0) && !errors.Is(err, io.EOF) {
+					if err := <-p.served; (err == nil) != (n == 0) && !errors.Is(err, io.ErrUnexpectedEOF) {
 						t.Errorf("%x: ServeConn: %v", frame[:n], err)
 					}
 					synctest.Wait()

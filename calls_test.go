@@ -516,7 +516,7 @@ func TestLostConnection(t *testing.T) {
 		}
 		time.AfterFunc(time.Second, func() { far.Close() })
 		e := wantError(t, proxy.Sleep(context.Background(), 5000), bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown, "connection lost")
-		if !errors.Is(e, io.EOF) {
+		if !errors.Is(e, io.ErrUnexpectedEOF) || errors.Is(e, io.EOF) {
 			t.Errorf("%v does not wrap its cause", e)
 		}
 		<-client.Done()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"sync"
@@ -169,10 +170,13 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 func (c *conn) fail(why *Error) {
 	c.mu.Lock()
 	if c.err != nil {
+		c.err = c.err.then(why)
 		c.mu.Unlock()
 		return
 	}
-	c.err = cmp.Or(c.leaving, why)
+	if c.err = why; c.leaving != nil {
+		c.err = c.leaving.then(why)
+	}
 	why = c.err
 	calls, waiting := c.calls.endLocked()
 	for _, k := range calls {
@@ -199,6 +203,18 @@ func (c *conn) fail(why *Error) {
 	if c.onEnd != nil {
 		c.onEnd()
 	}
+}
+
+// then returns why a connection has ended that first ended by e and then by why: by e,
+// unless its user closes it. ErrClosed is found from then on.
+func (e *Error) then(why *Error) *Error {
+	if !errors.Is(why, ErrClosed) || errors.Is(e, ErrClosed) {
+		return e
+	}
+	closed := *why
+	closed.Message += "; before that: " + e.plain()
+	closed.Err = errors.Join(why.Err, e)
+	return &closed
 }
 
 // endedLocked returns the error of a call on a connection that has ended.
@@ -233,7 +249,27 @@ func (c *conn) Err() error {
 
 // lost is why a connection ends whose socket fails.
 func lost(doing string, err error) *Error {
+	if errors.Is(err, io.EOF) {
+		return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %w", errLeft)
+	}
 	return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %s: %w", doing, notOfCaller(err))
+}
+
+// errLeft is the end of the incoming bytes. For users it is io.ErrUnexpectedEOF:
+// io.EOF in the error of a call could end a loop of theirs that reads.
+var errLeft error = leftError{}
+
+type leftError struct{}
+
+func (leftError) Error() string { return "closed by the other end" }
+func (leftError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// withoutEOF returns err, or errLeft in place of the end of the incoming bytes.
+func withoutEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errLeft
+	}
+	return err
 }
 
 func contextError(err error, outcome Outcome) *Error {

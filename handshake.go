@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -35,18 +36,32 @@ func shakeClient(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, erro
 // connection is of no use.
 func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
-	_, err := nc.Write(init)
-	if err != nil {
-		err = inHandshake("sending INIT", endsEarly(nc, false, err))
-	}
 	var peer *wire.Hello
+	_, err := nc.Write(init)
 	if err == nil {
 		peer, err = readAnswer(nc, b)
+	} else {
+		err = whyUnsent(ctx, nc, b, err)
 	}
 	if !stop() {
 		return nil, ctx.Err() // the deadline in the past may come yet
 	}
 	return peer, err
+}
+
+// whyUnsent returns why an INIT could not be written: the server may have refused
+// the client before it read that.
+func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error {
+	nc.SetReadDeadline(time.Now().Add(farewellTime))
+	if ctx.Err() != nil {
+		nc.SetReadDeadline(longAgo) // this may have been set already, and taken back
+	}
+	_, err := readAnswer(nc, b)
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return inHandshake("sending INIT", endsEarly(nc, false, failed))
 }
 
 // readAnswer reads a server's answer to INIT.

@@ -23,6 +23,7 @@ type outbox struct {
 	limit  int           // Limits.OutQueue
 	taken  chan struct{} // closed when there may be room; nil if nobody waits for that
 	claims claims
+	closed bool // a CLOSE frame has been taken: what comes now is dropped
 
 	// the writer's
 	batch  net.Buffers   // what is being written, in order; empty when all is written
@@ -91,6 +92,12 @@ func (o *outbox) dropLocked(p *parcel) {
 func (o *outbox) unbookLocked(p *parcel) {
 	o.booked -= p.size
 	o.admitLocked()
+}
+
+// discardLocked drops what came behind the CLOSE frame.
+func (o *outbox) discardLocked() {
+	o.frames, o.queue, o.held = o.frames[:0], nil, nil
+	o.grantLocked()
 }
 
 // A batch has more than one piece of a long message, because each system call

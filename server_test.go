@@ -260,13 +260,17 @@ func TestLostConnection(t *testing.T) {
 		p.nc.Close()
 		err := <-call
 		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost")
-		if !errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) {
 			t.Errorf("got %v", err)
 		}
 		<-client.Done()
 		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeNotRun, "connection lost")
 		client.Close()
-		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeNotRun, "connection lost") // the first reason counts
+		err = proxy.Fail(t.Context())
+		wantCall(t, err, CodeCanceled, OutcomeNotRun, "client closed; before that: connection lost")
+		if !errors.Is(err, ErrClosed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", err)
+		}
 	})
 }
 

@@ -57,8 +57,8 @@ func (c *conn) flushBehind() {
 
 // wantsWriterLocked says whether there is something to write, and nobody writes.
 func (c *conn) wantsWriterLocked() bool {
-	if c.leaving != nil && c.goodbye == nil { // CLOSE was the last frame: a socket shut for writing fails
-		c.out.frames = c.out.frames[:0]
+	if c.out.closed {
+		c.out.discardLocked()
 		return false
 	}
 	return c.err == nil && c.out.role == nobodyWrites && c.out.waitingLocked()
@@ -121,20 +121,21 @@ func (c *conn) nextBatch(round int, own *parcel) bool {
 // takeLocked makes the next batch for who has the role. Where there is none, it gives
 // the role up.
 func (c *conn) takeLocked(who role) bool {
-	if !c.out.waitingLocked() && len(c.goodbye) > 0 {
-		c.out.frames, c.goodbye = append(c.out.frames, c.goodbye...), c.goodbye[:0]
+	if c.out.closed { // CLOSE is written
+		c.out.discardLocked()
+		close(c.written)
+		c.out.role.passLocked(who, nobodyWrites)
+		return false
+	}
+	if c.goodbye != nil && !c.out.waitingLocked() {
+		c.out.frames, c.out.closed = append(c.out.frames, c.goodbye...), true
 	}
 	more := c.out.takeLocked(!c.direct)
 	c.calls.taken = c.calls.count
-	if more {
-		return true
+	if !more {
+		c.out.role.passLocked(who, nobodyWrites)
 	}
-	c.out.role.passLocked(who, nobodyWrites)
-	if c.goodbye != nil {
-		close(c.written)
-		c.goodbye = nil
-	}
-	return false
+	return more
 }
 
 // writeBehind is the writing role, held by a goroutine of the connection. It
