@@ -41,7 +41,7 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 	case !wanted:
 		return false, nil
 	case f.Total > uint64(c.bounds.maxMessage):
-		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeUnknown, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
+		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeAnswered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
 		return false, nil
 	}
 	if err := c.reserve(f.Total); err != nil {
@@ -134,9 +134,9 @@ func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
 	case int(f.Arg) >= len(v.bound):
 		return refusalf(CodeUnimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	case f.Total > uint64(v.bounds.maxMessage):
-		return refusalf(CodeResourceExhausted, "message of %d bytes, MaxMessage is %d", f.Total, v.bounds.maxMessage), nil
+		return refusalf(CodeResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, v.bounds.maxMessage), nil
 	case inflight > int64(v.bounds.maxInflight):
-		refusal := refusalf(CodeResourceExhausted, "%d calls are open on the connection, MaxInflight is that", v.bounds.maxInflight)
+		refusal := refusalf(CodeResourceExhausted, "%d calls are open on the connection, the server's MaxInflight is that", v.bounds.maxInflight)
 		if v.refusals++; v.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", v.refusals, v.bounds.maxInflight)
 		}

@@ -124,6 +124,9 @@ func (c *conn) encodeResults(f *frame) error {
 	f.enc.Cut, f.enc.Depth = cutSize, c.bounds.maxDepth
 	if err := f.sig.rets.Append(&f.enc, f.retsRef); err != nil {
 		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+		if errors.Is(err, codec.ErrSize) {
+			return errorf(CodeResourceExhausted, OutcomeAnswered, "%s, %v (the client's MaxMessage is %d)", f.method.Name, err, c.peer.maxMessage)
+		}
 		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", f.method.Name, err)
 	}
 	return nil

@@ -304,7 +304,7 @@ func TestBasicBadValues(t *testing.T) {
 		_, err = desk.Hello(t.Context(), "\xff")
 		wantCall(t, err, CodeInvalidArgument, OutcomeNotRun, "Desk.Hello, parameter 1: not UTF-8")
 		_, err = desk.Echo(t.Context(), make([]byte, 1000))
-		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: takes more than 1000 bytes (MaxMessage is 1000)")
+		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: takes more than 1000 bytes (this end's MaxMessage is 1000)")
 		for _, tt := range []struct{ results, want string }{
 			{"", "the answer cannot be read: Desk.Hello, result 1: want 4 bytes, have 0, offset 0"},
 			{str("ok") + "x", "the answer cannot be read: Desk.Hello, 1 byte left over, offset 6"},

@@ -123,8 +123,8 @@ func (c *basicConn) encodeResults(f *frame) error {
 	case err == nil:
 		wire.SetBasicSize(f.enc.Buf, int(bodySize(&f.enc)))
 		return nil
-	case errors.Is(err, codec.ErrLimit):
-		err = fmt.Errorf("%w (MaxMessage is %d)", err, b.maxMessage)
+	case errors.Is(err, codec.ErrSize):
+		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.maxMessage)
 	}
 	c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
 	if errors.Is(err, codec.ErrRange) {

@@ -409,7 +409,7 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		{"length that lies", rawHead(28, wire.Request, 0, rawEcho, 2) + u64(0) + "\xff\xff\xff\xff", CodeInvalidArgument, "Probe.Echo, parameter 1"},
 		{"critical metadata", withMeta(critical), CodeUnimplemented, "field 0x9234 is required"},
 		{"metadata that lies", withMeta("\x01\x00\xff\xff\xff\xff"), CodeUnimplemented, "metadata"},
-		{"too long in pieces", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, MaxMessage is 16777216"},
+		{"too long in pieces", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, the server's MaxMessage is 16777216"},
 		{"greatest length in pieces", rawHead(32, wire.Request, wire.Pieces, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
 		{"pieces to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
 	} {

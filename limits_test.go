@@ -34,7 +34,7 @@ func TestRow76MaxInflight(t *testing.T) {
 			<-service.began
 		}
 		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 7}, nil)
-		p.wantError(7, CodeResourceExhausted, wire.NotRun, "5 calls are open on the connection, MaxInflight is that")
+		p.wantError(7, CodeResourceExhausted, wire.NotRun, "5 calls are open on the connection, the server's MaxInflight is that")
 		p.write(bigRequest(8, rawEcho, 1<<20, 0)) // one that begins to arrive is open too
 		p.wantError(8, CodeResourceExhausted, wire.NotRun, "MaxInflight")
 		close(service.release)
@@ -186,11 +186,11 @@ func TestMaxMessage(t *testing.T) {
 				if tt.server > 0 {
 					wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Probe.Echo")
 				} else {
-					wantCall(t, err, CodeInternal, OutcomeAnswered, "Probe.Echo")
+					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Echo, result 1, []uint8: takes more than 100000 bytes (the client's MaxMessage is 100000)")
 				}
 				_, err = proxy.Make(t.Context(), limit-3)
 				if tt.client > 0 {
-					wantCall(t, err, CodeInternal, OutcomeAnswered, "Probe.Make")
+					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Make, result 1, []uint8: takes more than 100000 bytes (the client's MaxMessage is 100000)")
 				}
 				if _, err := proxy.Add(t.Context(), 1, 2); err != nil {
 					t.Error(err)

@@ -153,6 +153,8 @@ func (m *proxyMethod) encodeError(err error, limit string, most uint64) error {
 	code := CodeInvalidArgument
 	if errors.Is(err, codec.ErrLimit) {
 		code = CodeResourceExhausted
+	}
+	if errors.Is(err, codec.ErrSize) {
 		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
 	return errorf(code, OutcomeNotRun, "%s, %w", m.Name, err)

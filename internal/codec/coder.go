@@ -88,7 +88,7 @@ func (w *writer) room(buf []byte, n int) *Error {
 
 func (w *writer) tooLarge() *Error {
 	e := refuse("takes more than %s", amount(w.limit-len(w.e.Buf)+w.cutSize, "byte"))
-	e.Err = ErrLimit
+	e.Err = ErrSize
 	return e
 }
 

@@ -14,6 +14,10 @@ import (
 // depth by a limit of this end.
 var ErrLimit = errors.New("limit reached")
 
+// ErrSize is found, and ErrLimit with it, in the error of a value that takes more
+// bytes than Encoder.Max.
+var ErrSize = fmt.Errorf("%w: size", ErrLimit)
+
 // ErrRange is found in the error of a number that cannot be appended because
 // it does not fit its format.
 var ErrRange = errors.New("out of range")
