@@ -219,7 +219,10 @@ func serverClosed() *Error {
 
 // letIn admits a session that has been told to wait.
 func (s *Server) letIn(c *conn, v *Session) {
-	moved := func(position int) { c.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)}) }
+	moved := func(position int) {
+		c.waitForRoom() // others may move a client that reads nothing as often as they like
+		c.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
+	}
 	if err := s.admit(v, moved, c.done); err != nil {
 		if !v.connected {
 			s.places.leave(v.visitor) // nothing of it is left that others must wait for

@@ -115,13 +115,17 @@ func (c *conn) awaitClaim(f *frame, size uint64) *claim {
 	return k
 }
 
-// awaitRoom waits until another request may begin. The holder of the turn calls
-// it, and does not count as a handler meanwhile.
+// awaitRoom waits until another request may begin. The leader calls it, and does
+// not count as a handler meanwhile.
 func (c *conn) awaitRoom() {
-	if !c.out.claims.full.Load() {
-		return
+	if c.out.claims.full.Load() {
+		c.served.uncount()
+		c.waitForRoom()
 	}
-	c.served.uncount()
+}
+
+// waitForRoom waits until the outbox takes a short message.
+func (c *conn) waitForRoom() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waitForRoomLocked(0, mostWaiting)

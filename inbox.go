@@ -129,8 +129,9 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 			return err
 		}
 		p = &incoming{head: *f, unwanted: !wanted, at: in.at}
-		p.head.Meta = slices.Clone(f.Meta)
-		if !wanted {
+		if p.head.Meta = nil; wanted {
+			p.head.Meta = slices.Clone(f.Meta)
+		} else {
 			in.refused++
 		}
 		if in.refused > maxRefusals {

@@ -116,11 +116,13 @@ func (c *conn) isWriting() bool {
 func (c *conn) control(f *wire.Frame) {
 	c.mu.Lock()
 	c.out.frames = wire.AppendHead(c.out.frames, f)
+	c.out.grantLocked()
 	c.mu.Unlock()
 	c.flushBehind()
 }
 
-// servePing answers a PING, if there are not too many.
+// servePing answers a PING, if there are not too many. A server waits for room
+// before that: a client that reads nothing is not read further.
 func (c *conn) servePing(m *message) error {
 	p := &c.pulse
 	p.pings = min(pingBurst, p.pings+pingRate*c.in.at.Sub(p.pingTime).Seconds())
@@ -130,6 +132,9 @@ func (c *conn) servePing(m *message) error {
 		}
 	} else {
 		p.pings--
+	}
+	if c.served != nil {
+		c.awaitRoom()
 	}
 	c.control(&wire.Frame{Type: wire.Pong, ID: m.ID})
 	return nil

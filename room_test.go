@@ -328,3 +328,47 @@ func TestEncodingHoldsUpNobodyElse(t *testing.T) {
 		checkBooked(t, srv)
 	})
 }
+
+// So are the frames that tell a client its place in the queue.
+func TestUnreadPositionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ahead = 100
+		opts := &ServerOptions{MaxSessions: 1, MaxWaiting: ahead + 1, Limits: Limits{OutQueue: 256, WriteStall: NoLimit}}
+		srv := testeeServer(t, newTestee(), opts)
+		var peers []*rawPeer
+		for range ahead + 1 {
+			p := rawDial(t, srv)
+			p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+			p.readBasic()
+			synctest.Wait()
+			peers = append(peers, p)
+		}
+		srv.mu.Lock()
+		var last *conn
+		for c := range srv.conns {
+			if c := c.(*conn); last == nil || c.served.session.id > last.served.session.id {
+				last = c
+			}
+		}
+		srv.mu.Unlock()
+		for _, p := range peers[:ahead] {
+			p.nc.Close()
+			<-p.served
+			synctest.Wait()
+		}
+		if n := waitingBytes(last); n > 256+16 {
+			t.Errorf("%d bytes wait to be written", n)
+		}
+		p, n := peers[ahead], 0
+		for f, _ := p.read(); f.Type != wire.Admitted; f, _ = p.read() {
+			n++
+		}
+		if n > 30 {
+			t.Errorf("got %d positions", n)
+		}
+		p.nc.Close()
+		<-p.served
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
