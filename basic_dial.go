@@ -3,7 +3,6 @@ package bsrpc
 import (
 	"errors"
 	"net"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -12,20 +11,23 @@ import (
 // basic one does, and waits for its place.
 func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
 	keepAlive(nc, b)
+	h := opts.waitHook(&reports{log: opts.logger()})
 	if peer.Waits {
-		opts.onWait()(0) // the server does not say
+		h.call(0) // the server does not say
 	}
 	for peer.Waits {
-		select {
-		case <-time.After(b.pollInterval):
-		case <-a.ctx.Done():
+		err := h.pause(a.ctx, b.pollInterval)
+		if err != nil {
 			nc.Close()
-			return nil, about(a.what, stopped(notYet(0), a.ctx.Err()))
+			return nil, about(a.what, err)
 		}
-		var err error
 		if peer, err = a.pollBasic(nc, b); err != nil {
 			return nil, err
 		}
+	}
+	if err := h.settle(); err != nil {
+		nc.Close()
+		return nil, about(a.what, err)
 	}
 	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	whenBroken(nc, func(why error) { l.fail(lost("using it", why)) })

@@ -104,25 +104,27 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	if err != nil {
 		return nil, a.refused(nc, err)
 	}
-	c := newConn(context.Background(), nc, b, &reports{log: opts.logger()}, peer)
+	r := &reports{log: opts.logger()}
+	c := newConn(context.Background(), nc, b, r, peer)
 	c.lends = true
 	if peer.Waits {
 		c.lobby = newLobby(peer.Place)
 	}
 	go c.start()
 	if peer.Waits {
-		if err := c.awaitPlace(a.ctx, opts.onWait()); err != nil {
+		if err := c.awaitPlace(a.ctx, opts.waitHook(r)); err != nil {
 			return nil, about(a.what, err)
 		}
 	}
 	return &Client{via: c, conn: c}, nil
 }
 
-func (o *ClientOptions) onWait() func(int) {
-	if o != nil && o.OnWait != nil {
-		return o.OnWait
+func (o *ClientOptions) waitHook(r *reports) *waitHook {
+	h := &waitHook{reports: r}
+	if o != nil {
+		h.onWait = o.OnWait
 	}
-	return func(int) {}
+	return h
 }
 
 func (o *ClientOptions) logger() *slog.Logger {

@@ -112,8 +112,10 @@ type ClientOptions struct {
 	PollInterval time.Duration
 
 	// OnWait is called when the server lets this client wait for a place, and
-	// then whenever its position changes: 1 is next, 0 is not known. It is called
-	// by Dial and NewClient, one call at a time; their context ends the waiting.
+	// then when its position has changed: 1 is next, 0 is not known. Calls come one
+	// at a time, while Dial or NewClient wait; of the positions that come during one,
+	// the newest counts. A panic in it is the error of Dial. A call that has not
+	// returned half a second after the admission is not waited for.
 	OnWait func(position int)
 
 	// Limits are the limits that are seldom changed. MaxHandshakes, MaxConns,

@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -43,14 +44,23 @@ func (l *lobby) tell(m *message) error {
 }
 
 // awaitPlace waits until the server has admitted this client.
-func (c *conn) awaitPlace(ctx context.Context, onWait func(position int)) error {
+func (c *conn) awaitPlace(ctx context.Context, h *waitHook) error {
 	position := 0
 	for {
+		places := c.lobby.place
+		if h.running != nil {
+			places = nil // the newest stays there
+		}
 		select {
 		case <-c.lobby.admitted:
-			return nil
-		case position = <-c.lobby.place:
-			onWait(position)
+			return c.failOn(h.settle())
+		case position = <-places:
+			h.call(position)
+		case err := <-h.running:
+			h.running = nil
+			if err != nil {
+				return c.failOn(err)
+			}
 		case <-c.done:
 			return c.endedAs(OutcomeNotRun)
 		case <-ctx.Done():
@@ -75,4 +85,58 @@ func (c *conn) endedAs(outcome Outcome) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.endedLocked(outcome)
+}
+
+// failOn ends the connection if OnWait has fallen.
+func (c *conn) failOn(err error) error {
+	if e, ok := err.(*Error); ok {
+		c.fail(e)
+		c.join()
+	}
+	return err
+}
+
+// A waitHook calls OnWait, one call at a time, on goroutines of their own.
+type waitHook struct {
+	onWait  func(position int) // nil for none
+	reports *reports
+	running <-chan error // of the call that runs, nil for none
+}
+
+func (h *waitHook) call(position int) {
+	if h.onWait != nil {
+		h.running = h.reports.start("OnWait", func() error { h.onWait(position); return nil })
+	}
+}
+
+// settle gives the last call a moment to return, before Dial does.
+func (h *waitHook) settle() error {
+	if h.running == nil {
+		return nil
+	}
+	select {
+	case err := <-h.running:
+		return err
+	case <-time.After(closeGrace):
+		return nil
+	}
+}
+
+// pause waits for a time, unless OnWait falls.
+func (h *waitHook) pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case err := <-h.running:
+			h.running = nil
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return stopped(notYet(0), ctx.Err())
+		}
+	}
 }
