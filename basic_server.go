@@ -63,13 +63,40 @@ func (c *basicConn) start() {
 			return
 		}
 		if err != nil {
-			c.fail(lost("reading", err))
+			c.readEnd(err)
 			return
 		}
 		if !c.in.put(f) {
 			return
 		}
 	}
+}
+
+// readEnd ends the connection when nothing more can be read. A client that has
+// closed only its half waits for its answers: all that has been read is served
+// first. One that has gone looks the same until something is written, so this lasts
+// no longer than a silent peer may.
+func (c *basicConn) readEnd(err error) {
+	why := lost("reading", err)
+	if isEOF(err) && canHalfClose(c.nc) {
+		over, stop := c.served.bounds.silence()
+		defer stop()
+		select {
+		case <-c.in.finish():
+		case <-c.done:
+		case <-over:
+			why = lost("waiting for a sign of life", c.served.bounds.silent())
+		}
+	}
+	c.fail(why)
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// canHalfClose says whether an end of nc can be closed for writing alone.
+func canHalfClose(nc net.Conn) bool {
+	_, ok := userConn(nc).(interface{ CloseWrite() error })
+	return ok
 }
 
 // longest returns the longest message that the client may send now.
@@ -138,7 +165,7 @@ func (c *basicConn) begin() bool {
 }
 
 func (c *basicConn) finish() {
-	c.in.served()
+	c.in.done()
 	c.served.landed(1)
 	if c.served.isClosing() {
 		c.drain()

@@ -18,10 +18,13 @@ type intake struct {
 	bytes  int  // in frames
 	busy   bool // a frame has been taken and is being served
 	ended  bool
+
+	last   bool          // no more frames come
+	served chan struct{} // closed when none is left then
 }
 
 func newIntake() *intake {
-	in := new(intake)
+	in := &intake{served: make(chan struct{})}
 	in.moved.L = &in.mu
 	return in
 }
@@ -60,11 +63,28 @@ func (in *intake) take() (f basicFrame, ok bool) {
 	return f, true
 }
 
-// served ends what take has begun.
-func (in *intake) served() {
+// done ends what take has begun.
+func (in *intake) done() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.busy = false
+	in.tellLocked()
+}
+
+// finish says that no more frames come. The channel is closed when all that there
+// were have been served.
+func (in *intake) finish() <-chan struct{} {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.last = true
+	in.tellLocked()
+	return in.served
+}
+
+func (in *intake) tellLocked() {
+	if in.last && !in.busy && len(in.frames) == 0 {
+		close(in.served)
+	}
 }
 
 // isIdle says whether there is nothing to serve and nothing being served.

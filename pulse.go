@@ -90,7 +90,7 @@ func (c *conn) onPulse() {
 		// stands behind that: Limits.WriteStall looks after it.
 		c.pulse.again(after)
 	case dead:
-		c.fail(lost("waiting for a sign of life", fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", after+timeout)))
+		c.fail(lost("waiting for a sign of life", c.bounds.silent()))
 	}
 }
 
@@ -138,4 +138,19 @@ func (c *conn) servePing(m *message) error {
 	}
 	c.control(&wire.Frame{Type: wire.Pong, ID: m.ID})
 	return nil
+}
+
+// silence returns a channel for the moment when a peer that cannot be asked has been
+// silent for too long. stop gives it up.
+func (b *bounds) silence() (over <-chan time.Time, stop func()) {
+	if b.pingAfter == math.MaxInt64 || b.pingTimeout == math.MaxInt64 {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(b.pingAfter + b.pingTimeout)
+	return timer.C, func() { timer.Stop() }
+}
+
+// silent is why a connection is lost then.
+func (b *bounds) silent() error {
+	return fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", b.pingAfter+b.pingTimeout)
 }
