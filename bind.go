@@ -127,7 +127,7 @@ func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BoundMethod, text
 			said[m] = true
 		}
 	}
-	return answers, texts
+	return answers, texts + v.suggest(r, answers)
 }
 
 // bind gives m a number on this connection, if the client means the same by it.

@@ -221,8 +221,11 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 	if err != nil {
 		return nil, about(method, err)
 	}
-	if answers[0].Status == wire.Unknown {
-		return nil, refusalf(CodeUnimplemented, "the server has no method %s", method)
+	switch answers[0].Status {
+	case wire.Unknown:
+		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+method, "it has", nearOf(&answers[0])))
+	case wire.NoService:
+		return nil, about(method, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
 	}
 	m = &described{number: answers[0].Number, text: answers[0].Text}
 	if m.layout, err = layout.ParseMethod(m.text); err != nil {

@@ -297,18 +297,26 @@ func TestBindServiceNames(t *testing.T) {
 	}
 }
 
-// A service that the server does not have is one without methods.
+// A service that the server does not have is one difference, with the name that was
+// meant.
 func TestBindUnknownService(t *testing.T) {
 	client, err := bsrpctest.Dial(t, newLab(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy, err := bsrpc.Bind[Greeter](t.Context(), client, "Lap")
-	checkText(t, "Lap", err, `bsrpc: client and server disagree on 2 of 2 methods of Lap
-    Lap.Hello: only on the client
-    Lap.Add2Words: only on the client`)
+	checkText(t, "Lap", err, "bsrpc: the server has no service Lap; it has Lab")
+	var m *bsrpc.MismatchError
+	if errors.As(err, &m); len(m.Differences) != 1 || m.Differences[0] != (bsrpc.Difference{Method: "Lap", Client: "2 methods", Near: "Lab"}) {
+		t.Errorf("got %+v", m.Differences)
+	}
 	_, err = proxy.Hello(t.Context(), "Bob")
-	wantError(t, err, bsrpc.CodeFailedPrecondition, bsrpc.OutcomeNotRun, "Lap.Hello: only on the client")
+	wantError(t, err, bsrpc.CodeFailedPrecondition, bsrpc.OutcomeNotRun, "bsrpc: Lap.Hello: the server has no service Lap; it has Lab")
+	if errors.As(err, &m); m.Service != "Lap" {
+		t.Errorf("got %+v", m)
+	}
+	_, err = bsrpc.Bind[Greeter](t.Context(), client, "Workshop")
+	checkText(t, "Workshop", err, "bsrpc: the server has no service Workshop")
 }
 
 // Without a connection there is no proxy.

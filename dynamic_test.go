@@ -237,9 +237,9 @@ var dynamicNames = []struct {
 	{strings.Repeat("s", 256) + ".Nothing", bsrpc.CodeInvalidArgument, `method "` + strings.Repeat("s", 64) + `": want Service.Method`},
 	{"S." + strings.Repeat("M", 100_000), bsrpc.CodeInvalidArgument, "method name of 100002 bytes, want at most 65531"},
 	{"S." + strings.Repeat("M", 65_530), bsrpc.CodeInvalidArgument, "method name of 65532 bytes, want at most 65531"},
-	{"S." + strings.Repeat("M", 65_529), bsrpc.CodeUnimplemented, "the server has no method S." + strings.Repeat("M", 65_529)},
+	{"S." + strings.Repeat("M", 65_529), bsrpc.CodeUnimplemented, "S." + strings.Repeat("M", 65_529) + ": the server has no service S"},
 	{"lab.Dynamic.Missing", bsrpc.CodeUnimplemented, "the server has no method lab.Dynamic.Missing"},
-	{"Dynamic.Nothing", bsrpc.CodeUnimplemented, "the server has no method Dynamic.Nothing"},
+	{"Dynamic.Nothing", bsrpc.CodeUnimplemented, "Dynamic.Nothing: the server has no service Dynamic; it has lab.Dynamic"},
 }
 
 func TestCallNames(t *testing.T) {

@@ -338,7 +338,7 @@ func ExampleClient_Call() {
 	// 3050 <nil>
 	// bsrpc: Greeter.Add2Words, parameter 2: below zero, and the wire has an unsigned number
 	// bsrpc: Greeter.Add2Words, parameter 2: string does not fit uint.le4
-	// bsrpc: the server has no method Greeter.Add3Words
+	// bsrpc: the server has no method Greeter.Add3Words; it has Greeter.Add2Words
 }
 
 // A Reading is laid out for a device that counts bytes.

@@ -10,7 +10,8 @@ import (
 
 // A MismatchError says what a client's contract and a server's methods do not
 // agree on. Bind returns it, together with the proxy. A method that only the
-// server has is no difference.
+// server has is no difference. A service that the server has not got is one
+// Difference, whose Method is the service.
 type MismatchError struct {
 	Service     string
 	Methods     int          // how many the contract names
@@ -24,6 +25,7 @@ type Difference struct {
 	Place  string // "parameter 1, Order.Price", with the client's type names; "" for the method itself
 	Client string // what the client has there: a layout, or names of fields; "" for nothing
 	Server string // what the server has there
+	Near   string // where the server has nothing: names of its own that are alike, at most three
 }
 
 // String returns the difference as one line:
@@ -36,11 +38,14 @@ func (d Difference) String() string {
 	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Words(); words != "" {
 		line += ": " + words
 	}
-	return line
+	return thereIs(line, "the server has", d.Near)
 }
 
 // Error returns all differences, a line each.
 func (e *MismatchError) Error() string {
+	if e.lacksService() {
+		return thereIs(prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
+	}
 	var b strings.Builder
 	differ, last := 0, ""
 	for _, d := range e.Differences {
@@ -55,6 +60,10 @@ func (e *MismatchError) Error() string {
 	return b.String()
 }
 
+func (e *MismatchError) lacksService() bool {
+	return len(e.Differences) == 1 && e.Differences[0].Method == e.Service
+}
+
 // add takes the server's answer for one method: if it disagrees, the method
 // gets an error and e the differences. The error it returns is the server's
 // breach of the protocol.
@@ -63,8 +72,14 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 	switch {
 	case answer.Status == wire.Bound:
 		return nil
+	case answer.Status == wire.NoService:
+		if e.Differences == nil {
+			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: nearOf(answer)}}
+		}
+		m.err = e.refusal(m, e.Differences[:1])
+		return nil
 	case answer.Status == wire.Unknown:
-		found = []Difference{{Method: m.Name, Client: m.Layout}}
+		found = []Difference{{Method: m.Name, Client: m.Layout, Near: nearOf(answer)}}
 	case answer.Text == m.Layout:
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
@@ -74,9 +89,15 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 		}
 	}
 	e.Differences = append(e.Differences, found...)
-	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
-	m.err = &Error{Code: CodeFailedPrecondition, Message: one.Error(), Outcome: OutcomeNotRun, Err: one}
+	m.err = e.refusal(m, found)
 	return nil
+}
+
+// refusal is the error of a method that cannot be called.
+func (e *MismatchError) refusal(m *proxyMethod, found []Difference) *Error {
+	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
+	err := &Error{Code: CodeFailedPrecondition, Message: one.Error(), Outcome: OutcomeNotRun, Err: one}
+	return about(m.Name, err).(*Error)
 }
 
 func differences(m *proxyMethod, own, text string) ([]Difference, error) {
@@ -87,7 +108,7 @@ func differences(m *proxyMethod, own, text string) ([]Difference, error) {
 	var found []Difference
 	service, name, _ := cutLast(m.Name)
 	for _, d := range layout.Diff(m.sig.layout(service, name), server) {
-		found = append(found, Difference{m.Name, d.Place, d.Client, d.Server})
+		found = append(found, Difference{Method: m.Name, Place: d.Place, Client: d.Client, Server: d.Server})
 	}
 	return found, nil
 }

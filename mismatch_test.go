@@ -152,10 +152,12 @@ var mismatches = []struct {
 func TestMismatches(t *testing.T) {
 	for _, test := range mismatches {
 		srv := newLab(t)
-		if test.server != nil {
-			if err := srv.RegisterFunc("Shop.Put", test.server); err != nil {
-				t.Fatal(err)
-			}
+		name, f := "Shop.Put", test.server
+		if f == nil {
+			name, f = "Shop.Empty", func() {}
+		}
+		if err := srv.RegisterFunc(name, f); err != nil {
+			t.Fatal(err)
 		}
 		client, err := bsrpctest.Dial(t, srv, nil)
 		if err != nil {
@@ -282,9 +284,10 @@ func TestMismatchFromBothEnds(t *testing.T) {
 // A Difference prints by itself, whoever made it.
 func TestDifferenceString(t *testing.T) {
 	for want, d := range map[string]bsrpc.Difference{
-		"Shop.Put":                                            {Method: "Shop.Put"},
-		"Shop.Put, 3 more differences":                        {Method: "Shop.Put", Place: "3 more differences"},
-		"Shop.Put: only on the client":                        {Method: "Shop.Put", Client: "Shop.Put()"},
+		"Shop.Put":                     {Method: "Shop.Put"},
+		"Shop.Put, 3 more differences": {Method: "Shop.Put", Place: "3 more differences"},
+		"Shop.Put: only on the client": {Method: "Shop.Put", Client: "Shop.Put()"},
+		"Shop.Put: only on the client; the server has Shop.P": {Method: "Shop.Put", Client: "Shop.Put()", Near: "Shop.P"},
 		"Shop.Put, result 1: only on the server":              {Method: "Shop.Put", Place: "result 1", Server: "bool"},
 		"Shop.Put, parameter 1: client bool, server int.le1":  {Method: "Shop.Put", Place: "parameter 1", Client: "bool", Server: "int.le1"},
 		"Shop.Put, parameter 1, P: client a, b; server order": {Method: "Shop.Put", Place: "parameter 1, P", Client: "a, b", Server: "order"},

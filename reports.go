@@ -134,7 +134,7 @@ func (v *serving) logBound(r *wire.BindRequest, answers []wire.BoundMethod) {
 	unknown, differ := 0, 0
 	for i := range answers {
 		switch answers[i].Status {
-		case wire.Unknown:
+		case wire.Unknown, wire.NoService:
 			unknown++
 		case wire.Differs:
 			differ++

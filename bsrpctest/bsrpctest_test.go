@@ -121,7 +121,7 @@ func TestBindFailsTheTest(t *testing.T) {
 		bind func(tb testing.TB, srv *bsrpc.Server)
 		want string
 	}{
-		{"no such service", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[Greeter](tb, srv, "Greeters") }, "Greeters.Hello"},
+		{"no such service", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[Greeter](tb, srv, "Greeters") }, "the server has no service Greeters; it has Greeter"},
 		{"a contract that differs", func(tb testing.TB, srv *bsrpc.Server) {
 			bsrpctest.Bind[struct{ Hello func(int) (string, error) }](tb, srv, "Greeter")
 		}, "Greeter.Hello, parameter 1: client int.le8, server string.le4"},

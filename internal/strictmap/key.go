@@ -1,8 +1,11 @@
 package strictmap
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -79,6 +82,44 @@ func Nearest(key string, words []string) string {
 		}
 	}
 	return best
+}
+
+// Near returns at most n of the words that differ from key in no more than a third
+// of its letters, in one, or in what stands before a dot, the nearest first. It
+// looks at no more than so many of them, and at none that is longer than 64 bytes.
+func Near(key string, words iter.Seq[string], n, looked int) []string {
+	type found struct {
+		word string
+		away int
+	}
+	const longest = 64
+	var all []found
+	key = strings.ToLower(key)
+	least := max(1, len(key)/3) + 1
+	for word := range words {
+		if looked--; looked < 0 {
+			break
+		}
+		if len(key) > longest || len(word) > longest {
+			continue
+		}
+		lower, d := strings.ToLower(word), least
+		switch {
+		case strings.HasSuffix(lower, "."+key), strings.HasSuffix(key, "."+lower):
+			d = 1
+		case len(lower) < len(key)+least && len(key) < len(lower)+least:
+			d = distance(key, lower)
+		}
+		if d < least {
+			all = append(all, found{word, d})
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return cmp.Or(a.away-b.away, strings.Compare(a.word, b.word)) })
+	var near []string
+	for _, f := range all[:min(n, len(all))] {
+		near = append(near, f.word)
+	}
+	return near
 }
 
 // distance counts the bytes to insert, delete or replace between a and b.

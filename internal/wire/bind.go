@@ -58,16 +58,17 @@ type BoundStatus uint8
 
 // The answers to a Bind, one for each method.
 const (
-	Bound   BoundStatus = iota // Number calls it
-	Differs                    // the hashes are not equal; Text is the server's
-	Unknown                    // the server has no such method
+	Bound     BoundStatus = iota // Number calls it
+	Differs                      // the hashes are not equal; Text is the server's
+	Unknown                      // the service has no such method; Text has names that are alike
+	NoService                    // the server has no such service; Text of the first has names that are alike
 )
 
 // A BoundMethod is the answer for one method of a Bind.
 type BoundMethod struct {
 	Status BoundStatus
 	Number uint16 // where Bound
-	Text   string // the method's canonical text, where it differs or was asked for
+	Text   string // the method's canonical text, where it differs or was asked for; names that are alike, where there is none
 }
 
 // AppendBound appends the answer to a Bind, the body of a Response.
@@ -98,7 +99,7 @@ func ReadBound(body []byte, want int) ([]BoundMethod, error) {
 	methods := make([]BoundMethod, want)
 	for i := range methods {
 		methods[i] = BoundMethod{BoundStatus(c.Uint8()), c.Uint16(), c.String32()}
-		if methods[i].Status > Unknown {
+		if methods[i].Status > NoService {
 			c.Fail("unknown status %d", methods[i].Status)
 		}
 	}

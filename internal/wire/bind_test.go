@@ -85,7 +85,7 @@ func TestBound(t *testing.T) {
 		{want, 2, "answer for 3 methods, want 2"},
 		{want, 4, "answer for 3 methods, want 4"},
 		{want + "x", 3, "1 bytes left over"},
-		{"\x01\x00\x03\x00\x00\x00\x00\x00\x00", 1, "unknown status 3"},
+		{"\x01\x00\x04\x00\x00\x00\x00\x00\x00", 1, "unknown status 4"},
 		{"\x01\x00\x01\x00\x00\xff\xff\xff\xff", 1, "unexpected EOF"},
 	} {
 		if _, err := ReadBound([]byte(tt.body), tt.want); err == nil || !strings.Contains(err.Error(), tt.err) {

@@ -1,0 +1,94 @@
+package bsrpc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// What a BIND, and a call by name, of a name that the server has not got is
+// told.
+func TestNamesThatAreAlike(t *testing.T) {
+	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
+		for _, tt := range []struct {
+			service string
+			names   []string
+			want    []wire.BoundMethod
+		}{
+			{"Probe", []string{"Ad", "Make", "Hol", "Nothing"}, []wire.BoundMethod{
+				{Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Differs, Text: "Probe.Make(uint.le4) bytes.le4"},
+				{Status: wire.Unknown, Text: "Probe.Hold"}, {Status: wire.Unknown},
+			}},
+			{"probe", []string{"Add", "Make"}, []wire.BoundMethod{{Status: wire.NoService, Text: "Probe"}, {Status: wire.NoService}}},
+			{"Other", []string{"Add"}, []wire.BoundMethod{{Status: wire.NoService}}},
+			{"Probe", []string{"Ad", "Ad", "Ad", "Ad"}, []wire.BoundMethod{ // no more than three get any
+				{Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown},
+			}},
+		} {
+			id := uint64(time.Now().UnixNano())
+			p.send(wire.Frame{Type: wire.Bind, ID: id}, (&wire.BindRequest{Service: tt.service, Names: tt.names, Hashes: make([][wire.HashSize]byte, len(tt.names))}).Append(nil))
+			got, err := wire.ReadBound(p.wantAnswer(id), len(tt.names))
+			if fmt.Sprint(got) != fmt.Sprint(tt.want) || err != nil {
+				t.Errorf("%s %v: got %v, %v; want %v", tt.service, tt.names, got, err, tt.want)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		client, _ := testeeClient(t, srv, nil)
+		for method, want := range map[string]string{
+			"Probe.Hol":  "bsrpc: the server has no method Probe.Hol; it has Probe.Hold",
+			"Prob.Hold":  "bsrpc: Prob.Hold: the server has no service Prob; it has Probe",
+			"Other.Hold": "bsrpc: Other.Hold: the server has no service Other",
+			"Probe.Zzzz": "bsrpc: the server has no method Probe.Zzzz",
+		} {
+			wantCall(t, client.Call(t.Context(), method, nil), CodeUnimplemented, OutcomeNotRun, want)
+		}
+		client.Close()
+	})
+}
+
+// Names from a server reach a text only if they are names.
+func TestNearNamesAreNames(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                          "",
+		"Shop":                      "Shop",
+		"Shop.Put, Shop.Get":        "Shop.Put, Shop.Get",
+		"A, B, C, D, E":             "A, B, C",
+		"Shop\n\x1b[2J":             "",
+		"rm -rf, Shop":              "Shop",
+		strings.Repeat("x, ", 9000): "x, x, x",
+	} {
+		if got := nearOf(&wire.BoundMethod{Text: text}); got != want {
+			t.Errorf("%.40q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What near names cost does not grow with what a server has or is asked.
+func TestNearNamesAreBounded(t *testing.T) {
+	srv := NewServer(&ServerOptions{Logger: quiet})
+	for i := range 3000 {
+		if err := srv.RegisterFunc(fmt.Sprintf("Big.Method%04d", i), func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &wire.BindRequest{Service: "Big"}
+	for range 1000 {
+		r.Names = append(r.Names, "Method9999")
+	}
+	v := &serving{dispatcher: &srv.dispatcher}
+	answers := make([]wire.BoundMethod, len(r.Names))
+	for i := range answers {
+		answers[i].Status = wire.Unknown
+	}
+	allocs := testing.AllocsPerRun(1, func() { v.suggest(r, answers) })
+	if most := float64(nearAsked * nearLooked * 3); allocs > most {
+		t.Errorf("%v allocations, want at most %v", allocs, most)
+	}
+	long := strings.Repeat("n", 65_000)
+	if names := srv.registry.servicesLike(long); names != nil {
+		t.Errorf("names like one of 65,000 bytes: %v", names)
+	}
+}
