@@ -36,7 +36,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 	b := m.basic.bounds
 	k := &basicCall{answered: make(chan struct{})}
 	enc := codec.Encoder{Buf: wire.AppendCommand(nil, m.number, 0), Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
-	if err := m.sig.args.Append(&enc, f.argsRef); err != nil {
+	if err := m.appendArgs(&enc, f); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(b.maxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))

@@ -16,6 +16,7 @@ import (
 type basicLink struct {
 	nc     net.Conn
 	bounds *bounds
+	log    *reports
 	done   chan struct{} // closed when err has been set
 
 	running sync.WaitGroup // reader and writer

@@ -11,7 +11,8 @@ import (
 // basic one does, and waits for its place.
 func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
 	keepAlive(nc, b)
-	h := opts.waitHook(&reports{log: opts.logger()})
+	log := &reports{log: opts.logger()}
+	h := opts.waitHook(log)
 	if peer.Waits {
 		h.call(0) // the server does not say
 	}
@@ -29,7 +30,7 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 		nc.Close()
 		return nil, about(a.what, err)
 	}
-	l := &basicLink{nc: nc, bounds: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	l := &basicLink{nc: nc, bounds: b, log: log, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	whenBroken(nc, func(why error) { l.fail(lost("using it", why)) })
 	l.running.Add(2)
 	go l.read()

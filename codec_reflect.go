@@ -222,7 +222,7 @@ func (f *frame) free() {
 	if f.waits.Load() {
 		f.waits.Store(false)
 	}
-	f.dec.Data = nil
+	f.dec.Data, f.dec.Inside = nil, nil
 	if f.in != nil {
 		f.in[0] = reflect.Value{}
 	}
@@ -239,7 +239,7 @@ func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
 
 func (f *frame) resetEncoder() {
 	clear(f.enc.Cuts)
-	f.enc.Lenient = false
+	f.enc.Lenient, f.enc.Inside = false, nil
 	f.enc.Buf, f.enc.Cuts = f.enc.Buf[:0], f.enc.Cuts[:0]
 	if cap(f.enc.Buf) > keepEncoder {
 		f.enc.Buf = nil

@@ -118,9 +118,17 @@ type Error struct {
 func (e *Error) Error() string {
 	text := cmp.Or(e.Message, e.Code.String())
 	if e.ID != "" {
-		text += " (id " + e.ID + " in the server's log)"
+		text += " (id " + e.ID + " in " + e.logger() + " log)"
 	}
 	return text
+}
+
+// logger says in whose log the line is that ID names.
+func (e *Error) logger() string {
+	if e.Remote {
+		return "the server's"
+	}
+	return "this end's"
 }
 
 // Unwrap returns the cause at this end.

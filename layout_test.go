@@ -58,7 +58,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",
-		"server.go", "client.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
+		"server.go", "client.go", "encoders.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
 	},
 	// What is internal knows bytes and types, no connections, but for one, and no calls.
 	"net":      {"*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},

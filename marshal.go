@@ -13,6 +13,8 @@ import (
 // followed once, without a presence byte. A type without a wire form is an error
 // that lists all problems, a value that does not fit one that names its place.
 //
+// A method of v's own that panics, such as MarshalBinary, panics in Marshal's caller.
+//
 // Marshal, Append and Unmarshal are safe for concurrent use. What they learn of a
 // type they keep for the next time.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }

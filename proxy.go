@@ -115,7 +115,7 @@ func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
 		return m.callBasic(ctx, f)
 	}
 	f.enc.Max, f.enc.Cut, f.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
-	if err := m.sig.args.Append(&f.enc, f.argsRef); err != nil {
+	if err := m.appendArgs(&f.enc, f); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", m.conn.peer.maxMessage)
 	}
 	k := f.asks
@@ -140,8 +140,11 @@ func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
 
 // readResults sets the frame's results from its decoder.
 func (m *proxyMethod) readResults(f *frame) error {
-	if err := m.sig.rets.Read(&f.dec, f.retsRef); err != nil {
+	if err := m.read(f); err != nil {
 		f.rets.SetZero()
+		if e, ok := err.(*Error); ok {
+			return e
+		}
 		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
 	}
 	return nil
@@ -150,6 +153,9 @@ func (m *proxyMethod) readResults(f *frame) error {
 // encodeError is the error of arguments that cannot be sent. limit says what
 // bounds their length.
 func (m *proxyMethod) encodeError(err error, limit string, most uint64) error {
+	if e, ok := err.(*Error); ok {
+		return e
+	}
 	code := CodeInvalidArgument
 	if errors.Is(err, codec.ErrLimit) {
 		code = CodeResourceExhausted

@@ -1,8 +1,10 @@
 // Package bsrpctest joins servers and clients in memory, for the tests of
 // services.
 //
-// It opens no ports and works inside a testing/synctest bubble. Everything is
-// closed with the test.
+// It opens no ports and works inside a testing/synctest bubble. Connections are
+// closed with the test. Servers are not, as several tests may use one: close a
+// server whose OnDisconnect or receivers are to be waited for; any other holds
+// nothing once its connections are closed.
 package bsrpctest
 
 import (
@@ -13,8 +15,8 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// Dial joins one more client to server, in memory. The connection is closed
-// when the test ends; the server is the test's to close. opts may be nil.
+// Dial joins one more client to server, in memory. The connection, and not the
+// server, is closed when the test ends. opts may be nil.
 func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	tb.Helper()
 	near, far := net.Pipe()

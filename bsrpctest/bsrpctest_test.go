@@ -169,3 +169,16 @@ func TestDialErrors(t *testing.T) {
 		}
 	})
 }
+
+// A server that no test closes holds nothing when the tests have ended: a bubble
+// would find a goroutine.
+func TestServerIsLeftOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		new(fatal).run(func(tb testing.TB) {
+			if _, err := bsrpctest.Bind[Greeter](tb, srv, "Greeter").Hello(t.Context(), "Bob"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,8 @@ type Encoder struct {
 	Cut     int    // numbers in memory as on the wire stay there from this many bytes on, and are noted in Cuts; 0: never
 	Cuts    []Cut
 	Lenient bool // every string must be UTF-8, as a basic peer wants
+
+	Inside reflect.Type // the type whose own method is running; it stays after a panic there
 }
 
 // A Cut is a part of an encoding that is not in the Encoder's Buf.
@@ -41,6 +44,8 @@ type Decoder struct {
 	BudgetName string // of the option that sets Budget; "": DecodeBudget
 	Depth      int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
 	Lenient    bool   // as a basic peer: any non-zero byte is true, every string must be UTF-8
+
+	Inside reflect.Type // as Encoder.Inside
 }
 
 // never is a length that no memory has.

@@ -168,13 +168,17 @@ func (c *compiler) time(n *node, p *Place, s site) {
 
 // appendOwn calls the method of the type of v on a copy: the method may keep
 // its receiver, and v may lie on a stack.
-func appendOwn(n *node, v reflect.Value) ([]byte, error) {
+func (w *writer) appendOwn(n *node, v reflect.Value) (b []byte, err error) {
 	own := reflect.New(n.typ)
 	own.Elem().Set(v)
+	w.e.Inside = n.typ
 	if n.op == opBinary {
-		return own.Interface().(encoding.BinaryMarshaler).MarshalBinary()
+		b, err = own.Interface().(encoding.BinaryMarshaler).MarshalBinary()
+	} else {
+		b, err = own.Interface().(encoding.TextMarshaler).MarshalText()
 	}
-	return own.Interface().(encoding.TextMarshaler).MarshalText()
+	w.e.Inside = nil
+	return b, err
 }
 
 // ownBack reads a value by its type's own method, and v becomes a copy of it.
@@ -189,11 +193,13 @@ func (r *reader) ownBack(n *node, v reflect.Value) *Error {
 	}
 	own := reflect.New(n.typ)
 	var err error
+	r.d.Inside = n.typ
 	if n.op == opBinary {
 		err = own.Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
 	} else {
 		err = own.Interface().(encoding.TextUnmarshaler).UnmarshalText(b)
 	}
+	r.d.Inside = nil
 	if err != nil {
 		return &Error{Offset: from, Text: refused(n, "Unmarshal"), Err: err}
 	}

@@ -100,7 +100,7 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 	case opTime:
 		return appendTime(buf, *timeAt(p)), nil
 	case opBinary, opText:
-		b, err := appendOwn(n, n.value(p))
+		b, err := w.appendOwn(n, n.value(p))
 		return w.owned(buf, n, b, err)
 	case opArray:
 		return w.fastArray(buf, n, p, depth)

@@ -30,7 +30,7 @@ func (w *writer) plain(buf []byte, n *node, v reflect.Value, depth int) ([]byte,
 	case opTime:
 		return appendTime(buf, *v.Addr().Interface().(*time.Time)), nil
 	case opBinary, opText:
-		b, err := appendOwn(n, v)
+		b, err := w.appendOwn(n, v)
 		return w.owned(buf, n, b, err)
 	case opArray:
 		return w.plainArray(buf, n, v, depth)

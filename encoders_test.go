@@ -1,0 +1,168 @@
+package bsrpc
+
+import (
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A moody value encodes itself, and falls in the methods that it names: "enc" and
+// "dec", at the end whose turn it is.
+type moody struct{ how string }
+
+func (m moody) MarshalText() ([]byte, error) {
+	m.fall("enc")
+	return []byte(m.how), nil
+}
+
+func (m *moody) UnmarshalText(b []byte) error {
+	m.how = string(b)
+	m.fall("dec")
+	return nil
+}
+
+func (m moody) fall(where string) {
+	switch m.how {
+	case where + " panic":
+		panic("on purpose")
+	case where + " panic nil":
+		panic(nil)
+	case where + " Goexit":
+		runtime.Goexit()
+	}
+}
+
+type moods struct{}
+
+func (moods) Take(m moody) string   { return "taken" }
+func (moods) Give(how string) moody { return moody{how} }
+func (moods) Fail(how string) error { return moodyError{moody{how}} }
+func (moods) Add(a, b int) int      { return a + b }
+
+// A moodyError falls in its own methods.
+type moodyError struct{ moody }
+
+func (e moodyError) Error() string         { e.fall("Error"); return "an error" }
+func (e moodyError) ExceptionName() string { e.fall("ExceptionName"); return "Moody" }
+func (e moodyError) Is(error) bool         { e.fall("Is"); return false }
+func (e moodyError) As(any) bool           { e.fall("As"); return false }
+func (e moodyError) Unwrap() error         { e.fall("Unwrap"); return nil }
+
+type moodsContract struct {
+	Take func(m moody) (string, error)   `bsrpc:"id=0"`
+	Give func(how string) (moody, error) `bsrpc:"id=1"`
+	Fail func(how string) error          `bsrpc:"id=2"`
+	Add  func(a, b int) (int, error)     `bsrpc:"(le4,le4) le4,id=3"`
+}
+
+func forMoods(t *testing.T, test func(t *testing.T, client *Client, proxy *moodsContract, clientLog, serverLog *logLines)) {
+	for _, wire := range []string{"native", "basic"} {
+		t.Run(wire, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				serverLines, serverLog := linesAt(slog.LevelInfo)
+				clientLines, clientLog := linesAt(slog.LevelInfo)
+				srv := NewServer(&ServerOptions{Logger: serverLog, Basic: true})
+				if err := RegisterAs[moodsContract](srv, "Moods", moods{}); err != nil {
+					t.Fatal(err)
+				}
+				var nc net.Conn = dialed(srv)
+				if wire == "basic" {
+					nc = &plainInit{Conn: nc}
+				}
+				client, err := NewClient(t.Context(), nc, &ClientOptions{Logger: clientLog, Basic: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proxy, err := Bind[moodsContract](t.Context(), client, "Moods")
+				if err != nil {
+					t.Fatal(err)
+				}
+				test(t, client, proxy, clientLines, serverLines)
+				if sum, err := proxy.Add(1, 2); sum != 3 || err != nil {
+					t.Errorf("the next call: %d, %v", sum, err)
+				}
+				if client.conn != nil {
+					checkEmpty(t, client.conn)
+				}
+				client.Close()
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}
+
+// A type's own methods that panic at a client cost their call, whose error names
+// the method and the type. The stack is in the client's log.
+func TestEncodersAtTheClient(t *testing.T) {
+	forMoods(t, func(t *testing.T, client *Client, proxy *moodsContract, log, _ *logLines) {
+		check := func(err error, outcome Outcome, texts ...string) {
+			t.Helper()
+			wantCall(t, err, CodeInternal, outcome, "panic in")
+			e := err.(*Error)
+			for _, text := range append(texts, "bsrpc.moody", "this end's log") {
+				if !strings.Contains(e.Error(), text) {
+					t.Errorf("%v: want %q", e, text)
+				}
+			}
+			if e.ID == "" || !strings.Contains(log.String(), "id="+e.ID) {
+				t.Errorf("%v: logged %s", e, log)
+			}
+		}
+		for _, how := range []string{"enc panic", "enc panic nil"} {
+			_, err := proxy.Take(moody{how})
+			check(err, OutcomeNotRun, "Moods.Take", "encoding")
+			if client.conn != nil {
+				var text string
+				check(client.Call(t.Context(), "Moods.Take", []any{moody{how}}, &text), OutcomeNotRun, "Moods.Take", "encoding")
+			}
+		}
+		for _, how := range []string{"dec panic", "dec panic nil"} {
+			got, err := proxy.Give(how)
+			check(err, OutcomeUnknown, "Moods.Give", "decoding")
+			if got != (moody{}) {
+				t.Errorf("got %v beside the error", got)
+			}
+			if client.conn != nil {
+				var got moody
+				check(client.Call(t.Context(), "Moods.Give", []any{how}, &got), OutcomeUnknown, "Moods.Give", "decoding")
+			}
+		}
+		ended := make(chan struct{})
+		go func() { // ends its own goroutine, and leaves nothing behind
+			defer close(ended)
+			proxy.Take(moody{"enc Goexit"})
+			t.Error("Goexit did not")
+		}()
+		<-ended
+	})
+}
+
+// At a server they are a failed call, too, as are the methods of errors.
+func TestEncodersAtTheServer(t *testing.T) {
+	forMoods(t, func(t *testing.T, client *Client, proxy *moodsContract, _, log *logLines) {
+		for _, how := range []string{"panic", "panic nil", "Goexit"} {
+			time.Sleep(time.Second) // ten lines a second have ids
+			_, err := proxy.Take(moody{"dec " + how})
+			wantFall(t, err)
+			_, err = proxy.Give("enc " + how)
+			wantFall(t, err)
+			for _, where := range []string{"Error", "ExceptionName", "Is", "As", "Unwrap"} {
+				if err := proxy.Fail(where + " " + how); err == nil {
+					t.Errorf("%s %s: not an error", where, how)
+				}
+			}
+		}
+	})
+}
+
+func wantFall(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "panic in") || !strings.Contains(err.Error(), "the server's log") {
+		t.Errorf("got %v", err)
+	}
+}
