@@ -113,3 +113,47 @@ func TestClosedSessionTellsItsReason(t *testing.T) {
 		})
 	}
 }
+
+// A basic client's call ends with the reason, too, whatever its handler returns.
+func TestClosedBasicSessionTellsItsReason(t *testing.T) {
+	for name, close := range map[string]func(*bsrpc.Server){
+		"the laser is on fire": func(srv *bsrpc.Server) { srv.Sessions()[0].Close("the laser is on fire") },
+		"the server has shut down": func(srv *bsrpc.Server) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			srv.Shutdown(ctx)
+		},
+	} {
+		for number, handler := range []any{
+			func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			func(ctx context.Context) error { <-ctx.Done(); return nil },
+			func(ctx context.Context) error { <-ctx.Done(); panic("on purpose") },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Basic: true})
+				if err := bsrpc.RegisterAs[basicWaiter](srv, "Waiter", &basicWaiter{handler.(func(context.Context) error)}); err != nil {
+					t.Fatal(err)
+				}
+				near, far := net.Pipe()
+				go srv.ServeConn(far)
+				near.Write([]byte("\x08\x00\x00\x00\x00\x00\x00\x01"))
+				answer := make([]byte, 200)
+				near.Read(answer)
+				near.Write([]byte("\x07\x00\x00\x00\x01\x09\x00"))
+				synctest.Wait()
+				go close(srv)
+				n, _ := near.Read(answer)
+				if got := string(answer[:n]); !strings.Contains(got, "ConnectionError") || !strings.Contains(got, name) {
+					t.Errorf("handler %d: got %q, want %q", number, got, name)
+				}
+				near.Close()
+				time.Sleep(2 * time.Second)
+				srv.Close()
+			})
+		}
+	}
+}
+
+type basicWaiter struct {
+	Wait func(ctx context.Context) error `bsrpc:"id=9"`
+}

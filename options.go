@@ -78,8 +78,11 @@ type ServerOptions struct {
 	// Limits are the limits that are seldom changed.
 	Limits Limits
 
-	// Logger gets what happens outside of calls, and the stacks of panics. Nil
-	// is slog.Default().
+	// Logger gets what happens outside of calls, and the stacks of panics: at Debug
+	// how connections come and go, from Info on what an operator should read. What
+	// clients can repeat is logged ten times a second at most; the next line says how
+	// many were suppressed. Nil is slog.Default(). A handler that panics costs its
+	// line; one that hangs for a second costs all lines until it returns.
 	Logger *slog.Logger
 }
 
