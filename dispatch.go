@@ -255,7 +255,7 @@ func (c *conn) runApart(f *frame, m *message) {
 func (c *conn) finishApart(f *frame) {
 	c.served.leaveRunning(f)
 	f.free()
-	c.served.endHandler()
+	c.served.endHandler() // before its caller can call again
 	c.flush(nil)
 }
 

@@ -164,10 +164,11 @@ func (p *passage) leave() {
 // leaveShared opens, behind a call that runs no longer, those gates where the
 // calls of other connections wait.
 func (p *passage) leaveShared() {
-	for _, g := range slices.Backward(p.gates[p.own:]) {
+	own := min(p.own, len(p.gates)) // none are left of a call that was given up
+	for _, g := range slices.Backward(p.gates[own:]) {
 		g.leave()
 	}
-	p.gates = p.gates[:p.own]
+	p.gates = p.gates[:own]
 }
 
 // gates returns those that a call of m goes through.

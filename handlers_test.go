@@ -183,25 +183,38 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 // One handler may run: a client that calls one after another never meets the
 // limit, whatever each call goes through.
 func TestMaxHandlersOneAfterAnother(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 500
+	}
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				opts.Limits.MaxHandlers = 1
-				srv := testeeServer(t, newTestee(), &opts)
-				client, proxy := testeeClient(t, srv, nil)
-				for i := range uint32(50) {
-					if _, err := proxy.Sleep(t.Context(), i%5*1000); err != nil {
-						t.Error(err)
-					}
-					if _, err := proxy.Echo(t.Context(), make([]byte, i%5*4<<10)); err != nil {
-						t.Error(err)
-					}
-					synctest.Wait()
+			opts.Limits.MaxHandlers = 1
+			srv := testeeServer(t, newTestee(), &opts)
+			near, far := tcpPair(t)
+			served := make(chan error, 1)
+			go func() { served <- srv.ServeConn(far) }()
+			client, proxy := testeeClientOn(t, near, nil)
+			for i := range rounds {
+				var err error
+				switch {
+				case i%100 == 0:
+					_, err = proxy.Sleep(t.Context(), uint32(i%7*1000))
+				case i%2 == 0:
+					_, err = proxy.Echo(t.Context(), make([]byte, i%3*apartSize))
+				default:
+					_, err = proxy.Add(t.Context(), 1, 2)
 				}
-				client.Close()
-				srv.Close()
-				checkBooked(t, srv)
-			})
+				if err != nil {
+					t.Fatalf("call %d: %v", i, err)
+				}
+			}
+			client.Close()
+			<-served
+			srv.Close()
+			if n := srv.handlers.Load(); n != 0 {
+				t.Errorf("%d handlers are counted", n)
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -371,4 +372,87 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 		srv.Close()
 		checkBooked(t, srv)
 	})
+}
+
+// A call that is given up at a gate waits for room as others do.
+func TestGivenUpAtAGateWithoutRoom(t *testing.T) {
+	opts := &ServerOptions{MaxConcurrentCalls: 2, Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit, PingAfter: NoLimit}}
+	withPress(t, opts, func(p *rawPeer, srv *Server, _ *press) {
+		for id := range uint64(5) { // the first two are written and queued, the next two wait for room
+			f := wire.Frame{Type: wire.Request, Arg: 1, ID: 2 + id}
+			if id == 4 {
+				f.Timeout = 1_000_000
+			}
+			p.send(f, []byte(u32(2<<10)))
+			if id == 1 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		time.Sleep(time.Minute)
+		want := []uint64{2, 3, 4, 5, 6}
+		got := p.answers(len(want))
+		for _, id := range want {
+			if failed := strings.Contains(got[id], "waited 980ms for its turn"); failed != (id == 6) || got[id] == "" {
+				t.Errorf("call %d: got %d bytes, given up: %v", id, len(got[id]), failed)
+			}
+		}
+	})
+}
+
+// Every call is answered once, whatever waits for what: calls of all kinds, with
+// and without time, cancelled or not, by a peer that reads now and then.
+func TestAnswersStorm(t *testing.T) {
+	seeds := 60
+	if testing.Short() {
+		seeds = 15
+	}
+	for seed := range uint64(seeds) {
+		rng := rand.New(rand.NewPCG(13, seed))
+		opts := &ServerOptions{MaxInflight: NoLimit, MaxConcurrentCalls: rng.IntN(3) * rng.IntN(4), Limits: Limits{
+			OutQueue: 1 << (8 + rng.IntN(12)), MaxHandlers: 1 + rng.IntN(40), MaxErrorText: 32 << 10, WriteStall: NoLimit, PingAfter: NoLimit}}
+		withPress(t, opts, func(p *rawPeer, srv *Server, s *press) {
+			const calls = 200
+			pauses := make([]time.Duration, 2*calls)
+			for i := range pauses {
+				pauses[i] = time.Duration(max(0, rng.IntN(12)-8)) * time.Duration(rng.IntN(8000)) * time.Microsecond
+			}
+			go func() {
+				for id := uint64(2); id < 2+calls; id++ {
+					f := wire.Frame{Type: wire.Request, Arg: uint16(rng.IntN(len(pressMethods))), ID: id}
+					if rng.IntN(4) == 0 {
+						f.Timeout = uint64(1 + rng.IntN(20_000))
+					}
+					size := uint32(rng.IntN(1 << (4 + rng.IntN(15))))
+					p.nc.Write(frameBytes(f, []byte(u32(size))))
+					if rng.IntN(4) == 0 {
+						p.nc.Write(frameBytes(wire.Frame{Type: wire.Cancel, ID: id - uint64(rng.IntN(2))}, nil))
+					}
+					time.Sleep(pauses[id-2])
+				}
+			}()
+			answered := make(map[uint64]int)
+			for n, left := 0, make(map[uint64]uint64); n < calls; {
+				time.Sleep(pauses[calls+n])
+				switch f, body := p.read(); {
+				case f.Flags&wire.Pieces != 0 && f.Total > uint64(len(body)):
+					left[f.ID] = f.Total - uint64(len(body))
+				case f.Type == wire.ResponsePiece && left[f.ID] > uint64(len(body)):
+					left[f.ID] -= uint64(len(body))
+				default: // whole, the last piece, or instead of the rest
+					answered[f.ID]++
+					n++
+				}
+			}
+			for id, n := range answered {
+				if n != 1 {
+					t.Fatalf("seed %d: call %d was answered %d times", seed, id, n)
+				}
+			}
+			time.Sleep(time.Second)
+			c := onlyConn(t, srv)
+			if left := residue(c); left != "" || c.out.claims.promised != 0 || srv.handlers.Load() != 0 {
+				t.Errorf("seed %d: left: %s, %d bytes promised, %d handlers", seed, left, c.out.claims.promised, srv.handlers.Load())
+			}
+		})
+	}
 }
