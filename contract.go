@@ -18,6 +18,7 @@ type contractMethod struct {
 	typ    reflect.Type
 	index  []int // of the field, through embedded contracts
 	tag    *codec.MethodTag
+	key    string // of its tag, if it is probably meant to be bsrpc
 }
 
 // contractOf reads a struct contract.
@@ -84,6 +85,7 @@ func contractField(path string, f reflect.StructField, index []int) (contractMet
 	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
 		problems = append(problems, problem{path, "must end in error: a call can fail on the way"})
 	}
+	m.key = codec.MisspeltKey(f.Tag)
 	text, ok := f.Tag.Lookup("bsrpc")
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
 		return m, append(problems, problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})

@@ -2,8 +2,10 @@ package bsrpc
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -25,6 +27,7 @@ type Difference struct {
 	Place  string // "parameter 1, Order.Price", with the client's type names; "" for the method itself
 	Client string // what the client has there: a layout, or names of fields; "" for nothing
 	Server string // what the server has there
+	Note   string // what may explain it, as a key of the client's tags that is misspelt
 	Near   string // where the server has nothing: names of its own that are alike, at most three
 }
 
@@ -37,6 +40,9 @@ func (d Difference) String() string {
 	}
 	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Words(); words != "" {
 		line += ": " + words
+	}
+	if d.Note != "" {
+		line += "; " + d.Note
 	}
 	return thereIs(line, "the server has", d.Near)
 }
@@ -88,9 +94,33 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 			return err
 		}
 	}
+	m.explain(found)
 	e.Differences = append(e.Differences, found...)
 	m.err = e.refusal(m, found)
 	return nil
+}
+
+// explain notes, with differences of m, the keys of tags that are misspelt: they
+// are silent, and what they would say is what differs.
+func (m *proxyMethod) explain(found []Difference) {
+	add := func(d *Difference, what, key string) {
+		note := what + " has the tag key " + key + ", not bsrpc"
+		if d.Note != "" {
+			note = d.Note + "; " + note
+		}
+		d.Note = note
+	}
+	if m.key != "" {
+		add(&found[0], "its func", m.key)
+	}
+	for _, k := range codec.MisspeltKeys(slices.Concat(m.sig.params, m.sig.results)) {
+		name := k.Field[strings.LastIndexByte(k.Field, '.'):]
+		at := slices.IndexFunc(found, func(d Difference) bool { return strings.HasSuffix(d.Place, name) })
+		if at < 0 {
+			at = len(found) - 1
+		}
+		add(&found[at], k.Field, k.Key)
+	}
 }
 
 // refusal is the error of a method that cannot be called.

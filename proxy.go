@@ -49,6 +49,7 @@ type proxyMethod struct {
 	Method               // as this end has it
 	number uint16        // on this connection, or the id that a basic server knows
 	id     int           // by the contract's tag, -1 for none
+	key    string        // of the contract's tag, if it is probably meant to be bsrpc
 	after  time.Duration // the time of a call whose context has no deadline; 0: none
 	by     string        // what says so
 	err    *Error        // why it cannot be called
@@ -69,7 +70,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 		if validService(service) == nil {
 			problems = append(problems, layoutProblems(own)...)
 		}
-		methods = append(methods, newProxyMethod(l.limits(), sig, own, w.tag))
+		methods = append(methods, newProxyMethod(l.limits(), sig, own, &w))
 	}
 	if err := serviceError("bind", service, problems); err != nil {
 		return err
@@ -84,8 +85,9 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	return err
 }
 
-func newProxyMethod(b *bounds, sig *signature, own Method, tag *codec.MethodTag) *proxyMethod {
-	m := &proxyMethod{sig: sig, Method: own, id: tag.ID}
+func newProxyMethod(b *bounds, sig *signature, own Method, w *contractMethod) *proxyMethod {
+	tag := w.tag
+	m := &proxyMethod{sig: sig, Method: own, id: tag.ID, key: w.key}
 	switch {
 	case tag.Timeout > 0:
 		m.after, m.by = tag.Timeout, "timeout= of the method"
