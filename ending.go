@@ -167,6 +167,10 @@ func (c *conn) dropLate() bool {
 	if !c.watching || now.Before(c.watchEnd) {
 		return true
 	}
+	if !c.in.incomplete() {
+		c.watching = false
+		return true
+	}
 	if !c.readAt.Before(c.watchEnd) { // this end was busy: the read ended before it looked at what has come
 		c.watchUntil(now.Add(tickTime), tickTime)
 		return true
