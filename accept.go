@@ -52,6 +52,14 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 	return true, nil
 }
 
+// mostRefused returns how many messages in pieces may be refused and unfinished: as
+// many as a peer can have begun within ConnBytes and the calls that may be open,
+// each of which may be followed by another as soon as it is refused.
+func mostRefused(b *bounds, open int) int {
+	begun := min(b.connBytes/wire.MaxWhole, int64(2*min(open, 1<<slotBits)))
+	return max(maxRefusals, int(begun))
+}
+
 // reserve books what a message in pieces may come to hold, or says why it
 // cannot be booked.
 func (c *conn) reserve(size uint64) *Error {

@@ -172,6 +172,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *co
 	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, &s.reports, peer)
 	v.ctx, v.end = c.ctx, c.dismiss
 	c.served = s.newServing(v)
+	c.in.mostRefused = mostRefused(s.bounds, s.bounds.maxInflight)
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
 		c.served.gate = newTurns(n)
 	}

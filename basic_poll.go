@@ -21,6 +21,10 @@ const (
 	mostSilence  = 60 * time.Second
 )
 
+// mostPoll is the most that a client's PollInterval may be, so that no server of
+// this library takes it for gone.
+const mostPoll = mostSilence / pollSlack
+
 // A patience takes the turn of a client that asks no longer.
 type patience struct {
 	turn   sync.Mutex // guards the rest, and the session's visitor until it is admitted

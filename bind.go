@@ -89,11 +89,11 @@ func (c *conn) serveBind(m *message) error {
 	}
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
-	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most {
+	size := wire.BoundsSize(answers)
+	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most && size > wire.MaxWhole {
 		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
-	size := wire.BoundsSize(answers)
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()

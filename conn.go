@@ -97,13 +97,14 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer 
 	c.ctx, c.cancel = context.WithCancelCause(parent)
 	c.in = inbox{nc: nc, short: sockread.Of(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
 	c.out.room, c.out.limit = c.peer.connBytes, b.outQueue
+	c.in.mostRefused = mostRefused(b, c.peer.maxInflight)
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
 	c.tick.init(c.onTick)
 	c.watch = time.AfterFunc(math.MaxInt64, func() { nc.SetReadDeadline(longAgo) })
 	c.watch.Stop()
-	c.pulse.init(c)
+	c.pulse.init(c, pingsOf(peer))
 	return c
 }
 

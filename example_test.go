@@ -421,7 +421,7 @@ func ExampleServerOptions() {
 	// Output:
 	// bsrpc: ServerOptions: 2 problems
 	//     MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
-	//     Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s
+	//     Limits.FrameTimeout: want 10ms or more, NoLimit (-1), or 0 for 1m0s
 }
 
 // A handler chooses what travels; what is known of the call is the library's.

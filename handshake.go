@@ -18,12 +18,16 @@ import (
 
 // hello is what an end says of itself.
 func (b *bounds) hello() *wire.Hello {
-	return &wire.Hello{
+	h := &wire.Hello{
 		Version:     wire.NativeVersion,
 		MaxMessage:  uint64(b.maxMessage),
 		ConnBytes:   uint64(b.connBytes),
 		MaxInflight: uint32(min(b.maxInflight, 1<<slotBits)),
 	}
+	if b.pingAfter < pingUnsaid {
+		h.PingAfter = uint32(b.pingAfter.Milliseconds())
+	}
+	return h
 }
 
 // shakeClient does the client's part of INIT, within ctx. A hello of version 0

@@ -29,8 +29,9 @@ type inbox struct {
 	left    int       // bytes of that piece that have not arrived
 	began   time.Time // when the frame began to arrive of which the buffer has a part
 
-	refused int // messages among parcels that are unwanted
-	longest int // bytes of the longest message in pieces that has come whole
+	refused     int // messages among parcels that are unwanted
+	mostRefused int // then the peer breaks the protocol
+	longest     int // bytes of the longest message in pieces that has come whole
 
 	admit   func(*wire.Frame) (wanted bool, err error) // asked at each first piece; books the wanted
 	release func(size uint64)                          // told of a message that is not booked any longer
@@ -134,7 +135,7 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 		} else {
 			in.refused++
 		}
-		if in.refused > maxRefusals {
+		if in.refused > in.mostRefused {
 			return fmt.Errorf("%d messages in pieces were refused and are neither complete nor cancelled", in.refused)
 		}
 		if in.parcels == nil {

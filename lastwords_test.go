@@ -233,7 +233,8 @@ func TestEndIsNeitherEOFNorForgotten(t *testing.T) {
 					p.server.Close()
 					<-p.client.Done()
 					call := func() error { _, err := p.sum(context.Background(), 1, 2); return err }
-					for _, err := range []error{<-held, p.client.Err(), call()} {
+					<-held // with the handler's answer, or the end
+					for _, err := range []error{p.client.Err(), call()} {
 						var e *Error
 						if errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) || !errors.As(err, &e) || e.Code != CodeUnavailable {
 							t.Errorf("got %v", err)

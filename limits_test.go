@@ -570,20 +570,28 @@ func TestOutQueueEmptiedByCancel(t *testing.T) {
 	})
 }
 
-// One BIND cannot ask for more text than a message may have.
+// One BIND cannot ask for more text than a message may have, or a frame: what
+// fits in one is answered whatever MaxMessage is.
 func TestBindAnswerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
+		many := make([]string, 4000)
+		for i := range many {
+			many[i] = fmt.Sprint("M", i)
+			if err := srv.RegisterFunc("Many."+many[i], func(int) int { return 0 }); err != nil {
+				t.Fatal(err)
+			}
+		}
 		p := rawDial(t, srv)
 		p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxMessage: 128}))
 		p.readBasic()
 		names := []string{"Add", "Echo", "Make", "Fail", "Panic", "Hold", "Deaf", "Sleep"}
 		r := wire.BindRequest{Service: "Probe", Names: names}
 		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
-		p.wantError(1, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
-		r.Names = names[:1]
+		p.wantAnswer(1)
+		r = wire.BindRequest{Service: "Many", Names: many}
 		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, r.Append(nil))
-		p.wantAnswer(2)
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
 		p.wantAlive(3)
 		p.nc.Close()
 		<-p.served

@@ -111,7 +111,8 @@ type ClientOptions struct {
 	Basic bool
 
 	// PollInterval is how often a basic server is asked whether there is a place
-	// now. Zero is 250 ms.
+	// now. Zero is 250 ms; the most is 30 s, as a client that is silent for longer
+	// may lose its place in the queue.
 	PollInterval time.Duration
 
 	// OnWait is called when the server lets this client wait for a place, and
@@ -179,24 +180,27 @@ type Limits struct {
 	// possible.
 	OutQueue int
 
-	// WriteStall is how long a peer may take not one byte of what is written;
-	// then the connection is closed. Zero is 10 s; NoLimit is possible.
+	// WriteStall is how long a peer may take not one byte of what is written, or
+	// less than 64 KiB where the connection is not a socket; then the connection is
+	// closed. Zero is 10 s, the least 10 ms; NoLimit is possible.
 	WriteStall time.Duration
 
 	// FrameTimeout is how long a frame may stay unfinished, which then ends the
 	// connection, and how long nothing may come of an unfinished message above
-	// 64 KiB, which then loses its call. Zero is 60 s; NoLimit is possible.
+	// 64 KiB, which then loses its call. Zero is 60 s, the least 10 ms; NoLimit is
+	// possible.
 	FrameTimeout time.Duration
 
 	// PingAfter is how long the other end may be quiet before it is asked for a
 	// sign of life, and PingTimeout how long it may take to give one; then the
-	// connection is lost. Zero is 30 s and 20 s; NoLimit is possible.
+	// connection is lost. Zero is 30 s and 20 s, the least 10 ms; NoLimit is
+	// possible.
 	PingAfter   time.Duration
 	PingTimeout time.Duration
 
 	// SessionLease takes their place at a server with MaxSessions, where the dead
-	// hold up others: half of it is PingAfter, half PingTimeout. Zero is 20 s;
-	// NoLimit is possible.
+	// hold up others: half of it is PingAfter, half PingTimeout. Zero is 20 s, the
+	// least 20 ms; NoLimit is possible.
 	SessionLease time.Duration
 }
 
@@ -336,10 +340,10 @@ func resolve(of string, o *allOptions) (*bounds, error) {
 	}
 	b.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
 	b.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
-	b.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, anyTime(250*time.Millisecond))
+	b.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(mostPoll, 250*time.Millisecond))
 	b.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
-		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, anyTime(20*time.Second))
+		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, patienceOf(20*time.Second).twice())
 		if b.pingAfter, b.pingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
 			b.pingAfter = math.MaxInt64
 		}
@@ -361,10 +365,10 @@ func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
 	b.connBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
 	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.connBytes), 512*mib)).because("MaxMessage"))
 	b.outQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
-	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, anyTime(10*time.Second))
-	b.frameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, anyTime(60*time.Second))
-	b.pingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, anyTime(30*time.Second))
-	b.pingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, anyTime(20*time.Second))
+	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, patienceOf(10*time.Second))
+	b.frameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, patienceOf(60*time.Second))
+	b.pingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, patienceOf(30*time.Second))
+	b.pingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, patienceOf(20*time.Second))
 }
 
 // serverRoom is what a server needs for one connection to use all of its

@@ -10,6 +10,8 @@ import (
 const (
 	kib = 1 << 10
 	mib = 1 << 20
+
+	leastPatience = 10 * time.Millisecond
 )
 
 // A valueRange is what the values of an option may be. The numbers are those
@@ -41,6 +43,25 @@ func anySize(least, standard int64) valueRange {
 // millisecond is a number that was meant to have a unit.
 func anyTime(standard time.Duration) valueRange {
 	return valueRange{least: int64(time.Millisecond), most: math.MaxInt64, standard: int64(standard), noLimit: true, text: timeText}
+}
+
+// patienceOf is the range of a time for which one end bears with the other. A proper
+// peer may be in a handler, and not read, for two ticks.
+func patienceOf(standard time.Duration) valueRange {
+	r := anyTime(standard)
+	r.least = int64(leastPatience)
+	return r
+}
+
+// twice is a range for two of what r is one of.
+func (r valueRange) twice() valueRange {
+	r.least *= 2
+	return r
+}
+
+// timeTo is the range of a time that needs an upper end.
+func timeTo(most, standard time.Duration) valueRange {
+	return valueRange{least: int64(time.Millisecond), most: int64(most), standard: int64(standard), text: timeText}
 }
 
 func (r valueRange) because(why string) valueRange {

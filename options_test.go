@@ -134,10 +134,10 @@ func TestOptionsOutOfRange(t *testing.T) {
     Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB
     Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
     Limits.OutQueue: want 1 B or more, NoLimit (-1), or 0 for 8 MiB
-    Limits.WriteStall: want 1ms or more, NoLimit (-1), or 0 for 10s
-    Limits.FrameTimeout: want 1ms or more, NoLimit (-1), or 0 for 1m0s
-    Limits.PingAfter: want 1ms or more, NoLimit (-1), or 0 for 30s
-    Limits.PingTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
+    Limits.WriteStall: want 10ms or more, NoLimit (-1), or 0 for 10s
+    Limits.FrameTimeout: want 10ms or more, NoLimit (-1), or 0 for 1m0s
+    Limits.PingAfter: want 10ms or more, NoLimit (-1), or 0 for 30s
+    Limits.PingTimeout: want 10ms or more, NoLimit (-1), or 0 for 20s`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

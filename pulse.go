@@ -20,22 +20,37 @@ type pulse struct {
 	timer   *time.Timer
 	stopped bool
 	asked   int64 // the value of heard that the last PING was sent for; -1: none
+	spared  bool  // the peer has been given more time, as this end was writing
 
 	// the holder of the turn's
+	rate     float64 // PINGs that the peer may send in a second
 	pings    float64 // PINGs that the peer may send now
 	pingTime time.Time
 	excess   int // those that it has sent beyond
 }
 
-// What a peer may send of PINGs: so many a second, and so many at once.
+// What a peer may send of PINGs: twice as many as its INIT lets expect, and so
+// many at once. Those beyond are forgiven when it has been quiet for as long as it
+// takes to have all at once again.
 const (
-	pingRate  = 1
-	pingBurst = 10
-	pingSlack = 3 // the one too many that ends the connection
+	pingRate   = 1 // in a second, of a peer whose INIT does not say
+	pingBurst  = 10
+	pingSlack  = 3               // the one too many that ends the connection
+	pingUnsaid = 2 * time.Second // what is above is not said
+	leastPing  = 10 * time.Millisecond
 )
 
-func (p *pulse) init(c *conn) {
-	p.began, p.asked, p.pings = time.Now(), -1, pingBurst
+// pingsOf returns how many PINGs a second a peer may send that says so of itself.
+func pingsOf(peer *wire.Hello) float64 {
+	if peer.PingAfter == 0 {
+		return pingRate
+	}
+	after := max(time.Duration(peer.PingAfter)*time.Millisecond, leastPing)
+	return max(pingRate, 2/after.Seconds())
+}
+
+func (p *pulse) init(c *conn, rate float64) {
+	p.began, p.asked, p.rate, p.pings = time.Now(), -1, rate, pingBurst
 	p.pingTime = p.began
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,9 +84,12 @@ func (p *pulse) next(after, timeout time.Duration) (ask, lost bool) {
 	case quiet < after:
 		p.timer.Reset(after - quiet)
 	case p.asked != heard:
-		p.asked = heard
+		p.asked, p.spared = heard, false
 		p.timer.Reset(timeout)
 		return true, false
+	case p.spared:
+		p.spared = false
+		p.timer.Reset(timeout)
 	default:
 		return false, true
 	}
@@ -87,20 +105,21 @@ func (c *conn) onPulse() {
 		c.control(&wire.Frame{Type: wire.Ping})
 	case dead && c.isWriting():
 		// It may be reading what this end sends, and its answer to the PING
-		// stands behind that: Limits.WriteStall looks after it.
-		c.pulse.again(after)
+		// stands behind that: Limits.WriteStall looks after it. A PING each time
+		// would pile up.
+		c.pulse.spare(timeout)
 	case dead:
 		c.fail(lost("waiting for a sign of life", c.bounds.silent()))
 	}
 }
 
-// again lets the pulse ask anew.
-func (p *pulse) again(after time.Duration) {
+// spare gives the peer the time for its answer once more, and then again.
+func (p *pulse) spare(timeout time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.stopped {
-		p.asked = -1
-		p.timer.Reset(after)
+		p.spared = true
+		p.timer.Reset(timeout)
 	}
 }
 
@@ -125,13 +144,18 @@ func (c *conn) control(f *wire.Frame) {
 // before that: a client that reads nothing is not read further.
 func (c *conn) servePing(m *message) error {
 	p := &c.pulse
-	p.pings = min(pingBurst, p.pings+pingRate*c.in.at.Sub(p.pingTime).Seconds())
-	if p.pingTime = c.in.at; p.pings < 1 {
-		if p.excess++; p.excess >= pingSlack {
-			return fmt.Errorf("PINGs that come faster than %d a second", pingRate)
-		}
-	} else {
+	p.pings = min(pingBurst, p.pings+p.rate*c.in.at.Sub(p.pingTime).Seconds())
+	p.pingTime = c.in.at
+	switch {
+	case p.pings == pingBurst:
+		p.excess = 0
 		p.pings--
+	case p.pings >= 1:
+		p.pings--
+	default:
+		if p.excess++; p.excess >= pingSlack {
+			return fmt.Errorf("PINGs that come faster than %g a second", p.rate)
+		}
 	}
 	if c.served != nil {
 		c.awaitRoom()

@@ -38,7 +38,7 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 // missing. A body above wire.MaxWhole travels as a parcel.
 func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	size := bodySize(enc)
-	if size > c.peer.maxMessage {
+	if size > c.peer.maxMessage && k.head.Type == wire.Request {
 		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
 	}
 	if err := c.acquire(ctx, k, size); err != nil {

@@ -42,5 +42,5 @@ func keepAlive(nc net.Conn, b *bounds) {
 	tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: b.pingAfter, Interval: max(b.pingTimeout/probes, time.Second), Count: probes,
 	})
-	setUserTimeout(tcp, b.pingAfter+b.pingTimeout)
+	setUserTimeout(tcp, max(b.pingAfter+b.pingTimeout, time.Second)) // less is what a lost packet takes
 }

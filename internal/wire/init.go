@@ -29,6 +29,7 @@ const (
 	FieldMaxInflight FieldType = 3 // uint32: the most open calls that the sender takes
 	FieldRefusal     FieldType = 4 // uint16 code, text: why the client is not admitted
 	FieldPlace       FieldType = 5 // uint32: the client's place in the queue; left out: admitted, or about to be
+	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the least silence behind which the sender sends a PING
 	FieldWithin      FieldType = 6 // of a Request: uint64 each, the groups from inside of which it is made
 )
 
@@ -38,6 +39,7 @@ type Hello struct {
 	MaxMessage  uint64 // zero: not said
 	ConnBytes   uint64
 	MaxInflight uint32
+	PingAfter   uint32 // milliseconds
 	RefusalCode uint16 // zero: no refusal
 	Refusal     string
 	Waits       bool   // of an answer: the client is not admitted yet
@@ -72,6 +74,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldConnBytes, h.ConnBytes, 8)
 	dst = appendNumber(dst, FieldMaxInflight, uint64(h.MaxInflight), 4)
 	dst = appendNumber(dst, FieldPlace, uint64(h.Place), 4)
+	dst = appendNumber(dst, FieldPingAfter, uint64(h.PingAfter), 4)
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
 		dst = binary.LittleEndian.AppendUint16(dst, h.RefusalCode)
@@ -136,7 +139,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	want := 8
 	switch t {
 	case FieldMaxMessage, FieldConnBytes:
-	case FieldMaxInflight, FieldPlace:
+	case FieldMaxInflight, FieldPlace, FieldPingAfter:
 		want = 4
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -159,6 +162,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.MaxInflight = binary.LittleEndian.Uint32(v)
 	case FieldPlace:
 		h.Place = binary.LittleEndian.Uint32(v)
+	case FieldPingAfter:
+		h.PingAfter = binary.LittleEndian.Uint32(v)
 	}
 	return true, nil
 }

@@ -48,6 +48,7 @@ func TestServerInit(t *testing.T) {
 			"\x05\x00\x04\x00\x00\x00\x03\x00\x00\x00"},
 		{refused, "\x3d\x00\x00\x00\x00" + "\x00" + "bsrp\x01" + fieldMaxMessage + fieldConnBytes + fieldMaxInflight +
 			"\x04\x00\x06\x00\x00\x00\x0e\x00full"},
+		{Hello{Version: 1, PingAfter: 250}, "\x15\x00\x00\x00\x00" + "\x01" + "bsrp\x01" + "\x07\x00\x04\x00\x00\x00\xfa\x00\x00\x00"},
 		{Hello{Version: 1}, "\x0b\x00\x00\x00\x00" + "\x01" + "bsrp\x01"},
 	} {
 		if got := AppendServerInit(nil, &tt.hello); string(got) != tt.want {
