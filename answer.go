@@ -15,53 +15,51 @@ import (
 // How a call that runs is answered, exactly once: by its results, its error,
 // or for a handler that did not return.
 
-// answer sends the one answer to f's call: the results, or err. The call ends
+// answer sends the one answer to the call: the results, or err. The call ends
 // being in flight as its answer is queued, neither before nor after. Where there
 // is no room for it, what has been encoded is dropped, and encoded again when
 // there is.
 //
 // On a connection whose session has been closed, the CLOSE frame with the reason
 // answers every call that has run.
-func (c *conn) answer(f *frame, err error) {
-	if f.call != nil {
-		f.call.end(context.Canceled)
-	}
+func (c *conn) answer(inv *invocation, err error) {
+	inv.end(context.Canceled)
 	head, ok := wire.Frame{}, false
 	size := uint64(wire.MaxWhole) // until it is known
-	if !c.out.claims.full.Load() && c.tells(f) {
-		head, err = c.encode(f, err)
-		size = bodySize(&f.enc)
+	if !c.out.claims.full.Load() && c.tells(inv) {
+		head, err = c.encode(inv, err)
+		size = bodySize(&inv.enc)
 		c.mu.Lock()
 		if ok = c.err != nil || c.out.takesLocked(size); !ok {
 			c.mu.Unlock()
 		}
 	}
 	for !ok {
-		f.resetEncoder()
-		head, ok, err = c.encodeInTurn(f, err, &size)
+		inv.resetEncoder()
+		head, ok, err = c.encodeInTurn(inv, err, &size)
 	}
 	// conn.mu is held
-	f.answered = true // until here user code may panic
+	inv.answered = true // until here user code may panic
 	last := c.served.landed(1)
-	if c.err == nil && c.tells(f) {
-		c.queueLocked(&head, f)
+	if c.err == nil && c.tells(inv) {
+		c.queueLocked(&head, inv)
 	}
-	f.full = len(c.out.frames) >= fullBatch
+	inv.full = len(c.out.frames) >= fullBatch
 	c.mu.Unlock()
 	if last && c.served.isClosing() {
 		c.farewellDrained()
 	}
 }
 
-// tells reports whether f's call gets an answer of its own.
-func (c *conn) tells(f *frame) bool { return f.refusal != nil || c.served.dismissed() == nil }
+// tells reports whether the call gets an answer of its own.
+func (c *conn) tells(inv *invocation) bool { return inv.refusal != nil || c.served.dismissed() == nil }
 
 // encodeInTurn encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took
 // long, and others have the room.
-func (c *conn) encodeInTurn(f *frame, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
-	k := c.awaitClaim(f, *size)
-	if c.hasEnded() || !c.tells(f) {
+func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
+	k := c.awaitClaim(inv, *size)
+	if c.hasEnded() || !c.tells(inv) {
 		c.giveBack(k)
 		c.mu.Lock()
 		return head, true, nil
@@ -71,11 +69,11 @@ func (c *conn) encodeInTurn(f *frame, err error, size *uint64) (head wire.Frame,
 			c.giveBack(k) // user code may have panicked
 		}
 	}()
-	if err != nil || f.sig.rets.UserCode() {
+	if err != nil || inv.sig.rets.UserCode() {
 		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
 	}
-	head, err = c.encode(f, err)
-	*size = bodySize(&f.enc)
+	head, err = c.encode(inv, err)
+	*size = bodySize(&inv.enc)
 	c.mu.Lock()
 	c.out.settleLocked(k)
 	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
@@ -85,68 +83,68 @@ func (c *conn) encodeInTurn(f *frame, err error, size *uint64) (head wire.Frame,
 	return head, ok, err
 }
 
-// queueLocked queues an answer, whose body f's encoder has.
-func (c *conn) queueLocked(head *wire.Frame, f *frame) {
-	size := bodySize(&f.enc)
+// queueLocked queues an answer, whose body the call's encoder has.
+func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
+	size := bodySize(&inv.enc)
 	if size > wire.MaxWhole {
-		c.out.enqueueLocked(newParcel(*head, segments(&f.enc), size))
-		f.enc = codec.Encoder{} // its memory is the parcel's
+		c.out.enqueueLocked(newParcel(*head, segments(&inv.enc), size))
+		inv.enc = codec.Encoder{} // its memory is the parcel's
 	} else {
 		head.Body = int(size)
-		c.out.frames = appendBody(wire.AppendHead(c.out.frames, head), &f.enc)
+		c.out.frames = appendBody(wire.AppendHead(c.out.frames, head), &inv.enc)
 	}
 	c.out.grantLocked()
 }
 
-// encode puts the results, or err, into f's encoder, and returns the head of
+// encode puts the results, or err, into the call's encoder, and returns the head of
 // their frame. Results that cannot be sent are an error, which it returns.
-func (c *conn) encode(f *frame, err error) (wire.Frame, error) {
-	if err == nil && f.canceled.Load() {
+func (c *conn) encode(inv *invocation, err error) (wire.Frame, error) {
+	if err == nil && inv.canceled.Load() {
 		err = context.Canceled
 	}
 	if err == nil {
-		if err = c.encodeResults(f); err == nil {
-			return wire.Frame{Type: wire.Response, ID: f.id}, nil
+		if err = c.encodeResults(inv); err == nil {
+			return wire.Frame{Type: wire.Response, ID: inv.id}, nil
 		}
 	}
-	f.resetEncoder() // user code may have ended half-way
+	inv.resetEncoder() // user code may have ended half-way
 	if why := c.served.dismissed(); why != nil {
 		err = why // of a call that is not run: the others are not told
 	}
-	code, failure := c.failureOf(f, err)
-	f.enc.Buf = failure.Append(f.enc.Buf)
-	return wire.Frame{Type: wire.Error, Flags: f.errorFlags(code), Arg: uint16(code), ID: f.id}, err
+	code, failure := c.failureOf(inv, err)
+	inv.enc.Buf = failure.Append(inv.enc.Buf)
+	return wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}, err
 }
 
-// encodeResults puts the results into the frame's encoder.
-func (c *conn) encodeResults(f *frame) error {
-	f.enc.Max = int(min(c.peer.maxMessage, 1<<30))
-	f.enc.Cut, f.enc.Depth = cutSize, c.bounds.maxDepth
-	if err := f.sig.rets.Append(&f.enc, f.retsRef); err != nil {
-		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", f.method.Name, "err", err)
+// encodeResults puts the results into the call's encoder.
+func (c *conn) encodeResults(inv *invocation) error {
+	inv.enc.Max = int(min(c.peer.maxMessage, 1<<30))
+	inv.enc.Cut, inv.enc.Depth = cutSize, c.bounds.maxDepth
+	if err := inv.appendResults(); err != nil {
+		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		if errors.Is(err, codec.ErrSize) {
-			return errorf(CodeResourceExhausted, OutcomeAnswered, "%s, %v (the client's MaxMessage is %d)", f.method.Name, err, c.peer.maxMessage)
+			return errorf(CodeResourceExhausted, OutcomeAnswered, "%s, %v (the client's MaxMessage is %d)", inv.method.Name, err, c.peer.maxMessage)
 		}
-		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", f.method.Name, err)
+		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
 
-// failureOf returns what travels of the error that answers f.
-func (c *conn) failureOf(f *frame, err error) (Code, wire.Failure) {
+// failureOf returns what travels of the error that answers inv.
+func (c *conn) failureOf(inv *invocation, err error) (Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
-		return CodeInternal, wire.Failure{Message: prefix + f.method.Name + ": " + p.Error(), LogID: p.id}
+		return CodeInternal, wire.Failure{Message: prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
 	return errorFrom(err, c.bounds.maxErrorText)
 }
 
-// errorFlags returns the flags of the ERROR frame that answers f.
-func (f *frame) errorFlags(code Code) (flags wire.Flags) {
-	if f.refusal != nil {
+// errorFlags returns the flags of the ERROR frame that answers inv.
+func (inv *invocation) errorFlags(code Code) (flags wire.Flags) {
+	if inv.refusal != nil {
 		flags = wire.NotRun
 	}
-	if code == CodeDeadlineExceeded && (f.refusal != nil || f.call.expired()) {
+	if code == CodeDeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
 		flags |= wire.Expired // a call is refused so for want of time to wait
 	}
 	return flags
@@ -160,11 +158,11 @@ func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []
 
 // recoverPanic, deferred around a handler, answers for one that did not
 // return.
-func (c *conn) recoverPanic(f *frame) {
-	if f.answered {
+func (c *conn) recoverPanic(inv *invocation) {
+	if inv.answered {
 		return
 	}
-	c.answer(f, c.served.panicked(f.method, recover()))
+	c.answer(inv, c.served.panicked(inv.method, recover()))
 }
 
 // panicked counts and logs a handler that did not return: what it panicked

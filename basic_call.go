@@ -28,15 +28,15 @@ func (k *basicCall) end(err *Error) {
 	}
 }
 
-// callBasic sends the frame's arguments and brings its results.
-func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
+// callBasic sends the arguments and brings the results.
+func (m *proxyMethod) callBasic(ctx context.Context, v *values) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
 	b := m.basic.bounds
 	k := &basicCall{answered: make(chan struct{})}
 	enc := codec.Encoder{Buf: wire.AppendCommand(nil, m.number, 0), Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
-	if err := m.appendArgs(&enc, f); err != nil {
+	if err := m.appendArgs(&enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(b.maxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
@@ -54,9 +54,9 @@ func (m *proxyMethod) callBasic(ctx context.Context, f *frame) error {
 		}
 		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
-	b.decode(&f.dec, k.reply.payload, true)
-	f.dec.Lenient = true
-	return m.readResults(f)
+	b.decode(&v.dec, k.reply.payload, true)
+	v.dec.Lenient = true
+	return m.readResults(v)
 }
 
 // do makes a call and waits for its answer.

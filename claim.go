@@ -96,13 +96,13 @@ func (c *conn) giveBack(k *claim) {
 	}
 }
 
-// awaitClaim waits in line for room for f's answer of so many bytes, or for
-// the connection's end. Meanwhile others of f's group may run: a peer that does
+// awaitClaim waits in line for room for the answer of so many bytes, or for
+// the connection's end. Meanwhile others of its group may run: a peer that does
 // not read holds up itself.
-func (c *conn) awaitClaim(f *frame, size uint64) *claim {
-	f.waits.Store(true)
-	if f.passage != nil {
-		f.passage.leaveShared()
+func (c *conn) awaitClaim(inv *invocation, size uint64) *claim {
+	inv.waits.Store(true)
+	if inv.passage != nil {
+		inv.passage.leaveShared()
 	}
 	c.mu.Lock()
 	k := c.out.claimLocked(size)

@@ -188,13 +188,13 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 	}
 	p := &proxyMethod{conn: c.conn, sig: sig, Method: Method{Name: method}, number: m.number}
 	p.after, p.by = c.conn.bounds.defaultCallTimeout, "DefaultCallTimeout"
-	f := sig.newFrame()
-	defer f.free()
-	sig.setAny(f, args)
-	if err := p.call(ctx, f); err != nil {
+	v := sig.newValues()
+	defer v.free()
+	v.setArgs(args)
+	if err := p.call(ctx, v); err != nil {
 		return err
 	}
-	sig.getAny(f, results)
+	v.getResults(results)
 	return nil
 }
 

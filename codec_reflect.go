@@ -6,15 +6,14 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Here Go's func types meet the codecs: a signature has one codec for all
-// parameters of a func and one for all results, and frames hold the values of
-// one call in between.
+// parameters of a func and one for all results, and values are those of one call
+// in between.
 
 var (
 	contextType = reflect.TypeFor[context.Context]()
@@ -31,15 +30,15 @@ type signature struct {
 	results  []reflect.Type  // without the error
 	args     *codec.Codec    // of a struct with the params as fields
 	rets     *codec.Codec    // of a struct with the results as fields
-	memory   [2]reflect.Type // of which a frame's arguments and results are the first field
+	memory   [2]reflect.Type // of which the arguments and the results of a call are the first field
 	shape    *shape          // how to call it without reflection, nil if only reflection can
-	frames   sync.Pool       // of *frame
+	pool     sync.Pool       // of *values
 }
 
-// withoutFrames returns a signature with the same codecs and frames of its own:
-// those of a proxy have channels, which belong to the bubble of a test as its
-// connection does.
-func (s *signature) withoutFrames() *signature {
+// withoutValues returns a signature with the same codecs and a pool of its own:
+// the state that a proxy keeps with its values has channels, which belong to the
+// bubble of a test as its connection does.
+func (s *signature) withoutValues() *signature {
 	return &signature{ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, args: s.args, rets: s.rets, memory: s.memory, shape: s.shape}
 }
 
@@ -62,12 +61,12 @@ func compileSignature(name string, t reflect.Type, skip int, tag *codec.MethodTa
 	key := signatureKey{t, skip}
 	if tag.Params == nil && tag.Results == nil {
 		if known, ok := signatures.Load(key); ok {
-			return known.(*signature).withoutFrames(), nil
+			return known.(*signature).withoutValues(), nil
 		}
 	}
 	s, problems := compileFunc(name, t, skip, tag)
 	if problems == nil && tag.Params == nil && tag.Results == nil {
-		signatures.Store(key, s.withoutFrames())
+		signatures.Store(key, s.withoutValues())
 	}
 	return s, problems
 }
@@ -163,71 +162,74 @@ func (s *signature) layout(service, name string) *layout.Method {
 	return &layout.Method{Service: service, Name: name, Params: s.args.Layouts(), Results: s.rets.Layouts()}
 }
 
-// A frame holds the arguments and results of one call, and what it takes to
-// encode and decode them. It is reused for later calls, with all values zeroed.
-type frame struct {
+// Values are the arguments and results of one call, and what it takes to encode
+// and decode them. They are reused for later calls, zeroed.
+type values struct {
+	ctx   context.Context
+	enc   codec.Encoder
+	dec   codec.Decoder
+	state any // what the user of the values keeps with them from one call to the next
+
 	sig     *signature
 	args    reflect.Value // the struct of arguments
 	rets    reflect.Value // the struct of results
 	argsRef codec.Ref
 	retsRef codec.Ref
-	memory  frameMemory // the same two structs, as calls without reflection see them
-
-	ctx context.Context
-	in  []reflect.Value // for a call by reflection: the context and the fields of args
-	enc codec.Encoder
-	dec codec.Decoder
-
-	asks *call // of a call that this end makes; nil until there is one
-
-	// of a call that this end serves
-	id       uint64
-	method   *method
-	recv     *receiver    // what the method is called on
-	call     *callContext // nil if the method takes no context
-	refusal  *Error       // why it is not run
-	answered bool
-	full     bool // its answer has made a batch full
-	canceled atomic.Bool
-	waits    atomic.Bool // its handler has returned, and its answer waits for room
-	passage  *passage    // the gates that it has passed; nil for none
+	memory  valueMemory     // the same two structs, as calls without reflection see them
+	in      []reflect.Value // for a call by reflection: the receiver, the context, the fields of args
 }
 
-// keepEncoder bounds the memory that a frame keeps for encoding.
+// keepEncoder bounds the memory that values keep for encoding.
 const keepEncoder = 64 << 10
 
-func (s *signature) newFrame() *frame {
-	if f, ok := s.frames.Get().(*frame); ok {
-		return f
+func (s *signature) newValues() *values {
+	if v, ok := s.pool.Get().(*values); ok {
+		return v
 	}
-	f := &frame{sig: s, args: reflect.New(s.memory[0]).Elem().Field(0), rets: reflect.New(s.memory[1]).Elem().Field(0)}
-	f.argsRef, f.retsRef = codec.RefTo(f.args.Addr()), codec.RefTo(f.rets.Addr())
-	f.memory = memoryOf(f)
-	return f
+	v := &values{sig: s, args: reflect.New(s.memory[0]).Elem().Field(0), rets: reflect.New(s.memory[1]).Elem().Field(0)}
+	v.argsRef, v.retsRef = codec.RefTo(v.args.Addr()), codec.RefTo(v.rets.Addr())
+	v.memory = memoryOf(v)
+	return v
 }
 
-// free zeroes the values, so that nothing of a call is kept, and keeps the
-// frame for a later one.
-func (f *frame) free() {
-	if !f.sig.args.ZeroAtOnce(f.argsRef) {
-		f.args.SetZero()
+// free zeroes the values, so that nothing of a call is kept, and keeps their
+// memory for a later one.
+func (v *values) free() {
+	if !v.sig.args.ZeroAtOnce(v.argsRef) {
+		v.args.SetZero()
 	}
-	if !f.sig.rets.ZeroAtOnce(f.retsRef) {
-		f.rets.SetZero()
+	if !v.sig.rets.ZeroAtOnce(v.retsRef) {
+		v.rets.SetZero()
 	}
-	f.ctx, f.call, f.recv, f.refusal, f.answered, f.passage = nil, nil, nil, nil, false, nil
-	if f.canceled.Load() {
-		f.canceled.Store(false)
+	v.ctx = nil
+	v.dec.Data, v.dec.Inside = nil, nil
+	if v.in != nil {
+		v.in[0] = reflect.Value{}
 	}
-	if f.waits.Load() {
-		f.waits.Store(false)
-	}
-	f.dec.Data, f.dec.Inside = nil, nil
-	if f.in != nil {
-		f.in[0] = reflect.Value{}
-	}
-	f.resetEncoder()
-	f.sig.frames.Put(f)
+	v.resetEncoder()
+	v.sig.pool.Put(v)
+}
+
+// appendArgs encodes the arguments, into enc.
+func (v *values) appendArgs(enc *codec.Encoder) error { return v.sig.args.Append(enc, v.argsRef) }
+
+// readArgs decodes the arguments from the decoder.
+func (v *values) readArgs() error { return v.sig.args.Read(&v.dec, v.argsRef) }
+
+// appendResults encodes the results into the encoder.
+func (v *values) appendResults() error { return v.sig.rets.Append(&v.enc, v.retsRef) }
+
+// readResults decodes the results from the decoder. Where it fails all are zero.
+func (v *values) readResults() error {
+	ok := false
+	defer func() {
+		if !ok {
+			v.rets.SetZero()
+		}
+	}()
+	err := v.sig.rets.Read(&v.dec, v.retsRef)
+	ok = err == nil
+	return err
 }
 
 // decode prepares d for a message, within this end's limits. own is
@@ -237,40 +239,41 @@ func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
 	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
 }
 
-func (f *frame) resetEncoder() {
-	clear(f.enc.Cuts)
-	f.enc.Lenient, f.enc.Inside = false, nil
-	f.enc.Buf, f.enc.Cuts = f.enc.Buf[:0], f.enc.Cuts[:0]
-	if cap(f.enc.Buf) > keepEncoder {
-		f.enc.Buf = nil
+// resetEncoder drops what has been encoded.
+func (v *values) resetEncoder() {
+	clear(v.enc.Cuts)
+	v.enc.Lenient, v.enc.Inside = false, nil
+	v.enc.Buf, v.enc.Cuts = v.enc.Buf[:0], v.enc.Cuts[:0]
+	if cap(v.enc.Buf) > keepEncoder {
+		v.enc.Buf = nil
 	}
 }
 
 // inputs returns the arguments for a call by reflection of a func that takes
 // the context or not, behind its receiver if it has one.
-func (f *frame) inputs(ctx bool) []reflect.Value {
-	if f.in == nil {
-		f.in = append(f.in, reflect.Value{})
+func (v *values) inputs(recv *receiver, ctx bool) []reflect.Value {
+	if v.in == nil {
+		v.in = append(v.in, reflect.Value{})
 		if ctx {
 			// A Value of interface type spares the conversion of a concrete context.
-			f.in = append(f.in, reflect.ValueOf(&f.ctx).Elem())
+			v.in = append(v.in, reflect.ValueOf(&v.ctx).Elem())
 		}
-		for i := range f.sig.params {
-			f.in = append(f.in, f.args.Field(i))
+		for i := range v.sig.params {
+			v.in = append(v.in, v.args.Field(i))
 		}
 	}
-	if f.in[0] = f.recv.value; !f.in[0].IsValid() {
-		return f.in[1:]
+	if v.in[0] = recv.value; !v.in[0].IsValid() {
+		return v.in[1:]
 	}
-	return f.in
+	return v.in
 }
 
 // setResults stores what a call by reflection returned.
-func (f *frame) setResults(out []reflect.Value) error {
-	for i := range f.sig.results {
-		f.rets.Field(i).Set(out[i])
+func (v *values) setResults(out []reflect.Value) error {
+	for i := range v.sig.results {
+		v.rets.Field(i).Set(out[i])
 	}
-	if n := len(f.sig.results); len(out) > n && !out[n].IsNil() {
+	if n := len(v.sig.results); len(out) > n && !out[n].IsNil() {
 		return out[n].Interface().(error)
 	}
 	return nil

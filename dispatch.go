@@ -44,14 +44,14 @@ type serving struct {
 	idle     chan struct{} // then closed when nothing runs any more
 	idleOnce sync.Once
 	closing  atomic.Pointer[Error] // why no new calls are taken
-	inline   *frame                // what the leader runs itself; of who ends a handler's turn
+	inline   *invocation           // what the leader runs itself; of who ends a handler's turn
 	counted  bool                  // the leader is one of the handlers; likewise
 
 	told  reporter // what this connection has logged
 	binds int      // that it has asked for
 
-	mu      sync.Mutex        // guards running
-	running map[uint64]*frame // what runs elsewhere, by the call's id
+	mu      sync.Mutex             // guards running
+	running map[uint64]*invocation // what runs elsewhere, by the call's id
 }
 
 // newServing returns what a connection of the server keeps, for its session.
@@ -60,9 +60,9 @@ func (s *Server) newServing(v *Session) *serving {
 }
 
 // reject refuses a call that has been accepted.
-func (c *conn) reject(f *frame, err *Error) {
-	f.refusal = err
-	c.answer(f, err)
+func (c *conn) reject(inv *invocation, err *Error) {
+	inv.refusal = err
+	c.answer(inv, err)
 }
 
 // serveRequest runs a request: here, if that promises to be quick, else on a
@@ -79,38 +79,36 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 		}
 	}
 	method := v.bound[m.Arg]
-	f := method.sig.newFrame()
-	f.id, f.method, f.recv = m.ID, method, v.session.receiver(method)
+	inv := newInvocation(method, m.ID, v.session.receiver(method))
 	gates := v.gates(method)
 	if method.ctx || gates != nil {
-		f.call = &callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)}
-		f.ctx = f.call
+		inv.setContext(&callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
-			f.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
+			inv.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
 		}
 	}
 	if gates != nil {
 		v.uncount() // it may run at once, and counts for itself
-		c.serveGated(f, m, gates)
+		c.serveGated(inv, m, gates)
 		return true, nil
 	}
 	if !v.count() {
-		c.reject(f, v.busy())
-		f.free()
+		c.reject(inv, v.busy())
+		inv.free()
 		return true, nil
 	}
 	if len(m.body) >= apartSize || method.sig.args.UserCode() || method.isSlow() {
-		v.counted = false // what has been counted is f from here on
-		c.serveApart(f, m)
+		v.counted = false // what has been counted is inv from here on
+		c.serveApart(inv, m)
 		return true, nil
 	}
-	if err := c.readArgs(f, m); err != nil {
+	if err := c.readArgs(inv, m); err != nil {
 		v.uncount() // it may wait for room
-		c.reject(f, err)
-		f.free()
+		c.reject(inv, err)
+		inv.free()
 		return true, nil
 	}
-	return c.serveHere(f, s), nil
+	return c.serveHere(inv, s), nil
 }
 
 // deadline turns the time left on the wire into a moment.
@@ -125,43 +123,43 @@ func (c *conn) deadline(us uint64) time.Time {
 // counts it.
 func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0 }
 
-// serveHere runs f on the leader. A handler that has not returned by the
+// serveHere runs inv on the leader. A handler that has not returned by the
 // second tick costs this goroutine the leadership.
-func (c *conn) serveHere(f *frame, s *stamp) bool {
-	c.served.inline = f
+func (c *conn) serveHere(inv *invocation, s *stamp) bool {
+	c.served.inline = inv
 	*s = c.turn.must(*s, handler)
 	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
 		c.landed()
-		return c.leaveHandler(f, s)
+		return c.leaveHandler(inv, s)
 	}
 	c.tick.arm()
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit: lead goes on elsewhere
-			c.leaveHandler(f, s)
+			c.leaveHandler(inv, s)
 		}
 	}()
-	c.run(f)
+	c.run(inv)
 	returned = true
-	full := f.full
-	ok := c.leaveHandler(f, s)
+	full := inv.full
+	ok := c.leaveHandler(inv, s)
 	if ok && full {
 		c.flush(nil)
 	}
 	return ok
 }
 
-// leaveHandler makes the goroutine that ran f the leader again. It reports
+// leaveHandler makes the goroutine that ran inv the leader again. It reports
 // false if the tick has made another.
-func (c *conn) leaveHandler(f *frame, s *stamp) bool {
+func (c *conn) leaveHandler(inv *invocation, s *stamp) bool {
 	next, ok := c.turn.pass(*s, leader)
 	if ok {
 		*s = next
-		f.free()
+		inv.free()
 		return true
 	}
 	*s = deposed
-	c.finishApart(f)
+	c.finishApart(inv)
 	return false
 }
 
@@ -176,11 +174,11 @@ func (c *conn) depose(s stamp) {
 	if !ok {
 		return
 	}
-	f := v.inline
-	v.enterLocked(f)
-	v.counted = false // what has been counted is f from here on
-	if !f.waits.Load() {
-		f.method.slow.Store(apartAgain)
+	inv := v.inline
+	v.enterLocked(inv)
+	v.counted = false // what has been counted is inv from here on
+	if !inv.waits.Load() {
+		inv.method.slow.Store(apartAgain)
 	}
 	if c.hasEnded() {
 		c.running.Done()
@@ -189,23 +187,23 @@ func (c *conn) depose(s stamp) {
 	go c.lead(next)
 }
 
-// serveApart runs f, which has been counted, on a goroutine of its own. What
+// serveApart runs inv, which has been counted, on a goroutine of its own. What
 // travels whole is decoded here, from the buffer that it has been read into, unless
 // that is user code.
-func (c *conn) serveApart(f *frame, m *message) {
-	c.served.enterRunning(f)
+func (c *conn) serveApart(inv *invocation, m *message) {
+	c.served.enterRunning(inv)
 	run := c.run
-	if m.own || f.sig.args.UserCode() {
+	if m.own || inv.sig.args.UserCode() {
 		kept := m.keep()
-		run = func(f *frame) { c.runApart(f, &kept) }
-	} else if err := c.readArgs(f, m); err != nil {
-		c.reject(f, err)
-		c.finishApart(f)
+		run = func(inv *invocation) { c.runApart(inv, &kept) }
+	} else if err := c.readArgs(inv, m); err != nil {
+		c.reject(inv, err)
+		c.finishApart(inv)
 		return
 	}
 	go func() {
-		defer c.finishApart(f)
-		run(f)
+		defer c.finishApart(inv)
+		run(inv)
 	}()
 }
 
@@ -241,57 +239,57 @@ func (d *dispatcher) busy() *Error {
 	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
 
-func (c *conn) runApart(f *frame, m *message) {
-	defer c.recoverPanic(f) // user code may decode
-	if err := c.readArgs(f, m); err != nil {
-		c.reject(f, err)
+func (c *conn) runApart(inv *invocation, m *message) {
+	defer c.recoverPanic(inv) // user code may decode
+	if err := c.readArgs(inv, m); err != nil {
+		c.reject(inv, err)
 		return
 	}
-	c.run(f)
+	c.run(inv)
 }
 
 // finishApart ends what the leader does not run, or has run no longer as the
 // leader.
-func (c *conn) finishApart(f *frame) {
-	c.served.leaveRunning(f)
-	f.free()
+func (c *conn) finishApart(inv *invocation) {
+	c.served.leaveRunning(inv)
+	inv.free()
 	c.served.endHandler() // before its caller can call again
 	c.flush(nil)
 }
 
-func (v *serving) enterRunning(f *frame) {
+func (v *serving) enterRunning(inv *invocation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.enterLocked(f)
+	v.enterLocked(inv)
 }
 
-func (v *serving) enterLocked(f *frame) {
+func (v *serving) enterLocked(inv *invocation) {
 	if v.running == nil {
-		v.running = make(map[uint64]*frame)
+		v.running = make(map[uint64]*invocation)
 	}
-	v.running[f.id] = f
+	v.running[inv.id] = inv
 }
 
-func (v *serving) leaveRunning(f *frame) {
+func (v *serving) leaveRunning(inv *invocation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.running, f.id)
+	delete(v.running, inv.id)
 }
 
 // readArgs decodes the arguments.
-func (c *conn) readArgs(f *frame, m *message) *Error {
-	c.bounds.decode(&f.dec, m.body, m.own)
-	if err := f.sig.args.Read(&f.dec, f.argsRef); err != nil {
-		return refusalf(CodeInvalidArgument, "%s, %v", f.method.Name, err)
+func (c *conn) readArgs(inv *invocation, m *message) *Error {
+	c.bounds.decode(&inv.dec, m.body, m.own)
+	if err := inv.readArgs(); err != nil {
+		return refusalf(CodeInvalidArgument, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
 
 // run calls the handler and answers. A panic, or runtime.Goexit, is an answer
 // too.
-func (c *conn) run(f *frame) {
-	defer c.recoverPanic(f)
-	c.answer(f, f.method.invoke(f))
+func (c *conn) run(inv *invocation) {
+	defer c.recoverPanic(inv)
+	c.answer(inv, inv.invoke())
 }
 
 // serveCancel ends a call whose caller has gone, wherever it is: still
@@ -322,10 +320,10 @@ func (c *conn) serveCancel(m *message) error {
 func (v *serving) cancelRunning(id uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if f := v.running[id]; f != nil {
-		f.canceled.Store(true)
-		if f.call != nil {
-			f.call.end(f.call.whyCanceled())
+	if inv := v.running[id]; inv != nil {
+		inv.canceled.Store(true)
+		if inv.call != nil {
+			inv.call.end(inv.call.whyCanceled())
 		}
 	}
 }
@@ -381,8 +379,8 @@ func (v *serving) awaitHandlers(unfinished int) {
 func (v *serving) logRunning() {
 	var names []string
 	v.mu.Lock()
-	for _, f := range v.running {
-		names = append(names, f.method.Name)
+	for _, inv := range v.running {
+		names = append(names, inv.method.Name)
 	}
 	v.mu.Unlock()
 	for _, name := range names {

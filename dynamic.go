@@ -85,16 +85,18 @@ func resultType(result any, l *layout.Type) (reflect.Type, error) {
 	return v.Type().Elem(), nil
 }
 
-func (s *signature) setAny(f *frame, args []any) {
+// setArgs sets the arguments. A nil stands for the zero value.
+func (v *values) setArgs(args []any) {
 	for i, arg := range args {
 		if arg != nil {
-			f.args.Field(i).Set(reflect.ValueOf(arg))
+			v.args.Field(i).Set(reflect.ValueOf(arg))
 		}
 	}
 }
 
-func (s *signature) getAny(f *frame, results []any) {
-	for i, r := range results {
-		reflect.ValueOf(r).Elem().Set(f.rets.Field(i))
+// getResults stores the results where the pointers say.
+func (v *values) getResults(pointers []any) {
+	for i, p := range pointers {
+		reflect.ValueOf(p).Elem().Set(v.rets.Field(i))
 	}
 }

@@ -6,37 +6,37 @@ import "github.com/bsrpc/bsrpc/internal/codec"
 // at a client costs its call. Where a codec has no such type nothing is paid.
 
 // appendArgs encodes the arguments of a call.
-func (m *proxyMethod) appendArgs(enc *codec.Encoder, f *frame) error {
+func (m *proxyMethod) appendArgs(enc *codec.Encoder, v *values) error {
 	if m.sig.args.UserCode() {
-		return m.appendUserArgs(enc, f)
+		return m.appendUserArgs(enc, v)
 	}
-	return m.sig.args.Append(enc, f.argsRef)
+	return v.appendArgs(enc)
 }
 
-func (m *proxyMethod) appendUserArgs(enc *codec.Encoder, f *frame) (err error) {
+func (m *proxyMethod) appendUserArgs(enc *codec.Encoder, v *values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
 			err = m.codecPanicked(OutcomeNotRun, what, "encoding", enc.Inside)
 		}
 	}()
-	return m.sig.args.Append(enc, f.argsRef)
+	return v.appendArgs(enc)
 }
 
 // read decodes the results of a call.
-func (m *proxyMethod) read(f *frame) error {
+func (m *proxyMethod) read(v *values) error {
 	if m.sig.rets.UserCode() {
-		return m.readUser(f)
+		return m.readUser(v)
 	}
-	return m.sig.rets.Read(&f.dec, f.retsRef)
+	return v.readResults()
 }
 
-func (m *proxyMethod) readUser(f *frame) (err error) {
+func (m *proxyMethod) readUser(v *values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.codecPanicked(OutcomeUnknown, what, "decoding", f.dec.Inside)
+			err = m.codecPanicked(OutcomeUnknown, what, "decoding", v.dec.Inside)
 		}
 	}()
-	return m.sig.rets.Read(&f.dec, f.retsRef)
+	return v.readResults()
 }
 
 // codecPanicked is the error of a call for which the methods of a type, of the

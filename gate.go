@@ -184,55 +184,55 @@ func (v *serving) gates(m *method) (list []*gate) {
 
 // serveGated runs a call when the gates let it pass. Its time goes on while it
 // waits, and it may be cancelled.
-func (c *conn) serveGated(f *frame, m *message, gates []*gate) {
-	if g := f.method.group; g != nil {
-		if slices.Contains(f.call.within, g.id) {
-			c.reject(f, refusalf(CodeFailedPrecondition, "%s is exclusive=%s and called from inside of that group: it would wait for itself", f.method.Name, g.name))
-			f.free()
+func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
+	if g := inv.method.group; g != nil {
+		if slices.Contains(inv.call.within, g.id) {
+			c.reject(inv, refusalf(CodeFailedPrecondition, "%s is exclusive=%s and called from inside of that group: it would wait for itself", inv.method.Name, g.name))
+			inv.free()
 			return
 		}
-		f.call.within = append(f.call.within, g.id)
+		inv.call.within = append(inv.call.within, g.id)
 	}
-	c.served.enterRunning(f)
+	c.served.enterRunning(inv)
 	kept := m.keep()
 	p := &passage{gates: gates, since: c.in.at}
 	if c.served.gate != nil {
 		p.own = 1
 	}
-	f.passage = p
+	inv.passage = p
 	p.mu.Lock() // giveUp waits until all is set up
 	defer p.mu.Unlock()
 	giveUp := func() {
 		if what, ok := p.giveUp(); ok {
-			c.reject(f, waited(p.since, what, f.call.Err()))
-			c.finishWaiting(f)
+			c.reject(inv, waited(p.since, what, inv.call.Err()))
+			c.finishWaiting(inv)
 		}
 	}
-	stopEnd, stopLate := f.call.AfterFunc(giveUp), f.call.beforeDeadline(giveUp)
+	stopEnd, stopLate := inv.call.AfterFunc(giveUp), inv.call.beforeDeadline(giveUp)
 	p.run = func() {
 		stopEnd()
 		stopLate()
-		c.runGated(f, &kept)
+		c.runGated(inv, &kept)
 	}
 	p.proceedLocked()
 }
 
 // runGated runs a call that has passed its gates.
-func (c *conn) runGated(f *frame, m *message) {
-	p := f.passage
+func (c *conn) runGated(inv *invocation, m *message) {
+	p := inv.passage
 	defer p.leave()
 	last := p.gates[len(p.gates)-1]
 	switch {
-	case f.call.Err() != nil:
-		c.reject(f, waited(p.since, last.what, f.call.Err()))
+	case inv.call.Err() != nil:
+		c.reject(inv, waited(p.since, last.what, inv.call.Err()))
 	case !c.served.beginHandler():
-		c.reject(f, c.served.busy())
+		c.reject(inv, c.served.busy())
 	default:
-		defer c.finishApart(f)
-		c.runApart(f, m)
+		defer c.finishApart(inv)
+		c.runApart(inv, m)
 		return
 	}
-	c.finishWaiting(f)
+	c.finishWaiting(inv)
 }
 
 // waited is the answer to a call that has waited in vain. cause is why its
@@ -256,10 +256,10 @@ func roundTime(d time.Duration) time.Duration {
 }
 
 // finishWaiting ends a call that has waited and is not run.
-func (c *conn) finishWaiting(f *frame) {
-	c.served.leaveRunning(f)
+func (c *conn) finishWaiting(inv *invocation) {
+	c.served.leaveRunning(inv)
 	c.flush(nil)
-	f.free()
+	inv.free()
 }
 
 // withinKey finds, in a context, the groups that its handler is inside of.

@@ -41,12 +41,12 @@ func BenchmarkInvoke(b *testing.B) {
 			recv := receiverOf(reflect.New(reflect.TypeFor[invokeService]()))
 			b.ReportAllocs()
 			for b.Loop() {
-				f := m.sig.newFrame()
-				f.ctx, f.recv, f.method = context.Background(), &recv, m
-				if err := m.invoke(f); err != nil {
+				v := m.sig.newValues()
+				v.ctx = context.Background()
+				if err := m.invoke(&recv, v); err != nil {
 					b.Fatal(err)
 				}
-				f.free()
+				v.free()
 			}
 		})
 	}

@@ -11,9 +11,9 @@ type shape struct{}
 
 func shapeOf(*signature) *shape { return nil }
 
-type frameMemory struct{}
+type valueMemory struct{}
 
-func memoryOf(*frame) frameMemory { return frameMemory{} }
+func memoryOf(*values) valueMemory { return valueMemory{} }
 
 func withRoom(t reflect.Type) reflect.Type {
 	return reflect.StructOf([]reflect.StructField{{Name: "Values", Type: t}})
@@ -30,6 +30,6 @@ func codeOf(*method) funcCode { return funcCode{} }
 
 func (*funcCode) valid() bool { return false }
 
-func (*method) invokeCode(*frame) error { panic("bsrpc: no shapes in this build") }
+func (*method) invokeCode(*receiver, *values) error { panic("bsrpc: no shapes in this build") }
 
 func fillShape(*proxyMethod, reflect.Value) { panic("bsrpc: no shapes in this build") }

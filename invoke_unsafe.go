@@ -25,7 +25,7 @@ import (
 // A shape calls and makes the funcs of one list of classes of parameters and
 // results.
 type shape struct {
-	call  func(*method, *frame) error
+	call  func(m *funcCode, recv address, v *values) error
 	proxy func(m *proxyMethod, field unsafe.Pointer)
 }
 
@@ -194,15 +194,15 @@ func add3R[A, R any](t shapeTable, key string) {
 	t[key] = &shape{call3R[A, R], proxy3R[A, R]}
 }
 
-// frameMemory is where a frame's values lie: the arguments, up to the third,
+// valueMemory is where the values of a call lie: the arguments, up to the third,
 // and the first result.
-type frameMemory struct{ args, second, third, rets address }
+type valueMemory struct{ args, second, third, rets address }
 
-func memoryOf(f *frame) frameMemory {
-	m := frameMemory{args: f.args.Addr().UnsafePointer(), rets: f.rets.Addr().UnsafePointer()}
+func memoryOf(v *values) valueMemory {
+	m := valueMemory{args: v.args.Addr().UnsafePointer(), rets: v.rets.Addr().UnsafePointer()}
 	for i, at := range []*address{&m.second, &m.third} {
-		if f.args.NumField() > i+1 {
-			*at = f.args.Field(i + 1).Addr().UnsafePointer()
+		if v.args.NumField() > i+1 {
+			*at = v.args.Field(i + 1).Addr().UnsafePointer()
 		}
 	}
 	return m
@@ -264,7 +264,9 @@ func codeOf(m *method) funcCode {
 	return c
 }
 
-func (m *method) invokeCode(f *frame) error { return m.sig.shape.call(m, f) }
+func (m *method) invokeCode(recv *receiver, v *values) error {
+	return m.sig.shape.call(&m.code, recv.at, v)
+}
 
 // fillShape stores a func of the field's type into a proxy's field.
 func fillShape(m *proxyMethod, field reflect.Value) {
@@ -287,9 +289,9 @@ func (t shapeTable) callWorks() bool {
 		p *probe
 		s string
 	}{p, "b"}, ""
-	f := &frame{ctx: context.Background(), recv: &receiver{at: address(p)}}
-	f.memory = frameMemory{args: address(&args), second: address(&args.s), rets: address(&joined)}
-	err := t["ps>s"].call(probeMethod("Join"), f)
+	v := &values{ctx: context.Background()}
+	v.memory = valueMemory{args: address(&args), second: address(&args.s), rets: address(&joined)}
+	err := t["ps>s"].call(probeCode("Join"), address(p), v)
 	return err == context.Canceled && joined == "aab"
 }
 
@@ -314,17 +316,17 @@ func (t shapeTable) wordsWork() bool {
 	}
 	noise := ^word(0xff)
 	first, second, sum := noise|0x80, ^word(0), word(0)
-	f := &frame{ctx: context.Background(), recv: &receiver{at: address(new(probe))}}
-	f.memory = frameMemory{args: address(&first), second: address(&second), rets: address(&sum)}
-	err := t["ww>w"].call(probeMethod("Sum"), f)
+	v := &values{ctx: context.Background()}
+	v.memory = valueMemory{args: address(&first), second: address(&second), rets: address(&sum)}
+	err := t["ww>w"].call(probeCode("Sum"), address(new(probe)), v)
 	return err == context.Canceled && int16(sum) == -129
 }
 
-func probeMethod(name string) *method {
+func probeCode(name string) *funcCode {
 	m, _ := reflect.TypeFor[*probe]().MethodByName(name)
 	variable := reflect.New(m.Type)
 	variable.Elem().Set(m.Func)
-	return &method{code: funcCode{withReceiver | withContext | withError, variable.UnsafePointer()}}
+	return &funcCode{withReceiver | withContext | withError, variable.UnsafePointer()}
 }
 
 // A probe is what the self-check calls.

@@ -97,16 +97,16 @@ func newProxyMethod(b *bounds, sig *signature, own Method, w *contractMethod) *p
 	return m
 }
 
-// call sends the frame's arguments and brings its results.
-func (m *proxyMethod) call(ctx context.Context, f *frame) error {
-	if err := m.roundTrip(ctx, f); err != nil {
+// call sends the arguments and brings the results.
+func (m *proxyMethod) call(ctx context.Context, v *values) error {
+	if err := m.roundTrip(ctx, v); err != nil {
 		return about(m.Name, err)
 	}
 	return nil
 }
 
 // roundTrip is call, with errors that need not say which method they are of.
-func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
+func (m *proxyMethod) roundTrip(ctx context.Context, v *values) error {
 	if m.err != nil {
 		return m.err
 	}
@@ -114,36 +114,35 @@ func (m *proxyMethod) roundTrip(ctx context.Context, f *frame) error {
 		return needContext(ctx, m.Name)
 	}
 	if m.basic != nil {
-		return m.callBasic(ctx, f)
+		return m.callBasic(ctx, v)
 	}
-	f.enc.Max, f.enc.Cut, f.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
-	if err := m.appendArgs(&f.enc, f); err != nil {
+	v.enc.Max, v.enc.Cut, v.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
+	if err := m.appendArgs(&v.enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", m.conn.peer.maxMessage)
 	}
-	k := f.asks
-	if k == nil {
+	k, ok := v.state.(*call)
+	if !ok {
 		k = newCall()
-		f.asks = k
+		v.state = k
 	}
 	k.head.Type, k.head.Flags, k.head.Arg = wire.Request, 0, m.number
 	if meta := withinOf(ctx); meta != nil {
 		k.head.Flags, k.head.Meta = wire.Metadata, meta
 	}
 	k.timeout.begin(ctx, m.after, m.by)
-	if err := m.conn.do(ctx, k, &f.enc); err != nil {
-		f.asks = nil // the connection may still know it
+	if err := m.conn.do(ctx, k, &v.enc); err != nil {
+		v.state = nil // the connection may still know it
 		return err
 	}
-	m.conn.bounds.decode(&f.dec, k.reply.body, k.reply.own)
-	err := m.readResults(f)
+	m.conn.bounds.decode(&v.dec, k.reply.body, k.reply.own)
+	err := m.readResults(v)
 	k.reset()
 	return err
 }
 
-// readResults sets the frame's results from its decoder.
-func (m *proxyMethod) readResults(f *frame) error {
-	if err := m.read(f); err != nil {
-		f.rets.SetZero()
+// readResults sets the results from the decoder.
+func (m *proxyMethod) readResults(v *values) error {
+	if err := m.read(v); err != nil {
 		if e, ok := err.(*Error); ok {
 			return e
 		}
@@ -187,16 +186,16 @@ func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
 		ctx, _ = in[0].Interface().(context.Context) // nil is refused later
 		args = in[1:]
 	}
-	f := m.sig.newFrame()
-	defer f.free()
-	for i, v := range args {
-		f.args.Field(i).Set(v)
+	v := m.sig.newValues()
+	defer v.free()
+	for i, arg := range args {
+		v.args.Field(i).Set(arg)
 	}
-	err := m.call(ctx, f)
+	err := m.call(ctx, v)
 	out := in[:0] // what MakeFunc has made for this call
 	if n := len(m.sig.results); n > 0 {
-		rets := reflect.New(f.rets.Type()).Elem() // the frame's are zeroed before the caller has them
-		rets.Set(f.rets)
+		rets := reflect.New(v.rets.Type()).Elem() // those of v are zeroed before the caller has them
+		rets.Set(v.rets)
 		for i := range n {
 			out = append(out, rets.Field(i))
 		}

@@ -8,34 +8,34 @@ import "context"
 // without a result and with one (R). Which types they stand for, and why that
 // is sound, is said there.
 
-func call0(m *method, f *frame) (err error) {
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call0(m *funcCode, recv address, v *values) (err error) {
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		(*(*func())(code))()
 	case withReceiver:
-		(*(*func(address))(code))(v)
+		(*(*func(address))(code))(recv)
 	case withContext:
-		(*(*func(context.Context))(code))(f.ctx)
+		(*(*func(context.Context))(code))(v.ctx)
 	case withReceiver | withContext:
-		(*(*func(address, context.Context))(code))(v, f.ctx)
+		(*(*func(address, context.Context))(code))(recv, v.ctx)
 	case withError:
 		err = (*(*func() error)(code))()
 	case withReceiver | withError:
-		err = (*(*func(address) error)(code))(v)
+		err = (*(*func(address) error)(code))(recv)
 	case withContext | withError:
-		err = (*(*func(context.Context) error)(code))(f.ctx)
+		err = (*(*func(context.Context) error)(code))(v.ctx)
 	case withReceiver | withContext | withError:
-		err = (*(*func(address, context.Context) error)(code))(v, f.ctx)
+		err = (*(*func(address, context.Context) error)(code))(recv, v.ctx)
 	}
 	return err
 }
 
 func proxy0(m *proxyMethod, field address) {
 	call := func(ctx context.Context) error {
-		f := m.sig.newFrame()
-		err := m.call(ctx, f)
-		f.free()
+		v := m.sig.newValues()
+		err := m.call(ctx, v)
+		v.free()
 		return err
 	}
 	if m.sig.ctx {
@@ -45,36 +45,36 @@ func proxy0(m *proxyMethod, field address) {
 	*(*func() error)(field) = func() error { return call(context.Background()) }
 }
 
-func call0R[R any](m *method, f *frame) (err error) {
-	r := at[R](f.memory.rets)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call0R[R any](m *funcCode, recv address, v *values) (err error) {
+	r := at[R](v.memory.rets)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		*r = (*(*func() R)(code))()
 	case withReceiver:
-		*r = (*(*func(address) R)(code))(v)
+		*r = (*(*func(address) R)(code))(recv)
 	case withContext:
-		*r = (*(*func(context.Context) R)(code))(f.ctx)
+		*r = (*(*func(context.Context) R)(code))(v.ctx)
 	case withReceiver | withContext:
-		*r = (*(*func(address, context.Context) R)(code))(v, f.ctx)
+		*r = (*(*func(address, context.Context) R)(code))(recv, v.ctx)
 	case withError:
 		*r, err = (*(*func() (R, error))(code))()
 	case withReceiver | withError:
-		*r, err = (*(*func(address) (R, error))(code))(v)
+		*r, err = (*(*func(address) (R, error))(code))(recv)
 	case withContext | withError:
-		*r, err = (*(*func(context.Context) (R, error))(code))(f.ctx)
+		*r, err = (*(*func(context.Context) (R, error))(code))(v.ctx)
 	case withReceiver | withContext | withError:
-		*r, err = (*(*func(address, context.Context) (R, error))(code))(v, f.ctx)
+		*r, err = (*(*func(address, context.Context) (R, error))(code))(recv, v.ctx)
 	}
 	return err
 }
 
 func proxy0R[R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context) (r R, err error) {
-		f := m.sig.newFrame()
-		err = m.call(ctx, f)
-		r = *at[R](f.memory.rets)
-		f.free()
+		v := m.sig.newValues()
+		err = m.call(ctx, v)
+		r = *at[R](v.memory.rets)
+		v.free()
 		return r, err
 	}
 	if m.sig.ctx {
@@ -84,36 +84,36 @@ func proxy0R[R any](m *proxyMethod, field address) {
 	*(*func() (R, error))(field) = func() (R, error) { return call(context.Background()) }
 }
 
-func call1[A any](m *method, f *frame) (err error) {
-	a := *at[A](f.memory.args)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call1[A any](m *funcCode, recv address, v *values) (err error) {
+	a := *at[A](v.memory.args)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		(*(*func(A))(code))(a)
 	case withReceiver:
-		(*(*func(address, A))(code))(v, a)
+		(*(*func(address, A))(code))(recv, a)
 	case withContext:
-		(*(*func(context.Context, A))(code))(f.ctx, a)
+		(*(*func(context.Context, A))(code))(v.ctx, a)
 	case withReceiver | withContext:
-		(*(*func(address, context.Context, A))(code))(v, f.ctx, a)
+		(*(*func(address, context.Context, A))(code))(recv, v.ctx, a)
 	case withError:
 		err = (*(*func(A) error)(code))(a)
 	case withReceiver | withError:
-		err = (*(*func(address, A) error)(code))(v, a)
+		err = (*(*func(address, A) error)(code))(recv, a)
 	case withContext | withError:
-		err = (*(*func(context.Context, A) error)(code))(f.ctx, a)
+		err = (*(*func(context.Context, A) error)(code))(v.ctx, a)
 	case withReceiver | withContext | withError:
-		err = (*(*func(address, context.Context, A) error)(code))(v, f.ctx, a)
+		err = (*(*func(address, context.Context, A) error)(code))(recv, v.ctx, a)
 	}
 	return err
 }
 
 func proxy1[A any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A) error {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		err := m.call(ctx, f)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		err := m.call(ctx, v)
+		v.free()
 		return err
 	}
 	if m.sig.ctx {
@@ -123,38 +123,38 @@ func proxy1[A any](m *proxyMethod, field address) {
 	*(*func(A) error)(field) = func(a A) error { return call(context.Background(), a) }
 }
 
-func call1R[A, R any](m *method, f *frame) (err error) {
-	a := *at[A](f.memory.args)
-	r := at[R](f.memory.rets)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call1R[A, R any](m *funcCode, recv address, v *values) (err error) {
+	a := *at[A](v.memory.args)
+	r := at[R](v.memory.rets)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		*r = (*(*func(A) R)(code))(a)
 	case withReceiver:
-		*r = (*(*func(address, A) R)(code))(v, a)
+		*r = (*(*func(address, A) R)(code))(recv, a)
 	case withContext:
-		*r = (*(*func(context.Context, A) R)(code))(f.ctx, a)
+		*r = (*(*func(context.Context, A) R)(code))(v.ctx, a)
 	case withReceiver | withContext:
-		*r = (*(*func(address, context.Context, A) R)(code))(v, f.ctx, a)
+		*r = (*(*func(address, context.Context, A) R)(code))(recv, v.ctx, a)
 	case withError:
 		*r, err = (*(*func(A) (R, error))(code))(a)
 	case withReceiver | withError:
-		*r, err = (*(*func(address, A) (R, error))(code))(v, a)
+		*r, err = (*(*func(address, A) (R, error))(code))(recv, a)
 	case withContext | withError:
-		*r, err = (*(*func(context.Context, A) (R, error))(code))(f.ctx, a)
+		*r, err = (*(*func(context.Context, A) (R, error))(code))(v.ctx, a)
 	case withReceiver | withContext | withError:
-		*r, err = (*(*func(address, context.Context, A) (R, error))(code))(v, f.ctx, a)
+		*r, err = (*(*func(address, context.Context, A) (R, error))(code))(recv, v.ctx, a)
 	}
 	return err
 }
 
 func proxy1R[A, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A) (r R, err error) {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		err = m.call(ctx, f)
-		r = *at[R](f.memory.rets)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		err = m.call(ctx, v)
+		r = *at[R](v.memory.rets)
+		v.free()
 		return r, err
 	}
 	if m.sig.ctx {
@@ -164,37 +164,37 @@ func proxy1R[A, R any](m *proxyMethod, field address) {
 	*(*func(A) (R, error))(field) = func(a A) (R, error) { return call(context.Background(), a) }
 }
 
-func call2[A, B any](m *method, f *frame) (err error) {
-	a, b := *at[A](f.memory.args), *at[B](f.memory.second)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call2[A, B any](m *funcCode, recv address, v *values) (err error) {
+	a, b := *at[A](v.memory.args), *at[B](v.memory.second)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		(*(*func(A, B))(code))(a, b)
 	case withReceiver:
-		(*(*func(address, A, B))(code))(v, a, b)
+		(*(*func(address, A, B))(code))(recv, a, b)
 	case withContext:
-		(*(*func(context.Context, A, B))(code))(f.ctx, a, b)
+		(*(*func(context.Context, A, B))(code))(v.ctx, a, b)
 	case withReceiver | withContext:
-		(*(*func(address, context.Context, A, B))(code))(v, f.ctx, a, b)
+		(*(*func(address, context.Context, A, B))(code))(recv, v.ctx, a, b)
 	case withError:
 		err = (*(*func(A, B) error)(code))(a, b)
 	case withReceiver | withError:
-		err = (*(*func(address, A, B) error)(code))(v, a, b)
+		err = (*(*func(address, A, B) error)(code))(recv, a, b)
 	case withContext | withError:
-		err = (*(*func(context.Context, A, B) error)(code))(f.ctx, a, b)
+		err = (*(*func(context.Context, A, B) error)(code))(v.ctx, a, b)
 	case withReceiver | withContext | withError:
-		err = (*(*func(address, context.Context, A, B) error)(code))(v, f.ctx, a, b)
+		err = (*(*func(address, context.Context, A, B) error)(code))(recv, v.ctx, a, b)
 	}
 	return err
 }
 
 func proxy2[A, B any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) error {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		*at[B](f.memory.second) = b
-		err := m.call(ctx, f)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		*at[B](v.memory.second) = b
+		err := m.call(ctx, v)
+		v.free()
 		return err
 	}
 	if m.sig.ctx {
@@ -204,39 +204,39 @@ func proxy2[A, B any](m *proxyMethod, field address) {
 	*(*func(A, B) error)(field) = func(a A, b B) error { return call(context.Background(), a, b) }
 }
 
-func call2R[A, B, R any](m *method, f *frame) (err error) {
-	a, b := *at[A](f.memory.args), *at[B](f.memory.second)
-	r := at[R](f.memory.rets)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call2R[A, B, R any](m *funcCode, recv address, v *values) (err error) {
+	a, b := *at[A](v.memory.args), *at[B](v.memory.second)
+	r := at[R](v.memory.rets)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		*r = (*(*func(A, B) R)(code))(a, b)
 	case withReceiver:
-		*r = (*(*func(address, A, B) R)(code))(v, a, b)
+		*r = (*(*func(address, A, B) R)(code))(recv, a, b)
 	case withContext:
-		*r = (*(*func(context.Context, A, B) R)(code))(f.ctx, a, b)
+		*r = (*(*func(context.Context, A, B) R)(code))(v.ctx, a, b)
 	case withReceiver | withContext:
-		*r = (*(*func(address, context.Context, A, B) R)(code))(v, f.ctx, a, b)
+		*r = (*(*func(address, context.Context, A, B) R)(code))(recv, v.ctx, a, b)
 	case withError:
 		*r, err = (*(*func(A, B) (R, error))(code))(a, b)
 	case withReceiver | withError:
-		*r, err = (*(*func(address, A, B) (R, error))(code))(v, a, b)
+		*r, err = (*(*func(address, A, B) (R, error))(code))(recv, a, b)
 	case withContext | withError:
-		*r, err = (*(*func(context.Context, A, B) (R, error))(code))(f.ctx, a, b)
+		*r, err = (*(*func(context.Context, A, B) (R, error))(code))(v.ctx, a, b)
 	case withReceiver | withContext | withError:
-		*r, err = (*(*func(address, context.Context, A, B) (R, error))(code))(v, f.ctx, a, b)
+		*r, err = (*(*func(address, context.Context, A, B) (R, error))(code))(recv, v.ctx, a, b)
 	}
 	return err
 }
 
 func proxy2R[A, B, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a A, b B) (r R, err error) {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		*at[B](f.memory.second) = b
-		err = m.call(ctx, f)
-		r = *at[R](f.memory.rets)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		*at[B](v.memory.second) = b
+		err = m.call(ctx, v)
+		r = *at[R](v.memory.rets)
+		v.free()
 		return r, err
 	}
 	if m.sig.ctx {
@@ -246,38 +246,38 @@ func proxy2R[A, B, R any](m *proxyMethod, field address) {
 	*(*func(A, B) (R, error))(field) = func(a A, b B) (R, error) { return call(context.Background(), a, b) }
 }
 
-func call3[A any](m *method, f *frame) (err error) {
-	a, b, c := *at[A](f.memory.args), *at[A](f.memory.second), *at[A](f.memory.third)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call3[A any](m *funcCode, recv address, v *values) (err error) {
+	a, b, c := *at[A](v.memory.args), *at[A](v.memory.second), *at[A](v.memory.third)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		(*(*func(A, A, A))(code))(a, b, c)
 	case withReceiver:
-		(*(*func(address, A, A, A))(code))(v, a, b, c)
+		(*(*func(address, A, A, A))(code))(recv, a, b, c)
 	case withContext:
-		(*(*func(context.Context, A, A, A))(code))(f.ctx, a, b, c)
+		(*(*func(context.Context, A, A, A))(code))(v.ctx, a, b, c)
 	case withReceiver | withContext:
-		(*(*func(address, context.Context, A, A, A))(code))(v, f.ctx, a, b, c)
+		(*(*func(address, context.Context, A, A, A))(code))(recv, v.ctx, a, b, c)
 	case withError:
 		err = (*(*func(A, A, A) error)(code))(a, b, c)
 	case withReceiver | withError:
-		err = (*(*func(address, A, A, A) error)(code))(v, a, b, c)
+		err = (*(*func(address, A, A, A) error)(code))(recv, a, b, c)
 	case withContext | withError:
-		err = (*(*func(context.Context, A, A, A) error)(code))(f.ctx, a, b, c)
+		err = (*(*func(context.Context, A, A, A) error)(code))(v.ctx, a, b, c)
 	case withReceiver | withContext | withError:
-		err = (*(*func(address, context.Context, A, A, A) error)(code))(v, f.ctx, a, b, c)
+		err = (*(*func(address, context.Context, A, A, A) error)(code))(recv, v.ctx, a, b, c)
 	}
 	return err
 }
 
 func proxy3[A any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) error {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		*at[A](f.memory.second) = b
-		*at[A](f.memory.third) = c
-		err := m.call(ctx, f)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		*at[A](v.memory.second) = b
+		*at[A](v.memory.third) = c
+		err := m.call(ctx, v)
+		v.free()
 		return err
 	}
 	if m.sig.ctx {
@@ -287,40 +287,40 @@ func proxy3[A any](m *proxyMethod, field address) {
 	*(*func(A, A, A) error)(field) = func(a, b, c A) error { return call(context.Background(), a, b, c) }
 }
 
-func call3R[A, R any](m *method, f *frame) (err error) {
-	a, b, c := *at[A](f.memory.args), *at[A](f.memory.second), *at[A](f.memory.third)
-	r := at[R](f.memory.rets)
-	code, v := m.code.fn, f.recv.at
-	switch m.code.form &^ withCode {
+func call3R[A, R any](m *funcCode, recv address, v *values) (err error) {
+	a, b, c := *at[A](v.memory.args), *at[A](v.memory.second), *at[A](v.memory.third)
+	r := at[R](v.memory.rets)
+	code := m.fn
+	switch m.form &^ withCode {
 	case 0:
 		*r = (*(*func(A, A, A) R)(code))(a, b, c)
 	case withReceiver:
-		*r = (*(*func(address, A, A, A) R)(code))(v, a, b, c)
+		*r = (*(*func(address, A, A, A) R)(code))(recv, a, b, c)
 	case withContext:
-		*r = (*(*func(context.Context, A, A, A) R)(code))(f.ctx, a, b, c)
+		*r = (*(*func(context.Context, A, A, A) R)(code))(v.ctx, a, b, c)
 	case withReceiver | withContext:
-		*r = (*(*func(address, context.Context, A, A, A) R)(code))(v, f.ctx, a, b, c)
+		*r = (*(*func(address, context.Context, A, A, A) R)(code))(recv, v.ctx, a, b, c)
 	case withError:
 		*r, err = (*(*func(A, A, A) (R, error))(code))(a, b, c)
 	case withReceiver | withError:
-		*r, err = (*(*func(address, A, A, A) (R, error))(code))(v, a, b, c)
+		*r, err = (*(*func(address, A, A, A) (R, error))(code))(recv, a, b, c)
 	case withContext | withError:
-		*r, err = (*(*func(context.Context, A, A, A) (R, error))(code))(f.ctx, a, b, c)
+		*r, err = (*(*func(context.Context, A, A, A) (R, error))(code))(v.ctx, a, b, c)
 	case withReceiver | withContext | withError:
-		*r, err = (*(*func(address, context.Context, A, A, A) (R, error))(code))(v, f.ctx, a, b, c)
+		*r, err = (*(*func(address, context.Context, A, A, A) (R, error))(code))(recv, v.ctx, a, b, c)
 	}
 	return err
 }
 
 func proxy3R[A, R any](m *proxyMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) (r R, err error) {
-		f := m.sig.newFrame()
-		*at[A](f.memory.args) = a
-		*at[A](f.memory.second) = b
-		*at[A](f.memory.third) = c
-		err = m.call(ctx, f)
-		r = *at[R](f.memory.rets)
-		f.free()
+		v := m.sig.newValues()
+		*at[A](v.memory.args) = a
+		*at[A](v.memory.second) = b
+		*at[A](v.memory.third) = c
+		err = m.call(ctx, v)
+		r = *at[R](v.memory.rets)
+		v.free()
 		return r, err
 	}
 	if m.sig.ctx {

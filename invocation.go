@@ -1,0 +1,57 @@
+package bsrpc
+
+import "sync/atomic"
+
+// An invocation is one call that this end serves, on either wire. It is reused,
+// with its values, for later calls of its method.
+type invocation struct {
+	*values
+
+	method   *method
+	recv     *receiver    // what the method is called on
+	id       uint64       // of the call on the wire
+	call     *callContext // nil if neither the method nor a gate needs one
+	refusal  *Error       // why it is not run
+	answered bool
+	full     bool // its answer has made a batch full
+	canceled atomic.Bool
+	waits    atomic.Bool // its handler has returned, and its answer waits for room
+	passage  *passage    // the gates that it has passed; nil for none
+}
+
+// newInvocation returns an invocation of m.
+func newInvocation(m *method, id uint64, recv *receiver) *invocation {
+	v := m.sig.newValues()
+	inv, ok := v.state.(*invocation)
+	if !ok {
+		inv = &invocation{values: v}
+		v.state = inv
+	}
+	inv.method, inv.id, inv.recv = m, id, recv
+	return inv
+}
+
+// setContext makes x the context of the call.
+func (inv *invocation) setContext(x *callContext) { inv.call, inv.ctx = x, x }
+
+// invoke calls the method.
+func (inv *invocation) invoke() error { return inv.method.invoke(inv.recv, inv.values) }
+
+// free keeps the invocation and its values for a later call.
+func (inv *invocation) free() {
+	inv.recv, inv.call, inv.refusal, inv.answered, inv.passage = nil, nil, nil, false, nil
+	if inv.canceled.Load() {
+		inv.canceled.Store(false)
+	}
+	if inv.waits.Load() {
+		inv.waits.Store(false)
+	}
+	inv.values.free()
+}
+
+// end ends the call's context, if it has one.
+func (inv *invocation) end(err error) {
+	if inv.call != nil {
+		inv.call.end(err)
+	}
+}
