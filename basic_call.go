@@ -28,15 +28,15 @@ func (k *basicCall) end(err *Error) {
 	}
 }
 
-// callBasic sends the arguments and brings the results.
-func (m *proxyMethod) callBasic(ctx context.Context, v *values) error {
+// call is link.call.
+func (l *basicLink) call(ctx context.Context, m *boundMethod, v *values) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
-	b := m.basic.bounds
+	b := l.bounds
 	k := &basicCall{answered: make(chan struct{})}
 	enc := codec.Encoder{Buf: wire.AppendCommand(nil, m.number, 0), Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
-	if err := m.appendArgs(&enc, v); err != nil {
+	if err := m.appendArgs(l.log, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(b.maxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
@@ -44,7 +44,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, v *values) error {
 	var timeout callTimeout
 	timeout.begin(ctx, m.after, m.by)
 	timeout.began = monotonic()
-	if err := m.basic.do(ctx, k, &timeout); err != nil {
+	if err := l.do(ctx, k, &timeout); err != nil {
 		return err
 	}
 	if k.reply.typ == wire.Exception {
@@ -56,7 +56,7 @@ func (m *proxyMethod) callBasic(ctx context.Context, v *values) error {
 	}
 	b.decode(&v.dec, k.reply.payload, true)
 	v.dec.Lenient = true
-	return m.readResults(v)
+	return m.readResults(l.log, v)
 }
 
 // do makes a call and waits for its answer.

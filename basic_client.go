@@ -31,11 +31,11 @@ type basicLink struct {
 
 // agree takes the ids of the contract's methods for the server's. All of them
 // must have one.
-func (l *basicLink) agree(_ context.Context, service string, methods []*proxyMethod) error {
+func (l *basicLink) agree(_ context.Context, service string, methods []*boundMethod) error {
 	var problems []problem
 	names := make(map[int]string)
 	for _, m := range methods {
-		m.basic, m.number = l, uint16(m.id)
+		m.number = uint16(m.id)
 		switch other, taken := names[m.id]; {
 		case m.id < 0:
 			problems = append(problems, problem{m.Name, "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
@@ -204,8 +204,8 @@ func (l *basicLink) endedLocked(outcome Outcome) *Error {
 	return &e
 }
 
-func (l *basicLink) join() {
-	<-l.done
+func (l *basicLink) close(why *Error) {
+	l.fail(why)
 	l.running.Wait()
 }
 

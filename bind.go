@@ -29,7 +29,7 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 
 // agree asks for the numbers of a contract's methods, as far as the server means
 // the same by them.
-func (c *conn) agree(ctx context.Context, service string, methods []*proxyMethod) error {
+func (c *conn) agree(ctx context.Context, service string, methods []*boundMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
@@ -40,7 +40,7 @@ func (c *conn) agree(ctx context.Context, service string, methods []*proxyMethod
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
-		m.conn, m.number = c, answers[i].Number
+		m.number = answers[i].Number
 		if err := mismatch.add(m, &answers[i]); err != nil {
 			return err
 		}

@@ -5,9 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-
-	"github.com/bsrpc/bsrpc/internal/wire"
-	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
@@ -33,12 +30,14 @@ type Caller interface{ link() link }
 type link interface {
 	// agree finds out by which number each method of a contract is called. Its
 	// error may be a *MismatchError; the other methods can then be called.
-	agree(ctx context.Context, service string, methods []*proxyMethod) error
+	agree(ctx context.Context, service string, methods []*boundMethod) error
+
+	// call calls a method with the arguments of v, and leaves the results there.
+	call(ctx context.Context, m *boundMethod, v *values) error
 
 	limits() *bounds
-	fail(why *Error)        // ends it at once
-	join()                  // waits until it has ended and its goroutines have
-	ended() <-chan struct{} // is closed then
+	close(why *Error)       // ends it at once, and waits for its goroutines
+	ended() <-chan struct{} // closed when the link has ended
 	Err() error             // why it has ended
 }
 
@@ -137,9 +136,7 @@ func (o *ClientOptions) logger() *slog.Logger {
 // Close ends the connection. Calls that wait end with an error that wraps
 // ErrClosed, as do later ones. Closing again does nothing. It returns nil.
 func (c *Client) Close() error {
-	l := c.link()
-	l.fail(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
-	l.join()
+	c.link().close(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
 	return nil
 }
 
@@ -148,94 +145,3 @@ func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
 // Err returns why the connection has ended, an *Error, or nil while it has not.
 func (c *Client) Err() error { return c.link().Err() }
-
-// described is what a server says of a method.
-type described struct {
-	number uint16
-	layout *layout.Method
-	text   string
-}
-
-// Call calls a method by its full name, "Greeter.Hello", without a contract:
-// the first Call of a method asks the server for its layout, and arguments are
-// encoded by that. An argument is any Go value whose kind fits, numbers checked
-// for range, structs by the names of their fields; nil stands for an empty
-// pointer, slice or map. Each of results points to a value that takes one result
-// likewise. Time limits are those of a proxy without tags.
-//
-// What does not fit is an *Error of CodeInvalidArgument that names parameter,
-// Go type and layout, and is not sent. Call is for tools and scripts: a proxy does
-// all of this once, when it is bound.
-//
-// A basic server tells no layouts: there every Call is CodeUnimplemented.
-func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
-	if err := needContext(ctx, "call "+cut(method, 64)); err != nil {
-		return err
-	}
-	if c == nil || c.via == nil {
-		return errUnlinked
-	}
-	if c.conn == nil {
-		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(method, 64))
-	}
-	m, err := c.describe(ctx, method)
-	if err != nil {
-		return err
-	}
-	sig, err := m.signature(method, args, results)
-	if err != nil {
-		return err
-	}
-	p := &proxyMethod{conn: c.conn, sig: sig, Method: Method{Name: method}, number: m.number}
-	p.after, p.by = c.conn.bounds.defaultCallTimeout, "DefaultCallTimeout"
-	v := sig.newValues()
-	defer v.free()
-	v.setArgs(args)
-	if err := p.call(ctx, v); err != nil {
-		return err
-	}
-	v.getResults(results)
-	return nil
-}
-
-// maxMethodName is the longest full name that one BIND frame can ask for.
-const maxMethodName = wire.MaxWhole - 5
-
-// describe returns what the server says of a method, asking it once.
-func (c *Client) describe(ctx context.Context, method string) (*described, error) {
-	c.mu.Lock()
-	m := c.described[method]
-	c.mu.Unlock()
-	if m != nil {
-		return m, nil
-	}
-	service, name, ok := cutLast(method)
-	if !ok || !isIdentifier(name) || validService(service) != nil {
-		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(method, 64))
-	}
-	if len(method) > maxMethodName {
-		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(method), maxMethodName)
-	}
-	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.conn.bind(ctx, r, wire.Describe)
-	if err != nil {
-		return nil, about(method, err)
-	}
-	switch answers[0].Status {
-	case wire.Unknown:
-		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+method, "it has", nearOf(&answers[0])))
-	case wire.NoService:
-		return nil, about(method, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
-	}
-	m = &described{number: answers[0].Number, text: answers[0].Text}
-	if m.layout, err = layout.ParseMethod(m.text); err != nil {
-		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", method, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.described == nil {
-		c.described = make(map[string]*described)
-	}
-	c.described[method] = m
-	return m, nil
-}

@@ -225,6 +225,12 @@ func (c *conn) endedLocked(outcome Outcome) *Error {
 	return &e
 }
 
+// close is link.close.
+func (c *conn) close(why *Error) {
+	c.fail(why)
+	c.join()
+}
+
 func (c *conn) limits() *bounds { return c.bounds }
 
 func (c *conn) ended() <-chan struct{} { return c.done }

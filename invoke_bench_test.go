@@ -63,7 +63,7 @@ func BenchmarkProxyFunc(b *testing.B) {
 		if len(problems) > 0 {
 			b.Fatal(problems)
 		}
-		fill(&proxyMethod{sig: sig, err: refused}, v.FieldByIndex(field.Index))
+		fill(&boundMethod{sig: sig, err: refused}, v.FieldByIndex(field.Index))
 	}
 	ctx, s := context.Background(), invokeSmall{Name: "a name"}
 	for _, c := range []struct {

@@ -32,4 +32,4 @@ func (*funcCode) valid() bool { return false }
 
 func (*method) invokeCode(*receiver, *values) error { panic("bsrpc: no shapes in this build") }
 
-func fillShape(*proxyMethod, reflect.Value) { panic("bsrpc: no shapes in this build") }
+func fillShape(*boundMethod, reflect.Value) { panic("bsrpc: no shapes in this build") }

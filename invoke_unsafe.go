@@ -26,7 +26,7 @@ import (
 // results.
 type shape struct {
 	call  func(m *funcCode, recv address, v *values) error
-	proxy func(m *proxyMethod, field unsafe.Pointer)
+	proxy func(m *boundMethod, field unsafe.Pointer)
 }
 
 // shapeOf returns the shape of a signature, nil if it has none.
@@ -269,7 +269,7 @@ func (m *method) invokeCode(recv *receiver, v *values) error {
 }
 
 // fillShape stores a func of the field's type into a proxy's field.
-func fillShape(m *proxyMethod, field reflect.Value) {
+func fillShape(m *boundMethod, field reflect.Value) {
 	m.sig.shape.proxy(m, field.Addr().UnsafePointer())
 }
 

@@ -39,6 +39,7 @@ var uses = map[string][]string{
 // testsUse lists what the tests of a package may import besides.
 var testsUse = map[string][]string{
 	".":                   {".", "bsrpctest"},
+	"layout":              {"layout"},
 	"bsrpctest":           {"bsrpctest"},
 	"examples/greet":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
@@ -58,7 +59,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",
-		"server.go", "client.go", "encoders.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
+		"server.go", "call.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
 	},
 	// What is internal knows bytes and types, no connections, but for one, and no calls.
 	"net":      {"*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
@@ -107,6 +108,7 @@ func tree(t *testing.T) []string {
 		switch {
 		case err != nil:
 			return err
+		case name == ".git" && !d.IsDir(): // of a linked worktree
 		case name == ".git" || name == ".ci/cache":
 			return fs.SkipDir
 		case d.Type().IsRegular():

@@ -73,7 +73,7 @@ func (e *MismatchError) lacksService() bool {
 // add takes the server's answer for one method: if it disagrees, the method
 // gets an error and e the differences. The error it returns is the server's
 // breach of the protocol.
-func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
+func (e *MismatchError) add(m *boundMethod, answer *wire.BoundMethod) error {
 	var found []Difference
 	switch {
 	case answer.Status == wire.Bound:
@@ -102,7 +102,7 @@ func (e *MismatchError) add(m *proxyMethod, answer *wire.BoundMethod) error {
 
 // explain notes, with differences of m, the keys of tags that are misspelt: they
 // are silent, and what they would say is what differs.
-func (m *proxyMethod) explain(found []Difference) {
+func (m *boundMethod) explain(found []Difference) {
 	add := func(d *Difference, what, key string) {
 		note := what + " has the tag key " + key + ", not bsrpc"
 		if d.Note != "" {
@@ -124,13 +124,13 @@ func (m *proxyMethod) explain(found []Difference) {
 }
 
 // refusal is the error of a method that cannot be called.
-func (e *MismatchError) refusal(m *proxyMethod, found []Difference) *Error {
+func (e *MismatchError) refusal(m *boundMethod, found []Difference) *Error {
 	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
 	err := &Error{Code: CodeFailedPrecondition, Message: one.Error(), Outcome: OutcomeNotRun, Err: one}
 	return about(m.Name, err).(*Error)
 }
 
-func differences(m *proxyMethod, own, text string) ([]Difference, error) {
+func differences(m *boundMethod, own, text string) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
 		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.Name, err)

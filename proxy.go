@@ -2,14 +2,10 @@ package bsrpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"time"
-
-	"github.com/bsrpc/bsrpc/internal/codec"
-	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Bind makes a proxy for a service: a C, with every func set to call the method
@@ -41,13 +37,12 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 	return proxy, err
 }
 
-// A proxyMethod is one func of a proxy.
-type proxyMethod struct {
-	conn   *conn      // nil if the server speaks the basic wire
-	basic  *basicLink // nil if it does not
+// A boundMethod is a method as a client calls it: one func of a proxy.
+type boundMethod struct {
+	link   link // what calls it
 	sig    *signature
 	Method               // as this end has it
-	number uint16        // on this connection, or the id that a basic server knows
+	number uint16        // on the link's connection, or the id that a basic server knows
 	id     int           // by the contract's tag, -1 for none
 	key    string        // of the contract's tag, if it is probably meant to be bsrpc
 	after  time.Duration // the time of a call whose context has no deadline; 0: none
@@ -60,7 +55,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 		return fmt.Errorf("bsrpc: bind %s: %s", service, notContract(proxy.Type(), "a client's is a struct of funcs"))
 	}
 	wanted, problems := contractOf(service, proxy.Type())
-	var methods []*proxyMethod
+	var methods []*boundMethod
 	for _, w := range wanted {
 		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more != nil {
@@ -70,7 +65,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 		if validService(service) == nil {
 			problems = append(problems, layoutProblems(own)...)
 		}
-		methods = append(methods, newProxyMethod(l.limits(), sig, own, &w))
+		methods = append(methods, newBoundMethod(l, sig, own, &w))
 	}
 	if err := serviceError("bind", service, problems); err != nil {
 		return err
@@ -85,9 +80,9 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	return err
 }
 
-func newProxyMethod(b *bounds, sig *signature, own Method, w *contractMethod) *proxyMethod {
-	tag := w.tag
-	m := &proxyMethod{sig: sig, Method: own, id: tag.ID, key: w.key}
+func newBoundMethod(l link, sig *signature, own Method, w *contractMethod) *boundMethod {
+	m := &boundMethod{link: l, sig: sig, Method: own, id: w.tag.ID, key: w.key}
+	tag, b := w.tag, l.limits()
 	switch {
 	case tag.Timeout > 0:
 		m.after, m.by = tag.Timeout, "timeout= of the method"
@@ -97,81 +92,23 @@ func newProxyMethod(b *bounds, sig *signature, own Method, w *contractMethod) *p
 	return m
 }
 
-// call sends the arguments and brings the results.
-func (m *proxyMethod) call(ctx context.Context, v *values) error {
-	if err := m.roundTrip(ctx, v); err != nil {
+// call sends the arguments and brings the results. Its error says which method it
+// is of.
+func (m *boundMethod) call(ctx context.Context, v *values) error {
+	switch {
+	case m.err != nil:
+		return about(m.Name, m.err)
+	case ctx == nil:
+		return needContext(ctx, m.Name)
+	}
+	if err := m.link.call(ctx, m, v); err != nil {
 		return about(m.Name, err)
 	}
 	return nil
 }
 
-// roundTrip is call, with errors that need not say which method they are of.
-func (m *proxyMethod) roundTrip(ctx context.Context, v *values) error {
-	if m.err != nil {
-		return m.err
-	}
-	if ctx == nil {
-		return needContext(ctx, m.Name)
-	}
-	if m.basic != nil {
-		return m.callBasic(ctx, v)
-	}
-	v.enc.Max, v.enc.Cut, v.enc.Depth = maxBody(m.conn.peer.maxMessage), cutSize, m.conn.bounds.maxDepth
-	if err := m.appendArgs(&v.enc, v); err != nil {
-		return m.encodeError(err, "the server's MaxMessage", m.conn.peer.maxMessage)
-	}
-	k, ok := v.state.(*call)
-	if !ok {
-		k = newCall()
-		v.state = k
-	}
-	k.head.Type, k.head.Flags, k.head.Arg = wire.Request, 0, m.number
-	if meta := withinOf(ctx); meta != nil {
-		k.head.Flags, k.head.Meta = wire.Metadata, meta
-	}
-	k.timeout.begin(ctx, m.after, m.by)
-	if err := m.conn.do(ctx, k, &v.enc); err != nil {
-		v.state = nil // the connection may still know it
-		return err
-	}
-	m.conn.bounds.decode(&v.dec, k.reply.body, k.reply.own)
-	err := m.readResults(v)
-	k.reset()
-	return err
-}
-
-// readResults sets the results from the decoder.
-func (m *proxyMethod) readResults(v *values) error {
-	if err := m.read(v); err != nil {
-		if e, ok := err.(*Error); ok {
-			return e
-		}
-		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
-	}
-	return nil
-}
-
-// encodeError is the error of arguments that cannot be sent. limit says what
-// bounds their length.
-func (m *proxyMethod) encodeError(err error, limit string, most uint64) error {
-	if e, ok := err.(*Error); ok {
-		return e
-	}
-	code := CodeInvalidArgument
-	if errors.Is(err, codec.ErrLimit) {
-		code = CodeResourceExhausted
-	}
-	if errors.Is(err, codec.ErrSize) {
-		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
-	}
-	return errorf(code, OutcomeNotRun, "%s, %w", m.Name, err)
-}
-
-// maxBody is the longest body that an encoder may make.
-func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
-
 // fill sets a proxy's field to a func that calls m.
-func fill(m *proxyMethod, field reflect.Value) {
+func fill(m *boundMethod, field reflect.Value) {
 	if m.sig.shape != nil {
 		fillShape(m, field)
 		return
@@ -180,7 +117,7 @@ func fill(m *proxyMethod, field reflect.Value) {
 }
 
 // callReflect is a proxy's func by reflection.
-func (m *proxyMethod) callReflect(in []reflect.Value) []reflect.Value {
+func (m *boundMethod) callReflect(in []reflect.Value) []reflect.Value {
 	ctx, args := context.Background(), in
 	if m.sig.ctx {
 		ctx, _ = in[0].Interface().(context.Context) // nil is refused later

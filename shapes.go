@@ -31,7 +31,7 @@ func call0(m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy0(m *proxyMethod, field address) {
+func proxy0(m *boundMethod, field address) {
 	call := func(ctx context.Context) error {
 		v := m.sig.newValues()
 		err := m.call(ctx, v)
@@ -69,7 +69,7 @@ func call0R[R any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy0R[R any](m *proxyMethod, field address) {
+func proxy0R[R any](m *boundMethod, field address) {
 	call := func(ctx context.Context) (r R, err error) {
 		v := m.sig.newValues()
 		err = m.call(ctx, v)
@@ -108,7 +108,7 @@ func call1[A any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy1[A any](m *proxyMethod, field address) {
+func proxy1[A any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a A) error {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a
@@ -148,7 +148,7 @@ func call1R[A, R any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy1R[A, R any](m *proxyMethod, field address) {
+func proxy1R[A, R any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a A) (r R, err error) {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a
@@ -188,7 +188,7 @@ func call2[A, B any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy2[A, B any](m *proxyMethod, field address) {
+func proxy2[A, B any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a A, b B) error {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a
@@ -229,7 +229,7 @@ func call2R[A, B, R any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy2R[A, B, R any](m *proxyMethod, field address) {
+func proxy2R[A, B, R any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a A, b B) (r R, err error) {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a
@@ -270,7 +270,7 @@ func call3[A any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy3[A any](m *proxyMethod, field address) {
+func proxy3[A any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) error {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a
@@ -312,7 +312,7 @@ func call3R[A, R any](m *funcCode, recv address, v *values) (err error) {
 	return err
 }
 
-func proxy3R[A, R any](m *proxyMethod, field address) {
+func proxy3R[A, R any](m *boundMethod, field address) {
 	call := func(ctx context.Context, a, b, c A) (r R, err error) {
 		v := m.sig.newValues()
 		*at[A](v.memory.args) = a

@@ -15,15 +15,15 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
-func (unlinked) agree(context.Context, string, []*proxyMethod) error { return errUnlinked }
+func (unlinked) agree(context.Context, string, []*boundMethod) error { return errUnlinked }
+func (unlinked) call(context.Context, *boundMethod, *values) error   { return errUnlinked }
 
 func (unlinked) limits() *bounds {
 	b, _ := (*ClientOptions)(nil).resolve()
 	return b
 }
 
-func (unlinked) fail(*Error)            {}
-func (unlinked) join()                  {}
+func (unlinked) close(*Error)           {}
 func (unlinked) ended() <-chan struct{} { return ended }
 func (unlinked) Err() error             { return errUnlinked }
 
