@@ -27,20 +27,40 @@ type connection interface {
 	Err() error     // why it has ended
 }
 
-// serve is the life of one connection.
-func (s *Server) serve(nc net.Conn) error {
+// serve is the life of one connection of Serve. It leads the connection itself.
+func (s *Server) serve(nc net.Conn) {
+	c, err := s.handshake(nc)
+	if err == nil {
+		defer s.awaitConn(nc, c) // also after runtime.Goexit in a handler
+		c.start()
+	}
+}
+
+// serveConn is the life of one connection of ServeConn, whose goroutine no handler
+// may end by runtime.Goexit.
+func (s *Server) serveConn(nc net.Conn) error {
+	c, err := s.handshake(nc)
+	if err != nil {
+		return err
+	}
+	go c.start()
+	return s.awaitConn(nc, c)
+}
+
+// handshake does the handshake with a client. If it fails, nc is closed.
+func (s *Server) handshake(nc net.Conn) (connection, error) {
 	nc = adapt(nc)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
 	if err == nil {
-		return s.lead(nc, c)
+		return c, nil
 	}
 	nc.Close()
 	if s.isStopping() {
-		return ErrServerClosed
+		return nil, ErrServerClosed
 	}
 	s.logRefused(nc, err)
-	return fmt.Errorf("bsrpc: handshake: %w", withoutEOF(err))
+	return nil, fmt.Errorf("bsrpc: handshake: %w", withoutEOF(err))
 }
 
 // logRefused logs why a client was not let in. What an operator can mend is more
@@ -123,9 +143,9 @@ func (s *Server) receive(v *Session, answer *wire.Hello) error {
 	return nil
 }
 
-// lead serves c on this goroutine, and then on whichever leads it.
-func (s *Server) lead(nc net.Conn, c connection) error {
-	c.start()
+// awaitConn waits until a connection has ended. It returns why, nil if the client has
+// left.
+func (s *Server) awaitConn(nc net.Conn, c connection) error {
 	c.join()
 	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", c.Err())
 	switch {

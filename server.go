@@ -232,7 +232,7 @@ func (s *Server) ServeConn(nc net.Conn) error {
 		nc.Close()
 		return err
 	}
-	return s.serve(nc)
+	return s.serveConn(nc)
 }
 
 // begin ends the time to register.
