@@ -147,6 +147,30 @@ func (m *guideModule) runFirstService(t *testing.T) string {
 	return m.run(t, "run", "./hello/client")
 }
 
+// Each term of the glossary is there once, and where a reader looks for it.
+func TestGlossary(t *testing.T) {
+	seen := map[string]bool{}
+	last := ""
+	for n, line := range strings.Split(readFile(t, "docs/glossary.md"), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || strings.HasPrefix(line, "|---") {
+			last = ""
+			continue
+		}
+		term := strings.ToLower(strings.TrimSpace(cells[1]))
+		if term == "term" {
+			continue
+		}
+		if seen[term] || term < last {
+			t.Errorf("docs/glossary.md:%d: %q is out of order, or there twice", n+1, term)
+		}
+		seen[term], last = true, term
+	}
+	if len(seen) < 50 {
+		t.Errorf("%d terms: the table is not read", len(seen))
+	}
+}
+
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
