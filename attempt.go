@@ -79,6 +79,8 @@ func endsEarly(nc net.Conn, sent bool, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		cause = io.ErrUnexpectedEOF
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
+	case !sent && speaksTLS(nc):
+		return &explained{err.Error(), err} // it has sent nothing but its part of the TLS handshake
 	default:
 		return err
 	}

@@ -406,7 +406,7 @@ func TestBasicAbandoned(t *testing.T) {
 		start := time.Now()
 		go p.takeCommand()
 		err = desk.Hold(context.Background())
-		wantCall(t, err, CodeDeadlineExceeded, OutcomeUnknown, "no answer in 5s (timeout= of the method); give the context a deadline, or the method timeout=")
+		wantCall(t, err, CodeDeadlineExceeded, OutcomeUnknown, "no answer in 5s (timeout= of the method); change it, or give the context a deadline")
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("after %v", took)
 		}

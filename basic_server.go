@@ -205,7 +205,7 @@ func exceptionFrame(e *Error) net.Buffers {
 // answer writes the one answer to the frame that is served.
 func (c *basicConn) answer(parts net.Buffers) {
 	c.mu.Lock()
-	asked := c.asked
+	asked := c.asked && c.err == nil // else fail has cancelled the handler, and not its caller
 	c.asked = false
 	c.mu.Unlock()
 	if asked {

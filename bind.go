@@ -15,7 +15,7 @@ import (
 func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
 	k := newCall()
 	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
-	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, "DefaultCallTimeout")
+	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, byDefault)
 	enc := codec.Encoder{Buf: r.Append(nil)}
 	if err := c.do(ctx, k, &enc); err != nil {
 		return nil, err

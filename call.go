@@ -134,7 +134,7 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 		return err
 	}
 	p := &boundMethod{link: c.conn, sig: sig, Method: Method{Name: method}, number: m.number}
-	p.after, p.by = c.conn.bounds.defaultCallTimeout, "DefaultCallTimeout"
+	p.after, p.by = c.conn.bounds.defaultCallTimeout, byDefault
 	v := sig.newValues()
 	defer v.free()
 	v.setArgs(args)

@@ -219,6 +219,12 @@ type callTimeout struct {
 	timer    *time.Timer   // kept for the next call
 }
 
+// What sets the time of a call whose context has no deadline.
+const (
+	byMethod  = "timeout= of the method"
+	byDefault = "DefaultCallTimeout"
+)
+
 // monotonic is a clock that costs half of time.Now, which reads two.
 func monotonic() time.Duration { return time.Since(epoch) }
 
@@ -289,7 +295,11 @@ func (t *callTimeout) left() (us uint64, expired bool) {
 func (t *callTimeout) error(outcome Outcome) *Error {
 	e := errorf(CodeDeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
 	if t.by != "" {
-		e.Message = prefix + "no answer in " + t.after.String() + " (" + t.by + "); give the context a deadline, or the method timeout="
+		advice := "give the context a deadline, or the method timeout="
+		if t.by == byMethod {
+			advice = "change it, or give the context a deadline"
+		}
+		e.Message = prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
 	}
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -29,9 +30,13 @@ func (m *mourner) End(ctx context.Context) error {
 // Timed is End in a contract with a timeout= of its own.
 func (m *mourner) Timed(ctx context.Context) error { return m.End(ctx) }
 
+// Put takes what it is given.
+func (m *mourner) Put([]byte) {}
+
 type mournerContract struct {
-	End   func(ctx context.Context) error `bsrpc:"id=1"`
-	Timed func(ctx context.Context) error `bsrpc:"id=2,timeout=3s"`
+	End   func(ctx context.Context) error           `bsrpc:"id=1"`
+	Timed func(ctx context.Context) error           `bsrpc:"id=2,timeout=3s"`
+	Put   func(ctx context.Context, b []byte) error `bsrpc:"id=3"`
 }
 
 // asBasic makes a client's INIT that of a client which speaks the basic wire
@@ -115,7 +120,7 @@ type fate struct {
 }
 
 // causes are what errors.Is must not find unless a fate says so.
-var causes = []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrServerClosed}
+var causes = []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrServerClosed, io.EOF}
 
 // check holds an error against a fate.
 func (want fate) check(t *testing.T, err error) {
@@ -246,6 +251,38 @@ var endings = []struct {
 		name: "the server closes",
 		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.srv.Close() }) },
 		want: fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
+	}, {
+		name: "the server closes the session",
+		call: func(ctx context.Context, d *deathbed) error {
+			ended := make(chan error)
+			go func() { ended <- d.proxy.End(ctx) }()
+			(<-d.began).Close("maintenance at noon")
+			return <-ended
+		},
+		want:  fate{"maintenance at noon", CodeAborted, OutcomeUnknown, true, nil},
+		basic: &fate{"maintenance at noon", CodeUnavailable, OutcomeAnswered, true, nil},
+	}, {
+		name: "the server has shut down",
+		call: func(ctx context.Context, d *deathbed) error {
+			go d.srv.Shutdown(ctx)
+			time.Sleep(time.Second) // until it is read
+			return d.proxy.End(ctx)
+		},
+		want:  fate{"bsrpc: Desk.End: the server is shutting down", CodeUnavailable, OutcomeNotRun, true, nil},
+		basic: &fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeNotRun, false, nil},
+	}, {
+		name: "the argument is too long",
+		call: func(ctx context.Context, d *deathbed) error { return d.proxy.Put(ctx, make([]byte, 17<<20)) },
+		want: fate{"bsrpc: Desk.Put, parameter 1*", CodeResourceExhausted, OutcomeNotRun, false, nil},
+	}, {
+		name: "lost, and then closed",
+		call: func(ctx context.Context, d *deathbed) error {
+			d.nc.Close()
+			time.Sleep(time.Second) // until it is read
+			d.client.Close()
+			return d.proxy.End(ctx)
+		},
+		want: fate{"bsrpc: Desk.End: client closed; before that: connection lost: *", CodeCanceled, OutcomeNotRun, false, ErrClosed},
 	}, {
 		name: "the connection is lost",
 		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.nc.Close() }) },

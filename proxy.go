@@ -85,9 +85,9 @@ func newBoundMethod(l link, sig *signature, own Method, w *contractMethod) *boun
 	tag, b := w.tag, l.limits()
 	switch {
 	case tag.Timeout > 0:
-		m.after, m.by = tag.Timeout, "timeout= of the method"
+		m.after, m.by = tag.Timeout, byMethod
 	case tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
-		m.after, m.by = b.defaultCallTimeout, "DefaultCallTimeout"
+		m.after, m.by = b.defaultCallTimeout, byDefault
 	}
 	return m
 }
