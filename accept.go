@@ -56,7 +56,7 @@ func (c *conn) admitResponse(f *wire.Frame) (bool, error) {
 // many as a peer can have begun within ConnBytes and the calls that may be open,
 // each of which may be followed by another as soon as it is refused.
 func mostRefused(b *bounds, open int) int {
-	begun := min(b.connBytes/wire.MaxWhole, int64(2*min(open, 1<<slotBits)))
+	begun := min(b.connBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
 	return max(maxRefusals, int(begun))
 }
 

@@ -25,7 +25,7 @@ import (
 func (c *conn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	head, ok := wire.Frame{}, false
-	size := uint64(wire.MaxWhole) // until it is known
+	size := uint64(wire.MaxUnchunked) // until it is known
 	if !c.out.claims.full.Load() && c.tells(inv) {
 		head, err = c.encode(inv, err)
 		size = bodySize(&inv.enc)
@@ -86,12 +86,12 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 // queueLocked queues an answer, whose body the call's encoder has.
 func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
 	size := bodySize(&inv.enc)
-	if size > wire.MaxWhole {
+	if size > wire.MaxUnchunked {
 		c.out.enqueueLocked(newParcel(*head, segments(&inv.enc), size))
 		inv.enc = codec.Encoder{} // its memory is the parcel's
 	} else {
-		head.Body = int(size)
-		c.out.frames = appendBody(wire.AppendHead(c.out.frames, head), &inv.enc)
+		head.BodySize = int(size)
+		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, head), &inv.enc)
 	}
 	c.out.grantLocked()
 }
@@ -152,7 +152,7 @@ func (inv *invocation) errorFlags(code Code) (flags wire.Flags) {
 
 func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []byte {
 	body := failure.Append(nil)
-	frame := wire.AppendHead(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, Body: len(body)})
+	frame := wire.AppendHeader(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, BodySize: len(body)})
 	return append(frame, body...)
 }
 

@@ -106,7 +106,7 @@ func (s *Server) shake(nc net.Conn) (connection, error) {
 		s.dismiss(v)
 		return nil, err
 	}
-	return s.open(nc, v, peer, answer.Waits), nil
+	return s.open(nc, v, peer, answer.Waiting), nil
 }
 
 // meet makes the session of a client that has said hello. A nil hello is that of
@@ -139,7 +139,7 @@ func (s *Server) receive(v *Session, answer *wire.Hello) error {
 	if refuse != nil {
 		return &refusal{err: refuse}
 	}
-	answer.Waits, answer.Place = position > 0 || s.welcomes(), uint32(position)
+	answer.Waiting, answer.Place = position > 0 || s.welcomes(), uint32(position)
 	return nil
 }
 

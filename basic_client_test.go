@@ -54,7 +54,7 @@ func (p *rawPeer) takeCommand() (id uint16, args string) {
 }
 
 func response(results string) []byte {
-	return append(wire.AppendBasicHead(nil, wire.BasicResponse, len(results)), results...)
+	return append(wire.AppendBasicHeader(nil, wire.BasicResponse, len(results)), results...)
 }
 
 // basicRaw joins a client to a rawPeer that plays the server.
@@ -130,7 +130,7 @@ func TestBasicDial(t *testing.T) {
 		{"refused, by a long traceback", string(wire.AppendException(nil, "OSError", strings.Repeat("  File \"x\"\n", 2000)+"OSError: no disk\n")), true, "no disk", CodeUnavailable},
 		{"refused, not allowed", string(wire.AppendException(nil, "ProtocolError", "no")), false, "no", CodeUnavailable},
 		{"another frame", string(response("")), true, "handshake: answer to INIT: type 0x01", CodeUnavailable},
-		{"empty", "\x05\x00\x00\x00\x00", true, "handshake: answer to INIT: empty answer to INIT", CodeUnavailable},
+		{"empty", "\x05\x00\x00\x00\x00", true, "handshake: answer to INIT: empty response to INIT", CodeUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -859,15 +859,15 @@ func answersIn(input []byte) (outcomes [2]string) {
 	lost := false
 	for i := range outcomes {
 		outcomes[i] = "lost"
-		if lost = lost || len(input) < wire.BasicHead; lost {
+		if lost = lost || len(input) < wire.BasicHeaderSize; lost {
 			continue
 		}
-		typ, n := wire.ReadBasicHead(input)
-		if lost = n < 0 || n > min(1<<16, int64(len(input)-wire.BasicHead)) || typ != wire.BasicResponse && typ != wire.Exception; lost {
+		typ, n := wire.ReadBasicHeader(input)
+		if lost = n < 0 || n > min(1<<16, int64(len(input)-wire.BasicHeaderSize)) || typ != wire.BasicResponse && typ != wire.Exception; lost {
 			continue
 		}
-		payload := string(input[wire.BasicHead:][:n])
-		input = input[wire.BasicHead+n:]
+		payload := string(input[wire.BasicHeaderSize:][:n])
+		input = input[wire.BasicHeaderSize+n:]
 		name, _, err := wire.ReadException([]byte(payload))
 		switch {
 		case typ == wire.Exception && err == nil:

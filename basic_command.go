@@ -114,7 +114,7 @@ func (c *basicConn) fault(inv *invocation, e *Error, release func()) {
 // encodeResults puts a whole frame into the call's encoder.
 func (c *basicConn) encodeResults(inv *invocation) error {
 	b := c.served.bounds
-	inv.enc.Buf = wire.AppendBasicHead(inv.enc.Buf[:0], wire.BasicResponse, 0)
+	inv.enc.Buf = wire.AppendBasicHeader(inv.enc.Buf[:0], wire.BasicResponse, 0)
 	inv.enc.Max, inv.enc.Cut, inv.enc.Depth, inv.enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
 	err := inv.appendResults()
 	switch {

@@ -13,10 +13,10 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 	keepAlive(nc, b)
 	log := &reports{log: opts.logger()}
 	h := opts.waitHook(log)
-	if peer.Waits {
+	if peer.Waiting {
 		h.call(0) // the server does not say
 	}
-	for peer.Waits {
+	for peer.Waiting {
 		err := h.pause(a.ctx, b.pollInterval)
 		if err != nil {
 			nc.Close()
@@ -42,7 +42,7 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 func (a *attempt) pollBasic(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	poll, stop := newAttempt(a.ctx, a.what, a.limit)
 	defer stop()
-	peer, err := exchangeInit(poll.timed, nc, b, wire.AppendBasicVersion(nil))
+	peer, err := exchangeInit(poll.timed, nc, b, wire.AppendBasicClientInit(nil))
 	if err == nil && peer.Version != 0 {
 		err = errors.New("the server has changed from the basic wire to the native one")
 	}

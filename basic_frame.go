@@ -58,12 +58,12 @@ func (r *basicReader) next() (f basicFrame, err error) {
 		return f, err
 	}
 	defer r.hurry()()
-	var head [wire.BasicHead]byte
+	var head [wire.BasicHeaderSize]byte
 	if err := r.fill(head[:4]); err != nil {
 		return f, err
 	}
 	size := wire.ReadBasicSize(head[:])
-	n := size - wire.BasicHead
+	n := size - wire.BasicHeaderSize
 	switch {
 	case n < 0:
 		return basicFrame{refused: tooSmall(size)}, nil
@@ -77,7 +77,7 @@ func (r *basicReader) next() (f basicFrame, err error) {
 	if n > r.head+r.max() && f.typ != wire.Exception {
 		return f, r.tooLong(n)
 	}
-	if n > wire.MaxWhole {
+	if n > wire.MaxUnchunked {
 		if f.refused = r.book(n); f.refused != nil {
 			return f, r.discard(n)
 		}
@@ -103,10 +103,10 @@ func (r *basicReader) hurry() (done func()) {
 // isWhole says whether the next frame is in the buffer already.
 func (r *basicReader) isWhole() bool {
 	n := r.in.Buffered()
-	if n < wire.BasicHead {
+	if n < wire.BasicHeaderSize {
 		return false
 	}
-	head, _ := r.in.Peek(wire.BasicHead)
+	head, _ := r.in.Peek(wire.BasicHeaderSize)
 	return wire.ReadBasicSize(head) <= int64(n)
 }
 

@@ -66,12 +66,12 @@ func countFrames(input []byte, admitted bool) (n int) {
 	}
 	for len(input) >= 4 {
 		size := int64(binary.LittleEndian.Uint32(input))
-		if size < wire.BasicHead {
+		if size < wire.BasicHeaderSize {
 			input = input[4:]
 			n++
 			continue
 		}
-		if size-wire.BasicHead > longest {
+		if size-wire.BasicHeaderSize > longest {
 			if admitted {
 				return n + 1 // the last
 			}
@@ -98,11 +98,11 @@ func countFrames(input []byte, admitted bool) (n int) {
 // countAnswers returns how many frames a server's output is.
 func countAnswers(t *testing.T, output []byte) (n int) {
 	for ; len(output) > 0; n++ {
-		if len(output) < wire.BasicHead {
+		if len(output) < wire.BasicHeaderSize {
 			t.Fatalf("%x is left", output)
 		}
-		typ, size := wire.ReadBasicHead(output)
-		output = output[wire.BasicHead:]
+		typ, size := wire.ReadBasicHeader(output)
+		output = output[wire.BasicHeaderSize:]
 		if size < 0 || size > int64(len(output)) {
 			t.Fatalf("%v announces %d bytes of %d", typ, size, len(output))
 		}

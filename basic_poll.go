@@ -92,7 +92,7 @@ func checkInit(f *basicFrame) (e *Error, closes bool) {
 	if f.typ != wire.Init {
 		return unexpected(f), false
 	}
-	major, ok := wire.BasicMajor(f.payload)
+	major, ok := wire.ReadBasicMajor(f.payload)
 	switch {
 	case !ok:
 		return exception("ValueError", "Cannot deserialize version, insufficient bytes: %d. Expected 3", len(f.payload)), true
@@ -121,7 +121,7 @@ func (c *basicConn) poll(f *basicFrame) {
 		c.admit()
 	default:
 		c.waiting.Store(true)
-		c.answer(net.Buffers{wire.AppendBasicInit(nil, false)})
+		c.answer(net.Buffers{wire.AppendBasicServerInit(nil, false)})
 	}
 }
 
@@ -166,5 +166,5 @@ func (c *basicConn) admit() {
 		c.leave(e, e)
 		return
 	}
-	c.answer(net.Buffers{wire.AppendBasicInit(nil, true)})
+	c.answer(net.Buffers{wire.AppendBasicServerInit(nil, true)})
 }

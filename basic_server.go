@@ -53,7 +53,7 @@ func (c *basicConn) start() {
 	defer c.running.Done()
 	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	go c.serve()
-	r := newBasicReader(c.nc, c.served.bounds, wire.CommandID)
+	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
 	r.book, r.release = c.book, c.served.unbook
 	r.max = c.longest
 	for {

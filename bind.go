@@ -12,7 +12,7 @@ import (
 // hashes of its contract, a server compares them with those of its own.
 
 // bind sends one BIND frame and returns the answers, one for each name.
-func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BoundMethod, error) {
+func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
 	k := newCall()
 	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
 	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, byDefault)
@@ -20,7 +20,7 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 	if err := c.do(ctx, k, &enc); err != nil {
 		return nil, err
 	}
-	answers, err := wire.ReadBound(k.reply.body, len(r.Names))
+	answers, err := wire.ReadBindResponse(k.reply.body, len(r.Names))
 	if err != nil {
 		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)
 	}
@@ -52,11 +52,11 @@ func (c *conn) agree(ctx context.Context, service string, methods []*boundMethod
 }
 
 // bindAll sends as many BIND frames as the names take.
-func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BoundMethod, err error) {
+func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
 	for len(r.Names) > 0 {
 		n, size := 0, 4+len(r.Service)
-		for n < len(r.Names) && (n == 0 || size+wire.BoundSize(r.Names[n]) <= wire.MaxWhole) {
-			size += wire.BoundSize(r.Names[n])
+		for n < len(r.Names) && (n == 0 || size+wire.BindNameSize(r.Names[n]) <= wire.MaxUnchunked) {
+			size += wire.BindNameSize(r.Names[n])
 			n++
 		}
 		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
@@ -89,8 +89,8 @@ func (c *conn) serveBind(m *message) error {
 	}
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
-	size := wire.BoundsSize(answers)
-	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most && size > wire.MaxWhole {
+	size := wire.BindResponseSize(answers)
+	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most && size > wire.MaxUnchunked {
 		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
@@ -99,12 +99,12 @@ func (c *conn) serveBind(m *message) error {
 	defer c.mu.Unlock()
 	c.waitForRoomLocked(size, mostWaiting)
 	head := wire.Frame{Type: wire.Response, ID: m.ID}
-	if size > wire.MaxWhole {
-		body := wire.AppendBound(nil, answers)
+	if size > wire.MaxUnchunked {
+		body := wire.AppendBindResponse(nil, answers)
 		c.out.enqueueLocked(newParcel(head, [][]byte{body}, size))
 	} else {
-		head.Body = int(size)
-		c.out.frames = wire.AppendBound(wire.AppendHead(c.out.frames, &head), answers)
+		head.BodySize = int(size)
+		c.out.frames = wire.AppendBindResponse(wire.AppendHeader(c.out.frames, &head), answers)
 	}
 	c.out.grantLocked()
 	return nil
@@ -112,8 +112,8 @@ func (c *conn) serveBind(m *message) error {
 
 // bindAll answers a BIND. Each text is in the answer once, however often its
 // method is named: texts is how many bytes they have together.
-func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BoundMethod, texts uint64) {
-	answers = make([]wire.BoundMethod, len(r.Names))
+func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
+	answers = make([]wire.BindResult, len(r.Names))
 	service := v.registry.service(r.Service)
 	said := make(map[*method]bool)
 	for i, name := range r.Names {
@@ -131,16 +131,16 @@ func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BoundMethod, text
 }
 
 // bind gives m a number on this connection, if the client means the same by it.
-func (v *serving) bind(m *method, r *wire.BindRequest, i int) wire.BoundMethod {
+func (v *serving) bind(m *method, r *wire.BindRequest, i int) wire.BindResult {
 	switch {
 	case m == nil:
-		return wire.BoundMethod{Status: wire.Unknown}
+		return wire.BindResult{Status: wire.BindUnknown}
 	case r.Hashes == nil:
-		return wire.BoundMethod{Number: v.number(m), Text: m.Layout}
+		return wire.BindResult{Number: v.number(m), Text: m.Layout}
 	case r.Hashes[i] != m.Hash:
-		return wire.BoundMethod{Status: wire.Differs, Text: m.Layout}
+		return wire.BindResult{Status: wire.BindDiffers, Text: m.Layout}
 	}
-	return wire.BoundMethod{Number: v.number(m)}
+	return wire.BindResult{Number: v.number(m)}
 }
 
 func (v *serving) number(m *method) uint16 {

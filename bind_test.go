@@ -9,7 +9,7 @@ import (
 )
 
 // bindRaw sends a BIND and reads its answer.
-func (p *rawPeer) bindRaw(id uint64, r *wire.BindRequest) []wire.BoundMethod {
+func (p *rawPeer) bindRaw(id uint64, r *wire.BindRequest) []wire.BindResult {
 	p.t.Helper()
 	flags := wire.Describe
 	if r.Hashes != nil {
@@ -17,9 +17,9 @@ func (p *rawPeer) bindRaw(id uint64, r *wire.BindRequest) []wire.BoundMethod {
 	}
 	p.send(wire.Frame{Type: wire.Bind, Flags: flags, ID: id}, r.Append(nil))
 	body := []byte(p.answers(1)[id])
-	head := len(body) - len(wire.AppendBound(nil, make([]wire.BoundMethod, len(r.Names))))
+	head := len(body) - len(wire.AppendBindResponse(nil, make([]wire.BindResult, len(r.Names))))
 	for at := range body[:head+1] { // behind what answers puts before it, and before the texts
-		if bound, err := wire.ReadBound(body[at:], len(r.Names)); err == nil {
+		if bound, err := wire.ReadBindResponse(body[at:], len(r.Names)); err == nil {
 			return bound
 		}
 	}
@@ -44,11 +44,11 @@ func TestBindTextsComeOnce(t *testing.T) {
 				if bound.Text != "" {
 					texts[name]++
 				}
-				want := wire.BoundMethod{Status: wire.Unknown}
+				want := wire.BindResult{Status: wire.BindUnknown}
 				if m := srv.registry.find("Probe." + name); m != nil && hashes == nil {
-					want = wire.BoundMethod{Status: wire.Bound, Number: map[string]uint16{"Echo": rawEcho, "Add": rawAdd}[name]}
+					want = wire.BindResult{Status: wire.BindOK, Number: map[string]uint16{"Echo": rawEcho, "Add": rawAdd}[name]}
 				} else if m != nil {
-					want.Status = wire.Differs
+					want.Status = wire.BindDiffers
 				}
 				if bound.Text = ""; bound != want {
 					t.Fatalf("%s: got %+v, want %+v", name, bound, want)
@@ -73,7 +73,7 @@ func TestBindCostsWhatItSends(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			for i, bound := range p.bindRaw(2, r) {
-				if bound.Status != wire.Unknown && bound.Status != wire.NoService {
+				if bound.Status != wire.BindUnknown && bound.Status != wire.BindNoService {
 					t.Fatalf("%s: name %d is known", name, i)
 				}
 			}

@@ -146,7 +146,7 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 }
 
 // maxMethodName is the longest full name that one BIND frame can ask for.
-const maxMethodName = wire.MaxWhole - 5
+const maxMethodName = wire.MaxUnchunked - 5
 
 // describe returns what the server says of a method, asking it once.
 func (c *Client) describe(ctx context.Context, method string) (*described, error) {
@@ -169,9 +169,9 @@ func (c *Client) describe(ctx context.Context, method string) (*described, error
 		return nil, about(method, err)
 	}
 	switch answers[0].Status {
-	case wire.Unknown:
+	case wire.BindUnknown:
 		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+method, "it has", nearOf(&answers[0])))
-	case wire.NoService:
+	case wire.BindNoService:
 		return nil, about(method, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
 	}
 	m = &described{number: answers[0].Number, text: answers[0].Text}

@@ -34,7 +34,7 @@ const mostWaiting = 4
 const claimPatience = 2 * tickTime
 
 func lineOf(size uint64) int {
-	if size <= wire.MaxWhole {
+	if size <= wire.MaxUnchunked {
 		return 0
 	}
 	return 1

@@ -106,11 +106,11 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	r := &reports{log: opts.logger()}
 	c := newConn(context.Background(), nc, b, r, peer)
 	c.lends = true
-	if peer.Waits {
+	if peer.Waiting {
 		c.lobby = newLobby(peer.Place)
 	}
 	go c.start()
-	if peer.Waits {
+	if peer.Waiting {
 		if err := c.awaitPlace(a.ctx, opts.waitHook(r)); err != nil {
 			return nil, about(a.what, err)
 		}

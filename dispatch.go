@@ -73,7 +73,7 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 		return true, fmt.Errorf("unexpected %v", m.Type)
 	}
 	c.awaitRoom()
-	if m.Flags&wire.Pieces == 0 {
+	if m.Flags&wire.Chunked == 0 {
 		if ok, err := c.accept(&m.Frame); !ok {
 			return true, err
 		}

@@ -59,7 +59,7 @@ func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
 	}
 	c.leaving = why
 	c.written = make(chan struct{})
-	c.goodbye = append(wire.AppendHead(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), Body: len(body)}), body...)
+	c.goodbye = append(wire.AppendHeader(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), BodySize: len(body)}), body...)
 	if c.out.role == nobodyWrites {
 		c.writeBehindLocked(nobodyWrites)
 	}

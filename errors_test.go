@@ -51,7 +51,7 @@ func (c *asBasic) Write(b []byte) (int, error) {
 		return c.Conn.Write(b)
 	}
 	c.said = true
-	_, err := c.Conn.Write(wire.AppendBasicVersion(nil))
+	_, err := c.Conn.Write(wire.AppendBasicClientInit(nil))
 	return len(b), err
 }
 

@@ -161,7 +161,7 @@ func (p *rawPeer) shake() {
 	r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make", "Fail", "Hold", "Deaf"}}
 	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
 	f, body := p.read()
-	answers, err := wire.ReadBound(body, len(r.Names))
+	answers, err := wire.ReadBindResponse(body, len(r.Names))
 	if f.Type != wire.Response || f.ID != 1 || err != nil || answers[rawDeaf].Number != rawDeaf {
 		t.Fatalf("answer to BIND: %+v, %v", f, err)
 	}
@@ -191,8 +191,8 @@ func (p *rawPeer) send(f wire.Frame, body []byte) {
 }
 
 func frameBytes(f wire.Frame, body []byte) []byte {
-	f.Body = len(body)
-	return append(wire.AppendHead(nil, &f), body...)
+	f.BodySize = len(body)
+	return append(wire.AppendHeader(nil, &f), body...)
 }
 
 func (p *rawPeer) readFull(n int) []byte {
@@ -207,7 +207,7 @@ func (p *rawPeer) readFull(n int) []byte {
 
 func (p *rawPeer) readBasic() (wire.Type, []byte) {
 	p.t.Helper()
-	typ, n := wire.ReadBasicHead(p.readFull(5))
+	typ, n := wire.ReadBasicHeader(p.readFull(5))
 	return typ, p.readFull(int(n))
 }
 
@@ -216,7 +216,7 @@ func (p *rawPeer) read() (f wire.Frame, body []byte) {
 	p.t.Helper()
 	b := p.readFull(4)
 	b = append(b, p.readFull(int(binary.LittleEndian.Uint32(b))-4)...)
-	n, err := wire.ReadHead(b, &f)
+	n, err := wire.ReadHeader(b, &f)
 	if err != nil {
 		p.t.Fatalf("%x: %v", b, err)
 	}
@@ -335,7 +335,7 @@ func rawHead(size uint32, t wire.Type, flags wire.Flags, arg uint16, id uint64) 
 
 // bigRequest is the first piece of a message of total bytes, with some of them.
 func bigRequest(id uint64, method uint16, total, n int) []byte {
-	return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: method, ID: id, Total: uint64(total)}, make([]byte, n))
+	return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: method, ID: id, Total: uint64(total)}, make([]byte, n))
 }
 
 // What ends the connection: the frames, and what the CLOSE frame says.
@@ -346,18 +346,18 @@ var violations = []struct {
 	{"request, id 0", rawHead(24, wire.Request, 0, rawAdd, 0) + u64(0), "REQUEST 0 after 1: ids must rise"},
 	{"BIND, id as before", rawHead(20, wire.Bind, wire.Describe, 0, 1) + "\x00\x00\x00\x00", "BIND 1 after 1: ids must rise"},
 	{"BIND, cut", rawHead(18, wire.Bind, wire.Describe, 0, 2) + "\x05\x00", "BIND: want 5 bytes, have 0"},
-	{"BIND, bytes left over", rawHead(21, wire.Bind, wire.Describe, 0, 2) + "\x00\x00\x00\x00\x00", "BIND: 1 bytes left over"},
+	{"BIND, bytes left over", rawHead(21, wire.Bind, wire.Describe, 0, 2) + "\x00\x00\x00\x00\x00", "BIND: 1 trailing bytes"},
 	{"BIND, hash too short", rawHead(55, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x1f" + strings.Repeat("h", 30), "hash of 31 bytes, want 32"},
 	{"BIND, hash absent", rawHead(24, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M", "BIND: want 1 bytes, have 0"},
 	{"BIND, hash of no bytes", rawHead(25, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x00", "hash of 0 bytes, want 32"},
-	{"piece of nothing", rawHead(17, wire.RequestPiece, 0, 0, 2) + "x", "REQUEST_PIECE of 2, which has not begun or is complete"},
-	{"piece of a response to nothing", rawHead(17, wire.ResponsePiece, 0, 0, 2) + "x", "RESPONSE_PIECE of 2, which has not begun or is complete"},
-	{"piece too long", string(bigRequest(2, rawEcho, 70000, 69999)) + rawHead(18, wire.RequestPiece, 0, 0, 2) + "xy", "REQUEST_PIECE of 2 is 1 bytes too long"},
+	{"piece of nothing", rawHead(17, wire.RequestChunk, 0, 0, 2) + "x", "REQUEST_CHUNK of 2, which has not begun or is complete"},
+	{"piece of a response to nothing", rawHead(17, wire.ResponseChunk, 0, 0, 2) + "x", "RESPONSE_CHUNK of 2, which has not begun or is complete"},
+	{"piece too long", string(bigRequest(2, rawEcho, 70000, 69999)) + rawHead(18, wire.RequestChunk, 0, 0, 2) + "xy", "REQUEST_CHUNK of 2 is 1 bytes too long"},
 	{"begun twice", string(bigRequest(2, rawEcho, 70000, 0)) + string(bigRequest(2, rawEcho, 70000, 0)), "REQUEST 2 begins a second time"},
 	{"begun twice, whole", string(bigRequest(2, rawEcho, 70000, 0)) + rawHead(24, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST 2 after 2: ids must rise"},
-	{"pieces that need not be", rawHead(32, wire.Request, wire.Pieces, rawEcho, 2) + u64(0) + u64(65536), "first piece of 0 bytes of a REQUEST of 65536"},
+	{"pieces that need not be", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(65536), "first chunk of 0 bytes of a REQUEST of 65536"},
 	{"response to nothing", rawHead(16, wire.Response, 0, 0, 7), "RESPONSE for call 7, which was never made"},
-	{"response in pieces to nothing", rawHead(24, wire.Response, wire.Pieces, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
+	{"response in pieces to nothing", rawHead(24, wire.Response, wire.Chunked, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
 	{"error to nothing", rawHead(24, wire.Error, 0, 1, 1<<16) + "\x00\x00\x00\x00\x00\x00\x00\x00", "ERROR for call 65536, which was never made"},
 	{"unknown type", rawHead(16, 0x1c, 0, 0, 2), "unknown frame type 0x1c"},
 	{"last type", rawHead(16, 0xff, 0, 0, 2), "unknown frame type 0xff"},
@@ -366,7 +366,7 @@ var violations = []struct {
 	{"reserved flag", rawHead(24, wire.Request, 0x10, rawAdd, 2) + u64(0), "REQUEST frame with reserved flags 0x10"},
 	{"flag of another type", rawHead(16, wire.Cancel, wire.NotRun, 0, 2), "CANCEL frame with reserved flags 0x04"},
 	{"size 0", rawHead(0, wire.Request, 0, 0, 2), "frame of 0 bytes, want 16 to"},
-	{"size below the head", rawHead(23, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST frame of 23 bytes, its head takes 24"},
+	{"size below the head", rawHead(23, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST frame of 23 bytes, but its header takes 24"},
 	{"size above the most", rawHead(wire.MaxFrame+1, wire.Request, 0, rawAdd, 2), "want 16 to"},
 	{"greatest size", "\xff\xff\xff\xff", "frame of 4294967295 bytes"},
 	{"HTTP", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "frame of 542393671 bytes"},
@@ -410,7 +410,7 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		{"critical metadata", withMeta(critical), CodeUnimplemented, "field 0x9234 is required"},
 		{"metadata that lies", withMeta("\x01\x00\xff\xff\xff\xff"), CodeUnimplemented, "metadata"},
 		{"too long in pieces", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, the server's MaxMessage is 16777216"},
-		{"greatest length in pieces", rawHead(32, wire.Request, wire.Pieces, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
+		{"greatest length in pieces", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
 		{"pieces to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -429,7 +429,7 @@ func TestLateFramesAreIgnored(t *testing.T) {
 		{"CANCEL of a call that has ended", rawHead(16, wire.Cancel, 0, 0, 1)},
 		{"CANCEL of a call that has not begun", rawHead(16, wire.Cancel, 0, 0, 77)},
 		{"CANCEL twice", rawHead(16, wire.Cancel, 0, 0, 1) + rawHead(16, wire.Cancel, 0, 0, 1)},
-		{"pieces of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16+10000, wire.RequestPiece, 0, 0, 2) + strings.Repeat("x", 10000)},
+		{"pieces of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16+10000, wire.RequestChunk, 0, 0, 2) + strings.Repeat("x", 10000)},
 		{"CANCEL of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16, wire.Cancel, 0, 0, 2)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -465,11 +465,11 @@ func rawServerOn(t testing.TB, near, far net.Conn, opts *ClientOptions) (*Client
 			t.Error(err)
 			return
 		}
-		answers := make([]wire.BoundMethod, len(r.Names))
+		answers := make([]wire.BindResult, len(r.Names))
 		for i := range answers {
 			answers[i].Number = uint16(i)
 		}
-		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, wire.AppendBound(nil, answers))
+		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, wire.AppendBindResponse(nil, answers))
 	}()
 	client, proxy := testeeClientOn(t, near, opts)
 	return client, proxy, p
@@ -490,8 +490,8 @@ func TestClientViolations(t *testing.T) {
 		{"error to nothing", func(uint64) string {
 			return rawHead(24, wire.Error, 0, 1, never) + "\x00\x00\x00\x00\x00\x00\x00\x00"
 		}, "ERROR for call 65536000, which was never made"},
-		{"response in pieces to nothing", func(uint64) string { return rawHead(24, wire.Response, wire.Pieces, 0, never) + u64(1<<20) }, "which was never made"},
-		{"piece of nothing", func(id uint64) string { return rawHead(17, wire.ResponsePiece, 0, 0, id) + "x" }, "which has not begun or is complete"},
+		{"response in pieces to nothing", func(uint64) string { return rawHead(24, wire.Response, wire.Chunked, 0, never) + u64(1<<20) }, "which was never made"},
+		{"piece of nothing", func(id uint64) string { return rawHead(17, wire.ResponseChunk, 0, 0, id) + "x" }, "which has not begun or is complete"},
 		{"request", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 1) + u64(0) }, "unexpected REQUEST"},
 		{"request in pieces", func(uint64) string { return string(bigRequest(1, 0, 70000, 0)) }, "unexpected REQUEST"},
 		{"bind", func(uint64) string { return rawHead(20, wire.Bind, 0, 0, 1) + "\x00\x00\x00\x00" }, "unexpected BIND"},
@@ -534,7 +534,7 @@ func TestClientOddAnswers(t *testing.T) {
 		{"code of the future", func(id uint64) string {
 			return rawHead(24, wire.Error, 0, 999, id) + "\x00\x00\x00\x00\x00\x00\x00\x00"
 		}, 999, "code 999"},
-		{"answer above MaxMessage", func(id uint64) string { return rawHead(24, wire.Response, wire.Pieces, 0, id) + u64(1<<40) }, CodeResourceExhausted,
+		{"answer above MaxMessage", func(id uint64) string { return rawHead(24, wire.Response, wire.Chunked, 0, id) + u64(1<<40) }, CodeResourceExhausted,
 			"answer of 1099511627776 bytes, this end's MaxMessage is 16777216"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -580,8 +580,8 @@ func TestClientLateAnswers(t *testing.T) {
 			t.Fatalf("got %v %d, want CANCEL %d", f.Type, f.ID, first.ID)
 		}
 		// It begins in pieces, and then there is an error instead.
-		p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: first.ID, Total: 1 << 20}, make([]byte, 1<<16))
-		p.send(wire.Frame{Type: wire.ResponsePiece, ID: first.ID}, make([]byte, 1<<16))
+		p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: first.ID, Total: 1 << 20}, make([]byte, 1<<16))
+		p.send(wire.Frame{Type: wire.ResponseChunk, ID: first.ID}, make([]byte, 1<<16))
 		p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{Message: "gone"}).Append(nil))
 		for range 2 { // and what comes now belongs to nobody
 			p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
@@ -627,13 +627,13 @@ func conversation() []byte {
 	big := echo(150_000)
 	return slices.Concat(
 		frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, add),
-		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: 3, Total: uint64(len(big))}, big[:70_000]),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: 3, Total: uint64(len(big))}, big[:70_000]),
 		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 4, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, add),
-		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: 5, Total: 1 << 20}, make([]byte, 100)),
-		frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 3}, big[70_000:70_001]),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: 5, Total: 1 << 20}, make([]byte, 100)),
+		frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 3}, big[70_000:70_001]),
 		frameBytes(wire.Frame{Type: wire.Cancel, ID: 5}, nil),
 		frameBytes(wire.Frame{Type: wire.Request, Arg: rawUnbound, ID: 6}, nil),
-		frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 3}, big[70_001:]),
+		frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 3}, big[70_001:]),
 		frameBytes(wire.Frame{Type: wire.Request, Arg: rawFail, ID: 7}, nil),
 		frameBytes(wire.Frame{Type: wire.Request, Arg: rawEcho, ID: 8}, echo(9000)),
 		frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 9}, (&wire.BindRequest{Service: "Probe", Names: []string{"Sleep", "None"}}).Append(nil)),
@@ -651,10 +651,10 @@ func (p *rawPeer) answers(n int) map[uint64]string {
 	for len(got) < n {
 		f, body := p.read()
 		switch {
-		case f.Flags&wire.Pieces != 0:
+		case f.Flags&wire.Chunked != 0:
 			heads[f.ID] = fmt.Sprint(f.Type, f.Arg, f.Total)
 			parts[f.ID] = &body
-		case f.Type == wire.ResponsePiece:
+		case f.Type == wire.ResponseChunk:
 			*parts[f.ID] = append(*parts[f.ID], body...)
 		default:
 			got[f.ID] = fmt.Sprint(f.Type, f.Arg, f.Total) + string(body)
@@ -751,7 +751,7 @@ func TestTruncations(t *testing.T) {
 		"REQUEST":       frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00")),
 		"first piece":   bigRequest(2, rawEcho, 70000, 10),
 		"metadata":      frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 2, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, make([]byte, 8)),
-		"REQUEST_PIECE": append(bigRequest(2, rawEcho, 70000, 10), frameBytes(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 10))...),
+		"REQUEST_CHUNK": append(bigRequest(2, rawEcho, 70000, 10), frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 10))...),
 		"CANCEL":        frameBytes(wire.Frame{Type: wire.Cancel, ID: 1}, nil),
 		"BIND":          frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, (&wire.BindRequest{Service: "Probe", Names: []string{"Add"}}).Append(nil)),
 		"CLOSE":         frameBytes(wire.Frame{Type: wire.Close}, make([]byte, 8)),

@@ -272,5 +272,5 @@ func withinOf(ctx context.Context) []byte {
 	if len(ids) == 0 {
 		return nil
 	}
-	return wire.AppendWithin(nil, ids)
+	return wire.AppendHeldGroups(nil, ids)
 }

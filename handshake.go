@@ -189,17 +189,17 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 // readBasicFrame reads a frame of the basic wire, with a payload of at most
 // longest bytes, and not a byte more.
 func readBasicFrame(nc net.Conn, longest int64) (f basicFrame, err error) {
-	var head [wire.BasicHead]byte
+	var head [wire.BasicHeaderSize]byte
 	if _, err := io.ReadFull(nc, head[:4]); err != nil {
 		return f, err
 	}
 	size := wire.ReadBasicSize(head[:])
 	switch {
-	case size < wire.BasicHead:
+	case size < wire.BasicHeaderSize:
 		return basicFrame{refused: tooSmall(size)}, nil
-	case size > wire.BasicHead+longest:
+	case size > wire.BasicHeaderSize+longest:
 		io.ReadFull(nc, head[4:]) // tells more of who this is
-		return f, foreignError(head[:], size-wire.BasicHead, longest)
+		return f, foreignError(head[:], size-wire.BasicHeaderSize, longest)
 	}
 	rest := make([]byte, size-4)
 	if _, err := io.ReadFull(nc, rest); err != nil {

@@ -31,7 +31,7 @@ func TestRow70FirstFrames(t *testing.T) {
 	}{
 		{"another native version", nativeInit(2, ""), native, "the client speaks version 2 of the native wire, this end version 1"},
 		{"a future version with other fields", nativeInit(255, "anything"), native, "the client speaks version 255 of the native wire, this end version 1"},
-		{"critical field", nativeInit(1, "\x01\x80\x00\x00\x00\x00"), native, "INIT: field 0x8001 is required by the peer and not known here"},
+		{"critical field", nativeInit(1, "\x01\x80\x00\x00\x00\x00"), native, "INIT: unknown field 0x8001 is required by the peer"},
 		{"field that lies", nativeInit(1, "\x01\x00\xff\xff\xff\xff"), native, "INIT: want "},
 		{"field cut", nativeInit(1, "\x01"), native, "INIT: want 2 bytes, have 1"},
 		{"basic peer", u32(8) + "\x00\x00\x00\x01", basic, "this server does not speak the basic wire (ServerOptions.Basic)"},
@@ -92,7 +92,7 @@ func TestUnknownInitField(t *testing.T) {
 		p.write([]byte(nativeInit(1, "\x34\x12\x03\x00\x00\x00abc")))
 		typ, payload := p.readBasic()
 		h, err := wire.ReadServerInit(payload)
-		if typ != wire.Init || err != nil || h.Waits || h.RefusalCode != 0 || h.MaxMessage != 16<<20 || h.ConnBytes != 32<<20 || h.MaxInflight != 1024 {
+		if typ != wire.Init || err != nil || h.Waiting || h.RefusalCode != 0 || h.MaxMessage != 16<<20 || h.ConnBytes != 32<<20 || h.MaxInflight != 1024 {
 			t.Errorf("got %v, %+v, %v", typ, h, err)
 		}
 		p.nc.Close()
@@ -114,8 +114,8 @@ func TestRow70ServerAnswers(t *testing.T) {
 		{"EXCEPTION", string(wire.AppendException(nil, "ProtocolError", "go away")), "go away", true},
 		{"EXCEPTION that lies", u32(13) + "\x04\xff\xff\xff\xff\x00\x00\x00\x00", "handshake: answer to INIT: EXCEPTION: want", false},
 		{"refusal", string(wire.AppendServerInit(nil, &wire.Hello{Version: 1, RefusalCode: 8, Refusal: "full"})), "full", true},
-		{"critical field", u32(17) + "\x00\x01bsrp\x01\x01\x80\x00\x00\x00\x00", "handshake: answer to INIT: field 0x8001 is required", false},
-		{"empty answer", u32(5) + "\x00", "handshake: answer to INIT: empty answer", false},
+		{"critical field", u32(17) + "\x00\x01bsrp\x01\x01\x80\x00\x00\x00\x00", "handshake: answer to INIT: unknown field 0x8001 is required", false},
+		{"empty answer", u32(5) + "\x00", "handshake: answer to INIT: empty response", false},
 		{"another frame", u32(5) + "\x02", "handshake: answer to INIT: type 0x02", false},
 		{"nothing", "", "bsrpc: handshake: the server closed the connection before it answered INIT; does it expect TLS?", false},
 		{"cut", u32(11) + "\x00\x01bs", "handshake: the server closed the connection before it answered INIT", false},

@@ -73,7 +73,7 @@ func (m *message) keep() message {
 
 const (
 	firstBuf   = 4 << 10
-	wholeBuf   = wire.MaxWhole + wire.MaxHead
+	wholeBuf   = wire.MaxUnchunked + wire.MaxHeader
 	firstAlloc = 64 << 10 // of a message in pieces; then it grows with what arrives
 	growth     = 4
 )
@@ -93,21 +93,21 @@ func (in *inbox) next() (*message, error) {
 			in.into = nil
 		}
 		f := &in.m.Frame
-		n, err := wire.ReadHead(in.buf[in.r:in.w], f)
+		n, err := wire.ReadHeader(in.buf[in.r:in.w], f)
 		if err == wire.ErrShort {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if f.Flags&wire.Pieces != 0 || f.Type == wire.RequestPiece || f.Type == wire.ResponsePiece {
+		if f.Flags&wire.Chunked != 0 || f.Type == wire.RequestChunk || f.Type == wire.ResponseChunk {
 			in.r += n
 			if err := in.beginPiece(f); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		end := in.r + n + f.Body
+		end := in.r + n + f.BodySize
 		if in.w < end {
 			return nil, nil
 		}
@@ -119,9 +119,9 @@ func (in *inbox) next() (*message, error) {
 
 // beginPiece looks at the head of a piece and prepares for its body.
 func (in *inbox) beginPiece(f *wire.Frame) error {
-	key := parcelKey{f.Type == wire.Response || f.Type == wire.ResponsePiece, f.ID}
+	key := parcelKey{f.Type == wire.Response || f.Type == wire.ResponseChunk, f.ID}
 	p := in.parcels[key]
-	if f.Flags&wire.Pieces != 0 {
+	if f.Flags&wire.Chunked != 0 {
 		if p != nil {
 			return fmt.Errorf("%v %d begins a second time", f.Type, f.ID)
 		}
@@ -146,10 +146,10 @@ func (in *inbox) beginPiece(f *wire.Frame) error {
 	if p == nil {
 		return fmt.Errorf("%v of %d, which has not begun or is complete", f.Type, f.ID)
 	}
-	if p.got+uint64(f.Body) > p.head.Total {
-		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.got+uint64(f.Body)-p.head.Total)
+	if p.got+uint64(f.BodySize) > p.head.Total {
+		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.got+uint64(f.BodySize)-p.head.Total)
 	}
-	in.into, in.left = p, f.Body
+	in.into, in.left = p, f.BodySize
 	return nil
 }
 

@@ -48,7 +48,7 @@ func TestFrameTimeoutIsTheFramesOwn(t *testing.T) {
 // FrameTimeout, with a peer that took no answers.
 func TestFrameTimeoutSparesWhatHasCome(t *testing.T) {
 	ping := rawHead(16, wire.Ping, 0, 0, 7)
-	piece := rawHead(16+20_000, wire.RequestPiece, 0, 0, 9) + strings.Repeat("x", 20_000)
+	piece := rawHead(16+20_000, wire.RequestChunk, 0, 0, 9) + strings.Repeat("x", 20_000)
 	for _, tt := range []struct{ name, first, rest string }{
 		{"message", "", piece + ping},
 		{"frame", piece + ping[:5], ping[5:]},

@@ -210,12 +210,12 @@ func TestConnBytes(t *testing.T) {
 	withRaw(t, &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ConnBytes: 2 << 20}}, func(p *rawPeer, srv *Server, _ *testee) {
 		body := append([]byte(u32(1<<20-4)), make([]byte, 1<<20-4)...)
 		first := func(id uint64) []byte {
-			return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Pieces, Arg: rawEcho, ID: id, Total: 1 << 20}, body[:10])
+			return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: id, Total: 1 << 20}, body[:10])
 		}
 		rest := func(id uint64) (all []byte) {
 			for b := body[10:]; len(b) > 0; {
-				n := min(len(b), wire.MaxPiece)
-				all = append(all, frameBytes(wire.Frame{Type: wire.RequestPiece, ID: id}, b[:n])...)
+				n := min(len(b), wire.MaxChunk)
+				all = append(all, frameBytes(wire.Frame{Type: wire.RequestChunk, ID: id}, b[:n])...)
 				b = b[n:]
 			}
 			return all
@@ -308,7 +308,7 @@ func TestClientConnBytes(t *testing.T) {
 		for range 3 {
 			go func() { _, err := proxy.Echo(t.Context(), nil); calls <- err }()
 			f, _ := p.read()
-			p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: f.ID, Total: 16 << 20}, nil)
+			p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: f.ID, Total: 16 << 20}, nil)
 		}
 		wantCall(t, <-calls, CodeResourceExhausted, OutcomeUnknown, "above Limits.ConnBytes (33554432)")
 		if f, _ := p.read(); f.Type != wire.Cancel {
@@ -407,15 +407,15 @@ func TestFrameTimeoutOfMessage(t *testing.T) {
 		if n := srv.booked.Load(); n != 0 {
 			t.Errorf("%d bytes booked", n)
 		}
-		p.send(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 1000))
+		p.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 1000))
 		p.wantAlive(3)
 		time.Sleep(time.Minute)
-		p.send(wire.Frame{Type: wire.RequestPiece, ID: 2}, make([]byte, 98_000))
+		p.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 98_000))
 		p.wantAlive(4)
 		p.write(bigRequest(5, rawEcho, 100_000, 0))
 		for range 10 { // what comes in time renews the message's
 			time.Sleep(4900 * time.Millisecond)
-			p.send(wire.Frame{Type: wire.RequestPiece, ID: 5}, make([]byte, 10_000))
+			p.send(wire.Frame{Type: wire.RequestChunk, ID: 5}, make([]byte, 10_000))
 		}
 		if f, _ := p.read(); f.ID != 5 || f.Type != wire.Error || Code(f.Arg) != CodeInvalidArgument {
 			t.Errorf("got %v %d", f.Type, f.ID)
@@ -431,7 +431,7 @@ func TestFrameTimeoutOfAnswer(t *testing.T) {
 		call := make(chan error, 1)
 		go func() { _, err := proxy.Echo(t.Context(), nil); call <- err }()
 		f, _ := p.read()
-		p.send(wire.Frame{Type: wire.Response, Flags: wire.Pieces, ID: f.ID, Total: 1 << 20}, make([]byte, 5))
+		p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: f.ID, Total: 1 << 20}, make([]byte, 5))
 		wantCall(t, <-call, CodeDeadlineExceeded, OutcomeUnknown, "nothing of its message has come for Limits.FrameTimeout (5s)")
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("after %v", took)
@@ -551,7 +551,7 @@ func TestOutQueueEmptiedByCancel(t *testing.T) {
 		time.Sleep(time.Second)
 		start := time.Now()
 		other := make(chan error, 1)
-		go func() { _, err := proxy.Echo(t.Context(), make([]byte, wire.MaxWhole)); other <- err }()
+		go func() { _, err := proxy.Echo(t.Context(), make([]byte, wire.MaxUnchunked)); other <- err }()
 		time.Sleep(time.Second)
 		cancel()
 		wantCall(t, <-big, CodeCanceled, OutcomeNotRun, "canceled")

@@ -73,18 +73,18 @@ func (e *MismatchError) lacksService() bool {
 // add takes the server's answer for one method: if it disagrees, the method
 // gets an error and e the differences. The error it returns is the server's
 // breach of the protocol.
-func (e *MismatchError) add(m *boundMethod, answer *wire.BoundMethod) error {
+func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 	var found []Difference
 	switch {
-	case answer.Status == wire.Bound:
+	case answer.Status == wire.BindOK:
 		return nil
-	case answer.Status == wire.NoService:
+	case answer.Status == wire.BindNoService:
 		if e.Differences == nil {
 			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: nearOf(answer)}}
 		}
 		m.err = e.refusal(m, e.Differences[:1])
 		return nil
-	case answer.Status == wire.Unknown:
+	case answer.Status == wire.BindUnknown:
 		found = []Difference{{Method: m.Name, Client: m.Layout, Near: nearOf(answer)}}
 	case answer.Text == m.Layout:
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}

@@ -19,11 +19,11 @@ const (
 
 // suggest completes the answers for what the server has not got. It returns how
 // many bytes its texts have.
-func (v *serving) suggest(r *wire.BindRequest, answers []wire.BoundMethod) (texts uint64) {
+func (v *serving) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts uint64) {
 	service := v.registry.service(r.Service)
 	if service == nil {
 		for i := range answers {
-			answers[i].Status = wire.NoService
+			answers[i].Status = wire.BindNoService
 		}
 		if len(answers) > 0 {
 			answers[0].Text = strings.Join(v.registry.servicesLike(r.Service), nearSep)
@@ -33,7 +33,7 @@ func (v *serving) suggest(r *wire.BindRequest, answers []wire.BoundMethod) (text
 	}
 	asked := 0
 	for i := range answers {
-		if answers[i].Status != wire.Unknown {
+		if answers[i].Status != wire.BindUnknown {
 			continue
 		}
 		if asked++; asked > nearAsked {
@@ -60,7 +60,7 @@ const nearSep = ", "
 
 // nearOf returns the names in the server's answer for one that it has not got.
 // What is no name does not reach a text.
-func nearOf(answer *wire.BoundMethod) string {
+func nearOf(answer *wire.BindResult) string {
 	names := strings.Split(cut(answer.Text, 4<<10), nearSep)
 	names = slices.DeleteFunc(names, func(name string) bool { return validService(name) != nil })
 	return strings.Join(names[:min(len(names), nearMost)], nearSep)

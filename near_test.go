@@ -16,21 +16,21 @@ func TestNamesThatAreAlike(t *testing.T) {
 		for _, tt := range []struct {
 			service string
 			names   []string
-			want    []wire.BoundMethod
+			want    []wire.BindResult
 		}{
-			{"Probe", []string{"Ad", "Make", "Hol", "Nothing"}, []wire.BoundMethod{
-				{Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Differs, Text: "Probe.Make(uint.le4) bytes.le4"},
-				{Status: wire.Unknown, Text: "Probe.Hold"}, {Status: wire.Unknown},
+			{"Probe", []string{"Ad", "Make", "Hol", "Nothing"}, []wire.BindResult{
+				{Status: wire.BindUnknown, Text: "Probe.Add"}, {Status: wire.BindDiffers, Text: "Probe.Make(uint.le4) bytes.le4"},
+				{Status: wire.BindUnknown, Text: "Probe.Hold"}, {Status: wire.BindUnknown},
 			}},
-			{"probe", []string{"Add", "Make"}, []wire.BoundMethod{{Status: wire.NoService, Text: "Probe"}, {Status: wire.NoService}}},
-			{"Other", []string{"Add"}, []wire.BoundMethod{{Status: wire.NoService}}},
-			{"Probe", []string{"Ad", "Ad", "Ad", "Ad"}, []wire.BoundMethod{ // no more than three get any
-				{Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown, Text: "Probe.Add"}, {Status: wire.Unknown},
+			{"probe", []string{"Add", "Make"}, []wire.BindResult{{Status: wire.BindNoService, Text: "Probe"}, {Status: wire.BindNoService}}},
+			{"Other", []string{"Add"}, []wire.BindResult{{Status: wire.BindNoService}}},
+			{"Probe", []string{"Ad", "Ad", "Ad", "Ad"}, []wire.BindResult{ // no more than three get any
+				{Status: wire.BindUnknown, Text: "Probe.Add"}, {Status: wire.BindUnknown, Text: "Probe.Add"}, {Status: wire.BindUnknown, Text: "Probe.Add"}, {Status: wire.BindUnknown},
 			}},
 		} {
 			id := uint64(time.Now().UnixNano())
 			p.send(wire.Frame{Type: wire.Bind, ID: id}, (&wire.BindRequest{Service: tt.service, Names: tt.names, Hashes: make([][wire.HashSize]byte, len(tt.names))}).Append(nil))
-			got, err := wire.ReadBound(p.wantAnswer(id), len(tt.names))
+			got, err := wire.ReadBindResponse(p.wantAnswer(id), len(tt.names))
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) || err != nil {
 				t.Errorf("%s %v: got %v, %v; want %v", tt.service, tt.names, got, err, tt.want)
 			}
@@ -60,7 +60,7 @@ func TestNearNamesAreNames(t *testing.T) {
 		"rm -rf, Shop":              "Shop",
 		strings.Repeat("x, ", 9000): "x, x, x",
 	} {
-		if got := nearOf(&wire.BoundMethod{Text: text}); got != want {
+		if got := nearOf(&wire.BindResult{Text: text}); got != want {
 			t.Errorf("%.40q: got %q, want %q", text, got, want)
 		}
 	}
@@ -79,9 +79,9 @@ func TestNearNamesAreBounded(t *testing.T) {
 		r.Names = append(r.Names, "Method9999")
 	}
 	v := &serving{dispatcher: &srv.dispatcher}
-	answers := make([]wire.BoundMethod, len(r.Names))
+	answers := make([]wire.BindResult, len(r.Names))
 	for i := range answers {
-		answers[i].Status = wire.Unknown
+		answers[i].Status = wire.BindUnknown
 	}
 	allocs := testing.AllocsPerRun(1, func() { v.suggest(r, answers) })
 	if most := float64(nearAsked * nearLooked * 3); allocs > most {

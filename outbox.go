@@ -51,7 +51,7 @@ type parcel struct {
 }
 
 func newParcel(head wire.Frame, body [][]byte, size uint64) *parcel {
-	head.Flags |= wire.Pieces
+	head.Flags |= wire.Chunked
 	head.Total = size
 	return &parcel{head: head, body: body, size: size, left: size, response: head.Type == wire.Response}
 }
@@ -152,13 +152,13 @@ func (o *outbox) takeLocked(copies bool) bool {
 // that are there, so that ids rise in the order in which they are written. It
 // returns the piece's size.
 func (p *parcel) headLocked(o *outbox) uint64 {
-	n := min(p.left, wire.MaxPiece)
-	p.head.Body = int(n)
+	n := min(p.left, wire.MaxChunk)
+	p.head.BodySize = int(n)
 	first := p.left == p.size
 	if first && p.begin != nil {
 		p.head.ID = p.begin()
 	}
-	o.frames = wire.AppendHead(o.frames, &p.head)
+	o.frames = wire.AppendHeader(o.frames, &p.head)
 	if first {
 		p.head = wire.Frame{Type: p.head.Type + 1, ID: p.head.ID} // a piece's type is the next
 	}
@@ -167,15 +167,15 @@ func (p *parcel) headLocked(o *outbox) uint64 {
 
 // followLocked puts more of p's pieces into the batch.
 func (p *parcel) followLocked(o *outbox, pieces int) {
-	o.heads = slices.Grow(o.heads[:0], pieces*wire.PieceHead) // must not move while the batch refers to it
+	o.heads = slices.Grow(o.heads[:0], pieces*wire.ChunkHeaderSize) // must not move while the batch refers to it
 	for range pieces {
 		if p.left == 0 {
 			return
 		}
-		n := min(p.left, wire.MaxPiece)
-		p.head.Body = int(n)
+		n := min(p.left, wire.MaxChunk)
+		p.head.BodySize = int(n)
 		begin := len(o.heads)
-		o.heads = wire.AppendHead(o.heads, &p.head)
+		o.heads = wire.AppendHeader(o.heads, &p.head)
 		o.vec = append(o.vec, o.heads[begin:])
 		p.cutLocked(o, n)
 	}
@@ -295,7 +295,7 @@ func (o *outbox) fullLocked(size uint64) bool {
 		n += p.left
 		longest = max(longest, p.left)
 	}
-	if size <= wire.MaxWhole {
+	if size <= wire.MaxUnchunked {
 		n -= longest
 	}
 	return n >= uint64(o.limit)

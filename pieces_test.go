@@ -63,7 +63,7 @@ func TestPiecesOfEverySize(t *testing.T) {
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
 		rng := rand.NewChaCha8([32]byte{1})
-		for _, around := range []int{0, cutSize, wire.MaxWhole - 4, wire.MaxPiece - 4, 2*wire.MaxPiece - 4, 1 << 20, 5 << 20} {
+		for _, around := range []int{0, cutSize, wire.MaxUnchunked - 4, wire.MaxChunk - 4, 2*wire.MaxChunk - 4, 1 << 20, 5 << 20} {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
@@ -124,7 +124,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 			f, body := p.read()
 			switch f.Type {
 			case wire.Request:
-				if f.Flags&wire.Pieces == 0 {
+				if f.Flags&wire.Chunked == 0 {
 					small++
 					p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
 				}
@@ -196,7 +196,7 @@ func TestCancelWhileSending(t *testing.T) {
 				if f.Type == wire.Cancel && f.ID == first.ID {
 					break
 				}
-				if f.Type != wire.RequestPiece || f.ID != first.ID {
+				if f.Type != wire.RequestChunk || f.ID != first.ID {
 					t.Fatalf("got %v %d", f.Type, f.ID)
 				}
 				pieces = append(pieces, body)

@@ -134,7 +134,7 @@ func (c *conn) isWriting() bool {
 // nothing.
 func (c *conn) control(f *wire.Frame) {
 	c.mu.Lock()
-	c.out.frames = wire.AppendHead(c.out.frames, f)
+	c.out.frames = wire.AppendHeader(c.out.frames, f)
 	c.out.grantLocked()
 	c.mu.Unlock()
 	c.flushBehind()

@@ -130,13 +130,13 @@ func (c *reporter) add(r *reports, k report, level slog.Level, text string, args
 const boundLines = 16
 
 // logBound logs what a client has bound, or that its contract differs.
-func (v *serving) logBound(r *wire.BindRequest, answers []wire.BoundMethod) {
+func (v *serving) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	unknown, differ := 0, 0
 	for i := range answers {
 		switch answers[i].Status {
-		case wire.Unknown, wire.NoService:
+		case wire.BindUnknown, wire.BindNoService:
 			unknown++
-		case wire.Differs:
+		case wire.BindDiffers:
 			differ++
 		}
 	}

@@ -434,9 +434,9 @@ func TestAnswersStorm(t *testing.T) {
 			for n, left := 0, make(map[uint64]uint64); n < calls; {
 				time.Sleep(pauses[calls+n])
 				switch f, body := p.read(); {
-				case f.Flags&wire.Pieces != 0 && f.Total > uint64(len(body)):
+				case f.Flags&wire.Chunked != 0 && f.Total > uint64(len(body)):
 					left[f.ID] = f.Total - uint64(len(body))
-				case f.Type == wire.ResponsePiece && left[f.ID] > uint64(len(body)):
+				case f.Type == wire.ResponseChunk && left[f.ID] > uint64(len(body)):
 					left[f.ID] -= uint64(len(body))
 				default: // whole, the last piece, or instead of the rest
 					answered[f.ID]++

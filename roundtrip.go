@@ -35,7 +35,7 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 }
 
 // send registers the call and then writes it, so that no answer finds it
-// missing. A body above wire.MaxWhole travels as a parcel.
+// missing. A body above wire.MaxUnchunked travels as a parcel.
 func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	size := bodySize(enc)
 	if size > c.peer.maxMessage && k.head.Type == wire.Request {
@@ -54,13 +54,13 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	k.head.Timeout = left
 	k.long = left != 0 && left <= shortest
 	c.calls.addLocked(k)
-	if size > wire.MaxWhole {
+	if size > wire.MaxUnchunked {
 		k.parcel = newParcel(k.head, segments(enc), size)
 		k.parcel.begin = func() uint64 { return c.calls.nextIDLocked(k) }
 		c.out.enqueueLocked(k.parcel)
 	} else {
-		k.head.ID, k.head.Body = c.calls.nextIDLocked(k), int(size)
-		c.out.frames = appendBody(wire.AppendHead(c.out.frames, &k.head), enc)
+		k.head.ID, k.head.BodySize = c.calls.nextIDLocked(k), int(size)
+		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, &k.head), enc)
 	}
 	// One that joins is written by the holder of the turn: muster.go.
 	joins := k.parcel == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
@@ -190,7 +190,7 @@ func (c *conn) abandon(k *call) (Outcome, bool) {
 
 // cancelLocked tells the peer that nobody waits for a call.
 func (c *conn) cancelLocked(id uint64) {
-	c.out.frames = wire.AppendHead(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: id})
+	c.out.frames = wire.AppendHeader(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: id})
 }
 
 // deliver hands an answer to its call.

@@ -8,16 +8,16 @@ import (
 // HashSize is the length of a method's hash.
 const HashSize = 32
 
-// BindRequest is the body of a Bind frame: which methods of a service the
-// client means to call, and by which contract.
+// A BindRequest is the body of a Bind frame: the methods of a service to bind,
+// and the hashes of the client's contract for them.
 type BindRequest struct {
 	Service string
 	Names   []string
-	Hashes  [][HashSize]byte // one for each name; none in a Bind that describes
+	Hashes  [][HashSize]byte // one for each name; nil with the flag Describe
 }
 
-// BoundSize is the length that one more name takes in a BindRequest.
-func BoundSize(name string) int { return 2 + len(name) + 1 + HashSize }
+// BindNameSize returns the length of one name with its hash in a BindRequest.
+func BindNameSize(name string) int { return 2 + len(name) + 1 + HashSize }
 
 // Append appends the request's bytes.
 func (r *BindRequest) Append(dst []byte) []byte {
@@ -33,8 +33,8 @@ func (r *BindRequest) Append(dst []byte) []byte {
 	return dst
 }
 
-// ReadBindRequest reads a Bind frame's body, whose flags say whether there are
-// hashes in it.
+// ReadBindRequest reads the body of a Bind frame with these flags. A body with
+// the flag Describe contains no hashes.
 func ReadBindRequest(body []byte, flags Flags) (*BindRequest, error) {
 	c := NewCursor(body)
 	r := &BindRequest{Service: c.String16()}
@@ -53,26 +53,27 @@ func ReadBindRequest(body []byte, flags Flags) (*BindRequest, error) {
 	return r, c.Done()
 }
 
-// BoundStatus is what a server says of a method that a client wants to bind.
-type BoundStatus uint8
+// A BindStatus is the server's verdict on one method of a BindRequest.
+type BindStatus uint8
 
-// The answers to a Bind, one for each method.
+// The statuses of a BindResult.
 const (
-	Bound     BoundStatus = iota // Number calls it
-	Differs                      // the hashes are not equal; Text is the server's
-	Unknown                      // the service has no such method; Text has names that are alike
-	NoService                    // the server has no such service; Text of the first has names that are alike
+	BindOK        BindStatus = iota // bound to Number
+	BindDiffers                     // the hashes differ; Text is the server's
+	BindUnknown                     // not a method of the service; Text lists similar names
+	BindNoService                   // not a service of the server; Text of the first result lists similar names
 )
 
-// A BoundMethod is the answer for one method of a Bind.
-type BoundMethod struct {
-	Status BoundStatus
-	Number uint16 // where Bound
-	Text   string // the method's canonical text, where it differs or was asked for; names that are alike, where there is none
+// A BindResult is the response for one method of a BindRequest.
+type BindResult struct {
+	Status BindStatus
+	Number uint16 // with BindOK
+	Text   string // the method's canonical text, with BindDiffers or the flag Describe; similar names if unknown
 }
 
-// AppendBound appends the answer to a Bind, the body of a Response.
-func AppendBound(dst []byte, methods []BoundMethod) []byte {
+// AppendBindResponse appends the response to a BindRequest, the body of a
+// Response frame.
+func AppendBindResponse(dst []byte, methods []BindResult) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(methods)))
 	for _, m := range methods {
 		dst = append(dst, byte(m.Status), byte(m.Number), byte(m.Number>>8))
@@ -81,8 +82,8 @@ func AppendBound(dst []byte, methods []BoundMethod) []byte {
 	return dst
 }
 
-// BoundsSize is how many bytes AppendBound appends.
-func BoundsSize(methods []BoundMethod) uint64 {
+// BindResponseSize returns the length appended by AppendBindResponse.
+func BindResponseSize(methods []BindResult) uint64 {
 	n := uint64(2)
 	for _, m := range methods {
 		n += 1 + 2 + 4 + uint64(len(m.Text))
@@ -90,27 +91,27 @@ func BoundsSize(methods []BoundMethod) uint64 {
 	return n
 }
 
-// ReadBound reads the answer to a Bind of want methods.
-func ReadBound(body []byte, want int) ([]BoundMethod, error) {
+// ReadBindResponse reads the response to a BindRequest of want methods.
+func ReadBindResponse(body []byte, want int) ([]BindResult, error) {
 	c := NewCursor(body)
 	if n := int(c.Uint16()); c.Err() == nil && n != want {
-		return nil, fmt.Errorf("answer for %d methods, want %d", n, want)
+		return nil, fmt.Errorf("response for %d methods, want %d", n, want)
 	}
-	methods := make([]BoundMethod, want)
+	methods := make([]BindResult, want)
 	for i := range methods {
-		methods[i] = BoundMethod{BoundStatus(c.Uint8()), c.Uint16(), c.String32()}
-		if methods[i].Status > NoService {
+		methods[i] = BindResult{BindStatus(c.Uint8()), c.Uint16(), c.String32()}
+		if methods[i].Status > BindNoService {
 			c.Fail("unknown status %d", methods[i].Status)
 		}
 	}
 	return methods, c.Done()
 }
 
-// A Failure is the body of an Error frame, and of Close.
+// A Failure is the body of an Error or Close frame.
 type Failure struct {
-	Name    string // of the error, for the caller to tell it by
+	Name    string // identifies the kind of error for programs; may be empty
 	Message string
-	LogID   string // of the line in the sender's log
+	LogID   string // identifies the entry in the sender's log; may be empty
 }
 
 // Append appends the failure's bytes.

@@ -19,8 +19,8 @@ func TestBindRequest(t *testing.T) {
 	}{
 		{"two methods", BindRequest{"Shop", []string{"Put", "Get"}, [][HashSize]byte{a, b}}, 0,
 			"\x04\x00Shop" + "\x02\x00" + "\x03\x00Put\x20" + string(a[:]) + "\x03\x00Get\x20" + string(b[:])},
-		{"names alone", BindRequest{Service: "Shop", Names: []string{"Put"}}, Describe, "\x04\x00Shop" + "\x01\x00" + "\x03\x00Put"},
-		{"nothing", BindRequest{}, 0, "\x00\x00\x00\x00"},
+		{"names only", BindRequest{Service: "Shop", Names: []string{"Put"}}, Describe, "\x04\x00Shop" + "\x01\x00" + "\x03\x00Put"},
+		{"empty", BindRequest{}, 0, "\x00\x00\x00\x00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.request.Append(nil); string(got) != tt.bytes {
@@ -32,17 +32,17 @@ func TestBindRequest(t *testing.T) {
 			}
 			for n := range len(tt.bytes) {
 				if _, err := ReadBindRequest([]byte(tt.bytes[:n]), tt.flags); !errors.Is(err, io.ErrUnexpectedEOF) {
-					t.Errorf("cut after %d bytes: got %v", n, err)
+					t.Errorf("truncated after %d bytes: got %v", n, err)
 				}
 			}
 			if _, err := ReadBindRequest([]byte(tt.bytes+"x"), tt.flags); err == nil {
-				t.Error("a byte left over: no error")
+				t.Error("a trailing byte: no error")
 			}
 		})
 	}
 }
 
-// A hash that is too short or absent is an error, and so is one too long.
+// Hashes of any other length are an error.
 func TestBindHashSize(t *testing.T) {
 	for _, size := range []int{0, 1, 31, 33, 255} {
 		body := "\x01\x00S\x01\x00\x01\x00M" + string([]byte{byte(size)}) + strings.Repeat("h", size)
@@ -53,28 +53,28 @@ func TestBindHashSize(t *testing.T) {
 	}
 }
 
-// BoundSize is what it says: one more name takes that many bytes.
-func TestBoundSize(t *testing.T) {
+// BindNameSize is the length of one more name.
+func TestBindNameSize(t *testing.T) {
 	one := &BindRequest{"S", []string{"A"}, make([][HashSize]byte, 1)}
 	two := &BindRequest{"S", []string{"A", "Long"}, make([][HashSize]byte, 2)}
-	if got, want := len(two.Append(nil))-len(one.Append(nil)), BoundSize("Long"); got != want {
-		t.Errorf("got %d bytes, BoundSize says %d", got, want)
+	if got, want := len(two.Append(nil))-len(one.Append(nil)), BindNameSize("Long"); got != want {
+		t.Errorf("got %d bytes, BindNameSize returns %d", got, want)
 	}
 }
 
-func TestBound(t *testing.T) {
-	methods := []BoundMethod{{Status: Bound, Number: 0x0102}, {Status: Differs, Text: "S.M()"}, {Status: Unknown}}
+func TestBindResponse(t *testing.T) {
+	methods := []BindResult{{Status: BindOK, Number: 0x0102}, {Status: BindDiffers, Text: "S.M()"}, {Status: BindUnknown}}
 	const want = "\x03\x00" + "\x00\x02\x01\x00\x00\x00\x00" + "\x01\x00\x00\x05\x00\x00\x00S.M()" + "\x02\x00\x00\x00\x00\x00\x00"
-	if got := AppendBound(nil, methods); string(got) != want {
-		t.Errorf("AppendBound: got\n%x, want\n%x", got, want)
+	if got := AppendBindResponse(nil, methods); string(got) != want {
+		t.Errorf("AppendBindResponse: got\n%x, want\n%x", got, want)
 	}
-	got, err := ReadBound([]byte(want), 3)
+	got, err := ReadBindResponse([]byte(want), 3)
 	if diff := cmp.Diff(methods, got); diff != "" || err != nil {
-		t.Errorf("ReadBound: %v (-want +got):\n%s", err, diff)
+		t.Errorf("ReadBindResponse: %v (-want +got):\n%s", err, diff)
 	}
 	for n := range len(want) {
-		if _, err := ReadBound([]byte(want[:n]), 3); err == nil {
-			t.Errorf("cut after %d bytes: no error", n)
+		if _, err := ReadBindResponse([]byte(want[:n]), 3); err == nil {
+			t.Errorf("truncated after %d bytes: no error", n)
 		}
 	}
 	for _, tt := range []struct {
@@ -82,13 +82,13 @@ func TestBound(t *testing.T) {
 		want int
 		err  string
 	}{
-		{want, 2, "answer for 3 methods, want 2"},
-		{want, 4, "answer for 3 methods, want 4"},
-		{want + "x", 3, "1 bytes left over"},
+		{want, 2, "response for 3 methods, want 2"},
+		{want, 4, "response for 3 methods, want 4"},
+		{want + "x", 3, "1 trailing bytes"},
 		{"\x01\x00\x04\x00\x00\x00\x00\x00\x00", 1, "unknown status 4"},
 		{"\x01\x00\x01\x00\x00\xff\xff\xff\xff", 1, "unexpected EOF"},
 	} {
-		if _, err := ReadBound([]byte(tt.body), tt.want); err == nil || !strings.Contains(err.Error(), tt.err) {
+		if _, err := ReadBindResponse([]byte(tt.body), tt.want); err == nil || !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%x: got %v, want %q", tt.body, err, tt.err)
 		}
 	}
@@ -105,20 +105,20 @@ func TestFailure(t *testing.T) {
 	}
 	for n := range len(want) {
 		if _, err := ReadFailure([]byte(want[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("cut after %d bytes: got %v", n, err)
+			t.Errorf("truncated after %d bytes: got %v", n, err)
 		}
 	}
 }
 
-// The first thing that does not fit ends a cursor, and later reads are zero.
-func TestCursorStaysEnded(t *testing.T) {
+// After the first error all reads return zero values.
+func TestCursorKeepsFirstError(t *testing.T) {
 	c := NewCursor([]byte{1, 2, 3})
 	if c.Uint32() != 0 || c.Err() == nil {
 		t.Fatal("read 4 bytes of 3")
 	}
 	first := c.Err()
 	if c.Uint8() != 0 || c.Uint16() != 0 || c.String16() != "" || c.String32() != "" || c.Bytes32() != nil || c.Next(-1) != nil {
-		t.Error("an ended cursor gives values")
+		t.Error("reads after an error return values")
 	}
 	c.Fail("something else")
 	if c.Err() != first || c.Done() != first {

@@ -6,15 +6,15 @@ import (
 	"io"
 )
 
-// A Cursor reads numbers and strings from a body. The first thing that does
-// not fit ends it: later reads give zero values, and Err says what was wrong.
+// A Cursor reads numbers and strings from a body. After the first error all
+// reads return zero values, so callers may check Err or Done once, at the end.
 type Cursor struct {
 	rest []byte
 	off  int
 	err  error
 }
 
-// NewCursor reads b from its beginning.
+// NewCursor returns a cursor at the start of b.
 func NewCursor(b []byte) *Cursor { return &Cursor{rest: b} }
 
 // Next consumes n bytes. The result aliases the input.
@@ -54,10 +54,10 @@ func (c *Cursor) Uint32() uint32 {
 	return 0
 }
 
-// String16 reads a string behind a length of two bytes.
+// String16 reads a string with a length prefix of two bytes.
 func (c *Cursor) String16() string { return string(c.Next(int(c.Uint16()))) }
 
-// String32 reads a string behind a length of four bytes.
+// String32 reads a string with a length prefix of four bytes.
 func (c *Cursor) String32() string { return string(c.Next(c.len32())) }
 
 // Bytes32 is String32 without the copy: the result aliases the input.
@@ -66,26 +66,25 @@ func (c *Cursor) Bytes32() []byte { return c.Next(c.len32()) }
 func (c *Cursor) len32() int {
 	n := c.Uint32()
 	if int64(n) > int64(len(c.rest)) {
-		return len(c.rest) + 1 // never valid, and never negative where int has 32 bits
+		return len(c.rest) + 1 // always too long, and never negative where int has 32 bits
 	}
 	return int(n)
 }
 
-// Len says how many bytes are left.
+// Len returns the number of unread bytes.
 func (c *Cursor) Len() int { return len(c.rest) }
 
-// Fail ends the cursor with an error at the current position, unless one
-// ended it already.
+// Fail records an error at the current offset, unless there was one before.
 func (c *Cursor) Fail(format string, args ...any) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%s, offset %d", fmt.Sprintf(format, args...), c.off)
 	}
 }
 
-// Done returns the first error; bytes left over are one.
+// Done returns the first error. Unread bytes are an error, too.
 func (c *Cursor) Done() error {
 	if c.err == nil && len(c.rest) > 0 {
-		c.err = fmt.Errorf("%d bytes left over, offset %d", len(c.rest), c.off)
+		c.err = fmt.Errorf("%d trailing bytes, offset %d", len(c.rest), c.off)
 	}
 	return c.err
 }
@@ -93,13 +92,15 @@ func (c *Cursor) Done() error {
 // Err returns the first error.
 func (c *Cursor) Err() error { return c.err }
 
-// AppendString16 appends s behind a length of two bytes. It must fit.
+// AppendString16 appends s with a length prefix of two bytes. The length must
+// fit.
 func AppendString16(dst []byte, s string) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(s)))
 	return append(dst, s...)
 }
 
-// AppendString32 appends s behind a length of four bytes. It must fit.
+// AppendString32 appends s with a length prefix of four bytes. The length must
+// fit.
 func AppendString32(dst []byte, s string) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(s)))
 	return append(dst, s...)

@@ -1,7 +1,8 @@
-// Package wire turns frames into bytes and back: the native frames, the INIT
-// exchange, the body of BIND, and the two frames of the basic wire that every
-// peer may meet. It knows bytes alone: no connections, no Go types.
+// Package wire encodes and decodes frames: the native frames, the INIT
+// exchange, the body of BIND, and the frames of the basic wire. It works on
+// bytes alone and knows neither connections nor Go types.
 //
-// The formats are those of docs/protocol.md, which this package implements
-// table by table.
+// docs/protocol.md specifies the formats table by table. Each one has an
+// Append function and a Read function side by side, and Read accepts exactly
+// the bytes that Append produces: every value has one encoding.
 package wire

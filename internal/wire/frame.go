@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// A Type says what a frame is. Types below 0x10 are those of the basic wire.
+// A Type is the type of a frame. Types below 0x10 belong to the basic wire.
 type Type uint8
 
-// The frame types. 0x1c and above are kept for streams, callbacks and
+// The frame types. 0x1c and above are reserved for streams, callbacks and
 // authentication.
 const (
 	Init          Type = 0x00 // both wires, both directions, first
@@ -17,52 +17,52 @@ const (
 	BasicResponse Type = 0x01 // basic wire, to the client
 	Exception     Type = 0x04 // basic wire, to the client
 
-	Request       Type = 0x10 // Arg: number of the method on this connection
-	RequestPiece  Type = 0x11 // more of a Request's body
-	Response      Type = 0x12 // the result
-	ResponsePiece Type = 0x13 // more of a Response's body
+	Request       Type = 0x10 // Arg: the method's number on this connection
+	RequestChunk  Type = 0x11 // continues a Request's body
+	Response      Type = 0x12 // the results
+	ResponseChunk Type = 0x13 // continues a Response's body
 	Error         Type = 0x14 // Arg: the code
-	Cancel        Type = 0x15 // the caller no longer waits
-	Bind          Type = 0x16 // asks for the numbers of methods; answered as a call is
+	Cancel        Type = 0x15 // the caller has stopped waiting
+	Bind          Type = 0x16 // asks for method numbers; answered like a call
 	Close         Type = 0x17 // Arg: the code; the last frame of a connection
 	Ping          Type = 0x18 // asks for a Pong
 	Pong          Type = 0x19 // ID: the Ping's
-	Waiting       Type = 0x1a // to the client; ID: its place in the queue, 1 is next
-	Admitted      Type = 0x1b // to the client: its session begins
+	Waiting       Type = 0x1a // to the client; ID: its place in the admission queue, 1 is next
+	Admitted      Type = 0x1b // to the client: its session has begun
 )
 
-// Flags of a frame. A bit that its type does not have must be zero.
+// Flags are the flags of a frame. Bits undefined for its type must be zero.
 type Flags uint8
 
 // The flags.
 const (
-	Pieces   Flags = 1 << iota // Request, Response: the first piece; Total follows
-	Metadata                   // Request, Response, Error: a block of fields precedes the body
-	NotRun                     // Error: the method was not run
-	Describe                   // Bind: names without hashes; the answer has every text
-	Expired                    // Error: the time that the request gave was over
+	Chunked  Flags = 1 << iota // Request, Response: the first chunk; Total follows
+	Metadata                   // Request, Response, Error: fields precede the body
+	NotRun                     // Error: the method did not run and will not
+	Describe                   // Bind: names without hashes; the response contains every text
+	Expired                    // Error: the request's time limit had passed
 )
 
 const (
-	headSize    = 16       // size, type, flags, arg, id
-	PieceHead   = headSize // the head of a piece that is not the first
-	timeoutSize = 8        // of a Request, behind the head
-	MaxWhole    = 64 << 10 // the longest body of a message that travels in one frame
-	MaxPiece    = 128 << 10
-	MaxMetadata = 8 << 10
-	MaxHead     = headSize + timeoutSize + 8 + 2 + MaxMetadata // all of a frame that is not its body
-	MaxFrame    = MaxHead + MaxPiece
+	headerSize      = 16         // size, type, flags, arg, id
+	ChunkHeaderSize = headerSize // of every chunk after the first
+	timeoutSize     = 8          // of a Request, after the fixed header
+	MaxUnchunked    = 64 << 10   // the longest body of an unchunked message
+	MaxChunk        = 128 << 10
+	MaxMetadata     = 8 << 10
+	MaxHeader       = headerSize + timeoutSize + 8 + 2 + MaxMetadata // a frame without its body
+	MaxFrame        = MaxHeader + MaxChunk
 )
 
-// ErrShort says that a frame's head is not all there yet.
+// ErrShort reports an incomplete frame header: more bytes are needed.
 var ErrShort = errors.New("short frame")
 
-// allowed has the flags that a frame type may carry.
-var allowed = [...]Flags{
-	Request:       Pieces | Metadata,
-	RequestPiece:  0,
-	Response:      Pieces | Metadata,
-	ResponsePiece: 0,
+// allowedFlags lists the flags defined for each frame type.
+var allowedFlags = [...]Flags{
+	Request:       Chunked | Metadata,
+	RequestChunk:  0,
+	Response:      Chunked | Metadata,
+	ResponseChunk: 0,
 	Error:         Metadata | NotRun | Expired,
 	Cancel:        0,
 	Bind:          Describe,
@@ -73,26 +73,27 @@ var allowed = [...]Flags{
 	Admitted:      0,
 }
 
-// A Frame is the head of a native frame: everything but its body.
+// A Frame is a native frame without its body: the header with all optional
+// parts.
 type Frame struct {
-	Type    Type
-	Flags   Flags
-	Arg     uint16
-	ID      uint64 // of the call, unless the type says otherwise
-	Timeout uint64 // Request: microseconds left, 0 for none
-	Total   uint64 // length of the whole body; more than Body where pieces follow
-	Meta    []byte // aliases the input
-	Body    int    // bytes of body in this frame
+	Type     Type
+	Flags    Flags
+	Arg      uint16
+	ID       uint64 // of the call, unless the type defines another meaning
+	Timeout  uint64 // Request: microseconds left, 0 for no limit
+	Total    uint64 // length of the whole body, over all chunks
+	Meta     []byte // aliases the input
+	BodySize int    // length of the body in this frame
 }
 
-// AppendHead appends the head of f, whose body of f.Body bytes the caller
-// appends behind it.
-func AppendHead(dst []byte, f *Frame) []byte {
-	size := headSize + f.Body
+// AppendHeader appends the header of f. The caller appends the body,
+// f.BodySize bytes, after it.
+func AppendHeader(dst []byte, f *Frame) []byte {
+	size := headerSize + f.BodySize
 	if f.Type == Request {
 		size += timeoutSize
 	}
-	if f.Flags&Pieces != 0 {
+	if f.Flags&Chunked != 0 {
 		size += 8
 	}
 	if f.Flags&Metadata != 0 {
@@ -104,7 +105,7 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	if f.Type == Request {
 		dst = binary.LittleEndian.AppendUint64(dst, f.Timeout)
 	}
-	if f.Flags&Pieces != 0 {
+	if f.Flags&Chunked != 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, f.Total)
 	}
 	if f.Flags&Metadata != 0 {
@@ -114,13 +115,13 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	return dst
 }
 
-// ReadHead reads the head of the frame that b begins with, into f, and returns
-// its length: the body is the f.Body bytes behind it. ErrShort means that b
-// must be longer for that; any other error is the peer's violation of the
-// protocol, found as early as the bytes allow.
-func ReadHead(b []byte, f *Frame) (int, error) {
-	if len(b) < headSize {
-		return 0, shortHead(b)
+// ReadHeader reads the frame header at the start of b into f and returns its
+// length; the body is the next f.BodySize bytes. ErrShort means that b is too
+// short to contain the header. Any other error is a protocol violation, found
+// as early as the bytes allow. f.Meta aliases b.
+func ReadHeader(b []byte, f *Frame) (int, error) {
+	if len(b) < headerSize {
+		return 0, checkShort(b)
 	}
 	size := binary.LittleEndian.Uint32(b)
 	*f = Frame{
@@ -132,7 +133,7 @@ func ReadHead(b []byte, f *Frame) (int, error) {
 	if err := f.check(size); err != nil {
 		return 0, err
 	}
-	n := headSize
+	n := headerSize
 	if f.Type == Request {
 		if len(b) < n+timeoutSize {
 			return 0, ErrShort
@@ -140,44 +141,47 @@ func ReadHead(b []byte, f *Frame) (int, error) {
 		f.Timeout = binary.LittleEndian.Uint64(b[n:])
 		n += timeoutSize
 	}
-	if f.Flags&(Pieces|Metadata) != 0 {
+	if f.Flags&(Chunked|Metadata) != 0 {
 		var err error
 		if n, err = f.readOptional(b, n); err != nil {
 			return 0, err
 		}
 	}
 	if int64(size) < int64(n) {
-		return 0, fmt.Errorf("%v frame of %d bytes, its head takes %d", f.Type, size, n)
+		return 0, fmt.Errorf("%v frame of %d bytes, but its header takes %d", f.Type, size, n)
 	}
-	f.Body = int(size) - n
+	f.BodySize = int(size) - n
 	return n, f.checkBody()
 }
 
-// shortHead judges a frame of whose head fewer than headSize bytes are there.
-func shortHead(b []byte) error {
+// checkShort checks the size of a frame with fewer than headerSize bytes, so
+// that an invalid size fails without waiting for more.
+func checkShort(b []byte) error {
 	if len(b) >= 4 {
-		if size := binary.LittleEndian.Uint32(b); size < headSize || size > MaxFrame {
-			return fmt.Errorf("frame of %d bytes, want %d to %d", size, headSize, MaxFrame)
+		if size := binary.LittleEndian.Uint32(b); size < headerSize || size > MaxFrame {
+			return fmt.Errorf("frame of %d bytes, want %d to %d", size, headerSize, MaxFrame)
 		}
 	}
 	return ErrShort
 }
 
+// check validates the fixed part of the header.
 func (f *Frame) check(size uint32) error {
 	switch {
-	case size < headSize || size > MaxFrame:
-		return fmt.Errorf("frame of %d bytes, want %d to %d", size, headSize, MaxFrame)
+	case size < headerSize || size > MaxFrame:
+		return fmt.Errorf("frame of %d bytes, want %d to %d", size, headerSize, MaxFrame)
 	case f.Type < Request || f.Type > Admitted:
 		return fmt.Errorf("unknown frame type 0x%02x", uint8(f.Type))
-	case f.Flags&^allowed[f.Type] != 0:
-		return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowed[f.Type]))
+	case f.Flags&^allowedFlags[f.Type] != 0:
+		return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowedFlags[f.Type]))
 	}
 	return nil
 }
 
-// readOptional reads what flags announce, from b[n:].
+// readOptional reads the parts announced by flags, starting at b[n], and
+// returns the offset after them.
 func (f *Frame) readOptional(b []byte, n int) (int, error) {
-	if f.Flags&Pieces != 0 {
+	if f.Flags&Chunked != 0 {
 		if len(b) < n+8 {
 			return 0, ErrShort
 		}
@@ -201,32 +205,34 @@ func (f *Frame) readOptional(b []byte, n int) (int, error) {
 	return n, nil
 }
 
-// checkBody holds a body against what its frame may carry.
+// checkBody validates the body's length. A chunk's length is bounded here; the
+// receiver checks the sum of the chunks against Total. It also sets Total of
+// an unchunked message.
 func (f *Frame) checkBody() error {
 	switch {
-	case f.Flags&Pieces != 0:
-		if f.Total <= MaxWhole || uint64(f.Body) > f.Total || f.Body > MaxPiece {
-			return fmt.Errorf("first piece of %d bytes of a %v of %d", f.Body, f.Type, f.Total)
+	case f.Flags&Chunked != 0:
+		if f.Total <= MaxUnchunked || uint64(f.BodySize) > f.Total || f.BodySize > MaxChunk {
+			return fmt.Errorf("first chunk of %d bytes of a %v of %d", f.BodySize, f.Type, f.Total)
 		}
 		return nil
-	case f.Type == RequestPiece || f.Type == ResponsePiece:
-		if f.Body == 0 || f.Body > MaxPiece {
-			return fmt.Errorf("%v of %d bytes, want 1 to %d", f.Type, f.Body, MaxPiece)
+	case f.Type == RequestChunk || f.Type == ResponseChunk:
+		if f.BodySize == 0 || f.BodySize > MaxChunk {
+			return fmt.Errorf("%v of %d bytes, want 1 to %d", f.Type, f.BodySize, MaxChunk)
 		}
 		return nil
-	case f.Type >= Ping && f.Body > 0:
-		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.Body)
-	case f.Body > MaxWhole:
-		return fmt.Errorf("%v of %d bytes in one frame, want at most %d", f.Type, f.Body, MaxWhole)
+	case f.Type >= Ping && f.BodySize > 0:
+		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.BodySize)
+	case f.BodySize > MaxUnchunked:
+		return fmt.Errorf("%v of %d bytes in one frame, want at most %d", f.Type, f.BodySize, MaxUnchunked)
 	}
-	f.Total = uint64(f.Body)
+	f.Total = uint64(f.BodySize)
 	return nil
 }
 
 func (t Type) String() string {
 	names := map[Type]string{
-		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestPiece: "REQUEST_PIECE", Response: "RESPONSE",
-		ResponsePiece: "RESPONSE_PIECE", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
+		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
+		ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
 		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
 	}
 	if s, ok := names[t]; ok {

@@ -5,43 +5,43 @@ import (
 	"testing"
 )
 
-// What every target holds: no input makes a reader panic, and where a format
-// has one encoding, what reads appends back to the same bytes. The corpus in
-// testdata/fuzz has one input of each kind.
+// Every target verifies that no input makes a Read function panic, and that a
+// value read from bytes appends to the same bytes where the format has a single
+// encoding. The corpus in testdata/fuzz contains one input of each kind.
 
-func FuzzReadHead(f *testing.F) {
+func FuzzReadHeader(f *testing.F) {
 	for _, tt := range frameCases {
 		f.Add([]byte(tt.bytes))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var frame Frame
-		n, err := ReadHead(b, &frame)
+		n, err := ReadHeader(b, &frame)
 		if err != nil {
-			whole(t, b, err)
+			checkStable(t, b, err)
 			return
 		}
-		if n > len(b) || frame.Body < 0 || n+frame.Body > MaxFrame {
-			t.Fatalf("head of %d bytes and body of %d, of an input of %d", n, frame.Body, len(b))
+		if n > len(b) || frame.BodySize < 0 || n+frame.BodySize > MaxFrame {
+			t.Fatalf("header of %d bytes and body of %d from %d bytes of input", n, frame.BodySize, len(b))
 		}
-		if got := AppendHead(nil, &frame); !bytes.Equal(got, b[:n]) {
+		if got := AppendHeader(nil, &frame); !bytes.Equal(got, b[:n]) {
 			t.Fatalf("reads %x, appends %x", b[:n], got)
 		}
 		for cut := range n {
-			if _, err := ReadHead(b[:cut], &frame); err != ErrShort {
-				t.Fatalf("cut after %d bytes: %v", cut, err)
+			if _, err := ReadHeader(b[:cut], &frame); err != ErrShort {
+				t.Fatalf("truncated after %d bytes: %v", cut, err)
 			}
 		}
 	})
 }
 
-// whole checks that an error other than ErrShort stays with every longer input.
-func whole(t *testing.T, b []byte, err error) {
+// checkStable checks that an error other than ErrShort remains with more input.
+func checkStable(t *testing.T, b []byte, err error) {
 	if err == ErrShort {
 		return
 	}
 	var frame Frame
-	if _, again := ReadHead(append(b[:len(b):len(b)], 0), &frame); again == nil || again == ErrShort {
-		t.Fatalf("%x is an error (%v), and none with a byte more (%v)", b, err, again)
+	if _, again := ReadHeader(append(b[:len(b):len(b)], 0), &frame); again == nil || again == ErrShort {
+		t.Fatalf("%x is an error (%v), but not with one more byte (%v)", b, err, again)
 	}
 }
 
@@ -53,10 +53,10 @@ func FuzzReadClientInit(f *testing.F) {
 		if err != nil || h.RefusalCode != 0 {
 			return
 		}
-		h.Refusal = "" // no refusal has no text
+		h.Refusal = "" // absent without a code
 		again, err := ReadClientInit(AppendClientInit(nil, h)[5:])
 		if err != nil || *again != *h {
-			t.Fatalf("read %+v, and %+v (%v) after appending that", h, again, err)
+			t.Fatalf("read %+v, then %+v (%v) after a round trip", h, again, err)
 		}
 	})
 }
@@ -64,24 +64,24 @@ func FuzzReadClientInit(f *testing.F) {
 func FuzzReadServerInit(f *testing.F) {
 	f.Add(AppendServerInit(nil, &sample)[5:])
 	f.Add(AppendServerInit(nil, &Hello{Version: 1, RefusalCode: 14, Refusal: "full"})[5:])
-	f.Add(AppendServerInit(nil, &Hello{Version: 1, Waits: true, Place: 7})[5:])
+	f.Add(AppendServerInit(nil, &Hello{Version: 1, Waiting: true, Place: 7})[5:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := ReadServerInit(b)
 		if err != nil {
 			return
 		}
 		if h.RefusalCode == 0 {
-			h.Refusal = "" // no refusal has no text
+			h.Refusal = "" // absent without a code
 		}
 		again, err := ReadServerInit(AppendServerInit(nil, h)[5:])
 		if err != nil || *again != *h {
-			t.Fatalf("read %+v, and %+v (%v) after appending that", h, again, err)
+			t.Fatalf("read %+v, then %+v (%v) after a round trip", h, again, err)
 		}
 	})
 }
 
-// stringHead is what a string takes besides its bytes.
-const stringHead = 16
+// stringHeaderSize is the size of a string without its bytes.
+const stringHeaderSize = 16
 
 func FuzzReadBindRequest(f *testing.F) {
 	r := BindRequest{"Shop", []string{"Put", "Get"}, make([][HashSize]byte, 2)}
@@ -94,8 +94,8 @@ func FuzzReadBindRequest(f *testing.F) {
 			flags = Describe
 		}
 		r, err := ReadBindRequest(b, flags)
-		if size := len(r.Names)*stringHead + len(r.Hashes)*HashSize; size > 64*(len(b)+1) {
-			t.Fatalf("%d bytes of %d on the wire", size, len(b))
+		if size := len(r.Names)*stringHeaderSize + len(r.Hashes)*HashSize; size > 64*(len(b)+1) {
+			t.Fatalf("%d bytes of memory from %d on the wire", size, len(b))
 		}
 		if err != nil {
 			return
@@ -106,14 +106,14 @@ func FuzzReadBindRequest(f *testing.F) {
 	})
 }
 
-func FuzzReadBound(f *testing.F) {
-	f.Add(AppendBound(nil, []BoundMethod{{Status: Bound, Number: 1}, {Status: Differs, Text: "S.M()"}, {Status: Unknown}}), 3)
+func FuzzReadBindResponse(f *testing.F) {
+	f.Add(AppendBindResponse(nil, []BindResult{{Status: BindOK, Number: 1}, {Status: BindDiffers, Text: "S.M()"}, {Status: BindUnknown}}), 3)
 	f.Fuzz(func(t *testing.T, b []byte, want int) {
-		methods, err := ReadBound(b, want&0xffff)
+		methods, err := ReadBindResponse(b, want&0xffff)
 		if err != nil {
 			return
 		}
-		if got := AppendBound(nil, methods); !bytes.Equal(got, b) {
+		if got := AppendBindResponse(nil, methods); !bytes.Equal(got, b) {
 			t.Fatalf("reads %x, appends %x", b, got)
 		}
 	})

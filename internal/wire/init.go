@@ -7,58 +7,59 @@ import (
 )
 
 const (
-	marker = "bsrp" // follows the basic part of a native INIT
+	magic = "bsrp" // follows the basic part of a native INIT
 
-	// NativeVersion is the version of the native wire that this package speaks.
+	// NativeVersion is this package's version of the native wire.
 	NativeVersion = 1
 
-	// MaxInit is the longest INIT frame, either way.
+	// MaxInit is the longest INIT frame in either direction.
 	MaxInit = 8 << 10
 
-	critical = 1 << 15        // a field that the receiver must know
-	version  = "\x00\x00\x01" // of the basic wire: major, minor, patch
+	criticalBit = 1 << 15        // set in the type of a field: refuse the connection if unknown
+	version     = "\x00\x00\x01" // of the basic wire: major, minor, patch
 )
 
-// A FieldType names a field of INIT.
+// A FieldType is the type of a field of INIT or of metadata.
 type FieldType uint16
 
-// The fields of INIT, and of metadata.
+// The fields of INIT and metadata.
 const (
-	FieldMaxMessage  FieldType = 1 // uint64: the longest message that the sender takes
-	FieldConnBytes   FieldType = 2 // uint64: the most that the sender books for messages in pieces
-	FieldMaxInflight FieldType = 3 // uint32: the most open calls that the sender takes
+	FieldMaxMessage  FieldType = 1 // uint64: the longest message accepted by the sender
+	FieldConnBytes   FieldType = 2 // uint64: the sender's buffer for chunked messages
+	FieldMaxInflight FieldType = 3 // uint32: the most open calls accepted by the sender
 	FieldRefusal     FieldType = 4 // uint16 code, text: why the client is not admitted
-	FieldPlace       FieldType = 5 // uint32: the client's place in the queue; left out: admitted, or about to be
-	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the least silence behind which the sender sends a PING
-	FieldWithin      FieldType = 6 // of a Request: uint64 each, the groups from inside of which it is made
+	FieldPlace       FieldType = 5 // uint32: the client's place in the admission queue; absent if it has left the queue
+	FieldHeldGroups  FieldType = 6 // of a Request: uint64 each, ids of the exclusive groups held by the caller
+	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the sender's shortest idle time before a PING
 )
 
-// Hello is the native part of an INIT frame, either way.
+// A Hello is the native part of an INIT frame in either direction.
 type Hello struct {
 	Version     uint8  // of the native wire
-	MaxMessage  uint64 // zero: not said
+	MaxMessage  uint64 // 0 if absent, as in the next two fields
 	ConnBytes   uint64
 	MaxInflight uint32
 	PingAfter   uint32 // milliseconds
-	RefusalCode uint16 // zero: no refusal
+	RefusalCode uint16 // 0 if the client is not refused
 	Refusal     string
-	Waits       bool   // of an answer: the client is not admitted yet
-	Place       uint32 // then, if it is in the queue
+	Waiting     bool   // of a server: the client is not admitted yet
+	Place       uint32 // of a waiting client in the admission queue
 }
 
-// ErrBasic says that an INIT has no native part: the peer speaks the basic
-// wire, or one that is not ours.
+// ErrBasic reports an INIT without a native part: the peer speaks the basic
+// wire or an unknown protocol.
 var ErrBasic = errors.New("the peer speaks the basic wire")
 
-// AppendClientInit appends the INIT frame that opens every connection.
+// AppendClientInit appends a client's INIT, the first frame of every
+// connection.
 func AppendClientInit(dst []byte, h *Hello) []byte {
 	return appendInit(dst, version, h)
 }
 
-// AppendServerInit appends the answer to a native INIT.
+// AppendServerInit appends a server's response to a native INIT.
 func AppendServerInit(dst []byte, h *Hello) []byte {
 	admitted := "\x01"
-	if h.RefusalCode != 0 || h.Waits {
+	if h.RefusalCode != 0 || h.Waiting {
 		admitted = "\x00"
 	}
 	return appendInit(dst, admitted, h)
@@ -68,7 +69,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, byte(Init))
 	dst = append(dst, basic...)
-	dst = append(dst, marker...)
+	dst = append(dst, magic...)
 	dst = append(dst, h.Version)
 	dst = appendNumber(dst, FieldMaxMessage, h.MaxMessage, 8)
 	dst = appendNumber(dst, FieldConnBytes, h.ConnBytes, 8)
@@ -99,42 +100,42 @@ func appendFieldHead(dst []byte, t FieldType, n int) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(n))
 }
 
-// ReadClientInit reads the payload of a client's INIT: what follows the five
-// bytes that every basic frame begins with. ErrBasic means that it carries no
-// native part.
+// ReadClientInit reads a client's INIT after its basic header. It returns
+// ErrBasic if the INIT has no native part.
 func ReadClientInit(payload []byte) (*Hello, error) {
 	if len(payload) < len(version) {
-		return nil, fmt.Errorf("INIT of %d bytes, want 3 and more", len(payload))
+		return nil, fmt.Errorf("INIT of %d bytes, want at least 3", len(payload))
 	}
 	return readHello(payload[len(version):])
 }
 
-// ReadServerInit reads the payload of the answer to INIT. ErrBasic means that
-// there is nothing but the bool of the basic wire: h has Waits and no more.
+// ReadServerInit reads a server's INIT after its basic header. With ErrBasic
+// the INIT consists of the basic wire's bool alone, and only h.Waiting is
+// valid.
 func ReadServerInit(payload []byte) (h *Hello, err error) {
 	if len(payload) == 0 {
-		return nil, errors.New("empty answer to INIT")
+		return nil, errors.New("empty response to INIT")
 	}
 	h, err = readHello(payload[1:])
 	if errors.Is(err, ErrBasic) {
 		h = new(Hello)
 	}
-	h.Waits = payload[0] == 0 && h.RefusalCode == 0
+	h.Waiting = payload[0] == 0 && h.RefusalCode == 0
 	return h, err
 }
 
 func readHello(b []byte) (*Hello, error) {
-	if len(b) <= len(marker) || string(b[:len(marker)]) != marker {
+	if len(b) <= len(magic) || string(b[:len(magic)]) != magic {
 		return nil, ErrBasic
 	}
-	h := &Hello{Version: b[len(marker)]}
+	h := &Hello{Version: b[len(magic)]}
 	if h.Version != NativeVersion {
-		return h, nil // its fields are its own
+		return h, nil // the fields of other versions are unknown
 	}
-	return h, ReadFields(b[len(marker)+1:], h.set)
+	return h, ReadFields(b[len(magic)+1:], h.set)
 }
 
-// set takes one field; known is false for one that it does not know.
+// set stores the value of one field. It reports false for an unknown type.
 func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	want := 8
 	switch t {
@@ -143,7 +144,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		want = 4
 	case FieldRefusal:
 		if len(v) < 2 {
-			return true, fmt.Errorf("refusal of %d bytes, want 2 and more", len(v))
+			return true, fmt.Errorf("refusal of %d bytes, want at least 2", len(v))
 		}
 		h.RefusalCode, h.Refusal = binary.LittleEndian.Uint16(v), string(v[2:])
 		return true, nil
@@ -168,9 +169,9 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	return true, nil
 }
 
-// ReadFields walks a block of fields, those of INIT or of a frame's metadata,
-// at most 64 of them. One that set does not know is skipped, or, if the top
-// bit of its type is set, an error that names it.
+// ReadFields calls set for each field in b, a block of at most 64 fields from
+// an INIT or from metadata. A field unknown to set is skipped, or an error if
+// the top bit of its type is set.
 func ReadFields(b []byte, set func(FieldType, []byte) (known bool, err error)) error {
 	c := NewCursor(b)
 	for n := 0; c.Len() > 0; n++ {
@@ -185,8 +186,8 @@ func ReadFields(b []byte, set func(FieldType, []byte) (known bool, err error)) e
 		if err != nil {
 			return err
 		}
-		if !known && t&critical != 0 {
-			return fmt.Errorf("field 0x%04x is required by the peer and not known here", uint16(t))
+		if !known && t&criticalBit != 0 {
+			return fmt.Errorf("unknown field 0x%04x is required by the peer", uint16(t))
 		}
 	}
 	return nil

@@ -24,9 +24,9 @@ func TestClientInit(t *testing.T) {
 	if got := AppendClientInit(nil, &sample); string(got) != want {
 		t.Errorf("got\n%x, want\n%x", got, want)
 	}
-	typ, n := ReadBasicHead([]byte(want)[:5])
+	typ, n := ReadBasicHeader([]byte(want)[:5])
 	if typ != Init || int(n) != len(want)-5 {
-		t.Errorf("ReadBasicHead: got %v, %d; want INIT, %d", typ, n, len(want)-5)
+		t.Errorf("ReadBasicHeader: got %v, %d; want INIT, %d", typ, n, len(want)-5)
 	}
 	h, err := ReadClientInit([]byte(want[5:]))
 	if diff := cmp.Diff(&sample, h); diff != "" || err != nil {
@@ -38,7 +38,7 @@ func TestServerInit(t *testing.T) {
 	refused := sample
 	refused.RefusalCode, refused.Refusal = 14, "full"
 	waiting := sample
-	waiting.Waits, waiting.Place = true, 3
+	waiting.Waiting, waiting.Place = true, 3
 	for _, tt := range []struct {
 		hello Hello
 		want  string
@@ -61,7 +61,7 @@ func TestServerInit(t *testing.T) {
 	}
 }
 
-// Fields that are not known are skipped, unless they say that they must be.
+// Unknown fields are skipped unless their type has the critical bit.
 func TestInitFields(t *testing.T) {
 	const start = "\x00\x00\x01bsrp\x01"
 	for _, tt := range []struct {
@@ -73,18 +73,18 @@ func TestInitFields(t *testing.T) {
 		{"unknown field", start + fieldUnknown + fieldMaxMessage, &Hello{Version: 1, MaxMessage: 16 << 20}, ""},
 		{"64 fields", start + strings.Repeat(fieldUnknown, 64), &Hello{Version: 1}, ""},
 		{"65 fields", start + strings.Repeat(fieldUnknown, 65), nil, "more than 64 fields"},
-		{"critical field", start + fieldCritical, nil, "field 0x9234 is required by the peer and not known here"},
+		{"critical field", start + fieldCritical, nil, "unknown field 0x9234 is required by the peer"},
 		{"field of another width", start + "\x03\x00\x03\x00\x00\x00abc", nil, "field 0x0003 of 3 bytes, want 4"},
-		{"short refusal", start + "\x04\x00\x01\x00\x00\x00a", nil, "refusal of 1 bytes, want 2 and more"},
-		{"head of a field cut", start + "\x03\x00\x04\x00\x00", nil, "want 4 bytes, have 3, offset 2: unexpected EOF"},
-		{"field cut", start + "\x03\x00\x04\x00\x00\x00abc", nil, "want 4 bytes, have 3, offset 6: unexpected EOF"},
-		{"greatest length", start + "\x03\x00\xff\xff\xff\xff", nil, "offset 6: unexpected EOF"},
+		{"short refusal", start + "\x04\x00\x01\x00\x00\x00a", nil, "refusal of 1 bytes, want at least 2"},
+		{"truncated field header", start + "\x03\x00\x04\x00\x00", nil, "want 4 bytes, have 3, offset 2: unexpected EOF"},
+		{"truncated field", start + "\x03\x00\x04\x00\x00\x00abc", nil, "want 4 bytes, have 3, offset 6: unexpected EOF"},
+		{"largest length", start + "\x03\x00\xff\xff\xff\xff", nil, "offset 6: unexpected EOF"},
 		{"other native version", "\x00\x00\x01bsrp\x02" + fieldCritical, &Hello{Version: 2}, ""},
 		{"other basic version", "\x07\x00\x01bsrp\x01", &Hello{Version: 1}, ""},
 		{"basic peer", "\x00\x00\x01", nil, ErrBasic.Error()},
-		{"something else behind", "\x00\x00\x01bsrq\x01", nil, ErrBasic.Error()},
-		{"marker without a version", "\x00\x00\x01bsrp", nil, ErrBasic.Error()},
-		{"empty", "", nil, "INIT of 0 bytes, want 3 and more"},
+		{"other magic", "\x00\x00\x01bsrq\x01", nil, ErrBasic.Error()},
+		{"magic without a version", "\x00\x00\x01bsrp", nil, ErrBasic.Error()},
+		{"empty", "", nil, "INIT of 0 bytes, want at least 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, err := ReadClientInit([]byte(tt.payload))
@@ -107,18 +107,18 @@ func TestServerInitErrors(t *testing.T) {
 	}
 	for _, payload := range []string{"\x00", "\x01", "\x01bsr"} {
 		h, err := ReadServerInit([]byte(payload))
-		if !errors.Is(err, ErrBasic) || *h != (Hello{Waits: payload[0] == 0}) {
+		if !errors.Is(err, ErrBasic) || *h != (Hello{Waiting: payload[0] == 0}) {
 			t.Errorf("%q: got %+v, %v", payload, h, err)
 		}
 	}
 }
 
-// Both ends keep what they say within what the other end reads.
+// The longest INIT that this package appends is within the limit for reading.
 func TestInitFits(t *testing.T) {
 	h := sample
 	h.RefusalCode, h.Refusal = 8, strings.Repeat("x", 4<<10)
 	if n := len(AppendServerInit(nil, &h)); n > MaxInit {
-		t.Errorf("an answer with a refusal of 4 KiB has %d bytes, at most %d are read", n, MaxInit)
+		t.Errorf("a response with a refusal of 4 KiB has %d bytes, the limit is %d", n, MaxInit)
 	}
 }
 
@@ -133,15 +133,15 @@ func TestException(t *testing.T) {
 	}
 	for n := range len(want) - 5 {
 		if _, _, err := ReadException([]byte(want[5 : 5+n])); err == nil {
-			t.Errorf("cut after %d bytes: no error", n)
+			t.Errorf("truncated after %d bytes: no error", n)
 		}
 	}
 	if _, _, err := ReadException([]byte(want[5:] + "x")); err == nil {
-		t.Error("a byte left over: no error")
+		t.Error("a trailing byte: no error")
 	}
 }
 
-func TestBasicHeadLengths(t *testing.T) {
+func TestBasicHeaderSizes(t *testing.T) {
 	for _, tt := range []struct {
 		head string
 		want int64
@@ -151,7 +151,7 @@ func TestBasicHeadLengths(t *testing.T) {
 		{"\x05\x00\x00\x00\x00", 0},
 		{"\xff\xff\xff\xff\x00", 1<<32 - 6},
 	} {
-		if _, n := ReadBasicHead([]byte(tt.head)); n != tt.want {
+		if _, n := ReadBasicHeader([]byte(tt.head)); n != tt.want {
 			t.Errorf("%x: got %d, want %d", tt.head, n, tt.want)
 		}
 	}
