@@ -17,7 +17,7 @@ import (
 var ErrServerClosed = errors.New("bsrpc: server closed")
 
 // ErrClosed is found, by errors.Is, in the error of a call on a Client that this
-// end has closed. A connection that is lost has another cause.
+// end has closed, also if the connection had ended before for another reason.
 var ErrClosed = errors.New("bsrpc: client closed")
 
 // A Code says what kind of failure an error is. The numbers are gRPC's
