@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -145,6 +146,46 @@ func (m *guideModule) runFirstService(t *testing.T) string {
 	}
 	m.write(t, "hello/client/main.go", strings.Replace(client, address, actual, 1))
 	return m.run(t, "run", "./hello/client")
+}
+
+var (
+	link       = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fenced     = regexp.MustCompile("(?ms)^```.*?^```$")
+	heading    = regexp.MustCompile("(?m)^#+ (.*)$")
+	notInNames = regexp.MustCompile("[^a-z0-9 _-]")
+)
+
+// anchors returns the names by which links find the headings of a document.
+func anchors(text string) (names []string) {
+	for _, h := range heading.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.ReplaceAll(notInNames.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+	}
+	return names
+}
+
+// Links between documents lead somewhere.
+func TestDocumentLinks(t *testing.T) {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/guide/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			for _, l := range link.FindAllStringSubmatch(fenced.ReplaceAllString(readFile(t, page), ""), -1) {
+				name, anchor, _ := strings.Cut(l[1], "#")
+				target := filepath.Join(filepath.Dir(page), name)
+				if name == "" {
+					target = page
+				}
+				if strings.Contains(name, ":") {
+					continue // of another site
+				}
+				if _, err := os.Stat(target); err != nil || anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
+					t.Errorf("%s: the link %s leads nowhere", page, l[1])
+				}
+			}
+		}
+	}
 }
 
 // Each term of the glossary is there once, and where a reader looks for it.
