@@ -28,14 +28,14 @@ func (c *conn) answer(inv *invocation, err error) {
 	size := uint64(wire.MaxUnchunked) // until it is known
 	if !c.out.claims.full.Load() && c.tells(inv) {
 		head, err = c.encode(inv, err)
-		size = bodySize(&inv.enc)
+		size = bodySize(&inv.Enc)
 		c.mu.Lock()
 		if ok = c.err != nil || c.out.takesLocked(size); !ok {
 			c.mu.Unlock()
 		}
 	}
 	for !ok {
-		inv.resetEncoder()
+		inv.ResetEncoder()
 		head, ok, err = c.encodeInTurn(inv, err, &size)
 	}
 	// conn.mu is held
@@ -69,11 +69,11 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 			c.giveBack(k) // user code may have panicked
 		}
 	}()
-	if err != nil || inv.sig.rets.UserCode() {
+	if err != nil || inv.method.Sig.Results.UserCode() {
 		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
 	}
 	head, err = c.encode(inv, err)
-	*size = bodySize(&inv.enc)
+	*size = bodySize(&inv.Enc)
 	c.mu.Lock()
 	c.out.settleLocked(k)
 	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
@@ -85,13 +85,13 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 
 // queueLocked queues an answer, whose body the call's encoder has.
 func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
-	size := bodySize(&inv.enc)
+	size := bodySize(&inv.Enc)
 	if size > wire.MaxUnchunked {
-		c.out.enqueueLocked(newParcel(*head, segments(&inv.enc), size))
-		inv.enc = codec.Encoder{} // its memory is the parcel's
+		c.out.enqueueLocked(newParcel(*head, segments(&inv.Enc), size))
+		inv.Enc = codec.Encoder{} // its memory is the parcel's
 	} else {
 		head.BodySize = int(size)
-		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, head), &inv.enc)
+		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, head), &inv.Enc)
 	}
 	c.out.grantLocked()
 }
@@ -107,20 +107,20 @@ func (c *conn) encode(inv *invocation, err error) (wire.Frame, error) {
 			return wire.Frame{Type: wire.Response, ID: inv.id}, nil
 		}
 	}
-	inv.resetEncoder() // user code may have ended half-way
+	inv.ResetEncoder() // user code may have ended half-way
 	if why := c.served.dismissed(); why != nil {
 		err = why // of a call that is not run: the others are not told
 	}
 	code, failure := c.failureOf(inv, err)
-	inv.enc.Buf = failure.Append(inv.enc.Buf)
+	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
 	return wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}, err
 }
 
 // encodeResults puts the results into the call's encoder.
 func (c *conn) encodeResults(inv *invocation) error {
-	inv.enc.Max = int(min(c.peer.maxMessage, 1<<30))
-	inv.enc.Cut, inv.enc.Depth = cutSize, c.bounds.maxDepth
-	if err := inv.appendResults(); err != nil {
+	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
+	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.bounds.maxDepth
+	if err := inv.AppendResults(); err != nil {
 		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		if errors.Is(err, codec.ErrSize) {
 			return errorf(CodeResourceExhausted, OutcomeAnswered, "%s, %v (the client's MaxMessage is %d)", inv.method.Name, err, c.peer.maxMessage)
@@ -167,7 +167,7 @@ func (c *conn) recoverPanic(inv *invocation) {
 
 // panicked counts and logs a handler that did not return: what it panicked
 // with, nil for runtime.Goexit.
-func (d *dispatcher) panicked(m *method, what any) *panicError {
+func (d *dispatcher) panicked(m *servedMethod, what any) *panicError {
 	d.panics.Add(1)
 	return &panicError{d.reports.addPanic(reportPanic, "bsrpc: handler panicked", what, "method", m.Name)}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func (k *basicCall) end(err *Error) {
 }
 
 // call is link.call.
-func (l *basicLink) call(ctx context.Context, m *boundMethod, v *values) error {
+func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
@@ -54,8 +55,8 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *values) error {
 		}
 		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
-	b.decode(&v.dec, k.reply.payload, true)
-	v.dec.Lenient = true
+	b.decode(&v.Dec, k.reply.payload, true)
+	v.Dec.Lenient = true
 	return m.readResults(l.log, v)
 }
 

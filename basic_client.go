@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -32,19 +33,19 @@ type basicLink struct {
 // agree takes the ids of the contract's methods for the server's. All of them
 // must have one.
 func (l *basicLink) agree(_ context.Context, service string, methods []*boundMethod) error {
-	var problems []problem
+	var problems []method.Problem
 	names := make(map[int]string)
 	for _, m := range methods {
 		m.number = uint16(m.id)
 		switch other, taken := names[m.id]; {
 		case m.id < 0:
-			problems = append(problems, problem{m.Name, "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
+			problems = append(problems, method.Problem{Path: m.Name, Text: "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
 		case taken:
-			problems = append(problems, problem{m.Name, fmt.Sprintf("id=%d is %s's", m.id, other)})
+			problems = append(problems, method.Problem{Path: m.Name, Text: fmt.Sprintf("id=%d is %s's", m.id, other)})
 		}
 		names[m.id] = m.Name
 	}
-	return serviceError("bind", service, problems)
+	return method.ServiceError("bind", service, problems)
 }
 
 // read delivers answers, each to the first in line.

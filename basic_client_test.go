@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -800,7 +801,7 @@ func FuzzTraceback(f *testing.F) {
 		if !strings.Contains(text, message) {
 			t.Errorf("%q is not in %q", message, text)
 		}
-		if name != "" && isIdentifier(name) && !strings.Contains(text, "\n"+name) {
+		if name != "" && method.IsIdentifier(name) && !strings.Contains(text, "\n"+name) {
 			whole := "Traceback\n" + name + ": " + text + "\n"
 			if got := messageOf(name, whole); !strings.Contains(text, "."+name) && got != text {
 				t.Errorf("got %q, want %q", got, text)

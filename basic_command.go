@@ -83,9 +83,9 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 		}
 	}()
 	b := c.served.bounds
-	b.decode(&inv.dec, args, true)
-	inv.dec.Lenient = true
-	if err := inv.readArgs(); err != nil {
+	b.decode(&inv.Dec, args, true)
+	inv.Dec.Lenient = true
+	if err := inv.ReadArgs(); err != nil {
 		c.fault(inv, exceptionFrom(exception("ValueError", "%s, %v", inv.method.Name, err), b.maxErrorText), release)
 		return
 	}
@@ -100,7 +100,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 	}
 	inv.answered = true
 	release()
-	c.answer(net.Buffers(segments(&inv.enc)))
+	c.answer(net.Buffers(segments(&inv.Enc)))
 }
 
 // fault answers a command by an exception. Until it is called an error's own
@@ -114,12 +114,12 @@ func (c *basicConn) fault(inv *invocation, e *Error, release func()) {
 // encodeResults puts a whole frame into the call's encoder.
 func (c *basicConn) encodeResults(inv *invocation) error {
 	b := c.served.bounds
-	inv.enc.Buf = wire.AppendBasicHeader(inv.enc.Buf[:0], wire.BasicResponse, 0)
-	inv.enc.Max, inv.enc.Cut, inv.enc.Depth, inv.enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
-	err := inv.appendResults()
+	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
+	inv.Enc.Max, inv.Enc.Cut, inv.Enc.Depth, inv.Enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
+	err := inv.AppendResults()
 	switch {
 	case err == nil:
-		wire.SetBasicSize(inv.enc.Buf, int(bodySize(&inv.enc)))
+		wire.SetBasicSize(inv.Enc.Buf, int(bodySize(&inv.Enc)))
 		return nil
 	case errors.Is(err, codec.ErrSize):
 		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.maxMessage)

@@ -115,7 +115,7 @@ func (c *conn) serveBind(m *message) error {
 func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
 	answers = make([]wire.BindResult, len(r.Names))
 	service := v.registry.service(r.Service)
-	said := make(map[*method]bool)
+	said := make(map[*servedMethod]bool)
 	for i, name := range r.Names {
 		m := service[name]
 		answers[i] = v.bind(m, r, i)
@@ -131,7 +131,7 @@ func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts
 }
 
 // bind gives m a number on this connection, if the client means the same by it.
-func (v *serving) bind(m *method, r *wire.BindRequest, i int) wire.BindResult {
+func (v *serving) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
 	switch {
 	case m == nil:
 		return wire.BindResult{Status: wire.BindUnknown}
@@ -143,11 +143,11 @@ func (v *serving) bind(m *method, r *wire.BindRequest, i int) wire.BindResult {
 	return wire.BindResult{Number: v.number(m)}
 }
 
-func (v *serving) number(m *method) uint16 {
+func (v *serving) number(m *servedMethod) uint16 {
 	n, ok := v.numbers[m]
 	if !ok {
 		if v.numbers == nil {
-			v.numbers = make(map[*method]uint16)
+			v.numbers = make(map[*servedMethod]uint16)
 		}
 		n = uint16(len(v.bound))
 		v.bound, v.numbers[m] = append(v.bound, m), n

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -15,26 +16,26 @@ import (
 // by name.
 
 // call is link.call.
-func (c *conn) call(ctx context.Context, m *boundMethod, v *values) error {
-	v.enc.Max, v.enc.Cut, v.enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
-	if err := m.appendArgs(c.log, &v.enc, v); err != nil {
+func (c *conn) call(ctx context.Context, m *boundMethod, v *method.Values) error {
+	v.Enc.Max, v.Enc.Cut, v.Enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
+	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.peer.maxMessage)
 	}
-	k, ok := v.state.(*call)
+	k, ok := v.State.(*call)
 	if !ok {
 		k = newCall()
-		v.state = k
+		v.State = k
 	}
 	k.head.Type, k.head.Flags, k.head.Arg = wire.Request, 0, m.number
 	if meta := withinOf(ctx); meta != nil {
 		k.head.Flags, k.head.Meta = wire.Metadata, meta
 	}
 	k.timeout.begin(ctx, m.after, m.by)
-	if err := c.do(ctx, k, &v.enc); err != nil {
-		v.state = nil // the connection may still know the call
+	if err := c.do(ctx, k, &v.Enc); err != nil {
+		v.State = nil // the connection may still know the call
 		return err
 	}
-	c.bounds.decode(&v.dec, k.reply.body, k.reply.own)
+	c.bounds.decode(&v.Dec, k.reply.body, k.reply.own)
 	err := m.readResults(c.log, v)
 	k.reset()
 	return err
@@ -56,33 +57,40 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	return errorf(code, OutcomeNotRun, "%s, %w", m.Name, err)
 }
 
+// decode prepares d for a message, within this end's limits. own is
+// codec.Decoder's.
+func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
+	d.Data, d.Own, d.Lenient = data, own, false
+	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
+}
+
 // maxBody is the longest body that an encoder may make.
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
 // appendArgs encodes the arguments. A type's own encoder that panics costs the
 // call, and nothing else.
-func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *values) (err error) {
-	if m.sig.args.UserCode() {
+func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Values) (err error) {
+	if m.sig.Args.UserCode() {
 		defer func() {
 			if what := recover(); what != nil {
 				err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.Inside)
 			}
 		}()
 	}
-	return v.appendArgs(enc)
+	return v.AppendArgs(enc)
 }
 
 // readResults decodes the results. A type's own decoder that panics costs the
 // call, and nothing else.
-func (m *boundMethod) readResults(log *reports, v *values) (err error) {
-	if m.sig.rets.UserCode() {
+func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
+	if m.sig.Results.UserCode() {
 		defer func() {
 			if what := recover(); what != nil {
-				err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.dec.Inside)
+				err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.Inside)
 			}
 		}()
 	}
-	if err := v.readResults(); err != nil {
+	if err := v.ReadResults(); err != nil {
 		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
 	}
 	return nil
@@ -100,7 +108,6 @@ func (m *boundMethod) codecPanicked(log *reports, outcome Outcome, what any, doi
 type described struct {
 	number uint16
 	layout *layout.Method
-	text   string
 }
 
 // Call calls a method by its full name, "Greeter.Hello", without a contract:
@@ -115,33 +122,33 @@ type described struct {
 // all of this once, when it is bound.
 //
 // A basic server tells no layouts: there every Call is CodeUnimplemented.
-func (c *Client) Call(ctx context.Context, method string, args []any, results ...any) error {
-	if err := needContext(ctx, "call "+cut(method, 64)); err != nil {
+func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
+	if err := needContext(ctx, "call "+cut(name, 64)); err != nil {
 		return err
 	}
 	if c == nil || c.via == nil {
 		return errUnlinked
 	}
 	if c.conn == nil {
-		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(method, 64))
+		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(name, 64))
 	}
-	m, err := c.describe(ctx, method)
+	m, err := c.describe(ctx, name)
 	if err != nil {
 		return err
 	}
-	sig, err := m.signature(method, args, results)
+	sig, err := method.CompileAs(name, m.layout, args, results)
 	if err != nil {
-		return err
+		return refusalf(CodeInvalidArgument, "%v", err)
 	}
-	p := &boundMethod{link: c.conn, sig: sig, Method: Method{Name: method}, number: m.number}
+	p := &boundMethod{link: c.conn, sig: sig, Description: method.Description{Name: name}, number: m.number}
 	p.after, p.by = c.conn.bounds.defaultCallTimeout, byDefault
-	v := sig.newValues()
-	defer v.free()
-	v.setArgs(args)
-	if err := p.call(ctx, v); err != nil {
+	v := sig.NewValues()
+	defer v.Free()
+	v.SetArgs(args)
+	if err := p.Call(ctx, v); err != nil {
 		return err
 	}
-	v.getResults(results)
+	v.CopyResults(results)
 	return nil
 }
 
@@ -149,40 +156,40 @@ func (c *Client) Call(ctx context.Context, method string, args []any, results ..
 const maxMethodName = wire.MaxUnchunked - 5
 
 // describe returns what the server says of a method, asking it once.
-func (c *Client) describe(ctx context.Context, method string) (*described, error) {
+func (c *Client) describe(ctx context.Context, full string) (*described, error) {
 	c.mu.Lock()
-	m := c.described[method]
+	m := c.described[full]
 	c.mu.Unlock()
 	if m != nil {
 		return m, nil
 	}
-	service, name, ok := cutLast(method)
-	if !ok || !isIdentifier(name) || validService(service) != nil {
-		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(method, 64))
+	service, name, ok := method.SplitName(full)
+	if !ok || !method.IsIdentifier(name) || method.ValidService(service) != nil {
+		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(full, 64))
 	}
-	if len(method) > maxMethodName {
-		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(method), maxMethodName)
+	if len(full) > maxMethodName {
+		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
 	answers, err := c.conn.bind(ctx, r, wire.Describe)
 	if err != nil {
-		return nil, about(method, err)
+		return nil, about(full, err)
 	}
 	switch answers[0].Status {
 	case wire.BindUnknown:
-		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+method, "it has", nearOf(&answers[0])))
+		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+full, "it has", nearOf(&answers[0])))
 	case wire.BindNoService:
-		return nil, about(method, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
+		return nil, about(full, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
 	}
-	m = &described{number: answers[0].Number, text: answers[0].Text}
-	if m.layout, err = layout.ParseMethod(m.text); err != nil {
-		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", method, err)
+	m = &described{number: answers[0].Number}
+	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
+		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", full, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.described == nil {
 		c.described = make(map[string]*described)
 	}
-	c.described[method] = m
+	c.described[full] = m
 	return m, nil
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
@@ -33,7 +35,7 @@ type link interface {
 	agree(ctx context.Context, service string, methods []*boundMethod) error
 
 	// call calls a method with the arguments of v, and leaves the results there.
-	call(ctx context.Context, m *boundMethod, v *values) error
+	call(ctx context.Context, m *boundMethod, v *method.Values) error
 
 	limits() *bounds
 	close(why *Error)       // ends it at once, and waits for its goroutines

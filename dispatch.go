@@ -33,8 +33,8 @@ type dispatcher struct {
 // touches what no lock or atomic guards.
 type serving struct {
 	*dispatcher
-	bound    []*method          // by number
-	numbers  map[*method]uint16 // the way back
+	bound    []*servedMethod          // by number
+	numbers  map[*servedMethod]uint16 // the way back
 	lastID   uint64
 	refusals int
 	session  *Session
@@ -78,10 +78,10 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 			return true, err
 		}
 	}
-	method := v.bound[m.Arg]
-	inv := newInvocation(method, m.ID, v.session.receiver(method))
-	gates := v.gates(method)
-	if method.ctx || gates != nil {
+	called := v.bound[m.Arg]
+	inv := newInvocation(called, m.ID, v.session.receiver(called))
+	gates := v.gates(called)
+	if called.TakesContext() || gates != nil {
 		inv.setContext(&callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
 			inv.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
@@ -97,7 +97,7 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 		inv.free()
 		return true, nil
 	}
-	if len(m.body) >= apartSize || method.sig.args.UserCode() || method.isSlow() {
+	if len(m.body) >= apartSize || called.Sig.Args.UserCode() || called.isSlow() {
 		v.counted = false // what has been counted is inv from here on
 		c.serveApart(inv, m)
 		return true, nil
@@ -121,7 +121,7 @@ func (c *conn) deadline(us uint64) time.Time {
 
 // isSlow says whether a request of m is to run on a goroutine of its own, and
 // counts it.
-func (m *method) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0 }
+func (m *servedMethod) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0 }
 
 // serveHere runs inv on the leader. A handler that has not returned by the
 // second tick costs this goroutine the leadership.
@@ -193,7 +193,7 @@ func (c *conn) depose(s stamp) {
 func (c *conn) serveApart(inv *invocation, m *message) {
 	c.served.enterRunning(inv)
 	run := c.run
-	if m.own || inv.sig.args.UserCode() {
+	if m.own || inv.method.Sig.Args.UserCode() {
 		kept := m.keep()
 		run = func(inv *invocation) { c.runApart(inv, &kept) }
 	} else if err := c.readArgs(inv, m); err != nil {
@@ -278,8 +278,8 @@ func (v *serving) leaveRunning(inv *invocation) {
 
 // readArgs decodes the arguments.
 func (c *conn) readArgs(inv *invocation, m *message) *Error {
-	c.bounds.decode(&inv.dec, m.body, m.own)
-	if err := inv.readArgs(); err != nil {
+	c.bounds.decode(&inv.Dec, m.body, m.own)
+	if err := inv.ReadArgs(); err != nil {
 		return refusalf(CodeInvalidArgument, "%s, %v", inv.method.Name, err)
 	}
 	return nil

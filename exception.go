@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // What a basic client is told instead of a result: the name of an exception,
@@ -55,7 +57,7 @@ func safeException(name, instead string) string {
 	switch padded := " " + name + " "; {
 	case strings.Contains(pythonSafe, padded):
 		return name
-	case !isIdentifier(name), strings.Contains(pythonUnsafe, padded):
+	case !method.IsIdentifier(name), strings.Contains(pythonUnsafe, padded):
 		return instead
 	}
 	return name

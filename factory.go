@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // A Factory makes a receiver for each session. PerSession makes one, and
@@ -30,36 +32,24 @@ func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory 
 	}}
 }
 
+// split returns what internal/method registers for a receiver, and what makes it if
+// each session has its own.
+func split(given any) (any, *maker) {
+	if f, ok := given.(Factory); ok && f.maker != nil {
+		return method.Made{Type: f.maker.typ}, f.maker
+	}
+	return given, nil
+}
+
 // receiver makes the receiver of one session.
-func (m *maker) receiver(ctx context.Context, s *Session) (r receiver, err error) {
+func (m *maker) receiver(ctx context.Context, s *Session) (r method.Receiver, err error) {
 	made, err := m.make(ctx, s)
 	if err != nil {
 		return r, err
 	}
-	v := reflect.ValueOf(made)
-	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	r, ok := method.ReceiverOf(made)
+	if !ok {
 		return r, fmt.Errorf("PerSession[%v] made nil", m.typ)
 	}
-	if v.Kind() != reflect.Pointer {
-		v = pointerTo(v)
-	}
-	return receiverOf(v), nil
-}
-
-// close closes what a receiver holds, if it can be closed.
-func (r *receiver) close() error {
-	switch c := r.value.Interface().(type) {
-	case interface{ Close() error }:
-		return c.Close()
-	case interface{ Close() }:
-		c.Close()
-	}
-	return nil
-}
-
-// pointerTo returns a pointer to a copy of v.
-func pointerTo(v reflect.Value) reflect.Value {
-	p := reflect.New(v.Type())
-	p.Elem().Set(v)
-	return p
+	return r, nil
 }

@@ -172,7 +172,7 @@ func (p *passage) leaveShared() {
 }
 
 // gates returns those that a call of m goes through.
-func (v *serving) gates(m *method) (list []*gate) {
+func (v *serving) gates(m *servedMethod) (list []*gate) {
 	if v.gate != nil {
 		list = append(list, v.gate)
 	}

@@ -137,7 +137,7 @@ func TestHooksAndPlaces(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := &hooked{hook: hook, fall: fall, id: 1, thaw: make(chan struct{})}
 						srv := h.server(t)
-						srv.places.max, srv.places.room, srv.registry.basic, srv.bounds.basic = 1, 10, true, true
+						srv.places.max, srv.places.room, srv.registry.table.ByID, srv.bounds.basic = 1, 10, true, true
 						first := rawDial(t, srv)
 						if basic {
 							first.write([]byte(basicInit))
@@ -210,7 +210,7 @@ func TestHooksCloseTheServer(t *testing.T) {
 							})
 						}}
 						srv = h.server(t)
-						srv.registry.basic, srv.bounds.basic = true, true
+						srv.registry.table.ByID, srv.bounds.basic = true, true
 						first := dial(t, srv)
 						synctest.Wait()
 						second := dial(t, srv)

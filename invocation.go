@@ -1,17 +1,21 @@
 package bsrpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/method"
+)
 
 // An invocation is one call that this end serves, on either wire. It is reused,
 // with its values, for later calls of its method.
 type invocation struct {
-	*values
+	*method.Values
 
-	method   *method
-	recv     *receiver    // what the method is called on
-	id       uint64       // of the call on the wire
-	call     *callContext // nil if neither the method nor a gate needs one
-	refusal  *Error       // why it is not run
+	method   *servedMethod
+	recv     *method.Receiver // what the method is called on, nil for the one that all share
+	id       uint64           // of the call on the wire
+	call     *callContext     // nil if neither the method nor a gate needs one
+	refusal  *Error           // why it is not run
 	answered bool
 	full     bool // its answer has made a batch full
 	canceled atomic.Bool
@@ -20,22 +24,22 @@ type invocation struct {
 }
 
 // newInvocation returns an invocation of m.
-func newInvocation(m *method, id uint64, recv *receiver) *invocation {
-	v := m.sig.newValues()
-	inv, ok := v.state.(*invocation)
+func newInvocation(m *servedMethod, id uint64, recv *method.Receiver) *invocation {
+	v := m.Sig.NewValues()
+	inv, ok := v.State.(*invocation)
 	if !ok {
-		inv = &invocation{values: v}
-		v.state = inv
+		inv = &invocation{Values: v}
+		v.State = inv
 	}
 	inv.method, inv.id, inv.recv = m, id, recv
 	return inv
 }
 
 // setContext makes x the context of the call.
-func (inv *invocation) setContext(x *callContext) { inv.call, inv.ctx = x, x }
+func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
 
 // invoke calls the method.
-func (inv *invocation) invoke() error { return inv.method.invoke(inv.recv, inv.values) }
+func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
 
 // free keeps the invocation and its values for a later call.
 func (inv *invocation) free() {
@@ -46,7 +50,7 @@ func (inv *invocation) free() {
 	if inv.waits.Load() {
 		inv.waits.Store(false)
 	}
-	inv.values.free()
+	inv.Values.Free()
 }
 
 // end ends the call's context, if it has one.

@@ -27,9 +27,10 @@ var uses = map[string][]string{
 	"internal/strictmap":  {},
 	"layout":              {},
 	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
+	"internal/method":     {"internal/codec", "layout"},
 	"internal/recycle":    {},
 	"internal/sockread":   {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/recycle", "internal/sockread", "layout"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -54,16 +55,17 @@ var onlyIn = map[string][]string{
 	// Types are looked at while registering and binding. What moves frames knows
 	// none: it has an encoder filled by a function that it is given.
 	"reflect": {
-		"internal/codec/*.go", "internal/strictmap/*.go",
-		"codec_reflect.go", "contract.go", "dynamic.go", "errors.go", "factory.go", "invoke*.go", "marshal.go", "proxy.go", "registry.go", "server.go",
+		"internal/codec/*.go", "internal/method/*.go", "internal/strictmap/*.go",
+		"codec_reflect.go", "errors.go", "factory.go", "marshal.go", "proxy.go",
 	},
 	module + "/internal/codec": {
-		"codec_reflect.go", "contract.go", "dynamic.go", "invoke*.go", "marshal.go", "mismatch.go", "proxy.go", "registry.go",
-		"server.go", "call.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
+		"internal/method/*.go", "marshal.go",
+		"call.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
 	},
-	// What is internal knows bytes and types, no connections, but for one, and no calls.
+	// What is internal knows bytes and types, no connections, but for one. A method's
+	// context is a value that is passed on.
 	"net":      {"*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 

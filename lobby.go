@@ -87,7 +87,7 @@ func (s *Server) dismiss(v *Session) {
 		v.hold.Stop()
 	}
 	for _, r := range slices.Backward(v.receivers) {
-		if err := s.guard(v, "Close of a receiver", r.close); err != nil {
+		if err := s.guard(v, "Close of a receiver", r.Close); err != nil {
 			s.reports.add(reportHook, slog.LevelWarn, "bsrpc: closing a session's receiver", "session", v.id, "err", err)
 		}
 	}

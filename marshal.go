@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // Marshal returns the encoding of v, the same bytes that v has as an argument of
@@ -107,9 +108,9 @@ func compileError(doing string, t reflect.Type, err error) error {
 	if !errors.As(err, &list) {
 		return fmt.Errorf("bsrpc: %s %v: %w", doing, t, err)
 	}
-	var problems []problem
+	var problems []method.Problem
 	for _, p := range list {
-		problems = append(problems, problem{p.Path, p.Text})
+		problems = append(problems, method.Problem{Path: p.Path, Text: p.Text})
 	}
-	return problemsError(doing+" "+t.String(), problems)
+	return method.ProblemsError(doing+" "+t.String(), problems)
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -113,7 +113,7 @@ func (m *boundMethod) explain(found []Difference) {
 	if m.key != "" {
 		add(&found[0], "its func", m.key)
 	}
-	for _, k := range codec.MisspeltKeys(slices.Concat(m.sig.params, m.sig.results)) {
+	for _, k := range m.sig.MisspeltKeys() {
 		name := k.Field[strings.LastIndexByte(k.Field, '.'):]
 		at := slices.IndexFunc(found, func(d Difference) bool { return strings.HasSuffix(d.Place, name) })
 		if at < 0 {
@@ -136,9 +136,16 @@ func differences(m *boundMethod, own, text string) ([]Difference, error) {
 		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.Name, err)
 	}
 	var found []Difference
-	service, name, _ := cutLast(m.Name)
-	for _, d := range layout.Diff(m.sig.layout(service, name), server) {
+	service, name, _ := method.SplitName(m.Name)
+	for _, d := range layout.Diff(m.sig.Layout(service, name), server) {
 		found = append(found, Difference{Method: m.Name, Place: d.Place, Client: d.Client, Server: d.Server})
 	}
 	return found, nil
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }

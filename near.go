@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -53,7 +54,7 @@ func (v *serving) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts
 func (r *registry) servicesLike(name string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return strictmap.Near(name, maps.Keys(r.services), nearMost, nearLooked)
+	return strictmap.Near(name, r.table.Services(), nearMost, nearLooked)
 }
 
 const nearSep = ", "
@@ -62,7 +63,7 @@ const nearSep = ", "
 // What is no name does not reach a text.
 func nearOf(answer *wire.BindResult) string {
 	names := strings.Split(cut(answer.Text, 4<<10), nearSep)
-	names = slices.DeleteFunc(names, func(name string) bool { return validService(name) != nil })
+	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
 	return strings.Join(names[:min(len(names), nearMost)], nearSep)
 }
 

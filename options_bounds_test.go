@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -74,7 +75,7 @@ func numbersOf(v reflect.Value, prefix string) (names []string) {
 // setOption sets an option by its name.
 func setOption(options any, name string, value int64) {
 	v := reflect.ValueOf(options).Elem()
-	if in, field, ok := cutLast(name); ok {
+	if in, field, ok := method.SplitName(name); ok {
 		v, name = v.FieldByName(in), field
 	}
 	v.FieldByName(name).SetInt(value)

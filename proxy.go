@@ -2,10 +2,11 @@ package bsrpc
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"reflect"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // Bind makes a proxy for a service: a C, with every func set to call the method
@@ -39,62 +40,51 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 
 // A boundMethod is a method as a client calls it: one func of a proxy.
 type boundMethod struct {
-	link   link // what calls it
-	sig    *signature
-	Method               // as this end has it
-	number uint16        // on the link's connection, or the id that a basic server knows
-	id     int           // by the contract's tag, -1 for none
-	key    string        // of the contract's tag, if it is probably meant to be bsrpc
-	after  time.Duration // the time of a call whose context has no deadline; 0: none
-	by     string        // what says so
-	err    *Error        // why it cannot be called
+	method.Description // as this end has it
+	sig                *method.Signature
+	link               link          // what calls it
+	number             uint16        // on the link's connection, or the id that a basic server knows
+	id                 int           // by the contract's tag, -1 for none
+	key                string        // of the contract's tag, if it is probably meant to be bsrpc
+	after              time.Duration // the time of a call whose context has no deadline; 0: none
+	by                 string        // what says so
+	err                *Error        // why it cannot be called
 }
 
 func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
-	if proxy.Kind() != reflect.Struct {
-		return fmt.Errorf("bsrpc: bind %s: %s", service, notContract(proxy.Type(), "a client's is a struct of funcs"))
-	}
-	wanted, problems := contractOf(service, proxy.Type())
-	var methods []*boundMethod
-	for _, w := range wanted {
-		sig, more := compileSignature(service+"."+w.goName, w.typ, 0, w.tag)
-		if problems = append(problems, more...); more != nil {
-			continue
-		}
-		own := describe(service, w.name, sig)
-		if validService(service) == nil {
-			problems = append(problems, layoutProblems(own)...)
-		}
-		methods = append(methods, newBoundMethod(l, sig, own, &w))
-	}
-	if err := serviceError("bind", service, problems); err != nil {
+	stubs, err := method.StubsOf(service, proxy.Type())
+	if err != nil {
 		return err
 	}
-	err := l.agree(ctx, service, methods)
+	methods := make([]*boundMethod, len(stubs))
+	for i, s := range stubs {
+		methods[i] = newBoundMethod(l, s)
+	}
+	err = l.agree(ctx, service, methods)
 	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return err
 	}
-	for i, m := range methods {
-		fill(m, proxy.FieldByIndex(wanted[i].index))
+	for i, s := range stubs {
+		s.Fill(proxy, methods[i])
 	}
 	return err
 }
 
-func newBoundMethod(l link, sig *signature, own Method, w *contractMethod) *boundMethod {
-	m := &boundMethod{link: l, sig: sig, Method: own, id: w.tag.ID, key: w.key}
-	tag, b := w.tag, l.limits()
+func newBoundMethod(l link, s *method.Stub) *boundMethod {
+	m := &boundMethod{Description: s.Description, sig: s.Sig, link: l, id: s.Tag.ID, key: s.Key}
+	b := l.limits()
 	switch {
-	case tag.Timeout > 0:
-		m.after, m.by = tag.Timeout, byMethod
-	case tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
+	case s.Tag.Timeout > 0:
+		m.after, m.by = s.Tag.Timeout, byMethod
+	case s.Tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
 		m.after, m.by = b.defaultCallTimeout, byDefault
 	}
 	return m
 }
 
-// call sends the arguments and brings the results. Its error says which method it
-// is of.
-func (m *boundMethod) call(ctx context.Context, v *values) error {
+// Call sends the arguments and brings the results: it is a method.Caller. Its error
+// says which method it is of.
+func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 	switch {
 	case m.err != nil:
 		return about(m.Name, m.err)
@@ -105,48 +95,4 @@ func (m *boundMethod) call(ctx context.Context, v *values) error {
 		return about(m.Name, err)
 	}
 	return nil
-}
-
-// fill sets a proxy's field to a func that calls m.
-func fill(m *boundMethod, field reflect.Value) {
-	if m.sig.shape != nil {
-		fillShape(m, field)
-		return
-	}
-	field.Set(reflect.MakeFunc(field.Type(), m.callReflect))
-}
-
-// callReflect is a proxy's func by reflection.
-func (m *boundMethod) callReflect(in []reflect.Value) []reflect.Value {
-	ctx, args := context.Background(), in
-	if m.sig.ctx {
-		ctx, _ = in[0].Interface().(context.Context) // nil is refused later
-		args = in[1:]
-	}
-	v := m.sig.newValues()
-	defer v.free()
-	for i, arg := range args {
-		v.args.Field(i).Set(arg)
-	}
-	err := m.call(ctx, v)
-	out := in[:0] // what MakeFunc has made for this call
-	if n := len(m.sig.results); n > 0 {
-		rets := reflect.New(v.rets.Type()).Elem() // those of v are zeroed before the caller has them
-		rets.Set(v.rets)
-		for i := range n {
-			out = append(out, rets.Field(i))
-		}
-	}
-	return append(out, errorValue(err))
-}
-
-var noError = reflect.Zero(errorType)
-
-func errorValue(err error) reflect.Value {
-	if err == nil {
-		return noError
-	}
-	v := reflect.New(errorType).Elem()
-	v.Set(reflect.ValueOf(err))
-	return v
 }

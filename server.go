@@ -7,14 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"reflect"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // A Server offers methods to clients. Register all of them first, then call
@@ -64,7 +60,7 @@ func NewServer(opts *ServerOptions) *Server {
 	}
 	s.log = guardLogger(log)
 	s.reports.log = s.log
-	s.registry.basic = s.bounds.basic
+	s.registry.table.ByID = s.bounds.basic
 	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
 }
@@ -79,19 +75,12 @@ func (s *Server) mustBeMade() {
 // Register offers every exported method of rcvr, but for Close, as a service
 // with the name of rcvr's type, which must be exported. See RegisterName.
 func (s *Server) Register(rcvr any) error {
-	t := reflect.TypeOf(rcvr)
-	if t == nil {
+	if rcvr == nil {
 		return errors.New("bsrpc: register: nil receiver")
 	}
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	name := t.Name()
-	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
-		return fmt.Errorf("bsrpc: register %T: its type has no exported name; use RegisterName", rcvr)
-	}
-	if !isIdentifier(name) { // List[int]
-		return fmt.Errorf("bsrpc: register %T: its type's name cannot be a service's; use RegisterName", rcvr)
+	name, err := serviceName(rcvr)
+	if err != nil {
+		return err
 	}
 	return s.RegisterName(name, rcvr)
 }
@@ -105,8 +94,9 @@ func (s *Server) Register(rcvr any) error {
 // nothing of it is registered: types without a wire form, names that are taken,
 // methods that need a pointer to rcvr. Registering is over when the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
-	methods, problems := methodsOf(service, rcvr)
-	return s.offer(service, methods, problems)
+	given, mk := split(rcvr)
+	funcs, problems := method.FuncsOf(service, given)
+	return s.offer(service, funcs, mk, problems)
 }
 
 // RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
@@ -114,25 +104,20 @@ func (s *Server) RegisterName(service string, rcvr any) error {
 // It knows no contract, so the tags of one do not hold: a func of a proxy, or one
 // around it, keeps them by RegisterAs.
 func (s *Server) RegisterFunc(name string, fn any) error {
-	service, short, ok := cutLast(name)
-	if !ok || !isIdentifier(short) {
+	service, short, ok := method.SplitName(name)
+	if !ok || !method.IsIdentifier(short) {
 		return fmt.Errorf("bsrpc: register %q: want service.Method", cut(name, 64))
 	}
-	v := reflect.ValueOf(fn)
-	switch {
-	case v.Kind() != reflect.Func:
-		return fmt.Errorf("bsrpc: register %s: %T is not a func", name, fn)
-	case v.IsNil():
-		return fmt.Errorf("bsrpc: register %s: nil %T", name, fn)
+	v, err := funcOf(name, fn)
+	if err != nil {
+		return err
 	}
-	sig, problems := compileSignature(name, v.Type(), 0, new(codec.MethodTag))
-	var methods []*method
-	if len(problems) == 0 {
-		m := newMethod(service, short, sig, v, owner{})
-		m.from = "by RegisterFunc"
-		methods = append(methods, m)
+	var funcs []*method.Func
+	f, problems := method.FuncOf(service, short, v)
+	if f != nil {
+		funcs = append(funcs, f)
 	}
-	return s.offer(service, methods, problems)
+	return s.offer(service, funcs, nil, problems)
 }
 
 // RegisterAs offers those methods of impl that the contract C names, and no
@@ -147,8 +132,9 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // nil func is an error. What a proxy forwards keeps context, deadline and the
 // error's code; a func without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
-	methods, problems := methodsAs(service, reflect.TypeFor[C](), impl)
-	return s.offer(service, methods, problems)
+	given, mk := split(impl)
+	funcs, problems := method.FuncsAs(service, contractType[C](), given)
+	return s.offer(service, funcs, mk, problems)
 }
 
 // Methods describes the registered methods, in the order of registration. The
@@ -267,13 +253,4 @@ func (s *Server) untrack(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
-}
-
-// cutLast splits a full name at its last dot.
-func cutLast(name string) (service, method string, ok bool) {
-	i := strings.LastIndexByte(name, '.')
-	if i < 0 {
-		return "", "", false
-	}
-	return name[:i], name[i+1:], true
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // A Session is one connected user of a server, from the moment that it has a
@@ -26,7 +28,7 @@ type Session struct {
 	connected bool        // OnConnect has taken it
 	hold      *time.Timer // of SessionMaxHold
 	visitor   *visitor
-	receivers []receiver             // its own, by method.made
+	receivers []method.Receiver      // its own, by method.made
 	admitted  atomic.Bool            // it may call
 	hook      atomic.Pointer[string] // the name of the hook that is running
 	parted    chan struct{}          // closed when its connection has ended, and its goroutines have
@@ -37,10 +39,11 @@ type Session struct {
 	values map[any]any
 }
 
-// receiver returns what m is called on for this session.
-func (s *Session) receiver(m *method) *receiver {
+// receiver returns what m is called on for this session, nil for the receiver that
+// all sessions share.
+func (s *Session) receiver(m *servedMethod) *method.Receiver {
 	if m.made < 0 {
-		return &m.recv
+		return nil
 	}
 	return &s.receivers[m.made]
 }

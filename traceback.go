@@ -3,6 +3,8 @@ package bsrpc
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/method"
 )
 
 // What a basic server's exceptions become. Names and texts are only text here:
@@ -103,7 +105,7 @@ func afterType(text, name string) (message string, ok bool) {
 // <locals> for what was declared in a function.
 func isModule(s string) bool {
 	for part := range strings.SplitSeq(s, ".") {
-		if part != "<locals>" && !isIdentifier(part) {
+		if part != "<locals>" && !method.IsIdentifier(part) {
 			return false
 		}
 	}

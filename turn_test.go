@@ -169,7 +169,7 @@ func TestTurnStorm(t *testing.T) {
 }
 
 // turnCalls is one caller of the storm.
-func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *method, slack time.Duration) {
+func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *servedMethod, slack time.Duration) {
 	for range 20 {
 		time.Sleep(time.Duration(rng.IntN(4)) * time.Duration(rng.IntN(600)) * time.Microsecond)
 		if rng.IntN(4) == 0 {
@@ -252,7 +252,7 @@ func TestTurnOnSockets(t *testing.T) {
 	}
 }
 
-func turnSocketCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *method, rounds int) {
+func turnSocketCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *servedMethod, rounds int) {
 	for n := range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		var err error

@@ -1,6 +1,10 @@
 package bsrpc
 
-import "context"
+import (
+	"context"
+
+	"github.com/bsrpc/bsrpc/internal/method"
+)
 
 // An unlinked is the link of a nil Client, as Dial returns beside its error, or
 // of a zero one. To its users it has ended.
@@ -15,8 +19,8 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
-func (unlinked) agree(context.Context, string, []*boundMethod) error { return errUnlinked }
-func (unlinked) call(context.Context, *boundMethod, *values) error   { return errUnlinked }
+func (unlinked) agree(context.Context, string, []*boundMethod) error      { return errUnlinked }
+func (unlinked) call(context.Context, *boundMethod, *method.Values) error { return errUnlinked }
 
 func (unlinked) limits() *bounds {
 	b, _ := (*ClientOptions)(nil).resolve()

@@ -1,15 +1,14 @@
-package bsrpc
+package method
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"testing"
-
-	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
 // What a call costs beyond the codec and the connection: to come in through a
-// proxy's func, and to go out to a method. Parameters by pointer have a shape;
+// proxy's func, and to go out to a method. Parameters by pointer have thunks;
 // structs by value go by reflection.
 
 type invokeSmall struct {
@@ -32,38 +31,41 @@ type invokeContract struct {
 }
 
 func BenchmarkInvoke(b *testing.B) {
-	methods, problems := methodsOf("Bench", invokeService{})
+	methods, problems := FuncsOf("Bench", invokeService{})
 	if len(problems) > 0 {
 		b.Fatal(problems)
 	}
 	for _, m := range methods {
 		b.Run(m.Name, func(b *testing.B) {
-			recv := receiverOf(reflect.New(reflect.TypeFor[invokeService]()))
+			recv, _ := ReceiverOf(invokeService{})
 			b.ReportAllocs()
 			for b.Loop() {
-				v := m.sig.newValues()
-				v.ctx = context.Background()
-				if err := m.invoke(&recv, v); err != nil {
+				v := m.Sig.NewValues()
+				v.Ctx = context.Background()
+				if err := m.Invoke(&recv, v); err != nil {
 					b.Fatal(err)
 				}
-				v.free()
+				v.Free()
 			}
 		})
 	}
 }
 
-// A proxy's func that returns before anything is sent. Its error is one
-// allocation that a call without one has not.
+var errRefused = errors.New("refused")
+
+type refusing struct{}
+
+func (refusing) Call(context.Context, *Values) error { return errRefused }
+
+// A proxy's func whose caller refuses.
 func BenchmarkProxyFunc(b *testing.B) {
 	proxy := new(invokeContract)
-	v := reflect.ValueOf(proxy).Elem()
-	refused := &Error{Code: CodeUnimplemented}
-	for _, field := range reflect.VisibleFields(v.Type()) {
-		sig, problems := compileSignature(field.Name, field.Type, 0, new(codec.MethodTag))
-		if len(problems) > 0 {
-			b.Fatal(problems)
-		}
-		fill(&boundMethod{sig: sig, err: refused}, v.FieldByIndex(field.Index))
+	stubs, err := StubsOf("Bench", reflect.TypeFor[invokeContract]())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range stubs {
+		s.Fill(reflect.ValueOf(proxy).Elem(), refusing{})
 	}
 	ctx, s := context.Background(), invokeSmall{Name: "a name"}
 	for _, c := range []struct {
@@ -77,7 +79,7 @@ func BenchmarkProxyFunc(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if c.call() != refused {
+				if c.call() != errRefused {
 					b.Fatal("the call was not refused")
 				}
 			}

@@ -1,6 +1,6 @@
 //go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
 
-package bsrpc
+package method
 
 import (
 	"maps"
@@ -9,10 +9,10 @@ import (
 )
 
 // The list that the tests go by is the table, and the self-check accepts it.
-func TestShapeTable(t *testing.T) {
+func TestThunkTable(t *testing.T) {
 	want := shapeKeys()
 	slices.Sort(want)
-	if got := slices.Sorted(maps.Keys(shapes())); !slices.Equal(got, want) {
+	if got := slices.Sorted(maps.Keys(allThunks())); !slices.Equal(got, want) {
 		t.Errorf("the table has %d shapes, the tests' list %d:\n%q\n%q", len(got), len(want), got, want)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
 
-package bsrpc
+package method
 
 // Calls without reflection: all of the package's unsafe code.
 //
@@ -11,7 +11,7 @@ package bsrpc
 // the same class at the same places, and the collector sees pointers where
 // pointers are. The compiler relies on this itself, for generic code. It is
 // not promised by the language, though, so a self-check tries it before it is
-// used, reflection stands ready for all that has no shape here, and the build
+// used, reflection stands ready for all that has no thunks here, and the build
 // tag bsrpc_safe leaves this file out.
 
 import (
@@ -22,15 +22,15 @@ import (
 	"unsafe"
 )
 
-// A shape calls and makes the funcs of one list of classes of parameters and
-// results.
-type shape struct {
-	call  func(m *funcCode, recv address, v *values) error
-	proxy func(m *boundMethod, field unsafe.Pointer)
+// Thunks call the methods, and make the proxies' funcs, of one shape: one list of
+// classes of parameters and results.
+type thunks struct {
+	call  func(m *funcCode, recv address, v *Values) error
+	proxy func(p *stub, field unsafe.Pointer)
 }
 
-// shapeOf returns the shape of a signature, nil if it has none.
-func shapeOf(s *signature) *shape {
+// thunksOf returns the thunks of a signature's shape, nil if there are none.
+func thunksOf(s *Signature) *thunks {
 	key := make([]byte, 0, 8)
 	exact := packsWords(s.params)
 	for _, t := range s.params {
@@ -40,7 +40,7 @@ func shapeOf(s *signature) *shape {
 	for _, t := range s.results {
 		key = append(key, classOf(t, false))
 	}
-	return shapes()[string(key)]
+	return allThunks()[string(key)]
 }
 
 // A word stands for an integer or a bool. Where arguments travel in registers, a
@@ -99,10 +99,10 @@ func classOf(t reflect.Type, exact bool) byte {
 	return '?'
 }
 
-// shapes is the table of all shapes, by the classes of parameters and results;
+// allThunks is the table of all thunks, by the classes of parameters and results;
 // empty where the self-check fails.
-var shapes = sync.OnceValue(func() map[string]*shape {
-	t := make(shapeTable)
+var allThunks = sync.OnceValue(func() map[string]*thunks {
+	t := make(thunkTable)
 	t.fill()
 	if !t.works() {
 		return nil
@@ -110,12 +110,12 @@ var shapes = sync.OnceValue(func() map[string]*shape {
 	return t
 })
 
-// A shapeTable is filled by generic funcs that take one type after the other:
-// adds that have a type for each parameter make a shape for each result.
-type shapeTable map[string]*shape
+// A thunkTable has the thunks by shape. The generic funcs that fill it take one type
+// after the other; with a type for each parameter, they add a shape for each result.
+type thunkTable map[string]*thunks
 
-func (t shapeTable) fill() {
-	t[">"] = &shape{call0, proxy0}
+func (t thunkTable) fill() {
+	t[">"] = &thunks{call0, proxy0}
 	add0[unsafe.Pointer](t, "p")
 	add0[string](t, "s")
 	add0[[]byte](t, "v")
@@ -143,12 +143,12 @@ func (t shapeTable) fill() {
 	add3[float64](t, "ddd")
 }
 
-func add0[R any](t shapeTable, r string) {
-	t[">"+r] = &shape{call0R[R], proxy0R[R]}
+func add0[R any](t thunkTable, r string) {
+	t[">"+r] = &thunks{call0R[R], proxy0R[R]}
 }
 
-func add1[A any](t shapeTable, a string) {
-	t[a+">"] = &shape{call1[A], proxy1[A]}
+func add1[A any](t thunkTable, a string) {
+	t[a+">"] = &thunks{call1[A], proxy1[A]}
 	add1R[A, unsafe.Pointer](t, a+">p")
 	add1R[A, string](t, a+">s")
 	add1R[A, []byte](t, a+">v")
@@ -157,31 +157,31 @@ func add1[A any](t shapeTable, a string) {
 	add1R[A, A](t, a+">"+a)
 }
 
-func add1R[A, R any](t shapeTable, key string) {
-	t[key] = &shape{call1R[A, R], proxy1R[A, R]}
+func add1R[A, R any](t thunkTable, key string) {
+	t[key] = &thunks{call1R[A, R], proxy1R[A, R]}
 }
 
-func add2a[A any](t shapeTable, a string) {
+func add2a[A any](t thunkTable, a string) {
 	add2[A, unsafe.Pointer](t, a+"p")
 	add2[A, string](t, a+"s")
 	add2[A, []byte](t, a+"v")
 	add2[A, word](t, a+"w")
 }
 
-func add2[A, B any](t shapeTable, ab string) {
-	t[ab+">"] = &shape{call2[A, B], proxy2[A, B]}
+func add2[A, B any](t thunkTable, ab string) {
+	t[ab+">"] = &thunks{call2[A, B], proxy2[A, B]}
 	add2R[A, B, unsafe.Pointer](t, ab+">p")
 	add2R[A, B, string](t, ab+">s")
 	add2R[A, B, []byte](t, ab+">v")
 	add2R[A, B, word](t, ab+">w")
 }
 
-func add2R[A, B, R any](t shapeTable, key string) {
-	t[key] = &shape{call2R[A, B, R], proxy2R[A, B, R]}
+func add2R[A, B, R any](t thunkTable, key string) {
+	t[key] = &thunks{call2R[A, B, R], proxy2R[A, B, R]}
 }
 
-func add3[A any](t shapeTable, aaa string) {
-	t[aaa+">"] = &shape{call3[A], proxy3[A]}
+func add3[A any](t thunkTable, aaa string) {
+	t[aaa+">"] = &thunks{call3[A], proxy3[A]}
 	add3R[A, unsafe.Pointer](t, aaa+">p")
 	if aaa == "444" {
 		add3R[A, word](t, aaa+">w")
@@ -190,16 +190,16 @@ func add3[A any](t shapeTable, aaa string) {
 	add3R[A, A](t, aaa+">"+aaa[:1])
 }
 
-func add3R[A, R any](t shapeTable, key string) {
-	t[key] = &shape{call3R[A, R], proxy3R[A, R]}
+func add3R[A, R any](t thunkTable, key string) {
+	t[key] = &thunks{call3R[A, R], proxy3R[A, R]}
 }
 
-// valueMemory is where the values of a call lie: the arguments, up to the third,
+// memory is where the values of a call lie: the arguments, up to the third,
 // and the first result.
-type valueMemory struct{ args, second, third, rets address }
+type memory struct{ args, second, third, results address }
 
-func memoryOf(v *values) valueMemory {
-	m := valueMemory{args: v.args.Addr().UnsafePointer(), rets: v.rets.Addr().UnsafePointer()}
+func memoryOf(v *Values) memory {
+	m := memory{args: v.args.Addr().UnsafePointer(), results: v.results.Addr().UnsafePointer()}
 	for i, at := range []*address{&m.second, &m.third} {
 		if v.args.NumField() > i+1 {
 			*at = v.args.Field(i + 1).Addr().UnsafePointer()
@@ -225,13 +225,13 @@ type funcCode struct {
 	fn   unsafe.Pointer // to a variable of the func's type
 }
 
-// A receiver is what a method is called on.
-type receiver struct {
+// A Receiver is what a method is called on.
+type Receiver struct {
 	value reflect.Value // a pointer
 	at    unsafe.Pointer
 }
 
-func receiverOf(v reflect.Value) receiver { return receiver{v, v.UnsafePointer()} }
+func receiverOf(v reflect.Value) Receiver { return Receiver{v, v.UnsafePointer()} }
 
 // A form says what a func has besides parameters and results.
 type form uint8
@@ -245,32 +245,32 @@ const (
 
 func (c *funcCode) valid() bool { return c.form&withCode != 0 }
 
-func codeOf(m *method) funcCode {
-	if m.sig.shape == nil {
+func codeOf(f *Func) funcCode {
+	if f.Sig.thunks == nil {
 		return funcCode{}
 	}
-	variable := reflect.New(m.fn.Type())
-	variable.Elem().Set(m.fn)
+	variable := reflect.New(f.fn.Type())
+	variable.Elem().Set(f.fn)
 	c := funcCode{form: withCode, fn: variable.UnsafePointer()}
-	if m.methods != nil {
+	if f.methods != nil {
 		c.form |= withReceiver
 	}
-	if m.ctx {
+	if f.ctx {
 		c.form |= withContext
 	}
-	if m.err {
+	if f.err {
 		c.form |= withError
 	}
 	return c
 }
 
-func (m *method) invokeCode(recv *receiver, v *values) error {
-	return m.sig.shape.call(&m.code, recv.at, v)
+func (f *Func) invokeCode(recv *Receiver, v *Values) error {
+	return f.Sig.thunks.call(&f.code, recv.at, v)
 }
 
-// fillShape stores a func of the field's type into a proxy's field.
-func fillShape(m *boundMethod, field reflect.Value) {
-	m.sig.shape.proxy(m, field.Addr().UnsafePointer())
+// fillThunk stores a func of the field's type into a proxy's field.
+func fillThunk(p *stub, field reflect.Value) {
+	p.sig.thunks.proxy(p, field.Addr().UnsafePointer())
 }
 
 // An address is where a value lies, of a type alike to the one it is read as.
@@ -281,21 +281,21 @@ func at[T any](p address) *T { return (*T)(p) }
 
 // works is the self-check: it calls a method, and fills a func, whose words
 // only arrive whole if alike types are treated alike.
-func (t shapeTable) works() bool { return t.callWorks() && t.proxyWorks() && t.wordsWork() }
+func (t thunkTable) works() bool { return t.callWorks() && t.proxyWorks() && t.wordsWork() }
 
-func (t shapeTable) callWorks() bool {
+func (t thunkTable) callWorks() bool {
 	p := &probe{"a"}
 	args, joined := struct {
 		p *probe
 		s string
 	}{p, "b"}, ""
-	v := &values{ctx: context.Background()}
-	v.memory = valueMemory{args: address(&args), second: address(&args.s), rets: address(&joined)}
+	v := &Values{Ctx: context.Background()}
+	v.memory = memory{args: address(&args), second: address(&args.s), results: address(&joined)}
 	err := t["ps>s"].call(probeCode("Join"), address(p), v)
 	return err == context.Canceled && joined == "aab"
 }
 
-func (t shapeTable) proxyWorks() bool {
+func (t thunkTable) proxyWorks() bool {
 	p, ctx := &probe{"a"}, context.Background()
 	var filled func(context.Context, *probe, []float64) (map[string]int, error)
 	want := map[string]int{"a": 1}
@@ -310,14 +310,14 @@ func (t shapeTable) proxyWorks() bool {
 }
 
 // wordsWork tries small integers with noise in the bits that mean nothing.
-func (t shapeTable) wordsWork() bool {
+func (t thunkTable) wordsWork() bool {
 	if !wordsAreSmall {
 		return true
 	}
 	noise := ^word(0xff)
 	first, second, sum := noise|0x80, ^word(0), word(0)
-	v := &values{ctx: context.Background()}
-	v.memory = valueMemory{args: address(&first), second: address(&second), rets: address(&sum)}
+	v := &Values{Ctx: context.Background()}
+	v.memory = memory{args: address(&first), second: address(&second), results: address(&sum)}
 	err := t["ww>w"].call(probeCode("Sum"), address(new(probe)), v)
 	return err == context.Canceled && int16(sum) == -129
 }

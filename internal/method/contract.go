@@ -1,18 +1,16 @@
-package bsrpc
+package method
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
-	"unicode"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// A contractMethod is one func field of a struct contract, or one method of an
+// A contractFunc is one func field of a struct contract, or one method of an
 // interface contract.
-type contractMethod struct {
+type contractFunc struct {
 	goName string // of the field or method
 	name   string // on the wire: the tag's name=, else goName
 	typ    reflect.Type
@@ -22,18 +20,18 @@ type contractMethod struct {
 }
 
 // contractOf reads a struct contract.
-func contractOf(service string, t reflect.Type) ([]contractMethod, []problem) {
+func contractOf(service string, t reflect.Type) ([]contractFunc, []Problem) {
 	methods, problems := appendContract(nil, service, t, nil)
 	seen := make(map[string]string)
 	for _, m := range methods {
 		field := fieldPath(t, m.index)
 		if other, ok := seen[m.name]; ok {
-			problems = append(problems, problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, field)})
+			problems = append(problems, Problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, field)})
 		}
 		seen[m.name] = field
 	}
 	if len(methods) == 0 && len(problems) == 0 {
-		problems = append(problems, problem{service, fmt.Sprintf("%v has no exported func fields; a contract is a struct of them", t)})
+		problems = append(problems, Problem{service, fmt.Sprintf("%v has no exported func fields; a contract is a struct of them", t)})
 	}
 	return methods, problems
 }
@@ -55,21 +53,21 @@ func fieldPath(t reflect.Type, index []int) string {
 	return strings.Join(path, ".")
 }
 
-func appendContract(methods []contractMethod, service string, t reflect.Type, index []int) ([]contractMethod, []problem) {
-	var problems []problem
+func appendContract(methods []contractFunc, service string, t reflect.Type, index []int) ([]contractFunc, []Problem) {
+	var problems []Problem
 	for i := range t.NumField() {
 		f := t.Field(i)
 		at := append(append([]int(nil), index...), i)
 		path := service + "." + f.Name
 		switch {
 		case f.Anonymous && f.Type.Kind() == reflect.Struct && f.IsExported():
-			var more []problem
+			var more []Problem
 			methods, more = appendContract(methods, service, f.Type, at)
 			problems = append(problems, more...)
 		case !f.IsExported():
-			problems = append(problems, problem{path, "not exported; a contract has exported func fields and nothing else"})
+			problems = append(problems, Problem{path, "not exported; a contract has exported func fields and nothing else"})
 		case f.Type.Kind() != reflect.Func:
-			problems = append(problems, problem{path, fmt.Sprintf("%v in a contract; want a func, or an embedded struct of funcs", f.Type)})
+			problems = append(problems, Problem{path, fmt.Sprintf("%v in a contract; want a func, or an embedded struct of funcs", f.Type)})
 		default:
 			m, more := contractField(path, f, at)
 			methods = append(methods, m)
@@ -79,20 +77,20 @@ func appendContract(methods []contractMethod, service string, t reflect.Type, in
 	return methods, problems
 }
 
-func contractField(path string, f reflect.StructField, index []int) (contractMethod, []problem) {
-	m := contractMethod{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: new(codec.MethodTag)}
-	var problems []problem
+func contractField(path string, f reflect.StructField, index []int) (contractFunc, []Problem) {
+	m := contractFunc{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: new(codec.MethodTag)}
+	var problems []Problem
 	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
-		problems = append(problems, problem{path, "must end in error: a call can fail on the way"})
+		problems = append(problems, Problem{path, "must end in error: a call can fail on the way"})
 	}
 	m.key = codec.MisspeltKey(f.Tag)
 	text, ok := f.Tag.Lookup("bsrpc")
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
-		return m, append(problems, problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})
+		return m, append(problems, Problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})
 	}
 	tag, err := codec.ParseMethod(text)
 	if err != nil {
-		return m, append(problems, problem{path, err.Error()})
+		return m, append(problems, Problem{path, err.Error()})
 	}
 	if m.tag = tag; tag.Name != "" {
 		m.name = tag.Name
@@ -102,36 +100,14 @@ func contractField(path string, f reflect.StructField, index []int) (contractMet
 
 // unservedOptions reports the options of the tag language that nothing acts on
 // yet: to ignore one that guards a method would be worse than to refuse it.
-func unservedOptions(path string, tag *codec.MethodTag) (problems []problem) {
+func unservedOptions(path string, tag *codec.MethodTag) (problems []Problem) {
 	for _, o := range []struct {
 		name string
 		set  bool
 	}{{"oneway", tag.Oneway}, {"roles=", len(tag.Roles) > 0}} {
 		if o.set {
-			problems = append(problems, problem{path, "the option " + o.name + " is reserved; this version does not act on it"})
+			problems = append(problems, Problem{path, "the option " + o.name + " is reserved; this version does not act on it"})
 		}
 	}
 	return problems
-}
-
-// validService checks the name of a service: identifiers with dots.
-func validService(name string) error {
-	if len(name) > 255 {
-		return fmt.Errorf("%d bytes, want at most 255", len(name))
-	}
-	for _, part := range strings.Split(name, ".") {
-		if !isIdentifier(part) {
-			return errors.New("want identifiers with dots between, as lab.v1.Scope")
-		}
-	}
-	return nil
-}
-
-func isIdentifier(s string) bool {
-	for i, r := range s {
-		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
-			return false
-		}
-	}
-	return s != ""
 }

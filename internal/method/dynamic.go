@@ -1,0 +1,102 @@
+package method
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// Signatures without a contract: a layout decides what travels, and the Go values
+// at hand are made to fit.
+
+// CompileAs returns the signature by which args travel, and by which results are
+// decoded to where the pointers in results point, as the layout of a method says.
+func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, error) {
+	if len(args) != len(m.Params) {
+		return nil, fmt.Errorf("got %s, want %d: %v", plural(len(args), "argument"), len(m.Params), m)
+	}
+	if len(results) != len(m.Results) {
+		advice := ""
+		if len(results) == 1 && reflect.TypeOf(results[0]) == reflect.TypeFor[[]any]() {
+			advice = "; spread the slice with ..."
+		}
+		return nil, fmt.Errorf("got %s for results, want %d: %v%s", plural(len(results), "pointer"), len(m.Results), m, advice)
+	}
+	s := new(Signature)
+	for i, l := range m.Params {
+		t, err := argumentType(args[i], l)
+		if err != nil {
+			return nil, fmt.Errorf("%s, parameter %d: %w", name, i+1, err)
+		}
+		s.params = append(s.params, t)
+	}
+	for i, l := range m.Results {
+		t, err := resultType(results[i], l)
+		if err != nil {
+			return nil, fmt.Errorf("%s, result %d: %w", name, i+1, err)
+		}
+		s.results = append(s.results, t)
+	}
+	var err error
+	if s.Args, err = codec.CompileListAs("parameter", s.params, m.Params); err != nil {
+		return nil, misfit(name, err)
+	}
+	if s.Results, err = codec.CompileListAs("result", s.results, m.Results); err != nil {
+		return nil, misfit(name, err)
+	}
+	s.layMemory()
+	return s, nil
+}
+
+// misfit is the error of Go types that do not fit a method's layout.
+func misfit(name string, err error) error {
+	list, _ := err.(codec.Problems)
+	if len(list) < 2 {
+		return fmt.Errorf("%s, %w", name, err)
+	}
+	return fmt.Errorf("%s: %s\n    %s", name, plural(len(list), "problem"), strings.ReplaceAll(err.Error(), "\n", "\n    "))
+}
+
+// argumentType returns the Go type that an argument is encoded from.
+func argumentType(arg any, l *layout.Type) (reflect.Type, error) {
+	if t := reflect.TypeOf(arg); t != nil {
+		return t, nil
+	}
+	if t := codec.NilType(l); t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("nil does not fit %v", l)
+}
+
+// resultType returns the Go type that a result is decoded into.
+func resultType(result any, l *layout.Type) (reflect.Type, error) {
+	v := reflect.ValueOf(result)
+	switch {
+	case !v.IsValid():
+		return nil, fmt.Errorf("nil for %v, want a pointer to a value that takes it", l)
+	case v.Kind() != reflect.Pointer:
+		return nil, fmt.Errorf("%T for %v, want a pointer to it", result, l)
+	case v.IsNil():
+		return nil, fmt.Errorf("nil %T for %v, want one that points to a value", result, l)
+	}
+	return v.Type().Elem(), nil
+}
+
+// SetArgs sets the arguments. A nil stands for a zero value.
+func (v *Values) SetArgs(args []any) {
+	for i, arg := range args {
+		if arg != nil {
+			v.args.Field(i).Set(reflect.ValueOf(arg))
+		}
+	}
+}
+
+// CopyResults stores each result at its pointer.
+func (v *Values) CopyResults(pointers []any) {
+	for i, p := range pointers {
+		reflect.ValueOf(p).Elem().Set(v.results.Field(i))
+	}
+}

@@ -1,0 +1,103 @@
+package method
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// A Description is what two ends compare of a method.
+type Description struct {
+	Name   string   // service and method: "Greeter.Hello"
+	Layout string   // canonical text of what travels
+	Hash   [32]byte // SHA-256 of a prefix and Layout
+}
+
+const (
+	maxLayoutText = 64 << 10
+	hashPrefix    = "bsrpc method 1\n"
+)
+
+func describe(service, name string, sig *Signature) Description {
+	text := sig.Layout(service, name).String()
+	return Description{Name: service + "." + name, Layout: text, Hash: sha256.Sum256([]byte(hashPrefix + text))}
+}
+
+// problems says why the other end could not read the layout.
+func (d *Description) problems() []Problem {
+	if len(d.Layout) > maxLayoutText {
+		return []Problem{{d.Name, fmt.Sprintf("the text of its layout has more than %d bytes; make its types smaller", maxLayoutText)}}
+	}
+	if _, err := layout.ParseMethod(d.Layout); err != nil {
+		return []Problem{{d.Name, "its layout: " + err.Error()}}
+	}
+	return nil
+}
+
+// A Func is a Go func or method that serves a method of a service.
+type Func struct {
+	Description
+	Sig       *Signature // of what travels
+	ID        int        // the command by which a basic peer calls it; -1 if none can
+	Exclusive string     // the name of its group, "" for none
+
+	from  string        // the registration it comes from, for messages
+	fn    reflect.Value // its receiver, if it has one, is its first parameter
+	owner               // whose method fn is
+	ctx   bool          // fn takes the context, ...
+	err   bool          // ... returns an error, ...
+	vari  bool          // ... has its last parameter spread: where Sig is a contract's, fn may differ in these
+	code  funcCode      // fn for a call without reflection
+}
+
+// FuncOf returns the method that a func serves under a full name.
+func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
+	sig, problems := compile(service+"."+name, fn.Type(), 0, new(codec.MethodTag))
+	if problems != nil {
+		return nil, problems
+	}
+	f := newFunc(service, name, sig, fn, owner{})
+	f.from = "by RegisterFunc"
+	return f, nil
+}
+
+// newFunc gives a signature its name, text and hash. fn has a receiver if of has
+// one.
+func newFunc(service, name string, sig *Signature, fn reflect.Value, of owner) *Func {
+	f := &Func{Description: describe(service, name, sig), Sig: sig, ID: -1, fn: fn, owner: of}
+	in := 0
+	if of.methods != nil {
+		in = 1
+	}
+	t := fn.Type()
+	f.ctx = t.NumIn() > in && t.In(in) == contextType
+	f.err = t.NumOut() > 0 && t.Out(t.NumOut()-1) == errorType
+	f.vari = t.IsVariadic()
+	f.code = codeOf(f)
+	return f
+}
+
+// Invoke calls the func with the arguments of v, and leaves its results there. recv
+// is its receiver; nil stands for the one that all calls share.
+func (f *Func) Invoke(recv *Receiver, v *Values) error {
+	if recv == nil {
+		recv = &f.recv
+	}
+	if f.code.valid() {
+		return f.invokeCode(recv, v)
+	}
+	in := v.inputs(recv, f.ctx)
+	var out []reflect.Value
+	if f.vari {
+		out = f.fn.CallSlice(in)
+	} else {
+		out = f.fn.Call(in)
+	}
+	return v.setResults(out)
+}
+
+// TakesContext reports whether the func has a context.Context.
+func (f *Func) TakesContext() bool { return f.ctx }

@@ -1,0 +1,177 @@
+package method
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Implementations of a contract.
+
+// FuncsAs returns the methods of impl that a contract names. The contract is a
+// struct of funcs or an interface; impl is a receiver, a Made, or a pointer to a
+// struct of the contract's type.
+func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, problems []Problem) {
+	if isFuncsOf(contract, reflect.TypeOf(impl)) {
+		return funcsOfProxy(service, reflect.ValueOf(impl))
+	}
+	of, t, problems := ownerOf(service, "implementation", impl)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	var wanted []contractFunc
+	switch contract.Kind() {
+	case reflect.Struct:
+		if text := unfitFuncs(contract, of, t); text != "" {
+			return nil, []Problem{{service, text}}
+		}
+		wanted, problems = contractOf(service, contract)
+	case reflect.Interface:
+		if wanted, problems = interfaceContract(service, contract, reflect.Zero(t)); len(problems) > 0 {
+			return nil, problems
+		}
+	default:
+		return nil, []Problem{{service, notContract(contract, "want a struct of funcs, or an interface")}}
+	}
+	for _, w := range wanted {
+		path := service + "." + w.goName
+		if _, ok := t.MethodByName(w.goName); !ok {
+			problems = append(problems, missingMethod(path, w.goName, t))
+			continue
+		}
+		m, _ := of.methods.MethodByName(w.goName)
+		if text := fits(m.Type, w.typ); text != "" {
+			problems = append(problems, Problem{path, text})
+			continue
+		}
+		f, more := serveAs(service, w, m.Func, of)
+		if problems = append(problems, more...); more == nil {
+			f.from = fmt.Sprintf("by RegisterAs[%v] with a %v", contract, t)
+			funcs = append(funcs, f)
+		}
+	}
+	return funcs, problems
+}
+
+// serveAs makes the method of a contract that fn is.
+func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func, []Problem) {
+	sig, problems := compile(service+"."+w.goName, w.typ, 0, w.tag)
+	if problems != nil {
+		return nil, problems
+	}
+	f := newFunc(service, w.name, sig, fn, of)
+	f.ID, f.Exclusive = w.tag.ID, w.tag.Exclusive
+	return f, nil
+}
+
+// isFuncsOf reports whether t is a pointer to a struct contract: an implementation
+// by the contract's own funcs.
+func isFuncsOf(contract, t reflect.Type) bool {
+	return contract.Kind() == reflect.Struct && t == reflect.PointerTo(contract)
+}
+
+// funcsOfProxy makes methods of the funcs of a contract, as they are now.
+func funcsOfProxy(service string, impl reflect.Value) (funcs []*Func, problems []Problem) {
+	if impl.IsNil() {
+		return nil, []Problem{{service, "nil implementation"}}
+	}
+	wanted, problems := contractOf(service, impl.Type().Elem())
+	for _, w := range wanted {
+		field := impl.Elem().FieldByIndex(w.index)
+		if field.IsNil() {
+			problems = append(problems, Problem{service + "." + w.goName, fmt.Sprintf("nil func; set %s of the %v before it is registered, or leave it out of the contract",
+				fieldPath(impl.Type().Elem(), w.index), impl.Type())})
+			continue
+		}
+		fn := reflect.ValueOf(field.Interface()) // a copy: the field may be set again
+		f, more := serveAs(service, w, fn, owner{})
+		if problems = append(problems, more...); more == nil {
+			f.from = fmt.Sprintf("by RegisterAs with a %v", impl.Type())
+			funcs = append(funcs, f)
+		}
+	}
+	return funcs, problems
+}
+
+// unfitFuncs says why the funcs of a contract are not taken as its
+// implementation, "" if t is not made of them.
+func unfitFuncs(contract reflect.Type, of owner, t reflect.Type) string {
+	switch {
+	case t != contract && !isFuncsOf(contract, t):
+		return ""
+	case of.made:
+		return fmt.Sprintf("PerSession[%v]: a struct of funcs serves all sessions; make a type with methods, or pass a *%v", t, contract)
+	}
+	return fmt.Sprintf("a %v by value; pass a *%v", t, t)
+}
+
+// interfaceContract returns the methods of an interface, which impl must
+// implement as Go means it.
+func interfaceContract(service string, contract reflect.Type, impl reflect.Value) (funcs []contractFunc, problems []Problem) {
+	for i := range contract.NumMethod() {
+		m := contract.Method(i)
+		path := service + "." + m.Name
+		if !m.IsExported() {
+			problems = append(problems, Problem{path, "not exported; a contract has exported methods and nothing else"})
+		} else if have := impl.MethodByName(m.Name); !have.IsValid() {
+			problems = append(problems, missingMethod(path, m.Name, impl.Type()))
+		} else if have.Type() != m.Type {
+			problems = append(problems, Problem{path, fmt.Sprintf("the contract has %v, the implementation %v", m.Type, have.Type())})
+		}
+		funcs = append(funcs, contractFunc{goName: m.Name, name: m.Name, typ: m.Type, tag: &codec.MethodTag{ID: -1}})
+	}
+	if len(funcs) == 0 {
+		problems = append(problems, Problem{service, fmt.Sprintf("%v has no methods; a contract names those to offer", contract)})
+	}
+	return funcs, problems
+}
+
+func missingMethod(path, name string, t reflect.Type) Problem {
+	if t.Kind() != reflect.Pointer {
+		if _, ok := reflect.PointerTo(t).MethodByName(name); ok {
+			return Problem{path, fmt.Sprintf("needs a *%v; pass a pointer", t)}
+		}
+	}
+	return Problem{path, fmt.Sprintf("%v has no such method", t) + adviceForFuncs(t)}
+}
+
+// fits says in words why a method (its receiver first) cannot serve a func of
+// a contract, "" if it can: it may leave out context and error, and spread the
+// last slice.
+func fits(m, want reflect.Type) string {
+	haveIn, haveOut := plainSignature(m, 1)
+	needIn, needOut := plainSignature(want, 0)
+	if slices.Equal(haveIn, needIn) && slices.Equal(haveOut, needOut) {
+		return ""
+	}
+	return fmt.Sprintf("the contract takes %s and returns %s, the implementation takes %s and returns %s",
+		typeList(needIn), typeList(needOut), typeList(haveIn), typeList(haveOut))
+}
+
+func typeList(types []reflect.Type) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.String()
+	}
+	return "(" + strings.Join(names, ", ") + ")"
+}
+
+// plainSignature returns the parameters and results of a func without context
+// and error.
+func plainSignature(t reflect.Type, skip int) (in, out []reflect.Type) {
+	if t.NumIn() > skip && t.In(skip) == contextType {
+		skip++
+	}
+	for i := skip; i < t.NumIn(); i++ {
+		in = append(in, t.In(i))
+	}
+	for i := range t.NumOut() {
+		if i < t.NumOut()-1 || t.Out(i) != errorType {
+			out = append(out, t.Out(i))
+		}
+	}
+	return in, out
+}

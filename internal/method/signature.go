@@ -1,0 +1,162 @@
+// Package method knows a Go func as a method of a service: the type of what travels,
+// the values of one call, how the func is called without reflection, and which
+// funcs a contract or a receiver offers. It knows no connection, no session and no
+// server, and imports nothing that does.
+package method
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
+)
+
+// A Signature is the compiled type of a method. Both ends derive it from a Go func
+// of their own: one codec for all parameters, one for all results, and a pool of
+// the values of calls in between. It is safe for concurrent use.
+type Signature struct {
+	Args    *codec.Codec // of a struct with the parameters as fields
+	Results *codec.Codec // of a struct with the results as fields
+
+	ctx      bool            // a leading context.Context
+	err      bool            // a last error
+	variadic bool            // the last parameter is a slice that is spread
+	params   []reflect.Type  // without the context
+	results  []reflect.Type  // without the error
+	memory   [2]reflect.Type // of which the arguments and the results of a call are the first field
+	thunks   *thunks         // how to call it without reflection, nil if only reflection can
+	pool     sync.Pool       // of *Values
+}
+
+// withoutValues returns a signature with the same codecs and a pool of its own. The
+// state that its user keeps with values may belong to the bubble of one test, as a
+// connection does.
+func (s *Signature) withoutValues() *Signature {
+	return &Signature{Args: s.Args, Results: s.Results, ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, memory: s.memory, thunks: s.thunks}
+}
+
+// signatures has the func types that were compiled without formats of a tag: all
+// methods of one type, and all binds of one contract, share their codecs.
+var signatures sync.Map // of *Signature, by signatureKey
+
+type signatureKey struct {
+	t    reflect.Type
+	skip int
+}
+
+// compile compiles a func type, of which the first skip parameters are a receiver.
+// name is the method's, for the paths of problems.
+func compile(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
+	key := signatureKey{t, skip}
+	if tag.Params == nil && tag.Results == nil {
+		if known, ok := signatures.Load(key); ok {
+			return known.(*Signature).withoutValues(), nil
+		}
+	}
+	s, problems := compileFunc(name, t, skip, tag)
+	if problems == nil && tag.Params == nil && tag.Results == nil {
+		signatures.Store(key, s.withoutValues())
+	}
+	return s, problems
+}
+
+func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
+	s := &Signature{variadic: t.IsVariadic()}
+	s.ctx = t.NumIn() > skip && t.In(skip) == contextType
+	if s.ctx {
+		skip++
+	}
+	for i := skip; i < t.NumIn(); i++ {
+		s.params = append(s.params, t.In(i))
+	}
+	var problems []Problem
+	for i := range t.NumOut() {
+		s.results = append(s.results, t.Out(i))
+	}
+	if n := len(s.results); n > 0 && s.results[n-1] == errorType {
+		s.err = true
+		s.results = s.results[:n-1]
+	} else if n > 0 && s.results[n-1].Implements(errorType) {
+		problems = append(problems, Problem{fmt.Sprintf("%s, result %d", name, n),
+			fmt.Sprintf("%v implements error; declare it as error, so that nil stays nil", s.results[n-1])})
+	}
+	var more []Problem
+	s.Args, more = compileList(name, "parameter", s.params, tag.Params)
+	problems = append(problems, more...)
+	s.Results, more = compileList(name, "result", s.results, tag.Results)
+	problems = append(problems, more...)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	s.layMemory()
+	s.thunks = thunksOf(s)
+	return s, nil
+}
+
+// layMemory decides what the values of a call lie in.
+func (s *Signature) layMemory() {
+	s.memory = [2]reflect.Type{withRoom(s.Args.Type()), withRoom(s.Results.Type())}
+}
+
+func compileList(name, word string, types []reflect.Type, places []*codec.Place) (*codec.Codec, []Problem) {
+	if places != nil && len(places) != len(types) {
+		return nil, []Problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",
+			plural(len(places), word), len(types))}}
+	}
+	c, err := codec.CompileList(word, types, places)
+	if err == nil {
+		return c, nil
+	}
+	list, ok := err.(codec.Problems)
+	if !ok {
+		return nil, []Problem{{name, err.Error()}}
+	}
+	return nil, problemsOf(name, word, len(types), list)
+}
+
+// maxProblems is how many problems of one parameter or result are reported: a type
+// that was never meant to travel, as *http.Request, has dozens.
+const maxProblems = 8
+
+// problemsOf returns the problems of n parameters or results of a method.
+func problemsOf(name, word string, n int, list codec.Problems) (problems []Problem) {
+	seen := map[string]int{} // by parameter
+	for _, p := range list {
+		place, _, _ := strings.Cut(p.Path, ", ")
+		if seen[place]++; seen[place] > maxProblems {
+			continue
+		}
+		path := name
+		if p.Path != "" {
+			path += ", " + p.Path
+		}
+		problems = append(problems, Problem{path, p.Text})
+	}
+	for i := range n {
+		place := fmt.Sprintf("%s %d", word, i+1)
+		if more := seen[place] - maxProblems; more > 0 {
+			problems = append(problems, Problem{name + ", " + place, fmt.Sprintf("and %s of the same type", plural(more, "more problem"))})
+		}
+	}
+	return problems
+}
+
+// Layout returns the wire form of a method with this signature.
+func (s *Signature) Layout(service, name string) *layout.Method {
+	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts()}
+}
+
+// MisspeltKeys returns the fields of parameters and results with a tag key that is
+// probably meant to be bsrpc.
+func (s *Signature) MisspeltKeys() []codec.Misspelt {
+	return codec.MisspeltKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
+}

@@ -1,0 +1,35 @@
+//go:build bsrpc_safe || !(386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
+
+package method
+
+import "reflect"
+
+// Without unsafe there are no thunks: reflection calls every method and makes every
+// proxy.
+
+type thunks struct{}
+
+func thunksOf(*Signature) *thunks { return nil }
+
+type memory struct{}
+
+func memoryOf(*Values) memory { return memory{} }
+
+func withRoom(t reflect.Type) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{{Name: "Values", Type: t}})
+}
+
+// A Receiver is what a method is called on.
+type Receiver struct{ value reflect.Value }
+
+func receiverOf(v reflect.Value) Receiver { return Receiver{v} }
+
+type funcCode struct{}
+
+func codeOf(*Func) funcCode { return funcCode{} }
+
+func (*funcCode) valid() bool { return false }
+
+func (*Func) invokeCode(*Receiver, *Values) error { panic("bsrpc: no thunks in this build") }
+
+func fillThunk(*stub, reflect.Value) { panic("bsrpc: no thunks in this build") }

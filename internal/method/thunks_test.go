@@ -1,0 +1,527 @@
+package method
+
+// Methods of every shape are called through proxies of every form, with
+// arguments and results whose every bit counts. In a build with thunks these
+// are the calls without reflection, in one without them their reflect twin;
+// and the rarer lists of types, which have no thunks, are reflection's anyway.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Types that are alike to others.
+type (
+	shapeName  string
+	shapeNames []string
+	shapeSet   map[string]int16
+	shapeFlag  bool
+	shapeI8    int8
+	shapeU16   uint16
+	shapeI32   int32
+	shapeU64   uint64
+	shapeF32   float32
+	shapeF64   float64
+	shapeRaw   []byte
+	shapePoint struct {
+		X, Y int32
+		Next *shapePoint
+		Tags []string
+	}
+	shapeLink *shapePoint
+	shapeWide struct {
+		A int8
+		B string
+		C float64
+		D [2]uint16
+	}
+)
+
+// alike lists types of each class of parameters and results.
+var alike = withWords(map[byte][]reflect.Type{
+	'p': {reflect.TypeFor[*shapePoint](), reflect.TypeFor[map[string]int](), reflect.TypeFor[*int64](), reflect.TypeFor[shapeSet](),
+		reflect.TypeFor[shapeLink](), reflect.TypeFor[**string](), reflect.TypeFor[map[uint8][]byte]()},
+	's': {reflect.TypeFor[string](), reflect.TypeFor[shapeName]()},
+	'v': {reflect.TypeFor[[]byte](), reflect.TypeFor[[]float64](), reflect.TypeFor[shapeNames](), reflect.TypeFor[[]*shapePoint](),
+		reflect.TypeFor[shapeRaw](), reflect.TypeFor[[]shapeWide](), reflect.TypeFor[[]bool]()},
+	'4': {reflect.TypeFor[uint32](), reflect.TypeFor[int32](), reflect.TypeFor[shapeI32]()},
+	'f': {reflect.TypeFor[float32](), reflect.TypeFor[shapeF32]()},
+	'd': {reflect.TypeFor[float64](), reflect.TypeFor[shapeF64]()},
+})
+
+// withWords adds integers and bools: 'w' has those that may stand alone, 'W' those
+// that fill a word, of which there may be several.
+func withWords(types map[byte][]reflect.Type) map[byte][]reflect.Type {
+	for _, v := range []any{
+		true, shapeFlag(true), uint8(0), int8(0), shapeI8(0), uint16(0), int16(0), shapeU16(0),
+		uint32(0), int32(0), shapeI32(0), uint64(0), int64(0), shapeU64(0), int(0), uint(0),
+	} {
+		t := reflect.TypeOf(v)
+		full := t.Size() == reflect.TypeFor[uintptr]().Size()
+		if full || smallWords() {
+			types['w'] = append(types['w'], t)
+		}
+		if full {
+			types['W'] = append(types['W'], t)
+		}
+	}
+	return types
+}
+
+// smallWords says whether a small integer has the shape of a word.
+func smallWords() bool {
+	return slices.Contains([]string{"amd64", "arm64", "ppc64le", "riscv64"}, runtime.GOARCH)
+}
+
+// shapeKeys lists the classes of all lists of types that have a shape.
+func shapeKeys() []string {
+	keys := []string{">"}
+	add := func(params, results string) {
+		keys = append(keys, params+">")
+		for _, r := range results {
+			keys = append(keys, params+">"+string(r))
+		}
+	}
+	for _, r := range "psvwfd" {
+		keys = append(keys, ">"+string(r))
+	}
+	for _, a := range "psvwfd" {
+		results := "psvwd"
+		if !strings.ContainsRune(results, a) {
+			results += string(a)
+		}
+		add(string(a), results)
+	}
+	for _, a := range "psvw" {
+		for _, b := range "psvw" {
+			add(string([]rune{a, b}), "psvw")
+		}
+	}
+	add("44", "psvw")
+	add("ppp", "p")
+	for _, a := range "swd" {
+		add(strings.Repeat(string(a), 3), "p"+string(a))
+	}
+	add("444", "pw")
+	return keys
+}
+
+// What a func has besides parameters and results. The same bits say it of a
+// proxy's func.
+const (
+	shapeReceiver = 1 << iota
+	shapeContext
+	shapeError
+	shapeForms
+)
+
+// shapeOwner is the receiver of methods that are made while the test runs.
+type shapeOwner struct{ marks [4]string }
+
+// A shapeCase is one method, and the values of its next call.
+type shapeCase struct {
+	t       *testing.T
+	name    string
+	form    int
+	params  []reflect.Type
+	results []reflect.Type
+	in, out []reflect.Value
+	err     error
+	owner   *shapeOwner
+	served  int  // calls so far
+	collect bool // the collector runs in each
+}
+
+// method makes the method that serves c.
+func (c *shapeCase) method() *Func {
+	in, out := slices.Clone(c.params), slices.Clone(c.results)
+	if c.form&shapeContext != 0 {
+		in = append([]reflect.Type{contextType}, in...)
+	}
+	var of owner
+	skip := 0
+	if c.form&shapeReceiver != 0 {
+		v := reflect.ValueOf(c.owner)
+		of, skip = owner{methods: v.Type(), recv: receiverOf(v)}, 1
+		in = append([]reflect.Type{v.Type()}, in...)
+	}
+	if c.form&shapeError != 0 {
+		out = append(out, errorType)
+	}
+	fn := reflect.MakeFunc(reflect.FuncOf(in, out, false), c.serve)
+	sig, problems := compile(c.name, fn.Type(), skip, new(codec.MethodTag))
+	if problems != nil {
+		c.t.Fatal(problems)
+	}
+	return newFunc("Shapes", c.name, sig, fn, of)
+}
+
+// field is a contract's func for c, with a context or without.
+func (c *shapeCase) field(ctx bool) reflect.StructField {
+	in := c.params
+	if ctx {
+		in = append([]reflect.Type{contextType}, in...)
+	}
+	out := append(slices.Clone(c.results), errorType)
+	return reflect.StructField{Name: c.name, Type: reflect.FuncOf(in, out, false)}
+}
+
+// serve is the handler: it looks at its arguments only after its stack has
+// moved, and in some cases the collector has run.
+func (c *shapeCase) serve(in []reflect.Value) []reflect.Value {
+	c.served++
+	churn(200, c.collect)
+	if c.form&shapeReceiver != 0 {
+		if got := in[0].Interface().(*shapeOwner); got != c.owner || got.marks[3] != c.name {
+			c.t.Errorf("%s: got another receiver", c.name)
+		}
+		in = in[1:]
+	}
+	if c.form&shapeContext != 0 {
+		ctx := in[0].Interface().(context.Context)
+		if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+			c.t.Errorf("%s: the context has no deadline, or the error %v", c.name, ctx.Err())
+		}
+		in = in[1:]
+	}
+	c.check("argument", in, c.in)
+	if c.form&shapeError != 0 {
+		return append(slices.Clone(c.out), errorValue(c.err))
+	}
+	return c.out
+}
+
+// churn makes the stack grow and move, and then perhaps the collector run.
+func churn(depth int, collect bool) byte {
+	var block [256]byte
+	block[depth%len(block)] = byte(depth)
+	if depth > 0 {
+		return churn(depth-1, collect) + block[depth%len(block)]
+	}
+	if collect {
+		runtime.GC()
+	}
+	return block[0]
+}
+
+// call calls a proxy's func twice: the one call has results, the other an
+// error if the method can return one.
+func (c *shapeCase) call(seed int, fn reflect.Value) {
+	c.in, c.out = valuesOf(c.params, seed), valuesOf(c.results, seed+7)
+	for _, c.err = range []error{nil, errors.New("refused")} {
+		in, before := c.in, c.served
+		if fn.Type().NumIn() > len(in) {
+			in = append([]reflect.Value{reflect.ValueOf(c.t.Context())}, in...)
+		}
+		out := fn.Call(in)
+		if c.served != before+1 {
+			c.t.Errorf("%s: the handler ran %d times", c.name, c.served-before)
+		}
+		c.checkAnswer(out)
+	}
+}
+
+func (c *shapeCase) checkAnswer(out []reflect.Value) {
+	last := len(out) - 1
+	err, _ := out[last].Interface().(error)
+	if c.err == nil || c.form&shapeError == 0 {
+		c.check("result", out[:last], c.out)
+		if err != nil {
+			c.t.Errorf("%s: %v", c.name, err)
+		}
+		return
+	}
+	if err != c.err {
+		c.t.Errorf("%s: got the error %v, want %v", c.name, err, c.err)
+	}
+	for i, v := range out[:last] {
+		if !v.IsZero() {
+			c.t.Errorf("%s: result %d beside an error is %v", c.name, i+1, v)
+		}
+	}
+}
+
+func (c *shapeCase) check(word string, got, want []reflect.Value) {
+	if len(got) != len(want) {
+		c.t.Errorf("%s: got %d %ss, want %d", c.name, len(got), word, len(want))
+		return
+	}
+	for i := range got {
+		if got[i].Type() != want[i].Type() || !sameBits(got[i], want[i]) {
+			c.t.Errorf("%s: %s %d is %v, want %v", c.name, word, i+1, got[i], want[i])
+		}
+	}
+}
+
+func valuesOf(types []reflect.Type, seed int) (list []reflect.Value) {
+	for i, t := range types {
+		v := reflect.New(t).Elem()
+		setValue(v, seed+3*i)
+		list = append(list, v)
+	}
+	return list
+}
+
+// setValue gives v a value of its own for each seed. Some pointers are nil,
+// some slices empty.
+func setValue(v reflect.Value, seed int) {
+	bits := uint64(seed+1) * 0x9e3779b97f4a7c15
+	switch {
+	case v.CanInt():
+		v.SetInt(int64(bits) >> (64 - v.Type().Bits()))
+	case v.CanUint():
+		v.SetUint(bits >> (64 - v.Type().Bits()))
+	case v.CanFloat():
+		setFloat(v, seed)
+	default:
+		setOther(v, seed)
+	}
+}
+
+// Floats travel by their bits: these are of infinities, of the least and of
+// NaNs, signalling ones too.
+var (
+	float32Bits = []uint32{0x7fc00001, 0xff800001, 0x7f800000, 0x80000000, 1, 0x40490fdb, 0x7fa5a5a5}
+	float64Bits = []uint64{0x7ff8000000000001, 0xfff0000000000001, 0xfff0000000000000, 1 << 63, 1, 0x400921fb54442d18, 0x7ff5a5a5a5a5a5a5}
+)
+
+// setFloat sets the bits of v: a conversion would change some NaNs.
+func setFloat(v reflect.Value, seed int) {
+	of := reflect.ValueOf(math.Float64frombits(float64Bits[seed%len(float64Bits)]))
+	if v.Kind() == reflect.Float32 {
+		of = reflect.ValueOf(math.Float32frombits(float32Bits[seed%len(float32Bits)]))
+	}
+	v.Set(of.Convert(v.Type()))
+}
+
+func setOther(v reflect.Value, seed int) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(seed%2 == 0)
+	case reflect.String:
+		v.SetString(strings.Repeat(fmt.Sprint("né", seed), seed%5*(seed%11)))
+	case reflect.Slice:
+		if n := seed % 4; n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+		}
+		setParts(v.Len(), v.Index, seed)
+	case reflect.Array:
+		setParts(v.Len(), v.Index, seed)
+	case reflect.Struct:
+		setParts(v.NumField(), v.Field, seed)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := range seed % 3 {
+			parts := valuesOf([]reflect.Type{v.Type().Key(), v.Type().Elem()}, seed+5*i)
+			v.SetMapIndex(parts[0], parts[1])
+		}
+	case reflect.Pointer:
+		if seed%5 != 4 {
+			v.Set(reflect.New(v.Type().Elem()).Convert(v.Type()))
+			setValue(v.Elem(), seed+1) // which ends at a nil
+		}
+	case reflect.Complex64, reflect.Complex128:
+		v.SetComplex(complex(float64(seed), -0.5))
+	}
+}
+
+func setParts(n int, part func(int) reflect.Value, seed int) {
+	for i := range n {
+		setValue(part(i), seed+i)
+	}
+}
+
+// sameBits compares values, floats by their bits.
+func sameBits(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return floatBits(a) == floatBits(b)
+	case reflect.Pointer:
+		return a.IsNil() == b.IsNil() && (a.IsNil() || sameBits(a.Elem(), b.Elem()))
+	case reflect.Slice, reflect.Array:
+		return a.Len() == b.Len() && sameParts(a.Len(), a.Index, b.Index)
+	case reflect.Struct:
+		return sameParts(a.NumField(), a.Field, b.Field)
+	case reflect.Map:
+		return reflect.DeepEqual(a.Interface(), b.Interface())
+	}
+	return a.Equal(b)
+}
+
+func sameParts(n int, a, b func(int) reflect.Value) bool {
+	for i := range n {
+		if !sameBits(a(i), b(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func floatBits(v reflect.Value) uint64 {
+	if v.Kind() == reflect.Float32 {
+		return uint64(math.Float32bits(v.Convert(reflect.TypeFor[float32]()).Interface().(float32)))
+	}
+	return math.Float64bits(v.Float())
+}
+
+// runShapes binds a contract with contexts and one without to the cases, and calls
+// every func of both.
+func runShapes(t *testing.T, cases []*shapeCase) {
+	t.Helper()
+	table := new(Table[*Func])
+	funcs := make([]*Func, len(cases))
+	fields := map[bool][]reflect.StructField{}
+	for i, c := range cases {
+		c.t, c.name = t, fmt.Sprint("M", i, "_", c.form)
+		c.collect = i%65 == 0 // a few of each form
+		c.owner = &shapeOwner{marks: [4]string{3: c.name}}
+		funcs[i] = c.method()
+		for _, ctx := range []bool{false, true} {
+			fields[ctx] = append(fields[ctx], c.field(ctx))
+		}
+	}
+	if err := table.Add("Shapes", funcs, nil); err != nil {
+		t.Fatal(err)
+	}
+	for n, ctx := range []bool{false, true} {
+		proxy := bindTo(t, table, "Shapes", reflect.StructOf(fields[ctx]))
+		for i, c := range cases {
+			c.call(2*i+n, proxy.Field(i))
+		}
+	}
+}
+
+// typesOf returns types of the classes, others for each seed.
+func typesOf(classes string, seed int) (list []reflect.Type) {
+	if strings.Count(classes, "w") > 1 {
+		classes = strings.ReplaceAll(classes, "w", "W")
+	}
+	for i := range len(classes) {
+		of := alike[classes[i]]
+		list = append(list, of[(seed+i)%len(of)])
+	}
+	return list
+}
+
+// Every shape, called and proxied in every form.
+func TestEveryShape(t *testing.T) {
+	var cases []*shapeCase
+	for i, key := range shapeKeys() {
+		params, results, _ := strings.Cut(key, ">")
+		for form := range shapeForms {
+			c := &shapeCase{form: form, params: typesOf(params, i+form), results: typesOf(results, i+form+1)}
+			checkShape(t, key, c, haveThunks())
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}
+
+// Integers of different sizes have the shape of words where each has a word of its
+// own in memory too, and none where some would share one.
+func TestShapesOfMixedIntegers(t *testing.T) {
+	var cases []*shapeCase
+	for _, test := range []struct {
+		params []any
+		shaped bool
+	}{
+		{[]any{int8(0), int64(0)}, true},
+		{[]any{uint64(0), true}, true},
+		{[]any{uint16(0), uint64(0), false}, true},
+		{[]any{uint32(0), int32(0)}, true},
+		{[]any{int32(0), uint32(0), shapeI32(0)}, true},
+		{[]any{int8(0), int8(0)}, false},
+		{[]any{true, uint32(0)}, false},
+		{[]any{uint32(0), uint32(0), uint64(0)}, false},
+		{[]any{uint64(0), uint16(0), uint16(0)}, false},
+	} {
+		for form := range shapeForms {
+			c := &shapeCase{form: form, results: []reflect.Type{reflect.TypeFor[uint64]()}}
+			for _, v := range test.params {
+				c.params = append(c.params, reflect.TypeOf(v))
+			}
+			if smallWords() {
+				checkShape(t, "mixed", c, haveThunks() && test.shaped)
+			}
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}
+
+// haveThunks reports whether this build has thunks.
+func haveThunks() bool { return thunksOf(new(Signature)) != nil }
+
+func checkShape(t *testing.T, name string, c *shapeCase, want bool) {
+	t.Helper()
+	if got := thunksOf(&Signature{params: c.params, results: c.results}) != nil; got != want {
+		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, want)
+	}
+}
+
+// Every type, there and back, in every form.
+func TestEveryShapedType(t *testing.T) {
+	var cases []*shapeCase
+	for _, list := range alike {
+		for _, typ := range list {
+			for form := range shapeForms {
+				one := []reflect.Type{typ}
+				c := &shapeCase{form: form, params: one, results: one}
+				checkShape(t, typ.String(), c, haveThunks())
+				cases = append(cases, c)
+			}
+		}
+	}
+	runShapes(t, cases)
+}
+
+// What has no shape, and is reflection's in every build.
+var shapeless = []struct{ params, results []any }{
+	{[]any{shapeWide{}}, []any{shapeWide{}}},
+	{[]any{shapePoint{}}, nil},
+	{nil, []any{shapePoint{}}},
+	{[]any{[3]uint32{}}, []any{[2]string{}}},
+	{[]any{[1]*shapePoint{}}, []any{[1]float32{}}},
+	{[]any{struct{}{}}, []any{[0]int{}}},
+	{[]any{struct{ S string }{}}, []any{struct{ P *int8 }{}}},
+	{[]any{complex64(0)}, []any{complex128(0)}},
+	{[]any{true, 0.0}, []any{true}},
+	{[]any{int8(0), float32(0)}, []any{int16(0)}},
+	{[]any{int8(0), "", int8(0)}, nil},
+	{[]any{0.0, 0.0}, []any{0.0}},
+	{[]any{float32(0), int32(0), ""}, nil},
+	{[]any{"", "", []byte(nil)}, []any{""}},
+	{[]any{"", "", "", ""}, []any{""}},
+	{[]any{int8(0), int64(0), int8(0), "", uint16(0), 0.0, float32(0), false, []byte(nil), new(shapePoint), uint8(0), shapeWide{}}, []any{uint32(0)}},
+	{nil, []any{"", ""}},
+	{[]any{"", int64(0)}, []any{"", int64(0)}},
+	{[]any{int8(0)}, []any{int8(0), 0.0, new(shapePoint), [2]shapeName{}, false}},
+	{[]any{shapeSet{}}, []any{shapeSet{}, shapeNames{}}},
+}
+
+func TestWithoutShape(t *testing.T) {
+	typesIn := func(values []any) (list []reflect.Type) {
+		for _, v := range values {
+			list = append(list, reflect.TypeOf(v))
+		}
+		return list
+	}
+	var cases []*shapeCase
+	for _, test := range shapeless {
+		for form := range shapeForms {
+			c := &shapeCase{form: form, params: typesIn(test.params), results: typesIn(test.results)}
+			checkShape(t, "none", c, false)
+			cases = append(cases, c)
+		}
+	}
+	runShapes(t, cases)
+}

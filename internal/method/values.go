@@ -1,0 +1,119 @@
+package method
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
+
+// Values are the arguments and results of one call, and what encodes and decodes
+// them. They are pooled for each signature: Free zeroes them and keeps their memory.
+type Values struct {
+	Ctx   context.Context // of the call, for Func.Invoke
+	Enc   codec.Encoder
+	Dec   codec.Decoder
+	State any // kept from one call to the next: whatever else the end that calls or serves pools
+
+	sig     *Signature
+	args    reflect.Value // the struct of arguments
+	results reflect.Value // the struct of results
+	argsRef codec.Ref
+	resRef  codec.Ref
+	memory  memory          // the same two structs, as the thunks see them
+	in      []reflect.Value // for a call by reflection: the receiver, the context, the fields of args
+}
+
+// keepEncoder bounds the memory that values keep for encoding.
+const keepEncoder = 64 << 10
+
+// NewValues returns zero values of a call.
+func (s *Signature) NewValues() *Values {
+	if v, ok := s.pool.Get().(*Values); ok {
+		return v
+	}
+	v := &Values{sig: s, args: reflect.New(s.memory[0]).Elem().Field(0), results: reflect.New(s.memory[1]).Elem().Field(0)}
+	v.argsRef, v.resRef = codec.RefTo(v.args.Addr()), codec.RefTo(v.results.Addr())
+	v.memory = memoryOf(v)
+	return v
+}
+
+// Free zeroes the values, so that nothing of the call is kept, and makes them
+// available to a later call. State stays as it is.
+func (v *Values) Free() {
+	if !v.sig.Args.ZeroAtOnce(v.argsRef) {
+		v.args.SetZero()
+	}
+	if !v.sig.Results.ZeroAtOnce(v.resRef) {
+		v.results.SetZero()
+	}
+	v.Ctx = nil
+	v.Dec.Data, v.Dec.Inside = nil, nil
+	if v.in != nil {
+		v.in[0] = reflect.Value{}
+	}
+	v.ResetEncoder()
+	v.sig.pool.Put(v)
+}
+
+// AppendArgs encodes the arguments into enc.
+func (v *Values) AppendArgs(enc *codec.Encoder) error { return v.sig.Args.Append(enc, v.argsRef) }
+
+// ReadArgs decodes the arguments from Dec.
+func (v *Values) ReadArgs() error { return v.sig.Args.Read(&v.Dec, v.argsRef) }
+
+// AppendResults encodes the results into Enc.
+func (v *Values) AppendResults() error { return v.sig.Results.Append(&v.Enc, v.resRef) }
+
+// ReadResults decodes the results from Dec. If it fails all results are zero.
+func (v *Values) ReadResults() error {
+	ok := false
+	defer func() {
+		if !ok { // a type's own decoder may have panicked
+			v.results.SetZero()
+		}
+	}()
+	err := v.sig.Results.Read(&v.Dec, v.resRef)
+	ok = err == nil
+	return err
+}
+
+// ResetEncoder drops what was encoded.
+func (v *Values) ResetEncoder() {
+	clear(v.Enc.Cuts)
+	v.Enc.Lenient, v.Enc.Inside = false, nil
+	v.Enc.Buf, v.Enc.Cuts = v.Enc.Buf[:0], v.Enc.Cuts[:0]
+	if cap(v.Enc.Buf) > keepEncoder {
+		v.Enc.Buf = nil
+	}
+}
+
+// inputs returns the arguments for a call by reflection of a func with the context
+// or without, behind its receiver if it has one.
+func (v *Values) inputs(recv *Receiver, ctx bool) []reflect.Value {
+	if v.in == nil {
+		v.in = append(v.in, reflect.Value{})
+		if ctx {
+			// A Value of interface type spares the conversion of a concrete context.
+			v.in = append(v.in, reflect.ValueOf(&v.Ctx).Elem())
+		}
+		for i := range v.sig.params {
+			v.in = append(v.in, v.args.Field(i))
+		}
+	}
+	if v.in[0] = recv.value; !v.in[0].IsValid() {
+		return v.in[1:]
+	}
+	return v.in
+}
+
+// setResults stores the results of a call by reflection.
+func (v *Values) setResults(out []reflect.Value) error {
+	for i := range v.sig.results {
+		v.results.Field(i).Set(out[i])
+	}
+	if n := len(v.sig.results); len(out) > n && !out[n].IsNil() {
+		return out[n].Interface().(error)
+	}
+	return nil
+}
