@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/bsrpc/bsrpc"
 )
 
 var (
@@ -106,6 +108,9 @@ func (m *guideModule) run(t *testing.T, args ...string) string {
 }
 
 func TestGuide(t *testing.T) {
+	if !bsrpc.LongTests {
+		t.Skip("builds and runs the programs of the guide: with the tag bsrpc_long")
+	}
 	m := newGuideModule(t)
 	m.run(t, "vet", "./...")
 	m.run(t, "test", "-vet=off", "./...")

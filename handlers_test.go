@@ -184,7 +184,7 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 // limit, whatever each call goes through.
 func TestMaxHandlersOneAfterAnother(t *testing.T) {
 	rounds := 3000
-	if testing.Short() {
+	if !LongTests {
 		rounds = 500
 	}
 	for name, opts := range workshopGates {

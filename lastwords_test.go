@@ -24,8 +24,8 @@ import (
 // end.
 func TestCloseIsTheLastFrame(t *testing.T) {
 	seeds := 600
-	if testing.Short() {
-		seeds = 120
+	if !LongTests {
+		seeds = 40
 	}
 	for _, how := range []string{"violation", "Session.Close", "Shutdown"} {
 		for _, direct := range []bool{false, true} {

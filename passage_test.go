@@ -98,7 +98,7 @@ func withSluice(t *testing.T, concurrent int, f func(t *testing.T, srv *Server, 
 // and leave no gate shut.
 func TestCancelledBetweenGates(t *testing.T) {
 	rounds := uint64(300)
-	if testing.Short() {
+	if !LongTests {
 		rounds = 60
 	}
 	withSluice(t, 1, func(t *testing.T, srv *Server, p *rawPeer, proxy *sluiceContract) {

@@ -94,8 +94,12 @@ func pressPeer(t *testing.T, srv *Server) *rawPeer {
 // gets every answer.
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	const calls = 400
+	sizes := []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10}
+	if !LongTests {
+		sizes = sizes[2:]
+	}
 	for _, queue := range []int{64 << 10, 1 << 20} {
-		for _, size := range []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10} {
+		for _, size := range sizes {
 			for method, name := range pressMethods {
 				if name == "Fail" && size > 32<<10 {
 					continue // no text is as long
@@ -403,7 +407,7 @@ func TestGivenUpAtAGateWithoutRoom(t *testing.T) {
 // and without time, cancelled or not, by a peer that reads now and then.
 func TestAnswersStorm(t *testing.T) {
 	seeds := 60
-	if testing.Short() {
+	if !LongTests {
 		seeds = 15
 	}
 	for seed := range uint64(seeds) {
