@@ -38,7 +38,7 @@ func (d Difference) String() string {
 	if d.Place != "" {
 		line += ", " + d.Place
 	}
-	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Words(); words != "" {
+	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Detail(); words != "" {
 		line += ": " + words
 	}
 	if d.Note != "" {

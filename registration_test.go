@@ -211,7 +211,7 @@ func TestLargestLayout(t *testing.T) {
 		t.Error(err)
 	}
 	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", takesNested(129)),
-		refused("register Shop", "Shop.Put: its layout: offset 267: types deeper than 128"))
+		refused("register Shop", "Shop.Put: its layout: offset 267: types nested deeper than 128"))
 	client, err := bsrpctest.Dial(t, srv, nil)
 	if err != nil {
 		t.Fatal(err)

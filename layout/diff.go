@@ -6,15 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// A Difference is one thing about a method that its two ends do not agree on.
+// A Difference is one difference between the client's and the server's layout of
+// a method.
 type Difference struct {
 	Place  string // "parameter 1, Order.Price"; "" for the method itself
-	Client string // what the client has there; "" for nothing
-	Server string // what the server has there; "" for nothing
+	Client string // the client's side; "" if absent
+	Server string // the server's side; "" if absent
 }
 
-// Words returns the difference without its place.
-func (d Difference) Words() string {
+// Detail describes the difference without its place.
+func (d Difference) Detail() string {
 	switch {
 	case d.Client == "" && d.Server == "":
 		return ""
@@ -28,72 +29,77 @@ func (d Difference) Words() string {
 	return "client " + d.Client + ", server " + d.Server
 }
 
-// String returns the difference with its place:
+// String describes the difference with its place:
 // "parameter 1, Order.Price: client int.le4, server uint.le8".
 func (d Difference) String() string {
-	if d.Place == "" || d.Words() == "" {
-		return d.Place + d.Words()
+	if d.Place == "" || d.Detail() == "" {
+		return d.Place + d.Detail()
 	}
-	return d.Place + ": " + d.Words()
+	return d.Place + ": " + d.Detail()
 }
 
-// Bounds of a comparison: the server's text may be made to keep us busy.
+// Limits of a comparison. The server's text is untrusted: comparing two types may
+// take exponential time in the length of their texts.
 const (
-	maxDifferences = 32     // told; the others are counted
-	maxDiffSteps   = 50_000 // pairs of types looked at
+	maxDifferences = 32     // listed; others are only counted
+	maxDiffSteps   = 50_000 // steps: compared pairs of types, and long texts
 	maxDiffDepth   = 2 * MaxDepth
 )
 
-// Diff returns what two ends disagree on about a method, in the order of the
-// client's types. Types that lead back to themselves are compared once. Where
-// the two would carry the same bytes but are put together differently, and so
-// have different texts, it returns the texts. Type names in places are the
-// client's. What is above the bound of a message is counted in the last
-// Difference, which has only a Place. Equal methods have no differences.
+// Diff returns the differences between a client's and a server's layout of a
+// method, in the order of the client's types; nil if the methods are equal.
+//
+// Places use the client's type names. Fields are matched by name; a new name at
+// the same position is reported as a rename. Recursive types are compared once.
+// Two recursive types may encode to the same bytes although their texts, and so
+// their hashes, differ: the difference then consists of the texts. At most 32
+// differences are listed. If there are more, a last Difference with a Place alone
+// contains their number.
 func Diff(client, server *Method) []Difference {
-	d := &differ{seen: make(map[ends]bool)}
-	d.name(client, server)
-	d.lists(client, server, d.compare)
+	d := &differ{seen: make(map[pair]bool)}
+	d.compareNames(client, server)
+	d.compareLists(client, server, d.compare)
 	if client.Oneway != server.Oneway {
-		d.add("", answer(client.Oneway), answer(server.Oneway))
+		d.add("", onewayText(client.Oneway), onewayText(server.Oneway))
 	}
 	if d.count == 0 {
-		d.lists(client, server, d.compareTexts)
+		d.compareLists(client, server, d.compareTexts)
 	}
 	return d.result()
 }
 
-func answer(oneway bool) string {
+func onewayText(oneway bool) string {
 	if oneway {
 		return "oneway"
 	}
 	return "not oneway"
 }
 
-// A differ collects the differences of one method.
+// A differ compares two methods and collects the differences.
 type differ struct {
-	found []Difference
-	count int           // found, and those above the bound
-	steps int           // spent
-	seen  map[ends]bool // compared, or being compared
-	tired bool          // not all was looked at
+	found     []Difference
+	count     int           // including those beyond the limit
+	steps     int           // so far
+	seen      map[pair]bool // compared or in progress; ends the recursion
+	truncated bool          // a limit ended the comparison
 }
 
-type ends struct{ client, server *Type }
+// A pair identifies two types by their nodes.
+type pair struct{ client, server *Type }
 
-// A branch is a layout with what is around it, where its ^n lead.
-type branch struct {
+// A scoped is a type with its enclosing types, the targets of back references.
+type scoped struct {
 	*Type
-	outer *branch
+	parent *scoped
 }
 
-// inner returns a part of n, or what the part leads back to.
-func (n *branch) inner(part *Type) *branch {
-	if part.Kind != Back {
-		return &branch{part, n}
+// child returns a child of n, with back references resolved.
+func (n *scoped) child(part *Type) *scoped {
+	if part.Kind != BackRef {
+		return &scoped{part, n}
 	}
 	for range part.Len - 1 {
-		n = n.outer
+		n = n.parent
 	}
 	return n
 }
@@ -107,130 +113,133 @@ func (d *differ) add(place, client, server string) {
 
 func (d *differ) full() bool { return len(d.found) == maxDifferences }
 
-// changed adds a place where both ends have something else.
-func (d *differ) changed(at spot, c, s *Type) {
-	if d.full() { // large texts cost time
+// addChanged adds a difference between two types.
+func (d *differ) addChanged(loc location, c, s *Type) {
+	if d.full() { // spares the time for large texts
 		d.count++
 		return
 	}
-	client, server := shortenBoth(c.String(), s.String())
-	d.add(at.String(), client, server)
+	client, server := truncatePair(c.String(), s.String())
+	d.add(loc.String(), client, server)
 }
 
+// result returns the differences, with a summary of those not listed.
 func (d *differ) result() []Difference {
 	more := d.count - len(d.found)
 	switch {
-	case d.tired && more > 0:
-		d.last(fmt.Sprintf("at least %d more differences", more))
-	case d.tired:
-		d.last("perhaps more differences: the types are too large to compare")
+	case d.truncated && more > 0:
+		d.addSummary(fmt.Sprintf("loc least %d more differences", more))
+	case d.truncated:
+		d.addSummary("possibly more differences: the types are too large to compare")
 	case more > 0:
-		d.last(fmt.Sprintf("%d more differences", more))
+		d.addSummary(fmt.Sprintf("%d more differences", more))
 	}
 	return d.found
 }
 
-// last adds the line that comes last, above the bound.
-func (d *differ) last(text string) { d.found = append(d.found, Difference{Place: text}) }
+// addSummary adds the last line, exempt from the limit.
+func (d *differ) addSummary(text string) { d.found = append(d.found, Difference{Place: text}) }
 
-func (d *differ) name(client, server *Method) {
+func (d *differ) compareNames(client, server *Method) {
 	c, s := client.Service+"."+client.Name, server.Service+"."+server.Name
 	if c != s {
-		c, s = shortenBoth(c, s)
+		c, s = truncatePair(c, s)
 		d.add("name", c, s)
 	}
 }
 
-// lists calls compare for each parameter and result that both ends have.
-func (d *differ) lists(client, server *Method, compare func(at spot, c, s *branch)) {
-	d.list("parameter", client.Params, server.Params, compare)
-	d.list("result", client.Results, server.Results, compare)
+// compareLists calls compare for each pair of parameters and results. Those of
+// one end alone are differences.
+func (d *differ) compareLists(client, server *Method, compare func(loc location, c, s *scoped)) {
+	d.compareList("parameter", client.Params, server.Params, compare)
+	d.compareList("result", client.Results, server.Results, compare)
 }
 
-func (d *differ) list(word string, client, server []*Type, compare func(at spot, c, s *branch)) {
+func (d *differ) compareList(word string, client, server []*Type, compare func(loc location, c, s *scoped)) {
 	for i := range max(len(client), len(server)) {
-		at := spot{root: fmt.Sprintf("%s %d", word, i+1)}
+		loc := location{root: fmt.Sprintf("%s %d", word, i+1)}
 		switch {
 		case i >= len(server):
-			d.add(at.String(), shorten(client[i].String()), "")
+			d.add(loc.String(), truncate(client[i].String()), "")
 		case i >= len(client):
-			d.add(at.String(), "", shorten(server[i].String()))
+			d.add(loc.String(), "", truncate(server[i].String()))
 		default:
-			at.path, at.open = rootName(client[i]), true
-			compare(at, &branch{client[i], nil}, &branch{server[i], nil})
+			loc.path, loc.inTypeName = rootName(client[i]), true
+			compare(loc, &scoped{client[i], nil}, &scoped{server[i], nil})
 		}
 	}
 }
 
-// compareTexts adds a difference where only the texts differ.
-func (d *differ) compareTexts(at spot, c, s *branch) {
+// compareTexts adds a difference if the texts differ.
+func (d *differ) compareTexts(loc location, c, s *scoped) {
 	if c.String() != s.String() {
-		d.changed(at, c.Type, s.Type)
+		d.addChanged(loc, c.Type, s.Type)
 	}
 }
 
-// compare adds the differences of c and s, neither of which is a ^n.
-func (d *differ) compare(at spot, c, s *branch) {
+// compare adds the differences between c and s. Neither is a back reference.
+func (d *differ) compare(loc location, c, s *scoped) {
 	d.steps++
-	if d.steps > maxDiffSteps || at.depth > maxDiffDepth {
-		d.tired = true
+	if d.steps > maxDiffSteps || loc.depth > maxDiffDepth {
+		d.truncated = true
 		return
 	}
-	d.seen[ends{c.Type, s.Type}] = true
-	if !sameHead(c.Type, s.Type) {
-		d.changed(at, c.Type, s.Type)
+	d.seen[pair{c.Type, s.Type}] = true
+	if !equalShallow(c.Type, s.Type) {
+		d.addChanged(loc, c.Type, s.Type)
 	}
 	if c.Kind != s.Kind {
 		return
 	}
 	switch c.Kind {
 	case Struct:
-		d.structs(at, c, s)
+		d.compareStructs(loc, c, s)
 	case Map:
-		d.below(at.element(c.Type, "[key]"), c, s, c.Key, s.Key)
-		d.below(at.element(c.Type, "[]"), c, s, c.Elem, s.Elem)
+		d.compareChild(loc.elem(c.Type, "[key]"), c, s, c.Key, s.Key)
+		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
 	case Slice, Array:
-		d.below(at.element(c.Type, "[]"), c, s, c.Elem, s.Elem)
+		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
 	case Pointer:
-		d.below(at.element(c.Type, ""), c, s, c.Elem, s.Elem)
+		d.compareChild(loc.elem(c.Type, ""), c, s, c.Elem, s.Elem)
 	}
 }
 
-// sameHead reports whether two layouts are the same but for their parts.
-func sameHead(c, s *Type) bool {
+// equalShallow reports whether two types are equal except for their children.
+func equalShallow(c, s *Type) bool {
 	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque
 }
 
-// below compares a part of c and a part of s. A pair that a ^n led to has been
-// told of already if it was seen; others may be told of again, at their place.
-func (d *differ) below(at spot, c, s *branch, cPart, sPart *Type) {
-	c, s = c.inner(cPart), s.inner(sPart)
-	led := cPart.Kind == Back || sPart.Kind == Back
-	if led && d.seen[ends{c.Type, s.Type}] {
+// compareChild compares a child of c with a child of s. Pairs reached by a back
+// reference are skipped if seen before: their differences are known. Other pairs
+// are compared again, to report their differences at this place, too.
+func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
+	c, s = c.child(cPart), s.child(sPart)
+	led := cPart.Kind == BackRef || sPart.Kind == BackRef
+	if led && d.seen[pair{c.Type, s.Type}] {
 		return
 	}
-	d.compare(at, c, s)
+	d.compare(loc, c, s)
 }
 
-// structs adds the differences of two structs: field by field, then what only
-// the server has, then the order of what both have.
-func (d *differ) structs(at spot, c, s *branch) {
-	partners := d.partners(c.Fields, s.Fields)
-	if len(partners) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
-		d.changed(at, c.Type, s.Type)
+// compareStructs adds the differences between two structs: the client's fields
+// in order, the server's additional fields, and the order of the fields.
+func (d *differ) compareStructs(loc location, c, s *scoped) {
+	matches := d.matchFields(c.Fields, s.Fields)
+	if len(matches) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
+		d.addChanged(loc, c.Type, s.Type)
 		return
 	}
 	taken, last, moved := make(map[int]bool), -1, false
 	for i, f := range c.Fields {
-		j, ok := partners[i]
+		j, ok := matches[i]
 		if !ok {
-			d.add(at.field(f.Name).String(), shorten(f.Type.String()), "")
+			d.add(loc.field(f.Name).String(), truncate(f.Type.String()), "")
 			continue
 		}
 		if name := s.Fields[j].Name; name != f.Name {
-			d.add(at.field(f.Name).String(), "calls it "+shorten(f.Name), "calls it "+shorten(name)+" (renamed)")
+			d.add(loc.field(f.Name).String(), "calls it "+truncate(f.Name), "calls it "+truncate(name)+" (renamed)")
 		} else {
-			d.below(at.field(f.Name), c, s, f.Type, s.Fields[j].Type)
+			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
 		}
 		taken[j] = true
 		moved = moved || j < last
@@ -238,40 +247,42 @@ func (d *differ) structs(at spot, c, s *branch) {
 	}
 	for j, f := range s.Fields {
 		if !taken[j] {
-			d.add(at.field(shorten(f.Name)).String(), "", shorten(f.Type.String()))
+			d.add(loc.field(truncate(f.Name)).String(), "", truncate(f.Type.String()))
 		}
 	}
 	if moved {
-		client, server := orders(c.Fields, s.Fields)
-		d.add(at.String(), client, server)
+		client, server := fieldOrders(c.Fields, s.Fields)
+		d.add(loc.String(), client, server)
 	}
 }
 
-// partners finds the server's field for each of the client's: the one of the
-// same name, or the one of the same layout at the same position if the name
-// of neither is known at the other end.
-func (d *differ) partners(client, server []Field) map[int]int {
+// matchFields maps the index of a client's field to the server's: by name, or
+// else, for a renamed field, by position if the types are equal and the server's
+// field has no match by name. Fields without a match are absent.
+func (d *differ) matchFields(client, server []Field) map[int]int {
 	byName := make(map[string]int)
 	for j, f := range server {
 		byName[f.Name] = j
 	}
-	partners, taken := make(map[int]int), make(map[int]bool)
+	matches, taken := make(map[int]int), make(map[int]bool)
 	for i, f := range client {
 		if j, ok := byName[f.Name]; ok {
-			partners[i] = j
+			matches[i] = j
 			taken[j] = true
 		}
 	}
 	for i, f := range client {
-		if _, ok := partners[i]; !ok && i < len(server) && !taken[i] && d.sameText(f.Type, server[i].Type) {
-			partners[i] = i
+		if _, ok := matches[i]; !ok && i < len(server) && !taken[i] && d.equalText(f.Type, server[i].Type) {
+			matches[i] = i
 		}
 	}
-	return partners
+	return matches
 }
 
-func (d *differ) sameText(c, s *Type) bool {
-	if !sameHead(c, s) {
+// equalText reports whether two types have the same text. Printing counts as
+// steps.
+func (d *differ) equalText(c, s *Type) bool {
+	if !equalShallow(c, s) {
 		return false
 	}
 	text := c.String()
@@ -279,17 +290,17 @@ func (d *differ) sameText(c, s *Type) bool {
 	return text == s.String()
 }
 
-// orders says the order of the fields of both ends. A long one begins with the
-// last field before they part.
-func orders(client, server []Field) (string, string) {
+// fieldOrders describes the order of the fields at both ends. A long list starts
+// with the last field before the first difference.
+func fieldOrders(client, server []Field) (string, string) {
 	c, s := fieldNames(client), fieldNames(server)
-	if len(c) > longest || len(s) > longest {
+	if len(c) > maxQuoted || len(s) > maxQuoted {
 		same := 0
-		for client[same].Name == server[same].Name { // they part before either ends
+		for client[same].Name == server[same].Name { // the orders differ before either ends
 			same++
 		}
 		same = max(same-1, 0)
-		c, s = shorten(fieldNames(client[same:])), shorten(fieldNames(server[same:]))
+		c, s = truncate(fieldNames(client[same:])), truncate(fieldNames(server[same:]))
 		if same > 0 {
 			c, s = "..., "+c, "..., "+s
 		}
@@ -305,9 +316,9 @@ func fieldNames(fields []Field) string {
 	return strings.Join(list, ", ")
 }
 
-// shortenBoth cuts two texts for a message so that it shows where they begin
-// to differ.
-func shortenBoth(a, b string) (string, string) {
+// truncatePair shortens two texts for a message, to an excerpt around their first
+// difference.
+func truncatePair(a, b string) (string, string) {
 	const lead = 40
 	same := 0
 	for same < min(len(a), len(b)) && a[same] == b[same] {
@@ -317,8 +328,8 @@ func shortenBoth(a, b string) (string, string) {
 	for from > 0 && !utf8.RuneStart(a[from]) {
 		from--
 	}
-	if from <= 0 || max(len(a), len(b)) <= longest {
-		return shorten(a), shorten(b)
+	if from <= 0 || max(len(a), len(b)) <= maxQuoted {
+		return truncate(a), truncate(b)
 	}
-	return "..." + shorten(a[from:]), "..." + shorten(b[from:])
+	return "..." + truncate(a[from:]), "..." + truncate(b[from:])
 }

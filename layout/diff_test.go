@@ -15,7 +15,7 @@ func method(params ...*Type) *Method {
 	return &Method{Service: "Shop", Name: "PlaceOrder", Params: params}
 }
 
-// parsed returns m as the other end knows it: by its text.
+// parsed returns m as seen by the peer: parsed from its text.
 func parsed(t *testing.T, m *Method) *Method {
 	t.Helper()
 	p, err := ParseMethod(m.String())
@@ -26,8 +26,8 @@ func parsed(t *testing.T, m *Method) *Method {
 }
 
 func TestDiffOrder(t *testing.T) {
-	client := method(structure("Order", "ID", lUint8, "Price", lInt4))
-	server := method(structure("", "Price", lUint8, "ID", lUint8, "Note", lText))
+	client := method(structure("Order", "ID", typeUint8, "Price", typeInt4))
+	server := method(structure("", "Price", typeUint8, "ID", typeUint8, "Note", typeString))
 	got := Diff(client, parsed(t, server))
 	want := []Difference{
 		{"parameter 1, Order.Price", "int.le4", "uint.le8"},
@@ -39,7 +39,7 @@ func TestDiffOrder(t *testing.T) {
 	}
 }
 
-// TestDiff has the parameters of both ends, and what is read of them.
+// TestDiff compares one parameter of both ends.
 func TestDiff(t *testing.T) {
 	named := func(name string, l *Type) *Type {
 		c := *l
@@ -47,12 +47,12 @@ func TestDiff(t *testing.T) {
 		return &c
 	}
 	list := func(l *Type) *Type { return slice(LE4, LE4, l) }
-	node := func(val *Type) *Type { return structure("Node", "Val", val, "Next", pointer(back(2))) }
+	node := func(val *Type) *Type { return structure("Node", "Val", val, "Next", pointer(backRef(2))) }
 	long := structure("Long")
 	for i := range 60 {
-		long.Fields = append(long.Fields, Field{fmt.Sprintf("Field%d", i), lBool})
+		long.Fields = append(long.Fields, Field{fmt.Sprintf("Field%d", i), typeBool})
 	}
-	swapped := structure("", "Long", lBool)
+	swapped := structure("", "Long", typeBool)
 	swapped.Fields = append(append([]Field(nil), long.Fields[:58]...), long.Fields[59], long.Fields[58])
 
 	tests := []struct {
@@ -60,52 +60,52 @@ func TestDiff(t *testing.T) {
 		client, server *Type
 		want           string
 	}{
-		{"same", node(lInt4), node(lInt4), ""},
-		{"a number", named("int32", lInt4), lUint8, "parameter 1: client int.le4, server uint.le8"},
-		{"a type of its own", named("Level", lInt4), lUint8, "parameter 1, Level: client int.le4, server uint.le8"},
-		{"another length", fixed(String, 12), fixed(String, 13), "parameter 1: client string.12, server string.13"},
-		{"an encoding of its own", own(Text, "big.Int"), own(Text, "big.Rat"), "parameter 1: client text(big.Int), server text(big.Rat)"},
-		{"a kind", structure("Order", "A", lInt4), list(lInt4), "parameter 1, Order: client {A int.le4}, server []int.le4"},
-		{"nothing in common", structure("Order", "A", lInt4), structure("", "B", lText), "parameter 1, Order: client {A int.le4}, server {B string.le4}"},
-		{"only on the client", structure("Order", "A", lInt4, "B", lText), structure("", "A", lInt4), "parameter 1, Order.B: only on the client"},
-		{"no fields left", structure("Order", "A", lInt4), structure(""), "parameter 1, Order.A: only on the client"},
-		{"renamed", structure("Order", "A", lInt4, "B", lText), structure("", "X", lInt4, "B", lText),
+		{"same", node(typeInt4), node(typeInt4), ""},
+		{"number", named("int32", typeInt4), typeUint8, "parameter 1: client int.le4, server uint.le8"},
+		{"named type", named("Level", typeInt4), typeUint8, "parameter 1, Level: client int.le4, server uint.le8"},
+		{"length", fixed(String, 12), fixed(String, 13), "parameter 1: client string.12, server string.13"},
+		{"custom encoding", custom(Text, "big.Int"), custom(Text, "big.Rat"), "parameter 1: client text(big.Int), server text(big.Rat)"},
+		{"kind", structure("Order", "A", typeInt4), list(typeInt4), "parameter 1, Order: client {A int.le4}, server []int.le4"},
+		{"no common field", structure("Order", "A", typeInt4), structure("", "B", typeString), "parameter 1, Order: client {A int.le4}, server {B string.le4}"},
+		{"only on the client", structure("Order", "A", typeInt4, "B", typeString), structure("", "A", typeInt4), "parameter 1, Order.B: only on the client"},
+		{"all fields removed", structure("Order", "A", typeInt4), structure(""), "parameter 1, Order.A: only on the client"},
+		{"renamed", structure("Order", "A", typeInt4, "B", typeString), structure("", "X", typeInt4, "B", typeString),
 			"parameter 1, Order.A: client calls it A, server calls it X (renamed)"},
-		{"all renamed", structure("P", "X", lInt4, "Y", lInt4), structure("", "A", lInt4, "B", lInt4),
+		{"all renamed", structure("P", "X", typeInt4, "Y", typeInt4), structure("", "A", typeInt4, "B", typeInt4),
 			"parameter 1, P.X: client calls it X, server calls it A (renamed)\nparameter 1, P.Y: client calls it Y, server calls it B (renamed)"},
-		{"renamed and changed is two fields", structure("Order", "A", lInt4, "B", lText), structure("", "X", lBool, "B", lText),
+		{"renamed and changed", structure("Order", "A", typeInt4, "B", typeString), structure("", "X", typeBool, "B", typeString),
 			"parameter 1, Order.A: only on the client\nparameter 1, Order.X: only on the server"},
-		{"a name that the other end has elsewhere", structure("P", "A", lInt4, "B", lInt4), structure("", "B", lInt4, "C", lInt4),
+		{"renamed and moved", structure("P", "A", typeInt4, "B", typeInt4), structure("", "B", typeInt4, "C", typeInt4),
 			"parameter 1, P.A: only on the client\nparameter 1, P.C: only on the server"},
-		{"put in the middle", structure("P", "A", lInt4, "B", lBool), structure("", "A", lInt4, "C", lText, "B", lBool), "parameter 1, P.C: only on the server"},
-		{"a long order", long, swapped, "parameter 1, Long: client order ..., Field57, Field58, Field59; server order ..., Field57, Field59, Field58"},
-		{"elements", list(structure("Order", "Price", lInt4)), list(structure("", "Price", lUint8)),
+		{"inserted field", structure("P", "A", typeInt4, "B", typeBool), structure("", "A", typeInt4, "C", typeString, "B", typeBool), "parameter 1, P.C: only on the server"},
+		{"long order", long, swapped, "parameter 1, Long: client order ..., Field57, Field58, Field59; server order ..., Field57, Field59, Field58"},
+		{"elements", list(structure("Order", "Price", typeInt4)), list(structure("", "Price", typeUint8)),
 			"parameter 1, []Order.Price: client int.le4, server uint.le8"},
-		{"elements further in", structure("Shop", "Orders", list(array(2, structure("Order", "Price", lInt4)))), structure("", "Orders", list(array(2, structure("", "Price", lUint8)))),
+		{"nested elements", structure("Shop", "Orders", list(array(2, structure("Order", "Price", typeInt4)))), structure("", "Orders", list(array(2, structure("", "Price", typeUint8)))),
 			"parameter 1, Shop.Orders[][].Price: client int.le4, server uint.le8"},
-		{"elements of an array", array(3, structure("Order", "Price", lInt4)), array(3, structure("", "Price", lUint8)),
+		{"array elements", array(3, structure("Order", "Price", typeInt4)), array(3, structure("", "Price", typeUint8)),
 			"parameter 1, [3]Order.Price: client int.le4, server uint.le8"},
-		{"elements without a name", list(named("int32", lInt4)), list(lUint8), "parameter 1, []int32: client int.le4, server uint.le8"},
-		{"a slice with a name", named("Orders", list(named("int32", lInt4))), list(lUint8), "parameter 1, Orders[]: client int.le4, server uint.le8"},
-		{"a struct without a name", structure("", "A", lInt4), structure("", "A", lBool), "parameter 1, A: client int.le4, server bool"},
-		{"another length of an array", array(3, lInt4), array(4, lBool),
+		{"unnamed element types", list(named("int32", typeInt4)), list(typeUint8), "parameter 1, []int32: client int.le4, server uint.le8"},
+		{"named slice type", named("Orders", list(named("int32", typeInt4))), list(typeUint8), "parameter 1, Orders[]: client int.le4, server uint.le8"},
+		{"unnamed struct type", structure("", "A", typeInt4), structure("", "A", typeBool), "parameter 1, A: client int.le4, server bool"},
+		{"array length", array(3, typeInt4), array(4, typeBool),
 			"parameter 1, [3]: client [3]int.le4, server [4]bool\nparameter 1, [3]: client int.le4, server bool"},
-		{"prefixes", structure("Shop", "Orders", list(lInt4)), structure("", "Orders", slice(NoFormat, LE2, lInt4)),
+		{"length formats", structure("Shop", "Orders", list(typeInt4)), structure("", "Orders", slice(NoFormat, LE2, typeInt4)),
 			"parameter 1, Shop.Orders: client []int.le4, server [le2]int.le4"},
-		{"a map", mapOf(LE4, LE4, named("string", lText), structure("Order", "A", lInt4)), mapOf(LE4, LE4, lInt4, structure("", "A", lBool)),
+		{"map", mapOf(LE4, LE4, named("string", typeString), structure("Order", "A", typeInt4)), mapOf(LE4, LE4, typeInt4, structure("", "A", typeBool)),
 			"parameter 1, map[string]Order[key]: client string.le4, server int.le4\nparameter 1, map[string]Order.A: client int.le4, server bool"},
-		{"a map inside", structure("S", "M", mapOf(LE4, LE4, lText, lInt4)), structure("", "M", mapOf(LE4, LE4, lBool, lBool)),
+		{"map in a struct", structure("S", "M", mapOf(LE4, LE4, typeString, typeInt4)), structure("", "M", mapOf(LE4, LE4, typeBool, typeBool)),
 			"parameter 1, S.M[key]: client string.le4, server bool\nparameter 1, S.M[]: client int.le4, server bool"},
-		{"through pointers", pointer(pointer(structure("Order", "A", lInt4))), pointer(pointer(structure("", "A", lBool))), "parameter 1, Order.A: client int.le4, server bool"},
-		{"no pointer", pointer(structure("Order", "A", lInt4)), structure("", "A", lInt4), "parameter 1, Order: client *{A int.le4}, server {A int.le4}"},
-		{"inside a type that holds itself", node(lInt4), node(lBool), "parameter 1, Node.Val: client int.le4, server bool"},
-		{"unfolded once more", node(lInt4), structure("", "Val", lInt4, "Next", pointer(node(lBool))),
+		{"through pointers", pointer(pointer(structure("Order", "A", typeInt4))), pointer(pointer(structure("", "A", typeBool))), "parameter 1, Order.A: client int.le4, server bool"},
+		{"pointer removed", pointer(structure("Order", "A", typeInt4)), structure("", "A", typeInt4), "parameter 1, Order: client *{A int.le4}, server {A int.le4}"},
+		{"recursive type", node(typeInt4), node(typeBool), "parameter 1, Node.Val: client int.le4, server bool"},
+		{"recursive type unrolled by the server", node(typeInt4), structure("", "Val", typeInt4, "Next", pointer(node(typeBool))),
 			"parameter 1, Node.Next.Val: client int.le4, server bool"},
-		{"unfolded at the client", structure("Node", "Val", lInt4, "Next", pointer(node(lInt4))), node(lBool),
+		{"recursive type unrolled by the client", structure("Node", "Val", typeInt4, "Next", pointer(node(typeInt4))), node(typeBool),
 			"parameter 1, Node.Val: client int.le4, server bool\nparameter 1, Node.Next.Val: client int.le4, server bool"},
-		{"the same bytes in other words", node(lInt4), structure("", "Val", lInt4, "Next", pointer(node(lInt4))),
+		{"same bytes, different texts", node(typeInt4), structure("", "Val", typeInt4, "Next", pointer(node(typeInt4))),
 			"parameter 1, Node: client {Val int.le4; Next *^2}, server {Val int.le4; Next *{Val int.le4; Next *^2}}"},
-		{"one end goes back", structure("Node", "Next", pointer(back(2))), structure("", "Next", pointer(lBool)),
+		{"back reference removed", structure("Node", "Next", pointer(backRef(2))), structure("", "Next", pointer(typeBool)),
 			"parameter 1, Node.Next: client {Next *^2}, server bool"},
 	}
 	for _, test := range tests {
@@ -127,15 +127,15 @@ func TestDiffMethods(t *testing.T) {
 		client, server string
 		want           []Difference
 	}{
-		{"nothing", "S.M(bool) bool", "S.M(bool) bool", nil},
+		{"equal", "S.M(bool) bool", "S.M(bool) bool", nil},
 		{"more parameters", "S.M(bool)", "S.M(bool, int.le4, {A bool})", []Difference{
 			{"parameter 2", "", "int.le4"}, {"parameter 3", "", "{A bool}"},
 		}},
 		{"fewer results", "S.M() (bool, int.le4)", "S.M() bool", []Difference{{"result 2", "int.le4", ""}}},
-		{"the second result", "S.M(bool) (bool, bool)", "S.M(bool) (bool, int.le4)", []Difference{{"result 2", "bool", "int.le4"}}},
+		{"second result", "S.M(bool) (bool, bool)", "S.M(bool) (bool, int.le4)", []Difference{{"result 2", "bool", "int.le4"}}},
 		{"oneway", "S.M() oneway", "S.M()", []Difference{{"", "oneway", "not oneway"}}},
-		{"oneway at the server", "S.M() bool", "S.M() oneway", []Difference{{"result 1", "bool", ""}, {"", "not oneway", "oneway"}}},
-		{"another method", "S.M()", "T.N()", []Difference{{"name", "S.M", "T.N"}}},
+		{"oneway on the server", "S.M() bool", "S.M() oneway", []Difference{{"result 1", "bool", ""}, {"", "not oneway", "oneway"}}},
+		{"method name", "S.M()", "T.N()", []Difference{{"name", "S.M", "T.N"}}},
 	}
 	for _, test := range tests {
 		client, err := ParseMethod(test.client)
@@ -171,56 +171,56 @@ func TestDifferenceString(t *testing.T) {
 
 func TestDiffBounds(t *testing.T) {
 	wide := func(l *Type) *Type {
-		s := structure("Wide", "Same", lBool)
+		s := structure("Wide", "Same", typeBool)
 		for i := range 100 {
 			s.Fields = append(s.Fields, Field{fmt.Sprintf("F%d", i), l})
 		}
 		return s
 	}
-	got := Diff(method(wide(lInt4)), method(wide(lBool)))
+	got := Diff(method(wide(typeInt4)), method(wide(typeBool)))
 	if len(got) != maxDifferences+1 || got[maxDifferences].String() != "68 more differences" {
 		t.Errorf("%d differences, the last %q", len(got), got[len(got)-1])
 	}
 	long := strings.Repeat("N", 10_000)
-	got = Diff(method(structure("S", "A", lBool)), method(structure("", "A", lBool, long, list(LE4, wide(lInt4)))))
+	got = Diff(method(structure("S", "A", typeBool)), method(structure("", "A", typeBool, long, list(LE4, wide(typeInt4)))))
 	if len(got) != 1 || len(got[0].String()) > 400 || len(got[0].Server) > 150 {
-		t.Errorf("a long name and type: %v", got)
+		t.Errorf("long name and type: %v", got)
 	}
 }
 
-// braid returns a recursive struct that is unfolded to the depth given, with
-// two ways back at its end: compared place by place, the ways double at each
-// turn.
-func braid(depth, length int) *Type {
-	l := structure("", "A", pointer(back(2*depth)), "B", pointer(back(2*max(depth-length, 1))), "V", lInt4)
+// unrolled returns a recursive struct, unrolled to a depth, with two back
+// references at its end. The number of paths doubles with each of them: a
+// comparison path by path would take exponential time.
+func unrolled(depth, length int) *Type {
+	l := structure("", "A", pointer(backRef(2*depth)), "B", pointer(backRef(2*max(depth-length, 1))), "V", typeInt4)
 	for range depth - 1 {
-		l = structure("", "A", pointer(l), "B", pointer(back(2)), "V", lInt4)
+		l = structure("", "A", pointer(l), "B", pointer(backRef(2)), "V", typeInt4)
 	}
 	return l
 }
 
-// Types that lead back to themselves in different steps are compared in time.
-func TestDiffEnds(t *testing.T) {
-	client, server := method(braid(11, 3)), method(braid(7, 2))
-	d := &differ{seen: map[ends]bool{}}
-	d.lists(client, parsed(t, server), d.compare)
-	if d.count > 0 || d.tired || d.steps > 4*11*7 {
-		t.Errorf("%d differences, %d steps, tired %v", d.count, d.steps, d.tired)
+// Recursive types unrolled to different depths are compared in polynomial time.
+func TestDiffRecursiveTypes(t *testing.T) {
+	client, server := method(unrolled(11, 3)), method(unrolled(7, 2))
+	d := &differ{seen: map[pair]bool{}}
+	d.compareLists(client, parsed(t, server), d.compare)
+	if d.count > 0 || d.truncated || d.steps > 4*11*7 {
+		t.Errorf("%d differences, %d steps, truncated %v", d.count, d.steps, d.truncated)
 	}
 	if got := Diff(client, parsed(t, server)); len(got) != 1 || len(got[0].String()) > 400 {
-		t.Errorf("the same bytes, texts that differ: %v", got)
+		t.Errorf("same bytes, different texts: %v", got)
 	}
-	if got := Diff(method(braid(61, 13)), parsed(t, method(braid(53, 7)))); len(got) != 2 || got[1].String() != tiredText {
-		t.Errorf("more turns than are followed: %v", got)
+	if got := Diff(method(unrolled(61, 13)), parsed(t, method(unrolled(53, 7)))); len(got) != 2 || got[1].String() != truncatedText {
+		t.Errorf("beyond the limit: %v", got)
 	}
 }
 
-const tiredText = "perhaps more differences: the types are too large to compare"
+const truncatedText = "possibly more differences: the types are too large to compare"
 
-func TestDiffTired(t *testing.T) {
-	server := method(lText)
+func TestDiffTruncated(t *testing.T) {
+	server := method(typeString)
 	for range 5000 {
-		server.Params = append(server.Params, structure("", "A", lBool, "B", lBool, "C", list(LE1, structure("", "D", lBool))))
+		server.Params = append(server.Params, structure("", "A", typeBool, "B", typeBool, "C", list(LE1, structure("", "D", typeBool))))
 	}
 	client := method(server.Params...)
 	got := Diff(client, server)
@@ -230,17 +230,17 @@ func TestDiffTired(t *testing.T) {
 	client.Params = append(client.Params, client.Params...)
 	server.Params = append(server.Params, server.Params...)
 	got = Diff(client, server)
-	if len(got) != 1 || got[0].String() != tiredText {
+	if len(got) != 1 || got[0].String() != truncatedText {
 		t.Errorf("%v", got)
 	}
 }
 
-// Any two layouts have differences exactly if their texts differ, and no text
-// is long.
+// Two methods have differences if and only if their texts differ, and the
+// differences are short.
 func TestDiffRandom(t *testing.T) {
-	m := &maker{Rand: rand.New(rand.NewPCG(7, 8))}
+	m := &generator{Rand: rand.New(rand.NewPCG(7, 8))}
 	for range 3000 {
-		client, server := method(m.layouts(2)...), method(m.layouts(2)...)
+		client, server := method(m.types(2)...), method(m.types(2)...)
 		if m.IntN(4) == 0 {
 			server = client
 		}
@@ -258,22 +258,22 @@ func checkDiff(t *testing.T, client, server *Method) {
 		t.Fatalf("%d differences", len(got))
 	}
 	for _, d := range got {
-		if len(d.Place) > 4*longest || len(d.Client) > 2*longest || len(d.Server) > 2*longest {
+		if len(d.Place) > 4*maxQuoted || len(d.Client) > 2*maxQuoted || len(d.Server) > 2*maxQuoted {
 			t.Fatalf("a difference of %d bytes: %s", len(d.String()), d)
 		}
 	}
 }
 
-// One change anywhere in a layout is one difference, or two where a field is
-// no longer the same one, and seen from the other end it is the same.
-func TestDiffOneChange(t *testing.T) {
-	m := &maker{Rand: rand.New(rand.NewPCG(9, 10))}
+// A single change results in one difference, or in two if a field no longer
+// matches, and is symmetric.
+func TestDiffSingleChange(t *testing.T) {
+	m := &generator{Rand: rand.New(rand.NewPCG(9, 10))}
 	for range 3000 {
-		l := m.layout()
+		l := m.typ()
 		if len(l.String()) > MaxText {
 			continue
 		}
-		client, server := method(l), method(m.change(l))
+		client, server := method(l), method(m.mutate(l))
 		got, back := Diff(client, server), Diff(server, client)
 		if len(got) == 0 || len(got) > 2 || len(back) != len(got) {
 			t.Fatalf("%s\n%s\n%v\n%v", client, server, got, back)
@@ -284,38 +284,38 @@ func TestDiffOneChange(t *testing.T) {
 	}
 }
 
-// change returns a copy of l with one change: a leaf of another kind, or a
-// field more, less, or of another name.
-func (m *maker) change(l *Type) *Type {
+// mutate returns a copy of l with one change: a leaf of another type, or a field
+// added, removed or renamed.
+func (m *generator) mutate(l *Type) *Type {
 	c := *l
 	switch l.Kind {
 	case Array, Slice, Map, Pointer:
-		if l.Elem.Kind == Back { // what it leads to would change too
-			c.Elem = lNew
+		if l.Elem.Kind == BackRef { // a change of its target would be two changes
+			c.Elem = typeNew
 			return &c
 		}
-		c.Elem = m.change(l.Elem)
+		c.Elem = m.mutate(l.Elem)
 		return &c
 	case Struct:
 		c.Fields = append([]Field(nil), l.Fields...)
 		at := m.IntN(len(c.Fields) + 1)
 		switch {
 		case at == len(c.Fields):
-			c.Fields = append(c.Fields, Field{"New", lNew})
+			c.Fields = append(c.Fields, Field{"New", typeNew})
 		case m.IntN(3) == 0:
 			c.Fields[at].Name = "Other"
-		case m.IntN(2) == 0 || c.Fields[at].Type.Kind == Back:
+		case m.IntN(2) == 0 || c.Fields[at].Type.Kind == BackRef:
 			c.Fields = append(c.Fields[:at], c.Fields[at+1:]...)
 		default:
-			c.Fields[at].Type = m.change(c.Fields[at].Type)
+			c.Fields[at].Type = m.mutate(c.Fields[at].Type)
 		}
 		return &c
 	}
-	return lNew
+	return typeNew
 }
 
-// lNew is what maker never makes.
-var lNew = own(Binary, "changed.Type")
+// typeNew is a type never returned by generator.
+var typeNew = custom(Binary, "changed.Type")
 
 func FuzzDiff(f *testing.F) {
 	f.Add("S.M({ID uint.le8; Price int.le4})", "S.M({Price uint.le8; ID uint.le8; Note string.le4})")
@@ -334,18 +334,18 @@ func FuzzDiff(f *testing.F) {
 	})
 }
 
-// A name or a path that is long is cut where a character ends.
-func TestShorten(t *testing.T) {
+// Long names and paths are cut between characters.
+func TestTruncate(t *testing.T) {
 	for n := range 3 {
 		long := strings.Repeat("x", n) + strings.Repeat("größe", 400)
-		a, b := shortenBoth(long+"ö1", long+"ö2")
-		for _, s := range []string{shorten(long), shortenPath(long), a, b} {
-			if !utf8.ValidString(s) || len(s) > 3*longest || !strings.Contains(s, "...") {
+		a, b := truncatePair(long+"ö1", long+"ö2")
+		for _, s := range []string{truncate(long), truncatePath(long), a, b} {
+			if !utf8.ValidString(s) || len(s) > 3*maxQuoted || !strings.Contains(s, "...") {
 				t.Errorf("%q", s)
 			}
 		}
 		if !strings.HasSuffix(a, "ö1") || !strings.HasSuffix(b, "ö2") {
-			t.Errorf("no difference in %q and %q", a, b)
+			t.Errorf("difference missing in %q and %q", a, b)
 		}
 	}
 }

@@ -1,33 +1,33 @@
 // Package layout describes the bytes of bsrpc values without Go types.
 //
-// A [Type] is the layout of one value, a [Method] that of a method's parameters
-// and results. Both are trees with a canonical text:
+// A [Type] is the layout of one value, a [Method] the layout of a method's
+// parameters and results. Both are trees with a canonical text:
 //
 //	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
 //
 // A server and its clients derive these texts from their own Go types and compare
-// them, by hash, when a client binds a contract. [Parse] and [ParseMethod] read a
-// text back, and [Diff] lists what two methods disagree on. The grammar is in
-// docs/protocol.md of the module.
+// hashes of them when a client binds a contract. [Parse] and [ParseMethod] read a
+// text back, and [Diff] lists the differences between two methods. The module's
+// docs/protocol.md specifies the grammar.
 //
-// Values of this package are immutable once made, and safe for concurrent use.
+// Layouts are immutable after construction and safe for concurrent use.
 package layout
 
 import "strconv"
 
-// A Type is the layout of one value: a tree of formats with field names. Its
-// canonical text, [Type.String], is the same on every platform, and [Parse] reads
-// it back.
+// A Type is the layout of one value: a tree of formats and field names. Its
+// canonical text, [Type.String], is the same on every platform; [Parse] is the
+// inverse.
 type Type struct {
 	Kind   Kind
-	Format Format  // of a number; of the length of a String or Bytes; of the count of a Slice or Map
-	Bytes  Format  // Slice, Map: of the byte length before the count; NoFormat if there is only a count
-	Len    int     // Array: elements; String, Bytes: exact bytes if Format is NoFormat; Back: how far outwards
+	Format Format  // of a number, of the length of a String or Bytes, or of the count of a Slice or Map
+	Bytes  Format  // Slice, Map: of the byte length before the count; NoFormat for a count alone
+	Len    int     // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
 	Elem   *Type   // Array, Slice, Map, Pointer
 	Key    *Type   // Map
 	Fields []Field // Struct
-	Opaque string  // Binary, Text: the Go type whose own encoding it is
-	GoType string  // the name of the Go type, for messages only: not part of the text
+	Opaque string  // Binary, Text: the Go type with the custom encoding
+	GoType string  // name of the Go type for messages; not part of the text
 }
 
 // A Field is one field of a struct's layout.
@@ -36,10 +36,10 @@ type Field struct {
 	Type *Type
 }
 
-// A Kind is the kind of value that a Type describes.
+// A Kind is the kind of a Type.
 type Kind uint8
 
-// The kinds of layouts.
+// The kinds of types.
 const (
 	Bool Kind = iota + 1
 	Int
@@ -57,13 +57,13 @@ const (
 	Struct
 	Binary
 	Text
-	Back // one of the composites around it, counted outwards
+	BackRef // an enclosing composite: a recursive type
 )
 
-// A Format is how a number is laid out in bytes.
+// A Format is the encoding of a number.
 type Format uint8
 
-// The formats of numbers. BE1 does not exist as a layout: it is written le1.
+// The formats of numbers. There is no BE1: one byte is LE1.
 const (
 	NoFormat Format = iota
 	LE1
@@ -76,16 +76,17 @@ const (
 	Varint
 )
 
-// Bounds of what is printed and parsed. A method whose text is longer or
-// deeper cannot be told to the other end, so it cannot be registered.
+// Limits of printing and parsing. Methods beyond them cannot be registered,
+// because a peer could not parse their text.
 const (
-	MaxText  = 64 << 10 // bytes of a text
-	MaxDepth = 128      // structs, slices, arrays, maps and pointers inside of each other
+	MaxText  = 64 << 10 // bytes of text
+	MaxDepth = 128      // nested structs, slices, arrays, maps and pointers
 )
 
-// kindWords are how the texts of the kinds begin. No word but the bracket, which
-// arrays and slices share, begins with another.
-var kindWords = [...]string{
+// kindPrefixes identify the kind of a text by its start. None is a prefix of
+// another, except the bracket shared by arrays and slices: typeOf tells them
+// apart.
+var kindPrefixes = [...]string{
 	Bool:     "bool",
 	Int:      "int.",
 	Uint:     "uint.",
@@ -102,36 +103,37 @@ var kindWords = [...]string{
 	Struct:   "{",
 	Binary:   "binary(",
 	Text:     "text(",
-	Back:     "^",
+	BackRef:  "^",
 }
 
 var formatNames = [...]string{
 	LE1: "le1", LE2: "le2", LE4: "le4", LE8: "le8", BE2: "be2", BE4: "be4", BE8: "be8", Varint: "varint",
 }
 
-// String returns the format as tags and layouts write it.
+// String returns the format as written in tags and layouts.
 func (f Format) String() string { return formatNames[f] }
 
-// String returns the canonical text of l. A text above MaxText, which
-// a tree that shares nodes may reach quickly, is broken off somewhere above it.
+// String returns the canonical text of l. It stops soon after MaxText bytes:
+// the text of a tree with shared nodes may grow exponentially.
 func (l *Type) String() string { return string(l.appendText(nil)) }
 
-// Parse reads the canonical text of a layout, and nothing else: what it
-// accepts prints as the same text. Errors say at which byte.
+// Parse parses the canonical text of a type. It accepts no other spelling, so
+// that the result's String is text again. Errors contain the offset.
 func Parse(text string) (*Type, error) {
 	p := newParser(text)
-	l := p.layout()
+	l := p.typ()
 	if err := p.end(); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
+// appendText appends the canonical text of l to b.
 func (l *Type) appendText(b []byte) []byte {
 	if len(b) > MaxText {
 		return b
 	}
-	b = append(b, kindWords[l.Kind]...)
+	b = append(b, kindPrefixes[l.Kind]...)
 	switch l.Kind {
 	case Int, Uint, Float, Complex:
 		return append(b, l.Format.String()...)
@@ -142,7 +144,7 @@ func (l *Type) appendText(b []byte) []byte {
 		return append(b, l.Format.String()...)
 	case Binary, Text:
 		return append(append(b, l.Opaque...), ')')
-	case Back:
+	case BackRef:
 		return strconv.AppendInt(b, int64(l.Len), 10)
 	case Pointer:
 		return l.Elem.appendText(b)
@@ -150,7 +152,7 @@ func (l *Type) appendText(b []byte) []byte {
 		b = append(strconv.AppendInt(b, int64(l.Len), 10), ']')
 		return l.Elem.appendText(b)
 	case Slice:
-		b = append(append(b, l.prefixes()...), ']')
+		b = append(append(b, l.lengthFormats()...), ']')
 		return l.Elem.appendText(b)
 	case Map:
 		return l.appendMap(b)
@@ -160,41 +162,41 @@ func (l *Type) appendText(b []byte) []byte {
 	return b
 }
 
-// layout reads any type.
-func (p *parser) layout() *Type {
-	for kind, word := range kindWords {
-		if word == "" || !p.take(word) {
+// typ parses a type. It is the inverse of appendText.
+func (p *parser) typ() *Type {
+	for kind, word := range kindPrefixes {
+		if word == "" || !p.accept(word) {
 			continue
 		}
 		l := &Type{Kind: Kind(kind)}
-		p.afterWord(l)
+		p.typeOf(l)
 		return l
 	}
-	p.expected("a type")
+	p.errorExpected("a type")
 	return nil
 }
 
-// afterWord reads what follows the word of l's kind.
-func (p *parser) afterWord(l *Type) {
+// typeOf parses the rest of l after the prefix of its kind.
+func (p *parser) typeOf(l *Type) {
 	switch l.Kind {
 	case Int, Uint:
 		l.Format = p.format()
 	case Float, Complex:
 		l.Format = p.floatFormat()
 	case String, Bytes:
-		if p.atDigit() {
+		if p.peekDigit() {
 			l.Len = p.number()
 		} else {
 			l.Format = p.format()
 		}
 	case Binary, Text:
 		l.Opaque = p.goType()
-		p.want(")")
-	case Back:
-		l.Len = p.back()
+		p.expect(")")
+	case BackRef:
+		l.Len = p.backRef()
 	case Pointer:
-		l.Elem = p.inside(Pointer)
-	case Array: // or the slice that begins alike
+		l.Elem = p.elem(Pointer)
+	case Array: // or a slice, with the same prefix
 		p.arrayOrSlice(l)
 	case Map:
 		p.mapOf(l)
@@ -203,17 +205,17 @@ func (p *parser) afterWord(l *Type) {
 	}
 }
 
-// inside reads the type inside of a composite that has no other.
-func (p *parser) inside(k Kind) *Type {
-	p.enter(k)
-	l := p.layout()
-	p.leave()
+// elem parses the only child of a composite of kind k.
+func (p *parser) elem(k Kind) *Type {
+	p.push(k)
+	l := p.typ()
+	p.pop()
 	return l
 }
 
-// prefixes returns the formats of what stands before the elements, nothing
-// for the default.
-func (l *Type) prefixes() string {
+// lengthFormats returns the formats of the byte length and the count before the
+// elements, or "" for the default, le4 and le4.
+func (l *Type) lengthFormats() string {
 	switch {
 	case l.Bytes == NoFormat:
 		return l.Format.String()
@@ -223,40 +225,41 @@ func (l *Type) prefixes() string {
 	return l.Bytes.String() + " " + l.Format.String()
 }
 
-// setPrefixes is given the formats as written, NoFormat for those left out.
-func (p *parser) setPrefixes(l *Type, first, second Format) {
+// setLengthFormats sets the formats of l from the text; NoFormat stands for an
+// omitted one. It is the inverse of lengthFormats.
+func (p *parser) setLengthFormats(l *Type, first, second Format) {
 	switch {
 	case first == NoFormat:
 		l.Bytes, l.Format = LE4, LE4
 	case second == NoFormat:
 		l.Format = first
 	case first == LE4 && second == LE4:
-		p.fail(`"le4 le4" is the default and not written`)
+		p.errorf(`"le4 le4" is the default and must be omitted`)
 	default:
 		l.Bytes, l.Format = first, second
 	}
 }
 
 func (p *parser) arrayOrSlice(l *Type) {
-	if p.atDigit() {
+	if p.peekDigit() {
 		l.Len = p.number()
 	} else {
 		l.Kind = Slice
 		var first, second Format
-		if !p.at("]") {
+		if !p.peek("]") {
 			first = p.format()
-			if p.take(" ") {
+			if p.accept(" ") {
 				second = p.format()
 			}
 		}
-		p.setPrefixes(l, first, second)
+		p.setLengthFormats(l, first, second)
 	}
-	p.want("]")
-	l.Elem = p.inside(l.Kind)
+	p.expect("]")
+	l.Elem = p.elem(l.Kind)
 }
 
 func (l *Type) appendMap(b []byte) []byte {
-	if prefixes := l.prefixes(); prefixes != "" {
+	if prefixes := l.lengthFormats(); prefixes != "" {
 		b = append(append(b, prefixes...), ' ')
 	}
 	b = append(l.Key.appendText(b), ']')
@@ -266,19 +269,19 @@ func (l *Type) appendMap(b []byte) []byte {
 func (p *parser) mapOf(l *Type) {
 	var formats [2]Format
 	for i := range formats {
-		f, ok := p.takeFormat()
+		f, ok := p.acceptFormat()
 		if !ok {
 			break
 		}
 		formats[i] = f
-		p.want(" ")
+		p.expect(" ")
 	}
-	p.setPrefixes(l, formats[0], formats[1])
-	p.enter(Map)
-	l.Key = p.layout()
-	p.want("]")
-	l.Elem = p.layout()
-	p.leave()
+	p.setLengthFormats(l, formats[0], formats[1])
+	p.push(Map)
+	l.Key = p.typ()
+	p.expect("]")
+	l.Elem = p.typ()
+	p.pop()
 }
 
 func (l *Type) appendStruct(b []byte) []byte {
@@ -296,38 +299,39 @@ func (l *Type) appendStruct(b []byte) []byte {
 }
 
 func (p *parser) structOf(l *Type) {
-	if p.take("}") {
+	if p.accept("}") {
 		return
 	}
-	p.enter(Struct)
+	p.push(Struct)
 	seen := make(map[string]bool)
-	for more := true; more; more = p.take("; ") {
+	for more := true; more; more = p.accept("; ") {
 		name := p.name()
 		if seen[name] {
-			p.fail("a second field named %q before this", shorten(name))
+			p.errorf("duplicate field %q before this", truncate(name))
 		}
 		seen[name] = true
-		p.want(" ")
-		l.Fields = append(l.Fields, Field{name, p.layout()})
+		p.expect(" ")
+		l.Fields = append(l.Fields, Field{name, p.typ()})
 	}
-	p.want("}")
-	p.leave()
+	p.expect("}")
+	p.pop()
 }
 
-// back reads how far outwards a ^ points. It must find a composite there, and
-// pass one that can be empty on the way: without one the type has no end.
-func (p *parser) back() int {
+// backRef parses the levels of a back reference. The reference must lead to an
+// enclosing composite, through a slice, map or pointer: only these can be empty
+// and end the recursion. Without one every value would be infinite.
+func (p *parser) backRef() int {
 	n := p.number()
-	if n < 1 || n > len(p.around) {
-		p.fail("^%d points outside: %d types are around it", n, len(p.around))
+	if n < 1 || n > len(p.enclosing) {
+		p.errorf("^%d refers outside the type: it has %d enclosing types", n, len(p.enclosing))
 		return n
 	}
-	for _, k := range p.around[len(p.around)-n:] {
+	for _, k := range p.enclosing[len(p.enclosing)-n:] {
 		if k == Slice || k == Map || k == Pointer {
 			return n
 		}
 	}
-	p.fail("^%d makes a value without end", n)
+	p.errorf("^%d makes a value of infinite size", n)
 	return n
 }
 
@@ -338,6 +342,6 @@ func (p *parser) floatFormat() Format {
 		return f
 	}
 	p.rest = before
-	p.expected("the format of a float: le4, le8, be4 or be8")
+	p.errorExpected("the format of a float: le4, le8, be4 or be8")
 	return NoFormat
 }

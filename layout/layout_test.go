@@ -13,21 +13,21 @@ import (
 
 var updateGolden = flag.Bool("update", false, "rewrite testdata/layouts.golden")
 
-// Layouts as the compiler makes them, for tables.
+// Types for test tables.
 var (
-	lBool  = &Type{Kind: Bool}
-	lInt4  = num(Int, LE4)
-	lUint8 = num(Uint, LE8)
-	lText  = num(String, LE4)
+	typeBool   = &Type{Kind: Bool}
+	typeInt4   = num(Int, LE4)
+	typeUint8  = num(Uint, LE8)
+	typeString = num(String, LE4)
 )
 
 func num(k Kind, f Format) *Type   { return &Type{Kind: k, Format: f} }
 func fixed(k Kind, n int) *Type    { return &Type{Kind: k, Len: n} }
-func back(n int) *Type             { return &Type{Kind: Back, Len: n} }
+func backRef(n int) *Type          { return &Type{Kind: BackRef, Len: n} }
 func pointer(l *Type) *Type        { return &Type{Kind: Pointer, Elem: l} }
 func list(f Format, l *Type) *Type { return &Type{Kind: Slice, Format: f, Elem: l} }
 func array(n int, l *Type) *Type   { return &Type{Kind: Array, Len: n, Elem: l} }
-func own(k Kind, goType string) *Type {
+func custom(k Kind, goType string) *Type {
 	return &Type{Kind: k, Opaque: goType}
 }
 
@@ -39,7 +39,8 @@ func mapOf(bytes, count Format, key, elem *Type) *Type {
 	return &Type{Kind: Map, Bytes: bytes, Format: count, Key: key, Elem: elem}
 }
 
-// structure makes a struct of the type named, of names and layouts in turn.
+// structure returns a struct of the Go type typ, with alternating field names
+// and types in parts.
 func structure(typ string, parts ...any) *Type {
 	l := &Type{Kind: Struct, GoType: typ}
 	for i := 0; i < len(parts); i += 2 {
@@ -48,39 +49,39 @@ func structure(typ string, parts ...any) *Type {
 	return l
 }
 
-// shapes are the rows of testdata/layouts.golden.
-func shapes() []*Type {
-	all := []*Type{lBool, {Kind: Time}, {Kind: Duration}}
+// goldenTypes returns the types in testdata/layouts.golden.
+func goldenTypes() []*Type {
+	all := []*Type{typeBool, {Kind: Time}, {Kind: Duration}}
 	for f := LE1; f <= Varint; f++ {
-		all = append(all, num(Int, f), num(Uint, f), num(String, f), num(Bytes, f), list(f, lBool))
+		all = append(all, num(Int, f), num(Uint, f), num(String, f), num(Bytes, f), list(f, typeBool))
 	}
 	for _, f := range []Format{LE4, LE8, BE4, BE8} {
 		all = append(all, num(Float, f), num(Complex, f))
 	}
-	tree := structure("Tree", "Left", pointer(back(2)), "Right", pointer(back(2)), "Rest", slice(LE4, LE4, back(2)))
+	tree := structure("Tree", "Left", pointer(backRef(2)), "Right", pointer(backRef(2)), "Rest", slice(LE4, LE4, backRef(2)))
 	return append(all,
 		fixed(String, 12), fixed(Bytes, 0), fixed(Bytes, maxNumber),
-		slice(LE4, LE4, lText), slice(LE2, LE2, lText), slice(LE4, LE1, lText), slice(Varint, LE4, lText),
-		array(0, lBool), array(3, array(2, lInt4)), list(LE4, array(3, slice(LE4, LE4, lBool))),
-		pointer(pointer(lBool)), pointer(array(2, pointer(lBool))),
-		mapOf(LE4, LE4, lText, lBool), mapOf(NoFormat, LE2, lText, lBool), mapOf(LE2, LE2, lText, lBool),
-		mapOf(NoFormat, LE4, array(2, lInt4), mapOf(LE4, LE4, lInt4, lText)),
-		mapOf(LE4, LE4, structure("", "A", lInt4), list(LE1, back(2))),
-		structure("Nothing"), structure("Point", "X", lInt4, "Y", lInt4),
-		structure("Outer", "Inner", structure("Inner", "A", lBool), "größe", lInt4, "_x9", pointer(structure(""))),
-		structure("List", "Val", lInt4, "Next", pointer(back(2))), tree, slice(LE4, LE4, tree),
-		structure("Twice", "A", tree, "B", pointer(back(2))),
-		slice(LE4, LE4, back(1)), pointer(back(1)), mapOf(LE4, LE4, lText, back(1)),
-		array(2, pointer(back(2))), array(2, array(2, list(LE4, back(3)))),
-		own(Binary, "netip.Addr"), own(Text, "big.Int"), slice(LE4, LE4, own(Text, "*big.Int")),
-		own(Binary, "opt.Of[func(int) (string, error)]"),
-		own(Binary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
+		slice(LE4, LE4, typeString), slice(LE2, LE2, typeString), slice(LE4, LE1, typeString), slice(Varint, LE4, typeString),
+		array(0, typeBool), array(3, array(2, typeInt4)), list(LE4, array(3, slice(LE4, LE4, typeBool))),
+		pointer(pointer(typeBool)), pointer(array(2, pointer(typeBool))),
+		mapOf(LE4, LE4, typeString, typeBool), mapOf(NoFormat, LE2, typeString, typeBool), mapOf(LE2, LE2, typeString, typeBool),
+		mapOf(NoFormat, LE4, array(2, typeInt4), mapOf(LE4, LE4, typeInt4, typeString)),
+		mapOf(LE4, LE4, structure("", "A", typeInt4), list(LE1, backRef(2))),
+		structure("Nothing"), structure("Point", "X", typeInt4, "Y", typeInt4),
+		structure("Outer", "Inner", structure("Inner", "A", typeBool), "größe", typeInt4, "_x9", pointer(structure(""))),
+		structure("List", "Val", typeInt4, "Next", pointer(backRef(2))), tree, slice(LE4, LE4, tree),
+		structure("Twice", "A", tree, "B", pointer(backRef(2))),
+		slice(LE4, LE4, backRef(1)), pointer(backRef(1)), mapOf(LE4, LE4, typeString, backRef(1)),
+		array(2, pointer(backRef(2))), array(2, array(2, list(LE4, backRef(3)))),
+		custom(Binary, "netip.Addr"), custom(Text, "big.Int"), slice(LE4, LE4, custom(Text, "*big.Int")),
+		custom(Binary, "opt.Of[func(int) (string, error)]"),
+		custom(Binary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
 	)
 }
 
 func TestLayoutGolden(t *testing.T) {
 	var b strings.Builder
-	for _, l := range shapes() {
+	for _, l := range goldenTypes() {
 		fmt.Fprintln(&b, l)
 	}
 	const file = "testdata/layouts.golden"
@@ -98,11 +99,11 @@ func TestLayoutGolden(t *testing.T) {
 	}
 }
 
-// ignoreGoType compares what the text holds.
+// ignoreGoType ignores the only field missing from a text.
 var ignoreGoType = cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".GoType" }, cmp.Ignore())
 
-func TestParseShapes(t *testing.T) {
-	for _, l := range shapes() {
+func TestParseGolden(t *testing.T) {
+	for _, l := range goldenTypes() {
 		got, err := Parse(l.String())
 		if err != nil {
 			t.Errorf("%s: %v", l, err)
@@ -136,13 +137,13 @@ func TestParseErrors(t *testing.T) {
 		{"[ ]bool", `offset 1: want a format: le1 to le8, be2 to be8 or varint, have " ]bool"`},
 		{"[00]bool", `offset 1: want a number up to 2147483647 without leading zeros, have "00]bool"`},
 		{"[3 ]bool", `offset 2: want "]", have " ]bool"`},
-		{"[le4 le4]bool", `offset 8: "le4 le4" is the default and not written`},
+		{"[le4 le4]bool", `offset 8: "le4 le4" is the default and must be omitted`},
 		{"[le4  le2]bool", `offset 5: want a format: le1 to le8, be2 to be8 or varint, have " le2]bool"`},
 		{"[le2 le2 le2]bool", `offset 8: want "]", have " le2]bool"`},
 		{"[le2 le2bool", `offset 8: want "]", have "bool"`},
 		{"map[]bool", `offset 4: want a type, have "]bool"`},
 		{"map[le4]bool", `offset 7: want " ", have "]bool"`},
-		{"map[le4 le4 bool]bool", `offset 12: "le4 le4" is the default and not written`},
+		{"map[le4 le4 bool]bool", `offset 12: "le4 le4" is the default and must be omitted`},
 		{"map[le2 le2 le2 bool]bool", `offset 12: want a type, have "le2 bool]bool"`},
 		{"map[bool]", `offset 9: want a type, have the end`},
 		{"map[bool bool", `offset 8: want "]", have " bool"`},
@@ -154,7 +155,7 @@ func TestParseErrors(t *testing.T) {
 		{"{A  bool}", `offset 3: want a type, have " bool}"`},
 		{"{1 bool}", `offset 1: want a name, have "1 bool}"`},
 		{"{A.B bool}", `offset 2: want " ", have ".B bool}"`},
-		{"{A bool; A bool}", `offset 10: a second field named "A" before this`},
+		{"{A bool; A bool}", `offset 10: duplicate field "A" before this`},
 		{"{\xff bool}", `offset 1: want a name, have "\xff bool}"`},
 		{"binary()", `offset 7: want a Go type and ")", have ")"`},
 		{"binary(a", `offset 7: want a Go type and ")", have "a"`},
@@ -162,15 +163,15 @@ func TestParseErrors(t *testing.T) {
 		{`binary(a")`, `offset 7: want a Go type and ")", have "a\")"`},
 		{"text(a\nb)", `offset 5: want a Go type and ")", have "a\nb)"`},
 		{"text(a)b)", `offset 7: want the end, have "b)"`},
-		{"^1", `offset 2: ^1 points outside: 0 types are around it`},
-		{"*^0", `offset 3: ^0 points outside: 1 types are around it`},
-		{"*^2", `offset 3: ^2 points outside: 1 types are around it`},
-		{"{Next *^3}", `offset 9: ^3 points outside: 2 types are around it`},
+		{"^1", `offset 2: ^1 refers outside the type: it has 0 enclosing types`},
+		{"*^0", `offset 3: ^0 refers outside the type: it has 1 enclosing types`},
+		{"*^2", `offset 3: ^2 refers outside the type: it has 1 enclosing types`},
+		{"{Next *^3}", `offset 9: ^3 refers outside the type: it has 2 enclosing types`},
 		{"*^01", `offset 2: want a number up to 2147483647 without leading zeros, have "01"`},
-		{"{A ^1}", `offset 5: ^1 makes a value without end`},
-		{"*{A [2]^2}", `offset 9: ^2 makes a value without end`},
-		{deep + "*bool", `offset 129: types deeper than 128`},
-		{strings.Repeat(" ", MaxText+1), `the text has 65537 bytes; the most is 65536`},
+		{"{A ^1}", `offset 5: ^1 makes a value of infinite size`},
+		{"*{A [2]^2}", `offset 9: ^2 makes a value of infinite size`},
+		{deep + "*bool", `offset 129: types nested deeper than 128`},
+		{strings.Repeat(" ", MaxText+1), `text of 65537 bytes exceeds the limit of 65536`},
 	}
 	for _, test := range tests {
 		l, err := Parse(test.text)
@@ -179,13 +180,13 @@ func TestParseErrors(t *testing.T) {
 		}
 	}
 	if _, err := Parse(deep + "bool"); err != nil {
-		t.Errorf("as deep as allowed: %v", err)
+		t.Errorf("at the limit of depth: %v", err)
 	}
 }
 
-// A text that grows without end by nodes that are shared is broken off.
-func TestLayoutStringBroken(t *testing.T) {
-	l := structure("", "A", lText)
+// The text of a tree with shared nodes, of exponential length, is bounded.
+func TestStringIsBounded(t *testing.T) {
+	l := structure("", "A", typeString)
 	for range 60 {
 		l = structure("", "A", l, "B", l)
 	}
@@ -194,19 +195,19 @@ func TestLayoutStringBroken(t *testing.T) {
 	}
 }
 
-// A maker makes random layouts that a Go type could have.
-type maker struct {
+// A generator returns random types with a possible Go type.
+type generator struct {
 	*rand.Rand
-	around []Kind
+	enclosing []Kind
 }
 
-func (m *maker) format() Format {
+func (m *generator) format() Format {
 	return LE1 + Format(m.IntN(int(Varint)))
 }
 
-func (m *maker) layout() *Type {
-	k := Kind(1 + m.IntN(int(Back)))
-	if len(m.around) > 6 && k >= Array && k <= Struct {
+func (m *generator) typ() *Type {
+	k := Kind(1 + m.IntN(int(BackRef)))
+	if len(m.enclosing) > 6 && k >= Array && k <= Struct {
 		k = Bool
 	}
 	l := &Type{Kind: k}
@@ -221,21 +222,21 @@ func (m *maker) layout() *Type {
 		}
 	case Binary, Text:
 		l.Opaque = []string{"netip.Addr", "a.B[func(c.D)]", `a.B["\")("]`}[m.IntN(3)]
-	case Back:
-		return m.back()
+	case BackRef:
+		return m.backRef()
 	case Array, Slice, Map, Pointer, Struct:
-		m.around = append(m.around, k)
-		m.inside(l)
-		m.around = m.around[:len(m.around)-1]
+		m.enclosing = append(m.enclosing, k)
+		m.fill(l)
+		m.enclosing = m.enclosing[:len(m.enclosing)-1]
 	}
 	return l
 }
 
-func (m *maker) inside(l *Type) {
+func (m *generator) fill(l *Type) {
 	switch l.Kind {
 	case Struct:
 		for i := range m.IntN(5) {
-			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.layout()})
+			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.typ()})
 		}
 		return
 	case Array:
@@ -245,38 +246,38 @@ func (m *maker) inside(l *Type) {
 		l.Bytes = Format(m.IntN(int(Varint) + 1))
 	}
 	if l.Kind == Map {
-		l.Key = m.layout()
+		l.Key = m.typ()
 	}
-	l.Elem = m.layout()
+	l.Elem = m.typ()
 }
 
-// back points to any of the composites around it that gives a value an end.
-func (m *maker) back() *Type {
+// backRef returns a reference to a random enclosing composite with finite values.
+func (m *generator) backRef() *Type {
 	for n := 1 + m.IntN(8); n > 0; n-- {
-		if n > len(m.around) {
+		if n > len(m.enclosing) {
 			continue
 		}
-		for _, k := range m.around[len(m.around)-n:] {
+		for _, k := range m.enclosing[len(m.enclosing)-n:] {
 			if k == Slice || k == Map || k == Pointer {
-				return back(n)
+				return backRef(n)
 			}
 		}
 	}
-	return lBool
+	return typeBool
 }
 
-func (m *maker) layouts(most int) []*Type {
+func (m *generator) types(most int) []*Type {
 	var ls []*Type
 	for range m.IntN(most + 1) {
-		ls = append(ls, m.layout())
+		ls = append(ls, m.typ())
 	}
 	return ls
 }
 
-func TestLayoutsParseBack(t *testing.T) {
-	m := &maker{Rand: rand.New(rand.NewPCG(1, 2))}
+func TestParseRoundTrip(t *testing.T) {
+	m := &generator{Rand: rand.New(rand.NewPCG(1, 2))}
 	for range 5000 {
-		l := m.layout()
+		l := m.typ()
 		text := l.String()
 		got, err := Parse(text)
 		if len(text) > MaxText {
@@ -291,11 +292,11 @@ func TestLayoutsParseBack(t *testing.T) {
 	}
 }
 
-// A changed byte is refused, or is the text of another layout.
-func TestParseChangedBytes(t *testing.T) {
-	m := &maker{Rand: rand.New(rand.NewPCG(3, 4))}
+// A text with a changed byte is an error, or the canonical text of another type.
+func TestParseCorrupted(t *testing.T) {
+	m := &generator{Rand: rand.New(rand.NewPCG(3, 4))}
 	for range 5000 {
-		text := []byte(m.layout().String())
+		text := []byte(m.typ().String())
 		text[m.IntN(len(text))] = "[]{}*^; le124map"[m.IntN(16)]
 		if l, err := Parse(string(text)); err == nil && l.String() != string(text) {
 			t.Fatalf("%s prints as %s", text, l)
@@ -303,20 +304,20 @@ func TestParseChangedBytes(t *testing.T) {
 	}
 }
 
-// count returns how many layouts and fields a tree has.
-func count(l *Type) int {
+// countNodes returns the number of types and fields in a tree.
+func countNodes(l *Type) int {
 	if l == nil {
 		return 0
 	}
-	n := 1 + count(l.Key) + count(l.Elem)
+	n := 1 + countNodes(l.Key) + countNodes(l.Elem)
 	for _, f := range l.Fields {
-		n += 1 + count(f.Type)
+		n += 1 + countNodes(f.Type)
 	}
 	return n
 }
 
 func FuzzParse(f *testing.F) {
-	for _, l := range shapes() {
+	for _, l := range goldenTypes() {
 		f.Add(l.String())
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -330,8 +331,8 @@ func FuzzParse(f *testing.F) {
 		if l.String() != text {
 			t.Errorf("%q prints as %q", text, l)
 		}
-		if n := count(l); n > len(text) {
-			t.Errorf("%d layouts from %d bytes", n, len(text))
+		if n := countNodes(l); n > len(text) {
+			t.Errorf("%d nodes from %d bytes", n, len(text))
 		}
 	})
 }

@@ -2,24 +2,24 @@ package layout
 
 import "strings"
 
-// A Method is what both ends of a method must agree on. Its canonical
-// text, [Method.String], is what is hashed.
+// A Method is the layout of a method: everything both ends must agree on. The
+// hash in the handshake covers its canonical text, [Method.String].
 type Method struct {
-	Service string // identifiers with dots between them
+	Service string // identifiers separated by dots
 	Name    string
-	Params  []*Type // without the context
+	Params  []*Type // without the context.Context
 	Results []*Type // without the error
 	Oneway  bool
 }
 
-// maxService bounds the name of a service, in bytes.
+// maxService is the longest service name in bytes.
 const maxService = 255
 
 // String returns the canonical text of m:
 //
 //	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
 //
-// A text above MaxText is broken off somewhere above it.
+// Like [Type.String] it stops soon after MaxText bytes.
 func (m *Method) String() string {
 	b := append([]byte(m.Service), '.')
 	b = append(append(b, m.Name...), '(')
@@ -37,20 +37,21 @@ func (m *Method) String() string {
 	return string(b)
 }
 
-// ParseMethod reads the canonical text of a method, and nothing else:
-// what it accepts prints as the same text. Errors say at which byte.
+// ParseMethod parses the canonical text of a method. It accepts no other
+// spelling, so that the result's String is text again. Errors contain the
+// offset.
 func ParseMethod(text string) (*Method, error) {
 	p := newParser(text)
 	m := &Method{}
 	m.Service, m.Name = p.methodName()
-	p.want("(")
-	if !p.take(")") {
-		m.Params = p.list()
+	p.expect("(")
+	if !p.accept(")") {
+		m.Params = p.typeList()
 	}
-	if p.rest != "" && !p.at(" oneway") {
+	if p.rest != "" && !p.peek(" oneway") {
 		m.Results = p.results()
 	}
-	m.Oneway = p.take(" oneway")
+	m.Oneway = p.accept(" oneway")
 	if err := p.end(); err != nil {
 		return nil, err
 	}
@@ -67,36 +68,36 @@ func appendList(b []byte, list []*Type) []byte {
 	return b
 }
 
-// list reads types up to the parenthesis that closes them.
-func (p *parser) list() []*Type {
-	list := []*Type{p.layout()}
-	for p.take(", ") {
-		list = append(list, p.layout())
+// typeList parses types up to the closing parenthesis.
+func (p *parser) typeList() []*Type {
+	list := []*Type{p.typ()}
+	for p.accept(", ") {
+		list = append(list, p.typ())
 	}
-	p.want(")")
+	p.expect(")")
 	return list
 }
 
-// results reads one type, or several in parentheses.
+// results parses one type, or several in parentheses.
 func (p *parser) results() []*Type {
-	p.want(" ")
+	p.expect(" ")
 	before := p.rest
-	if !p.take("(") {
-		return []*Type{p.layout()}
+	if !p.accept("(") {
+		return []*Type{p.typ()}
 	}
-	list := p.list()
+	list := p.typeList()
 	if len(list) < 2 {
 		p.rest = before
-		p.expected("one result without parentheses, or several")
+		p.errorExpected("one result without parentheses, or several")
 	}
 	return list
 }
 
-// methodName reads a service and a method; the last dot parts them.
+// methodName parses service.method. The service may contain dots, too.
 func (p *parser) methodName() (service, name string) {
 	from := p.rest
 	parts := []string{p.name()}
-	for p.take(".") {
+	for p.accept(".") {
 		parts = append(parts, p.name())
 	}
 	last := len(parts) - 1
@@ -104,9 +105,9 @@ func (p *parser) methodName() (service, name string) {
 	switch {
 	case service == "":
 		p.rest = from
-		p.expected("service.method")
+		p.errorExpected("service.method")
 	case len(service) > maxService:
-		p.fail("the service's name has %d bytes; the most is %d", len(service), maxService)
+		p.errorf("service name of %d bytes exceeds the limit of %d", len(service), maxService)
 	}
 	return service, name
 }

@@ -15,13 +15,13 @@ func TestMethod(t *testing.T) {
 	}{
 		{Method{Service: "Greeter", Name: "Ping"}, "Greeter.Ping()"},
 		{Method{Service: "Greeter", Name: "Ping", Oneway: true}, "Greeter.Ping() oneway"},
-		{Method{Service: "lab.v1.Scope", Name: "Arm", Results: []*Type{lBool}}, "lab.v1.Scope.Arm() bool"},
+		{Method{Service: "lab.v1.Scope", Name: "Arm", Results: []*Type{typeBool}}, "lab.v1.Scope.Arm() bool"},
 		{
 			Method{"Greeter", "Add2Words", []*Type{num(Uint, LE4), num(Uint, LE4)}, []*Type{num(Uint, LE4)}, false},
 			"Greeter.Add2Words(uint.le4, uint.le4) uint.le4",
 		},
 		{
-			Method{"S", "M", []*Type{structure("", "A", lBool)}, []*Type{lBool, lText}, true},
+			Method{"S", "M", []*Type{structure("", "A", typeBool)}, []*Type{typeBool, typeString}, true},
 			"S.M({A bool}) (bool, string.le4) oneway",
 		},
 	}
@@ -59,8 +59,8 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping()  bool", `offset 9: want a type, have " bool"`},
 		{"S.Ping() oneway ", `offset 15: want the end, have " "`},
 		{"S.Ping() oneway bool", `offset 15: want the end, have " bool"`},
-		{"S.Ping(^1)", `offset 9: ^1 points outside: 0 types are around it`},
-		{long + ".M()", `offset 258: the service's name has 256 bytes; the most is 255`},
+		{"S.Ping(^1)", `offset 9: ^1 refers outside the type: it has 0 enclosing types`},
+		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}
 	for _, test := range tests {
 		m, err := ParseMethod(test.text)
@@ -69,14 +69,14 @@ func TestParseMethodErrors(t *testing.T) {
 		}
 	}
 	if _, err := ParseMethod(long[1:] + ".M()"); err != nil {
-		t.Errorf("a service's name of 255 bytes: %v", err)
+		t.Errorf("service name of 255 bytes: %v", err)
 	}
 }
 
-func TestMethodsParseBack(t *testing.T) {
-	m := &maker{Rand: rand.New(rand.NewPCG(5, 6))}
+func TestParseMethodRoundTrip(t *testing.T) {
+	m := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	for range 2000 {
-		want := &Method{"a.B", "C", m.layouts(3), m.layouts(3), m.IntN(2) == 0}
+		want := &Method{"a.B", "C", m.types(3), m.types(3), m.IntN(2) == 0}
 		text := want.String()
 		got, err := ParseMethod(text)
 		if len(text) > MaxText {
@@ -107,10 +107,10 @@ func FuzzParseMethod(f *testing.F) {
 		}
 		n := 0
 		for _, l := range append(m.Params, m.Results...) {
-			n += count(l)
+			n += countNodes(l)
 		}
 		if n > len(text) {
-			t.Errorf("%d layouts from %d bytes", n, len(text))
+			t.Errorf("%d nodes from %d bytes", n, len(text))
 		}
 	})
 }

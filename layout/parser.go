@@ -9,83 +9,87 @@ import (
 	"unicode/utf8"
 )
 
-// A parser reads the texts of layouts and methods, by recursive descent.
-// After the first problem nothing is left to read, so the functions that read
-// need not look: they find nothing, and end.
+// A parser is a recursive descent parser for the texts of types and methods.
+//
+// After the first error rest is empty. The remaining productions then find
+// nothing and return, so that they need not check err.
 type parser struct {
-	text   string
-	rest   string // of text, not read yet
-	around []Kind // the composites around this place, outermost first
-	err    error  // the first problem
+	text      string
+	rest      string // unread suffix of text
+	enclosing []Kind // composites around the current position, outermost first
+	err       error  // the first error
 }
 
-// newParser refuses a text that is too long before any of it is read.
+// newParser returns a parser for text. Text beyond MaxText is an error before any
+// parsing.
 func newParser(text string) *parser {
 	p := &parser{text: text, rest: text}
 	if len(text) > MaxText {
-		p.err = fmt.Errorf("the text has %d bytes; the most is %d", len(text), MaxText)
+		p.err = fmt.Errorf("text of %d bytes exceeds the limit of %d", len(text), MaxText)
 		p.rest = ""
 	}
 	return p
 }
 
-// fail notes a problem at this place, if it is the first.
-func (p *parser) fail(format string, args ...any) {
+// errorf records an error at the current offset, unless there was one before.
+func (p *parser) errorf(format string, args ...any) {
 	if p.err == nil {
 		p.err = fmt.Errorf("offset %d: %s", len(p.text)-len(p.rest), fmt.Sprintf(format, args...))
 	}
 	p.rest = ""
 }
 
-// expected fails for want of something at this place.
-func (p *parser) expected(what string) {
+// errorExpected records the error of a missing what at the current offset.
+func (p *parser) errorExpected(what string) {
 	have := "the end"
 	if p.rest != "" {
 		have = strconv.Quote(p.rest[:min(len(p.rest), 16)])
 	}
-	p.fail("want %s, have %s", what, have)
+	p.errorf("want %s, have %s", what, have)
 }
 
-// end returns the first problem, text that is left over among them.
+// end returns the first error. Unread text is an error, too.
 func (p *parser) end() error {
 	if p.rest != "" {
-		p.expected("the end")
+		p.errorExpected("the end")
 	}
 	return p.err
 }
 
-func (p *parser) at(s string) bool { return strings.HasPrefix(p.rest, s) }
+// peek reports whether the unread text starts with s.
+func (p *parser) peek(s string) bool { return strings.HasPrefix(p.rest, s) }
 
-func (p *parser) atDigit() bool { return p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '9' }
+func (p *parser) peekDigit() bool { return p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '9' }
 
-// take reads s if it stands here.
-func (p *parser) take(s string) bool {
+// accept consumes s if it comes next.
+func (p *parser) accept(s string) bool {
 	rest, ok := strings.CutPrefix(p.rest, s)
 	p.rest = rest
 	return ok
 }
 
-// want reads s.
-func (p *parser) want(s string) {
-	if !p.take(s) {
-		p.expected(strconv.Quote(s))
+// expect consumes s. Anything else is an error.
+func (p *parser) expect(s string) {
+	if !p.accept(s) {
+		p.errorExpected(strconv.Quote(s))
 	}
 }
 
-// enter begins the inside of a composite.
-func (p *parser) enter(k Kind) {
-	p.around = append(p.around, k)
-	if len(p.around) > MaxDepth {
-		p.fail("types deeper than %d", MaxDepth)
+// push begins the children of a composite.
+func (p *parser) push(k Kind) {
+	p.enclosing = append(p.enclosing, k)
+	if len(p.enclosing) > MaxDepth {
+		p.errorf("types nested deeper than %d", MaxDepth)
 	}
 }
 
-func (p *parser) leave() { p.around = p.around[:len(p.around)-1] }
+// pop ends the children of a composite.
+func (p *parser) pop() { p.enclosing = p.enclosing[:len(p.enclosing)-1] }
 
-// takeFormat reads a format if one stands here.
-func (p *parser) takeFormat() (Format, bool) {
+// acceptFormat consumes a format if one comes next.
+func (p *parser) acceptFormat() (Format, bool) {
 	for f, name := range formatNames {
-		if name != "" && p.take(name) {
+		if name != "" && p.accept(name) {
 			return Format(f), true
 		}
 	}
@@ -93,17 +97,17 @@ func (p *parser) takeFormat() (Format, bool) {
 }
 
 func (p *parser) format() Format {
-	f, ok := p.takeFormat()
+	f, ok := p.acceptFormat()
 	if !ok {
-		p.expected("a format: le1 to le8, be2 to be8 or varint")
+		p.errorExpected("a format: le1 to le8, be2 to be8 or varint")
 	}
 	return f
 }
 
-// maxNumber is the same on every machine.
+// maxNumber bounds numbers, to the same value on every platform.
 const maxNumber = math.MaxInt32
 
-// number reads a decimal without leading zeros, and at most maxNumber.
+// number parses a decimal of at most maxNumber without leading zeros.
 func (p *parser) number() int {
 	n := 0
 	for n < len(p.rest) && p.rest[n] >= '0' && p.rest[n] <= '9' {
@@ -111,26 +115,26 @@ func (p *parser) number() int {
 	}
 	v, err := strconv.ParseInt(p.rest[:n], 10, 64)
 	if err != nil || v > maxNumber || n > 1 && p.rest[0] == '0' {
-		p.expected(fmt.Sprintf("a number up to %d without leading zeros", maxNumber))
+		p.errorExpected(fmt.Sprintf("a number up to %d without leading zeros", maxNumber))
 		return 0
 	}
 	p.rest = p.rest[n:]
 	return int(v)
 }
 
-// name reads an identifier.
+// name parses an identifier.
 func (p *parser) name() string {
-	n := identifier(p.rest)
+	n := identifierLen(p.rest)
 	if n == 0 {
-		p.expected("a name")
+		p.errorExpected("a name")
 	}
 	name := p.rest[:n]
 	p.rest = p.rest[n:]
 	return name
 }
 
-// identifier returns how many bytes of s are an identifier as Go has them.
-func identifier(s string) int {
+// identifierLen returns the length of the Go identifier at the start of s.
+func identifierLen(s string) int {
 	for i, r := range s {
 		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
 			return i
@@ -139,22 +143,22 @@ func identifier(s string) int {
 	return len(s)
 }
 
-// goType reads the name of a Go type up to the parenthesis that closes it.
-// The name of a generic type may hold parentheses, and strings with anything:
-// the tags of a struct among its arguments.
+// goType parses the name of a Go type up to its closing parenthesis. The type
+// arguments of a generic type may contain parentheses (func types) and string
+// literals (struct tags).
 func (p *parser) goType() string {
 	n := goTypeLen(p.rest)
 	name := p.rest[:n]
 	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		p.expected(`a Go type and ")"`)
+		p.errorExpected(`a Go type and ")"`)
 		return ""
 	}
 	p.rest = p.rest[n:]
 	return name
 }
 
-// goTypeLen returns how many bytes of s stand before the parenthesis that
-// closes what was opened before s, 0 if there is none.
+// goTypeLen returns the offset of the first unbalanced closing parenthesis in s,
+// outside of string literals; 0 if there is none.
 func goTypeLen(s string) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {
@@ -176,15 +180,15 @@ func goTypeLen(s string) int {
 	return 0
 }
 
-// longest is where a text is cut for a message.
-const longest = 120
+// maxQuoted is the longest text in a message.
+const maxQuoted = 120
 
-// shorten cuts a text for a message.
-func shorten(s string) string {
-	if len(s) <= longest {
+// truncate shortens s for a message.
+func truncate(s string) string {
+	if len(s) <= maxQuoted {
 		return s
 	}
-	n := longest
+	n := maxQuoted
 	for !utf8.RuneStart(s[n]) {
 		n--
 	}

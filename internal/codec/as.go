@@ -85,7 +85,7 @@ func hasBack(l *layout.Type, depth int) bool {
 	if l == nil {
 		return false
 	}
-	if l.Kind == layout.Back {
+	if l.Kind == layout.BackRef {
 		return l.Len > depth
 	}
 	if hasBack(l.Elem, depth+1) || hasBack(l.Key, depth+1) {
@@ -101,7 +101,7 @@ func hasBack(l *layout.Type, depth int) bool {
 
 // node returns the node of t as l.
 func (f *fitter) node(t reflect.Type, l *layout.Type, s site) *node {
-	if l.Kind == layout.Back {
+	if l.Kind == layout.BackRef {
 		around := f.around
 		defer func() { f.around = around }()
 		f.around = around[:len(around)-l.Len]

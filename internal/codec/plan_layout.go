@@ -44,7 +44,7 @@ func (w *layouter) layout(n *node) *layout.Type {
 	case opStruct, opSlice, opArray, opMap, opPointer:
 		for i, a := range w.around {
 			if a == n {
-				return &layout.Type{Kind: layout.Back, Len: len(w.around) - i, GoType: n.typ.Name()}
+				return &layout.Type{Kind: layout.BackRef, Len: len(w.around) - i, GoType: n.typ.Name()}
 			}
 		}
 		w.around = append(w.around, n)
