@@ -121,11 +121,12 @@ func (c *conn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
 	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
-		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+		code := CodeInternal
 		if errors.Is(err, codec.ErrSize) {
-			return errorf(CodeResourceExhausted, OutcomeAnswered, "%s, %v (the client's MaxMessage is %d)", inv.method.Name, err, c.peer.maxMessage)
+			code, err = CodeResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.maxMessage)
 		}
-		return errorf(CodeInternal, OutcomeAnswered, "%s, %v", inv.method.Name, err)
+		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+		return errorf(code, OutcomeAnswered, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"os"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -17,14 +18,14 @@ import (
 
 // A connection is one that a server has, on either wire.
 type connection interface {
-	start()         // reads until the connection ends
-	drain()         // lets it end when what has been asked is answered
-	dismiss(*Error) // ends it soon, under its calls, which are told why
-	fail(*Error)    // ends it at once
-	join()          // waits until it has ended and its goroutines have, handlers apart
-	awaitHandlers() // waits then until its handlers have returned
-	logRunning()    // names the handlers that run
-	Err() error     // why it has ended
+	start()                 // reads until the connection ends
+	drain()                 // lets it end when what has been asked is answered
+	dismiss(*Error)         // ends it soon, under its calls, which are told why
+	fail(*Error)            // ends it at once
+	join()                  // waits until it has ended and its goroutines have, handlers apart
+	awaitHandlers()         // waits then until its handlers have returned
+	logRunning(text string) // logs the handlers that run
+	Err() error             // why it has ended
 }
 
 // serve is the life of one connection of Serve. It leads the connection itself.
@@ -68,11 +69,15 @@ func (s *Server) handshake(nc net.Conn) (connection, error) {
 func (s *Server) logRefused(nc net.Conn, err error) {
 	args := []any{"remote", nc.RemoteAddr(), "err", cut(err.Error(), 256)}
 	var f *foreignPeer
-	if errors.As(err, &f) {
+	var r *refusal
+	switch {
+	case errors.As(err, &f):
 		s.reports.add(f.kind, slog.LevelInfo, "bsrpc: client refused", args...)
-		return
+	case errors.As(err, &r) && r.full:
+		s.reports.add(reportFull, slog.LevelWarn, "bsrpc: client refused", args...)
+	default:
+		s.log.Debug("bsrpc: client refused", args...)
 	}
-	s.log.Debug("bsrpc: client refused", args...)
 }
 
 // shake does the handshake and makes a connection of it.
@@ -84,6 +89,9 @@ func (s *Server) shake(nc net.Conn) (connection, error) {
 	nc.SetDeadline(deadlineIn(s.bounds.handshakeTimeout))
 	peer, init, err := greet(nc, s.bounds.basic)
 	var v *Session
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", s.bounds.handshakeTimeout), err}
+	}
 	if err == nil {
 		v, err = s.meet(nc, peer)
 	}
@@ -114,8 +122,7 @@ func (s *Server) shake(nc net.Conn) (connection, error) {
 func (s *Server) meet(nc net.Conn, hello *wire.Hello) (*Session, error) {
 	v, refuse := s.newSession(nc)
 	if refuse != nil {
-		s.reports.add(reportFull, slog.LevelWarn, "bsrpc: client refused", "remote", nc.RemoteAddr(), "err", refuse.plain())
-		return nil, &refusal{refuse, hello == nil}
+		return nil, &refusal{err: refuse, basic: hello == nil, full: true}
 	}
 	return v, nil
 }
@@ -248,7 +255,9 @@ func (s *Server) letIn(c *conn, v *Session) {
 		if !v.connected {
 			s.places.leave(v.visitor) // nothing of it is left that others must wait for
 		}
-		c.farewell(s.refused(v, err), farewellTime, c.awaitPeer)
+		why := s.refused(v, err)
+		s.turnAway(v, why)
+		c.farewell(why, farewellTime, c.awaitPeer)
 		return
 	}
 	c.control(&wire.Frame{Type: wire.Admitted})

@@ -105,6 +105,7 @@ func checkInit(f *basicFrame) (e *Error, closes bool) {
 // poll serves a frame of a client that has not been admitted.
 func (c *basicConn) poll(f *basicFrame) {
 	if e, closes := checkInit(f); closes {
+		c.server.turnAway(c.session, e)
 		c.leave(e, e)
 		return
 	} else if e != nil {
@@ -114,6 +115,7 @@ func (c *basicConn) poll(f *basicFrame) {
 	granted, e := c.keepTurn()
 	switch {
 	case e != nil:
+		c.server.turnAway(c.session, e)
 		c.leave(e, e)
 	case granted:
 		c.patience.end()
@@ -163,6 +165,7 @@ func (c *basicConn) admit() {
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect")
 		c.server.guard(c.session, "the error of OnConnect", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
+		c.server.turnAway(c.session, e)
 		c.leave(e, e)
 		return
 	}

@@ -282,7 +282,7 @@ func (c *basicConn) join() {
 
 func (c *basicConn) awaitHandlers() { c.served.awaitHandlers(0) }
 
-func (c *basicConn) logRunning() { c.served.logRunning() }
+func (c *basicConn) logRunning(text string) { c.served.logRunning(text) }
 
 // Err returns why the connection has ended, nil if it has not.
 func (c *basicConn) Err() error {

@@ -358,7 +358,7 @@ func (c *conn) awaitHandlers() {
 	c.served.awaitHandlers(c.in.unfinished())
 }
 
-func (c *conn) logRunning() { c.served.logRunning() }
+func (c *conn) logRunning(text string) { c.served.logRunning(text) }
 
 // awaitHandlers waits, on a connection that has ended, until no handler runs.
 // unfinished is how many requests will never be complete.
@@ -370,13 +370,13 @@ func (v *serving) awaitHandlers(unfinished int) {
 		case <-v.idle:
 			return
 		case <-time.After(stuckLog):
-			v.logRunning()
+			v.logRunning("bsrpc: a handler runs on after its connection has ended")
 		}
 	}
 }
 
-// logRunning names the handlers that a close does not wait for.
-func (v *serving) logRunning() {
+// logRunning names the handlers that run.
+func (v *serving) logRunning(text string) {
 	var names []string
 	v.mu.Lock()
 	for _, inv := range v.running {
@@ -384,7 +384,7 @@ func (v *serving) logRunning() {
 	}
 	v.mu.Unlock()
 	for _, name := range names {
-		v.reports.add(reportRunning, slog.LevelWarn, "bsrpc: closing while a handler runs", "method", name)
+		v.reports.add(reportRunning, slog.LevelWarn, text, "session", v.session.id, "method", name)
 	}
 }
 

@@ -108,6 +108,7 @@ func versionError(who string, version uint8) error {
 type refusal struct {
 	err   *Error
 	basic bool // the client does not understand a native answer
+	full  bool // there are Limits.MaxConns connections
 }
 
 func (r *refusal) Error() string { return r.err.plain() }
@@ -142,11 +143,11 @@ func foreign(f *basicFrame) error {
 	case f.refused != nil:
 		return f.refused
 	case f.typ != wire.Init:
-		return &refusal{errNotInitialized, true}
+		return &refusal{err: errNotInitialized, basic: true}
 	case closes:
-		return &refusal{e, true}
+		return &refusal{err: e, basic: true}
 	}
-	return &refusal{errNotBasic, true}
+	return &refusal{err: errNotBasic, basic: true}
 }
 
 // awaitInit reads on until a basic client sends an INIT that can be answered.
@@ -158,7 +159,7 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 		case e == nil:
 			return f, nil
 		case closes:
-			return f, &refusal{e, true}
+			return f, &refusal{err: e, basic: true}
 		}
 		_, err := nc.Write(wire.AppendException(nil, e.Name, e.Message))
 		if err == nil {

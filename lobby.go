@@ -48,7 +48,7 @@ func (s *Server) welcome(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
 		if err := s.guard(v, "OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
-			return s.turnAway(v, err)
+			return err
 		}
 	}
 	v.connected = true
@@ -61,21 +61,24 @@ func (s *Server) welcome(v *Session) error {
 			return err
 		})
 		if err != nil {
-			return s.turnAway(v, err)
+			return err
 		}
 	}
 	if s.bounds.sessionMaxHold < math.MaxInt64 {
 		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, func() { s.places.hasHeldLong(v.visitor) })
 	}
 	v.admitted.Store(true)
-	s.log.Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
+	if v.ctx.Err() == nil { // its client may have left during a hook
+		s.log.Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
+	}
 	return nil
 }
 
-// turnAway logs why a hook does not take a session.
-func (s *Server) turnAway(v *Session, err error) error {
-	s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", err)
-	return err
+// turnAway logs why a hook does not take a session, as its client reads it.
+func (s *Server) turnAway(v *Session, why *Error) {
+	if v.ctx.Err() == nil { // otherwise the client has left
+		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
+	}
 }
 
 // dismiss ends a session whose client has left and none of whose handlers

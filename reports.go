@@ -129,7 +129,8 @@ func (c *reporter) add(r *reports, k report, level slog.Level, text string, args
 // boundLines is how many lines for debugging a connection's BINDs get.
 const boundLines = 16
 
-// logBound logs what a client has bound, or that its contract differs.
+// logBound logs what a client has bound or asked about, or that its contract
+// differs.
 func (v *serving) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	unknown, differ := 0, 0
 	for i := range answers {
@@ -140,12 +141,16 @@ func (v *serving) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 			differ++
 		}
 	}
+	text := "bsrpc: bound"
 	args := []any{"session", v.session.id, "remote", v.session.remote, "service", cut(r.Service, 64), "methods", len(answers)}
-	if r.Hashes != nil && unknown+differ > 0 {
+	switch {
+	case r.Hashes == nil: // Client.Call asks for a layout
+		text, args = "bsrpc: described", append(args, "unknown", unknown)
+	case unknown+differ > 0:
 		v.report(reportMismatch, slog.LevelInfo, "bsrpc: client and server disagree", append(args, "differ", differ, "unknown", unknown)...)
 		return
 	}
 	if v.binds++; v.binds <= boundLines {
-		v.log.Debug("bsrpc: bound", args...)
+		v.log.Debug(text, args...)
 	}
 }

@@ -63,8 +63,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 const closeGrace = 500 * time.Millisecond
 
 // Close stops the server at once: listeners and connections are closed, and the
-// contexts of running handlers cancelled. It does not wait for handlers that
-// ignore their context; it logs which those are. Where sessions have receivers of
+// contexts of running handlers cancelled. It does not wait for handlers; it logs
+// which ones run. Where sessions have receivers of
 // their own, or there is an OnDisconnect, it waits until these are closed and that
 // has returned, for all sessions whose handlers return within half a second. A hook
 // that has not returned after ten seconds is logged, and not waited for. Close
@@ -77,7 +77,7 @@ func (s *Server) Close() error {
 	conns, closing := s.stop()
 	began := time.Now()
 	for _, c := range conns {
-		c.logRunning()
+		c.logRunning("bsrpc: closing while a handler runs")
 	}
 	failed := s.failAll(conns)
 	closed := make(chan struct{})
