@@ -99,100 +99,20 @@ func classOf(t reflect.Type, exact bool) byte {
 	return '?'
 }
 
-// allThunks is the table of all thunks, by the classes of parameters and results;
-// empty where the self-check fails.
-var allThunks = sync.OnceValue(func() map[string]*thunks {
-	t := make(thunkTable)
-	t.fill()
+// allThunks returns the table of all thunks, by the classes of parameters and results;
+// empty if the self-check fails.
+var allThunks = sync.OnceValue(func() thunkTable {
+	t := make(thunkTable, len(table))
+	for i := range table {
+		t[table[i].shape] = &table[i].thunks
+	}
 	if !t.works() {
 		return nil
 	}
 	return t
 })
 
-// A thunkTable has the thunks by shape. The generic funcs that fill it take one type
-// after the other; with a type for each parameter, they add a shape for each result.
 type thunkTable map[string]*thunks
-
-func (t thunkTable) fill() {
-	t[">"] = &thunks{call0, proxy0}
-	add0[unsafe.Pointer](t, "p")
-	add0[string](t, "s")
-	add0[[]byte](t, "v")
-	add0[word](t, "w")
-	add0[float32](t, "f")
-	add0[float64](t, "d")
-
-	add1[unsafe.Pointer](t, "p")
-	add1[string](t, "s")
-	add1[[]byte](t, "v")
-	add1[word](t, "w")
-	add1[float32](t, "f")
-	add1[float64](t, "d")
-
-	add2a[unsafe.Pointer](t, "p")
-	add2a[string](t, "s")
-	add2a[[]byte](t, "v")
-	add2a[word](t, "w")
-	add2[uint32, uint32](t, "44")
-
-	add3[unsafe.Pointer](t, "ppp")
-	add3[string](t, "sss")
-	add3[word](t, "www")
-	add3[uint32](t, "444")
-	add3[float64](t, "ddd")
-}
-
-func add0[R any](t thunkTable, r string) {
-	t[">"+r] = &thunks{call0R[R], proxy0R[R]}
-}
-
-func add1[A any](t thunkTable, a string) {
-	t[a+">"] = &thunks{call1[A], proxy1[A]}
-	add1R[A, unsafe.Pointer](t, a+">p")
-	add1R[A, string](t, a+">s")
-	add1R[A, []byte](t, a+">v")
-	add1R[A, word](t, a+">w")
-	add1R[A, float64](t, a+">d")
-	add1R[A, A](t, a+">"+a)
-}
-
-func add1R[A, R any](t thunkTable, key string) {
-	t[key] = &thunks{call1R[A, R], proxy1R[A, R]}
-}
-
-func add2a[A any](t thunkTable, a string) {
-	add2[A, unsafe.Pointer](t, a+"p")
-	add2[A, string](t, a+"s")
-	add2[A, []byte](t, a+"v")
-	add2[A, word](t, a+"w")
-}
-
-func add2[A, B any](t thunkTable, ab string) {
-	t[ab+">"] = &thunks{call2[A, B], proxy2[A, B]}
-	add2R[A, B, unsafe.Pointer](t, ab+">p")
-	add2R[A, B, string](t, ab+">s")
-	add2R[A, B, []byte](t, ab+">v")
-	add2R[A, B, word](t, ab+">w")
-}
-
-func add2R[A, B, R any](t thunkTable, key string) {
-	t[key] = &thunks{call2R[A, B, R], proxy2R[A, B, R]}
-}
-
-func add3[A any](t thunkTable, aaa string) {
-	t[aaa+">"] = &thunks{call3[A], proxy3[A]}
-	add3R[A, unsafe.Pointer](t, aaa+">p")
-	if aaa == "444" {
-		add3R[A, word](t, aaa+">w")
-		return
-	}
-	add3R[A, A](t, aaa+">"+aaa[:1])
-}
-
-func add3R[A, R any](t thunkTable, key string) {
-	t[key] = &thunks{call3R[A, R], proxy3R[A, R]}
-}
 
 // memory is where the values of a call lie: the arguments, up to the third,
 // and the first result.
