@@ -16,7 +16,7 @@ type contractFunc struct {
 	typ    reflect.Type
 	index  []int // of the field, through embedded contracts
 	tag    *codec.MethodTag
-	key    string // of its tag, if it is probably meant to be bsrpc
+	key    string // of the tag, if probably meant to be bsrpc
 }
 
 // contractOf reads a struct contract.
@@ -36,7 +36,7 @@ func contractOf(service string, t reflect.Type) ([]contractFunc, []Problem) {
 	return methods, problems
 }
 
-// notContract says that t is not a contract, and what is.
+// notContract explains that t is not a contract.
 func notContract(t reflect.Type, wanted string) string {
 	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct {
 		wanted = fmt.Sprintf("want %v", t.Elem())
@@ -44,7 +44,7 @@ func notContract(t reflect.Type, wanted string) string {
 	return fmt.Sprintf("%v is not a contract; %s", t, wanted)
 }
 
-// fieldPath names a field with the embedded structs that it is in.
+// fieldPath names a field with its embedded structs.
 func fieldPath(t reflect.Type, index []int) string {
 	path := make([]string, len(index))
 	for i, n := range index {
@@ -98,8 +98,8 @@ func contractField(path string, f reflect.StructField, index []int) (contractFun
 	return m, append(problems, unservedOptions(path, tag)...)
 }
 
-// unservedOptions reports the options of the tag language that nothing acts on
-// yet: to ignore one that guards a method would be worse than to refuse it.
+// unservedOptions reports the reserved options of the tag language. Ignoring one that
+// guards a method would be worse than refusing it.
 func unservedOptions(path string, tag *codec.MethodTag) (problems []Problem) {
 	for _, o := range []struct {
 		name string

@@ -9,11 +9,11 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Signatures without a contract: a layout decides what travels, and the Go values
-// at hand are made to fit.
+// Signatures without a contract: the layout is the server's, the Go types are those of
+// the values at hand.
 
-// CompileAs returns the signature by which args travel, and by which results are
-// decoded to where the pointers in results point, as the layout of a method says.
+// CompileAs returns the signature of a method for the types of args, and of the
+// variables that results point to. They must fit the layout.
 func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, error) {
 	if len(args) != len(m.Params) {
 		return nil, fmt.Errorf("got %s, want %d: %v", plural(len(args), "argument"), len(m.Params), m)

@@ -9,7 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A Description is what two ends compare of a method.
+// A Description identifies a method. Two ends agree on it if their hashes are equal.
 type Description struct {
 	Name   string   // service and method: "Greeter.Hello"
 	Layout string   // canonical text of what travels
@@ -26,7 +26,7 @@ func describe(service, name string, sig *Signature) Description {
 	return Description{Name: service + "." + name, Layout: text, Hash: sha256.Sum256([]byte(hashPrefix + text))}
 }
 
-// problems says why the other end could not read the layout.
+// problems reports a layout that the other end could not read.
 func (d *Description) problems() []Problem {
 	if len(d.Layout) > maxLayoutText {
 		return []Problem{{d.Name, fmt.Sprintf("the text of its layout has more than %d bytes; make its types smaller", maxLayoutText)}}
@@ -40,20 +40,20 @@ func (d *Description) problems() []Problem {
 // A Func is a Go func or method that serves a method of a service.
 type Func struct {
 	Description
-	Sig       *Signature // of what travels
-	ID        int        // the command by which a basic peer calls it; -1 if none can
+	Sig       *Signature // of the values on the wire
+	ID        int        // the command number for basic peers; -1 for none
 	Exclusive string     // the name of its group, "" for none
 
-	from  string        // the registration it comes from, for messages
+	from  string        // the form of registration, for messages
 	fn    reflect.Value // its receiver, if it has one, is its first parameter
-	owner               // whose method fn is
+	owner               // of fn
 	ctx   bool          // fn takes the context, ...
 	err   bool          // ... returns an error, ...
-	vari  bool          // ... has its last parameter spread: where Sig is a contract's, fn may differ in these
+	vari  bool          // ... is variadic: if Sig is a contract's, fn may differ in these
 	code  funcCode      // fn for a call without reflection
 }
 
-// FuncOf returns the method that a func serves under a full name.
+// FuncOf returns the method of a plain func.
 func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
 	sig, problems := compile(service+"."+name, fn.Type(), 0, new(codec.MethodTag))
 	if problems != nil {
@@ -64,8 +64,7 @@ func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
 	return f, nil
 }
 
-// newFunc gives a signature its name, text and hash. fn has a receiver if of has
-// one.
+// newFunc returns the method of fn. fn has a receiver if of has one.
 func newFunc(service, name string, sig *Signature, fn reflect.Value, of owner) *Func {
 	f := &Func{Description: describe(service, name, sig), Sig: sig, ID: -1, fn: fn, owner: of}
 	in := 0
@@ -80,8 +79,8 @@ func newFunc(service, name string, sig *Signature, fn reflect.Value, of owner) *
 	return f
 }
 
-// Invoke calls the func with the arguments of v, and leaves its results there. recv
-// is its receiver; nil stands for the one that all calls share.
+// Invoke calls the func with the arguments and the context of v, and stores the
+// results in v. recv is the receiver; nil stands for the registered one.
 func (f *Func) Invoke(recv *Receiver, v *Values) error {
 	if recv == nil {
 		recv = &f.recv

@@ -11,9 +11,9 @@ import (
 
 // Implementations of a contract.
 
-// FuncsAs returns the methods of impl that a contract names. The contract is a
-// struct of funcs or an interface; impl is a receiver, a Made, or a pointer to a
-// struct of the contract's type.
+// FuncsAs returns a Func for each method of a contract, a struct of funcs or an
+// interface. impl is a receiver, a Made, or a pointer to a struct of the contract's
+// type.
 func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, problems []Problem) {
 	if isFuncsOf(contract, reflect.TypeOf(impl)) {
 		return funcsOfProxy(service, reflect.ValueOf(impl))
@@ -56,7 +56,7 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 	return funcs, problems
 }
 
-// serveAs makes the method of a contract that fn is.
+// serveAs returns fn as the method w of a contract.
 func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func, []Problem) {
 	sig, problems := compile(service+"."+w.goName, w.typ, 0, w.tag)
 	if problems != nil {
@@ -73,7 +73,7 @@ func isFuncsOf(contract, t reflect.Type) bool {
 	return contract.Kind() == reflect.Struct && t == reflect.PointerTo(contract)
 }
 
-// funcsOfProxy makes methods of the funcs of a contract, as they are now.
+// funcsOfProxy returns the current funcs of a struct of the contract's type.
 func funcsOfProxy(service string, impl reflect.Value) (funcs []*Func, problems []Problem) {
 	if impl.IsNil() {
 		return nil, []Problem{{service, "nil implementation"}}
@@ -96,8 +96,8 @@ func funcsOfProxy(service string, impl reflect.Value) (funcs []*Func, problems [
 	return funcs, problems
 }
 
-// unfitFuncs says why the funcs of a contract are not taken as its
-// implementation, "" if t is not made of them.
+// unfitFuncs reports why a struct of funcs cannot be the implementation, "" if t is
+// not such a struct.
 func unfitFuncs(contract reflect.Type, of owner, t reflect.Type) string {
 	switch {
 	case t != contract && !isFuncsOf(contract, t):
@@ -108,8 +108,8 @@ func unfitFuncs(contract reflect.Type, of owner, t reflect.Type) string {
 	return fmt.Sprintf("a %v by value; pass a *%v", t, t)
 }
 
-// interfaceContract returns the methods of an interface, which impl must
-// implement as Go means it.
+// interfaceContract returns the methods of an interface. impl must implement it in the
+// sense of Go.
 func interfaceContract(service string, contract reflect.Type, impl reflect.Value) (funcs []contractFunc, problems []Problem) {
 	for i := range contract.NumMethod() {
 		m := contract.Method(i)
@@ -138,9 +138,8 @@ func missingMethod(path, name string, t reflect.Type) Problem {
 	return Problem{path, fmt.Sprintf("%v has no such method", t) + adviceForFuncs(t)}
 }
 
-// fits says in words why a method (its receiver first) cannot serve a func of
-// a contract, "" if it can: it may leave out context and error, and spread the
-// last slice.
+// fits explains why a method (receiver first) cannot serve a func of a contract, "" if
+// it can. The method may lack context and error, and may be variadic.
 func fits(m, want reflect.Type) string {
 	haveIn, haveOut := plainSignature(m, 1)
 	needIn, needOut := plainSignature(want, 0)

@@ -9,8 +9,8 @@ import (
 )
 
 // A Caller makes the calls of one func of a proxy. Call encodes the arguments of v
-// and decodes the results into v; ctx may be nil if the func's caller passed nil.
-// Calls run concurrently.
+// and decodes the results into v. It may be called concurrently. ctx is nil if the
+// user passed nil.
 type Caller interface {
 	Call(ctx context.Context, v *Values) error
 }
@@ -20,13 +20,12 @@ type Stub struct {
 	Description
 	Sig *Signature
 	Tag *codec.MethodTag
-	Key string // of its tag, if it is probably meant to be bsrpc
+	Key string // of the tag, if probably meant to be bsrpc
 
 	index []int // of the field
 }
 
-// StubsOf returns the funcs of a contract, which must be a struct. Its error has
-// everything that is wrong.
+// StubsOf returns the funcs of a struct contract. Its error lists all problems.
 func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 	if contract.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("bsrpc: bind %s: %s", cut(service, 64), notContract(contract, "a client's is a struct of funcs"))
@@ -62,7 +61,7 @@ func (s *Signature) fill(field reflect.Value, c Caller) {
 	field.Set(reflect.MakeFunc(field.Type(), p.callReflect))
 }
 
-// A stub is what a proxy's func calls.
+// A stub is the receiver of a proxy's funcs.
 type stub struct {
 	sig    *Signature
 	caller Caller
@@ -83,9 +82,9 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 		v.args.Field(i).Set(arg)
 	}
 	err := p.call(ctx, v)
-	out := in[:0] // what MakeFunc has made for this call
+	out := in[:0] // MakeFunc made it for this call
 	if n := len(p.sig.results); n > 0 {
-		results := reflect.New(v.results.Type()).Elem() // those of v are zeroed before the caller has them
+		results := reflect.New(v.results.Type()).Elem() // v is zeroed before the caller sees them
 		results.Set(v.results)
 		for i := range n {
 			out = append(out, results.Field(i))

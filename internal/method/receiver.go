@@ -8,8 +8,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// ReceiverOf returns what methods of v, or of a pointer to it, are called on. It
-// reports false for nil.
+// ReceiverOf returns the receiver for the methods of v, or of a pointer to a copy of
+// v. It reports false for nil.
 func ReceiverOf(v any) (Receiver, bool) {
 	p := reflect.ValueOf(v)
 	if !p.IsValid() || p.Kind() == reflect.Pointer && p.IsNil() {
@@ -39,21 +39,20 @@ func pointerTo(v reflect.Value) reflect.Value {
 	return p
 }
 
-// A Made stands for receivers of its type that are made later. Each call of a func
-// then needs one.
+// A Made takes the place of a receiver at registration if each session makes its own.
+// Func.Invoke then needs a Receiver of the type.
 type Made struct{ Type reflect.Type }
 
-// An owner is what the methods of a service belong to: a value that all calls
-// share, or values of one type that are made later. The zero value is that of a
-// func, which has none.
+// An owner has the methods of a service: a value shared by all calls, or a type of
+// values made later. A plain func has the zero owner.
 type owner struct {
 	methods reflect.Type // a pointer
-	recv    Receiver     // the value, where it is shared
+	recv    Receiver     // the shared value
 	made    bool
 }
 
-// ownerOf returns the owner that was given to a form of registration, and its
-// type as given. what names it in problems.
+// ownerOf returns the owner for the value given to a registration, and the value's
+// type. what names the value in problems.
 func ownerOf(service, what string, given any) (of owner, t reflect.Type, problems []Problem) {
 	if later, ok := given.(Made); ok {
 		of.made, t = true, later.Type
@@ -66,7 +65,7 @@ func ownerOf(service, what string, given any) (of owner, t reflect.Type, problem
 		}
 		return of, t, nil
 	}
-	recv, ok := ReceiverOf(given) // a copy is made once, so that its methods are called without another
+	recv, ok := ReceiverOf(given) // copies a value once, not at each call
 	if !ok {
 		return of, nil, []Problem{{service, "nil " + what}}
 	}
@@ -74,8 +73,7 @@ func ownerOf(service, what string, given any) (of owner, t reflect.Type, problem
 	return of, reflect.TypeOf(given), nil
 }
 
-// FuncsOf returns a method for every exported method of a receiver, which may be a
-// Made.
+// FuncsOf returns a Func for every exported method of a receiver or a Made.
 func FuncsOf(service string, rcvr any) (funcs []*Func, problems []Problem) {
 	of, t, problems := ownerOf(service, "receiver", rcvr)
 	if problems == nil {
@@ -102,7 +100,7 @@ func FuncsOf(service string, rcvr any) (funcs []*Func, problems []Problem) {
 	return funcs, problems
 }
 
-// adviceForFuncs says how a struct of funcs, which has no methods, is offered.
+// adviceForFuncs explains how to register a struct of funcs: it has no methods.
 func adviceForFuncs(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -113,7 +111,7 @@ func adviceForFuncs(t reflect.Type) string {
 	return fmt.Sprintf("; for its funcs use RegisterAs[%v] with a *%v", t, t)
 }
 
-// unfit says why the methods of a type cannot be offered as a service.
+// unfit reports why the methods of a type cannot be a service.
 func unfit(service string, t reflect.Type) []Problem {
 	if path := foreignMethods(t, nil); path != "" {
 		return []Problem{{service, fmt.Sprintf("the embedded field %s adds its methods to the service; "+
@@ -132,9 +130,9 @@ func unfit(service string, t reflect.Type) []Problem {
 	return nil
 }
 
-// foreignMethods returns the path of an embedded field whose type is another
-// package's and has exported methods, "" if there is none. around is what t is
-// embedded in: a type may embed a pointer to itself.
+// foreignMethods returns the path of an embedded field with exported methods of another
+// package, "" if there is none. around are the types that embed t: a type may embed a
+// pointer to itself.
 func foreignMethods(t reflect.Type, around []reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -169,8 +167,8 @@ func packageOf(t reflect.Type) string {
 	return t.PkgPath()
 }
 
-// isClose says whether m is Close() or Close() error, which end a receiver and
-// are nobody's to call.
+// isClose reports whether m is Close() or Close() error. They end a receiver and are
+// not served.
 func isClose(m reflect.Method) bool {
 	t := m.Type
 	return m.Name == "Close" && t.NumIn() == 1 && (t.NumOut() == 0 || t.NumOut() == 1 && t.Out(0) == errorType)

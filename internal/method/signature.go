@@ -1,7 +1,7 @@
-// Package method knows a Go func as a method of a service: the type of what travels,
-// the values of one call, how the func is called without reflection, and which
-// funcs a contract or a receiver offers. It knows no connection, no session and no
-// server, and imports nothing that does.
+// Package method turns Go funcs into methods of a service. It compiles signatures,
+// pools the values of calls, calls funcs and fills proxies without reflection, and
+// finds the methods of a receiver or a contract. It has no notion of a connection, a
+// session or a server: a proxy calls a Caller, and Func.Invoke calls a handler.
 package method
 
 import (
@@ -20,9 +20,9 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
-// A Signature is the compiled type of a method. Both ends derive it from a Go func
-// of their own: one codec for all parameters, one for all results, and a pool of
-// the values of calls in between. It is safe for concurrent use.
+// A Signature is the compiled type of a method: a codec for all parameters, a codec
+// for all results, and a pool of call values. Each end derives it from its own Go
+// func. A Signature is safe for concurrent use.
 type Signature struct {
 	Args    *codec.Codec // of a struct with the parameters as fields
 	Results *codec.Codec // of a struct with the results as fields
@@ -32,20 +32,19 @@ type Signature struct {
 	variadic bool            // the last parameter is a slice that is spread
 	params   []reflect.Type  // without the context
 	results  []reflect.Type  // without the error
-	memory   [2]reflect.Type // of which the arguments and the results of a call are the first field
+	memory   [2]reflect.Type // structs with the arguments, and the results, as their first field
 	thunks   *thunks         // how to call it without reflection, nil if only reflection can
 	pool     sync.Pool       // of *Values
 }
 
-// withoutValues returns a signature with the same codecs and a pool of its own. The
-// state that its user keeps with values may belong to the bubble of one test, as a
-// connection does.
+// withoutValues returns a signature with the same codecs and an empty pool. Pooled
+// state may belong to the bubble of one test, as a connection does.
 func (s *Signature) withoutValues() *Signature {
 	return &Signature{Args: s.Args, Results: s.Results, ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, memory: s.memory, thunks: s.thunks}
 }
 
-// signatures has the func types that were compiled without formats of a tag: all
-// methods of one type, and all binds of one contract, share their codecs.
+// signatures caches the func types compiled without formats of a tag: all methods of
+// one type, and all binds of one contract, share their codecs.
 var signatures sync.Map // of *Signature, by signatureKey
 
 type signatureKey struct {
@@ -53,8 +52,8 @@ type signatureKey struct {
 	skip int
 }
 
-// compile compiles a func type, of which the first skip parameters are a receiver.
-// name is the method's, for the paths of problems.
+// compile compiles a func type. Its first skip parameters are a receiver. name begins
+// the paths of problems.
 func compile(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
 	key := signatureKey{t, skip}
 	if tag.Params == nil && tag.Results == nil {
@@ -102,7 +101,7 @@ func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*
 	return s, nil
 }
 
-// layMemory decides what the values of a call lie in.
+// layMemory sets the types of the memory of a call.
 func (s *Signature) layMemory() {
 	s.memory = [2]reflect.Type{withRoom(s.Args.Type()), withRoom(s.Results.Type())}
 }
@@ -123,8 +122,8 @@ func compileList(name, word string, types []reflect.Type, places []*codec.Place)
 	return nil, problemsOf(name, word, len(types), list)
 }
 
-// maxProblems is how many problems of one parameter or result are reported: a type
-// that was never meant to travel, as *http.Request, has dozens.
+// maxProblems bounds the reported problems of one parameter or result: a type never
+// meant to travel, as *http.Request, has dozens.
 const maxProblems = 8
 
 // problemsOf returns the problems of n parameters or results of a method.
@@ -155,8 +154,8 @@ func (s *Signature) Layout(service, name string) *layout.Method {
 	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts()}
 }
 
-// MisspeltKeys returns the fields of parameters and results with a tag key that is
-// probably meant to be bsrpc.
+// MisspeltKeys returns the fields of parameters and results with a tag key probably
+// meant to be bsrpc.
 func (s *Signature) MisspeltKeys() []codec.Misspelt {
 	return codec.MisspeltKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
 }

@@ -9,11 +9,10 @@ import (
 
 const maxMethods = 1 << 16
 
-// A Table has the methods of a server, as values of the server's own type that
-// embeds a *Func. Its user guards it: Add may not run at the same time as another
-// method.
+// A Table has the methods of a server. M is the server's type of a method and embeds a
+// *Func. A Table is not safe for concurrent use with Add.
 type Table[M entry] struct {
-	ByID bool // methods are found by their IDs too, which then must differ
+	ByID bool // Command is used: IDs must be unique
 
 	services map[string]map[string]M // by service, then by name within it
 	byID     map[int]M
@@ -27,8 +26,8 @@ type entry interface {
 
 func (f *Func) self() *Func { return f }
 
-// Add enters the methods of a service, all or none: its error has the problems given
-// and those it finds.
+// Add enters the methods of a service, all or none. Its error lists the given problems
+// and its own.
 func (t *Table[M]) Add(service string, methods []M, problems []Problem) error {
 	for _, m := range methods {
 		f := m.self()
@@ -63,7 +62,7 @@ func (t *Table[M]) Add(service string, methods []M, problems []Problem) error {
 	return nil
 }
 
-// twice says by which registrations a name is taken and wanted.
+// twice explains which two registrations want one name.
 func twice(first, second string) string {
 	if first == second {
 		return fmt.Sprintf("registered twice, both times %s; register it once, or under another name", second)
@@ -71,7 +70,7 @@ func twice(first, second string) string {
 	return fmt.Sprintf("registered twice, first %s, now %s; leave one out, or give it another name", first, second)
 }
 
-// idProblems says which IDs several methods have.
+// idProblems reports the IDs of several methods.
 func (t *Table[M]) idProblems(methods []M) (problems []Problem) {
 	own := make(map[int]M)
 	for _, m := range methods {

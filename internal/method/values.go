@@ -7,13 +7,13 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// Values are the arguments and results of one call, and what encodes and decodes
-// them. They are pooled for each signature: Free zeroes them and keeps their memory.
+// Values are the arguments and results of one call, with an encoder and a decoder for
+// them. Each signature has a pool of Values.
 type Values struct {
 	Ctx   context.Context // of the call, for Func.Invoke
 	Enc   codec.Encoder
 	Dec   codec.Decoder
-	State any // kept from one call to the next: whatever else the end that calls or serves pools
+	State any // the caller's or the server's own state of a call, pooled with the values
 
 	sig     *Signature
 	args    reflect.Value // the struct of arguments
@@ -24,7 +24,7 @@ type Values struct {
 	in      []reflect.Value // for a call by reflection: the receiver, the context, the fields of args
 }
 
-// keepEncoder bounds the memory that values keep for encoding.
+// keepEncoder bounds the encoding buffer of pooled values.
 const keepEncoder = 64 << 10
 
 // NewValues returns zero values of a call.
@@ -38,8 +38,7 @@ func (s *Signature) NewValues() *Values {
 	return v
 }
 
-// Free zeroes the values, so that nothing of the call is kept, and makes them
-// available to a later call. State stays as it is.
+// Free zeroes the values and returns them, with their memory and State, to the pool.
 func (v *Values) Free() {
 	if !v.sig.Args.ZeroAtOnce(v.argsRef) {
 		v.args.SetZero()
