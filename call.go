@@ -12,8 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Calls at the end that makes them: of a bound method on a native connection, and
-// by name.
+// Calls of the client: through a proxy on a native connection, and by name.
 
 // call is link.call.
 func (c *conn) call(ctx context.Context, m *boundMethod, v *method.Values) error {
@@ -41,8 +40,8 @@ func (c *conn) call(ctx context.Context, m *boundMethod, v *method.Values) error
 	return err
 }
 
-// encodeError is the error of arguments that cannot be sent. limit says what
-// bounds their length.
+// encodeError is the error of arguments that cannot be sent. limit names the bound of
+// their size.
 func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	if e, ok := err.(*Error); ok {
 		return e
@@ -104,7 +103,7 @@ func (m *boundMethod) codecPanicked(log *reports, outcome Outcome, what any, doi
 	return e
 }
 
-// described is what a server says of a method.
+// described is a server's description of a method.
 type described struct {
 	number uint16
 	layout *layout.Method

@@ -9,11 +9,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// Here the package itself looks at the types of its users' values, at registration
-// and for Session.Set. What methods need is in internal/method, what values need in
-// internal/codec.
+// The use of reflection at registration, and for keys of sessions. Methods are compiled
+// in internal/method, types in internal/codec.
 
-// serviceName returns the name under which Register offers a receiver.
+// serviceName returns the service name of a receiver, the name of its type.
 func serviceName(rcvr any) (string, error) {
 	t := reflect.TypeOf(rcvr)
 	if t.Kind() == reflect.Pointer {
@@ -29,7 +28,7 @@ func serviceName(rcvr any) (string, error) {
 	return name, nil
 }
 
-// funcOf returns the func that RegisterFunc is given.
+// funcOf returns fn if it is a func.
 func funcOf(name string, fn any) (reflect.Value, error) {
 	v := reflect.ValueOf(fn)
 	switch {

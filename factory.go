@@ -32,8 +32,7 @@ func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory 
 	}}
 }
 
-// split returns what internal/method registers for a receiver, and what makes it if
-// each session has its own.
+// split returns a Made and its maker for a Factory, and any other receiver as it is.
 func split(given any) (any, *maker) {
 	if f, ok := given.(Factory); ok && f.maker != nil {
 		return method.Made{Type: f.maker.typ}, f.maker

@@ -6,13 +6,13 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// An invocation is one call that this end serves, on either wire. It is reused,
-// with its values, for later calls of its method.
+// An invocation is one call at the end that serves it, on either wire. It is pooled
+// with its values.
 type invocation struct {
 	*method.Values
 
 	method   *servedMethod
-	recv     *method.Receiver // what the method is called on, nil for the one that all share
+	recv     *method.Receiver // the session's own, nil for the registered one
 	id       uint64           // of the call on the wire
 	call     *callContext     // nil if neither the method nor a gate needs one
 	refusal  *Error           // why it is not run
@@ -41,7 +41,7 @@ func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
 // invoke calls the method.
 func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
 
-// free keeps the invocation and its values for a later call.
+// free returns the invocation and its values to the pool.
 func (inv *invocation) free() {
 	inv.recv, inv.call, inv.refusal, inv.answered, inv.passage = nil, nil, nil, false, nil
 	if inv.canceled.Load() {

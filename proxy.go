@@ -40,9 +40,9 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 
 // A boundMethod is a method as a client calls it: one func of a proxy.
 type boundMethod struct {
-	method.Description // as this end has it
+	method.Description // of the contract
 	sig                *method.Signature
-	link               link          // what calls it
+	link               link
 	number             uint16        // on the link's connection, or the id that a basic server knows
 	id                 int           // by the contract's tag, -1 for none
 	key                string        // of the contract's tag, if it is probably meant to be bsrpc

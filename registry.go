@@ -16,19 +16,19 @@ type Method struct {
 	Hash   [32]byte // SHA-256 by which both ends check that they mean the same
 }
 
-// A servedMethod is what a server runs for a request.
+// A servedMethod is a method of a server.
 type servedMethod struct {
 	*method.Func
 	group *group       // nil if it is not exclusive
-	made  int          // which of a session's own receivers it is called on: see registry.makers; -1 if none
-	slow  atomic.Int32 // requests to run on a goroutine of their own before the leader's is tried again
+	made  int          // index of its receiver among a session's own, and in registry.makers; -1 for none
+	slow  atomic.Int32 // next requests to run on goroutines of their own, not inline
 }
 
 // A registry has the methods of a server.
 type registry struct {
 	mu     sync.RWMutex
 	table  method.Table[*servedMethod]
-	makers []*maker // of the receivers that each session has
+	makers []*maker // of the receivers of each session
 	groups map[string]*group
 	closed bool // the server serves: too late to register
 }
@@ -80,7 +80,7 @@ func (r *registry) groupLocked(name string) *group {
 	return r.groups[name]
 }
 
-// madeLocked returns which of a session's receivers mk makes, -1 for none.
+// madeLocked returns the index of mk among the makers, -1 for none.
 func (r *registry) madeLocked(mk *maker) int {
 	if mk == nil {
 		return -1
