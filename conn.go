@@ -95,7 +95,7 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer 
 		},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(parent)
-	c.in = inbox{nc: nc, short: sockread.Of(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
+	c.in = inbox{nc: nc, short: sockread.NewReader(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
 	c.out.room, c.out.limit = c.peer.connBytes, b.outQueue
 	c.in.mostRefused = mostRefused(b, c.peer.maxInflight)
 	c.calls.limit = c.peer.maxInflight

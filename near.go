@@ -40,7 +40,7 @@ func (v *serving) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts
 		if asked++; asked > nearAsked {
 			break
 		}
-		names := strictmap.Near(r.Names[i], maps.Keys(service), nearMost, nearLooked)
+		names := strictmap.Similar(r.Names[i], maps.Keys(service), nearMost, nearLooked)
 		for j := range names {
 			names[j] = r.Service + "." + names[j]
 		}
@@ -54,7 +54,7 @@ func (v *serving) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts
 func (r *registry) servicesLike(name string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return strictmap.Near(name, r.table.Services(), nearMost, nearLooked)
+	return strictmap.Similar(name, r.table.Services(), nearMost, nearLooked)
 }
 
 const nearSep = ", "

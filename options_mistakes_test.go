@@ -33,8 +33,8 @@ var optionMistakes = []struct {
 	{"Limits", map[string]any{"MaxCons": 1}, `Limits: unknown key "MaxCons"; did you mean MaxConns?`},
 	{"Limits", map[string]any{"MaxMessage": 1}, `Limits: unknown key "MaxMessage"; the keys are MaxDepth, `},
 	{"password", "hunter2", `unknown key "password"` + serverKeys},
-	{"OnConnect", "hunter2", "OnConnect: cannot be set from a map, its type is func(context.Context, *bsrpc.Session) error; set the field in Go"},
-	{"Logger", slog.Default(), "Logger: cannot be set from a map, its type is *slog.Logger; set the field in Go"},
+	{"OnConnect", "hunter2", "OnConnect: cannot be set from a map: its type is func(context.Context, *bsrpc.Session) error; set the field in Go"},
+	{"Logger", slog.Default(), "Logger: cannot be set from a map: its type is *slog.Logger; set the field in Go"},
 
 	// Kinds.
 	{"MaxMessage", nil, "MaxMessage" + wantSize + "no value"},
@@ -45,9 +45,9 @@ var optionMistakes = []struct {
 	{"MaxMessage", "1.5GiB", "MaxMessage" + wantSize + "other text"},
 	{"MaxMessage", 1.5, "MaxMessage" + wantSize + "a fraction"},
 	{"MaxMessage", json.Number("1.5"), "MaxMessage" + wantSize + "a fraction or an exponent"},
-	{"MaxMessage", 1e300, "MaxMessage" + wantSize + "a number that is too large"},
-	{"MaxMessage", "99999999TiB", "MaxMessage" + wantSize + "a number that is too large"},
-	{"MaxMessage", "99999999999999999999", "MaxMessage" + wantSize + "a number that is too large"},
+	{"MaxMessage", 1e300, "MaxMessage" + wantSize + "a number too large"},
+	{"MaxMessage", "99999999TiB", "MaxMessage" + wantSize + "a number too large"},
+	{"MaxMessage", "99999999999999999999", "MaxMessage" + wantSize + "a number too large"},
 	{"MaxMessage", time.Second, "MaxMessage" + wantSize + "a duration"},
 	{"MaxMessage", []any{1}, "MaxMessage" + wantSize + "a list"},
 	{"MaxMessage", map[string]any{}, "MaxMessage" + wantSize + "a map"},
@@ -59,7 +59,7 @@ var optionMistakes = []struct {
 	{"HandshakeTimeout", "10 s", "HandshakeTimeout" + wantDuration + "other text"},
 	{"RefuseWhenFull", "yes", "RefuseWhenFull: want true or false, have text"},
 	{"Basic", 1, "Basic: want true or false, have a number"},
-	{"Limits", 100, "Limits: want a map, whose keys are MaxDepth, "},
+	{"Limits", 100, "Limits: want a map with the keys MaxDepth, "},
 	{"Limits", map[string]any{"WriteStall": 5}, "Limits.WriteStall" + wantDuration + "a number without a unit"},
 
 	// Ranges.

@@ -200,7 +200,7 @@ func TestDecodeOptionsErrors(t *testing.T) {
 	lines := []string{
 		"bsrpc: ClientOptions: 6 problems",
 		"dial-timeout: sets the same field as DialTimeout; keep one of them",
-		"logger: cannot be set from a map, its type is *slog.Logger; set the field in Go",
+		"logger: cannot be set from a map: its type is *slog.Logger; set the field in Go",
 		`unknown key "max-mesage"; did you mean MaxMessage?`,
 		`DialTimeout: want a duration as text with its unit, such as "1m30s" or "250ms", have a number without a unit`,
 		`limits.MaxConns: want a whole number, or a size such as "16MiB", have a fraction`,

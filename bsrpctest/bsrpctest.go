@@ -1,10 +1,9 @@
-// Package bsrpctest joins servers and clients in memory, for the tests of
-// services.
+// Package bsrpctest connects clients to a server in memory, for tests of services.
 //
 // It opens no ports and works inside a testing/synctest bubble. Connections are
-// closed with the test. Servers are not, as several tests may use one: close a
-// server whose OnDisconnect or receivers are to be waited for; any other holds
-// nothing once its connections are closed.
+// closed when the test ends. Servers are not, as tests may share one. Close a
+// server to wait for OnDisconnect or for receivers; otherwise it holds no resources
+// after its connections are closed.
 package bsrpctest
 
 import (
@@ -15,8 +14,8 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// Dial joins one more client to server, in memory. The connection, and not the
-// server, is closed when the test ends. opts may be nil.
+// Dial connects a new client to server in memory and closes the connection, but not
+// the server, when the test ends. opts may be nil.
 func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	tb.Helper()
 	near, far := net.Pipe()
@@ -37,8 +36,8 @@ func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrp
 	return client, nil
 }
 
-// Bind joins one more client to server and returns its proxy for a service.
-// Anything that goes wrong, a *bsrpc.MismatchError among it, fails the test.
+// Bind connects a new client to server, as Dial does, and returns its proxy for a
+// service. It calls tb.Fatal on errors, including a *bsrpc.MismatchError.
 func Bind[C any](tb testing.TB, server *bsrpc.Server, service string) *C {
 	tb.Helper()
 	client, err := Dial(tb, server, nil)

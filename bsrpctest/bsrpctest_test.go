@@ -27,20 +27,20 @@ func newServer(t *testing.T) *bsrpc.Server {
 	return srv
 }
 
-// fatal is a test that may fail: Fatal ends it, and it is cleaned up as a real
-// one is.
-type fatal struct {
+// A fakeT stands in for the *testing.T of a failing test. Like the real one its
+// Fatal ends the test and cleanup follows.
+type fakeT struct {
 	tester
 	text string
 }
 
-func (f *fatal) Fatal(args ...any) {
+func (f *fakeT) Fatal(args ...any) {
 	f.text = fmt.Sprint(args...)
 	runtime.Goexit()
 }
 
-// run runs a test in a test, and returns what it has failed with.
-func (f *fatal) run(test func(testing.TB)) string {
+// run runs test and returns the arguments of Fatal.
+func (f *fakeT) run(test func(testing.TB)) string {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -51,13 +51,12 @@ func (f *fatal) run(test func(testing.TB)) string {
 	return f.text
 }
 
-// Several users of one server, in a bubble; all of them end with the test, and
-// the server lives.
-func TestUsersOfOneServer(t *testing.T) {
+// The clients of a test are closed when it ends; the server remains usable.
+func TestClientsOfOneServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
 		var clients []*bsrpc.Client
-		if text := new(fatal).run(func(tb testing.TB) {
+		if text := new(fakeT).run(func(tb testing.TB) {
 			for range 3 {
 				client, err := bsrpctest.Dial(tb, srv, &bsrpc.ClientOptions{Logger: quiet})
 				if err != nil {
@@ -87,7 +86,7 @@ func TestUsersOfOneServer(t *testing.T) {
 	})
 }
 
-// The end of the test ends a call that waits, and its handler's context.
+// The end of the test ends a pending call and cancels its handler's context.
 func TestCleanupEndsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
@@ -100,7 +99,7 @@ func TestCleanupEndsCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		called := make(chan error, 1)
-		new(fatal).run(func(tb testing.TB) {
+		new(fakeT).run(func(tb testing.TB) {
 			proxy := bsrpctest.Bind[struct {
 				Wait func(context.Context) error
 			}](tb, srv, "Greeter")
@@ -114,19 +113,19 @@ func TestCleanupEndsCalls(t *testing.T) {
 	})
 }
 
-// What is wrong with a service, or a contract, fails the test in words.
-func TestBindFailsTheTest(t *testing.T) {
+// Bind fails the test with the reason.
+func TestBindFailure(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		bind func(tb testing.TB, srv *bsrpc.Server)
 		want string
 	}{
-		{"no such service", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[Greeter](tb, srv, "Greeters") }, "the server has no service Greeters; it has Greeter"},
-		{"a contract that differs", func(tb testing.TB, srv *bsrpc.Server) {
+		{"unknown service", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[Greeter](tb, srv, "Greeters") }, "the server has no service Greeters; it has Greeter"},
+		{"mismatched contract", func(tb testing.TB, srv *bsrpc.Server) {
 			bsrpctest.Bind[struct{ Hello func(int) (string, error) }](tb, srv, "Greeter")
 		}, "Greeter.Hello, parameter 1: client int.le8, server string.le4"},
-		{"no contract", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[int](tb, srv, "Greeter") }, "int is not a contract"},
-		{"a server that has closed", func(tb testing.TB, srv *bsrpc.Server) {
+		{"not a contract", func(tb testing.TB, srv *bsrpc.Server) { bsrpctest.Bind[int](tb, srv, "Greeter") }, "int is not a contract"},
+		{"closed server", func(tb testing.TB, srv *bsrpc.Server) {
 			srv.Close()
 			bsrpctest.Bind[Greeter](tb, srv, "Greeter")
 		}, "handshake"},
@@ -134,9 +133,9 @@ func TestBindFailsTheTest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := newServer(t)
-				text := new(fatal).run(func(tb testing.TB) {
+				text := new(fakeT).run(func(tb testing.TB) {
 					test.bind(tb, srv)
-					t.Error("the test has not ended")
+					t.Error("Bind returned")
 				})
 				if !strings.Contains(text, test.want) {
 					t.Errorf("failed with %q, want %q", text, test.want)
@@ -147,8 +146,7 @@ func TestBindFailsTheTest(t *testing.T) {
 	}
 }
 
-// Dial hands its options on and returns its error, and nothing of a failure is
-// left.
+// Dial passes on its options and returns errors, without leaking the connection.
 func TestDialErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
@@ -160,7 +158,7 @@ func TestDialErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := client.Call(t.Context(), "Greeter.Bye", nil); err == nil || errors.Is(err, io.EOF) {
-			t.Errorf("got %v, want no such method", err)
+			t.Errorf("got %v, want an unknown method", err)
 		}
 		srv.Close()
 		var e *bsrpc.Error
@@ -175,7 +173,7 @@ func TestDialErrors(t *testing.T) {
 func TestServerIsLeftOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
-		new(fatal).run(func(tb testing.TB) {
+		new(fakeT).run(func(tb testing.TB) {
 			if _, err := bsrpctest.Bind[Greeter](tb, srv, "Greeter").Hello(t.Context(), "Bob"); err != nil {
 				t.Error(err)
 			}

@@ -18,7 +18,7 @@ type service struct{}
 
 func (service) Hello(name string) string { return "hello " + name }
 
-// A test of a service, through the wire and back, without a port.
+// A test of a service over an in-memory connection.
 func ExampleBind() {
 	testHello := func(t testing.TB) {
 		srv := bsrpc.NewServer(nil)
@@ -30,13 +30,13 @@ func ExampleBind() {
 		fmt.Println(got, err)
 	}
 
-	t := new(tester) // go test brings the real one
+	t := new(tester) // go test passes a *testing.T
 	testHello(t)
 	t.done()
 	// Output: hello Bob <nil>
 }
 
-// A tester stands for the *testing.T that an example does not have.
+// A tester stands in for the *testing.T, which examples lack.
 type tester struct {
 	testing.TB
 	cleanup []func()

@@ -1,3 +1,3 @@
-// Package recycle makes the memory of long messages, and lets it be used again
-// without a rule for its users.
+// Package recycle allocates the memory of long messages and reuses it once it is
+// unreachable. Users need not return it: a finalizer does.
 package recycle

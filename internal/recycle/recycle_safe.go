@@ -2,9 +2,8 @@
 
 package recycle
 
-// Bytes returns memory for n bytes, of which at most fresh are newly made: then
-// it is shorter.
+// Bytes returns a slice of n bytes, or of fresh bytes if that is fewer.
 func Bytes(n, fresh int) []byte { return make([]byte, min(n, fresh)) }
 
-// Free gives memory back that Bytes has returned, and that nobody refers to.
+// Free does nothing: without the finalizers there is no free list.
 func Free([]byte) {}

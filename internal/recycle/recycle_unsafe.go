@@ -11,167 +11,171 @@ import (
 	"unsafe"
 )
 
-// The memory of long messages is used again, without a rule for users: a
-// finalizer hands it back when the collector has found that nobody refers to any
-// part of it. Making and collecting it anew for each message would cost more
-// than sending it.
+// A finalizer on the first byte of an allocation returns it to the free list when
+// no part of it is reachable any more. Allocating and collecting memory for each
+// long message would cost more than sending the message.
 //
-// The one unsafe thing here is to turn the first byte of such memory into the
-// whole of it. The invariant: the pointer that a finalizer of class c gets is to
-// the beginning of an allocation of at least classSize(c) bytes, because nothing
-// else sets those finalizers.
+// Two operations are unsafe: allocating without zeroing, and recovering the slice
+// from its first byte. Invariant: the finalizer of class c receives a pointer to
+// the start of an allocation of at least classToSize(c) bytes. It holds because
+// only Bytes and get set these finalizers, and Free ignores memory of other sizes.
 
 const (
-	leastSize = 64 << 10         // of memory that is used again
-	mostSize  = 8 << 20          // likewise: longer memory is cold when it comes back, and a finalizer keeps it for a collection more
-	mostIdle  = 32 << 20         // bytes that lie idle in a process
-	idleTime  = 10 * time.Second // without a use, until they are given up
+	minSize     = 64 << 10         // smaller allocations are not reused
+	maxSize     = 8 << 20          // nor are larger ones: they are cold in the cache when they return, and a finalizer delays their collection by a cycle
+	maxIdle     = 32 << 20         // bytes in the free list of the process
+	maxIdleTime = 10 * time.Second // without a use, before the free list is dropped
 )
 
-// Memory has sizes of classes, eight to a doubling, so that an eighth is the
-// most that is wasted.
+// Allocations have the size of a class. There are eight classes per power of two,
+// so at most an eighth of an allocation is wasted.
 const (
-	classBits = 3
-	classes   = 64 << classBits
+	classBits  = 3
+	numClasses = 64 << classBits
 )
 
-// classOfSize returns the class of the least size that holds n bytes.
-func classOfSize(n int) int {
+// sizeToClass returns the smallest class for n bytes.
+func sizeToClass(n int) int {
 	shift := max(bits.Len(uint(n-1))-classBits-1, 0)
 	return shift<<classBits + (n-1)>>shift + 1
 }
 
-// classSize returns the size of the memory of a class.
-func classSize(c int) int {
+// classToSize returns the size of class c.
+func classToSize(c int) int {
 	shift := max((c-1)>>classBits-1, 0)
 	return (c - shift<<classBits) << shift
 }
 
-// A depot keeps memory that nobody uses.
-type depot struct {
-	mu    sync.Mutex
-	free  map[int][][]byte // by class
+// A freeList holds unused memory by size class, up to maxIdle bytes.
+type freeList struct {
+	mu    sync.Mutex       // guards the rest
+	lists map[int][][]byte // by class
 	bytes int
 	used  bool        // since the last sweep
-	sweep *time.Timer // set while there is anything
+	sweep *time.Timer // non-nil while a sweep is scheduled
 }
 
-var idleMemory = depot{free: make(map[int][][]byte)}
+var idle = freeList{lists: make(map[int][][]byte)}
 
-// Bytes returns memory for n bytes, which is not zeroed, and of which at most
-// fresh bytes are newly made: where nothing lies idle, it is shorter. Its user
-// writes before it reads, and lets nobody else see what has not been written.
+// Bytes returns a slice of at least n bytes from the free list, or else a new one
+// of about fresh bytes, so that memory for a message grows with the bytes
+// received rather than with the announced length.
 //
-// Nobody may set a finalizer on the memory's first byte: it has one.
+// The slice is not zeroed. It may contain bytes of earlier messages: callers must
+// write before reading, and must not expose unwritten bytes. Its first byte has a
+// finalizer, so callers must not set another.
 func Bytes(n, fresh int) []byte {
 	if fresh >= n-n/8 {
 		fresh = n
 	}
-	if n < leastSize || fresh > mostSize {
-		return dirtyMemory(min(n, fresh))
+	if n < minSize || fresh > maxSize {
+		return makeNoZero(min(n, fresh))
 	}
-	c := classOfSize(n)
-	if b := idleMemory.take(c); b != nil {
+	c := sizeToClass(n)
+	if b := idle.get(c); b != nil {
 		return b
 	}
 	if fresh < n {
-		c = classOfSize(fresh+1) - 1 // the greatest that is not above
+		c = sizeToClass(fresh+1) - 1 // the largest class within fresh
 	}
-	if classSize(c) < leastSize {
-		return dirtyMemory(fresh)
+	if classToSize(c) < minSize {
+		return makeNoZero(fresh)
 	}
-	b := dirtyMemory(classSize(c))
-	runtime.SetFinalizer(&b[0], recyclers()[c])
+	b := makeNoZero(classToSize(c))
+	runtime.SetFinalizer(&b[0], finalizers()[c])
 	return b
 }
 
-// Free gives memory back that Bytes has returned, and that nobody refers to.
+// Free returns memory from Bytes to the free list at once. The caller must hold
+// the only reference.
 func Free(b []byte) {
 	b = b[:cap(b)]
-	c := classOfSize(len(b))
-	if len(b) < leastSize || len(b) > mostSize || classSize(c) != len(b) { // a finalizer of a greater class would reach beyond it
+	c := sizeToClass(len(b))
+	if len(b) < minSize || len(b) > maxSize || classToSize(c) != len(b) { // the finalizer of a larger class would exceed its bounds
 		return
 	}
 	runtime.SetFinalizer(&b[0], nil)
-	idleMemory.put(c, b)
+	idle.put(c, b)
 }
 
-// dirtyMemory makes memory that is not zeroed: its user writes before it reads.
-func dirtyMemory(n int) []byte {
+// makeNoZero allocates n bytes without zeroing them.
+func makeNoZero(n int) []byte {
 	var b strings.Builder
 	b.Grow(n)
 	b.WriteByte(0)
 	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
-// take returns memory of a class, nil if none lies idle.
-func (d *depot) take(c int) []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := d.free[c]
+// get removes memory of class c from the list. It returns nil if there is none.
+func (f *freeList) get(c int) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := f.lists[c]
 	if len(list) == 0 {
 		return nil
 	}
 	b := list[len(list)-1]
 	list[len(list)-1] = nil
-	d.free[c] = list[:len(list)-1]
-	d.bytes -= len(b)
-	d.used = true
-	runtime.SetFinalizer(&b[0], recyclers()[c])
+	f.lists[c] = list[:len(list)-1]
+	f.bytes -= len(b)
+	f.used = true
+	runtime.SetFinalizer(&b[0], finalizers()[c])
 	return b
 }
 
-// put keeps memory that nobody refers to, if there is not too much.
-func (d *depot) put(c int, b []byte) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for other := range d.free {
-		if other != c && d.bytes+len(b) > mostIdle {
-			d.dropLocked(other) // makes room for what is wanted now
+// put adds unreachable memory to the list. If the list is full it evicts other
+// classes, as the recent class is the likeliest to be needed next.
+func (f *freeList) put(c int, b []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for other := range f.lists {
+		if other != c && f.bytes+len(b) > maxIdle {
+			f.dropLocked(other) // evict
 		}
 	}
-	if d.bytes+len(b) > mostIdle {
+	if f.bytes+len(b) > maxIdle {
 		return
 	}
-	d.free[c] = append(d.free[c], b)
-	d.bytes += len(b)
+	f.lists[c] = append(f.lists[c], b)
+	f.bytes += len(b)
 }
 
-// collected is put for a finalizer.
-func (d *depot) collected(c int, b []byte) {
-	d.put(c, b)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.sweep == nil { // a finalizer's timer is nobody's in virtual time
-		d.sweep = time.AfterFunc(idleTime, d.sweepIdle)
+// reclaim is put for a finalizer. It also schedules a sweep.
+func (f *freeList) reclaim(c int, b []byte) {
+	f.put(c, b)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sweep == nil { // set here only: a timer set by a user would belong to its synctest bubble
+		f.sweep = time.AfterFunc(maxIdleTime, f.sweepIdle)
 	}
 }
 
-func (d *depot) dropLocked(c int) {
-	for _, b := range d.free[c] {
-		d.bytes -= len(b)
+// dropLocked removes class c. It requires f.mu.
+func (f *freeList) dropLocked(c int) {
+	for _, b := range f.lists[c] {
+		f.bytes -= len(b)
 	}
-	delete(d.free, c)
+	delete(f.lists, c)
 }
 
-// sweepIdle gives up what nobody has used for a while.
-func (d *depot) sweepIdle() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.used {
-		d.used = false
-		d.sweep.Reset(idleTime)
+// sweepIdle empties the list if it was not used since the last sweep.
+func (f *freeList) sweepIdle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.used {
+		f.used = false
+		f.sweep.Reset(maxIdleTime)
 		return
 	}
-	clear(d.free)
-	d.bytes, d.sweep = 0, nil
+	clear(f.lists)
+	f.bytes, f.sweep = 0, nil
 }
 
-// recyclers are the finalizers, by class.
-var recyclers = sync.OnceValue(func() *[classes]func(*byte) {
-	list := new([classes]func(*byte))
+// finalizers holds a finalizer for each class.
+var finalizers = sync.OnceValue(func() *[numClasses]func(*byte) {
+	list := new([numClasses]func(*byte))
 	for c := range list {
-		list[c] = func(first *byte) { idleMemory.collected(c, unsafe.Slice(first, classSize(c))) }
+		list[c] = func(first *byte) { idle.reclaim(c, unsafe.Slice(first, classToSize(c))) }
 	}
 	return list
 })

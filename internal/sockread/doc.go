@@ -1,9 +1,9 @@
-// Package sockread reads sockets without telling Go's scheduler.
+// Package sockread reads from sockets with raw system calls, bypassing Go's
+// scheduler.
 //
-// An ordinary system call tells the scheduler that it may last, and where the
-// process was idle before, that wakes the runtime's monitor thread: once in
-// every round of two processes that wait for each other. But a Go socket waits in the
-// poller, not in a system call. So nothing is lost if the scheduler is not told,
-// as long as little is read, some 64 KiB: the collector cannot stop the goroutine
-// meanwhile.
+// An ordinary system call notifies the scheduler that it may block. In an idle
+// process this wakes the runtime's monitor thread, once per round trip between two
+// processes. Go's sockets are non-blocking and wait in the poller, so the
+// notification has no use. The price: the garbage collector cannot stop the
+// goroutine during the call, so reads should be short, up to about 64 KiB.
 package sockread

@@ -7,6 +7,6 @@ import (
 	"net"
 )
 
-// Of returns nc itself. (Linux on 386 and s390x has one system call for all that
-// sockets do.)
-func Of(nc net.Conn) io.Reader { return nc }
+// NewReader returns nc itself. (Linux on 386 and s390x multiplexes all socket
+// operations through a single system call.)
+func NewReader(nc net.Conn) io.Reader { return nc }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// pair returns both ends of a connection.
+// pair returns the two ends of a connection.
 func pair(t *testing.T, network string) (near, far net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -45,10 +45,10 @@ func eachNetwork(t *testing.T, test func(t *testing.T, near, far net.Conn)) {
 
 func TestRead(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := Of(near)
+		r := NewReader(near)
 		buf := make([]byte, 8)
 		if n, err := r.Read(nil); n != 0 || err != nil {
-			t.Error("of nothing:", n, err)
+			t.Error("empty buffer:", n, err)
 		}
 		go func() {
 			far.Write([]byte("0123456789"))
@@ -60,17 +60,17 @@ func TestRead(t *testing.T) {
 		}
 		for range 2 {
 			if n, err := r.Read(buf); n != 0 || err != io.EOF {
-				t.Error("at the end:", n, err)
+				t.Error("at EOF:", n, err)
 			}
 		}
 	})
 }
 
-// A deadline stops a read that waits, and one that has passed stops all until it
-// is taken back.
+// A deadline interrupts a waiting read. An expired one fails all reads until it is
+// reset.
 func TestDeadline(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := Of(near)
+		r := NewReader(near)
 		buf := make([]byte, 8)
 		failed := make(chan error)
 		go func() {
@@ -89,7 +89,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// What has made the descriptor blocking, for all that share it, stops nobody.
+// Reads do not block on a descriptor made blocking by another holder.
 func TestBlockingDescriptor(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
 		f, err := near.(interface{ File() (*os.File, error) }).File()
@@ -98,9 +98,9 @@ func TestBlockingDescriptor(t *testing.T) {
 		}
 		defer f.Close()
 		f.Fd()
-		r := Of(near)
+		r := NewReader(near)
 		if r == io.Reader(near) {
-			t.Skip("read by the connection itself")
+			t.Skip("NewReader returned the connection itself")
 		}
 		near.SetReadDeadline(time.Now().Add(time.Millisecond))
 		if n, err := r.Read(make([]byte, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -109,7 +109,7 @@ func TestBlockingDescriptor(t *testing.T) {
 	})
 }
 
-// Errors are those of the connection itself.
+// Errors equal those of the connection's own Read.
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -138,18 +138,18 @@ func TestErrors(t *testing.T) {
 				return cause
 			}
 			own := text(func(nc net.Conn) io.Reader { return nc })
-			if got := text(Of); got != own {
+			if got := text(NewReader); got != own {
 				t.Errorf("%q, want %q", got, own)
 			}
 		})
 	}
 }
 
-// A wrapper's own Read is what is called.
-func TestWrapper(t *testing.T) {
+// NewReader does not bypass the Read of a wrapper.
+func TestWrappedConn(t *testing.T) {
 	near, _ := pair(t, "tcp")
 	w := struct{ *net.TCPConn }{near.(*net.TCPConn)}
-	if Of(w) != io.Reader(w) {
-		t.Error("a wrapped connection is read past its wrapper")
+	if NewReader(w) != io.Reader(w) {
+		t.Error("NewReader bypassed the wrapper")
 	}
 }

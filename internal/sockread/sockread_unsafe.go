@@ -11,10 +11,10 @@ import (
 	"unsafe"
 )
 
-// Of returns a reader of nc's socket, for one goroutine at a time. It keeps to
-// nc's deadlines, and its errors are those of nc. It is nc itself where that is
-// anything but a connection of package net, for what wraps one may do more.
-func Of(nc net.Conn) io.Reader {
+// NewReader returns a reader of nc's socket for use by one goroutine at a time. It
+// obeys nc's deadlines and returns the errors of nc.Read. It returns nc itself
+// unless that is a *net.TCPConn or *net.UnixConn: a wrapper's Read may do more.
+func NewReader(nc net.Conn) io.Reader {
 	var raw syscall.RawConn
 	var err error
 	switch c := nc.(type) {
@@ -29,16 +29,18 @@ func Of(nc net.Conn) io.Reader {
 		return nc
 	}
 	r := &reader{nc: nc, raw: raw}
-	r.try = r.readNow
+	r.tryFunc = r.tryRead
 	return r
 }
 
+// A reader reads from the socket of nc. Calls of raw.Read keep the descriptor open
+// and wait in the poller until tryRead reports true.
 type reader struct {
-	nc  net.Conn
-	raw syscall.RawConn
-	try func(fd uintptr) bool // readNow, bound once
+	nc      net.Conn
+	raw     syscall.RawConn
+	tryFunc func(fd uintptr) bool // r.tryRead, allocated once
 
-	// of the read under way
+	// state of the current Read
 	buf   []byte
 	n     int
 	errno syscall.Errno
@@ -49,7 +51,7 @@ func (r *reader) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	r.buf = b
-	err := r.raw.Read(r.try)
+	err := r.raw.Read(r.tryFunc)
 	r.buf = nil
 	switch {
 	case err != nil:
@@ -62,16 +64,18 @@ func (r *reader) Read(b []byte) (int, error) {
 	return r.n, nil
 }
 
-// readNow reads what is there. It reports false if there is nothing yet.
-func (r *reader) readNow(fd uintptr) bool {
-	r.n, r.errno = read(fd, r.buf)
+// tryRead reads available bytes. It reports false to wait for more.
+func (r *reader) tryRead(fd uintptr) bool {
+	r.n, r.errno = recv(fd, r.buf)
 	return r.errno != syscall.EAGAIN
 }
 
-// read is recv(2), which never waits here, not even on a descriptor that somebody
-// has made to. b has a length; the kernel writes to no more of it, and not after
-// read returns.
-func read(fd uintptr, b []byte) (int, syscall.Errno) {
+// recv is recv(2) with MSG_DONTWAIT: it never blocks, even if another holder of
+// the descriptor has made it blocking. b must not be empty.
+//
+// The conversion to uintptr is valid because it is part of the call expression,
+// and b stays reachable. The kernel writes within b only, before recv returns.
+func recv(fd uintptr, b []byte) (int, syscall.Errno) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd,
 			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
@@ -85,7 +89,8 @@ func read(fd uintptr, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// opError is err as nc.Read gives it, but that "tcp4" and "tcp6" are "tcp".
+// opError wraps err like nc.Read, except that the network is "tcp" for "tcp4" and
+// "tcp6", too.
 func (r *reader) opError(err error) error {
 	if op := new(net.OpError); errors.As(err, &op) {
 		err = op.Err

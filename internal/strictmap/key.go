@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// names reports whether key is the name of field: its letters in any case,
-// with at most one - or _ between two of its words.
-func names(key, field string) bool {
+// matches reports whether key names field: its letters in any case, with at most
+// one - or _ between words.
+func matches(key, field string) bool {
 	var last rune
 	for i, r := range field {
-		if i > 0 && beginsWord(last, r, field[i+utf8.RuneLen(r):]) && key != "" && (key[0] == '-' || key[0] == '_') {
+		if i > 0 && startsWord(last, r, field[i+utf8.RuneLen(r):]) && key != "" && (key[0] == '-' || key[0] == '_') {
 			key = key[1:]
 		}
 		k, size := utf8.DecodeRuneInString(key)
@@ -28,9 +28,9 @@ func names(key, field string) bool {
 	return key == ""
 }
 
-// beginsWord reports whether r begins a word between last and rest: the M and
-// the S of MaxHTTPSize, and the H.
-func beginsWord(last, r rune, rest string) bool {
+// startsWord reports whether r starts a word between last and rest: the M, H and
+// S of MaxHTTPSize do.
+func startsWord(last, r rune, rest string) bool {
 	if !unicode.IsUpper(r) {
 		return false
 	}
@@ -38,15 +38,15 @@ func beginsWord(last, r rune, rest string) bool {
 	return !unicode.IsUpper(last) || unicode.IsLower(next)
 }
 
-// unknown says in words what a key that names no field of t may have meant.
-func unknown(key string, t reflect.Type) string {
+// unknownKey quotes a key without a field in t and suggests a replacement.
+func unknownKey(key string, t reflect.Type) string {
 	const longest = 64
 	fields := settable(t)
 	if len(key) > longest {
 		return fmt.Sprintf("%.*q...; the keys are %s", longest, key, strings.Join(fields, ", "))
 	}
-	if within := holder(key, t); within != "" {
-		return fmt.Sprintf("%q; it belongs in the map %s", key, within)
+	if outer := enclosingField(key, t); outer != "" {
+		return fmt.Sprintf("%q; it belongs in the map %s", key, outer)
 	}
 	if near := Nearest(key, fields); near != "" {
 		return fmt.Sprintf("%q; did you mean %s?", key, near)
@@ -54,40 +54,42 @@ func unknown(key string, t reflect.Type) string {
 	return fmt.Sprintf("%q; the keys are %s", key, strings.Join(fields, ", "))
 }
 
-// holder returns the field of t that is a struct with a field that key names,
-// with or without the struct's name and a dot before it.
-func holder(key string, t reflect.Type) string {
+// enclosingField returns the name of t's struct field with a field named by key,
+// where key may also be qualified: limits.max-depth.
+func enclosingField(key string, t reflect.Type) string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() || f.Type.Kind() != reflect.Struct {
 			continue
 		}
-		if before, after, dotted := strings.Cut(key, "."); dotted && names(before, f.Name) {
+		if before, after, dotted := strings.Cut(key, "."); dotted && matches(before, f.Name) {
 			key = after
 		}
-		if _, ok := find(f.Type, key); ok {
+		if _, ok := findField(f.Type, key); ok {
 			return f.Name
 		}
 	}
 	return ""
 }
 
-// Nearest returns the word that key is a slip of the pen away from, or "".
+// Nearest returns the word most similar to key, ignoring case and separators, or
+// "" if all differ too much for a typing error.
 func Nearest(key string, words []string) string {
 	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	best, least := "", len(bare)/4+2
 	for _, f := range words {
-		if d := distance(bare, strings.ToLower(f)); d < least {
+		if d := levenshtein(bare, strings.ToLower(f)); d < least {
 			best, least = f, d
 		}
 	}
 	return best
 }
 
-// Near returns at most n of the words that differ from key in no more than a third
-// of its letters, in one, or in what stands before a dot, the nearest first. It
-// looks at no more than so many of them, and at none that is longer than 64 bytes.
-func Near(key string, words iter.Seq[string], n, looked int) []string {
+// Similar returns up to n words similar to key, the nearest first. Words are
+// similar if they differ in one letter, in up to a third of key's letters, or only
+// in a prefix up to a dot. To bound its work it considers only the first limit words
+// of up to 64 bytes.
+func Similar(key string, words iter.Seq[string], n, limit int) []string {
 	type found struct {
 		word string
 		away int
@@ -97,7 +99,7 @@ func Near(key string, words iter.Seq[string], n, looked int) []string {
 	key = strings.ToLower(key)
 	least := max(1, len(key)/3) + 1
 	for word := range words {
-		if looked--; looked < 0 {
+		if limit--; limit < 0 {
 			break
 		}
 		if len(key) > longest || len(word) > longest {
@@ -108,7 +110,7 @@ func Near(key string, words iter.Seq[string], n, looked int) []string {
 		case strings.HasSuffix(lower, "."+key), strings.HasSuffix(key, "."+lower):
 			d = 1
 		case len(lower) < len(key)+least && len(key) < len(lower)+least:
-			d = distance(key, lower)
+			d = levenshtein(key, lower)
 		}
 		if d < least {
 			all = append(all, found{word, d})
@@ -122,9 +124,9 @@ func Near(key string, words iter.Seq[string], n, looked int) []string {
 	return near
 }
 
-// distance counts the bytes to insert, delete or replace between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // the distances of a[:i] to each b[:j]
+// levenshtein returns the edit distance between a and b in bytes.
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1) // row[j] is the distance between a[:i] and b[:j]
 	for j := range row {
 		row[j] = j
 	}

@@ -2,7 +2,7 @@ package strictmap
 
 import "testing"
 
-func TestNames(t *testing.T) {
+func TestMatches(t *testing.T) {
 	tests := []struct {
 		field    string
 		yes, not []string
@@ -19,13 +19,13 @@ func TestNames(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, key := range test.yes {
-			if !names(key, test.field) {
-				t.Errorf("%q is not taken for %s", key, test.field)
+			if !matches(key, test.field) {
+				t.Errorf("%q does not match %s", key, test.field)
 			}
 		}
 		for _, key := range test.not {
-			if names(key, test.field) {
-				t.Errorf("%q is taken for %s", key, test.field)
+			if matches(key, test.field) {
+				t.Errorf("%q matches %s", key, test.field)
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
+func TestLevenshtein(t *testing.T) {
 	tests := []struct {
 		a, b string
 		want int
@@ -52,10 +52,10 @@ func TestDistance(t *testing.T) {
 		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"depth", "deth", 1}, {"ab", "ba", 2},
 	}
 	for _, test := range tests {
-		if got := distance(test.a, test.b); got != test.want {
+		if got := levenshtein(test.a, test.b); got != test.want {
 			t.Errorf("%q to %q is %d, want %d", test.a, test.b, got, test.want)
 		}
-		if got := distance(test.b, test.a); got != test.want {
+		if got := levenshtein(test.b, test.a); got != test.want {
 			t.Errorf("%q to %q is %d, want %d", test.b, test.a, got, test.want)
 		}
 	}

@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// units are the endings that a size as text may have.
+// units are the suffixes of sizes.
 var units = []struct {
 	name  string
 	shift uint
-}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}, {"B", 0}} // B last: the others end in it
+}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}, {"B", 0}} // B last: it is a suffix of the others
 
 func isInt(k reflect.Kind) bool  { return k >= reflect.Int && k <= reflect.Int64 }
 func isUint(k reflect.Kind) bool { return k >= reflect.Uint && k <= reflect.Uint64 }
 
-// integer returns v as a value of the integer type t if it is a whole number
-// in t's range.
+// integer returns v as a value of the integer type t. It returns false unless v is
+// a whole number in the range of t.
 func integer(v reflect.Value, t reflect.Type) (any, bool) {
-	n, ok := wholeOf(v)
+	n, ok := wholeNumberOf(v)
 	made := reflect.New(t).Elem()
 	switch {
 	case !ok:
 		return nil, false
 	case isUint(t.Kind()):
-		if n.negative || made.OverflowUint(n.size) {
+		if n.negative || made.OverflowUint(n.abs) {
 			return nil, false
 		}
-		made.SetUint(n.size)
+		made.SetUint(n.abs)
 	default:
 		i, ok := n.int64()
 		if !ok || made.OverflowInt(i) {
@@ -41,9 +41,9 @@ func integer(v reflect.Value, t reflect.Type) (any, bool) {
 	return made.Interface(), true
 }
 
-// wantedInteger says in words which numbers t takes. Those of 32 bits and more
-// are counts and sizes, whose own range is told by who knows it.
-func wantedInteger(t reflect.Type) string {
+// wantInteger describes the valid values of the integer type t. Types of 32 bits
+// and more are counts and sizes; their owner checks and reports narrower ranges.
+func wantInteger(t reflect.Type) string {
 	if t.Bits() >= 32 {
 		return `a whole number, or a size such as "16MiB"`
 	}
@@ -54,21 +54,21 @@ func wantedInteger(t reflect.Type) string {
 	return fmt.Sprintf("a whole number from %d to %d", -int64(highest/2)-1, highest/2)
 }
 
-// isNumber reports whether places of type t take numbers or durations.
+// isNumber reports whether t is an integer or duration type.
 func isNumber(t reflect.Type) bool { return isInt(t.Kind()) || isUint(t.Kind()) }
 
-// givenText says why text is not a number, size or duration.
-func givenText(text string, t reflect.Type) string {
-	n, whole := parseWhole(text)
+// haveString describes text invalid as a number, size or duration.
+func haveString(text string, t reflect.Type) string {
+	n, whole := parseWholeNumber(text)
 	switch {
 	case t == durationType && whole:
 		return "a number without a unit"
 	case t == durationType:
 		return "other text"
 	case whole:
-		return tooLarge(n)
-	case isLarge(text):
-		return "a number that is too large"
+		return outOfRange(n)
+	case overflows(text):
+		return "a number too large"
 	}
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		return "a fraction or an exponent"
@@ -76,35 +76,36 @@ func givenText(text string, t reflect.Type) string {
 	return "other text"
 }
 
-// givenNumber says why a number does not fit t.
-func givenNumber(v reflect.Value, t reflect.Type) string {
-	n, whole := wholeOf(v)
+// haveNumber describes a number invalid for type t.
+func haveNumber(v reflect.Value, t reflect.Type) string {
+	n, whole := wholeNumberOf(v)
 	switch {
 	case t == durationType:
 		return "a number without a unit"
 	case !isNumber(t):
 		return "a number"
 	case whole:
-		return tooLarge(n)
+		return outOfRange(n)
 	case v.Kind() == reflect.Float32 || v.Kind() == reflect.Float64:
 		if f := v.Float(); f == math.Trunc(f) {
-			return "a number that is too large"
+			return "a number too large"
 		}
 		return "a fraction"
 	}
 	return "a number that does not fit"
 }
 
-func tooLarge(n whole) string {
+// outOfRange describes a number outside the range of its type.
+func outOfRange(n wholeNumber) string {
 	if n.negative {
-		return "a number that is too small"
+		return "a number too small"
 	}
-	return "a number that is too large"
+	return "a number too large"
 }
 
-// isLarge reports whether text is digits, with or without a unit, that make
-// more than 64 bits.
-func isLarge(text string) bool {
+// overflows reports whether text is a number, with or without a unit. It is called
+// after parseWholeNumber failed: the number then exceeds 64 bits.
+func overflows(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	for _, u := range units {
 		digits = strings.TrimSuffix(strings.TrimSuffix(digits, u.name), " ")
@@ -112,61 +113,62 @@ func isLarge(text string) bool {
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// isNoLimit reports whether v is the text that stands for -1.
+// isNoLimit reports whether v is the text "NoLimit", meaning -1.
 func isNoLimit(v any) bool {
 	text, ok := v.(string)
 	return ok && strings.EqualFold(text, "NoLimit")
 }
 
-// whole is an integer of any of Go's types: a sign and a size. Zero has no sign.
-type whole struct {
+// A wholeNumber represents the values of all integer types, as sign and
+// magnitude. Zero is not negative.
+type wholeNumber struct {
 	negative bool
-	size     uint64
+	abs      uint64
 }
 
-func (n whole) int64() (int64, bool) {
+func (n wholeNumber) int64() (int64, bool) {
 	if n.negative {
-		return -int64(n.size), n.size <= 1<<63
+		return -int64(n.abs), n.abs <= 1<<63
 	}
-	return int64(n.size), n.size < 1<<63
+	return int64(n.abs), n.abs < 1<<63
 }
 
-func signed(i int64) whole {
+func wholeNumberFromInt(i int64) wholeNumber {
 	if i < 0 {
-		return whole{true, -uint64(i)}
+		return wholeNumber{true, -uint64(i)}
 	}
-	return whole{false, uint64(i)}
+	return wholeNumber{false, uint64(i)}
 }
 
-// wholeOf returns the whole number that v holds, or false if it holds another
-// thing. A time.Duration is not a number.
-func wholeOf(v reflect.Value) (whole, bool) {
+// wholeNumberOf returns the whole number in v, if it is one. A time.Duration is
+// not a number.
+func wholeNumberOf(v reflect.Value) (wholeNumber, bool) {
 	switch k := v.Kind(); {
 	case v.Type() == durationType:
-		return whole{}, false
+		return wholeNumber{}, false
 	case isInt(k):
-		return signed(v.Int()), true
+		return wholeNumberFromInt(v.Int()), true
 	case isUint(k):
-		return whole{size: v.Uint()}, true
+		return wholeNumber{abs: v.Uint()}, true
 	case k == reflect.Float32 || k == reflect.Float64:
-		return wholeFloat(v.Float())
-	case k == reflect.String: // a json.Number among them
-		return parseWhole(v.String())
+		return wholeNumberFromFloat(v.Float())
+	case k == reflect.String: // including json.Number
+		return parseWholeNumber(v.String())
 	}
-	return whole{}, false
+	return wholeNumber{}, false
 }
 
-// wholeFloat takes the floats that JSON makes of whole numbers. Those above
-// 2^53 may have been rounded already.
-func wholeFloat(f float64) (whole, bool) {
+// wholeNumberFromFloat converts the floats of encoding/json. Beyond 2^53 they may
+// be rounded already, and are refused.
+func wholeNumberFromFloat(f float64) (wholeNumber, bool) {
 	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return whole{}, false
+		return wholeNumber{}, false
 	}
-	return signed(int64(f)), true
+	return wholeNumberFromInt(int64(f)), true
 }
 
-// parseWhole reads a number in decimal, with or without one of the units.
-func parseWhole(text string) (whole, bool) {
+// parseWholeNumber parses a decimal number with an optional unit.
+func parseWholeNumber(text string) (wholeNumber, bool) {
 	digits, negative := strings.CutPrefix(text, "-")
 	shift := uint(0)
 	for _, u := range units {
@@ -177,14 +179,14 @@ func parseWhole(text string) (whole, bool) {
 	}
 	size, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil || size > math.MaxUint64>>shift {
-		return whole{}, false
+		return wholeNumber{}, false
 	}
 	size <<= shift
-	return whole{negative && size != 0, size}, true
+	return wholeNumber{negative && size != 0, size}, true
 }
 
-// duration returns a duration from text. A bare number has no unit, and the
-// unit that its writer had in mind cannot be known.
+// duration returns v as a time.Duration. Numbers without a unit are invalid, as
+// the intended unit is unknown.
 func duration(v any) (any, bool) {
 	switch v := v.(type) {
 	case time.Duration:

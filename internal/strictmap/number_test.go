@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// every has a field of each integer type.
-type every struct {
+// allInts has a field of each integer type.
+type allInts struct {
 	I   int
 	I8  int8
 	I16 int16
@@ -23,8 +23,8 @@ type every struct {
 	U64 uint64
 }
 
-// edges are numbers around the ends of every integer type.
-func edges() []*big.Int {
+// boundaryValues returns numbers around the limits of each integer type.
+func boundaryValues() []*big.Int {
 	list := []*big.Int{new(big.Int)}
 	for _, bits := range []uint{1, 7, 8, 15, 16, 31, 32, 53, 63, 64} {
 		power := new(big.Int).Lsh(big.NewInt(1), bits)
@@ -36,8 +36,8 @@ func edges() []*big.Int {
 	return list
 }
 
-// holds reports whether the integer type t can hold n.
-func holds(t reflect.Type, n *big.Int) bool {
+// inRange reports whether n is in the range of the integer type t.
+func inRange(t reflect.Type, n *big.Int) bool {
 	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), uint(t.Bits()))
 	if isInt(t.Kind()) {
 		high.Rsh(high, 1)
@@ -46,12 +46,12 @@ func holds(t reflect.Type, n *big.Int) bool {
 	return n.Cmp(low) >= 0 && n.Cmp(high) < 0
 }
 
-// forms returns n as every type and text that can say it exactly.
-func forms(n *big.Int) []any {
+// representations returns n in each type and text able to represent it exactly.
+func representations(n *big.Int) []any {
 	list := []any{n.String(), n.String() + "B", n.String() + " B"}
-	v := reflect.ValueOf(every{})
+	v := reflect.ValueOf(allInts{})
 	for i := range v.NumField() {
-		if t := v.Field(i).Type(); holds(t, n) {
+		if t := v.Field(i).Type(); inRange(t, n) {
 			made := reflect.New(t).Elem()
 			if isInt(t.Kind()) {
 				made.SetInt(n.Int64())
@@ -70,20 +70,21 @@ func forms(n *big.Int) []any {
 	return list
 }
 
-// A number arrives whole in every type that can hold it, and nowhere else.
+// A number decodes without loss into each type with a sufficient range, and is an
+// error for others.
 func TestWholeNumbers(t *testing.T) {
-	fields := reflect.TypeFor[every]()
-	for _, n := range edges() {
-		for _, form := range forms(n) {
+	fields := reflect.TypeFor[allInts]()
+	for _, n := range boundaryValues() {
+		for _, form := range representations(n) {
 			for i := range fields.NumField() {
 				f := fields.Field(i)
-				var got every
+				var got allInts
 				err := Decode(map[string]any{f.Name: form}, &got)
-				switch fits := holds(f.Type, n); {
+				switch fits := inRange(f.Type, n); {
 				case fits != (err == nil):
 					t.Errorf("%T %v into %s: error %v", form, n, f.Type, err)
-				case !fits && strings.Contains(strings.ReplaceAll(err.Error(), wantedInteger(f.Type), ""), n.String()):
-					t.Errorf("%T %v into %s: the error holds the value: %v", form, n, f.Type, err)
+				case !fits && strings.Contains(strings.ReplaceAll(err.Error(), wantInteger(f.Type), ""), n.String()):
+					t.Errorf("%T %v into %s: the error contains the value: %v", form, n, f.Type, err)
 				case fits && fmt.Sprint(reflect.ValueOf(got).Field(i)) != n.String():
 					t.Errorf("%T %v into %s: have %v", form, n, f.Type, got)
 				}
@@ -92,7 +93,7 @@ func TestWholeNumbers(t *testing.T) {
 	}
 }
 
-func TestWantedInteger(t *testing.T) {
+func TestWantInteger(t *testing.T) {
 	tests := map[reflect.Type]string{
 		reflect.TypeFor[int8]():   "a whole number from -128 to 127",
 		reflect.TypeFor[uint16](): "a whole number from 0 to 65535",
@@ -101,27 +102,27 @@ func TestWantedInteger(t *testing.T) {
 		reflect.TypeFor[uint64](): `a whole number, or a size such as "16MiB"`,
 	}
 	for typ, want := range tests {
-		if got := wantedInteger(typ); got != want {
+		if got := wantInteger(typ); got != want {
 			t.Errorf("%s wants %s, want %s", typ, got, want)
 		}
 	}
 }
 
-func FuzzParseWhole(f *testing.F) {
+func FuzzParseWholeNumber(f *testing.F) {
 	for _, s := range []string{"1", "-1", "16MiB", "9 GiB", "-8388608TiB", "18446744073709551615"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		n, ok := parseWhole(s)
+		n, ok := parseWholeNumber(s)
 		if !ok {
 			return
 		}
-		if n.negative && (n.size == 0 || !strings.HasPrefix(s, "-")) {
+		if n.negative && (n.abs == 0 || !strings.HasPrefix(s, "-")) {
 			t.Errorf("%q is negative", s)
 		}
 		digits, _ := new(big.Int).SetString(strings.TrimRight(strings.TrimPrefix(s, "-"), " BKMGTi"), 10)
-		if digits == nil || new(big.Int).SetUint64(n.size).Cmp(digits) < 0 {
-			t.Errorf("%q is %d", s, n.size)
+		if digits == nil || new(big.Int).SetUint64(n.abs).Cmp(digits) < 0 {
+			t.Errorf("%q is %d", s, n.abs)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package strictmap sets the fields of a struct from a map, as read from a
-// configuration file or from a tag, and lets nothing pass that was not meant.
+// Package strictmap decodes a map, from a configuration file or a tag, into a
+// struct. It is strict: no lossy conversions, unknown keys or duplicates.
 package strictmap
 
 import (
@@ -13,30 +13,30 @@ import (
 	"github.com/mitchellh/mapstructure"
 )
 
-// Decode sets fields of the struct that into points to from the keys of in,
-// or reports everything that is wrong with in and changes nothing. Fields
-// without a key keep their values.
+// Decode sets the fields of the struct at into from the keys of in. If there are
+// errors it reports all of them, joined, and changes nothing. Fields without a key
+// keep their values.
 //
 // A key is the name of an exported field in any case, with or without a - or _
-// between its words: MaxMessage, maxmessage, max-message, MAX_MESSAGE. What a
-// key may hold is said by the type of its field:
+// between its words: MaxMessage, maxmessage, max-message, MAX_MESSAGE. The type
+// of the field determines the values:
 //
 //	bool           true or false
 //	string         text
 //	int8 to uint   a whole number of any numeric type, or a number or size as text: "512", "16MiB"
 //	time.Duration  text with a unit, "1m30s", or a time.Duration
-//	both           "NoLimit", which is -1
-//	struct         a map again
-//	slice          a list of these
+//	both           "NoLimit", meaning -1
+//	struct         a map
+//	slice          a list of any of these
 //
-// Fields of other types cannot be set from a map. There are no other
-// conversions: what does not fit, a key that is unknown, given twice or
-// without a value, is an error that names the key and what it wants. No error
-// holds a value, for it may be a secret.
+// Fields of other types cannot be set from a map, and there are no other
+// conversions. An unknown or duplicate key, a nil value or a value out of range is
+// an error with the key and the expected type. Errors never contain a value: it
+// may be a secret.
 func Decode(in map[string]any, into any) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.Elem().Kind() != reflect.Struct {
-		panic(fmt.Sprintf("strictmap: Decode into %T, which is no pointer to a struct", into))
+		panic(fmt.Sprintf("strictmap: Decode into %T, not a pointer to a struct", into))
 	}
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
@@ -45,9 +45,9 @@ func Decode(in map[string]any, into any) error {
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		DecodeHook:  c.check,
 		ErrorUnused: true,
-		ZeroFields:  true, // a list replaces the list that was there
+		ZeroFields:  true, // replace existing slices instead of merging into them
 		MatchName:   func(key, field string) bool { return key == field },
-		TagName:     " ", // no tag has this name
+		TagName:     " ", // disables tags: none can have this key
 		Result:      result.Interface(),
 	})
 	if err == nil {
@@ -56,22 +56,22 @@ func Decode(in map[string]any, into any) error {
 	if len(c.problems) > 0 {
 		return errors.Join(c.problems...)
 	}
-	if err != nil { // its text may quote a value
+	if err != nil { // do not wrap it: its text may quote a value
 		return fmt.Errorf("a value does not fit %s", target.Type().Elem())
 	}
 	target.Elem().Set(result.Elem())
 	return nil
 }
 
-// An entry is a value on its way through mapstructure, which would tell the
-// hook nothing of where it stands.
+// An entry is a value with its path. Mapstructure passes no path to decode hooks,
+// so all values are wrapped in entries.
 type entry struct {
 	path  string
 	value any
 }
 
-// checker holds the decode hook: mapstructure walks the struct, and sets only
-// what the hook has checked and made of exactly the field's type.
+// A checker is the decode hook. It converts each value to the exact type of its
+// field, so that mapstructure's own, weaker conversions never run.
 type checker struct {
 	problems []error
 }
@@ -84,9 +84,8 @@ func (c *checker) problem(path, format string, args ...any) {
 	c.problems = append(c.problems, errors.New(text))
 }
 
-// check is called for each entry with the place that it is for. It returns
-// what mapstructure is to set; after a problem that is a zero, and the whole
-// result is thrown away.
+// check is called for each entry with its destination. It returns the value to
+// set. After a problem that is the zero value, and Decode discards the result.
 func (c *checker) check(from, to reflect.Value) (any, error) {
 	e := from.Interface().(entry)
 	if e.value != nil {
@@ -94,11 +93,11 @@ func (c *checker) check(from, to reflect.Value) (any, error) {
 			return made, nil
 		}
 	}
-	c.problem(e.path, "want %s, have %s", wanted(to.Type()), given(e.value, to.Type()))
+	c.problem(e.path, "want %s, have %s", want(to.Type()), have(e.value, to.Type()))
 	return reflect.Zero(to.Type()).Interface(), nil
 }
 
-// convert returns the value of e for a place of type t.
+// convert returns the value of e as a value of type t, if it is valid.
 func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 	v := reflect.ValueOf(e.value)
 	switch {
@@ -122,31 +121,30 @@ func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 	return nil, false
 }
 
-// wanted says in words what a place of type t takes.
-func wanted(t reflect.Type) string {
+// want describes the valid values of type t.
+func want(t reflect.Type) string {
 	switch k := t.Kind(); {
 	case t == durationType:
 		return `a duration as text with its unit, such as "1m30s" or "250ms"`
 	case isInt(k) || isUint(k):
-		return wantedInteger(t)
+		return wantInteger(t)
 	case k == reflect.Bool:
 		return "true or false"
 	case k == reflect.Struct:
-		return "a map, whose keys are " + strings.Join(settable(t), ", ")
+		return "a map with the keys " + strings.Join(settable(t), ", ")
 	case k == reflect.Slice:
 		return "a list"
 	}
 	return "text"
 }
 
-// given says in words what a value is that does not fit a place of type t, and
-// never the value.
-func given(v any, t reflect.Type) string {
+// have describes a value invalid for type t, without quoting it.
+func have(v any, t reflect.Type) string {
 	switch k := reflect.ValueOf(v).Kind(); {
 	case v == nil:
 		return "no value"
 	case k == reflect.String && isNumber(t):
-		return givenText(reflect.ValueOf(v).String(), t)
+		return haveString(reflect.ValueOf(v).String(), t)
 	case reflect.TypeOf(v) == reflect.TypeFor[string]():
 		return "text"
 	case k == reflect.Bool:
@@ -154,9 +152,9 @@ func given(v any, t reflect.Type) string {
 	case reflect.TypeOf(v) == durationType:
 		return "a duration"
 	case isInt(k) || isUint(k) || k == reflect.Float32 || k == reflect.Float64:
-		return givenNumber(reflect.ValueOf(v), t)
+		return haveNumber(reflect.ValueOf(v), t)
 	case k == reflect.Map && t.Kind() == reflect.Struct:
-		return "a map whose keys are not text"
+		return "a map with other keys than text"
 	case k == reflect.Map:
 		return "a map"
 	case k == reflect.Slice || k == reflect.Array:
@@ -165,7 +163,7 @@ func given(v any, t reflect.Type) string {
 	return "a " + reflect.TypeOf(v).String()
 }
 
-// elements returns an entry for each element of a list.
+// elements returns the entries of a list.
 func elements(path string, list reflect.Value) []entry {
 	entries := make([]entry, list.Len())
 	for i := range entries {
@@ -174,27 +172,27 @@ func elements(path string, list reflect.Value) []entry {
 	return entries
 }
 
-// fields returns an entry for each field of struct type t that a key names.
+// fields returns the entries of in by field name of the struct type t.
 func (c *checker) fields(path string, in reflect.Value, t reflect.Type) map[string]any {
 	entries := make(map[string]any)
-	spelt := make(map[string]string) // field name: the key that set it
+	keyOf := make(map[string]string) // field name to key
 	for _, key := range sortedKeys(in) {
-		f, known := find(t, key)
+		f, known := findField(t, key)
 		if !known {
-			c.problem(path, "unknown key %s", unknown(key, t))
+			c.problem(path, "unknown key %s", unknownKey(key, t))
 			continue
 		}
 		place := key
 		if path != "" {
 			place = path + "." + key
 		}
-		if before, twice := spelt[f.Name]; twice {
+		if before, twice := keyOf[f.Name]; twice {
 			c.problem(place, "sets the same field as %s; keep one of them", before)
 			continue
 		}
-		spelt[f.Name] = key
-		if !fits(f.Type) {
-			c.problem(place, "cannot be set from a map, its type is %s; set the field in Go", f.Type)
+		keyOf[f.Name] = key
+		if !isSettable(f.Type) {
+			c.problem(place, "cannot be set from a map: its type is %s; set the field in Go", f.Type)
 			continue
 		}
 		value := in.MapIndex(reflect.ValueOf(key).Convert(in.Type().Key()))
@@ -203,7 +201,7 @@ func (c *checker) fields(path string, in reflect.Value, t reflect.Type) map[stri
 	return entries
 }
 
-// sortedKeys makes what is reported independent of the order of a map.
+// sortedKeys returns the keys of m in a fixed order, for reproducible errors.
 func sortedKeys(m reflect.Value) []string {
 	keys := make([]string, 0, m.Len())
 	for _, k := range m.MapKeys() {
@@ -213,37 +211,37 @@ func sortedKeys(m reflect.Value) []string {
 	return keys
 }
 
-// find returns the exported field of t that key names.
-func find(t reflect.Type, key string) (reflect.StructField, bool) {
+// findField returns the exported field of t named by key.
+func findField(t reflect.Type, key string) (reflect.StructField, bool) {
 	if f, ok := t.FieldByName(key); ok && f.IsExported() && len(f.Index) == 1 {
 		return f, true
 	}
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && names(key, f.Name) {
+		if f := t.Field(i); f.IsExported() && matches(key, f.Name) {
 			return f, true
 		}
 	}
 	return reflect.StructField{}, false
 }
 
-// settable lists the fields of t that a map can set.
+// settable returns the names of t's settable fields.
 func settable(t reflect.Type) []string {
 	var list []string
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && fits(f.Type) {
+		if f := t.Field(i); f.IsExported() && isSettable(f.Type) {
 			list = append(list, f.Name)
 		}
 	}
 	return list
 }
 
-// fits reports whether values of type t can come from a map.
-func fits(t reflect.Type) bool {
+// isSettable reports whether a map can set fields of type t.
+func isSettable(t reflect.Type) bool {
 	switch k := t.Kind(); k {
 	case reflect.Bool, reflect.String, reflect.Struct:
 		return true
 	case reflect.Slice:
-		return fits(t.Elem())
+		return isSettable(t.Elem())
 	default:
 		return isInt(k) || isUint(k)
 	}

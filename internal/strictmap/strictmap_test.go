@@ -33,7 +33,7 @@ type level int8
 
 type limits struct{ DecodeBudget, MaxDepth int }
 
-// TestDecode has one key a row, and what it sets or the exact error.
+// TestDecode decodes one key per row, with the resulting struct or the exact error.
 func TestDecode(t *testing.T) {
 	tests := []struct {
 		key   string
@@ -71,24 +71,24 @@ func TestDecode(t *testing.T) {
 
 		{key: "MaxMessage", value: 1.9, err: wantInt("MaxMessage", "a fraction")},
 		{key: "MaxMessage", value: math.NaN(), err: wantInt("MaxMessage", "a fraction")},
-		{key: "MaxMessage", value: math.Inf(1), err: wantInt("MaxMessage", "a number that is too large")},
-		{key: "MaxMessage", value: 1e17, err: wantInt("MaxMessage", "a number that is too large")},
-		{key: "MaxMessage", value: uint64(1 << 63), err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: math.Inf(1), err: wantInt("MaxMessage", "a number too large")},
+		{key: "MaxMessage", value: 1e17, err: wantInt("MaxMessage", "a number too large")},
+		{key: "MaxMessage", value: uint64(1 << 63), err: wantInt("MaxMessage", "a number too large")},
 		{key: "MaxMessage", value: "1.5GiB", err: wantInt("MaxMessage", "other text")},
 		{key: "MaxMessage", value: "16MB", err: wantInt("MaxMessage", "other text")},
 		{key: "MaxMessage", value: "MiB", err: wantInt("MaxMessage", "other text")},
 		{key: "MaxMessage", value: "--1", err: wantInt("MaxMessage", "other text")},
 		{key: "MaxMessage", value: "", err: wantInt("MaxMessage", "other text")},
-		{key: "MaxMessage", value: "16777216TiB", err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: "16777216TiB", err: wantInt("MaxMessage", "a number too large")},
 		{key: "MaxMessage", value: time.Second, err: wantInt("MaxMessage", "a duration")},
 		{key: "MaxMessage", value: true, err: wantInt("MaxMessage", "a bool")},
 		{key: "MaxMessage", value: []any{1}, err: wantInt("MaxMessage", "a list")},
 		{key: "max_message", value: nil, err: wantInt("max_message", "no value")},
-		{key: "Port", value: 70000, err: "Port: want a whole number from -32768 to 32767, have a number that is too large"},
-		{key: "Small", value: -1, err: "Small: want a whole number from 0 to 255, have a number that is too small"},
-		{key: "Small", value: "1KiB", err: "Small: want a whole number from 0 to 255, have a number that is too large"},
-		{key: "Wide", value: -1, err: wantInt("Wide", "a number that is too small")},
-		{key: "Level", value: 128, err: "Level: want a whole number from -128 to 127, have a number that is too large"},
+		{key: "Port", value: 70000, err: "Port: want a whole number from -32768 to 32767, have a number too large"},
+		{key: "Small", value: -1, err: "Small: want a whole number from 0 to 255, have a number too small"},
+		{key: "Small", value: "1KiB", err: "Small: want a whole number from 0 to 255, have a number too large"},
+		{key: "Wide", value: -1, err: wantInt("Wide", "a number too small")},
+		{key: "Level", value: 128, err: "Level: want a whole number from -128 to 127, have a number too large"},
 		{key: "HTTPName", value: 5, err: "HTTPName: want text, have a number"},
 		{key: "HTTPName", value: json.Number("5"), err: "HTTPName: want text, have a json.Number"},
 		{key: "Wait", value: 10, err: wantDuration + "a number without a unit"},
@@ -98,15 +98,15 @@ func TestDecode(t *testing.T) {
 		{key: "Wait", value: "soon", err: wantDuration + "other text"},
 		{key: "Wait", value: true, err: wantDuration + "a bool"},
 		{key: "MaxMessage", value: json.Number("1e3"), err: wantInt("MaxMessage", "a fraction or an exponent")},
-		{key: "MaxMessage", value: "99999999999999999999KiB", err: wantInt("MaxMessage", "a number that is too large")},
+		{key: "MaxMessage", value: "99999999999999999999KiB", err: wantInt("MaxMessage", "a number too large")},
 		{key: "Wait", value: nil, err: wantDuration + "no value"},
 		{key: "On", value: "true", err: "On: want true or false, have text"},
 		{key: "On", value: 1, err: "On: want true or false, have a number"},
 		{key: "Roles", value: "a", err: "Roles: want a list, have text"},
 		{key: "Roles", value: []any{"a", nil}, err: "Roles[1]: want text, have no value"},
-		{key: "Limits", value: 5, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a number"},
-		{key: "Limits", value: limits{}, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a strictmap.limits"},
-		{key: "Limits", value: map[int]any{1: 1}, err: "Limits: want a map, whose keys are DecodeBudget, MaxDepth, have a map whose keys are not text"},
+		{key: "Limits", value: 5, err: "Limits: want a map with the keys DecodeBudget, MaxDepth, have a number"},
+		{key: "Limits", value: limits{}, err: "Limits: want a map with the keys DecodeBudget, MaxDepth, have a strictmap.limits"},
+		{key: "Limits", value: map[int]any{1: 1}, err: "Limits: want a map with the keys DecodeBudget, MaxDepth, have a map with other keys than text"},
 		{key: "limits", value: map[string]any{"max-depth": "x"}, err: wantInt("limits.max-depth", "other text")},
 		{key: "places", value: []any{map[string]any{"Max": 1}}, err: `places[0]: unknown key "Max"; the keys are DecodeBudget, MaxDepth`},
 		{key: "limits", value: map[string]any{"MaxDeth": 1}, err: `limits: unknown key "MaxDeth"; did you mean MaxDepth?`},
@@ -120,10 +120,10 @@ func TestDecode(t *testing.T) {
 		{key: "hidden", value: 1, err: `unknown key "hidden"; the keys are ` + allKeys},
 		{key: "", value: 1, err: `unknown key ""; the keys are ` + allKeys},
 		{key: strings.Repeat("k", 100), value: 1, err: `unknown key "` + strings.Repeat("k", 64) + `"...; the keys are ` + allKeys},
-		{key: "Hook", value: func() {}, err: "Hook: cannot be set from a map, its type is func(); set the field in Go"},
-		{key: "Any", value: 1, err: "Any: cannot be set from a map, its type is interface {}; set the field in Go"},
-		{key: "Next", value: map[string]any{}, err: "Next: cannot be set from a map, its type is *strictmap.options; set the field in Go"},
-		{key: "Next", value: nil, err: "Next: cannot be set from a map, its type is *strictmap.options; set the field in Go"},
+		{key: "Hook", value: func() {}, err: "Hook: cannot be set from a map: its type is func(); set the field in Go"},
+		{key: "Any", value: 1, err: "Any: cannot be set from a map: its type is interface {}; set the field in Go"},
+		{key: "Next", value: map[string]any{}, err: "Next: cannot be set from a map: its type is *strictmap.options; set the field in Go"},
+		{key: "Next", value: nil, err: "Next: cannot be set from a map: its type is *strictmap.options; set the field in Go"},
 	}
 	for _, test := range tests {
 		var got options
@@ -132,7 +132,7 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%q: %T:\nerror %s\nwant  %s", test.key, test.value, text, test.err)
 		}
 		if got.hidden != 0 {
-			t.Errorf("%q: %T: set what is not exported", test.key, test.value)
+			t.Errorf("%q: %T: set an unexported field", test.key, test.value)
 		}
 		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{})); diff != "" {
 			t.Errorf("%q: %T: -want +got\n%s", test.key, test.value, diff)
@@ -166,7 +166,7 @@ func TestDecodeReportsAll(t *testing.T) {
 	want := strings.Join([]string{
 		"max-message: sets the same field as MaxMessage; keep one of them",
 		`unknown key "secret"; the keys are ` + allKeys,
-		"port: want a whole number from -32768 to 32767, have a number that is too large",
+		"port: want a whole number from -32768 to 32767, have a number too large",
 		`limits: unknown key "other"; the keys are DecodeBudget, MaxDepth`,
 		wantInt("limits.MaxDepth", "no value"),
 	}, "\n")
@@ -194,7 +194,7 @@ func TestDecodeKeepsOtherFields(t *testing.T) {
 	}
 }
 
-// A tag that mapstructure or the wire would read must not rename a field.
+// Tags of mapstructure or bsrpc must not rename a field.
 func TestDecodeIgnoresTags(t *testing.T) {
 	var got struct {
 		A int `mapstructure:"b" bsrpc:"le4"`
