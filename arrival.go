@@ -109,7 +109,6 @@ func (s *Server) shake(nc net.Conn) (connection, error) {
 	}
 	s.shaken(&nc, err)
 	if err != nil {
-		s.uncount()
 		close(v.parted)
 		s.dismiss(v)
 		return nil, err
@@ -183,13 +182,6 @@ func (s *Server) enter(nc *net.Conn) error {
 		s.closeConn(oldest)
 	}
 	return nil
-}
-
-// uncount counts out a connection that newSession has counted.
-func (s *Server) uncount() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.connected--
 }
 
 // open makes a connection of a native client whose INIT has been answered, and
@@ -268,7 +260,6 @@ func (s *Server) letIn(c *conn, v *Session) {
 func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
-	s.connected--
 	s.mu.Unlock()
 	go func() {
 		c.join()

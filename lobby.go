@@ -134,10 +134,9 @@ func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.connected >= s.bounds.maxConns {
+	if len(s.present) >= s.bounds.maxConns {
 		return nil, refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
 	}
-	s.connected++
 	s.lastID++
 	v.id = s.lastID
 	s.present[v] = true

@@ -1,10 +1,12 @@
 package bsrpc
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -52,8 +54,8 @@ func TestMaxConnsWithHandshakesUnderWay(t *testing.T) {
 			}
 			srv.Close()
 			checkBooked(t, srv)
-			if srv.connected != 0 {
-				t.Errorf("%d connections are counted after the end", srv.connected)
+			if len(srv.present) != 0 {
+				t.Errorf("%d connections are counted after the end", len(srv.present))
 			}
 		})
 	}
@@ -84,11 +86,60 @@ func TestMaxConnsGivesBack(t *testing.T) {
 			<-p.served
 			synctest.Wait()
 		}
-		if srv.connected != 0 {
-			t.Errorf("%d connections are counted after the end", srv.connected)
+		if len(srv.present) != 0 {
+			t.Errorf("%d connections are counted after the end", len(srv.present))
 		}
 		rawClient(t, srv).nc.Close()
 		synctest.Wait()
 		srv.Close()
 	})
+}
+
+// A client that has left counts while a hook or a handler of its runs: clients that
+// come and go do not run more of them than Limits.MaxConns.
+func TestMaxConnsOfClientsThatLeave(t *testing.T) {
+	const most, come = 8, 60
+	var inside, peak atomic.Int64
+	linger := func() {
+		n := inside.Add(1)
+		defer inside.Add(-1)
+		for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); old = peak.Load() {
+		}
+		time.Sleep(time.Minute)
+	}
+	for name, opts := range map[string]*ServerOptions{
+		"OnConnect":    {OnConnect: func(context.Context, *Session) error { linger(); return nil }},
+		"OnDisconnect": {OnDisconnect: func(*Session) { linger() }},
+		"Basic":        {Basic: true, OnConnect: func(context.Context, *Session) error { linger(); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.Limits.MaxConns = most
+				peak.Store(0)
+				srv := testeeServer(t, newTestee(), opts)
+				for range come {
+					p := rawDial(t, srv)
+					if opts.Basic {
+						p.write([]byte(basicInit))
+					} else {
+						p.write(firstInit)
+						p.readBasic()
+					}
+					synctest.Wait() // OnConnect runs, if it ever does
+					p.nc.Close()
+					<-p.served
+				}
+				synctest.Wait()
+				if n := peak.Load(); n != most {
+					t.Errorf("%d hooks ran at a time, MaxConns is %d", n, most)
+				}
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if len(srv.present) != 0 {
+					t.Errorf("%d connections are counted after the end", len(srv.present))
+				}
+				srv.Close()
+			})
+		})
+	}
 }

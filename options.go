@@ -152,8 +152,9 @@ type Limits struct {
 	// possible.
 	MaxHandshakes int
 
-	// MaxConns is how many connections a server may have; the next is refused.
-	// Zero is 10,000; NoLimit is possible.
+	// MaxConns is how many connections a server may have; the next is refused. One
+	// that has ended counts until its last handler and its hooks have returned. Zero
+	// is 10,000; NoLimit is possible.
 	MaxConns int
 
 	// MaxHandlers is how many handlers a server may have running, on all

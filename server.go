@@ -29,8 +29,7 @@ type Server struct {
 	listeners map[*net.Listener]bool
 	shaking   []*net.Conn // before the answer to INIT, oldest first
 	conns     map[connection]bool
-	connected int               // counts against Limits.MaxConns: conns, and those that are about to be
-	present   map[*Session]bool // have a place, wait for one, or are leaving
+	present   map[*Session]bool // have a place, wait for one, or are leaving; count against Limits.MaxConns
 	lastID    uint64            // of a session
 	stopping  bool
 
