@@ -135,20 +135,17 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 	}
 	n := headerSize
 	if f.Type == Request {
-		if len(b) < n+timeoutSize {
-			return 0, ErrShort
+		if err := f.checkHeader(b, size, n+timeoutSize); err != nil {
+			return 0, err
 		}
 		f.Timeout = binary.LittleEndian.Uint64(b[n:])
 		n += timeoutSize
 	}
 	if f.Flags&(Chunked|Metadata) != 0 {
 		var err error
-		if n, err = f.readOptional(b, n); err != nil {
+		if n, err = f.readOptional(b, size, n); err != nil {
 			return 0, err
 		}
-	}
-	if int64(size) < int64(n) {
-		return 0, fmt.Errorf("%v frame of %d bytes, but its header takes %d", f.Type, size, n)
 	}
 	f.BodySize = int(size) - n
 	return n, f.checkBody()
@@ -163,6 +160,19 @@ func checkShort(b []byte) error {
 		}
 	}
 	return ErrShort
+}
+
+// checkHeader checks that a frame of size bytes has a header of n, and that
+// those have arrived. The size comes first: bytes that the frame does not have
+// are not waited for.
+func (f *Frame) checkHeader(b []byte, size uint32, n int) error {
+	if int64(size) < int64(n) {
+		return fmt.Errorf("%v frame of %d bytes, but its header takes %d", f.Type, size, n)
+	}
+	if len(b) < n {
+		return ErrShort
+	}
+	return nil
 }
 
 // check validates the fixed part of the header.
@@ -180,24 +190,24 @@ func (f *Frame) check(size uint32) error {
 
 // readOptional reads the parts announced by flags, starting at b[n], and
 // returns the offset after them.
-func (f *Frame) readOptional(b []byte, n int) (int, error) {
+func (f *Frame) readOptional(b []byte, size uint32, n int) (int, error) {
 	if f.Flags&Chunked != 0 {
-		if len(b) < n+8 {
-			return 0, ErrShort
+		if err := f.checkHeader(b, size, n+8); err != nil {
+			return 0, err
 		}
 		f.Total = binary.LittleEndian.Uint64(b[n:])
 		n += 8
 	}
 	if f.Flags&Metadata != 0 {
-		if len(b) < n+2 {
-			return 0, ErrShort
+		if err := f.checkHeader(b, size, n+2); err != nil {
+			return 0, err
 		}
 		m := int(binary.LittleEndian.Uint16(b[n:]))
 		if n += 2; m > MaxMetadata {
 			return 0, fmt.Errorf("%v frame with %d bytes of metadata, want at most %d", f.Type, m, MaxMetadata)
 		}
-		if len(b) < n+m {
-			return 0, ErrShort
+		if err := f.checkHeader(b, size, n+m); err != nil {
+			return 0, err
 		}
 		f.Meta = b[n : n+m : n+m]
 		n += m

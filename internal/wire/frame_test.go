@@ -95,11 +95,13 @@ func TestHeaderMetadataIsClipped(t *testing.T) {
 	}
 }
 
+// head returns the first 16 bytes of a frame, and the rest.
+func head(size uint32, t Type, flags Flags, rest string) string {
+	b := []byte{byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), byte(t), byte(flags), 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}
+	return string(b) + rest
+}
+
 func TestHeaderErrors(t *testing.T) {
-	head := func(size uint32, t Type, flags Flags, rest string) string {
-		b := []byte{byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), byte(t), byte(flags), 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}
-		return string(b) + rest
-	}
 	const none, total, timeout = "", "\x00\x00\x02\x00\x00\x00\x00\x00", "\x00\x00\x00\x00\x00\x00\x00\x00"
 	for _, tt := range []struct {
 		name, bytes, want string
@@ -138,6 +140,24 @@ func TestHeaderErrors(t *testing.T) {
 				t.Errorf("got %d, %v; want %q", n, err, tt.want)
 			}
 		})
+	}
+}
+
+// A frame whose size cannot hold its header fails when the frame has arrived.
+// What it lacks is not waited for, and not taken from the next frame.
+func TestHeaderBeyondItsFrame(t *testing.T) {
+	for _, tt := range []struct{ bytes, want string }{
+		{head(16, Request, 0, ""), "REQUEST frame of 16 bytes, but its header takes 24"},
+		{head(20, Request, 0, "\x00\x00\x00\x00"), "REQUEST frame of 20 bytes, but its header takes 24"},
+		{head(24, Request, Chunked, "\x00\x00\x00\x00\x00\x00\x00\x00"), "REQUEST frame of 24 bytes, but its header takes 32"},
+		{head(20, Response, Chunked, "\x00\x00\x01\x00"), "RESPONSE frame of 20 bytes, but its header takes 24"},
+		{head(16, Error, Metadata, ""), "ERROR frame of 16 bytes, but its header takes 18"},
+		{head(22, Response, Metadata, "\x64\x00abcd"), "RESPONSE frame of 22 bytes, but its header takes 118"},
+	} {
+		var f Frame
+		if n, err := ReadHeader([]byte(tt.bytes), &f); err == nil || err.Error() != tt.want {
+			t.Errorf("got %d, %v; want %q", n, err, tt.want)
+		}
 	}
 }
 

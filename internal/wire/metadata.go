@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // maxHeldGroups bounds the groups listed in one Request.
 const maxHeldGroups = 64
@@ -24,7 +27,10 @@ func ReadMetadata(b []byte) (held []uint64, err error) {
 		if t != FieldHeldGroups {
 			return false, nil
 		}
-		for ; len(v) >= 8 && len(held) < maxHeldGroups; v = v[8:] {
+		if len(v)%8 != 0 {
+			return true, fmt.Errorf("field 0x%04x of %d bytes, want a multiple of 8", uint16(t), len(v))
+		}
+		for ; len(v) > 0 && len(held) < maxHeldGroups; v = v[8:] {
 			held = append(held, binary.LittleEndian.Uint64(v))
 		}
 		return true, nil

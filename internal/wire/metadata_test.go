@@ -17,6 +17,9 @@ func TestMetadata(t *testing.T) {
 	if held, err := ReadMetadata([]byte(want + fieldCritical)); err == nil {
 		t.Errorf("unknown critical field: read %v, no error", held)
 	}
+	if held, err := ReadMetadata([]byte("\x06\x00\x07\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00")); err == nil {
+		t.Errorf("an id of 7 bytes: read %v, no error", held)
+	}
 	if held, err := ReadMetadata(AppendHeldGroups(nil, make([]uint64, 1000))); len(held) != maxHeldGroups || err != nil {
 		t.Errorf("%d of 1000 ids, %v", len(held), err)
 	}
