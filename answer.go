@@ -40,6 +40,7 @@ func (c *conn) answer(inv *invocation, err error) {
 	}
 	// conn.mu is held
 	inv.answered = true // until here user code may panic
+	c.served.discount(inv)
 	last := c.served.landed(1)
 	if c.err == nil && c.tells(inv) {
 		c.queueLocked(&head, inv)

@@ -98,7 +98,7 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 		return true, nil
 	}
 	if len(m.body) >= apartSize || called.Sig.Args.UserCode() || called.isSlow() {
-		v.counted = false // what has been counted is inv from here on
+		v.counted, inv.counts = false, true // what has been counted is inv from here on
 		c.serveApart(inv, m)
 		return true, nil
 	}
@@ -176,11 +176,16 @@ func (c *conn) depose(s stamp) {
 	}
 	inv := v.inline
 	v.enterLocked(inv)
-	v.counted = false // what has been counted is inv from here on
+	c.mu.Lock()
+	if !inv.answered { // else the next leader is what has been counted
+		v.counted, inv.counts = false, v.counted
+	}
+	c.mu.Unlock()
 	if !inv.waits.Load() {
 		inv.method.slow.Store(apartAgain)
 	}
 	if c.hasEnded() {
+		v.uncount()
 		c.running.Done()
 		return
 	}
@@ -235,6 +240,15 @@ func (v *serving) uncount() {
 	}
 }
 
+// discount counts out an invocation that counts for itself: as its answer is
+// queued, before its caller can call again.
+func (v *serving) discount(inv *invocation) {
+	if inv.counts {
+		inv.counts = false
+		v.endHandler()
+	}
+}
+
 func (d *dispatcher) busy() *Error {
 	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
@@ -252,8 +266,8 @@ func (c *conn) runApart(inv *invocation, m *message) {
 // leader.
 func (c *conn) finishApart(inv *invocation) {
 	c.served.leaveRunning(inv)
+	c.served.discount(inv) // the connection may have ended before it could answer
 	inv.free()
-	c.served.endHandler() // before its caller can call again
 	c.flush(nil)
 }
 

@@ -228,6 +228,7 @@ func (c *conn) runGated(inv *invocation, m *message) {
 	case !c.served.beginHandler():
 		c.reject(inv, c.served.busy())
 	default:
+		inv.counts = true
 		defer c.finishApart(inv)
 		c.runApart(inv, m)
 		return

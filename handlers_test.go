@@ -181,7 +181,7 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 }
 
 // One handler may run: a client that calls one after another never meets the
-// limit, whatever each call goes through.
+// limit, whatever each call goes through, and whoever writes its answer.
 func TestMaxHandlersOneAfterAnother(t *testing.T) {
 	rounds := 3000
 	if !LongTests {

@@ -16,8 +16,9 @@ type invocation struct {
 	id       uint64           // of the call on the wire
 	call     *callContext     // nil if neither the method nor a gate needs one
 	refusal  *Error           // why it is not run
-	answered bool
-	full     bool // its answer has made a batch full
+	answered bool             // with counts, guarded by conn.mu once it runs
+	counts   bool             // it is one of the handlers, and not the leader for it
+	full     bool             // its answer has made a batch full
 	canceled atomic.Bool
 	waits    atomic.Bool // its handler has returned, and its answer waits for room
 	passage  *passage    // the gates that it has passed; nil for none
