@@ -144,7 +144,7 @@ func (c *conn) judge(f *wire.Frame, inflight int64) (*Error, error) {
 	case f.Total > uint64(v.bounds.maxMessage):
 		return refusalf(CodeResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, v.bounds.maxMessage), nil
 	case inflight > int64(v.bounds.maxInflight):
-		refusal := refusalf(CodeResourceExhausted, "%d calls are open on the connection, the server's MaxInflight is that", v.bounds.maxInflight)
+		refusal := refusalf(CodeResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", v.bounds.maxInflight)
 		if v.refusals++; v.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", v.refusals, v.bounds.maxInflight)
 		}

@@ -15,15 +15,19 @@ import (
 // serviceName returns the service name of a receiver, the name of its type.
 func serviceName(rcvr any) (string, error) {
 	t := reflect.TypeOf(rcvr)
+	if f, ok := rcvr.(Factory); ok && f.maker != nil {
+		t = f.maker.typ
+	}
+	of := t
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	name := t.Name()
 	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
-		return "", fmt.Errorf("bsrpc: register %T: its type has no exported name; use RegisterName", rcvr)
+		return "", fmt.Errorf("bsrpc: register %v: its type has no exported name; use RegisterName", of)
 	}
 	if !method.IsIdentifier(name) { // List[int]
-		return "", fmt.Errorf("bsrpc: register %T: its type's name cannot be a service's; use RegisterName", rcvr)
+		return "", fmt.Errorf("bsrpc: register %v: its type's name cannot be a service's; use RegisterName", of)
 	}
 	return name, nil
 }
@@ -32,6 +36,8 @@ func serviceName(rcvr any) (string, error) {
 func funcOf(name string, fn any) (reflect.Value, error) {
 	v := reflect.ValueOf(fn)
 	switch {
+	case fn == nil:
+		return v, fmt.Errorf("bsrpc: register %s: nil func", name)
 	case v.Kind() != reflect.Func:
 		return v, fmt.Errorf("bsrpc: register %s: %T is not a func", name, fn)
 	case v.IsNil():

@@ -100,11 +100,11 @@ func awaitEnd(done <-chan struct{}) {
 // failUnwritten ends a connection that takes no more bytes. A peer that has closed
 // it may have said why, which is read first.
 func (c *conn) failUnwritten(err error) {
-	why := lost("writing", err)
 	if err == errStalled {
-		c.fail(why)
+		c.fail(lost("writing", fmt.Errorf("%w (%v)", err, c.bounds.writeStall)))
 		return
 	}
+	why := lost("writing", err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spawnLocked(func() {

@@ -26,18 +26,26 @@ type maker struct {
 // R is the type whose methods are registered, a pointer as a rule: PerSession
 // takes the place of the value that Register would be given.
 func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory {
-	return Factory{&maker{
-		typ:  reflect.TypeFor[R](),
-		make: func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) },
-	}}
+	m := &maker{typ: reflect.TypeFor[R]()}
+	if make != nil {
+		m.make = func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) }
+	}
+	return Factory{m}
 }
 
 // split returns a Made and its maker for a Factory, and any other receiver as it is.
-func split(given any) (any, *maker) {
-	if f, ok := given.(Factory); ok && f.maker != nil {
-		return method.Made{Type: f.maker.typ}, f.maker
+// A Factory that cannot make one is a problem.
+func split(service string, given any) (any, *maker, []method.Problem) {
+	f, ok := given.(Factory)
+	switch {
+	case !ok:
+		return given, nil, nil
+	case f.maker == nil:
+		return nil, nil, []method.Problem{{Path: service, Text: "zero Factory; use PerSession"}}
+	case f.maker.make == nil:
+		return nil, nil, []method.Problem{{Path: service, Text: fmt.Sprintf("PerSession[%v]: nil func", f.maker.typ)}}
 	}
-	return given, nil
+	return method.Made{Type: f.maker.typ}, f.maker, nil
 }
 
 // receiver makes the receiver of one session.

@@ -187,7 +187,7 @@ func (v *serving) gates(m *servedMethod) (list []*gate) {
 func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
 	if g := inv.method.group; g != nil {
 		if slices.Contains(inv.call.within, g.id) {
-			c.reject(inv, refusalf(CodeFailedPrecondition, "%s is exclusive=%s and called from inside of that group: it would wait for itself", inv.method.Name, g.name))
+			c.reject(inv, refusalf(CodeFailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.name))
 			inv.free()
 			return
 		}

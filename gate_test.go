@@ -127,7 +127,7 @@ func TestExclusiveFromInside(t *testing.T) {
 		if err := a.Again(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want := "bsrpc: Stage.Home is exclusive=table and called from inside of that group: it would wait for itself"
+		want := "bsrpc: Stage.Home: called while already holding exclusive=table: deadlock"
 		var e *bsrpc.Error
 		if !errors.As(s.again, &e) || e.Code != bsrpc.CodeFailedPrecondition || e.Message != want || e.Outcome != bsrpc.OutcomeNotRun {
 			t.Errorf("got %v, want %s", s.again, want)

@@ -34,7 +34,7 @@ func TestRow76MaxInflight(t *testing.T) {
 			<-service.began
 		}
 		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 7}, nil)
-		p.wantError(7, CodeResourceExhausted, wire.NotRun, "5 calls are open on the connection, the server's MaxInflight is that")
+		p.wantError(7, CodeResourceExhausted, wire.NotRun, "too many open calls on this connection (the server's MaxInflight is 5)")
 		p.write(bigRequest(8, rawEcho, 1<<20, 0)) // one that begins to arrive is open too
 		p.wantError(8, CodeResourceExhausted, wire.NotRun, "MaxInflight")
 		close(service.release)

@@ -57,7 +57,7 @@ func (p *places) enter(v *visitor) (position int, refuse *Error) {
 
 func (p *places) full() *Error {
 	if p.room == 0 {
-		return refusalf(CodeResourceExhausted, "the server has MaxSessions (%d) sessions, and nobody may wait", p.max)
+		return refusalf(CodeResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", p.max)
 	}
 	return refusalf(CodeResourceExhausted, "queue full: MaxWaiting (%d) clients wait", p.room)
 }

@@ -369,7 +369,7 @@ var nameProblems = []struct {
 	{fn(".F", func() {}), refused(`register ""`, identifiers)},
 	{fn("my shop.F", func(any) {}), refused(`register "my shop"`, identifiers,
 		"my shop.F, parameter 1: interface {} has no wire form; use a concrete type")},
-	{fn("Shop.F", nil), "bsrpc: register Shop.F: <nil> is not a func"},
+	{fn("Shop.F", nil), "bsrpc: register Shop.F: nil func"},
 	{fn("Shop.F", hushed{}), "bsrpc: register Shop.F: bsrpc_test.hushed is not a func"},
 	{fn("Shop.F", (func(int))(nil)), "bsrpc: register Shop.F: nil func(int)"},
 }

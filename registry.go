@@ -40,7 +40,7 @@ func (s *Server) isMade() bool { return s != nil && s.registry != nil }
 // receivers, if each session has its own.
 func (s *Server) offer(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
 	if !s.isMade() {
-		return fmt.Errorf("bsrpc: register %s: nil Server; use NewServer", cut(service, 64))
+		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", cut(service, 64))
 	}
 	return s.registry.add(service, funcs, mk, problems)
 }

@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -80,8 +81,9 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		err := c.awaitGrant(ctx, k)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
+			what := fmt.Sprintf("the server's MaxInflight (%d)", c.calls.limit)
 			c.mu.Unlock()
-			return err
+			return unsent(err, what)
 		}
 	}
 	for c.err == nil && c.out.fullLocked(size) {
@@ -92,7 +94,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		if err != nil && c.err == nil {
 			c.ungrantLocked()
 			c.mu.Unlock()
-			return err
+			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.bounds.outQueue))
 		}
 	}
 	if c.err != nil {
@@ -100,6 +102,18 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		return c.endedLocked(OutcomeNotRun)
 	}
 	return nil
+}
+
+// unsent returns the error of a call whose time was over before its request was
+// sent, with what it waited for.
+func unsent(err error, what string) error {
+	e, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	named := *e
+	named.Message = prefix + "waited for " + what + ": " + strings.TrimPrefix(e.Message, prefix)
+	return &named
 }
 
 // awaitGrant waits until k, which is one of those that wait, may be open, or the

@@ -67,7 +67,7 @@ func NewServer(opts *ServerOptions) *Server {
 // mustBeMade panics with what is missing.
 func (s *Server) mustBeMade() {
 	if !s.isMade() {
-		panic("bsrpc: nil Server; use NewServer")
+		panic("bsrpc: nil or zero Server; use NewServer")
 	}
 }
 
@@ -93,7 +93,10 @@ func (s *Server) Register(rcvr any) error {
 // nothing of it is registered: types without a wire form, names that are taken,
 // methods that need a pointer to rcvr. Registering is over when the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
-	given, mk := split(rcvr)
+	given, mk, problems := split(service, rcvr)
+	if problems != nil {
+		return s.offer(service, nil, nil, problems)
+	}
 	funcs, problems := method.FuncsOf(service, given)
 	return s.offer(service, funcs, mk, problems)
 }
@@ -131,7 +134,10 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // nil func is an error. What a proxy forwards keeps context, deadline and the
 // error's code; a func without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
-	given, mk := split(impl)
+	given, mk, problems := split(service, impl)
+	if problems != nil {
+		return s.offer(service, nil, nil, problems)
+	}
 	funcs, problems := method.FuncsAs(service, contractType[C](), given)
 	return s.offer(service, funcs, mk, problems)
 }

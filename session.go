@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -128,7 +129,9 @@ func (s *Session) Value(key any) any {
 // Close ends the session: its handlers' contexts are cancelled, and its calls,
 // those that run too, end at the caller with CodeAborted and the reason. Close
 // does not wait. On a session that has left it does nothing.
-func (s *Session) Close(reason string) { s.end(&Error{Code: CodeAborted, Message: reason}) }
+func (s *Session) Close(reason string) {
+	s.end(&Error{Code: CodeAborted, Message: cmp.Or(reason, prefix+"the session was closed")})
+}
 
 // runningHook returns the name of the session's hook that is running, "" for none.
 func (s *Session) runningHook() string {

@@ -299,7 +299,7 @@ func TestRefuseWhenFull(t *testing.T) {
 		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1, RefuseWhenFull: true})
 		client := mustEnter(t, srv)
 		_, _, err := enter(t.Context(), srv, nil)
-		if want := "bsrpc: the server has MaxSessions (1) sessions, and nobody may wait"; err == nil || err.Error() != want {
+		if want := "bsrpc: the server is full: it has MaxSessions (1) sessions, and RefuseWhenFull is set"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		client.Close()

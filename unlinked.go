@@ -11,7 +11,7 @@ import (
 type unlinked struct{}
 
 // errUnlinked says what is missing.
-var errUnlinked = errorf(CodeFailedPrecondition, OutcomeNotRun, "nil Client; use Dial or NewClient, and look at the error")
+var errUnlinked = errorf(CodeFailedPrecondition, OutcomeNotRun, "nil or zero Client; use Dial or NewClient, and check the error")
 
 var ended = func() <-chan struct{} {
 	c := make(chan struct{})

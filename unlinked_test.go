@@ -10,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-const nilClient = "bsrpc: nil Client; use Dial or NewClient, and look at the error"
+const nilClient = "bsrpc: nil or zero Client; use Dial or NewClient, and check the error"
 
 // A nil Client, which a failed Dial returns, and a zero one say what is
 // missing, by every method, and to Bind.
@@ -73,7 +73,7 @@ func TestNilContext(t *testing.T) {
 
 // A nil and a zero Server say so when something is registered.
 func TestNilServer(t *testing.T) {
-	const missing = "bsrpc: register Shop: nil Server; use NewServer"
+	const missing = "bsrpc: register Shop: nil or zero Server; use NewServer"
 	for name, s := range map[string]*bsrpc.Server{"nil": nil, "zero": new(bsrpc.Server)} {
 		checkText(t, name, s.RegisterName("Shop", hushed{}), missing)
 		checkText(t, name, s.RegisterFunc("Shop.F", func() {}), missing)

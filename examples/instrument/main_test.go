@@ -35,7 +35,7 @@ func TestDemonstrationRefused(t *testing.T) {
 			t.Error(err)
 		}
 		l.Close()
-		const want = "Bob     refused: bsrpc: the server has MaxSessions (1) sessions, and nobody may wait\nscope   output off\n"
+		const want = "Bob     refused: bsrpc: the server is full: it has MaxSessions (1) sessions, and RefuseWhenFull is set\nscope   output off\n"
 		if !strings.Contains(l.said(), want) {
 			t.Errorf("said\n%swant\n%s", l.said(), want)
 		}

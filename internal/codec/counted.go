@@ -27,7 +27,7 @@ func (w *writer) open(buf []byte, n *node, count, depth int) ([]byte, opened, *E
 		return buf, o, err
 	}
 	if n.max > 0 && count > n.max {
-		return buf, o, refuse("%s, and max=%d", amount(count, "element"), n.max)
+		return buf, o, refuse("%s exceed max=%d", amount(count, "element"), n.max)
 	}
 	if !fitsUint(uint64(count), n.form) {
 		return buf, o, refuse("%s do not fit in a count of %s", amount(count, "element"), amount(widthOf(n.form), "byte"))
@@ -102,7 +102,7 @@ func (r *reader) open(n *node, least, depth int) (count int, c closed, err *Erro
 	}
 	if n.max > 0 && u > uint64(n.max) {
 		r.off = from
-		return 0, c, r.fail("%s, and max=%d", amount(u, "element"), n.max)
+		return 0, c, r.fail("%s exceed max=%d", amount(u, "element"), n.max)
 	}
 	return int(u), c, nil
 }

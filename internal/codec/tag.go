@@ -161,7 +161,7 @@ func unknownWord(word string, field bool) error {
 	case strings.ContainsAny(word, ";:|"):
 		return fmt.Errorf("unknown word %q; words are separated by commas or spaces, and a value stands behind =", word)
 	case slices.Contains(optionWords, bare):
-		return fmt.Errorf("unknown word %q; it is an option of funcs, which stands behind a comma", word)
+		return fmt.Errorf("unknown word %q; it is an option of a func; options follow the formats of a func's tag after a comma", word)
 	case near != "":
 		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+textIf(slices.Contains(valueWords, near), "="))
 	case field && bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):

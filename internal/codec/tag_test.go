@@ -81,7 +81,7 @@ func TestParseMethodErrors(t *testing.T) {
 		`(le4),`:                 `an option is missing at a comma`,
 		`(le4) le4 le8`:          `result 1: two formats, "le4" and "le8"; give one, or part results by a comma`,
 		`(le4),(le4)`:            `unknown option "(le4)"; results follow the parameters without a comma, as in "(le4,le4) le4"`,
-		`(le4) le4 timeout=5s`:   `result 1: unknown word "timeout="; it is an option of funcs, which stands behind a comma`,
+		`(le4) le4 timeout=5s`:   `result 1: unknown word "timeout="; it is an option of a func; options follow the formats of a func's tag after a comma`,
 		`Timeout=5s`:             `unknown option "Timeout="; did you mean timeout=?`,
 	} {
 		if m, err := ParseMethod(tag); fmt.Sprint(err) != want {

@@ -13,7 +13,7 @@ import (
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
-		return buf, refuse("%s, and max=%d", amount(size, "byte"), n.max)
+		return buf, refuse("%s exceed max=%d", amount(size, "byte"), n.max)
 	case !fitsUint(uint64(size), n.form):
 		return buf, refuse("%s do not fit in a length of %s", amount(size, "byte"), amount(widthOf(n.form), "byte"))
 	}
@@ -111,7 +111,7 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	}
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
-		return nil, r.fail("%s, and max=%d", amount(size, "byte"), n.max)
+		return nil, r.fail("%s exceed max=%d", amount(size, "byte"), n.max)
 	}
 	b, _ := r.next(int(size))
 	return b, r.checkText(n, b)

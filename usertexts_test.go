@@ -1,0 +1,102 @@
+package bsrpc_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// A Rack is a receiver that each session has for itself.
+type Rack struct{}
+
+func (*Rack) Count() int { return 7 }
+
+type rack struct{ Rack }
+
+// Register names a service by the type that PerSession makes. A Factory that
+// cannot make one is an error at once.
+func TestRegisterFactory(t *testing.T) {
+	makeRack := func(context.Context, *bsrpc.Session) (*Rack, error) { return new(Rack), nil }
+	srv := bsrpc.NewServer(nil)
+	if err := srv.Register(bsrpc.PerSession(makeRack)); err != nil {
+		t.Fatal(err)
+	}
+	if name := srv.Methods()[0].Name; name != "Rack.Count" {
+		t.Errorf("registered %s", name)
+	}
+	proxy := bsrpctest.Bind[struct{ Count func() (int, error) }](t, srv, "Rack")
+	if n, err := proxy.Count(); n != 7 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	srv = bsrpc.NewServer(nil)
+	hidden := bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*rack, error) { return nil, nil })
+	checkText(t, "unexported", srv.Register(hidden), "bsrpc: register *bsrpc_test.rack: its type has no exported name; use RegisterName")
+	for name, f := range map[string]struct {
+		given bsrpc.Factory
+		want  string
+	}{
+		"zero": {bsrpc.Factory{}, "bsrpc: register Rack: 1 problem\n    Rack: zero Factory; use PerSession"},
+		"nil":  {bsrpc.PerSession[*Rack](nil), "bsrpc: register Rack: 1 problem\n    Rack: PerSession[*bsrpc_test.Rack]: nil func"},
+	} {
+		checkText(t, name, srv.RegisterName("Rack", f.given), f.want)
+		checkText(t, name, bsrpc.RegisterAs[struct{ Count func() (int, error) }](srv, "Rack", f.given), f.want)
+	}
+	checkText(t, "a nil func", srv.RegisterFunc("Rack.F", nil), "bsrpc: register Rack.F: nil func")
+}
+
+type waits struct {
+	Wait func(ctx context.Context) error
+}
+
+// A call that is not sent in its time says for what it waited.
+func TestUnsentCallsNameTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxInflight: 1})
+		srv.RegisterFunc("Shop.Wait", func(ctx context.Context) { <-ctx.Done() })
+		client, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{DefaultCallTimeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := bsrpc.Bind[waits](t.Context(), client, "Shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		ended := make(chan error)
+		go func() { ended <- proxy.Wait(first) }()
+		synctest.Wait()
+		const waited = "bsrpc: Shop.Wait: waited for the server's MaxInflight (1): "
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		checkText(t, "deadline", proxy.Wait(ctx), waited+"context deadline exceeded")
+		cancel()
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		checkText(t, "cancelled", proxy.Wait(ctx), waited+"context canceled")
+		if err := proxy.Wait(t.Context()); err == nil || !strings.HasPrefix(err.Error(), waited+"no answer in 1s (DefaultCallTimeout)") {
+			t.Errorf("DefaultCallTimeout: %v", err)
+		}
+		stop()
+		<-ended
+	})
+}
+
+// A session that is closed without a reason says that it was closed.
+func TestSessionCloseWithoutReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(nil)
+		srv.RegisterFunc("Shop.Wait", func(ctx context.Context) { <-ctx.Done() })
+		proxy := bsrpctest.Bind[waits](t, srv, "Shop")
+		ended := make(chan error)
+		go func() { ended <- proxy.Wait(t.Context()) }()
+		synctest.Wait()
+		srv.Sessions()[0].Close("")
+		checkText(t, "running", <-ended, "bsrpc: Shop.Wait: the session was closed")
+		checkText(t, "later", proxy.Wait(t.Context()), "bsrpc: Shop.Wait: the session was closed")
+	})
+}
