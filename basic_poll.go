@@ -163,8 +163,8 @@ func (c *basicConn) admit() {
 		if !c.session.connected {
 			c.server.places.leave(c.session.visitor) // nothing of it is left that others must wait for
 		}
-		e := exception("PermissionError", "panic in the error of OnConnect")
-		c.server.guard(c.session, "the error of OnConnect", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
+		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
+		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
 		c.server.turnAway(c.session, e)
 		c.leave(e, e)
 		return

@@ -444,10 +444,10 @@ func TestRow104PanicInTheErrorOfOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), &ServerOptions{OnConnect: func(context.Context, *Session) error { return brokenError{} }})
 		p := rawDial(t, srv)
-		p.askException(basicInit, "PermissionError", "panic in the error of OnConnect")
+		p.askException(basicInit, "PermissionError", "panic in the error of OnConnect or PerSession")
 		p.wantEnd()
 		_, err := NewClient(t.Context(), dialed(srv), &ClientOptions{Logger: quiet})
-		wantCall(t, err, CodeInternal, OutcomeNotRun, "panic in the error of OnConnect")
+		wantCall(t, err, CodeInternal, OutcomeNotRun, "panic in the error of OnConnect or PerSession")
 		srv.Close()
 	})
 }

@@ -56,7 +56,7 @@ func (m *maker) receiver(ctx context.Context, s *Session) (r method.Receiver, er
 	}
 	r, ok := method.ReceiverOf(made)
 	if !ok {
-		return r, fmt.Errorf("PerSession[%v] made nil", m.typ)
+		return r, refusalf(CodeInternal, "PerSession[%v] returned nil without an error", m.typ)
 	}
 	return r, nil
 }

@@ -107,8 +107,8 @@ func (s *Server) dismiss(v *Session) {
 // refused is why a session is not admitted, as its client is told. The error's
 // own methods are the user's, too.
 func (s *Server) refused(v *Session, err error) (e *Error) {
-	if s.guard(v, "the error of OnConnect", func() error { e = s.refusalOf(err); return nil }) != nil {
-		e = refusalf(CodeInternal, "panic in the error of OnConnect")
+	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
+		return panicked.(*Error)
 	}
 	return e
 }

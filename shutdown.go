@@ -29,6 +29,9 @@ import (
 // A handler must not wait for it, as it waits for the handler: go srv.Shutdown(ctx).
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mustBeMade()
+	if ctx == nil {
+		panic("bsrpc: Shutdown: nil context; use context.Background()")
+	}
 	within := inHook()
 	conns, closing := s.stop()
 	for _, c := range conns {

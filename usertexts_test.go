@@ -2,6 +2,8 @@ package bsrpc_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,4 +101,30 @@ func TestSessionCloseWithoutReason(t *testing.T) {
 		checkText(t, "running", <-ended, "bsrpc: Shop.Wait: the session was closed")
 		checkText(t, "later", proxy.Wait(t.Context()), "bsrpc: Shop.Wait: the session was closed")
 	})
+}
+
+// What PerSession and Shutdown are given by mistake is named, and the server goes
+// on.
+func TestMistakesOfServersAreNamed(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err := srv.Register(bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*Rack, error) { return nil, nil })); err != nil {
+		t.Fatal(err)
+	}
+	_, err := bsrpctest.Dial(t, srv, nil)
+	checkText(t, "PerSession", err, "bsrpc: PerSession[*bsrpc_test.Rack] returned nil without an error")
+	if e := new(bsrpc.Error); !errors.As(err, &e) || e.Code != bsrpc.CodeInternal || e.Outcome != bsrpc.OutcomeNotRun {
+		t.Errorf("PerSession: %#v", err)
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != "bsrpc: Shutdown: nil context; use context.Background()" {
+				t.Errorf("Shutdown panics with %v", p)
+			}
+		}()
+		var none context.Context
+		srv.Shutdown(none)
+	}()
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
