@@ -8,6 +8,7 @@ package bsrpctest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 
@@ -18,15 +19,22 @@ import (
 // the server, when the test ends. opts may be nil.
 func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	tb.Helper()
+	server.Sessions() // panics for a nil Server, here and not on a goroutine
 	near, far := net.Pipe()
+	var why error
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		server.ServeConn(far)
+		why = server.ServeConn(far)
 	}()
 	client, err := bsrpc.NewClient(context.Background(), near, opts)
 	if err != nil {
 		<-served
+		var e *bsrpc.Error
+		if errors.As(err, &e) && e.Code == bsrpc.CodeUnavailable && !e.Remote && why != nil {
+			// The server did not answer: its own error says more.
+			return nil, &bsrpc.Error{Code: e.Code, Outcome: e.Outcome, Message: why.Error(), Err: why}
+		}
 		return nil, err
 	}
 	tb.Cleanup(func() {

@@ -128,7 +128,7 @@ func TestBindFailure(t *testing.T) {
 		{"closed server", func(tb testing.TB, srv *bsrpc.Server) {
 			srv.Close()
 			bsrpctest.Bind[Greeter](tb, srv, "Greeter")
-		}, "handshake"},
+		}, "bsrpc: server closed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
