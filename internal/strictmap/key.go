@@ -78,7 +78,7 @@ func Nearest(key string, words []string) string {
 	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	best, least := "", len(bare)/4+2
 	for _, f := range words {
-		if d := levenshtein(bare, strings.ToLower(f)); d < least {
+		if d := editDistance(bare, strings.ToLower(f)); d < least {
 			best, least = f, d
 		}
 	}
@@ -110,7 +110,7 @@ func Similar(key string, words iter.Seq[string], n, limit int) []string {
 		case strings.HasSuffix(lower, "."+key), strings.HasSuffix(key, "."+lower):
 			d = 1
 		case len(lower) < len(key)+least && len(key) < len(lower)+least:
-			d = levenshtein(key, lower)
+			d = editDistance(key, lower)
 		}
 		if d < least {
 			all = append(all, found{word, d})
@@ -124,24 +124,28 @@ func Similar(key string, words iter.Seq[string], n, limit int) []string {
 	return near
 }
 
-// levenshtein returns the edit distance between a and b in bytes.
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1) // row[j] is the distance between a[:i] and b[:j]
-	for j := range row {
-		row[j] = j
+// editDistance returns the edit distance between a and b in bytes, where a swap of
+// neighbours is one edit (optimal string alignment).
+func editDistance(a, b string) int {
+	n := len(b) + 1
+	rows := make([]int, 3*n)
+	older, old, row := rows[:n], rows[n:2*n], rows[2*n:] // the distances of a[:i-1], a[:i] and a[:i+1] to each b[:j]
+	for j := range old {
+		old[j] = j
 	}
 	for i := range len(a) {
-		corner := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			above := row[j+1]
-			replaced := corner
+			replaced := old[j]
 			if a[i] != b[j] {
 				replaced++
 			}
-			row[j+1] = min(above+1, row[j]+1, replaced)
-			corner = above
+			row[j+1] = min(old[j+1]+1, row[j]+1, replaced)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], older[j-1]+1)
+			}
 		}
+		older, old, row = old, row, older
 	}
-	return row[len(b)]
+	return old[len(b)]
 }

@@ -35,7 +35,7 @@ func TestNearest(t *testing.T) {
 	fields := []string{"MaxMessage", "MaxInflight", "HandshakeTimeout", "ID"}
 	tests := map[string]string{
 		"max-mesage": "MaxMessage", "MaxMessages": "MaxMessage", "max in flight": "MaxInflight", "handshaketime": "HandshakeTimeout",
-		"di": "", "idx": "ID", "timeout": "", "port": "", "": "",
+		"di": "ID", "idx": "ID", "timeout": "", "port": "", "": "",
 	}
 	for key, want := range tests {
 		if got := Nearest(key, fields); got != want {
@@ -49,13 +49,13 @@ func TestLevenshtein(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"depth", "deth", 1}, {"ab", "ba", 2},
+		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"depth", "deth", 1}, {"ab", "ba", 1}, {"shpo", "shop", 1}, {"abc", "cab", 2},
 	}
 	for _, test := range tests {
-		if got := levenshtein(test.a, test.b); got != test.want {
+		if got := editDistance(test.a, test.b); got != test.want {
 			t.Errorf("%q to %q is %d, want %d", test.a, test.b, got, test.want)
 		}
-		if got := levenshtein(test.b, test.a); got != test.want {
+		if got := editDistance(test.b, test.a); got != test.want {
 			t.Errorf("%q to %q is %d, want %d", test.b, test.a, got, test.want)
 		}
 	}
