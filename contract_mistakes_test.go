@@ -32,7 +32,7 @@ func TestContractMistakes(t *testing.T) {
 	}
 	problems := []string{
 		`Shop.A: parameter 1: two formats, "le4" and "le4"; give one, or part parameters by a comma`,
-		`Shop.B: result 1: unknown word "timeout="; it is an option of funcs, which stands behind a comma`,
+		`Shop.B: result 1: unknown word "timeout="; it is an option of a func; options follow the formats of a func's tag after a comma`,
 		`Shop.C: unknown option "(le4)"; results follow the parameters without a comma, as in "(le4,le4) le4"`,
 		`Shop.D: unknown option "Timeout="; did you mean timeout=?`,
 		`Shop.E: timeout=0s: want a duration above zero with its unit, as 60s, or none`,
