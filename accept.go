@@ -174,8 +174,7 @@ func (c *conn) refuse(id uint64, err *Error) {
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.frames = append(c.out.frames, frame...)
-	c.out.grantLocked()
+	c.out.controlLocked(frame)
 }
 
 func refusalf(code Code, format string, args ...any) *Error {

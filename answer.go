@@ -26,9 +26,9 @@ func (c *conn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	head, ok := wire.Frame{}, false
 	size := uint64(wire.MaxUnchunked) // until it is known
-	if !c.out.claims.full.Load() && c.tells(inv) {
+	if !c.out.isFull() && c.tells(inv) {
 		head, err = c.encode(inv, err)
-		size = bodySize(&inv.Enc)
+		size = inv.Enc.Size()
 		c.mu.Lock()
 		if ok = c.err != nil || c.out.takesLocked(size); !ok {
 			c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *conn) answer(inv *invocation, err error) {
 	if c.err == nil && c.tells(inv) {
 		c.queueLocked(&head, inv)
 	}
-	inv.full = len(c.out.frames) >= fullBatch
+	inv.full = c.out.worthWritingLocked()
 	c.mu.Unlock()
 	if last && c.served.isClosing() {
 		c.farewellDrained()
@@ -74,7 +74,7 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
 	}
 	head, err = c.encode(inv, err)
-	*size = bodySize(&inv.Enc)
+	*size = inv.Enc.Size()
 	c.mu.Lock()
 	c.out.settleLocked(k)
 	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
@@ -86,15 +86,9 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 
 // queueLocked queues an answer, whose body the call's encoder has.
 func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
-	size := bodySize(&inv.Enc)
-	if size > wire.MaxUnchunked {
-		c.out.enqueueLocked(newParcel(*head, segments(&inv.Enc), size))
-		inv.Enc = codec.Encoder{} // its memory is the parcel's
-	} else {
-		head.BodySize = int(size)
-		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, head), &inv.Enc)
+	if c.out.messageLocked(*head, &inv.Enc.Body, inv.Enc.Size()) {
+		inv.Enc = codec.Encoder{}
 	}
-	c.out.grantLocked()
 }
 
 // encode puts the results, or err, into the call's encoder, and returns the head of

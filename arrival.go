@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"time"
@@ -188,15 +187,12 @@ func (s *Server) enter(nc *net.Conn) error {
 // lets its session in: at once, or if the client has been told to wait, as soon
 // as there is a place.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
-	c := newConn(context.WithValue(context.Background(), sessionKey{}, v), nc, s.bounds, &s.reports, peer)
-	v.ctx, v.end = c.ctx, c.dismiss
-	c.served = s.newServing(v)
-	c.in.mostRefused = mostRefused(s.bounds, s.bounds.maxInflight)
-	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
-		c.served.gate = newTurns(n)
-	}
 	settled := make(chan struct{}) // closed when nothing more is done to admit it
-	c.onEnd = func() { s.remove(c, v, settled) }
+	c := newConn(connConfig{
+		nc: nc, bounds: s.bounds, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
+		served: s.newServing(v), onEnd: func(c *conn) { s.remove(c, v, settled) },
+	})
+	v.ctx, v.end = c.ctx, c.dismiss
 	s.enroll(c)
 	if !waits {
 		s.welcome(v) // runs no code of the user's: nothing refuses it

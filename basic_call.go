@@ -36,7 +36,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 	}
 	b := l.bounds
 	k := &basicCall{answered: make(chan struct{})}
-	enc := codec.Encoder{Buf: wire.AppendCommand(nil, m.number, 0), Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
 	if err := m.appendArgs(l.log, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(b.maxMessage))
 	}

@@ -100,7 +100,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 	}
 	inv.answered = true
 	release()
-	c.answer(net.Buffers(segments(&inv.Enc)))
+	c.answer(net.Buffers(inv.Enc.Segments()))
 }
 
 // fault answers a command by an exception. Until it is called an error's own
@@ -119,7 +119,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	err := inv.AppendResults()
 	switch {
 	case err == nil:
-		wire.SetBasicSize(inv.Enc.Buf, int(bodySize(&inv.Enc)))
+		wire.SetBasicSize(inv.Enc.Buf, int(inv.Enc.Size()))
 		return nil
 	case errors.Is(err, codec.ErrSize):
 		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.maxMessage)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -16,8 +15,7 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 	k := newCall()
 	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
 	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, byDefault)
-	enc := codec.Encoder{Buf: r.Append(nil)}
-	if err := c.do(ctx, k, &enc); err != nil {
+	if err := c.do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
 	}
 	answers, err := wire.ReadBindResponse(k.reply.body, len(r.Names))
@@ -97,16 +95,8 @@ func (c *conn) serveBind(m *message) error {
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked(size, mostWaiting)
-	head := wire.Frame{Type: wire.Response, ID: m.ID}
-	if size > wire.MaxUnchunked {
-		body := wire.AppendBindResponse(nil, answers)
-		c.out.enqueueLocked(newParcel(head, [][]byte{body}, size))
-	} else {
-		head.BodySize = int(size)
-		c.out.frames = wire.AppendBindResponse(wire.AppendHeader(c.out.frames, &head), answers)
-	}
-	c.out.grantLocked()
+	c.waitForRoomLocked(size)
+	c.out.messageLocked(wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)}, size)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (c *conn) call(ctx context.Context, m *boundMethod, v *method.Values) error
 		k.head.Flags, k.head.Meta = wire.Metadata, meta
 	}
 	k.timeout.begin(ctx, m.after, m.by)
-	if err := c.do(ctx, k, &v.Enc); err != nil {
+	if err := c.do(ctx, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still know the call
 		return err
 	}

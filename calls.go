@@ -159,6 +159,9 @@ func (t *calls) forsakeLocked(k *call) bool {
 	return i >= 0
 }
 
+// takenLocked notes that a batch has been taken, which has all ids given so far.
+func (t *calls) takenLocked() { t.taken = t.count }
+
 // writtenLocked says whether k's request may have reached the peer.
 func (t *calls) writtenLocked(k *call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
 

@@ -68,7 +68,7 @@ func (o *outbox) grantLocked() {
 			close(k.granted)
 		}
 	}
-	if full := o.fullLocked(0) || len(o.claims.lines[1]) >= mostWaiting; full != o.claims.full.Load() {
+	if full := o.waitsLocked(0); full != o.claims.full.Load() {
 		o.claims.full.Store(full)
 	}
 	if o.taken != nil {
@@ -76,6 +76,15 @@ func (o *outbox) grantLocked() {
 		o.taken = nil
 	}
 }
+
+// waitsLocked says whether a message of so many bytes waits that is to be queued
+// before another request begins.
+func (o *outbox) waitsLocked(size uint64) bool {
+	return o.fullLocked(size) || len(o.claims.lines[1]) >= mostWaiting
+}
+
+// isFull says whether no request is to begin. It takes no lock.
+func (o *outbox) isFull() bool { return o.claims.full.Load() }
 
 // settleLocked ends what was granted to k. It reports whether k had it still.
 func (o *outbox) settleLocked(k *claim) bool {
@@ -118,7 +127,7 @@ func (c *conn) awaitClaim(inv *invocation, size uint64) *claim {
 // awaitRoom waits until another request may begin. The leader calls it, and does
 // not count as a handler meanwhile.
 func (c *conn) awaitRoom() {
-	if c.out.claims.full.Load() {
+	if c.out.isFull() {
 		c.served.uncount()
 		c.waitForRoom()
 	}
@@ -128,13 +137,13 @@ func (c *conn) awaitRoom() {
 func (c *conn) waitForRoom() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waitForRoomLocked(0, mostWaiting)
+	c.waitForRoomLocked(0)
 }
 
 // waitForRoomLocked waits, without the lock, until the outbox takes a message of
-// so many bytes and fewer than so many answers in pieces wait.
-func (c *conn) waitForRoomLocked(size uint64, waiting int) {
-	for c.err == nil && (c.out.fullLocked(size) || len(c.out.claims.lines[1]) >= waiting) {
+// so many bytes, and another request may begin.
+func (c *conn) waitForRoomLocked(size uint64) {
+	for c.err == nil && c.out.waitsLocked(size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()
 		c.flushBehind()

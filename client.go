@@ -106,11 +106,11 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 		return nil, a.refused(nc, err)
 	}
 	r := &reports{log: opts.logger()}
-	c := newConn(context.Background(), nc, b, r, peer)
-	c.lends = true
+	cfg := connConfig{nc: nc, bounds: b, log: r, peer: peer, parent: context.Background(), lends: true}
 	if peer.Waiting {
-		c.lobby = newLobby(peer.Place)
+		cfg.lobby = newLobby(peer.Place)
 	}
+	c := newConn(cfg)
 	go c.start()
 	if peer.Waiting {
 		if err := c.awaitPlace(a.ctx, opts.waitHook(r)); err != nil {

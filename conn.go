@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/sockread"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -47,7 +46,7 @@ type conn struct {
 	lobby *lobby // at a client that has not been admitted yet
 
 	served *serving // nil at an end that serves nothing
-	onEnd  func()   // called once, when done is closed
+	onEnd  func(*conn)
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls
@@ -55,9 +54,6 @@ type conn struct {
 	err   *Error // why the connection ended
 
 	leaving *Error // why it is about to end
-
-	goodbye []byte        // the CLOSE frame, to be written when nothing else waits
-	written chan struct{} // made with goodbye, closed when that has been written
 
 	ctx     context.Context // parent of the handlers' contexts
 	cancel  context.CancelCauseFunc
@@ -79,12 +75,26 @@ const (
 	unsaidMaxInflight = 1024
 )
 
-// newConn makes a connection of one whose handshake is done. parent has the
-// values of the handlers' contexts.
-func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer *wire.Hello) *conn {
-	shortenLocal(nc)
+// A connConfig is what a connection is made of.
+type connConfig struct {
+	nc     net.Conn // its handshake is done
+	bounds *bounds
+	log    *reports
+	peer   *wire.Hello     // what the other end has said of itself
+	parent context.Context // has the values of the handlers' contexts
+	served *serving        // nil at an end that serves nothing
+	lobby  *lobby          // of a client that has not been admitted yet
+	lends  bool            // the leader gives its turn to callers
+	onEnd  func(*conn)     // called once, when done has been closed; nil for none
+}
+
+// newConn makes a connection. Nothing of it is running until start.
+func newConn(cfg connConfig) *conn {
+	shortenLocal(cfg.nc)
+	b, peer := cfg.bounds, cfg.peer
 	c := &conn{
-		nc: nc, direct: isSocket(nc), bounds: b, log: log,
+		nc: cfg.nc, direct: isSocket(cfg.nc), bounds: b, log: cfg.log,
+		served: cfg.served, lobby: cfg.lobby, lends: cfg.lends, onEnd: cfg.onEnd,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
@@ -94,15 +104,18 @@ func newConn(parent context.Context, nc net.Conn, b *bounds, log *reports, peer 
 			maxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
 		},
 	}
-	c.ctx, c.cancel = context.WithCancelCause(parent)
-	c.in = inbox{nc: nc, short: sockread.NewReader(nc), admit: c.admit, release: c.release, beat: c.pulse.beat}
-	c.out.room, c.out.limit = c.peer.connBytes, b.outQueue
-	c.in.mostRefused = mostRefused(b, c.peer.maxInflight)
+	open := c.peer.maxInflight // calls with long messages to this end
+	if c.served != nil {
+		open = b.maxInflight
+	}
+	c.ctx, c.cancel = context.WithCancelCause(cfg.parent)
+	c.in = newInbox(c.nc, mostRefused(b, open), c.admit, c.release, c.pulse.beat)
+	c.out.init(c.peer.connBytes, b.outQueue)
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
 	c.tick.init(c.onTick)
-	c.watch = time.AfterFunc(math.MaxInt64, func() { nc.SetReadDeadline(longAgo) })
+	c.watch = time.AfterFunc(math.MaxInt64, func() { c.nc.SetReadDeadline(longAgo) })
 	c.watch.Stop()
 	c.pulse.init(c, pingsOf(peer))
 	return c
@@ -202,7 +215,7 @@ func (c *conn) fail(why *Error) {
 		k.wake <- false
 	}
 	if c.onEnd != nil {
-		c.onEnd()
+		c.onEnd(c)
 	}
 }
 

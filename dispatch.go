@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,11 @@ type serving struct {
 
 // newServing returns what a connection of the server keeps, for its session.
 func (s *Server) newServing(v *Session) *serving {
-	return &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	served := &serving{dispatcher: &s.dispatcher, session: v, idle: make(chan struct{})}
+	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
+		served.gate = newTurns(n)
+	}
+	return served
 }
 
 // reject refuses a call that has been accepted.
@@ -116,7 +121,7 @@ func (c *conn) deadline(us uint64) time.Time {
 	if us == 0 || us >= uint64((24*time.Hour)/time.Microsecond) {
 		return time.Time{}
 	}
-	return c.in.at.Add(time.Duration(us) * time.Microsecond)
+	return c.in.lastRead().Add(time.Duration(us) * time.Microsecond)
 }
 
 // isSlow says whether a request of m is to run on a goroutine of its own, and
@@ -313,9 +318,8 @@ func (c *conn) serveCancel(m *message) error {
 	if v == nil {
 		return fmt.Errorf("unexpected %v", m.Type)
 	}
-	if p := c.in.parcels[parcelKey{false, m.ID}]; p != nil {
-		c.in.remove(p)
-		if !p.unwanted {
+	if begun, wanted := c.in.cancelRequest(m.ID); begun {
+		if wanted {
 			c.refuse(m.ID, contextError(context.Canceled, OutcomeNotRun))
 			c.landed()
 		}
@@ -325,8 +329,7 @@ func (c *conn) serveCancel(m *message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.dropResponseLocked(m.ID) {
-		c.out.frames = append(c.out.frames, errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()})...)
-		c.out.grantLocked()
+		c.out.controlLocked(errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()}))
 	}
 	return nil
 }

@@ -58,16 +58,16 @@ func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
 		return
 	}
 	c.leaving = why
-	c.written = make(chan struct{})
-	c.goodbye = append(wire.AppendHeader(nil, &wire.Frame{Type: wire.Close, Arg: uint16(why.Code), BodySize: len(body)}), body...)
-	if c.out.role == nobodyWrites {
+	head := wire.Frame{Type: wire.Close, Arg: uint16(why.Code), BodySize: len(body)}
+	written := c.out.closeLocked(append(wire.AppendHeader(nil, &head), body...))
+	if !c.out.isWritingLocked() {
 		c.writeBehindLocked(nobodyWrites)
 	}
 	c.spawnLocked(func() {
 		timer := time.NewTimer(within)
 		defer timer.Stop()
 		select {
-		case <-c.written:
+		case <-written:
 			linger()
 		case <-timer.C:
 		case <-c.done:
@@ -138,14 +138,8 @@ func (c *conn) watchFrames() {
 	}
 	now := time.Now()
 	wait := c.bounds.frameTimeout
-	if c.in.r < c.in.w {
-		wait = min(wait, c.in.began.Add(c.bounds.frameTimeout).Sub(now))
-	}
-	for _, p := range c.in.parcels {
-		if p.unwanted {
-			continue // lost already
-		}
-		wait = min(wait, p.at.Add(c.bounds.frameTimeout).Sub(now))
+	if began, ok := c.in.oldest(); ok {
+		wait = min(wait, began.Add(wait).Sub(now))
 	}
 	wait = max(wait, tickTime) // it may have come, and not been read
 	c.watchUntil(now.Add(wait), wait)
@@ -176,13 +170,11 @@ func (c *conn) dropLate() bool {
 		return true
 	}
 	c.watching = false
-	for _, p := range c.in.parcels {
-		if !p.unwanted && !now.Before(p.at.Add(c.bounds.frameTimeout)) {
-			c.in.unwant(p)
-			c.lateCall(p)
-		}
+	since := now.Add(-c.bounds.frameTimeout)
+	for _, head := range c.in.unwantStale(since) {
+		c.lateCall(&head)
 	}
-	if c.in.r < c.in.w && !now.Before(c.in.began.Add(c.bounds.frameTimeout)) {
+	if c.in.isFrameStale(since) {
 		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.bounds.frameTimeout))
 		return false
 	}
@@ -193,16 +185,16 @@ func (c *conn) dropLate() bool {
 }
 
 // lateCall fails the call whose message is late.
-func (c *conn) lateCall(p *incoming) {
+func (c *conn) lateCall(head *wire.Frame) {
 	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.bounds.frameTimeout)
-	if p.head.Type == wire.Request {
-		c.refuse(p.head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
+	if head.Type == wire.Request {
+		c.refuse(head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
 		c.landed()
 		c.flushBehind()
 		return
 	}
 	c.mu.Lock()
-	k, _ := c.calls.findLocked(p.head.ID)
+	k, _ := c.calls.findLocked(head.ID)
 	c.mu.Unlock()
 	if k != nil {
 		c.giveUp(k, errorf(CodeDeadlineExceeded, OutcomeUnknown, "%s", text))

@@ -195,7 +195,7 @@ func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
 	}
 	c.served.enterRunning(inv)
 	kept := m.keep()
-	p := &passage{gates: gates, since: c.in.at}
+	p := &passage{gates: gates, since: c.in.lastRead()}
 	if c.served.gate != nil {
 		p.own = 1
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/recycle"
+	"github.com/bsrpc/bsrpc/internal/sockread"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -36,6 +37,12 @@ type inbox struct {
 	admit   func(*wire.Frame) (wanted bool, err error) // asked at each first piece; books the wanted
 	release func(size uint64)                          // told of a message that is not booked any longer
 	beat    func(time.Time)                            // told when bytes have come
+}
+
+// newInbox returns the inbox of nc. mostRefused is how many messages in pieces may be
+// refused and unfinished, the funcs are the inbox's fields.
+func newInbox(nc net.Conn, mostRefused int, admit func(*wire.Frame) (bool, error), release func(uint64), beat func(time.Time)) inbox {
+	return inbox{nc: nc, short: sockread.NewReader(nc), mostRefused: mostRefused, admit: admit, release: release, beat: beat}
 }
 
 // parcelKey names a message in pieces: calls of both directions may have the
@@ -267,6 +274,60 @@ func (in *inbox) makeRoom() {
 	}
 }
 
+// lastRead returns when the newest bytes arrived.
+func (in *inbox) lastRead() time.Time { return in.at }
+
+// oldest returns since when the longest of what is incomplete has waited: a frame
+// from its first byte, a message in pieces from its newest one.
+func (in *inbox) oldest() (at time.Time, ok bool) {
+	if in.hasPart() {
+		at, ok = in.began, true
+	}
+	for _, p := range in.parcels {
+		if !p.unwanted && (!ok || p.at.Before(at)) { // the unwanted are lost already
+			at, ok = p.at, true
+		}
+	}
+	return at, ok
+}
+
+// hasPart says whether a part of a frame has arrived.
+func (in *inbox) hasPart() bool { return in.r < in.w }
+
+// isFrameStale says whether a frame began to arrive at a time or before, and is
+// not complete.
+func (in *inbox) isFrameStale(since time.Time) bool { return in.hasPart() && !in.began.After(since) }
+
+// unwantStale drops the messages of which nothing has come since. It returns their
+// heads.
+func (in *inbox) unwantStale(since time.Time) (heads []wire.Frame) {
+	for _, p := range in.parcels {
+		if !p.unwanted && !p.at.After(since) {
+			in.unwant(p)
+			heads = append(heads, p.head)
+		}
+	}
+	return heads
+}
+
+// cancelRequest drops a request of which the peer sends no further pieces. It
+// reports whether that had begun, and whether it was wanted.
+func (in *inbox) cancelRequest(id uint64) (begun, wanted bool) {
+	p := in.parcels[parcelKey{false, id}]
+	if p == nil {
+		return false, false
+	}
+	in.remove(p)
+	return true, !p.unwanted
+}
+
+// forgetResponse drops an answer of which the peer sends no further pieces.
+func (in *inbox) forgetResponse(id uint64) {
+	if p := in.parcels[parcelKey{true, id}]; p != nil {
+		in.remove(p)
+	}
+}
+
 // unwant drops a message that has begun to arrive, and its further pieces as
 // they come.
 func (in *inbox) unwant(p *incoming) {
@@ -275,16 +336,6 @@ func (in *inbox) unwant(p *incoming) {
 		in.refused++
 	}
 	p.unwanted, p.body = true, nil
-}
-
-// forget drops a message of which the peer sends no further pieces. It reports
-// whether that had begun.
-func (in *inbox) forget(key parcelKey) bool {
-	p := in.parcels[key]
-	if p != nil {
-		in.remove(p)
-	}
-	return p != nil
 }
 
 func (in *inbox) remove(p *incoming) {
@@ -299,7 +350,7 @@ func (in *inbox) remove(p *incoming) {
 // incomplete says whether anything has begun to arrive and is not complete. It is
 // asked behind each read, when next has returned all that is.
 func (in *inbox) incomplete() bool {
-	part := in.r < in.w
+	part := in.hasPart()
 	if part && in.r >= in.from {
 		in.began = in.at
 	}

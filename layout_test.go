@@ -41,6 +41,7 @@ var uses = map[string][]string{
 var testsUse = map[string][]string{
 	".":                   {".", "bsrpctest"},
 	"layout":              {"layout"},
+	"internal/method":     {"internal/wire"},
 	"bsrpctest":           {"bsrpctest"},
 	"examples/greet":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
@@ -60,7 +61,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "marshal.go",
-		"call.go", "answer.go", "roundtrip.go", "bind.go", "outbox.go", "basic_command.go", "basic_call.go",
+		"call.go", "answer.go", "basic_command.go", "basic_call.go",
 	},
 	// What is internal knows bytes and types, no connections, but for one. A method's
 	// context is a value that is passed on.

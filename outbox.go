@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -23,7 +22,10 @@ type outbox struct {
 	limit  int           // Limits.OutQueue
 	taken  chan struct{} // closed when there may be room; nil if nobody waits for that
 	claims claims
-	closed bool // a CLOSE frame has been taken: what comes now is dropped
+
+	goodbye []byte        // the CLOSE frame, to be written when nothing else waits
+	written chan struct{} // made with goodbye, closed when that has been written
+	closed  bool          // a CLOSE frame has been taken: what comes now is dropped
 
 	// the writer's
 	batch  net.Buffers   // what is being written, in order; empty when all is written
@@ -35,29 +37,6 @@ type outbox struct {
 	copied []byte        // the piece, where it is not written from where it lies
 	inCall atomic.Uint64 // odd while a caller is the writer and inside a system call
 }
-
-// A parcel is a message that travels in pieces.
-type parcel struct {
-	head  wire.Frame    // of the next piece
-	begin func() uint64 // gives a request its id, as its first piece is taken; nil for a response
-	body  [][]byte      // what no piece has taken yet
-	size  uint64        // of the whole body
-	left  uint64        // bytes in body
-
-	response bool
-	lent     bool          // a piece is being written from where it lies
-	stopped  bool          // nobody wants the rest
-	released chan struct{} // closed when lent ends; nil if nobody waits for that
-}
-
-func newParcel(head wire.Frame, body [][]byte, size uint64) *parcel {
-	head.Flags |= wire.Chunked
-	head.Total = size
-	return &parcel{head: head, body: body, size: size, left: size, response: head.Type == wire.Response}
-}
-
-// begunLocked says whether the peer may know of p.
-func (p *parcel) begunLocked() bool { return p.left < p.size }
 
 func (o *outbox) waitingLocked() bool { return len(o.frames) > 0 || len(o.queue) > 0 }
 
@@ -100,6 +79,101 @@ func (o *outbox) discardLocked() {
 	o.grantLocked()
 }
 
+// init makes o the outbox of a connection whose peer books so much room, and that
+// lets limit bytes wait.
+func (o *outbox) init(room uint64, limit int) { o.room, o.limit = room, limit }
+
+// frameLocked queues a message that travels whole, with the body that head tells
+// the size of.
+func (o *outbox) frameLocked(head *wire.Frame, body *wire.Body) {
+	o.frames = wire.AppendHeader(o.frames, head)
+	if len(body.Cuts) == 0 {
+		o.frames = append(o.frames, body.Buf...)
+		return
+	}
+	o.frames = body.AppendTo(o.frames)
+}
+
+// messageLocked queues a message with a body of so many bytes, in one frame or in
+// pieces. It reports whether body's memory is lent until it is written.
+func (o *outbox) messageLocked(head wire.Frame, body *wire.Body, size uint64) (lent bool) {
+	defer o.grantLocked()
+	if size > wire.MaxUnchunked {
+		o.enqueueLocked(newParcel(head, body, size, nil))
+		return true
+	}
+	head.BodySize = int(size)
+	o.frameLocked(&head, body)
+	return false
+}
+
+// controlLocked queues frames that are encoded already.
+func (o *outbox) controlLocked(frames []byte) {
+	o.frames = append(o.frames, frames...)
+	o.grantLocked()
+}
+
+// headLocked queues a frame without a body.
+func (o *outbox) headLocked(head *wire.Frame) {
+	o.frames = wire.AppendHeader(o.frames, head)
+	o.grantLocked()
+}
+
+// worthWritingLocked says whether the frames are worth a system call of their own.
+func (o *outbox) worthWritingLocked() bool { return len(o.frames) >= fullBatch }
+
+// closeLocked lets the connection's last frame follow all that waits. The channel
+// is closed when that has been written.
+func (o *outbox) closeLocked(frame []byte) (written <-chan struct{}) {
+	o.goodbye, o.written = frame, make(chan struct{})
+	return o.written
+}
+
+// isWritingLocked says whether somebody has the writing role.
+func (o *outbox) isWritingLocked() bool { return o.role != nobodyWrites }
+
+// wantsWriterLocked says whether there is something to write, and nobody writes.
+func (o *outbox) wantsWriterLocked() bool {
+	if o.closed {
+		o.discardLocked()
+		return false
+	}
+	return o.role == nobodyWrites && o.waitingLocked()
+}
+
+// passLocked gives the writing role from one to another.
+func (o *outbox) passLocked(from, to role) { o.role.passLocked(from, to) }
+
+// nextLocked makes the next batch for who has the writing role. Where there is
+// none, it gives the role up.
+func (o *outbox) nextLocked(who role, copies bool) bool {
+	if o.closed { // CLOSE is written
+		o.discardLocked()
+		close(o.written)
+		o.passLocked(who, nobodyWrites)
+		return false
+	}
+	if o.goodbye != nil && !o.waitingLocked() {
+		o.frames, o.closed = append(o.frames, o.goodbye...), true
+	}
+	more := o.takeLocked(copies)
+	if !more {
+		o.passLocked(who, nobodyWrites)
+	}
+	return more
+}
+
+// beginCall and endCall stand around a caller's system call.
+func (o *outbox) beginCall() { o.inCall.Add(1) }
+func (o *outbox) endCall()   { o.inCall.Add(1) }
+
+// call returns a number for the system call that a caller is inside of. It is
+// within none if ok is false.
+func (o *outbox) call() (n uint64, ok bool) {
+	n = o.inCall.Load()
+	return n, n%2 == 1
+}
+
 // A batch has more than one piece of a long message, because each system call
 // wakes the peer; and more still where nothing but that message has been written
 // for a while, so that nobody is likely to wait behind it.
@@ -126,7 +200,7 @@ func (o *outbox) takeLocked(copies bool) bool {
 	if len(o.queue) > 0 {
 		o.piece = o.queue[0]
 		o.queue = slices.Delete(o.queue, 0, 1)
-		n = o.piece.headLocked(o)
+		n = o.piece.pieceLocked(o)
 	}
 	o.vec = append(o.vec[:0], o.frames)
 	o.frames, o.spare = o.spare[:0], o.frames
@@ -148,52 +222,6 @@ func (o *outbox) takeLocked(copies bool) bool {
 	return true
 }
 
-// headLocked appends the head of p's next piece to the frames, behind those
-// that are there, so that ids rise in the order in which they are written. It
-// returns the piece's size.
-func (p *parcel) headLocked(o *outbox) uint64 {
-	n := min(p.left, wire.MaxChunk)
-	p.head.BodySize = int(n)
-	first := p.left == p.size
-	if first && p.begin != nil {
-		p.head.ID = p.begin()
-	}
-	o.frames = wire.AppendHeader(o.frames, &p.head)
-	if first {
-		p.head = wire.Frame{Type: p.head.Type + 1, ID: p.head.ID} // a piece's type is the next
-	}
-	return n
-}
-
-// followLocked puts more of p's pieces into the batch.
-func (p *parcel) followLocked(o *outbox, pieces int) {
-	o.heads = slices.Grow(o.heads[:0], pieces*wire.ChunkHeaderSize) // must not move while the batch refers to it
-	for range pieces {
-		if p.left == 0 {
-			return
-		}
-		n := min(p.left, wire.MaxChunk)
-		p.head.BodySize = int(n)
-		begin := len(o.heads)
-		o.heads = wire.AppendHeader(o.heads, &p.head)
-		o.vec = append(o.vec, o.heads[begin:])
-		p.cutLocked(o, n)
-	}
-}
-
-// cutLocked moves n bytes from p's body to the batch.
-func (p *parcel) cutLocked(o *outbox, n uint64) {
-	p.left -= n
-	for n > 0 {
-		k := min(n, uint64(len(p.body[0])))
-		o.vec = append(o.vec, p.body[0][:k])
-		if p.body[0] = p.body[0][k:]; len(p.body[0]) == 0 {
-			p.body = p.body[1:]
-		}
-		n -= k
-	}
-}
-
 // finishLocked ends a batch that has been written, or never will be.
 func (o *outbox) finishLocked() {
 	clear(o.vec)
@@ -207,7 +235,7 @@ func (o *outbox) finishLocked() {
 	}
 	o.piece = nil
 	p.releaseLocked()
-	if p.left > 0 && !p.stopped {
+	if p.remainsLocked() {
 		o.queue = append(o.queue, p)
 		return
 	}
@@ -227,12 +255,23 @@ func (o *outbox) reclaimLocked() {
 	o.piece.releaseLocked()
 }
 
-func (p *parcel) releaseLocked() {
-	p.lent = false
-	if p.released != nil {
-		close(p.released)
-		p.released = nil
+// releaseLocked gives the memory of a piece back on a connection where nobody
+// writes any more.
+func (o *outbox) releaseLocked() {
+	if o.piece != nil {
+		o.piece.releaseLocked()
 	}
+}
+
+// withdrawLocked drops a message that nobody waits for. The channel is closed when
+// its memory is its caller's again; it is nil where that is so already.
+func (o *outbox) withdrawLocked(p *parcel) <-chan struct{} {
+	o.dropLocked(p)
+	if !p.lent {
+		return nil
+	}
+	p.released = make(chan struct{})
+	return p.released
 }
 
 // writeTo writes the batch to a socket, and leaves in it what was not written.
@@ -314,45 +353,11 @@ func (o *outbox) takenLocked() chan struct{} {
 func (o *outbox) dropResponseLocked(id uint64) bool {
 	for _, list := range [][]*parcel{o.held, o.queue, {o.piece}} {
 		for _, p := range list {
-			if p != nil && p.response && p.head.ID == id && p.left > 0 && !p.stopped {
+			if p != nil && p.response && p.head.ID == id && p.remainsLocked() {
 				o.dropLocked(p)
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// The body of a message, as an encoder leaves it: its buffer, and the memory
-// that belongs between.
-
-func bodySize(e *codec.Encoder) uint64 {
-	n := uint64(len(e.Buf))
-	for _, c := range e.Cuts {
-		n += uint64(len(c.Bytes))
-	}
-	return n
-}
-
-func appendBody(dst []byte, e *codec.Encoder) []byte {
-	if len(e.Cuts) == 0 {
-		return append(dst, e.Buf...)
-	}
-	return flatten(dst, segments(e))
-}
-
-// segments returns the body's parts in order. They alias e's memory.
-func segments(e *codec.Encoder) (parts [][]byte) {
-	at := 0
-	for _, c := range e.Cuts {
-		if c.At > at {
-			parts = append(parts, e.Buf[at:c.At])
-			at = c.At
-		}
-		parts = append(parts, c.Bytes)
-	}
-	if at < len(e.Buf) {
-		parts = append(parts, e.Buf[at:])
-	}
-	return parts
 }

@@ -127,15 +127,14 @@ func (p *pulse) spare(timeout time.Duration) {
 func (c *conn) isWriting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.role != nobodyWrites || c.out.waitingLocked()
+	return c.out.isWritingLocked() || c.out.waitingLocked()
 }
 
 // control sends a frame without a body, ahead of nothing and waiting for
 // nothing.
 func (c *conn) control(f *wire.Frame) {
 	c.mu.Lock()
-	c.out.frames = wire.AppendHeader(c.out.frames, f)
-	c.out.grantLocked()
+	c.out.headLocked(f)
 	c.mu.Unlock()
 	c.flushBehind()
 }
@@ -144,8 +143,9 @@ func (c *conn) control(f *wire.Frame) {
 // before that: a client that reads nothing is not read further.
 func (c *conn) servePing(m *message) error {
 	p := &c.pulse
-	p.pings = min(pingBurst, p.pings+p.rate*c.in.at.Sub(p.pingTime).Seconds())
-	p.pingTime = c.in.at
+	now := c.in.lastRead()
+	p.pings = min(pingBurst, p.pings+p.rate*now.Sub(p.pingTime).Seconds())
+	p.pingTime = now
 	switch {
 	case p.pings == pingBurst:
 		p.excess = 0

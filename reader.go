@@ -213,7 +213,7 @@ func (c *conn) handleAll(s *stamp) bool {
 			break
 		}
 	}
-	c.muster.wakeAnswered(c.in.at)
+	c.muster.wakeAnswered(c.in.lastRead())
 	if err != nil {
 		c.violate(err)
 		return false

@@ -5,29 +5,28 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // One call of this end, from its request to its answer. Reading and waiting is
 // in reader.go.
 
-// do makes a call: it sends k's head with the body that enc holds, and waits
+// do makes a call: it sends k's head with the body, and waits
 // for the answer, which stands in k until k is reset. When do returns, the
-// memory that enc's cuts refer to is the caller's again.
-func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
+// memory that body's cuts refer to is the caller's again.
+func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return contextError(err, OutcomeNotRun)
 	}
 	if k.timeout.by != "" {
 		k.timeout.began = c.muster.now()
 	}
-	if err := c.send(ctx, k, enc); err != nil {
+	if err := c.send(ctx, k, body); err != nil {
 		return err
 	}
 	err := c.await(ctx, k)
 	if k.parcel != nil {
-		c.withdraw(k.parcel)
+		c.withdraw(k)
 	}
 	if err != nil {
 		return err
@@ -37,8 +36,8 @@ func (c *conn) do(ctx context.Context, k *call, enc *codec.Encoder) error {
 
 // send registers the call and then writes it, so that no answer finds it
 // missing. A body above wire.MaxUnchunked travels as a parcel.
-func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
-	size := bodySize(enc)
+func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
+	size := body.Size()
 	if size > c.peer.maxMessage && k.head.Type == wire.Request {
 		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
 	}
@@ -56,15 +55,14 @@ func (c *conn) send(ctx context.Context, k *call, enc *codec.Encoder) error {
 	k.long = left != 0 && left <= shortest
 	c.calls.addLocked(k)
 	if size > wire.MaxUnchunked {
-		k.parcel = newParcel(k.head, segments(enc), size)
-		k.parcel.begin = func() uint64 { return c.calls.nextIDLocked(k) }
+		k.parcel = newParcel(k.head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
 		c.out.enqueueLocked(k.parcel)
 	} else {
 		k.head.ID, k.head.BodySize = c.calls.nextIDLocked(k), int(size)
-		c.out.frames = appendBody(wire.AppendHeader(c.out.frames, &k.head), enc)
+		c.out.frameLocked(&k.head, body)
 	}
 	// One that joins is written by the holder of the turn: muster.go.
-	joins := k.parcel == nil && c.muster.anyWoken() && len(c.out.frames) < fullBatch
+	joins := k.parcel == nil && c.muster.anyWoken() && !c.out.worthWritingLocked()
 	c.mu.Unlock()
 	if !joins {
 		c.flush(k.parcel)
@@ -204,13 +202,13 @@ func (c *conn) abandon(k *call) (Outcome, bool) {
 
 // cancelLocked tells the peer that nobody waits for a call.
 func (c *conn) cancelLocked(id uint64) {
-	c.out.frames = wire.AppendHeader(c.out.frames, &wire.Frame{Type: wire.Cancel, ID: id})
+	c.out.headLocked(&wire.Frame{Type: wire.Cancel, ID: id})
 }
 
 // deliver hands an answer to its call.
 func (c *conn) deliver(m *message) error {
 	if m.Type == wire.Error {
-		c.in.forget(parcelKey{true, m.ID})
+		c.in.forgetResponse(m.ID)
 	}
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(m.ID)

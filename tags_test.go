@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 type (
@@ -320,7 +321,7 @@ func TestAppendErrors(t *testing.T) {
 		}
 		in := reflect.New(typ)
 		in.Elem().Field(0).Set(reflect.ValueOf(test.value))
-		e := codec.Encoder{Buf: []byte("x")}
+		e := codec.Encoder{Body: wire.Body{Buf: []byte("x")}}
 		if err := c.Append(&e, codec.RefTo(in)); err == nil || err.Error() != test.want || string(e.Buf) != "x" {
 			t.Errorf("%T %q: %v, %q\nwant %s", test.value, test.tag, err, e.Buf, test.want)
 		}

@@ -21,8 +21,8 @@ type ticker struct {
 	stopped bool
 
 	// of the function
-	turn   stamp  // as the last tick saw it
-	inCall uint64 // likewise, outbox.inCall
+	turn stamp  // as the last tick saw it
+	call uint64 // likewise, the system call that writes
 }
 
 func (t *ticker) init(f func()) {
@@ -64,17 +64,17 @@ func (c *conn) onTick() {
 	case stayed && s.holder() == handler:
 		c.depose(s)
 	}
-	in := c.out.inCall.Load()
-	if in%2 == 1 && in == c.tick.inCall {
+	call, within := c.out.call()
+	if within && call == c.tick.call {
 		c.nc.SetWriteDeadline(longAgo)
 	}
-	c.tick.inCall = in
+	c.tick.call = call
 	c.mu.Lock()
 	c.calls.tickLocked()
 	c.mu.Unlock()
 	// Whoever makes work for the tick does so first and then looks at armed.
 	c.tick.armed.Store(false)
-	if c.turn.now().holder() != leader || c.out.inCall.Load()%2 == 1 || c.anyParked() {
+	if _, within = c.out.call(); within || c.turn.now().holder() != leader || c.anyParked() {
 		c.tick.arm()
 	}
 }

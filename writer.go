@@ -38,7 +38,7 @@ func (c *conn) flush(own *parcel) {
 	c.mu.Lock()
 	writes := c.wantsWriterLocked()
 	if writes {
-		c.out.role.passLocked(nobodyWrites, callerWrites)
+		c.out.passLocked(nobodyWrites, callerWrites)
 	}
 	c.mu.Unlock()
 	if writes {
@@ -56,27 +56,21 @@ func (c *conn) flushBehind() {
 }
 
 // wantsWriterLocked says whether there is something to write, and nobody writes.
-func (c *conn) wantsWriterLocked() bool {
-	if c.out.closed {
-		c.out.discardLocked()
-		return false
-	}
-	return c.err == nil && c.out.role == nobodyWrites && c.out.waitingLocked()
-}
+func (c *conn) wantsWriterLocked() bool { return c.out.wantsWriterLocked() && c.err == nil }
 
 // writeBehindLocked gives the role to a goroutine of the connection.
 func (c *conn) writeBehindLocked(from role) {
-	c.out.role.passLocked(from, connWrites)
+	c.out.passLocked(from, connWrites)
 	c.spawnLocked(c.writeBehind)
 }
 
 // write is the writing role, held by a caller.
 func (c *conn) write(own *parcel) {
 	for round := 0; c.nextBatch(round, own); round++ {
-		c.out.inCall.Add(1)
+		c.out.beginCall()
 		c.tick.arm() // each time: a tick between two calls does not see a reason for another
 		err := c.out.writeTo(c.nc)
-		c.out.inCall.Add(1)
+		c.out.endCall()
 		if err == nil {
 			continue
 		}
@@ -94,8 +88,8 @@ func (c *conn) handOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeBehindLocked(callerWrites)
-	if c.err != nil && c.out.piece != nil {
-		c.out.piece.releaseLocked()
+	if c.err != nil {
+		c.out.releaseLocked()
 	}
 }
 
@@ -104,13 +98,13 @@ func (c *conn) handOver() {
 func (c *conn) nextBatch(round int, own *parcel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own != nil || c.calls.open > 1 && len(c.out.frames) < fullBatch {
+	if own != nil || c.calls.open > 1 && !c.out.worthWritingLocked() {
 		c.mu.Unlock()
 		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
 		c.mu.Lock()
 	}
 	c.out.finishLocked()
-	stays := own != nil && own.left > 0 && !own.stopped // until its own message is out
+	stays := own != nil && own.remainsLocked() // until its own message is out
 	if round >= callerRounds && !stays && c.out.waitingLocked() {
 		c.writeBehindLocked(callerWrites)
 		return false
@@ -121,19 +115,9 @@ func (c *conn) nextBatch(round int, own *parcel) bool {
 // takeLocked makes the next batch for who has the role. Where there is none, it gives
 // the role up.
 func (c *conn) takeLocked(who role) bool {
-	if c.out.closed { // CLOSE is written
-		c.out.discardLocked()
-		close(c.written)
-		c.out.role.passLocked(who, nobodyWrites)
-		return false
-	}
-	if c.goodbye != nil && !c.out.waitingLocked() {
-		c.out.frames, c.out.closed = append(c.out.frames, c.goodbye...), true
-	}
-	more := c.out.takeLocked(!c.direct)
-	c.calls.taken = c.calls.count
-	if !more {
-		c.out.role.passLocked(who, nobodyWrites)
+	more := c.out.nextLocked(who, !c.direct)
+	if more {
+		c.calls.takenLocked()
 	}
 	return more
 }
@@ -200,31 +184,27 @@ func (c *conn) writeStopped(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.reclaimLocked()
-	if !goesOn && c.out.piece != nil {
-		c.out.piece.releaseLocked()
+	if !goesOn {
+		c.out.releaseLocked()
 	}
 	return goesOn
 }
 
-// withdraw takes back a message that nobody waits for. Pieces not begun are
+// withdraw takes back k's message in pieces, that nobody waits for. Pieces not begun are
 // dropped; one that is being written is stopped, and its rest copied. When
 // withdraw returns, the message's memory is its caller's again.
-func (c *conn) withdraw(p *parcel) {
+func (c *conn) withdraw(k *call) {
 	c.mu.Lock()
-	if !p.stopped && p.begunLocked() && p.left > 0 && c.err == nil {
-		c.cancelLocked(p.head.ID) // the peer refused it while it was on its way
+	if k.parcel.begunLocked() && k.parcel.remainsLocked() && c.err == nil {
+		c.cancelLocked(k.id) // the peer refused it while it was on its way
 		defer c.flushBehind()
 	}
-	c.out.dropLocked(p)
-	if !p.lent {
-		c.mu.Unlock()
-		return
-	}
-	released := make(chan struct{})
-	p.released = released
+	released := c.out.withdrawLocked(k.parcel)
 	c.mu.Unlock()
-	c.nc.SetWriteDeadline(longAgo)
-	<-released
+	if released != nil {
+		c.nc.SetWriteDeadline(longAgo)
+		<-released
+	}
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

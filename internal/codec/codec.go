@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -211,7 +212,7 @@ func (c *Codec) read(d *Decoder, v Ref) error {
 // Encode appends v to buf as Append does with an Encoder's defaults. After an
 // error it returns buf as it was.
 func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
-	short := Encoder{Buf: buf} // on the stack
+	short := Encoder{Body: wire.Body{Buf: buf}} // on the stack
 	if c.appendAtOnce(&short, v) {
 		return short.Buf, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 type price struct{ Cents int64 }
@@ -168,7 +170,7 @@ func TestCuts(t *testing.T) {
 	want := encoded(t, v)
 	c := compiled(t, reflect.TypeFor[cutting]())
 	for i, form := range forms(c) {
-		e := Encoder{Buf: []byte("before"), Cut: 40, Max: len(want)}
+		e := Encoder{Body: wire.Body{Buf: []byte("before")}, Cut: 40, Max: len(want)}
 		if err := form.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +185,7 @@ func TestCuts(t *testing.T) {
 			t.Error("a cut is a copy")
 		}
 		v.A[0] = 'x'
-		again := Encoder{Buf: e.Buf[:3], Cut: 40, Cuts: e.Cuts[:1], Max: len(want) - 1}
+		again := Encoder{Body: wire.Body{Buf: e.Buf[:3], Cuts: e.Cuts[:1]}, Cut: 40, Max: len(want) - 1}
 		if err := form.Append(&again, RefTo(reflect.ValueOf(&v))); !errors.Is(err, ErrLimit) || len(again.Cuts) != 1 || len(again.Buf) != 3 {
 			t.Errorf("%v, %d cuts, %d bytes", err, len(again.Cuts), len(again.Buf))
 		}
@@ -263,7 +265,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	w := flat{1, "two", []uint16{3}, []item{{"a", price{2}, []string{"b"}}}}
 	c := compiled(t, reflect.TypeFor[flat]())
 	ref := RefTo(reflect.ValueOf(&w))
-	e := Encoder{Buf: make([]byte, 0, 1024)}
+	e := Encoder{Body: wire.Body{Buf: make([]byte, 0, 1024)}}
 	if allocs := testing.AllocsPerRun(100, func() {
 		e.Buf = e.Buf[:0]
 		if err := c.Append(&e, ref); err != nil {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"reflect"
 	"unicode/utf8"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 const (
@@ -20,20 +22,13 @@ const (
 // An Encoder says where values are appended and what bounds them. It may be
 // used again for the next value.
 type Encoder struct {
-	Buf     []byte // the encoding is appended here
-	Max     int    // most bytes that one Append may add, cuts included; 0: no bound
-	Depth   int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
-	Cut     int    // numbers in memory as on the wire stay there from this many bytes on, and are noted in Cuts; 0: never
-	Cuts    []Cut
-	Lenient bool // every string must be UTF-8, as a basic peer wants
+	wire.Body      // the encoding is appended to its Buf
+	Max       int  // most bytes that one Append may add, cuts included; 0: no bound
+	Depth     int  // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
+	Cut       int  // numbers in memory as on the wire stay there from this many bytes on, and are noted in Cuts; 0: never
+	Lenient   bool // every string must be UTF-8, as a basic peer wants
 
 	Inside reflect.Type // the type whose own method is running; it stays after a panic there
-}
-
-// A Cut is a part of an encoding that is not in the Encoder's Buf.
-type Cut struct {
-	At    int    // Bytes belong before Buf[At:]
-	Bytes []byte // the caller's memory
 }
 
 // A Decoder holds the bytes of one value and what bounds reading it.
@@ -54,11 +49,11 @@ const never = math.MaxInt
 // A writer is one Append on its way. The buffer itself is handed along.
 type writer struct {
 	e       *Encoder
-	limit   int   // longest buffer
-	cut     int   // from how many bytes on memory stays where it is
-	depth   int   // deepest allowed
-	cutSize int   // bytes in cuts so far
-	cuts    []Cut // nil: as in e
+	limit   int        // longest buffer
+	cut     int        // from how many bytes on memory stays where it is
+	depth   int        // deepest allowed
+	cutSize int        // bytes in cuts so far
+	cuts    []wire.Cut // nil: as in e
 }
 
 // begin makes w ready for one value. It is set in place: copying it would
@@ -114,7 +109,7 @@ func (w *writer) leave(buf, b []byte) {
 	if w.cuts == nil {
 		w.cuts = w.e.Cuts
 	}
-	w.cuts = append(w.cuts, Cut{len(buf), b})
+	w.cuts = append(w.cuts, wire.Cut{At: len(buf), Bytes: b})
 	w.cutSize += len(b)
 	w.limit -= len(b)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 func TestFastAgrees(t *testing.T) {
@@ -89,7 +91,7 @@ func TestRunStringsAtTheEdge(t *testing.T) {
 		}
 		want := appendItems(nil, list)
 		for room := range 80 {
-			e := Encoder{Buf: make([]byte, 0, room)}
+			e := Encoder{Body: wire.Body{Buf: make([]byte, 0, room)}}
 			if err := c.Append(&e, RefAt(unsafe.Pointer(&list))); err != nil || string(e.Buf) != string(want) {
 				t.Fatalf("size %d, room %d: %v", size, room, err)
 			}
@@ -123,7 +125,7 @@ func TestFlatAtTheEdge(t *testing.T) {
 			want := text[:run] + string([]byte{byte(size), 0, 0, 0}) + text[:size] + text[:run]
 			memory := bytes.Repeat([]byte{0xee}, len(want)+8)
 			for _, room := range []int{0, len(want) - 1, len(want), len(want) + 8} {
-				e := Encoder{Buf: memory[:0:room]}
+				e := Encoder{Body: wire.Body{Buf: memory[:0:room]}}
 				if err := c.Append(&e, RefTo(v)); err != nil || string(e.Buf) != want {
 					t.Fatalf("run %d, string %d, room %d: %q, %v, want %q", run, size, room, e.Buf, err, want)
 				}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 type link struct {
@@ -110,7 +112,7 @@ func checkMax(t *testing.T, ptr any) {
 	}
 	for n := 1; n <= len(data)+1; n++ {
 		for _, room := range []int{0, 1000} {
-			_, err := appendAll(t, c, Encoder{Buf: append(make([]byte, 0, 6+room), "before"...), Max: n}, reflect.ValueOf(ptr))
+			_, err := appendAll(t, c, Encoder{Body: wire.Body{Buf: append(make([]byte, 0, 6+room), "before"...)}, Max: n}, reflect.ValueOf(ptr))
 			if (err == nil) != (n >= len(data)) || err != nil && !errors.Is(err, ErrLimit) {
 				t.Errorf("%v: at most %d of %d bytes: %v", c.Type(), n, len(data), err)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -296,7 +297,7 @@ func reparses(text string) bool {
 func roundTrip(t *testing.T, r *rand.Rand, c, as *Codec) {
 	in := reflect.New(c.Type())
 	fill(r, in.Elem(), 0)
-	data, err := appendAll(t, c, Encoder{Buf: []byte("kept")}, in)
+	data, err := appendAll(t, c, Encoder{Body: wire.Body{Buf: []byte("kept")}}, in)
 	if err != nil {
 		t.Fatalf("%v: %v", c.Type(), err)
 	}

@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 type order struct {
@@ -77,7 +77,7 @@ func TestValuesKeepSmallEncoders(t *testing.T) {
 	_, v := placed(t, "Place")
 	for _, size := range []int{keepEncoder, keepEncoder + 1} {
 		v.Enc.Buf = make([]byte, size)
-		v.Enc.Cuts = []codec.Cut{{At: 1, Bytes: []byte("cut")}}
+		v.Enc.Cuts = []wire.Cut{{At: 1, Bytes: []byte("cut")}}
 		cuts := v.Enc.Cuts
 		v.ResetEncoder()
 		if kept := cap(v.Enc.Buf) > 0; kept != (size <= keepEncoder) {
