@@ -22,7 +22,7 @@ import (
 //
 // On a connection whose session has been closed, the CLOSE frame with the reason
 // answers every call that has run.
-func (c *conn) answer(inv *invocation, err error) {
+func (c *serverConn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	head, ok := wire.Frame{}, false
 	size := uint64(wire.MaxUnchunked) // until it is known
@@ -41,25 +41,31 @@ func (c *conn) answer(inv *invocation, err error) {
 	// conn.mu is held
 	inv.answered = true // until here user code may panic
 	c.served.discount(inv)
-	last := c.served.landed(1)
+	last := c.inflight.done(1)
 	if c.err == nil && c.tells(inv) {
 		c.queueLocked(&head, inv)
 	}
 	inv.full = c.out.worthWritingLocked()
 	c.mu.Unlock()
-	if last && c.served.isClosing() {
+	if last && c.inflight.isClosing() {
 		c.farewellDrained()
 	}
 }
 
 // tells reports whether the call gets an answer of its own.
-func (c *conn) tells(inv *invocation) bool { return inv.refusal != nil || c.served.dismissed() == nil }
+func (c *serverConn) tells(inv *invocation) bool {
+	return inv.refusal != nil || c.inflight.dismissed() == nil
+}
 
 // encodeInTurn encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took
 // long, and others have the room.
-func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
-	k := c.awaitClaim(inv, *size)
+func (c *serverConn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
+	inv.waits.Store(true)
+	if inv.passage != nil {
+		inv.passage.leaveShared() // a peer that does not read holds up itself, and nobody of its group
+	}
+	k := c.awaitClaim(*size)
 	if c.hasEnded() || !c.tells(inv) {
 		c.giveBack(k)
 		c.mu.Lock()
@@ -85,7 +91,7 @@ func (c *conn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire
 }
 
 // queueLocked queues an answer, whose body the call's encoder has.
-func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
+func (c *serverConn) queueLocked(head *wire.Frame, inv *invocation) {
 	if c.out.messageLocked(*head, &inv.Enc.Body, inv.Enc.Size()) {
 		inv.Enc = codec.Encoder{}
 	}
@@ -93,7 +99,7 @@ func (c *conn) queueLocked(head *wire.Frame, inv *invocation) {
 
 // encode puts the results, or err, into the call's encoder, and returns the head of
 // their frame. Results that cannot be sent are an error, which it returns.
-func (c *conn) encode(inv *invocation, err error) (wire.Frame, error) {
+func (c *serverConn) encode(inv *invocation, err error) (wire.Frame, error) {
 	if err == nil && inv.canceled.Load() {
 		err = context.Canceled
 	}
@@ -103,7 +109,7 @@ func (c *conn) encode(inv *invocation, err error) (wire.Frame, error) {
 		}
 	}
 	inv.ResetEncoder() // user code may have ended half-way
-	if why := c.served.dismissed(); why != nil {
+	if why := c.inflight.dismissed(); why != nil {
 		err = why // of a call that is not run: the others are not told
 	}
 	code, failure := c.failureOf(inv, err)
@@ -112,7 +118,7 @@ func (c *conn) encode(inv *invocation, err error) (wire.Frame, error) {
 }
 
 // encodeResults puts the results into the call's encoder.
-func (c *conn) encodeResults(inv *invocation) error {
+func (c *serverConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
 	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
@@ -127,7 +133,7 @@ func (c *conn) encodeResults(inv *invocation) error {
 }
 
 // failureOf returns what travels of the error that answers inv.
-func (c *conn) failureOf(inv *invocation, err error) (Code, wire.Failure) {
+func (c *serverConn) failureOf(inv *invocation, err error) (Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
 		return CodeInternal, wire.Failure{Message: prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
@@ -150,15 +156,6 @@ func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []
 	body := failure.Append(nil)
 	frame := wire.AppendHeader(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, BodySize: len(body)})
 	return append(frame, body...)
-}
-
-// recoverPanic, deferred around a handler, answers for one that did not
-// return.
-func (c *conn) recoverPanic(inv *invocation) {
-	if inv.answered {
-		return
-	}
-	c.answer(inv, c.served.panicked(inv.method, recover()))
 }
 
 // panicked counts and logs a handler that did not return: what it panicked

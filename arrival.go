@@ -186,11 +186,12 @@ func (s *Server) enter(nc *net.Conn) error {
 // open makes a connection of a native client whose INIT has been answered, and
 // lets its session in: at once, or if the client has been told to wait, as soon
 // as there is a place.
-func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *conn {
+func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
 	settled := make(chan struct{}) // closed when nothing more is done to admit it
-	c := newConn(connConfig{
+	c := &serverConn{served: s.newServing(v)}
+	c.conn = newConn(connConfig{
 		nc: nc, bounds: s.bounds, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
-		served: s.newServing(v), onEnd: func(c *conn) { s.remove(c, v, settled) },
+		handler: c, serves: true, budget: &s.budget, onEnd: func() { s.remove(c, v, settled) },
 	})
 	v.ctx, v.end = c.ctx, c.dismiss
 	s.enroll(c)
@@ -234,10 +235,10 @@ func serverClosed() *Error {
 }
 
 // letIn admits a session that has been told to wait.
-func (s *Server) letIn(c *conn, v *Session) {
+func (s *Server) letIn(c *serverConn, v *Session) {
 	moved := func(position int) {
 		c.waitForRoom() // others may move a client that reads nothing as often as they like
-		c.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
+		c.conn.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
 	}
 	if err := s.admit(v, moved, c.done); err != nil {
 		if !v.connected {
@@ -248,7 +249,7 @@ func (s *Server) letIn(c *conn, v *Session) {
 		c.farewell(why, farewellTime, c.awaitPeer)
 		return
 	}
-	c.control(&wire.Frame{Type: wire.Admitted})
+	c.conn.control(&wire.Frame{Type: wire.Admitted})
 }
 
 // remove ends what the server has of a connection that has ended, and lets its

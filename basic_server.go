@@ -20,6 +20,7 @@ type basicConn struct {
 	nc       net.Conn
 	server   *Server
 	served   *serving
+	inflight inflight
 	session  *Session
 	in       *intake
 	patience patience
@@ -42,6 +43,7 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 	keepAlive(nc, s.bounds)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = s.newServing(v)
+	c.inflight.init()
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx, v.end = c.ctx, c.dismiss
 	c.running.Add(1) // the reader, before anyone can wait for it
@@ -54,7 +56,7 @@ func (c *basicConn) start() {
 	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
-	r.book, r.release = c.book, c.served.unbook
+	r.book, r.release = c.book, c.served.budget.unbook
 	r.max = c.longest
 	for {
 		f, err := r.next()
@@ -109,7 +111,7 @@ func (c *basicConn) longest() int64 {
 
 // book asks whether there is room for a long frame.
 func (c *basicConn) book(size int64) *Error {
-	if e := c.served.book(size); e != nil {
+	if e := c.served.budget.book(size); e != nil {
 		return exception("RuntimeError", "%s", e.plain())
 	}
 	return nil
@@ -160,21 +162,21 @@ func (c *basicConn) begin() bool {
 		return false
 	}
 	c.asked = true
-	c.served.inflight.Add(1)
+	c.inflight.begin()
 	return true
 }
 
 func (c *basicConn) finish() {
 	c.in.done()
-	c.served.landed(1)
-	if c.served.isClosing() {
+	c.inflight.done(1)
+	if c.inflight.isClosing() {
 		c.drain()
 	}
 }
 
 func (c *basicConn) serveFrame(f *basicFrame) {
 	switch {
-	case c.served.isClosing():
+	case c.inflight.isClosing():
 		c.refuse(errShutdown)
 	case f.refused != nil && f.last:
 		c.leave(f.refused, f.refused)
@@ -221,7 +223,7 @@ func (c *basicConn) write(parts net.Buffers) {
 
 // drain lets the connection end when what has been asked is answered.
 func (c *basicConn) drain() {
-	c.served.drain()
+	c.inflight.drain()
 	if c.in.isIdle() {
 		c.leave(errorf(CodeUnavailable, OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
@@ -280,7 +282,7 @@ func (c *basicConn) join() {
 	c.running.Wait()
 }
 
-func (c *basicConn) awaitHandlers() { c.served.awaitHandlers(0) }
+func (c *basicConn) awaitHandlers() { c.served.awaitIdle(c.inflight.end(0)) }
 
 func (c *basicConn) logRunning(text string) { c.served.logRunning(text) }
 

@@ -68,13 +68,10 @@ func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire
 	return answers, nil
 }
 
-// serveBind tells a client the numbers of methods, or what differs.
-func (c *conn) serveBind(m *message) error {
+// bind is handler.bind: it tells a client the numbers of methods, or what differs.
+func (c *serverConn) bind(m *message) error {
 	v := c.served
-	if v == nil {
-		return fmt.Errorf("unexpected %v", m.Type)
-	}
-	if err := v.rises(&m.Frame); err != nil {
+	if err := c.rises(&m.Frame); err != nil {
 		return err
 	}
 	r, err := wire.ReadBindRequest(m.body, m.Flags)

@@ -106,13 +106,8 @@ func (c *conn) giveBack(k *claim) {
 }
 
 // awaitClaim waits in line for room for the answer of so many bytes, or for
-// the connection's end. Meanwhile others of its group may run: a peer that does
-// not read holds up itself.
-func (c *conn) awaitClaim(inv *invocation, size uint64) *claim {
-	inv.waits.Store(true)
-	if inv.passage != nil {
-		inv.passage.leaveShared()
-	}
+// the connection's end.
+func (c *conn) awaitClaim(size uint64) *claim {
 	c.mu.Lock()
 	k := c.out.claimLocked(size)
 	c.mu.Unlock()
@@ -124,11 +119,11 @@ func (c *conn) awaitClaim(inv *invocation, size uint64) *claim {
 	return k
 }
 
-// awaitRoom waits until another request may begin. The leader calls it, and does
-// not count as a handler meanwhile.
+// awaitRoom waits, at an end that serves, until another request may begin. The
+// leader calls it.
 func (c *conn) awaitRoom() {
-	if c.out.isFull() {
-		c.served.uncount()
+	if c.serves && c.out.isFull() {
+		c.handler.rest()
 		c.waitForRoom()
 	}
 }

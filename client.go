@@ -107,13 +107,12 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	}
 	r := &reports{log: opts.logger()}
 	cfg := connConfig{nc: nc, bounds: b, log: r, peer: peer, parent: context.Background(), lends: true}
-	if peer.Waiting {
-		cfg.lobby = newLobby(peer.Place)
-	}
+	l := newLobby(peer)
+	cfg.handler = l
 	c := newConn(cfg)
 	go c.start()
 	if peer.Waiting {
-		if err := c.awaitPlace(a.ctx, opts.waitHook(r)); err != nil {
+		if err := l.await(a.ctx, c, opts.waitHook(r)); err != nil {
 			return nil, about(a.what, err)
 		}
 	}

@@ -43,10 +43,16 @@ type conn struct {
 	readAt   time.Time   // when the last read began that might end then
 
 	pulse pulse
-	lobby *lobby // at a client that has not been admitted yet
 
-	served *serving // nil at an end that serves nothing
-	onEnd  func(*conn)
+	handler  handler
+	serves   bool // the handler takes requests
+	inflight inflight
+	budget   *budget // of all connections of a server; nil for none
+	lastID   uint64  // of a request or BIND; with the next two, the holder of the turn's
+	refusals int     // of calls above MaxInflight
+	inline   job     // what the leader runs itself; of who ends a handler's turn
+
+	onEnd func()
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls
@@ -77,15 +83,16 @@ const (
 
 // A connConfig is what a connection is made of.
 type connConfig struct {
-	nc     net.Conn // its handshake is done
-	bounds *bounds
-	log    *reports
-	peer   *wire.Hello     // what the other end has said of itself
-	parent context.Context // has the values of the handlers' contexts
-	served *serving        // nil at an end that serves nothing
-	lobby  *lobby          // of a client that has not been admitted yet
-	lends  bool            // the leader gives its turn to callers
-	onEnd  func(*conn)     // called once, when done has been closed; nil for none
+	nc      net.Conn // its handshake is done
+	bounds  *bounds
+	log     *reports
+	peer    *wire.Hello     // what the other end has said of itself
+	parent  context.Context // has the values of the handlers' contexts
+	handler handler
+	serves  bool    // handler takes requests
+	budget  *budget // of all connections of a server; nil for none
+	lends   bool    // the leader gives its turn to callers
+	onEnd   func()  // called once, when done has been closed; nil for none
 }
 
 // newConn makes a connection. Nothing of it is running until start.
@@ -94,7 +101,7 @@ func newConn(cfg connConfig) *conn {
 	b, peer := cfg.bounds, cfg.peer
 	c := &conn{
 		nc: cfg.nc, direct: isSocket(cfg.nc), bounds: b, log: cfg.log,
-		served: cfg.served, lobby: cfg.lobby, lends: cfg.lends, onEnd: cfg.onEnd,
+		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
@@ -105,12 +112,13 @@ func newConn(cfg connConfig) *conn {
 		},
 	}
 	open := c.peer.maxInflight // calls with long messages to this end
-	if c.served != nil {
+	if c.serves {
 		open = b.maxInflight
 	}
 	c.ctx, c.cancel = context.WithCancelCause(cfg.parent)
-	c.in = newInbox(c.nc, mostRefused(b, open), c.admit, c.release, c.pulse.beat)
+	c.in = newInbox(c.nc, mostRefused(b, open), c.wants, c.release, c.pulse.beat)
 	c.out.init(c.peer.connBytes, b.outQueue)
+	c.inflight.init()
 	c.calls.limit = c.peer.maxInflight
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
@@ -156,7 +164,7 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 	case wire.Request:
 		return c.serveRequest(m, s)
 	case wire.Bind:
-		return true, c.serveBind(m)
+		return true, c.handler.bind(m)
 	case wire.Cancel:
 		return true, c.serveCancel(m)
 	case wire.Response, wire.Error:
@@ -166,7 +174,7 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 	case wire.Pong:
 		return true, nil // that it has come is all that it says
 	case wire.Waiting, wire.Admitted:
-		return true, c.lobby.tell(m)
+		return true, c.handler.control(m)
 	case wire.Close:
 		f, err := wire.ReadFailure(m.body)
 		if err != nil {
@@ -207,7 +215,7 @@ func (c *conn) fail(why *Error) {
 	c.tick.stop()
 	c.watch.Stop()
 	c.pulse.stop()
-	if s := c.turn.now(); s.holder() == handler {
+	if s := c.turn.now(); s.holder() == handling {
 		c.depose(s)
 	}
 	c.muster.wake(calls, nil)
@@ -215,7 +223,7 @@ func (c *conn) fail(why *Error) {
 		k.wake <- false
 	}
 	if c.onEnd != nil {
-		c.onEnd(c)
+		c.onEnd()
 	}
 }
 

@@ -31,7 +31,7 @@ func (c *conn) violate(err error) {
 // answers are written: a peer that is slow to read has as long as it takes, one
 // that reads nothing has Limits.WriteStall. A closed session has farewellTime.
 func (c *conn) farewellDrained() {
-	why, within := c.served.closing.Load(), time.Duration(math.MaxInt64)
+	why, within := c.inflight.whyClosing(), time.Duration(math.MaxInt64)
 	if why != errDraining {
 		within = farewellTime
 	}
@@ -40,7 +40,7 @@ func (c *conn) farewellDrained() {
 
 // dismiss ends the connection of a session under its calls.
 func (c *conn) dismiss(why *Error) {
-	c.served.dismiss(why)
+	c.inflight.dismiss(why)
 	c.cancel(why)
 	c.farewell(why, farewellTime, c.awaitPeer)
 }
@@ -188,8 +188,7 @@ func (c *conn) dropLate() bool {
 func (c *conn) lateCall(head *wire.Frame) {
 	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.bounds.frameTimeout)
 	if head.Type == wire.Request {
-		c.refuse(head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
-		c.landed()
+		c.turnDown(head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
 		c.flushBehind()
 		return
 	}

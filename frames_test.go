@@ -320,7 +320,7 @@ func checkBooked(t testing.TB, srv *Server) {
 	synctest.Wait()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if n, m, k := srv.booked.Load(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
+	if n, m, k := srv.budget.booked.Load(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
 		t.Errorf("after the end: %d bytes booked, %d handlers, %d connections", n, m, k)
 	}
 }
@@ -885,11 +885,14 @@ func residue(c *conn) string {
 		left = append(left, fmt.Sprintf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v",
 			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
 	}
-	if v := c.served; v != nil {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		if len(v.running) != 0 || v.inflight.Load() != 0 {
-			left = append(left, fmt.Sprintf("serving: %d handlers, %d in flight", len(v.running), v.inflight.Load()))
+	if n := c.inflight.n.Load(); n != 0 {
+		left = append(left, fmt.Sprintf("requests: %d in flight", n))
+	}
+	if s, ok := c.handler.(*serverConn); ok {
+		s.served.mu.Lock()
+		defer s.served.mu.Unlock()
+		if n := len(s.served.running); n != 0 {
+			left = append(left, fmt.Sprintf("serving: %d handlers", n))
 		}
 	}
 	return strings.Join(left, "; ")

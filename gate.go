@@ -184,10 +184,10 @@ func (v *serving) gates(m *servedMethod) (list []*gate) {
 
 // serveGated runs a call when the gates let it pass. Its time goes on while it
 // waits, and it may be cancelled.
-func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
+func (c *serverConn) serveGated(inv *invocation, m *message, gates []*gate) {
 	if g := inv.method.group; g != nil {
 		if slices.Contains(inv.call.within, g.id) {
-			c.reject(inv, refusalf(CodeFailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.name))
+			inv.refuse(refusalf(CodeFailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.name))
 			inv.free()
 			return
 		}
@@ -195,6 +195,7 @@ func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
 	}
 	c.served.enterRunning(inv)
 	kept := m.keep()
+	inv.undecoded = &kept
 	p := &passage{gates: gates, since: c.in.lastRead()}
 	if c.served.gate != nil {
 		p.own = 1
@@ -204,36 +205,33 @@ func (c *conn) serveGated(inv *invocation, m *message, gates []*gate) {
 	defer p.mu.Unlock()
 	giveUp := func() {
 		if what, ok := p.giveUp(); ok {
-			c.reject(inv, waited(p.since, what, inv.call.Err()))
-			c.finishWaiting(inv)
+			inv.refuse(waited(p.since, what, inv.call.Err()))
+			inv.leave()
 		}
 	}
 	stopEnd, stopLate := inv.call.AfterFunc(giveUp), inv.call.beforeDeadline(giveUp)
 	p.run = func() {
 		stopEnd()
 		stopLate()
-		c.runGated(inv, &kept)
+		c.runGated(inv)
 	}
 	p.proceedLocked()
 }
 
 // runGated runs a call that has passed its gates.
-func (c *conn) runGated(inv *invocation, m *message) {
+func (c *serverConn) runGated(inv *invocation) {
+	defer inv.leave()
 	p := inv.passage
-	defer p.leave()
 	last := p.gates[len(p.gates)-1]
 	switch {
 	case inv.call.Err() != nil:
-		c.reject(inv, waited(p.since, last.what, inv.call.Err()))
+		inv.refuse(waited(p.since, last.what, inv.call.Err()))
 	case !c.served.beginHandler():
-		c.reject(inv, c.served.busy())
+		inv.refuse(c.served.busy())
 	default:
 		inv.counts = true
-		defer c.finishApart(inv)
-		c.runApart(inv, m)
-		return
+		inv.run()
 	}
-	c.finishWaiting(inv)
 }
 
 // waited is the answer to a call that has waited in vain. cause is why its
@@ -254,13 +252,6 @@ func roundTime(d time.Duration) time.Duration {
 		}
 	}
 	return d
-}
-
-// finishWaiting ends a call that has waited and is not run.
-func (c *conn) finishWaiting(inv *invocation) {
-	c.served.leaveRunning(inv)
-	c.flush(nil)
-	inv.free()
 }
 
 // withinKey finds, in a context, the groups that its handler is inside of.

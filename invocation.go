@@ -11,17 +11,19 @@ import (
 type invocation struct {
 	*method.Values
 
-	method   *servedMethod
-	recv     *method.Receiver // the session's own, nil for the registered one
-	id       uint64           // of the call on the wire
-	call     *callContext     // nil if neither the method nor a gate needs one
-	refusal  *Error           // why it is not run
-	answered bool             // with counts, guarded by conn.mu once it runs
-	counts   bool             // it is one of the handlers, and not the leader for it
-	full     bool             // its answer has made a batch full
-	canceled atomic.Bool
-	waits    atomic.Bool // its handler has returned, and its answer waits for room
-	passage  *passage    // the gates that it has passed; nil for none
+	conn      *serverConn // nil on the basic wire
+	method    *servedMethod
+	recv      *method.Receiver // the session's own, nil for the registered one
+	id        uint64           // of the call on the wire
+	call      *callContext     // nil if neither the method nor a gate needs one
+	refusal   *Error           // why it is not run
+	answered  bool             // with counts, guarded by conn.mu once it runs
+	counts    bool             // it is one of the handlers, and not the leader for it
+	full      bool             // its answer has made a batch full
+	canceled  atomic.Bool
+	waits     atomic.Bool // its handler has returned, and its answer waits for room
+	undecoded *message    // the request, where run decodes it
+	passage   *passage    // the gates that it has passed; nil for none
 }
 
 // newInvocation returns an invocation of m.
@@ -42,9 +44,72 @@ func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
 // invoke calls the method.
 func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
 
-// free returns the invocation and its values to the pool.
+// decode decodes the arguments.
+func (inv *invocation) decode(m *message) *Error {
+	inv.conn.bounds.decode(&inv.Dec, m.body, m.own)
+	if err := inv.ReadArgs(); err != nil {
+		return refusalf(CodeInvalidArgument, "%s, %v", inv.method.Name, err)
+	}
+	return nil
+}
+
+// run is job.run, and how a call runs on any goroutine. A panic, or runtime.Goexit, is
+// an answer too.
+func (inv *invocation) run() (full bool) {
+	defer inv.recoverPanic()
+	if m := inv.undecoded; m != nil {
+		if err := inv.decode(m); err != nil { // user code may have run
+			inv.refuse(err)
+			return inv.full
+		}
+	}
+	inv.conn.answer(inv, inv.invoke())
+	return inv.full
+}
+
+// recoverPanic, deferred around a handler, answers for one that did not
+// return.
+func (inv *invocation) recoverPanic() {
+	if !inv.answered {
+		inv.conn.answer(inv, inv.conn.served.panicked(inv.method, recover()))
+	}
+}
+
+// refuse is job.refuse: it answers a request that has been admitted and is not run.
+func (inv *invocation) refuse(why *Error) {
+	inv.refusal = why
+	inv.conn.answer(inv, why)
+}
+
+// detach is job.detach. What has counted the leader as a handler is inv's from here
+// on, unless inv is answered, and the method is slow, unless it waits for room.
+func (inv *invocation) detach() {
+	v := inv.conn.served
+	if !inv.answered { // else the next leader is what has been counted
+		v.counted, inv.counts = false, v.counted
+	}
+	v.enterRunning(inv)
+	if !inv.waits.Load() {
+		inv.method.slow.Store(apartAgain)
+	}
+}
+
+// leave is job.leave, and the end of a call that the leader does not run.
+func (inv *invocation) leave() {
+	c, p := inv.conn, inv.passage
+	c.served.leaveRunning(inv)
+	c.served.discount(inv) // the connection may have ended before it could answer
+	inv.free()
+	c.flush(nil)
+	if p != nil {
+		p.leave()
+	}
+}
+
+// free is job.free. It returns the invocation and its values to the pool.
 func (inv *invocation) free() {
-	inv.recv, inv.call, inv.refusal, inv.answered, inv.passage = nil, nil, nil, false, nil
+	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.passage = nil, nil, nil, nil, nil, nil
+	inv.answered, inv.counts = false, false
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)
 	}

@@ -157,9 +157,7 @@ func (c *conn) servePing(m *message) error {
 			return fmt.Errorf("PINGs that come faster than %g a second", p.rate)
 		}
 	}
-	if c.served != nil {
-		c.awaitRoom()
-	}
+	c.awaitRoom()
 	c.control(&wire.Frame{Type: wire.Pong, ID: m.ID})
 	return nil
 }

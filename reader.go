@@ -148,9 +148,7 @@ func (c *conn) lead(s stamp) {
 				go c.lead(s)
 			}
 		} else if s != deposed {
-			if c.served != nil {
-				c.served.uncount()
-			}
+			c.handler.rest()
 			c.running.Done()
 		}
 	}()
@@ -165,9 +163,7 @@ func (c *conn) lead(s stamp) {
 // waits long.
 func (c *conn) leadOn(s *stamp) {
 	for fresh := false; c.handleAll(s); {
-		if c.served != nil {
-			c.served.uncount()
-		}
+		c.handler.rest()
 		c.gather()
 		if fresh && c.lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
 			c.leave(*s)

@@ -349,9 +349,9 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 			peers = append(peers, p)
 		}
 		srv.mu.Lock()
-		var last *conn
+		var last *serverConn
 		for c := range srv.conns {
-			if c := c.(*conn); last == nil || c.served.session.id > last.served.session.id {
+			if c := c.(*serverConn); last == nil || c.served.session.id > last.served.session.id {
 				last = c
 			}
 		}
@@ -361,7 +361,7 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 			<-p.served
 			synctest.Wait()
 		}
-		if n := waitingBytes(last); n > 256+16 {
+		if n := waitingBytes(last.conn); n > 256+16 {
 			t.Errorf("%d bytes wait to be written", n)
 		}
 		p, n := peers[ahead], 0

@@ -60,6 +60,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.log = guardLogger(log)
 	s.reports.log = s.log
 	s.registry.table.ByID = s.bounds.basic
+	s.budget.most = s.bounds.serverBytes
 	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
 	return s
 }

@@ -61,7 +61,7 @@ func (c *conn) onTick() {
 		c.callLeader()
 	case stayed && s.holder() == caller:
 		c.kick(s)
-	case stayed && s.holder() == handler:
+	case stayed && s.holder() == handling:
 		c.depose(s)
 	}
 	call, within := c.out.call()

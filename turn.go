@@ -13,19 +13,19 @@ import "sync/atomic"
 //	caller  ──▶ leader   it has read for too long, or a call waits long
 //	leader  ──▶ nobody   nothing to wait for: the next caller may read
 //	leader  ──▶ leader   a call began to wait long as it was about to lend the turn
-//	leader  ──▶ handler  it runs a handler itself
-//	handler ──▶ leader   by the leader: the handler returned in time
-//	handler ──▶ leader   by the tick: it did not, and a new leader takes over
+//	leader  ──▶ handling it runs a job
+//	handling──▶ leader   by the leader: the handler returned in time
+//	handling──▶ leader   by the tick: it did not, and a new leader takes over
 //
 // Invariants:
-//   - Who passes the turn on holds it, or, from nobody and from handler, wins
+//   - Who passes the turn on holds it, or, from nobody and from handling, wins
 //     the compare-and-swap; and makes sure that the new holder is awake.
 //   - A caller parks first and then looks whether nobody reads; who leaves the
 //     turn to nobody does that first and then rouses a caller that is parked.
 //     So no caller sleeps while nobody reads.
 //   - A call is counted as long first and then looks whether nobody reads; who
 //     leaves the turn to nobody then looks for calls that are long.
-//   - A leader whose pass from handler fails has been deposed: it touches
+//   - A leader whose pass from handling fails has been deposed: it touches
 //     nothing of the connection but the outbox, and ends.
 //   - On a connection that has ended the turn stays where it is.
 type turn struct {
@@ -41,7 +41,7 @@ const (
 	nobody holder = iota
 	leader
 	caller
-	handler
+	handling
 	holders = 4
 )
 

@@ -107,7 +107,7 @@ func TestTurnTransitions(t *testing.T) {
 		go func() { held <- proxy.Hold(t.Context()) }()
 		<-service.began
 		wantHolder(t, c, caller, "while a call waits")
-		wantHolder(t, s, handler, "while a handler runs")
+		wantHolder(t, s, handling, "while a handler runs")
 		other := make(chan error, 1)
 		go func() { other <- proxy.Fail(t.Context()) }()
 		synctest.Wait()

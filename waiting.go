@@ -9,25 +9,32 @@ import (
 )
 
 // A lobby is where a client waits that its server has not admitted yet. The
-// reader tells it what comes.
+// reader tells it what comes. It is the handler of a client's connection, and takes
+// nothing else.
 type lobby struct {
 	place    chan int      // capacity 1: the newest position in the queue
 	admitted chan struct{} // closed by ADMITTED
 	open     bool          // not yet; the reader's
 }
 
-func newLobby(place uint32) *lobby {
-	l := &lobby{place: make(chan int, 1), admitted: make(chan struct{}), open: true}
-	if place > 0 {
-		l.place <- int(place)
+// newLobby returns the lobby of a client, whose server has said whether it waits.
+func newLobby(server *wire.Hello) *lobby {
+	l := &lobby{place: make(chan int, 1), admitted: make(chan struct{}), open: server.Waiting}
+	if server.Place > 0 {
+		l.place <- int(server.Place)
 	}
 	return l
 }
 
-// tell passes on a WAITING or ADMITTED frame. A nil lobby is that of an end
-// that does not wait.
-func (l *lobby) tell(m *message) error {
-	if l == nil || !l.open {
+func (l *lobby) admit(f *wire.Frame) (*Error, error) { return nil, fmt.Errorf("unexpected %v", f.Type) }
+func (l *lobby) request(*message) job                { return nil }
+func (l *lobby) bind(m *message) error               { return fmt.Errorf("unexpected %v", m.Type) }
+func (l *lobby) cancel(uint64) error                 { return fmt.Errorf("unexpected %v", wire.Cancel) }
+func (l *lobby) rest()                               {}
+
+// control passes on a WAITING or ADMITTED frame.
+func (l *lobby) control(m *message) error {
+	if !l.open {
 		return fmt.Errorf("unexpected %v", m.Type)
 	}
 	if m.Type == wire.Admitted {
@@ -43,16 +50,16 @@ func (l *lobby) tell(m *message) error {
 	return nil
 }
 
-// awaitPlace waits until the server has admitted this client.
-func (c *conn) awaitPlace(ctx context.Context, h *waitHook) error {
+// await waits until the server has admitted the client of c.
+func (l *lobby) await(ctx context.Context, c *conn, h *waitHook) error {
 	position := 0
 	for {
-		places := c.lobby.place
+		places := l.place
 		if h.running != nil {
 			places = nil // the newest stays there
 		}
 		select {
-		case <-c.lobby.admitted:
+		case <-l.admitted:
 			return c.failOn(h.settle())
 		case position = <-places:
 			h.call(position)

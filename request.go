@@ -1,0 +1,275 @@
+package bsrpc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// What a connection takes of what is sent to it: which requests go on to the
+// handler, and which messages in pieces find room. A request that is not taken has
+// been refused: answered as not run.
+
+const maxRefusals = 1000 // of calls above MaxInflight, until the connection is closed
+
+// wants is asked by the inbox whether the message that f begins is wanted.
+func (c *conn) wants(f *wire.Frame) (bool, error) {
+	if f.Type == wire.Response {
+		return c.wantsResponse(f)
+	}
+	if ok, err := c.accept(f); !ok {
+		return false, err
+	}
+	if err := c.reserve(f.Total); err != nil {
+		c.turnDown(f.ID, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// accept judges a request by its header. An accepted one is in flight from here
+// on; one that is not has been answered.
+func (c *conn) accept(f *wire.Frame) (bool, error) {
+	refusal, err := c.handler.admit(f)
+	if err == nil {
+		err = c.rises(f)
+	}
+	if err != nil {
+		return false, err
+	}
+	// Counted before looking at closing, as shutdown does the reverse: either
+	// this call is refused, or shutdown waits for it.
+	n := c.inflight.begin()
+	if why := c.inflight.whyClosing(); why != nil {
+		refusal = why
+	} else if refusal == nil {
+		refusal, err = c.aboveLimits(f, n)
+	}
+	switch {
+	case refusal == nil:
+		return true, nil
+	case err == nil:
+		c.turnDown(f.ID, refusal)
+	default:
+		c.settle()
+	}
+	return false, err
+}
+
+// aboveLimits refuses a request that is too long, or one too many. A peer that has
+// sent too many of those breaks the protocol.
+func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*Error, error) {
+	b := c.bounds
+	switch {
+	case f.Total > uint64(b.maxMessage):
+		return refusalf(CodeResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.maxMessage), nil
+	case inflight > int64(b.maxInflight):
+		refusal := refusalf(CodeResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", b.maxInflight)
+		if c.refusals++; c.refusals > maxRefusals {
+			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", c.refusals, b.maxInflight)
+		}
+		return refusal, nil
+	}
+	return nil, nil
+}
+
+// rises holds a request's id against the last.
+func (c *conn) rises(f *wire.Frame) error {
+	if f.ID <= c.lastID {
+		return fmt.Errorf("%v %d after %d: ids must rise", f.Type, f.ID, c.lastID)
+	}
+	c.lastID = f.ID
+	return nil
+}
+
+// turnDown answers a request that was in flight and is not run.
+func (c *conn) turnDown(id uint64, err *Error) {
+	c.refuse(id, err)
+	c.settle()
+}
+
+// settle counts out a request that was in flight. The last one ends a connection
+// that drains.
+func (c *conn) settle() {
+	if c.inflight.done(1) && c.inflight.isClosing() {
+		c.farewellDrained()
+	}
+}
+
+// serveRequest runs a request whose body has arrived. ok is false when the leader
+// has been deposed meanwhile.
+func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
+	c.awaitRoom()
+	if m.Flags&wire.Chunked == 0 {
+		if ok, err := c.accept(&m.Frame); !ok {
+			return true, err
+		}
+	}
+	if j := c.handler.request(m); j != nil {
+		return c.runHere(j, s), nil
+	}
+	return true, nil
+}
+
+// runHere runs a job on the leader. A job that has not returned by the second tick
+// costs this goroutine the leadership.
+func (c *conn) runHere(j job, s *stamp) (ok bool) {
+	c.inline = j
+	*s = c.turn.must(*s, handling)
+	full := false
+	defer func() { // also after runtime.Goexit: lead goes on elsewhere
+		if ok = c.endHere(j, s); ok && full {
+			c.flush(nil)
+		}
+	}()
+	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
+		j.refuse(c.endedAs(OutcomeNotRun))
+		return
+	}
+	c.tick.arm()
+	full = j.run()
+	return
+}
+
+// endHere makes the goroutine that has run j the leader again. It reports false if
+// the tick has made another.
+func (c *conn) endHere(j job, s *stamp) bool {
+	next, ok := c.turn.pass(*s, leader)
+	if ok {
+		*s = next
+		j.free()
+		return true
+	}
+	*s = deposed
+	c.mu.Lock() // depose may be about to detach it
+	c.mu.Unlock()
+	j.leave()
+	return false
+}
+
+// depose ends the leader's tenure s while it runs a job, and makes another
+// goroutine the leader. On a connection that has ended there is none: nobody
+// waits for the job.
+func (c *conn) depose(s stamp) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next, ok := c.turn.pass(s, leader)
+	if !ok {
+		return
+	}
+	c.inline.detach()
+	if c.err != nil {
+		c.handler.rest()
+		c.running.Done()
+		return
+	}
+	go c.lead(next)
+}
+
+// serveCancel ends a call whose caller has gone, wherever it is: still
+// arriving, running, or answered with pieces that have not been sent.
+func (c *conn) serveCancel(m *message) error {
+	if err := c.handler.cancel(m.ID); err != nil {
+		return err
+	}
+	if begun, wanted := c.in.cancelRequest(m.ID); begun {
+		if wanted {
+			c.turnDown(m.ID, contextError(context.Canceled, OutcomeNotRun))
+		}
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.dropResponseLocked(m.ID) {
+		c.out.controlLocked(errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()}))
+	}
+	return nil
+}
+
+// drain lets the connection end when its last call has been answered.
+func (c *conn) drain() {
+	if c.inflight.drain() {
+		c.farewellDrained()
+	}
+}
+
+func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
+	c.mu.Lock()
+	k, unused := c.calls.findLocked(f.ID)
+	wanted := k != nil && !k.abandoned
+	unused = unused && c.err == nil // at the end the table is emptied
+	c.mu.Unlock()
+	switch {
+	case unused:
+		return false, fmt.Errorf("%v for call %d, which was never made", f.Type, f.ID)
+	case !wanted:
+		return false, nil
+	case f.Total > uint64(c.bounds.maxMessage):
+		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeAnswered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
+		return false, nil
+	}
+	if err := c.reserve(f.Total); err != nil {
+		err.Outcome = OutcomeUnknown
+		c.giveUp(k, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// mostRefused returns how many messages in pieces may be refused and unfinished: as
+// many as a peer can have begun within ConnBytes and the calls that may be open,
+// each of which may be followed by another as soon as it is refused.
+func mostRefused(b *bounds, open int) int {
+	begun := min(b.connBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
+	return max(maxRefusals, int(begun))
+}
+
+// endRequests gives back, on a connection that has ended, what it has booked. The
+// channel has a value when no request is in flight.
+func (c *conn) endRequests() <-chan struct{} {
+	if c.budget != nil {
+		c.budget.unbook(c.booked)
+	}
+	return c.inflight.end(c.in.unfinished())
+}
+
+// reserve books what a message in pieces may come to hold, or says why it
+// cannot be booked.
+func (c *conn) reserve(size uint64) *Error {
+	if b := c.bounds; uint64(c.booked)+size > uint64(b.connBytes) {
+		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
+	}
+	c.booked += int64(size)
+	if c.budget == nil {
+		return nil
+	}
+	err := c.budget.book(int64(size))
+	if err != nil {
+		c.booked -= int64(size)
+	}
+	return err
+}
+
+// release gives back what has been reserved.
+func (c *conn) release(size uint64) {
+	c.booked -= int64(size)
+	if c.budget != nil {
+		c.budget.unbook(int64(size))
+	}
+}
+
+func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
+
+// refuse answers a call that is not run.
+func (c *conn) refuse(id uint64, err *Error) {
+	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.bounds.maxErrorText)})
+	c.awaitRoom()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.controlLocked(frame)
+}
+
+func refusalf(code Code, format string, args ...any) *Error {
+	return errorf(code, OutcomeNotRun, format, args...)
+}
