@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -15,112 +14,65 @@ import (
 // How a call that runs is answered, exactly once: by its results, its error,
 // or for a handler that did not return.
 
-// answer sends the one answer to the call: the results, or err. The call ends
-// being in flight as its answer is queued, neither before nor after. Where there
-// is no room for it, what has been encoded is dropped, and encoded again when
-// there is.
-//
-// On a connection whose session has been closed, the CLOSE frame with the reason
-// answers every call that has run.
+// answer sends the one answer to the call: the results, or err.
 func (c *serverConn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
-	head, ok := wire.Frame{}, false
-	size := uint64(wire.MaxUnchunked) // until it is known
-	if !c.out.isFull() && c.tells(inv) {
-		head, err = c.encode(inv, err)
-		size = inv.Enc.Size()
-		c.mu.Lock()
-		if ok = c.err != nil || c.out.takesLocked(size); !ok {
-			c.mu.Unlock()
-		}
-	}
-	for !ok {
-		inv.ResetEncoder()
-		head, ok, err = c.encodeInTurn(inv, err, &size)
-	}
-	// conn.mu is held
-	inv.answered = true // until here user code may panic
-	c.served.discount(inv)
-	last := c.inflight.done(1)
-	if c.err == nil && c.tells(inv) {
-		c.queueLocked(&head, inv)
-	}
-	inv.full = c.out.worthWritingLocked()
-	c.mu.Unlock()
-	if last && c.inflight.isClosing() {
-		c.farewellDrained()
-	}
+	inv.err = err
+	inv.full = c.reply(inv)
 }
 
-// tells reports whether the call gets an answer of its own.
-func (c *serverConn) tells(inv *invocation) bool {
-	return inv.refusal != nil || c.inflight.dismissed() == nil
-}
+// refused is answer.refused.
+func (inv *invocation) refused() bool { return inv.refusal != nil }
 
-// encodeInTurn encodes an answer when there is room for so many bytes. ok says
-// that it may be queued, and then conn.mu is held; otherwise it was longer, or took
-// long, and others have the room.
-func (c *serverConn) encodeInTurn(inv *invocation, err error, size *uint64) (head wire.Frame, ok bool, _ error) {
+// await is answer.await. A peer that does not read holds up itself, and nobody of
+// its group.
+func (inv *invocation) await() {
 	inv.waits.Store(true)
 	if inv.passage != nil {
-		inv.passage.leaveShared() // a peer that does not read holds up itself, and nobody of its group
+		inv.passage.leaveShared()
 	}
-	k := c.awaitClaim(*size)
-	if c.hasEnded() || !c.tells(inv) {
-		c.giveBack(k)
-		c.mu.Lock()
-		return head, true, nil
-	}
-	defer func() {
-		if !ok {
-			c.giveBack(k) // user code may have panicked
-		}
-	}()
-	if err != nil || inv.method.Sig.Results.UserCode() {
-		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
-	}
-	head, err = c.encode(inv, err)
-	*size = inv.Enc.Size()
-	c.mu.Lock()
-	c.out.settleLocked(k)
-	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
-		c.out.grantLocked()
-		c.mu.Unlock()
-	}
-	return head, ok, err
 }
 
-// queueLocked queues an answer, whose body the call's encoder has.
-func (c *serverConn) queueLocked(head *wire.Frame, inv *invocation) {
-	if c.out.messageLocked(*head, &inv.Enc.Body, inv.Enc.Size()) {
+// mayHang is answer.mayHang: a type's own encoder and an error's methods are code of
+// the user's.
+func (inv *invocation) mayHang() bool { return inv.err != nil || inv.method.Sig.Results.UserCode() }
+
+// queued is answer.queued. Until here user code may panic.
+func (inv *invocation) queued(lent bool) {
+	inv.answered = true
+	inv.conn.served.discount(inv)
+	if lent {
 		inv.Enc = codec.Encoder{}
 	}
 }
 
-// encode puts the results, or err, into the call's encoder, and returns the head of
-// their frame. Results that cannot be sent are an error, which it returns.
-func (c *serverConn) encode(inv *invocation, err error) (wire.Frame, error) {
-	if err == nil && inv.canceled.Load() {
-		err = context.Canceled
+// encode is answer.encode. Results that cannot be sent are an error.
+func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
+	inv.ResetEncoder()
+	c := inv.conn
+	if inv.err == nil && inv.canceled.Load() {
+		inv.err = context.Canceled
 	}
-	if err == nil {
-		if err = c.encodeResults(inv); err == nil {
-			return wire.Frame{Type: wire.Response, ID: inv.id}, nil
+	if inv.err == nil {
+		if inv.err = c.encodeResults(inv); inv.err == nil {
+			inv.head = wire.Frame{Type: wire.Response, ID: inv.id}
+			return &inv.head, &inv.Enc.Body
 		}
 	}
 	inv.ResetEncoder() // user code may have ended half-way
 	if why := c.inflight.dismissed(); why != nil {
-		err = why // of a call that is not run: the others are not told
+		inv.err = why // of a call that is not run: the others are not told
 	}
-	code, failure := c.failureOf(inv, err)
+	code, failure := c.failureOf(inv, inv.err)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
-	return wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}, err
+	inv.head = wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}
+	return &inv.head, &inv.Enc.Body
 }
 
 // encodeResults puts the results into the call's encoder.
 func (c *serverConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
-	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.bounds.maxDepth
+	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := CodeInternal
 		if errors.Is(err, codec.ErrSize) {
@@ -138,7 +90,7 @@ func (c *serverConn) failureOf(inv *invocation, err error) (Code, wire.Failure) 
 	if errors.As(err, &p) {
 		return CodeInternal, wire.Failure{Message: prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	return errorFrom(err, c.bounds.maxErrorText)
+	return errorFrom(err, c.served.bounds.maxErrorText)
 }
 
 // errorFlags returns the flags of the ERROR frame that answers inv.

@@ -190,7 +190,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	settled := make(chan struct{}) // closed when nothing more is done to admit it
 	c := &serverConn{served: s.newServing(v)}
 	c.conn = newConn(connConfig{
-		nc: nc, bounds: s.bounds, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
+		nc: nc, limits: &s.bounds.connLimits, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
 		handler: c, serves: true, budget: &s.budget, onEnd: func() { s.remove(c, v, settled) },
 	})
 	v.ctx, v.end = c.ctx, c.dismiss

@@ -158,7 +158,7 @@ func TestBasicAllowedNativeServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), nil)
 		client, err := NewClient(t.Context(), dialed(srv), &ClientOptions{Basic: true, Limits: Limits{PingAfter: NoLimit}})
-		if err != nil || client.conn == nil {
+		if err != nil || client.native == nil {
 			t.Fatal("no native client:", err)
 		}
 		if _, err := Bind[basicDesk](t.Context(), client, "Desk"); err != nil {

@@ -11,7 +11,7 @@ import (
 // hashes of its contract, a server compares them with those of its own.
 
 // bind sends one BIND frame and returns the answers, one for each name.
-func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
+func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
 	k := newCall()
 	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
 	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, byDefault)
@@ -27,7 +27,7 @@ func (c *conn) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) 
 
 // agree asks for the numbers of a contract's methods, as far as the server means
 // the same by them.
-func (c *conn) agree(ctx context.Context, service string, methods []*boundMethod) error {
+func (c *nativeLink) agree(ctx context.Context, service string, methods []*boundMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
@@ -50,7 +50,7 @@ func (c *conn) agree(ctx context.Context, service string, methods []*boundMethod
 }
 
 // bindAll sends as many BIND frames as the names take.
-func (c *conn) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
+func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
 	for len(r.Names) > 0 {
 		n, size := 0, 4+len(r.Service)
 		for n < len(r.Names) && (n == 0 || size+wire.BindNameSize(r.Names[n]) <= wire.MaxUnchunked) {
@@ -85,7 +85,7 @@ func (c *serverConn) bind(m *message) error {
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	if most := min(c.peer.maxMessage, uint64(c.bounds.maxMessage)); texts > most && size > wire.MaxUnchunked {
+	if most := min(c.peer.maxMessage, uint64(c.served.bounds.maxMessage)); texts > most && size > wire.MaxUnchunked {
 		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
@@ -93,7 +93,7 @@ func (c *serverConn) bind(m *message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waitForRoomLocked(size)
-	c.out.messageLocked(wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)}, size)
+	c.out.messageLocked(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)}, size)
 	return nil
 }
 

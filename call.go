@@ -15,7 +15,7 @@ import (
 // Calls of the client: through a proxy on a native connection, and by name.
 
 // call is link.call.
-func (c *conn) call(ctx context.Context, m *boundMethod, v *method.Values) error {
+func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
 	v.Enc.Max, v.Enc.Cut, v.Enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.peer.maxMessage)
@@ -128,7 +128,7 @@ func (c *Client) Call(ctx context.Context, name string, args []any, results ...a
 	if c == nil || c.via == nil {
 		return errUnlinked
 	}
-	if c.conn == nil {
+	if c.native == nil {
 		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(name, 64))
 	}
 	m, err := c.describe(ctx, name)
@@ -139,8 +139,8 @@ func (c *Client) Call(ctx context.Context, name string, args []any, results ...a
 	if err != nil {
 		return refusalf(CodeInvalidArgument, "%v", err)
 	}
-	p := &boundMethod{link: c.conn, sig: sig, Description: method.Description{Name: name}, number: m.number}
-	p.after, p.by = c.conn.bounds.defaultCallTimeout, byDefault
+	p := &boundMethod{link: c.native, sig: sig, Description: method.Description{Name: name}, number: m.number}
+	p.after, p.by = c.native.bounds.defaultCallTimeout, byDefault
 	v := sig.NewValues()
 	defer v.Free()
 	v.SetArgs(args)
@@ -170,7 +170,7 @@ func (c *Client) describe(ctx context.Context, full string) (*described, error) 
 		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.conn.bind(ctx, r, wire.Describe)
+	answers, err := c.native.bind(ctx, r, wire.Describe)
 	if err != nil {
 		return nil, about(full, err)
 	}

@@ -130,7 +130,7 @@ var contextEnds = []struct {
 }{
 	{"the caller goes", func(cancel context.CancelFunc, _ *contextScene) { cancel() }, "context canceled"},
 	{"the client closes", func(_ context.CancelFunc, s *contextScene) { s.client.Close() }, "bsrpc: connection lost: closed by the other end"},
-	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) { s.client.conn.nc.Close() }, "bsrpc: connection lost: closed by the other end"},
+	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) { s.client.native.conn.nc.Close() }, "bsrpc: connection lost: closed by the other end"},
 	{"the server closes", func(_ context.CancelFunc, s *contextScene) { s.server.Close() }, "bsrpc: server closed"},
 }
 

@@ -18,8 +18,8 @@ import (
 // *Error of CodeUnavailable that wraps the cause. A Client does not connect
 // again: dial another one.
 type Client struct {
-	via  link  // the connection
-	conn *conn // the same, if the server speaks the native wire
+	via    link        // the connection
+	native *nativeLink // the same, if the server speaks the native wire
 
 	mu        sync.Mutex
 	described map[string]*described // methods that Call has asked for
@@ -42,6 +42,14 @@ type link interface {
 	ended() <-chan struct{} // closed when the link has ended
 	Err() error             // why it has ended
 }
+
+// A nativeLink is the link to a server that speaks the native wire.
+type nativeLink struct {
+	*conn
+	bounds *bounds
+}
+
+func (l *nativeLink) limits() *bounds { return l.bounds }
 
 // Dial connects to a server on a network, as net.Dial does, and returns when the
 // server has admitted the client. ctx bounds the dialling and the waiting for a
@@ -106,17 +114,17 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 		return nil, a.refused(nc, err)
 	}
 	r := &reports{log: opts.logger()}
-	cfg := connConfig{nc: nc, bounds: b, log: r, peer: peer, parent: context.Background(), lends: true}
+	cfg := connConfig{nc: nc, limits: &b.connLimits, log: r, peer: peer, parent: context.Background(), lends: true}
 	l := newLobby(peer)
 	cfg.handler = l
-	c := newConn(cfg)
-	go c.start()
+	link := &nativeLink{newConn(cfg), b}
+	go link.start()
 	if peer.Waiting {
-		if err := l.await(a.ctx, c, opts.waitHook(r)); err != nil {
+		if err := l.await(a.ctx, link.conn, opts.waitHook(r)); err != nil {
 			return nil, about(a.what, err)
 		}
 	}
-	return &Client{via: c, conn: c}, nil
+	return &Client{via: link, native: link}, nil
 }
 
 func (o *ClientOptions) waitHook(r *reports) *waitHook {

@@ -23,9 +23,9 @@ import (
 // that may take long, or for as long as a peer is slow to read.
 type conn struct {
 	nc     net.Conn
-	direct bool    // nc is a socket: callers write to it themselves
-	lends  bool    // the leader gives its turn to callers
-	bounds *bounds // this end's limits
+	direct bool        // nc is a socket: callers write to it themselves
+	lends  bool        // the leader gives its turn to callers
+	limits *connLimits // this end's
 	peer   peerBounds
 	log    *reports
 
@@ -84,7 +84,7 @@ const (
 // A connConfig is what a connection is made of.
 type connConfig struct {
 	nc      net.Conn // its handshake is done
-	bounds  *bounds
+	limits  *connLimits
 	log     *reports
 	peer    *wire.Hello     // what the other end has said of itself
 	parent  context.Context // has the values of the handlers' contexts
@@ -98,9 +98,9 @@ type connConfig struct {
 // newConn makes a connection. Nothing of it is running until start.
 func newConn(cfg connConfig) *conn {
 	shortenLocal(cfg.nc)
-	b, peer := cfg.bounds, cfg.peer
+	b, peer := cfg.limits, cfg.peer
 	c := &conn{
-		nc: cfg.nc, direct: isSocket(cfg.nc), bounds: b, log: cfg.log,
+		nc: cfg.nc, direct: isSocket(cfg.nc), limits: b, log: cfg.log,
 		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
@@ -251,8 +251,6 @@ func (c *conn) close(why *Error) {
 	c.fail(why)
 	c.join()
 }
-
-func (c *conn) limits() *bounds { return c.bounds }
 
 func (c *conn) ended() <-chan struct{} { return c.done }
 

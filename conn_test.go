@@ -46,7 +46,7 @@ func TestRow138NothingIsLeft(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
-		c, s := client.conn, onlyConn(t, srv)
+		c, s := client.native.conn, onlyConn(t, srv)
 		var wg sync.WaitGroup
 		for g := range 8 {
 			wg.Go(func() {
@@ -127,8 +127,8 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	}
 	wg.Wait()
 	c := onlyConn(t, srv)
-	eventually(t, func() string { return residue(client.conn) + residue(c) })
-	if n := len(client.conn.calls.slots); n > 1024 {
+	eventually(t, func() string { return residue(client.native.conn) + residue(c) })
+	if n := len(client.native.conn.calls.slots); n > 1024 {
 		t.Errorf("%d slots for 64 callers", n)
 	}
 	if n := srv.handlers.Load(); n != 0 {
@@ -136,7 +136,7 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	}
 	client.Close()
 	<-served
-	for _, c := range []*conn{c, client.conn} {
+	for _, c := range []*conn{c, client.native.conn} {
 		if left := arriving(c); left != "" {
 			t.Error(left)
 		}
@@ -267,7 +267,7 @@ func TestRow140CallTimeouts(t *testing.T) {
 				}
 				close(service.release)
 				checkEmpty(t, onlyConn(t, srv))
-				checkEmpty(t, client.conn)
+				checkEmpty(t, client.native.conn)
 				client.Close()
 				srv.Close()
 			})
@@ -299,7 +299,7 @@ func TestRow140Cancel(t *testing.T) {
 				t.Errorf("cancelled after %v: returned after %v, want at most %v", after, took, most)
 			}
 			checkEmpty(t, onlyConn(t, srv))
-			checkEmpty(t, client.conn)
+			checkEmpty(t, client.native.conn)
 			client.Close()
 			srv.Close()
 		})

@@ -85,8 +85,8 @@ func forMoods(t *testing.T, test func(t *testing.T, client *Client, proxy *moods
 				if sum, err := proxy.Add(1, 2); sum != 3 || err != nil {
 					t.Errorf("the next call: %d, %v", sum, err)
 				}
-				if client.conn != nil {
-					checkEmpty(t, client.conn)
+				if client.native != nil {
+					checkEmpty(t, client.native.conn)
 				}
 				client.Close()
 				srv.Close()
@@ -116,7 +116,7 @@ func TestEncodersAtTheClient(t *testing.T) {
 		for _, how := range []string{"enc panic", "enc panic nil"} {
 			_, err := proxy.Take(moody{how})
 			check(err, OutcomeNotRun, "Moods.Take", "encoding")
-			if client.conn != nil {
+			if client.native != nil {
 				var text string
 				check(client.Call(t.Context(), "Moods.Take", []any{moody{how}}, &text), OutcomeNotRun, "Moods.Take", "encoding")
 			}
@@ -127,7 +127,7 @@ func TestEncodersAtTheClient(t *testing.T) {
 			if got != (moody{}) {
 				t.Errorf("got %v beside the error", got)
 			}
-			if client.conn != nil {
+			if client.native != nil {
 				var got moody
 				check(client.Call(t.Context(), "Moods.Give", []any{how}, &got), OutcomeUnknown, "Moods.Give", "decoding")
 			}

@@ -50,7 +50,7 @@ func (c *conn) dismiss(why *Error) {
 // it: closing a socket that has unread input would take the frame back. It does
 // not wait for that.
 func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
-	f := wire.Failure{Name: why.Name, Message: cut(why.Message, c.bounds.maxErrorText), LogID: why.ID}
+	f := wire.Failure{Name: why.Name, Message: cut(why.Message, c.limits.maxErrorText), LogID: why.ID}
 	body := f.Append(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +101,7 @@ func awaitEnd(done <-chan struct{}) {
 // it may have said why, which is read first.
 func (c *conn) failUnwritten(err error) {
 	if err == errStalled {
-		c.fail(lost("writing", fmt.Errorf("%w (%v)", err, c.bounds.writeStall)))
+		c.fail(lost("writing", fmt.Errorf("%w (%v)", err, c.limits.writeStall)))
 		return
 	}
 	why := lost("writing", err)
@@ -137,7 +137,7 @@ func (c *conn) watchFrames() {
 		return
 	}
 	now := time.Now()
-	wait := c.bounds.frameTimeout
+	wait := c.limits.frameTimeout
 	if began, ok := c.in.oldest(); ok {
 		wait = min(wait, began.Add(wait).Sub(now))
 	}
@@ -170,12 +170,12 @@ func (c *conn) dropLate() bool {
 		return true
 	}
 	c.watching = false
-	since := now.Add(-c.bounds.frameTimeout)
+	since := now.Add(-c.limits.frameTimeout)
 	for _, head := range c.in.unwantStale(since) {
 		c.lateCall(&head)
 	}
 	if c.in.isFrameStale(since) {
-		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.bounds.frameTimeout))
+		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.limits.frameTimeout))
 		return false
 	}
 	if c.in.incomplete() {
@@ -186,7 +186,7 @@ func (c *conn) dropLate() bool {
 
 // lateCall fails the call whose message is late.
 func (c *conn) lateCall(head *wire.Frame) {
-	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.bounds.frameTimeout)
+	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.frameTimeout)
 	if head.Type == wire.Request {
 		c.turnDown(head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
 		c.flushBehind()

@@ -594,7 +594,7 @@ func TestClientLateAnswers(t *testing.T) {
 		if sum, err := proxy.Add(context.Background(), 1, 2); sum != 3 || err != nil {
 			t.Errorf("got %d, %v", sum, err)
 		}
-		checkEmpty(t, client.conn)
+		checkEmpty(t, client.native.conn)
 		client.Close()
 		p.nc.Close()
 	})

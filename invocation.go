@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // An invocation is one call at the end that serves it, on either wire. It is pooled
@@ -17,6 +18,8 @@ type invocation struct {
 	id        uint64           // of the call on the wire
 	call      *callContext     // nil if neither the method nor a gate needs one
 	refusal   *Error           // why it is not run
+	err       error            // what it ends with
+	head      wire.Frame       // of its answer
 	answered  bool             // with counts, guarded by conn.mu once it runs
 	counts    bool             // it is one of the handlers, and not the leader for it
 	full      bool             // its answer has made a batch full
@@ -46,7 +49,7 @@ func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.V
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *message) *Error {
-	inv.conn.bounds.decode(&inv.Dec, m.body, m.own)
+	inv.conn.served.bounds.decode(&inv.Dec, m.body, m.own)
 	if err := inv.ReadArgs(); err != nil {
 		return refusalf(CodeInvalidArgument, "%s, %v", inv.method.Name, err)
 	}
@@ -109,7 +112,7 @@ func (inv *invocation) leave() {
 // free is job.free. It returns the invocation and its values to the pool.
 func (inv *invocation) free() {
 	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.passage = nil, nil, nil, nil, nil, nil
-	inv.answered, inv.counts = false, false
+	inv.err, inv.answered, inv.counts = nil, false, false
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)
 	}

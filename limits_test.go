@@ -127,7 +127,7 @@ func TestRow77ClientQueues(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			checkEmpty(t, client.conn)
+			checkEmpty(t, client.native.conn)
 			client.Close()
 			srv.Close()
 		})
@@ -161,7 +161,7 @@ func TestQueuedCallerLeaves(t *testing.T) {
 		if err := <-queued; err != nil {
 			t.Error(err)
 		}
-		checkEmpty(t, client.conn)
+		checkEmpty(t, client.native.conn)
 		client.Close()
 		srv.Close()
 	})
@@ -195,7 +195,7 @@ func TestMaxMessage(t *testing.T) {
 				if _, err := proxy.Add(t.Context(), 1, 2); err != nil {
 					t.Error(err)
 				}
-				checkEmpty(t, client.conn)
+				checkEmpty(t, client.native.conn)
 				client.Close()
 				srv.Close()
 			})
@@ -293,7 +293,7 @@ func TestSendersKeepWithinConnBytes(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		checkEmpty(t, client.conn)
+		checkEmpty(t, client.native.conn)
 		client.Close()
 		srv.Close()
 		checkBooked(t, srv)
@@ -443,7 +443,7 @@ func TestFrameTimeoutOfAnswer(t *testing.T) {
 		go proxy.Fail(t.Context())
 		f, _ = p.read()
 		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, nil)
-		checkEmpty(t, client.conn)
+		checkEmpty(t, client.native.conn)
 		client.Close()
 		p.nc.Close()
 	})

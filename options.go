@@ -254,30 +254,35 @@ func optionsError(of string, problems []string) error {
 // bounds are the options of either end with every default filled in. No limit
 // is the greatest value of the type.
 type bounds struct {
-	maxMessage         int
-	maxInflight        int
+	connLimits
 	handshakeTimeout   time.Duration
 	dialTimeout        time.Duration
 	defaultCallTimeout time.Duration
 	maxDepth           int
 	decodeBudget       int64
-	maxErrorText       int
 	maxHandshakes      int
 	maxConns           int
 	maxHandlers        int
-	connBytes          int64
 	serverBytes        int64
-	outQueue           int
-	writeStall         time.Duration
-	frameTimeout       time.Duration
 	maxSessions        int
 	maxWaiting         int
 	sessionMaxHold     time.Duration
 	maxConcurrentCalls int
 	basic              bool
 	pollInterval       time.Duration
-	pingAfter          time.Duration
-	pingTimeout        time.Duration
+}
+
+// connLimits are the limits of one connection.
+type connLimits struct {
+	maxMessage   int
+	maxInflight  int
+	maxErrorText int
+	connBytes    int64
+	outQueue     int
+	writeStall   time.Duration
+	frameTimeout time.Duration
+	pingAfter    time.Duration
+	pingTimeout  time.Duration
 }
 
 // resolve returns what o comes to, and all that is out of range: there the

@@ -364,11 +364,11 @@ func TestPingsDoNotPileUp(t *testing.T) {
 		called := make(chan error, 1)
 		go func() { called <- proxy.Fail(context.Background()) }()
 		time.Sleep(time.Minute)
-		client.conn.mu.Lock()
-		if n := len(client.conn.out.frames); n > 16 || client.conn.err != nil {
-			t.Errorf("%d bytes of PINGs stand behind a request, %v", n, client.conn.err)
+		client.native.conn.mu.Lock()
+		if n := len(client.native.conn.out.frames); n > 16 || client.native.conn.err != nil {
+			t.Errorf("%d bytes of PINGs stand behind a request, %v", n, client.native.conn.err)
 		}
-		client.conn.mu.Unlock()
+		client.native.conn.mu.Unlock()
 		client.Close()
 		<-called
 		p.nc.Close()
@@ -389,7 +389,7 @@ func TestRefusedMessagesFollowTheOptions(t *testing.T) {
 		{math.MaxInt64, math.MaxInt, 2 << slotBits},
 		{100 * mib, 5000, 1600},
 	} {
-		if got := mostRefused(&bounds{connBytes: tt.connBytes}, tt.inflight); got != tt.want {
+		if got := mostRefused(&connLimits{connBytes: tt.connBytes}, tt.inflight); got != tt.want {
 			t.Errorf("ConnBytes %d, MaxInflight %d: %d, want %d", tt.connBytes, tt.inflight, got, tt.want)
 		}
 	}

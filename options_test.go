@@ -12,29 +12,31 @@ import (
 )
 
 var defaultBounds = bounds{
-	maxMessage:         16 << 20,
-	maxInflight:        1024,
+	connLimits: connLimits{
+		maxMessage:   16 << 20,
+		maxInflight:  1024,
+		maxErrorText: 4 << 10,
+		connBytes:    32 << 20,
+		outQueue:     8 << 20,
+		writeStall:   10 * time.Second,
+		frameTimeout: 60 * time.Second,
+		pingAfter:    30 * time.Second,
+		pingTimeout:  20 * time.Second,
+	},
 	handshakeTimeout:   10 * time.Second,
 	dialTimeout:        10 * time.Second,
 	defaultCallTimeout: 20 * time.Second,
 	maxDepth:           64,
 	decodeBudget:       64 << 20,
-	maxErrorText:       4 << 10,
 	maxHandshakes:      256,
 	maxConns:           10_000,
 	maxHandlers:        16_384,
-	connBytes:          32 << 20,
 	serverBytes:        512 << 20,
-	outQueue:           8 << 20,
-	writeStall:         10 * time.Second,
-	frameTimeout:       60 * time.Second,
 	maxSessions:        math.MaxInt,
 	maxWaiting:         64,
 	sessionMaxHold:     math.MaxInt64,
 	maxConcurrentCalls: math.MaxInt,
 	pollInterval:       250 * time.Millisecond,
-	pingAfter:          30 * time.Second,
-	pingTimeout:        20 * time.Second,
 }
 
 // noLimits has every limit that may be absent absent.
@@ -97,7 +99,7 @@ func TestOptionsResolve(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{}, connLimits{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -148,7 +150,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{})); diff != "" {
+			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{}, connLimits{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

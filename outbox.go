@@ -96,14 +96,14 @@ func (o *outbox) frameLocked(head *wire.Frame, body *wire.Body) {
 
 // messageLocked queues a message with a body of so many bytes, in one frame or in
 // pieces. It reports whether body's memory is lent until it is written.
-func (o *outbox) messageLocked(head wire.Frame, body *wire.Body, size uint64) (lent bool) {
+func (o *outbox) messageLocked(head *wire.Frame, body *wire.Body, size uint64) (lent bool) {
 	defer o.grantLocked()
 	if size > wire.MaxUnchunked {
-		o.enqueueLocked(newParcel(head, body, size, nil))
+		o.enqueueLocked(newParcel(*head, body, size, nil))
 		return true
 	}
 	head.BodySize = int(size)
-	o.frameLocked(&head, body)
+	o.frameLocked(head, body)
 	return false
 }
 

@@ -254,8 +254,8 @@ func (s *stage) close(t *testing.T) {
 	t.Helper()
 	s.release()
 	wantCall(t, <-s.held, CodeCanceled, OutcomeUnknown, "canceled")
-	checkEmpty(t, s.client.conn)
-	checkEmpty(t, s.other.conn)
+	checkEmpty(t, s.client.native.conn)
+	checkEmpty(t, s.other.native.conn)
 	for _, c := range connOf(t, s.srv, 2) {
 		checkEmpty(t, c)
 	}

@@ -67,13 +67,13 @@ func TestPiecesOfEverySize(t *testing.T) {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
-				setAlone(client.conn, size%2 == 1)
+				setAlone(client.native.conn, size%2 == 1)
 				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
 					t.Errorf("%d bytes: got %d, %v", size, len(out), err)
 				}
 			}
 		}
-		eventually(t, func() string { return residue(client.conn) })
+		eventually(t, func() string { return residue(client.native.conn) })
 		client.Close()
 		<-served
 		srv.Close()
@@ -170,7 +170,7 @@ func TestCancelWhileSending(t *testing.T) {
 		data := make([]byte, 6<<20)
 		for round := range rounds {
 			paint(data, 0xaa)
-			setAlone(client.conn, round%2 == 1)
+			setAlone(client.native.conn, round%2 == 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			call := make(chan error, 1)
 			go func() {
@@ -208,7 +208,7 @@ func TestCancelWhileSending(t *testing.T) {
 			}
 			p.send(wire.Frame{Type: wire.Error, Flags: wire.NotRun, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
 		}
-		eventually(t, func() string { return residue(client.conn) })
+		eventually(t, func() string { return residue(client.native.conn) })
 		client.Close()
 		p.nc.Close()
 	})
@@ -233,7 +233,7 @@ func TestCloseWhileSending(t *testing.T) {
 			near, far := pair(t)
 			client, proxy, p := rawServerOn(t, near, far, nil)
 			paint(data, 0xaa)
-			setAlone(client.conn, round%2 == 1)
+			setAlone(client.native.conn, round%2 == 1)
 			call := make(chan error, 1)
 			go func() {
 				_, err := proxy.Echo(t.Context(), data)
@@ -283,7 +283,7 @@ func TestRefusedWhileSending(t *testing.T) {
 		if out, err := proxy.Echo(t.Context(), data); len(out) != len(data) || err != nil {
 			t.Errorf("got %d bytes, %v", len(out), err)
 		}
-		eventually(t, func() string { return residue(client.conn) })
+		eventually(t, func() string { return residue(client.native.conn) })
 		c := onlyConn(t, srv)
 		client.Close()
 		<-served
@@ -379,10 +379,10 @@ func TestAbandonedPieces(t *testing.T) {
 			t.Errorf("afterwards: %d, %v", sum, err)
 		}
 		c := onlyConn(t, srv)
-		eventually(t, func() string { return residue(client.conn) + residue(c) })
+		eventually(t, func() string { return residue(client.native.conn) + residue(c) })
 		client.Close()
 		<-served
-		for _, c := range []*conn{c, client.conn} {
+		for _, c := range []*conn{c, client.native.conn} {
 			if left := arriving(c); left != "" {
 				t.Error(left)
 			}
@@ -442,7 +442,7 @@ func TestBothSendLarge(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				checkEmpty(t, client.conn)
+				checkEmpty(t, client.native.conn)
 				client.Close()
 				srv.Close()
 			})

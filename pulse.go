@@ -54,8 +54,8 @@ func (p *pulse) init(c *conn, rate float64) {
 	p.pingTime = p.began
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.bounds.pingAfter < math.MaxInt64 {
-		p.timer = time.AfterFunc(c.bounds.pingAfter, c.onPulse)
+	if c.limits.pingAfter < math.MaxInt64 {
+		p.timer = time.AfterFunc(c.limits.pingAfter, c.onPulse)
 	}
 }
 
@@ -98,7 +98,7 @@ func (p *pulse) next(after, timeout time.Duration) (ask, lost bool) {
 
 // onPulse runs when the peer may have been quiet for long.
 func (c *conn) onPulse() {
-	after, timeout := c.bounds.pingAfter, c.bounds.pingTimeout
+	after, timeout := c.limits.pingAfter, c.limits.pingTimeout
 	ask, dead := c.pulse.next(after, timeout)
 	switch {
 	case ask:
@@ -109,7 +109,7 @@ func (c *conn) onPulse() {
 		// would pile up.
 		c.pulse.spare(timeout)
 	case dead:
-		c.fail(lost("waiting for a sign of life", c.bounds.silent()))
+		c.fail(lost("waiting for a sign of life", c.limits.silent()))
 	}
 }
 
@@ -164,7 +164,7 @@ func (c *conn) servePing(m *message) error {
 
 // silence returns a channel for the moment when a peer that cannot be asked has been
 // silent for too long. stop gives it up.
-func (b *bounds) silence() (over <-chan time.Time, stop func()) {
+func (b *connLimits) silence() (over <-chan time.Time, stop func()) {
 	if b.pingAfter == math.MaxInt64 || b.pingTimeout == math.MaxInt64 {
 		return nil, func() {}
 	}
@@ -173,6 +173,6 @@ func (b *bounds) silence() (over <-chan time.Time, stop func()) {
 }
 
 // silent is why a connection is lost then.
-func (b *bounds) silent() error {
+func (b *connLimits) silent() error {
 	return fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", b.pingAfter+b.pingTimeout)
 }

@@ -60,7 +60,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 // aboveLimits refuses a request that is too long, or one too many. A peer that has
 // sent too many of those breaks the protocol.
 func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*Error, error) {
-	b := c.bounds
+	b := c.limits
 	switch {
 	case f.Total > uint64(b.maxMessage):
 		return refusalf(CodeResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.maxMessage), nil
@@ -205,8 +205,8 @@ func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
 		return false, fmt.Errorf("%v for call %d, which was never made", f.Type, f.ID)
 	case !wanted:
 		return false, nil
-	case f.Total > uint64(c.bounds.maxMessage):
-		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeAnswered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.bounds.maxMessage))
+	case f.Total > uint64(c.limits.maxMessage):
+		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeAnswered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.maxMessage))
 		return false, nil
 	}
 	if err := c.reserve(f.Total); err != nil {
@@ -220,7 +220,7 @@ func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
 // mostRefused returns how many messages in pieces may be refused and unfinished: as
 // many as a peer can have begun within ConnBytes and the calls that may be open,
 // each of which may be followed by another as soon as it is refused.
-func mostRefused(b *bounds, open int) int {
+func mostRefused(b *connLimits, open int) int {
 	begun := min(b.connBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
 	return max(maxRefusals, int(begun))
 }
@@ -237,7 +237,7 @@ func (c *conn) endRequests() <-chan struct{} {
 // reserve books what a message in pieces may come to hold, or says why it
 // cannot be booked.
 func (c *conn) reserve(size uint64) *Error {
-	if b := c.bounds; uint64(c.booked)+size > uint64(b.connBytes) {
+	if b := c.limits; uint64(c.booked)+size > uint64(b.connBytes) {
 		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
 	}
 	c.booked += int64(size)
@@ -263,7 +263,7 @@ func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
 
 // refuse answers a call that is not run.
 func (c *conn) refuse(id uint64, err *Error) {
-	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.bounds.maxErrorText)})
+	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.limits.maxErrorText)})
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -113,7 +113,7 @@ func TestRoleTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var v valve
 		srv, client, proxy := roleClient(t, v.wait)
-		c := client.conn
+		c := client.native.conn
 		var calls sync.WaitGroup
 		call := func(ctx context.Context) {
 			calls.Go(func() { proxy.Add(ctx, 1, 2) })
@@ -183,7 +183,7 @@ func TestRoleTransitions(t *testing.T) {
 		go proxy.Add(t.Context(), 1, 2)
 		synctest.Wait()
 		go proxy.Add(t.Context(), 1, 2)
-		wantRole(t, client.conn, connWrites, "on what is no socket")
+		wantRole(t, client.native.conn, connWrites, "on what is no socket")
 		v.open()
 		client.Close()
 		srv.Close()
@@ -215,7 +215,7 @@ func TestRoleStorm(t *testing.T) {
 			}
 			wg.Wait()
 			time.Sleep(time.Second)
-			checkEmpty(t, client.conn)
+			checkEmpty(t, client.native.conn)
 			checkEmpty(t, onlyConn(t, srv))
 			client.Close()
 			srv.Close()

@@ -92,7 +92,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		if err != nil && c.err == nil {
 			c.ungrantLocked()
 			c.mu.Unlock()
-			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.bounds.outQueue))
+			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.outQueue))
 		}
 	}
 	if c.err != nil {

@@ -88,7 +88,7 @@ func TestTurnTransitions(t *testing.T) {
 		service := newTestee()
 		srv := testeeServer(t, service, nil)
 		client, proxy := testeeClient(t, srv, nil)
-		c, s := client.conn, onlyConn(t, srv)
+		c, s := client.native.conn, onlyConn(t, srv)
 		time.Sleep(time.Second)
 		wantHolder(t, c, leader, "idle client")
 		wantHolder(t, s, leader, "idle server")
@@ -159,7 +159,7 @@ func TestTurnStorm(t *testing.T) {
 				}
 				wg.Wait()
 				time.Sleep(time.Second) // for the handlers whose callers have gone
-				checkEmpty(t, client.conn)
+				checkEmpty(t, client.native.conn)
 				checkEmpty(t, onlyConn(t, srv))
 				client.Close()
 				srv.Close()
@@ -243,7 +243,7 @@ func TestTurnOnSockets(t *testing.T) {
 				}
 				wg.Wait()
 				c := onlyConn(t, srv)
-				eventually(t, func() string { return residue(client.conn) + residue(c) })
+				eventually(t, func() string { return residue(client.native.conn) + residue(c) })
 				client.Close()
 				<-served
 				srv.Close()
@@ -328,7 +328,7 @@ func TestTurnSurvivesGoexit(t *testing.T) {
 		if n := srv.Panics(); n != calls {
 			t.Errorf("Panics: %d, want %d", n, calls)
 		}
-		checkEmpty(t, client.conn)
+		checkEmpty(t, client.native.conn)
 		checkEmpty(t, onlyConn(t, srv))
 		client.Close()
 		srv.Close()

@@ -142,7 +142,7 @@ func (c *conn) writeBehind() {
 		}
 		// A deadline in the past may be left on a socket; and what is no socket may
 		// write nothing more, at once.
-		if isTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.bounds.writeStall) {
+		if isTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.writeStall) {
 			err = errStalled
 		}
 		if !c.writeStopped(err) {
@@ -167,7 +167,7 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 		}
 	}
 	start = time.Now()
-	c.nc.SetWriteDeadline(start.Add(c.bounds.writeStall))
+	c.nc.SetWriteDeadline(start.Add(c.limits.writeStall))
 	return start, true
 }
 
