@@ -225,6 +225,8 @@ var inexactTypes = []struct {
 	{regexpText{}, []string{"regexpText: the text of bsrpc_test.regexpText " + regexpLoses}},
 	{timedBase{}, []string{"timedBase: bsrpc_test.timedBase encodes itself by the methods of its embedded field Time, without its other fields; " +
 		"give the field a name, or say binary or text if the methods are its own"}},
+	{timedEvent{}, []string{"timedEvent: bsrpc_test.timedBase encodes itself by the methods of its embedded field Time, without its other fields; " +
+		"give the field a name, or say binary or text if the methods are its own"}},
 	{padded{}, []string{"padded._: a blank field of 3 bytes" + sayName}},
 	{[]padded{}, []string{"[]padded._: a blank field of 3 bytes" + sayName}},
 	{blank{}, []string{"blank._: a blank field of 8 bytes" + sayName}},

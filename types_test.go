@@ -13,7 +13,6 @@ import (
 type uncomparableConn struct {
 	net.Conn
 	onWrite func()
-	log     []string
 }
 
 func (c uncomparableConn) Write(b []byte) (int, error) {
@@ -23,7 +22,7 @@ func (c uncomparableConn) Write(b []byte) (int, error) {
 
 type uncomparableListener struct {
 	net.Listener
-	filters []func(net.Conn) bool
+	_ []func(net.Conn) bool
 }
 
 func (l uncomparableListener) Accept() (net.Conn, error) {

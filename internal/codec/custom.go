@@ -105,21 +105,41 @@ func comparesPointers(t reflect.Type) bool {
 	return false
 }
 
-// checkPromoted refuses a struct that has its encoding from an embedded
-// field: its other fields would not travel.
+// checkPromoted refuses a struct that gets its encoding from an embedded field: its
+// other fields would not travel.
 func (c *compiler) checkPromoted(t reflect.Type, s site) {
-	if t.Kind() != reflect.Struct || t.NumField() < 2 {
-		return
-	}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !f.Anonymous || !encodesItself(f.Type) {
-			continue
+	around := []reflect.Type{t}
+	for t.Kind() == reflect.Struct {
+		i := promotedFrom(t)
+		if i < 0 {
+			return
 		}
-		c.problem(s, "%s encodes itself by the methods of its embedded field %s, without its other fields; "+
-			"give the field a name, or say binary or text if the methods are its own", typeName(t), f.Name)
-		return
+		f := t.Field(i)
+		if t.NumField() > 1 {
+			c.problem(s, "%s encodes itself by the methods of its embedded field %s, without its other fields; "+
+				"give the field a name, or say binary or text if the methods are its own", typeName(t), f.Name)
+			return
+		}
+		// The embedded type may lose fields in the same way.
+		if t = f.Type; t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if slices.Contains(around, t) {
+			return
+		}
+		around = append(around, t)
 	}
+}
+
+// promotedFrom returns the index of the embedded field of t that encodes itself, -1
+// if there is none.
+func promotedFrom(t reflect.Type) int {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous && encodesItself(f.Type) {
+			return i
+		}
+	}
+	return -1
 }
 
 // encodesItself reports whether a struct that embeds t has its methods.
