@@ -15,12 +15,16 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A conn is one connection after its handshake. Both ends have the same: it
-// makes calls (calls.go), serves them if it has a dispatcher (dispatch.go),
-// writes by the rules of writer.go and reads by those of turn.go and reader.go.
+// A conn is one connection after its handshake, the same at both ends. It makes
+// calls (roundtrip.go), hands requests to its handler (request.go) and sends their
+// answers (reply.go), writes by the rules of role.go and reads by those of turn.go.
 //
 // The connection's own goroutine is its leader; others live for one handler
 // that may take long, or for as long as a peer is slow to read.
+//
+// Lock order: conn.mu, then serving.mu, then callContext.mu. Deadlines of nc are set
+// with conn.mu held, so the locks of a guardedConn come after it. The locks of ticker
+// and pulse are held together with no other.
 type conn struct {
 	nc     net.Conn
 	direct bool        // nc is a socket: callers write to it themselves
@@ -52,7 +56,7 @@ type conn struct {
 	refusals int     // of calls above MaxInflight
 	inline   job     // what the leader runs itself; of who ends a handler's turn
 
-	onEnd func()
+	onEnd func() // called once, when done has been closed; nil for none
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls

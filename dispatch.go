@@ -41,7 +41,7 @@ type serving struct {
 	told  reporter // what this connection has logged
 	binds int      // that it has asked for
 
-	mu      sync.Mutex             // guards running; taken after conn.mu
+	mu      sync.Mutex             // guards running
 	running map[uint64]*invocation // what runs elsewhere, by the call's id
 }
 
