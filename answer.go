@@ -24,12 +24,12 @@ func (c *serverConn) answer(inv *invocation, err error) {
 // refused is answer.refused.
 func (inv *invocation) refused() bool { return inv.refusal != nil }
 
-// await is answer.await. A peer that does not read holds up itself, and nobody of
+// await is answer.await. A peer that does not read holds up itself, not
 // its group.
 func (inv *invocation) await() {
 	inv.waits.Store(true)
-	if inv.passage != nil {
-		inv.passage.leaveShared()
+	if inv.waiter != nil {
+		inv.waiter.ReleaseGroup()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -32,40 +33,40 @@ func (c *basicConn) serveCommand(payload []byte) {
 	inv.setContext(&callContext{Context: c.ctx})
 	v.enterRunning(inv)
 	defer v.leaveRunning(inv)
-	p, ok := c.pass(inv)
+	w, ok := c.acquire(inv)
 	if !ok {
 		return // the client has gone
 	}
 	if !v.beginHandler() {
-		c.fault(inv, exception("RuntimeError", "%s", v.busy().plain()), p.leave)
+		c.fault(inv, exception("RuntimeError", "%s", v.busy().plain()), w.Release)
 		return
 	}
 	release := sync.OnceFunc(func() {
 		v.endHandler()
-		p.leave()
+		w.Release()
 	})
 	defer release()
 	c.runCommand(inv, args, release)
 }
 
-// pass waits until the gates let the call in. It reports false if the
-// connection has ended before that.
-func (c *basicConn) pass(inv *invocation) (p *passage, ok bool) {
+// acquire waits for the exclusive group of the call. It reports false if the
+// connection ended first.
+func (c *basicConn) acquire(inv *invocation) (w *admission.Waiter, ok bool) {
 	g := inv.method.group
 	if g == nil {
-		return new(passage), true
+		return new(admission.Waiter), true
 	}
-	open := make(chan struct{})
-	p = &passage{run: func() { close(open) }, gates: []*gate{&g.gate}}
-	inv.call.within = []uint64{g.id}
-	p.begin()
+	acquired := make(chan struct{})
+	w = admission.NewWaiter(nil, g)
+	inv.call.within = []uint64{g.ID}
+	w.Start(func() { close(acquired) })
 	select {
-	case <-open:
-		return p, true
+	case <-acquired:
+		return w, true
 	case <-c.ctx.Done():
-		if _, ok := p.giveUp(); !ok {
-			<-open
-			p.leave()
+		if _, ok := w.GiveUp(); !ok {
+			<-acquired
+			w.Release()
 		}
 		return nil, false
 	}

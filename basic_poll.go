@@ -27,7 +27,7 @@ const mostPoll = mostSilence / pollSlack
 
 // A patience takes the turn of a client that asks no longer.
 type patience struct {
-	turn   sync.Mutex // guards the rest, and the session's visitor until it is admitted
+	turn   sync.Mutex // guards the rest, and the session's ticket until it is admitted
 	timer  *time.Timer
 	last   time.Time     // of its INITs
 	gap    time.Duration // longest between two of them
@@ -141,11 +141,11 @@ func (c *basicConn) keepTurn() (granted bool, refuse *Error) {
 		}
 	}
 	select {
-	case <-c.session.visitor.granted:
+	case <-c.session.ticket.Admitted():
 		return true, nil
 	default:
 	}
-	c.patience.wait(func() { c.server.places.leave(c.session.visitor) })
+	c.patience.wait(func() { c.session.ticket.Leave() })
 	return false, nil
 }
 
@@ -161,7 +161,7 @@ func basicRefusal(refuse *Error) *Error {
 func (c *basicConn) admit() {
 	if err := c.server.welcome(c.session); err != nil {
 		if !c.session.connected {
-			c.server.places.leave(c.session.visitor) // nothing of it is left that others must wait for
+			c.session.ticket.Leave() // nothing of it is left that others must wait for
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
 		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -32,11 +33,11 @@ type dispatcher struct {
 // touches what no lock or atomic guards.
 type serving struct {
 	*dispatcher
-	bound   []*servedMethod          // by number
-	numbers map[*servedMethod]uint16 // the way back
-	session *Session
-	gate    *gate // of MaxConcurrentCalls; nil for none
-	counted bool  // the leader is one of the handlers; of who ends a handler's turn
+	bound     []*servedMethod          // by number
+	numbers   map[*servedMethod]uint16 // the way back
+	session   *Session
+	semaphore *admission.Semaphore // of MaxConcurrentCalls; nil for none
+	counted   bool                 // the leader is one of the handlers; of who ends a handler's turn
 
 	told  reporter // what this connection has logged
 	binds int      // that it has asked for
@@ -49,7 +50,7 @@ type serving struct {
 func (s *Server) newServing(v *Session) *serving {
 	served := &serving{dispatcher: &s.dispatcher, session: v}
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
-		served.gate = newTurns(n)
+		served.semaphore = admission.NewSemaphore(n)
 	}
 	return served
 }
@@ -87,16 +88,16 @@ func (c *serverConn) request(m *message) job {
 	called := v.bound[m.Arg]
 	inv := newInvocation(called, m.ID, v.session.receiver(called))
 	inv.conn = c
-	gates := v.gates(called)
-	if called.TakesContext() || gates != nil {
+	waits := v.semaphore != nil || called.group != nil
+	if called.TakesContext() || waits {
 		inv.setContext(&callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
 			inv.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
 		}
 	}
-	if gates != nil {
+	if waits {
 		v.uncount() // it may run at once, and counts for itself
-		c.serveGated(inv, m, gates)
+		c.serveWaiting(inv, m)
 		return nil
 	}
 	if !v.count() {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/admission"
 )
 
 // A hooked server has one hook that falls: that of the session with an id.
@@ -137,7 +139,7 @@ func TestHooksAndPlaces(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := &hooked{hook: hook, fall: fall, id: 1, thaw: make(chan struct{})}
 						srv := h.server(t)
-						srv.places.max, srv.places.room, srv.registry.table.ByID, srv.bounds.basic = 1, 10, true, true
+						srv.queue, srv.registry.table.ByID, srv.bounds.basic = admission.NewQueue(1, 10), true, true
 						first := rawDial(t, srv)
 						if basic {
 							first.write([]byte(basicInit))

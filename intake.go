@@ -101,3 +101,11 @@ func (in *intake) end() {
 	in.ended, in.frames = true, nil
 	in.moved.Broadcast()
 }
+
+// popFirst takes the first of a list that is not empty. The others, of which
+// there may be thousands, are not moved.
+func popFirst[T any](list *[]T) (first T) {
+	first, (*list)[0] = (*list)[0], first
+	*list = (*list)[1:]
+	return first
+}

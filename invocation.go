@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -16,7 +17,7 @@ type invocation struct {
 	method    *servedMethod
 	recv      *method.Receiver // the session's own, nil for the registered one
 	id        uint64           // of the call on the wire
-	call      *callContext     // nil if neither the method nor a gate needs one
+	call      *callContext     // nil if neither the method nor a waiter needs one
 	refusal   *Error           // why it is not run
 	err       error            // what it ends with
 	head      wire.Frame       // of its answer
@@ -24,9 +25,9 @@ type invocation struct {
 	counts    bool             // it is one of the handlers, and not the leader for it
 	full      bool             // its answer has made a batch full
 	canceled  atomic.Bool
-	waits     atomic.Bool // its handler has returned, and its answer waits for room
-	undecoded *message    // the request, where run decodes it
-	passage   *passage    // the gates that it has passed; nil for none
+	waits     atomic.Bool       // its handler has returned, and its answer waits for room
+	undecoded *message          // the request, where run decodes it
+	waiter    *admission.Waiter // holds its semaphores; nil if it needs none
 }
 
 // newInvocation returns an invocation of m.
@@ -99,19 +100,19 @@ func (inv *invocation) detach() {
 
 // leave is job.leave, and the end of a call that the leader does not run.
 func (inv *invocation) leave() {
-	c, p := inv.conn, inv.passage
+	c, w := inv.conn, inv.waiter
 	c.served.leaveRunning(inv)
 	c.served.discount(inv) // the connection may have ended before it could answer
 	inv.free()
 	c.flush(nil)
-	if p != nil {
-		p.leave()
+	if w != nil {
+		w.Release()
 	}
 }
 
 // free is job.free. It returns the invocation and its values to the pool.
 func (inv *invocation) free() {
-	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.passage = nil, nil, nil, nil, nil, nil
+	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil
 	inv.err, inv.answered, inv.counts = nil, false, false
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)

@@ -30,7 +30,8 @@ var uses = map[string][]string{
 	"internal/method":     {"internal/codec", "layout"},
 	"internal/recycle":    {},
 	"internal/sockread":   {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "layout"},
+	"internal/admission":  {},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "internal/admission", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -57,7 +58,7 @@ var onlyIn = map[string][]string{
 	// none: it has an encoder filled by a function that it is given.
 	"reflect": {
 		"internal/codec/*.go", "internal/method/*.go", "internal/strictmap/*.go",
-		"codec_reflect.go", "errors.go", "factory.go", "marshal.go", "proxy.go",
+		"codec_reflect.go", "errors.go", "persession.go", "marshal.go", "proxy.go",
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "marshal.go",

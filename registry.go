@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -19,9 +20,9 @@ type Method struct {
 // A servedMethod is a method of a server.
 type servedMethod struct {
 	*method.Func
-	group *group       // nil if it is not exclusive
-	made  int          // index of its receiver among a session's own, and in registry.makers; -1 for none
-	slow  atomic.Int32 // next requests to run on goroutines of their own, not inline
+	group *admission.Group // nil if it is not exclusive
+	made  int              // index of its receiver among a session's own, and in registry.makers; -1 for none
+	slow  atomic.Int32     // next requests to run on goroutines of their own, not inline
 }
 
 // A registry has the methods of a server.
@@ -29,7 +30,7 @@ type registry struct {
 	mu     sync.RWMutex
 	table  method.Table[*servedMethod]
 	makers []*maker // of the receivers of each session
-	groups map[string]*group
+	groups map[string]*admission.Group
 	closed bool // the server serves: too late to register
 }
 
@@ -67,15 +68,15 @@ func (r *registry) add(service string, funcs []*method.Func, mk *maker, problems
 }
 
 // groupLocked returns the group of a name, nil for none.
-func (r *registry) groupLocked(name string) *group {
+func (r *registry) groupLocked(name string) *admission.Group {
 	if name == "" {
 		return nil
 	}
 	if r.groups == nil {
-		r.groups = make(map[string]*group)
+		r.groups = make(map[string]*admission.Group)
 	}
 	if r.groups[name] == nil {
-		r.groups[name] = newGroup(name)
+		r.groups[name] = admission.NewGroup(name)
 	}
 	return r.groups[name]
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -33,8 +34,8 @@ type Server struct {
 	lastID    uint64            // of a session
 	stopping  bool
 
-	places places
-	hooks  hooks
+	queue *admission.Queue
+	hooks hooks
 }
 
 // hooks are what the user wants to be called for.
@@ -61,7 +62,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.reports.log = s.log
 	s.registry.table.ByID = s.bounds.basic
 	s.budget.most = s.bounds.serverBytes
-	s.places.max, s.places.room = s.bounds.maxSessions, s.bounds.maxWaiting
+	s.queue = admission.NewQueue(s.bounds.maxSessions, s.bounds.maxWaiting)
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -26,9 +27,9 @@ type Session struct {
 	tls    *tls.ConnectionState
 	drains <-chan struct{}
 
-	connected bool        // OnConnect has taken it
-	hold      *time.Timer // of SessionMaxHold
-	visitor   *visitor
+	connected bool                   // OnConnect has taken it
+	hold      *time.Timer            // of SessionMaxHold
+	ticket    *admission.Ticket      // in the server's queue; nil until it has been entered
 	receivers []method.Receiver      // its own, by method.made
 	admitted  atomic.Bool            // it may call
 	hook      atomic.Pointer[string] // the name of the hook that is running

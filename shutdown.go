@@ -166,7 +166,7 @@ func (s *Server) stop() (conns []connection, closing []<-chan error) {
 		s.stopping = true
 		close(s.draining)
 	}
-	s.places.close()
+	s.queue.Close()
 	conns = slices.Collect(maps.Keys(s.conns))
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	shaking := slices.Clone(s.shaking)

@@ -9,47 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
-
-// A call may be given up in the moment in which one gate has let it through and
-// the next has not taken it: it has waited then, and the next in line passes.
-func TestPassageGivenUpBetweenGates(t *testing.T) {
-	first, second := &gate{what: "first"}, &gate{what: "second"}
-	ran := make(chan int, 3)
-	var all []*passage
-	for i := range 3 {
-		p := &passage{gates: []*gate{first, second}, run: func() { ran <- i }}
-		p.begin()
-		all = append(all, p)
-	}
-	between := first.take() // as leave does
-	if what, ok := between.giveUp(); !ok || what != "first" {
-		t.Fatalf("got %q, %v", what, ok)
-	}
-	if between.admitted() || second.queue.Len() != 0 {
-		t.Error("it has passed all the same")
-	}
-	first.leave()
-	if _, ok := between.giveUp(); ok {
-		t.Error("it was given up twice")
-	}
-	if what, ok := all[1].giveUp(); !ok || what != "second" { // gives back the first gate
-		t.Fatalf("got %q, %v", what, ok)
-	}
-	second.leave()
-	if i := <-ran; i != 2 {
-		t.Errorf("%d has run", i)
-	}
-	if _, ok := all[2].giveUp(); ok {
-		t.Error("one that runs was given up")
-	}
-	all[2].leave()
-	all[2].leave()
-	if first.free != 1 || second.free != 1 || first.queue.Len()+second.queue.Len() != 0 {
-		t.Errorf("left: %+v, %+v", first, second)
-	}
-}
 
 type sluice struct{}
 
@@ -94,9 +56,9 @@ func withSluice(t *testing.T, concurrent int, f func(t *testing.T, srv *Server, 
 	})
 }
 
-// Calls that are cancelled while they move on between gates are answered at once,
-// and leave no gate shut.
-func TestCancelledBetweenGates(t *testing.T) {
+// Calls that are cancelled while they move on between semaphores are answered at once,
+// and leave no slot taken.
+func TestCancelledBetweenSemaphores(t *testing.T) {
 	rounds := uint64(300)
 	if !LongTests {
 		rounds = 60
@@ -130,11 +92,9 @@ func TestCancelledBetweenGates(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		g := srv.registry.find("Sluice.Pass").group
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.free != 1 || g.queue.Len() != 0 {
-			t.Errorf("the group: %d free, %d wait", g.free, g.queue.Len())
+		last := admission.NewWaiter(nil, srv.registry.find("Sluice.Pass").group)
+		if last.Start(func() {}) {
+			t.Error("the group is held, or others wait for it")
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/admission"
 )
 
 // The way of a session through a server: a place, OnConnect, its receivers;
@@ -26,10 +28,10 @@ func (s *Server) admit(v *Session, moved func(position int), gone <-chan struct{
 		default:
 		}
 		select {
-		case <-v.visitor.granted:
+		case <-v.ticket.Admitted():
 			return s.welcome(v)
-		case <-v.visitor.moved:
-			if position := s.places.position(v.visitor); position > 0 {
+		case <-v.ticket.Moved():
+			if position := v.ticket.Position(); position > 0 {
 				moved(position)
 			}
 		case <-gone:
@@ -65,7 +67,7 @@ func (s *Server) welcome(v *Session) error {
 		}
 	}
 	if s.bounds.sessionMaxHold < math.MaxInt64 {
-		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, func() { s.places.hasHeldLong(v.visitor) })
+		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, v.ticket.Expire)
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // its client may have left during a hook
@@ -100,7 +102,7 @@ func (s *Server) dismiss(v *Session) {
 	s.mu.Lock()
 	delete(s.present, v)
 	s.mu.Unlock()
-	s.places.leave(v.visitor)
+	v.ticket.Leave()
 	close(v.left)
 }
 
@@ -129,7 +131,7 @@ func (s *Server) refusalOf(err error) *Error {
 // yet, and counts its connection, if there may be one more.
 func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 	v := &Session{
-		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining, visitor: newVisitor(nil),
+		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining,
 		parted: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
 	}
 	s.mu.Lock()
@@ -156,13 +158,22 @@ func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
 	return state
 }
 
-// seek gives a session a place, or a position at the queue's end: 1 is next, 0
-// has a place. If it may not even wait, it says why.
+// seek enters a session into the admission queue. It returns its position, 0 if it
+// is admitted, or the reason for a refusal.
 func (s *Server) seek(v *Session) (position int, refuse *Error) {
-	v.visitor = newVisitor(func() {
+	var err error
+	v.ticket, position, err = s.queue.Enter(func() {
 		v.Close(prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
 	})
-	return s.places.enter(v.visitor)
+	switch {
+	case err == nil:
+		return position, nil
+	case err == admission.ErrClosed:
+		return 0, refusalf(CodeUnavailable, "the server is shutting down")
+	case s.bounds.maxWaiting == 0:
+		return 0, refusalf(CodeResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.bounds.maxSessions)
+	}
+	return 0, refusalf(CodeResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.bounds.maxWaiting)
 }
 
 // Sessions returns the sessions that have been admitted and have not left, in

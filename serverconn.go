@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -134,7 +135,7 @@ func (s *Server) shaken(nc *net.Conn, err error) {
 	(*nc).SetDeadline(time.Time{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shaking = remove(s.shaking, nc)
+	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
 }
 
 // receive gives a session a place or a position in the queue, and fills in what
@@ -242,7 +243,7 @@ func (s *Server) letIn(c *serverConn, v *Session) {
 	}
 	if err := s.admit(v, moved, c.done); err != nil {
 		if !v.connected {
-			s.places.leave(v.visitor) // nothing of it is left that others must wait for
+			v.ticket.Leave() // nothing of it is left that others must wait for
 		}
 		why := s.refused(v, err)
 		s.turnAway(v, why)

@@ -1,0 +1,106 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Calls of an exclusive group, and of a connection with MaxConcurrentCalls, have a
+// waiter: they run when it has acquired the connection's semaphore and the group.
+
+// serveWaiting runs a call once its waiter has started it. The deadline counts
+// while the call waits, and it may be cancelled.
+func (c *serverConn) serveWaiting(inv *invocation, m *message) {
+	v, g := c.served, inv.method.group
+	if g != nil {
+		if slices.Contains(inv.call.within, g.ID) {
+			inv.refuse(refusalf(CodeFailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
+			inv.free()
+			return
+		}
+		inv.call.within = append(inv.call.within, g.ID)
+	}
+	v.enterRunning(inv)
+	kept, since, call := m.keep(), c.in.lastRead(), inv.call
+	inv.undecoded = &kept
+	w := admission.NewWaiter(v.semaphore, g)
+	inv.waiter = w
+	stops := make(chan func(), 1) // the waiter may start the call before stop is known
+	stop := func() {}
+	if w.Start(func() { (<-stops)(); c.runWaiting(inv, since) }) {
+		stop = call.onGiveUp(func() {
+			if g, ok := w.GiveUp(); ok {
+				inv.refuse(v.waited(since, g, call.Err()))
+				inv.leave()
+			}
+		})
+	}
+	stops <- stop
+}
+
+// onGiveUp calls f when the call is cancelled, and when its deadline is near.
+func (x *callContext) onGiveUp(f func()) (stop func()) {
+	stopEnd, stopLate := x.AfterFunc(f), x.beforeDeadline(f)
+	return func() {
+		stopEnd()
+		stopLate()
+	}
+}
+
+// runWaiting runs a call started by its waiter.
+func (c *serverConn) runWaiting(inv *invocation, since time.Time) {
+	defer inv.leave()
+	switch {
+	case inv.call.Err() != nil:
+		inv.refuse(c.served.waited(since, inv.method.group, inv.call.Err()))
+	case !c.served.beginHandler():
+		inv.refuse(c.served.busy())
+	default:
+		inv.counts = true
+		inv.run()
+	}
+}
+
+// waited is the error of a call that waited in vain: for a group, or for the
+// semaphore if g is nil. cause is the error of its context; nil is a deadline that
+// is near.
+func (v *serving) waited(since time.Time, g *admission.Group, cause error) *Error {
+	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.bounds.maxConcurrentCalls)
+	if g != nil {
+		what = "exclusive=" + g.Name
+	}
+	code, text := CodeDeadlineExceeded, "waited %v for %s"
+	if errors.Is(cause, context.Canceled) {
+		code, text = CodeCanceled, "canceled: waited %v for %s"
+	}
+	return refusalf(code, text, roundTime(time.Since(since)), what)
+}
+
+// roundTime shortens a time for people, to three digits or so.
+func roundTime(d time.Duration) time.Duration {
+	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
+		if d >= unit {
+			return d.Round(unit / 100)
+		}
+	}
+	return d
+}
+
+// withinKey finds, in a context, the groups that its handler is inside of.
+type withinKey struct{}
+
+// withinOf returns the metadata that tells the groups from inside of which a
+// call is made; nil for none.
+func withinOf(ctx context.Context) []byte {
+	ids, _ := ctx.Value(withinKey{}).([]uint64)
+	if len(ids) == 0 {
+		return nil
+	}
+	return wire.AppendHeldGroups(nil, ids)
+}

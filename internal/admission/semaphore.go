@@ -1,0 +1,85 @@
+package admission
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"sync"
+)
+
+// A Semaphore has a number of slots for waiters, first come, first served. It is
+// safe for concurrent use.
+//
+// Invariant: a slot is free, held by a waiter, or on its way from one to the next;
+// free > 0 only while the line is empty.
+type Semaphore struct {
+	group *Group // with this semaphore; nil for none
+
+	mu   sync.Mutex // guards the rest, and Waiter.element of those in line
+	free int
+	line list.List // of *Waiter
+}
+
+// NewSemaphore returns a semaphore with n slots.
+func NewSemaphore(n int) *Semaphore { return &Semaphore{free: n} }
+
+// A Group is an exclusive group: one waiter at a time holds it. Its fields are
+// read only.
+type Group struct {
+	Name string
+	ID   uint64 // random; travels with calls, so that one made by a holder is recognised
+	one  Semaphore
+}
+
+// NewGroup returns a group with a new ID.
+func NewGroup(name string) *Group {
+	g := &Group{Name: name, ID: rand.Uint64()}
+	g.one.group, g.one.free = g, 1
+	return g
+}
+
+// acquire takes a slot, or puts w in line and reports false. The caller holds w.mu.
+func (s *Semaphore) acquire(w *Waiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free == 0 {
+		w.element = s.line.PushBack(w)
+		return false
+	}
+	s.free--
+	return true
+}
+
+// release hands a slot to the first in line. A waiter may give up after next has
+// taken it out of the line; then the one behind it gets the slot.
+func (s *Semaphore) release() {
+	for {
+		w := s.next()
+		if w == nil || w.acquired() {
+			return
+		}
+	}
+}
+
+// next takes the first out of the line. If there is none, the slot becomes free.
+func (s *Semaphore) next() *Waiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.line.Front()
+	if first == nil {
+		s.free++
+		return nil
+	}
+	w := s.line.Remove(first).(*Waiter)
+	w.element = nil
+	return w
+}
+
+// remove takes w out of the line, unless next has done so. The caller holds w.mu.
+func (s *Semaphore) remove(w *Waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.element != nil {
+		s.line.Remove(w.element)
+		w.element = nil
+	}
+}
