@@ -13,14 +13,13 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 )
 
-// The way of a session through a server: a place, OnConnect, its receivers;
-// and when its connection has ended and its last handler has returned, the
-// same in reverse. Only then is the place another's.
+// A session begins with a ticket from the admission queue, OnConnect, and its own
+// receivers. It ends in reverse, after its connection and its last handler. The
+// queue admits the next client only then.
 
-// admit waits until the session has a place and welcomes it. moved is called
-// when the session's position in the queue has changed, gone is closed when its
-// client has left.
-func (s *Server) admit(v *Session, moved func(position int), gone <-chan struct{}) error {
+// awaitAdmission waits for the queue to admit the session, and begins it. moved is
+// called after a change of its position, gone is closed when its client has left.
+func (s *Server) awaitAdmission(v *Session, moved func(position int), gone <-chan struct{}) error {
 	for {
 		select {
 		case <-gone:
@@ -39,13 +38,14 @@ func (s *Server) admit(v *Session, moved func(position int), gone <-chan struct{
 	}
 }
 
-// welcomes says whether admitting a session runs code of the user's.
+// welcomes reports whether the beginning of a session runs user code.
 func (s *Server) welcomes() bool { return s.hooks.onConnect != nil || len(s.registry.makers) > 0 }
 
-// seesOff says whether a session that leaves runs code of the user's.
+// seesOff reports whether the end of a session runs user code.
 func (s *Server) seesOff() bool { return s.hooks.onDisconnect != nil || len(s.registry.makers) > 0 }
 
-// welcome runs OnConnect and makes the session's receivers.
+// welcome begins a session admitted by the queue: it runs OnConnect and makes the
+// session's receivers.
 func (s *Server) welcome(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
@@ -76,16 +76,16 @@ func (s *Server) welcome(v *Session) error {
 	return nil
 }
 
-// turnAway logs why a hook does not take a session, as its client reads it.
+// turnAway logs the refusal of a session by a hook, with the error for its client.
 func (s *Server) turnAway(v *Session, why *Error) {
 	if v.ctx.Err() == nil { // otherwise the client has left
 		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
 }
 
-// dismiss ends a session whose client has left and none of whose handlers
-// runs.
-func (s *Server) dismiss(v *Session) {
+// endSession ends a session after its client has left and its last handler has
+// returned.
+func (s *Server) endSession(v *Session) {
 	close(v.quiet)
 	v.admitted.Store(false)
 	if v.hold != nil {
@@ -106,8 +106,8 @@ func (s *Server) dismiss(v *Session) {
 	close(v.left)
 }
 
-// refused is why a session is not admitted, as its client is told. The error's
-// own methods are the user's, too.
+// refused returns the error for the client of a session refused by a hook. Methods
+// of err are user code.
 func (s *Server) refused(v *Session, err error) (e *Error) {
 	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
 		return panicked.(*Error)
@@ -145,7 +145,7 @@ func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 	return v, nil
 }
 
-// tlsOf returns what nc says of its TLS handshake.
+// tlsOf returns the TLS state of nc, or nil without TLS.
 func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
 	secure, ok := userConn(nc).(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {

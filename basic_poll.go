@@ -8,75 +8,77 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A basic client waits for a place by asking again and again: each INIT is
-// answered by whether it is admitted. It keeps its turn, and a place that has
-// been given to it, as long as it asks.
+// A basic client waits for admission by polling: the answer to each INIT says
+// whether it is admitted. It keeps its ticket, in line or admitted, while it polls.
 
-// How long a client that waits may be silent: pollSlack times the longest that
-// it has been so between two INITs, in these bounds. Until that is known it is
-// the most.
+// A poll lease lasts pollSlack times the longest interval between two polls so
+// far, within these bounds. Before the second poll it lasts mostSilence.
 const (
 	pollSlack    = 2
 	leastSilence = 15 * time.Second
 	mostSilence  = 60 * time.Second
 )
 
-// mostPoll is the most that a client's PollInterval may be, so that no server of
-// this library takes it for gone.
+// mostPoll is the upper bound of a client's PollInterval: with it the lease of a
+// server of this library does not expire.
 const mostPoll = mostSilence / pollSlack
 
-// A patience takes the turn of a client that asks no longer.
-type patience struct {
-	turn   sync.Mutex // guards the rest, and the session's ticket until it is admitted
-	timer  *time.Timer
-	last   time.Time     // of its INITs
-	gap    time.Duration // longest between two of them
-	over   bool          // it waits no longer
-	lapsed bool          // it has lost its turn
+// A pollLease keeps the ticket of a client that polls. When it expires the client
+// leaves the queue, and enters at its end with the next poll.
+//
+// Lock order: mu, then the queue's.
+type pollLease struct {
+	mu      sync.Mutex // guards the rest, and the session's ticket until admission
+	timer   *time.Timer
+	last    time.Time     // of the polls
+	longest time.Duration // interval between two polls
+	ended   bool          // the client has been admitted, or has gone
+	expired bool          // since the last poll
 }
 
-// silence returns how long the client may be silent.
-func (p *patience) silence() time.Duration {
-	if p.gap == 0 {
+// durationLocked returns the time from one poll to the expiry.
+func (l *pollLease) durationLocked() time.Duration {
+	if l.longest == 0 {
 		return mostSilence
 	}
-	return min(max(pollSlack*p.gap, leastSilence), mostSilence)
+	return min(max(pollSlack*l.longest, leastSilence), mostSilence)
 }
 
-// heard notes an INIT.
-func (p *patience) heard() {
+// polledLocked notes a poll.
+func (l *pollLease) polledLocked() {
 	now := time.Now()
-	if !p.last.IsZero() {
-		p.gap = max(p.gap, now.Sub(p.last))
+	if !l.last.IsZero() {
+		l.longest = max(l.longest, now.Sub(l.last))
 	}
-	p.last = now
+	l.last = now
 }
 
-// wait calls lapse, with turn held, when the client has been silent for long.
-func (p *patience) wait(lapse func()) {
-	if p.over {
+// renewLocked starts the lease again. expire is called with mu held.
+func (l *pollLease) renewLocked(expire func()) {
+	if l.ended {
 		return
 	}
-	if p.timer != nil {
-		p.timer.Stop()
+	if l.timer != nil {
+		l.timer.Stop()
 	}
-	last := p.last
-	p.timer = time.AfterFunc(p.silence(), func() {
-		p.turn.Lock()
-		defer p.turn.Unlock()
-		if !p.over && p.last.Equal(last) {
-			p.lapsed = true
-			lapse()
+	last := l.last
+	l.timer = time.AfterFunc(l.durationLocked(), func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.ended && l.last.Equal(last) {
+			l.expired = true
+			expire()
 		}
 	})
 }
 
-func (p *patience) end() {
-	p.turn.Lock()
-	defer p.turn.Unlock()
-	p.over = true
-	if p.timer != nil {
-		p.timer.Stop()
+// end ends the lease without an expiry.
+func (l *pollLease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.timer != nil {
+		l.timer.Stop()
 	}
 }
 
@@ -112,30 +114,31 @@ func (c *basicConn) poll(f *basicFrame) {
 		c.refuse(e)
 		return
 	}
-	granted, e := c.keepTurn()
+	admitted, e := c.renewLease()
 	switch {
 	case e != nil:
 		c.server.turnAway(c.session, e)
 		c.leave(e, e)
-	case granted:
-		c.patience.end()
+	case admitted:
+		c.lease.end()
 		c.waiting.Store(false)
-		c.admit()
+		c.welcome()
 	default:
 		c.waiting.Store(true)
 		c.answer(net.Buffers{wire.AppendBasicServerInit(nil, false)})
 	}
 }
 
-// keepTurn says whether the client has a place now. If it has lost its turn,
-// or never had one, it goes to the queue's end.
-func (c *basicConn) keepTurn() (granted bool, refuse *Error) {
-	c.patience.turn.Lock()
-	defer c.patience.turn.Unlock()
-	first := c.patience.last.IsZero()
-	c.patience.heard()
-	if first || c.patience.lapsed {
-		c.patience.lapsed = false
+// renewLease reports whether the queue has admitted the client. On the first
+// poll, and after an expiry, it enters the queue.
+func (c *basicConn) renewLease() (admitted bool, refuse *Error) {
+	l := &c.lease
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.last.IsZero()
+	l.polledLocked()
+	if first || l.expired {
+		l.expired = false
 		if _, refuse := c.server.seek(c.session); refuse != nil {
 			return false, basicRefusal(refuse)
 		}
@@ -145,11 +148,11 @@ func (c *basicConn) keepTurn() (granted bool, refuse *Error) {
 		return true, nil
 	default:
 	}
-	c.patience.wait(func() { c.session.ticket.Leave() })
+	l.renewLocked(c.session.ticket.Leave)
 	return false, nil
 }
 
-// basicRefusal is why a basic client may not even wait.
+// basicRefusal is the answer to a basic client refused by the queue.
 func basicRefusal(refuse *Error) *Error {
 	if refuse.Code == CodeUnavailable {
 		return errShutdown
@@ -157,11 +160,11 @@ func basicRefusal(refuse *Error) *Error {
 	return errQueueFull
 }
 
-// admit welcomes the client, which has a place.
-func (c *basicConn) admit() {
+// welcome begins the session of a client admitted by the queue.
+func (c *basicConn) welcome() {
 	if err := c.server.welcome(c.session); err != nil {
 		if !c.session.connected {
-			c.session.ticket.Leave() // nothing of it is left that others must wait for
+			c.session.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
 		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })

@@ -23,7 +23,7 @@ type basicConn struct {
 	inflight inflight
 	session  *Session
 	in       *intake
-	patience patience
+	lease    pollLease   // until admission
 	waiting  atomic.Bool // it has been told to wait
 
 	ctx     context.Context // parent of the handlers' contexts
@@ -273,7 +273,7 @@ func (c *basicConn) fail(why *Error) {
 	c.cancel(why)
 	c.nc.Close()
 	c.in.end()
-	c.patience.end()
+	c.lease.end()
 	c.onEnd()
 }
 

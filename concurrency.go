@@ -82,7 +82,7 @@ func (v *serving) waited(since time.Time, g *admission.Group, cause error) *Erro
 	return refusalf(code, text, roundTime(time.Since(since)), what)
 }
 
-// roundTime shortens a time for people, to three digits or so.
+// roundTime rounds a time to about three digits.
 func roundTime(d time.Duration) time.Duration {
 	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
 		if d >= unit {
@@ -92,11 +92,10 @@ func roundTime(d time.Duration) time.Duration {
 	return d
 }
 
-// withinKey finds, in a context, the groups that its handler is inside of.
+// withinKey is the context key of the groups held by a handler's call.
 type withinKey struct{}
 
-// withinOf returns the metadata that tells the groups from inside of which a
-// call is made; nil for none.
+// withinOf returns the metadata with the groups held by the caller; nil for none.
 func withinOf(ctx context.Context) []byte {
 	ids, _ := ctx.Value(withinKey{}).([]uint64)
 	if len(ids) == 0 {

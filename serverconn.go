@@ -13,22 +13,22 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// How a connection comes to a server: its handshake, which tells the wire that
-// it speaks, then its session, and how the server parts from it.
+// The life of a connection at a server: handshake, session, end. The handshake
+// finds out the wire.
 
-// A connection is one that a server has, on either wire.
+// A connection is a connection of a server, on either wire.
 type connection interface {
 	start()                 // reads until the connection ends
-	drain()                 // lets it end when what has been asked is answered
-	dismiss(*Error)         // ends it soon, under its calls, which are told why
+	drain()                 // ends it after the answers to all requests read
+	dismiss(*Error)         // ends it soon; its calls fail with the error
 	fail(*Error)            // ends it at once
-	join()                  // waits until it has ended and its goroutines have, handlers apart
-	awaitHandlers()         // waits then until its handlers have returned
-	logRunning(text string) // logs the handlers that run
-	Err() error             // why it has ended
+	join()                  // waits for its end and its goroutines, handlers excepted
+	awaitHandlers()         // after join: waits for its handlers
+	logRunning(text string) // logs its running handlers
+	Err() error             // the reason of its end
 }
 
-// serve is the life of one connection of Serve. It leads the connection itself.
+// serve serves one connection of Serve. It is the leader of the connection.
 func (s *Server) serve(nc net.Conn) {
 	c, err := s.handshake(nc)
 	if err == nil {
@@ -37,8 +37,8 @@ func (s *Server) serve(nc net.Conn) {
 	}
 }
 
-// serveConn is the life of one connection of ServeConn, whose goroutine no handler
-// may end by runtime.Goexit.
+// serveConn serves one connection of ServeConn. Handlers do not run on its
+// goroutine: it is the caller's, and runtime.Goexit would end it.
 func (s *Server) serveConn(nc net.Conn) error {
 	c, err := s.handshake(nc)
 	if err != nil {
@@ -110,14 +110,13 @@ func (s *Server) shake(nc net.Conn) (connection, error) {
 	s.shaken(&nc, err)
 	if err != nil {
 		close(v.parted)
-		s.dismiss(v)
+		s.endSession(v)
 		return nil, err
 	}
 	return s.open(nc, v, peer, answer.Waiting), nil
 }
 
-// meet makes the session of a client that has said hello. A nil hello is that of
-// the basic wire.
+// meet makes the session of a client after its hello, nil on the basic wire.
 func (s *Server) meet(nc net.Conn, hello *wire.Hello) (*Session, error) {
 	v, refuse := s.newSession(nc)
 	if refuse != nil {
@@ -126,7 +125,7 @@ func (s *Server) meet(nc net.Conn, hello *wire.Hello) (*Session, error) {
 	return v, nil
 }
 
-// shaken ends a handshake. A refusal is told.
+// shaken ends a handshake. It sends a refusal to the client.
 func (s *Server) shaken(nc *net.Conn, err error) {
 	var r *refusal
 	if errors.As(err, &r) {
@@ -138,8 +137,8 @@ func (s *Server) shaken(nc *net.Conn, err error) {
 	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
 }
 
-// receive gives a session a place or a position in the queue, and fills in what
-// its client is told of that.
+// receive enters a session into the queue, and tells its client in the answer
+// whether to wait, and the position.
 func (s *Server) receive(v *Session, answer *wire.Hello) error {
 	position, refuse := s.seek(v)
 	if refuse != nil {
@@ -163,8 +162,8 @@ func (s *Server) awaitConn(nc net.Conn, c connection) error {
 	return c.Err()
 }
 
-// enter counts a connection whose handshake begins. Where too many are
-// unfinished, the oldest goes.
+// enter counts a connection at the beginning of its handshake. With too many
+// unfinished handshakes it closes the oldest.
 func (s *Server) enter(nc *net.Conn) error {
 	s.mu.Lock()
 	if s.stopping {
@@ -184,11 +183,10 @@ func (s *Server) enter(nc *net.Conn) error {
 	return nil
 }
 
-// open makes a connection of a native client whose INIT has been answered, and
-// lets its session in: at once, or if the client has been told to wait, as soon
-// as there is a place.
+// open makes the connection of a native client after the answer to its INIT, and
+// begins the session: at once, or after admission if the answer says to wait.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
-	settled := make(chan struct{}) // closed when nothing more is done to admit it
+	settled := make(chan struct{}) // closed when its admission, or refusal, is complete
 	c := &serverConn{served: s.newServing(v)}
 	c.conn = newConn(connConfig{
 		nc: nc, limits: &s.bounds.connLimits, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
@@ -197,7 +195,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	v.ctx, v.end = c.ctx, c.dismiss
 	s.enroll(c)
 	if !waits {
-		s.welcome(v) // runs no code of the user's: nothing refuses it
+		s.welcome(v) // without hooks it cannot fail
 		close(settled)
 		return c
 	}
@@ -208,19 +206,18 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	return c
 }
 
-// openBasic makes a connection of a basic client, whose INIT it answers.
+// openBasic makes the connection of a basic client. It answers the INIT.
 func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *basicConn {
 	c := s.newBasicConn(nc, v)
 	settled := make(chan struct{})
-	close(settled) // what admits it counts as a call
+	close(settled) // admission counts as a call
 	c.onEnd = func() { s.remove(c, v, settled) }
 	c.in.put(init)
 	s.enroll(c)
 	return c
 }
 
-// enroll makes c one of the server's connections. It ends at once if the server
-// is stopping.
+// enroll adds c to the server's connections. While the server stops, it ends c.
 func (s *Server) enroll(c connection) {
 	s.mu.Lock()
 	s.conns[c] = true
@@ -235,15 +232,15 @@ func serverClosed() *Error {
 	return &Error{Code: CodeUnavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
 
-// letIn admits a session that has been told to wait.
+// letIn admits the session of a client told to wait.
 func (s *Server) letIn(c *serverConn, v *Session) {
 	moved := func(position int) {
-		c.waitForRoom() // others may move a client that reads nothing as often as they like
+		c.waitForRoom() // positions of a client that does not read must not pile up
 		c.conn.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
 	}
-	if err := s.admit(v, moved, c.done); err != nil {
+	if err := s.awaitAdmission(v, moved, c.done); err != nil {
 		if !v.connected {
-			v.ticket.Leave() // nothing of it is left that others must wait for
+			v.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		why := s.refused(v, err)
 		s.turnAway(v, why)
@@ -253,8 +250,8 @@ func (s *Server) letIn(c *serverConn, v *Session) {
 	c.conn.control(&wire.Frame{Type: wire.Admitted})
 }
 
-// remove ends what the server has of a connection that has ended, and lets its
-// session leave when its last handler has returned.
+// remove drops a connection after its end, and ends its session after the last
+// handler.
 func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -264,6 +261,6 @@ func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
 		close(v.parted)
 		<-settled
 		c.awaitHandlers()
-		s.dismiss(v)
+		s.endSession(v)
 	}()
 }

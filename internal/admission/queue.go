@@ -104,11 +104,21 @@ func signalMoved(line []*Ticket) {
 }
 
 // Admitted returns a channel closed on admission.
-func (t *Ticket) Admitted() <-chan struct{} { return t.admitted }
+func (t *Ticket) Admitted() <-chan struct{} {
+	if t == nil {
+		return nil
+	}
+	return t.admitted
+}
 
 // Moved returns a channel with a value after changes of the position. Several
 // changes may give one value.
-func (t *Ticket) Moved() <-chan struct{} { return t.moved }
+func (t *Ticket) Moved() <-chan struct{} {
+	if t == nil {
+		return nil
+	}
+	return t.moved
+}
 
 // Position returns the position in the line, or 0 if the ticket is not waiting.
 func (t *Ticket) Position() int {
@@ -145,6 +155,9 @@ func (t *Ticket) Leave() {
 // Expire ends the time of an admitted ticket to hold its slot undisturbed: it is
 // evicted now if others wait, or later when one has to.
 func (t *Ticket) Expire() {
+	if t == nil {
+		return
+	}
 	q := t.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -74,8 +74,14 @@ func TestQueueOrder(t *testing.T) {
 	e.Leave()
 	f.Leave()
 	q.wantIdle(t)
-	if (*Ticket)(nil).Position() != 0 {
-		t.Error("a nil ticket waits")
+}
+
+func TestNilTicket(t *testing.T) {
+	var left *Ticket
+	left.Expire()
+	left.Leave()
+	if left.Position() != 0 || left.isAdmitted() || left.hasMoved() {
+		t.Error("a nil ticket waits, or is admitted")
 	}
 }
 
