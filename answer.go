@@ -72,7 +72,7 @@ func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
 // encodeResults puts the results into the call's encoder.
 func (c *serverConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
-	inv.Enc.Cut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
+	inv.Enc.MinCut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := CodeInternal
 		if errors.Is(err, codec.ErrSize) {

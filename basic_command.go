@@ -116,7 +116,7 @@ func (c *basicConn) fault(inv *invocation, e *Error, release func()) {
 func (c *basicConn) encodeResults(inv *invocation) error {
 	b := c.served.bounds
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
-	inv.Enc.Max, inv.Enc.Cut, inv.Enc.Depth, inv.Enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
+	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
 	err := inv.AppendResults()
 	switch {
 	case err == nil:

@@ -16,7 +16,7 @@ import (
 
 // call is link.call.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
-	v.Enc.Max, v.Enc.Cut, v.Enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.peer.maxMessage)
 	}
@@ -72,7 +72,7 @@ func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Val
 	if m.sig.Args.UserCode() {
 		defer func() {
 			if what := recover(); what != nil {
-				err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.Inside)
+				err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.UserType)
 			}
 		}()
 	}
@@ -85,7 +85,7 @@ func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
 	if m.sig.Results.UserCode() {
 		defer func() {
 			if what := recover(); what != nil {
-				err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.Inside)
+				err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.UserType)
 			}
 		}()
 	}

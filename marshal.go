@@ -23,7 +23,7 @@ func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 // Append appends the encoding of v to dst, as Marshal makes it. On an error dst
 // is returned as it was.
 func Append(dst []byte, v any) ([]byte, error) {
-	c, at, ok := codec.Recall(v)
+	c, at, ok := codec.LookupCached(v)
 	if !ok {
 		var err error
 		if c, at, err = toMarshal(v); err != nil {
@@ -55,7 +55,7 @@ func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 
 // compilePointed returns the codec of what v, whose reflection is p, points to.
 func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.Ref, error) {
-	if c, at, ok := codec.Recall(v); ok { // v may be a copy's address
+	if c, at, ok := codec.LookupCached(v); ok { // v may be a copy's address
 		return c, at, nil
 	}
 	t := p.Type().Elem()
@@ -63,7 +63,7 @@ func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.R
 	if err != nil {
 		return nil, codec.Ref{}, compileError(doing, t, err)
 	}
-	codec.Remember(v, c)
+	codec.StoreCached(v, c)
 	return c, codec.RefTo(p), nil
 }
 
@@ -75,7 +75,7 @@ func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.R
 // their number are an error, values nest at most 64 deep, and no more memory is
 // made than 16 times the data, or 64 MiB where that is more.
 func Unmarshal(data []byte, v any) error {
-	c, at, ok := codec.Recall(v)
+	c, at, ok := codec.LookupCached(v)
 	if !ok {
 		var err error
 		if c, at, err = toUnmarshal(v); err != nil {

@@ -124,7 +124,7 @@ func TestTagsPageSignatures(t *testing.T) {
 			continue
 		}
 		count++
-		if _, err := codec.ParseMethod(tag); err != nil {
+		if _, err := codec.ParseMethodTag(tag); err != nil {
 			t.Errorf("%s: %v", tag, err)
 		}
 	}

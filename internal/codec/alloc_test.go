@@ -9,20 +9,20 @@ import (
 )
 
 // Into a nil buffer, a flat value is one allocation: the buffer, for its texts as well.
-func TestEncodeAllocatesItsResult(t *testing.T) {
+func TestEncodeAllocations(t *testing.T) {
 	type texts struct {
 		Head [64]byte
 		A    int64
 		B, C string
 	}
 	w := texts{A: 1, B: strings.Repeat("long ", 100), C: "short"}
-	c := compiled(t, reflect.TypeFor[texts]())
+	c := compileType(t, reflect.TypeFor[texts]())
 	ref := RefTo(reflect.ValueOf(&w))
 	if allocs := testing.AllocsPerRun(100, func() {
 		if b, err := c.Encode(nil, ref); err != nil || len(b) != 64+8+4+500+4+5 {
 			t.Fatal(len(b), err)
 		}
-	}); allocs > 1 && c.fast {
+	}); allocs > 1 && c.useFast {
 		t.Errorf("%v allocations, want 1", allocs)
 	}
 }

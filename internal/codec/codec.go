@@ -21,36 +21,36 @@ import (
 // A Codec encodes and decodes the values of one Go type. It is immutable and
 // safe for concurrent use.
 type Codec struct {
-	root    root
-	node    *node
-	flat    *node // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
-	lone    bool  // all that travels is one pointer, as of most lists of parameters
-	roomy   roomy // what is made for it if there is one short text, too
-	layout  *layout.Type
-	perByte int
-	user    bool
-	fast    bool
+	root           pathRoot
+	node           *node
+	fastPath       *node          // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
+	singlePointer  bool           // all that travels is one pointer, as of most lists of parameters
+	structWithText structWithText // what is made for it if there is one short text, too
+	layout         *layout.Type
+	maxPerByte     int
+	userCode       bool
+	useFast        bool
 }
 
 // codecs holds the codecs made by Compile, one for each type and place.
 var codecs sync.Map // cacheKey, or reflect.Type at no place, to *Codec
 
-type cacheKey struct {
-	typ   reflect.Type
-	place string
+type codecKey struct {
+	typ reflect.Type
+	tag string
 }
 
 // Compile returns the codec of t at p, nil for the defaults. An error is
 // Problems, all of them, each with its path.
-func Compile(t reflect.Type, p *Place) (*Codec, error) {
+func Compile(t reflect.Type, tag *Tag) (*Codec, error) {
 	key := any(t) // its hash takes half the time
-	if p != nil {
-		key = cacheKey{t, p.String()}
+	if tag != nil {
+		key = codecKey{t, tag.String()}
 	}
 	if c, ok := codecs.Load(key); ok {
 		return c.(*Codec), nil
 	}
-	made, err := compile(root{typ: t}, func(c *compiler) *node { return c.node(t, p, site{}) })
+	made, err := compile(pathRoot{typ: t}, func(c *compiler) *node { return c.node(t, tag, location{}) })
 	if err != nil {
 		return nil, err
 	}
@@ -62,16 +62,16 @@ func Compile(t reflect.Type, p *Place) (*Codec, error) {
 // struct whose fields A0, A1 and so on are the list. Word is what paths call
 // an element, "parameter" or "result". Places is nil, or has one for each
 // type, which may be nil.
-func CompileList(word string, types []reflect.Type, places []*Place) (*Codec, error) {
+func CompileList(word string, types []reflect.Type, places []*Tag) (*Codec, error) {
 	t := listType(types)
-	return compile(root{t, word}, func(c *compiler) *node {
+	return compile(pathRoot{t, word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
-			var p *Place
+			var tag *Tag
 			if places != nil {
-				p = places[i]
+				tag = places[i]
 			}
-			n.addElement(t, c.node(types[i], p, site{path: ".A" + strconv.Itoa(i)}))
+			n.addElement(t, c.node(types[i], tag, location{path: ".A" + strconv.Itoa(i)}))
 		}
 		return n
 	})
@@ -97,7 +97,7 @@ func (n *node) addElement(t reflect.Type, elem *node) {
 }
 
 // compile makes a codec of the node that make returns.
-func compile(r root, make func(*compiler) *node) (*Codec, error) {
+func compile(r pathRoot, make func(*compiler) *node) (*Codec, error) {
 	c := newCompiler(r)
 	n := make(c)
 	c.checkSizes()
@@ -107,26 +107,26 @@ func compile(r root, make func(*compiler) *node) (*Codec, error) {
 	n.finish()
 	l, err := layoutOf(n)
 	if err != nil {
-		c.problem(site{}, "%v", err)
+		c.problemf(location{}, "%v", err)
 		return nil, c.problems
 	}
 	m := measure(n)
 	if m.huge {
-		c.problem(site{}, "a value takes a GiB at least; use a slice")
+		c.problemf(location{}, "a value takes a GiB at least; use a slice")
 		return nil, c.problems
 	}
-	made := &Codec{root: r, node: n, layout: l, perByte: m.perByte(), user: m.user}
-	if useFast() {
-		made.quicken()
+	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode}
+	if fastWorks() {
+		made.enableFast()
 	}
 	return made, nil
 }
 
 // quicken makes c use the fast executor.
-func (c *Codec) quicken() {
-	c.fast = true
-	if c.flat, c.lone = c.node.atOnce(); c.lone {
-		c.roomy = c.flat.roomy()
+func (c *Codec) enableFast() {
+	c.useFast = true
+	if c.fastPath, c.singlePointer = c.node.fastPath(); c.singlePointer {
+		c.structWithText = c.fastPath.newStructWithText()
 	}
 }
 
@@ -146,37 +146,37 @@ func (c *Codec) Layouts() []*layout.Type {
 }
 
 // Min returns the least bytes of a value.
-func (c *Codec) Min() int { return c.node.least }
+func (c *Codec) Min() int { return c.node.minSize }
 
 // MaxPerByte returns the most bytes of memory that reading makes for a byte
 // of input, but for what the methods of users make.
-func (c *Codec) MaxPerByte() int { return c.perByte }
+func (c *Codec) MaxPerByte() int { return c.maxPerByte }
 
 // UserCode reports whether the codec calls methods of users' types.
-func (c *Codec) UserCode() bool { return c.user }
+func (c *Codec) UserCode() bool { return c.userCode }
 
 // Append appends the encoding of v to e.Buf. After an error, an *Error, e.Buf
 // and e.Cuts are as before.
 func (c *Codec) Append(e *Encoder, v Ref) error {
-	if c.appendAtOnce(e, v) {
+	if c.appendFast(e, v) {
 		return nil
 	}
-	return c.write(e, v)
+	return c.appendSlow(e, v)
 }
 
 // write is Append of what is not appended at once.
-func (c *Codec) write(e *Encoder, v Ref) error {
+func (c *Codec) appendSlow(e *Encoder, v Ref) error {
 	var w writer
 	w.begin(e)
-	buf, err := c.run(&w, e.Buf, v)
+	buf, err := c.appendValue(&w, e.Buf, v)
 	if err == nil {
-		err = w.room(buf, 0)
+		err = w.checkRoom(buf, 0)
 	}
 	if err != nil {
 		if w.cuts != nil {
 			clear(w.cuts[len(e.Cuts):])
 		}
-		return err.placed(c.root)
+		return err.withPath(c.root)
 	}
 	e.Buf = buf
 	if w.cuts != nil {
@@ -189,22 +189,22 @@ func (c *Codec) write(e *Encoder, v Ref) error {
 // they are; everything else is made anew. After an error, an *Error, v is set
 // in part.
 func (c *Codec) Read(d *Decoder, v Ref) error {
-	if c.readAtOnce(d, v) {
+	if c.readFast(d, v) {
 		return nil
 	}
-	return c.read(d, v)
+	return c.readSlow(d, v)
 }
 
 // read is Read of what is not read at once.
-func (c *Codec) read(d *Decoder, v Ref) error {
+func (c *Codec) readSlow(d *Decoder, v Ref) error {
 	var r reader
 	r.begin(d)
-	err := c.runBack(&r, v)
+	err := c.readValue(&r, v)
 	if err == nil && r.off != len(r.data) {
-		err = r.fail("%s left over", amount(len(r.data)-r.off, "byte"))
+		err = r.errorf("%s left over", plural(len(r.data)-r.off, "byte"))
 	}
 	if err != nil {
-		return err.placed(c.root)
+		return err.withPath(c.root)
 	}
 	return nil
 }
@@ -213,12 +213,12 @@ func (c *Codec) read(d *Decoder, v Ref) error {
 // error it returns buf as it was.
 func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
 	short := Encoder{Body: wire.Body{Buf: buf}} // on the stack
-	if c.appendAtOnce(&short, v) {
+	if c.appendFast(&short, v) {
 		return short.Buf, nil
 	}
 	e := encoders.Get().(*Encoder)
 	e.Buf = buf
-	err := c.write(e, v)
+	err := c.appendSlow(e, v)
 	buf, e.Buf = e.Buf, nil
 	encoders.Put(e)
 	return buf, err
@@ -227,12 +227,12 @@ func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
 // Decode sets v from data as Read does with a Decoder's defaults.
 func (c *Codec) Decode(data []byte, v Ref) error {
 	short := Decoder{Data: data} // on the stack
-	if c.readAtOnce(&short, v) {
+	if c.readFast(&short, v) {
 		return nil
 	}
 	d := decoders.Get().(*Decoder)
 	d.Data = data
-	err := c.read(d, v)
+	err := c.readSlow(d, v)
 	d.Data = nil
 	decoders.Put(d)
 	return err

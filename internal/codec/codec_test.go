@@ -28,7 +28,7 @@ type order struct {
 }
 
 // compiled is Compile for a type that has a codec.
-func compiled(t testing.TB, typ reflect.Type) *Codec {
+func compileType(t testing.TB, typ reflect.Type) *Codec {
 	t.Helper()
 	c, err := Compile(typ, nil)
 	if err != nil {
@@ -38,9 +38,9 @@ func compiled(t testing.TB, typ reflect.Type) *Codec {
 }
 
 // encoded appends v.
-func encoded[T any](t testing.TB, v T) []byte {
+func encode[T any](t testing.TB, v T) []byte {
 	t.Helper()
-	data, err := appendAll(t, compiled(t, reflect.TypeFor[T]()), Encoder{}, reflect.ValueOf(&v))
+	data, err := appendAll(t, compileType(t, reflect.TypeFor[T]()), Encoder{}, reflect.ValueOf(&v))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,13 +82,13 @@ func TestListPaths(t *testing.T) {
 }
 
 func TestListProblems(t *testing.T) {
-	le3, err := ParsePlace("le3")
+	le3, err := ParseTag("le3")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = CompileList("parameter",
 		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
-		[]*Place{le3, nil, nil})
+		[]*Tag{le3, nil, nil})
 	want := `parameter 1: unknown format "le3"; int takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
 parameter 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value
 parameter 3, Kids: elements take no bytes on the wire`
@@ -131,7 +131,7 @@ func TestEmptyList(t *testing.T) {
 
 // Values come back as new: nothing of what was there before stays, but for
 // what does not travel.
-func TestReadSetsAnew(t *testing.T) {
+func TestReadReplacesValues(t *testing.T) {
 	type inner struct {
 		A []int
 		B map[string]int
@@ -143,7 +143,7 @@ func TestReadSetsAnew(t *testing.T) {
 	one := 1
 	v := inner{[]int{1}, map[string]int{"a": 1}, &one, "d", 5, 6}
 	old := v
-	if _, err := readInto(t, &v, encoded(t, inner{})); err != nil {
+	if _, err := readInto(t, &v, encode(t, inner{})); err != nil {
 		t.Fatal(err)
 	}
 	want := inner{B: map[string]int{}, e: 5, F: 6}
@@ -154,7 +154,7 @@ func TestReadSetsAnew(t *testing.T) {
 
 // readInto reads data into v with the codec as it is used.
 func readInto[T any](t testing.TB, v *T, data []byte) (*T, error) {
-	return v, compiled(t, reflect.TypeFor[T]()).Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(v)))
+	return v, compileType(t, reflect.TypeFor[T]()).Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(v)))
 }
 
 func TestCuts(t *testing.T) {
@@ -167,25 +167,25 @@ func TestCuts(t *testing.T) {
 	}
 	long := bytes.Repeat([]byte("x"), 40)
 	v := cutting{long, make([]uint32, 50), [][]byte{long, long[:3], long}, map[string][]byte{"k": long}, long}
-	want := encoded(t, v)
-	c := compiled(t, reflect.TypeFor[cutting]())
-	for i, form := range forms(c) {
-		e := Encoder{Body: wire.Body{Buf: []byte("before")}, Cut: 40, Max: len(want)}
+	want := encode(t, v)
+	c := compileType(t, reflect.TypeFor[cutting]())
+	for i, form := range executors(c) {
+		e := Encoder{Body: wire.Body{Buf: []byte("before")}, MinCut: 40, Max: len(want)}
 		if err := form.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil {
 			t.Fatal(err)
 		}
-		want5 := i == 0 && c.fast && littleEndian // numbers that lie as on the wire are cut too
+		want5 := i == 0 && c.useFast && littleEndian // numbers that lie as on the wire are cut too
 		if n := len(e.Cuts); n != 4 && n != 5 || want5 && n != 5 {
 			t.Errorf("%d cuts", n)
 		}
-		if got := joined(e); got != "before"+string(want) {
+		if got := joinCuts(e); got != "before"+string(want) {
 			t.Errorf("%q\nwant %q", got, want)
 		}
 		if e.Cuts[0].Bytes[0] = 'y'; v.A[0] != 'y' {
 			t.Error("a cut is a copy")
 		}
 		v.A[0] = 'x'
-		again := Encoder{Body: wire.Body{Buf: e.Buf[:3], Cuts: e.Cuts[:1]}, Cut: 40, Max: len(want) - 1}
+		again := Encoder{Body: wire.Body{Buf: e.Buf[:3], Cuts: e.Cuts[:1]}, MinCut: 40, Max: len(want) - 1}
 		if err := form.Append(&again, RefTo(reflect.ValueOf(&v))); !errors.Is(err, ErrLimit) || len(again.Cuts) != 1 || len(again.Buf) != 3 {
 			t.Errorf("%v, %d cuts, %d bytes", err, len(again.Cuts), len(again.Buf))
 		}
@@ -193,7 +193,7 @@ func TestCuts(t *testing.T) {
 }
 
 // joined puts the cuts where they belong.
-func joined(e Encoder) string {
+func joinCuts(e Encoder) string {
 	var b strings.Builder
 	at := 0
 	for _, cut := range e.Cuts {
@@ -205,10 +205,10 @@ func joined(e Encoder) string {
 	return b.String()
 }
 
-func TestOwn(t *testing.T) {
+func TestDecoderOwnsData(t *testing.T) {
 	type two struct{ A, B []byte }
-	data := encoded(t, two{bytes.Repeat([]byte("a"), 100), []byte("bb")})
-	for _, form := range forms(compiled(t, reflect.TypeFor[two]())) {
+	data := encode(t, two{bytes.Repeat([]byte("a"), 100), []byte("bb")})
+	for _, form := range executors(compileType(t, reflect.TypeFor[two]())) {
 		for _, own := range []bool{false, true} {
 			var v two
 			if err := form.Read(&Decoder{Data: data, Own: own}, RefTo(reflect.ValueOf(&v))); err != nil {
@@ -226,13 +226,13 @@ func TestOwn(t *testing.T) {
 
 // Short strings share blocks, long ones have memory of their own, and none is
 // part of the input.
-func TestStringsShareBlocks(t *testing.T) {
+func TestShortStringsShareMemory(t *testing.T) {
 	list := make([]string, 300)
 	for i := range list {
 		list[i] = strings.Repeat("s", i)
 	}
-	data := encoded(t, list)
-	c := compiled(t, reflect.TypeFor[[]string]())
+	data := encode(t, list)
+	c := compileType(t, reflect.TypeFor[[]string]())
 	var out []string
 	allocs := testing.AllocsPerRun(10, func() {
 		if err := c.Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(&out))); err != nil {
@@ -263,7 +263,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		D []item
 	}
 	w := flat{1, "two", []uint16{3}, []item{{"a", price{2}, []string{"b"}}}}
-	c := compiled(t, reflect.TypeFor[flat]())
+	c := compileType(t, reflect.TypeFor[flat]())
 	ref := RefTo(reflect.ValueOf(&w))
 	e := Encoder{Body: wire.Body{Buf: make([]byte, 0, 1024)}}
 	if allocs := testing.AllocsPerRun(100, func() {
@@ -271,7 +271,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		if err := c.Append(&e, ref); err != nil {
 			t.Fatal(err)
 		}
-	}); allocs != 0 && c.fast {
+	}); allocs != 0 && c.useFast {
 		t.Errorf("%v allocations", allocs)
 	}
 }

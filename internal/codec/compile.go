@@ -9,61 +9,61 @@ import (
 
 // A compiler makes the nodes of one codec and collects all that is wrong.
 type compiler struct {
-	nodes    map[nodeKey]*node
-	making   map[nodeKey]int // those that are not finished, and how many problems there were before
-	problems Problems
-	sized    []sizedPlace
-	root     root
+	nodes      map[nodeKey]*node
+	inProgress map[nodeKey]int // those that are not finished, and how many problems there were before
+	problems   Problems
+	sizeChecks []sizeCheck
+	root       pathRoot
 }
 
 // A nodeKey tells the nodes of one compiler apart.
 type nodeKey struct {
 	typ   reflect.Type
-	place string
+	tag   string
 	inKey bool
 }
 
 // A sizedPlace is where elements have to take at least a byte, which is known
 // only when all nodes are there.
-type sizedPlace struct {
+type sizeCheck struct {
 	path  string
 	elems []*node
 }
 
 // A site is where in the tree a node is compiled.
-type site struct {
+type location struct {
 	path  string
 	inKey bool // within a map key
 }
 
-func newCompiler(r root) *compiler {
-	return &compiler{nodes: map[nodeKey]*node{}, making: map[nodeKey]int{}, root: r}
+func newCompiler(r pathRoot) *compiler {
+	return &compiler{nodes: map[nodeKey]*node{}, inProgress: map[nodeKey]int{}, root: r}
 }
 
-func (s site) in(step string) site { return site{s.path + step, s.inKey} }
+func (loc location) in(step string) location { return location{loc.path + step, loc.inKey} }
 
-func (c *compiler) problem(s site, format string, args ...any) {
-	c.problems = append(c.problems, Problem{c.root.path(s.path), fmt.Sprintf(format, args...)})
+func (c *compiler) problemf(loc location, format string, args ...any) {
+	c.problems = append(c.problems, Problem{c.root.path(loc.path), fmt.Sprintf(format, args...)})
 }
 
 // node returns the node for t at p. Types that are being compiled are found
 // again, which is what makes recursive ones end.
-func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
-	if p == nil {
-		p = &Place{}
+func (c *compiler) node(t reflect.Type, tag *Tag, loc location) *node {
+	if tag == nil {
+		tag = &Tag{}
 	}
-	k := nodeKey{t, p.String(), s.inKey}
+	k := nodeKey{t, tag.String(), loc.inKey}
 	if n, ok := c.nodes[k]; ok {
-		if before, making := c.making[k]; making && before == len(c.problems) && p.Format != "" {
-			c.problem(s, "%q reaches no number", p.Format)
+		if before, making := c.inProgress[k]; making && before == len(c.problems) && tag.Format != "" {
+			c.problemf(loc, "%q reaches no number", tag.Format)
 		}
 		return n
 	}
 	n := &node{typ: t, size: t.Size()}
 	before := len(c.problems)
-	c.nodes[k], c.making[k] = n, before
-	c.fill(n, p, s)
-	delete(c.making, k)
+	c.nodes[k], c.inProgress[k] = n, before
+	c.fill(n, tag, loc)
+	delete(c.inProgress, k)
 	if len(c.problems) > before {
 		delete(c.nodes, k) // so that the next place that meets it says so too
 		n.op = 0
@@ -73,84 +73,84 @@ func (c *compiler) node(t reflect.Type, p *Place, s site) *node {
 
 // fill makes n what its type and place say: types with an encoding of their
 // own first, then by kind.
-func (c *compiler) fill(n *node, p *Place, s site) {
-	if p.Name != "" {
-		c.problem(s, "name= is for the fields of a struct")
+func (c *compiler) fill(n *node, tag *Tag, loc location) {
+	if tag.Name != "" {
+		c.problemf(loc, "name= is for the fields of a struct")
 	}
-	own := c.ownEncoding(n.typ, p, s)
+	own := c.customEncoding(n.typ, tag, loc)
 	switch {
-	case own == layout.Binary || own == layout.Text && p.Text:
-		c.opaque(n, own, p, s)
+	case own == layout.Binary || own == layout.Text && tag.Text:
+		c.custom(n, own, tag, loc)
 	case n.typ == timeType:
-		c.time(n, p, s)
+		c.time(n, tag, loc)
 	case own == layout.Text:
-		c.plainOrText(n, p, s)
+		c.plainOrText(n, tag, loc)
 	default:
-		c.plain(n, p, s)
+		c.plain(n, tag, loc)
 	}
 }
 
 // plain is the one switch over kinds.
-func (c *compiler) plain(n *node, p *Place, s site) {
+func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	switch n.typ.Kind() {
 	case reflect.Bool:
 		n.op, n.kind = opBool, layout.Bool
-		c.allow(p, s, n.typ, noWords)
+		c.checkWords(tag, loc, n.typ, noWords)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		n.op, n.kind = opInt, layout.Int
 		if n.typ == durationType {
 			n.kind = layout.Duration
 		}
-		c.integer(n, p, s)
+		c.integer(n, tag, loc)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		n.op, n.kind = opUint, layout.Uint
-		c.integer(n, p, s)
+		c.integer(n, tag, loc)
 	case reflect.Float32, reflect.Float64:
 		n.op, n.kind = opFloat, layout.Float
-		c.float(n, n.size, p, s)
+		c.float(n, n.size, tag, loc)
 	case reflect.Complex64, reflect.Complex128:
 		n.op, n.kind = opComplex, layout.Complex
-		c.float(n, n.size/2, p, s)
+		c.float(n, n.size/2, tag, loc)
 	case reflect.String:
 		n.op, n.kind = opString, layout.String
-		c.lengths(n, p, s, stringWords)
+		c.sizedText(n, tag, loc, stringWords)
 	case reflect.Slice:
-		c.slice(n, p, s)
+		c.slice(n, tag, loc)
 	case reflect.Array:
-		n.op, n.kind, n.n = opArray, layout.Array, n.typ.Len()
-		n.elem = c.node(n.typ.Elem(), p, s.in("[]"))
+		n.op, n.kind, n.length = opArray, layout.Array, n.typ.Len()
+		n.elem = c.node(n.typ.Elem(), tag, loc.in("[]"))
 	case reflect.Map:
-		c.mapOf(n, p, s)
+		c.mapOf(n, tag, loc)
 	case reflect.Pointer:
 		n.op, n.kind = opPointer, layout.Pointer
-		if s.inKey {
-			c.problem(s, "%s: a map key may not hold a pointer", typeName(n.typ))
+		if loc.inKey {
+			c.problemf(loc, "%s: a map key may not hold a pointer", typeName(n.typ))
 			return
 		}
-		n.elem = c.node(n.typ.Elem(), p, s)
+		n.elem = c.node(n.typ.Elem(), tag, loc)
 	case reflect.Struct:
-		c.structOf(n, p, s)
+		c.structOf(n, tag, loc)
 	default:
-		c.problem(s, "%s", noWireForm(n.typ))
+		c.problemf(loc, "%s", noWireForm(n.typ))
 	}
 }
 
 // integer sets the format of an integer.
-func (c *compiler) integer(n *node, p *Place, s site) {
-	n.form = nativeFormat(n.size)
+func (c *compiler) integer(n *node, tag *Tag, loc location) {
+	n.format = nativeFormat(n.size)
 	if k := n.typ.Kind(); k == reflect.Int || k == reflect.Uint {
-		n.form = layout.LE8
+		n.format = layout.LE8
 	}
 	if n.kind == layout.Duration {
-		c.allow(p, s, n.typ, noWords)
+		c.checkWords(tag, loc, n.typ, noWords)
 		return
 	}
-	may := takes{text: allFormats}
-	if f, ok := parseWordFormat(p.Format); ok {
-		n.form = f
-		may.words = []string{p.Format}
+	allowed := allowedWords{text: allFormats}
+	if f, ok := parseFormat(tag.Format); ok {
+		n.format = f
+		allowed.words = []string{tag.Format}
 	}
-	c.allow(p, s, n.typ, may)
+	c.checkWords(tag, loc, n.typ, allowed)
 }
 
 // nativeFormat is the little-endian format of a width.
@@ -167,116 +167,116 @@ func nativeFormat(size uintptr) layout.Format {
 }
 
 // float sets the format of a float, or of the halves of a complex.
-func (c *compiler) float(n *node, size uintptr, p *Place, s site) {
-	n.inKey = s.inKey
-	n.form = nativeFormat(size)
+func (c *compiler) float(n *node, size uintptr, tag *Tag, loc location) {
+	n.inKey = loc.inKey
+	n.format = nativeFormat(size)
 	little, big := fmt.Sprintf("le%d", size), fmt.Sprintf("be%d", size)
-	switch p.Format {
+	switch tag.Format {
 	case big:
-		n.form = layout.BE4
+		n.format = layout.BE4
 		if size == 8 {
-			n.form = layout.BE8
+			n.format = layout.BE8
 		}
 		fallthrough
 	case little:
-		c.allow(p, s, n.typ, takes{little + " or " + big, []string{p.Format}})
+		c.checkWords(tag, loc, n.typ, allowedWords{little + " or " + big, []string{tag.Format}})
 	default:
-		c.allow(p, s, n.typ, takes{text: little + " or " + big})
+		c.checkWords(tag, loc, n.typ, allowedWords{text: little + " or " + big})
 	}
 }
 
 // lengths sets the prefix and bounds of a string or of bytes.
-func (c *compiler) lengths(n *node, p *Place, s site, may takes) {
-	c.allow(p, s, n.typ, may)
-	n.form, n.max, n.utf8 = layout.LE4, p.Max, p.UTF8
-	if p.Len != "" {
-		n.form, _ = parseWordFormat(p.Len)
+func (c *compiler) sizedText(n *node, tag *Tag, loc location, allowed allowedWords) {
+	c.checkWords(tag, loc, n.typ, allowed)
+	n.format, n.max, n.utf8 = layout.LE4, tag.Max, tag.UTF8
+	if tag.Len != "" {
+		n.format, _ = parseFormat(tag.Len)
 	}
-	if p.Fixed > 0 {
-		n.form, n.n = layout.NoFormat, p.Fixed
-		if p.Len != "" || p.Max > 0 {
-			c.problem(s, "fixed=%d has no length, so leave out len= and max=", p.Fixed)
+	if tag.Fixed > 0 {
+		n.format, n.length = layout.NoFormat, tag.Fixed
+		if tag.Len != "" || tag.Max > 0 {
+			c.problemf(loc, "fixed=%d has no length, so leave out len= and max=", tag.Fixed)
 		}
 	}
-	c.bound(n, p, s)
+	c.checkMax(n, tag, loc)
 }
 
 // bound refuses a max= that the prefix cannot reach.
-func (c *compiler) bound(n *node, p *Place, s site) {
-	if n.max > 0 && n.form != layout.NoFormat && !fitsUint(uint64(n.max), n.form) {
-		c.problem(s, "max=%d does not fit in len=%s", n.max, p.Len)
+func (c *compiler) checkMax(n *node, tag *Tag, loc location) {
+	if n.max > 0 && n.format != layout.NoFormat && !fitsUint(uint64(n.max), n.format) {
+		c.problemf(loc, "max=%d does not fit in len=%s", n.max, tag.Len)
 	}
 }
 
 // slice tells bytes from slices of elements.
-func (c *compiler) slice(n *node, p *Place, s site) {
+func (c *compiler) slice(n *node, tag *Tag, loc location) {
 	elem := n.typ.Elem()
-	if elem.Kind() == reflect.Uint8 && p.Format == "" && !p.List && !hasBinary(elem) {
+	if elem.Kind() == reflect.Uint8 && tag.Format == "" && !tag.List && !hasBinary(elem) {
 		n.op, n.kind = opBytes, layout.Bytes
-		c.lengths(n, p, s, bytesWords)
+		c.sizedText(n, tag, loc, bytesWords)
 		return
 	}
 	n.op, n.kind = opSlice, layout.Slice
-	c.counted(n, p, s, sliceWords)
-	n.elem = c.node(elem, c.elemPlace(p, s), s.in("[]"))
-	c.sized = append(c.sized, sizedPlace{s.path, []*node{n.elem}})
+	c.list(n, tag, loc, sliceWords)
+	n.elem = c.node(elem, c.elemTag(tag, loc), loc.in("[]"))
+	c.sizeChecks = append(c.sizeChecks, sizeCheck{loc.path, []*node{n.elem}})
 }
 
 // mapOf makes the node of a map.
-func (c *compiler) mapOf(n *node, p *Place, s site) {
+func (c *compiler) mapOf(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opMap, layout.Map
-	if s.inKey {
-		c.problem(s, "%s cannot be a map key", typeName(n.typ))
+	if loc.inKey {
+		c.problemf(loc, "%s cannot be a map key", typeName(n.typ))
 		return
 	}
-	c.counted(n, p, s, mapWords)
-	n.key = c.node(n.typ.Key(), p.key, site{s.path + "[key]", true})
-	n.elem = c.node(n.typ.Elem(), c.elemPlace(p, s), s.in("[]"))
-	c.sized = append(c.sized, sizedPlace{s.path, []*node{n.key, n.elem}})
+	c.list(n, tag, loc, mapWords)
+	n.key = c.node(n.typ.Key(), tag.key, location{loc.path + "[key]", true})
+	n.elem = c.node(n.typ.Elem(), c.elemTag(tag, loc), loc.in("[]"))
+	c.sizeChecks = append(c.sizeChecks, sizeCheck{loc.path, []*node{n.key, n.elem}})
 }
 
 // counted sets the prefixes and the bound of a slice or map.
-func (c *compiler) counted(n *node, p *Place, s site, may takes) {
-	own := *p
+func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
+	own := *tag
 	own.Format = "" // it goes on to the innermost number
-	c.allow(&own, s, n.typ, may)
-	n.form, n.bytes, n.max = layout.LE4, layout.LE4, p.Max
-	if p.Len != "" {
-		n.form, _ = parseWordFormat(p.Len)
-		n.bytes = n.form
+	c.checkWords(&own, loc, n.typ, allowed)
+	n.format, n.lenFormat, n.max = layout.LE4, layout.LE4, tag.Max
+	if tag.Len != "" {
+		n.format, _ = parseFormat(tag.Len)
+		n.lenFormat = n.format
 	}
-	if p.List {
-		n.bytes = layout.NoFormat
+	if tag.List {
+		n.lenFormat = layout.NoFormat
 	}
-	c.bound(n, p, s)
+	c.checkMax(n, tag, loc)
 }
 
 // elemPlace is what a slice's or map's place says of its elements.
-func (c *compiler) elemPlace(p *Place, s site) *Place {
-	if p.Format == "" {
-		return p.elem
+func (c *compiler) elemTag(tag *Tag, loc location) *Tag {
+	if tag.Format == "" {
+		return tag.elem
 	}
-	e := Place{}
-	if p.elem != nil {
-		e = *p.elem
+	e := Tag{}
+	if tag.elem != nil {
+		e = *tag.elem
 	}
 	if e.Format != "" {
-		c.problem(s, "two formats, %q and %q within elem=; give one", p.Format, e.Format)
+		c.problemf(loc, "two formats, %q and %q within elem=; give one", tag.Format, e.Format)
 	}
-	e.Format = p.Format
+	e.Format = tag.Format
 	return &e
 }
 
 // checkSizes refuses elements that take no bytes: a count of them costs the
 // sender nothing.
 func (c *compiler) checkSizes() {
-	for _, z := range c.sized {
+	for _, z := range c.sizeChecks {
 		least := 0
 		for _, n := range z.elems {
-			least += n.leastBytes()
+			least += n.computeMinSize()
 		}
 		if least == 0 {
-			c.problem(site{path: z.path}, "elements take no bytes on the wire")
+			c.problemf(location{path: z.path}, "elements take no bytes on the wire")
 		}
 	}
 }

@@ -12,51 +12,51 @@ import (
 // hasBinary reports whether t encodes itself as bytes.
 func hasBinary(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return t != timeType && p.Implements(binaryAppender) && p.Implements(binaryReader)
+	return t != timeType && p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler)
 }
 
 // hasText reports whether t encodes itself as text.
 func hasText(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return t != timeType && p.Implements(textAppender) && p.Implements(textReader)
+	return t != timeType && p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
 // ownEncoding says which encoding of its own t has at p: KindBinary, KindText,
 // or 0 for none.
-func (c *compiler) ownEncoding(t reflect.Type, p *Place, s site) layout.Kind {
+func (c *compiler) customEncoding(t reflect.Type, tag *Tag, loc location) layout.Kind {
 	binary, text := hasBinary(t), hasText(t)
 	if t == timeType {
-		binary, text = p.Binary, p.Text
+		binary, text = tag.Binary, tag.Text
 	}
 	own := layout.Kind(0)
 	switch {
-	case text && p.Text, text && !binary:
+	case text && tag.Text, text && !binary:
 		own = layout.Text
-	case binary && (p.Binary || p.Format == "" && !p.List):
+	case binary && (tag.Binary || tag.Format == "" && !tag.List):
 		own = layout.Binary
 	}
-	if own != 0 && !p.Binary && !p.Text {
-		c.checkPromoted(t, s)
-		c.checkKept(t, own, s)
+	if own != 0 && !tag.Binary && !tag.Text {
+		c.checkPromoted(t, loc)
+		c.checkLossy(t, own, loc)
 	}
 	return own
 }
 
 // lossy has the types of the standard library whose own text does not keep
 // their values, what it loses, and what to do.
-var lossy = map[string]string{
+var lossyTypes = map[string]string{
 	"math/big.Float": "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or say text if that is meant",
 	"regexp.Regexp":  "loses POSIX and Longest; send its String as a string, or say text if that is meant",
 }
 
 // checkKept refuses a type whose text changes values, unless a tag asks for
 // it.
-func (c *compiler) checkKept(t reflect.Type, own layout.Kind, s site) {
+func (c *compiler) checkLossy(t reflect.Type, own layout.Kind, loc location) {
 	if own != layout.Text {
 		return
 	}
 	if loses := lossyText(t, nil); loses != "" {
-		c.problem(s, "the text of %s %s", typeName(t), loses)
+		c.problemf(loc, "the text of %s %s", typeName(t), loses)
 	}
 }
 
@@ -70,9 +70,9 @@ func lossyText(t reflect.Type, around []reflect.Type) string {
 		return ""
 	}
 	around = append(around, t)
-	loses := lossy[t.PkgPath()+"."+t.Name()]
+	loses := lossyTypes[t.PkgPath()+"."+t.Name()]
 	for i := 0; i < t.NumField() && loses == ""; i++ {
-		if f := t.Field(i); f.Anonymous && encodesItself(f.Type) {
+		if f := t.Field(i); f.Anonymous && hasCustomEncoding(f.Type) {
 			loses = lossyText(f.Type, around)
 		}
 	}
@@ -81,9 +81,9 @@ func lossyText(t reflect.Type, around []reflect.Type) string {
 
 // checkKey refuses a map key whose own encoding hides what == compares: the
 // key that is read would not be found by an equal one.
-func (c *compiler) checkKey(t reflect.Type, s site) {
-	if s.inKey && comparesPointers(t) {
-		c.problem(s, "%s holds a pointer, and a map key may not; use its text as the key", typeName(t))
+func (c *compiler) checkKey(t reflect.Type, loc location) {
+	if loc.inKey && comparesPointers(t) {
+		c.problemf(loc, "%s holds a pointer, and a map key may not; use its text as the key", typeName(t))
 	}
 }
 
@@ -107,16 +107,16 @@ func comparesPointers(t reflect.Type) bool {
 
 // checkPromoted refuses a struct that gets its encoding from an embedded field: its
 // other fields would not travel.
-func (c *compiler) checkPromoted(t reflect.Type, s site) {
+func (c *compiler) checkPromoted(t reflect.Type, loc location) {
 	around := []reflect.Type{t}
 	for t.Kind() == reflect.Struct {
-		i := promotedFrom(t)
+		i := promotingField(t)
 		if i < 0 {
 			return
 		}
 		f := t.Field(i)
 		if t.NumField() > 1 {
-			c.problem(s, "%s encodes itself by the methods of its embedded field %s, without its other fields; "+
+			c.problemf(loc, "%s encodes itself by the methods of its embedded field %s, without its other fields; "+
 				"give the field a name, or say binary or text if the methods are its own", typeName(t), f.Name)
 			return
 		}
@@ -131,11 +131,11 @@ func (c *compiler) checkPromoted(t reflect.Type, s site) {
 	}
 }
 
-// promotedFrom returns the index of the embedded field of t that encodes itself, -1
+// promotingField returns the index of the embedded field of t that encodes itself, -1
 // if there is none.
-func promotedFrom(t reflect.Type) int {
+func promotingField(t reflect.Type) int {
 	for i := range t.NumField() {
-		if f := t.Field(i); f.Anonymous && encodesItself(f.Type) {
+		if f := t.Field(i); f.Anonymous && hasCustomEncoding(f.Type) {
 			return i
 		}
 	}
@@ -143,66 +143,66 @@ func promotedFrom(t reflect.Type) int {
 }
 
 // encodesItself reports whether a struct that embeds t has its methods.
-func encodesItself(t reflect.Type) bool {
+func hasCustomEncoding(t reflect.Type) bool {
 	p := t
 	if t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface {
 		p = reflect.PointerTo(t)
 	}
-	return p.Implements(binaryAppender) && p.Implements(binaryReader) ||
-		p.Implements(textAppender) && p.Implements(textReader)
+	return p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler) ||
+		p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
 // opaque makes the node of a type that encodes itself.
-func (c *compiler) opaque(n *node, kind layout.Kind, p *Place, s site) {
-	n.kind, n.form, n.max = kind, layout.LE4, p.Max
-	c.checkKey(n.typ, s)
+func (c *compiler) custom(n *node, kind layout.Kind, tag *Tag, loc location) {
+	n.kind, n.format, n.max = kind, layout.LE4, tag.Max
+	c.checkKey(n.typ, loc)
 	if kind == layout.Binary {
 		n.op = opBinary
-		c.allow(p, s, n.typ, binaryWords)
+		c.checkWords(tag, loc, n.typ, binaryWords)
 		return
 	}
-	n.op, n.utf8 = opText, p.UTF8
-	c.allow(p, s, n.typ, textWords)
+	n.op, n.utf8 = opText, tag.UTF8
+	c.checkWords(tag, loc, n.typ, textWords)
 }
 
 // plainOrText makes the plain form of a type that could be text too, so that
 // an enum stays a number, and text where there is no plain form.
-func (c *compiler) plainOrText(n *node, p *Place, s site) {
-	trial := compiler{nodes: maps.Clone(c.nodes), making: maps.Clone(c.making), root: c.root}
-	trial.plain(&node{typ: n.typ, size: n.size}, &Place{}, s)
+func (c *compiler) plainOrText(n *node, tag *Tag, loc location) {
+	trial := compiler{nodes: maps.Clone(c.nodes), inProgress: maps.Clone(c.inProgress), root: c.root}
+	trial.plain(&node{typ: n.typ, size: n.size}, &Tag{}, loc)
 	if len(trial.problems) == 0 {
-		c.plain(n, p, s)
+		c.plain(n, tag, loc)
 		return
 	}
-	c.opaque(n, layout.Text, p, s)
+	c.custom(n, layout.Text, tag, loc)
 }
 
 // time makes the node of time.Time, whose wire form is the library's.
-func (c *compiler) time(n *node, p *Place, s site) {
+func (c *compiler) time(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opTime, layout.Time
-	if s.inKey {
-		c.problem(s, "time.Time holds a pointer, and a map key may not; use its Unix time")
+	if loc.inKey {
+		c.problemf(loc, "time.Time holds a pointer, and a map key may not; use its Unix time")
 	}
-	c.allow(p, s, n.typ, timeWords)
+	c.checkWords(tag, loc, n.typ, timeWords)
 }
 
 // appendOwn calls the method of the type of v on a copy: the method may keep
 // its receiver, and v may lie on a stack.
-func (w *writer) appendOwn(n *node, v reflect.Value) (b []byte, err error) {
+func (w *writer) marshal(n *node, v reflect.Value) (b []byte, err error) {
 	own := reflect.New(n.typ)
 	own.Elem().Set(v)
-	w.e.Inside = n.typ
+	w.e.UserType = n.typ
 	if n.op == opBinary {
 		b, err = own.Interface().(encoding.BinaryMarshaler).MarshalBinary()
 	} else {
 		b, err = own.Interface().(encoding.TextMarshaler).MarshalText()
 	}
-	w.e.Inside = nil
+	w.e.UserType = nil
 	return b, err
 }
 
 // ownBack reads a value by its type's own method, and v becomes a copy of it.
-func (r *reader) ownBack(n *node, v reflect.Value) *Error {
+func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	from := r.off
 	b, e := r.text(n)
 	if e != nil {
@@ -213,15 +213,15 @@ func (r *reader) ownBack(n *node, v reflect.Value) *Error {
 	}
 	own := reflect.New(n.typ)
 	var err error
-	r.d.Inside = n.typ
+	r.d.UserType = n.typ
 	if n.op == opBinary {
 		err = own.Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
 	} else {
 		err = own.Interface().(encoding.TextUnmarshaler).UnmarshalText(b)
 	}
-	r.d.Inside = nil
+	r.d.UserType = nil
 	if err != nil {
-		return &Error{Offset: from, Text: refused(n, "Unmarshal"), Err: err}
+		return &Error{Offset: from, Text: methodFailed(n, "Unmarshal"), Err: err}
 	}
 	v.Set(own.Elem())
 	return nil
@@ -229,7 +229,7 @@ func (r *reader) ownBack(n *node, v reflect.Value) *Error {
 
 // refused says that a type's own method returned an error, whose text may
 // hold the value and is left to those who unwrap it.
-func refused(n *node, method string) string {
+func methodFailed(n *node, method string) string {
 	if n.op == opBinary {
 		return typeName(n.typ) + "." + method + "Binary returned an error"
 	}

@@ -59,22 +59,22 @@ func (e *Error) in(step string) *Error {
 }
 
 // placed makes e's path of its steps.
-func (e *Error) placed(r root) *Error {
+func (e *Error) withPath(r pathRoot) *Error {
 	slices.Reverse(e.steps)
-	e.Path, e.steps = r.path(cutPath(strings.Join(e.steps, ""))), nil
+	e.Path, e.steps = r.path(elidePath(strings.Join(e.steps, ""))), nil
 	return e
 }
 
 // A path of more than maxSteps fields and elements is told by its first and
 // its last ones.
 const (
-	maxSteps   = 16
-	firstSteps = 4
-	lastSteps  = 2
+	maxPathSteps   = 16
+	firstPathSteps = 4
+	lastPathSteps  = 2
 )
 
 // cutPath leaves out the middle of a long path.
-func cutPath(path string) string {
+func elidePath(path string) string {
 	var begin []int // of each step
 	for i := range len(path) {
 		if path[i] == '.' || path[i] == '[' {
@@ -82,25 +82,25 @@ func cutPath(path string) string {
 		}
 	}
 	n := len(begin)
-	if n <= maxSteps {
+	if n <= maxPathSteps {
 		return path
 	}
-	return fmt.Sprintf("%s...(%d more)%s", path[:begin[firstSteps]], n-firstSteps-lastSteps, path[begin[n-lastSteps]:])
+	return fmt.Sprintf("%s...(%d more)%s", path[:begin[firstPathSteps]], n-firstPathSteps-lastPathSteps, path[begin[n-lastPathSteps]:])
 }
 
 // amount writes a number with its unit: "1 byte", "2 bytes".
-func amount[T int | uint64](n T, unit string) string {
-	return fmt.Sprint(n, " ", unit) + textIf(n != 1, "s")
+func plural[T int | uint64](n T, unit string) string {
+	return fmt.Sprint(n, " ", unit) + stringIf(n != 1, "s")
 }
 
 // refuse makes the error of a value that cannot be appended.
-func refuse(format string, args ...any) *Error {
+func encodeErrorf(format string, args ...any) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}
 }
 
 // overflow makes the error of a number that does not fit.
-func overflow(format string, args ...any) *Error {
-	e := refuse("does not fit in "+format, args...)
+func rangeErrorf(format string, args ...any) *Error {
+	e := encodeErrorf("does not fit in "+format, args...)
 	e.Err = ErrRange
 	return e
 }
@@ -128,12 +128,12 @@ func (ps Problems) Error() string {
 
 // A root turns a path inside of a codec's type, which begins with a field or
 // with the brackets of an element, into what a user reads.
-type root struct {
+type pathRoot struct {
 	typ  reflect.Type
 	word string // what the elements of a list are called; "" for a single value
 }
 
-func (r root) path(inside string) string {
+func (r pathRoot) path(inside string) string {
 	if r.word == "" {
 		return rootPath(r.typ, inside)
 	}
@@ -178,7 +178,7 @@ func rootPath(t reflect.Type, inside string) string {
 			t = t.Elem()
 			continue
 		default:
-			return shape + strings.TrimPrefix(inside, textIf(shape == "", "."))
+			return shape + strings.TrimPrefix(inside, stringIf(shape == "", "."))
 		}
 		inside = strings.TrimPrefix(inside, "[]")
 		t = t.Elem()
@@ -187,7 +187,7 @@ func rootPath(t reflect.Type, inside string) string {
 }
 
 // textIf returns s if ok, else nothing.
-func textIf(ok bool, s string) string {
+func stringIf(ok bool, s string) string {
 	if ok {
 		return s
 	}

@@ -12,40 +12,40 @@ import (
 )
 
 // run appends the value at v.
-func (c *Codec) run(w *writer, buf []byte, v Ref) ([]byte, *Error) {
+func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	switch {
-	case !c.fast:
-		return w.plainAt(buf, c.node, v.p)
+	case !c.useFast:
+		return w.reflectAt(buf, c.node, v.p)
 	case c.node.op == opStruct:
 		return w.fastStruct(buf, c.node, v.p, 0)
 	}
-	return w.fast(buf, c.node, v.p, 0)
+	return w.fastValue(buf, c.node, v.p, 0)
 }
 
 // appendAtOnce appends a value that is flat, or a pointer to one, if there is
 // nothing to bound or to check: most small values need no writer.
-func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
-	n, p := c.flat, v.p
+func (c *Codec) appendFast(e *Encoder, v Ref) bool {
+	n, p := c.fastPath, v.p
 	if n == nil || e.Lenient {
 		return false
 	}
-	if c.lone {
+	if c.singlePointer {
 		if p = *pointerAt(p); p == nil {
 			return false
 		}
 	}
-	if 1+n.least <= cap(e.Buf)-len(e.Buf) {
-		buf := c.begun(e.Buf)
-		if k, made := appendShort(buf, n.steps, p); made == len(n.steps) && (e.Max <= 0 || int(k)-len(e.Buf) <= e.Max) {
+	if 1+n.minSize <= cap(e.Buf)-len(e.Buf) {
+		buf := c.appendPresence(e.Buf)
+		if k, made := appendInline(buf, n.steps, p); made == len(n.steps) && (e.Max <= 0 || int(k)-len(e.Buf) <= e.Max) {
 			e.Buf = buf[:k]
 			return true
 		}
 	}
-	size := 1 + n.sizeAt(p)
-	if size > maxLeast || e.Max > 0 && size > uintptr(e.Max) {
+	size := 1 + n.encodedSize(p)
+	if size > maxMinSize || e.Max > 0 && size > uintptr(e.Max) {
 		return false
 	}
-	buf, left := appendFlat(c.begun(grow(e.Buf, int(size))), n.steps, p)
+	buf, left := appendSimple(c.appendPresence(grow(e.Buf, int(size))), n.steps, p)
 	if len(left) > 0 { // another goroutine has made a text longer
 		return false
 	}
@@ -54,29 +54,29 @@ func (c *Codec) appendAtOnce(e *Encoder, v Ref) bool {
 }
 
 // begun returns buf with what stands before a value that is appended at once.
-func (c *Codec) begun(buf []byte) []byte {
-	if c.lone {
+func (c *Codec) appendPresence(buf []byte) []byte {
+	if c.singlePointer {
 		return append(buf, 1)
 	}
 	return buf
 }
 
 // sizeAt returns the bytes of the flat struct at p, or more than maxLeast.
-func (n *node) sizeAt(p address) uintptr {
-	size := uintptr(n.least)
+func (n *node) encodedSize(p address) uintptr {
+	size := uintptr(n.minSize)
 	for i := range n.steps {
-		if s := &n.steps[i]; s.op == stepString && size <= maxLeast {
-			size += uintptr(len(*stringAt(at(p, s.off))))
+		if s := &n.steps[i]; s.op == stepString && size <= maxMinSize {
+			size += uintptr(len(*stringAt(offset(p, s.off))))
 		}
 	}
 	return size
 }
 
-func (w *writer) plainAt(buf []byte, n *node, p address) ([]byte, *Error) {
-	return w.plain(buf, n, n.value(p), 0)
+func (w *writer) reflectAt(buf []byte, n *node, p address) ([]byte, *Error) {
+	return w.reflectValue(buf, n, n.value(p), 0)
 }
 
-func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opStruct:
 		return w.fastStruct(buf, n, p, depth)
@@ -92,7 +92,7 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 		return w.float(buf, n, loadUint(p, n.size), n.size)
 	case opComplex:
 		half := n.size / 2
-		return w.complex(buf, n, [2]uint64{loadUint(p, half), loadUint(at(p, half), half)})
+		return w.complex(buf, n, [2]uint64{loadUint(p, half), loadUint(offset(p, half), half)})
 	case opString:
 		return w.string(buf, n, *stringAt(p))
 	case opBytes:
@@ -100,8 +100,8 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 	case opTime:
 		return appendTime(buf, *timeAt(p)), nil
 	case opBinary, opText:
-		b, err := w.appendOwn(n, n.value(p))
-		return w.owned(buf, n, b, err)
+		b, err := w.marshal(n, n.value(p))
+		return w.custom(buf, n, b, err)
 	case opArray:
 		return w.fastArray(buf, n, p, depth)
 	case opMap:
@@ -113,21 +113,21 @@ func (w *writer) fast(buf []byte, n *node, p address, depth int) ([]byte, *Error
 // fastStruct makes sure of room for all that the steps to come take at least,
 // lets appendFlat go as far as it can, and makes one step itself.
 func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
-	buf = grow(buf, n.least)
+	buf = grow(buf, n.minSize)
 	steps := n.steps
 	for len(steps) > 0 {
 		if !w.e.Lenient {
-			if buf, steps = appendFlat(buf, steps, p); len(steps) == 0 {
+			if buf, steps = appendSimple(buf, steps, p); len(steps) == 0 {
 				break
 			}
 		}
 		s := &steps[0]
-		if s.run != nil {
-			buf = append(buf, view(at(p, s.off), s.n)...)
-		} else if buf, err = w.fast(buf, s.node, at(p, s.off), depth); err != nil {
+		if s.fields != nil {
+			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
+		} else if buf, err = w.fastValue(buf, s.node, offset(p, s.off), depth); err != nil {
 			return buf, err.in(s.path)
 		}
-		buf = grow(buf, s.rest)
+		buf = grow(buf, s.minRest)
 		steps = steps[1:]
 	}
 	return buf, nil
@@ -142,14 +142,14 @@ func grow(buf []byte, n int) []byte {
 }
 
 func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
-	if n.raw > 0 {
-		return append(buf, view(p, n.raw)...), nil
+	if n.rawSize > 0 {
+		return append(buf, bytesView(p, n.rawSize)...), nil
 	}
 	if n.elem.size == 0 {
 		return buf, nil
 	}
-	for i := range n.n {
-		if buf, err = w.fast(buf, n.elem, at(p, uintptr(i)*n.elem.size), depth); err != nil {
+	for i := range n.length {
+		if buf, err = w.fastValue(buf, n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
@@ -158,55 +158,55 @@ func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte,
 
 func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	data, count := sliceAt(p)
-	buf, o, err := w.open(buf, n, count, depth+1)
+	buf, list, err := w.beginList(buf, n, count, depth+1)
 	if err == nil && count > 0 {
 		buf, err = w.fastElems(buf, n, data, count, depth+1)
 	}
-	return w.closeUnless(buf, n, o, err)
+	return w.endListOr(buf, n, list, err)
 }
 
 func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
-	if n.elems == elemsRaw {
-		b := view(data, uintptr(count)*n.elem.raw)
-		if err := w.room(buf, len(b)); err != nil {
+	if n.loop == loopCopy {
+		b := bytesView(data, uintptr(count)*n.elem.rawSize)
+		if err := w.checkRoom(buf, len(b)); err != nil {
 			return buf, err
 		}
-		return w.memory(buf, b), nil
+		return w.blobBytes(buf, b), nil
 	}
 	// What the elements take at least is there at once, so that a fresh
 	// buffer grows seldom. It cannot overflow: each has taken memory.
-	least := count * n.elem.least
-	if err := w.room(buf, least); err != nil {
+	least := count * n.elem.minSize
+	if err := w.checkRoom(buf, least); err != nil {
 		return buf, err
 	}
 	buf = grow(buf, least)
-	switch n.elems {
-	case elemsSwap:
-		c := column{stepOf(n.elem), 0, count}
-		c.move(at(dataOf(buf), uintptr(len(buf))), n.elem.swap, data, n.elem.swap)
+	switch n.loop {
+	case loopSwap:
+		c := column{stepOpOf(n.elem), 0, count}
+		c.copy(offset(dataPtr(buf), uintptr(len(buf))), n.elem.swapSize, data, n.elem.swapSize)
 		return buf[:len(buf)+least], nil
-	case elemsFixed:
-		n.elem.columns(count, at(dataOf(buf), uintptr(len(buf))), data, false)
+	case loopFixedSize:
+		n.elem.columns(count, offset(dataPtr(buf), uintptr(len(buf))), data, false)
 		return buf[:len(buf)+least], nil
-	case elemsRunString:
+	case loopRunString:
 		if !w.e.Lenient {
 			return w.fastRunStrings(buf, n, data, count)
 		}
-	case elemsFlat:
+	case loopSimple:
 		if !w.e.Lenient {
-			return w.fastFlat(buf, n, data, count)
+			return w.fastSimple(buf, n, data, count)
 		}
-	case elemsPointer:
+	case loopPointer:
 		// They may all point to one value, so that count bounds nothing.
-		if each := 1 + n.elem.elem.least; count <= maxLeast/each && w.deeper(depth+1) == nil && w.room(buf, count*each) == nil {
+		if each := 1 + n.elem.elem.minSize; count <= maxMinSize/each && w.checkDepth(depth+1) == nil && w.checkRoom(buf, count*each) == nil {
 			return fastPointers(grow(buf, count*each), n, data, count), nil
 		}
-	case elemsSlice:
+	case loopSlice:
 		return w.fastSlices(buf, n, data, count, depth)
 	}
 	var err *Error
 	for i := range count {
-		if buf, err = w.fast(buf, n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
+		if buf, err = w.fastValue(buf, n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
@@ -214,10 +214,10 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 }
 
 // fastFlat appends structs that are flat and have strings.
-func (w *writer) fastFlat(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
+func (w *writer) fastSimple(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
 	for i := range count {
-		p := at(data, uintptr(i)*n.elem.size)
-		whole, left := appendFlat(grow(buf, n.elem.least), n.elem.steps, p)
+		p := offset(data, uintptr(i)*n.elem.size)
+		whole, left := appendSimple(grow(buf, n.elem.minSize), n.elem.steps, p)
 		if len(left) == 0 {
 			buf = whole
 		} else if buf, err = w.fastStruct(buf, n.elem, p, 0); err != nil {
@@ -231,35 +231,35 @@ func (w *writer) fastFlat(buf []byte, n *node, data address, count int) (_ []byt
 // There is room for all of them.
 func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	e := n.elem.elem
-	wide := runOf(e.raw) == stepRun16
-	to, k := dataOf(buf), uintptr(len(buf))
+	wide := copyOp(e.rawSize) == stepCopy16to32
+	to, k := dataPtr(buf), uintptr(len(buf))
 	for i := range uintptr(count) {
-		p := *pointerAt(at(data, i*n.elem.size))
-		*boolAt(at(to, k)) = p != nil
+		p := *pointerAt(offset(data, i*n.elem.size))
+		*boolAt(offset(to, k)) = p != nil
 		k++
 		switch {
 		case p == nil:
 			continue
 		case wide:
-			move16(at(to, k), p, e.raw)
-		case e.raw > 0:
-			move(at(to, k), p, e.raw)
+			copy16to32(offset(to, k), p, e.rawSize)
+		case e.rawSize > 0:
+			copyShort(offset(to, k), p, e.rawSize)
 		default:
-			e.columns(1, at(to, k), p, false)
+			e.columns(1, offset(to, k), p, false)
 		}
-		k += uintptr(e.least)
+		k += uintptr(e.minSize)
 	}
 	return buf[:k]
 }
 
 // fastSlices appends slices whose elements lie in memory as on the wire.
 func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
-	shallow := w.deeper(depth+1) == nil
+	shallow := w.checkDepth(depth+1) == nil
 	for i := range count {
-		p := at(data, uintptr(i)*n.elem.size)
+		p := offset(data, uintptr(i)*n.elem.size)
 		from, k := sliceAt(p)
-		size := k * int(n.elem.elem.raw) // k elements have taken memory: it cannot overflow
-		if !shallow || size >= min(w.cut, maxLeast) || w.room(buf, 8+size) != nil {
+		size := k * int(n.elem.elem.rawSize) // k elements have taken memory: it cannot overflow
+		if !shallow || size >= min(w.minCut, maxMinSize) || w.checkRoom(buf, 8+size) != nil {
 			if buf, err = w.fastSlice(buf, n.elem, p, depth); err != nil {
 				return buf, err.in("[]")
 			}
@@ -268,7 +268,7 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 		buf = binary.LittleEndian.AppendUint32(grow(buf, 8+size), uint32(4+size))
 		buf = binary.LittleEndian.AppendUint32(buf, uint32(k))
 		if k > 0 {
-			buf = append(buf, view(from, uintptr(size))...)
+			buf = append(buf, bytesView(from, uintptr(size))...)
 		}
 	}
 	return buf, nil
@@ -277,31 +277,31 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 // fastRunStrings appends the commonest kind of struct: a run, then a string.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
-	next, wide := n.elem.size, run.op == stepRun16
-	to, k, room := dataOf(buf), uintptr(len(buf)), roomOf(buf)
+	next, wide := n.elem.size, run.op == stepCopy16to32
+	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
 	for i := range uintptr(count) {
-		p := at(data, i*next)
-		text, size := textAt(at(p, textOff))
-		if run.n+4+size > room-k {
+		p := offset(data, i*next)
+		text, size := textAt(offset(p, textOff))
+		if run.size+4+size > room-k {
 			var err *Error
 			if buf, err = w.fastStruct(buf[:k], n.elem, p, 0); err != nil {
 				return buf, err.in("[]")
 			}
-			to, k, room = dataOf(buf), uintptr(len(buf)), roomOf(buf)
+			to, k, room = dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
 			continue
 		}
 		if wide {
-			move16(at(to, k), at(p, run.off), run.n)
+			copy16to32(offset(to, k), offset(p, run.off), run.size)
 		} else {
-			move(at(to, k), at(p, run.off), run.n)
+			copyShort(offset(to, k), offset(p, run.off), run.size)
 		}
-		k += run.n
-		binary.LittleEndian.PutUint32(array4At(at(to, k))[:], uint32(size))
+		k += run.size
+		binary.LittleEndian.PutUint32(array4At(offset(to, k))[:], uint32(size))
 		switch k += 4; {
 		case 8 <= size && size < 16:
-			move8(at(to, k), text, size)
+			copy8to16(offset(to, k), text, size)
 		case size > 0:
-			move(at(to, k), text, size)
+			copyShort(offset(to, k), text, size)
 		}
 		k += size
 	}
@@ -310,30 +310,30 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	m := n.mapAt(p)
-	buf, o, err := w.open(buf, n, m.Len(), depth+1)
+	buf, list, err := w.beginList(buf, n, m.Len(), depth+1)
 	if err != nil || m.Len() == 0 {
-		return w.closeUnless(buf, n, o, err)
+		return w.endListOr(buf, n, list, err)
 	}
-	cut := w.cut
-	w.cut = never // what is sorted later cannot lie elsewhere
-	defer func() { w.cut = cut }()
-	pairs := make([]pair, 0, m.Len())
+	cut := w.minCut
+	w.minCut = noCuts // what is sorted later cannot lie elsewhere
+	defer func() { w.minCut = cut }()
+	pairs := make([]mapPair, 0, m.Len())
 	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
 	for it := m.MapRange(); it.Next(); {
 		key.Elem().SetIterKey(it)
 		elem.Elem().SetIterValue(it)
-		x := pair{from: len(buf)}
-		if buf, err = w.fast(buf, n.key, key.UnsafePointer(), depth+1); err != nil {
+		x := mapPair{from: len(buf)}
+		if buf, err = w.fastValue(buf, n.key, key.UnsafePointer(), depth+1); err != nil {
 			return buf, err.in("[key]")
 		}
 		x.value = len(buf)
-		if buf, err = w.fast(buf, n.elem, elem.UnsafePointer(), depth+1); err != nil {
+		if buf, err = w.fastValue(buf, n.elem, elem.UnsafePointer(), depth+1); err != nil {
 			return buf, err.in("[]")
 		}
 		x.end = len(buf)
 		pairs = append(pairs, x)
 	}
-	return w.closeUnless(buf, n, o, sortPairs(buf, pairs))
+	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
 }
 
 func (w *writer) fastPointer(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
@@ -342,5 +342,5 @@ func (w *writer) fastPointer(buf []byte, n *node, p address, depth int) ([]byte,
 	if err != nil || q == nil {
 		return buf, err
 	}
-	return w.fast(buf, n.elem, q, depth+1)
+	return w.fastValue(buf, n.elem, q, depth+1)
 }

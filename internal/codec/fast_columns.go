@@ -11,58 +11,58 @@ func (n *node) columns(count int, wire, mem address, back bool) {
 	off := uintptr(0)
 	for i := range n.steps {
 		s := &n.steps[i]
-		c := column{s.op, s.n, count}
+		c := column{s.op, s.size, count}
 		if back {
-			c.move(at(mem, s.off), n.size, at(wire, off), uintptr(n.least))
+			c.copy(offset(mem, s.off), n.size, offset(wire, off), uintptr(n.minSize))
 		} else {
-			c.move(at(wire, off), uintptr(n.least), at(mem, s.off), n.size)
+			c.copy(offset(wire, off), uintptr(n.minSize), offset(mem, s.off), n.size)
 		}
-		off += s.wireBytes()
+		off += s.wireSize()
 	}
 }
 
 // wireBytes returns what a step that is fixed takes on the wire.
-func (s *step) wireBytes() uintptr {
+func (s *step) wireSize() uintptr {
 	if s.node != nil {
-		return s.node.swap
+		return s.node.swapSize
 	}
-	return s.n
+	return s.size
 }
 
 // A column is one step of many values.
 type column struct {
 	op    stepOp
-	run   uintptr // bytes of a run
+	size  uintptr // bytes of a run
 	count int
 }
 
 // move copies the column. The strides are from value to value.
-func (c column) move(to address, toStride uintptr, from address, fromStride uintptr) {
+func (c column) copy(to address, toStride uintptr, from address, fromStride uintptr) {
 	t, f := uintptr(0), uintptr(0)
 	switch c.op {
 	case stepSwap2:
 		for range c.count {
-			swap2(at(to, t), at(from, f))
+			swap2(offset(to, t), offset(from, f))
 			t, f = t+toStride, f+fromStride
 		}
 	case stepSwap4:
 		for range c.count {
-			swap4(at(to, t), at(from, f))
+			swap4(offset(to, t), offset(from, f))
 			t, f = t+toStride, f+fromStride
 		}
 	case stepSwap8:
 		for range c.count {
-			swap8(at(to, t), at(from, f))
+			swap8(offset(to, t), offset(from, f))
 			t, f = t+toStride, f+fromStride
 		}
-	case stepRun8:
+	case stepCopy8:
 		for range c.count {
-			*array8At(at(to, t)) = *array8At(at(from, f))
+			*array8At(offset(to, t)) = *array8At(offset(from, f))
 			t, f = t+toStride, f+fromStride
 		}
 	default:
 		for range c.count {
-			move(at(to, t), at(from, f), c.run)
+			copyShort(offset(to, t), offset(from, f), c.size)
 			t, f = t+toStride, f+fromStride
 		}
 	}

@@ -10,48 +10,48 @@ import (
 )
 
 // runBack reads into the value at v.
-func (c *Codec) runBack(r *reader, v Ref) *Error {
+func (c *Codec) readValue(r *reader, v Ref) *Error {
 	switch {
-	case !c.fast:
-		return r.plainAt(c.node, v.p)
+	case !c.useFast:
+		return r.reflectAt(c.node, v.p)
 	case c.node.op == opStruct:
 		return r.fastStruct(c.node, v.p, 0)
 	}
-	return r.fast(c.node, v.p, 0)
+	return r.fastValue(c.node, v.p, 0)
 }
 
 // readAtOnce reads a value that is flat, or a pointer to one, if there is nothing to bound and no string that could share memory: most small
 // values need no reader. If it reports false, the value may be set in part, and
 // what reads it again says what is wrong.
-func (c *Codec) readAtOnce(d *Decoder, v Ref) bool {
-	n, p, data := c.flat, v.p, d.Data
-	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size)+int64(c.roomy.room) > d.Budget {
+func (c *Codec) readFast(d *Decoder, v Ref) bool {
+	n, p, data := c.fastPath, v.p, d.Data
+	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size)+int64(c.structWithText.room) > d.Budget {
 		return false
 	}
-	if c.lone {
+	if c.singlePointer {
 		if len(data) == 0 || data[0] != 1 {
 			return false
 		}
 		data = data[1:]
 	}
-	if len(data) < n.least || len(data) >= 2*fewBytes && n.texts > 1 {
+	if len(data) < n.minSize || len(data) >= 2*minArenaRest && n.numStrings > 1 {
 		return false
 	}
 	var room address
-	if text := len(data) - n.least; c.lone {
-		if 0 < text && text <= c.roomy.room {
-			p, room = c.roomy.make(n.size)
+	if text := len(data) - n.minSize; c.singlePointer {
+		if 0 < text && text <= c.structWithText.room {
+			p, room = c.structWithText.new(n.size)
 		} else {
-			p = n.blank.make()
+			p = n.alloc.new()
 		}
 		*pointerAt(v.p) = p
 	}
-	return readFlat(data, n.steps, p, room)
+	return readSimple(data, n.steps, p, room)
 }
 
 // plainText finds the text of a plain string at the beginning of b, if all of
 // it is there.
-func plainText(b []byte) ([]byte, bool) {
+func splitString(b []byte) ([]byte, bool) {
 	if len(b) < 4 {
 		return nil, false
 	}
@@ -62,9 +62,9 @@ func plainText(b []byte) ([]byte, bool) {
 	return b[:size], true
 }
 
-func (r *reader) plainAt(n *node, p address) *Error { return r.plain(n, n.value(p), 0) }
+func (r *reader) reflectAt(n *node, p address) *Error { return r.reflectValue(n, n.value(p), 0) }
 
-func (r *reader) fast(n *node, p address, depth int) (err *Error) {
+func (r *reader) fastValue(n *node, p address, depth int) (err *Error) {
 	switch n.op {
 	case opStruct:
 		return r.fastStruct(n, p, depth)
@@ -87,11 +87,11 @@ func (r *reader) fast(n *node, p address, depth int) (err *Error) {
 	case opComplex:
 		bits, err := r.complex(n)
 		storeUint(p, n.size/2, bits[0])
-		storeUint(at(p, n.size/2), n.size/2, bits[1])
+		storeUint(offset(p, n.size/2), n.size/2, bits[1])
 		return err
 	case opString:
-		if n.isPlainString() {
-			*stringAt(p), err = r.plainString(n, r.off)
+		if n.isUncheckedString() {
+			*stringAt(p), err = r.uncheckedString(n, r.off)
 		} else {
 			*stringAt(p), err = r.string(n)
 		}
@@ -100,7 +100,7 @@ func (r *reader) fast(n *node, p address, depth int) (err *Error) {
 	case opTime:
 		*timeAt(p), err = r.time()
 	case opBinary, opText:
-		return r.ownBack(n, n.value(p))
+		return r.unmarshal(n, n.value(p))
 	case opArray:
 		return r.fastArray(n, p, depth)
 	case opMap:
@@ -115,16 +115,16 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 	off := r.off // of r itself only where another function looks at it
 	for i := range n.steps {
 		s := &n.steps[i]
-		q := at(p, s.off)
+		q := offset(p, s.off)
 		switch {
-		case s.run != nil:
-			if uintptr(len(r.data)-off) < s.n {
-				return r.shortRun(s, off)
+		case s.fields != nil:
+			if uintptr(len(r.data)-off) < s.size {
+				return r.errShortRun(s, off)
 			}
-			move(q, at(dataOf(r.data), uintptr(off)), s.n)
-			off += int(s.n)
+			copyShort(q, offset(dataPtr(r.data), uintptr(off)), s.size)
+			off += int(s.size)
 		case s.op == stepString:
-			text, err := r.plainString(s.node, off)
+			text, err := r.uncheckedString(s.node, off)
 			if err != nil {
 				return err.in(s.path)
 			}
@@ -132,7 +132,7 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 			off = r.off
 		default:
 			r.off = off
-			if err := r.fast(s.node, q, depth); err != nil {
+			if err := r.fastValue(s.node, q, depth); err != nil {
 				return err.in(s.path)
 			}
 			off = r.off
@@ -143,37 +143,37 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 }
 
 // plainString reads a string without bounds of its own: most strings.
-func (r *reader) plainString(n *node, off int) (string, *Error) {
+func (r *reader) uncheckedString(n *node, off int) (string, *Error) {
 	r.off = off
-	if text, ok := plainText(r.data[off:]); ok && !r.d.Lenient {
+	if text, ok := splitString(r.data[off:]); ok && !r.d.Lenient {
 		r.off += 4 + len(text)
-		return r.keepString(text)
+		return r.newString(text)
 	}
 	return r.string(n)
 }
 
 // shortRun says which field of a run the input ends in.
-func (r *reader) shortRun(s *step, off int) *Error {
+func (r *reader) errShortRun(s *step, off int) *Error {
 	r.off = off
-	for i := range s.run {
-		f := &s.run[i]
+	for i := range s.fields {
+		f := &s.fields[i]
 		if err := r.skip(f.node); err != nil {
 			return err.in(f.path)
 		}
 	}
-	return r.short(1)
+	return r.errShort(1)
 }
 
 // skip passes over a value that lies as in memory, or says where in it the
 // input ends.
 func (r *reader) skip(n *node) *Error {
-	if n.raw <= uintptr(len(r.data)-r.off) {
-		r.off += int(n.raw)
+	if n.rawSize <= uintptr(len(r.data)-r.off) {
+		r.off += int(n.rawSize)
 		return nil
 	}
 	switch n.op {
 	case opArray:
-		r.off += (len(r.data) - r.off) / int(n.elem.raw) * int(n.elem.raw)
+		r.off += (len(r.data) - r.off) / int(n.elem.rawSize) * int(n.elem.rawSize)
 		return r.skip(n.elem).in("[]")
 	case opStruct:
 		for i := range n.fields {
@@ -182,25 +182,25 @@ func (r *reader) skip(n *node) *Error {
 			}
 		}
 	case opComplex:
-		r.off += (len(r.data) - r.off) / int(n.raw/2) * int(n.raw/2)
-		return r.short(int(n.raw / 2))
+		r.off += (len(r.data) - r.off) / int(n.rawSize/2) * int(n.rawSize/2)
+		return r.errShort(int(n.rawSize / 2))
 	}
-	return r.short(int(n.raw))
+	return r.errShort(int(n.rawSize))
 }
 
 func (r *reader) fastArray(n *node, p address, depth int) *Error {
-	if n.raw > 0 {
-		if uintptr(len(r.data)-r.off) < n.raw {
+	if n.rawSize > 0 {
+		if uintptr(len(r.data)-r.off) < n.rawSize {
 			return r.skip(n)
 		}
-		r.off += copy(view(p, n.raw), r.data[r.off:])
+		r.off += copy(bytesView(p, n.rawSize), r.data[r.off:])
 		return nil
 	}
 	if n.elem.size == 0 {
 		return nil
 	}
-	for i := range n.n {
-		if err := r.fast(n.elem, at(p, uintptr(i)*n.elem.size), depth); err != nil {
+	for i := range n.length {
+		if err := r.fastValue(n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
 			return err.in("[]")
 		}
 	}
@@ -209,7 +209,7 @@ func (r *reader) fastArray(n *node, p address, depth int) *Error {
 
 func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 	*bytesAt(p) = nil
-	count, c, err := r.open(n, n.elem.least, depth+1)
+	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
 	if err != nil {
 		return err
 	}
@@ -221,35 +221,35 @@ func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 			return err.in("[]")
 		}
 	}
-	return r.close(c)
+	return r.endList(list)
 }
 
 func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
-	if n.elems == elemsRaw { // open has seen that the bytes are there
-		b, _ := r.next(count * int(n.elem.raw))
+	if n.loop == loopCopy { // open has seen that the bytes are there
+		b, _ := r.next(count * int(n.elem.rawSize))
 		n.setRawSlice(p, b, count)
 		return nil
 	}
 	data := n.makeSlice(p, count)
-	switch n.elems {
-	case elemsSwap:
-		b, _ := r.next(count * int(n.elem.swap))
-		c := column{stepOf(n.elem), 0, count}
-		c.move(data, n.elem.swap, dataOf(b), n.elem.swap)
+	switch n.loop {
+	case loopSwap:
+		b, _ := r.next(count * int(n.elem.swapSize))
+		c := column{stepOpOf(n.elem), 0, count}
+		c.copy(data, n.elem.swapSize, dataPtr(b), n.elem.swapSize)
 		return nil
-	case elemsFixed:
-		b, _ := r.next(count * n.elem.least)
-		n.elem.columns(count, dataOf(b), data, true)
+	case loopFixedSize:
+		b, _ := r.next(count * n.elem.minSize)
+		n.elem.columns(count, dataPtr(b), data, true)
 		return nil
-	case elemsRunString:
+	case loopRunString:
 		if !r.d.Lenient {
 			return r.fastRunStrings(n, data, count)
 		}
-	case elemsPointer:
+	case loopPointer:
 		return r.fastPointers(n, data, count, depth)
 	}
 	for i := range count {
-		if err := r.fast(n.elem, at(data, uintptr(i)*n.elem.size), depth); err != nil {
+		if err := r.fastValue(n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
 			return err
 		}
 	}
@@ -267,18 +267,18 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 		if !present {
 			continue
 		}
-		p := e.blank.make()
-		*pointerAt(at(data, i*n.elem.size)) = p
-		if len(r.data)-r.off < e.least {
-			return r.fast(e, p, depth+1) // says what is short
+		p := e.alloc.new()
+		*pointerAt(offset(data, i*n.elem.size)) = p
+		if len(r.data)-r.off < e.minSize {
+			return r.fastValue(e, p, depth+1) // says what is short
 		}
-		from := at(dataOf(r.data), uintptr(r.off))
-		if e.raw > 0 {
-			move(p, from, e.raw)
+		from := offset(dataPtr(r.data), uintptr(r.off))
+		if e.rawSize > 0 {
+			copyShort(p, from, e.rawSize)
 		} else {
 			e.columns(1, from, p, true)
 		}
-		r.off += e.least
+		r.off += e.minSize
 	}
 	return nil
 }
@@ -286,21 +286,21 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 // fastRunStrings reads the commonest kind of struct: a run, then a string.
 func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
-	next, fixed := n.elem.size, run.n+4
-	wide := run.op == stepRun16
-	from, k, end := dataOf(r.data), uintptr(r.off), uintptr(len(r.data))
+	next, fixed := n.elem.size, run.size+4
+	wide := run.op == stepCopy16to32
+	from, k, end := dataPtr(r.data), uintptr(r.off), uintptr(len(r.data))
 	for i := range uintptr(count) {
-		p := at(data, i*next)
+		p := offset(data, i*next)
 		if fixed > end-k {
 			r.off = int(k)
 			return r.fastStruct(n.elem, p, 0) // says what is short
 		}
 		if wide {
-			move16(at(p, run.off), at(from, k), run.n)
+			copy16to32(offset(p, run.off), offset(from, k), run.size)
 		} else {
-			move(at(p, run.off), at(from, k), run.n)
+			copyShort(offset(p, run.off), offset(from, k), run.size)
 		}
-		size := uintptr(binary.LittleEndian.Uint32(array4At(at(from, k+run.n))[:]))
+		size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k+run.size))[:]))
 		if size > end-k-fixed {
 			r.off = int(k)
 			return r.fastStruct(n.elem, p, 0)
@@ -309,20 +309,20 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 		if size == 0 {
 			continue
 		}
-		text, to := at(from, k), stringAt(at(p, textOff))
+		text, to := offset(from, k), stringAt(offset(p, textOff))
 		k += size
-		if size > blockMost || int(size) > r.block.free() {
+		if size > maxArenaString || int(size) > r.arena.avail() {
 			r.off = int(k)
-			if *to, err = r.keepString(view(text, size)); err != nil {
+			if *to, err = r.newString(bytesView(text, size)); err != nil {
 				return err.in(n.elem.steps[1].path)
 			}
 			continue
 		}
-		into := r.block.take(int(size))
+		into := r.arena.alloc(int(size))
 		if 8 <= size && size < 16 {
-			move8(into, text, size)
+			copy8to16(into, text, size)
 		} else {
-			move(into, text, size)
+			copyShort(into, text, size)
 		}
 		*to = stringOf(into, size)
 	}
@@ -331,9 +331,9 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 }
 
 func (r *reader) fastMap(n *node, p address, depth int) *Error {
-	count, c, err := r.open(n, n.key.least+n.elem.least, depth+1)
+	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
-		err = r.charge(mapCost(n, count))
+		err = r.charge(mapMemory(n, count))
 	}
 	if err != nil {
 		return err
@@ -341,24 +341,24 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	m := reflect.MakeMapWithSize(n.typ, count)
 	*pointerAt(p) = m.UnsafePointer()
 	if count == 0 {
-		return r.close(c)
+		return r.endList(list)
 	}
 	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
 	var last []byte
 	for i := range count {
 		from := r.off
-		if err := r.fast(n.key, key.UnsafePointer(), depth+1); err != nil {
+		if err := r.fastValue(n.key, key.UnsafePointer(), depth+1); err != nil {
 			return err.in("[key]")
 		}
-		if last, err = r.rising(last, from, i); err != nil {
+		if last, err = r.checkKeyOrder(last, from, i); err != nil {
 			return err
 		}
-		if err := r.fast(n.elem, elem.UnsafePointer(), depth+1); err != nil {
+		if err := r.fastValue(n.elem, elem.UnsafePointer(), depth+1); err != nil {
 			return err.in("[]")
 		}
 		m.SetMapIndex(key.Elem(), elem.Elem())
 	}
-	return r.closeMap(c, m.Len(), count)
+	return r.endMap(list, m.Len(), count)
 }
 
 func (r *reader) fastPointer(n *node, p address, depth int) *Error {
@@ -367,7 +367,7 @@ func (r *reader) fastPointer(n *node, p address, depth int) *Error {
 	if err != nil || !present {
 		return err
 	}
-	q := n.elem.blank.make()
+	q := n.elem.alloc.new()
 	*pointerAt(p) = q
-	return r.fast(n.elem, q, depth+1)
+	return r.fastValue(n.elem, q, depth+1)
 }

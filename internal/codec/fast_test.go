@@ -13,8 +13,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-func TestFastAgrees(t *testing.T) {
-	if !agree() {
+func TestSelfCheck(t *testing.T) {
+	if !selfCheck() {
 		t.Fatal("the fast executor is not in use")
 	}
 }
@@ -31,15 +31,15 @@ func TestPointersAreFresh(t *testing.T) {
 		F *[40]uint64
 		G *[]byte
 		H *uintptrSized
-		I *[blankMost]byte
-		J *[blankMost + 1]byte
+		I *[maxBoxed]byte
+		J *[maxBoxed + 1]byte
 	}
 	n, small := int8(1), int16(2)
 	p := &small
 	in := holder{
 		A: &benchSmall{A: 1, B: "text"}, B: new(string), C: &p,
 		D: &struct{ M map[uint8]uint8 }{map[uint8]uint8{1: 2}}, E: &[1]*int8{&n},
-		F: &[40]uint64{39: 1}, G: &[]byte{1}, H: &uintptrSized{3, 4}, I: new([blankMost]byte), J: new([blankMost + 1]byte),
+		F: &[40]uint64{39: 1}, G: &[]byte{1}, H: &uintptrSized{3, 4}, I: new([maxBoxed]byte), J: new([maxBoxed + 1]byte),
 	}
 	c := mustCompile[holder](t)
 	var e Encoder
@@ -82,7 +82,7 @@ func TestRefAt(t *testing.T) {
 }
 
 // Strings that end a block, and blocks that end a buffer, stay inside of them.
-func TestRunStringsAtTheEdge(t *testing.T) {
+func TestRunStringsWithinBuffer(t *testing.T) {
 	c := mustCompile[[]benchItem](t)
 	for size := range 40 {
 		list := make([]benchItem, 60)
@@ -106,7 +106,7 @@ func TestRunStringsAtTheEdge(t *testing.T) {
 }
 
 // Runs and strings of all short lengths stay inside of their buffers.
-func TestFlatAtTheEdge(t *testing.T) {
+func TestSimpleStepsWithinBuffer(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for run := 1; run <= len(text); run++ {
 		array := reflect.ArrayOf(run, reflect.TypeFor[byte]())
@@ -146,7 +146,7 @@ func TestFlatAtTheEdge(t *testing.T) {
 
 // A struct and its only text are one piece of memory while the text is short. Its
 // strings outlive what they were read from, and the structs beside them.
-func TestTextBehindItsStruct(t *testing.T) {
+func TestStructWithText(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for head := range 120 {
 		typ := reflect.StructOf([]reflect.StructField{
@@ -187,7 +187,7 @@ func TestTextBehindItsStruct(t *testing.T) {
 	}
 }
 
-func TestTextBehindItsStructIsOneAllocation(t *testing.T) {
+func TestStructWithTextAllocations(t *testing.T) {
 	c, err := CompileList("parameter", []reflect.Type{reflect.TypeFor[*benchSmall]()}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func TestTextBehindItsStructIsOneAllocation(t *testing.T) {
 	for _, tt := range []struct {
 		size int
 		want float64
-	}{{0, 1}, {1, 1}, {c.roomy.room, 1}, {c.roomy.room + 1, 2}} {
+	}{{0, 1}, {1, 1}, {c.structWithText.room, 1}, {c.structWithText.room + 1, 2}} {
 		text := strings.Repeat("x", tt.size)
 		var out benchArgument
 		d := Decoder{Data: appendArgument(nil, &benchArgument{&benchSmall{B: text}})}
@@ -208,7 +208,7 @@ func TestTextBehindItsStructIsOneAllocation(t *testing.T) {
 			t.Errorf("text of %d bytes: %v allocations, want %v", tt.size, n, tt.want)
 		}
 	}
-	if c.roomy.room < 16 {
-		t.Errorf("room for %d bytes", c.roomy.room)
+	if c.structWithText.room < 16 {
+		t.Errorf("room for %d bytes", c.structWithText.room)
 	}
 }

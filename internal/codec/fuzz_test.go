@@ -33,7 +33,7 @@ var fuzzShapes = []reflect.Type{
 		Next *struct{ A, B uint32 }
 	}](),
 	reflect.TypeFor[link](),
-	reflect.TypeFor[fan](),
+	reflect.TypeFor[recursiveSlice](),
 	reflect.TypeFor[struct {
 		A []int32      `bsrpc:"list,len=varint,varint"`
 		B string       `bsrpc:"len=be2,max=100,utf8"`
@@ -76,7 +76,7 @@ var fuzzShapes = []reflect.Type{
 
 func TestFuzzShapes(t *testing.T) {
 	for i, typ := range fuzzShapes {
-		if c := compiled(t, typ); c.MaxPerByte() > 16 {
+		if c := compileType(t, typ); c.MaxPerByte() > 16 {
 			t.Errorf("shape %d, %s: %d bytes for a byte", i, c.Layout(), c.MaxPerByte())
 		}
 	}
@@ -88,7 +88,7 @@ func TestFuzzShapes(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i, typ := range fuzzShapes {
-		c := compiled(f, typ)
+		c := compileType(f, typ)
 		for range 3 {
 			v := reflect.New(typ)
 			fill(r, v.Elem(), 0)
@@ -99,7 +99,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, shape uint8, data []byte) {
-		c := compiled(t, fuzzShapes[int(shape)%len(fuzzShapes)])
+		c := compileType(t, fuzzShapes[int(shape)%len(fuzzShapes)])
 		out := reflect.New(c.Type())
 		used := allocated(func() { _ = c.Read(&Decoder{Data: data}, RefTo(out)) })
 		if most := uint64(c.MaxPerByte()*len(data) + 64<<10); used > most {
@@ -129,7 +129,7 @@ func FuzzTypes(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 0, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, data []byte) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		c := compiled(t, randomType(r, 3))
+		c := compileType(t, randomType(r, 3))
 		v := reflect.New(c.Type())
 		fill(r, v.Elem(), 0)
 		buf, err := appendAll(t, c, Encoder{}, v)
@@ -152,13 +152,13 @@ func FuzzTags(f *testing.F) {
 		f.Add(tag)
 	}
 	f.Fuzz(func(t *testing.T, tag string) {
-		if p, skip, err := ParseField(tag); err == nil && !skip {
-			q, _, err := ParseField(p.String())
-			if err != nil || fmt.Sprint(p) != fmt.Sprint(q) {
-				t.Fatalf("%q is %q, then %q, %v", tag, p, q, err)
+		if tag, skip, err := ParseFieldTag(tag); err == nil && !skip {
+			q, _, err := ParseFieldTag(tag.String())
+			if err != nil || fmt.Sprint(tag) != fmt.Sprint(q) {
+				t.Fatalf("%q is %q, then %q, %v", tag, tag, q, err)
 			}
-			_, _ = Compile(reflect.TypeFor[map[string][]int](), p)
+			_, _ = Compile(reflect.TypeFor[map[string][]int](), tag)
 		}
-		_, _ = ParseMethod(tag)
+		_, _ = ParseMethodTag(tag)
 	})
 }

@@ -17,13 +17,13 @@ type link struct {
 	Next *link
 }
 
-type fan struct{ Kids []fan }
+type recursiveSlice struct{ Kids []recursiveSlice }
 
-type knot map[string]knot
+type recursiveMap map[string]recursiveMap
 
-type pair2 struct{ Left, Right *pair2 }
+type twoPointers struct{ Left, Right *twoPointers }
 
-func chain(n int) *link {
+func newList(n int) *link {
 	var l *link
 	for range n {
 		l = &link{Next: l}
@@ -32,9 +32,9 @@ func chain(n int) *link {
 }
 
 func TestDepth(t *testing.T) {
-	c := compiled(t, reflect.TypeFor[link]())
+	c := compileType(t, reflect.TypeFor[link]())
 	for _, test := range []struct{ length, depth, fits int }{{65, 0, 65}, {66, 0, 65}, {4, 3, 4}, {5, 3, 4}, {5000, -1, 1 << 30}} {
-		in := chain(test.length)
+		in := newList(test.length)
 		data, err := appendAll(t, c, Encoder{Depth: test.depth}, reflect.ValueOf(in))
 		if ok := err == nil; ok != (test.length <= test.fits) || !ok && !errors.Is(err, ErrLimit) {
 			t.Errorf("appending %d links with depth %d: %v", test.length, test.depth, err)
@@ -53,7 +53,7 @@ func TestDepth(t *testing.T) {
 func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
 	v := reflect.New(c.Type())
 	var errs []error
-	for _, form := range forms(c) {
+	for _, form := range executors(c) {
 		d := d
 		errs = append(errs, form.Read(&d, RefTo(v)))
 	}
@@ -64,15 +64,15 @@ func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
 }
 
 // A value that holds itself is an error, not a stack overflow.
-func TestRow57Cycles(t *testing.T) {
+func TestCyclicValues(t *testing.T) {
 	l := &link{}
 	l.Next = l
-	f := fan{make([]fan, 1)}
+	f := recursiveSlice{make([]recursiveSlice, 1)}
 	f.Kids[0] = f
-	k := knot{}
+	k := recursiveMap{}
 	k["k"] = k
 	for _, v := range []any{l, &f, &k} {
-		_, err := appendAll(t, compiled(t, reflect.TypeOf(v).Elem()), Encoder{}, reflect.ValueOf(v))
+		_, err := appendAll(t, compileType(t, reflect.TypeOf(v).Elem()), Encoder{}, reflect.ValueOf(v))
 		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nested deeper than MaxDepth (64), or the value holds itself") {
 			t.Errorf("%T: %.200v", v, err)
 		}
@@ -81,12 +81,12 @@ func TestRow57Cycles(t *testing.T) {
 
 // A value that holds one part many times over is bounded by Max before it
 // has taken the memory.
-func TestMaxStopsEarly(t *testing.T) {
-	p := &pair2{}
+func TestMaxBoundsSharedValues(t *testing.T) {
+	p := &twoPointers{}
 	for range 60 {
-		p = &pair2{p, p}
+		p = &twoPointers{p, p}
 	}
-	_, err := appendAll(t, compiled(t, reflect.TypeFor[pair2]()), Encoder{Max: 10_000}, reflect.ValueOf(p))
+	_, err := appendAll(t, compileType(t, reflect.TypeFor[twoPointers]()), Encoder{Max: 10_000}, reflect.ValueOf(p))
 	if !errors.Is(err, ErrLimit) || !strings.HasSuffix(err.Error(), ": takes more than 10000 bytes") {
 		t.Errorf("%.200v", err)
 	}
@@ -105,7 +105,7 @@ func TestMax(t *testing.T) {
 
 // checkMax appends the value at ptr with less room than it takes, and more.
 func checkMax(t *testing.T, ptr any) {
-	c := compiled(t, reflect.TypeOf(ptr).Elem())
+	c := compileType(t, reflect.TypeOf(ptr).Elem())
 	data, err := appendAll(t, c, Encoder{}, reflect.ValueOf(ptr))
 	if err != nil {
 		t.Fatal(err)
@@ -121,8 +121,8 @@ func checkMax(t *testing.T, ptr any) {
 }
 
 func TestBudget(t *testing.T) {
-	data := encoded(t, make([]string, 1000))
-	c := compiled(t, reflect.TypeFor[[]string]())
+	data := encode(t, make([]string, 1000))
+	c := compileType(t, reflect.TypeFor[[]string]())
 	size := int64(reflect.TypeFor[string]().Size()) * 1000
 	if _, err := readAll(t, c, Decoder{Data: data, Budget: size}); err != nil {
 		t.Error(err)
@@ -139,19 +139,19 @@ func TestBudgetCountsHiddenFields(t *testing.T) {
 		A uint8
 		b [1 << 20]byte //lint:ignore U1000 only its size matters
 	}
-	data := encoded(t, make([]wide, 3))
-	c := compiled(t, reflect.TypeFor[[]wide]())
+	data := encode(t, make([]wide, 3))
+	c := compileType(t, reflect.TypeFor[[]wide]())
 	if _, err := readAll(t, c, Decoder{Data: data, Budget: 3 << 20}); !errors.Is(err, ErrLimit) {
 		t.Error(err)
 	}
 }
 
 // What an input promises costs nothing: memory follows what is there.
-func TestLyingCounts(t *testing.T) {
+func TestForgedCounts(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[[]uint64](), reflect.TypeFor[[]string](), reflect.TypeFor[map[string]string](), reflect.TypeFor[[][]link](), reflect.TypeFor[[]*link](),
 	} {
-		c := compiled(t, typ)
+		c := compileType(t, typ)
 		for _, data := range []string{
 			"\xff\xff\xff\xff\xff\xff\xff\xff", "\x04\x00\x00\x00\xff\xff\xff\xff", "\x08\x00\x00\x00\xff\xff\xff\x7f\x00\x00\x00\x00",
 			"\xff\xff\xff\x7f", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\x03\x00\x00\x00\x00\x00\x00",
@@ -178,7 +178,7 @@ func allocated(f func()) uint64 {
 }
 
 // Elements that take no bytes are refused, wherever they are.
-func TestRowV3ZeroSize(t *testing.T) {
+func TestZeroSizeElements(t *testing.T) {
 	type (
 		kids  struct{ Kids []struct{} }
 		inner struct{ A, B [0]int }
@@ -201,7 +201,7 @@ func TestRowV3ZeroSize(t *testing.T) {
 
 // Types that grow without end are told from recursive ones.
 func TestLayoutTooLarge(t *testing.T) {
-	_, err := Compile(reflect.TypeFor[tri[tri[tri[tri[tri[tri[tri[tri[tri[tri[tri[uint8]]]]]]]]]]]](), nil)
+	_, err := Compile(reflect.TypeFor[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[uint8]]]]]]]]]]]](), nil)
 	if err == nil || !strings.HasSuffix(err.Error(), "the layout has more than 65536 parts; make the type smaller") {
 		t.Errorf("%.200v", err)
 	}
@@ -218,10 +218,10 @@ func TestHugeTypes(t *testing.T) {
 	}
 }
 
-type tri[T any] struct{ A, B, C *T }
+type threePointers[T any] struct{ A, B, C *T }
 
 // 64 goroutines that meet new types all get the same codec and use it.
-func TestRow144Together(t *testing.T) {
+func TestConcurrentCompile(t *testing.T) {
 	for n := range 20 {
 		typ := reflect.StructOf([]reflect.StructField{
 			{Name: fmt.Sprint("F", n), Type: reflect.TypeFor[tree]()}, {Name: "G", Type: reflect.TypeFor[[]item]()},
@@ -230,7 +230,7 @@ func TestRow144Together(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range codecs {
 			group.Go(func() {
-				codecs[i] = compiled(t, typ)
+				codecs[i] = compileType(t, typ)
 				v := reflect.New(typ)
 				v.Elem().Field(1).Set(reflect.ValueOf([]item{{"name", price{1}, nil}}))
 				if data, err := appendAll(t, codecs[i], Encoder{}, v); err != nil {
@@ -251,12 +251,12 @@ func TestRow144Together(t *testing.T) {
 
 // Many pointers to one value take more bytes than memory: also where int has 32
 // bits the limit is found, before anything is written past a buffer's end.
-func TestMaxOfOneValueManyTimes(t *testing.T) {
+func TestMaxWithRepeatedPointers(t *testing.T) {
 	list := make([]*[1023]byte, 1<<22)
 	for i, one := 0, new([1023]byte); i < len(list); i++ {
 		list[i] = one
 	}
-	c := compiled(t, reflect.TypeOf(list))
+	c := compileType(t, reflect.TypeOf(list))
 	e := Encoder{Max: 1 << 20}
 	if err := c.Append(&e, RefTo(reflect.ValueOf(&list))); !errors.Is(err, ErrLimit) {
 		t.Errorf("%v, want ErrLimit", err)

@@ -32,18 +32,18 @@ func RefAt(p unsafe.Pointer) Ref { return Ref{p} }
 
 // recalled has some codecs by the type of pointers to their values: finding one
 // here takes a tenth of the time that codecs takes.
-var recalled [256]atomic.Pointer[recollection]
+var pointerCache [256]atomic.Pointer[cacheEntry]
 
-type recollection struct {
+type cacheEntry struct {
 	typ   address // of a pointer to a value, as an interface has it
 	codec *Codec
 }
 
 // Recall returns the codec that Remember has been told of for what v points to,
 // and where that lies. ok is false if there is none, or v is nil.
-func Recall(v any) (c *Codec, at Ref, ok bool) {
-	typ, data := apart(&v)
-	r := placeOf(typ).Load()
+func LookupCached(v any) (c *Codec, at Ref, ok bool) {
+	typ, data := unpackInterface(&v)
+	r := cacheSlot(typ).Load()
 	if r == nil || r.typ != typ || data == nil {
 		return nil, Ref{}, false
 	}
@@ -52,28 +52,28 @@ func Recall(v any) (c *Codec, at Ref, ok bool) {
 
 // Remember lets Recall find c, the codec of what the pointer v points to, unless
 // another has its place.
-func Remember(v any, c *Codec) {
-	typ, _ := apart(&v)
-	if place := placeOf(typ); place.Load() == nil {
-		place.CompareAndSwap(nil, &recollection{typ, c})
+func StoreCached(v any, c *Codec) {
+	typ, _ := unpackInterface(&v)
+	if place := cacheSlot(typ); place.Load() == nil {
+		place.CompareAndSwap(nil, &cacheEntry{typ, c})
 	}
 }
 
-func placeOf(typ address) *atomic.Pointer[recollection] {
-	return &recalled[(uintptr(typ)>>5^uintptr(typ)>>13)%uintptr(len(recalled))]
+func cacheSlot(typ address) *atomic.Pointer[cacheEntry] {
+	return &pointerCache[(uintptr(typ)>>5^uintptr(typ)>>13)%uintptr(len(pointerCache))]
 }
 
 // apart takes an interface apart: its type, and its value if that is a pointer,
 // else where the value lies.
-func apart(v *any) (typ, data address) {
+func unpackInterface(v *any) (typ, data address) {
 	w := (*[2]address)(unsafe.Pointer(v))
 	return w[0], w[1]
 }
 
 // ZeroAtOnce sets the value at v to its zero value if it is one pointer. Otherwise it
 // reports false.
-func (c *Codec) ZeroAtOnce(v Ref) bool {
-	if !c.lone || c.node.size != unsafe.Sizeof(v.p) { // what does not travel may lie beside it
+func (c *Codec) ZeroSinglePointer(v Ref) bool {
+	if !c.singlePointer || c.node.size != unsafe.Sizeof(v.p) { // what does not travel may lie beside it
 		return false
 	}
 	*pointerAt(v.p) = nil
@@ -86,11 +86,11 @@ func (n *node) value(p address) reflect.Value { return reflect.NewAt(n.typ, p).E
 
 // at returns the address of a part of the value at p. The part is not empty
 // and lies wholly inside, so the address never is one past the end.
-func at(p address, off uintptr) address { return unsafe.Add(p, off) }
+func offset(p address, off uintptr) address { return unsafe.Add(p, off) }
 
 // view returns the n bytes at p, which hold no pointers. It may be written to
 // if all bit patterns are values of what lies there.
-func view(p address, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
+func bytesView(p address, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
 
 // The types of what lies at p are those of the functions' results, but for a
 // name.
@@ -135,7 +135,7 @@ func swap8(to, from address) {
 
 // dataOf returns where a buffer that has room begins. What is written behind
 // its length is below its capacity.
-func dataOf(buf []byte) address { return unsafe.Pointer(unsafe.SliceData(buf)) }
+func dataPtr(buf []byte) address { return unsafe.Pointer(unsafe.SliceData(buf)) }
 
 // loadUint returns the size bytes of an integer or float at p as a number.
 func loadUint(p address, size uintptr) uint64 {
@@ -192,21 +192,21 @@ func (n *node) setRawSlice(p address, b []byte, count int) {
 	from := address(unsafe.SliceData(b))
 	switch n.elem.size {
 	case 1:
-		*(*[]uint8)(p) = clone(unsafe.Slice((*uint8)(from), count))
+		*(*[]uint8)(p) = cloneNumbers(unsafe.Slice((*uint8)(from), count))
 	case 2:
-		*(*[]uint16)(p) = clone(unsafe.Slice((*uint16)(from), count))
+		*(*[]uint16)(p) = cloneNumbers(unsafe.Slice((*uint16)(from), count))
 	case 4:
-		*(*[]uint32)(p) = clone(unsafe.Slice((*uint32)(from), count))
+		*(*[]uint32)(p) = cloneNumbers(unsafe.Slice((*uint32)(from), count))
 	case 8:
-		*(*[]uint64)(p) = clone(unsafe.Slice((*uint64)(from), count))
+		*(*[]uint64)(p) = cloneNumbers(unsafe.Slice((*uint64)(from), count))
 	default:
-		copy(view(n.makeSlice(p, count), uintptr(len(b))), b)
+		copy(bytesView(n.makeSlice(p, count), uintptr(len(b))), b)
 	}
 }
 
 // clone copies s. The compiler sees that all of c is copied to and leaves out
 // zeroing it.
-func clone[T uint8 | uint16 | uint32 | uint64](s []T) []T {
+func cloneNumbers[T uint8 | uint16 | uint32 | uint64](s []T) []T {
 	c := make([]T, len(s))
 	copy(c, s)
 	return c
@@ -215,20 +215,20 @@ func clone[T uint8 | uint16 | uint32 | uint64](s []T) []T {
 // make makes a zero value on the heap. An interface that is made of a variable
 // holds a copy of it, which nobody else has; reflect.New takes longer, because it
 // looks for the type of the pointer.
-func (b *blank) make() address {
+func (b *allocator) new() address {
 	if !b.zero.IsValid() {
 		return reflect.New(b.typ).UnsafePointer()
 	}
 	box := b.zero.Interface()
-	_, fresh := apart(&box)
+	_, fresh := unpackInterface(&box)
 	return fresh
 }
 
 // make makes a zero value of size bytes, and returns where its room lies, which
 // is written to once, for a string.
-func (r *roomy) make(size uintptr) (p, room address) {
-	p = r.blank.make()
-	return p, at(p, size)
+func (r *structWithText) new(size uintptr) (p, room address) {
+	p = r.alloc.new()
+	return p, offset(p, size)
 }
 
 // mapAt returns the map at p. It holds the map itself, not p, so it may be
@@ -238,25 +238,25 @@ func (n *node) mapAt(p address) reflect.Value {
 }
 
 // A block is memory that short strings share.
-type block struct {
+type arena struct {
 	memory []byte
 	used   int
 }
 
-func (b *block) free() int { return len(b.memory) - b.used }
+func (b *arena) avail() int { return len(b.memory) - b.used }
 
-func (b *block) renew(size int) { b.memory, b.used = make([]byte, size), 0 }
+func (b *arena) reset(size int) { b.memory, b.used = make([]byte, size), 0 }
 
 // add returns text as a string in the block, which has room for it.
-func (b *block) add(text []byte) string {
-	to := b.take(len(text))
-	move(to, dataOf(text), uintptr(len(text)))
+func (b *arena) add(text []byte) string {
+	to := b.alloc(len(text))
+	copyShort(to, dataPtr(text), uintptr(len(text)))
 	return stringOf(to, uintptr(len(text)))
 }
 
 // take returns where the next size bytes of the block lie; there are as many, and
 // size is not 0. Once they are a string they are never written to again.
-func (b *block) take(size int) address {
+func (b *arena) alloc(size int) address {
 	to := unsafe.Pointer(&b.memory[b.used])
 	b.used += size
 	return to

@@ -9,14 +9,14 @@ import (
 )
 
 // wordFormats are the formats as tags write them.
-var wordFormats = map[string]layout.Format{
+var formatsByWord = map[string]layout.Format{
 	"le1": layout.LE1, "le2": layout.LE2, "le4": layout.LE4, "le8": layout.LE8,
 	"be1": layout.LE1, "be2": layout.BE2, "be4": layout.BE4, "be8": layout.BE8, "varint": layout.Varint,
 }
 
 // parseWordFormat finds the format that a tag names.
-func parseWordFormat(word string) (layout.Format, bool) {
-	f, ok := wordFormats[word]
+func parseFormat(word string) (layout.Format, bool) {
+	f, ok := formatsByWord[word]
 	return f, ok
 }
 
@@ -25,7 +25,7 @@ const allFormats = "le1, le2, le4, le8, be1, be2, be4, be8 or varint"
 
 // looksLikeFormat reports whether word was meant as a format: le3, be16, le.
 func looksLikeFormat(word string) bool {
-	if _, ok := parseWordFormat(word); ok {
+	if _, ok := parseFormat(word); ok {
 		return true
 	}
 	digits, ok := strings.CutPrefix(word, "le")
@@ -51,7 +51,7 @@ func widthOf(f layout.Format) int {
 }
 
 // leastOf returns the least bytes of a number in format f.
-func leastOf(f layout.Format) int {
+func minWidth(f layout.Format) int {
 	if f == layout.NoFormat {
 		return 0
 	}
@@ -158,11 +158,11 @@ func (r *reader) varint() (uint64, *Error) {
 	u, n := binary.Uvarint(r.data[r.off:])
 	switch {
 	case n == 0:
-		return 0, r.fail("a varint is cut off")
+		return 0, r.errorf("a varint is cut off")
 	case n < 0:
-		return 0, r.fail("a varint does not fit in 64 bits")
+		return 0, r.errorf("a varint does not fit in 64 bits")
 	case n != uvarintLen(u):
-		return 0, r.fail("a varint is longer than it need be")
+		return 0, r.errorf("a varint is longer than it need be")
 	}
 	r.off += n
 	return u, nil

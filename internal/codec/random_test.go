@@ -220,9 +220,9 @@ func fillKey(r *rand.Rand, v reflect.Value) {
 }
 
 // forms are the codec as it is used, and on the plain executor.
-func forms(c *Codec) []*Codec {
+func executors(c *Codec) []*Codec {
 	plain := *c
-	plain.fast, plain.flat = false, nil
+	plain.useFast, plain.fastPath = false, nil
 	return []*Codec{c, &plain}
 }
 
@@ -232,7 +232,7 @@ func appendAll(t testing.TB, c *Codec, e Encoder, ptr reflect.Value) ([]byte, er
 	t.Helper()
 	var bufs [2][]byte
 	var errs [2]error
-	for i, form := range forms(c) {
+	for i, form := range executors(c) {
 		e := e
 		errs[i] = form.Append(&e, RefTo(ptr))
 		bufs[i] = e.Buf
@@ -250,7 +250,7 @@ func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 	t.Helper()
 	var ptrs [2]reflect.Value
 	var errs [2]error
-	for i, form := range forms(c) {
+	for i, form := range executors(c) {
 		d := d
 		ptrs[i] = reflect.New(c.Type())
 		errs[i] = form.Read(&d, RefTo(ptrs[i]))
@@ -316,12 +316,12 @@ func roundTrip(t *testing.T, r *rand.Rand, c, as *Codec) {
 	if err != nil || !bytes.Equal(again, data) {
 		t.Fatalf("%v: %v, %x want %x", c.Type(), err, again, data)
 	}
-	damage(t, r, c, data)
+	checkCorrupted(t, r, c, data)
 }
 
 // damage reads data cut off and with bytes changed: what still reads has to
 // append to the same bytes.
-func damage(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
+func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 	for range 8 {
 		if len(data) == 0 {
 			return

@@ -22,15 +22,15 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 	switch {
 	case !n.wireSigned():
 		if i < 0 {
-			return buf, refuse("below zero, and %s", describe(n))
+			return buf, encodeErrorf("below zero, and %s", describe(n))
 		}
 		return w.uint(buf, n, uint64(i))
-	case !fitsInt(i, n.form):
-		return buf, overflow("%s", amount(widthOf(n.form), "byte"))
-	case n.form == layout.Varint:
-		return appendUint(buf, zigzag(i), n.form), nil
+	case !fitsInt(i, n.format):
+		return buf, rangeErrorf("%s", plural(widthOf(n.format), "byte"))
+	case n.format == layout.Varint:
+		return appendUint(buf, zigzag(i), n.format), nil
 	}
-	return appendUint(buf, uint64(i), n.form), nil
+	return appendUint(buf, uint64(i), n.format), nil
 }
 
 // uint appends an unsigned Go integer.
@@ -38,13 +38,13 @@ func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 	switch {
 	case n.wireSigned():
 		if u > math.MaxInt64 {
-			return buf, overflow("a signed number of 8 bytes")
+			return buf, rangeErrorf("a signed number of 8 bytes")
 		}
 		return w.int(buf, n, int64(u))
-	case !fitsUint(u, n.form):
-		return buf, overflow("%s", amount(widthOf(n.form), "byte"))
+	case !fitsUint(u, n.format):
+		return buf, rangeErrorf("%s", plural(widthOf(n.format), "byte"))
 	}
-	return appendUint(buf, u, n.form), nil
+	return appendUint(buf, u, n.format), nil
 }
 
 // describe names a number's wire form in a message.
@@ -61,16 +61,16 @@ func (r *reader) signed(n *node) (int64, *Error) {
 	var i int64
 	var err *Error
 	if n.wireSigned() {
-		i, err = r.int(n.form)
+		i, err = r.int(n.format)
 	} else {
 		var u uint64
-		if u, err = r.uint(n.form); u > math.MaxInt64 {
-			return 0, r.unfit(from, n)
+		if u, err = r.uint(n.format); u > math.MaxInt64 {
+			return 0, r.errRange(from, n)
 		}
 		i = int64(u)
 	}
 	if err == nil && signExtend(uint64(i), int(n.size)) != i {
-		return 0, r.unfit(from, n)
+		return 0, r.errRange(from, n)
 	}
 	return i, err
 }
@@ -82,63 +82,63 @@ func (r *reader) unsigned(n *node) (uint64, *Error) {
 	var err *Error
 	if n.wireSigned() {
 		var i int64
-		if i, err = r.int(n.form); i < 0 {
-			return 0, r.unfit(from, n)
+		if i, err = r.int(n.format); i < 0 {
+			return 0, r.errRange(from, n)
 		}
 		u = uint64(i)
 	} else {
-		u, err = r.uint(n.form)
+		u, err = r.uint(n.format)
 	}
 	if err == nil && n.size < 8 && u>>(8*n.size) != 0 {
-		return 0, r.unfit(from, n)
+		return 0, r.errRange(from, n)
 	}
 	return u, err
 }
 
 // unfit is the error of a number that the Go type at this end cannot hold.
-func (r *reader) unfit(from int, n *node) *Error {
+func (r *reader) errRange(from int, n *node) *Error {
 	r.off = from
-	return r.fail("does not fit in %s of %d bits", n.typ.Kind(), 8*n.size)
+	return r.errorf("does not fit in %s of %d bits", n.typ.Kind(), 8*n.size)
 }
 
 // float appends the bits of a float that has size bytes in memory.
 func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, *Error) {
-	if n.inKey && unfitKey(bits, size) {
-		return buf, refuse("NaN and -0 cannot be map keys")
+	if n.inKey && invalidKey(bits, size) {
+		return buf, encodeErrorf("NaN and -0 cannot be map keys")
 	}
-	if widthOf(n.form) == int(size) {
-		return appendUint(buf, bits, n.form), nil
+	if widthOf(n.format) == int(size) {
+		return appendUint(buf, bits, n.format), nil
 	}
-	bits, exact := resize(bits, size)
+	bits, exact := convertFloat(bits, size)
 	if !exact {
-		return buf, overflow("a float of %s", amount(widthOf(n.form), "byte"))
+		return buf, rangeErrorf("a float of %s", plural(widthOf(n.format), "byte"))
 	}
-	return appendUint(buf, bits, n.form), nil
+	return appendUint(buf, bits, n.format), nil
 }
 
 // float reads the bits of a float that has size bytes in memory.
 func (r *reader) float(n *node, size uintptr) (uint64, *Error) {
 	from := r.off
-	bits, err := r.uint(n.form)
+	bits, err := r.uint(n.format)
 	if err != nil {
 		return 0, err
 	}
-	if wire := uintptr(widthOf(n.form)); wire != size {
+	if wire := uintptr(widthOf(n.format)); wire != size {
 		exact := false
-		if bits, exact = resize(bits, wire); !exact {
-			return 0, r.unfit(from, n)
+		if bits, exact = convertFloat(bits, wire); !exact {
+			return 0, r.errRange(from, n)
 		}
 	}
-	if n.inKey && unfitKey(bits, size) {
+	if n.inKey && invalidKey(bits, size) {
 		r.off = from
-		return 0, r.fail("NaN and -0 cannot be map keys")
+		return 0, r.errorf("NaN and -0 cannot be map keys")
 	}
 	return bits, nil
 }
 
 // unfitKey reports whether bits are NaN, which is not equal to itself, or -0,
 // which is equal to another value.
-func unfitKey(bits uint64, size uintptr) bool {
+func invalidKey(bits uint64, size uintptr) bool {
 	if size == 4 {
 		return bits == 1<<31 || bits&(1<<31-1) > 0xff<<23
 	}
@@ -147,7 +147,7 @@ func unfitKey(bits uint64, size uintptr) bool {
 
 // resize turns the bits of a float of size bytes into those of the other
 // size, and reports whether the value is the same.
-func resize(bits uint64, size uintptr) (uint64, bool) {
+func convertFloat(bits uint64, size uintptr) (uint64, bool) {
 	if size == 4 {
 		return math.Float64bits(float64(math.Float32frombits(uint32(bits)))), true
 	}
@@ -190,7 +190,7 @@ func (r *reader) time() (time.Time, *Error) {
 	}
 	if nsec >= 1e9 {
 		r.off -= 4
-		return time.Time{}, r.fail("want less than a second of nanoseconds")
+		return time.Time{}, r.errorf("want less than a second of nanoseconds")
 	}
 	return time.Unix(sec, int64(nsec)).UTC(), nil
 }
@@ -201,15 +201,15 @@ func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, 
 	case n.op == opPointer:
 		buf = appendBool(buf, present)
 	case !present:
-		return buf, refuse("nil, and the wire has no place for it")
+		return buf, encodeErrorf("nil, and the wire has no place for it")
 	}
 	if !present {
 		return buf, nil
 	}
-	if err := w.deeper(depth); err != nil {
+	if err := w.checkDepth(depth); err != nil {
 		return buf, err
 	}
-	return buf, w.room(buf, 0)
+	return buf, w.checkRoom(buf, 0)
 }
 
 // pointer reads the byte before a pointer's value and pays for the value.
@@ -219,7 +219,7 @@ func (r *reader) pointer(n *node, depth int) (bool, *Error) {
 			return false, err
 		}
 	}
-	if err := r.deeper(depth); err != nil {
+	if err := r.checkDepth(depth); err != nil {
 		return false, err
 	}
 	return true, r.charge(int64(n.elem.size))

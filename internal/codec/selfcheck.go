@@ -11,7 +11,7 @@ import (
 
 // useFast reports whether the fast executor gives what the plain one gives on
 // this machine. If ever it does not, the plain one is used for everything.
-var useFast = sync.OnceValue(agree)
+var fastWorks = sync.OnceValue(selfCheck)
 
 // A sample has one of everything that the fast executor does by itself.
 type sample struct {
@@ -27,7 +27,7 @@ type sample struct {
 	Swaps []uint32 `bsrpc:"elem=be4"`
 	Blob  []byte
 	Runs  []sampleRun
-	Flats []sampleFlat
+	Flats []sampleSimple
 	Fixed []sampleFixed
 	Ptrs  []*sampleFixed
 	Next  *sample
@@ -47,7 +47,7 @@ type sampleRun struct {
 	Text string
 }
 
-type sampleFlat struct {
+type sampleSimple struct {
 	A    uint16
 	Text string
 	B    [3]byte
@@ -63,29 +63,29 @@ type sampleFixed struct {
 }
 
 // A sampleLone is what travels by pointer, most often.
-type sampleLone struct{ V *sampleRun }
+type samplePointer struct{ V *sampleRun }
 
 // agree runs samples through both executors.
-func agree() bool {
-	flat := sampleFlat{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
+func selfCheck() bool {
+	flat := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
 	fixed := sampleFixed{1 << 30, 2}
 	next := sample{Text: "inner", Map: map[uint8]string{}, When: time.Unix(1, 2).UTC()}
-	return agreeOn(&sample{
+	return selfCheckValue(&sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
 		Raw: []uint16{1, 0xff00}, Lists: [][]uint16{{1, 2}, {0xfffe}}, Swaps: []uint32{1, 1 << 31}, Blob: []byte{0, 1, 2},
-		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleFlat{flat, flat},
+		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleSimple{flat, flat},
 		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
 		Next: &next, Map: map[uint8]string{2: "b", 1: "a"}, Cplx: complex(1, -1),
 		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.When,
-	}) && agreeOn(&flat) && agreeOn(&fixed) &&
-		agreeOn(&sampleLone{&sampleRun{1, 2, "room for it"}}) && agreeOn(&sampleLone{&sampleRun{1, 2, flat.Text}})
+	}) && selfCheckValue(&flat) && selfCheckValue(&fixed) &&
+		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, flat.Text}})
 }
 
-func agreeOn[T any](v *T) bool {
-	n := newCompiler(root{}).node(reflect.TypeFor[T](), nil, site{})
+func selfCheckValue[T any](v *T) bool {
+	n := newCompiler(pathRoot{}).node(reflect.TypeFor[T](), nil, location{})
 	n.finish()
 	plain, fast := &Codec{node: n}, &Codec{node: n}
-	fast.quicken()
+	fast.enableFast()
 	var want, got Encoder
 	ref := RefTo(reflect.ValueOf(v))
 	if plain.Append(&want, ref) != nil || fast.Append(&got, ref) != nil || !bytes.Equal(want.Buf, got.Buf) {

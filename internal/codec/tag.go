@@ -13,13 +13,13 @@ import (
 
 // A Place is what a tag says about one value. The zero Place and nil keep the
 // defaults.
-type Place struct {
-	words
-	key, elem *Place
+type Tag struct {
+	tagWords
+	key, elem *Tag
 }
 
 // words are the words of a place but for its groups.
-type words struct {
+type tagWords struct {
 	Format string // the bare word, as written: what it fits shows at its type
 	List   bool
 	UTF8   bool
@@ -32,9 +32,9 @@ type words struct {
 }
 
 const (
-	allWords   = someWords + ", elem= and name="
-	placeWords = someWords + " and elem=" // where there is no field to name
-	someWords  = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
+	wordsOfFields = commonWords + ", elem= and name="
+	wordsOfValues = commonWords + " and elem=" // where there is no field to name
+	commonWords   = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
 )
 
 // words of the language, but for the formats of numbers.
@@ -44,41 +44,41 @@ var (
 )
 
 // ParsePlace parses the words of one value, separated by spaces.
-func ParsePlace(text string) (*Place, error) {
-	if len(splitOutside(text, ",")) > 1 {
+func ParseTag(text string) (*Tag, error) {
+	if len(splitTopLevel(text, ",")) > 1 {
 		return nil, fmt.Errorf("%q: words are separated by spaces here", text)
 	}
-	p, err := parseWords(text, false)
-	if err == nil && p.Name != "" {
+	tag, err := parseWords(text, false)
+	if err == nil && tag.Name != "" {
 		return nil, fmt.Errorf("name= is for the fields of a struct")
 	}
-	return p, err
+	return tag, err
 }
 
 // ParseField parses the tag of a struct's field, whose words are separated by
 // commas or spaces. A field tagged "-" is skipped.
-func ParseField(tag string) (p *Place, skip bool, err error) {
-	if tag == "-" {
+func ParseFieldTag(text string) (tag *Tag, skip bool, err error) {
+	if text == "-" {
 		return nil, true, nil
 	}
-	p, err = parseWords(tag, true)
-	return p, false, err
+	tag, err = parseWords(text, true)
+	return tag, false, err
 }
 
 // parseWords parses words separated by commas or spaces, of a field or of
 // another place.
-func parseWords(text string, field bool) (*Place, error) {
+func parseWords(text string, field bool) (*Tag, error) {
 	list, err := splitWords(text)
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{}
+	tag := &Tag{}
 	if len(list) == 0 {
-		return p, nil // as most fields
+		return tag, nil // as most fields
 	}
 	said := map[string]any{}
 	for _, word := range list {
-		key, value, err := p.parseWord(word, field)
+		key, value, err := tag.parseWord(word, field)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func parseWords(text string, field bool) (*Place, error) {
 			if key == "format" {
 				return nil, fmt.Errorf("%w, %q and %q; give one", errTwoFormats, old, value)
 			}
-			return nil, fmt.Errorf("%q stands twice", cutWord(word))
+			return nil, fmt.Errorf("%q stands twice", withoutValue(word))
 		}
 		said[key] = value
 	}
@@ -95,16 +95,16 @@ func parseWords(text string, field bool) (*Place, error) {
 	}
 	delete(said, "key")
 	delete(said, "elem")
-	if err := strictmap.Decode(said, &p.words); err != nil {
+	if err := strictmap.Decode(said, &tag.tagWords); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return tag, nil
 }
 
 var errTwoFormats = errors.New("two formats")
 
 // parseWord takes one word apart. A group goes into p at once.
-func (p *Place) parseWord(word string, field bool) (key string, value any, err error) {
+func (tag *Tag) parseWord(word string, field bool) (key string, value any, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	if !valued {
 		switch {
@@ -113,13 +113,13 @@ func (p *Place) parseWord(word string, field bool) (key string, value any, err e
 		case slices.Contains(flagWords, word):
 			return word, true, nil
 		case slices.Contains(valueWords, word):
-			return "", nil, fmt.Errorf("%q needs a value: %s", word, examples[word])
+			return "", nil, fmt.Errorf("%q needs a value: %s", word, wordExamples[word])
 		case looksLikeFormat(word):
 			return "format", word, nil // what it fits shows at its type
 		}
 		return "", nil, unknownWord(word, field)
 	}
-	if example, ok := examples[key]; ok && text == "" {
+	if example, ok := wordExamples[key]; ok && text == "" {
 		return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", example)
 	}
 	switch key {
@@ -130,9 +130,9 @@ func (p *Place) parseWord(word string, field bool) (key string, value any, err e
 	case "name":
 		value, err = parseIdentifier(key, text)
 	case "key":
-		p.key, err = parseGroup(text)
+		tag.key, err = parseGroup(text)
 	case "elem":
-		p.elem, err = parseGroup(text)
+		tag.elem, err = parseGroup(text)
 	case "list", "utf8", "binary", "text":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
@@ -142,16 +142,16 @@ func (p *Place) parseWord(word string, field bool) (key string, value any, err e
 }
 
 // examples show words that need a value.
-var examples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
+var wordExamples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
 	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
 
 // unknownWord says what a word may have meant that is not of the language: tags
 // of encoding/json begin with a name.
 func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
-	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), allWords
+	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), wordsOfFields
 	if !field {
-		known, all = slices.DeleteFunc(known, func(w string) bool { return w == "name" }), placeWords
+		known, all = slices.DeleteFunc(known, func(w string) bool { return w == "name" }), wordsOfValues
 	}
 	near := strictmap.Nearest(bare, known)
 	if lower := strings.ToLower(word); looksLikeFormat(lower) {
@@ -163,24 +163,24 @@ func unknownWord(word string, field bool) error {
 	case slices.Contains(optionWords, bare):
 		return fmt.Errorf("unknown word %q; it is an option of a func; options follow the formats of a func's tag after a comma", word)
 	case near != "":
-		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+textIf(slices.Contains(valueWords, near), "="))
-	case field && bare == word && isIdentifier(word) && !slices.Contains(foreignWords, word):
+		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+stringIf(slices.Contains(valueWords, near), "="))
+	case field && bare == word && isIdentifier(word) && !slices.Contains(jsonWords, word):
 		return fmt.Errorf("unknown word %q; a name is written name=%s; %s", word, word, all)
 	}
 	return fmt.Errorf("unknown word %q; %s", word, all)
 }
 
 // foreignWords are words of other tags which are not meant as names.
-var foreignWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
+var jsonWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
 	"bool", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
 // parseGroup parses what stands after key= or elem=: one word, or several in
 // parentheses.
-func parseGroup(text string) (*Place, error) {
+func parseGroup(text string) (*Tag, error) {
 	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {
 		text = text[1 : len(text)-1]
 	}
-	return ParsePlace(text)
+	return ParseTag(text)
 }
 
 func parseNumber(key, text string) (int, error) {
@@ -192,7 +192,7 @@ func parseNumber(key, text string) (int, error) {
 }
 
 func parseLen(text string) (string, error) {
-	if _, ok := parseWordFormat(text); !ok {
+	if _, ok := parseFormat(text); !ok {
 		return "", fmt.Errorf("len=%s: want %s", text, allFormats)
 	}
 	return text, nil
@@ -216,16 +216,16 @@ func isIdentifier(s string) bool {
 
 // splitWords splits text at commas and spaces outside of parentheses.
 func splitWords(text string) (list []string, err error) {
-	parts := splitOutside(text, ",")
+	parts := splitTopLevel(text, ",")
 	for _, part := range parts {
-		found := slices.DeleteFunc(splitOutside(part, " \t"), func(word string) bool { return word == "" })
+		found := slices.DeleteFunc(splitTopLevel(part, " \t"), func(word string) bool { return word == "" })
 		if len(found) == 0 && len(parts) > 1 {
 			return nil, fmt.Errorf("%q: a word is missing at a comma", text)
 		}
 		list = append(list, found...)
 	}
 	for _, word := range list {
-		if err := balanced(word); err != nil {
+		if err := checkParens(word); err != nil {
 			return nil, err
 		}
 	}
@@ -234,7 +234,7 @@ func splitWords(text string) (list []string, err error) {
 
 // splitOutside splits text at those of the separators that are outside of
 // parentheses.
-func splitOutside(text, separators string) (parts []string) {
+func splitTopLevel(text, separators string) (parts []string) {
 	depth, from := 0, 0
 	for i := range len(text) {
 		switch {
@@ -251,7 +251,7 @@ func splitOutside(text, separators string) (parts []string) {
 }
 
 // balanced checks that parentheses stand around the whole value of a word.
-func balanced(word string) error {
+func checkParens(word string) error {
 	open := strings.IndexByte(word, '(')
 	if open < 0 && !strings.Contains(word, ")") {
 		return nil
@@ -275,32 +275,32 @@ func balanced(word string) error {
 }
 
 // cutWord is a word without its value.
-func cutWord(word string) string {
+func withoutValue(word string) string {
 	key, _, valued := strings.Cut(word, "=")
-	return key + textIf(valued, "=")
+	return key + stringIf(valued, "=")
 }
 
 // String writes p so that equal places have equal texts.
-func (p *Place) String() string {
-	if p == nil {
+func (tag *Tag) String() string {
+	if tag == nil {
 		return ""
 	}
 	var b strings.Builder
-	for _, w := range p.used() {
+	for _, w := range tag.words() {
 		b.WriteString(w)
 		switch w {
 		case "len=":
-			b.WriteString(p.Len)
+			b.WriteString(tag.Len)
 		case "max=":
-			b.WriteString(strconv.Itoa(p.Max))
+			b.WriteString(strconv.Itoa(tag.Max))
 		case "fixed=":
-			b.WriteString(strconv.Itoa(p.Fixed))
+			b.WriteString(strconv.Itoa(tag.Fixed))
 		case "name=":
-			b.WriteString(p.Name)
+			b.WriteString(tag.Name)
 		case "key=":
-			b.WriteString("(" + p.key.String() + ")")
+			b.WriteString("(" + tag.key.String() + ")")
 		case "elem=":
-			b.WriteString("(" + p.elem.String() + ")")
+			b.WriteString("(" + tag.elem.String() + ")")
 		}
 		b.WriteByte(' ')
 	}
@@ -308,23 +308,23 @@ func (p *Place) String() string {
 }
 
 // used lists the words that p says, those with a value without it.
-func (p *Place) used() []string {
+func (tag *Tag) words() []string {
 	var list []string
 	add := func(said bool, word string) {
 		if said {
 			list = append(list, word)
 		}
 	}
-	add(p.Format != "", p.Format)
-	add(p.List, "list")
-	add(p.UTF8, "utf8")
-	add(p.Binary, "binary")
-	add(p.Text, "text")
-	add(p.Len != "", "len=")
-	add(p.Max != 0, "max=")
-	add(p.Fixed != 0, "fixed=")
-	add(p.key != nil, "key=")
-	add(p.elem != nil, "elem=")
-	add(p.Name != "", "name=")
+	add(tag.Format != "", tag.Format)
+	add(tag.List, "list")
+	add(tag.UTF8, "utf8")
+	add(tag.Binary, "binary")
+	add(tag.Text, "text")
+	add(tag.Len != "", "len=")
+	add(tag.Max != 0, "max=")
+	add(tag.Fixed != 0, "fixed=")
+	add(tag.key != nil, "key=")
+	add(tag.elem != nil, "elem=")
+	add(tag.Name != "", "name=")
 	return list
 }

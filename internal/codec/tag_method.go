@@ -13,7 +13,7 @@ import (
 
 // A MethodTag is what the tag of a contract's method says.
 type MethodTag struct {
-	Params, Results []*Place      // one for each; nil: all defaults
+	Params, Results []*Tag        // one for each; nil: all defaults
 	ID              int           // the command id that a basic peer calls; -1: none
 	Name            string        // the method's name on the wire; "": the field's
 	Timeout         time.Duration // 0: DefaultCallTimeout; below 0: none
@@ -24,7 +24,7 @@ type MethodTag struct {
 }
 
 // options are the options of a method tag.
-type options struct {
+type methodOptions struct {
 	ID         int
 	Name       string
 	Timeout    time.Duration
@@ -41,9 +41,9 @@ var optionWords = []string{"id", "name", "timeout", "idempotent", "exclusive"}
 
 // ParseMethod parses the tag of a contract's method: a signature, options, or
 // both.
-func ParseMethod(tag string) (*MethodTag, error) {
+func ParseMethodTag(tag string) (*MethodTag, error) {
 	m := &MethodTag{ID: -1}
-	parts := splitOutside(tag, ",")
+	parts := splitTopLevel(tag, ",")
 	if strings.HasPrefix(tag, "(") {
 		if err := m.parseSignature(parts[0]); err != nil {
 			return nil, err
@@ -56,11 +56,11 @@ func ParseMethod(tag string) (*MethodTag, error) {
 }
 
 func (m *MethodTag) parseSignature(text string) (err error) {
-	end := closing(text)
+	end := closingParen(text)
 	if end < 0 {
 		return fmt.Errorf("%q: parentheses do not match", text)
 	}
-	if m.Params, err = parsePlaces("parameter", text[1:end]); err != nil {
+	if m.Params, err = parseTags("parameter", text[1:end]); err != nil {
 		return err
 	}
 	rest := strings.TrimSpace(text[end+1:])
@@ -68,17 +68,17 @@ func (m *MethodTag) parseSignature(text string) (err error) {
 		return nil
 	}
 	if rest[0] == '(' {
-		if closing(rest) != len(rest)-1 {
+		if closingParen(rest) != len(rest)-1 {
 			return fmt.Errorf("%q: parentheses do not match", rest)
 		}
 		rest = rest[1 : len(rest)-1]
 	}
-	m.Results, err = parsePlaces("result", rest)
+	m.Results, err = parseTags("result", rest)
 	return err
 }
 
 // closing finds the parenthesis that closes the first one.
-func closing(text string) int {
+func closingParen(text string) int {
 	depth := 0
 	for i := range len(text) {
 		switch text[i] {
@@ -95,20 +95,20 @@ func closing(text string) int {
 
 // parsePlaces parses the places of a list, separated by commas. An empty list
 // keeps all defaults.
-func parsePlaces(word, text string) ([]*Place, error) {
+func parseTags(word, text string) ([]*Tag, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	var places []*Place
-	for i, part := range splitOutside(text, ",") {
-		p, err := ParsePlace(part)
+	var places []*Tag
+	for i, part := range splitTopLevel(text, ",") {
+		tag, err := ParseTag(part)
 		if errors.Is(err, errTwoFormats) {
 			return nil, fmt.Errorf("%s %d: %w, or part %ss by a comma", word, i+1, err, word)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", word, i+1, err)
 		}
-		places = append(places, p)
+		places = append(places, tag)
 	}
 	return places, nil
 }
@@ -125,11 +125,11 @@ func (m *MethodTag) parseOptions(parts []string) error {
 			return err
 		}
 		if _, twice := said[key]; twice {
-			return fmt.Errorf("%q stands twice", cutWord(word))
+			return fmt.Errorf("%q stands twice", withoutValue(word))
 		}
 		said[key] = value
 	}
-	o := options{ID: -1}
+	o := methodOptions{ID: -1}
 	if err := strictmap.Decode(said, &o); err != nil {
 		return err
 	}
@@ -177,11 +177,11 @@ func unknownOption(word string) error {
 	if strings.HasPrefix(word, "(") {
 		return fmt.Errorf("unknown option %q; results follow the parameters without a comma, as in \"(le4,le4) le4\"", word)
 	}
-	if near := strictmap.Nearest(strings.TrimSuffix(cutWord(word), "="), optionWords); near != "" {
+	if near := strictmap.Nearest(strings.TrimSuffix(withoutValue(word), "="), optionWords); near != "" {
 		_, valued := optionExamples[near]
-		return fmt.Errorf("unknown option %q; did you mean %s?", cutWord(word), near+textIf(valued, "="))
+		return fmt.Errorf("unknown option %q; did you mean %s?", withoutValue(word), near+stringIf(valued, "="))
 	}
-	return fmt.Errorf("unknown option %q; %s", cutWord(word), allOptions)
+	return fmt.Errorf("unknown option %q; %s", withoutValue(word), allOptions)
 }
 
 func parseID(text string) (int, error) {

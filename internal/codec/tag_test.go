@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestParseMethod(t *testing.T) {
+func TestParseMethodTag(t *testing.T) {
 	for _, test := range []struct {
 		tag             string
 		params, results string // places, separated by |
@@ -28,15 +28,15 @@ func TestParseMethod(t *testing.T) {
 		{`timeout=none,oneway,exclusive=arm`, "", "", MethodTag{ID: -1, Timeout: -1, Oneway: true, Exclusive: "arm"}},
 		{`roles=admin|user`, "", "", MethodTag{ID: -1, Roles: []string{"admin", "user"}}},
 	} {
-		m, err := ParseMethod(test.tag)
+		m, err := ParseMethodTag(test.tag)
 		if err != nil {
 			t.Errorf("%q: %v", test.tag, err)
 			continue
 		}
-		if got := places(m.Params); got != test.params {
+		if got := formatTags(m.Params); got != test.params {
 			t.Errorf("%q: parameters %q, want %q", test.tag, got, test.params)
 		}
-		if got := places(m.Results); got != test.results {
+		if got := formatTags(m.Results); got != test.results {
 			t.Errorf("%q: results %q, want %q", test.tag, got, test.results)
 		}
 		m.Params, m.Results = nil, nil
@@ -46,15 +46,15 @@ func TestParseMethod(t *testing.T) {
 	}
 }
 
-func places(list []*Place) string {
+func formatTags(list []*Tag) string {
 	var b []string
-	for _, p := range list {
-		b = append(b, p.String())
+	for _, tag := range list {
+		b = append(b, tag.String())
 	}
 	return strings.Join(b, "|")
 }
 
-func TestParseMethodErrors(t *testing.T) {
+func TestParseMethodTagErrors(t *testing.T) {
 	for tag, want := range map[string]string{
 		`le4`:                    `unknown option "le4"; formats stand in the signature, as in "(le4,le4) le4"; ` + allOptions,
 		`list`:                   `unknown option "list"; formats stand in the signature, as in "(le4,le4) le4"; ` + allOptions,
@@ -73,9 +73,9 @@ func TestParseMethodErrors(t *testing.T) {
 		`(le4`:                   `"(le4": parentheses do not match`,
 		`(le4) (le4`:             `"(le4": parentheses do not match`,
 		`(le4) (le4) le4`:        `"(le4) le4": parentheses do not match`,
-		`(le4,size=3)`:           `parameter 2: unknown word "size="; ` + placeWords,
+		`(le4,size=3)`:           `parameter 2: unknown word "size="; ` + wordsOfValues,
 		`() (le4,list list)`:     `result 2: "list" stands twice`,
-		`(nam=x)`:                `parameter 1: unknown word "nam="; ` + placeWords,
+		`(nam=x)`:                `parameter 1: unknown word "nam="; ` + wordsOfValues,
 		`(name=x)`:               `parameter 1: name= is for the fields of a struct`,
 		`(elem=(len=le1,max=2))`: `parameter 1: "len=le1,max=2": words are separated by spaces here`,
 		`(le4),`:                 `an option is missing at a comma`,
@@ -84,7 +84,7 @@ func TestParseMethodErrors(t *testing.T) {
 		`(le4) le4 timeout=5s`:   `result 1: unknown word "timeout="; it is an option of a func; options follow the formats of a func's tag after a comma`,
 		`Timeout=5s`:             `unknown option "Timeout="; did you mean timeout=?`,
 	} {
-		if m, err := ParseMethod(tag); fmt.Sprint(err) != want {
+		if m, err := ParseMethodTag(tag); fmt.Sprint(err) != want {
 			t.Errorf("%q: %v, %+v\nwant %s", tag, err, m, want)
 		}
 	}

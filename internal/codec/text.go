@@ -13,23 +13,23 @@ import (
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
-		return buf, refuse("%s exceed max=%d", amount(size, "byte"), n.max)
-	case !fitsUint(uint64(size), n.form):
-		return buf, refuse("%s do not fit in a length of %s", amount(size, "byte"), amount(widthOf(n.form), "byte"))
+		return buf, encodeErrorf("%s exceed max=%d", plural(size, "byte"), n.max)
+	case !fitsUint(uint64(size), n.format):
+		return buf, encodeErrorf("%s do not fit in a length of %s", plural(size, "byte"), plural(widthOf(n.format), "byte"))
 	}
-	if err := w.room(buf, size+leastOf(n.form)); err != nil {
+	if err := w.checkRoom(buf, size+minWidth(n.format)); err != nil {
 		return buf, err
 	}
-	return appendUint(buf, uint64(size), n.form), nil
+	return appendUint(buf, uint64(size), n.format), nil
 }
 
 // string appends a string.
 func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
-	if notUTF8(n, w.e.Lenient, s) {
-		return buf, refuse("not UTF-8")
+	if invalidUTF8(n, w.e.Lenient, s) {
+		return buf, encodeErrorf("not UTF-8")
 	}
-	if n.form == layout.NoFormat {
-		return w.padded(buf, n.n, s)
+	if n.format == layout.NoFormat {
+		return w.padded(buf, n.length, s)
 	}
 	buf, err := w.prefix(buf, n, len(s))
 	if err != nil {
@@ -42,11 +42,11 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	switch {
 	case len(s) > size:
-		return buf, refuse("%s, and fixed=%d", amount(len(s), "byte"), size)
+		return buf, encodeErrorf("%s, and fixed=%d", plural(len(s), "byte"), size)
 	case strings.HasSuffix(s, "\x00"):
-		return buf, refuse("ends in a zero byte, which fixed=%d cannot tell from padding", size)
+		return buf, encodeErrorf("ends in a zero byte, which fixed=%d cannot tell from padding", size)
 	}
-	if err := w.room(buf, size); err != nil {
+	if err := w.checkRoom(buf, size); err != nil {
 		return buf, err
 	}
 	buf = append(buf, s...)
@@ -55,38 +55,38 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 
 // blob appends bytes.
 func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
-	if n.form == layout.NoFormat {
-		if len(b) != n.n {
-			return buf, refuse("%s, and fixed=%d", amount(len(b), "byte"), n.n)
+	if n.format == layout.NoFormat {
+		if len(b) != n.length {
+			return buf, encodeErrorf("%s, and fixed=%d", plural(len(b), "byte"), n.length)
 		}
-		if err := w.room(buf, len(b)); err != nil {
+		if err := w.checkRoom(buf, len(b)); err != nil {
 			return buf, err
 		}
-		return w.memory(buf, b), nil
+		return w.blobBytes(buf, b), nil
 	}
 	buf, err := w.prefix(buf, n, len(b))
 	if err != nil {
 		return buf, err
 	}
-	return w.memory(buf, b), nil
+	return w.blobBytes(buf, b), nil
 }
 
 // memory appends b, or notes it as a cut if it is long.
-func (w *writer) memory(buf, b []byte) []byte {
-	if len(b) >= w.cut {
-		w.leave(buf, b)
+func (w *writer) blobBytes(buf, b []byte) []byte {
+	if len(b) >= w.minCut {
+		w.addCut(buf, b)
 		return buf
 	}
 	return append(buf, b...)
 }
 
 // owned appends what a type's own method returned.
-func (w *writer) owned(buf []byte, n *node, b []byte, err error) ([]byte, *Error) {
+func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Error) {
 	if err != nil {
-		return buf, &Error{Offset: -1, Text: refused(n, "Marshal"), Err: err}
+		return buf, &Error{Offset: -1, Text: methodFailed(n, "Marshal"), Err: err}
 	}
-	if n.op == opText && notUTF8(n, w.e.Lenient, b) {
-		return buf, refuse("not UTF-8")
+	if n.op == opText && invalidUTF8(n, w.e.Lenient, b) {
+		return buf, encodeErrorf("not UTF-8")
 	}
 	buf, e := w.prefix(buf, n, len(b))
 	if e != nil {
@@ -98,20 +98,20 @@ func (w *writer) owned(buf []byte, n *node, b []byte, err error) ([]byte, *Error
 // text reads the bytes of a string, bytes or own encoding, after all checks.
 // They are part of the input.
 func (r *reader) text(n *node) ([]byte, *Error) {
-	if n.form == layout.NoFormat {
+	if n.format == layout.NoFormat {
 		return r.fixed(n)
 	}
 	from := r.off
-	size, err := r.uint(n.form)
+	size, err := r.uint(n.format)
 	if err != nil {
 		return nil, err
 	}
 	if size > uint64(len(r.data)-r.off) {
-		return nil, r.fail("want %s, have %d", amount(size, "byte"), len(r.data)-r.off)
+		return nil, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off)
 	}
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
-		return nil, r.fail("%s exceed max=%d", amount(size, "byte"), n.max)
+		return nil, r.errorf("%s exceed max=%d", plural(size, "byte"), n.max)
 	}
 	b, _ := r.next(int(size))
 	return b, r.checkText(n, b)
@@ -119,7 +119,7 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 
 // fixed reads text without a length. A string loses its padding.
 func (r *reader) fixed(n *node) ([]byte, *Error) {
-	b, err := r.next(n.n)
+	b, err := r.next(n.length)
 	if err != nil || n.op == opBytes {
 		return b, err
 	}
@@ -128,8 +128,8 @@ func (r *reader) fixed(n *node) ([]byte, *Error) {
 }
 
 func (r *reader) checkText(n *node, b []byte) *Error {
-	if (n.op == opString || n.op == opText) && notUTF8(n, r.d.Lenient, b) {
-		return r.fail("not UTF-8")
+	if (n.op == opString || n.op == opText) && invalidUTF8(n, r.d.Lenient, b) {
+		return r.errorf("not UTF-8")
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (r *reader) string(n *node) (string, *Error) {
 	if err != nil {
 		return "", err
 	}
-	return r.keepString(b)
+	return r.newString(b)
 }
 
 // blob reads bytes.
@@ -149,5 +149,5 @@ func (r *reader) blob(n *node) ([]byte, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.keep(b)
+	return r.newBytes(b)
 }

@@ -83,12 +83,12 @@ func contractField(path string, f reflect.StructField, index []int) (contractFun
 	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
 		problems = append(problems, Problem{path, "must end in error: a call can fail on the way"})
 	}
-	m.key = codec.MisspeltKey(f.Tag)
+	m.key = codec.FindMisspelledKey(f.Tag)
 	text, ok := f.Tag.Lookup("bsrpc")
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
 		return m, append(problems, Problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})
 	}
-	tag, err := codec.ParseMethod(text)
+	tag, err := codec.ParseMethodTag(text)
 	if err != nil {
 		return m, append(problems, Problem{path, err.Error()})
 	}

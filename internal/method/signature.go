@@ -106,7 +106,7 @@ func (s *Signature) layMemory() {
 	s.memory = [2]reflect.Type{withRoom(s.Args.Type()), withRoom(s.Results.Type())}
 }
 
-func compileList(name, word string, types []reflect.Type, places []*codec.Place) (*codec.Codec, []Problem) {
+func compileList(name, word string, types []reflect.Type, places []*codec.Tag) (*codec.Codec, []Problem) {
 	if places != nil && len(places) != len(types) {
 		return nil, []Problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",
 			plural(len(places), word), len(types))}}
@@ -156,6 +156,6 @@ func (s *Signature) Layout(service, name string) *layout.Method {
 
 // MisspeltKeys returns the fields of parameters and results with a tag key probably
 // meant to be bsrpc.
-func (s *Signature) MisspeltKeys() []codec.Misspelt {
-	return codec.MisspeltKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
+func (s *Signature) MisspeltKeys() []codec.MisspelledKey {
+	return codec.FindMisspelledKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
 }

@@ -40,14 +40,14 @@ func (s *Signature) NewValues() *Values {
 
 // Free zeroes the values and returns them, with their memory and State, to the pool.
 func (v *Values) Free() {
-	if !v.sig.Args.ZeroAtOnce(v.argsRef) {
+	if !v.sig.Args.ZeroSinglePointer(v.argsRef) {
 		v.args.SetZero()
 	}
-	if !v.sig.Results.ZeroAtOnce(v.resRef) {
+	if !v.sig.Results.ZeroSinglePointer(v.resRef) {
 		v.results.SetZero()
 	}
 	v.Ctx = nil
-	v.Dec.Data, v.Dec.Inside = nil, nil
+	v.Dec.Data, v.Dec.UserType = nil, nil
 	if v.in != nil {
 		v.in[0] = reflect.Value{}
 	}
@@ -80,7 +80,7 @@ func (v *Values) ReadResults() error {
 // ResetEncoder drops what was encoded.
 func (v *Values) ResetEncoder() {
 	clear(v.Enc.Cuts)
-	v.Enc.Lenient, v.Enc.Inside = false, nil
+	v.Enc.Lenient, v.Enc.UserType = false, nil
 	v.Enc.Buf, v.Enc.Cuts = v.Enc.Buf[:0], v.Enc.Cuts[:0]
 	if cap(v.Enc.Buf) > keepEncoder {
 		v.Enc.Buf = nil

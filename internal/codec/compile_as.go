@@ -13,17 +13,17 @@ import (
 // say only those; a pointer may stand where the wire has its value. Results
 // are not kept: compile once for each method. An error is Problems.
 func CompileAs(t reflect.Type, l *layout.Type) (*Codec, error) {
-	return compile(root{typ: t}, func(c *compiler) *node { return c.as(t, l, site{}) })
+	return compile(pathRoot{typ: t}, func(c *compiler) *node { return c.nodeAs(t, l, location{}) })
 }
 
 // CompileListAs is CompileAs for a list of parameters or results; see
 // [CompileList].
 func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec, error) {
 	t := listType(types)
-	return compile(root{t, word}, func(c *compiler) *node {
+	return compile(pathRoot{t, word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
-			n.addElement(t, c.as(types[i], ls[i], site{path: ".A" + strconv.Itoa(i)}))
+			n.addElement(t, c.nodeAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}))
 		}
 		return n
 	})
@@ -50,49 +50,49 @@ func NilType(l *layout.Type) reflect.Type {
 }
 
 // A fitter makes nodes of Go types and layouts together.
-type fitter struct {
+type asCompiler struct {
 	*compiler
-	nodes  map[fitKey]*node
-	around []*layout.Type // the composites around what is fitted, outermost first
+	nodes     map[asKey]*node
+	enclosing []*layout.Type // the composites around what is fitted, outermost first
 }
 
-type fitKey struct {
+type asKey struct {
 	typ   reflect.Type
 	l     *layout.Type
 	inKey bool
 }
 
-func (c *compiler) as(t reflect.Type, l *layout.Type, s site) *node {
-	f := fitter{compiler: c, nodes: map[fitKey]*node{}}
-	return f.node(t, l, s)
+func (c *compiler) nodeAs(t reflect.Type, l *layout.Type, loc location) *node {
+	f := asCompiler{compiler: c, nodes: map[asKey]*node{}}
+	return f.node(t, l, loc)
 }
 
 // misfit reports that t cannot have the wire form l.
-func (f *fitter) misfit(s site, t reflect.Type, l *layout.Type) {
+func (f *asCompiler) mismatch(loc location, t reflect.Type, l *layout.Type) {
 	text := "?"
-	if !hasBack(l, 0) {
+	if !refersOutside(l, 0) {
 		text = l.String()
 	} else {
 		text = "a recursive " + map[layout.Kind]string{layout.Struct: "struct", layout.Slice: "slice", layout.Array: "array",
 			layout.Map: "map", layout.Pointer: "pointer"}[l.Kind]
 	}
-	f.problem(s, "%s does not fit %s", typeName(t), text)
+	f.problemf(loc, "%s does not fit %s", typeName(t), text)
 }
 
 // hasBack reports whether l refers to a composite further out than itself,
 // depth levels above.
-func hasBack(l *layout.Type, depth int) bool {
+func refersOutside(l *layout.Type, depth int) bool {
 	if l == nil {
 		return false
 	}
 	if l.Kind == layout.BackRef {
 		return l.Len > depth
 	}
-	if hasBack(l.Elem, depth+1) || hasBack(l.Key, depth+1) {
+	if refersOutside(l.Elem, depth+1) || refersOutside(l.Key, depth+1) {
 		return true
 	}
 	for _, f := range l.Fields {
-		if hasBack(f.Type, depth+1) {
+		if refersOutside(f.Type, depth+1) {
 			return true
 		}
 	}
@@ -100,78 +100,78 @@ func hasBack(l *layout.Type, depth int) bool {
 }
 
 // node returns the node of t as l.
-func (f *fitter) node(t reflect.Type, l *layout.Type, s site) *node {
+func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
 	if l.Kind == layout.BackRef {
-		around := f.around
-		defer func() { f.around = around }()
-		f.around = around[:len(around)-l.Len]
+		around := f.enclosing
+		defer func() { f.enclosing = around }()
+		f.enclosing = around[:len(around)-l.Len]
 		l = around[len(around)-l.Len]
 	}
-	k := fitKey{t, l, s.inKey}
+	k := asKey{t, l, loc.inKey}
 	if n, ok := f.nodes[k]; ok {
 		return n
 	}
 	if t == reflect.TypeFor[Nil]() {
-		return &node{op: opBool, kind: layout.Bool, typ: t, size: t.Size(), inKey: s.inKey}
+		return &node{op: opBool, kind: layout.Bool, typ: t, size: t.Size(), inKey: loc.inKey}
 	}
-	n := &node{typ: t, size: t.Size(), kind: l.Kind, form: l.Format, bytes: l.Bytes, n: l.Len, inKey: s.inKey}
+	n := &node{typ: t, size: t.Size(), kind: l.Kind, format: l.Format, lenFormat: l.Bytes, length: l.Len, inKey: loc.inKey}
 	f.nodes[k] = n
-	f.fill(n, l, s)
+	f.fill(n, l, loc)
 	return n
 }
 
 // fill sets what n does. A pointer where the wire has none stands for its
 // value.
-func (f *fitter) fill(n *node, l *layout.Type, s site) {
+func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 	t := n.typ
-	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != layout.Pointer && !s.inKey {
-		*n = node{op: opDirect, typ: t, size: n.size}
-		n.elem = f.node(t.Elem(), l, s)
+	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != layout.Pointer && !loc.inKey {
+		*n = node{op: opDeref, typ: t, size: n.size}
+		n.elem = f.node(t.Elem(), l, loc)
 		return
 	}
 	if l.Kind == layout.Binary || l.Kind == layout.Text {
-		f.checkKey(t, s)
+		f.checkKey(t, loc)
 	}
 	switch {
-	case s.inKey && (t.Kind() == reflect.Pointer || t == timeType):
-		f.problem(s, "%s: a map key may not hold a pointer", typeName(t))
+	case loc.inKey && (t.Kind() == reflect.Pointer || t == timeType):
+		f.problemf(loc, "%s: a map key may not hold a pointer", typeName(t))
 	case l.Kind == layout.Time && t == timeType:
 		n.op = opTime
 	case l.Kind == layout.Binary && t.String() == l.Opaque && (hasBinary(t) || t == timeType):
-		n.op, n.form = opBinary, layout.LE4
+		n.op, n.format = opBinary, layout.LE4
 	case l.Kind == layout.Text && t.String() == l.Opaque && (hasText(t) || t == timeType):
-		n.op, n.form = opText, layout.LE4
+		n.op, n.format = opText, layout.LE4
 	case l.Kind == layout.Time, l.Kind == layout.Binary, l.Kind == layout.Text:
-		f.misfit(s, t, l)
+		f.mismatch(loc, t, l)
 	default:
-		f.byKind(n, l, s)
+		f.byKind(n, l, loc)
 	}
 }
 
 // byKind pairs Go kinds with kinds of layouts.
-func (f *fitter) byKind(n *node, l *layout.Type, s site) {
+func (f *asCompiler) byKind(n *node, l *layout.Type, loc location) {
 	n.op = opFor(n.typ, l)
 	if l.Kind == layout.Duration {
-		n.form = layout.LE8
+		n.format = layout.LE8
 	}
 	if n.op == 0 {
-		f.misfit(s, n.typ, l)
+		f.mismatch(loc, n.typ, l)
 		return
 	}
-	f.around = append(f.around, l)
-	defer func() { f.around = f.around[:len(f.around)-1] }()
+	f.enclosing = append(f.enclosing, l)
+	defer func() { f.enclosing = f.enclosing[:len(f.enclosing)-1] }()
 	switch n.op {
 	case opArray, opPointer:
-		n.elem = f.node(n.typ.Elem(), l.Elem, s.in(textIf(n.op == opArray, "[]")))
+		n.elem = f.node(n.typ.Elem(), l.Elem, loc.in(stringIf(n.op == opArray, "[]")))
 	case opSlice:
-		n.elem = f.node(n.typ.Elem(), l.Elem, s.in("[]"))
-		f.sized = append(f.sized, sizedPlace{s.path, []*node{n.elem}})
+		n.elem = f.node(n.typ.Elem(), l.Elem, loc.in("[]"))
+		f.sizeChecks = append(f.sizeChecks, sizeCheck{loc.path, []*node{n.elem}})
 	case opMap:
-		n.key = f.node(n.typ.Key(), l.Key, site{s.path + "[key]", true})
-		n.elem = f.node(n.typ.Elem(), l.Elem, s.in("[]"))
-		f.sized = append(f.sized, sizedPlace{s.path, []*node{n.key, n.elem}})
+		n.key = f.node(n.typ.Key(), l.Key, location{loc.path + "[key]", true})
+		n.elem = f.node(n.typ.Elem(), l.Elem, loc.in("[]"))
+		f.sizeChecks = append(f.sizeChecks, sizeCheck{loc.path, []*node{n.key, n.elem}})
 	case opStruct:
-		f.structOf(n, l, s)
+		f.structOf(n, l, loc)
 	}
 }
 
@@ -215,27 +215,27 @@ func opIf(ok bool, o op) op {
 }
 
 // structOf pairs fields by their names.
-func (f *fitter) structOf(n *node, l *layout.Type, s site) {
+func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	have := map[string]reflect.StructField{}
 	for i := range n.typ.NumField() {
 		sf := n.typ.Field(i)
-		if place, skip := f.fieldPlace(sf, s); !skip {
+		if place, skip := f.fieldTag(sf, loc); !skip {
 			have[place.name(sf.Name)] = sf
 		}
 	}
 	for _, lf := range l.Fields {
 		sf, ok := have[lf.Name]
 		if !ok {
-			f.problem(s, "%s has no field %s, which the wire has", typeName(n.typ), lf.Name)
+			f.problemf(loc, "%s has no field %s, which the wire has", typeName(n.typ), lf.Name)
 			continue
 		}
 		delete(have, lf.Name)
 		path := "." + sf.Name
-		n.fields = append(n.fields, field{lf.Name, path, sf.Index[0], sf.Offset, f.node(sf.Type, lf.Type, s.in(path))})
+		n.fields = append(n.fields, field{lf.Name, path, sf.Index[0], sf.Offset, f.node(sf.Type, lf.Type, loc.in(path))})
 	}
 	for i := range n.typ.NumField() {
 		if sf := n.typ.Field(i); have[sf.Name].Name != "" {
-			f.problem(s.in("."+sf.Name), "the wire has no such field")
+			f.problemf(loc.in("."+sf.Name), "the wire has no such field")
 		}
 	}
 }

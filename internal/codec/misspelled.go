@@ -8,63 +8,63 @@ import (
 
 // A Misspelt is a field whose tag has a key that is a slip of the pen away from
 // bsrpc. It may also be another library's, so it is no error.
-type Misspelt struct {
+type MisspelledKey struct {
 	Field string // "Order.Price"; ".Price" of a struct without a name
 	Key   string // "bsrcp"
 }
 
 // Bounds of a search for misspelt keys, which is made only for people.
 const (
-	maxMisspelt     = 3
-	maxMisspeltLook = 1000 // types
+	maxMisspelled    = 3
+	maxSearchedTypes = 1000 // types
 )
 
 // MisspeltKeys returns the first fields with misspelt keys among those that values
 // of the types are sent by.
-func MisspeltKeys(types []reflect.Type) []Misspelt {
-	m := misspeller{seen: make(map[reflect.Type]bool)}
+func FindMisspelledKeys(types []reflect.Type) []MisspelledKey {
+	m := keySearch{seen: make(map[reflect.Type]bool)}
 	for _, t := range types {
-		m.look(t)
+		m.visit(t)
 	}
 	return m.found
 }
 
-type misspeller struct {
-	found []Misspelt
+type keySearch struct {
+	found []MisspelledKey
 	seen  map[reflect.Type]bool
 }
 
-func (m *misspeller) look(t reflect.Type) {
-	if m.seen[t] || len(m.seen) >= maxMisspeltLook {
+func (m *keySearch) visit(t reflect.Type) {
+	if m.seen[t] || len(m.seen) >= maxSearchedTypes {
 		return
 	}
 	m.seen[t] = true
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		m.look(t.Elem())
+		m.visit(t.Elem())
 	case reflect.Map:
-		m.look(t.Key())
-		m.look(t.Elem())
+		m.visit(t.Key())
+		m.visit(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
-			m.field(t, t.Field(i))
+			m.visitField(t, t.Field(i))
 		}
 	}
 }
 
-func (m *misspeller) field(t reflect.Type, f reflect.StructField) {
+func (m *keySearch) visitField(t reflect.Type, f reflect.StructField) {
 	if !f.IsExported() || f.Tag.Get("bsrpc") == "-" {
 		return
 	}
-	if key := MisspeltKey(f.Tag); key != "" && len(m.found) < maxMisspelt {
-		m.found = append(m.found, Misspelt{t.Name() + "." + f.Name, key})
+	if key := FindMisspelledKey(f.Tag); key != "" && len(m.found) < maxMisspelled {
+		m.found = append(m.found, MisspelledKey{t.Name() + "." + f.Name, key})
 	}
-	m.look(f.Type)
+	m.visit(f.Type)
 }
 
 // MisspeltKey returns the key of a tag that is probably meant to be bsrpc, "" if
 // there is none or bsrpc is there too.
-func MisspeltKey(tag reflect.StructTag) (key string) {
+func FindMisspelledKey(tag reflect.StructTag) (key string) {
 	rest := string(tag)
 	for {
 		name, value, ok := strings.Cut(strings.TrimLeft(rest, " "), ":")
@@ -75,7 +75,7 @@ func MisspeltKey(tag reflect.StructTag) (key string) {
 				key = ""
 			}
 			return key
-		case key == "" && isSlipOf(name, "bsrpc"):
+		case key == "" && isTypoOf(name, "bsrpc"):
 			key = name
 		}
 		rest = value[len(quoted):]
@@ -84,7 +84,7 @@ func MisspeltKey(tag reflect.StructTag) (key string) {
 
 // isSlipOf reports whether word is want but for the case of its letters, or one
 // letter that is missing, too many, another, or swapped with the next.
-func isSlipOf(word, want string) bool {
+func isTypoOf(word, want string) bool {
 	word = strings.ToLower(word)
 	n := 0 // letters that both begin with
 	for n < len(word) && n < len(want) && word[n] == want[n] {

@@ -11,14 +11,14 @@ import (
 const maxLayoutNodes = 64 << 10
 
 // A layouter writes the layout of a tree of nodes.
-type layouter struct {
-	around []*node // the composites around what is written, outermost first
-	left   int
+type layoutBuilder struct {
+	enclosing []*node // the composites around what is written, outermost first
+	left      int
 }
 
 // layoutOf returns the layout of n.
 func layoutOf(n *node) (*layout.Type, error) {
-	w := layouter{left: maxLayoutNodes}
+	w := layoutBuilder{left: maxLayoutNodes}
 	l := w.layout(n)
 	if w.left < 0 {
 		return nil, fmt.Errorf("the layout has more than %d parts; make the type smaller", maxLayoutNodes)
@@ -26,14 +26,14 @@ func layoutOf(n *node) (*layout.Type, error) {
 	return l, nil
 }
 
-func (w *layouter) layout(n *node) *layout.Type {
+func (w *layoutBuilder) layout(n *node) *layout.Type {
 	if w.left--; w.left < 0 {
 		return nil
 	}
-	if n.op == opDirect {
+	if n.op == opDeref {
 		return w.layout(n.elem)
 	}
-	l := &layout.Type{Kind: n.kind, Format: n.form, Bytes: n.bytes, Len: n.n, GoType: n.typ.Name()}
+	l := &layout.Type{Kind: n.kind, Format: n.format, Bytes: n.lenFormat, Len: n.length, GoType: n.typ.Name()}
 	switch n.op {
 	case opInt:
 		if n.kind == layout.Duration {
@@ -42,20 +42,20 @@ func (w *layouter) layout(n *node) *layout.Type {
 	case opBinary, opText:
 		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
 	case opStruct, opSlice, opArray, opMap, opPointer:
-		for i, a := range w.around {
+		for i, a := range w.enclosing {
 			if a == n {
-				return &layout.Type{Kind: layout.BackRef, Len: len(w.around) - i, GoType: n.typ.Name()}
+				return &layout.Type{Kind: layout.BackRef, Len: len(w.enclosing) - i, GoType: n.typ.Name()}
 			}
 		}
-		w.around = append(w.around, n)
-		w.inside(l, n)
-		w.around = w.around[:len(w.around)-1]
+		w.enclosing = append(w.enclosing, n)
+		w.children(l, n)
+		w.enclosing = w.enclosing[:len(w.enclosing)-1]
 	}
 	return l
 }
 
 // inside writes what a composite holds.
-func (w *layouter) inside(l *layout.Type, n *node) {
+func (w *layoutBuilder) children(l *layout.Type, n *node) {
 	if n.key != nil {
 		l.Key = w.layout(n.key)
 	}

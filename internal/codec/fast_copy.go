@@ -7,42 +7,42 @@ package codec
 // called. What is copied from and to does not overlap.
 
 // move1 copies 1 to 3 bytes.
-func move1(to, from address, n uintptr) {
+func copy1to3(to, from address, n uintptr) {
 	*byteAt(to) = *byteAt(from)
-	*byteAt(at(to, n/2)) = *byteAt(at(from, n/2))
-	*byteAt(at(to, n-1)) = *byteAt(at(from, n-1))
+	*byteAt(offset(to, n/2)) = *byteAt(offset(from, n/2))
+	*byteAt(offset(to, n-1)) = *byteAt(offset(from, n-1))
 }
 
 // move4 copies 4 to 8 bytes.
-func move4(to, from address, n uintptr) {
+func copy4to8(to, from address, n uintptr) {
 	*array4At(to) = *array4At(from)
-	*array4At(at(to, n-4)) = *array4At(at(from, n-4))
+	*array4At(offset(to, n-4)) = *array4At(offset(from, n-4))
 }
 
 // move8 copies 8 to 16 bytes.
-func move8(to, from address, n uintptr) {
+func copy8to16(to, from address, n uintptr) {
 	*array8At(to) = *array8At(from)
-	*array8At(at(to, n-8)) = *array8At(at(from, n-8))
+	*array8At(offset(to, n-8)) = *array8At(offset(from, n-8))
 }
 
 // move16 copies 16 to 32 bytes.
-func move16(to, from address, n uintptr) {
+func copy16to32(to, from address, n uintptr) {
 	*array16At(to) = *array16At(from)
-	*array16At(at(to, n-16)) = *array16At(at(from, n-16))
+	*array16At(offset(to, n-16)) = *array16At(offset(from, n-16))
 }
 
 // move copies 1 byte or more, few as a rule.
-func move(to, from address, n uintptr) {
+func copyShort(to, from address, n uintptr) {
 	switch {
-	case n > moveMost:
-		copy(view(to, n), view(from, n))
+	case n > maxInlineCopy:
+		copy(bytesView(to, n), bytesView(from, n))
 	case n >= 16:
-		move16(to, from, n)
+		copy16to32(to, from, n)
 	case n >= 8:
-		move8(to, from, n)
+		copy8to16(to, from, n)
 	case n >= 4:
-		move4(to, from, n)
+		copy4to8(to, from, n)
 	default:
-		move1(to, from, n)
+		copy1to3(to, from, n)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestMisspeltKey(t *testing.T) {
+func TestFindMisspelledKey(t *testing.T) {
 	for tag, want := range map[reflect.StructTag]string{
 		``:                            "",
 		`bsrpc:"le4"`:                 "",
@@ -28,7 +28,7 @@ func TestMisspeltKey(t *testing.T) {
 		`b:"x" bs:"y" bsrcp:"z" q:`:   "bsrcp",
 		`protobuf:"bytes,1,opt,name"`: "",
 	} {
-		if got := MisspeltKey(tag); got != want {
+		if got := FindMisspelledKey(tag); got != want {
 			t.Errorf("%s: got %q, want %q", tag, got, want)
 		}
 	}
@@ -49,10 +49,10 @@ type misspelledLine struct {
 	Good int    `bsrpc:"le4"`
 }
 
-func TestMisspeltKeys(t *testing.T) {
+func TestFindMisspelledKeys(t *testing.T) {
 	_ = misspelling{}.hidden
 	types := []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[map[string]*misspelling](), reflect.TypeFor[misspelledLine]()}
-	if got := fmt.Sprint(MisspeltKeys(types)); got != "[{misspelling.Price bsrcp} {misspelledLine.Name BSRPC}]" {
+	if got := fmt.Sprint(FindMisspelledKeys(types)); got != "[{misspelling.Price bsrcp} {misspelledLine.Name BSRPC}]" {
 		t.Error(got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // plain appends v.
-func (w *writer) plain(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+func (w *writer) reflectValue(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opBool:
 		return appendBool(buf, v.Bool()), nil
@@ -30,22 +30,22 @@ func (w *writer) plain(buf []byte, n *node, v reflect.Value, depth int) ([]byte,
 	case opTime:
 		return appendTime(buf, *v.Addr().Interface().(*time.Time)), nil
 	case opBinary, opText:
-		b, err := w.appendOwn(n, v)
-		return w.owned(buf, n, b, err)
+		b, err := w.marshal(n, v)
+		return w.custom(buf, n, b, err)
 	case opArray:
-		return w.plainArray(buf, n, v, depth)
+		return w.reflectArray(buf, n, v, depth)
 	case opSlice:
-		return w.plainSlice(buf, n, v, depth)
+		return w.reflectSlice(buf, n, v, depth)
 	case opMap:
-		return w.plainMap(buf, n, v, depth)
-	case opPointer, opDirect:
-		return w.plainPointer(buf, n, v, depth)
+		return w.reflectMap(buf, n, v, depth)
+	case opPointer, opDeref:
+		return w.reflectPointer(buf, n, v, depth)
 	}
-	return w.plainStruct(buf, n, v, depth)
+	return w.reflectStruct(buf, n, v, depth)
 }
 
 // plain reads into v.
-func (r *reader) plain(n *node, v reflect.Value, depth int) *Error {
+func (r *reader) reflectValue(n *node, v reflect.Value, depth int) *Error {
 	switch n.op {
 	case opBool:
 		b, err := r.bool()
@@ -80,54 +80,54 @@ func (r *reader) plain(n *node, v reflect.Value, depth int) *Error {
 		*v.Addr().Interface().(*time.Time) = t
 		return err
 	case opBinary, opText:
-		return r.ownBack(n, v)
+		return r.unmarshal(n, v)
 	case opArray:
-		return r.plainArray(n, v, depth)
+		return r.reflectArray(n, v, depth)
 	case opSlice:
-		return r.plainSlice(n, v, depth)
+		return r.reflectSlice(n, v, depth)
 	case opMap:
-		return r.plainMap(n, v, depth)
-	case opPointer, opDirect:
-		return r.plainPointer(n, v, depth)
+		return r.reflectMap(n, v, depth)
+	case opPointer, opDeref:
+		return r.reflectPointer(n, v, depth)
 	}
-	return r.plainStruct(n, v, depth)
+	return r.reflectStruct(n, v, depth)
 }
 
-func (w *writer) plainArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
-	for i := range n.n {
-		if buf, err = w.plain(buf, n.elem, v.Index(i), depth); err != nil {
+func (w *writer) reflectArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+	for i := range n.length {
+		if buf, err = w.reflectValue(buf, n.elem, v.Index(i), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
 	return buf, nil
 }
 
-func (r *reader) plainArray(n *node, v reflect.Value, depth int) *Error {
-	for i := range n.n {
-		if err := r.plain(n.elem, v.Index(i), depth); err != nil {
+func (r *reader) reflectArray(n *node, v reflect.Value, depth int) *Error {
+	for i := range n.length {
+		if err := r.reflectValue(n.elem, v.Index(i), depth); err != nil {
 			return err.in("[]")
 		}
 	}
 	return nil
 }
 
-func (w *writer) plainSlice(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+func (w *writer) reflectSlice(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	count := v.Len()
-	buf, o, err := w.open(buf, n, count, depth+1)
+	buf, list, err := w.beginList(buf, n, count, depth+1)
 	if err != nil {
 		return buf, err
 	}
 	for i := range count {
-		if buf, err = w.plain(buf, n.elem, v.Index(i), depth+1); err != nil {
+		if buf, err = w.reflectValue(buf, n.elem, v.Index(i), depth+1); err != nil {
 			return buf, err.in("[]")
 		}
 	}
-	return w.close(buf, n, o)
+	return w.endList(buf, n, list)
 }
 
-func (r *reader) plainSlice(n *node, v reflect.Value, depth int) *Error {
+func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
-	count, c, err := r.open(n, n.elem.least, depth+1)
+	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
 	if err != nil {
 		return err
 	}
@@ -139,44 +139,44 @@ func (r *reader) plainSlice(n *node, v reflect.Value, depth int) *Error {
 		v.SetLen(count)
 	}
 	for i := range count {
-		if err := r.plain(n.elem, v.Index(i), depth+1); err != nil {
+		if err := r.reflectValue(n.elem, v.Index(i), depth+1); err != nil {
 			return err.in("[]")
 		}
 	}
-	return r.close(c)
+	return r.endList(list)
 }
 
-func (w *writer) plainMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
-	buf, o, err := w.open(buf, n, v.Len(), depth+1)
+func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	buf, list, err := w.beginList(buf, n, v.Len(), depth+1)
 	if err != nil || v.Len() == 0 {
-		return w.closeUnless(buf, n, o, err)
+		return w.endListOr(buf, n, list, err)
 	}
-	cut := w.cut
-	w.cut = never // what is sorted later cannot lie elsewhere
-	defer func() { w.cut = cut }()
-	pairs := make([]pair, 0, v.Len())
+	cut := w.minCut
+	w.minCut = noCuts // what is sorted later cannot lie elsewhere
+	defer func() { w.minCut = cut }()
+	pairs := make([]mapPair, 0, v.Len())
 	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)
 		elem.SetIterValue(it)
-		p := pair{from: len(buf)}
-		if buf, err = w.plain(buf, n.key, key, depth+1); err != nil {
+		p := mapPair{from: len(buf)}
+		if buf, err = w.reflectValue(buf, n.key, key, depth+1); err != nil {
 			return buf, err.in("[key]")
 		}
 		p.value = len(buf)
-		if buf, err = w.plain(buf, n.elem, elem, depth+1); err != nil {
+		if buf, err = w.reflectValue(buf, n.elem, elem, depth+1); err != nil {
 			return buf, err.in("[]")
 		}
 		p.end = len(buf)
 		pairs = append(pairs, p)
 	}
-	return w.closeUnless(buf, n, o, sortPairs(buf, pairs))
+	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
 }
 
-func (r *reader) plainMap(n *node, v reflect.Value, depth int) *Error {
-	count, c, err := r.open(n, n.key.least+n.elem.least, depth+1)
+func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
+	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
-		err = r.charge(mapCost(n, count))
+		err = r.charge(mapMemory(n, count))
 	}
 	if err != nil {
 		return err
@@ -184,35 +184,35 @@ func (r *reader) plainMap(n *node, v reflect.Value, depth int) *Error {
 	m := reflect.MakeMapWithSize(n.typ, count)
 	v.Set(m)
 	if count == 0 {
-		return r.close(c)
+		return r.endList(list)
 	}
 	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 	var last []byte
 	for i := range count {
 		from := r.off
-		if err := r.plain(n.key, key, depth+1); err != nil {
+		if err := r.reflectValue(n.key, key, depth+1); err != nil {
 			return err.in("[key]")
 		}
-		if last, err = r.rising(last, from, i); err != nil {
+		if last, err = r.checkKeyOrder(last, from, i); err != nil {
 			return err
 		}
-		if err := r.plain(n.elem, elem, depth+1); err != nil {
+		if err := r.reflectValue(n.elem, elem, depth+1); err != nil {
 			return err.in("[]")
 		}
 		m.SetMapIndex(key, elem)
 	}
-	return r.closeMap(c, m.Len(), count)
+	return r.endMap(list, m.Len(), count)
 }
 
-func (w *writer) plainPointer(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+func (w *writer) reflectPointer(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	buf, err := w.present(buf, n, !v.IsNil(), depth+1)
 	if err != nil || v.IsNil() {
 		return buf, err
 	}
-	return w.plain(buf, n.elem, v.Elem(), depth+1)
+	return w.reflectValue(buf, n.elem, v.Elem(), depth+1)
 }
 
-func (r *reader) plainPointer(n *node, v reflect.Value, depth int) *Error {
+func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	present, err := r.pointer(n, depth+1)
 	if err != nil || !present {
@@ -220,23 +220,23 @@ func (r *reader) plainPointer(n *node, v reflect.Value, depth int) *Error {
 	}
 	p := reflect.New(n.elem.typ)
 	v.Set(p.Convert(n.typ))
-	return r.plain(n.elem, p.Elem(), depth+1)
+	return r.reflectValue(n.elem, p.Elem(), depth+1)
 }
 
-func (w *writer) plainStruct(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+func (w *writer) reflectStruct(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if buf, err = w.plain(buf, f.node, v.Field(f.index), depth); err != nil {
+		if buf, err = w.reflectValue(buf, f.node, v.Field(f.index), depth); err != nil {
 			return buf, err.in(f.path)
 		}
 	}
 	return buf, nil
 }
 
-func (r *reader) plainStruct(n *node, v reflect.Value, depth int) *Error {
+func (r *reader) reflectStruct(n *node, v reflect.Value, depth int) *Error {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if err := r.plain(f.node, v.Field(f.index), depth); err != nil {
+		if err := r.reflectValue(f.node, v.Field(f.index), depth); err != nil {
 			return err.in(f.path)
 		}
 	}

@@ -48,37 +48,37 @@ func typeName(t reflect.Type) string { return t.String() }
 
 // What the types take, as allow and its messages have it.
 var (
-	noWords     = takes{text: "no words"}
-	stringWords = takes{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
-	bytesWords  = takes{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
-	sliceWords  = takes{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
-	mapWords    = takes{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
-	structWords = takes{text: "no words, its fields have tags of their own"}
-	timeWords   = takes{text: "binary or text, or no word"}
-	textWords   = takes{"text, max= or utf8", []string{"text", "max=", "utf8"}}
-	binaryWords = takes{"binary or max=", []string{"binary", "max="}}
+	noWords     = allowedWords{text: "no words"}
+	stringWords = allowedWords{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
+	bytesWords  = allowedWords{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
+	sliceWords  = allowedWords{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
+	mapWords    = allowedWords{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
+	structWords = allowedWords{text: "no words, its fields have tags of their own"}
+	timeWords   = allowedWords{text: "binary or text, or no word"}
+	textWords   = allowedWords{"text, max= or utf8", []string{"text", "max=", "utf8"}}
+	binaryWords = allowedWords{"binary or max=", []string{"binary", "max="}}
 )
 
 // takes is the words that some types take.
-type takes struct {
+type allowedWords struct {
 	text  string
 	words []string
 }
 
 // allow reports each word of p that is not among those t takes.
-func (c *compiler) allow(p *Place, s site, t reflect.Type, may takes) {
-	for _, word := range p.used() {
-		if word == "name=" || slices.Contains(may.words, word) {
+func (c *compiler) checkWords(tag *Tag, loc location, t reflect.Type, allowed allowedWords) {
+	for _, word := range tag.words() {
+		if word == "name=" || slices.Contains(allowed.words, word) {
 			continue
 		}
-		c.problem(s, "%s", wrongWord(p, word, typeName(t), may.text))
+		c.problemf(loc, "%s", wrongWord(tag, word, typeName(t), allowed.text))
 	}
 }
 
 // wrongWord says that word is not for t, and what is.
-func wrongWord(p *Place, word, t, takes string) string {
-	_, known := parseWordFormat(word)
-	if word == p.Format && !known {
+func wrongWord(tag *Tag, word, t, takes string) string {
+	_, known := parseFormat(word)
+	if word == tag.Format && !known {
 		return fmt.Sprintf("unknown format %q; %s takes %s", word, t, takes)
 	}
 	return fmt.Sprintf("%s does not take %q; it takes %s", t, word, takes)

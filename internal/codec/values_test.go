@@ -11,28 +11,28 @@ import (
 )
 
 // Every extreme of every kind comes back bit by bit.
-func TestRow52Extremes(t *testing.T) {
-	echo(t, int8(math.MinInt8), int8(math.MaxInt8), int8(0), int8(-1))
-	echo(t, int16(math.MinInt16), int16(math.MaxInt16), int16(0), int16(-1))
-	echo(t, int32(math.MinInt32), int32(math.MaxInt32), int32(0), int32(-1))
-	echo(t, int64(math.MinInt64), int64(math.MaxInt64), int64(0), int64(-1))
-	echo(t, int(math.MinInt), int(math.MaxInt), int(0), int(-1))
-	echo(t, uint8(0), uint8(math.MaxUint8))
-	echo(t, uint16(0), uint16(math.MaxUint16))
-	echo(t, uint32(0), uint32(math.MaxUint32))
-	echo(t, uint64(0), uint64(math.MaxUint64))
-	echo(t, uint(0), uint(math.MaxUint))
+func TestExtremeValues(t *testing.T) {
+	checkRoundTrip(t, int8(math.MinInt8), int8(math.MaxInt8), int8(0), int8(-1))
+	checkRoundTrip(t, int16(math.MinInt16), int16(math.MaxInt16), int16(0), int16(-1))
+	checkRoundTrip(t, int32(math.MinInt32), int32(math.MaxInt32), int32(0), int32(-1))
+	checkRoundTrip(t, int64(math.MinInt64), int64(math.MaxInt64), int64(0), int64(-1))
+	checkRoundTrip(t, int(math.MinInt), int(math.MaxInt), int(0), int(-1))
+	checkRoundTrip(t, uint8(0), uint8(math.MaxUint8))
+	checkRoundTrip(t, uint16(0), uint16(math.MaxUint16))
+	checkRoundTrip(t, uint32(0), uint32(math.MaxUint32))
+	checkRoundTrip(t, uint64(0), uint64(math.MaxUint64))
+	checkRoundTrip(t, uint(0), uint(math.MaxUint))
 	for _, bits := range []uint32{0, 1 << 31, 1, 0x7f800000, 0xff800000, 0x7fc00001, 0x7f800001, 0xffbfffff} {
 		f := math.Float32frombits(bits)
-		data := encoded(t, f)
+		data := encode(t, f)
 		if want := fmt.Sprintf("%08x", bits); reversed(data) != want {
 			t.Errorf("float32 %s appends as %x", want, data)
 		}
-		out, err := readAll(t, compiled(t, reflect.TypeFor[float32]()), Decoder{Data: data})
+		out, err := readAll(t, compileType(t, reflect.TypeFor[float32]()), Decoder{Data: data})
 		if got := math.Float32bits(*out.Interface().(*float32)); err != nil || got != bits {
 			t.Errorf("float32 %x reads as %x, %v", bits, got, err)
 		}
-		echoBits(t, struct {
+		checkBitsRoundTrip(t, struct {
 			A uint8
 			F [3]float32
 			C complex64
@@ -40,10 +40,10 @@ func TestRow52Extremes(t *testing.T) {
 	}
 	for _, bits := range []uint64{0, 1 << 63, 1, 0x7ff << 52, 0xfff << 52, 0x7ff8000000000001, 0x7ff0000000000001} {
 		f := math.Float64frombits(bits)
-		if data := encoded(t, f); reversed(data) != fmt.Sprintf("%016x", bits) {
+		if data := encode(t, f); reversed(data) != fmt.Sprintf("%016x", bits) {
 			t.Errorf("float64 %016x appends as %x", bits, data)
 		}
-		echoBits(t, struct {
+		checkBitsRoundTrip(t, struct {
 			A []float64
 			B float64 `bsrpc:"be8"`
 			C complex128
@@ -60,15 +60,15 @@ func reversed(b []byte) string {
 }
 
 // echo appends values and reads them, alone and in all formats that fit.
-func echo[T comparable](t *testing.T, values ...T) {
+func checkRoundTrip[T comparable](t *testing.T, values ...T) {
 	t.Helper()
 	typ := reflect.TypeFor[T]()
 	for _, format := range []string{"", "le8", "be8", "varint"} {
-		p, err := ParsePlace(format)
+		tag, err := ParseTag(format)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := Compile(typ, p)
+		c, err := Compile(typ, tag)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,20 +86,20 @@ func echo[T comparable](t *testing.T, values ...T) {
 }
 
 // echoBits compares bytes, as NaN is not equal to itself.
-func echoBits[T any](t *testing.T, v T) {
+func checkBitsRoundTrip[T any](t *testing.T, v T) {
 	t.Helper()
-	data := encoded(t, v)
-	out, err := readAll(t, compiled(t, reflect.TypeFor[T]()), Decoder{Data: data})
+	data := encode(t, v)
+	out, err := readAll(t, compileType(t, reflect.TypeFor[T]()), Decoder{Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again := encoded(t, *out.Interface().(*T)); !bytes.Equal(again, data) {
+	if again := encode(t, *out.Interface().(*T)); !bytes.Equal(again, data) {
 		t.Errorf("%T: %x, want %x", v, again, data)
 	}
 }
 
 // There is one encoding for a value.
-func TestRowV1OneEncoding(t *testing.T) {
+func TestSingleEncoding(t *testing.T) {
 	for _, test := range []struct {
 		typ     reflect.Type
 		data    string
@@ -116,7 +116,7 @@ func TestRowV1OneEncoding(t *testing.T) {
 		{reflect.TypeFor[string](), "\x01\x00\x00\x00\xff", true, "not UTF-8, offset 5"},
 		{reflect.TypeFor[[]string](), "\x09\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\xff", true, "[]string: not UTF-8, offset 13"},
 	} {
-		out, err := readAll(t, compiled(t, test.typ), Decoder{Data: []byte(test.data), Lenient: test.lenient})
+		out, err := readAll(t, compileType(t, test.typ), Decoder{Data: []byte(test.data), Lenient: test.lenient})
 		if fmt.Sprint(err) != test.want {
 			t.Errorf("%v %x: %v, want %s", test.typ, test.data, err, test.want)
 		}
@@ -125,25 +125,25 @@ func TestRowV1OneEncoding(t *testing.T) {
 		}
 	}
 	bad := "\xff"
-	_, err := appendAll(t, compiled(t, reflect.TypeFor[string]()), Encoder{Lenient: true}, reflect.ValueOf(&bad))
+	_, err := appendAll(t, compileType(t, reflect.TypeFor[string]()), Encoder{Lenient: true}, reflect.ValueOf(&bad))
 	if fmt.Sprint(err) != "not UTF-8" {
 		t.Error(err)
 	}
 }
 
 // int and uint are eight bytes everywhere; what does not fit here is an error.
-func TestRowV2Int(t *testing.T) {
+func TestIntWidth(t *testing.T) {
 	v := struct {
 		A int
 		B uint
 		C []int
 	}{-2, 3, []int{4}}
-	data := encoded(t, v)
+	data := encode(t, v)
 	want := "\xfe\xff\xff\xff\xff\xff\xff\xff\x03\x00\x00\x00\x00\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00"
 	if string(data) != want {
 		t.Errorf("%x", data)
 	}
-	c := compiled(t, reflect.TypeOf(v))
+	c := compileType(t, reflect.TypeOf(v))
 	for _, at := range []int{4, 12, 28} {
 		big := bytes.Clone(data)
 		big[at] ^= 1
@@ -164,12 +164,12 @@ func TestMaxPerByte(t *testing.T) {
 	}
 	for _, v := range []any{
 		ptrTo(make([]string, 20000)), ptrTo(make([][]byte, 20000)), ptrTo(make([]*link, 20000)), ptrTo(make([]map[string]string, 5000)),
-		ptrTo(filled(20000, "a")), ptrTo(filled(20000, []byte("a"))), ptrTo(filled(20000, []uint8{1})), ptrTo(filled(5000, map[string]string{"": ""})),
-		ptrTo(filled(5000, map[uint8]uint8{1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9})), ptrTo(filled(20000, &link{})),
-		ptrTo(filled(5000, [1][]uint16{{1}})), ptrTo(bigMap(20000)), ptrTo(bigMap(14336)), ptrTo(bigMap(14337)), ptrTo(filled(2000, wide{P: &wide{}})),
-		ptrTo(filled(20000, strings.Repeat("b", 200))), ptrTo(filled(20000, strings.Repeat("b", 257))),
+		ptrTo(repeated(20000, "a")), ptrTo(repeated(20000, []byte("a"))), ptrTo(repeated(20000, []uint8{1})), ptrTo(repeated(5000, map[string]string{"": ""})),
+		ptrTo(repeated(5000, map[uint8]uint8{1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9})), ptrTo(repeated(20000, &link{})),
+		ptrTo(repeated(5000, [1][]uint16{{1}})), ptrTo(bigMap(20000)), ptrTo(bigMap(14336)), ptrTo(bigMap(14337)), ptrTo(repeated(2000, wide{P: &wide{}})),
+		ptrTo(repeated(20000, strings.Repeat("b", 200))), ptrTo(repeated(20000, strings.Repeat("b", 257))),
 	} {
-		c := compiled(t, reflect.TypeOf(v).Elem())
+		c := compileType(t, reflect.TypeOf(v).Elem())
 		e := Encoder{}
 		if err := c.Append(&e, RefTo(reflect.ValueOf(v))); err != nil {
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func TestMaxPerByte(t *testing.T) {
 
 func ptrTo[T any](v T) *T { return &v }
 
-func filled[T any](n int, v T) []T {
+func repeated[T any](n int, v T) []T {
 	list := make([]T, n)
 	for i := range list {
 		list[i] = v

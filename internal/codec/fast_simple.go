@@ -1,0 +1,160 @@
+//go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
+
+package codec
+
+// The fast executor, on steps that need no check: runs, swapped numbers and
+// plain strings. Most small structs are nothing else.
+
+import "encoding/binary"
+
+// appendFlat makes steps as long as there is room in the buffer, and returns
+// those that are left. There is room for what all of them take at least.
+func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
+	for len(steps) > 0 {
+		k, made := appendInline(buf, steps, p)
+		buf, steps = buf[:k], steps[made:]
+		if len(steps) == 0 {
+			break
+		}
+		switch s := &steps[0]; s.op {
+		case stepCopy:
+			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
+		case stepString:
+			text := *stringAt(offset(p, s.off))
+			if uintptr(len(text)) > bufLimit(buf)-k-4-uintptr(s.minRest) {
+				return buf, steps
+			}
+			buf = append(binary.LittleEndian.AppendUint32(buf, uint32(len(text))), text...)
+		default:
+			return buf, steps
+		}
+		steps = steps[1:]
+	}
+	return buf, steps
+}
+
+// appendShort makes steps up to the first that is long, has no room or is not
+// flat, and returns where the next goes and how many are made. It calls nothing
+// and so keeps all it needs in registers.
+func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
+	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
+	for i := range steps {
+		s := &steps[i]
+		from := offset(p, s.off)
+		switch s.op {
+		case stepCopy1to3:
+			copy1to3(offset(to, k), from, s.size)
+			k += s.size
+		case stepCopy4:
+			*array4At(offset(to, k)) = *array4At(from)
+			k += 4
+		case stepCopy5to7:
+			copy4to8(offset(to, k), from, s.size)
+			k += s.size
+		case stepCopy8:
+			*array8At(offset(to, k)) = *array8At(from)
+			k += 8
+		case stepCopy9to15:
+			copy8to16(offset(to, k), from, s.size)
+			k += s.size
+		case stepCopy16to32:
+			copy16to32(offset(to, k), from, s.size)
+			k += s.size
+		case stepSwap2:
+			swap2(offset(to, k), from)
+			k += 2
+		case stepSwap4:
+			swap4(offset(to, k), from)
+			k += 4
+		case stepSwap8:
+			swap8(offset(to, k), from)
+			k += 8
+		case stepString:
+			text, n := textAt(from)
+			binary.LittleEndian.PutUint32(array4At(offset(to, k))[:], uint32(n))
+			if n > maxInlineCopy || n > room-k-4-uintptr(s.minRest) {
+				return k, i
+			}
+			switch k += 4; {
+			case n >= 16:
+				copy16to32(offset(to, k), text, n)
+			case n >= 8:
+				copy8to16(offset(to, k), text, n)
+			case n >= 4:
+				copy4to8(offset(to, k), text, n)
+			case n > 0:
+				copy1to3(offset(to, k), text, n)
+			}
+			k += n
+		default:
+			return k, i
+		}
+	}
+	return k, len(steps)
+}
+
+// readFlat makes steps the other way round. The data are as long as all of them
+// at least. At room, if it is not nil, there is room for all that they are longer.
+func readSimple(data []byte, steps []step, p, room address) bool {
+	from := dataPtr(data)
+	k, end := uintptr(0), uintptr(len(data))
+	for i := range steps {
+		s := &steps[i]
+		to := offset(p, s.off)
+		switch s.op {
+		case stepCopy1to3:
+			copy1to3(to, offset(from, k), s.size)
+			k += s.size
+		case stepCopy4:
+			*array4At(to) = *array4At(offset(from, k))
+			k += 4
+		case stepCopy5to7:
+			copy4to8(to, offset(from, k), s.size)
+			k += s.size
+		case stepCopy8:
+			*array8At(to) = *array8At(offset(from, k))
+			k += 8
+		case stepCopy9to15:
+			copy8to16(to, offset(from, k), s.size)
+			k += s.size
+		case stepCopy16to32:
+			copy16to32(to, offset(from, k), s.size)
+			k += s.size
+		case stepCopy:
+			copy(bytesView(to, s.size), bytesView(offset(from, k), s.size))
+			k += s.size
+		case stepString:
+			size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k))[:]))
+			if k += 4; size > end-k-uintptr(s.minRest) {
+				return false
+			}
+			text := ""
+			switch {
+			case size == 0:
+			case room != nil:
+				copyShort(room, offset(from, k), size)
+				text = stringOf(room, size)
+			default:
+				text = string(bytesView(offset(from, k), size))
+			}
+			k += size
+			*stringAt(to) = text
+		case stepSwap2:
+			swap2(to, offset(from, k))
+			k += 2
+		case stepSwap4:
+			swap4(to, offset(from, k))
+			k += 4
+		case stepSwap8:
+			swap8(to, offset(from, k))
+			k += 8
+		}
+	}
+	return k == end
+}
+
+// roomOf returns how far the buffer reaches, or so far that a longer string
+// would not fit its prefix.
+func bufLimit(buf []byte) uintptr {
+	return uintptr(len(buf)) + uintptr(min(cap(buf)-len(buf), maxMinSize))
+}
