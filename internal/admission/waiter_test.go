@@ -62,6 +62,30 @@ func TestGiveUpBetweenSemaphores(t *testing.T) {
 	second.one.wantIdle(t, 1)
 }
 
+// A slot goes past waiters that have given up to the first one that has not.
+func TestReleasePastGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSemaphore(1)
+		var ran []int
+		var all []*Waiter
+		for i := range 4 {
+			w := NewWaiter(s, nil)
+			w.Start(func() { ran = append(ran, i) })
+			all = append(all, w)
+		}
+		for _, w := range all[1:3] { // as if each gives up once it is out of the line
+			w.gaveUp = true
+		}
+		synctest.Wait()
+		all[0].Release()
+		if got := started(&ran); !slices.Equal(got, []int{0, 3}) {
+			t.Errorf("got %v", got)
+		}
+		all[3].Release()
+		s.wantIdle(t, 1)
+	})
+}
+
 // started waits in a bubble, and returns who has run since.
 func started(ran *[]int) []int {
 	synctest.Wait()
@@ -87,8 +111,8 @@ func TestWaiterOrder(t *testing.T) {
 		if got := started(&ran); !slices.Equal(got, []int{0, 1}) {
 			t.Errorf("got %v", got)
 		}
-		if g, ok := all[3].GiveUp(); !ok || g != nil {
-			t.Errorf("got %v, %v", g, ok)
+		if g, ok := all[3].GiveUp(); !ok || g != nil || s.line.Len() != 3 {
+			t.Errorf("got %v, %v, %d in line", g, ok, s.line.Len())
 		}
 		for i, want := range [][]int{{2}, {4}, {5}} {
 			all[i].Release()
