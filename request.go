@@ -141,8 +141,8 @@ func (c *conn) endHere(j job, s *stamp) bool {
 		j.free()
 		return true
 	}
+	c.mu.Lock() // after depose, which detaches j with the lock held
 	*s = deposed
-	c.mu.Lock() // depose may be about to detach it
 	c.mu.Unlock()
 	j.leave()
 	return false
