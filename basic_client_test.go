@@ -308,7 +308,7 @@ func TestBasicBadValues(t *testing.T) {
 		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: takes more than 1000 bytes (this end's MaxMessage is 1000)")
 		for _, tt := range []struct{ results, want string }{
 			{"", "the answer cannot be read: Desk.Hello, result 1: want 4 bytes, have 0, offset 0"},
-			{str("ok") + "x", "the answer cannot be read: Desk.Hello, 1 byte left over, offset 6"},
+			{str("ok") + "x", "the answer cannot be read: Desk.Hello, 1 trailing byte, offset 6"},
 			{str("\xff"), "the answer cannot be read: Desk.Hello, result 1: not UTF-8, offset 5"},
 			{u32(1<<32 - 1), "the answer cannot be read: Desk.Hello, result 1: want 4294967295 bytes, have 0, offset 4"},
 		} {

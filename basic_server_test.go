@@ -308,7 +308,7 @@ func TestBasicExceptions(t *testing.T) {
 			{"\x06\x00\x00\x00\x09\x00", "ProtocolError", "Unexpected msg_type: 9"},
 			{"\x06\x00\x00\x00\x04\x00", "ProtocolError", "Unexpected msg_type: 4"},
 			{command(2, "\x01"), "ValueError", "Desk.Add, parameter 1: want 4 bytes, have 1, offset 0"},
-			{command(2, "123456789"), "ValueError", "Desk.Add, 1 byte left over, offset 8"},
+			{command(2, "123456789"), "ValueError", "Desk.Add, 1 trailing byte, offset 8"},
 			{command(0, u32(1<<32-1)), "ValueError", "Desk.Hello, parameter 1: want 4294967295 bytes, have 0, offset 4"},
 			{command(0, str("\xff")), "ValueError", "Desk.Hello, parameter 1: not UTF-8, offset 5"},
 			{command(20, u64(1<<16)), "OverflowError", "int too big to convert"},

@@ -31,14 +31,14 @@ func TestContractMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems := []string{
-		`Shop.A: parameter 1: two formats, "le4" and "le4"; give one, or part parameters by a comma`,
+		`Shop.A: parameter 1: two formats, "le4" and "le4"; give one, or separate parameters by a comma`,
 		`Shop.B: result 1: unknown word "timeout="; it is an option of a func; options follow the formats of a func's tag after a comma`,
 		`Shop.C: unknown option "(le4)"; results follow the parameters without a comma, as in "(le4,le4) le4"`,
 		`Shop.D: unknown option "Timeout="; did you mean timeout=?`,
-		`Shop.E: timeout=0s: want a duration above zero with its unit, as 60s, or none`,
-		`Shop.F: "exclusive=" needs a value: exclusive=X`,
+		`Shop.E: timeout=0s: want a positive duration with a unit, such as 60s, or none`,
+		`Shop.F: "exclusive=" needs a value, as in exclusive=X`,
 		`Shop.G: unknown option "optional"` + allOptions,
-		`Shop.H: unknown option "max=5"; formats stand in the signature, as in "(le4,le4) le4"` + allOptions,
+		`Shop.H: unknown option "max=5"; formats belong in the signature, as in "(le4,le4) le4"` + allOptions,
 		`Shop.I: parameter 1: unknown word "price"` + strings.Replace(theWords, ", elem= and name=", " and elem=", 1),
 		`Shop.J: parameter 1: unknown word "LE4"; did you mean le4?`,
 		`Shop.K: unknown option "onewy"` + allOptions,

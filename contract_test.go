@@ -149,29 +149,29 @@ var contractProblems = []struct {
 		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},
 	{both[badOptions](till{}), []string{
-		`Shop.A: unknown option "le4"; formats stand in the signature, as in "(le4,le4) le4"` + allOptions,
+		`Shop.A: unknown option "le4"; formats belong in the signature, as in "(le4,le4) le4"` + allOptions,
 		`Shop.B: unknown option "idempotnt"; did you mean idempotent?`,
 		`Shop.C: id=70000: want a number from 0 to 65535`,
-		`Shop.D: "id=" stands twice`,
-		`Shop.E: timeout=3: want a duration above zero with its unit, as 60s, or none`,
-		`Shop.F: name=a-b: want letters, digits and _, and no digit first`,
-		`Shop.G: "name=" needs a value: name=X`,
+		`Shop.D: duplicate option "id="`,
+		`Shop.E: timeout=3: want a positive duration with a unit, such as 60s, or none`,
+		`Shop.F: name=a-b: want letters, digits and _, not starting with a digit`,
+		`Shop.G: "name=" needs a value, as in name=X`,
 		`Shop.H: "idempotent" takes no value`,
-		`Shop.I: an option is missing at a comma`,
+		`Shop.I: missing option at a comma`,
 	}},
 	{both[reserved](till{}), []string{
 		"Shop.A: the option oneway" + noAction,
 		"Shop.B: the option roles=" + noAction,
 	}},
 	{both[badFormats](till{}), []string{
-		`Shop.A: "(le4": parentheses do not match`,
+		`Shop.A: "(le4": unbalanced parentheses`,
 		`Shop.B: the tag has formats for 1 parameter, the func has 0` + eachItsOwn,
 		`Shop.C: the tag has formats for 2 results, the func has 0` + eachItsOwn,
 		`Shop.Put, parameter 1: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
 		`Shop.Get, result 1: int64 does not take "utf8"; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
 		`Shop.Sum: the tag has formats for 2 parameters, the func has 1` + eachItsOwn,
 	}},
-	{both[unquoted](till{}), []string{"Shop.Put: the tag \"rpc:\\\"bsrpc:(le4)\\\"\" is not of the form `bsrpc:\"...\"`"}},
+	{both[unquoted](till{}), []string{"Shop.Put: malformed tag \"rpc:\\\"bsrpc:(le4)\\\"\"; want `bsrpc:\"...\"`"}},
 }
 
 // Both ends find the same problems, and nothing is sent.

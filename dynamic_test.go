@@ -162,7 +162,7 @@ var dynamicMisfits = []struct {
 	{"Int64", []any{"1"}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: string does not fit int.le8`},
 	{"Int64", []any{1.0}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: float64 does not fit int.le8`},
 	{"Int64", []any{nil}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: nil does not fit int.le8`},
-	{"Int64", []any{(*int)(nil)}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: nil, and the wire has no place for it`},
+	{"Int64", []any{(*int)(nil)}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: nil pointer, but the wire format requires a value`},
 	{"Float32", []any{1}, []any{new(float32)}, `lab.Dynamic.Float32, parameter 1: int does not fit float.le4`},
 	{"String", []any{[]byte("a")}, []any{new(string)}, `lab.Dynamic.String, parameter 1, []uint8: []uint8 does not fit string.le4`},
 	{"Bytes", []any{"a"}, []any{new([]byte)}, `lab.Dynamic.Bytes, parameter 1: string does not fit bytes.le4`},
@@ -175,9 +175,9 @@ var dynamicMisfits = []struct {
 	{"Addr", []any{"1.2.3.4"}, []any{new(netip.Addr)}, `lab.Dynamic.Addr, parameter 1: string does not fit binary(netip.Addr)`},
 	// Structs.
 	{"Part", []any{struct{ ID int }{}}, []any{new(part)}, `lab.Dynamic.Part: 3 problems
-    parameter 1: struct { ID int } has no field Name, which the wire has
-    parameter 1: struct { ID int } has no field Weight, which the wire has
-    parameter 1: struct { ID int } has no field Spare, which the wire has`},
+    parameter 1: struct { ID int } has no field Name, required by the wire format
+    parameter 1: struct { ID int } has no field Weight, required by the wire format
+    parameter 1: struct { ID int } has no field Spare, required by the wire format`},
 	{"Part", []any{struct {
 		ID           int
 		Name, Colour string
@@ -185,20 +185,20 @@ var dynamicMisfits = []struct {
 		Spare        []part
 	}{}}, []any{new(part)}, `lab.Dynamic.Part: 2 problems
     parameter 1, Weight: int does not fit float.le4
-    parameter 1, Colour: the wire has no such field`},
+    parameter 1, Colour: not a field of the wire format`},
 	{"Part", []any{map[string]any{"ID": 1}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, map[string]: map[string]interface {} does not fit {ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
 	{"PartPointer", []any{part{}}, []any{new(*part)}, `lab.Dynamic.PartPointer, parameter 1, part: bsrpc_test.part does not fit *{ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
 	// Ranges.
 	{"Int8", []any{128}, []any{new(int)}, `lab.Dynamic.Int8, parameter 1: does not fit in 1 byte`},
 	{"Int8", []any{uint8(200)}, []any{new(int)}, `lab.Dynamic.Int8, parameter 1: does not fit in 1 byte`},
 	{"Int64", []any{uint64(1 << 63)}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: does not fit in a signed number of 8 bytes`},
-	{"Uint16", []any{-1}, []any{new(int)}, `lab.Dynamic.Uint16, parameter 1: below zero, and the wire has an unsigned number`},
+	{"Uint16", []any{-1}, []any{new(int)}, `lab.Dynamic.Uint16, parameter 1: negative, but the wire format is unsigned`},
 	{"Uint16", []any{65536}, []any{new(int)}, `lab.Dynamic.Uint16, parameter 1: does not fit in 2 bytes`},
 	{"Float32", []any{0.1}, []any{new(float32)}, `lab.Dynamic.Float32, parameter 1: does not fit in a float of 4 bytes`},
 	{"Ints", []any{[]int64{1, 1 << 31}}, []any{new([]int)}, `lab.Dynamic.Ints, parameter 1, []int64: does not fit in 4 bytes`},
 	{"Part", []any{part{Name: strings.Repeat("n", 256)}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, part.Name: 256 bytes do not fit in a length of 1 byte`},
-	{"Part", []any{myPart{Spare: []*myPart{{ID: -1}}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[].ID: below zero, and the wire has an unsigned number`},
-	{"Part", []any{myPart{Spare: []*myPart{nil}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[]: nil, and the wire has no place for it`},
+	{"Part", []any{myPart{Spare: []*myPart{{ID: -1}}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[].ID: negative, but the wire format is unsigned`},
+	{"Part", []any{myPart{Spare: []*myPart{nil}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[]: nil pointer, but the wire format requires a value`},
 }
 
 // What does not fit is not sent, and costs nothing else.

@@ -208,9 +208,9 @@ func (anyKey) MarshalBinary() ([]byte, error)  { return nil, nil }
 func (*anyKey) UnmarshalBinary(b []byte) error { return nil }
 
 const (
-	floatLoses  = "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or say text if that is meant"
-	regexpLoses = "loses POSIX and Longest; send its String as a string, or say text if that is meant"
-	sayName     = ` does not travel, as padding does with encoding/binary; give it a name, or the tag "-"`
+	floatLoses  = "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or accept this with the tag text"
+	regexpLoses = "loses POSIX and Longest; send its String as a string, or accept this with the tag text"
+	sayName     = ` is not encoded, unlike padding in encoding/binary; name it, or tag it "-"`
 )
 
 // Each line is a type whose values would change on the way.
@@ -223,17 +223,17 @@ var inexactTypes = []struct {
 	{bigFloat{}, []string{"bigFloat: the text of bsrpc_test.bigFloat " + floatLoses}},
 	{regexp.Regexp{}, []string{"Regexp: the text of regexp.Regexp " + regexpLoses}},
 	{regexpText{}, []string{"regexpText: the text of bsrpc_test.regexpText " + regexpLoses}},
-	{timedBase{}, []string{"timedBase: bsrpc_test.timedBase encodes itself by the methods of its embedded field Time, without its other fields; " +
-		"give the field a name, or say binary or text if the methods are its own"}},
-	{timedEvent{}, []string{"timedEvent: bsrpc_test.timedBase encodes itself by the methods of its embedded field Time, without its other fields; " +
-		"give the field a name, or say binary or text if the methods are its own"}},
+	{timedBase{}, []string{"timedBase: bsrpc_test.timedBase is encoded by methods promoted from its embedded field Time, without its other fields; " +
+		"name that field, or accept this with the tag binary or text"}},
+	{timedEvent{}, []string{"timedEvent: bsrpc_test.timedBase is encoded by methods promoted from its embedded field Time, without its other fields; " +
+		"name that field, or accept this with the tag binary or text"}},
 	{padded{}, []string{"padded._: a blank field of 3 bytes" + sayName}},
 	{[]padded{}, []string{"[]padded._: a blank field of 3 bytes" + sayName}},
 	{blank{}, []string{"blank._: a blank field of 8 bytes" + sayName}},
-	{map[time.Time]int{}, []string{"map[Time]int[key]: time.Time holds a pointer, and a map key may not; use its Unix time"}},
-	{map[url.URL]int{}, []string{"map[URL]int[key]: url.URL holds a pointer, and a map key may not; use its text as the key"}},
-	{map[loneKey]int{}, []string{"map[loneKey]int[key]: bsrpc_test.loneKey holds a pointer, and a map key may not; use its text as the key"}},
-	{map[anyKey]int{}, []string{"map[anyKey]int[key]: bsrpc_test.anyKey holds a pointer, and a map key may not; use its text as the key"}},
+	{map[time.Time]int{}, []string{"map[Time]int[key]: time.Time contains a pointer, and map keys must not; use its Unix time"}},
+	{map[url.URL]int{}, []string{"map[URL]int[key]: url.URL contains a pointer, and map keys must not; use its text as the key"}},
+	{map[loneKey]int{}, []string{"map[loneKey]int[key]: bsrpc_test.loneKey contains a pointer, and map keys must not; use its text as the key"}},
+	{map[anyKey]int{}, []string{"map[anyKey]int[key]: bsrpc_test.anyKey contains a pointer, and map keys must not; use its text as the key"}},
 }
 
 func TestInexactTypesAreRefused(t *testing.T) {

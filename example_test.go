@@ -336,7 +336,7 @@ func ExampleClient_Call() {
 	fmt.Println(client.Call(ctx, "Greeter.Add3Words", []any{1, 2, 3}, &sum))
 	// Output:
 	// 3050 <nil>
-	// bsrpc: Greeter.Add2Words, parameter 2: below zero, and the wire has an unsigned number
+	// bsrpc: Greeter.Add2Words, parameter 2: negative, but the wire format is unsigned
 	// bsrpc: Greeter.Add2Words, parameter 2: string does not fit uint.le4
 	// bsrpc: the server has no method Greeter.Add3Words; it has Greeter.Add2Words
 }
@@ -365,7 +365,7 @@ func ExampleAppend() {
 	fmt.Printf("% x %v\n", buf, err)
 	// Output:
 	// ff 00 00 6d 56 00 00 00 <nil>
-	// ff bsrpc: Reading.Unit: 7 bytes, and fixed=4
+	// ff bsrpc: Reading.Unit: 7 bytes exceed fixed=4
 }
 
 // Unmarshal takes all of the data or says where it is wrong.
@@ -378,8 +378,8 @@ func ExampleUnmarshal() {
 	fmt.Println(bsrpc.Unmarshal(append(data, 0), &r))
 	// Output:
 	// {Sensor:4660 Unit:mV Samples:[1] Local:false} <nil>
-	// bsrpc: Reading.Samples: 1 element of at least 4 bytes, have 2, offset 6
-	// bsrpc: Reading: 1 byte left over, offset 11
+	// bsrpc: Reading.Samples: want 1 element of at least 4 bytes, have 2 bytes, offset 6
+	// bsrpc: Reading: 1 trailing byte, offset 11
 }
 
 // Options from a file: a mistake is found, not ignored.

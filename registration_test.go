@@ -109,24 +109,24 @@ var funcProblems = []struct {
 	{func(func(int)) {}, []string{"Shop.F, parameter 1: func(int) has no wire form; this version has no callbacks, so pass and return values"}},
 	{func() (int, any) { return 0, nil }, []string{"Shop.F, result 2: interface {} has no wire form; use a concrete type"}},
 	{func(io.Reader) {}, []string{"Shop.F, parameter 1, Reader: io.Reader has no wire form; this version has no streams, so use a []byte"}},
-	{func(map[string][]uintptr) {}, []string{"Shop.F, parameter 1, map[string][]uintptr: uintptr has no wire form; an address means nothing elsewhere"}},
+	{func(map[string][]uintptr) {}, []string{"Shop.F, parameter 1, map[string][]uintptr: uintptr has no wire form; addresses are meaningless in other processes"}},
 	{func(context.Context, int, watched) {}, []string{"Shop.F, parameter 2, watched.Events[][].C[]: chan<- bool has no wire form; this version has no streams, so use a slice, or a call for each value"}},
 	{func() iter.Seq2[int, error] { return nil }, []string{"Shop.F, result 1, Seq2[int,error]: iter.Seq2[int,error] has no wire form; this version has no streams, so use a slice"}},
 	{func(...any) {}, []string{"Shop.F, parameter 1, []: interface {} has no wire form; use a concrete type"}},
 	{func([]struct{}) {}, []string{"Shop.F, parameter 1, []: elements take no bytes on the wire"}},
 
 	{func(map[any]int) {}, []string{"Shop.F, parameter 1, map[interface {}]int[key]: interface {} has no wire form; use a concrete type"}},
-	{func(bytes.Buffer) {}, []string{"Shop.F, parameter 1, Buffer: bytes.Buffer has fields but none exported; " +
-		"export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type"}},
+	{func(bytes.Buffer) {}, []string{"Shop.F, parameter 1, Buffer: bytes.Buffer has fields but none is exported; " +
+		"export some, implement MarshalBinary and UnmarshalBinary, or use another type"}},
 	{func(bool, struct{ A, B, C, D, E, F, G, H, I, J uintptr }) {}, []string{
-		"Shop.F, parameter 2, A: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, B: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, C: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, D: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, E: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, F: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, G: uintptr has no wire form; an address means nothing elsewhere",
-		"Shop.F, parameter 2, H: uintptr has no wire form; an address means nothing elsewhere",
+		"Shop.F, parameter 2, A: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, B: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, C: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, D: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, E: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, F: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, G: uintptr has no wire form; addresses are meaningless in other processes",
+		"Shop.F, parameter 2, H: uintptr has no wire form; addresses are meaningless in other processes",
 		"Shop.F, parameter 2: and 2 more problems of the same type",
 	}},
 
@@ -206,7 +206,7 @@ func TestLargestLayout(t *testing.T) {
 	}
 	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", func(tooLarge) {}), refused("register Shop", "Shop.Put: "+tooLargeText))
 	checkText(t, "RegisterFunc", srv.RegisterFunc("Shop.Put", func(*vast) {}),
-		refused("register Shop", "Shop.Put: the layout has more than 65536 parts; make the type smaller"))
+		refused("register Shop", "Shop.Put: the layout has more than 65536 nodes; use a smaller type"))
 	if err := srv.RegisterFunc("Shop.Deep", takesNested(128)); err != nil {
 		t.Error(err)
 	}

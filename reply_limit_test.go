@@ -46,7 +46,7 @@ func TestReplyLimitsNameTheirEnd(t *testing.T) {
 		wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Shop.List, result 1, []string: takes more than 4096 bytes (the client's MaxMessage is 4096)")
 		var deep *nest
 		err = client.Call(t.Context(), "Shop.Deep", nil, &deep)
-		wantCall(t, err, CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (64), or the value holds itself")
+		wantCall(t, err, CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (64), or the value is cyclic")
 		if strings.Contains(err.Error(), "MaxMessage") {
 			t.Error(err)
 		}

@@ -2,17 +2,18 @@ package codec
 
 import "reflect"
 
-// A blank is a type of which values are made.
+// An allocator allocates zero values of a type. See new in memory_unsafe.go.
 type allocator struct {
 	typ  reflect.Type
-	zero reflect.Value // a variable, where an interface made of it holds a copy of it
+	zero reflect.Value // a zero variable; invalid for types without boxing
 }
 
-// blankMost is the largest value that is copied: above, that costs more than it saves.
+// maxBoxed is the largest type allocated by boxing a zero value in an interface.
+// Beyond it the copy costs more than boxing saves.
 const maxBoxed = 256
 
-// blankOf returns the blank of t. A type that is a pointer, in whatever wrapping, is held by
-// interfaces as it is.
+// newAllocator returns the allocator of t. It does not use boxing for pointer-shaped
+// types, as interfaces store these directly; they have the size of a pointer.
 func newAllocator(t reflect.Type) allocator {
 	if t.Size() > maxBoxed || t.Size() == reflect.TypeFor[uintptr]().Size() {
 		return allocator{typ: t}
@@ -20,16 +21,18 @@ func newAllocator(t reflect.Type) allocator {
 	return allocator{t, reflect.New(t).Elem()}
 }
 
-// A roomy is a struct and, behind it, room for the only text that it has: one
-// allocation for both. Its zero value has no room.
+// A structWithText allocates a struct together with space for its only string. Its
+// zero value has no space.
 type structWithText struct {
 	alloc allocator
-	room  int
+	room  int // bytes of space
 }
 
-// roomy returns the one for n, if it is so small that it pays.
+// newStructWithText returns the one for n. It is zero if n is too large to benefit or
+// has another number of strings.
 func (n *node) newStructWithText() structWithText {
-	const class = 16 // Go's allocator has sizes of this many bytes apart, to 128
+	const class = 16 // distance of Go's size classes, up to 128
+	// One size class more than for the struct alone: 16 to 31 bytes of space.
 	size := (int(n.size) + 2*class - 1) / class * class
 	if n.numStrings != 1 || size > 128 {
 		return structWithText{}

@@ -1,12 +1,3 @@
-// Package codec turns Go values into bytes and back.
-//
-// [Compile] looks at a type and at what tags say about it, once, and makes a
-// tree of nodes: how each part lies in memory and on the wire. The [Layout],
-// which both ends of a connection compare, is written from that tree, and two
-// executors follow it. The fast one works on memory and stands on the named
-// operations of memory_unsafe.go; the plain one uses reflect.Value, runs
-// everywhere, and is what the fast one is tested against. The build tag
-// bsrpc_safe leaves the fast one out.
 package codec
 
 import (
@@ -18,32 +9,33 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A Codec encodes and decodes the values of one Go type. It is immutable and
-// safe for concurrent use.
+// A Codec encodes and decodes values of one Go type. It is immutable and safe for
+// concurrent use.
 type Codec struct {
 	root           pathRoot
 	node           *node
-	fastPath       *node          // what is appended and read at once: the value, or what its one pointer points to; nil: nothing is
-	singlePointer  bool           // all that travels is one pointer, as of most lists of parameters
-	structWithText structWithText // what is made for it if there is one short text, too
+	fastPath       *node          // simple struct encoded in a single pass: the value or the target of its only pointer; nil if there is none
+	singlePointer  bool           // the encoding consists of one pointer, as for most lists of parameters
+	structWithText structWithText // allocates the target together with its only string, if short
 	layout         *layout.Type
-	maxPerByte     int
-	userCode       bool
-	useFast        bool
+	maxPerByte     int  // see MaxPerByte
+	userCode       bool // see UserCode
+	useFast        bool // the fast executor runs the node tree
 }
 
-// codecs holds the codecs made by Compile, one for each type and place.
-var codecs sync.Map // cacheKey, or reflect.Type at no place, to *Codec
+// codecs caches the results of Compile by type and tag.
+var codecs sync.Map // reflect.Type without a tag, or codecKey, to *Codec
 
+// A codecKey is the key of a codec with a tag. The text of a tag is canonical.
 type codecKey struct {
 	typ reflect.Type
 	tag string
 }
 
-// Compile returns the codec of t at p, nil for the defaults. An error is
-// Problems, all of them, each with its path.
+// Compile returns the codec of t with the given tag; nil means the defaults. It
+// caches codecs. Errors are of type Problems.
 func Compile(t reflect.Type, tag *Tag) (*Codec, error) {
-	key := any(t) // its hash takes half the time
+	key := any(t) // hashes in half the time
 	if tag != nil {
 		key = codecKey{t, tag.String()}
 	}
@@ -58,18 +50,17 @@ func Compile(t reflect.Type, tag *Tag) (*Codec, error) {
 	return c.(*Codec), nil
 }
 
-// CompileList returns the codec of a list of parameters or results: of a
-// struct whose fields A0, A1 and so on are the list. Word is what paths call
-// an element, "parameter" or "result". Places is nil, or has one for each
-// type, which may be nil.
-func CompileList(word string, types []reflect.Type, places []*Tag) (*Codec, error) {
+// CompileList returns the codec of a list of parameters or results: of a struct
+// with the fields A0, A1 and so on. Paths call its elements word and a number:
+// "parameter 1". The slice tags contains one tag per type, possibly nil, or is nil.
+func CompileList(word string, types []reflect.Type, tags []*Tag) (*Codec, error) {
 	t := listType(types)
 	return compile(pathRoot{t, word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
 			var tag *Tag
-			if places != nil {
-				tag = places[i]
+			if tags != nil {
+				tag = tags[i]
 			}
 			n.addElement(t, c.node(types[i], tag, location{path: ".A" + strconv.Itoa(i)}))
 		}
@@ -77,7 +68,7 @@ func CompileList(word string, types []reflect.Type, places []*Tag) (*Codec, erro
 	})
 }
 
-// listType makes the struct that holds a list.
+// listType returns the struct type of a list.
 func listType(types []reflect.Type) reflect.Type {
 	fields := make([]reflect.StructField, len(types))
 	for i, t := range types {
@@ -86,24 +77,26 @@ func listType(types []reflect.Type) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
+// listNode returns the node of a list of type t, without elements.
 func listNode(t reflect.Type) *node {
 	return &node{op: opStruct, kind: layout.Struct, typ: t, size: t.Size()}
 }
 
-// addElement makes n the node of the next element of the list t.
+// addElement adds the node of the next element of the list n of type t.
 func (n *node) addElement(t reflect.Type, elem *node) {
 	f := t.Field(len(n.fields))
 	n.fields = append(n.fields, field{f.Name, "." + f.Name, f.Index[0], f.Offset, elem})
 }
 
-// compile makes a codec of the node that make returns.
-func compile(r pathRoot, make func(*compiler) *node) (*Codec, error) {
+// compile returns the codec of the node returned by makeNode.
+func compile(r pathRoot, makeNode func(*compiler) *node) (*Codec, error) {
 	c := newCompiler(r)
-	n := make(c)
+	n := makeNode(c)
 	c.checkSizes()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	// The tree is complete and valid: derive everything else from it.
 	n.finish()
 	l, err := layoutOf(n)
 	if err != nil {
@@ -112,7 +105,7 @@ func compile(r pathRoot, make func(*compiler) *node) (*Codec, error) {
 	}
 	m := measure(n)
 	if m.huge {
-		c.problemf(location{}, "a value takes a GiB at least; use a slice")
+		c.problemf(location{}, "every value takes at least 1 GiB; use a slice")
 		return nil, c.problems
 	}
 	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode}
@@ -122,7 +115,7 @@ func compile(r pathRoot, make func(*compiler) *node) (*Codec, error) {
 	return made, nil
 }
 
-// quicken makes c use the fast executor.
+// enableFast makes c use the fast executor.
 func (c *Codec) enableFast() {
 	c.useFast = true
 	if c.fastPath, c.singlePointer = c.node.fastPath(); c.singlePointer {
@@ -130,13 +123,13 @@ func (c *Codec) enableFast() {
 	}
 }
 
-// Type returns the Go type.
+// Type returns the Go type of the values.
 func (c *Codec) Type() reflect.Type { return c.node.typ }
 
-// Layout returns the wire form of the value.
+// Layout returns the layout of the values.
 func (c *Codec) Layout() *layout.Type { return c.layout }
 
-// Layouts returns the wire forms of a list's elements.
+// Layouts returns the layouts of a list's elements.
 func (c *Codec) Layouts() []*layout.Type {
 	list := make([]*layout.Type, len(c.layout.Fields))
 	for i, f := range c.layout.Fields {
@@ -145,18 +138,18 @@ func (c *Codec) Layouts() []*layout.Type {
 	return list
 }
 
-// Min returns the least bytes of a value.
+// Min returns the minimum size of an encoding.
 func (c *Codec) Min() int { return c.node.minSize }
 
-// MaxPerByte returns the most bytes of memory that reading makes for a byte
-// of input, but for what the methods of users make.
+// MaxPerByte returns the maximum number of bytes allocated by Read per byte of
+// input, not counting allocations of the types' own methods.
 func (c *Codec) MaxPerByte() int { return c.maxPerByte }
 
-// UserCode reports whether the codec calls methods of users' types.
+// UserCode reports whether the codec calls marshal methods of users' types.
 func (c *Codec) UserCode() bool { return c.userCode }
 
-// Append appends the encoding of v to e.Buf. After an error, an *Error, e.Buf
-// and e.Cuts are as before.
+// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type *Error
+// and leave both unchanged.
 func (c *Codec) Append(e *Encoder, v Ref) error {
 	if c.appendFast(e, v) {
 		return nil
@@ -164,7 +157,7 @@ func (c *Codec) Append(e *Encoder, v Ref) error {
 	return c.appendSlow(e, v)
 }
 
-// write is Append of what is not appended at once.
+// appendSlow is Append for values without a fast path.
 func (c *Codec) appendSlow(e *Encoder, v Ref) error {
 	var w writer
 	w.begin(e)
@@ -185,9 +178,9 @@ func (c *Codec) appendSlow(e *Encoder, v Ref) error {
 	return nil
 }
 
-// Read sets v from d.Data, all of it. Unexported and skipped fields stay as
-// they are; everything else is made anew. After an error, an *Error, v is set
-// in part.
+// Read decodes all of d.Data into v. It leaves unexported and skipped fields
+// unchanged and replaces everything else: it reuses neither slices nor maps nor
+// targets of pointers. Errors are of type *Error; v is then partly set.
 func (c *Codec) Read(d *Decoder, v Ref) error {
 	if c.readFast(d, v) {
 		return nil
@@ -195,13 +188,13 @@ func (c *Codec) Read(d *Decoder, v Ref) error {
 	return c.readSlow(d, v)
 }
 
-// read is Read of what is not read at once.
+// readSlow is Read for values without a fast path.
 func (c *Codec) readSlow(d *Decoder, v Ref) error {
 	var r reader
 	r.begin(d)
 	err := c.readValue(&r, v)
 	if err == nil && r.off != len(r.data) {
-		err = r.errorf("%s left over", plural(len(r.data)-r.off, "byte"))
+		err = r.errorf("%s", plural(len(r.data)-r.off, "trailing byte"))
 	}
 	if err != nil {
 		return err.withPath(c.root)
@@ -209,9 +202,10 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 	return nil
 }
 
-// Encode appends v to buf as Append does with an Encoder's defaults. After an
-// error it returns buf as it was.
+// Encode appends v to buf with the defaults of an Encoder. After an error it
+// returns buf unchanged.
 func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
+	// The fast path works on an Encoder on the stack, the slow path on a pooled one.
 	short := Encoder{Body: wire.Body{Buf: buf}} // on the stack
 	if c.appendFast(&short, v) {
 		return short.Buf, nil
@@ -224,7 +218,7 @@ func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
 	return buf, err
 }
 
-// Decode sets v from data as Read does with a Decoder's defaults.
+// Decode decodes data into v with the defaults of a Decoder.
 func (c *Codec) Decode(data []byte, v Ref) error {
 	short := Decoder{Data: data} // on the stack
 	if c.readFast(&short, v) {
@@ -238,7 +232,8 @@ func (c *Codec) Decode(data []byte, v Ref) error {
 	return err
 }
 
-// Kept, because those that Append and Read take are on the heap. None holds memory.
+// Encoders and decoders for Encode and Decode, pooled because those passed to the
+// slow paths escape to the heap. They hold no memory while in the pool.
 var (
 	encoders = sync.Pool{New: func() any { return new(Encoder) }}
 	decoders = sync.Pool{New: func() any { return new(Decoder) }}

@@ -14,50 +14,51 @@ const (
 	defaultDepth  = 64
 	defaultBudget = 64 << 20
 
-	arenaSize      = 1152 // of the blocks that short strings share: the size above 1 KiB that Go's allocator has
-	maxArenaString = 256  // longest string in a block
-	minArenaRest   = 32   // what is left of a message for which a block does not pay
+	arenaSize      = 1152 // of an arena for short strings: Go's first size class above 1 KiB
+	maxArenaString = 256  // longer strings get an allocation of their own
+	minArenaRest   = 32   // with less input left a new arena does not pay
 )
 
-// An Encoder says where values are appended and what bounds them. It may be
-// used again for the next value.
+// An Encoder is the destination of Append and its limits. It may be reused for
+// further values.
 type Encoder struct {
-	wire.Body      // the encoding is appended to its Buf
-	Max       int  // most bytes that one Append may add, cuts included; 0: no bound
-	Depth     int  // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
-	MinCut    int  // numbers in memory as on the wire stay there from this many bytes on, and are noted in Cuts; 0: never
-	Lenient   bool // every string must be UTF-8, as a basic peer wants
+	wire.Body      // receives the encoding
+	Max       int  // limit for the bytes added by one Append, including cuts; 0: none
+	Depth     int  // limit for nested slices, maps and pointers; 0: 64; -1: none
+	MinCut    int  // append []byte and number slices of at least this size to Cuts, without a copy; 0: never
+	Lenient   bool // require valid UTF-8 in every string, for basic peers
 
-	UserType reflect.Type // the type whose own method is running; it stays after a panic there
+	UserType reflect.Type // the type of the marshal method being called; still set after a panic in it
 }
 
-// A Decoder holds the bytes of one value and what bounds reading it.
+// A Decoder is the source of Read and its limits. It may be reused for further
+// values.
 type Decoder struct {
-	Data       []byte
-	Own        bool   // a []byte that is at least half of Data may stay part of it; otherwise all is copied
-	Budget     int64  // bytes of Go memory that may be made; 0: 16 times Data, at least 64 MiB; -1: no bound
-	BudgetName string // of the option that sets Budget; "": DecodeBudget
-	Depth      int    // how deep slices, maps and pointers may nest; 0: 64; -1: no bound
-	Lenient    bool   // as a basic peer: any non-zero byte is true, every string must be UTF-8
+	Data       []byte // the encoding of one value
+	Own        bool   // Data belongs to the value: a []byte of at least half its size may alias it, instead of a copy
+	Budget     int64  // limit for allocated bytes; 0: 16 times len(Data), at least 64 MiB; -1: none
+	BudgetName string // name of the option for Budget in errors; "": DecodeBudget
+	Depth      int    // limit for nested slices, maps and pointers; 0: 64; -1: none
+	Lenient    bool   // for basic peers: any non-zero byte is true; require valid UTF-8 in every string
 
-	UserType reflect.Type // as Encoder.Inside
+	UserType reflect.Type // like Encoder.UserType, for unmarshal methods
 }
 
-// never is a length that no memory has.
+// noCuts as writer.minCut disables cuts.
 const noCuts = math.MaxInt
 
-// A writer is one Append on its way. The buffer itself is handed along.
+// A writer is the state of one Append. The buffer is not part of it: it is passed
+// from function to function, to stay in registers.
 type writer struct {
 	e        *Encoder
-	limit    int        // longest buffer
-	minCut   int        // from how many bytes on memory stays where it is
-	depth    int        // deepest allowed
-	cutBytes int        // bytes in cuts so far
-	cuts     []wire.Cut // nil: as in e
+	limit    int        // maximum length of the buffer
+	minCut   int        // from Encoder.MinCut, or noCuts
+	depth    int        // limit
+	cutBytes int        // added by this Append
+	cuts     []wire.Cut // nil if equal to e.Cuts
 }
 
-// begin makes w ready for one value. It is set in place: copying it would
-// cost as much as a small value.
+// begin initializes w in place: a copy would cost as much as a small value.
 func (w *writer) begin(e *Encoder) {
 	w.e, w.limit, w.minCut, w.depth = e, math.MaxInt, noCuts, depthOf(e.Depth)
 	if e.Max > 0 && e.Max < math.MaxInt-len(e.Buf) {
@@ -68,6 +69,7 @@ func (w *writer) begin(e *Encoder) {
 	}
 }
 
+// depthOf returns the limit set by an option.
 func depthOf(option int) int {
 	switch {
 	case option == 0:
@@ -78,7 +80,8 @@ func depthOf(option int) int {
 	return option
 }
 
-// room refuses to append n more bytes if they exceed the limit.
+// checkRoom returns an error if n more bytes exceed the limit. Scalars are appended
+// without a check: lists, pointers and the end of Append check with n = 0.
 func (w *writer) checkRoom(buf []byte, n int) *Error {
 	if n > w.limit-len(buf) {
 		return w.errTooLarge()
@@ -86,25 +89,28 @@ func (w *writer) checkRoom(buf []byte, n int) *Error {
 	return nil
 }
 
+// errTooLarge returns the error of a value beyond Encoder.Max. The limit counts bytes in
+// cuts, too, so it is reconstructed from the remaining limit for the buffer.
 func (w *writer) errTooLarge() *Error {
 	e := encodeErrorf("takes more than %s", plural(w.limit-len(w.e.Buf)+w.cutBytes, "byte"))
 	e.Err = ErrSize
 	return e
 }
 
-// deeper refuses a depth that exceeds the bound.
+// checkDepth returns an error if depth exceeds the limit.
 func (w *writer) checkDepth(depth int) *Error {
 	if depth > w.depth {
-		return &Error{Offset: -1, Err: ErrLimit, Text: depthText(w.depth) + ", or the value holds itself"}
+		return &Error{Offset: -1, Err: ErrLimit, Text: depthText(w.depth) + ", or the value is cyclic"}
 	}
 	return nil
 }
 
+// depthText is the text of a depth error.
 func depthText(depth int) string {
 	return fmt.Sprintf("nested deeper than MaxDepth (%d)", depth)
 }
 
-// leave notes memory that is not copied into the buffer.
+// addCut adds b as a cut at the end of buf.
 func (w *writer) addCut(buf, b []byte) {
 	if w.cuts == nil {
 		w.cuts = w.e.Cuts
@@ -114,17 +120,17 @@ func (w *writer) addCut(buf, b []byte) {
 	w.limit -= len(b)
 }
 
-// A reader is one Read on its way.
+// A reader is the state of one Read.
 type reader struct {
-	data   []byte // up to the end of what is being read
-	off    int
-	budget int64
-	depth  int
+	data   []byte // up to the end of the innermost list
+	off    int    // of the next byte in data
+	budget int64  // left
+	depth  int    // limit
 	arena  arena
 	d      *Decoder
 }
 
-// begin makes r ready for one value.
+// begin initializes r in place.
 func (r *reader) begin(d *Decoder) {
 	r.data, r.d = d.Data, d
 	r.depth, r.budget = depthOf(d.Depth), d.Budget
@@ -136,12 +142,12 @@ func (r *reader) begin(d *Decoder) {
 	}
 }
 
-// fail makes an error at the current position.
+// errorf returns an error at the current offset.
 func (r *reader) errorf(format string, args ...any) *Error {
 	return &Error{Offset: r.off, Text: fmt.Sprintf(format, args...)}
 }
 
-// next consumes n bytes.
+// next consumes n bytes. The result aliases the input.
 func (r *reader) next(n int) ([]byte, *Error) {
 	if n > len(r.data)-r.off {
 		return nil, r.errShort(n)
@@ -151,13 +157,14 @@ func (r *reader) next(n int) ([]byte, *Error) {
 	return b, nil
 }
 
+// errShort returns the error of n bytes missing at the current offset.
 func (r *reader) errShort(n int) *Error {
 	e := r.errorf("want %s, have %d", plural(n, "byte"), len(r.data)-r.off)
 	e.Err = io.ErrUnexpectedEOF
 	return e
 }
 
-// charge takes n bytes of memory from the budget before they are made.
+// charge takes n bytes from the budget. It precedes every allocation.
 func (r *reader) charge(n int64) *Error {
 	if r.budget -= n; r.budget < 0 {
 		return r.errBudget()
@@ -165,6 +172,7 @@ func (r *reader) charge(n int64) *Error {
 	return nil
 }
 
+// errBudget returns the error of an exhausted budget, with the name of its option.
 func (r *reader) errBudget() *Error {
 	name := r.d.BudgetName
 	if name == "" {
@@ -175,7 +183,7 @@ func (r *reader) errBudget() *Error {
 	return e
 }
 
-// deeper refuses a depth that exceeds the bound.
+// checkDepth returns an error if depth exceeds the limit.
 func (r *reader) checkDepth(depth int) *Error {
 	if depth > r.depth {
 		e := r.errorf("%s", depthText(r.depth))
@@ -185,7 +193,7 @@ func (r *reader) checkDepth(depth int) *Error {
 	return nil
 }
 
-// bool reads a byte that is 0 or 1.
+// bool reads a bool: 0 or 1, or any byte if lenient.
 func (r *reader) bool() (bool, *Error) {
 	if r.off >= len(r.data) {
 		return false, r.errShort(1)
@@ -198,7 +206,7 @@ func (r *reader) bool() (bool, *Error) {
 	return b != 0, nil
 }
 
-// presence reads the byte before a pointer's value.
+// presence reads the presence byte of a pointer.
 func (r *reader) presence() (bool, *Error) {
 	if r.off >= len(r.data) {
 		return false, r.errShort(1)
@@ -211,7 +219,8 @@ func (r *reader) presence() (bool, *Error) {
 	return b == 1, nil
 }
 
-// keep returns bytes as the value may hold them.
+// newBytes returns b, part of the input, for use in a value: a copy, or b itself if
+// the value may own the input and b is a large part of it.
 func (r *reader) newBytes(b []byte) ([]byte, *Error) {
 	switch {
 	case len(b) == 0:
@@ -227,9 +236,9 @@ func (r *reader) newBytes(b []byte) ([]byte, *Error) {
 	return c, nil
 }
 
-// keepString returns a string as the value may hold it. Short strings share
-// blocks, so that many of them are one allocation and none keeps more than a
-// block alive.
+// newString returns b, part of the input, as a string. Short strings share arenas:
+// this saves allocations, and a string keeps at most one arena alive. The remaining
+// input bounds the size of a new arena, so that it is not wasted on short messages.
 func (r *reader) newString(b []byte) (string, *Error) {
 	if len(b) == 0 {
 		return "", nil
@@ -237,7 +246,6 @@ func (r *reader) newString(b []byte) (string, *Error) {
 	if len(b) <= r.arena.avail() && len(b) <= maxArenaString {
 		return r.arena.add(b), nil
 	}
-	// What is left of the message bounds the strings to come.
 	rest := len(r.d.Data) - r.off
 	if len(b) > maxArenaString || rest < minArenaRest {
 		if err := r.charge(int64(len(b))); err != nil {
@@ -253,7 +261,7 @@ func (r *reader) newString(b []byte) (string, *Error) {
 	return r.arena.add(b), nil
 }
 
-// notUTF8 reports whether a node's text has to be UTF-8 and is not.
+// invalidUTF8 reports whether s violates a requirement of UTF-8.
 func invalidUTF8[T string | []byte](n *node, lenient bool, s T) bool {
 	return (n.utf8 || lenient) && !utf8.ValidString(string(s))
 }

@@ -7,75 +7,80 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A compiler makes the nodes of one codec and collects all that is wrong.
+// A compiler builds the node tree of one codec and collects the problems.
 type compiler struct {
-	nodes      map[nodeKey]*node
-	inProgress map[nodeKey]int // those that are not finished, and how many problems there were before
+	nodes      map[nodeKey]*node // complete or in progress; no nodes with problems
+	inProgress map[nodeKey]int   // nodes whose children are being compiled, and the number of problems before them
 	problems   Problems
-	sizeChecks []sizeCheck
+	sizeChecks []sizeCheck // deferred until the tree is complete
 	root       pathRoot
 }
 
-// A nodeKey tells the nodes of one compiler apart.
+// A nodeKey identifies a node: equal types with equal tags share one.
 type nodeKey struct {
 	typ   reflect.Type
 	tag   string
 	inKey bool
 }
 
-// A sizedPlace is where elements have to take at least a byte, which is known
-// only when all nodes are there.
+// A sizeCheck requires that the elements of a list take at least one byte. It runs
+// last, as a recursive element has no size before its node is complete.
 type sizeCheck struct {
 	path  string
 	elems []*node
 }
 
-// A site is where in the tree a node is compiled.
+// A location is the place of a node in the codec's type.
 type location struct {
 	path  string
-	inKey bool // within a map key
+	inKey bool // part of a map key
 }
 
 func newCompiler(r pathRoot) *compiler {
 	return &compiler{nodes: map[nodeKey]*node{}, inProgress: map[nodeKey]int{}, root: r}
 }
 
+// in returns the location of a child, step being ".Field", "[]" or "[key]".
 func (loc location) in(step string) location { return location{loc.path + step, loc.inKey} }
 
+// problemf adds a problem at loc.
 func (c *compiler) problemf(loc location, format string, args ...any) {
 	c.problems = append(c.problems, Problem{c.root.path(loc.path), fmt.Sprintf(format, args...)})
 }
 
-// node returns the node for t at p. Types that are being compiled are found
-// again, which is what makes recursive ones end.
+// node returns the node of t with the given tag. For a type in progress it returns
+// the incomplete node, closing the cycle of a recursive type.
 func (c *compiler) node(t reflect.Type, tag *Tag, loc location) *node {
 	if tag == nil {
 		tag = &Tag{}
 	}
 	k := nodeKey{t, tag.String(), loc.inKey}
+	// A node in progress is its own descendant. If a format reaches it without passing
+	// a number, by pointers and slices alone, the format has no effect.
 	if n, ok := c.nodes[k]; ok {
 		if before, making := c.inProgress[k]; making && before == len(c.problems) && tag.Format != "" {
-			c.problemf(loc, "%q reaches no number", tag.Format)
+			c.problemf(loc, "%q applies to no number", tag.Format)
 		}
 		return n
 	}
 	n := &node{typ: t, size: t.Size()}
+	// Register the node before its children, so that they find it.
 	before := len(c.problems)
 	c.nodes[k], c.inProgress[k] = n, before
 	c.fill(n, tag, loc)
 	delete(c.inProgress, k)
 	if len(c.problems) > before {
-		delete(c.nodes, k) // so that the next place that meets it says so too
+		delete(c.nodes, k) // report the problem at other places, too
 		n.op = 0
 	}
 	return n
 }
 
-// fill makes n what its type and place say: types with an encoding of their
-// own first, then by kind.
+// fill completes n: with the custom encoding of its type, if there is one, or else
+// by kind.
 func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	if tag.Name != "" {
-		c.problemf(loc, "name= is for the fields of a struct")
+		c.problemf(loc, "name= applies to struct fields only")
 	}
 	own := c.customEncoding(n.typ, tag, loc)
 	switch {
@@ -90,7 +95,7 @@ func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	}
 }
 
-// plain is the one switch over kinds.
+// plain completes n by the kind of its type, ignoring its methods.
 func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	switch n.typ.Kind() {
 	case reflect.Bool:
@@ -124,7 +129,7 @@ func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	case reflect.Pointer:
 		n.op, n.kind = opPointer, layout.Pointer
 		if loc.inKey {
-			c.problemf(loc, "%s: a map key may not hold a pointer", typeName(n.typ))
+			c.problemf(loc, "%s: map keys must not contain pointers", typeName(n.typ))
 			return
 		}
 		n.elem = c.node(n.typ.Elem(), tag, loc)
@@ -135,7 +140,8 @@ func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	}
 }
 
-// integer sets the format of an integer.
+// integer sets the format of an integer. int and uint are eight bytes on the wire,
+// on every platform.
 func (c *compiler) integer(n *node, tag *Tag, loc location) {
 	n.format = nativeFormat(n.size)
 	if k := n.typ.Kind(); k == reflect.Int || k == reflect.Uint {
@@ -153,7 +159,7 @@ func (c *compiler) integer(n *node, tag *Tag, loc location) {
 	c.checkWords(tag, loc, n.typ, allowed)
 }
 
-// nativeFormat is the little-endian format of a width.
+// nativeFormat returns the default format for a width: little-endian.
 func nativeFormat(size uintptr) layout.Format {
 	switch size {
 	case 1:
@@ -166,7 +172,8 @@ func nativeFormat(size uintptr) layout.Format {
 	return layout.LE8
 }
 
-// float sets the format of a float, or of the halves of a complex.
+// float sets the format of a float of the given size, or of a complex with such
+// parts.
 func (c *compiler) float(n *node, size uintptr, tag *Tag, loc location) {
 	n.inKey = loc.inKey
 	n.format = nativeFormat(size)
@@ -185,7 +192,7 @@ func (c *compiler) float(n *node, size uintptr, tag *Tag, loc location) {
 	}
 }
 
-// lengths sets the prefix and bounds of a string or of bytes.
+// sizedText sets the length prefix and limits of a string or []byte.
 func (c *compiler) sizedText(n *node, tag *Tag, loc location, allowed allowedWords) {
 	c.checkWords(tag, loc, n.typ, allowed)
 	n.format, n.max, n.utf8 = layout.LE4, tag.Max, tag.UTF8
@@ -195,20 +202,21 @@ func (c *compiler) sizedText(n *node, tag *Tag, loc location, allowed allowedWor
 	if tag.Fixed > 0 {
 		n.format, n.length = layout.NoFormat, tag.Fixed
 		if tag.Len != "" || tag.Max > 0 {
-			c.problemf(loc, "fixed=%d has no length, so leave out len= and max=", tag.Fixed)
+			c.problemf(loc, "fixed=%d has no length prefix; omit len= and max=", tag.Fixed)
 		}
 	}
 	c.checkMax(n, tag, loc)
 }
 
-// bound refuses a max= that the prefix cannot reach.
+// checkMax reports a max= beyond the range of the length prefix.
 func (c *compiler) checkMax(n *node, tag *Tag, loc location) {
 	if n.max > 0 && n.format != layout.NoFormat && !fitsUint(uint64(n.max), n.format) {
 		c.problemf(loc, "max=%d does not fit in len=%s", n.max, tag.Len)
 	}
 }
 
-// slice tells bytes from slices of elements.
+// slice completes a slice: as bytes, or as a list if its tag or a custom encoding
+// of its elements requires that.
 func (c *compiler) slice(n *node, tag *Tag, loc location) {
 	elem := n.typ.Elem()
 	if elem.Kind() == reflect.Uint8 && tag.Format == "" && !tag.List && !hasBinary(elem) {
@@ -222,7 +230,7 @@ func (c *compiler) slice(n *node, tag *Tag, loc location) {
 	c.sizeChecks = append(c.sizeChecks, sizeCheck{loc.path, []*node{n.elem}})
 }
 
-// mapOf makes the node of a map.
+// mapOf completes a map.
 func (c *compiler) mapOf(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opMap, layout.Map
 	if loc.inKey {
@@ -235,10 +243,10 @@ func (c *compiler) mapOf(n *node, tag *Tag, loc location) {
 	c.sizeChecks = append(c.sizeChecks, sizeCheck{loc.path, []*node{n.key, n.elem}})
 }
 
-// counted sets the prefixes and the bound of a slice or map.
+// list sets the length prefixes and limit of a slice or map.
 func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
 	own := *tag
-	own.Format = "" // it goes on to the innermost number
+	own.Format = "" // for the elements
 	c.checkWords(&own, loc, n.typ, allowed)
 	n.format, n.lenFormat, n.max = layout.LE4, layout.LE4, tag.Max
 	if tag.Len != "" {
@@ -251,7 +259,8 @@ func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
 	c.checkMax(n, tag, loc)
 }
 
-// elemPlace is what a slice's or map's place says of its elements.
+// elemTag returns the tag of the elements: elem= and the format, which applies to
+// the innermost numbers.
 func (c *compiler) elemTag(tag *Tag, loc location) *Tag {
 	if tag.Format == "" {
 		return tag.elem
@@ -267,8 +276,8 @@ func (c *compiler) elemTag(tag *Tag, loc location) *Tag {
 	return &e
 }
 
-// checkSizes refuses elements that take no bytes: a count of them costs the
-// sender nothing.
+// checkSizes reports list elements without bytes on the wire. A few bytes could
+// announce billions of them.
 func (c *compiler) checkSizes() {
 	for _, z := range c.sizeChecks {
 		least := 0

@@ -7,16 +7,16 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// CompileAs returns the codec that gives values of t the wire form l, for
-// calls without a contract. Every Go kind that can hold such values fits, and
-// each value's range is checked; structs go by the names of their fields, tags
-// say only those; a pointer may stand where the wire has its value. Results
-// are not kept: compile once for each method. An error is Problems.
+// CompileAs returns a codec that encodes values of t in the layout l, for calls
+// without a contract. The type must be able to represent l: number types may differ
+// in width and sign, with a range check per value; struct fields are matched by
+// name, and tags only set names; a pointer may stand for the value it points to.
+// Codecs are not cached. Errors are of type Problems.
 func CompileAs(t reflect.Type, l *layout.Type) (*Codec, error) {
 	return compile(pathRoot{typ: t}, func(c *compiler) *node { return c.nodeAs(t, l, location{}) })
 }
 
-// CompileListAs is CompileAs for a list of parameters or results; see
+// CompileListAs is like CompileAs for a list of parameters or results, see
 // [CompileList].
 func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec, error) {
 	t := listType(types)
@@ -29,12 +29,12 @@ func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec
 	})
 }
 
-// Nil is the element of a pointer, slice or map that is nil, whatever the
-// layout of its elements.
+// Nil is the element type of nil pointers, slices and maps: it fits any layout,
+// because no value of it is ever encoded.
 type Nil bool
 
-// NilType returns the type of a value that is nil and has the wire form l, nil
-// if there is no such value.
+// NilType returns a type with a nil value in the layout l, or nil if there is
+// none.
 func NilType(l *layout.Type) reflect.Type {
 	switch l.Kind {
 	case layout.Bytes:
@@ -49,11 +49,11 @@ func NilType(l *layout.Type) reflect.Type {
 	return nil
 }
 
-// A fitter makes nodes of Go types and layouts together.
+// An asCompiler builds nodes from pairs of a Go type and a layout.
 type asCompiler struct {
 	*compiler
 	nodes     map[asKey]*node
-	enclosing []*layout.Type // the composites around what is fitted, outermost first
+	enclosing []*layout.Type // composites around the current layout, outermost first; the targets of back references
 }
 
 type asKey struct {
@@ -62,12 +62,13 @@ type asKey struct {
 	inKey bool
 }
 
+// nodeAs returns the node of t in the layout l.
 func (c *compiler) nodeAs(t reflect.Type, l *layout.Type, loc location) *node {
 	f := asCompiler{compiler: c, nodes: map[asKey]*node{}}
 	return f.node(t, l, loc)
 }
 
-// misfit reports that t cannot have the wire form l.
+// mismatch reports that t does not fit l.
 func (f *asCompiler) mismatch(loc location, t reflect.Type, l *layout.Type) {
 	text := "?"
 	if !refersOutside(l, 0) {
@@ -79,8 +80,9 @@ func (f *asCompiler) mismatch(loc location, t reflect.Type, l *layout.Type) {
 	f.problemf(loc, "%s does not fit %s", typeName(t), text)
 }
 
-// hasBack reports whether l refers to a composite further out than itself,
-// depth levels above.
+// refersOutside reports whether l, a child at depth levels below its root, contains
+// a back reference to a composite outside of the root. Its text is then invalid by
+// itself.
 func refersOutside(l *layout.Type, depth int) bool {
 	if l == nil {
 		return false
@@ -99,7 +101,7 @@ func refersOutside(l *layout.Type, depth int) bool {
 	return false
 }
 
-// node returns the node of t as l.
+// node returns the node of t in the layout l, a child of the enclosing layouts.
 func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
 	if l.Kind == layout.BackRef {
 		around := f.enclosing
@@ -120,8 +122,7 @@ func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
 	return n
 }
 
-// fill sets what n does. A pointer where the wire has none stands for its
-// value.
+// fill completes n. A pointer without a pointer in the layout is dereferenced.
 func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 	t := n.typ
 	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != layout.Pointer && !loc.inKey {
@@ -134,7 +135,7 @@ func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 	}
 	switch {
 	case loc.inKey && (t.Kind() == reflect.Pointer || t == timeType):
-		f.problemf(loc, "%s: a map key may not hold a pointer", typeName(t))
+		f.problemf(loc, "%s: map keys must not contain pointers", typeName(t))
 	case l.Kind == layout.Time && t == timeType:
 		n.op = opTime
 	case l.Kind == layout.Binary && t.String() == l.Opaque && (hasBinary(t) || t == timeType):
@@ -148,7 +149,7 @@ func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 	}
 }
 
-// byKind pairs Go kinds with kinds of layouts.
+// byKind completes n by kind.
 func (f *asCompiler) byKind(n *node, l *layout.Type, loc location) {
 	n.op = opFor(n.typ, l)
 	if l.Kind == layout.Duration {
@@ -175,7 +176,7 @@ func (f *asCompiler) byKind(n *node, l *layout.Type, loc location) {
 	}
 }
 
-// opFor returns what handles t as l, 0 if it does not fit.
+// opFor returns the operation for t in the layout l, or 0 if t does not fit.
 func opFor(t reflect.Type, l *layout.Type) op {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -207,6 +208,7 @@ func opFor(t reflect.Type, l *layout.Type) op {
 	return 0
 }
 
+// opIf returns o if ok, or else 0.
 func opIf(ok bool, o op) op {
 	if ok {
 		return o
@@ -214,7 +216,8 @@ func opIf(ok bool, o op) op {
 	return 0
 }
 
-// structOf pairs fields by their names.
+// structOf completes a struct. Fields are matched by name, and every field of both
+// sides needs a match.
 func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	have := map[string]reflect.StructField{}
 	for i := range n.typ.NumField() {
@@ -226,7 +229,7 @@ func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	for _, lf := range l.Fields {
 		sf, ok := have[lf.Name]
 		if !ok {
-			f.problemf(loc, "%s has no field %s, which the wire has", typeName(n.typ), lf.Name)
+			f.problemf(loc, "%s has no field %s, required by the wire format", typeName(n.typ), lf.Name)
 			continue
 		}
 		delete(have, lf.Name)
@@ -235,7 +238,7 @@ func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	}
 	for i := range n.typ.NumField() {
 		if sf := n.typ.Field(i); have[sf.Name].Name != "" {
-			f.problemf(loc.in("."+sf.Name), "the wire has no such field")
+			f.problemf(loc.in("."+sf.Name), "not a field of the wire format")
 		}
 	}
 }

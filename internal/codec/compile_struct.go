@@ -8,7 +8,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// structOf makes the node of a struct.
+// structOf completes a struct. Each field is compiled with the tag on it.
 func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opStruct, layout.Struct
 	c.checkWords(tag, loc, n.typ, structWords)
@@ -23,30 +23,31 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 		}
 		name := place.name(f.Name)
 		if names[name] {
-			c.problemf(loc.in("."+f.Name), "a second field of the name %s; name= gives it another", name)
+			c.problemf(loc.in("."+f.Name), "duplicate field name %s; rename one with name=", name)
 		}
 		names[name] = true
 		place.Name = ""
 		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, loc.in("."+f.Name))})
 	}
 	if len(n.fields) == 0 && hidden {
-		c.problemf(loc, "%s has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type", typeName(n.typ))
+		c.problemf(loc, "%s has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type", typeName(n.typ))
 	}
 }
 
-func (tag *Tag) name(field string) string {
-	if tag.Name != "" {
-		return tag.Name
+// name returns the name in the layout of the field with this tag.
+func (t *Tag) name(field string) string {
+	if t.Name != "" {
+		return t.Name
 	}
 	return field
 }
 
-// fieldPlace parses the tag of f and says whether f is left out.
+// fieldTag parses the tag of f. It reports whether to skip f.
 func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip bool) {
 	at := loc.in("." + f.Name)
 	text, ok := f.Tag.Lookup("bsrpc")
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
-		c.problemf(at, "the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)
+		c.problemf(at, "malformed tag %q; want `bsrpc:\"...\"`", f.Tag)
 	}
 	tag, skip, err := ParseFieldTag(text)
 	if err != nil {
@@ -58,22 +59,22 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 	}
 	switch {
 	case isPadding(f):
-		c.problemf(at, "a blank field of %s does not travel, as padding does with encoding/binary; give it a name, or the tag \"-\"",
+		c.problemf(at, "a blank field of %s is not encoded, unlike padding in encoding/binary; name it, or tag it \"-\"",
 			plural(int(f.Type.Size()), "byte"))
 	case ok:
-		c.problemf(at, "not exported, so it does not travel and takes no tag")
+		c.problemf(at, "unexported fields are not encoded and take no tag")
 	case f.Anonymous && hasExported(f.Type):
-		c.problemf(at, "embedded but not exported, so its fields do not travel; give it an exported name, or the tag \"-\"")
+		c.problemf(at, "embedded but unexported, so its fields are not encoded; give it an exported name, or tag it \"-\"")
 	}
 	return tag, true
 }
 
-// isPadding reports whether f is a blank field with a size. One without, as
-// struct{}, only marks its struct.
+// isPadding reports whether f is a blank field with a size. One of size zero, such
+// as struct{}, is only a marker.
 func isPadding(f reflect.StructField) bool { return f.Name == "_" && f.Type.Size() > 0 }
 
-// hasExported reports whether an embedded type has fields that a reader of
-// the code would expect to travel.
+// hasExported reports whether an embedded type promotes exported fields, as if they
+// were encoded.
 func hasExported(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -9,20 +9,23 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// hasBinary reports whether t encodes itself as bytes.
+// hasBinary reports whether t implements the binary marshal methods. time.Time has
+// an encoding of the library's and does not count.
 func hasBinary(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t != timeType && p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler)
 }
 
-// hasText reports whether t encodes itself as text.
+// hasText reports whether t implements the text marshal methods.
 func hasText(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t != timeType && p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
-// ownEncoding says which encoding of its own t has at p: KindBinary, KindText,
-// or 0 for none.
+// customEncoding returns the custom encoding selected by t and its tag: layout.Binary,
+// layout.Text, or 0 for none. By default binary wins over text, and a format or list
+// selects the plain form. Without an explicit word in the tag it also checks that
+// the encoding is complete.
 func (c *compiler) customEncoding(t reflect.Type, tag *Tag, loc location) layout.Kind {
 	binary, text := hasBinary(t), hasText(t)
 	if t == timeType {
@@ -42,15 +45,14 @@ func (c *compiler) customEncoding(t reflect.Type, tag *Tag, loc location) layout
 	return own
 }
 
-// lossy has the types of the standard library whose own text does not keep
-// their values, what it loses, and what to do.
+// lossyTypes lists types of the standard library with a text that loses
+// information, and the advice.
 var lossyTypes = map[string]string{
-	"math/big.Float": "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or say text if that is meant",
-	"regexp.Regexp":  "loses POSIX and Longest; send its String as a string, or say text if that is meant",
+	"math/big.Float": "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or accept this with the tag text",
+	"regexp.Regexp":  "loses POSIX and Longest; send its String as a string, or accept this with the tag text",
 }
 
-// checkKept refuses a type whose text changes values, unless a tag asks for
-// it.
+// checkLossy reports a type with a lossy text.
 func (c *compiler) checkLossy(t reflect.Type, own layout.Kind, loc location) {
 	if own != layout.Text {
 		return
@@ -60,8 +62,8 @@ func (c *compiler) checkLossy(t reflect.Type, own layout.Kind, loc location) {
 	}
 }
 
-// lossyText says what the text of t loses, by its own method or by that of an
-// embedded field, "" for nothing. around is what t is embedded in.
+// lossyText returns the entry of t in lossyTypes, or the entry of an embedded field
+// with promoted methods; "" if there is none. around lists the embedding types.
 func lossyText(t reflect.Type, around []reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -79,16 +81,16 @@ func lossyText(t reflect.Type, around []reflect.Type) string {
 	return loses
 }
 
-// checkKey refuses a map key whose own encoding hides what == compares: the
-// key that is read would not be found by an equal one.
+// checkKey reports a map key compared by address, hidden in a custom encoding: a
+// decoded key would equal no other key.
 func (c *compiler) checkKey(t reflect.Type, loc location) {
 	if loc.inKey && comparesPointers(t) {
-		c.problemf(loc, "%s holds a pointer, and a map key may not; use its text as the key", typeName(t))
+		c.problemf(loc, "%s contains a pointer, and map keys must not; use its text as the key", typeName(t))
 	}
 }
 
-// comparesPointers reports whether == of t compares addresses, or may find a
-// value that it cannot compare. Those of package unique stand for values.
+// comparesPointers reports whether == on t compares addresses, or may panic on an
+// interface. Pointers in package unique stand for values and are excepted.
 func comparesPointers(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
@@ -105,8 +107,8 @@ func comparesPointers(t reflect.Type) bool {
 	return false
 }
 
-// checkPromoted refuses a struct that gets its encoding from an embedded field: its
-// other fields would not travel.
+// checkPromoted reports a struct with marshal methods promoted from an embedded
+// field, directly or through further embedded structs: other fields are lost.
 func (c *compiler) checkPromoted(t reflect.Type, loc location) {
 	around := []reflect.Type{t}
 	for t.Kind() == reflect.Struct {
@@ -116,11 +118,11 @@ func (c *compiler) checkPromoted(t reflect.Type, loc location) {
 		}
 		f := t.Field(i)
 		if t.NumField() > 1 {
-			c.problemf(loc, "%s encodes itself by the methods of its embedded field %s, without its other fields; "+
-				"give the field a name, or say binary or text if the methods are its own", typeName(t), f.Name)
+			c.problemf(loc, "%s is encoded by methods promoted from its embedded field %s, without its other fields; "+
+				"name that field, or accept this with the tag binary or text", typeName(t), f.Name)
 			return
 		}
-		// The embedded type may lose fields in the same way.
+		// The embedded type may itself lose fields.
 		if t = f.Type; t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
@@ -131,8 +133,8 @@ func (c *compiler) checkPromoted(t reflect.Type, loc location) {
 	}
 }
 
-// promotingField returns the index of the embedded field of t that encodes itself, -1
-// if there is none.
+// promotingField returns the index of the embedded field of t with marshal methods,
+// or -1.
 func promotingField(t reflect.Type) int {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Anonymous && hasCustomEncoding(f.Type) {
@@ -142,7 +144,7 @@ func promotingField(t reflect.Type) int {
 	return -1
 }
 
-// encodesItself reports whether a struct that embeds t has its methods.
+// hasCustomEncoding reports whether embedding t promotes marshal methods.
 func hasCustomEncoding(t reflect.Type) bool {
 	p := t
 	if t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface {
@@ -152,7 +154,7 @@ func hasCustomEncoding(t reflect.Type) bool {
 		p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
-// opaque makes the node of a type that encodes itself.
+// custom completes n with a custom encoding.
 func (c *compiler) custom(n *node, kind layout.Kind, tag *Tag, loc location) {
 	n.kind, n.format, n.max = kind, layout.LE4, tag.Max
 	c.checkKey(n.typ, loc)
@@ -165,9 +167,11 @@ func (c *compiler) custom(n *node, kind layout.Kind, tag *Tag, loc location) {
 	c.checkWords(tag, loc, n.typ, textWords)
 }
 
-// plainOrText makes the plain form of a type that could be text too, so that
-// an enum stays a number, and text where there is no plain form.
+// plainOrText completes a type with text methods: in its plain form, so that an enum
+// remains a number, or as text if it has no plain form.
 func (c *compiler) plainOrText(n *node, tag *Tag, loc location) {
+	// Compile the plain form on copies of the maps: a failed attempt must leave neither
+	// problems nor nodes behind.
 	trial := compiler{nodes: maps.Clone(c.nodes), inProgress: maps.Clone(c.inProgress), root: c.root}
 	trial.plain(&node{typ: n.typ, size: n.size}, &Tag{}, loc)
 	if len(trial.problems) == 0 {
@@ -177,17 +181,18 @@ func (c *compiler) plainOrText(n *node, tag *Tag, loc location) {
 	c.custom(n, layout.Text, tag, loc)
 }
 
-// time makes the node of time.Time, whose wire form is the library's.
+// time completes a time.Time in the library's encoding.
 func (c *compiler) time(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opTime, layout.Time
 	if loc.inKey {
-		c.problemf(loc, "time.Time holds a pointer, and a map key may not; use its Unix time")
+		c.problemf(loc, "time.Time contains a pointer, and map keys must not; use its Unix time")
 	}
 	c.checkWords(tag, loc, n.typ, timeWords)
 }
 
-// appendOwn calls the method of the type of v on a copy: the method may keep
-// its receiver, and v may lie on a stack.
+// marshal calls the marshal method of v's type, on a copy: the method may retain
+// its receiver, and v may lie on the caller's stack. UserType identifies the type
+// should the method panic.
 func (w *writer) marshal(n *node, v reflect.Value) (b []byte, err error) {
 	own := reflect.New(n.typ)
 	own.Elem().Set(v)
@@ -201,7 +206,8 @@ func (w *writer) marshal(n *node, v reflect.Value) (b []byte, err error) {
 	return b, err
 }
 
-// ownBack reads a value by its type's own method, and v becomes a copy of it.
+// unmarshal calls the unmarshal method of n's type on a new value and copies it to
+// v, for the same reason.
 func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	from := r.off
 	b, e := r.text(n)
@@ -227,8 +233,8 @@ func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	return nil
 }
 
-// refused says that a type's own method returned an error, whose text may
-// hold the value and is left to those who unwrap it.
+// methodFailed is the text of an error from a type's own method. It does not contain
+// the method's text, which may quote the value; callers may unwrap the error.
 func methodFailed(n *node, method string) string {
 	if n.op == opBinary {
 		return typeName(n.typ) + "." + method + "Binary returned an error"

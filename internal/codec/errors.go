@@ -10,30 +10,28 @@ import (
 	"strings"
 )
 
-// ErrLimit is found in the error of a value that is refused for its size or
-// depth by a limit of this end.
+// ErrLimit is wrapped by errors of values beyond a local limit of size, memory or
+// depth.
 var ErrLimit = errors.New("limit reached")
 
-// ErrSize is found, and ErrLimit with it, in the error of a value that takes more
-// bytes than Encoder.Max.
+// ErrSize is wrapped, as well as ErrLimit, by errors of values beyond Encoder.Max.
 var ErrSize = fmt.Errorf("%w: size", ErrLimit)
 
-// ErrRange is found in the error of a number that cannot be appended because
-// it does not fit its format.
+// ErrRange is wrapped by errors of numbers out of range for their wire format.
 var ErrRange = errors.New("out of range")
 
-// An Error says where a value could not be encoded or decoded, and why. It
-// never holds the value.
+// An Error is the reason and place of a failed Append or Read. It never contains a
+// value.
 type Error struct {
 	Path   string // "parameter 1, Order.ID"
-	Offset int    // in the input; -1 where there is none
-	Text   string // what is wrong and, where it helps, what would be right
-	Err    error  // cause: ErrLimit, ErrRange, or what a type's own method returned
+	Offset int    // in the input; -1 if encoding
+	Text   string // the reason and, if helpful, the remedy
+	Err    error  // the cause: ErrLimit, ErrRange, or the error of a type's own method
 
-	steps []string // of the path, the innermost first, until Path is made of them
+	steps []string // of Path, innermost first, until withPath joins them
 }
 
-// Error returns path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
+// Error returns the path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Path != "" {
@@ -51,31 +49,30 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// in puts one step of the path before what is there. Steps are joined only
-// when all are there: a value may lie thousands of them deep.
+// in prepends a step to the path. Joining the steps is deferred to withPath: with
+// thousands of them, one by one would take quadratic time.
 func (e *Error) in(step string) *Error {
 	e.steps = append(e.steps, step)
 	return e
 }
 
-// placed makes e's path of its steps.
+// withPath sets Path from the steps.
 func (e *Error) withPath(r pathRoot) *Error {
 	slices.Reverse(e.steps)
 	e.Path, e.steps = r.path(elidePath(strings.Join(e.steps, ""))), nil
 	return e
 }
 
-// A path of more than maxSteps fields and elements is told by its first and
-// its last ones.
+// Paths of more than maxPathSteps fields and elements are elided in the middle.
 const (
 	maxPathSteps   = 16
 	firstPathSteps = 4
 	lastPathSteps  = 2
 )
 
-// cutPath leaves out the middle of a long path.
+// elidePath replaces the middle of a long path.
 func elidePath(path string) string {
-	var begin []int // of each step
+	var begin []int // offsets of the steps
 	for i := range len(path) {
 		if path[i] == '.' || path[i] == '[' {
 			begin = append(begin, i)
@@ -88,33 +85,33 @@ func elidePath(path string) string {
 	return fmt.Sprintf("%s...(%d more)%s", path[:begin[firstPathSteps]], n-firstPathSteps-lastPathSteps, path[begin[n-lastPathSteps]:])
 }
 
-// amount writes a number with its unit: "1 byte", "2 bytes".
+// plural returns a number with its unit: "1 byte", "2 bytes".
 func plural[T int | uint64](n T, unit string) string {
 	return fmt.Sprint(n, " ", unit) + stringIf(n != 1, "s")
 }
 
-// refuse makes the error of a value that cannot be appended.
+// encodeErrorf returns an error of Append.
 func encodeErrorf(format string, args ...any) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}
 }
 
-// overflow makes the error of a number that does not fit.
+// rangeErrorf returns the error of a number out of range.
 func rangeErrorf(format string, args ...any) *Error {
 	e := encodeErrorf("does not fit in "+format, args...)
 	e.Err = ErrRange
 	return e
 }
 
-// A Problem is one reason why a type has no codec.
+// A Problem is a reason for a type to have no codec.
 type Problem struct {
 	Path string // "parameter 1, Order.Items[].Price"
 	Text string
 }
 
-// Problems are all the reasons why a type has no codec.
+// Problems is the error of a type without a codec, with all reasons.
 type Problems []Problem
 
-// Error returns a line for each problem.
+// Error returns one line per problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -126,13 +123,14 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// A root turns a path inside of a codec's type, which begins with a field or
-// with the brackets of an element, into what a user reads.
+// A pathRoot converts paths relative to a codec's type into paths for messages.
 type pathRoot struct {
 	typ  reflect.Type
-	word string // what the elements of a list are called; "" for a single value
+	word string // for the elements of a list; "" for a single value
 }
 
+// path converts a relative path: ".ID" to "Order.ID", in a list ".A0.ID" to
+// "parameter 1, Order.ID".
 func (r pathRoot) path(inside string) string {
 	if r.word == "" {
 		return rootPath(r.typ, inside)
@@ -156,8 +154,9 @@ func (r pathRoot) path(inside string) string {
 	return place
 }
 
-// rootPath puts the name of t before a path inside of it. A type without a
-// name is written by its shape, which takes the place of the first brackets.
+// rootPath prepends the name of t to a relative path. Predeclared types have no name
+// in paths. An unnamed type is written as in Go, such as []Order, and replaces the
+// leading brackets of the path.
 func rootPath(t reflect.Type, inside string) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
@@ -186,7 +185,7 @@ func rootPath(t reflect.Type, inside string) string {
 	return shape + t.Name() + inside
 }
 
-// textIf returns s if ok, else nothing.
+// stringIf returns s if ok, or else "".
 func stringIf(ok bool, s string) string {
 	if ok {
 		return s

@@ -2,8 +2,7 @@
 
 package codec
 
-// The fast executor, appending: a node tree followed over memory. It gives
-// the bytes and errors of the plain one.
+// The fast executor, appending. It follows the node tree over memory.
 
 import (
 	"encoding/binary"
@@ -11,7 +10,7 @@ import (
 	"slices"
 )
 
-// run appends the value at v.
+// appendValue appends the value at v.
 func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	switch {
 	case !c.useFast:
@@ -22,8 +21,10 @@ func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.fastValue(buf, c.node, v.p, 0)
 }
 
-// appendAtOnce appends a value that is flat, or a pointer to one, if there is
-// nothing to bound or to check: most small values need no writer.
+// appendFast appends a simple struct, or a pointer to one, without a writer. It first
+// tries to fit all of it in the remaining capacity by inline copies alone, and else
+// grows the buffer once. It returns false, without any effect, for other values and
+// near limits.
 func (c *Codec) appendFast(e *Encoder, v Ref) bool {
 	n, p := c.fastPath, v.p
 	if n == nil || e.Lenient {
@@ -34,6 +35,8 @@ func (c *Codec) appendFast(e *Encoder, v Ref) bool {
 			return false
 		}
 	}
+	// First attempt, for most values: no calls, no growth. appendInline writes beyond
+	// the length of e.Buf only, so giving up in the middle has no effect.
 	if 1+n.minSize <= cap(e.Buf)-len(e.Buf) {
 		buf := c.appendPresence(e.Buf)
 		if k, made := appendInline(buf, n.steps, p); made == len(n.steps) && (e.Max <= 0 || int(k)-len(e.Buf) <= e.Max) {
@@ -41,19 +44,21 @@ func (c *Codec) appendFast(e *Encoder, v Ref) bool {
 			return true
 		}
 	}
+	// Second attempt: grow once to the exact size. The strings may have changed since,
+	// in another goroutine, so appendSimple still checks their sizes.
 	size := 1 + n.encodedSize(p)
 	if size > maxMinSize || e.Max > 0 && size > uintptr(e.Max) {
 		return false
 	}
 	buf, left := appendSimple(c.appendPresence(grow(e.Buf, int(size))), n.steps, p)
-	if len(left) > 0 { // another goroutine has made a text longer
+	if len(left) > 0 { // a data race: a string became longer meanwhile
 		return false
 	}
 	e.Buf = buf
 	return true
 }
 
-// begun returns buf with what stands before a value that is appended at once.
+// appendPresence appends the presence byte of a single pointer.
 func (c *Codec) appendPresence(buf []byte) []byte {
 	if c.singlePointer {
 		return append(buf, 1)
@@ -61,7 +66,7 @@ func (c *Codec) appendPresence(buf []byte) []byte {
 	return buf
 }
 
-// sizeAt returns the bytes of the flat struct at p, or more than maxLeast.
+// encodedSize returns the size of the simple struct at p, or a size above maxMinSize.
 func (n *node) encodedSize(p address) uintptr {
 	size := uintptr(n.minSize)
 	for i := range n.steps {
@@ -72,10 +77,12 @@ func (n *node) encodedSize(p address) uintptr {
 	return size
 }
 
+// reflectAt leaves the value at p to the reflect executor.
 func (w *writer) reflectAt(buf []byte, n *node, p address) ([]byte, *Error) {
 	return w.reflectValue(buf, n, n.value(p), 0)
 }
 
+// fastValue appends the value at p.
 func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opStruct:
@@ -110,12 +117,14 @@ func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *
 	return w.fastPointer(buf, n, p, depth)
 }
 
-// fastStruct makes sure of room for all that the steps to come take at least,
-// lets appendFlat go as far as it can, and makes one step itself.
+// fastStruct alternates between appendSimple, for as many steps as possible, and one
+// other step. Before each it ensures capacity for the minimum size of all remaining
+// steps, as required by appendSimple.
 func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	buf = grow(buf, n.minSize)
 	steps := n.steps
 	for len(steps) > 0 {
+		// A lenient encoder must check strings, so it takes the generic step for each.
 		if !w.e.Lenient {
 			if buf, steps = appendSimple(buf, steps, p); len(steps) == 0 {
 				break
@@ -133,7 +142,7 @@ func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte
 	return buf, nil
 }
 
-// grow makes room for n more bytes.
+// grow ensures capacity for n more bytes.
 func grow(buf []byte, n int) []byte {
 	if n <= cap(buf)-len(buf) {
 		return buf
@@ -141,6 +150,7 @@ func grow(buf []byte, n int) []byte {
 	return slices.Grow(buf, n)
 }
 
+// fastArray appends an array: a single copy if it is raw.
 func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	if n.rawSize > 0 {
 		return append(buf, bytesView(p, n.rawSize)...), nil
@@ -156,6 +166,7 @@ func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte,
 	return buf, nil
 }
 
+// fastSlice appends the slice at p with its lengths.
 func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	data, count := sliceAt(p)
 	buf, list, err := w.beginList(buf, n, count, depth+1)
@@ -165,7 +176,10 @@ func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *
 	return w.endListOr(buf, n, list, err)
 }
 
+// fastElems appends count elements at data by the slice's loop. A loop without checks
+// for lenient encoders falls through to the generic one.
 func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
+	// Raw elements may be cut instead of copied, and need no growth in advance.
 	if n.loop == loopCopy {
 		b := bytesView(data, uintptr(count)*n.elem.rawSize)
 		if err := w.checkRoom(buf, len(b)); err != nil {
@@ -173,8 +187,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 		}
 		return w.blobBytes(buf, b), nil
 	}
-	// What the elements take at least is there at once, so that a fresh
-	// buffer grows seldom. It cannot overflow: each has taken memory.
+	// Grow once for the minimum size of all elements. The product cannot overflow, as
+	// each element occupies memory.
 	least := count * n.elem.minSize
 	if err := w.checkRoom(buf, least); err != nil {
 		return buf, err
@@ -197,7 +211,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 			return w.fastSimple(buf, n, data, count)
 		}
 	case loopPointer:
-		// They may all point to one value, so that count bounds nothing.
+		// All pointers may have the same target: their number does not bound the
+		// product.
 		if each := 1 + n.elem.elem.minSize; count <= maxMinSize/each && w.checkDepth(depth+1) == nil && w.checkRoom(buf, count*each) == nil {
 			return fastPointers(grow(buf, count*each), n, data, count), nil
 		}
@@ -213,7 +228,7 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 	return buf, nil
 }
 
-// fastFlat appends structs that are flat and have strings.
+// fastSimple appends simple structs.
 func (w *writer) fastSimple(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
 	for i := range count {
 		p := offset(data, uintptr(i)*n.elem.size)
@@ -227,8 +242,8 @@ func (w *writer) fastSimple(buf []byte, n *node, data address, count int) (_ []b
 	return buf, nil
 }
 
-// fastPointers appends pointers to values that take the same bytes always.
-// There is room for all of them.
+// fastPointers appends pointers to values of a constant size. The caller has ensured
+// capacity for all of them.
 func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	e := n.elem.elem
 	wide := copyOp(e.rawSize) == stepCopy16to32
@@ -252,13 +267,13 @@ func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	return buf[:k]
 }
 
-// fastSlices appends slices whose elements lie in memory as on the wire.
+// fastSlices appends slices of raw elements.
 func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
 	shallow := w.checkDepth(depth+1) == nil
 	for i := range count {
 		p := offset(data, uintptr(i)*n.elem.size)
 		from, k := sliceAt(p)
-		size := k * int(n.elem.elem.rawSize) // k elements have taken memory: it cannot overflow
+		size := k * int(n.elem.elem.rawSize) // no overflow: the elements occupy memory
 		if !shallow || size >= min(w.minCut, maxMinSize) || w.checkRoom(buf, 8+size) != nil {
 			if buf, err = w.fastSlice(buf, n.elem, p, depth); err != nil {
 				return buf, err.in("[]")
@@ -274,9 +289,10 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 	return buf, nil
 }
 
-// fastRunStrings appends the commonest kind of struct: a run, then a string.
+// fastRunStrings appends structs of a run and a string, the most common kind. It keeps
+// the buffer in local variables and leaves structs beyond its capacity to fastStruct.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
-	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
+	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, wide := n.elem.size, run.op == stepCopy16to32
 	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
 	for i := range uintptr(count) {
@@ -308,6 +324,8 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 	return buf[:k], nil
 }
 
+// fastMap appends the map at p. Map iteration copies keys and elements to variables,
+// so that they have an address; both are reused for all pairs.
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	m := n.mapAt(p)
 	buf, list, err := w.beginList(buf, n, m.Len(), depth+1)
@@ -315,8 +333,9 @@ func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Er
 		return w.endListOr(buf, n, list, err)
 	}
 	cut := w.minCut
-	w.minCut = noCuts // what is sorted later cannot lie elsewhere
+	w.minCut = noCuts // sortPairs moves bytes within the buffer only
 	defer func() { w.minCut = cut }()
+	// Encode all pairs in iteration order, then sort them within the buffer.
 	pairs := make([]mapPair, 0, m.Len())
 	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
 	for it := m.MapRange(); it.Next(); {
@@ -336,6 +355,7 @@ func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Er
 	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
 }
 
+// fastPointer appends the presence byte of the pointer at p and its target.
 func (w *writer) fastPointer(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	q := *pointerAt(p)
 	buf, err := w.present(buf, n, q != nil, depth+1)

@@ -2,11 +2,11 @@
 
 package codec
 
-// The fast executor, on many values that take the same bytes always: field by
-// field, so that what a field needs is decided once for all of them.
+// The fast executor on many structs of a constant size. It copies column by column, to
+// dispatch on the operation once per field instead of once per struct.
 
-// columns moves count values of a fixed struct from memory to the wire, or
-// back. There is room for all of them.
+// columns copies count structs from memory to the wire or, if back is set, from the wire
+// to memory. Both sides must have space for all of them.
 func (n *node) columns(count int, wire, mem address, back bool) {
 	off := uintptr(0)
 	for i := range n.steps {
@@ -21,7 +21,7 @@ func (n *node) columns(count int, wire, mem address, back bool) {
 	}
 }
 
-// wireBytes returns what a step that is fixed takes on the wire.
+// wireSize returns the size of a step without strings on the wire.
 func (s *step) wireSize() uintptr {
 	if s.node != nil {
 		return s.node.swapSize
@@ -29,14 +29,14 @@ func (s *step) wireSize() uintptr {
 	return s.size
 }
 
-// A column is one step of many values.
+// A column is one step for many structs.
 type column struct {
 	op    stepOp
-	size  uintptr // bytes of a run
+	size  uintptr // of a run
 	count int
 }
 
-// move copies the column. The strides are from value to value.
+// copy copies the column. A stride is the distance between two structs.
 func (c column) copy(to address, toStride uintptr, from address, fromStride uintptr) {
 	t, f := uintptr(0), uintptr(0)
 	switch c.op {

@@ -2,36 +2,35 @@
 
 package codec
 
-// The fast executor, copying few bytes: as two numbers, or three bytes, that
-// may overlap, so that no branch depends on the exact length and nothing is
-// called. What is copied from and to does not overlap.
+// Short copies, by two possibly overlapping words or three bytes: without calls, loops
+// and branches on the exact length. Source and destination must not overlap.
 
-// move1 copies 1 to 3 bytes.
+// copy1to3 copies 1 to 3 bytes.
 func copy1to3(to, from address, n uintptr) {
 	*byteAt(to) = *byteAt(from)
 	*byteAt(offset(to, n/2)) = *byteAt(offset(from, n/2))
 	*byteAt(offset(to, n-1)) = *byteAt(offset(from, n-1))
 }
 
-// move4 copies 4 to 8 bytes.
+// copy4to8 copies 4 to 8 bytes.
 func copy4to8(to, from address, n uintptr) {
 	*array4At(to) = *array4At(from)
 	*array4At(offset(to, n-4)) = *array4At(offset(from, n-4))
 }
 
-// move8 copies 8 to 16 bytes.
+// copy8to16 copies 8 to 16 bytes.
 func copy8to16(to, from address, n uintptr) {
 	*array8At(to) = *array8At(from)
 	*array8At(offset(to, n-8)) = *array8At(offset(from, n-8))
 }
 
-// move16 copies 16 to 32 bytes.
+// copy16to32 copies 16 to 32 bytes.
 func copy16to32(to, from address, n uintptr) {
 	*array16At(to) = *array16At(from)
 	*array16At(offset(to, n-16)) = *array16At(offset(from, n-16))
 }
 
-// move copies 1 byte or more, few as a rule.
+// copyShort copies n bytes, at least 1. It is fast up to maxInlineCopy.
 func copyShort(to, from address, n uintptr) {
 	switch {
 	case n > maxInlineCopy:

@@ -2,14 +2,14 @@
 
 package codec
 
-// The fast executor, reading: fast_append.go the other way round.
+// The fast executor, reading. It follows the node tree over memory.
 
 import (
 	"encoding/binary"
 	"reflect"
 )
 
-// runBack reads into the value at v.
+// readValue reads into the value at v.
 func (c *Codec) readValue(r *reader, v Ref) *Error {
 	switch {
 	case !c.useFast:
@@ -20,11 +20,13 @@ func (c *Codec) readValue(r *reader, v Ref) *Error {
 	return r.fastValue(c.node, v.p, 0)
 }
 
-// readAtOnce reads a value that is flat, or a pointer to one, if there is nothing to bound and no string that could share memory: most small
-// values need no reader. If it reports false, the value may be set in part, and
-// what reads it again says what is wrong.
+// readFast reads a simple struct, or a pointer to one, without a reader. It returns
+// false for other values, near limits, for several strings better placed in an arena,
+// and for invalid data. The value is then partly set, and readSlow reads it again,
+// with a detailed error.
 func (c *Codec) readFast(d *Decoder, v Ref) bool {
 	n, p, data := c.fastPath, v.p, d.Data
+	// With an explicit budget the maximum of all allocations is checked in advance.
 	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size)+int64(c.structWithText.room) > d.Budget {
 		return false
 	}
@@ -34,9 +36,12 @@ func (c *Codec) readFast(d *Decoder, v Ref) bool {
 		}
 		data = data[1:]
 	}
+	// Several strings in a longer message share an arena: leave them to readSlow.
 	if len(data) < n.minSize || len(data) >= 2*minArenaRest && n.numStrings > 1 {
 		return false
 	}
+	// The target of a single pointer is allocated together with its string, if that
+	// fits. The length of the string follows from the length of the data.
 	var room address
 	if text := len(data) - n.minSize; c.singlePointer {
 		if 0 < text && text <= c.structWithText.room {
@@ -49,8 +54,8 @@ func (c *Codec) readFast(d *Decoder, v Ref) bool {
 	return readSimple(data, n.steps, p, room)
 }
 
-// plainText finds the text of a plain string at the beginning of b, if all of
-// it is there.
+// splitString returns the text of the unchecked string at the start of b. It returns
+// false if b is too short.
 func splitString(b []byte) ([]byte, bool) {
 	if len(b) < 4 {
 		return nil, false
@@ -62,8 +67,10 @@ func splitString(b []byte) ([]byte, bool) {
 	return b[:size], true
 }
 
+// reflectAt leaves the value at p to the reflect executor.
 func (r *reader) reflectAt(n *node, p address) *Error { return r.reflectValue(n, n.value(p), 0) }
 
+// fastValue reads into the value at p.
 func (r *reader) fastValue(n *node, p address, depth int) (err *Error) {
 	switch n.op {
 	case opStruct:
@@ -111,8 +118,9 @@ func (r *reader) fastValue(n *node, p address, depth int) (err *Error) {
 	return err
 }
 
+// fastStruct executes the plan of a struct.
 func (r *reader) fastStruct(n *node, p address, depth int) *Error {
-	off := r.off // of r itself only where another function looks at it
+	off := r.off // local copy; r.off is set before calls
 	for i := range n.steps {
 		s := &n.steps[i]
 		q := offset(p, s.off)
@@ -142,7 +150,7 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 	return nil
 }
 
-// plainString reads a string without bounds of its own: most strings.
+// uncheckedString reads an unchecked string at off.
 func (r *reader) uncheckedString(n *node, off int) (string, *Error) {
 	r.off = off
 	if text, ok := splitString(r.data[off:]); ok && !r.d.Lenient {
@@ -152,7 +160,8 @@ func (r *reader) uncheckedString(n *node, off int) (string, *Error) {
 	return r.string(n)
 }
 
-// shortRun says which field of a run the input ends in.
+// errShortRun returns the error of truncated input in a run. It reads the run field by
+// field, for the error of the reflect executor.
 func (r *reader) errShortRun(s *step, off int) *Error {
 	r.off = off
 	for i := range s.fields {
@@ -164,8 +173,7 @@ func (r *reader) errShortRun(s *step, off int) *Error {
 	return r.errShort(1)
 }
 
-// skip passes over a value that lies as in memory, or says where in it the
-// input ends.
+// skip skips a raw value, or returns the error of truncated input with its path.
 func (r *reader) skip(n *node) *Error {
 	if n.rawSize <= uintptr(len(r.data)-r.off) {
 		r.off += int(n.rawSize)
@@ -188,6 +196,7 @@ func (r *reader) skip(n *node) *Error {
 	return r.errShort(int(n.rawSize))
 }
 
+// fastArray reads an array: a single copy if it is raw.
 func (r *reader) fastArray(n *node, p address, depth int) *Error {
 	if n.rawSize > 0 {
 		if uintptr(len(r.data)-r.off) < n.rawSize {
@@ -207,6 +216,9 @@ func (r *reader) fastArray(n *node, p address, depth int) *Error {
 	return nil
 }
 
+// fastSlice reads a slice to p. It first sets the slice to nil: the old elements may
+// belong to the caller and must not be overwritten, and after an error no partly
+// initialized header may remain.
 func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 	*bytesAt(p) = nil
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
@@ -224,8 +236,11 @@ func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 	return r.endList(list)
 }
 
+// fastElems allocates a slice of count elements at p and reads them by the slice's
+// loop. beginList has checked that the input contains at least count times minSize
+// bytes, so the loops for a constant size need no further check.
 func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
-	if n.loop == loopCopy { // open has seen that the bytes are there
+	if n.loop == loopCopy { // beginList has checked the size
 		b, _ := r.next(count * int(n.elem.rawSize))
 		n.setRawSlice(p, b, count)
 		return nil
@@ -256,7 +271,7 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 	return nil
 }
 
-// fastPointers reads pointers to values that take the same bytes always.
+// fastPointers reads pointers to values of a constant size.
 func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 	e := n.elem.elem
 	for i := range uintptr(count) {
@@ -270,7 +285,7 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 		p := e.alloc.new()
 		*pointerAt(offset(data, i*n.elem.size)) = p
 		if len(r.data)-r.off < e.minSize {
-			return r.fastValue(e, p, depth+1) // says what is short
+			return r.fastValue(e, p, depth+1) // returns the error
 		}
 		from := offset(dataPtr(r.data), uintptr(r.off))
 		if e.rawSize > 0 {
@@ -283,9 +298,10 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 	return nil
 }
 
-// fastRunStrings reads the commonest kind of struct: a run, then a string.
+// fastRunStrings reads structs of a run and a string, the most common kind. It keeps
+// the offset in local variables and leaves truncated structs to fastStruct.
 func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
-	run, textOff := n.elem.steps[0], n.elem.steps[1].off // not looked up for each element
+	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, fixed := n.elem.size, run.size+4
 	wide := run.op == stepCopy16to32
 	from, k, end := dataPtr(r.data), uintptr(r.off), uintptr(len(r.data))
@@ -293,7 +309,7 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 		p := offset(data, i*next)
 		if fixed > end-k {
 			r.off = int(k)
-			return r.fastStruct(n.elem, p, 0) // says what is short
+			return r.fastStruct(n.elem, p, 0) // returns the error
 		}
 		if wide {
 			copy16to32(offset(p, run.off), offset(from, k), run.size)
@@ -330,6 +346,9 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	return nil
 }
 
+// fastMap reads a map to p. Keys and elements are read to variables, reused for all
+// pairs: every kind of value is replaced by reading, so nothing of one pair is left in
+// the next.
 func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
@@ -338,6 +357,7 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	if err != nil {
 		return err
 	}
+	// The map is charged above, so that a forged count cannot allocate it.
 	m := reflect.MakeMapWithSize(n.typ, count)
 	*pointerAt(p) = m.UnsafePointer()
 	if count == 0 {
@@ -361,6 +381,8 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	return r.endMap(list, m.Len(), count)
 }
 
+// fastPointer reads a pointer to p. The target is stored before it is read: the garbage
+// collector must see it from then on.
 func (r *reader) fastPointer(n *node, p address, depth int) *Error {
 	*pointerAt(p) = nil
 	present, err := r.pointer(n, depth+1)

@@ -2,13 +2,14 @@
 
 package codec
 
-// The fast executor, on steps that need no check: runs, swapped numbers and
-// plain strings. Most small structs are nothing else.
+// The fast executor on simple steps: copies, swaps and unchecked strings. Most small
+// structs consist of nothing else.
 
 import "encoding/binary"
 
-// appendFlat makes steps as long as there is room in the buffer, and returns
-// those that are left. There is room for what all of them take at least.
+// appendSimple executes steps up to the first one that is not simple or exceeds the
+// capacity, and returns the remaining steps. It requires capacity for the minimum size
+// of all steps: only strings are checked, against what the later steps leave.
 func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 	for len(steps) > 0 {
 		k, made := appendInline(buf, steps, p)
@@ -21,6 +22,8 @@ func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
 		case stepString:
 			text := *stringAt(offset(p, s.off))
+			// The later steps keep their minimum size: a longer string must grow the buffer
+			// first, in fastStruct.
 			if uintptr(len(text)) > bufLimit(buf)-k-4-uintptr(s.minRest) {
 				return buf, steps
 			}
@@ -33,9 +36,10 @@ func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 	return buf, steps
 }
 
-// appendShort makes steps up to the first that is long, has no room or is not
-// flat, and returns where the next goes and how many are made. It calls nothing
-// and so keeps all it needs in registers.
+// appendInline is appendSimple for copies of up to maxInlineCopy bytes. It returns the
+// new length of the buffer and the number of executed steps. It makes no calls, so its
+// variables stay in registers. It writes the length of a string before the check of its
+// capacity, which the minimum size covers.
 func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
 	for i := range steps {
@@ -72,6 +76,7 @@ func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 		case stepString:
 			text, n := textAt(from)
 			binary.LittleEndian.PutUint32(array4At(offset(to, k))[:], uint32(n))
+			// k+4+minRest <= room by the requirement, so the subtraction cannot wrap around.
 			if n > maxInlineCopy || n > room-k-4-uintptr(s.minRest) {
 				return k, i
 			}
@@ -93,8 +98,9 @@ func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 	return k, len(steps)
 }
 
-// readFlat makes steps the other way round. The data are as long as all of them
-// at least. At room, if it is not nil, there is room for all that they are longer.
+// readSimple decodes simple steps from data to p and reports whether data is valid. It
+// requires at least the minimum size of all steps. If room is not nil, it provides space
+// for the only string, as long as the rest of data.
 func readSimple(data []byte, steps []step, p, room address) bool {
 	from := dataPtr(data)
 	k, end := uintptr(0), uintptr(len(data))
@@ -125,6 +131,7 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 			k += s.size
 		case stepString:
 			size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k))[:]))
+			// The later steps need minRest bytes, so their copies stay within the data.
 			if k += 4; size > end-k-uintptr(s.minRest) {
 				return false
 			}
@@ -153,8 +160,7 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 	return k == end
 }
 
-// roomOf returns how far the buffer reaches, or so far that a longer string
-// would not fit its prefix.
+// bufLimit returns the capacity of buf, limited so that lengths fit their prefixes.
 func bufLimit(buf []byte) uintptr {
 	return uintptr(len(buf)) + uintptr(min(cap(buf)-len(buf), maxMinSize))
 }

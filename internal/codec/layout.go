@@ -6,14 +6,15 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// maxLayoutNodes bounds the tree of a layout, whose text has at least a byte
-// for each: types that hold each other many times over grow exponentially.
+// maxLayoutNodes limits the tree of a layout. The node tree shares nodes of equal
+// types, so the layout may be exponentially larger. The limit is no restriction: the
+// text, with a limit of its own, has at least one byte per node.
 const maxLayoutNodes = 64 << 10
 
-// A layouter writes the layout of a tree of nodes.
+// A layoutBuilder derives a layout from a node tree.
 type layoutBuilder struct {
-	enclosing []*node // the composites around what is written, outermost first
-	left      int
+	enclosing []*node // composites around the current node, outermost first
+	left      int     // of maxLayoutNodes
 }
 
 // layoutOf returns the layout of n.
@@ -21,11 +22,12 @@ func layoutOf(n *node) (*layout.Type, error) {
 	w := layoutBuilder{left: maxLayoutNodes}
 	l := w.layout(n)
 	if w.left < 0 {
-		return nil, fmt.Errorf("the layout has more than %d parts; make the type smaller", maxLayoutNodes)
+		return nil, fmt.Errorf("the layout has more than %d nodes; use a smaller type", maxLayoutNodes)
 	}
 	return l, nil
 }
 
+// layout returns the layout of n, or a back reference to an enclosing n.
 func (w *layoutBuilder) layout(n *node) *layout.Type {
 	if w.left--; w.left < 0 {
 		return nil
@@ -54,7 +56,7 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 	return l
 }
 
-// inside writes what a composite holds.
+// children sets the children of a composite.
 func (w *layoutBuilder) children(l *layout.Type, n *node) {
 	if n.key != nil {
 		l.Key = w.layout(n.key)

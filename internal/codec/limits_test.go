@@ -73,7 +73,7 @@ func TestCyclicValues(t *testing.T) {
 	k["k"] = k
 	for _, v := range []any{l, &f, &k} {
 		_, err := appendAll(t, compileType(t, reflect.TypeOf(v).Elem()), Encoder{}, reflect.ValueOf(v))
-		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nested deeper than MaxDepth (64), or the value holds itself") {
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "nested deeper than MaxDepth (64), or the value is cyclic") {
 			t.Errorf("%T: %.200v", v, err)
 		}
 	}
@@ -188,7 +188,7 @@ func TestZeroSizeElements(t *testing.T) {
 		reflect.TypeFor[[][0]int]():                "[][0]int: elements take no bytes on the wire",
 		reflect.TypeFor[kids]():                    "kids.Kids: elements take no bytes on the wire",
 		reflect.TypeFor[map[string][]inner]():      "map[string][]inner: elements take no bytes on the wire",
-		reflect.TypeFor[*[]struct{ a struct{} }](): "[]: struct { a struct {} } has fields but none exported; export them, give it MarshalBinary and UnmarshalBinary, or send what it holds in another type",
+		reflect.TypeFor[*[]struct{ a struct{} }](): "[]: struct { a struct {} } has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type",
 	} {
 		if _, err := Compile(typ, nil); fmt.Sprint(err) != want {
 			t.Errorf("%v: %v, want %s", typ, err, want)
@@ -202,7 +202,7 @@ func TestZeroSizeElements(t *testing.T) {
 // Types that grow without end are told from recursive ones.
 func TestLayoutTooLarge(t *testing.T) {
 	_, err := Compile(reflect.TypeFor[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[uint8]]]]]]]]]]]](), nil)
-	if err == nil || !strings.HasSuffix(err.Error(), "the layout has more than 65536 parts; make the type smaller") {
+	if err == nil || !strings.HasSuffix(err.Error(), "the layout has more than 65536 nodes; use a smaller type") {
 		t.Errorf("%.200v", err)
 	}
 }
@@ -212,7 +212,7 @@ func TestHugeTypes(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[[1 << 30]byte](), reflect.TypeFor[*struct{ A, B [1 << 29]uint8 }](), reflect.TypeFor[[][1 << 16][1 << 14]bool](),
 	} {
-		if _, err := Compile(typ, nil); err == nil || !strings.HasSuffix(err.Error(), "a value takes a GiB at least; use a slice") {
+		if _, err := Compile(typ, nil); err == nil || !strings.HasSuffix(err.Error(), "every value takes at least 1 GiB; use a slice") {
 			t.Errorf("%v: %v", typ, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package codec
 
-// What surrounds the elements of a slice or map: byte length and count.
+// The elements of a slice or map follow their length in bytes, which the word list
+// omits, and their count. Map pairs are sorted by the bytes of their keys.
 
 import (
 	"bytes"
@@ -12,15 +13,15 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// An opened is a slice or map whose elements are being appended.
+// A listWriter is the state of a slice or map being appended.
 type listWriter struct {
-	at       int // where the elements' byte length stands, or belongs
-	cuts     int // cuts before it
-	cutBytes int // bytes in them
+	at       int // offset of the byte length in the buffer
+	cuts     int // number of cuts before it
+	cutBytes int // writer.cutBytes before it
 }
 
-// open appends what stands before count elements. The byte length is not yet
-// known: room is left for it, but for a varint, whose room is not known either.
+// beginList appends the lengths before count elements. The byte length is unknown
+// yet: a fixed width is reserved for it, while endList inserts a varint.
 func (w *writer) beginList(buf []byte, n *node, count, depth int) ([]byte, listWriter, *Error) {
 	list := listWriter{len(buf), w.numCuts(), w.cutBytes}
 	if err := w.checkDepth(depth); err != nil {
@@ -38,7 +39,7 @@ func (w *writer) beginList(buf []byte, n *node, count, depth int) ([]byte, listW
 	return appendUint(buf, uint64(count), n.format), list, nil
 }
 
-// close sets the byte length once all elements are there.
+// endList sets the byte length after the elements.
 func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) {
 	if err := w.checkRoom(buf, 0); err != nil {
 		return buf, err
@@ -47,6 +48,7 @@ func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) 
 	size := uint64(len(buf)-list.at-width) + uint64(w.cutBytes-list.cutBytes)
 	switch {
 	case n.lenFormat == layout.NoFormat:
+	// Insert the varint before the elements and move the cuts behind it.
 	case n.lenFormat == layout.Varint:
 		var b [binary.MaxVarintLen64]byte
 		prefix := binary.AppendUvarint(b[:0], size)
@@ -62,18 +64,18 @@ func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) 
 	return buf, nil
 }
 
-// noted is how many cuts there are.
+// numCuts returns the number of cuts, including those of earlier values.
 func (w *writer) numCuts() int { return max(len(w.cuts), len(w.e.Cuts)) }
 
-// A closed is a slice or map whose elements are being read.
+// A listReader is the state of a slice or map being read.
 type listReader struct {
-	data []byte // all the input that was readable around it
-	end  int    // where the elements end; -1: not known
+	data []byte // reader.data outside of the list
+	end  int    // offset of the end of the elements; -1 without a byte length
 }
 
-// open reads what stands before elements and narrows the input to them. That
-// the count is no larger than the input can hold is checked before anything
-// is made of it.
+// beginList reads the lengths before the elements, each of at least least bytes, and
+// narrows the input to the elements. It returns an error if the remaining input
+// cannot contain count elements, so callers may allocate count of them.
 func (r *reader) beginList(n *node, least, depth int) (count int, list listReader, err *Error) {
 	list = listReader{r.data, -1}
 	if err := r.checkDepth(depth); err != nil {
@@ -95,10 +97,11 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 	if err != nil {
 		return 0, list, err
 	}
+	// u is limited first: the product of two 31-bit numbers fits in 64 bits.
 	if u > math.MaxInt32 || int64(u)*int64(least) > int64(len(r.data)-r.off) {
 		have := len(r.data) - r.off
 		r.off = from
-		return 0, list, r.errorf("%s of at least %s, have %d", plural(u, "element"), plural(least, "byte"), have)
+		return 0, list, r.errorf("want %s of at least %s, have %s", plural(u, "element"), plural(least, "byte"), plural(have, "byte"))
 	}
 	if n.max > 0 && u > uint64(n.max) {
 		r.off = from
@@ -107,23 +110,23 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 	return int(u), list, nil
 }
 
-// close checks that the elements took all of their bytes.
+// endList restores the input. Bytes left in the list are an error.
 func (r *reader) endList(list listReader) *Error {
 	if list.end >= 0 && r.off != list.end {
-		return r.errorf("%s left over after the elements", plural(list.end-r.off, "byte"))
+		return r.errorf("%s after the elements", plural(list.end-r.off, "trailing byte"))
 	}
 	r.data = list.data
 	return nil
 }
 
-// A pair is a map's key and value in the buffer.
+// A mapPair is an encoded key and value in the buffer.
 type mapPair struct {
-	from, value, end int
-	sortKey          uint64 // of the key, for sorting: the first bytes in which keys differ
+	from, value, end int    // offsets of the key, the value, and the end
+	sortKey          uint64 // eight bytes of the key after the common prefix of all keys
 }
 
-// sortPairs brings the pairs of a map, which end the buffer, into the order of
-// their keys' bytes.
+// sortPairs sorts the pairs at the end of buf by the bytes of their keys. Most
+// comparisons need the sortKey alone.
 func sortPairs(buf []byte, pairs []mapPair) *Error {
 	if len(pairs) < 2 {
 		return nil
@@ -131,7 +134,9 @@ func sortPairs(buf []byte, pairs []mapPair) *Error {
 	base := pairs[0].from
 	old := bytes.Clone(buf[base:])
 	key := func(p mapPair) []byte { return old[p.from-base : p.value-base] }
-	common := key(pairs[0]) // what all keys begin with
+	// Long common prefixes are frequent in real keys. Without them eight bytes decide
+	// most comparisons, as one integer.
+	common := key(pairs[0]) // prefix of all keys
 	for i := range pairs {
 		common = commonPrefix(common, key(pairs[i]))
 	}
@@ -156,7 +161,7 @@ func sortPairs(buf []byte, pairs []mapPair) *Error {
 	return nil
 }
 
-// commonPrefix returns what a and b both begin with.
+// commonPrefix returns the longest common prefix of a and b.
 func commonPrefix(a, b []byte) []byte {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -167,8 +172,8 @@ func commonPrefix(a, b []byte) []byte {
 	return a[:n]
 }
 
-// mapCost is what count pairs of a map cost in memory. Go's maps keep eight
-// pairs together and are at worst a little less than half full.
+// mapMemory returns the memory of a map of count pairs. Go's maps have groups of
+// eight slots and are at least about 40 % full.
 func mapMemory(n *node, count int) int64 {
 	slot := int64(slotSize(n) + 1)
 	switch {
@@ -180,12 +185,13 @@ func mapMemory(n *node, count int) int64 {
 	return mapHeaderSize + int64(count)*slot*5/2
 }
 
-// slotSize is what a pair of a map takes in memory.
+// slotSize returns the memory of a pair in a map.
 func slotSize(n *node) uintptr { return (n.key.size + n.elem.size + 7) &^ 7 }
 
+// mapHeaderSize is the memory of an empty map.
 const mapHeaderSize = 48
 
-// closeUnless is close unless there is an error already.
+// endListOr returns err, or else the result of endList.
 func (w *writer) endListOr(buf []byte, n *node, list listWriter, err *Error) ([]byte, *Error) {
 	if err != nil {
 		return buf, err
@@ -193,18 +199,19 @@ func (w *writer) endListOr(buf []byte, n *node, list listWriter, err *Error) ([]
 	return w.endList(buf, n, list)
 }
 
-// rising checks that the bytes of the key just read, the i-th, come after
-// those of the one before, and returns them.
+// checkKeyOrder returns the bytes of the i-th key, read at from. It returns an error
+// unless they are greater than those of the previous key.
 func (r *reader) checkKeyOrder(last []byte, from, i int) ([]byte, *Error) {
 	key := r.data[from:r.off]
 	if i > 0 && bytes.Compare(last, key) >= 0 {
 		r.off = from
-		return nil, r.errorf("want keys in the order of their bytes, each once").in("[key]")
+		return nil, r.errorf("want unique keys in the order of their bytes").in("[key]")
 	}
 	return key, nil
 }
 
-// closeMap checks that no two keys were equal to Go.
+// endMap is endList for maps. Keys with different bytes may still be equal in Go, by
+// a custom encoding: the map is then smaller than count.
 func (r *reader) endMap(list listReader, size, count int) *Error {
 	if size != count {
 		return r.errorf("two keys are equal").in("[key]")

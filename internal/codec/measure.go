@@ -2,31 +2,34 @@ package codec
 
 import "math"
 
-// A measured is what is worked out over all nodes of a codec.
+// A memoryBound computes the maximum memory allocated by Read per byte of input, over
+// all nodes of a codec.
 //
-// Its figures bound the memory that reading makes. Each byte of input belongs
-// to one instance of a type: an element, a pointer's value, the text of a
-// string. A byte may pay for its instance, which has at least the node's
-// least bytes, and once more for what a prefix in it makes beyond its
-// elements: rounding up, and a map's head.
+// Each byte of input belongs to one instance of a type: an element, the target of a
+// pointer, the text of a string. Its memory is spread over the bytes of the instance,
+// at least minSize of them. The bytes of a length prefix pay in addition for memory
+// independent of the elements: the rounding of allocations and the header of a map.
 type memoryBound struct {
-	perByte  float64 // most memory for a byte of an instance
-	overhead float64 // most memory for a byte of a prefix
-	userCode bool
-	huge     bool // there is a type whose values take a GiB at least
+	perByte  float64 // maximum for a byte of an instance
+	overhead float64 // maximum for a byte of a prefix, in addition
+	userCode bool    // there is a type with marshal methods
+	huge     bool    // there is a type with a minSize of maxMinSize
 	seen     map[*node]bool
 }
 
+// measure visits all nodes of n.
 func measure(n *node) *memoryBound {
 	m := &memoryBound{seen: map[*node]bool{}}
 	m.visit(n)
 	return m
 }
 
+// maxPerByte returns the total: a byte may pay for an instance and as part of a prefix.
 func (m *memoryBound) maxPerByte() int {
 	return int(math.Ceil(m.perByte + m.overhead))
 }
 
+// visit measures n and all nodes below it, once each.
 func (m *memoryBound) visit(n *node) {
 	if n == nil || m.seen[n] {
 		return
@@ -40,9 +43,11 @@ func (m *memoryBound) visit(n *node) {
 	m.measure(n)
 }
 
-// rounding is how much the allocator may add to all but the smallest sizes.
+// allocRounding bounds the ratio of an allocation to its requested size, except for the
+// smallest sizes, covered by the overhead.
 const allocRounding = 1.5
 
+// measure adds the memory of values of n, without their children.
 func (m *memoryBound) measure(n *node) {
 	m.huge = m.huge || n.minSize >= maxMinSize
 	switch n.op {
@@ -60,18 +65,19 @@ func (m *memoryBound) measure(n *node) {
 	}
 }
 
+// add raises the maxima.
 func (m *memoryBound) add(instance, overhead float64) {
 	m.perByte = max(m.perByte, instance)
 	m.overhead = max(m.overhead, overhead)
 }
 
-// pointer measures the value of a pointer, which pays with the presence byte
-// if it has no byte of its own.
+// pointer adds the target of a pointer. A target without bytes is paid by the presence
+// byte.
 func (m *memoryBound) pointer(n *node) {
 	size := max(8, allocRounding*float64(n.elem.size))
 	switch {
 	case n.elem.size == 0:
-	case n.op == opDeref: // the bytes are those of what holds the pointer, too
+	case n.op == opDeref: // the bytes also belong to the instance with the pointer
 		m.add(0, size/float64(max(n.elem.minSize, 1)))
 	case n.elem.minSize == 0:
 		m.add(0, size)
@@ -80,13 +86,12 @@ func (m *memoryBound) pointer(n *node) {
 	}
 }
 
-// mapOf measures a map: of no pairs, of few, which take a group of eight, and
-// of many. What it makes counts as overhead, for its bytes may belong to other
-// instances.
+// mapOf adds a map: empty, of few pairs in a single group of eight, or of many. All of
+// it counts as overhead, as the bytes of its pairs may also belong to other instances.
 func (m *memoryBound) mapOf(n *node) {
 	slot := float64(slotSize(n))
 	least := float64(n.key.minSize + n.elem.minSize)
 	prefix := float64(n.minSize)
-	few := mapHeaderSize + 1.25*(8*slot+8) + slot + 16 // and the pair on its way
+	few := mapHeaderSize + 1.25*(8*slot+8) + slot + 16 // with the variables for a pair
 	m.add(0, max(mapHeaderSize/prefix, few/(prefix+least), 2.5*(slot+1)/least))
 }

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// A Ref is the address of a value of a codec's type.
+// A Ref refers to a value of a codec's type.
 type Ref struct{ v reflect.Value }
 
-// RefTo returns the address that ptr, a pointer that is not nil, holds.
+// RefTo returns a Ref to the target of ptr, a non-nil pointer.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.Elem()} }
 
-// LookupCached finds nothing.
+// LookupCached always misses: without unsafe code there is no cache.
 func LookupCached(any) (*Codec, Ref, bool) { return nil, Ref{}, false }
 
-// StoreCached does nothing: there is no faster way to find a codec than Compile's.
+// StoreCached does nothing.
 func StoreCached(any, *Codec) {}
 
-// ZeroSinglePointer leaves every value to reflection.
+// ZeroSinglePointer returns false: callers use reflection.
 func (c *Codec) ZeroSinglePointer(Ref) bool { return false }
 
 func fastWorks() bool { return false }
@@ -28,30 +28,30 @@ func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.reflectValue(buf, c.node, v.v, 0)
 }
 
-// appendFast leaves every value to the writer, readFast to the reader.
+// There are no fast paths.
 func (c *Codec) appendFast(*Encoder, Ref) bool { return false }
 func (c *Codec) readFast(*Decoder, Ref) bool   { return false }
 
 func (c *Codec) readValue(r *reader, v Ref) *Error { return r.reflectValue(c.node, v.v, 0) }
 
-// An arena is memory that short strings share. A strings.Builder may hand out
-// strings while it goes on being written.
+// An arena holds short strings in a shared allocation. A strings.Builder returns
+// strings that share its memory and may be extended afterwards.
 type arena struct{ b *strings.Builder }
 
-func (b *arena) avail() int {
-	if b.b == nil {
+func (a *arena) avail() int {
+	if a.b == nil {
 		return 0
 	}
-	return b.b.Cap() - b.b.Len()
+	return a.b.Cap() - a.b.Len()
 }
 
-func (b *arena) reset(size int) {
-	b.b = &strings.Builder{}
-	b.b.Grow(size)
+func (a *arena) reset(size int) {
+	a.b = &strings.Builder{}
+	a.b.Grow(size)
 }
 
-func (b *arena) add(text []byte) string {
-	from := b.b.Len()
-	b.b.Write(text)
-	return b.b.String()[from:]
+func (a *arena) add(text []byte) string {
+	from := a.b.Len()
+	a.b.Write(text)
+	return a.b.String()[from:]
 }

@@ -2,11 +2,15 @@
 
 package codec
 
-// The operations on memory that the fast executor stands on: all of the
-// package's unsafe code. Each function takes the address of a whole, valid Go
-// value of the type that its node has, or of a part of one; what else it
-// relies on is said beside it. Addresses are handed down as arguments and
-// kept nowhere, so they may point into a caller's stack.
+// The memory operations of the fast executor: all unsafe code of the package.
+//
+// Invariants: an address points to a complete, valid value of its node's type, or to
+// a part of one at an offset within its size. Addresses are only passed as arguments
+// and never stored, so values may be on a caller's stack. Memory with pointers is
+// allocated with its type and only written through typed pointers, so that the
+// garbage collector sees every pointer. Bytes are only copied into memory without
+// pointers for which all bit patterns are valid. Further requirements are stated at
+// the functions.
 
 import (
 	"encoding/binary"
@@ -17,31 +21,32 @@ import (
 	"unsafe"
 )
 
-// An address is where a value lies.
+// An address is the address of a value.
 type address = unsafe.Pointer
 
-// A Ref is the address of a value of a codec's type.
+// A Ref refers to a value of a codec's type.
 type Ref struct{ p address }
 
-// RefTo returns the address that ptr, a pointer that is not nil, holds.
+// RefTo returns a Ref to the target of ptr, a non-nil pointer.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.UnsafePointer()} }
 
-// RefAt returns the address p of a value of the codec's type. Neither Append
-// nor Read keeps p, so it may point into the caller's stack.
+// RefAt returns a Ref to the value of the codec's type at p. Append and Read do not
+// retain p, so it may point to the caller's stack.
 func RefAt(p unsafe.Pointer) Ref { return Ref{p} }
 
-// recalled has some codecs by the type of pointers to their values: finding one
-// here takes a tenth of the time that codecs takes.
+// pointerCache is a direct-mapped cache of codecs, ten times faster than the map of
+// Compile. The first codec in a slot stays.
 var pointerCache [256]atomic.Pointer[cacheEntry]
 
+// A cacheEntry is immutable.
 type cacheEntry struct {
-	typ   address // of a pointer to a value, as an interface has it
+	typ   address // type word of an interface with a pointer to a value
 	codec *Codec
 }
 
-// Recall returns the codec that Remember has been told of for what v points to,
-// and where that lies. ok is false if there is none, or v is nil.
-func LookupCached(v any) (c *Codec, at Ref, ok bool) {
+// LookupCached returns the codec stored for the pointer type of v and a Ref to its
+// target. It returns false if there is none or v is nil.
+func LookupCached(v any) (c *Codec, target Ref, ok bool) {
 	typ, data := unpackInterface(&v)
 	r := cacheSlot(typ).Load()
 	if r == nil || r.typ != typ || data == nil {
@@ -50,8 +55,8 @@ func LookupCached(v any) (c *Codec, at Ref, ok bool) {
 	return r.codec, Ref{data}, true
 }
 
-// Remember lets Recall find c, the codec of what the pointer v points to, unless
-// another has its place.
+// StoreCached stores c, the codec of the target of the pointer v, unless its slot is
+// occupied.
 func StoreCached(v any, c *Codec) {
 	typ, _ := unpackInterface(&v)
 	if place := cacheSlot(typ); place.Load() == nil {
@@ -59,59 +64,58 @@ func StoreCached(v any, c *Codec) {
 	}
 }
 
+// cacheSlot returns the slot for a type. Its hash uses the address of the type.
 func cacheSlot(typ address) *atomic.Pointer[cacheEntry] {
 	return &pointerCache[(uintptr(typ)>>5^uintptr(typ)>>13)%uintptr(len(pointerCache))]
 }
 
-// apart takes an interface apart: its type, and its value if that is a pointer,
-// else where the value lies.
+// unpackInterface returns the two words of an interface: its type, and its value if
+// that is a pointer, or else the address of the value.
 func unpackInterface(v *any) (typ, data address) {
 	w := (*[2]address)(unsafe.Pointer(v))
 	return w[0], w[1]
 }
 
-// ZeroAtOnce sets the value at v to its zero value if it is one pointer. Otherwise it
-// reports false.
+// ZeroSinglePointer sets the value at v to nil if it is a single pointer, or else
+// returns false.
 func (c *Codec) ZeroSinglePointer(v Ref) bool {
-	if !c.singlePointer || c.node.size != unsafe.Sizeof(v.p) { // what does not travel may lie beside it
+	if !c.singlePointer || c.node.size != unsafe.Sizeof(v.p) { // there may be skipped fields, too
 		return false
 	}
 	*pointerAt(v.p) = nil
 	return true
 }
 
-// value returns the value at p as reflection has it. It must not be stored:
-// it holds p.
+// value returns the value at p for reflection. It contains p and must not be stored.
 func (n *node) value(p address) reflect.Value { return reflect.NewAt(n.typ, p).Elem() }
 
-// at returns the address of a part of the value at p. The part is not empty
-// and lies wholly inside, so the address never is one past the end.
+// offset returns the address of a part of the value at p. The part must not be empty,
+// so that the address is never past the end of an allocation.
 func offset(p address, off uintptr) address { return unsafe.Add(p, off) }
 
-// view returns the n bytes at p, which hold no pointers. It may be written to
-// if all bit patterns are values of what lies there.
+// bytesView returns the n bytes at p, without pointers in them. It may be written to
+// only if all bit patterns are valid.
 func bytesView(p address, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
 
-// The types of what lies at p are those of the functions' results, but for a
-// name.
+// These return typed pointers. The value at p must have the type or its underlying
+// type.
 
 func boolAt(p address) *bool      { return (*bool)(p) }
 func stringAt(p address) *string  { return (*string)(p) }
 func bytesAt(p address) *[]byte   { return (*[]byte)(p) }
 func timeAt(p address) *time.Time { return (*time.Time)(p) }
 
-// textAt returns where the text of the string at p lies, and how many bytes it has.
+// textAt returns the address and size of the text of the string at p.
 func textAt(p address) (data address, size uintptr) {
 	text := *stringAt(p)
 	return unsafe.Pointer(unsafe.StringData(text)), uintptr(len(text))
 }
 
-// pointerAt is where a pointer lies, or a map, which is one.
+// pointerAt returns the address of a pointer or a map, represented as a pointer.
 func pointerAt(p address) *address { return (*address)(p) }
 
-// The arrays below are bytes of a number, or of several, that lie as on the
-// wire. Going by way of arrays asks for no alignment; on most machines it is
-// one move.
+// These access the bytes of numbers. Byte arrays need no alignment, and the compiler
+// turns their copies into single loads and stores on most platforms.
 
 func byteAt(p address) *byte        { return (*byte)(p) }
 func array2At(p address) *[2]byte   { return (*[2]byte)(p) }
@@ -119,7 +123,7 @@ func array4At(p address) *[4]byte   { return (*[4]byte)(p) }
 func array8At(p address) *[8]byte   { return (*[8]byte)(p) }
 func array16At(p address) *[16]byte { return (*[16]byte)(p) }
 
-// swap2, swap4 and swap8 copy a number with its bytes the other way round.
+// swap2, swap4 and swap8 copy a number and reverse its bytes.
 
 func swap2(to, from address) {
 	binary.NativeEndian.PutUint16(array2At(to)[:], bits.ReverseBytes16(binary.NativeEndian.Uint16(array2At(from)[:])))
@@ -133,11 +137,10 @@ func swap8(to, from address) {
 	binary.NativeEndian.PutUint64(array8At(to)[:], bits.ReverseBytes64(binary.NativeEndian.Uint64(array8At(from)[:])))
 }
 
-// dataOf returns where a buffer that has room begins. What is written behind
-// its length is below its capacity.
+// dataPtr returns the address of buf. Callers write up to its capacity only.
 func dataPtr(buf []byte) address { return unsafe.Pointer(unsafe.SliceData(buf)) }
 
-// loadUint returns the size bytes of an integer or float at p as a number.
+// loadUint returns the bits of the integer or float of size bytes at p.
 func loadUint(p address, size uintptr) uint64 {
 	switch size {
 	case 1:
@@ -150,7 +153,7 @@ func loadUint(p address, size uintptr) uint64 {
 	return *(*uint64)(p)
 }
 
-// storeUint sets the size bytes of an integer or float at p.
+// storeUint sets the bits of the integer or float of size bytes at p.
 func storeUint(p address, size uintptr, u uint64) {
 	switch size {
 	case 1:
@@ -164,17 +167,16 @@ func storeUint(p address, size uintptr, u uint64) {
 	}
 }
 
-// sliceAt returns where the elements of the slice at p lie, and how many they
-// are. Slices of all types have the same header; as a []byte it is only taken
-// apart, and nothing is read through it.
+// sliceAt returns the address and number of the elements of the slice at p. Slices of
+// all types have the same header; no element is accessed as a byte.
 func sliceAt(p address) (data address, count int) {
 	s := *(*[]byte)(p)
 	return unsafe.Pointer(unsafe.SliceData(s)), len(s)
 }
 
-// makeSlice sets the slice at p to count zero elements, as typed memory, and
-// returns where they lie. Growing a nil slice in place makes no header on the
-// heap, which reflect.MakeSlice does.
+// makeSlice sets the slice at p to count zero elements, allocated with their type, and
+// returns their address. Unlike reflect.MakeSlice, growing a nil slice in place does not
+// allocate a slice header.
 func (n *node) makeSlice(p address, count int) address {
 	v := n.value(p)
 	v.SetZero()
@@ -184,10 +186,10 @@ func (n *node) makeSlice(p address, count int) address {
 	return data
 }
 
-// setRawSlice sets the slice at p to count elements that lie as in b. They
-// hold no pointers, so memory of numbers of the same width serves for them;
-// it is not zeroed before it is copied to. The views of b may be misaligned:
-// nothing but copy reads through them.
+// setRawSlice sets the slice at p to count elements copied from b. Raw elements contain
+// no pointers, so memory allocated for numbers of the same width is valid for them, and
+// the compiler omits zeroing it. The views of b may be misaligned: only copy reads
+// through them.
 func (n *node) setRawSlice(p address, b []byte, count int) {
 	from := address(unsafe.SliceData(b))
 	switch n.elem.size {
@@ -204,63 +206,64 @@ func (n *node) setRawSlice(p address, b []byte, count int) {
 	}
 }
 
-// clone copies s. The compiler sees that all of c is copied to and leaves out
-// zeroing it.
+// cloneNumbers returns a copy of s. The compiler recognizes this pattern of make and
+// copy and does not zero the memory.
 func cloneNumbers[T uint8 | uint16 | uint32 | uint64](s []T) []T {
 	c := make([]T, len(s))
 	copy(c, s)
 	return c
 }
 
-// make makes a zero value on the heap. An interface that is made of a variable
-// holds a copy of it, which nobody else has; reflect.New takes longer, because it
-// looks for the type of the pointer.
-func (b *allocator) new() address {
-	if !b.zero.IsValid() {
-		return reflect.New(b.typ).UnsafePointer()
+// new allocates a zero value. Converting a variable to an interface copies it to a new
+// allocation with the right type. This is faster than reflect.New, because of the
+// latter's lookup of the pointer type.
+func (a *allocator) new() address {
+	if !a.zero.IsValid() {
+		return reflect.New(a.typ).UnsafePointer()
 	}
-	box := b.zero.Interface()
-	_, fresh := unpackInterface(&box)
-	return fresh
+	box := a.zero.Interface()
+	_, p := unpackInterface(&box)
+	return p
 }
 
-// make makes a zero value of size bytes, and returns where its room lies, which
-// is written to once, for a string.
-func (r *structWithText) new(size uintptr) (p, room address) {
-	p = r.alloc.new()
+// new allocates a struct of size bytes and returns its address and the address of the
+// space for its string. The space is written once, before the string exists.
+func (s *structWithText) new(size uintptr) (p, room address) {
+	p = s.alloc.new()
 	return p, offset(p, size)
 }
 
-// mapAt returns the map at p. It holds the map itself, not p, so it may be
-// kept.
+// mapAt returns the map at p. Unlike value it does not contain p.
 func (n *node) mapAt(p address) reflect.Value {
 	return reflect.ValueOf(n.value(p).Interface())
 }
 
-// A block is memory that short strings share.
+// An arena holds short strings in a shared allocation. Memory is never written again
+// once it is part of a string.
 type arena struct {
 	memory []byte
 	used   int
 }
 
-func (b *arena) avail() int { return len(b.memory) - b.used }
+func (a *arena) avail() int { return len(a.memory) - a.used }
 
-func (b *arena) reset(size int) { b.memory, b.used = make([]byte, size), 0 }
+func (a *arena) reset(size int) { a.memory, a.used = make([]byte, size), 0 }
 
-// add returns text as a string in the block, which has room for it.
-func (b *arena) add(text []byte) string {
-	to := b.alloc(len(text))
+// add copies text to the arena and returns it as a string. It must fit and must not be
+// empty.
+func (a *arena) add(text []byte) string {
+	to := a.alloc(len(text))
 	copyShort(to, dataPtr(text), uintptr(len(text)))
 	return stringOf(to, uintptr(len(text)))
 }
 
-// take returns where the next size bytes of the block lie; there are as many, and
-// size is not 0. Once they are a string they are never written to again.
-func (b *arena) alloc(size int) address {
-	to := unsafe.Pointer(&b.memory[b.used])
-	b.used += size
+// alloc returns the address of size bytes of the arena. They must fit, and size must
+// not be 0.
+func (a *arena) alloc(size int) address {
+	to := unsafe.Pointer(&a.memory[a.used])
+	a.used += size
 	return to
 }
 
-// stringOf returns the size bytes at p as a string.
+// stringOf returns the size bytes at p as a string, without a copy.
 func stringOf(p address, size uintptr) string { return unsafe.String((*byte)(p), size) }

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// A Misspelt is a field whose tag has a key that is a slip of the pen away from
-// bsrpc. It may also be another library's, so it is no error.
+// A MisspelledKey is a field tag with a key similar to bsrpc. It may belong to another
+// library, so it is not an error.
 type MisspelledKey struct {
-	Field string // "Order.Price"; ".Price" of a struct without a name
+	Field string // "Order.Price"; ".Price" in an unnamed struct
 	Key   string // "bsrcp"
 }
 
-// Bounds of a search for misspelt keys, which is made only for people.
+// Limits of a search for misspelled keys.
 const (
 	maxMisspelled    = 3
-	maxSearchedTypes = 1000 // types
+	maxSearchedTypes = 1000
 )
 
-// MisspeltKeys returns the first fields with misspelt keys among those that values
-// of the types are sent by.
+// FindMisspelledKeys returns the first misspelled keys among the encoded fields of
+// types, to explain a mismatch.
 func FindMisspelledKeys(types []reflect.Type) []MisspelledKey {
 	m := keySearch{seen: make(map[reflect.Type]bool)}
 	for _, t := range types {
@@ -29,11 +29,13 @@ func FindMisspelledKeys(types []reflect.Type) []MisspelledKey {
 	return m.found
 }
 
+// A keySearch visits types and collects misspelled keys.
 type keySearch struct {
 	found []MisspelledKey
 	seen  map[reflect.Type]bool
 }
 
+// visit visits t and the types of its elements and fields, once each.
 func (m *keySearch) visit(t reflect.Type) {
 	if m.seen[t] || len(m.seen) >= maxSearchedTypes {
 		return
@@ -52,6 +54,7 @@ func (m *keySearch) visit(t reflect.Type) {
 	}
 }
 
+// visitField checks the tag of a field and visits its type.
 func (m *keySearch) visitField(t reflect.Type, f reflect.StructField) {
 	if !f.IsExported() || f.Tag.Get("bsrpc") == "-" {
 		return
@@ -62,8 +65,8 @@ func (m *keySearch) visitField(t reflect.Type, f reflect.StructField) {
 	m.visit(f.Type)
 }
 
-// MisspeltKey returns the key of a tag that is probably meant to be bsrpc, "" if
-// there is none or bsrpc is there too.
+// FindMisspelledKey returns the first key of a tag that is probably a misspelled
+// bsrpc. It returns "" if there is none or the tag also contains bsrpc.
 func FindMisspelledKey(tag reflect.StructTag) (key string) {
 	rest := string(tag)
 	for {
@@ -82,11 +85,11 @@ func FindMisspelledKey(tag reflect.StructTag) (key string) {
 	}
 }
 
-// isSlipOf reports whether word is want but for the case of its letters, or one
-// letter that is missing, too many, another, or swapped with the next.
+// isTypoOf reports whether word differs from want in case only, or in one letter
+// added, removed, replaced, or swapped with the next.
 func isTypoOf(word, want string) bool {
 	word = strings.ToLower(word)
-	n := 0 // letters that both begin with
+	n := 0 // length of the common prefix
 	for n < len(word) && n < len(want) && word[n] == want[n] {
 		n++
 	}

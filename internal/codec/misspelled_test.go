@@ -19,7 +19,7 @@ func TestFindMisspelledKey(t *testing.T) {
 		`bzrpc:"le4"`:                 "bzrpc",
 		`BSRPC:"le4"`:                 "BSRPC",
 		`json:"price" Bsrcp:"le4"`:    "Bsrcp",
-		`bsrcp:"le4" bsrpc:"le4"`:     "", // as it must be for two libraries
+		`bsrcp:"le4" bsrpc:"le4"`:     "", // for two libraries
 		`bsrpc:"le4" bsrcp:"le4"`:     "",
 		`bson:"le4"`:                  "",
 		`rpc:"le4"`:                   "",

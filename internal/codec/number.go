@@ -8,22 +8,22 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// wordFormats are the formats as tags write them.
+// formatsByWord maps the words of tags to formats.
 var formatsByWord = map[string]layout.Format{
 	"le1": layout.LE1, "le2": layout.LE2, "le4": layout.LE4, "le8": layout.LE8,
 	"be1": layout.LE1, "be2": layout.BE2, "be4": layout.BE4, "be8": layout.BE8, "varint": layout.Varint,
 }
 
-// parseWordFormat finds the format that a tag names.
+// parseFormat returns the format for a word of a tag.
 func parseFormat(word string) (layout.Format, bool) {
 	f, ok := formatsByWord[word]
 	return f, ok
 }
 
-// allFormats lists wordFormats for messages.
+// allFormats lists the words for messages.
 const allFormats = "le1, le2, le4, le8, be1, be2, be4, be8 or varint"
 
-// looksLikeFormat reports whether word was meant as a format: le3, be16, le.
+// looksLikeFormat reports whether word was intended as a format: le3, be16, le.
 func looksLikeFormat(word string) bool {
 	if _, ok := parseFormat(word); ok {
 		return true
@@ -35,7 +35,7 @@ func looksLikeFormat(word string) bool {
 	return ok && strings.Trim(digits, "0123456789") == ""
 }
 
-// widthOf returns the bytes of a number in format f, 0 for a varint.
+// widthOf returns the size of a number in format f, 0 for a varint.
 func widthOf(f layout.Format) int {
 	switch f {
 	case layout.LE1:
@@ -50,7 +50,7 @@ func widthOf(f layout.Format) int {
 	return 0
 }
 
-// leastOf returns the least bytes of a number in format f.
+// minWidth returns the minimum size of a number in format f.
 func minWidth(f layout.Format) int {
 	if f == layout.NoFormat {
 		return 0
@@ -58,11 +58,11 @@ func minWidth(f layout.Format) int {
 	return max(widthOf(f), 1)
 }
 
-// littleEndian says how this machine's memory lies.
+// littleEndian reports the byte order of this platform.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// isNative reports whether a number of size bytes in memory has the same
-// bytes in format f.
+// isNative reports whether numbers of a size have the same bytes in memory as in
+// format f.
 func isNative(f layout.Format, size uintptr) bool {
 	if f == layout.Varint || widthOf(f) != int(size) {
 		return false
@@ -76,28 +76,29 @@ func isNative(f layout.Format, size uintptr) bool {
 	return !littleEndian
 }
 
-// fitsUint reports whether format f holds u.
+// fitsUint reports whether u is in the range of format f.
 func fitsUint(u uint64, f layout.Format) bool {
 	n := widthOf(f)
 	return n == 0 || n == 8 || u>>(8*n) == 0
 }
 
-// fitsInt reports whether format f holds i.
+// fitsInt reports whether i is in the range of format f.
 func fitsInt(i int64, f layout.Format) bool {
 	n := widthOf(f)
 	return n == 0 || n == 8 || signExtend(uint64(i), n) == i
 }
 
-// signExtend reads the low n bytes of u as two's complement.
+// signExtend returns the low n bytes of u as a two's complement number.
 func signExtend(u uint64, n int) int64 {
 	shift := 64 - 8*n
 	return int64(u<<shift) >> shift
 }
 
+// zigzag maps small negative numbers to small unsigned ones, for varints.
 func zigzag(i int64) uint64   { return uint64(i<<1) ^ uint64(i>>63) }
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
-// appendUint appends the low bytes of u in format f.
+// appendUint appends u in format f, without a check of its range.
 func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 	switch f {
 	case layout.LE1:
@@ -118,7 +119,7 @@ func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 	return binary.AppendUvarint(buf, u)
 }
 
-// uint reads a number in format f.
+// uint reads an unsigned number in format f.
 func (r *reader) uint(f layout.Format) (uint64, *Error) {
 	if f == layout.Varint {
 		return r.varint()
@@ -153,20 +154,20 @@ func (r *reader) int(f layout.Format) (int64, *Error) {
 	return signExtend(u, widthOf(f)), err
 }
 
-// varint reads a varint, which has only one form: the shortest.
+// varint reads a varint. Only the shortest form is valid.
 func (r *reader) varint() (uint64, *Error) {
 	u, n := binary.Uvarint(r.data[r.off:])
 	switch {
 	case n == 0:
-		return 0, r.errorf("a varint is cut off")
+		return 0, r.errorf("truncated varint")
 	case n < 0:
-		return 0, r.errorf("a varint does not fit in 64 bits")
+		return 0, r.errorf("varint does not fit in 64 bits")
 	case n != uvarintLen(u):
-		return 0, r.errorf("a varint is longer than it need be")
+		return 0, r.errorf("varint is not in its shortest form")
 	}
 	r.off += n
 	return u, nil
 }
 
-// uvarintLen is how many bytes u takes as a varint.
+// uvarintLen returns the length of u as a varint.
 func uvarintLen(u uint64) int { return (bits.Len64(u|1) + 6) / 7 }

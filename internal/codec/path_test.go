@@ -27,7 +27,7 @@ func TestLongPathsAreElided(t *testing.T) {
 	b.Kids[0] = b
 	o := &deepInline{}
 	o.In.Mid.Next = o
-	tooDeep := "nested deeper than MaxDepth (64), or the value holds itself"
+	tooDeep := "nested deeper than MaxDepth (64), or the value is cyclic"
 	for _, test := range []struct {
 		v    any
 		want string

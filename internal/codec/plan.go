@@ -8,43 +8,42 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A node says how the values of one Go type, at one place, become bytes. The
-// compiler makes a tree of nodes, which has cycles where a type is recursive;
-// the layout is written from it and both executors, fast and plain, follow
-// it. A node is never changed once compiled.
+// A node describes how values of one Go type, with one tag, are encoded. Nodes form a
+// tree, with cycles for recursive types. They are immutable after finish.
 type node struct {
 	op        op
-	kind      layout.Kind // of the layout; for numbers also what they are on the wire
+	kind      layout.Kind // of the layout; it may differ from the Go kind for CompileAs
 	typ       reflect.Type
-	size      uintptr       // of the Go value in memory
-	format    layout.Format // of a number; of the length of a string or bytes; of the count of a slice or map
-	lenFormat layout.Format // slice, map: of the byte length before the count
-	length    int           // array: elements; string, bytes: exact bytes if form is FormatNone
-	max       int           // most bytes of a string, elements of a slice or map; 0: no bound
-	utf8      bool
-	inKey     bool // float: within a map key, where NaN and -0 are refused
+	size      uintptr       // of a value in memory
+	format    layout.Format // of a number, of the length of a string, or of the count of a slice or map
+	lenFormat layout.Format // slice, map: of the byte length; NoFormat if omitted
+	length    int           // array: elements; string, []byte: bytes if format is NoFormat
+	max       int           // limit for bytes of a string, elements of a slice or map; 0: none
+	utf8      bool          // string: must be valid UTF-8
+	inKey     bool          // float: part of a map key, must not be NaN or -0
 	elem      *node
 	key       *node
 	fields    []field
 
-	// What follows is worked out from the above when all nodes are there.
+	// Set by finish, from the fields above.
 
 	done       bool
-	minSize    int       // least bytes on the wire
-	rawSize    uintptr   // bytes of a value that lies in memory as on the wire; 0: it does not
-	swapSize   uintptr   // bytes of a number that lies there the other way round; 0: it does not
-	steps      []step    // struct: its fields, nested structs taken apart, runs made one
-	simple     bool      // struct: all steps are runs, swapped numbers and plain strings, ...
-	numStrings int       // ... and this many are strings
-	loop       elemLoop  // slice: what kind of elements has a loop of its own
-	alloc      allocator // what a pointer points to: how a new one is made
+	minSize    int       // minimum bytes on the wire, at most maxMinSize
+	rawSize    uintptr   // size of a value with the same bytes in memory as on the wire; 0 for others
+	swapSize   uintptr   // size of a number with its bytes in reverse order on the wire; 0 for others
+	steps      []step    // struct: the plan
+	simple     bool      // struct: all steps are copies, swaps and unchecked strings
+	numStrings int       // number of stepString
+	loop       elemLoop  // slice: the loop over its elements
+	alloc      allocator // target of a pointer: allocates a value
 }
 
-// An op says what kind of memory a node is about, and so which code handles it.
+// An op is the operation for a node: it selects the code for its values. It depends on
+// the Go kind, while the format depends on the wire.
 type op uint8
 
 const (
-	opBool op = iota + 1 // 0: the node is not made yet, or cannot be
+	opBool op = iota + 1 // 0: incomplete, or has problems
 	opInt
 	opUint
 	opFloat
@@ -56,18 +55,18 @@ const (
 	opSlice
 	opMap
 	opPointer
-	opDeref // a pointer whose value always follows, without a presence byte
+	opDeref // a pointer without a presence byte on the wire: must not be nil
 	opStruct
 	opBinary
 	opText
 )
 
-// A field is an encoded field of a struct.
+// A field is a field of a struct node.
 type field struct {
-	name  string // in the layout
-	path  string // ".ID"
-	index int    // in the Go struct
-	off   uintptr
+	name  string  // in the layout
+	path  string  // ".ID"
+	index int     // in the Go struct
+	off   uintptr // in memory
 	node  *node
 }
 
@@ -81,7 +80,9 @@ var (
 	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// finish works out what follows from a complete tree.
+// finish sets the derived fields of a complete tree, children first. A
+// recursive type meets itself unfinished, behind a pointer, slice or map, and then
+// gets the generic code there.
 func (n *node) finish() {
 	if n == nil || n.done {
 		return
@@ -110,9 +111,9 @@ func (n *node) finish() {
 	}
 }
 
-// atOnce returns the flat struct that n is, or points to and is nothing else;
-// nil if it neither is nor does.
-func (n *node) fastPath() (flat *node, pointer bool) {
+// fastPath returns the struct for appendFast and readFast: n itself if it is simple,
+// or the simple target of the only pointer in n, or nil.
+func (n *node) fastPath() (simple *node, pointer bool) {
 	if n.simple {
 		return n, false
 	}

@@ -2,7 +2,9 @@ package codec
 
 import "github.com/bsrpc/bsrpc/layout"
 
-// leastBytes needs only what can be held by value, so cycles do no harm.
+// computeMinSize returns the minimum size of an encoding. It descends only into
+// arrays and structs, so it terminates for recursive types and needs no finished
+// children.
 func (n *node) computeMinSize() int {
 	switch n.op {
 	case opBool, opPointer:
@@ -31,18 +33,20 @@ func (n *node) computeMinSize() int {
 	if n.op == opDeref {
 		return n.elem.computeMinSize()
 	}
-	return 1 // what has a problem has no other
+	return 1 // has problems: avoid a further one
 }
 
-// maxLeast is the least size from which on a type is refused. It keeps sums
-// and products of sizes from overflowing.
+// maxMinSize limits the minimum size of a type. It prevents overflows in sums and
+// products of sizes, also with an int of 32 bits.
 const maxMinSize = 1 << 30
 
+// mulSaturated returns a*b, at most maxMinSize.
 func mulSaturated(a, b int) int {
 	return int(min(int64(a)*int64(b), maxMinSize))
 }
 
-// rawBytes returns the size of a value whose memory is its wire form.
+// computeRawSize returns the size of a value with the same bytes in memory as on the
+// wire, and without any invalid encoding, or else 0.
 func (n *node) computeRawSize() uintptr {
 	switch n.op {
 	case opInt, opUint:
@@ -69,9 +73,10 @@ func (n *node) computeRawSize() uintptr {
 	return 0
 }
 
-// swapBytes returns the size of a number whose memory, reversed, is its wire
-// form.
+// computeSwapSize returns the size of a number with its bytes in reverse order on the
+// wire, or else 0.
 func (n *node) computeSwapSize() uintptr {
+	// Varints, and widths converted by CompileAs, have a different size on the wire.
 	whole := n.size > 1 && widthOf(n.format) == int(n.size) && !isNative(n.format, n.size)
 	switch n.op {
 	case opInt, opUint:
@@ -86,9 +91,8 @@ func (n *node) computeSwapSize() uintptr {
 	return 0
 }
 
-// wireSigned reports whether a number is signed on the wire.
+// wireSigned reports whether an integer is signed on the wire.
 func (n *node) wireSigned() bool { return n.kind == layout.Int || n.kind == layout.Duration }
 
-// isFixed reports whether n is a struct that takes the same bytes always, by
-// flat steps, and takes any.
+// isFixedSize reports whether n is a simple struct of a constant size above zero.
 func (n *node) isFixedSize() bool { return n.simple && n.numStrings == 0 && n.minSize > 0 }

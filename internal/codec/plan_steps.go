@@ -2,50 +2,53 @@ package codec
 
 import "github.com/bsrpc/bsrpc/layout"
 
-// A step is one move of the fast executor through a struct.
+// A step encodes or decodes one part of a struct: a run of adjacent fields without
+// conversion, or a single field.
 type step struct {
 	op      stepOp
-	off     uintptr
-	size    uintptr // bytes of a run
-	minRest int     // least bytes of the steps behind it
-	node    *node
-	path    string // ".Item.ID", or of the first field of a run
-	fields  []field
+	off     uintptr // in memory
+	size    uintptr // run: bytes
+	minRest int     // minimum bytes of the later steps
+	node    *node   // single field
+	path    string  // ".Item.ID"; of the first field of a run
+	fields  []field // run
 }
 
-// A stepOp says how a step is made.
+// A stepOp selects the code for a step. Runs have several, by size, so that short
+// copies need no call and no loop.
 type stepOp uint8
 
 const (
-	stepGeneric    stepOp = iota // by the node's own code
-	stepCopy                     // copy n bytes
-	stepCopy1to3                 // of which there are 1 to 3
-	stepCopy4                    // 4
-	stepCopy5to7                 // 5 to 7
-	stepCopy8                    // 8
-	stepCopy9to15                // 9 to 15
-	stepCopy16to32               // 16 to 32
-	stepSwap2                    // a number with its bytes the other way round
+	stepGeneric  stepOp = iota // by the operation of the node
+	stepCopy                   // run of more than 32 bytes
+	stepCopy1to3               // run of 1 to 3 bytes
+	stepCopy4
+	stepCopy5to7
+	stepCopy8
+	stepCopy9to15
+	stepCopy16to32
+	stepSwap2 // reverse the bytes of a number
 	stepSwap4
 	stepSwap8
-	stepString // le4 length, no further checks
+	stepString // string with an le4 length and no limits
 )
 
-// An elemKind is a kind of slice element that has a loop of its own.
+// An elemLoop selects the loop over the elements of a slice.
 type elemLoop uint8
 
 const (
 	loopGeneric   elemLoop = iota
-	loopCopy               // elements lie in memory as on the wire: one copy
-	loopSwap               // numbers with their bytes the other way round
-	loopFixedSize          // flat structs without strings
-	loopRunString          // structs of one run and one plain string
-	loopSimple             // flat structs with strings
-	loopPointer            // pointers to what is fixed
-	loopSlice              // slices of what is raw, with nothing to check
+	loopCopy               // raw elements: a single copy
+	loopSwap               // byte-swapped numbers
+	loopFixedSize          // structs of a constant size: column by column
+	loopRunString          // structs of a run and an unchecked string
+	loopSimple             // simple structs
+	loopPointer            // pointers to values of a constant size
+	loopSlice              // slices of raw elements without limits
 )
 
-// fuse appends the steps of a struct whose memory begins at off.
+// appendSteps appends the steps of the struct n, at offset off of the outermost
+// struct. Nested structs are flattened, and fields without bytes are skipped.
 func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 	if n.op != opStruct {
 		return nil
@@ -66,7 +69,8 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 	return steps
 }
 
-// addRun lengthens the last run if f follows it, else begins one.
+// appendRun extends the last run by f if adjacent in memory, or else starts a run.
+// Padding between fields ends a run.
 func appendRun(steps []step, f field) []step {
 	if k := len(steps) - 1; k >= 0 && steps[k].fields != nil && steps[k].off+steps[k].size == f.off {
 		s := &steps[k]
@@ -78,7 +82,7 @@ func appendRun(steps []step, f field) []step {
 	return append(steps, step{op: copyOp(f.node.rawSize), off: f.off, size: f.node.rawSize, path: f.path, fields: []field{f}})
 }
 
-// setRest tells each step what follows it.
+// setMinRest sets minRest of each step.
 func setMinRest(steps []step) {
 	rest := 0
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -90,9 +94,10 @@ func setMinRest(steps []step) {
 	}
 }
 
-// moveMost is how many bytes a move copies at most without a call.
+// maxInlineCopy is the longest copy without a call or a loop.
 const maxInlineCopy = 32
 
+// copyOp returns the operation for a run of n bytes.
 func copyOp(n uintptr) stepOp {
 	switch {
 	case n < 4:
@@ -111,6 +116,7 @@ func copyOp(n uintptr) stepOp {
 	return stepCopy
 }
 
+// stepOpOf returns the operation for a single field.
 func stepOpOf(n *node) stepOp {
 	switch {
 	case n.isUncheckedString():
@@ -125,11 +131,13 @@ func stepOpOf(n *node) stepOp {
 	return stepGeneric
 }
 
-// isPlainString reports whether a string needs no check but of its length.
+// isUncheckedString reports whether a string only needs a check of its length against
+// the input or the buffer.
 func (n *node) isUncheckedString() bool {
 	return n.op == opString && n.format == layout.LE4 && n.max == 0 && !n.utf8
 }
 
+// chooseLoop returns the loop over the elements of n, the fastest one first.
 func (n *node) chooseLoop() elemLoop {
 	if n.op != opSlice {
 		return loopGeneric

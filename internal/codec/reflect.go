@@ -1,8 +1,8 @@
 package codec
 
-// The plain executor: a node tree followed over reflect.Value. All values are
-// addressable. What it shares with the fast executor are the writer and the
-// reader; both give the same bytes and the same errors.
+// The reflect executor. It follows the node tree over addressable reflect.Values and
+// defines the results required of the fast executor. Depth counts the enclosing
+// slices, maps and pointers.
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// plain appends v.
+// reflectValue appends v.
 func (w *writer) reflectValue(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opBool:
@@ -44,7 +44,7 @@ func (w *writer) reflectValue(buf []byte, n *node, v reflect.Value, depth int) (
 	return w.reflectStruct(buf, n, v, depth)
 }
 
-// plain reads into v.
+// reflectValue reads into v.
 func (r *reader) reflectValue(n *node, v reflect.Value, depth int) *Error {
 	switch n.op {
 	case opBool:
@@ -93,6 +93,7 @@ func (r *reader) reflectValue(n *node, v reflect.Value, depth int) *Error {
 	return r.reflectStruct(n, v, depth)
 }
 
+// reflectArray appends an array.
 func (w *writer) reflectArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.length {
 		if buf, err = w.reflectValue(buf, n.elem, v.Index(i), depth); err != nil {
@@ -102,6 +103,7 @@ func (w *writer) reflectArray(buf []byte, n *node, v reflect.Value, depth int) (
 	return buf, nil
 }
 
+// reflectArray reads an array.
 func (r *reader) reflectArray(n *node, v reflect.Value, depth int) *Error {
 	for i := range n.length {
 		if err := r.reflectValue(n.elem, v.Index(i), depth); err != nil {
@@ -111,6 +113,7 @@ func (r *reader) reflectArray(n *node, v reflect.Value, depth int) *Error {
 	return nil
 }
 
+// reflectSlice appends a slice with its lengths.
 func (w *writer) reflectSlice(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	count := v.Len()
 	buf, list, err := w.beginList(buf, n, count, depth+1)
@@ -125,6 +128,8 @@ func (w *writer) reflectSlice(buf []byte, n *node, v reflect.Value, depth int) (
 	return w.endList(buf, n, list)
 }
 
+// reflectSlice reads a slice. The old elements may belong to the caller, so it sets the
+// slice to nil first instead of overwriting them.
 func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
@@ -146,13 +151,15 @@ func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	return r.endList(list)
 }
 
+// reflectMap appends the pairs of a map and then sorts them by their encoded keys, for
+// a single encoding of equal maps.
 func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	buf, list, err := w.beginList(buf, n, v.Len(), depth+1)
 	if err != nil || v.Len() == 0 {
 		return w.endListOr(buf, n, list, err)
 	}
 	cut := w.minCut
-	w.minCut = noCuts // what is sorted later cannot lie elsewhere
+	w.minCut = noCuts // sortPairs moves bytes within the buffer only
 	defer func() { w.minCut = cut }()
 	pairs := make([]mapPair, 0, v.Len())
 	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
@@ -173,6 +180,8 @@ func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]
 	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
 }
 
+// reflectMap reads a map into a new one. It refuses keys out of order, as Append never
+// produces them.
 func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
 	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
@@ -204,6 +213,7 @@ func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
 	return r.endMap(list, m.Len(), count)
 }
 
+// reflectPointer appends a presence byte and the target of a pointer.
 func (w *writer) reflectPointer(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	buf, err := w.present(buf, n, !v.IsNil(), depth+1)
 	if err != nil || v.IsNil() {
@@ -212,6 +222,7 @@ func (w *writer) reflectPointer(buf []byte, n *node, v reflect.Value, depth int)
 	return w.reflectValue(buf, n.elem, v.Elem(), depth+1)
 }
 
+// reflectPointer reads a pointer to a new target.
 func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	present, err := r.pointer(n, depth+1)
@@ -223,6 +234,7 @@ func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
 	return r.reflectValue(n.elem, p.Elem(), depth+1)
 }
 
+// reflectStruct appends the fields of a struct, without anything between them.
 func (w *writer) reflectStruct(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.fields {
 		f := &n.fields[i]
@@ -233,6 +245,7 @@ func (w *writer) reflectStruct(buf []byte, n *node, v reflect.Value, depth int) 
 	return buf, nil
 }
 
+// reflectStruct reads the fields of a struct and leaves skipped ones unchanged.
 func (r *reader) reflectStruct(n *node, v reflect.Value, depth int) *Error {
 	for i := range n.fields {
 		f := &n.fields[i]
@@ -243,7 +256,7 @@ func (r *reader) reflectStruct(n *node, v reflect.Value, depth int) *Error {
 	return nil
 }
 
-// Floats move as bits: a conversion would change some NaNs.
+// Floats are copied as bits, as conversions between float types change some NaNs.
 
 var (
 	float32Pointer    = reflect.TypeFor[*float32]()

@@ -1,7 +1,7 @@
 package codec
 
-// Numbers, bools and times as both executors hand them over: already taken
-// from memory, or not yet put there.
+// Numbers, bools, times and presence bytes, shared by both executors: the values are
+// already loaded from memory, or not yet stored.
 
 import (
 	"math"
@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
+// appendBool appends 0 or 1.
 func appendBool(buf []byte, b bool) []byte {
 	if b {
 		return append(buf, 1)
@@ -17,12 +18,12 @@ func appendBool(buf []byte, b bool) []byte {
 	return append(buf, 0)
 }
 
-// int appends a signed Go integer.
+// int appends a signed Go integer. Its format may be unsigned, for CompileAs.
 func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 	switch {
 	case !n.wireSigned():
 		if i < 0 {
-			return buf, encodeErrorf("below zero, and %s", describe(n))
+			return buf, encodeErrorf("negative, but the wire format is unsigned")
 		}
 		return w.uint(buf, n, uint64(i))
 	case !fitsInt(i, n.format):
@@ -33,7 +34,7 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 	return appendUint(buf, uint64(i), n.format), nil
 }
 
-// uint appends an unsigned Go integer.
+// uint appends an unsigned Go integer. Its format may be signed, for CompileAs.
 func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 	switch {
 	case n.wireSigned():
@@ -47,15 +48,7 @@ func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 	return appendUint(buf, u, n.format), nil
 }
 
-// describe names a number's wire form in a message.
-func describe(n *node) string {
-	if n.wireSigned() {
-		return "the wire has a signed number"
-	}
-	return "the wire has an unsigned number"
-}
-
-// signed reads a number for a signed Go integer.
+// signed reads a number into a signed Go integer of n.size bytes.
 func (r *reader) signed(n *node) (int64, *Error) {
 	from := r.off
 	var i int64
@@ -75,7 +68,7 @@ func (r *reader) signed(n *node) (int64, *Error) {
 	return i, err
 }
 
-// unsigned reads a number for an unsigned Go integer.
+// unsigned reads a number into an unsigned Go integer of n.size bytes.
 func (r *reader) unsigned(n *node) (uint64, *Error) {
 	from := r.off
 	var u uint64
@@ -95,13 +88,14 @@ func (r *reader) unsigned(n *node) (uint64, *Error) {
 	return u, err
 }
 
-// unfit is the error of a number that the Go type at this end cannot hold.
+// errRange returns the error of a number, read at from, out of range for the Go type.
 func (r *reader) errRange(from int, n *node) *Error {
 	r.off = from
 	return r.errorf("does not fit in %s of %d bits", n.typ.Kind(), 8*n.size)
 }
 
-// float appends the bits of a float that has size bytes in memory.
+// float appends a float given by its bits, of size bytes in memory. Bits preserve all
+// NaNs. A conversion to the other width must be exact.
 func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, *Error) {
 	if n.inKey && invalidKey(bits, size) {
 		return buf, encodeErrorf("NaN and -0 cannot be map keys")
@@ -116,7 +110,7 @@ func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, 
 	return appendUint(buf, bits, n.format), nil
 }
 
-// float reads the bits of a float that has size bytes in memory.
+// float reads a float and returns its bits for size bytes of memory.
 func (r *reader) float(n *node, size uintptr) (uint64, *Error) {
 	from := r.off
 	bits, err := r.uint(n.format)
@@ -136,8 +130,7 @@ func (r *reader) float(n *node, size uintptr) (uint64, *Error) {
 	return bits, nil
 }
 
-// unfitKey reports whether bits are NaN, which is not equal to itself, or -0,
-// which is equal to another value.
+// invalidKey reports whether bits are NaN, unequal to itself, or -0, equal to 0.
 func invalidKey(bits uint64, size uintptr) bool {
 	if size == 4 {
 		return bits == 1<<31 || bits&(1<<31-1) > 0xff<<23
@@ -145,8 +138,8 @@ func invalidKey(bits uint64, size uintptr) bool {
 	return bits == 1<<63 || bits&(1<<63-1) > 0x7ff<<52
 }
 
-// resize turns the bits of a float of size bytes into those of the other
-// size, and reports whether the value is the same.
+// convertFloat converts the bits of a float of size bytes to the other size and
+// reports whether the conversion is exact.
 func convertFloat(bits uint64, size uintptr) (uint64, bool) {
 	if size == 4 {
 		return math.Float64bits(float64(math.Float32frombits(uint32(bits)))), true
@@ -155,7 +148,7 @@ func convertFloat(bits uint64, size uintptr) (uint64, bool) {
 	return uint64(math.Float32bits(float32(f))), f != f || float64(float32(f)) == f
 }
 
-// complex appends both halves.
+// complex appends the real and the imaginary part.
 func (w *writer) complex(buf []byte, n *node, bits [2]uint64) ([]byte, *Error) {
 	buf, err := w.float(buf, n, bits[0], n.size/2)
 	if err != nil {
@@ -164,7 +157,7 @@ func (w *writer) complex(buf []byte, n *node, bits [2]uint64) ([]byte, *Error) {
 	return w.float(buf, n, bits[1], n.size/2)
 }
 
-// complex reads both halves.
+// complex reads the real and the imaginary part.
 func (r *reader) complex(n *node) (bits [2]uint64, err *Error) {
 	if bits[0], err = r.float(n, n.size/2); err != nil {
 		return bits, err
@@ -179,6 +172,7 @@ func appendTime(buf []byte, t time.Time) []byte {
 	return appendUint(buf, uint64(t.Nanosecond()), layout.LE4)
 }
 
+// time reads Unix seconds and nanoseconds.
 func (r *reader) time() (time.Time, *Error) {
 	sec, err := r.int(layout.LE8)
 	if err != nil {
@@ -190,18 +184,19 @@ func (r *reader) time() (time.Time, *Error) {
 	}
 	if nsec >= 1e9 {
 		r.off -= 4
-		return time.Time{}, r.errorf("want less than a second of nanoseconds")
+		return time.Time{}, r.errorf("want less than 1e9 nanoseconds")
 	}
 	return time.Unix(sec, int64(nsec)).UTC(), nil
 }
 
-// present appends the byte before a pointer's value.
+// present appends the presence byte of a pointer and checks the depth of its target.
+// For opDeref there is no such byte, and nil is an error.
 func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, *Error) {
 	switch {
 	case n.op == opPointer:
 		buf = appendBool(buf, present)
 	case !present:
-		return buf, encodeErrorf("nil, and the wire has no place for it")
+		return buf, encodeErrorf("nil pointer, but the wire format requires a value")
 	}
 	if !present {
 		return buf, nil
@@ -212,7 +207,7 @@ func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, 
 	return buf, w.checkRoom(buf, 0)
 }
 
-// pointer reads the byte before a pointer's value and pays for the value.
+// pointer reads the presence byte of a pointer and charges the memory of its target.
 func (r *reader) pointer(n *node, depth int) (bool, *Error) {
 	if n.op == opPointer {
 		if present, err := r.presence(); err != nil || !present {

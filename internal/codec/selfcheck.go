@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// useFast reports whether the fast executor gives what the plain one gives on
-// this machine. If ever it does not, the plain one is used for everything.
+// fastWorks reports whether the fast executor agrees with the reflect executor on this
+// platform. Otherwise the reflect executor is used for everything, so that an
+// unexpected memory layout costs speed instead of correctness.
 var fastWorks = sync.OnceValue(selfCheck)
 
-// A sample has one of everything that the fast executor does by itself.
+// A sample covers all code of the fast executor.
 type sample struct {
 	A     int64
 	B     int32
@@ -42,11 +43,13 @@ type sample struct {
 	When time.Time
 }
 
+// A sampleRun is for loopRunString.
 type sampleRun struct {
 	A, B int64
 	Text string
 }
 
+// A sampleSimple is for loopSimple, with all sizes of copies.
 type sampleSimple struct {
 	A    uint16
 	Text string
@@ -57,15 +60,16 @@ type sampleSimple struct {
 	E    uint64
 }
 
+// A sampleFixed is for loopFixedSize and loopPointer.
 type sampleFixed struct {
 	A uint32 `bsrpc:"be4"`
 	B uint64
 }
 
-// A sampleLone is what travels by pointer, most often.
+// A samplePointer covers structs by pointer.
 type samplePointer struct{ V *sampleRun }
 
-// agree runs samples through both executors.
+// selfCheck compares both executors on all samples.
 func selfCheck() bool {
 	flat := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
 	fixed := sampleFixed{1 << 30, 2}
@@ -81,6 +85,8 @@ func selfCheck() bool {
 		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, flat.Text}})
 }
 
+// selfCheckValue compares the encodings of v by both executors, and v with its decoding
+// by the fast one.
 func selfCheckValue[T any](v *T) bool {
 	n := newCompiler(pathRoot{}).node(reflect.TypeFor[T](), nil, location{})
 	n.finish()

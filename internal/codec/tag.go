@@ -11,16 +11,17 @@ import (
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
-// A Place is what a tag says about one value. The zero Place and nil keep the
-// defaults.
+// A Tag is the parsed tag on one value: a field, parameter, result, element or key.
+// Nil and the zero Tag mean the defaults.
 type Tag struct {
 	tagWords
-	key, elem *Tag
+	key, elem *Tag // of key= and elem=; nil: defaults
 }
 
-// words are the words of a place but for its groups.
+// tagWords are the words of a Tag except its groups. Field names match the words for
+// strictmap.
 type tagWords struct {
-	Format string // the bare word, as written: what it fits shows at its type
+	Format string // as written; the compiler checks it against the type
 	List   bool
 	UTF8   bool
 	Binary bool
@@ -31,32 +32,33 @@ type tagWords struct {
 	Name   string
 }
 
+// Lists of words for messages.
 const (
 	wordsOfFields = commonWords + ", elem= and name="
-	wordsOfValues = commonWords + " and elem=" // where there is no field to name
+	wordsOfValues = commonWords + " and elem=" // without a field to name
 	commonWords   = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
 )
 
-// words of the language, but for the formats of numbers.
+// Words of the language, except number formats.
 var (
 	flagWords  = []string{"list", "utf8", "binary", "text"}
 	valueWords = []string{"len", "max", "fixed", "key", "elem", "name"}
 )
 
-// ParsePlace parses the words of one value, separated by spaces.
+// ParseTag parses the words for one value, separated by spaces.
 func ParseTag(text string) (*Tag, error) {
 	if len(splitTopLevel(text, ",")) > 1 {
 		return nil, fmt.Errorf("%q: words are separated by spaces here", text)
 	}
 	tag, err := parseWords(text, false)
 	if err == nil && tag.Name != "" {
-		return nil, fmt.Errorf("name= is for the fields of a struct")
+		return nil, errors.New("name= applies to struct fields only")
 	}
 	return tag, err
 }
 
-// ParseField parses the tag of a struct's field, whose words are separated by
-// commas or spaces. A field tagged "-" is skipped.
+// ParseFieldTag parses the tag of a struct field, with words separated by commas or
+// spaces. It reports whether to skip the field, tagged "-".
 func ParseFieldTag(text string) (tag *Tag, skip bool, err error) {
 	if text == "-" {
 		return nil, true, nil
@@ -65,8 +67,8 @@ func ParseFieldTag(text string) (tag *Tag, skip bool, err error) {
 	return tag, false, err
 }
 
-// parseWords parses words separated by commas or spaces, of a field or of
-// another place.
+// parseWords parses words separated by commas or spaces. In errors it suggests name=
+// for fields.
 func parseWords(text string, field bool) (*Tag, error) {
 	list, err := splitWords(text)
 	if err != nil {
@@ -74,7 +76,7 @@ func parseWords(text string, field bool) (*Tag, error) {
 	}
 	tag := &Tag{}
 	if len(list) == 0 {
-		return tag, nil // as most fields
+		return tag, nil // most fields
 	}
 	said := map[string]any{}
 	for _, word := range list {
@@ -86,12 +88,12 @@ func parseWords(text string, field bool) (*Tag, error) {
 			if key == "format" {
 				return nil, fmt.Errorf("%w, %q and %q; give one", errTwoFormats, old, value)
 			}
-			return nil, fmt.Errorf("%q stands twice", withoutValue(word))
+			return nil, fmt.Errorf("duplicate word %q", withoutValue(word))
 		}
 		said[key] = value
 	}
 	if said["binary"] != nil && said["text"] != nil {
-		return nil, fmt.Errorf("binary and text; give one")
+		return nil, errors.New("binary and text exclude each other; give one")
 	}
 	delete(said, "key")
 	delete(said, "elem")
@@ -101,26 +103,28 @@ func parseWords(text string, field bool) (*Tag, error) {
 	return tag, nil
 }
 
+// errTwoFormats is wrapped by the error of a second format, often a missing comma
+// between two parameters.
 var errTwoFormats = errors.New("two formats")
 
-// parseWord takes one word apart. A group goes into p at once.
-func (tag *Tag) parseWord(word string, field bool) (key string, value any, err error) {
+// parseWord splits a word into its key and value. It sets a group in t itself.
+func (t *Tag) parseWord(word string, field bool) (key string, value any, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	if !valued {
 		switch {
 		case word == "-":
-			return "", nil, fmt.Errorf(`"-" stands alone: it skips the field`)
+			return "", nil, fmt.Errorf(`"-" must stand alone; it skips the field`)
 		case slices.Contains(flagWords, word):
 			return word, true, nil
 		case slices.Contains(valueWords, word):
-			return "", nil, fmt.Errorf("%q needs a value: %s", word, wordExamples[word])
+			return "", nil, fmt.Errorf("%q needs a value, as in %s", word, wordExamples[word])
 		case looksLikeFormat(word):
-			return "format", word, nil // what it fits shows at its type
+			return "format", word, nil
 		}
 		return "", nil, unknownWord(word, field)
 	}
 	if example, ok := wordExamples[key]; ok && text == "" {
-		return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", example)
+		return "", nil, fmt.Errorf("%q needs a value, as in %s", key+"=", example)
 	}
 	switch key {
 	case "max", "fixed":
@@ -130,9 +134,9 @@ func (tag *Tag) parseWord(word string, field bool) (key string, value any, err e
 	case "name":
 		value, err = parseIdentifier(key, text)
 	case "key":
-		tag.key, err = parseGroup(text)
+		t.key, err = parseGroup(text)
 	case "elem":
-		tag.elem, err = parseGroup(text)
+		t.elem, err = parseGroup(text)
 	case "list", "utf8", "binary", "text":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
@@ -141,12 +145,12 @@ func (tag *Tag) parseWord(word string, field bool) (key string, value any, err e
 	return key, value, err
 }
 
-// examples show words that need a value.
+// wordExamples contains an example of each word with a value.
 var wordExamples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
 	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
 
-// unknownWord says what a word may have meant that is not of the language: tags
-// of encoding/json begin with a name.
+// unknownWord returns an error with a suggestion. A plain name may come from the habit
+// of encoding/json.
 func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
 	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), wordsOfFields
@@ -159,23 +163,22 @@ func unknownWord(word string, field bool) error {
 	}
 	switch {
 	case strings.ContainsAny(word, ";:|"):
-		return fmt.Errorf("unknown word %q; words are separated by commas or spaces, and a value stands behind =", word)
+		return fmt.Errorf("unknown word %q; words are separated by commas or spaces, and values follow =", word)
 	case slices.Contains(optionWords, bare):
 		return fmt.Errorf("unknown word %q; it is an option of a func; options follow the formats of a func's tag after a comma", word)
 	case near != "":
 		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+stringIf(slices.Contains(valueWords, near), "="))
-	case field && bare == word && isIdentifier(word) && !slices.Contains(jsonWords, word):
-		return fmt.Errorf("unknown word %q; a name is written name=%s; %s", word, word, all)
+	case field && bare == word && isIdentifier(word) && !slices.Contains(wordsOfOtherTags, word):
+		return fmt.Errorf("unknown word %q; to name the field, write name=%s; %s", word, word, all)
 	}
 	return fmt.Errorf("unknown word %q; %s", word, all)
 }
 
-// foreignWords are words of other tags which are not meant as names.
-var jsonWords = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
+// wordsOfOtherTags lists words of other libraries' tags, not intended as names.
+var wordsOfOtherTags = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
 	"bool", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
-// parseGroup parses what stands after key= or elem=: one word, or several in
-// parentheses.
+// parseGroup parses the value of key= or elem=: a word, or several in parentheses.
 func parseGroup(text string) (*Tag, error) {
 	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {
 		text = text[1 : len(text)-1]
@@ -183,6 +186,7 @@ func parseGroup(text string) (*Tag, error) {
 	return ParseTag(text)
 }
 
+// parseNumber parses the value of max= or fixed=, at least 1.
 func parseNumber(key, text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n == 0 {
@@ -191,6 +195,7 @@ func parseNumber(key, text string) (int, error) {
 	return int(n), nil
 }
 
+// parseLen validates the value of len=.
 func parseLen(text string) (string, error) {
 	if _, ok := parseFormat(text); !ok {
 		return "", fmt.Errorf("len=%s: want %s", text, allFormats)
@@ -198,13 +203,15 @@ func parseLen(text string) (string, error) {
 	return text, nil
 }
 
+// parseIdentifier validates a name.
 func parseIdentifier(key, text string) (string, error) {
 	if !isIdentifier(text) {
-		return "", fmt.Errorf("%s=%s: want letters, digits and _, and no digit first", key, text)
+		return "", fmt.Errorf("%s=%s: want letters, digits and _, not starting with a digit", key, text)
 	}
 	return text, nil
 }
 
+// isIdentifier reports whether s is a Go identifier.
 func isIdentifier(s string) bool {
 	for i, r := range s {
 		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
@@ -220,7 +227,7 @@ func splitWords(text string) (list []string, err error) {
 	for _, part := range parts {
 		found := slices.DeleteFunc(splitTopLevel(part, " \t"), func(word string) bool { return word == "" })
 		if len(found) == 0 && len(parts) > 1 {
-			return nil, fmt.Errorf("%q: a word is missing at a comma", text)
+			return nil, fmt.Errorf("%q: missing word at a comma", text)
 		}
 		list = append(list, found...)
 	}
@@ -232,8 +239,7 @@ func splitWords(text string) (list []string, err error) {
 	return list, nil
 }
 
-// splitOutside splits text at those of the separators that are outside of
-// parentheses.
+// splitTopLevel splits text at each of the separators outside parentheses.
 func splitTopLevel(text, separators string) (parts []string) {
 	depth, from := 0, 0
 	for i := range len(text) {
@@ -250,7 +256,8 @@ func splitTopLevel(text, separators string) (parts []string) {
 	return append(parts, text[from:])
 }
 
-// balanced checks that parentheses stand around the whole value of a word.
+// checkParens returns an error unless parentheses are balanced and enclose the whole
+// value of the word.
 func checkParens(word string) error {
 	open := strings.IndexByte(word, '(')
 	if open < 0 && !strings.Contains(word, ")") {
@@ -265,66 +272,67 @@ func checkParens(word string) error {
 			depth--
 		}
 		if depth < 0 || depth == 0 && i >= open && i < len(word)-1 && open >= 0 {
-			return fmt.Errorf("%q: parentheses do not match", word)
+			return fmt.Errorf("%q: unbalanced parentheses", word)
 		}
 	}
 	if depth != 0 || open == 0 || word[open-1] != '=' {
-		return fmt.Errorf("%q: parentheses do not match", word)
+		return fmt.Errorf("%q: unbalanced parentheses", word)
 	}
 	return nil
 }
 
-// cutWord is a word without its value.
+// withoutValue returns a word up to its equals sign.
 func withoutValue(word string) string {
 	key, _, valued := strings.Cut(word, "=")
 	return key + stringIf(valued, "=")
 }
 
-// String writes p so that equal places have equal texts.
-func (tag *Tag) String() string {
-	if tag == nil {
+// String returns a canonical text: equal tags have equal texts. The compiler uses it
+// as a key.
+func (t *Tag) String() string {
+	if t == nil {
 		return ""
 	}
 	var b strings.Builder
-	for _, w := range tag.words() {
+	for _, w := range t.words() {
 		b.WriteString(w)
 		switch w {
 		case "len=":
-			b.WriteString(tag.Len)
+			b.WriteString(t.Len)
 		case "max=":
-			b.WriteString(strconv.Itoa(tag.Max))
+			b.WriteString(strconv.Itoa(t.Max))
 		case "fixed=":
-			b.WriteString(strconv.Itoa(tag.Fixed))
+			b.WriteString(strconv.Itoa(t.Fixed))
 		case "name=":
-			b.WriteString(tag.Name)
+			b.WriteString(t.Name)
 		case "key=":
-			b.WriteString("(" + tag.key.String() + ")")
+			b.WriteString("(" + t.key.String() + ")")
 		case "elem=":
-			b.WriteString("(" + tag.elem.String() + ")")
+			b.WriteString("(" + t.elem.String() + ")")
 		}
 		b.WriteByte(' ')
 	}
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// used lists the words that p says, those with a value without it.
-func (tag *Tag) words() []string {
+// words returns the words of t, without values: "list", "max=".
+func (t *Tag) words() []string {
 	var list []string
 	add := func(said bool, word string) {
 		if said {
 			list = append(list, word)
 		}
 	}
-	add(tag.Format != "", tag.Format)
-	add(tag.List, "list")
-	add(tag.UTF8, "utf8")
-	add(tag.Binary, "binary")
-	add(tag.Text, "text")
-	add(tag.Len != "", "len=")
-	add(tag.Max != 0, "max=")
-	add(tag.Fixed != 0, "fixed=")
-	add(tag.key != nil, "key=")
-	add(tag.elem != nil, "elem=")
-	add(tag.Name != "", "name=")
+	add(t.Format != "", t.Format)
+	add(t.List, "list")
+	add(t.UTF8, "utf8")
+	add(t.Binary, "binary")
+	add(t.Text, "text")
+	add(t.Len != "", "len=")
+	add(t.Max != 0, "max=")
+	add(t.Fixed != 0, "fixed=")
+	add(t.key != nil, "key=")
+	add(t.elem != nil, "elem=")
+	add(t.Name != "", "name=")
 	return list
 }

@@ -1,6 +1,6 @@
 package codec
 
-// What types take, and how problems say it.
+// The words allowed for each type, and the texts of related problems.
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// noWireForm says why a kind is refused and what to use in its place.
+// noWireForm is the problem of a type without a wire form.
 func noWireForm(t reflect.Type) string {
 	return typeName(t) + " has no wire form; " + instead(t)
 }
 
-// instead says what to use in place of a type without a wire form.
+// instead suggests an alternative to a type without a wire form.
 func instead(t reflect.Type) string {
 	switch {
 	case t.PkgPath() == "context" && t.Name() == "Context":
@@ -35,7 +35,7 @@ func instead(t reflect.Type) string {
 		}
 		return "use a concrete type"
 	}
-	return "an address means nothing elsewhere"
+	return "addresses are meaningless in other processes"
 }
 
 var (
@@ -43,29 +43,29 @@ var (
 	byteWriter = reflect.TypeFor[io.Writer]()
 )
 
-// typeName is how problems call a type.
+// typeName returns the name of a type for messages.
 func typeName(t reflect.Type) string { return t.String() }
 
-// What the types take, as allow and its messages have it.
+// The allowed words by type. Formats are added by the caller.
 var (
 	noWords     = allowedWords{text: "no words"}
 	stringWords = allowedWords{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
 	bytesWords  = allowedWords{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
 	sliceWords  = allowedWords{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
 	mapWords    = allowedWords{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
-	structWords = allowedWords{text: "no words, its fields have tags of their own"}
+	structWords = allowedWords{text: "no words; tag its fields instead"}
 	timeWords   = allowedWords{text: "binary or text, or no word"}
 	textWords   = allowedWords{"text, max= or utf8", []string{"text", "max=", "utf8"}}
 	binaryWords = allowedWords{"binary or max=", []string{"binary", "max="}}
 )
 
-// takes is the words that some types take.
+// allowedWords are the words allowed for a type, and their list for messages.
 type allowedWords struct {
 	text  string
 	words []string
 }
 
-// allow reports each word of p that is not among those t takes.
+// checkWords reports each word of tag not allowed for t.
 func (c *compiler) checkWords(tag *Tag, loc location, t reflect.Type, allowed allowedWords) {
 	for _, word := range tag.words() {
 		if word == "name=" || slices.Contains(allowed.words, word) {
@@ -75,7 +75,7 @@ func (c *compiler) checkWords(tag *Tag, loc location, t reflect.Type, allowed al
 	}
 }
 
-// wrongWord says that word is not for t, and what is.
+// wrongWord is the problem of a word not allowed for t.
 func wrongWord(tag *Tag, word, t, takes string) string {
 	_, known := parseFormat(word)
 	if word == tag.Format && !known {

@@ -11,19 +11,20 @@ import (
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
-// A MethodTag is what the tag of a contract's method says.
+// A MethodTag is the parsed tag of a method in a contract.
 type MethodTag struct {
-	Params, Results []*Tag        // one for each; nil: all defaults
-	ID              int           // the command id that a basic peer calls; -1: none
-	Name            string        // the method's name on the wire; "": the field's
-	Timeout         time.Duration // 0: DefaultCallTimeout; below 0: none
+	Params, Results []*Tag        // one per parameter and result; nil: all defaults
+	ID              int           // command id for basic peers; -1: none
+	Name            string        // name on the wire; "": the field's
+	Timeout         time.Duration // 0: DefaultCallTimeout; negative: none
 	Idempotent      bool
 	Oneway          bool
 	Exclusive       string
 	Roles           []string
 }
 
-// options are the options of a method tag.
+// methodOptions are the options of a MethodTag. Field names match the options for
+// strictmap.
 type methodOptions struct {
 	ID         int
 	Name       string
@@ -34,13 +35,13 @@ type methodOptions struct {
 	Roles      []string
 }
 
-// The options that something acts on: oneway and roles= are reserved.
+// Options in effect. Others, oneway and roles=, are reserved.
 const allOptions = "the options are id=, name=, timeout=, idempotent and exclusive="
 
+// optionWords lists the options suggested for unknown ones.
 var optionWords = []string{"id", "name", "timeout", "idempotent", "exclusive"}
 
-// ParseMethod parses the tag of a contract's method: a signature, options, or
-// both.
+// ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {
 	m := &MethodTag{ID: -1}
 	parts := splitTopLevel(tag, ",")
@@ -55,10 +56,11 @@ func ParseMethodTag(tag string) (*MethodTag, error) {
 	return m, m.parseOptions(parts)
 }
 
+// parseSignature parses the tags of parameters and results: "(le4,le4) le4".
 func (m *MethodTag) parseSignature(text string) (err error) {
 	end := closingParen(text)
 	if end < 0 {
-		return fmt.Errorf("%q: parentheses do not match", text)
+		return fmt.Errorf("%q: unbalanced parentheses", text)
 	}
 	if m.Params, err = parseTags("parameter", text[1:end]); err != nil {
 		return err
@@ -69,7 +71,7 @@ func (m *MethodTag) parseSignature(text string) (err error) {
 	}
 	if rest[0] == '(' {
 		if closingParen(rest) != len(rest)-1 {
-			return fmt.Errorf("%q: parentheses do not match", rest)
+			return fmt.Errorf("%q: unbalanced parentheses", rest)
 		}
 		rest = rest[1 : len(rest)-1]
 	}
@@ -77,7 +79,7 @@ func (m *MethodTag) parseSignature(text string) (err error) {
 	return err
 }
 
-// closing finds the parenthesis that closes the first one.
+// closingParen returns the offset of the parenthesis closing the first one, or -1.
 func closingParen(text string) int {
 	depth := 0
 	for i := range len(text) {
@@ -93,8 +95,8 @@ func closingParen(text string) int {
 	return -1
 }
 
-// parsePlaces parses the places of a list, separated by commas. An empty list
-// keeps all defaults.
+// parseTags parses the tags of parameters or results, separated by commas. An empty
+// list means all defaults.
 func parseTags(word, text string) ([]*Tag, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -103,7 +105,7 @@ func parseTags(word, text string) ([]*Tag, error) {
 	for i, part := range splitTopLevel(text, ",") {
 		tag, err := ParseTag(part)
 		if errors.Is(err, errTwoFormats) {
-			return nil, fmt.Errorf("%s %d: %w, or part %ss by a comma", word, i+1, err, word)
+			return nil, fmt.Errorf("%s %d: %w, or separate %ss by a comma", word, i+1, err, word)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", word, i+1, err)
@@ -113,19 +115,20 @@ func parseTags(word, text string) ([]*Tag, error) {
 	return places, nil
 }
 
+// parseOptions parses the options after the signature.
 func (m *MethodTag) parseOptions(parts []string) error {
 	said := map[string]any{}
 	for _, part := range parts {
 		word := strings.TrimSpace(part)
 		if word == "" {
-			return errors.New("an option is missing at a comma")
+			return errors.New("missing option at a comma")
 		}
 		key, value, err := parseOption(word)
 		if err != nil {
 			return err
 		}
 		if _, twice := said[key]; twice {
-			return fmt.Errorf("%q stands twice", withoutValue(word))
+			return fmt.Errorf("duplicate option %q", withoutValue(word))
 		}
 		said[key] = value
 	}
@@ -138,7 +141,7 @@ func (m *MethodTag) parseOptions(parts []string) error {
 	return nil
 }
 
-// parseOption takes one option apart.
+// parseOption splits an option into its key and value.
 func parseOption(word string) (key string, value any, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	switch key {
@@ -149,7 +152,7 @@ func parseOption(word string) (key string, value any, err error) {
 		return key, true, nil
 	case "id", "name", "timeout", "exclusive", "roles":
 		if text == "" {
-			return "", nil, fmt.Errorf("%q needs a value: %s", key+"=", optionExamples[key])
+			return "", nil, fmt.Errorf("%q needs a value, as in %s", key+"=", optionExamples[key])
 		}
 	default:
 		return "", nil, unknownOption(word)
@@ -167,12 +170,15 @@ func parseOption(word string) (key string, value any, err error) {
 	return key, value, err
 }
 
+// optionExamples contains an example of each option with a value.
 var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout": "timeout=60s",
 	"exclusive": "exclusive=X", "roles": "roles=X|Y"}
 
+// unknownOption returns an error with a suggestion: the word may be misspelled, or belong
+// in the signature.
 func unknownOption(word string) error {
 	if _, err := parseWords(word, false); err == nil {
-		return fmt.Errorf("unknown option %q; formats stand in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
+		return fmt.Errorf("unknown option %q; formats belong in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
 	}
 	if strings.HasPrefix(word, "(") {
 		return fmt.Errorf("unknown option %q; results follow the parameters without a comma, as in \"(le4,le4) le4\"", word)
@@ -184,6 +190,7 @@ func unknownOption(word string) error {
 	return fmt.Errorf("unknown option %q; %s", withoutValue(word), allOptions)
 }
 
+// parseID parses a command id.
 func parseID(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
@@ -192,17 +199,18 @@ func parseID(text string) (int, error) {
 	return int(n), nil
 }
 
-// parseTimeout returns the duration as text, which is how strictmap wants it.
+// parseTimeout validates a duration and returns it as text, as required by strictmap.
 func parseTimeout(text string) (string, error) {
 	if text == "none" {
 		return "-1ns", nil
 	}
 	if d, err := time.ParseDuration(text); err != nil || d <= 0 {
-		return "", fmt.Errorf("timeout=%s: want a duration above zero with its unit, as 60s, or none", text)
+		return "", fmt.Errorf("timeout=%s: want a positive duration with a unit, such as 60s, or none", text)
 	}
 	return text, nil
 }
 
+// parseRoles parses identifiers separated by |.
 func parseRoles(text string) ([]string, error) {
 	roles := strings.Split(text, "|")
 	for i, role := range roles {
@@ -210,7 +218,7 @@ func parseRoles(text string) ([]string, error) {
 			return nil, fmt.Errorf("roles=%s: want identifiers separated by |", text)
 		}
 		if slices.Contains(roles[:i], role) {
-			return nil, fmt.Errorf("roles=%s: %q stands twice", text, role)
+			return nil, fmt.Errorf("roles=%s: duplicate role %q", text, role)
 		}
 	}
 	return roles, nil

@@ -1,6 +1,7 @@
 package codec
 
-// Strings, bytes and the encodings of types' own: a length and bytes.
+// Strings, []byte and custom encodings: a length prefix and bytes, or a fixed number of
+// bytes.
 
 import (
 	"bytes"
@@ -9,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// prefix appends the length of a string or bytes, after all checks.
+// prefix checks a size against all limits and appends it as a length prefix.
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
@@ -38,13 +39,13 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 	return append(buf, s...), nil
 }
 
-// padded appends a string of a fixed size, filled up with zeros.
+// padded appends a string of a fixed size, padded with zero bytes.
 func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	switch {
 	case len(s) > size:
-		return buf, encodeErrorf("%s, and fixed=%d", plural(len(s), "byte"), size)
+		return buf, encodeErrorf("%s exceed fixed=%d", plural(len(s), "byte"), size)
 	case strings.HasSuffix(s, "\x00"):
-		return buf, encodeErrorf("ends in a zero byte, which fixed=%d cannot tell from padding", size)
+		return buf, encodeErrorf("ends in a zero byte, ambiguous with the padding of fixed=%d", size)
 	}
 	if err := w.checkRoom(buf, size); err != nil {
 		return buf, err
@@ -53,11 +54,11 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	return append(buf, make([]byte, size-len(s))...), nil
 }
 
-// blob appends bytes.
+// blob appends a []byte.
 func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
 	if n.format == layout.NoFormat {
 		if len(b) != n.length {
-			return buf, encodeErrorf("%s, and fixed=%d", plural(len(b), "byte"), n.length)
+			return buf, encodeErrorf("want %s (fixed=%d), have %d", plural(n.length, "byte"), n.length, len(b))
 		}
 		if err := w.checkRoom(buf, len(b)); err != nil {
 			return buf, err
@@ -71,7 +72,7 @@ func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
 	return w.blobBytes(buf, b), nil
 }
 
-// memory appends b, or notes it as a cut if it is long.
+// blobBytes appends b to the buffer or, if it is long, to the cuts.
 func (w *writer) blobBytes(buf, b []byte) []byte {
 	if len(b) >= w.minCut {
 		w.addCut(buf, b)
@@ -80,7 +81,7 @@ func (w *writer) blobBytes(buf, b []byte) []byte {
 	return append(buf, b...)
 }
 
-// owned appends what a type's own method returned.
+// custom appends the result of a marshal method.
 func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Error) {
 	if err != nil {
 		return buf, &Error{Offset: -1, Text: methodFailed(n, "Marshal"), Err: err}
@@ -95,8 +96,8 @@ func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Erro
 	return append(buf, b...), nil
 }
 
-// text reads the bytes of a string, bytes or own encoding, after all checks.
-// They are part of the input.
+// text reads and checks the bytes of a string, []byte or custom encoding. The result
+// aliases the input.
 func (r *reader) text(n *node) ([]byte, *Error) {
 	if n.format == layout.NoFormat {
 		return r.fixed(n)
@@ -117,7 +118,7 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	return b, r.checkText(n, b)
 }
 
-// fixed reads text without a length. A string loses its padding.
+// fixed reads bytes without a length prefix and removes the padding of strings.
 func (r *reader) fixed(n *node) ([]byte, *Error) {
 	b, err := r.next(n.length)
 	if err != nil || n.op == opBytes {
@@ -127,6 +128,7 @@ func (r *reader) fixed(n *node) ([]byte, *Error) {
 	return b, r.checkText(n, b)
 }
 
+// checkText returns an error if b must be UTF-8 and is not.
 func (r *reader) checkText(n *node, b []byte) *Error {
 	if (n.op == opString || n.op == opText) && invalidUTF8(n, r.d.Lenient, b) {
 		return r.errorf("not UTF-8")
@@ -143,7 +145,7 @@ func (r *reader) string(n *node) (string, *Error) {
 	return r.newString(b)
 }
 
-// blob reads bytes.
+// blob reads a []byte.
 func (r *reader) blob(n *node) ([]byte, *Error) {
 	b, err := r.text(n)
 	if err != nil {

@@ -106,7 +106,7 @@ func TestSingleEncoding(t *testing.T) {
 		lenient bool
 		want    string
 	}{
-		{reflect.TypeFor[map[uint8]uint8](), "\x08\x00\x00\x00\x02\x00\x00\x00\x01\x01\x01\x02", false, "map[uint8]uint8[key]: want keys in the order of their bytes, each once, offset 10"},
+		{reflect.TypeFor[map[uint8]uint8](), "\x08\x00\x00\x00\x02\x00\x00\x00\x01\x01\x01\x02", false, "map[uint8]uint8[key]: want unique keys in the order of their bytes, offset 10"},
 		{reflect.TypeFor[map[float32]uint8](), "\x09\x00\x00\x00\x01\x00\x00\x00\x00\x00\xc0\x7f\x01", false, "map[float32]uint8[key]: NaN and -0 cannot be map keys, offset 8"},
 		{reflect.TypeFor[bool](), "\x02", false, "want 0 or 1 for a bool, offset 0"},
 		{reflect.TypeFor[bool](), "\x02", true, "<nil>"},

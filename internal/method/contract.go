@@ -86,7 +86,7 @@ func contractField(path string, f reflect.StructField, index []int) (contractFun
 	m.key = codec.FindMisspelledKey(f.Tag)
 	text, ok := f.Tag.Lookup("bsrpc")
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
-		return m, append(problems, Problem{path, fmt.Sprintf("the tag %q is not of the form `bsrpc:\"...\"`", f.Tag)})
+		return m, append(problems, Problem{path, fmt.Sprintf("malformed tag %q; want `bsrpc:\"...\"`", f.Tag)})
 	}
 	tag, err := codec.ParseMethodTag(text)
 	if err != nil {
