@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Into a nil buffer, a flat value is one allocation: the buffer, for its texts as well.
+// Encoding a simple struct into a nil buffer allocates the buffer only, once.
 func TestEncodeAllocations(t *testing.T) {
 	type texts struct {
 		Head [64]byte

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The rarer shapes, each beside the same work by hand.
+// Less common types, each compared with handwritten code.
 
 type benchLeaf struct{ A, B int64 }
 
@@ -47,7 +47,7 @@ var (
 	}()
 )
 
-// open and close write what stands before the elements of a slice.
+// openHand and closeHand write the lengths before the elements of a slice.
 func openHand(b []byte, count int) ([]byte, int) {
 	return binary.LittleEndian.AppendUint32(append(b, 0, 0, 0, 0), uint32(count)), len(b)
 }
@@ -57,7 +57,7 @@ func closeHand(b []byte, at int) []byte {
 	return b
 }
 
-// countHand reads it.
+// countHand reads the lengths before the elements of a slice.
 func countHand(b []byte, least int) (rest []byte, count int, ok bool) {
 	if len(b) < 8 || int(binary.LittleEndian.Uint32(b)) != len(b)-4 {
 		return nil, 0, false

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Every benchmark stands beside the same work by hand.
+// Each benchmark of the codec is paired with one of handwritten code.
 
 type benchSmall struct {
 	A int64
@@ -23,7 +23,7 @@ type benchItem struct {
 	Name    string
 }
 
-// A benchArgument is what a call with a pointer to a struct appends and reads.
+// A benchArgument is the parameter list of a call with a pointer to a struct.
 type benchArgument struct{ V *benchSmall }
 
 var errShort = errors.New("short")
@@ -137,7 +137,7 @@ func mustCompile[T any](b testing.TB) *Codec {
 	return c
 }
 
-// benchAppend measures appending v into a kept buffer.
+// benchAppend measures appending v to a reused buffer.
 func benchAppend[T any](b *testing.B, v *T) {
 	c := mustCompile[T](b)
 	var e Encoder
@@ -152,7 +152,7 @@ func benchAppend[T any](b *testing.B, v *T) {
 	b.SetBytes(int64(len(e.Buf)))
 }
 
-// benchRead measures reading what benchAppend appends.
+// benchRead measures reading the encoding of v.
 func benchRead[T any](b *testing.B, v *T) {
 	c := mustCompile[T](b)
 	var e Encoder

@@ -27,7 +27,7 @@ type order struct {
 	Next  *order
 }
 
-// compiled is Compile for a type that has a codec.
+// compileType is Compile for types without problems.
 func compileType(t testing.TB, typ reflect.Type) *Codec {
 	t.Helper()
 	c, err := Compile(typ, nil)
@@ -37,7 +37,7 @@ func compileType(t testing.TB, typ reflect.Type) *Codec {
 	return c
 }
 
-// encoded appends v.
+// encode returns the encoding of v.
 func encode[T any](t testing.TB, v T) []byte {
 	t.Helper()
 	data, err := appendAll(t, compileType(t, reflect.TypeFor[T]()), Encoder{}, reflect.ValueOf(&v))
@@ -129,8 +129,7 @@ func TestEmptyList(t *testing.T) {
 	}
 }
 
-// Values come back as new: nothing of what was there before stays, but for
-// what does not travel.
+// Read replaces the whole previous value, except for fields that are not encoded.
 func TestReadReplacesValues(t *testing.T) {
 	type inner struct {
 		A []int
@@ -152,7 +151,7 @@ func TestReadReplacesValues(t *testing.T) {
 	}
 }
 
-// readInto reads data into v with the codec as it is used.
+// readInto reads data into v.
 func readInto[T any](t testing.TB, v *T, data []byte) (*T, error) {
 	return v, compileType(t, reflect.TypeFor[T]()).Read(&Decoder{Data: data}, RefTo(reflect.ValueOf(v)))
 }
@@ -192,7 +191,7 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// joined puts the cuts where they belong.
+// joinCuts returns the encoding with its cuts inserted.
 func joinCuts(e Encoder) string {
 	var b strings.Builder
 	at := 0
@@ -218,14 +217,14 @@ func TestDecoderOwnsData(t *testing.T) {
 				t.Errorf("own %v: shares %v, cap %d", own, shares, cap(v.A))
 			}
 			if &v.B[0] == &data[108] {
-				t.Error("a small part is not a copy")
+				t.Error("a small part of the input was not copied")
 			}
 		}
 	}
 }
 
-// Short strings share blocks, long ones have memory of their own, and none is
-// part of the input.
+// Short strings share arenas, long ones have their own memory, and none aliases the
+// input.
 func TestShortStringsShareMemory(t *testing.T) {
 	list := make([]string, 300)
 	for i := range list {

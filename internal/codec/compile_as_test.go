@@ -12,7 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Each line is a value, the layout it is given, and its bytes or the error.
+// Each row is a value, its layout, and the encoding or error.
 var asTests = []struct {
 	value  any
 	layout string
@@ -85,7 +85,7 @@ func TestCompileAs(t *testing.T) {
 	}
 }
 
-// What is read has to fit the Go type.
+// Read refuses values out of range for the Go type.
 func TestCompileAsReadErrors(t *testing.T) {
 	for _, test := range []struct {
 		typ          reflect.Type
@@ -112,7 +112,7 @@ func TestCompileAsReadErrors(t *testing.T) {
 	}
 }
 
-// Types that cannot have a layout are refused with both named.
+// The problem of a type incompatible with a layout names both.
 func TestCompileListAsProblems(t *testing.T) {
 	var types []reflect.Type
 	var layouts []*layout.Type

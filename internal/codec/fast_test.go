@@ -19,8 +19,8 @@ func TestSelfCheck(t *testing.T) {
 	}
 }
 
-// What pointers point to is made anew each time, zero, and nobody else's, whatever
-// its size and whether an interface would hold it or point to it.
+// Targets of pointers are newly allocated and zero, for all sizes and for types stored
+// directly in interfaces.
 func TestPointersAreFresh(t *testing.T) {
 	type holder struct {
 		A *benchSmall
@@ -56,7 +56,7 @@ func TestPointersAreFresh(t *testing.T) {
 		for _, other := range all[:i] {
 			for f := range reflect.TypeFor[holder]().NumField() {
 				if a, b := reflect.ValueOf(other).Field(f), reflect.ValueOf(*back).Field(f); a.Pointer() == b.Pointer() {
-					t.Errorf("%v: the same memory twice", a.Type())
+					t.Errorf("%v: target shared by two values", a.Type())
 				}
 			}
 		}
@@ -65,10 +65,10 @@ func TestPointersAreFresh(t *testing.T) {
 	}
 }
 
-// A uintptrSized is as large as a pointer, on 64 bits, and is none.
+// A uintptrSized has the size of a pointer on 64-bit platforms, but is not one.
 type uintptrSized struct{ A, B uint32 }
 
-// RefAt takes addresses that reflection never saw.
+// RefAt works for addresses unknown to reflection.
 func TestRefAt(t *testing.T) {
 	in, out := small, benchSmall{}
 	c := mustCompile[benchSmall](t)
@@ -81,7 +81,7 @@ func TestRefAt(t *testing.T) {
 	}
 }
 
-// Strings that end a block, and blocks that end a buffer, stay inside of them.
+// Strings at the end of an arena or buffer stay within it.
 func TestRunStringsWithinBuffer(t *testing.T) {
 	c := mustCompile[[]benchItem](t)
 	for size := range 40 {
@@ -105,7 +105,7 @@ func TestRunStringsWithinBuffer(t *testing.T) {
 	}
 }
 
-// Runs and strings of all short lengths stay inside of their buffers.
+// Runs and strings of all short lengths stay within their buffers.
 func TestSimpleStepsWithinBuffer(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for run := 1; run <= len(text); run++ {
@@ -130,7 +130,7 @@ func TestSimpleStepsWithinBuffer(t *testing.T) {
 					t.Fatalf("run %d, string %d, room %d: %q, %v, want %q", run, size, room, e.Buf, err, want)
 				}
 				if bytes.Count(memory[min(room, len(want)):], []byte{0xee}) != len(memory)-min(room, len(want)) {
-					t.Fatalf("run %d, string %d, room %d: wrote behind its end", run, size, room)
+					t.Fatalf("run %d, string %d, room %d: wrote beyond its end", run, size, room)
 				}
 			}
 			back := reflect.New(typ)
@@ -138,14 +138,14 @@ func TestSimpleStepsWithinBuffer(t *testing.T) {
 				t.Fatalf("run %d, string %d: %v, %v", run, size, back.Elem(), err)
 			}
 			if err := c.Read(&Decoder{Data: []byte(want)[:len(want)-1]}, RefTo(back)); err == nil {
-				t.Fatalf("run %d, string %d: read what was cut off", run, size)
+				t.Fatalf("run %d, string %d: read a truncated encoding", run, size)
 			}
 		}
 	}
 }
 
-// A struct and its only text are one piece of memory while the text is short. Its
-// strings outlive what they were read from, and the structs beside them.
+// A struct shares an allocation with its only string, if short. The string stays valid
+// after the input changes and the struct becomes unreachable.
 func TestStructWithText(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for head := range 120 {
@@ -181,7 +181,7 @@ func TestStructWithText(t *testing.T) {
 		runtime.GC()
 		for size, s := range kept {
 			if s != text[:size] {
-				t.Fatalf("head %d, text %d: %q now", head, size, s)
+				t.Fatalf("head %d, text %d: %q after a collection", head, size, s)
 			}
 		}
 	}
@@ -209,6 +209,6 @@ func TestStructWithTextAllocations(t *testing.T) {
 		}
 	}
 	if c.structWithText.room < 16 {
-		t.Errorf("room for %d bytes", c.structWithText.room)
+		t.Errorf("space for %d bytes", c.structWithText.room)
 	}
 }

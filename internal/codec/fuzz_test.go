@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// The shapes that the decoder is fuzzed with. MaxPerByte is at most 16 for
-// each.
+// The types for FuzzRead. Each has a MaxPerByte of at most 16.
 var fuzzShapes = []reflect.Type{
 	reflect.TypeFor[struct {
 		A int64
@@ -77,14 +76,13 @@ var fuzzShapes = []reflect.Type{
 func TestFuzzShapes(t *testing.T) {
 	for i, typ := range fuzzShapes {
 		if c := compileType(t, typ); c.MaxPerByte() > 16 {
-			t.Errorf("shape %d, %s: %d bytes for a byte", i, c.Layout(), c.MaxPerByte())
+			t.Errorf("type %d, %s: %d bytes per byte", i, c.Layout(), c.MaxPerByte())
 		}
 	}
 }
 
-// FuzzRead reads bytes as one of the shapes. What reads has to append to the
-// same bytes, read again to the same value, and take no more memory than it
-// may; both executors have to agree on all of it.
+// FuzzRead reads data as one of fuzzShapes. A value read must append to the same bytes,
+// round-trip, and stay within MaxPerByte. Both executors must agree.
 func FuzzRead(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i, typ := range fuzzShapes {
@@ -103,7 +101,7 @@ func FuzzRead(f *testing.F) {
 		out := reflect.New(c.Type())
 		used := allocated(func() { _ = c.Read(&Decoder{Data: data}, RefTo(out)) })
 		if most := uint64(c.MaxPerByte()*len(data) + 64<<10); used > most {
-			t.Errorf("%d bytes make %d, more than %d", len(data), used, most)
+			t.Errorf("%d bytes allocate %d, more than %d", len(data), used, most)
 		}
 		out, err := readAll(t, c, Decoder{Data: data})
 		if err != nil {
@@ -118,13 +116,13 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%s: %x does not read again: %v", c.Layout(), again, err)
 		}
 		if third, err := appendAll(t, c, Encoder{}, second); err != nil || !bytes.Equal(third, again) {
-			t.Fatalf("%s: %x reads again as %x, %v", c.Layout(), again, third, err)
+			t.Fatalf("%s: %x appends as %x after a round trip, %v", c.Layout(), again, third, err)
 		}
 	})
 }
 
-// FuzzTypes makes a type and a value from a seed and damages the encoding as
-// data says.
+// FuzzTypes generates a type and a value from a seed and corrupts the encoding at
+// offsets from data.
 func FuzzTypes(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 0, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, data []byte) {
@@ -145,8 +143,7 @@ func FuzzTypes(f *testing.F) {
 	})
 }
 
-// FuzzTags parses tags: whatever parses is the same when it is written and
-// parsed again.
+// FuzzTags parses tags. A valid tag is unchanged by a round trip through its text.
 func FuzzTags(f *testing.F) {
 	for _, tag := range []string{"le4", "list,len=le2,elem=(len=le1 max=32)", "key=(le2) elem=list", "-", "name=x", "(le4,le4) le4,id=2", "() (le4,),oneway,roles=a|b", "timeout=60s"} {
 		f.Add(tag)

@@ -49,7 +49,7 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// readAllDeep is readAll without appending again, which has the default depth.
+// readAllDeep is readAll without appending the result, limited to the default depth.
 func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
 	v := reflect.New(c.Type())
 	var errs []error
@@ -58,12 +58,12 @@ func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
 		errs = append(errs, form.Read(&d, RefTo(v)))
 	}
 	if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
-		t.Errorf("fast %v\nplain %v", errs[0], errs[1])
+		t.Errorf("fast %v\nreflect %v", errs[0], errs[1])
 	}
 	return v, errs[0]
 }
 
-// A value that holds itself is an error, not a stack overflow.
+// A cyclic value is an error, not a stack overflow.
 func TestCyclicValues(t *testing.T) {
 	l := &link{}
 	l.Next = l
@@ -79,8 +79,7 @@ func TestCyclicValues(t *testing.T) {
 	}
 }
 
-// A value that holds one part many times over is bounded by Max before it
-// has taken the memory.
+// A value with exponentially many references to one part exceeds Max early.
 func TestMaxBoundsSharedValues(t *testing.T) {
 	p := &twoPointers{}
 	for range 60 {
@@ -103,7 +102,7 @@ func TestMax(t *testing.T) {
 	checkMax(t, &map[string][]bool{"a": {true}, "b": nil})
 }
 
-// checkMax appends the value at ptr with less room than it takes, and more.
+// checkMax appends the value at ptr with all limits around its size.
 func checkMax(t *testing.T, ptr any) {
 	c := compileType(t, reflect.TypeOf(ptr).Elem())
 	data, err := appendAll(t, c, Encoder{}, reflect.ValueOf(ptr))
@@ -114,7 +113,7 @@ func checkMax(t *testing.T, ptr any) {
 		for _, room := range []int{0, 1000} {
 			_, err := appendAll(t, c, Encoder{Body: wire.Body{Buf: append(make([]byte, 0, 6+room), "before"...)}, Max: n}, reflect.ValueOf(ptr))
 			if (err == nil) != (n >= len(data)) || err != nil && !errors.Is(err, ErrLimit) {
-				t.Errorf("%v: at most %d of %d bytes: %v", c.Type(), n, len(data), err)
+				t.Errorf("%v: limit of %d for %d bytes: %v", c.Type(), n, len(data), err)
 			}
 		}
 	}
@@ -133,7 +132,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// Hidden fields cost memory too.
+// Unexported fields count as memory.
 func TestBudgetCountsHiddenFields(t *testing.T) {
 	type wide struct {
 		A uint8
@@ -146,7 +145,7 @@ func TestBudgetCountsHiddenFields(t *testing.T) {
 	}
 }
 
-// What an input promises costs nothing: memory follows what is there.
+// A count beyond the input allocates nothing.
 func TestForgedCounts(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[[]uint64](), reflect.TypeFor[[]string](), reflect.TypeFor[map[string]string](), reflect.TypeFor[[][]link](), reflect.TypeFor[[]*link](),
@@ -162,13 +161,13 @@ func TestForgedCounts(t *testing.T) {
 				}
 			})
 			if used > 64<<10 {
-				t.Errorf("%v of %x makes %d bytes", typ, data, used)
+				t.Errorf("%v of %x allocates %d bytes", typ, data, used)
 			}
 		}
 	}
 }
 
-// allocated returns the bytes that f allocates.
+// allocated returns the number of bytes allocated by f.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -177,7 +176,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Elements that take no bytes are refused, wherever they are.
+// Elements without bytes are a problem at any place.
 func TestZeroSizeElements(t *testing.T) {
 	type (
 		kids  struct{ Kids []struct{} }
@@ -199,7 +198,7 @@ func TestZeroSizeElements(t *testing.T) {
 	}
 }
 
-// Types that grow without end are told from recursive ones.
+// Types with exponentially large layouts are a problem, unlike recursive types.
 func TestLayoutTooLarge(t *testing.T) {
 	_, err := Compile(reflect.TypeFor[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[threePointers[uint8]]]]]]]]]]]](), nil)
 	if err == nil || !strings.HasSuffix(err.Error(), "the layout has more than 65536 nodes; use a smaller type") {
@@ -207,7 +206,7 @@ func TestLayoutTooLarge(t *testing.T) {
 	}
 }
 
-// No value is so large that its size could overflow.
+// The minimum size of a type is limited, so that sums cannot overflow.
 func TestHugeTypes(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[[1 << 30]byte](), reflect.TypeFor[*struct{ A, B [1 << 29]uint8 }](), reflect.TypeFor[[][1 << 16][1 << 14]bool](),
@@ -220,7 +219,7 @@ func TestHugeTypes(t *testing.T) {
 
 type threePointers[T any] struct{ A, B, C *T }
 
-// 64 goroutines that meet new types all get the same codec and use it.
+// Concurrent calls of Compile return the same codec.
 func TestConcurrentCompile(t *testing.T) {
 	for n := range 20 {
 		typ := reflect.StructOf([]reflect.StructField{
@@ -249,8 +248,8 @@ func TestConcurrentCompile(t *testing.T) {
 	}
 }
 
-// Many pointers to one value take more bytes than memory: also where int has 32
-// bits the limit is found, before anything is written past a buffer's end.
+// Many pointers to one value have an encoding larger than an int of 32 bits. Max applies
+// before the product of sizes overflows.
 func TestMaxWithRepeatedPointers(t *testing.T) {
 	list := make([]*[1023]byte, 1<<22)
 	for i, one := 0, new([1023]byte); i < len(list); i++ {

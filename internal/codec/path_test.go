@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// deepLeft is long by its field's name, bough by elements in between.
+// Types with long paths: by field names, elements, and nested structs.
 type (
 	deepPointer struct {
 		TheLeftOne *deepPointer
@@ -18,8 +18,7 @@ type (
 	}
 )
 
-// The path of an error is short however deep its place is, whether a value
-// that holds itself makes it or a peer's bytes do.
+// Paths in errors are short at any depth, for cyclic values and for input of a peer.
 func TestLongPathsAreElided(t *testing.T) {
 	d := &deepPointer{}
 	d.TheLeftOne = d

@@ -15,8 +15,8 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Types and values at random, from a seed. Values are as reading makes them,
-// so that they compare equal after a round trip: no empty slices, no nil maps.
+// Random types and values from a seed. Values are in the form returned by Read, without
+// empty slices and nil maps, so that they are equal after a round trip.
 
 type (
 	enum  uint8
@@ -49,7 +49,7 @@ var keys = []reflect.Type{
 	}](),
 }
 
-// randomType makes a type that has a codec.
+// randomType returns a type with a codec.
 func randomType(r *rand.Rand, depth int) reflect.Type {
 	if depth == 0 || r.IntN(4) == 0 {
 		return leaves[r.IntN(len(leaves))]
@@ -73,7 +73,7 @@ func randomType(r *rand.Rand, depth int) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// sliceUnlessEmpty makes a slice of elem if its values take bytes.
+// sliceUnlessEmpty returns a slice of elem if its values have bytes, or else elem.
 func sliceUnlessEmpty(elem reflect.Type) reflect.Type {
 	t := reflect.SliceOf(elem)
 	if _, err := Compile(t, nil); err != nil {
@@ -82,7 +82,7 @@ func sliceUnlessEmpty(elem reflect.Type) reflect.Type {
 	return t
 }
 
-// randomTag makes a tag that t takes.
+// randomTag returns a valid tag for t.
 func randomTag(r *rand.Rand, t reflect.Type) reflect.StructTag {
 	formats := []string{"le8", "be8", "varint"}
 	var tags []string
@@ -154,7 +154,7 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 	}
 }
 
-// randomText is short, ends in no zero byte, and is sometimes long.
+// randomText returns a text without zero bytes, usually short.
 func randomText(r *rand.Rand) string {
 	n := r.IntN(20)
 	if r.IntN(20) == 0 {
@@ -204,7 +204,7 @@ func fillComposite(r *rand.Rand, v reflect.Value, depth int) {
 	}
 }
 
-// fillKey is fill without NaN and -0.
+// fillKey is like fill, without NaN and -0.
 func fillKey(r *rand.Rand, v reflect.Value) {
 	fill(r, v, 0)
 	switch v.Kind() {
@@ -219,15 +219,14 @@ func fillKey(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// forms are the codec as it is used, and on the plain executor.
+// executors returns c and a copy with the reflect executor.
 func executors(c *Codec) []*Codec {
 	plain := *c
 	plain.useFast, plain.fastPath = false, nil
 	return []*Codec{c, &plain}
 }
 
-// appendAll appends the value that ptr points to in all forms of c, which have
-// to agree.
+// appendAll appends the target of ptr with both executors, which must agree.
 func appendAll(t testing.TB, c *Codec, e Encoder, ptr reflect.Value) ([]byte, error) {
 	t.Helper()
 	var bufs [2][]byte
@@ -237,15 +236,15 @@ func appendAll(t testing.TB, c *Codec, e Encoder, ptr reflect.Value) ([]byte, er
 		errs[i] = form.Append(&e, RefTo(ptr))
 		bufs[i] = e.Buf
 	}
-	sameLimit := errors.Is(errs[0], ErrLimit) && errors.Is(errs[1], ErrLimit) // the executors look at different places
+	sameLimit := errors.Is(errs[0], ErrLimit) && errors.Is(errs[1], ErrLimit) // the executors check at different places
 	if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) && !sameLimit || !bytes.Equal(bufs[0], bufs[1]) {
-		t.Fatalf("%v: fast %x, %v\nplain %x, %v", c.Type(), bufs[0], errs[0], bufs[1], errs[1])
+		t.Fatalf("%v: fast %x, %v\nreflect %x, %v", c.Type(), bufs[0], errs[0], bufs[1], errs[1])
 	}
 	return bufs[0], errs[0]
 }
 
-// readAll reads data in all forms of c, which have to agree, and returns a
-// pointer to the value.
+// readAll reads data with both executors, which must agree, and returns a pointer to the
+// value.
 func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 	t.Helper()
 	var ptrs [2]reflect.Value
@@ -256,13 +255,13 @@ func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 		errs[i] = form.Read(&d, RefTo(ptrs[i]))
 	}
 	if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
-		t.Fatalf("%v: %x: fast %v\nplain %v", c.Type(), d.Data, errs[0], errs[1])
+		t.Fatalf("%v: %x: fast %v\nreflect %v", c.Type(), d.Data, errs[0], errs[1])
 	}
 	if errs[0] == nil {
 		a, err1 := appendAll(t, c, Encoder{}, ptrs[0])
 		b, err2 := appendAll(t, c, Encoder{}, ptrs[1])
 		if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
-			t.Fatalf("%v: %x: fast %x, %v\nplain %x, %v", c.Type(), d.Data, a, err1, b, err2)
+			t.Fatalf("%v: %x: fast %x, %v\nreflect %x, %v", c.Type(), d.Data, a, err1, b, err2)
 		}
 	}
 	return ptrs[0], errs[0]
@@ -319,8 +318,8 @@ func roundTrip(t *testing.T, r *rand.Rand, c, as *Codec) {
 	checkCorrupted(t, r, c, data)
 }
 
-// damage reads data cut off and with bytes changed: what still reads has to
-// append to the same bytes.
+// checkCorrupted reads truncated and changed data. A value read must append to the same
+// bytes.
 func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 	for range 8 {
 		if len(data) == 0 {
@@ -337,13 +336,12 @@ func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 			continue
 		}
 		if again, err := appendAll(t, c, Encoder{}, out); err == nil && !bytes.Equal(again, bad) && !hasBool(c) {
-			t.Fatalf("%v: %x reads, and appends as %x", c.Type(), bad, again)
+			t.Fatalf("%v: %x appends as %x", c.Type(), bad, again)
 		} else if err != nil {
-			t.Fatalf("%v: %x reads, and does not append: %v", c.Type(), bad, err)
+			t.Fatalf("%v: %x reads, but does not append: %v", c.Type(), bad, err)
 		}
 	}
 }
 
-// hasBool reports whether a lenient reader may accept other bytes than it
-// would append.
+// hasBool reports whether a lenient reader may accept several encodings of a value.
 func hasBool(c *Codec) bool { return bytes.Contains([]byte(c.Layout().String()), []byte("bool")) }

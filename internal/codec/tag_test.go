@@ -11,7 +11,7 @@ import (
 func TestParseMethodTag(t *testing.T) {
 	for _, test := range []struct {
 		tag             string
-		params, results string // places, separated by |
+		params, results string // tags, separated by |
 		want            MethodTag
 	}{
 		{``, "", "", MethodTag{ID: -1}},

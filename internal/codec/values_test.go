@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Every extreme of every kind comes back bit by bit.
+// Extreme values of all kinds round-trip bit by bit.
 func TestExtremeValues(t *testing.T) {
 	checkRoundTrip(t, int8(math.MinInt8), int8(math.MaxInt8), int8(0), int8(-1))
 	checkRoundTrip(t, int16(math.MinInt16), int16(math.MaxInt16), int16(0), int16(-1))
@@ -59,7 +59,7 @@ func reversed(b []byte) string {
 	return s
 }
 
-// echo appends values and reads them, alone and in all formats that fit.
+// checkRoundTrip appends and reads values in all formats with sufficient range.
 func checkRoundTrip[T comparable](t *testing.T, values ...T) {
 	t.Helper()
 	typ := reflect.TypeFor[T]()
@@ -85,7 +85,7 @@ func checkRoundTrip[T comparable](t *testing.T, values ...T) {
 	}
 }
 
-// echoBits compares bytes, as NaN is not equal to itself.
+// checkBitsRoundTrip compares encodings, as NaN is not equal to itself.
 func checkBitsRoundTrip[T any](t *testing.T, v T) {
 	t.Helper()
 	data := encode(t, v)
@@ -98,7 +98,7 @@ func checkBitsRoundTrip[T any](t *testing.T, v T) {
 	}
 }
 
-// There is one encoding for a value.
+// A value has a single encoding; lenient decoders accept any true.
 func TestSingleEncoding(t *testing.T) {
 	for _, test := range []struct {
 		typ     reflect.Type
@@ -131,7 +131,7 @@ func TestSingleEncoding(t *testing.T) {
 	}
 }
 
-// int and uint are eight bytes everywhere; what does not fit here is an error.
+// int and uint have eight bytes on every platform. Values out of range are errors.
 func TestIntWidth(t *testing.T) {
 	v := struct {
 		A int
@@ -154,7 +154,7 @@ func TestIntWidth(t *testing.T) {
 	}
 }
 
-// What MaxPerByte says holds for inputs made to take as much as they can.
+// MaxPerByte holds for inputs chosen to maximize memory.
 func TestMaxPerByte(t *testing.T) {
 	type wide struct {
 		P *wide
@@ -181,7 +181,7 @@ func TestMaxPerByte(t *testing.T) {
 			}
 		})
 		if most := uint64(c.MaxPerByte()*len(e.Buf) + 64<<10); used > most {
-			t.Errorf("%v: %d bytes of %d: %.1f for each, said to be %d", c.Type(), used, len(e.Buf), float64(used)/float64(len(e.Buf)), c.MaxPerByte())
+			t.Errorf("%v: %d bytes of %d: %.1f per byte, MaxPerByte is %d", c.Type(), used, len(e.Buf), float64(used)/float64(len(e.Buf)), c.MaxPerByte())
 		}
 	}
 }
