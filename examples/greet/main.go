@@ -17,8 +17,8 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// Greeter is the contract: what both ends share. The ids are there for peers
-// of the Python package basic-socket-rpc; without them no tag is needed.
+// Greeter is the contract shared by both ends. The ids are for clients with the Python
+// package basic-socket-rpc; otherwise it needs no tags.
 type Greeter struct {
 	Hello      func(ctx context.Context, name string) (string, error) `bsrpc:"id=0"`
 	Goodbye    func(ctx context.Context, name string) (string, error) `bsrpc:"id=1"`
@@ -26,7 +26,7 @@ type Greeter struct {
 	FuncNoArgs func(ctx context.Context) error                        `bsrpc:"id=3"`
 }
 
-// service has ordinary methods.
+// service implements the contract with ordinary methods.
 type service struct{}
 
 func (service) Hello(name string) string     { return "hello " + name }
@@ -34,7 +34,7 @@ func (service) Goodbye(name string) string   { return "goodbye " + name }
 func (service) Add2Words(a, b uint32) uint32 { return a + b }
 func (service) FuncNoArgs()                  {}
 
-// greet is the client: it calls each method of the server at addr.
+// greet calls each method of the server at addr.
 func greet(ctx context.Context, out io.Writer, addr string) error {
 	client, err := bsrpc.Dial(ctx, "tcp", addr, nil)
 	if err != nil {
@@ -62,7 +62,7 @@ func greet(ctx context.Context, out io.Writer, addr string) error {
 	return greeter.FuncNoArgs(ctx)
 }
 
-// run does what the command says: server, client, or both of them.
+// run runs the server, the client, or both.
 func run(ctx context.Context, out io.Writer, command, addr string) error {
 	srv := bsrpc.NewServer(nil)
 	if err := bsrpc.RegisterAs[Greeter](srv, "Greeter", service{}); err != nil {

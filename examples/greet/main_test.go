@@ -25,7 +25,7 @@ func TestBothInOneProcess(t *testing.T) {
 	}
 }
 
-// The client command against a server that listens on a port of its own.
+// The client command, with a server in the test.
 func TestClient(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	if err := bsrpc.RegisterAs[Greeter](srv, "Greeter", service{}); err != nil {
@@ -51,8 +51,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// The service can be tested without a socket, and a client of it without a
-// server: a fake is a struct literal.
+// A service can be tested without a socket, and a client without a server: a fake is a
+// struct literal.
 func TestWithoutSockets(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	if err := bsrpc.RegisterAs[Greeter](srv, "Greeter", service{}); err != nil {
@@ -66,7 +66,7 @@ func TestWithoutSockets(t *testing.T) {
 	}
 }
 
-func TestWrongUse(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := run(ctx, nil, "sever", ""); err == nil || !strings.Contains(err.Error(), `"sever"`) {
@@ -76,7 +76,7 @@ func TestWrongUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() // nobody listens there now
+	l.Close() // not listening any more
 	if err := run(ctx, nil, "client", l.Addr().String()); err == nil {
 		t.Error("a client without a server got no error")
 	}

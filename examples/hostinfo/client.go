@@ -9,7 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// client prints the tables of the server at addr and makes the copy.
+// client prints the tables of the server at addr and copies the file.
 func (p program) client(ctx context.Context, addr string) error {
 	client, err := bsrpc.Dial(ctx, "tcp", addr, nil)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// copyFile writes a file of the server to out, part by part, and compares the
-// SHA-256 of what came with that of the server's file.
+// copyFile copies a file of the server to out, part by part, and compares the SHA-256 of
+// the copy with the server's.
 func copyFile(ctx context.Context, host *Host, name string, out io.Writer) (size int64, err error) {
 	file, err := host.Stat(ctx, name)
 	if err != nil {
@@ -21,7 +21,7 @@ func copyFile(ctx context.Context, host *Host, name string, out io.Writer) (size
 			return size, err
 		}
 		if len(part) == 0 {
-			return size, fmt.Errorf("%s: became shorter while it was copied", printable(name))
+			return size, fmt.Errorf("%s: became shorter during the copy", printable(name))
 		}
 		sum.Write(part)
 		if _, err := out.Write(part); err != nil {

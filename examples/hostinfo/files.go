@@ -14,10 +14,10 @@ import (
 
 const (
 	maxPart    = 4 << 20 // bytes of one ReadAt
-	maxEntries = 50_000  // of one folder; with names of 255 bytes they fit in a message of 16 MiB
+	maxEntries = 50_000  // per folder; with names of 255 bytes they fit in a message of 16 MiB
 )
 
-// List returns the entries of a folder in the order of their names.
+// List returns the entries of a folder, sorted by name.
 func (s service) List(folder string) ([]File, error) {
 	f, err := s.open(folder)
 	if err != nil {
@@ -26,7 +26,7 @@ func (s service) List(folder string) ([]File, error) {
 	defer f.Close()
 	names, err := f.Readdirnames(maxEntries + 1)
 	if err != nil && err != io.EOF {
-		return nil, named(folder, err)
+		return nil, withName(folder, err)
 	}
 	if len(names) > maxEntries {
 		return nil, fmt.Errorf("%s: more than %d entries", folder, maxEntries)
@@ -36,7 +36,7 @@ func (s service) List(folder string) ([]File, error) {
 	for _, name := range names {
 		info, err := s.root.Lstat(folder + "/" + name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since
+			continue // removed in the meantime
 		}
 		if err != nil {
 			return nil, err
@@ -46,7 +46,7 @@ func (s service) List(folder string) ([]File, error) {
 	return files, nil
 }
 
-// Stat describes the file that name leads to.
+// Stat describes a file. It follows symbolic links.
 func (s service) Stat(name string) (File, error) {
 	info, err := s.root.Stat(name)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s service) Stat(name string) (File, error) {
 	return fileOf(info), nil
 }
 
-// ReadAt returns up to n bytes of a file from offset on, none at its end.
+// ReadAt returns up to n bytes of a file from offset on.
 func (s service) ReadAt(name string, offset int64, n int) ([]byte, error) {
 	if n < 1 || n > maxPart {
 		return nil, fmt.Errorf("%s: a part is 1 to %d bytes", name, maxPart)
@@ -68,12 +68,12 @@ func (s service) ReadAt(name string, offset int64, n int) ([]byte, error) {
 	part := make([]byte, n)
 	n, err = f.ReadAt(part, offset)
 	if err != nil && err != io.EOF {
-		return nil, named(name, err)
+		return nil, withName(name, err)
 	}
 	return part[:n], nil
 }
 
-// SHA256 returns the sum of a whole file. It ends early if ctx does.
+// SHA256 returns the checksum of a whole file. It returns early if ctx ends.
 func (s service) SHA256(ctx context.Context, name string) (sum [sha256.Size]byte, err error) {
 	f, err := s.openRegular(name)
 	if err != nil {
@@ -87,13 +87,12 @@ func (s service) SHA256(ctx context.Context, name string) (sum [sha256.Size]byte
 		}
 	}
 	if err != io.EOF {
-		return sum, named(name, err)
+		return sum, withName(name, err)
 	}
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// openRegular opens a regular file: what else a name may lead to, such as a
-// terminal or a disk, is not to be read.
+// openRegular opens a regular file. It refuses others, such as terminals and disks.
 func (s service) openRegular(name string) (*os.File, error) {
 	f, err := s.open(name)
 	if err != nil {
@@ -110,7 +109,7 @@ func (s service) openRegular(name string) (*os.File, error) {
 	return f, nil
 }
 
-// open opens a file or folder below the root. It does not wait for the other
+// open opens a file or folder below the root. O_NONBLOCK avoids waiting for the other
 // end of a named pipe.
 func (s service) open(name string) (*os.File, error) {
 	return s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -120,9 +119,9 @@ func fileOf(info fs.FileInfo) File {
 	return File{info.Name(), info.Size(), info.Mode(), info.ModTime()}
 }
 
-// named makes err speak of the file as the caller did: where the folder lies
-// on this machine is not for the other end.
-func named(name string, err error) error {
+// withName replaces the path in err by the caller's: the location of the served folder is
+// not for clients.
+func withName(name string, err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return &fs.PathError{Op: p.Op, Path: name, Err: p.Err}

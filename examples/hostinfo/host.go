@@ -8,18 +8,17 @@ import (
 	"os"
 )
 
-// service answers for this machine. It is ordinary Go: nothing here knows
-// that the caller is another process.
+// service implements the contract on this machine. It is independent of bsrpc.
 type service struct {
 	proc fs.FS    // /proc
-	root *os.Root // the folder that is served; no name leads out of it
+	root *os.Root // the served folder; no path leads outside
 }
 
-var errNoProc = errors.New("this machine has no /proc, where Linux tells of processes and mounts")
+var errNoProc = errors.New("this machine has no /proc, the source of processes and mounts on Linux")
 
 const maxProcFile = 8 << 20
 
-// readProc reads a file of /proc, whose size is known only at its end.
+// readProc reads a file of /proc. Such files have no size in advance.
 func (s service) readProc(name string) (string, error) {
 	f, err := s.proc.Open(name)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func proc(files ...string) service {
+func fakeProc(files ...string) service {
 	tree := fstest.MapFS{}
 	for i := 0; i < len(files); i += 2 {
 		tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
@@ -25,10 +25,10 @@ func proc(files ...string) service {
 }
 
 func TestProcesses(t *testing.T) {
-	s := proc(
+	s := fakeProc(
 		"10/stat", "10 (odd) name \xff()) S 1 10 10 0 -1 4194560 1 2 3 4 250 50 0 0 20 0 7 0 99 8192 3 18446744073709551615 1 1 0\n",
 		"2/stat", "2 (kthreadd) I 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0 18446744073709551615 0 0 0\n",
-		"3/comm", "ended between the listing and the reading",
+		"3/comm", "ended between listing and reading",
 		"uptime", "no process",
 	)
 	got, err := s.Processes()
@@ -42,9 +42,9 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-func TestProcessesOfAnotherForm(t *testing.T) {
+func TestMalformedProcesses(t *testing.T) {
 	for _, stat := range []string{"", "7", "7 (x", "7 (x) ", "7 (x) S 1 2 3", "x (x) S 1" + strings.Repeat(" 1", 40), "7 (x) S" + strings.Repeat(" x", 40)} {
-		_, err := proc("7/stat", stat).Processes()
+		_, err := fakeProc("7/stat", stat).Processes()
 		if err == nil || !strings.HasPrefix(err.Error(), "/proc/7/stat: ") {
 			t.Errorf("%q: error %v, want one that names /proc/7/stat", stat, err)
 		}
@@ -52,7 +52,7 @@ func TestProcessesOfAnotherForm(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
-	s := proc("self/mounts", `overlay / overlay rw,relatime,lowerdir=/a:/b 0 0
+	s := fakeProc("self/mounts", `overlay / overlay rw,relatime,lowerdir=/a:/b 0 0
 /dev/sd\043 /media/two\040words\134\011\012 ext4 ro 0 0
 tmpfs /x\9`+"\xff"+`\04 tmpfs rw 0 0
 `)
@@ -65,13 +65,13 @@ tmpfs /x\9`+"\xff"+`\04 tmpfs rw 0 0
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Mounts() = %q, %v\nwant %q", got, err, want)
 	}
-	if _, err := proc("self/mounts", "a b c d\nshort\n").Mounts(); err == nil || !strings.Contains(err.Error(), "line 2") {
+	if _, err := fakeProc("self/mounts", "a b c d\nshort\n").Mounts(); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("a short line: error %v, want one that names line 2", err)
 	}
 }
 
 func TestWithoutProc(t *testing.T) {
-	for _, s := range []service{proc(), {proc: os.DirFS(filepath.Join(t.TempDir(), "proc"))}} {
+	for _, s := range []service{fakeProc(), {proc: os.DirFS(filepath.Join(t.TempDir(), "proc"))}} {
 		if _, err := s.Processes(); !errors.Is(err, errNoProc) {
 			t.Errorf("Processes: %v", err)
 		}
@@ -83,7 +83,7 @@ func TestWithoutProc(t *testing.T) {
 
 func TestRealProc(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("no /proc here")
+		t.Skip("no /proc")
 	}
 	s := service{proc: os.DirFS("/proc")}
 	processes, err := s.Processes()
@@ -105,8 +105,8 @@ func TestRealProc(t *testing.T) {
 	}
 }
 
-// folder makes a served folder beside a secret file.
-func folder(t *testing.T, files ...string) (service, string) {
+// newFolder creates a served folder next to a secret file.
+func newFolder(t *testing.T, files ...string) (service, string) {
 	t.Helper()
 	top := t.TempDir()
 	dir := filepath.Join(top, "served")
@@ -133,7 +133,7 @@ func folder(t *testing.T, files ...string) (service, string) {
 }
 
 func TestList(t *testing.T) {
-	s, dir := folder(t, "b", "12345", "a", "", "sub/c", "1")
+	s, dir := newFolder(t, "b", "12345", "a", "", "sub/c", "1")
 	if err := os.Symlink("../secret", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestList(t *testing.T) {
 }
 
 func TestReadAt(t *testing.T) {
-	s, _ := folder(t, "ten", "0123456789")
+	s, _ := newFolder(t, "ten", "0123456789")
 	for _, c := range []struct {
 		offset int64
 		n      int
@@ -175,7 +175,7 @@ func TestReadAt(t *testing.T) {
 
 func TestSHA256(t *testing.T) {
 	long := strings.Repeat("0123456789", maxPart/10+1)
-	s, _ := folder(t, "long", long, "empty", "")
+	s, _ := newFolder(t, "long", long, "empty", "")
 	for name, text := range map[string]string{"long": long, "empty": ""} {
 		if got, err := s.SHA256(t.Context(), name); err != nil || got != sha256.Sum256([]byte(text)) {
 			t.Errorf("SHA256(%s) = %x, %v", name, got, err)
@@ -188,8 +188,8 @@ func TestSHA256(t *testing.T) {
 	}
 }
 
-// every calls each method that takes a name.
-func (s service) every(name string) map[string]error {
+// callAll calls each method with a name parameter.
+func (s service) callAll(name string) map[string]error {
 	_, list := s.List(name)
 	_, stat := s.Stat(name)
 	_, read := s.ReadAt(name, 0, 100)
@@ -197,8 +197,8 @@ func (s service) every(name string) map[string]error {
 	return map[string]error{"List": list, "Stat": stat, "ReadAt": read, "SHA256": sum}
 }
 
-func TestNamesStayInside(t *testing.T) {
-	s, dir := folder(t, "sub/file", "x")
+func TestNoEscapeFromFolder(t *testing.T) {
+	s, dir := newFolder(t, "sub/file", "x")
 	for link, to := range map[string]string{"up": "..", "secret": "../secret", "abs": filepath.Dir(dir), "loop": "loop", "sub/up": "../../secret"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
@@ -208,43 +208,43 @@ func TestNamesStayInside(t *testing.T) {
 		"", "..", "../secret", "../served/sub/file", "/", "/etc", "/etc/passwd", dir, "sub/../../secret",
 		"up", "up/secret", "secret", "abs", "abs/secret", "loop", "sub/up", "sub\x00file", "./../secret",
 	} {
-		for method, err := range s.every(name) {
+		for method, err := range s.callAll(name) {
 			if err == nil {
 				t.Errorf("%s(%q): no error", method, name)
 			} else if strings.Contains(err.Error(), filepath.Dir(dir)) && !strings.Contains(name, dir) {
-				t.Errorf("%s(%q): %v: tells where the folder lies", method, name, err)
+				t.Errorf("%s(%q): %v: reveals the location of the folder", method, name, err)
 			}
 		}
 	}
 }
 
-func TestErrorsAreOrdinary(t *testing.T) {
-	s, dir := folder(t, "file", "x", "sub/x", "x")
-	for method, err := range s.every("missing") {
+func TestErrorsUnwrap(t *testing.T) {
+	s, dir := newFolder(t, "file", "x", "sub/x", "x")
+	for method, err := range s.callAll("missing") {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want fs.ErrNotExist", method, err)
 		}
 	}
 	for _, name := range []string{"file", "sub"} {
-		for method, err := range s.every(name) {
+		for method, err := range s.callAll(name) {
 			wrong := (method == "List") == (name == "file") && method != "Stat"
 			if (err != nil) != wrong {
 				t.Errorf("%s(%s): %v", method, name, err)
 			}
 			if err != nil && strings.Contains(err.Error(), dir) {
-				t.Errorf("%s(%s): %v: tells where the folder lies", method, name, err)
+				t.Errorf("%s(%s): %v: reveals the location of the folder", method, name, err)
 			}
 		}
 	}
 }
 
-// A name that is not UTF-8 is a name like any other on Linux.
-func TestOddNames(t *testing.T) {
+// Names need not be UTF-8.
+func TestInvalidUTF8Names(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("not all names are allowed here")
+		t.Skip("not all names are allowed")
 	}
 	name := "\xff tab\tline\n\"\x1b[31m"
-	s, _ := folder(t, name, "odd")
+	s, _ := newFolder(t, name, "odd")
 	files, err := s.List(".")
 	if err != nil || len(files) != 1 || files[0].Name != name {
 		t.Fatalf("List = %q, %v", files, err)

@@ -1,12 +1,12 @@
-// Hostinfo serves what this machine is doing, its processes, its mounts and
-// the files below a folder, to clients on the same machine.
+// Hostinfo serves the processes, the mounts and the files in a folder of this machine to
+// clients on the same machine.
 //
 //	go run ./examples/hostinfo DIR           server and client in one process
 //	go run ./examples/hostinfo server DIR    the server alone; prints its address
 //	go run ./examples/hostinfo client ADDR   the client alone
 //
-// With -copy NAME -to FILE before them the client also copies a file, in parts
-// of 4 MiB, and compares the SHA-256 of both ends.
+// With the flags -copy NAME -to FILE the client also copies a file, in parts of 4 MiB, and
+// compares the SHA-256 of both ends.
 package main
 
 import (
@@ -23,10 +23,10 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// A program is what the command line asks for.
+// A program is the parsed command line.
 type program struct {
 	out      io.Writer
-	addr     string // where the server listens
+	addr     string // of the server's listener
 	copy, to string // the served file to copy, and the copy
 	rows     int    // of each table
 }
@@ -60,10 +60,10 @@ func (p program) run(ctx context.Context, args []string) error {
 	case len(args) == 2 && args[0] == "client":
 		return p.client(ctx, args[1])
 	}
-	return errors.New("want DIR, server DIR or client ADDR; -h tells more")
+	return errors.New("want DIR, server DIR or client ADDR; see -h")
 }
 
-// serve offers the service while f runs, which is given its address.
+// serve serves dir while f runs. It passes the server's address to f.
 func (p program) serve(ctx context.Context, dir string, f func(addr string) error) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -86,7 +86,7 @@ func (p program) serve(ctx context.Context, dir string, f func(addr string) erro
 	return f(l.Addr().String())
 }
 
-// listen refuses what other machines could reach: there is no login.
+// listen refuses addresses reachable from other machines, as there is no login.
 func listen(addr string) (net.Listener, error) {
 	a, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// dial serves s to one client, in memory.
+// dial connects a client to a server of s, in memory.
 func dial(t *testing.T, s service) *Host {
 	t.Helper()
 	srv := bsrpc.NewServer(nil)
@@ -27,8 +27,8 @@ func dial(t *testing.T, s service) *Host {
 	return bsrpctest.Bind[Host](t, srv, "Host")
 }
 
-// big writes a file of n bytes that no two parts of are alike.
-func big(t *testing.T, file string, n int64) {
+// writeRandom writes a file of n random bytes.
+func writeRandom(t *testing.T, file string, n int64) {
 	t.Helper()
 	f, err := os.Create(file)
 	if err != nil {
@@ -54,14 +54,14 @@ func sumOf(t *testing.T, file string) string {
 	return string(h.Sum(nil))
 }
 
-// The whole program: a file of 100 MB goes through TCP in parts.
+// The whole program, copying a file of 100 MB over TCP.
 func TestProgram(t *testing.T) {
 	size := int64(100_000_000)
 	if testing.Short() {
 		size /= 10
 	}
 	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")
-	big(t, filepath.Join(dir, "big"), size)
+	writeRandom(t, filepath.Join(dir, "big"), size)
 
 	var out bytes.Buffer
 	p := program{out: &out, addr: "127.0.0.1:0", copy: "big", to: to, rows: 5}
@@ -79,7 +79,7 @@ func TestProgram(t *testing.T) {
 	t.Logf("\n%s", &out)
 }
 
-// Server and client as the two commands that they also are.
+// The server and client commands.
 func TestServerAndClient(t *testing.T) {
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -110,9 +110,9 @@ func TestOnlyLoopback(t *testing.T) {
 	}
 }
 
-func TestWrongUse(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	big(t, file, 1)
+	writeRandom(t, file, 1)
 	for _, args := range [][]string{nil, {"server"}, {"x", "y"}, {"client", "a", "b"}, {file}, {file + "none"}} {
 		if err := (program{out: io.Discard, addr: "127.0.0.1:0"}).run(t.Context(), args); err == nil {
 			t.Errorf("%q: no error", args)
@@ -120,10 +120,10 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-// A machine without /proc says so, and still serves its files.
+// Without /proc the files are still served.
 func TestTablesWithoutProc(t *testing.T) {
-	s, _ := folder(t, "file", "x")
-	s.proc = proc().proc
+	s, _ := newFolder(t, "file", "x")
+	s.proc = fakeProc().proc
 	var out bytes.Buffer
 	if err := printTables(t.Context(), &out, dial(t, s), 5); err != nil {
 		t.Fatal(err)
@@ -134,9 +134,9 @@ func TestTablesWithoutProc(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	s, _ := folder(t, "one", "1", "two", "22")
+	s, _ := newFolder(t, "one", "1", "two", "22")
 	pages := strconv.Itoa(8 << 20 / os.Getpagesize())
-	s.proc = proc(
+	s.proc = fakeProc(
 		"7/stat", "7 (small) R 1 7 7 0 -1 0 1 2 3 4 10 0 0 0 20 0 1 0 99 8192 1",
 		"9/stat", "9 (large\t) S 7 7 7 0 -1 0 1 2 3 4 150 50 0 0 20 0 3 0 99 8192 "+pages,
 		"self/mounts", "tmpfs /tmp tmpfs rw,nosuid 0 0\n",
@@ -152,10 +152,9 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// What fails on the server arrives as that call's error, and the next call
-// works.
-func TestErrorsTravel(t *testing.T) {
-	s, _ := folder(t, "\xff", "odd")
+// An error on the server is the error of that call only.
+func TestRemoteErrors(t *testing.T) {
+	s, _ := newFolder(t, "\xff", "odd")
 	host := dial(t, s)
 	_, err := copyFile(t.Context(), host, "missing", io.Discard)
 	var e *bsrpc.Error
@@ -171,9 +170,8 @@ func TestErrorsTravel(t *testing.T) {
 	}
 }
 
-// A file that changes while it is copied is noticed. Host is a struct of
-// funcs, so a fake of it is a literal.
-func TestCopyOfAChangingFile(t *testing.T) {
+// A file changing during the copy is an error. A fake of Host is a struct literal.
+func TestCopyChangingFile(t *testing.T) {
 	host := &Host{
 		Stat: func(context.Context, string) (File, error) { return File{Size: 4}, nil },
 		ReadAt: func(_ context.Context, _ string, offset int64, _ int) ([]byte, error) {

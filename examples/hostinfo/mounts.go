@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Mounts returns the mounted file systems in the order in which they were
-// mounted.
+// Mounts returns the mounted file systems in the order of mounting.
 func (s service) Mounts() ([]Mount, error) {
 	text, err := s.readProc("self/mounts")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,7 +28,7 @@ func (s service) Mounts() ([]Mount, error) {
 	return list, nil
 }
 
-// unescape replaces the \040 of a space, and the like, by the byte.
+// unescape replaces octal escapes, such as \040 for a space.
 func unescape(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Processes returns the running processes in the order of their ids.
+// Processes returns the running processes, sorted by id.
 func (s service) Processes() ([]Process, error) {
 	entries, err := fs.ReadDir(s.proc, ".")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -26,7 +26,7 @@ func (s service) Processes() ([]Process, error) {
 		}
 		stat, err := s.readProc(e.Name() + "/stat")
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-			continue // ended since
+			continue // ended in the meantime
 		}
 		if err != nil {
 			return nil, err
@@ -44,15 +44,14 @@ func (s service) Processes() ([]Process, error) {
 	return list, nil
 }
 
-// parseProcess reads the text of /proc/ID/stat: the id, the name in
-// parentheses, which may hold spaces and parentheses itself, then fields that
-// are counted from 3. See proc(5).
+// parseProcess parses /proc/ID/stat: the id, the name in parentheses, possibly with
+// spaces and parentheses itself, and the fields from number 3 on. See proc(5).
 func parseProcess(stat string) (Process, error) {
 	head, rest, ok := cutLast(stat, ") ")
 	id, name, ok2 := strings.Cut(head, " (")
 	fields := strings.Fields(rest)
 	if !ok || !ok2 || len(fields) < 22 {
-		return Process{}, errors.New("not the form of proc(5)")
+		return Process{}, errors.New("not in the format of proc(5)")
 	}
 	var errs []error
 	number := func(text string) int64 {
@@ -61,7 +60,7 @@ func parseProcess(stat string) (Process, error) {
 		return n
 	}
 	field := func(n int) int64 { return number(fields[n-3]) }
-	const tick = time.Second / 100 // what user space is told, whatever the kernel's own clock
+	const tick = time.Second / 100 // of times for user space, independent of the kernel's timer
 	p := Process{
 		ID:       int(number(id)),
 		Parent:   int(field(4)),
@@ -74,7 +73,7 @@ func parseProcess(stat string) (Process, error) {
 	return p, errors.Join(errs...)
 }
 
-// cutLast is strings.Cut at the last sep.
+// cutLast is like strings.Cut, but splits at the last sep.
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// printTables prints the processes that hold the most memory, the mounts,
-// and the served folder, at most rows of each.
+// printTables prints the processes with the most memory, the mounts, and the served
+// folder, at most rows of each.
 func printTables(ctx context.Context, out io.Writer, host *Host, rows int) error {
 	processes, err := host.Processes(ctx)
 	if err != nil {
-		fmt.Fprintf(out, "no processes: %v\n\n", err) // the rest may still be had
+		fmt.Fprintf(out, "no processes: %v\n\n", err) // continue with the rest
 	} else {
 		slices.SortStableFunc(processes, func(a, b Process) int { return cmp.Compare(b.Resident, a.Resident) })
 		table(out, "process\tparent\tstate\tthreads\tMiB\tCPU\tname", processes, rows, func(p Process) string {
@@ -46,8 +46,7 @@ func printTables(ctx context.Context, out io.Writer, host *Host, rows int) error
 	return nil
 }
 
-// table prints up to n of list, one a line, under a heading. Tabs part the
-// columns.
+// table prints a heading and up to n lines of list. Tabs separate the columns.
 func table[T any](out io.Writer, heading string, list []T, n int, line func(T) string) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, heading)
@@ -61,8 +60,7 @@ func table[T any](out io.Writer, heading string, list []T, n int, line func(T) s
 	fmt.Fprintln(out)
 }
 
-// printable quotes a name that would upset a terminal: names on Linux are any
-// bytes.
+// printable quotes names with control characters or invalid UTF-8, for terminals.
 func printable(name string) string {
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
 		return quoted

@@ -8,13 +8,13 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// usual are the settings of the measurement.
-var usual = Settings{Label: "filter, batch 7", Drive: 1000, Range: 2000, Rate: 20_000, Samples: 2000}
+// defaultSettings are the settings of the measurement.
+var defaultSettings = Settings{Label: "filter, batch 7", Drive: 1000, Range: 2000, Rate: 20_000, Samples: 2000}
 
-// measureAt is one user from beginning to end. When ctx ends it, wherever it
-// is then, the server cancels what it runs for it and switches the output off.
-func measureAt(ctx context.Context, dial dialFunc, say sayFunc) error {
-	client, scope, err := enter(ctx, dial, say, nil)
+// runClient runs one client from start to end. If ctx ends, at any time, the server
+// cancels the running calls and switches the output off.
+func runClient(ctx context.Context, dial dialFunc, say sayFunc) error {
+	client, scope, err := connect(ctx, dial, say, nil)
 	if err != nil {
 		return err
 	}
@@ -25,13 +25,13 @@ func measureAt(ctx context.Context, dial dialFunc, say sayFunc) error {
 	return measure(ctx, scope, say)
 }
 
-// enter connects, and waits for as long as somebody else has the instrument.
-// waits, if not nil, is called with each place in the queue.
-func enter(ctx context.Context, dial dialFunc, say sayFunc, waits func(place int)) (*bsrpc.Client, *Scope, error) {
+// connect connects and waits until the instrument is free. If onWait is not nil, it is
+// called with every new place in the queue.
+func connect(ctx context.Context, dial dialFunc, say sayFunc, onWait func(place int)) (*bsrpc.Client, *Scope, error) {
 	client, err := dial(ctx, &bsrpc.ClientOptions{OnWait: func(place int) {
 		say("the instrument is in use; my place in the queue is %d", place)
-		if waits != nil {
-			waits(place)
+		if onWait != nil {
+			onWait(place)
 		}
 	}})
 	if err != nil {
@@ -45,14 +45,14 @@ func enter(ctx context.Context, dial dialFunc, say sayFunc, waits func(place int
 	return client, scope, nil
 }
 
-// prepare sets the instrument up and arms it.
+// prepare configures and arms the instrument.
 func prepare(ctx context.Context, scope *Scope, say sayFunc) error {
 	name, err := scope.Identify(ctx)
 	if err != nil {
 		return err
 	}
 	say("this is %s", name)
-	if err := scope.Configure(ctx, usual); err != nil {
+	if err := scope.Configure(ctx, defaultSettings); err != nil {
 		return err
 	}
 	s, err := scope.Settings(ctx)
@@ -63,7 +63,7 @@ func prepare(ctx context.Context, scope *Scope, say sayFunc) error {
 	return scope.Arm(ctx)
 }
 
-// measure acquires both channels and shows what they see.
+// measure acquires and plots both channels.
 func measure(ctx context.Context, scope *Scope, say sayFunc) error {
 	for channel := uint(1); channel <= 2; channel++ {
 		say("acquiring channel %d", channel)
@@ -76,14 +76,14 @@ func measure(ctx context.Context, scope *Scope, say sayFunc) error {
 			return err
 		}
 		say("%d samples, %d periods, %.3f V to %.3f V, mean %.3f V; the first 60:", st.Samples, st.Periods, st.Min, st.Max, st.Mean)
-		say("%s", plot(w[:min(60, len(w))], 7, float32(usual.Drive)/1000))
+		say("%s", plot(w[:min(60, len(w))], 7, float32(defaultSettings.Drive)/1000))
 	}
 	return nil
 }
 
-// told is an error in words. What an instrument refuses has a name, which
-// programs look at, and a text for people.
-func told(err error) string {
+// describe returns the text of an error. Errors of the instrument also have a name, for
+// programs.
+func describe(err error) string {
 	var e *bsrpc.Error
 	if errors.As(err, &e) && e.Name != "" {
 		return fmt.Sprintf("%s: %v", e.Name, err)

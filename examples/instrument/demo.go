@@ -9,11 +9,11 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// demonstrate lets Ann measure while Bob waits, and then Bob find the
-// instrument as if Ann had never been there.
-func demonstrate(ctx context.Context, dial dialFunc, says *script) error {
+// demonstrate lets Ann measure while Bob waits. Afterwards Bob finds the instrument
+// without any settings of Ann's.
+func demonstrate(ctx context.Context, dial dialFunc, says *transcript) error {
 	ann, bob := says.as("Ann"), says.as("Bob")
-	client, scope, err := enter(ctx, dial, ann, nil)
+	client, scope, err := connect(ctx, dial, ann, nil)
 	if err != nil {
 		return err
 	}
@@ -25,13 +25,13 @@ func demonstrate(ctx context.Context, dial dialFunc, says *script) error {
 		return err
 	}
 
-	waits := make(chan int, 10) // Bob's place, which changes less often than that
+	waits := make(chan int, 10) // Bob's places in the queue; the buffer is larger than needed
 	left := make(chan error, 1)
 	go func() { left <- takeOver(ctx, dial, bob, func(place int) { waits <- place }) }()
 	select {
 	case <-waits:
 	case err := <-left:
-		return err // or nil, if he was refused and all is said
+		return err // nil if he was refused
 	}
 
 	if err := giveUp(ctx, scope, ann); err != nil {
@@ -45,9 +45,9 @@ func demonstrate(ctx context.Context, dial dialFunc, says *script) error {
 	return <-left
 }
 
-// mistakes are answered with errors, after which everything goes on.
+// mistakes makes invalid calls. Each fails alone: the session continues.
 func mistakes(ctx context.Context, scope *Scope, say sayFunc) error {
-	wild, wide := usual, usual
+	wild, wide := defaultSettings, defaultSettings
 	wild.Drive, wild.Rate = 9000, 44
 	wide.Range = 70_000
 	for _, mistake := range []struct {
@@ -61,13 +61,13 @@ func mistakes(ctx context.Context, scope *Scope, say sayFunc) error {
 		if mistake.err == nil {
 			return fmt.Errorf("%s: no error", mistake.what)
 		}
-		say("%s:\n  %s", mistake.what, told(mistake.err))
+		say("%s:\n  %s", mistake.what, describe(mistake.err))
 	}
 	return nil
 }
 
-// giveUp ends an acquisition by ending its context. The instrument stops, and
-// the session goes on.
+// giveUp ends an acquisition by a deadline. The instrument stops and the session
+// continues.
 func giveUp(ctx context.Context, scope *Scope, say sayFunc) error {
 	s, err := scope.Settings(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func giveUp(ctx context.Context, scope *Scope, say sayFunc) error {
 	hasty, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	switch _, err := scope.Acquire(hasty, 1); {
-	case err == nil: // with an -acquisition of next to nothing
+	case err == nil: // with a very short -acquisition
 		say("  and need none")
 	case errors.Is(err, context.DeadlineExceeded):
 		say("  given up; the converter is free again")
@@ -87,13 +87,13 @@ func giveUp(ctx context.Context, scope *Scope, say sayFunc) error {
 	return nil
 }
 
-// takeOver is Bob: as soon as the instrument is his he looks what Ann has left.
-// If nobody may wait, he only says so.
-func takeOver(ctx context.Context, dial dialFunc, say sayFunc, waits func(place int)) error {
-	client, scope, err := enter(ctx, dial, say, waits)
+// takeOver is Bob's part: once admitted he looks for settings of Ann's. If the server
+// refuses to let him wait, he only reports that.
+func takeOver(ctx context.Context, dial dialFunc, say sayFunc, onWait func(place int)) error {
+	client, scope, err := connect(ctx, dial, say, onWait)
 	var e *bsrpc.Error
 	if errors.As(err, &e) && e.Code == bsrpc.CodeResourceExhausted {
-		say("refused: %s", told(err))
+		say("refused: %s", describe(err))
 		return nil
 	}
 	if err != nil {
@@ -104,6 +104,6 @@ func takeOver(ctx context.Context, dial dialFunc, say sayFunc, waits func(place 
 	if _, err = scope.Settings(ctx); err == nil {
 		return errors.New("the second user found the first one's settings")
 	}
-	say("  %s", told(err))
+	say("  %s", describe(err))
 	return nil
 }

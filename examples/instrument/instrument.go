@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// An instrument is the hardware, simulated: an oscilloscope of two channels,
-// with a generator that drives the device under test. It knows nothing of
-// users: there is one for as long as the server runs.
+// An instrument simulates the hardware: an oscilloscope with two channels and a
+// generator to drive the device under test. There is one instrument for all sessions.
 type instrument struct {
-	acquisition time.Duration // how long one takes
+	acquisition time.Duration // duration of an acquisition
 	say         sayFunc
 
-	mu    sync.Mutex
-	drive uint // what the output has now, in mV; 0 is off, the safe state
+	mu    sync.Mutex // guards drive
+	drive uint       // output in mV; 0 is off, the safe state
 }
 
 const (
@@ -25,8 +24,9 @@ const (
 	frequency = 1000 // of the generator
 )
 
-// A fault is an error of the instrument. Its name travels with its text. Python
-// clients raise what they know by that name, and others as ServerError.
+// A fault is an error of the instrument. Clients receive its name together with its
+// text. Python clients raise the exception of that name if they know it, or else a
+// ServerError.
 type fault struct{ name, text string }
 
 func (f *fault) Error() string         { return f.text }
@@ -39,7 +39,7 @@ var (
 	errAborted       = &fault{"Aborted", "the acquisition was aborted"}
 )
 
-// check returns all that is wrong with s, in one error.
+// check returns all problems of s in one error.
 func (s Settings) check() error {
 	var wrong []string
 	within := func(what string, value, least, most uint, unit string) {
@@ -71,8 +71,7 @@ func (i *instrument) output(drive uint) {
 	i.drive = drive
 }
 
-// acquire records a waveform, which takes its time. It ends early, with the
-// context's cause, when the context does.
+// acquire records a waveform. It returns early if ctx ends, with the cause of ctx.
 func (i *instrument) acquire(ctx context.Context, s Settings, channel uint) ([]float32, error) {
 	if channel < 1 || channel > 2 {
 		return nil, &fault{"ValueError", fmt.Sprintf("channel %d, want 1 or 2", channel)}
@@ -91,9 +90,9 @@ func (i *instrument) acquire(ctx context.Context, s Settings, channel uint) ([]f
 	return waveform(s, channel, float64(drive)/1000), nil
 }
 
-// waveform is what the channels see: channel 1 the generator, triggered at its
-// lowest point, channel 2 the device under test, which halves it and is a
-// quarter of a period late. What is above the range is cut off.
+// waveform returns the signal at a channel: the generator, triggered at its minimum, at
+// channel 1, and the device under test, with half the amplitude and a delay of a
+// quarter period, at channel 2. It is clipped to the range.
 func waveform(s Settings, channel uint, volts float64) []float32 {
 	late := 0.0
 	if channel == 2 {
@@ -109,11 +108,12 @@ func waveform(s Settings, channel uint, volts float64) []float32 {
 	return w
 }
 
-// microvolts rounds to what the converter resolves, so that every machine has
-// the same waveforms.
+// microvolts rounds to the resolution of the converter, for the same waveforms on every
+// platform.
 func microvolts(v float64) float32 { return float32(math.Round(v*1e6)/1e6 + 0) } // + 0: no -0
 
-// statistics describe a waveform; a period begins where it rises through zero.
+// statistics returns the statistics of a waveform. A period starts at each rise through
+// zero.
 func statistics(w []float32) Statistics {
 	st := Statistics{Samples: uint(len(w)), Min: w[0], Max: w[0]}
 	sum := 0.0

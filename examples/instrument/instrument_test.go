@@ -43,6 +43,6 @@ func TestPlot(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	if got := plot([]float32{9, -9}, 3, 1); got != "  |*\n  |--\n  | *\n" {
-		t.Errorf("beyond the edges:\n%s", got)
+		t.Errorf("out of range:\n%s", got)
 	}
 }

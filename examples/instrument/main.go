@@ -1,18 +1,18 @@
-// Instrument shares an oscilloscope, a simulated one, over the network: one
-// user at a time has it, others wait in a queue, and it is safe again when its
-// user has gone. Users are Go programs, and Python scripts with the package
-// basic-socket-rpc as it is.
+// Instrument shares a simulated oscilloscope over the network. One client at a time has
+// exclusive access, others wait in a queue, and the output is switched off at the end of
+// each session. Clients are Go programs, and Python scripts with the unmodified package
+// basic-socket-rpc.
 //
-//	go run ./examples/instrument          the server, and Ann and Bob, in one process
+//	go run ./examples/instrument          the server and two clients, Ann and Bob, in one process
 //	go run ./examples/instrument server   the server alone, until it is interrupted
-//	go run ./examples/instrument client   one user: a measurement
+//	go run ./examples/instrument client   one client: a measurement
 //
 // With the server running, the same measurement from Python:
 //
 //	pip install basic-socket-rpc==0.6.0
 //	python3 examples/instrument/python/measure.py 127.0.0.1 7342
 //
-// Start two users at once to see the second one wait.
+// Start two clients at once to see the second one wait.
 package main
 
 import (
@@ -32,12 +32,12 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// A program is what the command line asks for.
+// A program is the parsed command line.
 type program struct {
 	out         io.Writer
 	addr        string        // of the server, for the two commands
-	acquisition time.Duration // how long one takes; 0 is 45 s, 1 s where both run in one process
-	refuse      bool          // a second user, instead of letting it wait
+	acquisition time.Duration // duration; 0 means 45 s, or 1 s with both in one process
+	refuse      bool          // refuse a second client instead of letting it wait
 }
 
 func main() {
@@ -47,8 +47,8 @@ func main() {
 	defer stop()
 	p := program{out: os.Stdout}
 	flag.StringVar(&p.addr, "addr", "127.0.0.1:7342", "the server's `address`, for the two commands; there is no login")
-	flag.DurationVar(&p.acquisition, "acquisition", 0, "how long an acquisition takes (default 45s, 1s without a command)")
-	flag.BoolVar(&p.refuse, "refuse", false, "refuse a second user instead of letting it wait")
+	flag.DurationVar(&p.acquisition, "acquisition", 0, "`duration` of an acquisition (default 45s, 1s without a command)")
+	flag.BoolVar(&p.refuse, "refuse", false, "refuse a second client instead of letting it wait")
 	flag.Parse()
 	if err := p.run(ctx, flag.Args()); err != nil {
 		log.Fatal(err)
@@ -56,7 +56,7 @@ func main() {
 }
 
 func (p program) run(ctx context.Context, args []string) error {
-	says := newScript(p.out)
+	says := newTranscript(p.out)
 	switch command := strings.Join(args, " "); command {
 	case "server":
 		return p.serve(p.addr, 45*time.Second, says, func(addr string) error {
@@ -65,7 +65,7 @@ func (p program) run(ctx context.Context, args []string) error {
 			return nil
 		})
 	case "client":
-		return measureAt(ctx, dialer(p.addr), says.as("client"))
+		return runClient(ctx, dialer(p.addr), says.as("client"))
 	case "":
 		return p.serve("127.0.0.1:0", time.Second, says, func(addr string) error {
 			return demonstrate(ctx, dialer(addr), says)
@@ -75,9 +75,8 @@ func (p program) run(ctx context.Context, args []string) error {
 	}
 }
 
-// serve offers an instrument at addr while f runs, which is given the address
-// that it has got.
-func (p program) serve(addr string, acquisition time.Duration, says *script, f func(addr string) error) error {
+// serve serves an instrument at addr while f runs. It passes the actual address to f.
+func (p program) serve(addr string, acquisition time.Duration, says *transcript, f func(addr string) error) error {
 	i := &instrument{acquisition: cmp.Or(p.acquisition, acquisition), say: says.as("scope")}
 	srv, err := newServer(i, p.refuse)
 	if err != nil {
@@ -90,14 +89,14 @@ func (p program) serve(addr string, acquisition time.Duration, says *script, f f
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	err = f(l.Addr().String())
-	srv.Close() // Shutdown would wait for an acquisition that is running
+	srv.Close() // Shutdown would wait for a running acquisition
 	if serveErr := <-served; !errors.Is(serveErr, bsrpc.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
 	}
 	return err
 }
 
-// A dialFunc makes one more connection to the server.
+// A dialFunc opens a connection to the server.
 type dialFunc func(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error)
 
 func dialer(addr string) dialFunc {

@@ -13,36 +13,36 @@ import (
 	"time"
 )
 
-// The whole demonstration, word by word, with the 45 s of the real thing.
+// The complete demonstration in virtual time, with acquisitions of 45 s.
 func TestDemonstration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
-		if err := demonstrate(t.Context(), l.dial, l.says); err != nil {
+		srv := newTestServer(t, false)
+		if err := demonstrate(t.Context(), srv.dial, srv.says); err != nil {
 			t.Error(err)
 		}
-		l.Close()
+		srv.Close()
 		want, err := os.ReadFile("testdata/demonstration.txt")
-		if err != nil || l.said() != string(want) {
-			t.Errorf("not what testdata/demonstration.txt says, %v:\n%s", err, l.said())
+		if err != nil || srv.said() != string(want) {
+			t.Errorf("differs from testdata/demonstration.txt, %v:\n%s", err, srv.said())
 		}
 	})
 }
 
 func TestDemonstrationRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, true)
-		if err := demonstrate(t.Context(), l.dial, l.says); err != nil {
+		srv := newTestServer(t, true)
+		if err := demonstrate(t.Context(), srv.dial, srv.says); err != nil {
 			t.Error(err)
 		}
-		l.Close()
+		srv.Close()
 		const want = "Bob     refused: bsrpc: the server is full: it has MaxSessions (1) sessions, and RefuseWhenFull is set\nscope   output off\n"
-		if !strings.Contains(l.said(), want) {
-			t.Errorf("said\n%swant\n%s", l.said(), want)
+		if !strings.Contains(srv.said(), want) {
+			t.Errorf("said\n%swant\n%s", srv.said(), want)
 		}
 	})
 }
 
-// Both in one process, over a socket.
+// Server and clients in one process, over a socket.
 func TestBothInOneProcess(t *testing.T) {
 	var out bytes.Buffer
 	p := program{out: &out, acquisition: time.Millisecond}
@@ -54,7 +54,7 @@ func TestBothInOneProcess(t *testing.T) {
 	}
 }
 
-// Server and client as the two commands that they also are.
+// The server and client commands.
 func TestServerAndClient(t *testing.T) {
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -92,7 +92,7 @@ func TestServerAndClient(t *testing.T) {
 	}
 }
 
-func TestWrongUse(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestWrongUse(t *testing.T) {
 			t.Errorf("%q: no error", args)
 		}
 	}
-	l.Close() // nobody listens there now
+	l.Close() // not listening any more
 	if err := (program{out: io.Discard, addr: taken}).run(t.Context(), []string{"client"}); err == nil {
 		t.Error("a client without a server got no error")
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// plot draws a waveform, one column a sample, between -volts and volts on an
-// odd number of rows.
+// plot draws a waveform between -volts and volts, with one column per sample and an odd
+// number of rows.
 func plot(w []float32, rows int, volts float32) string {
 	middle := rows / 2
 	grid := make([][]byte, rows)

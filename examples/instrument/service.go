@@ -8,13 +8,13 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// newServer serves an instrument to one user at a time. Others wait for it, or
-// are refused.
+// newServer returns a server for an instrument, with one session at a time. Other
+// clients wait in a queue, or are refused.
 func newServer(i *instrument, refuse bool) (*bsrpc.Server, error) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
 		MaxSessions:    1,
 		RefuseWhenFull: refuse,
-		Basic:          true, // Python clients, too
+		Basic:          true, // for Python clients
 		OnConnect: func(ctx context.Context, s *bsrpc.Session) error {
 			i.say("session %d, %v, has the instrument", s.ID(), s.RemoteAddr())
 			return nil
@@ -23,95 +23,95 @@ func newServer(i *instrument, refuse bool) (*bsrpc.Server, error) {
 			i.say("session %d left after %d calls in %v", s.ID(), s.Calls(), time.Since(s.Since()).Round(time.Second/10))
 		},
 	})
-	perSession := bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*user, error) {
-		return &user{instrument: i}, nil
+	perSession := bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*session, error) {
+		return &session{instrument: i}, nil
 	})
 	return srv, bsrpc.RegisterAs[Scope](srv, "Scope", perSession)
 }
 
-// A user is what a session calls: the instrument, and what the session has of
-// its own. The next session has another, so that nobody finds settings that
-// somebody else has left.
-type user struct {
+// A session is the receiver for one client: the instrument with the client's own
+// settings and waveform. Each client gets a new one, so no settings of earlier clients
+// remain.
+type session struct {
 	instrument *instrument
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the rest
 	settings *Settings
 	last     []float32
-	abort    context.CancelCauseFunc // of the acquisition that is running
+	abort    context.CancelCauseFunc // ends the running acquisition; nil before the first
 }
 
-// Close leaves the instrument safe for the next user, however this one went:
-// by leaving, by crashing, or by pulling the plug.
-func (u *user) Close() { u.instrument.output(0) }
+// Close makes the instrument safe for the next client. The server calls it at the end
+// of the session, also after a crash of the client or a lost connection.
+func (s *session) Close() { s.instrument.output(0) }
 
-func (u *user) Identify() string { return identity }
+func (s *session) Identify() string { return identity }
 
-func (u *user) Configure(s Settings) error {
-	if err := s.check(); err != nil {
+func (s *session) Configure(settings Settings) error {
+	if err := settings.check(); err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.instrument.output(0)
-	u.settings, u.last = &s, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instrument.output(0)
+	s.settings, s.last = &settings, nil
 	return nil
 }
 
-func (u *user) Settings() (Settings, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.settings == nil {
+func (s *session) Settings() (Settings, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settings == nil {
 		return Settings{}, errNotConfigured
 	}
-	return *u.settings, nil
+	return *s.settings, nil
 }
 
-func (u *user) Arm() error {
-	s, err := u.Settings()
+func (s *session) Arm() error {
+	settings, err := s.Settings()
 	if err != nil {
 		return err
 	}
-	u.instrument.output(s.Drive)
+	s.instrument.output(settings.Drive)
 	return nil
 }
 
-// Acquire blocks for as long as the hardware does. The context ends it when the
-// caller gives up or is gone.
-func (u *user) Acquire(ctx context.Context, channel uint) ([]float32, error) {
-	s, err := u.Settings()
+// Acquire blocks until the hardware is done. The context is canceled when the caller
+// gives up or its connection is lost.
+func (s *session) Acquire(ctx context.Context, channel uint) ([]float32, error) {
+	settings, err := s.Settings()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	u.mu.Lock()
-	u.abort = cancel
-	u.mu.Unlock()
-	w, err := u.instrument.acquire(ctx, s, channel)
+	s.mu.Lock()
+	s.abort = cancel
+	s.mu.Unlock()
+	w, err := s.instrument.acquire(ctx, settings, channel)
 	if err != nil {
 		return nil, err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.last = w
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = w
 	return w, nil
 }
 
-func (u *user) Statistics() (Statistics, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.last == nil {
+func (s *session) Statistics() (Statistics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
 		return Statistics{}, errNoWaveform
 	}
-	return statistics(u.last), nil
+	return statistics(s.last), nil
 }
 
-func (u *user) Abort() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.instrument.output(0)
-	if u.abort != nil {
-		u.abort(errAborted)
+func (s *session) Abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instrument.output(0)
+	if s.abort != nil {
+		s.abort(errAborted)
 	}
 }

@@ -18,39 +18,39 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// A lab is a server with its instrument, in memory, and what they have said.
-type lab struct {
+// A testServer is a server with its instrument, in memory, and its transcript.
+type testServer struct {
 	*bsrpc.Server
-	says *script
+	says *transcript
 }
 
-func newLab(t *testing.T, refuse bool) lab {
+func newTestServer(t *testing.T, refuse bool) testServer {
 	t.Helper()
-	says := newScript(new(bytes.Buffer))
+	says := newTranscript(new(bytes.Buffer))
 	srv, err := newServer(&instrument{acquisition: 45 * time.Second, say: says.as("scope")}, refuse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lab{srv, says}
+	return testServer{srv, says}
 }
 
 // dial is a dialFunc.
-func (l lab) dial(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
+func (srv testServer) dial(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	near, far := net.Pipe()
-	go l.ServeConn(far)
+	go srv.ServeConn(far)
 	return bsrpc.NewClient(ctx, near, opts)
 }
 
-func (l lab) said() string {
-	l.says.mu.Lock()
-	defer l.says.mu.Unlock()
-	return l.says.out.(*bytes.Buffer).String()
+func (srv testServer) said() string {
+	srv.says.mu.Lock()
+	defer srv.says.mu.Unlock()
+	return srv.says.out.(*bytes.Buffer).String()
 }
 
 // saidBy returns the lines of one speaker.
-func (l lab) saidBy(name string) string {
+func (srv testServer) saidBy(name string) string {
 	var b strings.Builder
-	for line := range strings.Lines(l.said()) {
+	for line := range strings.Lines(srv.said()) {
 		if strings.HasPrefix(line, name+" ") {
 			b.WriteString(line)
 		}
@@ -58,11 +58,11 @@ func (l lab) saidBy(name string) string {
 	return b.String()
 }
 
-// armed joins a client that has its settings and has switched the output on.
-func (l lab) armed(t *testing.T) *Scope {
+// armed connects a client, configures and arms the instrument.
+func (srv testServer) armed(t *testing.T) *Scope {
 	t.Helper()
-	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
-	if err := errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())); err != nil {
+	scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
+	if err := errors.Join(scope.Configure(t.Context(), defaultSettings), scope.Arm(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	return scope
@@ -75,20 +75,20 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// refused checks the name and the text with which a server has answered.
-func refused(t *testing.T, what string, err error, name, text string) {
+// wantError checks the name and text of an error from the server.
+func wantError(t *testing.T, what string, err error, name, text string) {
 	t.Helper()
 	var e *bsrpc.Error
 	if !errors.As(err, &e) || e.Name != name || e.Message != text || e.Outcome != bsrpc.OutcomeAnswered {
-		t.Errorf("%s: %v\nwant %s: %s", what, told(err), name, text)
+		t.Errorf("%s: %v\nwant %s: %s", what, describe(err), name, text)
 	}
 }
 
-// python/scope.py says all of this by hand: what changes here changes there, and
-// breaks the scripts that are out already.
-func TestWhatPythonKnows(t *testing.T) {
-	l := newLab(t, false)
-	defer l.Close()
+// python/scope.py repeats the contract by hand. A change here also requires a change
+// there, and breaks existing scripts.
+func TestPythonContract(t *testing.T) {
+	srv := newTestServer(t, false)
+	defer srv.Close()
 	const settings = "{Label string.le1; Drive uint.le2; Range uint.le2; Rate uint.be4; Samples uint.be4}"
 	const statistics = "{Samples uint.be4; Periods uint.be4; Min float.be4; Max float.be4; Mean float.be4}"
 	want := []string{
@@ -102,7 +102,7 @@ func TestWhatPythonKnows(t *testing.T) {
 	}
 	var got []string
 	ids := regexp.MustCompile(`id=\d+`)
-	for _, m := range l.Methods() {
+	for _, m := range srv.Methods() {
 		field, _ := reflect.TypeFor[Scope]().FieldByName(strings.TrimPrefix(m.Name, "Scope."))
 		got = append(got, ids.FindString(field.Tag.Get("bsrpc"))+" "+m.Layout)
 	}
@@ -113,13 +113,13 @@ func TestWhatPythonKnows(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	l := newLab(t, false)
-	defer l.Close()
-	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
+	srv := newTestServer(t, false)
+	defer srv.Close()
+	scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
 	_, err := scope.Settings(t.Context())
-	refused(t, "before Configure", err, "NotConfigured", "no settings yet; call Configure")
+	wantError(t, "before Configure", err, "NotConfigured", "no settings yet; call Configure")
 	for _, s := range []Settings{
-		usual,
+		defaultSettings,
 		{Label: "", Drive: 1, Range: 10, Rate: 10_000, Samples: 1},
 		{Label: strings.Repeat("é", 16), Drive: 5_000, Range: 10_000, Rate: 1_000_000, Samples: 1_000_000},
 	} {
@@ -132,13 +132,13 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// What the instrument can't do, it refuses by name; what the wire can't hold is
-// not even sent. Either way the old settings stay.
+// The instrument refuses invalid settings with a named error. Settings out of range for
+// the wire format are not sent at all. The old settings remain in both cases.
 func TestSettingsRefused(t *testing.T) {
-	l := newLab(t, false)
-	defer l.Close()
-	scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
-	if err := scope.Configure(t.Context(), usual); err != nil {
+	srv := newTestServer(t, false)
+	defer srv.Close()
+	scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
+	if err := scope.Configure(t.Context(), defaultSettings); err != nil {
 		t.Fatal(err)
 	}
 	for text, s := range map[string]Settings{
@@ -147,9 +147,9 @@ func TestSettingsRefused(t *testing.T) {
 		"Rate: 1000001 samples/s, want 10000 to 1000000; Samples: 0 samples, want 1 to 1000000": {Drive: 1, Range: 10, Rate: 1_000_001},
 		"Drive: 5001 mV, want 1 to 5000; Samples: 1000001 samples, want 1 to 1000000":           {Drive: 5_001, Range: 10, Rate: 10_000, Samples: 1_000_001},
 	} {
-		refused(t, "Configure", scope.Configure(t.Context(), s), "ValueError", text)
+		wantError(t, "Configure", scope.Configure(t.Context(), s), "ValueError", text)
 	}
-	long, odd, wide := usual, usual, usual
+	long, odd, wide := defaultSettings, defaultSettings, defaultSettings
 	long.Label, odd.Label, wide.Range = strings.Repeat("x", 33), "\xff", 70_000
 	for field, s := range map[string]Settings{"Settings.Label": long, "Settings.Label: ": odd, "Settings.Range: does not fit in 2 bytes": wide} {
 		err := scope.Configure(t.Context(), s)
@@ -158,27 +158,27 @@ func TestSettingsRefused(t *testing.T) {
 			t.Errorf("Configure(%+v): %v; want %q", s, err, field)
 		}
 	}
-	if got, err := scope.Settings(t.Context()); got != usual || err != nil {
+	if got, err := scope.Settings(t.Context()); got != defaultSettings || err != nil {
 		t.Errorf("afterwards: %+v, %v", got, err)
 	}
 }
 
-// An acquisition takes the 45 s of the hardware, which the tag allows it.
+// An acquisition may take 45 s, by the timeout in its tag.
 func TestAcquire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
-		scope := bsrpctest.Bind[Scope](t, l.Server, "Scope")
-		if err := scope.Configure(t.Context(), usual); err != nil {
+		srv := newTestServer(t, false)
+		scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
+		if err := scope.Configure(t.Context(), defaultSettings); err != nil {
 			t.Fatal(err)
 		}
 		_, err := scope.Acquire(t.Context(), 1)
-		refused(t, "before Arm", err, "NotArmed", "the output is off; call Arm")
+		wantError(t, "before Arm", err, "NotArmed", "the output is off; call Arm")
 		_, err = scope.Statistics(t.Context())
-		refused(t, "before Acquire", err, "NoWaveform", "nothing acquired yet; call Acquire")
+		wantError(t, "before Acquire", err, "NoWaveform", "nothing acquired yet; call Acquire")
 
 		check(t, scope.Arm(t.Context()))
 		_, err = scope.Acquire(t.Context(), 3)
-		refused(t, "channel 3", err, "ValueError", "channel 3, want 1 or 2")
+		wantError(t, "channel 3", err, "ValueError", "channel 3, want 1 or 2")
 		start := time.Now()
 		w, err := scope.Acquire(t.Context(), 2)
 		if took := time.Since(start); err != nil || took != 45*time.Second {
@@ -191,15 +191,15 @@ func TestAcquire(t *testing.T) {
 		if st, err := scope.Statistics(t.Context()); st != want || err != nil {
 			t.Errorf("Statistics() = %+v, %v; want %+v", st, err, want)
 		}
-		l.Close()
+		srv.Close()
 	})
 }
 
-// A caller that gives up stops the instrument, and keeps its session.
+// A caller giving up stops the instrument and keeps its session.
 func TestGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
-		scope := l.armed(t)
+		srv := newTestServer(t, false)
+		scope := srv.armed(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if _, err := scope.Acquire(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
@@ -210,18 +210,18 @@ func TestGiveUp(t *testing.T) {
 			t.Errorf("afterwards: %d samples, %v", len(w), err)
 		}
 		if took := time.Since(start); took != 45*time.Second {
-			t.Errorf("the next acquisition took %v: it has waited for the one before", took)
+			t.Errorf("the next acquisition took %v: it has waited for the previous one", took)
 		}
-		l.Close()
+		srv.Close()
 	})
 }
 
-// Abort does not wait for the converter; what does, goes on once it is free.
+// Abort does not wait for the converter. Calls waiting for it continue once it is free.
 func TestAbort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
-		scope := l.armed(t)
-		check(t, scope.Abort(t.Context())) // nothing runs: it only switches off
+		srv := newTestServer(t, false)
+		scope := srv.armed(t)
+		check(t, scope.Abort(t.Context())) // without an acquisition it only switches off
 		check(t, scope.Arm(t.Context()))
 		acquired, armed := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -233,25 +233,25 @@ func TestAbort(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		start := time.Now()
 		check(t, scope.Abort(t.Context()))
-		refused(t, "Acquire", <-acquired, "Aborted", "the acquisition was aborted")
+		wantError(t, "Acquire", <-acquired, "Aborted", "the acquisition was aborted")
 		check(t, <-armed)
 		if took := time.Since(start); took != 0 {
 			t.Errorf("took %v", took)
 		}
-		l.Close()
+		srv.Close()
 		const want = "scope   output on, 1000 mV\nscope   output off\n"
-		if n := strings.Count(l.said(), want); n != 3 {
-			t.Errorf("the output went on and off %d times, want 3\n%s", n, l.said())
+		if n := strings.Count(srv.said(), want); n != 3 {
+			t.Errorf("the output went on and off %d times, want 3\n%s", n, srv.said())
 		}
 	})
 }
 
-// A user whose plug is pulled leaves the instrument safe, too.
-func TestLost(t *testing.T) {
+// The instrument is safe after a lost connection.
+func TestConnectionLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
+		srv := newTestServer(t, false)
 		near, far := net.Pipe()
-		go l.ServeConn(far)
+		go srv.ServeConn(far)
 		client, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -260,37 +260,37 @@ func TestLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())))
+		check(t, errors.Join(scope.Configure(t.Context(), defaultSettings), scope.Arm(t.Context())))
 		go scope.Acquire(t.Context(), 1)
 		time.Sleep(10 * time.Second)
 		near.Close()
 		synctest.Wait()
-		if want := "output off\nscope   session 1 left after 3 calls in 10s\n"; !strings.HasSuffix(l.said(), want) {
-			t.Errorf("said\n%swant it to end in\n%s", l.said(), want)
+		if want := "output off\nscope   session 1 left after 3 calls in 10s\n"; !strings.HasSuffix(srv.said(), want) {
+			t.Errorf("said\n%swant it to end in\n%s", srv.said(), want)
 		}
 		client.Close()
-		l.Close()
+		srv.Close()
 	})
 }
 
-// Users wait, are told their place, and find the instrument as new.
+// Clients wait, learn their place, and find the instrument without settings.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, false)
-		first, scope, err := enter(t.Context(), l.dial, l.says.as("first"), nil)
+		srv := newTestServer(t, false)
+		first, scope, err := connect(t.Context(), srv.dial, srv.says.as("first"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, errors.Join(scope.Configure(t.Context(), usual), scope.Arm(t.Context())))
+		check(t, errors.Join(scope.Configure(t.Context(), defaultSettings), scope.Arm(t.Context())))
 		left := make(chan error, 2)
 		for _, name := range []string{"second", "third"} {
-			go func() { left <- takeOver(t.Context(), l.dial, l.says.as(name), nil) }()
+			go func() { left <- takeOver(t.Context(), srv.dial, srv.says.as(name), nil) }()
 			synctest.Wait()
 		}
 		time.Sleep(time.Hour)
 		first.Close()
 		check(t, errors.Join(<-left, <-left))
-		l.Close()
+		srv.Close()
 		const second = `second  the instrument is in use; my place in the queue is 1
 second  it is my turn; are there settings?
 second    NotConfigured: no settings yet; call Configure
@@ -310,7 +310,7 @@ scope   session 3, pipe, has the instrument
 scope   session 3 left after 1 calls in 0s
 `
 		for speaker, want := range map[string]string{"second": second, "third": third, "scope": scopes} {
-			if got := l.saidBy(speaker); got != want {
+			if got := srv.saidBy(speaker); got != want {
 				t.Errorf("%s said\n%swant\n%s", speaker, got, want)
 			}
 		}
@@ -319,23 +319,23 @@ scope   session 3 left after 1 calls in 0s
 
 func TestRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, true)
-		client, _, err := enter(t.Context(), l.dial, t.Logf, nil)
+		srv := newTestServer(t, true)
+		client, _, err := connect(t.Context(), srv.dial, t.Logf, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = enter(t.Context(), l.dial, t.Logf, nil)
+		_, _, err = connect(t.Context(), srv.dial, t.Logf, nil)
 		var e *bsrpc.Error
 		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || e.Outcome != bsrpc.OutcomeNotRun {
 			t.Errorf("the second user: %v", err)
 		}
 		client.Close()
 		synctest.Wait()
-		next, _, err := enter(t.Context(), l.dial, t.Logf, nil)
+		next, _, err := connect(t.Context(), srv.dial, t.Logf, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		next.Close()
-		l.Close()
+		srv.Close()
 	})
 }
