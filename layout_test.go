@@ -329,7 +329,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	}
 }
 
-// What the tree says must make sense to whoever has only the tree.
+// The repository must not refer to files outside of it.
 func TestNothingPointsOutside(t *testing.T) {
 	outside := []byte(".." + "/shared")
 	for _, name := range tree(t) {
@@ -338,7 +338,7 @@ func TestNothingPointsOutside(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i := bytes.Index(text, outside); i >= 0 {
-			t.Errorf("%s:%d: points outside of the repository", name, 1+bytes.Count(text[:i], []byte("\n")))
+			t.Errorf("%s:%d: refers to a path outside of the repository", name, 1+bytes.Count(text[:i], []byte("\n")))
 		}
 	}
 }

@@ -1,9 +1,10 @@
-// Package bsrpctest connects clients to a server in memory, for tests of services.
+// Package bsrpctest connects clients to a server in memory, for tests of
+// services.
 //
 // It opens no ports and works inside a testing/synctest bubble. Connections are
 // closed when the test ends. Servers are not, as tests may share one. Close a
-// server to wait for OnDisconnect or for receivers; otherwise it holds no resources
-// after its connections are closed.
+// server to wait for OnDisconnect or for receivers; otherwise it holds no
+// resources after its connections are closed.
 package bsrpctest
 
 import (
@@ -15,8 +16,8 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// Dial connects a new client to server in memory and closes the connection, but not
-// the server, when the test ends. opts may be nil.
+// Dial connects a new client to server in memory and closes the connection, but
+// not the server, when the test ends. opts may be nil.
 func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	tb.Helper()
 	server.Sessions() // panics for a nil Server, here and not on a goroutine
@@ -44,8 +45,8 @@ func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrp
 	return client, nil
 }
 
-// Bind connects a new client to server, as Dial does, and returns its proxy for a
-// service. It calls tb.Fatal on errors, including a *bsrpc.MismatchError.
+// Bind connects a new client to server, as Dial does, and returns its proxy for
+// a service. It calls tb.Fatal on errors, including a *bsrpc.MismatchError.
 func Bind[C any](tb testing.TB, server *bsrpc.Server, service string) *C {
 	tb.Helper()
 	client, err := Dial(tb, server, nil)

@@ -146,7 +146,8 @@ func TestBindFailure(t *testing.T) {
 	}
 }
 
-// Dial passes on its options and returns errors, without leaking the connection.
+// Dial passes on its options and returns errors, without leaking the
+// connection.
 func TestDialErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
@@ -168,8 +169,8 @@ func TestDialErrors(t *testing.T) {
 	})
 }
 
-// A server that no test closes holds nothing when the tests have ended: a bubble
-// would find a goroutine.
+// A server that no test closes holds nothing when the tests have ended: a
+// bubble would find a goroutine.
 func TestServerIsLeftOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Difference is one difference between the client's and the server's layout of
-// a method.
+// A Difference is one difference between the client's and the server's layout
+// of a method.
 type Difference struct {
 	Place  string // "parameter 1, Order.Price"; "" for the method itself
 	Client string // the client's side; "" if absent
@@ -29,8 +29,8 @@ func (d Difference) Detail() string {
 	return "client " + d.Client + ", server " + d.Server
 }
 
-// String describes the difference with its place:
-// "parameter 1, Order.Price: client int.le4, server uint.le8".
+// String describes the difference with its place: "parameter 1, Order.Price:
+// client int.le4, server uint.le8".
 func (d Difference) String() string {
 	if d.Place == "" || d.Detail() == "" {
 		return d.Place + d.Detail()
@@ -38,8 +38,8 @@ func (d Difference) String() string {
 	return d.Place + ": " + d.Detail()
 }
 
-// Limits of a comparison. The server's text is untrusted: comparing two types may
-// take exponential time in the length of their texts.
+// Limits of a comparison. The server's text is untrusted: comparing two types
+// may take exponential time in the length of their texts.
 const (
 	maxDifferences = 32     // listed; others are only counted
 	maxDiffSteps   = 50_000 // steps: compared pairs of types, and long texts
@@ -53,8 +53,8 @@ const (
 // the same position is reported as a rename. Recursive types are compared once.
 // Two recursive types may encode to the same bytes although their texts, and so
 // their hashes, differ: the difference then consists of the texts. At most 32
-// differences are listed. If there are more, a last Difference with a Place alone
-// contains their number.
+// differences are listed. If there are more, a last Difference with a Place
+// alone contains their number.
 func Diff(client, server *Method) []Difference {
 	d := &differ{seen: make(map[pair]bool)}
 	d.compareNames(client, server)
@@ -62,12 +62,14 @@ func Diff(client, server *Method) []Difference {
 	if client.Oneway != server.Oneway {
 		d.add("", onewayText(client.Oneway), onewayText(server.Oneway))
 	}
+	// No difference in structure: the texts may still differ, see above.
 	if d.count == 0 {
 		d.compareLists(client, server, d.compareTexts)
 	}
 	return d.result()
 }
 
+// onewayText describes the property oneway.
 func onewayText(oneway bool) string {
 	if oneway {
 		return "oneway"
@@ -104,6 +106,7 @@ func (n *scoped) child(part *Type) *scoped {
 	return n
 }
 
+// add adds a difference, or only counts it beyond the limit.
 func (d *differ) add(place, client, server string) {
 	d.count++
 	if !d.full() {
@@ -111,6 +114,7 @@ func (d *differ) add(place, client, server string) {
 	}
 }
 
+// full reports whether the limit of differences is reached.
 func (d *differ) full() bool { return len(d.found) == maxDifferences }
 
 // addChanged adds a difference between two types.
@@ -140,6 +144,7 @@ func (d *differ) result() []Difference {
 // addSummary adds the last line, exempt from the limit.
 func (d *differ) addSummary(text string) { d.found = append(d.found, Difference{Place: text}) }
 
+// compareNames compares the full names of the methods.
 func (d *differ) compareNames(client, server *Method) {
 	c, s := client.Service+"."+client.Name, server.Service+"."+server.Name
 	if c != s {
@@ -155,6 +160,7 @@ func (d *differ) compareLists(client, server *Method, compare func(loc location,
 	d.compareList("result", client.Results, server.Results, compare)
 }
 
+// compareList compares the parameters or the results.
 func (d *differ) compareList(word string, client, server []*Type, compare func(loc location, c, s *scoped)) {
 	for i := range max(len(client), len(server)) {
 		loc := location{root: fmt.Sprintf("%s %d", word, i+1)}
@@ -184,10 +190,12 @@ func (d *differ) compare(loc location, c, s *scoped) {
 		d.truncated = true
 		return
 	}
+	// Mark the pair before its children: a back reference to it ends there.
 	d.seen[pair{c.Type, s.Type}] = true
 	if !equalShallow(c.Type, s.Type) {
 		d.addChanged(loc, c.Type, s.Type)
 	}
+	// Children are comparable for equal kinds only.
 	if c.Kind != s.Kind {
 		return
 	}
@@ -210,8 +218,8 @@ func equalShallow(c, s *Type) bool {
 }
 
 // compareChild compares a child of c with a child of s. Pairs reached by a back
-// reference are skipped if seen before: their differences are known. Other pairs
-// are compared again, to report their differences at this place, too.
+// reference are skipped if seen before: their differences are known. Other
+// pairs are compared again, to report their differences at this place, too.
 func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
 	c, s = c.child(cPart), s.child(sPart)
 	led := cPart.Kind == BackRef || sPart.Kind == BackRef
@@ -225,6 +233,8 @@ func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
 // in order, the server's additional fields, and the order of the fields.
 func (d *differ) compareStructs(loc location, c, s *scoped) {
 	matches := d.matchFields(c.Fields, s.Fields)
+	// Without any match these are different structs. One difference says more
+	// than one per field.
 	if len(matches) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
 		d.addChanged(loc, c.Type, s.Type)
 		return
@@ -257,8 +267,8 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 }
 
 // matchFields maps the index of a client's field to the server's: by name, or
-// else, for a renamed field, by position if the types are equal and the server's
-// field has no match by name. Fields without a match are absent.
+// else, for a renamed field, by position if the types are equal and the
+// server's field has no match by name. Fields without a match are absent.
 func (d *differ) matchFields(client, server []Field) map[int]int {
 	byName := make(map[string]int)
 	for j, f := range server {
@@ -285,13 +295,15 @@ func (d *differ) equalText(c, s *Type) bool {
 	if !equalShallow(c, s) {
 		return false
 	}
+	// Texts are exact and cheap for small types. A back reference has equal
+	// text at equal depth, which is good enough to recognize a rename.
 	text := c.String()
 	d.steps += len(text) / 16
 	return text == s.String()
 }
 
-// fieldOrders describes the order of the fields at both ends. A long list starts
-// with the last field before the first difference.
+// fieldOrders describes the order of the fields at both ends. A long list
+// starts with the last field before the first difference.
 func fieldOrders(client, server []Field) (string, string) {
 	c, s := fieldNames(client), fieldNames(server)
 	if len(c) > maxQuoted || len(s) > maxQuoted {
@@ -308,6 +320,7 @@ func fieldOrders(client, server []Field) (string, string) {
 	return "order " + c, "order " + s
 }
 
+// fieldNames returns the names of fields, separated by commas.
 func fieldNames(fields []Field) string {
 	list := make([]string, len(fields))
 	for i, f := range fields {
@@ -316,8 +329,8 @@ func fieldNames(fields []Field) string {
 	return strings.Join(list, ", ")
 }
 
-// truncatePair shortens two texts for a message, to an excerpt around their first
-// difference.
+// truncatePair shortens two texts for a message, to an excerpt around their
+// first difference.
 func truncatePair(a, b string) (string, string) {
 	const lead = 40
 	same := 0

@@ -284,8 +284,8 @@ func TestDiffSingleChange(t *testing.T) {
 	}
 }
 
-// mutate returns a copy of l with one change: a leaf of another type, or a field
-// added, removed or renamed.
+// mutate returns a copy of l with one change: a leaf of another type, or a
+// field added, removed or renamed.
 func (m *generator) mutate(l *Type) *Type {
 	c := *l
 	switch l.Kind {

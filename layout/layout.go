@@ -5,10 +5,10 @@
 //
 //	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
 //
-// A server and its clients derive these texts from their own Go types and compare
-// hashes of them when a client binds a contract. [Parse] and [ParseMethod] read a
-// text back, and [Diff] lists the differences between two methods. The module's
-// docs/protocol.md specifies the grammar.
+// A server and its clients derive these texts from their own Go types and
+// compare hashes of them when a client binds a contract. [Parse] and
+// [ParseMethod] read a text back, and [Diff] lists the differences between two
+// methods. The module's docs/protocol.md specifies the grammar.
 //
 // Layouts are immutable after construction and safe for concurrent use.
 package layout
@@ -164,6 +164,7 @@ func (l *Type) appendText(b []byte) []byte {
 
 // typ parses a type. It is the inverse of appendText.
 func (p *parser) typ() *Type {
+	// The order of kinds is irrelevant, as prefixes are unique.
 	for kind, word := range kindPrefixes {
 		if word == "" || !p.accept(word) {
 			continue
@@ -240,6 +241,7 @@ func (p *parser) setLengthFormats(l *Type, first, second Format) {
 	}
 }
 
+// arrayOrSlice parses the rest of an array or slice: a length, or formats.
 func (p *parser) arrayOrSlice(l *Type) {
 	if p.peekDigit() {
 		l.Len = p.number()
@@ -258,6 +260,7 @@ func (p *parser) arrayOrSlice(l *Type) {
 	l.Elem = p.elem(l.Kind)
 }
 
+// appendMap appends the text of a map after its prefix.
 func (l *Type) appendMap(b []byte) []byte {
 	if prefixes := l.lengthFormats(); prefixes != "" {
 		b = append(append(b, prefixes...), ' ')
@@ -266,7 +269,10 @@ func (l *Type) appendMap(b []byte) []byte {
 	return l.Elem.appendText(b)
 }
 
+// mapOf parses the rest of a map. It is the inverse of appendMap.
 func (p *parser) mapOf(l *Type) {
+	// Up to two formats precede the key. A key may not start like one: no
+	// prefix of a kind is a format.
 	var formats [2]Format
 	for i := range formats {
 		f, ok := p.acceptFormat()
@@ -284,6 +290,7 @@ func (p *parser) mapOf(l *Type) {
 	p.pop()
 }
 
+// appendStruct appends the text of a struct after its prefix.
 func (l *Type) appendStruct(b []byte) []byte {
 	for i, f := range l.Fields {
 		if len(b) > MaxText {
@@ -298,11 +305,13 @@ func (l *Type) appendStruct(b []byte) []byte {
 	return append(b, '}')
 }
 
+// structOf parses the rest of a struct. It is the inverse of appendStruct.
 func (p *parser) structOf(l *Type) {
 	if p.accept("}") {
 		return
 	}
 	p.push(Struct)
+	// Duplicate names would make differences between fields ambiguous.
 	seen := make(map[string]bool)
 	for more := true; more; more = p.accept("; ") {
 		name := p.name()
@@ -335,7 +344,9 @@ func (p *parser) backRef() int {
 	return n
 }
 
+// floatFormat parses one of the formats allowed for floats.
 func (p *parser) floatFormat() Format {
+	// Reset rest on errors, to report the offset of the format.
 	before := p.rest
 	switch f := p.format(); f {
 	case LE4, LE8, BE4, BE8:

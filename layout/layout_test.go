@@ -251,7 +251,8 @@ func (m *generator) fill(l *Type) {
 	l.Elem = m.typ()
 }
 
-// backRef returns a reference to a random enclosing composite with finite values.
+// backRef returns a reference to a random enclosing composite with finite
+// values.
 func (m *generator) backRef() *Type {
 	for n := 1 + m.IntN(8); n > 0; n-- {
 		if n > len(m.enclosing) {
@@ -292,7 +293,8 @@ func TestParseRoundTrip(t *testing.T) {
 	}
 }
 
-// A text with a changed byte is an error, or the canonical text of another type.
+// A text with a changed byte is an error, or the canonical text of another
+// type.
 func TestParseCorrupted(t *testing.T) {
 	m := &generator{Rand: rand.New(rand.NewPCG(3, 4))}
 	for range 5000 {

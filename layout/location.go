@@ -13,6 +13,7 @@ type location struct {
 	depth      int
 }
 
+// String returns the path from the parameter or result on.
 func (loc location) String() string {
 	if loc.path == "" {
 		return loc.root
@@ -82,6 +83,7 @@ func rootName(l *Type) string {
 	return text + l.GoType
 }
 
+// keyName returns the name of a map's key type, or its layout.
 func keyName(l *Type) string {
 	if l.GoType == "" {
 		return truncate(l.String())
@@ -89,6 +91,7 @@ func keyName(l *Type) string {
 	return l.GoType
 }
 
+// predeclared reports whether name is a predeclared Go type.
 func predeclared(name string) bool {
 	switch name {
 	case "bool", "string", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64",

@@ -58,6 +58,7 @@ func ParseMethod(text string) (*Method, error) {
 	return m, nil
 }
 
+// appendList appends types separated by commas.
 func appendList(b []byte, list []*Type) []byte {
 	for i, l := range list {
 		if i > 0 {
@@ -86,6 +87,7 @@ func (p *parser) results() []*Type {
 		return []*Type{p.typ()}
 	}
 	list := p.typeList()
+	// One encoding per method: a single result has no parentheses.
 	if len(list) < 2 {
 		p.rest = before
 		p.errorExpected("one result without parentheses, or several")

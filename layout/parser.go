@@ -20,8 +20,8 @@ type parser struct {
 	err       error  // the first error
 }
 
-// newParser returns a parser for text. Text beyond MaxText is an error before any
-// parsing.
+// newParser returns a parser for text. Text beyond MaxText is an error before
+// any parsing.
 func newParser(text string) *parser {
 	p := &parser{text: text, rest: text}
 	if len(text) > MaxText {
@@ -59,6 +59,7 @@ func (p *parser) end() error {
 // peek reports whether the unread text starts with s.
 func (p *parser) peek(s string) bool { return strings.HasPrefix(p.rest, s) }
 
+// peekDigit reports whether the unread text starts with a digit.
 func (p *parser) peekDigit() bool { return p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '9' }
 
 // accept consumes s if it comes next.
@@ -96,6 +97,7 @@ func (p *parser) acceptFormat() (Format, bool) {
 	return NoFormat, false
 }
 
+// format parses a format.
 func (p *parser) format() Format {
 	f, ok := p.acceptFormat()
 	if !ok {
@@ -157,8 +159,8 @@ func (p *parser) goType() string {
 	return name
 }
 
-// goTypeLen returns the offset of the first unbalanced closing parenthesis in s,
-// outside of string literals; 0 if there is none.
+// goTypeLen returns the offset of the first unbalanced closing parenthesis in
+// s, outside of string literals; 0 if there is none.
 func goTypeLen(s string) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {

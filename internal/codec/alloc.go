@@ -8,12 +8,13 @@ type allocator struct {
 	zero reflect.Value // a zero variable; invalid for types without boxing
 }
 
-// maxBoxed is the largest type allocated by boxing a zero value in an interface.
-// Beyond it the copy costs more than boxing saves.
+// maxBoxed is the largest type allocated by boxing a zero value in an
+// interface. Beyond it the copy costs more than boxing saves.
 const maxBoxed = 256
 
-// newAllocator returns the allocator of t. It does not use boxing for pointer-shaped
-// types, as interfaces store these directly; they have the size of a pointer.
+// newAllocator returns the allocator of t. It does not use boxing for
+// pointer-shaped types, as interfaces store these directly; they have the size
+// of a pointer.
 func newAllocator(t reflect.Type) allocator {
 	if t.Size() > maxBoxed || t.Size() == reflect.TypeFor[uintptr]().Size() {
 		return allocator{typ: t}
@@ -21,15 +22,15 @@ func newAllocator(t reflect.Type) allocator {
 	return allocator{t, reflect.New(t).Elem()}
 }
 
-// A structWithText allocates a struct together with space for its only string. Its
-// zero value has no space.
+// A structWithText allocates a struct together with space for its only string.
+// Its zero value has no space.
 type structWithText struct {
 	alloc allocator
 	room  int // bytes of space
 }
 
-// newStructWithText returns the one for n. It is zero if n is too large to benefit or
-// has another number of strings.
+// newStructWithText returns the one for n. It is zero if n is too large to
+// benefit or has another number of strings.
 func (n *node) newStructWithText() structWithText {
 	const class = 16 // distance of Go's size classes, up to 128
 	// One size class more than for the struct alone: 16 to 31 bytes of space.

@@ -9,8 +9,8 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A Codec encodes and decodes values of one Go type. It is immutable and safe for
-// concurrent use.
+// A Codec encodes and decodes values of one Go type. It is immutable and safe
+// for concurrent use.
 type Codec struct {
 	root           pathRoot
 	node           *node
@@ -52,7 +52,8 @@ func Compile(t reflect.Type, tag *Tag) (*Codec, error) {
 
 // CompileList returns the codec of a list of parameters or results: of a struct
 // with the fields A0, A1 and so on. Paths call its elements word and a number:
-// "parameter 1". The slice tags contains one tag per type, possibly nil, or is nil.
+// "parameter 1". The slice tags contains one tag per type, possibly nil, or is
+// nil.
 func CompileList(word string, types []reflect.Type, tags []*Tag) (*Codec, error) {
 	t := listType(types)
 	return compile(pathRoot{t, word}, func(c *compiler) *node {
@@ -148,8 +149,8 @@ func (c *Codec) MaxPerByte() int { return c.maxPerByte }
 // UserCode reports whether the codec calls marshal methods of users' types.
 func (c *Codec) UserCode() bool { return c.userCode }
 
-// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type *Error
-// and leave both unchanged.
+// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type
+// *Error and leave both unchanged.
 func (c *Codec) Append(e *Encoder, v Ref) error {
 	if c.appendFast(e, v) {
 		return nil
@@ -205,7 +206,8 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 // Encode appends v to buf with the defaults of an Encoder. After an error it
 // returns buf unchanged.
 func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
-	// The fast path works on an Encoder on the stack, the slow path on a pooled one.
+	// The fast path works on an Encoder on the stack, the slow path on a pooled
+	// one.
 	short := Encoder{Body: wire.Body{Buf: buf}} // on the stack
 	if c.appendFast(&short, v) {
 		return short.Buf, nil
@@ -232,8 +234,8 @@ func (c *Codec) Decode(data []byte, v Ref) error {
 	return err
 }
 
-// Encoders and decoders for Encode and Decode, pooled because those passed to the
-// slow paths escape to the heap. They hold no memory while in the pool.
+// Encoders and decoders for Encode and Decode, pooled because those passed to
+// the slow paths escape to the heap. They hold no memory while in the pool.
 var (
 	encoders = sync.Pool{New: func() any { return new(Encoder) }}
 	decoders = sync.Pool{New: func() any { return new(Decoder) }}

@@ -129,7 +129,8 @@ func TestEmptyList(t *testing.T) {
 	}
 }
 
-// Read replaces the whole previous value, except for fields that are not encoded.
+// Read replaces the whole previous value, except for fields that are not
+// encoded.
 func TestReadReplacesValues(t *testing.T) {
 	type inner struct {
 		A []int
@@ -223,8 +224,8 @@ func TestDecoderOwnsData(t *testing.T) {
 	}
 }
 
-// Short strings share arenas, long ones have their own memory, and none aliases the
-// input.
+// Short strings share arenas, long ones have their own memory, and none aliases
+// the input.
 func TestShortStringsShareMemory(t *testing.T) {
 	list := make([]string, 300)
 	for i := range list {

@@ -47,8 +47,8 @@ type Decoder struct {
 // noCuts as writer.minCut disables cuts.
 const noCuts = math.MaxInt
 
-// A writer is the state of one Append. The buffer is not part of it: it is passed
-// from function to function, to stay in registers.
+// A writer is the state of one Append. The buffer is not part of it: it is
+// passed from function to function, to stay in registers.
 type writer struct {
 	e        *Encoder
 	limit    int        // maximum length of the buffer
@@ -80,8 +80,9 @@ func depthOf(option int) int {
 	return option
 }
 
-// checkRoom returns an error if n more bytes exceed the limit. Scalars are appended
-// without a check: lists, pointers and the end of Append check with n = 0.
+// checkRoom returns an error if n more bytes exceed the limit. Scalars are
+// appended without a check: lists, pointers and the end of Append check with n
+// = 0.
 func (w *writer) checkRoom(buf []byte, n int) *Error {
 	if n > w.limit-len(buf) {
 		return w.errTooLarge()
@@ -89,8 +90,9 @@ func (w *writer) checkRoom(buf []byte, n int) *Error {
 	return nil
 }
 
-// errTooLarge returns the error of a value beyond Encoder.Max. The limit counts bytes in
-// cuts, too, so it is reconstructed from the remaining limit for the buffer.
+// errTooLarge returns the error of a value beyond Encoder.Max. The limit counts
+// bytes in cuts, too, so it is reconstructed from the remaining limit for the
+// buffer.
 func (w *writer) errTooLarge() *Error {
 	e := encodeErrorf("takes more than %s", plural(w.limit-len(w.e.Buf)+w.cutBytes, "byte"))
 	e.Err = ErrSize
@@ -172,7 +174,8 @@ func (r *reader) charge(n int64) *Error {
 	return nil
 }
 
-// errBudget returns the error of an exhausted budget, with the name of its option.
+// errBudget returns the error of an exhausted budget, with the name of its
+// option.
 func (r *reader) errBudget() *Error {
 	name := r.d.BudgetName
 	if name == "" {
@@ -219,8 +222,8 @@ func (r *reader) presence() (bool, *Error) {
 	return b == 1, nil
 }
 
-// newBytes returns b, part of the input, for use in a value: a copy, or b itself if
-// the value may own the input and b is a large part of it.
+// newBytes returns b, part of the input, for use in a value: a copy, or b
+// itself if the value may own the input and b is a large part of it.
 func (r *reader) newBytes(b []byte) ([]byte, *Error) {
 	switch {
 	case len(b) == 0:
@@ -236,9 +239,10 @@ func (r *reader) newBytes(b []byte) ([]byte, *Error) {
 	return c, nil
 }
 
-// newString returns b, part of the input, as a string. Short strings share arenas:
-// this saves allocations, and a string keeps at most one arena alive. The remaining
-// input bounds the size of a new arena, so that it is not wasted on short messages.
+// newString returns b, part of the input, as a string. Short strings share
+// arenas: this saves allocations, and a string keeps at most one arena alive.
+// The remaining input bounds the size of a new arena, so that it is not wasted
+// on short messages.
 func (r *reader) newString(b []byte) (string, *Error) {
 	if len(b) == 0 {
 		return "", nil

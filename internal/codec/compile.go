@@ -23,8 +23,8 @@ type nodeKey struct {
 	inKey bool
 }
 
-// A sizeCheck requires that the elements of a list take at least one byte. It runs
-// last, as a recursive element has no size before its node is complete.
+// A sizeCheck requires that the elements of a list take at least one byte. It
+// runs last, as a recursive element has no size before its node is complete.
 type sizeCheck struct {
 	path  string
 	elems []*node
@@ -48,15 +48,15 @@ func (c *compiler) problemf(loc location, format string, args ...any) {
 	c.problems = append(c.problems, Problem{c.root.path(loc.path), fmt.Sprintf(format, args...)})
 }
 
-// node returns the node of t with the given tag. For a type in progress it returns
-// the incomplete node, closing the cycle of a recursive type.
+// node returns the node of t with the given tag. For a type in progress it
+// returns the incomplete node, closing the cycle of a recursive type.
 func (c *compiler) node(t reflect.Type, tag *Tag, loc location) *node {
 	if tag == nil {
 		tag = &Tag{}
 	}
 	k := nodeKey{t, tag.String(), loc.inKey}
-	// A node in progress is its own descendant. If a format reaches it without passing
-	// a number, by pointers and slices alone, the format has no effect.
+	// A node in progress is its own descendant. If a format reaches it without
+	// passing a number, by pointers and slices alone, the format has no effect.
 	if n, ok := c.nodes[k]; ok {
 		if before, making := c.inProgress[k]; making && before == len(c.problems) && tag.Format != "" {
 			c.problemf(loc, "%q applies to no number", tag.Format)
@@ -76,12 +76,14 @@ func (c *compiler) node(t reflect.Type, tag *Tag, loc location) *node {
 	return n
 }
 
-// fill completes n: with the custom encoding of its type, if there is one, or else
-// by kind.
+// fill completes n: with the custom encoding of its type, if there is one, or
+// else by kind.
 func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	if tag.Name != "" {
 		c.problemf(loc, "name= applies to struct fields only")
 	}
+	// A text encoding is second choice to the plain form, unless the tag asks
+	// for it.
 	own := c.customEncoding(n.typ, tag, loc)
 	switch {
 	case own == layout.Binary || own == layout.Text && tag.Text:
@@ -140,8 +142,8 @@ func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	}
 }
 
-// integer sets the format of an integer. int and uint are eight bytes on the wire,
-// on every platform.
+// integer sets the format of an integer. int and uint are eight bytes on the
+// wire, on every platform.
 func (c *compiler) integer(n *node, tag *Tag, loc location) {
 	n.format = nativeFormat(n.size)
 	if k := n.typ.Kind(); k == reflect.Int || k == reflect.Uint {
@@ -215,10 +217,11 @@ func (c *compiler) checkMax(n *node, tag *Tag, loc location) {
 	}
 }
 
-// slice completes a slice: as bytes, or as a list if its tag or a custom encoding
-// of its elements requires that.
+// slice completes a slice: as bytes, or as a list if its tag or a custom
+// encoding of its elements requires that.
 func (c *compiler) slice(n *node, tag *Tag, loc location) {
 	elem := n.typ.Elem()
+	// Elements with a custom encoding are values of their own, not bytes.
 	if elem.Kind() == reflect.Uint8 && tag.Format == "" && !tag.List && !hasBinary(elem) {
 		n.op, n.kind = opBytes, layout.Bytes
 		c.sizedText(n, tag, loc, bytesWords)
@@ -238,6 +241,7 @@ func (c *compiler) mapOf(n *node, tag *Tag, loc location) {
 		return
 	}
 	c.list(n, tag, loc, mapWords)
+	// Everything below a key is part of the key: no pointers, NaN or maps.
 	n.key = c.node(n.typ.Key(), tag.key, location{loc.path + "[key]", true})
 	n.elem = c.node(n.typ.Elem(), c.elemTag(tag, loc), loc.in("[]"))
 	c.sizeChecks = append(c.sizeChecks, sizeCheck{loc.path, []*node{n.key, n.elem}})
@@ -259,8 +263,8 @@ func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
 	c.checkMax(n, tag, loc)
 }
 
-// elemTag returns the tag of the elements: elem= and the format, which applies to
-// the innermost numbers.
+// elemTag returns the tag of the elements: elem= and the format, which applies
+// to the innermost numbers.
 func (c *compiler) elemTag(tag *Tag, loc location) *Tag {
 	if tag.Format == "" {
 		return tag.elem

@@ -8,10 +8,10 @@ import (
 )
 
 // CompileAs returns a codec that encodes values of t in the layout l, for calls
-// without a contract. The type must be able to represent l: number types may differ
-// in width and sign, with a range check per value; struct fields are matched by
-// name, and tags only set names; a pointer may stand for the value it points to.
-// Codecs are not cached. Errors are of type Problems.
+// without a contract. The type must be able to represent l: number types may
+// differ in width and sign, with a range check per value; struct fields are
+// matched by name, and tags only set names; a pointer may stand for the value
+// it points to. Codecs are not cached. Errors are of type Problems.
 func CompileAs(t reflect.Type, l *layout.Type) (*Codec, error) {
 	return compile(pathRoot{typ: t}, func(c *compiler) *node { return c.nodeAs(t, l, location{}) })
 }
@@ -80,9 +80,9 @@ func (f *asCompiler) mismatch(loc location, t reflect.Type, l *layout.Type) {
 	f.problemf(loc, "%s does not fit %s", typeName(t), text)
 }
 
-// refersOutside reports whether l, a child at depth levels below its root, contains
-// a back reference to a composite outside of the root. Its text is then invalid by
-// itself.
+// refersOutside reports whether l, a child at depth levels below its root,
+// contains a back reference to a composite outside of the root. Its text is
+// then invalid by itself.
 func refersOutside(l *layout.Type, depth int) bool {
 	if l == nil {
 		return false
@@ -103,6 +103,8 @@ func refersOutside(l *layout.Type, depth int) bool {
 
 // node returns the node of t in the layout l, a child of the enclosing layouts.
 func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
+	// Resolve the reference: continue at its target with the target's own
+	// enclosing layouts.
 	if l.Kind == layout.BackRef {
 		around := f.enclosing
 		defer func() { f.enclosing = around }()
@@ -113,6 +115,7 @@ func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
 	if n, ok := f.nodes[k]; ok {
 		return n
 	}
+	// There is no value of this type, so any operation will do.
 	if t == reflect.TypeFor[Nil]() {
 		return &node{op: opBool, kind: layout.Bool, typ: t, size: t.Size(), inKey: loc.inKey}
 	}
@@ -125,6 +128,7 @@ func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
 // fill completes n. A pointer without a pointer in the layout is dereferenced.
 func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 	t := n.typ
+	// Keys are excluded: they must not contain pointers.
 	if t.Kind() == reflect.Pointer && t.Name() == "" && l.Kind != layout.Pointer && !loc.inKey {
 		*n = node{op: opDeref, typ: t, size: n.size}
 		n.elem = f.node(t.Elem(), l, loc)
@@ -216,14 +220,15 @@ func opIf(ok bool, o op) op {
 	return 0
 }
 
-// structOf completes a struct. Fields are matched by name, and every field of both
-// sides needs a match.
+// structOf completes a struct. Fields are matched by name, and every field of
+// both sides needs a match.
 func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
+	// Only name= and - of a tag apply: the layout determines all formats.
 	have := map[string]reflect.StructField{}
 	for i := range n.typ.NumField() {
 		sf := n.typ.Field(i)
-		if place, skip := f.fieldTag(sf, loc); !skip {
-			have[place.name(sf.Name)] = sf
+		if tag, skip := f.fieldTag(sf, loc); !skip {
+			have[tag.name(sf.Name)] = sf
 		}
 	}
 	for _, lf := range l.Fields {

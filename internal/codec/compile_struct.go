@@ -13,21 +13,23 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 	n.op, n.kind = opStruct, layout.Struct
 	c.checkWords(tag, loc, n.typ, structWords)
 	names := map[string]bool{}
-	hidden := false
+	hidden := false // there are unexported fields, other than padding
 	for i := range n.typ.NumField() {
 		f := n.typ.Field(i)
-		place, skip := c.fieldTag(f, loc)
+		tag, skip := c.fieldTag(f, loc)
 		if skip {
 			hidden = hidden || !f.IsExported() && !isPadding(f)
 			continue
 		}
-		name := place.name(f.Name)
+		name := tag.name(f.Name)
 		if names[name] {
 			c.problemf(loc.in("."+f.Name), "duplicate field name %s; rename one with name=", name)
 		}
 		names[name] = true
-		place.Name = ""
-		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, place, loc.in("."+f.Name))})
+		// name= is for this field only; the node is shared by all fields of its
+		// type.
+		tag.Name = ""
+		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, tag, loc.in("."+f.Name))})
 	}
 	if len(n.fields) == 0 && hidden {
 		c.problemf(loc, "%s has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type", typeName(n.typ))
@@ -46,6 +48,7 @@ func (t *Tag) name(field string) string {
 func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip bool) {
 	at := loc.in("." + f.Name)
 	text, ok := f.Tag.Lookup("bsrpc")
+	// Lookup ignores malformed tags, a common mistake.
 	if !ok && strings.Contains(string(f.Tag), "bsrpc:") {
 		c.problemf(at, "malformed tag %q; want `bsrpc:\"...\"`", f.Tag)
 	}
@@ -69,12 +72,12 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 	return tag, true
 }
 
-// isPadding reports whether f is a blank field with a size. One of size zero, such
-// as struct{}, is only a marker.
+// isPadding reports whether f is a blank field with a size. One of size zero,
+// such as struct{}, is only a marker.
 func isPadding(f reflect.StructField) bool { return f.Name == "_" && f.Type.Size() > 0 }
 
-// hasExported reports whether an embedded type promotes exported fields, as if they
-// were encoded.
+// hasExported reports whether an embedded type promotes exported fields, as if
+// they were encoded.
 func hasExported(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

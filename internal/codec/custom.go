@@ -9,8 +9,8 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// hasBinary reports whether t implements the binary marshal methods. time.Time has
-// an encoding of the library's and does not count.
+// hasBinary reports whether t implements the binary marshal methods. time.Time
+// has an encoding of the library's and does not count.
 func hasBinary(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t != timeType && p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler)
@@ -22,10 +22,10 @@ func hasText(t reflect.Type) bool {
 	return t != timeType && p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
-// customEncoding returns the custom encoding selected by t and its tag: layout.Binary,
-// layout.Text, or 0 for none. By default binary wins over text, and a format or list
-// selects the plain form. Without an explicit word in the tag it also checks that
-// the encoding is complete.
+// customEncoding returns the custom encoding selected by t and its tag:
+// layout.Binary, layout.Text, or 0 for none. By default binary wins over text,
+// and a format or list selects the plain form. Without an explicit word in the
+// tag it also checks that the encoding is complete.
 func (c *compiler) customEncoding(t reflect.Type, tag *Tag, loc location) layout.Kind {
 	binary, text := hasBinary(t), hasText(t)
 	if t == timeType {
@@ -62,8 +62,9 @@ func (c *compiler) checkLossy(t reflect.Type, own layout.Kind, loc location) {
 	}
 }
 
-// lossyText returns the entry of t in lossyTypes, or the entry of an embedded field
-// with promoted methods; "" if there is none. around lists the embedding types.
+// lossyText returns the entry of t in lossyTypes, or the entry of an embedded
+// field with promoted methods; "" if there is none. around lists the embedding
+// types.
 func lossyText(t reflect.Type, around []reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -81,16 +82,16 @@ func lossyText(t reflect.Type, around []reflect.Type) string {
 	return loses
 }
 
-// checkKey reports a map key compared by address, hidden in a custom encoding: a
-// decoded key would equal no other key.
+// checkKey reports a map key compared by address, hidden in a custom encoding:
+// a decoded key would equal no other key.
 func (c *compiler) checkKey(t reflect.Type, loc location) {
 	if loc.inKey && comparesPointers(t) {
 		c.problemf(loc, "%s contains a pointer, and map keys must not; use its text as the key", typeName(t))
 	}
 }
 
-// comparesPointers reports whether == on t compares addresses, or may panic on an
-// interface. Pointers in package unique stand for values and are excepted.
+// comparesPointers reports whether == on t compares addresses, or may panic on
+// an interface. Pointers in package unique stand for values and are excepted.
 func comparesPointers(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
@@ -133,8 +134,8 @@ func (c *compiler) checkPromoted(t reflect.Type, loc location) {
 	}
 }
 
-// promotingField returns the index of the embedded field of t with marshal methods,
-// or -1.
+// promotingField returns the index of the embedded field of t with marshal
+// methods, or -1.
 func promotingField(t reflect.Type) int {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Anonymous && hasCustomEncoding(f.Type) {
@@ -167,11 +168,11 @@ func (c *compiler) custom(n *node, kind layout.Kind, tag *Tag, loc location) {
 	c.checkWords(tag, loc, n.typ, textWords)
 }
 
-// plainOrText completes a type with text methods: in its plain form, so that an enum
-// remains a number, or as text if it has no plain form.
+// plainOrText completes a type with text methods: in its plain form, so that an
+// enum remains a number, or as text if it has no plain form.
 func (c *compiler) plainOrText(n *node, tag *Tag, loc location) {
-	// Compile the plain form on copies of the maps: a failed attempt must leave neither
-	// problems nor nodes behind.
+	// Compile the plain form on copies of the maps: a failed attempt must leave
+	// neither problems nor nodes behind.
 	trial := compiler{nodes: maps.Clone(c.nodes), inProgress: maps.Clone(c.inProgress), root: c.root}
 	trial.plain(&node{typ: n.typ, size: n.size}, &Tag{}, loc)
 	if len(trial.problems) == 0 {
@@ -190,9 +191,9 @@ func (c *compiler) time(n *node, tag *Tag, loc location) {
 	c.checkWords(tag, loc, n.typ, timeWords)
 }
 
-// marshal calls the marshal method of v's type, on a copy: the method may retain
-// its receiver, and v may lie on the caller's stack. UserType identifies the type
-// should the method panic.
+// marshal calls the marshal method of v's type, on a copy: the method may
+// retain its receiver, and v may lie on the caller's stack. UserType identifies
+// the type should the method panic.
 func (w *writer) marshal(n *node, v reflect.Value) (b []byte, err error) {
 	own := reflect.New(n.typ)
 	own.Elem().Set(v)
@@ -206,8 +207,8 @@ func (w *writer) marshal(n *node, v reflect.Value) (b []byte, err error) {
 	return b, err
 }
 
-// unmarshal calls the unmarshal method of n's type on a new value and copies it to
-// v, for the same reason.
+// unmarshal calls the unmarshal method of n's type on a new value and copies it
+// to v, for the same reason.
 func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	from := r.off
 	b, e := r.text(n)
@@ -233,8 +234,9 @@ func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	return nil
 }
 
-// methodFailed is the text of an error from a type's own method. It does not contain
-// the method's text, which may quote the value; callers may unwrap the error.
+// methodFailed is the text of an error from a type's own method. It does not
+// contain the method's text, which may quote the value; callers may unwrap the
+// error.
 func methodFailed(n *node, method string) string {
 	if n.op == opBinary {
 		return typeName(n.typ) + "." + method + "Binary returned an error"

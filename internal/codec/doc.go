@@ -2,45 +2,46 @@
 //
 // # Compilation
 //
-// [Compile] inspects a type and the tags on it once and builds a tree of nodes. A
-// node describes the values of one type at one place: their size and kind in
+// [Compile] inspects a type and the tags on it once and builds a tree of nodes.
+// A node describes the values of one type at one place: their size and kind in
 // memory, their format on the wire, and the bounds set by tags. The tree has
-// cycles where a type is recursive. All errors in a type are found at this time and
-// reported together, each with its path. The layout, compared by both ends of a
-// connection, is derived from the tree, so it always describes the actual bytes.
+// cycles where a type is recursive. All errors in a type are found at this time
+// and reported together, each with its path. The layout, compared by both ends
+// of a connection, is derived from the tree, so it always describes the actual
+// bytes.
 //
 // After the tree is complete, finish derives what the executors need: minimum
-// sizes, values with the same bytes in memory as on the wire, and the plan of each
-// struct. A plan is a list of steps. It flattens nested structs and merges adjacent
-// fields without any conversion into a run, copied in one step. Steps which need no
-// check beyond the remaining space, such as copies, byte swaps and strings without
-// bounds, are called simple, and a struct with simple steps only is a simple
-// struct.
+// sizes, values with the same bytes in memory as on the wire, and the plan of
+// each struct. A plan is a list of steps. It flattens nested structs and merges
+// adjacent fields without any conversion into a run, copied in one step. Steps
+// which need no check beyond the remaining space, such as copies, byte swaps
+// and strings without bounds, are called simple, and a struct with simple steps
+// only is a simple struct.
 //
 // # Executors
 //
 // Two executors follow the tree. The fast one works on memory through the
-// operations in memory_unsafe.go. It executes plans, has special loops for common
-// element types, and encodes simple values in a single pass without any state. The
-// reflect executor uses reflect.Value and runs on every platform; the build tag
-// bsrpc_safe selects it. It is also the reference: both must produce the same
-// bytes, values and errors, verified by the tests for random types and by a self
-// check when a program compiles its first type.
+// operations in memory_unsafe.go. It executes plans, has special loops for
+// common element types, and encodes simple values in a single pass without any
+// state. The reflect executor uses reflect.Value and runs on every platform;
+// the build tag bsrpc_safe selects it. It is also the reference: both must
+// produce the same bytes, values and errors, verified by the tests for random
+// types and by a self check when a program compiles its first type.
 //
-// Both share the writer and the reader, which hold the state of one Append or Read,
-// and all code on values outside of memory: numbers, strings and their checks,
-// lengths and counts, the order of map keys.
+// Both share the writer and the reader, which hold the state of one Append or
+// Read, and all code on values outside of memory: numbers, strings and their
+// checks, lengths and counts, the order of map keys.
 //
 // # Limits
 //
 // A peer controls the bytes passed to Read. A count is checked against the
-// remaining bytes before anything is allocated for it; elements without bytes on
-// the wire are therefore refused at compile time. Every allocation is charged to the
-// budget of the Decoder first, and slices, maps and pointers are limited in depth.
-// [Codec.MaxPerByte] bounds the memory per byte of input.
+// remaining bytes before anything is allocated for it; elements without bytes
+// on the wire are therefore refused at compile time. Every allocation is
+// charged to the budget of the Decoder first, and slices, maps and pointers are
+// limited in depth. [Codec.MaxPerByte] bounds the memory per byte of input.
 //
-// Append is bounded, too: a cyclic value exceeds the depth, and a value with the
-// same part many times exceeds Encoder.Max before it has taken the memory.
+// Append is bounded, too: a cyclic value exceeds the depth, and a value with
+// the same part many times exceeds Encoder.Max before it has taken the memory.
 //
 // # Invariants
 //

@@ -10,18 +10,19 @@ import (
 	"strings"
 )
 
-// ErrLimit is wrapped by errors of values beyond a local limit of size, memory or
-// depth.
+// ErrLimit is wrapped by errors of values beyond a local limit of size, memory
+// or depth.
 var ErrLimit = errors.New("limit reached")
 
-// ErrSize is wrapped, as well as ErrLimit, by errors of values beyond Encoder.Max.
+// ErrSize is wrapped, as well as ErrLimit, by errors of values beyond
+// Encoder.Max.
 var ErrSize = fmt.Errorf("%w: size", ErrLimit)
 
 // ErrRange is wrapped by errors of numbers out of range for their wire format.
 var ErrRange = errors.New("out of range")
 
-// An Error is the reason and place of a failed Append or Read. It never contains a
-// value.
+// An Error is the reason and place of a failed Append or Read. It never
+// contains a value.
 type Error struct {
 	Path   string // "parameter 1, Order.ID"
 	Offset int    // in the input; -1 if encoding
@@ -31,7 +32,8 @@ type Error struct {
 	steps []string // of Path, innermost first, until withPath joins them
 }
 
-// Error returns the path, text and offset: "Order.ID: want 8 bytes, have 3, offset 12".
+// Error returns the path, text and offset: "Order.ID: want 8 bytes, have 3,
+// offset 12".
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Path != "" {
@@ -49,8 +51,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// in prepends a step to the path. Joining the steps is deferred to withPath: with
-// thousands of them, one by one would take quadratic time.
+// in prepends a step to the path. Joining the steps is deferred to withPath:
+// with thousands of them, one by one would take quadratic time.
 func (e *Error) in(step string) *Error {
 	e.steps = append(e.steps, step)
 	return e
@@ -154,9 +156,9 @@ func (r pathRoot) path(inside string) string {
 	return place
 }
 
-// rootPath prepends the name of t to a relative path. Predeclared types have no name
-// in paths. An unnamed type is written as in Go, such as []Order, and replaces the
-// leading brackets of the path.
+// rootPath prepends the name of t to a relative path. Predeclared types have no
+// name in paths. An unnamed type is written as in Go, such as []Order, and
+// replaces the leading brackets of the path.
 func rootPath(t reflect.Type, inside string) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
@@ -164,6 +166,8 @@ func rootPath(t reflect.Type, inside string) string {
 	if t.PkgPath() == "" && t.Name() != "" {
 		return strings.TrimPrefix(inside, ".")
 	}
+	// Spell out the type up to the first name. Each bracket of the type stands
+	// for the same bracket in the path.
 	shape := ""
 	for t.Name() == "" {
 		switch t.Kind() {

@@ -21,62 +21,6 @@ func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return w.fastValue(buf, c.node, v.p, 0)
 }
 
-// appendFast appends a simple struct, or a pointer to one, without a writer. It first
-// tries to fit all of it in the remaining capacity by inline copies alone, and else
-// grows the buffer once. It returns false, without any effect, for other values and
-// near limits.
-func (c *Codec) appendFast(e *Encoder, v Ref) bool {
-	n, p := c.fastPath, v.p
-	if n == nil || e.Lenient {
-		return false
-	}
-	if c.singlePointer {
-		if p = *pointerAt(p); p == nil {
-			return false
-		}
-	}
-	// First attempt, for most values: no calls, no growth. appendInline writes beyond
-	// the length of e.Buf only, so giving up in the middle has no effect.
-	if 1+n.minSize <= cap(e.Buf)-len(e.Buf) {
-		buf := c.appendPresence(e.Buf)
-		if k, made := appendInline(buf, n.steps, p); made == len(n.steps) && (e.Max <= 0 || int(k)-len(e.Buf) <= e.Max) {
-			e.Buf = buf[:k]
-			return true
-		}
-	}
-	// Second attempt: grow once to the exact size. The strings may have changed since,
-	// in another goroutine, so appendSimple still checks their sizes.
-	size := 1 + n.encodedSize(p)
-	if size > maxMinSize || e.Max > 0 && size > uintptr(e.Max) {
-		return false
-	}
-	buf, left := appendSimple(c.appendPresence(grow(e.Buf, int(size))), n.steps, p)
-	if len(left) > 0 { // a data race: a string became longer meanwhile
-		return false
-	}
-	e.Buf = buf
-	return true
-}
-
-// appendPresence appends the presence byte of a single pointer.
-func (c *Codec) appendPresence(buf []byte) []byte {
-	if c.singlePointer {
-		return append(buf, 1)
-	}
-	return buf
-}
-
-// encodedSize returns the size of the simple struct at p, or a size above maxMinSize.
-func (n *node) encodedSize(p address) uintptr {
-	size := uintptr(n.minSize)
-	for i := range n.steps {
-		if s := &n.steps[i]; s.op == stepString && size <= maxMinSize {
-			size += uintptr(len(*stringAt(offset(p, s.off))))
-		}
-	}
-	return size
-}
-
 // reflectAt leaves the value at p to the reflect executor.
 func (w *writer) reflectAt(buf []byte, n *node, p address) ([]byte, *Error) {
 	return w.reflectValue(buf, n, n.value(p), 0)
@@ -117,20 +61,23 @@ func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *
 	return w.fastPointer(buf, n, p, depth)
 }
 
-// fastStruct alternates between appendSimple, for as many steps as possible, and one
-// other step. Before each it ensures capacity for the minimum size of all remaining
-// steps, as required by appendSimple.
+// fastStruct alternates between appendSimple, for as many steps as possible,
+// and one other step. Before each it ensures capacity for the minimum size of
+// all remaining steps, as required by appendSimple.
 func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	buf = grow(buf, n.minSize)
 	steps := n.steps
 	for len(steps) > 0 {
-		// A lenient encoder must check strings, so it takes the generic step for each.
+		// A lenient encoder must check strings, so it takes the generic step
+		// for each.
 		if !w.e.Lenient {
 			if buf, steps = appendSimple(buf, steps, p); len(steps) == 0 {
 				break
 			}
 		}
 		s := &steps[0]
+		// A run is left over only by appendSimple for lack of capacity, or if
+		// lenient.
 		if s.fields != nil {
 			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
 		} else if buf, err = w.fastValue(buf, s.node, offset(p, s.off), depth); err != nil {
@@ -168,6 +115,7 @@ func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte,
 
 // fastSlice appends the slice at p with its lengths.
 func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	// The slice header is read once: with a data race its length could change.
 	data, count := sliceAt(p)
 	buf, list, err := w.beginList(buf, n, count, depth+1)
 	if err == nil && count > 0 {
@@ -176,8 +124,8 @@ func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *
 	return w.endListOr(buf, n, list, err)
 }
 
-// fastElems appends count elements at data by the slice's loop. A loop without checks
-// for lenient encoders falls through to the generic one.
+// fastElems appends count elements at data by the slice's loop. A loop without
+// checks for lenient encoders falls through to the generic one.
 func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
 	// Raw elements may be cut instead of copied, and need no growth in advance.
 	if n.loop == loopCopy {
@@ -187,8 +135,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 		}
 		return w.blobBytes(buf, b), nil
 	}
-	// Grow once for the minimum size of all elements. The product cannot overflow, as
-	// each element occupies memory.
+	// Grow once for the minimum size of all elements. The product cannot
+	// overflow, as each element occupies memory.
 	least := count * n.elem.minSize
 	if err := w.checkRoom(buf, least); err != nil {
 		return buf, err
@@ -211,8 +159,8 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 			return w.fastSimple(buf, n, data, count)
 		}
 	case loopPointer:
-		// All pointers may have the same target: their number does not bound the
-		// product.
+		// All pointers may have the same target: their number does not bound
+		// the product.
 		if each := 1 + n.elem.elem.minSize; count <= maxMinSize/each && w.checkDepth(depth+1) == nil && w.checkRoom(buf, count*each) == nil {
 			return fastPointers(grow(buf, count*each), n, data, count), nil
 		}
@@ -242,8 +190,8 @@ func (w *writer) fastSimple(buf []byte, n *node, data address, count int) (_ []b
 	return buf, nil
 }
 
-// fastPointers appends pointers to values of a constant size. The caller has ensured
-// capacity for all of them.
+// fastPointers appends pointers to values of a constant size. The caller has
+// ensured capacity for all of them.
 func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	e := n.elem.elem
 	wide := copyOp(e.rawSize) == stepCopy16to32
@@ -269,11 +217,13 @@ func fastPointers(buf []byte, n *node, data address, count int) []byte {
 
 // fastSlices appends slices of raw elements.
 func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
+	// The depth is the same for all inner slices: check it once.
 	shallow := w.checkDepth(depth+1) == nil
 	for i := range count {
 		p := offset(data, uintptr(i)*n.elem.size)
 		from, k := sliceAt(p)
 		size := k * int(n.elem.elem.rawSize) // no overflow: the elements occupy memory
+		// Errors, cuts and large sizes take the general path.
 		if !shallow || size >= min(w.minCut, maxMinSize) || w.checkRoom(buf, 8+size) != nil {
 			if buf, err = w.fastSlice(buf, n.elem, p, depth); err != nil {
 				return buf, err.in("[]")
@@ -289,8 +239,9 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 	return buf, nil
 }
 
-// fastRunStrings appends structs of a run and a string, the most common kind. It keeps
-// the buffer in local variables and leaves structs beyond its capacity to fastStruct.
+// fastRunStrings appends structs of a run and a string, the most common kind.
+// It keeps the buffer in local variables and leaves structs beyond its capacity
+// to fastStruct.
 func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, wide := n.elem.size, run.op == stepCopy16to32
@@ -298,6 +249,8 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 	for i := range uintptr(count) {
 		p := offset(data, i*next)
 		text, size := textAt(offset(p, textOff))
+		// k never exceeds room. The string's length is bounded by room, which
+		// is limited to the range of its prefix.
 		if run.size+4+size > room-k {
 			var err *Error
 			if buf, err = w.fastStruct(buf[:k], n.elem, p, 0); err != nil {
@@ -324,9 +277,10 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 	return buf[:k], nil
 }
 
-// fastMap appends the map at p. Map iteration copies keys and elements to variables,
-// so that they have an address; both are reused for all pairs.
+// fastMap appends the map at p. Map iteration copies keys and elements to
+// variables, so that they have an address; both are reused for all pairs.
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	// The map is passed to reflection as an interface, without its address.
 	m := n.mapAt(p)
 	buf, list, err := w.beginList(buf, n, m.Len(), depth+1)
 	if err != nil || m.Len() == 0 {

@@ -2,11 +2,12 @@
 
 package codec
 
-// The fast executor on many structs of a constant size. It copies column by column, to
-// dispatch on the operation once per field instead of once per struct.
+// The fast executor on many structs of a constant size. It copies column by
+// column, to dispatch on the operation once per field instead of once per
+// struct.
 
-// columns copies count structs from memory to the wire or, if back is set, from the wire
-// to memory. Both sides must have space for all of them.
+// columns copies count structs from memory to the wire or, if back is set, from
+// the wire to memory. Both sides must have space for all of them.
 func (n *node) columns(count int, wire, mem address, back bool) {
 	off := uintptr(0)
 	for i := range n.steps {

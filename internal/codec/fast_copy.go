@@ -2,8 +2,9 @@
 
 package codec
 
-// Short copies, by two possibly overlapping words or three bytes: without calls, loops
-// and branches on the exact length. Source and destination must not overlap.
+// Short copies, by two possibly overlapping words or three bytes: without
+// calls, loops and branches on the exact length. Source and destination must
+// not overlap.
 
 // copy1to3 copies 1 to 3 bytes.
 func copy1to3(to, from address, n uintptr) {

@@ -20,42 +20,8 @@ func (c *Codec) readValue(r *reader, v Ref) *Error {
 	return r.fastValue(c.node, v.p, 0)
 }
 
-// readFast reads a simple struct, or a pointer to one, without a reader. It returns
-// false for other values, near limits, for several strings better placed in an arena,
-// and for invalid data. The value is then partly set, and readSlow reads it again,
-// with a detailed error.
-func (c *Codec) readFast(d *Decoder, v Ref) bool {
-	n, p, data := c.fastPath, v.p, d.Data
-	// With an explicit budget the maximum of all allocations is checked in advance.
-	if n == nil || d.Lenient || d.Budget > 0 && int64(len(data))+int64(n.size)+int64(c.structWithText.room) > d.Budget {
-		return false
-	}
-	if c.singlePointer {
-		if len(data) == 0 || data[0] != 1 {
-			return false
-		}
-		data = data[1:]
-	}
-	// Several strings in a longer message share an arena: leave them to readSlow.
-	if len(data) < n.minSize || len(data) >= 2*minArenaRest && n.numStrings > 1 {
-		return false
-	}
-	// The target of a single pointer is allocated together with its string, if that
-	// fits. The length of the string follows from the length of the data.
-	var room address
-	if text := len(data) - n.minSize; c.singlePointer {
-		if 0 < text && text <= c.structWithText.room {
-			p, room = c.structWithText.new(n.size)
-		} else {
-			p = n.alloc.new()
-		}
-		*pointerAt(v.p) = p
-	}
-	return readSimple(data, n.steps, p, room)
-}
-
-// splitString returns the text of the unchecked string at the start of b. It returns
-// false if b is too short.
+// splitString returns the text of the unchecked string at the start of b. It
+// returns false if b is too short.
 func splitString(b []byte) ([]byte, bool) {
 	if len(b) < 4 {
 		return nil, false
@@ -160,10 +126,11 @@ func (r *reader) uncheckedString(n *node, off int) (string, *Error) {
 	return r.string(n)
 }
 
-// errShortRun returns the error of truncated input in a run. It reads the run field by
-// field, for the error of the reflect executor.
+// errShortRun returns the error of truncated input in a run. It reads the run
+// field by field, for the error of the reflect executor.
 func (r *reader) errShortRun(s *step, off int) *Error {
 	r.off = off
+	// One of the fields is incomplete; skip returns its error.
 	for i := range s.fields {
 		f := &s.fields[i]
 		if err := r.skip(f.node); err != nil {
@@ -173,7 +140,8 @@ func (r *reader) errShortRun(s *step, off int) *Error {
 	return r.errShort(1)
 }
 
-// skip skips a raw value, or returns the error of truncated input with its path.
+// skip skips a raw value, or returns the error of truncated input with its
+// path.
 func (r *reader) skip(n *node) *Error {
 	if n.rawSize <= uintptr(len(r.data)-r.off) {
 		r.off += int(n.rawSize)
@@ -181,6 +149,7 @@ func (r *reader) skip(n *node) *Error {
 	}
 	switch n.op {
 	case opArray:
+		// Skip the complete elements: the error is in the next one.
 		r.off += (len(r.data) - r.off) / int(n.elem.rawSize) * int(n.elem.rawSize)
 		return r.skip(n.elem).in("[]")
 	case opStruct:
@@ -216,10 +185,11 @@ func (r *reader) fastArray(n *node, p address, depth int) *Error {
 	return nil
 }
 
-// fastSlice reads a slice to p. It first sets the slice to nil: the old elements may
-// belong to the caller and must not be overwritten, and after an error no partly
-// initialized header may remain.
+// fastSlice reads a slice to p. It first sets the slice to nil: the old
+// elements may belong to the caller and must not be overwritten, and after an
+// error no partly initialized header may remain.
 func (r *reader) fastSlice(n *node, p address, depth int) *Error {
+	// All slices have the same header, so a []byte stands for any of them.
 	*bytesAt(p) = nil
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
 	if err != nil {
@@ -236,15 +206,16 @@ func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 	return r.endList(list)
 }
 
-// fastElems allocates a slice of count elements at p and reads them by the slice's
-// loop. beginList has checked that the input contains at least count times minSize
-// bytes, so the loops for a constant size need no further check.
+// fastElems allocates a slice of count elements at p and reads them by the
+// slice's loop. beginList has checked that the input contains at least count
+// times minSize bytes, so the loops for a constant size need no further check.
 func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 	if n.loop == loopCopy { // beginList has checked the size
 		b, _ := r.next(count * int(n.elem.rawSize))
 		n.setRawSlice(p, b, count)
 		return nil
 	}
+	// Every other loop needs zeroed memory with the type of the elements.
 	data := n.makeSlice(p, count)
 	switch n.loop {
 	case loopSwap:
@@ -288,6 +259,8 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 			return r.fastValue(e, p, depth+1) // returns the error
 		}
 		from := offset(dataPtr(r.data), uintptr(r.off))
+		// The size of a raw target is minSize; of others columns knows both
+		// sizes.
 		if e.rawSize > 0 {
 			copyShort(p, from, e.rawSize)
 		} else {
@@ -298,8 +271,9 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 	return nil
 }
 
-// fastRunStrings reads structs of a run and a string, the most common kind. It keeps
-// the offset in local variables and leaves truncated structs to fastStruct.
+// fastRunStrings reads structs of a run and a string, the most common kind. It
+// keeps the offset in local variables and leaves truncated structs to
+// fastStruct.
 func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, fixed := n.elem.size, run.size+4
@@ -307,6 +281,8 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	from, k, end := dataPtr(r.data), uintptr(r.off), uintptr(len(r.data))
 	for i := range uintptr(count) {
 		p := offset(data, i*next)
+		// All subtractions below are of larger numbers minus smaller ones: k
+		// never exceeds end.
 		if fixed > end-k {
 			r.off = int(k)
 			return r.fastStruct(n.elem, p, 0) // returns the error
@@ -327,6 +303,8 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 		}
 		text, to := offset(from, k), stringAt(offset(p, textOff))
 		k += size
+		// No space in the arena: newString starts a new one or allocates the
+		// string. The budget is charged there, once per arena.
 		if size > maxArenaString || int(size) > r.arena.avail() {
 			r.off = int(k)
 			if *to, err = r.newString(bytesView(text, size)); err != nil {
@@ -346,9 +324,9 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	return nil
 }
 
-// fastMap reads a map to p. Keys and elements are read to variables, reused for all
-// pairs: every kind of value is replaced by reading, so nothing of one pair is left in
-// the next.
+// fastMap reads a map to p. Keys and elements are read to variables, reused for
+// all pairs: every kind of value is replaced by reading, so nothing of one pair
+// is left in the next.
 func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
@@ -370,6 +348,8 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 		if err := r.fastValue(n.key, key.UnsafePointer(), depth+1); err != nil {
 			return err.in("[key]")
 		}
+		// The order of keys is the order of their encodings, so it is checked
+		// on the input, before the element is read.
 		if last, err = r.checkKeyOrder(last, from, i); err != nil {
 			return err
 		}
@@ -381,8 +361,8 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	return r.endMap(list, m.Len(), count)
 }
 
-// fastPointer reads a pointer to p. The target is stored before it is read: the garbage
-// collector must see it from then on.
+// fastPointer reads a pointer to p. The target is stored before it is read: the
+// garbage collector must see it from then on.
 func (r *reader) fastPointer(n *node, p address, depth int) *Error {
 	*pointerAt(p) = nil
 	present, err := r.pointer(n, depth+1)

@@ -2,14 +2,15 @@
 
 package codec
 
-// The fast executor on simple steps: copies, swaps and unchecked strings. Most small
-// structs consist of nothing else.
+// The fast executor on simple steps: copies, swaps and unchecked strings. Most
+// small structs consist of nothing else.
 
 import "encoding/binary"
 
-// appendSimple executes steps up to the first one that is not simple or exceeds the
-// capacity, and returns the remaining steps. It requires capacity for the minimum size
-// of all steps: only strings are checked, against what the later steps leave.
+// appendSimple executes steps up to the first one that is not simple or exceeds
+// the capacity, and returns the remaining steps. It requires capacity for the
+// minimum size of all steps: only strings are checked, against what the later
+// steps leave.
 func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 	for len(steps) > 0 {
 		k, made := appendInline(buf, steps, p)
@@ -22,8 +23,8 @@ func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
 		case stepString:
 			text := *stringAt(offset(p, s.off))
-			// The later steps keep their minimum size: a longer string must grow the buffer
-			// first, in fastStruct.
+			// The later steps keep their minimum size: a longer string must
+			// grow the buffer first, in fastStruct.
 			if uintptr(len(text)) > bufLimit(buf)-k-4-uintptr(s.minRest) {
 				return buf, steps
 			}
@@ -36,11 +37,12 @@ func appendSimple(buf []byte, steps []step, p address) ([]byte, []step) {
 	return buf, steps
 }
 
-// appendInline is appendSimple for copies of up to maxInlineCopy bytes. It returns the
-// new length of the buffer and the number of executed steps. It makes no calls, so its
-// variables stay in registers. It writes the length of a string before the check of its
-// capacity, which the minimum size covers.
+// appendInline is appendSimple for copies of up to maxInlineCopy bytes. It
+// returns the new length of the buffer and the number of executed steps. It
+// makes no calls, so its variables stay in registers. It writes the length of a
+// string before the check of its capacity, which the minimum size covers.
 func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
+	// to is the start of the buffer, k the length so far, and room its limit.
 	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
 	for i := range steps {
 		s := &steps[i]
@@ -76,7 +78,8 @@ func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 		case stepString:
 			text, n := textAt(from)
 			binary.LittleEndian.PutUint32(array4At(offset(to, k))[:], uint32(n))
-			// k+4+minRest <= room by the requirement, so the subtraction cannot wrap around.
+			// k+4+minRest <= room by the requirement, so the subtraction cannot
+			// wrap around.
 			if n > maxInlineCopy || n > room-k-4-uintptr(s.minRest) {
 				return k, i
 			}
@@ -98,10 +101,11 @@ func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 	return k, len(steps)
 }
 
-// readSimple decodes simple steps from data to p and reports whether data is valid. It
-// requires at least the minimum size of all steps. If room is not nil, it provides space
-// for the only string, as long as the rest of data.
+// readSimple decodes simple steps from data to p and reports whether data is
+// valid. It requires at least the minimum size of all steps. If room is not
+// nil, it provides space for the only string, as long as the rest of data.
 func readSimple(data []byte, steps []step, p, room address) bool {
+	// from is the start of the data, k the offset so far, and end its length.
 	from := dataPtr(data)
 	k, end := uintptr(0), uintptr(len(data))
 	for i := range steps {
@@ -131,10 +135,13 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 			k += s.size
 		case stepString:
 			size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k))[:]))
-			// The later steps need minRest bytes, so their copies stay within the data.
+			// The later steps need minRest bytes, so their copies stay within
+			// the data.
 			if k += 4; size > end-k-uintptr(s.minRest) {
 				return false
 			}
+			// A string of any length up to the end of data: in the space
+			// provided for it, or in an allocation of its own.
 			text := ""
 			switch {
 			case size == 0:
@@ -160,7 +167,8 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 	return k == end
 }
 
-// bufLimit returns the capacity of buf, limited so that lengths fit their prefixes.
+// bufLimit returns the capacity of buf, limited so that lengths fit their
+// prefixes.
 func bufLimit(buf []byte) uintptr {
 	return uintptr(len(buf)) + uintptr(min(cap(buf)-len(buf), maxMinSize))
 }

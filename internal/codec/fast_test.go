@@ -19,8 +19,8 @@ func TestSelfCheck(t *testing.T) {
 	}
 }
 
-// Targets of pointers are newly allocated and zero, for all sizes and for types stored
-// directly in interfaces.
+// Targets of pointers are newly allocated and zero, for all sizes and for types
+// stored directly in interfaces.
 func TestPointersAreFresh(t *testing.T) {
 	type holder struct {
 		A *benchSmall
@@ -144,8 +144,8 @@ func TestSimpleStepsWithinBuffer(t *testing.T) {
 	}
 }
 
-// A struct shares an allocation with its only string, if short. The string stays valid
-// after the input changes and the struct becomes unreachable.
+// A struct shares an allocation with its only string, if short. The string
+// stays valid after the input changes and the struct becomes unreachable.
 func TestStructWithText(t *testing.T) {
 	text := "0123456789012345678901234567890123456789"
 	for head := range 120 {

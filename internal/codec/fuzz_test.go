@@ -81,8 +81,9 @@ func TestFuzzShapes(t *testing.T) {
 	}
 }
 
-// FuzzRead reads data as one of fuzzShapes. A value read must append to the same bytes,
-// round-trip, and stay within MaxPerByte. Both executors must agree.
+// FuzzRead reads data as one of fuzzShapes. A value read must append to the
+// same bytes, round-trip, and stay within MaxPerByte. Both executors must
+// agree.
 func FuzzRead(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i, typ := range fuzzShapes {
@@ -121,8 +122,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzTypes generates a type and a value from a seed and corrupts the encoding at
-// offsets from data.
+// FuzzTypes generates a type and a value from a seed and corrupts the encoding
+// at offsets from data.
 func FuzzTypes(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 0, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, data []byte) {
@@ -143,7 +144,8 @@ func FuzzTypes(f *testing.F) {
 	})
 }
 
-// FuzzTags parses tags. A valid tag is unchanged by a round trip through its text.
+// FuzzTags parses tags. A valid tag is unchanged by a round trip through its
+// text.
 func FuzzTags(f *testing.F) {
 	for _, tag := range []string{"le4", "list,len=le2,elem=(len=le1 max=32)", "key=(le2) elem=list", "-", "name=x", "(le4,le4) le4,id=2", "() (le4,),oneway,roles=a|b", "timeout=60s"} {
 		f.Add(tag)

@@ -6,9 +6,10 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// maxLayoutNodes limits the tree of a layout. The node tree shares nodes of equal
-// types, so the layout may be exponentially larger. The limit is no restriction: the
-// text, with a limit of its own, has at least one byte per node.
+// maxLayoutNodes limits the tree of a layout. The node tree shares nodes of
+// equal types, so the layout may be exponentially larger. The limit is no
+// restriction: the text, with a limit of its own, has at least one byte per
+// node.
 const maxLayoutNodes = 64 << 10
 
 // A layoutBuilder derives a layout from a node tree.
@@ -44,6 +45,8 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 	case opBinary, opText:
 		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
 	case opStruct, opSlice, opArray, opMap, opPointer:
+		// A node is shared by all places with equal types and tags, so a back
+		// reference is found by identity.
 		for i, a := range w.enclosing {
 			if a == n {
 				return &layout.Type{Kind: layout.BackRef, Len: len(w.enclosing) - i, GoType: n.typ.Name()}

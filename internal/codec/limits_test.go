@@ -49,7 +49,8 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// readAllDeep is readAll without appending the result, limited to the default depth.
+// readAllDeep is readAll without appending the result, limited to the default
+// depth.
 func readAllDeep(t *testing.T, c *Codec, d Decoder) (reflect.Value, error) {
 	v := reflect.New(c.Type())
 	var errs []error
@@ -248,8 +249,8 @@ func TestConcurrentCompile(t *testing.T) {
 	}
 }
 
-// Many pointers to one value have an encoding larger than an int of 32 bits. Max applies
-// before the product of sizes overflows.
+// Many pointers to one value have an encoding larger than an int of 32 bits.
+// Max applies before the product of sizes overflows.
 func TestMaxWithRepeatedPointers(t *testing.T) {
 	list := make([]*[1023]byte, 1<<22)
 	for i, one := 0, new([1023]byte); i < len(list); i++ {

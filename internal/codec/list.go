@@ -1,7 +1,7 @@
 package codec
 
-// The elements of a slice or map follow their length in bytes, which the word list
-// omits, and their count. Map pairs are sorted by the bytes of their keys.
+// The elements of a slice or map follow their length in bytes, which the word
+// list omits, and their count. Map pairs are sorted by the bytes of their keys.
 
 import (
 	"bytes"
@@ -20,8 +20,9 @@ type listWriter struct {
 	cutBytes int // writer.cutBytes before it
 }
 
-// beginList appends the lengths before count elements. The byte length is unknown
-// yet: a fixed width is reserved for it, while endList inserts a varint.
+// beginList appends the lengths before count elements. The byte length is
+// unknown yet: a fixed width is reserved for it, while endList inserts a
+// varint.
 func (w *writer) beginList(buf []byte, n *node, count, depth int) ([]byte, listWriter, *Error) {
 	list := listWriter{len(buf), w.numCuts(), w.cutBytes}
 	if err := w.checkDepth(depth); err != nil {
@@ -45,6 +46,8 @@ func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) 
 		return buf, err
 	}
 	width := widthOf(n.lenFormat)
+	// The byte length counts everything after itself, in the buffer and in
+	// cuts.
 	size := uint64(len(buf)-list.at-width) + uint64(w.cutBytes-list.cutBytes)
 	switch {
 	case n.lenFormat == layout.NoFormat:
@@ -73,9 +76,10 @@ type listReader struct {
 	end  int    // offset of the end of the elements; -1 without a byte length
 }
 
-// beginList reads the lengths before the elements, each of at least least bytes, and
-// narrows the input to the elements. It returns an error if the remaining input
-// cannot contain count elements, so callers may allocate count of them.
+// beginList reads the lengths before the elements, each of at least least
+// bytes, and narrows the input to the elements. It returns an error if the
+// remaining input cannot contain count elements, so callers may allocate count
+// of them.
 func (r *reader) beginList(n *node, least, depth int) (count int, list listReader, err *Error) {
 	list = listReader{r.data, -1}
 	if err := r.checkDepth(depth); err != nil {
@@ -134,8 +138,8 @@ func sortPairs(buf []byte, pairs []mapPair) *Error {
 	base := pairs[0].from
 	old := bytes.Clone(buf[base:])
 	key := func(p mapPair) []byte { return old[p.from-base : p.value-base] }
-	// Long common prefixes are frequent in real keys. Without them eight bytes decide
-	// most comparisons, as one integer.
+	// Long common prefixes are frequent in real keys. Without them eight bytes
+	// decide most comparisons, as one integer.
 	common := key(pairs[0]) // prefix of all keys
 	for i := range pairs {
 		common = commonPrefix(common, key(pairs[i]))
@@ -172,8 +176,8 @@ func commonPrefix(a, b []byte) []byte {
 	return a[:n]
 }
 
-// mapMemory returns the memory of a map of count pairs. Go's maps have groups of
-// eight slots and are at least about 40 % full.
+// mapMemory returns the memory of a map of count pairs. Go's maps have groups
+// of eight slots and are at least about 40 % full.
 func mapMemory(n *node, count int) int64 {
 	slot := int64(slotSize(n) + 1)
 	switch {
@@ -199,8 +203,8 @@ func (w *writer) endListOr(buf []byte, n *node, list listWriter, err *Error) ([]
 	return w.endList(buf, n, list)
 }
 
-// checkKeyOrder returns the bytes of the i-th key, read at from. It returns an error
-// unless they are greater than those of the previous key.
+// checkKeyOrder returns the bytes of the i-th key, read at from. It returns an
+// error unless they are greater than those of the previous key.
 func (r *reader) checkKeyOrder(last []byte, from, i int) ([]byte, *Error) {
 	key := r.data[from:r.off]
 	if i > 0 && bytes.Compare(last, key) >= 0 {
@@ -210,8 +214,8 @@ func (r *reader) checkKeyOrder(last []byte, from, i int) ([]byte, *Error) {
 	return key, nil
 }
 
-// endMap is endList for maps. Keys with different bytes may still be equal in Go, by
-// a custom encoding: the map is then smaller than count.
+// endMap is endList for maps. Keys with different bytes may still be equal in
+// Go, by a custom encoding: the map is then smaller than count.
 func (r *reader) endMap(list listReader, size, count int) *Error {
 	if size != count {
 		return r.errorf("two keys are equal").in("[key]")

@@ -2,13 +2,14 @@ package codec
 
 import "math"
 
-// A memoryBound computes the maximum memory allocated by Read per byte of input, over
-// all nodes of a codec.
+// A memoryBound computes the maximum memory allocated by Read per byte of
+// input, over all nodes of a codec.
 //
-// Each byte of input belongs to one instance of a type: an element, the target of a
-// pointer, the text of a string. Its memory is spread over the bytes of the instance,
-// at least minSize of them. The bytes of a length prefix pay in addition for memory
-// independent of the elements: the rounding of allocations and the header of a map.
+// Each byte of input belongs to one instance of a type: an element, the target
+// of a pointer, the text of a string. Its memory is spread over the bytes of
+// the instance, at least minSize of them. The bytes of a length prefix pay in
+// addition for memory independent of the elements: the rounding of allocations
+// and the header of a map.
 type memoryBound struct {
 	perByte  float64 // maximum for a byte of an instance
 	overhead float64 // maximum for a byte of a prefix, in addition
@@ -24,7 +25,8 @@ func measure(n *node) *memoryBound {
 	return m
 }
 
-// maxPerByte returns the total: a byte may pay for an instance and as part of a prefix.
+// maxPerByte returns the total: a byte may pay for an instance and as part of a
+// prefix.
 func (m *memoryBound) maxPerByte() int {
 	return int(math.Ceil(m.perByte + m.overhead))
 }
@@ -43,8 +45,8 @@ func (m *memoryBound) visit(n *node) {
 	m.measure(n)
 }
 
-// allocRounding bounds the ratio of an allocation to its requested size, except for the
-// smallest sizes, covered by the overhead.
+// allocRounding bounds the ratio of an allocation to its requested size, except
+// for the smallest sizes, covered by the overhead.
 const allocRounding = 1.5
 
 // measure adds the memory of values of n, without their children.
@@ -71,8 +73,8 @@ func (m *memoryBound) add(instance, overhead float64) {
 	m.overhead = max(m.overhead, overhead)
 }
 
-// pointer adds the target of a pointer. A target without bytes is paid by the presence
-// byte.
+// pointer adds the target of a pointer. A target without bytes is paid by the
+// presence byte.
 func (m *memoryBound) pointer(n *node) {
 	size := max(8, allocRounding*float64(n.elem.size))
 	switch {
@@ -86,8 +88,9 @@ func (m *memoryBound) pointer(n *node) {
 	}
 }
 
-// mapOf adds a map: empty, of few pairs in a single group of eight, or of many. All of
-// it counts as overhead, as the bytes of its pairs may also belong to other instances.
+// mapOf adds a map: empty, of few pairs in a single group of eight, or of many.
+// All of it counts as overhead, as the bytes of its pairs may also belong to
+// other instances.
 func (m *memoryBound) mapOf(n *node) {
 	slot := float64(slotSize(n))
 	least := float64(n.key.minSize + n.elem.minSize)

@@ -34,8 +34,8 @@ func (c *Codec) readFast(*Decoder, Ref) bool   { return false }
 
 func (c *Codec) readValue(r *reader, v Ref) *Error { return r.reflectValue(c.node, v.v, 0) }
 
-// An arena holds short strings in a shared allocation. A strings.Builder returns
-// strings that share its memory and may be extended afterwards.
+// An arena holds short strings in a shared allocation. A strings.Builder
+// returns strings that share its memory and may be extended afterwards.
 type arena struct{ b *strings.Builder }
 
 func (a *arena) avail() int {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A MisspelledKey is a field tag with a key similar to bsrpc. It may belong to another
-// library, so it is not an error.
+// A MisspelledKey is a field tag with a key similar to bsrpc. It may belong to
+// another library, so it is not an error.
 type MisspelledKey struct {
 	Field string // "Order.Price"; ".Price" in an unnamed struct
 	Key   string // "bsrcp"
@@ -19,8 +19,8 @@ const (
 	maxSearchedTypes = 1000
 )
 
-// FindMisspelledKeys returns the first misspelled keys among the encoded fields of
-// types, to explain a mismatch.
+// FindMisspelledKeys returns the first misspelled keys among the encoded fields
+// of types, to explain a mismatch.
 func FindMisspelledKeys(types []reflect.Type) []MisspelledKey {
 	m := keySearch{seen: make(map[reflect.Type]bool)}
 	for _, t := range types {
@@ -65,8 +65,9 @@ func (m *keySearch) visitField(t reflect.Type, f reflect.StructField) {
 	m.visit(f.Type)
 }
 
-// FindMisspelledKey returns the first key of a tag that is probably a misspelled
-// bsrpc. It returns "" if there is none or the tag also contains bsrpc.
+// FindMisspelledKey returns the first key of a tag that is probably a
+// misspelled bsrpc. It returns "" if there is none or the tag also contains
+// bsrpc.
 func FindMisspelledKey(tag reflect.StructTag) (key string) {
 	rest := string(tag)
 	for {
@@ -85,8 +86,8 @@ func FindMisspelledKey(tag reflect.StructTag) (key string) {
 	}
 }
 
-// isTypoOf reports whether word differs from want in case only, or in one letter
-// added, removed, replaced, or swapped with the next.
+// isTypoOf reports whether word differs from want in case only, or in one
+// letter added, removed, replaced, or swapped with the next.
 func isTypoOf(word, want string) bool {
 	word = strings.ToLower(word)
 	n := 0 // length of the common prefix

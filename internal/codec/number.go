@@ -61,8 +61,8 @@ func minWidth(f layout.Format) int {
 // littleEndian reports the byte order of this platform.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// isNative reports whether numbers of a size have the same bytes in memory as in
-// format f.
+// isNative reports whether numbers of a size have the same bytes in memory as
+// in format f.
 func isNative(f layout.Format, size uintptr) bool {
 	if f == layout.Varint || widthOf(f) != int(size) {
 		return false
@@ -156,6 +156,7 @@ func (r *reader) int(f layout.Format) (int64, *Error) {
 
 // varint reads a varint. Only the shortest form is valid.
 func (r *reader) varint() (uint64, *Error) {
+	// Uvarint accepts longer forms of a number, padded with zeros.
 	u, n := binary.Uvarint(r.data[r.off:])
 	switch {
 	case n == 0:

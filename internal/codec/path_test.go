@@ -18,7 +18,8 @@ type (
 	}
 )
 
-// Paths in errors are short at any depth, for cyclic values and for input of a peer.
+// Paths in errors are short at any depth, for cyclic values and for input of a
+// peer.
 func TestLongPathsAreElided(t *testing.T) {
 	d := &deepPointer{}
 	d.TheLeftOne = d

@@ -8,8 +8,9 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A node describes how values of one Go type, with one tag, are encoded. Nodes form a
-// tree, with cycles for recursive types. They are immutable after finish.
+// A node describes how values of one Go type, with one tag, are encoded. Nodes
+// form a tree, with cycles for recursive types. They are immutable after
+// finish.
 type node struct {
 	op        op
 	kind      layout.Kind // of the layout; it may differ from the Go kind for CompileAs
@@ -38,8 +39,8 @@ type node struct {
 	alloc      allocator // target of a pointer: allocates a value
 }
 
-// An op is the operation for a node: it selects the code for its values. It depends on
-// the Go kind, while the format depends on the wire.
+// An op is the operation for a node: it selects the code for its values. It
+// depends on the Go kind, while the format depends on the wire.
 type op uint8
 
 const (
@@ -81,8 +82,8 @@ var (
 )
 
 // finish sets the derived fields of a complete tree, children first. A
-// recursive type meets itself unfinished, behind a pointer, slice or map, and then
-// gets the generic code there.
+// recursive type meets itself unfinished, behind a pointer, slice or map, and
+// then gets the generic code there.
 func (n *node) finish() {
 	if n == nil || n.done {
 		return
@@ -93,6 +94,7 @@ func (n *node) finish() {
 	}
 	n.key.finish()
 	n.elem.finish()
+	// The order matters: each of these uses the ones before.
 	n.minSize = n.computeMinSize()
 	n.rawSize = n.computeRawSize()
 	n.swapSize = n.computeSwapSize()
@@ -111,8 +113,8 @@ func (n *node) finish() {
 	}
 }
 
-// fastPath returns the struct for appendFast and readFast: n itself if it is simple,
-// or the simple target of the only pointer in n, or nil.
+// fastPath returns the struct for appendFast and readFast: n itself if it is
+// simple, or the simple target of the only pointer in n, or nil.
 func (n *node) fastPath() (simple *node, pointer bool) {
 	if n.simple {
 		return n, false

@@ -3,8 +3,8 @@ package codec
 import "github.com/bsrpc/bsrpc/layout"
 
 // computeMinSize returns the minimum size of an encoding. It descends only into
-// arrays and structs, so it terminates for recursive types and needs no finished
-// children.
+// arrays and structs, so it terminates for recursive types and needs no
+// finished children.
 func (n *node) computeMinSize() int {
 	switch n.op {
 	case opBool, opPointer:
@@ -36,8 +36,8 @@ func (n *node) computeMinSize() int {
 	return 1 // has problems: avoid a further one
 }
 
-// maxMinSize limits the minimum size of a type. It prevents overflows in sums and
-// products of sizes, also with an int of 32 bits.
+// maxMinSize limits the minimum size of a type. It prevents overflows in sums
+// and products of sizes, also with an int of 32 bits.
 const maxMinSize = 1 << 30
 
 // mulSaturated returns a*b, at most maxMinSize.
@@ -45,8 +45,8 @@ func mulSaturated(a, b int) int {
 	return int(min(int64(a)*int64(b), maxMinSize))
 }
 
-// computeRawSize returns the size of a value with the same bytes in memory as on the
-// wire, and without any invalid encoding, or else 0.
+// computeRawSize returns the size of a value with the same bytes in memory as
+// on the wire, and without any invalid encoding, or else 0.
 func (n *node) computeRawSize() uintptr {
 	switch n.op {
 	case opInt, opUint:
@@ -73,10 +73,11 @@ func (n *node) computeRawSize() uintptr {
 	return 0
 }
 
-// computeSwapSize returns the size of a number with its bytes in reverse order on the
-// wire, or else 0.
+// computeSwapSize returns the size of a number with its bytes in reverse order
+// on the wire, or else 0.
 func (n *node) computeSwapSize() uintptr {
-	// Varints, and widths converted by CompileAs, have a different size on the wire.
+	// Varints, and widths converted by CompileAs, have a different size on the
+	// wire.
 	whole := n.size > 1 && widthOf(n.format) == int(n.size) && !isNative(n.format, n.size)
 	switch n.op {
 	case opInt, opUint:
@@ -94,5 +95,6 @@ func (n *node) computeSwapSize() uintptr {
 // wireSigned reports whether an integer is signed on the wire.
 func (n *node) wireSigned() bool { return n.kind == layout.Int || n.kind == layout.Duration }
 
-// isFixedSize reports whether n is a simple struct of a constant size above zero.
+// isFixedSize reports whether n is a simple struct of a constant size above
+// zero.
 func (n *node) isFixedSize() bool { return n.simple && n.numStrings == 0 && n.minSize > 0 }

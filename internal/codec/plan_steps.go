@@ -2,8 +2,8 @@ package codec
 
 import "github.com/bsrpc/bsrpc/layout"
 
-// A step encodes or decodes one part of a struct: a run of adjacent fields without
-// conversion, or a single field.
+// A step encodes or decodes one part of a struct: a run of adjacent fields
+// without conversion, or a single field.
 type step struct {
 	op      stepOp
 	off     uintptr // in memory
@@ -14,8 +14,8 @@ type step struct {
 	fields  []field // run
 }
 
-// A stepOp selects the code for a step. Runs have several, by size, so that short
-// copies need no call and no loop.
+// A stepOp selects the code for a step. Runs have several, by size, so that
+// short copies need no call and no loop.
 type stepOp uint8
 
 const (
@@ -56,6 +56,7 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 	for _, f := range n.fields {
 		f.off, f.path = off+f.off, path+f.path
 		switch m := f.node; {
+		// Neither memory nor bytes: struct{} and [0]T.
 		case m.size == 0 && m.minSize == 0 && m.op != opStruct:
 			continue
 		case m.rawSize > 0:
@@ -69,8 +70,8 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 	return steps
 }
 
-// appendRun extends the last run by f if adjacent in memory, or else starts a run.
-// Padding between fields ends a run.
+// appendRun extends the last run by f if adjacent in memory, or else starts a
+// run. Padding between fields ends a run.
 func appendRun(steps []step, f field) []step {
 	if k := len(steps) - 1; k >= 0 && steps[k].fields != nil && steps[k].off+steps[k].size == f.off {
 		s := &steps[k]
@@ -131,8 +132,8 @@ func stepOpOf(n *node) stepOp {
 	return stepGeneric
 }
 
-// isUncheckedString reports whether a string only needs a check of its length against
-// the input or the buffer.
+// isUncheckedString reports whether a string only needs a check of its length
+// against the input or the buffer.
 func (n *node) isUncheckedString() bool {
 	return n.op == opString && n.format == layout.LE4 && n.max == 0 && !n.utf8
 }
@@ -155,6 +156,7 @@ func (n *node) chooseLoop() elemLoop {
 		return loopSimple
 	case e.op == opPointer && (e.elem.rawSize > 0 || e.elem.isFixedSize()):
 		return loopPointer
+	// The inner lengths have a constant width, so the loop needs no beginList.
 	case e.loop == loopCopy && e.format == layout.LE4 && e.lenFormat == layout.LE4 && e.max == 0:
 		return loopSlice
 	}

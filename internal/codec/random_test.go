@@ -15,8 +15,8 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Random types and values from a seed. Values are in the form returned by Read, without
-// empty slices and nil maps, so that they are equal after a round trip.
+// Random types and values from a seed. Values are in the form returned by Read,
+// without empty slices and nil maps, so that they are equal after a round trip.
 
 type (
 	enum  uint8
@@ -73,7 +73,8 @@ func randomType(r *rand.Rand, depth int) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// sliceUnlessEmpty returns a slice of elem if its values have bytes, or else elem.
+// sliceUnlessEmpty returns a slice of elem if its values have bytes, or else
+// elem.
 func sliceUnlessEmpty(elem reflect.Type) reflect.Type {
 	t := reflect.SliceOf(elem)
 	if _, err := Compile(t, nil); err != nil {
@@ -243,8 +244,8 @@ func appendAll(t testing.TB, c *Codec, e Encoder, ptr reflect.Value) ([]byte, er
 	return bufs[0], errs[0]
 }
 
-// readAll reads data with both executors, which must agree, and returns a pointer to the
-// value.
+// readAll reads data with both executors, which must agree, and returns a
+// pointer to the value.
 func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 	t.Helper()
 	var ptrs [2]reflect.Value
@@ -318,8 +319,8 @@ func roundTrip(t *testing.T, r *rand.Rand, c, as *Codec) {
 	checkCorrupted(t, r, c, data)
 }
 
-// checkCorrupted reads truncated and changed data. A value read must append to the same
-// bytes.
+// checkCorrupted reads truncated and changed data. A value read must append to
+// the same bytes.
 func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 	for range 8 {
 		if len(data) == 0 {
@@ -343,5 +344,6 @@ func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 	}
 }
 
-// hasBool reports whether a lenient reader may accept several encodings of a value.
+// hasBool reports whether a lenient reader may accept several encodings of a
+// value.
 func hasBool(c *Codec) bool { return bytes.Contains([]byte(c.Layout().String()), []byte("bool")) }

@@ -1,8 +1,8 @@
 package codec
 
-// The reflect executor. It follows the node tree over addressable reflect.Values and
-// defines the results required of the fast executor. Depth counts the enclosing
-// slices, maps and pointers.
+// The reflect executor. It follows the node tree over addressable
+// reflect.Values and defines the results required of the fast executor. Depth
+// counts the enclosing slices, maps and pointers.
 
 import (
 	"math"
@@ -128,14 +128,16 @@ func (w *writer) reflectSlice(buf []byte, n *node, v reflect.Value, depth int) (
 	return w.endList(buf, n, list)
 }
 
-// reflectSlice reads a slice. The old elements may belong to the caller, so it sets the
-// slice to nil first instead of overwriting them.
+// reflectSlice reads a slice. The old elements may belong to the caller, so it
+// sets the slice to nil first instead of overwriting them.
 func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
 	if err != nil {
 		return err
 	}
+	// beginList has checked count against the input, charge checks it against
+	// the budget. Only then may the slice be allocated.
 	if count > 0 {
 		if err := r.charge(int64(count) * int64(n.elem.size)); err != nil {
 			return err
@@ -151,8 +153,8 @@ func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	return r.endList(list)
 }
 
-// reflectMap appends the pairs of a map and then sorts them by their encoded keys, for
-// a single encoding of equal maps.
+// reflectMap appends the pairs of a map and then sorts them by their encoded
+// keys, for a single encoding of equal maps.
 func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	buf, list, err := w.beginList(buf, n, v.Len(), depth+1)
 	if err != nil || v.Len() == 0 {
@@ -162,6 +164,7 @@ func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]
 	w.minCut = noCuts // sortPairs moves bytes within the buffer only
 	defer func() { w.minCut = cut }()
 	pairs := make([]mapPair, 0, v.Len())
+	// Map elements are not addressable: copy each pair to variables.
 	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)
@@ -180,8 +183,8 @@ func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]
 	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
 }
 
-// reflectMap reads a map into a new one. It refuses keys out of order, as Append never
-// produces them.
+// reflectMap reads a map into a new one. It refuses keys out of order, as
+// Append never produces them.
 func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
 	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
@@ -190,6 +193,7 @@ func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
 	if err != nil {
 		return err
 	}
+	// An empty map decodes as an empty map, a nil map was encoded as one.
 	m := reflect.MakeMapWithSize(n.typ, count)
 	v.Set(m)
 	if count == 0 {
@@ -229,6 +233,7 @@ func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
 	if err != nil || !present {
 		return err
 	}
+	// Convert, as the pointer type may have a name.
 	p := reflect.New(n.elem.typ)
 	v.Set(p.Convert(n.typ))
 	return r.reflectValue(n.elem, p.Elem(), depth+1)
@@ -256,8 +261,10 @@ func (r *reader) reflectStruct(n *node, v reflect.Value, depth int) *Error {
 	return nil
 }
 
-// Floats are copied as bits, as conversions between float types change some NaNs.
+// Floats are copied as bits, as conversions between float types change some
+// NaNs.
 
+// Types to convert pointers to named float types to.
 var (
 	float32Pointer    = reflect.TypeFor[*float32]()
 	float64Pointer    = reflect.TypeFor[*float64]()
@@ -265,6 +272,7 @@ var (
 	complex128Pointer = reflect.TypeFor[*complex128]()
 )
 
+// floatBits returns the bits of the float v.
 func floatBits(v reflect.Value) uint64 {
 	if v.Type().Size() == 4 {
 		return uint64(math.Float32bits(*v.Addr().Convert(float32Pointer).Interface().(*float32)))
@@ -272,6 +280,7 @@ func floatBits(v reflect.Value) uint64 {
 	return math.Float64bits(*v.Addr().Convert(float64Pointer).Interface().(*float64))
 }
 
+// setFloatBits sets the float v from bits.
 func setFloatBits(v reflect.Value, bits uint64) {
 	if v.Type().Size() == 4 {
 		*v.Addr().Convert(float32Pointer).Interface().(*float32) = math.Float32frombits(uint32(bits))
@@ -280,6 +289,7 @@ func setFloatBits(v reflect.Value, bits uint64) {
 	*v.Addr().Convert(float64Pointer).Interface().(*float64) = math.Float64frombits(bits)
 }
 
+// complexBits returns the bits of the parts of v.
 func complexBits(v reflect.Value) [2]uint64 {
 	if v.Type().Size() == 8 {
 		c := *v.Addr().Convert(complex64Pointer).Interface().(*complex64)
@@ -289,6 +299,7 @@ func complexBits(v reflect.Value) [2]uint64 {
 	return [2]uint64{math.Float64bits(real(c)), math.Float64bits(imag(c))}
 }
 
+// setComplexBits sets the parts of v from bits.
 func setComplexBits(v reflect.Value, bits [2]uint64) {
 	if v.Type().Size() == 8 {
 		*v.Addr().Convert(complex64Pointer).Interface().(*complex64) =

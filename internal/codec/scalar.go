@@ -1,7 +1,7 @@
 package codec
 
-// Numbers, bools, times and presence bytes, shared by both executors: the values are
-// already loaded from memory, or not yet stored.
+// Numbers, bools, times and presence bytes, shared by both executors: the
+// values are already loaded from memory, or not yet stored.
 
 import (
 	"math"
@@ -62,6 +62,7 @@ func (r *reader) signed(n *node) (int64, *Error) {
 		}
 		i = int64(u)
 	}
+	// The type in memory may be narrower: int of 32 bits, or by CompileAs.
 	if err == nil && signExtend(uint64(i), int(n.size)) != i {
 		return 0, r.errRange(from, n)
 	}
@@ -82,24 +83,27 @@ func (r *reader) unsigned(n *node) (uint64, *Error) {
 	} else {
 		u, err = r.uint(n.format)
 	}
+	// As in signed. Eight bytes hold every number.
 	if err == nil && n.size < 8 && u>>(8*n.size) != 0 {
 		return 0, r.errRange(from, n)
 	}
 	return u, err
 }
 
-// errRange returns the error of a number, read at from, out of range for the Go type.
+// errRange returns the error of a number, read at from, out of range for the Go
+// type.
 func (r *reader) errRange(from int, n *node) *Error {
 	r.off = from
 	return r.errorf("does not fit in %s of %d bits", n.typ.Kind(), 8*n.size)
 }
 
-// float appends a float given by its bits, of size bytes in memory. Bits preserve all
-// NaNs. A conversion to the other width must be exact.
+// float appends a float given by its bits, of size bytes in memory. Bits
+// preserve all NaNs. A conversion to the other width must be exact.
 func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, *Error) {
 	if n.inKey && invalidKey(bits, size) {
 		return buf, encodeErrorf("NaN and -0 cannot be map keys")
 	}
+	// The usual case: the wire has the width of the type.
 	if widthOf(n.format) == int(size) {
 		return appendUint(buf, bits, n.format), nil
 	}
@@ -130,7 +134,8 @@ func (r *reader) float(n *node, size uintptr) (uint64, *Error) {
 	return bits, nil
 }
 
-// invalidKey reports whether bits are NaN, unequal to itself, or -0, equal to 0.
+// invalidKey reports whether bits are NaN, unequal to itself, or -0, equal to
+// 0.
 func invalidKey(bits uint64, size uintptr) bool {
 	if size == 4 {
 		return bits == 1<<31 || bits&(1<<31-1) > 0xff<<23
@@ -141,9 +146,11 @@ func invalidKey(bits uint64, size uintptr) bool {
 // convertFloat converts the bits of a float of size bytes to the other size and
 // reports whether the conversion is exact.
 func convertFloat(bits uint64, size uintptr) (uint64, bool) {
+	// From 32 to 64 bits is always exact.
 	if size == 4 {
 		return math.Float64bits(float64(math.Float32frombits(uint32(bits)))), true
 	}
+	// From 64 to 32 bits only if the way back gives the same value, or for NaN.
 	f := math.Float64frombits(bits)
 	return uint64(math.Float32bits(float32(f))), f != f || float64(float32(f)) == f
 }
@@ -182,6 +189,7 @@ func (r *reader) time() (time.Time, *Error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	// One encoding per time: seconds and nanoseconds must be normalized.
 	if nsec >= 1e9 {
 		r.off -= 4
 		return time.Time{}, r.errorf("want less than 1e9 nanoseconds")
@@ -189,8 +197,8 @@ func (r *reader) time() (time.Time, *Error) {
 	return time.Unix(sec, int64(nsec)).UTC(), nil
 }
 
-// present appends the presence byte of a pointer and checks the depth of its target.
-// For opDeref there is no such byte, and nil is an error.
+// present appends the presence byte of a pointer and checks the depth of its
+// target. For opDeref there is no such byte, and nil is an error.
 func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, *Error) {
 	switch {
 	case n.op == opPointer:
@@ -207,7 +215,8 @@ func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, 
 	return buf, w.checkRoom(buf, 0)
 }
 
-// pointer reads the presence byte of a pointer and charges the memory of its target.
+// pointer reads the presence byte of a pointer and charges the memory of its
+// target.
 func (r *reader) pointer(n *node, depth int) (bool, *Error) {
 	if n.op == opPointer {
 		if present, err := r.presence(); err != nil || !present {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// fastWorks reports whether the fast executor agrees with the reflect executor on this
-// platform. Otherwise the reflect executor is used for everything, so that an
-// unexpected memory layout costs speed instead of correctness.
+// fastWorks reports whether the fast executor agrees with the reflect executor
+// on this platform. Otherwise the reflect executor is used for everything, so
+// that an unexpected memory layout costs speed instead of correctness.
 var fastWorks = sync.OnceValue(selfCheck)
 
 // A sample covers all code of the fast executor.
@@ -71,23 +71,24 @@ type samplePointer struct{ V *sampleRun }
 
 // selfCheck compares both executors on all samples.
 func selfCheck() bool {
-	flat := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
+	simple := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
 	fixed := sampleFixed{1 << 30, 2}
 	next := sample{Text: "inner", Map: map[uint8]string{}, When: time.Unix(1, 2).UTC()}
 	return selfCheckValue(&sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
 		Raw: []uint16{1, 0xff00}, Lists: [][]uint16{{1, 2}, {0xfffe}}, Swaps: []uint32{1, 1 << 31}, Blob: []byte{0, 1, 2},
-		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleSimple{flat, flat},
+		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleSimple{simple, simple},
 		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
 		Next: &next, Map: map[uint8]string{2: "b", 1: "a"}, Cplx: complex(1, -1),
 		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.When,
-	}) && selfCheckValue(&flat) && selfCheckValue(&fixed) &&
-		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, flat.Text}})
+	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) &&
+		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}})
 }
 
-// selfCheckValue compares the encodings of v by both executors, and v with its decoding
-// by the fast one.
+// selfCheckValue compares the encodings of v by both executors, and v with its
+// decoding by the fast one.
 func selfCheckValue[T any](v *T) bool {
+	// Compile would call fastWorks and deadlock in OnceValue.
 	n := newCompiler(pathRoot{}).node(reflect.TypeFor[T](), nil, location{})
 	n.finish()
 	plain, fast := &Codec{node: n}, &Codec{node: n}

@@ -11,15 +11,15 @@ import (
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
-// A Tag is the parsed tag on one value: a field, parameter, result, element or key.
-// Nil and the zero Tag mean the defaults.
+// A Tag is the parsed tag on one value: a field, parameter, result, element or
+// key. Nil and the zero Tag mean the defaults.
 type Tag struct {
 	tagWords
 	key, elem *Tag // of key= and elem=; nil: defaults
 }
 
-// tagWords are the words of a Tag except its groups. Field names match the words for
-// strictmap.
+// tagWords are the words of a Tag except its groups. Field names match the
+// words for strictmap.
 type tagWords struct {
 	Format string // as written; the compiler checks it against the type
 	List   bool
@@ -57,8 +57,8 @@ func ParseTag(text string) (*Tag, error) {
 	return tag, err
 }
 
-// ParseFieldTag parses the tag of a struct field, with words separated by commas or
-// spaces. It reports whether to skip the field, tagged "-".
+// ParseFieldTag parses the tag of a struct field, with words separated by
+// commas or spaces. It reports whether to skip the field, tagged "-".
 func ParseFieldTag(text string) (tag *Tag, skip bool, err error) {
 	if text == "-" {
 		return nil, true, nil
@@ -67,8 +67,8 @@ func ParseFieldTag(text string) (tag *Tag, skip bool, err error) {
 	return tag, false, err
 }
 
-// parseWords parses words separated by commas or spaces. In errors it suggests name=
-// for fields.
+// parseWords parses words separated by commas or spaces. In errors it suggests
+// name= for fields.
 func parseWords(text string, field bool) (*Tag, error) {
 	list, err := splitWords(text)
 	if err != nil {
@@ -78,6 +78,7 @@ func parseWords(text string, field bool) (*Tag, error) {
 	if len(list) == 0 {
 		return tag, nil // most fields
 	}
+	// Collect the words by key to detect duplicates. All formats share a key.
 	said := map[string]any{}
 	for _, word := range list {
 		key, value, err := tag.parseWord(word, field)
@@ -95,6 +96,7 @@ func parseWords(text string, field bool) (*Tag, error) {
 	if said["binary"] != nil && said["text"] != nil {
 		return nil, errors.New("binary and text exclude each other; give one")
 	}
+	// Groups are set already, by parseWord. strictmap sets the others.
 	delete(said, "key")
 	delete(said, "elem")
 	if err := strictmap.Decode(said, &tag.tagWords); err != nil {
@@ -103,8 +105,8 @@ func parseWords(text string, field bool) (*Tag, error) {
 	return tag, nil
 }
 
-// errTwoFormats is wrapped by the error of a second format, often a missing comma
-// between two parameters.
+// errTwoFormats is wrapped by the error of a second format, often a missing
+// comma between two parameters.
 var errTwoFormats = errors.New("two formats")
 
 // parseWord splits a word into its key and value. It sets a group in t itself.
@@ -149,8 +151,8 @@ func (t *Tag) parseWord(word string, field bool) (key string, value any, err err
 var wordExamples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
 	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
 
-// unknownWord returns an error with a suggestion. A plain name may come from the habit
-// of encoding/json.
+// unknownWord returns an error with a suggestion. A plain name may come from
+// the habit of encoding/json.
 func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
 	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), wordsOfFields
@@ -158,6 +160,7 @@ func unknownWord(word string, field bool) error {
 		known, all = slices.DeleteFunc(known, func(w string) bool { return w == "name" }), wordsOfValues
 	}
 	near := strictmap.Nearest(bare, known)
+	// LE4 is a format with the wrong case.
 	if lower := strings.ToLower(word); looksLikeFormat(lower) {
 		near = lower
 	}
@@ -178,7 +181,8 @@ func unknownWord(word string, field bool) error {
 var wordsOfOtherTags = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
 	"bool", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
-// parseGroup parses the value of key= or elem=: a word, or several in parentheses.
+// parseGroup parses the value of key= or elem=: a word, or several in
+// parentheses.
 func parseGroup(text string) (*Tag, error) {
 	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {
 		text = text[1 : len(text)-1]
@@ -242,6 +246,7 @@ func splitWords(text string) (list []string, err error) {
 // splitTopLevel splits text at each of the separators outside parentheses.
 func splitTopLevel(text, separators string) (parts []string) {
 	depth, from := 0, 0
+	// Bytes suffice, as all separators and parentheses are ASCII.
 	for i := range len(text) {
 		switch {
 		case text[i] == '(':
@@ -256,8 +261,8 @@ func splitTopLevel(text, separators string) (parts []string) {
 	return append(parts, text[from:])
 }
 
-// checkParens returns an error unless parentheses are balanced and enclose the whole
-// value of the word.
+// checkParens returns an error unless parentheses are balanced and enclose the
+// whole value of the word.
 func checkParens(word string) error {
 	open := strings.IndexByte(word, '(')
 	if open < 0 && !strings.Contains(word, ")") {
@@ -271,6 +276,7 @@ func checkParens(word string) error {
 		case ')':
 			depth--
 		}
+		// An unopened parenthesis, or text after the closing one.
 		if depth < 0 || depth == 0 && i >= open && i < len(word)-1 && open >= 0 {
 			return fmt.Errorf("%q: unbalanced parentheses", word)
 		}
@@ -287,8 +293,8 @@ func withoutValue(word string) string {
 	return key + stringIf(valued, "=")
 }
 
-// String returns a canonical text: equal tags have equal texts. The compiler uses it
-// as a key.
+// String returns a canonical text: equal tags have equal texts. The compiler
+// uses it as a key.
 func (t *Tag) String() string {
 	if t == nil {
 		return ""

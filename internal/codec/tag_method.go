@@ -23,8 +23,8 @@ type MethodTag struct {
 	Roles           []string
 }
 
-// methodOptions are the options of a MethodTag. Field names match the options for
-// strictmap.
+// methodOptions are the options of a MethodTag. Field names match the options
+// for strictmap.
 type methodOptions struct {
 	ID         int
 	Name       string
@@ -45,6 +45,7 @@ var optionWords = []string{"id", "name", "timeout", "idempotent", "exclusive"}
 func ParseMethodTag(tag string) (*MethodTag, error) {
 	m := &MethodTag{ID: -1}
 	parts := splitTopLevel(tag, ",")
+	// A signature is up to the first comma outside of parentheses.
 	if strings.HasPrefix(tag, "(") {
 		if err := m.parseSignature(parts[0]); err != nil {
 			return nil, err
@@ -69,6 +70,7 @@ func (m *MethodTag) parseSignature(text string) (err error) {
 	if rest == "" {
 		return nil
 	}
+	// Several results are in parentheses of their own.
 	if rest[0] == '(' {
 		if closingParen(rest) != len(rest)-1 {
 			return fmt.Errorf("%q: unbalanced parentheses", rest)
@@ -79,7 +81,8 @@ func (m *MethodTag) parseSignature(text string) (err error) {
 	return err
 }
 
-// closingParen returns the offset of the parenthesis closing the first one, or -1.
+// closingParen returns the offset of the parenthesis closing the first one, or
+// -1.
 func closingParen(text string) int {
 	depth := 0
 	for i := range len(text) {
@@ -95,13 +98,13 @@ func closingParen(text string) int {
 	return -1
 }
 
-// parseTags parses the tags of parameters or results, separated by commas. An empty
-// list means all defaults.
+// parseTags parses the tags of parameters or results, separated by commas. An
+// empty list means all defaults.
 func parseTags(word, text string) ([]*Tag, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	var places []*Tag
+	var tags []*Tag
 	for i, part := range splitTopLevel(text, ",") {
 		tag, err := ParseTag(part)
 		if errors.Is(err, errTwoFormats) {
@@ -110,9 +113,9 @@ func parseTags(word, text string) ([]*Tag, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", word, i+1, err)
 		}
-		places = append(places, tag)
+		tags = append(tags, tag)
 	}
-	return places, nil
+	return tags, nil
 }
 
 // parseOptions parses the options after the signature.
@@ -132,6 +135,8 @@ func (m *MethodTag) parseOptions(parts []string) error {
 		}
 		said[key] = value
 	}
+	// strictmap converts and validates the values: it has the same rules for
+	// options in configuration files.
 	o := methodOptions{ID: -1}
 	if err := strictmap.Decode(said, &o); err != nil {
 		return err
@@ -174,9 +179,10 @@ func parseOption(word string) (key string, value any, err error) {
 var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout": "timeout=60s",
 	"exclusive": "exclusive=X", "roles": "roles=X|Y"}
 
-// unknownOption returns an error with a suggestion: the word may be misspelled, or belong
-// in the signature.
+// unknownOption returns an error with a suggestion: the word may be misspelled,
+// or belong in the signature.
 func unknownOption(word string) error {
+	// A valid word of a value tag was meant for the signature.
 	if _, err := parseWords(word, false); err == nil {
 		return fmt.Errorf("unknown option %q; formats belong in the signature, as in \"(le4,le4) le4\"; %s", word, allOptions)
 	}
@@ -199,7 +205,8 @@ func parseID(text string) (int, error) {
 	return int(n), nil
 }
 
-// parseTimeout validates a duration and returns it as text, as required by strictmap.
+// parseTimeout validates a duration and returns it as text, as required by
+// strictmap.
 func parseTimeout(text string) (string, error) {
 	if text == "none" {
 		return "-1ns", nil

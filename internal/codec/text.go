@@ -1,7 +1,7 @@
 package codec
 
-// Strings, []byte and custom encodings: a length prefix and bytes, or a fixed number of
-// bytes.
+// Strings, []byte and custom encodings: a length prefix and bytes, or a fixed
+// number of bytes.
 
 import (
 	"bytes"
@@ -29,6 +29,7 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 	if invalidUTF8(n, w.e.Lenient, s) {
 		return buf, encodeErrorf("not UTF-8")
 	}
+	// fixed=N: no length prefix, padding instead.
 	if n.format == layout.NoFormat {
 		return w.padded(buf, n.length, s)
 	}
@@ -44,6 +45,7 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	switch {
 	case len(s) > size:
 		return buf, encodeErrorf("%s exceed fixed=%d", plural(len(s), "byte"), size)
+	// Read removes all zero bytes from the end.
 	case strings.HasSuffix(s, "\x00"):
 		return buf, encodeErrorf("ends in a zero byte, ambiguous with the padding of fixed=%d", size)
 	}
@@ -96,8 +98,8 @@ func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Erro
 	return append(buf, b...), nil
 }
 
-// text reads and checks the bytes of a string, []byte or custom encoding. The result
-// aliases the input.
+// text reads and checks the bytes of a string, []byte or custom encoding. The
+// result aliases the input.
 func (r *reader) text(n *node) ([]byte, *Error) {
 	if n.format == layout.NoFormat {
 		return r.fixed(n)
@@ -107,6 +109,7 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	if err != nil {
 		return nil, err
 	}
+	// Compare as uint64: the size is from the peer and may not fit in an int.
 	if size > uint64(len(r.data)-r.off) {
 		return nil, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off)
 	}
@@ -124,6 +127,7 @@ func (r *reader) fixed(n *node) ([]byte, *Error) {
 	if err != nil || n.op == opBytes {
 		return b, err
 	}
+	// Padding is unambiguous, as Append refuses strings ending in a zero byte.
 	b = bytes.TrimRight(b, "\x00")
 	return b, r.checkText(n, b)
 }

@@ -131,7 +131,8 @@ func TestSingleEncoding(t *testing.T) {
 	}
 }
 
-// int and uint have eight bytes on every platform. Values out of range are errors.
+// int and uint have eight bytes on every platform. Values out of range are
+// errors.
 func TestIntWidth(t *testing.T) {
 	v := struct {
 		A int

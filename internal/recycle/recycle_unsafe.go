@@ -11,14 +11,15 @@ import (
 	"unsafe"
 )
 
-// A finalizer on the first byte of an allocation returns it to the free list when
-// no part of it is reachable any more. Allocating and collecting memory for each
-// long message would cost more than sending the message.
+// A finalizer on the first byte of an allocation returns it to the free list
+// when no part of it is reachable any more. Allocating and collecting memory
+// for each long message would cost more than sending the message.
 //
-// Two operations are unsafe: allocating without zeroing, and recovering the slice
-// from its first byte. Invariant: the finalizer of class c receives a pointer to
-// the start of an allocation of at least classToSize(c) bytes. It holds because
-// only Bytes and get set these finalizers, and Free ignores memory of other sizes.
+// Two operations are unsafe: allocating without zeroing, and recovering the
+// slice from its first byte. Invariant: the finalizer of class c receives a
+// pointer to the start of an allocation of at least classToSize(c) bytes. It
+// holds because only Bytes and get set these finalizers, and Free ignores
+// memory of other sizes.
 
 const (
 	minSize     = 64 << 10         // smaller allocations are not reused
@@ -27,8 +28,8 @@ const (
 	maxIdleTime = 10 * time.Second // without a use, before the free list is dropped
 )
 
-// Allocations have the size of a class. There are eight classes per power of two,
-// so at most an eighth of an allocation is wasted.
+// Allocations have the size of a class. There are eight classes per power of
+// two, so at most an eighth of an allocation is wasted.
 const (
 	classBits  = 3
 	numClasses = 64 << classBits
@@ -57,13 +58,13 @@ type freeList struct {
 
 var idle = freeList{lists: make(map[int][][]byte)}
 
-// Bytes returns a slice of at least n bytes from the free list, or else a new one
-// of about fresh bytes, so that memory for a message grows with the bytes
+// Bytes returns a slice of at least n bytes from the free list, or else a new
+// one of about fresh bytes, so that memory for a message grows with the bytes
 // received rather than with the announced length.
 //
-// The slice is not zeroed. It may contain bytes of earlier messages: callers must
-// write before reading, and must not expose unwritten bytes. Its first byte has a
-// finalizer, so callers must not set another.
+// The slice is not zeroed. It may contain bytes of earlier messages: callers
+// must write before reading, and must not expose unwritten bytes. Its first
+// byte has a finalizer, so callers must not set another.
 func Bytes(n, fresh int) []byte {
 	if fresh >= n-n/8 {
 		fresh = n

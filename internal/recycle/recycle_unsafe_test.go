@@ -42,8 +42,8 @@ func TestBytesAreReused(t *testing.T) {
 	}
 }
 
-// allocTwo allocates twice. It returns a part of the first allocation, keeping it
-// reachable, and the addresses of both.
+// allocTwo allocates twice. It returns a part of the first allocation, keeping
+// it reachable, and the addresses of both.
 func allocTwo(size int) (part []byte, where [2]uintptr) {
 	kept, dropped := Bytes(size, size), Bytes(size, size)
 	where = [2]uintptr{uintptr(unsafe.Pointer(&kept[0])), uintptr(unsafe.Pointer(&dropped[0]))}
@@ -52,8 +52,8 @@ func allocTwo(size int) (part []byte, where [2]uintptr) {
 	return part, where
 }
 
-// Reusable memory has the exact size of a class, for any request: finalizers and
-// later users depend on it.
+// Reusable memory has the exact size of a class, for any request: finalizers
+// and later users depend on it.
 func TestBytesHaveClassSize(t *testing.T) {
 	sizes := []int{1, 64 << 10, minSize - 1, minSize, minSize + 4, 1<<20 + 4, 3 << 20, maxSize - 1, maxSize, maxSize + 4, 16<<20 + 4}
 	for _, n := range sizes {

@@ -66,8 +66,8 @@ func TestRead(t *testing.T) {
 	})
 }
 
-// A deadline interrupts a waiting read. An expired one fails all reads until it is
-// reset.
+// A deadline interrupts a waiting read. An expired one fails all reads until it
+// is reset.
 func TestDeadline(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
 		r := NewReader(near)

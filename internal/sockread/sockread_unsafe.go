@@ -11,9 +11,10 @@ import (
 	"unsafe"
 )
 
-// NewReader returns a reader of nc's socket for use by one goroutine at a time. It
-// obeys nc's deadlines and returns the errors of nc.Read. It returns nc itself
-// unless that is a *net.TCPConn or *net.UnixConn: a wrapper's Read may do more.
+// NewReader returns a reader of nc's socket for use by one goroutine at a time.
+// It obeys nc's deadlines and returns the errors of nc.Read. It returns nc
+// itself unless that is a *net.TCPConn or *net.UnixConn: a wrapper's Read may
+// do more.
 func NewReader(nc net.Conn) io.Reader {
 	var raw syscall.RawConn
 	var err error
@@ -33,8 +34,8 @@ func NewReader(nc net.Conn) io.Reader {
 	return r
 }
 
-// A reader reads from the socket of nc. Calls of raw.Read keep the descriptor open
-// and wait in the poller until tryRead reports true.
+// A reader reads from the socket of nc. Calls of raw.Read keep the descriptor
+// open and wait in the poller until tryRead reports true.
 type reader struct {
 	nc      net.Conn
 	raw     syscall.RawConn
@@ -89,8 +90,8 @@ func recv(fd uintptr, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// opError wraps err like nc.Read, except that the network is "tcp" for "tcp4" and
-// "tcp6", too.
+// opError wraps err like nc.Read, except that the network is "tcp" for "tcp4"
+// and "tcp6", too.
 func (r *reader) opError(err error) error {
 	if op := new(net.OpError); errors.As(err, &op) {
 		err = op.Err

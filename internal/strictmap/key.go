@@ -11,11 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// matches reports whether key names field: its letters in any case, with at most
-// one - or _ between words.
+// matches reports whether key names field: its letters in any case, with at
+// most one - or _ between words.
 func matches(key, field string) bool {
 	var last rune
 	for i, r := range field {
+		// A separator may precede a word, but not the first one.
 		if i > 0 && startsWord(last, r, field[i+utf8.RuneLen(r):]) && key != "" && (key[0] == '-' || key[0] == '_') {
 			key = key[1:]
 		}
@@ -28,8 +29,8 @@ func matches(key, field string) bool {
 	return key == ""
 }
 
-// startsWord reports whether r starts a word between last and rest: the M, H and
-// S of MaxHTTPSize do.
+// startsWord reports whether r starts a word between last and rest: the M, H
+// and S of MaxHTTPSize do.
 func startsWord(last, r rune, rest string) bool {
 	if !unicode.IsUpper(r) {
 		return false
@@ -54,8 +55,8 @@ func unknownKey(key string, t reflect.Type) string {
 	return fmt.Sprintf("%q; the keys are %s", key, strings.Join(fields, ", "))
 }
 
-// enclosingField returns the name of t's struct field with a field named by key,
-// where key may also be qualified: limits.max-depth.
+// enclosingField returns the name of t's struct field with a field named by
+// key, where key may also be qualified: limits.max-depth.
 func enclosingField(key string, t reflect.Type) string {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -72,8 +73,8 @@ func enclosingField(key string, t reflect.Type) string {
 	return ""
 }
 
-// Nearest returns the word most similar to key, ignoring case and separators, or
-// "" if all differ too much for a typing error.
+// Nearest returns the word most similar to key, ignoring case and separators,
+// or "" if all differ too much for a typing error.
 func Nearest(key string, words []string) string {
 	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	best, least := "", len(bare)/4+2
@@ -86,9 +87,9 @@ func Nearest(key string, words []string) string {
 }
 
 // Similar returns up to n words similar to key, the nearest first. Words are
-// similar if they differ in one letter, in up to a third of key's letters, or only
-// in a prefix up to a dot. To bound its work it considers only the first limit words
-// of up to 64 bytes.
+// similar if they differ in one letter, in up to a third of key's letters, or
+// only in a prefix up to a dot. To bound its work it considers only the first
+// limit words of up to 64 bytes.
 func Similar(key string, words iter.Seq[string], n, limit int) []string {
 	type found struct {
 		word string
@@ -107,8 +108,11 @@ func Similar(key string, words iter.Seq[string], n, limit int) []string {
 		}
 		lower, d := strings.ToLower(word), least
 		switch {
+		// The same name with or without a qualifier: lab.v1.Scope and Scope.
 		case strings.HasSuffix(lower, "."+key), strings.HasSuffix(key, "."+lower):
 			d = 1
+		// A large difference in length alone exceeds the limit: spare the
+		// computation.
 		case len(lower) < len(key)+least && len(key) < len(lower)+least:
 			d = editDistance(key, lower)
 		}
@@ -124,8 +128,8 @@ func Similar(key string, words iter.Seq[string], n, limit int) []string {
 	return near
 }
 
-// editDistance returns the edit distance between a and b in bytes, where a swap of
-// neighbours is one edit (optimal string alignment).
+// editDistance returns the edit distance between a and b in bytes, where a swap
+// of neighbours is one edit (optimal string alignment).
 func editDistance(a, b string) int {
 	n := len(b) + 1
 	rows := make([]int, 3*n)

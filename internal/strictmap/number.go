@@ -18,14 +18,15 @@ var units = []struct {
 func isInt(k reflect.Kind) bool  { return k >= reflect.Int && k <= reflect.Int64 }
 func isUint(k reflect.Kind) bool { return k >= reflect.Uint && k <= reflect.Uint64 }
 
-// integer returns v as a value of the integer type t. It returns false unless v is
-// a whole number in the range of t.
+// integer returns v as a value of the integer type t. It returns false unless v
+// is a whole number in the range of t.
 func integer(v reflect.Value, t reflect.Type) (any, bool) {
 	n, ok := wholeNumberOf(v)
 	made := reflect.New(t).Elem()
 	switch {
 	case !ok:
 		return nil, false
+	// The range of t is checked before the conversion, which would truncate.
 	case isUint(t.Kind()):
 		if n.negative || made.OverflowUint(n.abs) {
 			return nil, false
@@ -41,8 +42,9 @@ func integer(v reflect.Value, t reflect.Type) (any, bool) {
 	return made.Interface(), true
 }
 
-// wantInteger describes the valid values of the integer type t. Types of 32 bits
-// and more are counts and sizes; their owner checks and reports narrower ranges.
+// wantInteger describes the valid values of the integer type t. Types of 32
+// bits and more are counts and sizes; their owner checks and reports narrower
+// ranges.
 func wantInteger(t reflect.Type) string {
 	if t.Bits() >= 32 {
 		return `a whole number, or a size such as "16MiB"`
@@ -103,8 +105,8 @@ func outOfRange(n wholeNumber) string {
 	return "a number too large"
 }
 
-// overflows reports whether text is a number, with or without a unit. It is called
-// after parseWholeNumber failed: the number then exceeds 64 bits.
+// overflows reports whether text is a number, with or without a unit. It is
+// called after parseWholeNumber failed: the number then exceeds 64 bits.
 func overflows(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	for _, u := range units {
@@ -158,9 +160,10 @@ func wholeNumberOf(v reflect.Value) (wholeNumber, bool) {
 	return wholeNumber{}, false
 }
 
-// wholeNumberFromFloat converts the floats of encoding/json. Beyond 2^53 they may
-// be rounded already, and are refused.
+// wholeNumberFromFloat converts the floats of encoding/json. Beyond 2^53 they
+// may be rounded already, and are refused.
 func wholeNumberFromFloat(f float64) (wholeNumber, bool) {
+	// NaN and infinities fail the first comparison or the second.
 	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 		return wholeNumber{}, false
 	}
@@ -170,6 +173,7 @@ func wholeNumberFromFloat(f float64) (wholeNumber, bool) {
 // parseWholeNumber parses a decimal number with an optional unit.
 func parseWholeNumber(text string) (wholeNumber, bool) {
 	digits, negative := strings.CutPrefix(text, "-")
+	// Without a unit shift is 0.
 	shift := uint(0)
 	for _, u := range units {
 		if rest, ok := strings.CutSuffix(digits, u.name); ok {
@@ -177,6 +181,7 @@ func parseWholeNumber(text string) (wholeNumber, bool) {
 			break
 		}
 	}
+	// ParseUint refuses a second sign and any other character.
 	size, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil || size > math.MaxUint64>>shift {
 		return wholeNumber{}, false

@@ -70,8 +70,8 @@ func representations(n *big.Int) []any {
 	return list
 }
 
-// A number decodes without loss into each type with a sufficient range, and is an
-// error for others.
+// A number decodes without loss into each type with a sufficient range, and is
+// an error for others.
 func TestWholeNumbers(t *testing.T) {
 	fields := reflect.TypeFor[allInts]()
 	for _, n := range boundaryValues() {

@@ -13,9 +13,9 @@ import (
 	"github.com/mitchellh/mapstructure"
 )
 
-// Decode sets the fields of the struct at into from the keys of in. If there are
-// errors it reports all of them, joined, and changes nothing. Fields without a key
-// keep their values.
+// Decode sets the fields of the struct at into from the keys of in. If there
+// are errors it reports all of them, joined, and changes nothing. Fields
+// without a key keep their values.
 //
 // A key is the name of an exported field in any case, with or without a - or _
 // between its words: MaxMessage, maxmessage, max-message, MAX_MESSAGE. The type
@@ -30,14 +30,15 @@ import (
 //	slice          a list of any of these
 //
 // Fields of other types cannot be set from a map, and there are no other
-// conversions. An unknown or duplicate key, a nil value or a value out of range is
-// an error with the key and the expected type. Errors never contain a value: it
-// may be a secret.
+// conversions. An unknown or duplicate key, a nil value or a value out of range
+// is an error with the key and the expected type. Errors never contain a value:
+// it may be a secret.
 func Decode(in map[string]any, into any) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("strictmap: Decode into %T, not a pointer to a struct", into))
 	}
+	// Decode into a copy: a failed Decode must not change the target.
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
 
@@ -63,8 +64,8 @@ func Decode(in map[string]any, into any) error {
 	return nil
 }
 
-// An entry is a value with its path. Mapstructure passes no path to decode hooks,
-// so all values are wrapped in entries.
+// An entry is a value with its path. Mapstructure passes no path to decode
+// hooks, so all values are wrapped in entries.
 type entry struct {
 	path  string
 	value any
@@ -195,6 +196,7 @@ func (c *checker) fields(path string, in reflect.Value, t reflect.Type) map[stri
 			c.problem(place, "cannot be set from a map: its type is %s; set the field in Go", f.Type)
 			continue
 		}
+		// MapIndex needs a key of the map's own key type.
 		value := in.MapIndex(reflect.ValueOf(key).Convert(in.Type().Key()))
 		entries[f.Name] = entry{place, value.Interface()}
 	}

@@ -33,7 +33,8 @@ type level int8
 
 type limits struct{ DecodeBudget, MaxDepth int }
 
-// TestDecode decodes one key per row, with the resulting struct or the exact error.
+// TestDecode decodes one key per row, with the resulting struct or the exact
+// error.
 func TestDecode(t *testing.T) {
 	tests := []struct {
 		key   string

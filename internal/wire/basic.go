@@ -26,8 +26,8 @@ func AppendCommand(dst []byte, id uint16, n int) []byte {
 // known only after encoding. Size counts the header.
 func SetBasicSize(frame []byte, size int) { binary.LittleEndian.PutUint32(frame, uint32(size)) }
 
-// ReadBasicHeader reads the header at the start of b. The payload is n bytes;
-// n is negative if the frame's size is invalid.
+// ReadBasicHeader reads the header at the start of b. The payload is n bytes; n
+// is negative if the frame's size is invalid.
 func ReadBasicHeader(b []byte) (t Type, n int64) {
 	return Type(b[4]), ReadBasicSize(b) - BasicHeaderSize
 }

@@ -97,6 +97,7 @@ func ReadBindResponse(body []byte, want int) ([]BindResult, error) {
 	if n := int(c.Uint16()); c.Err() == nil && n != want {
 		return nil, fmt.Errorf("response for %d methods, want %d", n, want)
 	}
+	// The count equals the number requested, so it is safe to allocate.
 	methods := make([]BindResult, want)
 	for i := range methods {
 		methods[i] = BindResult{BindStatus(c.Uint8()), c.Uint16(), c.String32()}

@@ -25,6 +25,7 @@ func (c *Cursor) Next(n int) []byte {
 	if c.err != nil {
 		return nil
 	}
+	// Clip the capacity, so that appending to p cannot overwrite the input.
 	p := c.rest[:n:n]
 	c.rest, c.off = c.rest[n:], c.off+n
 	return p

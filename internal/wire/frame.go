@@ -86,8 +86,8 @@ type Frame struct {
 	BodySize int    // length of the body in this frame
 }
 
-// AppendHeader appends the header of f. The caller appends the body,
-// f.BodySize bytes, after it.
+// AppendHeader appends the header of f. The caller appends the body, f.BodySize
+// bytes, after it.
 func AppendHeader(dst []byte, f *Frame) []byte {
 	size := headerSize + f.BodySize
 	if f.Type == Request {
@@ -99,6 +99,7 @@ func AppendHeader(dst []byte, f *Frame) []byte {
 	if f.Flags&Metadata != 0 {
 		size += 2 + len(f.Meta)
 	}
+	// The optional parts follow the fixed header in this order.
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(size))
 	dst = append(dst, byte(f.Type), byte(f.Flags), byte(f.Arg), byte(f.Arg>>8))
 	dst = binary.LittleEndian.AppendUint64(dst, f.ID)
@@ -154,6 +155,8 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 // checkShort checks the size of a frame with fewer than headerSize bytes, so
 // that an invalid size fails without waiting for more.
 func checkShort(b []byte) error {
+	// The first four bytes are the size. Checking them early detects peers of
+	// other protocols, and sizes beyond any buffer.
 	if len(b) >= 4 {
 		if size := binary.LittleEndian.Uint32(b); size < headerSize || size > MaxFrame {
 			return fmt.Errorf("frame of %d bytes, want %d to %d", size, headerSize, MaxFrame)
@@ -166,6 +169,8 @@ func checkShort(b []byte) error {
 // those have arrived. The size comes first: bytes that the frame does not have
 // are not waited for.
 func (f *Frame) checkHeader(b []byte, size uint32, n int) error {
+	// The size of a frame includes its header, so a smaller size is invalid.
+	// Only now the header is known to be complete.
 	if int64(size) < int64(n) {
 		return fmt.Errorf("%v frame of %d bytes, but its header takes %d", f.Type, size, n)
 	}
@@ -216,10 +221,12 @@ func (f *Frame) readOptional(b []byte, size uint32, n int) (int, error) {
 }
 
 // checkBody validates the body's length. A chunk's length is bounded here; the
-// receiver checks the sum of the chunks against Total. It also sets Total of
-// an unchunked message.
+// receiver checks the sum of the chunks against Total. It also sets Total of an
+// unchunked message.
 func (f *Frame) checkBody() error {
 	switch {
+	// A message must be chunked if and only if it is longer than MaxUnchunked:
+	// one encoding per message.
 	case f.Flags&Chunked != 0:
 		if f.Total <= MaxUnchunked || uint64(f.BodySize) > f.Total || f.BodySize > MaxChunk {
 			return fmt.Errorf("first chunk of %d bytes of a %v of %d", f.BodySize, f.Type, f.Total)
@@ -230,6 +237,7 @@ func (f *Frame) checkBody() error {
 			return fmt.Errorf("%v of %d bytes, want 1 to %d", f.Type, f.BodySize, MaxChunk)
 		}
 		return nil
+	// Cancel may have a body, ignored by receivers. Close has one.
 	case f.Type >= Ping && f.BodySize > 0:
 		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.BodySize)
 	case f.BodySize > MaxUnchunked:

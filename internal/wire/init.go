@@ -66,6 +66,7 @@ func AppendServerInit(dst []byte, h *Hello) []byte {
 }
 
 func appendInit(dst []byte, basic string, h *Hello) []byte {
+	// The size at the start is set last.
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, byte(Init))
 	dst = append(dst, basic...)
@@ -86,6 +87,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 }
 
 func appendNumber(dst []byte, t FieldType, v uint64, width int) []byte {
+	// Zero means absent, so it is never sent.
 	if v == 0 {
 		return dst
 	}
@@ -117,6 +119,7 @@ func ReadServerInit(payload []byte) (h *Hello, err error) {
 		return nil, errors.New("empty response to INIT")
 	}
 	h, err = readHello(payload[1:])
+	// The bool below is valid for basic servers, too.
 	if errors.Is(err, ErrBasic) {
 		h = new(Hello)
 	}
@@ -125,6 +128,7 @@ func ReadServerInit(payload []byte) (h *Hello, err error) {
 }
 
 func readHello(b []byte) (*Hello, error) {
+	// At least the version must follow the magic.
 	if len(b) <= len(magic) || string(b[:len(magic)]) != magic {
 		return nil, ErrBasic
 	}
