@@ -23,7 +23,7 @@ func silent(p *rawPeer) { io.Copy(io.Discard, p.nc) }
 // queued is a server that lets its clients wait at a position.
 func queued(p *rawPeer) {
 	p.readBasic()
-	p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Waiting: true, Place: 3}))
+	p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Waiting: true, Position: 3}))
 	silent(p)
 }
 

@@ -144,7 +144,7 @@ func (s *Server) receive(v *Session, answer *wire.Hello) error {
 	if refuse != nil {
 		return &refusal{err: refuse}
 	}
-	answer.Waiting, answer.Place = position > 0 || s.welcomes(), uint32(position)
+	answer.Waiting, answer.Position = position > 0 || s.welcomes(), uint32(position)
 	return nil
 }
 

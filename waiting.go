@@ -20,8 +20,8 @@ type lobby struct {
 // newLobby returns the lobby of a client, whose server has said whether it waits.
 func newLobby(server *wire.Hello) *lobby {
 	l := &lobby{place: make(chan int, 1), admitted: make(chan struct{}), open: server.Waiting}
-	if server.Place > 0 {
-		l.place <- int(server.Place)
+	if server.Position > 0 {
+		l.place <- int(server.Position)
 	}
 	return l
 }

@@ -26,12 +26,12 @@ func runClient(ctx context.Context, dial dialFunc, say sayFunc) error {
 }
 
 // connect connects and waits until the instrument is free. If onWait is not nil, it is
-// called with every new place in the queue.
-func connect(ctx context.Context, dial dialFunc, say sayFunc, onWait func(place int)) (*bsrpc.Client, *Scope, error) {
-	client, err := dial(ctx, &bsrpc.ClientOptions{OnWait: func(place int) {
-		say("the instrument is in use; my place in the queue is %d", place)
+// called with every new position in the queue.
+func connect(ctx context.Context, dial dialFunc, say sayFunc, onWait func(position int)) (*bsrpc.Client, *Scope, error) {
+	client, err := dial(ctx, &bsrpc.ClientOptions{OnWait: func(position int) {
+		say("the instrument is in use; my position in the queue is %d", position)
 		if onWait != nil {
-			onWait(place)
+			onWait(position)
 		}
 	}})
 	if err != nil {

@@ -25,9 +25,9 @@ func demonstrate(ctx context.Context, dial dialFunc, says *transcript) error {
 		return err
 	}
 
-	waits := make(chan int, 10) // Bob's places in the queue; the buffer is larger than needed
+	waits := make(chan int, 10) // Bob's positions in the queue; the buffer is larger than needed
 	left := make(chan error, 1)
-	go func() { left <- takeOver(ctx, dial, bob, func(place int) { waits <- place }) }()
+	go func() { left <- takeOver(ctx, dial, bob, func(position int) { waits <- position }) }()
 	select {
 	case <-waits:
 	case err := <-left:
@@ -89,7 +89,7 @@ func giveUp(ctx context.Context, scope *Scope, say sayFunc) error {
 
 // takeOver is Bob's part: once admitted he looks for settings of Ann's. If the server
 // refuses to let him wait, he only reports that.
-func takeOver(ctx context.Context, dial dialFunc, say sayFunc, onWait func(place int)) error {
+func takeOver(ctx context.Context, dial dialFunc, say sayFunc, onWait func(position int)) error {
 	client, scope, err := connect(ctx, dial, say, onWait)
 	var e *bsrpc.Error
 	if errors.As(err, &e) && e.Code == bsrpc.CodeResourceExhausted {

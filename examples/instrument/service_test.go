@@ -273,7 +273,7 @@ func TestConnectionLost(t *testing.T) {
 	})
 }
 
-// Clients wait, learn their place, and find the instrument without settings.
+// Clients wait, learn their position, and find the instrument without settings.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newTestServer(t, false)
@@ -291,12 +291,12 @@ func TestQueue(t *testing.T) {
 		first.Close()
 		check(t, errors.Join(<-left, <-left))
 		srv.Close()
-		const second = `second  the instrument is in use; my place in the queue is 1
+		const second = `second  the instrument is in use; my position in the queue is 1
 second  it is my turn; are there settings?
 second    NotConfigured: no settings yet; call Configure
 `
-		const third = `third   the instrument is in use; my place in the queue is 2
-third   the instrument is in use; my place in the queue is 1
+		const third = `third   the instrument is in use; my position in the queue is 2
+third   the instrument is in use; my position in the queue is 1
 third   it is my turn; are there settings?
 third     NotConfigured: no settings yet; call Configure
 `

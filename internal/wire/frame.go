@@ -27,7 +27,7 @@ const (
 	Close         Type = 0x17 // Arg: the code; the last frame of a connection
 	Ping          Type = 0x18 // asks for a Pong
 	Pong          Type = 0x19 // ID: the Ping's
-	Waiting       Type = 0x1a // to the client; ID: its place in the admission queue, 1 is next
+	Waiting       Type = 0x1a // to the client; ID: its position in the admission queue, 1 is next
 	Admitted      Type = 0x1b // to the client: its session has begun
 )
 

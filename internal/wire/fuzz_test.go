@@ -64,7 +64,7 @@ func FuzzReadClientInit(f *testing.F) {
 func FuzzReadServerInit(f *testing.F) {
 	f.Add(AppendServerInit(nil, &sample)[5:])
 	f.Add(AppendServerInit(nil, &Hello{Version: 1, RefusalCode: 14, Refusal: "full"})[5:])
-	f.Add(AppendServerInit(nil, &Hello{Version: 1, Waiting: true, Place: 7})[5:])
+	f.Add(AppendServerInit(nil, &Hello{Version: 1, Waiting: true, Position: 7})[5:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := ReadServerInit(b)
 		if err != nil {

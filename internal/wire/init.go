@@ -28,7 +28,7 @@ const (
 	FieldConnBytes   FieldType = 2 // uint64: the sender's buffer for chunked messages
 	FieldMaxInflight FieldType = 3 // uint32: the most open calls accepted by the sender
 	FieldRefusal     FieldType = 4 // uint16 code, text: why the client is not admitted
-	FieldPlace       FieldType = 5 // uint32: the client's place in the admission queue; absent if it has left the queue
+	FieldPosition    FieldType = 5 // uint32: the client's position in the admission queue; absent if it has left the queue
 	FieldHeldGroups  FieldType = 6 // of a Request: uint64 each, ids of the exclusive groups held by the caller
 	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the sender's shortest idle time before a PING
 )
@@ -43,7 +43,7 @@ type Hello struct {
 	RefusalCode uint16 // 0 if the client is not refused
 	Refusal     string
 	Waiting     bool   // of a server: the client is not admitted yet
-	Place       uint32 // of a waiting client in the admission queue
+	Position    uint32 // of a waiting client in the admission queue
 }
 
 // ErrBasic reports an INIT without a native part: the peer speaks the basic
@@ -75,7 +75,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldMaxMessage, h.MaxMessage, 8)
 	dst = appendNumber(dst, FieldConnBytes, h.ConnBytes, 8)
 	dst = appendNumber(dst, FieldMaxInflight, uint64(h.MaxInflight), 4)
-	dst = appendNumber(dst, FieldPlace, uint64(h.Place), 4)
+	dst = appendNumber(dst, FieldPosition, uint64(h.Position), 4)
 	dst = appendNumber(dst, FieldPingAfter, uint64(h.PingAfter), 4)
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
@@ -144,7 +144,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	want := 8
 	switch t {
 	case FieldMaxMessage, FieldConnBytes:
-	case FieldMaxInflight, FieldPlace, FieldPingAfter:
+	case FieldMaxInflight, FieldPosition, FieldPingAfter:
 		want = 4
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -165,8 +165,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.ConnBytes = binary.LittleEndian.Uint64(v)
 	case FieldMaxInflight:
 		h.MaxInflight = binary.LittleEndian.Uint32(v)
-	case FieldPlace:
-		h.Place = binary.LittleEndian.Uint32(v)
+	case FieldPosition:
+		h.Position = binary.LittleEndian.Uint32(v)
 	case FieldPingAfter:
 		h.PingAfter = binary.LittleEndian.Uint32(v)
 	}

@@ -38,7 +38,7 @@ func TestServerInit(t *testing.T) {
 	refused := sample
 	refused.RefusalCode, refused.Refusal = 14, "full"
 	waiting := sample
-	waiting.Waiting, waiting.Place = true, 3
+	waiting.Waiting, waiting.Position = true, 3
 	for _, tt := range []struct {
 		hello Hello
 		want  string
