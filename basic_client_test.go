@@ -818,6 +818,7 @@ func FuzzBasicReply(f *testing.F) {
 	f.Add(append(wire.AppendException(nil, "X", ""), response(u32(3)+"x")...))
 	f.Add([]byte("\x04\x00\x00\x00"))
 	f.Add(wire.AppendException(nil, "ServerShutdown", "bye"))
+	f.Add(append(response(u32(3)), "\x09\x00\x00\x00\x04\x7f\x00\x00\x00"...)) // an EXCEPTION that is cut short
 	f.Fuzz(func(t *testing.T, input []byte) {
 		withBasicRaw(t, &ClientOptions{MaxMessage: 1 << 16}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 			var calls sync.WaitGroup
@@ -849,7 +850,7 @@ func outcomeOf(sum uint32, err error) string {
 		return fmt.Sprint(sum)
 	case errors.As(err, &e) && e.Remote:
 		return "exception " + e.Name
-	case strings.HasPrefix(err.Error(), "bsrpc: the answer cannot be read: "):
+	case strings.Contains(err.Error(), ": the answer cannot be read: "):
 		return "unreadable"
 	}
 	return "lost"
