@@ -66,33 +66,48 @@ func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
 // maxBody is the longest body that an encoder may make.
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
-// appendArgs encodes the arguments. A type's own encoder that panics costs the
-// call, and nothing else.
-func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Values) (err error) {
+// appendArgs encodes the arguments.
+func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Values) error {
 	if m.sig.Args.UserCode() {
-		defer func() {
-			if what := recover(); what != nil {
-				err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.UserType)
-			}
-		}()
+		return m.appendUserArgs(log, enc, v)
 	}
 	return v.AppendArgs(enc)
 }
 
-// readResults decodes the results. A type's own decoder that panics costs the
-// call, and nothing else.
+// appendUserArgs is appendArgs where a type has an encoder of its own. If that
+// panics, the call ends, and nothing else.
+func (m *boundMethod) appendUserArgs(log *reports, enc *codec.Encoder, v *method.Values) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.UserType)
+		}
+	}()
+	return v.AppendArgs(enc)
+}
+
+// readResults decodes the results.
 func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
 	if m.sig.Results.UserCode() {
-		defer func() {
-			if what := recover(); what != nil {
-				err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.UserType)
-			}
-		}()
+		err = m.readUserResults(log, v)
+	} else {
+		err = v.ReadResults()
 	}
-	if err := v.ReadResults(); err != nil {
-		return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
+	switch err.(type) {
+	case nil, *Error:
+		return err
 	}
-	return nil
+	return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
+}
+
+// readUserResults is readResults where a type has a decoder of its own. If that
+// panics, the call ends, and nothing else.
+func (m *boundMethod) readUserResults(log *reports, v *method.Values) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.UserType)
+		}
+	}()
+	return v.ReadResults()
 }
 
 // codecPanicked is the error of a call during which a type's own encoder or

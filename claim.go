@@ -43,7 +43,10 @@ func lineOf(size uint64) int {
 // takesLocked says whether an answer of so many bytes may be queued now. Those
 // in line are first.
 func (o *outbox) takesLocked(size uint64) bool {
-	return len(o.claims.lines[lineOf(size)]) == 0 && !o.fullLocked(size)
+	if size <= wire.MaxUnchunked {
+		return !o.isFull() // as it is while one of them is in line
+	}
+	return len(o.claims.lines[1]) == 0 && !o.fullLocked(size)
 }
 
 // claimLocked puts an answer in line.
@@ -59,6 +62,21 @@ func (o *outbox) claimLocked(size uint64) *claim {
 // and lets the others that wait for room look again. It is called whenever bytes
 // have come to the outbox or left it.
 func (o *outbox) grantLocked() {
+	if o.claims.anyLocked() {
+		o.grantClaimsLocked()
+	}
+	if full := o.waitsLocked(0); full != o.claims.full.Load() {
+		o.claims.full.Store(full)
+	}
+	if o.taken != nil {
+		close(o.taken)
+		o.taken = nil
+	}
+}
+
+func (c *claims) anyLocked() bool { return len(c.lines[0])+len(c.lines[1]) > 0 }
+
+func (o *outbox) grantClaimsLocked() {
 	for i := range o.claims.lines {
 		line := &o.claims.lines[i]
 		for len(*line) > 0 && !o.fullLocked((*line)[0].size) {
@@ -67,13 +85,6 @@ func (o *outbox) grantLocked() {
 			o.claims.promised += k.size
 			close(k.granted)
 		}
-	}
-	if full := o.waitsLocked(0); full != o.claims.full.Load() {
-		o.claims.full.Store(full)
-	}
-	if o.taken != nil {
-		close(o.taken)
-		o.taken = nil
 	}
 }
 

@@ -99,6 +99,9 @@ func (in *inbox) next() (*message, error) {
 			}
 			in.into = nil
 		}
+		if in.r == in.w {
+			return nil, nil
+		}
 		f := &in.m.Frame
 		n, err := wire.ReadHeader(in.buf[in.r:in.w], f)
 		if err == wire.ErrShort {

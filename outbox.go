@@ -86,25 +86,26 @@ func (o *outbox) init(room uint64, limit int) { o.room, o.limit = room, limit }
 // frameLocked queues a message that travels whole, with the body that head tells
 // the size of.
 func (o *outbox) frameLocked(head *wire.Frame, body *wire.Body) {
-	o.frames = wire.AppendHeader(o.frames, head)
+	frames := wire.AppendHeader(o.frames, head)
 	if len(body.Cuts) == 0 {
-		o.frames = append(o.frames, body.Buf...)
-		return
+		frames = append(frames, body.Buf...)
+	} else {
+		frames = body.AppendTo(frames)
 	}
-	o.frames = body.AppendTo(o.frames)
+	o.frames = frames
 }
 
 // messageLocked queues a message with a body of so many bytes, in one frame or in
 // pieces. It reports whether body's memory is lent until it is written.
 func (o *outbox) messageLocked(head *wire.Frame, body *wire.Body, size uint64) (lent bool) {
-	defer o.grantLocked()
-	if size > wire.MaxUnchunked {
+	if lent = size > wire.MaxUnchunked; lent {
 		o.enqueueLocked(newParcel(*head, body, size, nil))
-		return true
+	} else {
+		head.BodySize = int(size)
+		o.frameLocked(head, body)
 	}
-	head.BodySize = int(size)
-	o.frameLocked(head, body)
-	return false
+	o.grantLocked()
+	return lent
 }
 
 // controlLocked queues frames that are encoded already.
@@ -156,11 +157,12 @@ func (o *outbox) nextLocked(who role, copies bool) bool {
 	if o.goodbye != nil && !o.waitingLocked() {
 		o.frames, o.closed = append(o.frames, o.goodbye...), true
 	}
-	more := o.takeLocked(copies)
-	if !more {
+	if !o.waitingLocked() {
 		o.passLocked(who, nobodyWrites)
+		return false
 	}
-	return more
+	o.takeLocked(copies)
+	return true
 }
 
 // beginCall and endCall stand around a caller's system call.
@@ -184,13 +186,8 @@ const (
 )
 
 // takeLocked makes the next batch: all frames, and some pieces of the message
-// whose turn it is. It reports whether there was anything. With copies,
-// the piece is written from memory of the outbox.
-func (o *outbox) takeLocked(copies bool) bool {
-	defer o.grantLocked()
-	if !o.waitingLocked() {
-		return false
-	}
+// whose turn it is. With copies, the piece is written from memory of the outbox.
+func (o *outbox) takeLocked(copies bool) {
 	var n uint64
 	if len(o.frames) > 0 || len(o.queue) > 1 {
 		o.alone = 0
@@ -217,29 +214,35 @@ func (o *outbox) takeLocked(copies bool) bool {
 			o.piece.followLocked(o, pieces-1)
 		}
 		o.piece.lent = !copies
+		o.grantLocked()
 	}
 	o.batch = o.vec
-	return true
 }
 
 // finishLocked ends a batch that has been written, or never will be.
 func (o *outbox) finishLocked() {
-	clear(o.vec)
-	o.batch, o.spare = nil, o.spare[:0]
+	if len(o.vec) == 0 {
+		return // there is none
+	}
+	if o.piece == nil {
+		o.vec[0] = nil // clear costs more than the rest
+	} else {
+		clear(o.vec)
+	}
+	o.vec, o.batch, o.spare = o.vec[:0], nil, o.spare[:0]
 	if cap(o.spare) > keepBatch {
 		o.spare = nil
 	}
-	p := o.piece
-	if p == nil {
-		return
+	if p := o.piece; p != nil {
+		o.piece = nil
+		p.releaseLocked()
+		if p.remainsLocked() {
+			o.queue = append(o.queue, p)
+		} else {
+			o.unbookLocked(p)
+		}
 	}
-	o.piece = nil
-	p.releaseLocked()
-	if p.remainsLocked() {
-		o.queue = append(o.queue, p)
-		return
-	}
-	o.unbookLocked(p)
+	o.grantLocked()
 }
 
 // reclaimLocked gives the memory of a piece back to its caller, if the caller
@@ -323,21 +326,29 @@ func flatten(dst []byte, bufs [][]byte) []byte {
 // waits for what the queue has besides.
 func (o *outbox) fullLocked(size uint64) bool {
 	n := uint64(len(o.frames)+len(o.spare)) + o.claims.promised
-	longest := uint64(0)
+	if o.piece != nil || len(o.queue)+len(o.held) > 0 {
+		all, longest := o.parcelsLocked()
+		n += all
+		if size <= wire.MaxUnchunked {
+			n -= longest
+		}
+	}
+	return n >= uint64(o.limit)
+}
+
+// parcelsLocked returns how many bytes the messages in pieces have left, and how
+// many the longest of them has.
+func (o *outbox) parcelsLocked() (all, longest uint64) {
+	if o.piece != nil {
+		all, longest = o.piece.left, o.piece.left
+	}
 	for _, list := range [...][]*parcel{o.queue, o.held} {
 		for _, p := range list {
-			n += p.left
+			all += p.left
 			longest = max(longest, p.left)
 		}
 	}
-	if p := o.piece; p != nil {
-		n += p.left
-		longest = max(longest, p.left)
-	}
-	if size <= wire.MaxUnchunked {
-		n -= longest
-	}
-	return n >= uint64(o.limit)
+	return all, longest
 }
 
 // takenLocked returns a channel that is closed when there may be room.

@@ -63,7 +63,7 @@ func (c *conn) reply(a answer) (full bool) {
 }
 
 // tells reports whether a request gets an answer of its own.
-func (c *conn) tells(a answer) bool { return a.refused() || c.inflight.dismissed() == nil }
+func (c *conn) tells(a answer) bool { return c.inflight.dismissed() == nil || a.refused() }
 
 // encodeInTurn encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took

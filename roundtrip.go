@@ -237,8 +237,10 @@ func (c *conn) deliver(m *message) error {
 // still to be finished.
 func (k *call) take(m *message) {
 	k.reply = reply{m.Type, m.Flags, m.Arg, m.own, m.body}
-	if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
-		k.err = errorf(CodeInternal, OutcomeUnknown, "metadata of the answer: %w", err)
+	if len(m.Meta) > 0 {
+		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
+			k.err = errorf(CodeInternal, OutcomeUnknown, "metadata of the answer: %w", err)
+		}
 	}
 	if !m.own {
 		k.body = append(k.body[:0], m.body...)

@@ -95,9 +95,8 @@ func (c *conn) handOver() {
 
 // nextBatch prepares a caller's next batch. It reports whether there is one:
 // if not, the role has been given up, or handed over.
-func (c *conn) nextBatch(round int, own *parcel) bool {
+func (c *conn) nextBatch(round int, own *parcel) (more bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if own != nil || c.calls.open > 1 && !c.out.worthWritingLocked() {
 		c.mu.Unlock()
 		runtime.Gosched() // lets every caller that can run join the batch, and others run between pieces
@@ -107,9 +106,11 @@ func (c *conn) nextBatch(round int, own *parcel) bool {
 	stays := own != nil && own.remainsLocked() // until its own message is out
 	if round >= callerRounds && !stays && c.out.waitingLocked() {
 		c.writeBehindLocked(callerWrites)
-		return false
+	} else {
+		more = c.takeLocked(callerWrites)
 	}
-	return c.takeLocked(callerWrites)
+	c.mu.Unlock()
+	return more
 }
 
 // takeLocked makes the next batch for who has the role. Where there is none, it gives

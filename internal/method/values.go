@@ -66,14 +66,21 @@ func (v *Values) AppendResults() error { return v.sig.Results.Append(&v.Enc, v.r
 
 // ReadResults decodes the results from Dec. If it fails all results are zero.
 func (v *Values) ReadResults() error {
-	ok := false
-	defer func() {
-		if !ok { // a type's own decoder may have panicked
-			v.results.SetZero()
-		}
-	}()
+	if v.sig.Results.UserCode() { // which may panic
+		ok := false
+		defer func() {
+			if !ok {
+				v.results.SetZero()
+			}
+		}()
+		err := v.sig.Results.Read(&v.Dec, v.resRef)
+		ok = err == nil
+		return err
+	}
 	err := v.sig.Results.Read(&v.Dec, v.resRef)
-	ok = err == nil
+	if err != nil {
+		v.results.SetZero()
+	}
 	return err
 }
 

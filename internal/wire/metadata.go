@@ -23,6 +23,9 @@ func AppendHeldGroups(dst []byte, ids []uint64) []byte {
 // ReadMetadata reads the metadata of a Request: the exclusive groups held by
 // its caller.
 func ReadMetadata(b []byte) (held []uint64, err error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
 	err = ReadFields(b, func(t FieldType, v []byte) (bool, error) {
 		if t != FieldHeldGroups {
 			return false, nil
