@@ -25,7 +25,7 @@ import (
 func TestCloseIsTheLastFrame(t *testing.T) {
 	seeds := 600
 	if !LongTests {
-		seeds = 40
+		seeds = 15
 	}
 	for _, how := range []string{"violation", "Session.Close", "Shutdown"} {
 		for _, direct := range []bool{false, true} {

@@ -126,10 +126,16 @@ func tree(t *testing.T) []string {
 	return names
 }
 
-// sources parses the Go files of the core module, or, with nested, those of
-// the nested modules.
+// parsed has the results of sources.
+var parsed = map[bool][]source{}
+
+// sources returns the Go files of the core module, or, with nested, those of
+// the nested modules. It parses them once.
 func sources(t *testing.T, nested bool) []source {
 	t.Helper()
+	if list, ok := parsed[nested]; ok {
+		return list
+	}
 	modules := nestedModules(t)
 	inside := func(name string) bool {
 		return slices.ContainsFunc(modules, func(dir string) bool { return strings.HasPrefix(name, dir+"/") })
@@ -145,6 +151,7 @@ func sources(t *testing.T, nested bool) []source {
 		}
 		list = append(list, source{name, file})
 	}
+	parsed[nested] = list
 	return list
 }
 

@@ -144,7 +144,7 @@ func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * 
 func TestTurnStorm(t *testing.T) {
 	seeds := 40
 	if !LongTests {
-		seeds = 8
+		seeds = 4
 	}
 	for seed := range uint64(seeds) {
 		for _, callers := range []int{1, 2, 3, 16, 64} {
@@ -224,7 +224,7 @@ func TestTurnLoneCaller(t *testing.T) {
 func TestTurnOnSockets(t *testing.T) {
 	rounds := 400
 	if !LongTests {
-		rounds = 60
+		rounds = 20
 	}
 	for _, procs := range []int{1, 2, 8} {
 		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {

@@ -54,10 +54,10 @@ func sumOf(t *testing.T, file string) string {
 	return string(h.Sum(nil))
 }
 
-// The whole program, copying a file of 100 MB over TCP.
+// The whole program, copying a file over TCP: of 100 MB with the build tag bsrpc_long.
 func TestProgram(t *testing.T) {
 	size := int64(100_000_000)
-	if testing.Short() {
+	if !longTests {
 		size /= 10
 	}
 	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")

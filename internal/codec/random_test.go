@@ -269,7 +269,11 @@ func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 }
 
 func TestRandomTypes(t *testing.T) {
-	for seed := range uint64(1000) {
+	seeds := 1000
+	if !longTests {
+		seeds = 250
+	}
+	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		typ := randomType(r, 4)
 		c, err := Compile(typ, nil)

@@ -381,10 +381,14 @@ func runShapes(t *testing.T, cases []*shapeCase) {
 	t.Helper()
 	table := new(Table[*Func])
 	funcs := make([]*Func, len(cases))
+	every := 65 // odd, for every form
+	if !longTests {
+		every *= 5
+	}
 	fields := map[bool][]reflect.StructField{}
 	for i, c := range cases {
 		c.t, c.name = t, fmt.Sprint("M", i, "_", c.form)
-		c.collect = i%65 == 0 // a few of each form
+		c.collect = i%every == 0 // the collector is slow
 		c.owner = &shapeOwner{marks: [4]string{3: c.name}}
 		funcs[i] = c.method()
 		for _, ctx := range []bool{false, true} {

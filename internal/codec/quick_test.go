@@ -1,0 +1,7 @@
+//go:build !bsrpc_long
+
+package codec
+
+// longTests says that the tests run at full length: with the build tag bsrpc_long, as
+// CI has it.
+const longTests = false
