@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // A session begins with a ticket from the admission queue, OnConnect, and its own
@@ -147,7 +149,7 @@ func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 
 // tlsOf returns the TLS state of nc, or nil without TLS.
 func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
-	secure, ok := userConn(nc).(interface{ ConnectionState() tls.ConnectionState })
+	secure, ok := netconn.Unwrap(nc).(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
 		return nil
 	}

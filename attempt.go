@@ -7,6 +7,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // An attempt is what becomes a client or an error: a way to the server, a
@@ -95,6 +97,6 @@ func endsEarly(nc net.Conn, sent bool, err error) error {
 
 // speaksTLS says whether nc is a *tls.Conn, or does as one.
 func speaksTLS(nc net.Conn) bool {
-	_, ok := userConn(nc).(interface{ HandshakeContext(context.Context) error })
+	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
 	return ok
 }

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"net"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // newBasicClient makes a client of a connection whose server has answered as a
 // basic one does, and waits for its place.
 func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
-	keepAlive(nc, b)
+	netconn.KeepAlive(nc, b.pingAfter, b.pingTimeout)
 	log := &reports{log: opts.logger()}
 	h := opts.waitHook(log)
 	if peer.Waiting {
@@ -31,7 +32,7 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 		return nil, about(a.what, err)
 	}
 	l := &basicLink{nc: nc, bounds: b, log: log, done: make(chan struct{}), more: make(chan struct{}, 1)}
-	whenBroken(nc, func(why error) { l.fail(lost("using it", why)) })
+	netconn.WhenBroken(nc, func(why error) { l.fail(lost("using it", why)) })
 	l.running.Add(2)
 	go l.read()
 	go l.write()

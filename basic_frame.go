@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -167,7 +168,7 @@ func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)
 // connection, unless it was excused when that time began; the error is nil only
 // if all has been written.
 func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
-	if isSocket(nc) {
+	if netconn.IsSocket(nc) {
 		return writeParts(nc, parts, stall, excused)
 	}
 	for _, part := range parts {
@@ -191,7 +192,7 @@ func writeChunk(nc net.Conn, chunk []byte, stall time.Duration, excused func() b
 			timer.Reset(stall)
 			return
 		}
-		nc.SetWriteDeadline(longAgo)
+		nc.SetWriteDeadline(netconn.LongAgo)
 	})
 	timer.Reset(stall)
 	_, err := nc.Write(chunk)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -40,7 +41,7 @@ type basicConn struct {
 }
 
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
-	keepAlive(nc, s.bounds)
+	netconn.KeepAlive(nc, s.bounds.pingAfter, s.bounds.pingTimeout)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = s.newServing(v)
 	c.inflight.init()
@@ -53,7 +54,7 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 // start reads until the connection ends.
 func (c *basicConn) start() {
 	defer c.running.Done()
-	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
+	netconn.WhenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
 	r.book, r.release = c.book, c.served.budget.unbook
@@ -97,7 +98,7 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 
 // canHalfClose says whether an end of nc can be closed for writing alone.
 func canHalfClose(nc net.Conn) bool {
-	_, ok := userConn(nc).(interface{ CloseWrite() error })
+	_, ok := netconn.Unwrap(nc).(interface{ CloseWrite() error })
 	return ok
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/method"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
@@ -105,7 +107,7 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 
 // newClient shakes hands and waits for a place.
 func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
-	nc = adapt(nc)
+	nc = netconn.Wrap(nc)
 	peer, err := shakeClient(a.timed, nc, b)
 	if err == nil && peer.Version == 0 {
 		return newBasicClient(a, nc, b, peer, opts)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -101,10 +102,10 @@ type connConfig struct {
 
 // newConn makes a connection. Nothing of it is running until start.
 func newConn(cfg connConfig) *conn {
-	shortenLocal(cfg.nc)
+	netconn.LimitLocalBuffers(cfg.nc)
 	b, peer := cfg.limits, cfg.peer
 	c := &conn{
-		nc: cfg.nc, direct: isSocket(cfg.nc), limits: b, log: cfg.log,
+		nc: cfg.nc, direct: netconn.IsSocket(cfg.nc), limits: b, log: cfg.log,
 		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
@@ -127,7 +128,7 @@ func newConn(cfg connConfig) *conn {
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
 	c.tick.init(c.onTick)
-	c.watch = time.AfterFunc(math.MaxInt64, func() { c.nc.SetReadDeadline(longAgo) })
+	c.watch = time.AfterFunc(math.MaxInt64, func() { c.nc.SetReadDeadline(netconn.LongAgo) })
 	c.watch.Stop()
 	c.pulse.init(c, pingsOf(peer))
 	return c
@@ -136,7 +137,7 @@ func newConn(cfg connConfig) *conn {
 // start makes the calling goroutine the leader, which it is until the
 // connection ends or another takes over.
 func (c *conn) start() {
-	whenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
+	netconn.WhenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
 	c.lead(c.turn.now())
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -25,12 +26,12 @@ type oddConn struct {
 // The makes of deadlines, and how much later than at its time a limit may hold.
 var oddDeadlines = map[string]time.Duration{
 	"proper":  0,
-	"refused": 0,             // SetDeadline returns an error, as ssh's channels do
-	"panic":   0,             // it panics
-	"half":    0,             // that of reading works, that of writing does not
-	"own":     0,             // a timeout is an error of the connection's own
-	"lie":     deadlineGrace, // it returns nil and stops nothing
-	"later":   deadlineGrace, // it returns nil at first, and then an error
+	"refused": 0,                     // SetDeadline returns an error, as ssh's channels do
+	"panic":   0,                     // it panics
+	"half":    0,                     // that of reading works, that of writing does not
+	"own":     0,                     // a timeout is an error of the connection's own
+	"lie":     netconn.DeadlineGrace, // it returns nil and stops nothing
+	"later":   netconn.DeadlineGrace, // it returns nil at first, and then an error
 }
 
 var errOddDeadline = errors.New("deadline not supported")
@@ -70,7 +71,7 @@ func (c *oddConn) Write(b []byte) (int, error) {
 }
 
 func (c *oddConn) own(err error) error {
-	if c.how == "own" && isTimeout(err) {
+	if c.how == "own" && netconn.IsTimeout(err) {
 		return ownTimeout{}
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -82,7 +83,7 @@ func (c *conn) awaitPeer() { linger(c.nc, c.done) }
 // linger tells the peer that nothing follows, and gives it a moment to leave
 // while somebody else reads: done is closed when it has.
 func linger(nc net.Conn, done <-chan struct{}) {
-	if closeWrite(nc) {
+	if netconn.CloseWrite(nc) {
 		awaitEnd(done)
 	}
 }
@@ -115,18 +116,10 @@ func (c *conn) failUnwritten(err error) {
 
 // drainSocket reads what the peer still sends, for a moment.
 func drainSocket(nc net.Conn) {
-	if closeWrite(nc) {
+	if netconn.CloseWrite(nc) {
 		nc.SetReadDeadline(time.Now().Add(farewellTime))
 		io.CopyN(io.Discard, nc, farewellBytes)
 	}
-}
-
-// closeWrite tells the peer that nothing follows, if nc can do that. It reports
-// whether the peer is to get a moment: elsewhere, what has been written is read
-// already, or lost with nc.
-func closeWrite(nc net.Conn) bool {
-	half, ok := nc.(interface{ CloseWrite() error })
-	return ok && half.CloseWrite() == nil || embedsSocket(userConn(nc))
 }
 
 // watchFrames looks after what is incomplete: unless it completes, a read ends

@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -39,7 +40,7 @@ func shakeClient(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, erro
 // exchangeInit sends an INIT and reads the answer. After an error the
 // connection is of no use.
 func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wire.Hello, error) {
-	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(netconn.LongAgo) })
 	var peer *wire.Hello
 	_, err := nc.Write(init)
 	if err == nil {
@@ -58,7 +59,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error {
 	nc.SetReadDeadline(time.Now().Add(farewellTime))
 	if ctx.Err() != nil {
-		nc.SetReadDeadline(longAgo) // this may have been set already, and taken back
+		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
 	}
 	_, err := readAnswer(nc, b)
 	var refused *Error

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -162,7 +163,7 @@ func TestHandshakeTimeoutIsExact(t *testing.T) {
 			if took := time.Since(start); took != 7*time.Second {
 				t.Errorf("after %d bytes: ended after %v", n, took)
 			}
-			if err := <-p.served; !isTimeout(err) {
+			if err := <-p.served; !netconn.IsTimeout(err) {
 				t.Errorf("ServeConn: %v", err)
 			}
 			srv.Close()
@@ -178,7 +179,7 @@ func TestHandshakeTimeoutEndsThere(t *testing.T) {
 		p := rawDial(t, srv)
 		start := time.Now()
 		p.write([]byte(nativeInit(1, "")))
-		if err := <-p.served; !isTimeout(err) || time.Since(start) != 10*time.Second {
+		if err := <-p.served; !netconn.IsTimeout(err) || time.Since(start) != 10*time.Second {
 			t.Errorf("a peer that does not read: %v after %v", err, time.Since(start))
 		}
 		quietPeer := rawClient(t, srv)

@@ -31,7 +31,8 @@ var uses = map[string][]string{
 	"internal/recycle":    {},
 	"internal/sockread":   {},
 	"internal/admission":  {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "internal/admission", "layout"},
+	"internal/netconn":    {},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "internal/admission", "internal/netconn", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -66,7 +67,7 @@ var onlyIn = map[string][]string{
 	},
 	// What is internal knows bytes and types, no connections, but for one. A method's
 	// context is a value that is passed on.
-	"net":      {"*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"context":  {"*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }

@@ -3,6 +3,8 @@ package bsrpc
 import (
 	"context"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // await waits for k's answer. For the first moments the caller reads for
@@ -223,7 +225,7 @@ func (c *conn) handleAll(s *stamp) bool {
 // readStopped looks at why a read ended without bytes. It reports whether the
 // reading goes on.
 func (c *conn) readStopped(err error) bool {
-	if !isTimeout(err) {
+	if !netconn.IsTimeout(err) {
 		c.fail(lost("reading", err))
 		return false
 	}
@@ -238,5 +240,5 @@ const shortest = 4 * uint64(tickTime/time.Microsecond)
 // kick stops whoever reads as a caller in tenure s.
 func (c *conn) kick(s stamp) {
 	c.kicked.Store(uint64(s))
-	c.nc.SetReadDeadline(longAgo)
+	c.nc.SetReadDeadline(netconn.LongAgo)
 }

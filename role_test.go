@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // A pipeSocket is one end of a net.Pipe that passes for a socket, so that callers
@@ -22,7 +24,7 @@ type pipeSocket struct {
 	writers atomic.Int32
 }
 
-func (p *pipeSocket) passesForSocket() {}
+func (p *pipeSocket) ActsAsSocket(netconn.Internal) {}
 
 func (p *pipeSocket) Read(b []byte) (int, error) {
 	if p.pause != nil {

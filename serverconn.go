@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -50,7 +51,7 @@ func (s *Server) serveConn(nc net.Conn) error {
 
 // handshake does the handshake with a client. If it fails, nc is closed.
 func (s *Server) handshake(nc net.Conn) (connection, error) {
-	nc = adapt(nc)
+	nc = netconn.Wrap(nc)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
 	if err == nil {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // tickTime is how long a goroutine may keep a connection's turn, or its
@@ -66,7 +68,7 @@ func (c *conn) onTick() {
 	}
 	call, within := c.out.call()
 	if within && call == c.tick.call {
-		c.nc.SetWriteDeadline(longAgo)
+		c.nc.SetWriteDeadline(netconn.LongAgo)
 	}
 	c.tick.call = call
 	c.mu.Lock()

@@ -2,9 +2,10 @@ package bsrpc
 
 import (
 	"errors"
-	"os"
 	"runtime"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // What the holder of the writing role does; role.go says who that is. On a socket
@@ -23,9 +24,6 @@ const callerRounds = 8
 const fullBatch = 8 << 10
 
 var errStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
-
-// longAgo as a deadline stops a read or write that is under way.
-var longAgo = time.Unix(1, 0)
 
 // flush makes sure that what waits in the outbox is written: by this
 // goroutine, or by whoever is at it. own is the caller's own message in pieces,
@@ -143,7 +141,7 @@ func (c *conn) writeBehind() {
 		}
 		// A deadline in the past may be left on a socket; and what is no socket may
 		// write nothing more, at once.
-		if isTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.writeStall) {
+		if netconn.IsTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.writeStall) {
 			err = errStalled
 		}
 		if !c.writeStopped(err) {
@@ -176,7 +174,7 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 // whether the writing goes on; if not, the connection ends, and nobody
 // becomes the writer again.
 func (c *conn) writeStopped(err error) bool {
-	goesOn := isTimeout(err)
+	goesOn := netconn.IsTimeout(err)
 	if goesOn {
 		c.nc.SetWriteDeadline(time.Time{})
 	} else {
@@ -203,9 +201,7 @@ func (c *conn) withdraw(k *call) {
 	released := c.out.withdrawLocked(k.parcel)
 	c.mu.Unlock()
 	if released != nil {
-		c.nc.SetWriteDeadline(longAgo)
+		c.nc.SetWriteDeadline(netconn.LongAgo)
 		<-released
 	}
 }
-
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

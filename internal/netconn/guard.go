@@ -1,4 +1,7 @@
-package bsrpc
+// Package netconn prepares any net.Conn for the library. The methods of a net.Conn
+// may be the user's code: they may panic, hang, or ignore deadlines. Wrap returns a
+// connection that does not. The sockets of package net are used directly.
+package netconn
 
 import (
 	"errors"
@@ -12,10 +15,10 @@ import (
 	"time"
 )
 
-// adapt returns nc as a connection of this package uses it: a socket as it is,
-// anything else guarded, and with deadlines if it has none.
-func adapt(nc net.Conn) net.Conn {
-	if isSocket(nc) {
+// Wrap returns nc itself if it is a socket. Any other connection it returns guarded,
+// and with deadlines if nc has none.
+func Wrap(nc net.Conn) net.Conn {
+	if IsSocket(nc) {
 		return nc
 	}
 	g := &guardedConn{nc: nc, closed: make(chan struct{})}
@@ -27,20 +30,29 @@ func adapt(nc net.Conn) net.Conn {
 	return g
 }
 
-// isSocket says whether nc is a socket of package net itself. A type around one
-// has that one's methods too, but all bytes must pass through its own.
-func isSocket(nc net.Conn) bool {
+// IsSocket reports whether nc is a socket of package net itself. A type that embeds
+// one has the socket's methods too, but all bytes must pass through its own.
+func IsSocket(nc net.Conn) bool {
 	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	case *net.TCPConn, *net.UnixConn, TestSocket:
 		return true
 	}
-	_, ok := nc.(interface{ passesForSocket() }) // a test's
-	return ok
+	return false
 }
 
-// userConn returns the connection that the user gave, for questions about its
-// type. Reading and writing go through nc.
-func userConn(nc net.Conn) net.Conn {
+// A TestSocket is a connection treated as a socket, for tests.
+type TestSocket interface {
+	net.Conn
+	ActsAsSocket(Internal)
+}
+
+// Internal is a type that only packages of this module can name, so that a user's
+// type is never a TestSocket.
+type Internal struct{}
+
+// Unwrap returns the connection given to Wrap, for questions about its type. Reads
+// and writes must go through nc.
+func Unwrap(nc net.Conn) net.Conn {
 	if w, ok := nc.(interface{ unwrap() net.Conn }); ok {
 		return w.unwrap()
 	}
@@ -49,7 +61,7 @@ func userConn(nc net.Conn) net.Conn {
 
 // A guardedConn is a net.Conn of any make. Its methods may be the user's code,
 // and hold only what they promise if the guard sees to it:
-//   - A Read or Write ends at its deadline, or deadlineGrace later: then the
+//   - A Read or Write ends at its deadline, or DeadlineGrace later: then the
 //     guard closes the connection.
 //   - A panic, runtime.Goexit or an impossible count is an error and ends the
 //     connection.
@@ -73,13 +85,13 @@ type guardedConn struct {
 }
 
 const (
-	deadlineGrace = time.Second
+	DeadlineGrace = time.Second
 	closeWait     = time.Second
 	maxEmpty      = 100 // Reads without bytes and error, as package bufio has it
 )
 
 var (
-	errNoDeadlines = errors.New("the net.Conn ignored a deadline for " + deadlineGrace.String() + " and was closed; its SetDeadline must end what is under way, or return an error")
+	errNoDeadlines = errors.New("the net.Conn ignored a deadline for " + DeadlineGrace.String() + " and was closed; its SetDeadline must end what is under way, or return an error")
 	errBadCount    = errors.New("the net.Conn returned an impossible count of bytes")
 )
 
@@ -172,8 +184,8 @@ func (g *guardedConn) whyBroken() error {
 	return g.broken
 }
 
-// whenBroken has f called if the guard closes nc.
-func whenBroken(nc net.Conn, f func(error)) {
+// WhenBroken has f called if the guard closes nc.
+func WhenBroken(nc net.Conn, f func(error)) {
 	if w, ok := nc.(interface{ whenBroken(func(error)) }); ok {
 		w.whenBroken(f)
 	}
@@ -206,7 +218,7 @@ func (g *guardedConn) Close() error {
 // of its own: that of a socket which the connection embeds would pass it by.
 func (g *guardedConn) CloseWrite() error {
 	half, ok := g.nc.(interface{ CloseWrite() error })
-	if !ok || embedsSocket(g.nc) {
+	if !ok || EmbedsSocket(g.nc) {
 		return errors.ErrUnsupported
 	}
 	done, err := make(chan struct{}), errors.ErrUnsupported
@@ -221,10 +233,10 @@ func (g *guardedConn) CloseWrite() error {
 	return err
 }
 
-// embedsSocket says whether nc is a type around a socket.
-func embedsSocket(nc net.Conn) bool {
+// EmbedsSocket reports whether nc is not a socket, and embeds one.
+func EmbedsSocket(nc net.Conn) bool {
 	_, ok := nc.(syscall.Conn)
-	return ok && !isSocket(nc)
+	return ok && !IsSocket(nc)
 }
 
 // waitFor waits for done, for a time. It reports whether done was closed.
@@ -325,7 +337,7 @@ func (o *guardedOp) set(t time.Time, g *guardedConn) {
 		if calls := o.calls.Load(); calls != o.seen || old.IsZero() || old.After(now) {
 			o.seen, o.seenAt = calls, now
 		}
-		t = o.seenAt.Add(deadlineGrace)
+		t = o.seenAt.Add(DeadlineGrace)
 	}
 	if !o.due.IsZero() && !t.Before(o.due) {
 		return
@@ -338,7 +350,7 @@ func (o *guardedOp) set(t time.Time, g *guardedConn) {
 	}
 }
 
-// look closes the connection under a call that has not ended for deadlineGrace
+// look closes the connection under a call that has not ended for DeadlineGrace
 // behind the deadline.
 func (o *guardedOp) look(g *guardedConn) {
 	o.mu.Lock()
@@ -353,12 +365,12 @@ func (o *guardedOp) look(g *guardedConn) {
 		if calls != o.seen || o.seenAt.Before(o.deadline) {
 			o.seen, o.seenAt = calls, now
 		}
-		if next = o.seenAt.Add(deadlineGrace); !now.Before(next) {
+		if next = o.seenAt.Add(DeadlineGrace); !now.Before(next) {
 			if calls%2 == 1 {
 				g.abort(errNoDeadlines)
 				return
 			}
-			o.seenAt, next = now, now.Add(deadlineGrace)
+			o.seenAt, next = now, now.Add(DeadlineGrace)
 		}
 	}
 	o.due = next

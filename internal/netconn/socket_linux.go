@@ -1,4 +1,4 @@
-package bsrpc
+package netconn
 
 import (
 	"net"

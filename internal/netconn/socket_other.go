@@ -1,11 +1,11 @@
 //go:build !linux
 
-package bsrpc
+package netconn
 
 import (
 	"net"
 	"time"
 )
 
-// setUserTimeout needs Linux: elsewhere the system's own patience holds.
+// setUserTimeout needs Linux. Elsewhere the default of the system applies.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
