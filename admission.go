@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
@@ -79,7 +80,7 @@ func (s *Server) welcome(v *Session) error {
 }
 
 // turnAway logs the refusal of a session by a hook, with the error for its client.
-func (s *Server) turnAway(v *Session, why *Error) {
+func (s *Server) turnAway(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
 		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
@@ -110,28 +111,28 @@ func (s *Server) endSession(v *Session) {
 
 // refused returns the error for the client of a session refused by a hook. Methods
 // of err are user code.
-func (s *Server) refused(v *Session, err error) (e *Error) {
+func (s *Server) refused(v *Session, err error) (e *fault.Fault) {
 	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
-		return panicked.(*Error)
+		return panicked.(*fault.Fault)
 	}
 	return e
 }
 
-func (s *Server) refusalOf(err error) *Error {
+func (s *Server) refusalOf(err error) *fault.Fault {
 	code, f := errorFrom(err, s.bounds.maxErrorText)
-	if code == CodeUnknown {
-		code = CodePermissionDenied
+	if code == fault.Unknown {
+		code = fault.PermissionDenied
 	}
-	e := &Error{Code: code, Name: f.Name, Message: f.Message, Outcome: OutcomeNotRun}
-	if own, ok := err.(*Error); ok {
-		e.ID = own.ID
+	e := &fault.Fault{Code: code, Name: f.Name, Message: f.Message, Outcome: fault.NotRun}
+	if own, ok := err.(*fault.Fault); ok {
+		e.LogID = own.LogID
 	}
 	return e
 }
 
 // newSession makes a session for a client that has said hello, which holds nothing
 // yet, and counts its connection, if there may be one more.
-func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
+func (s *Server) newSession(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
 		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining,
 		parted: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
@@ -139,7 +140,7 @@ func (s *Server) newSession(nc net.Conn) (*Session, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.present) >= s.bounds.maxConns {
-		return nil, refusalf(CodeResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
+		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
 	}
 	s.lastID++
 	v.id = s.lastID
@@ -162,20 +163,20 @@ func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
 
 // seek enters a session into the admission queue. It returns its position, 0 if it
 // is admitted, or the reason for a refusal.
-func (s *Server) seek(v *Session) (position int, refuse *Error) {
+func (s *Server) seek(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(func() {
-		v.Close(prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
+		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
 	})
 	switch {
 	case err == nil:
 		return position, nil
 	case err == admission.ErrClosed:
-		return 0, refusalf(CodeUnavailable, "the server is shutting down")
+		return 0, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	case s.bounds.maxWaiting == 0:
-		return 0, refusalf(CodeResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.bounds.maxSessions)
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.bounds.maxSessions)
 	}
-	return 0, refusalf(CodeResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.bounds.maxWaiting)
+	return 0, fault.Refusal(fault.ResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.bounds.maxWaiting)
 }
 
 // Sessions returns the sessions that have been admitted and have not left, in

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -74,37 +75,37 @@ func (c *serverConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
 	inv.Enc.MinCut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
-		code := CodeInternal
+		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
-			code, err = CodeResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.maxMessage)
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.maxMessage)
 		}
 		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
-		return errorf(code, OutcomeAnswered, "%s, %v", inv.method.Name, err)
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
 
 // failureOf returns what travels of the error that answers inv.
-func (c *serverConn) failureOf(inv *invocation, err error) (Code, wire.Failure) {
+func (c *serverConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
-		return CodeInternal, wire.Failure{Message: prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
+		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
 	return errorFrom(err, c.served.bounds.maxErrorText)
 }
 
 // errorFlags returns the flags of the ERROR frame that answers inv.
-func (inv *invocation) errorFlags(code Code) (flags wire.Flags) {
+func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 	if inv.refusal != nil {
 		flags = wire.NotRun
 	}
-	if code == CodeDeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
+	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
 		flags |= wire.Expired // a call is refused so for want of time to wait
 	}
 	return flags
 }
 
-func errorFrame(id uint64, flags wire.Flags, code Code, failure wire.Failure) []byte {
+func errorFrame(id uint64, flags wire.Flags, code fault.Code, failure wire.Failure) []byte {
 	body := failure.Append(nil)
 	frame := wire.AppendHeader(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, BodySize: len(body)})
 	return append(frame, body...)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
@@ -30,7 +31,7 @@ func newAttempt(ctx context.Context, what string, limit time.Duration) (a *attem
 
 // over returns the error of an attempt that has ended by its context or by
 // DialTimeout, with what was still missing then; nil if err has another cause.
-func (a *attempt) over(missing string, err error) *Error {
+func (a *attempt) over(missing string, err error) *fault.Fault {
 	cause := a.timed.Err()
 	if cause == nil && errors.Is(err, context.DeadlineExceeded) {
 		cause = context.DeadlineExceeded // package net keeps the time by a clock of its own
@@ -39,10 +40,10 @@ func (a *attempt) over(missing string, err error) *Error {
 		return nil
 	}
 	e := stopped(missing, cause)
-	if e.Code == CodeDeadlineExceeded && !a.isTimedByCaller() {
-		e.Message = prefix + missing + " in " + a.limit.String() + " (DialTimeout)"
+	if e.Code == fault.DeadlineExceeded && !a.isTimedByCaller() {
+		e.Message = fault.Prefix + missing + " in " + a.limit.String() + " (DialTimeout)"
 	}
-	return about(a.what, e).(*Error)
+	return fault.About(a.what, e).(*fault.Fault)
 }
 
 // isTimedByCaller says whether the caller's context ends before DialTimeout
@@ -54,9 +55,9 @@ func (a *attempt) isTimedByCaller() bool {
 }
 
 // stopped is the error of what has waited for something until its context ended.
-func stopped(missing string, cause error) *Error {
-	e := contextError(cause, OutcomeNotRun)
-	e.Message = prefix + missing + ": " + cause.Error()
+func stopped(missing string, cause error) *fault.Fault {
+	e := fault.OfContext(cause, fault.NotRun)
+	e.Message = fault.Prefix + missing + ": " + cause.Error()
 	return e
 }
 
@@ -64,13 +65,13 @@ func stopped(missing string, cause error) *Error {
 // of its attempt.
 func (a *attempt) refused(nc net.Conn, err error) error {
 	nc.Close()
-	if e, ok := err.(*Error); ok {
-		return about(a.what, e)
+	if e, ok := err.(*fault.Fault); ok {
+		return fault.About(a.what, e)
 	}
 	if e := a.over("no answer to INIT", nil); e != nil {
 		return e
 	}
-	return about(a.what, errorf(CodeUnavailable, OutcomeNotRun, "handshake: %w", notOfCaller(err)))
+	return fault.About(a.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
 }
 
 // endsEarly explains the error of a socket in the handshake, if it is the

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -136,7 +137,7 @@ func TestRefusalsOfAttempts(t *testing.T) {
 			a, stop := newAttempt(t.Context(), "dial tcp lab:7", b.dialTimeout)
 			defer stop()
 			_, err := newClient(a, near, b, nil)
-			fate{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, err)
+			fate{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))
 		})
 	}
 }
@@ -173,7 +174,7 @@ func TestErrorsOfConnsAreNotTheCallers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDeathbed(t, false, untilDone)
 			defer d.close()
-			d.client.via.close(lost("reading", cause))
+			d.client.via.close(fault.Lost("reading", cause))
 			fate{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -18,11 +19,11 @@ type basicCall struct {
 
 	answered chan struct{} // closed when reply or err has been set
 	reply    basicFrame
-	err      *Error
+	err      *fault.Fault
 }
 
 // end finishes a call that will not be answered.
-func (k *basicCall) end(err *Error) {
+func (k *basicCall) end(err *fault.Fault) {
 	if !k.abandoned {
 		k.err = err
 		close(k.answered)
@@ -32,7 +33,7 @@ func (k *basicCall) end(err *Error) {
 // call is link.call.
 func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
 	if err := ctx.Err(); err != nil {
-		return contextError(err, OutcomeNotRun)
+		return fault.OfContext(err, fault.NotRun)
 	}
 	b := l.bounds
 	k := &basicCall{answered: make(chan struct{})}
@@ -51,7 +52,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 	if k.reply.typ == wire.Exception {
 		name, text, err := wire.ReadException(k.reply.payload)
 		if err != nil {
-			return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
+			return fault.New(fault.Internal, fault.OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
 		}
 		return answerOfException(m.number, name, text, b.maxErrorText)
 	}
@@ -63,19 +64,19 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 // do makes a call and waits for its answer.
 func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *callTimeout) error {
 	if _, over := timeout.left(); over {
-		return timeout.error(OutcomeNotRun)
+		return timeout.error(fault.NotRun)
 	}
 	if err := l.send(k); err != nil {
 		return err
 	}
 	expired := timeout.expired()
 	defer timeout.stop()
-	var over func(Outcome) *Error
+	var over func(fault.Outcome) *fault.Fault
 	select {
 	case <-k.answered:
 		return k.failure()
 	case <-ctx.Done():
-		over = func(o Outcome) *Error { return contextError(ctx.Err(), o) }
+		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
 		over = timeout.error
 	}
@@ -98,7 +99,7 @@ func (l *basicLink) send(k *basicCall) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return l.endedLocked(OutcomeNotRun)
+		return l.endedLocked(fault.NotRun)
 	}
 	l.queue = append(l.queue, k)
 	l.wake()
@@ -108,7 +109,7 @@ func (l *basicLink) send(k *basicCall) error {
 // abandon leaves a call without its answer: one that has not been written is
 // not sent, any other's answer is dropped when it comes. It reports false if the
 // call has just been answered.
-func (l *basicLink) abandon(k *basicCall) (Outcome, bool) {
+func (l *basicLink) abandon(k *basicCall) (fault.Outcome, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -118,8 +119,8 @@ func (l *basicLink) abandon(k *basicCall) (Outcome, bool) {
 	}
 	if i := slices.Index(l.queue, k); i >= 0 {
 		l.queue = slices.Delete(l.queue, i, i+1)
-		return OutcomeNotRun, true
+		return fault.NotRun, true
 	}
 	k.abandoned = true
-	return OutcomeUnknown, true
+	return fault.OutcomeUnknown, true
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -27,7 +28,7 @@ type basicLink struct {
 	queue []*basicCall // to be written
 	line  []*basicCall // written, or being so, and not answered
 	ahead int          // bytes of the line's requests
-	err   *Error       // why the connection has ended
+	err   *fault.Fault // why the connection has ended
 }
 
 // agree takes the ids of the contract's methods for the server's. All of them
@@ -56,7 +57,7 @@ func (l *basicLink) read() {
 	for {
 		f, err := r.next()
 		if err != nil {
-			l.fail(lost("reading", err))
+			l.fail(fault.Lost("reading", err))
 			return
 		}
 		if why := l.deliver(f); why != nil {
@@ -67,14 +68,14 @@ func (l *basicLink) read() {
 }
 
 // deliver gives an answer to its call. It returns why the connection must end.
-func (l *basicLink) deliver(f basicFrame) *Error {
+func (l *basicLink) deliver(f basicFrame) *fault.Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case f.refused != nil:
-		return violation("%s", f.refused.Message)
+		return fault.Violation("%s", f.refused.Message)
 	case f.typ != wire.BasicResponse && f.typ != wire.Exception:
-		return violation("unexpected %v", f.typ)
+		return fault.Violation("unexpected %v", f.typ)
 	case len(l.line) == 0:
 		return unasked(f, l.bounds.maxErrorText)
 	}
@@ -88,22 +89,18 @@ func (l *basicLink) deliver(f basicFrame) *Error {
 	return nil
 }
 
-func violation(format string, args ...any) *Error {
-	return errorf(CodeInternal, OutcomeUnknown, "protocol violation: "+format, args...)
-}
-
 // unasked is why a connection ends on which an answer comes to no call: a
 // server of the package says so that it shuts down.
-func unasked(f basicFrame, maxText int) *Error {
+func unasked(f basicFrame, maxText int) *fault.Fault {
 	if f.typ != wire.Exception {
-		return violation("%v that answers no call", f.typ)
+		return fault.Violation("%v that answers no call", f.typ)
 	}
 	name, text, err := wire.ReadException(f.payload)
 	if err != nil || name != serverShutdown {
-		return violation("%v %q that answers no call", f.typ, cut(name, maxName))
+		return fault.Violation("%v %q that answers no call", f.typ, fault.Cut(name, maxName))
 	}
 	e := errorOfException(name, text, maxText)
-	e.Outcome = OutcomeUnknown
+	e.Outcome = fault.OutcomeUnknown
 	return e
 }
 
@@ -131,7 +128,7 @@ func (l *basicLink) write() {
 		}
 		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall, func() bool { return l.isBusy(k) }); err != nil {
 			awaitEnd(l.done) // the server may say why it takes no more
-			l.fail(lost("writing", err))
+			l.fail(fault.Lost("writing", err))
 			return
 		}
 		k.request = nil // it is in the line for long, maybe
@@ -172,40 +169,40 @@ func (l *basicLink) wake() {
 }
 
 // fail ends the connection: every call gets why. Only the first reason counts.
-func (l *basicLink) fail(why *Error) {
+func (l *basicLink) fail(why *fault.Fault) {
 	if l.failCalls(why) {
 		l.nc.Close() // which may take its time, with TLS
 	}
 }
 
 // failCalls does that to the calls. It reports whether the reason counts.
-func (l *basicLink) failCalls(why *Error) bool {
+func (l *basicLink) failCalls(why *fault.Fault) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		l.err = l.err.then(why)
+		l.err = l.err.Then(why)
 		return false
 	}
 	l.err = why
 	close(l.done)
 	for _, k := range l.line {
-		k.end(l.endedLocked(OutcomeUnknown))
+		k.end(l.endedLocked(fault.OutcomeUnknown))
 	}
 	for _, k := range l.queue {
-		k.end(l.endedLocked(OutcomeNotRun))
+		k.end(l.endedLocked(fault.NotRun))
 	}
 	l.line, l.queue = nil, nil
 	return true
 }
 
 // endedLocked returns the error of a call on a connection that has ended.
-func (l *basicLink) endedLocked(outcome Outcome) *Error {
+func (l *basicLink) endedLocked(outcome fault.Outcome) *fault.Fault {
 	e := *l.err
 	e.Outcome = outcome
 	return &e
 }
 
-func (l *basicLink) close(why *Error) {
+func (l *basicLink) close(why *fault.Fault) {
 	l.fail(why)
 	l.running.Wait()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -30,7 +31,7 @@ func (c *basicConn) serveCommand(payload []byte) {
 	v.session.calls.Add(1)
 	inv := newInvocation(m, 0, v.session.receiver(m))
 	defer inv.free()
-	inv.setContext(&callContext{Context: c.ctx})
+	inv.setContext(&callContext{Context: c.served.ctx})
 	v.enterRunning(inv)
 	defer v.leaveRunning(inv)
 	w, ok := c.acquire(inv)
@@ -38,7 +39,7 @@ func (c *basicConn) serveCommand(payload []byte) {
 		return // the client has gone
 	}
 	if !v.beginHandler() {
-		c.fault(inv, exception("RuntimeError", "%s", v.busy().plain()), w.Release)
+		c.fault(inv, exception("RuntimeError", "%s", v.busy().Plain()), w.Release)
 		return
 	}
 	release := sync.OnceFunc(func() {
@@ -63,7 +64,7 @@ func (c *basicConn) acquire(inv *invocation) (w *admission.Waiter, ok bool) {
 	select {
 	case <-acquired:
 		return w, true
-	case <-c.ctx.Done():
+	case <-c.served.ctx.Done():
 		if _, ok := w.GiveUp(); !ok {
 			<-acquired
 			w.Release()
@@ -106,7 +107,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 
 // fault answers a command by an exception. Until it is called an error's own
 // methods may panic.
-func (c *basicConn) fault(inv *invocation, e *Error, release func()) {
+func (c *basicConn) fault(inv *invocation, e *fault.Fault, release func()) {
 	inv.answered = true
 	release()
 	c.refuse(e)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -21,7 +22,7 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 		err := h.pause(a.ctx, b.pollInterval)
 		if err != nil {
 			nc.Close()
-			return nil, about(a.what, err)
+			return nil, fault.About(a.what, err)
 		}
 		if peer, err = a.pollBasic(nc, b); err != nil {
 			return nil, err
@@ -29,10 +30,10 @@ func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *
 	}
 	if err := h.settle(); err != nil {
 		nc.Close()
-		return nil, about(a.what, err)
+		return nil, fault.About(a.what, err)
 	}
 	l := &basicLink{nc: nc, bounds: b, log: log, done: make(chan struct{}), more: make(chan struct{}, 1)}
-	netconn.WhenBroken(nc, func(why error) { l.fail(lost("using it", why)) })
+	netconn.WhenBroken(nc, func(why error) { l.fail(fault.Lost("using it", why)) })
 	l.running.Add(2)
 	go l.read()
 	go l.write()

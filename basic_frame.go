@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -21,20 +22,20 @@ import (
 type basicFrame struct {
 	typ     wire.Type
 	payload []byte
-	refused *Error // what its sender is told instead: the frame is no good, or there is no room for it
-	last    bool   // then: nothing can be read behind it
+	refused *fault.Fault // what its sender is told instead: the frame is no good, or there is no room for it
+	last    bool         // then: nothing can be read behind it
 }
 
 // A basicReader reads frames. Memory follows the bytes that arrive.
 type basicReader struct {
 	nc      net.Conn
 	in      *bufio.Reader
-	head    int64              // bytes of a payload that are not its message
-	max     func() int64       // longest message
-	text    int64              // longest EXCEPTION, if that is more
-	patient time.Duration      // Limits.FrameTimeout
-	book    func(int64) *Error // is asked whether there is room for a long payload
-	release func(int64)        // gives it back when that has come
+	head    int64                    // bytes of a payload that are not its message
+	max     func() int64             // longest message
+	text    int64                    // longest EXCEPTION, if that is more
+	patient time.Duration            // Limits.FrameTimeout
+	book    func(int64) *fault.Fault // is asked whether there is room for a long payload
+	release func(int64)              // gives it back when that has come
 }
 
 // basicChunk is how much of a payload has as long as Limits.FrameTimeout.
@@ -49,7 +50,7 @@ var errTooLong = errors.New("frame too long")
 func newBasicReader(nc net.Conn, b *bounds, head int) *basicReader {
 	return &basicReader{
 		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), head: int64(head), max: func() int64 { return int64(b.maxMessage) }, patient: b.frameTimeout,
-		book: func(int64) *Error { return nil }, release: func(int64) {},
+		book: func(int64) *fault.Fault { return nil }, release: func(int64) {},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -84,7 +85,7 @@ func (l *pollLease) end() {
 
 // checkInit says why a frame is no INIT to be answered, nil if it is one.
 // closes says that the connection does not survive it.
-func checkInit(f *basicFrame) (e *Error, closes bool) {
+func checkInit(f *basicFrame) (e *fault.Fault, closes bool) {
 	if f.refused != nil {
 		return f.refused, false
 	}
@@ -131,7 +132,7 @@ func (c *basicConn) poll(f *basicFrame) {
 
 // renewLease reports whether the queue has admitted the client. On the first
 // poll, and after an expiry, it enters the queue.
-func (c *basicConn) renewLease() (admitted bool, refuse *Error) {
+func (c *basicConn) renewLease() (admitted bool, refuse *fault.Fault) {
 	l := &c.lease
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,8 +154,8 @@ func (c *basicConn) renewLease() (admitted bool, refuse *Error) {
 }
 
 // basicRefusal is the answer to a basic client refused by the queue.
-func basicRefusal(refuse *Error) *Error {
-	if refuse.Code == CodeUnavailable {
+func basicRefusal(refuse *fault.Fault) *fault.Fault {
+	if refuse.Code == fault.Unavailable {
 		return errShutdown
 	}
 	return errQueueFull

@@ -2,13 +2,13 @@ package bsrpc
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -27,17 +27,15 @@ type basicConn struct {
 	lease    pollLease   // until admission
 	waiting  atomic.Bool // it has been told to wait
 
-	ctx     context.Context // parent of the handlers' contexts
-	cancel  context.CancelCauseFunc
 	away    chan struct{}  // closed when it begins to leave
 	done    chan struct{}  // closed when err has been set
 	running sync.WaitGroup // its goroutines, the servant apart
 	onEnd   func()
 
-	mu      sync.Mutex // guards the rest
-	asked   bool       // the servant has a frame, and has not answered it
-	leaving *Error     // why the connection is about to end
-	err     *Error     // why it has ended
+	mu      sync.Mutex   // guards the rest
+	asked   bool         // the servant has a frame, and has not answered it
+	leaving *fault.Fault // why the connection is about to end
+	err     *fault.Fault // why it has ended
 }
 
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
@@ -45,8 +43,7 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = s.newServing(v)
 	c.inflight.init()
-	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
-	v.ctx, v.end = c.ctx, c.dismiss
+	v.end = c.dismiss
 	c.running.Add(1) // the reader, before anyone can wait for it
 	return c
 }
@@ -54,7 +51,7 @@ func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 // start reads until the connection ends.
 func (c *basicConn) start() {
 	defer c.running.Done()
-	netconn.WhenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
+	netconn.WhenBroken(c.nc, func(why error) { c.fail(fault.Lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
 	r.book, r.release = c.book, c.served.budget.unbook
@@ -80,7 +77,7 @@ func (c *basicConn) start() {
 // first. One that has gone looks the same until something is written, so this lasts
 // no longer than a silent peer may.
 func (c *basicConn) readEnd(err error) {
-	why := lost("reading", err)
+	why := fault.Lost("reading", err)
 	if isEOF(err) && canHalfClose(c.nc) {
 		over, stop := c.served.bounds.silence()
 		defer stop()
@@ -88,7 +85,7 @@ func (c *basicConn) readEnd(err error) {
 		case <-c.in.finish():
 		case <-c.done:
 		case <-over:
-			why = lost("waiting for a sign of life", c.served.bounds.silent())
+			why = fault.Lost("waiting for a sign of life", c.served.bounds.silent())
 		}
 	}
 	c.fail(why)
@@ -111,9 +108,9 @@ func (c *basicConn) longest() int64 {
 }
 
 // book asks whether there is room for a long frame.
-func (c *basicConn) book(size int64) *Error {
+func (c *basicConn) book(size int64) *fault.Fault {
 	if e := c.served.budget.book(size); e != nil {
-		return exception("RuntimeError", "%s", e.plain())
+		return exception("RuntimeError", "%s", e.Plain())
 	}
 	return nil
 }
@@ -125,7 +122,7 @@ func (c *basicConn) refuseLong(r *basicReader, err error) {
 	select {
 	case <-c.away:
 		_, err := io.Copy(io.Discard, r.in)
-		c.fail(lost("reading", cmp.Or(err, io.EOF)))
+		c.fail(fault.Lost("reading", cmp.Or(err, io.EOF)))
 	case <-c.done:
 	}
 }
@@ -194,14 +191,14 @@ func (c *basicConn) serveFrame(f *basicFrame) {
 	}
 }
 
-func unexpected(f *basicFrame) *Error {
+func unexpected(f *basicFrame) *fault.Fault {
 	return exception("ProtocolError", "Unexpected msg_type: %d", uint8(f.typ))
 }
 
 // refuse answers the frame that is served with an exception.
-func (c *basicConn) refuse(e *Error) { c.answer(exceptionFrame(e)) }
+func (c *basicConn) refuse(e *fault.Fault) { c.answer(exceptionFrame(e)) }
 
-func exceptionFrame(e *Error) net.Buffers {
+func exceptionFrame(e *fault.Fault) net.Buffers {
 	return net.Buffers{wire.AppendException(nil, e.Name, e.Message)}
 }
 
@@ -218,7 +215,7 @@ func (c *basicConn) answer(parts net.Buffers) {
 
 func (c *basicConn) write(parts net.Buffers) {
 	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall, never); err != nil {
-		c.fail(lost("writing", err))
+		c.fail(fault.Lost("writing", err))
 	}
 }
 
@@ -226,20 +223,20 @@ func (c *basicConn) write(parts net.Buffers) {
 func (c *basicConn) drain() {
 	c.inflight.drain()
 	if c.in.isIdle() {
-		c.leave(errorf(CodeUnavailable, OutcomeUnknown, "%s", errShutdown.Message), nil)
+		c.leave(fault.New(fault.Unavailable, fault.OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
 }
 
 // dismiss ends the session under its call. The reason is the answer to what the
 // client waits for.
-func (c *basicConn) dismiss(why *Error) {
-	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.plain()), c.served.bounds.maxErrorText))
-	c.cancel(why) // now a handler's answer is too late
+func (c *basicConn) dismiss(why *fault.Fault) {
+	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.bounds.maxErrorText))
+	c.served.end(why) // now a handler's answer is too late
 }
 
 // leave ends the connection when the client has read its last answer, or soon.
 // tell answers what is still asked, unless it is nil. leave does not wait.
-func (c *basicConn) leave(why, tell *Error) {
+func (c *basicConn) leave(why, tell *fault.Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.leaving != nil {
@@ -261,7 +258,7 @@ func (c *basicConn) leave(why, tell *Error) {
 }
 
 // fail ends the connection at once. Only the first reason counts.
-func (c *basicConn) fail(why *Error) {
+func (c *basicConn) fail(why *fault.Fault) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
@@ -271,7 +268,7 @@ func (c *basicConn) fail(why *Error) {
 	why = c.err
 	c.mu.Unlock()
 	close(c.done)
-	c.cancel(why)
+	c.served.end(why)
 	c.nc.Close()
 	c.in.end()
 	c.lease.end()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -20,7 +21,7 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.F
 	}
 	answers, err := wire.ReadBindResponse(k.reply.body, len(r.Names))
 	if err != nil {
-		return nil, errorf(CodeInternal, OutcomeUnknown, "answer to BIND: %w", err)
+		return nil, fault.New(fault.Internal, fault.OutcomeUnknown, "answer to BIND: %w", err)
 	}
 	return answers, nil
 }
@@ -34,7 +35,7 @@ func (c *nativeLink) agree(ctx context.Context, service string, methods []*bound
 	}
 	answers, err := c.bindAll(ctx, r)
 	if err != nil {
-		return about("bind "+service, err)
+		return fault.About("bind "+service, err)
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
@@ -86,7 +87,7 @@ func (c *serverConn) bind(m *message) error {
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
 	if most := min(c.peer.maxMessage, uint64(c.served.bounds.maxMessage)); texts > most && size > wire.MaxUnchunked {
-		c.refuse(m.ID, refusalf(CodeResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
+		c.refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
 	c.awaitRoom()

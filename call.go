@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
@@ -43,17 +44,17 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 // encodeError is the error of arguments that cannot be sent. limit names the bound of
 // their size.
 func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := err.(*fault.Fault); ok {
 		return e
 	}
-	code := CodeInvalidArgument
+	code := fault.InvalidArgument
 	if errors.Is(err, codec.ErrLimit) {
-		code = CodeResourceExhausted
+		code = fault.ResourceExhausted
 	}
 	if errors.Is(err, codec.ErrSize) {
 		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
-	return errorf(code, OutcomeNotRun, "%s, %w", m.Name, err)
+	return fault.New(code, fault.NotRun, "%s, %w", m.Name, err)
 }
 
 // decode prepares d for a message, within this end's limits. own is
@@ -79,7 +80,7 @@ func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Val
 func (m *boundMethod) appendUserArgs(log *reports, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.codecPanicked(log, OutcomeNotRun, what, "encoding", enc.UserType)
+			err = m.codecPanicked(log, fault.NotRun, what, "encoding", enc.UserType)
 		}
 	}()
 	return v.AppendArgs(enc)
@@ -93,10 +94,10 @@ func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
 		err = v.ReadResults()
 	}
 	switch err.(type) {
-	case nil, *Error:
+	case nil, *fault.Fault:
 		return err
 	}
-	return errorf(CodeInternal, OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
+	return fault.New(fault.Internal, fault.OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
 }
 
 // readUserResults is readResults where a type has a decoder of its own. If that
@@ -104,7 +105,7 @@ func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
 func (m *boundMethod) readUserResults(log *reports, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.codecPanicked(log, OutcomeUnknown, what, "decoding", v.Dec.UserType)
+			err = m.codecPanicked(log, fault.OutcomeUnknown, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	return v.ReadResults()
@@ -112,9 +113,9 @@ func (m *boundMethod) readUserResults(log *reports, v *method.Values) (err error
 
 // codecPanicked is the error of a call during which a type's own encoder or
 // decoder panicked.
-func (m *boundMethod) codecPanicked(log *reports, outcome Outcome, what any, doing string, typ any) *Error {
-	e := errorf(CodeInternal, outcome, "%s: panic in %s a %v", m.Name, doing, typ)
-	e.ID = log.addPanic(reportPanic, "bsrpc: panic in "+doing, what, "method", m.Name, "type", typ)
+func (m *boundMethod) codecPanicked(log *reports, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
+	e := fault.New(fault.Internal, outcome, "%s: panic in %s a %v", m.Name, doing, typ)
+	e.LogID = log.addPanic(reportPanic, "bsrpc: panic in "+doing, what, "method", m.Name, "type", typ)
 	return e
 }
 
@@ -137,14 +138,18 @@ type described struct {
 //
 // A basic server tells no layouts: there every Call is CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
-	if err := needContext(ctx, "call "+cut(name, 64)); err != nil {
+	return publicError(c.callByName(ctx, name, args, results))
+}
+
+func (c *Client) callByName(ctx context.Context, name string, args, results []any) error {
+	if err := needContext(ctx, "call "+fault.Cut(name, 64)); err != nil {
 		return err
 	}
 	if c == nil || c.via == nil {
 		return errUnlinked
 	}
 	if c.native == nil {
-		return refusalf(CodeUnimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", cut(name, 64))
+		return fault.Refusal(fault.Unimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", fault.Cut(name, 64))
 	}
 	m, err := c.describe(ctx, name)
 	if err != nil {
@@ -152,7 +157,7 @@ func (c *Client) Call(ctx context.Context, name string, args []any, results ...a
 	}
 	sig, err := method.CompileAs(name, m.layout, args, results)
 	if err != nil {
-		return refusalf(CodeInvalidArgument, "%v", err)
+		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
 	p := &boundMethod{link: c.native, sig: sig, Description: method.Description{Name: name}, number: m.number}
 	p.after, p.by = c.native.bounds.defaultCallTimeout, byDefault
@@ -179,25 +184,25 @@ func (c *Client) describe(ctx context.Context, full string) (*described, error) 
 	}
 	service, name, ok := method.SplitName(full)
 	if !ok || !method.IsIdentifier(name) || method.ValidService(service) != nil {
-		return nil, refusalf(CodeInvalidArgument, "method %q: want Service.Method", cut(full, 64))
+		return nil, fault.Refusal(fault.InvalidArgument, "method %q: want Service.Method", fault.Cut(full, 64))
 	}
 	if len(full) > maxMethodName {
-		return nil, refusalf(CodeInvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
+		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
 	answers, err := c.native.bind(ctx, r, wire.Describe)
 	if err != nil {
-		return nil, about(full, err)
+		return nil, fault.About(full, err)
 	}
 	switch answers[0].Status {
 	case wire.BindUnknown:
-		return nil, refusalf(CodeUnimplemented, "%s", thereIs("the server has no method "+full, "it has", nearOf(&answers[0])))
+		return nil, fault.Refusal(fault.Unimplemented, "%s", thereIs("the server has no method "+full, "it has", nearOf(&answers[0])))
 	case wire.BindNoService:
-		return nil, about(full, refusalf(CodeUnimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
+		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
 	}
 	m = &described{number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
-		return nil, refusalf(CodeInternal, "the server's layout of %s: %w", full, err)
+		return nil, fault.Refusal(fault.Internal, "the server's layout of %s: %w", full, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

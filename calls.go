@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -295,14 +296,14 @@ func (t *callTimeout) left() (us uint64, expired bool) {
 }
 
 // error returns the error of a call whose time is over.
-func (t *callTimeout) error(outcome Outcome) *Error {
-	e := errorf(CodeDeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
+func (t *callTimeout) error(outcome fault.Outcome) *fault.Fault {
+	e := fault.New(fault.DeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
 	if t.by != "" {
 		advice := "give the context a deadline, or the method timeout="
 		if t.by == byMethod {
 			advice = "change it, or give the context a deadline"
 		}
-		e.Message = prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
+		e.Message = fault.Prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
 	}
 	return e
 }

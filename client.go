@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
@@ -40,7 +41,7 @@ type link interface {
 	call(ctx context.Context, m *boundMethod, v *method.Values) error
 
 	limits() *bounds
-	close(why *Error)       // ends it at once, and waits for its goroutines
+	close(why *fault.Fault) // ends it at once, and waits for its goroutines
 	ended() <-chan struct{} // closed when the link has ended
 	Err() error             // why it has ended
 }
@@ -60,6 +61,11 @@ func (l *nativeLink) limits() *bounds { return l.bounds }
 // error is an *Error: of CodeCanceled if ctx was cancelled, of CodeDeadlineExceeded if
 // its time, or DialTimeout, was over.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
+	c, err := dial(ctx, network, address, opts)
+	return c, publicError(err)
+}
+
+func dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	if err := needContext(ctx, "dial"); err != nil {
 		return nil, err
 	}
@@ -77,7 +83,7 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	if e := a.over("no connection", err); e != nil {
 		return nil, e
 	}
-	return nil, errorf(CodeUnavailable, OutcomeNotRun, "%w", err)
+	return nil, fault.New(fault.Unavailable, fault.NotRun, "%w", err)
 }
 
 // NewClient makes a client of a connection that is there already: a pipe, a
@@ -88,8 +94,14 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 // makes up for it, at the price of some goroutines; a connection that says it keeps
 // deadlines and does not is closed a second after one.
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
+	c, err := dialOver(ctx, nc, opts)
+	return c, publicError(err)
+}
+
+// dialOver is dial on a connection that exists.
+func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	if nc == nil {
-		return nil, refusalf(CodeInvalidArgument, "new client: nil connection")
+		return nil, fault.Refusal(fault.InvalidArgument, "new client: nil connection")
 	}
 	if err := needContext(ctx, "new client"); err != nil {
 		nc.Close()
@@ -116,14 +128,14 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 		return nil, a.refused(nc, err)
 	}
 	r := &reports{log: opts.logger()}
-	cfg := connConfig{nc: nc, limits: &b.connLimits, log: r, peer: peer, parent: context.Background(), lends: true}
+	cfg := connConfig{nc: nc, limits: &b.connLimits, log: r, peer: peer, lends: true}
 	l := newLobby(peer)
 	cfg.handler = l
 	link := &nativeLink{newConn(cfg), b}
 	go link.start()
 	if peer.Waiting {
 		if err := l.await(a.ctx, link.conn, opts.waitHook(r)); err != nil {
-			return nil, about(a.what, err)
+			return nil, fault.About(a.what, err)
 		}
 	}
 	return &Client{via: link, native: link}, nil
@@ -147,7 +159,7 @@ func (o *ClientOptions) logger() *slog.Logger {
 // Close ends the connection. Calls that wait end with an error that wraps
 // ErrClosed, as do later ones. Closing again does nothing. It returns nil.
 func (c *Client) Close() error {
-	c.link().close(&Error{Code: CodeCanceled, Message: ErrClosed.Error(), Err: ErrClosed})
+	c.link().close(&fault.Fault{Code: fault.Canceled, Message: fault.ErrClosed.Error(), Err: fault.ErrClosed})
 	return nil
 }
 
@@ -155,4 +167,4 @@ func (c *Client) Close() error {
 func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
 // Err returns why the connection has ended, an *Error, or nil while it has not.
-func (c *Client) Err() error { return c.link().Err() }
+func (c *Client) Err() error { return publicError(c.link().Err()) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -20,7 +21,7 @@ func (c *serverConn) serveWaiting(inv *invocation, m *message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
 		if slices.Contains(inv.call.within, g.ID) {
-			inv.refuse(refusalf(CodeFailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
+			inv.refuse(fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
 			inv.free()
 			return
 		}
@@ -70,16 +71,16 @@ func (c *serverConn) runWaiting(inv *invocation, since time.Time) {
 // waited is the error of a call that waited in vain: for a group, or for the
 // semaphore if g is nil. cause is the error of its context; nil is a deadline that
 // is near.
-func (v *serving) waited(since time.Time, g *admission.Group, cause error) *Error {
+func (v *serving) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
 	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.bounds.maxConcurrentCalls)
 	if g != nil {
 		what = "exclusive=" + g.Name
 	}
-	code, text := CodeDeadlineExceeded, "waited %v for %s"
+	code, text := fault.DeadlineExceeded, "waited %v for %s"
 	if errors.Is(cause, context.Canceled) {
-		code, text = CodeCanceled, "canceled: waited %v for %s"
+		code, text = fault.Canceled, "canceled: waited %v for %s"
 	}
-	return refusalf(code, text, roundTime(time.Since(since)), what)
+	return fault.Refusal(code, text, roundTime(time.Since(since)), what)
 }
 
 // roundTime rounds a time to about three digits.

@@ -2,16 +2,14 @@ package bsrpc
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -57,17 +55,16 @@ type conn struct {
 	refusals int     // of calls above MaxInflight
 	inline   job     // what the leader runs itself; of who ends a handler's turn
 
-	onEnd func() // called once, when done has been closed; nil for none
+	onEnd    func(why *fault.Fault) // called once when done has been closed, before nc is; nil for none
+	onClosed func()                 // called once when nc has been closed; nil for none
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls
 	out   outbox
-	err   *Error // why the connection ended
+	err   *fault.Fault // why the connection ended
 
-	leaving *Error // why it is about to end
+	leaving *fault.Fault // why it is about to end
 
-	ctx     context.Context // parent of the handlers' contexts
-	cancel  context.CancelCauseFunc
 	done    chan struct{}  // closed when err has been set
 	running sync.WaitGroup // the connection's goroutines, handlers apart
 }
@@ -88,16 +85,16 @@ const (
 
 // A connConfig is what a connection is made of.
 type connConfig struct {
-	nc      net.Conn // its handshake is done
-	limits  *connLimits
-	log     *reports
-	peer    *wire.Hello     // what the other end has said of itself
-	parent  context.Context // has the values of the handlers' contexts
-	handler handler
-	serves  bool    // handler takes requests
-	budget  *budget // of all connections of a server; nil for none
-	lends   bool    // the leader gives its turn to callers
-	onEnd   func()  // called once, when done has been closed; nil for none
+	nc       net.Conn // its handshake is done
+	limits   *connLimits
+	log      *reports
+	peer     *wire.Hello // what the other end has said of itself
+	handler  handler
+	serves   bool    // handler takes requests
+	budget   *budget // of all connections of a server; nil for none
+	lends    bool    // the leader gives its turn to callers
+	onEnd    func(why *fault.Fault)
+	onClosed func()
 }
 
 // newConn makes a connection. Nothing of it is running until start.
@@ -106,7 +103,7 @@ func newConn(cfg connConfig) *conn {
 	b, peer := cfg.limits, cfg.peer
 	c := &conn{
 		nc: cfg.nc, direct: netconn.IsSocket(cfg.nc), limits: b, log: cfg.log,
-		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd,
+		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd, onClosed: cfg.onClosed,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
@@ -120,7 +117,6 @@ func newConn(cfg connConfig) *conn {
 	if c.serves {
 		open = b.maxInflight
 	}
-	c.ctx, c.cancel = context.WithCancelCause(cfg.parent)
 	c.in = newInbox(c.nc, mostRefused(b, open), c.wants, c.release, c.pulse.beat)
 	c.out.init(c.peer.connBytes, b.outQueue)
 	c.inflight.init()
@@ -137,7 +133,7 @@ func newConn(cfg connConfig) *conn {
 // start makes the calling goroutine the leader, which it is until the
 // connection ends or another takes over.
 func (c *conn) start() {
-	netconn.WhenBroken(c.nc, func(why error) { c.fail(lost("using it", why)) })
+	netconn.WhenBroken(c.nc, func(why error) { c.fail(fault.Lost("using it", why)) })
 	c.lead(c.turn.now())
 }
 
@@ -185,7 +181,7 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		c.fail(remoteError(Code(m.Arg), &f))
+		c.fail(remoteError(fault.Code(m.Arg), &f))
 		return true, nil
 	}
 	return true, fmt.Errorf("unexpected %v", m.Type)
@@ -194,28 +190,30 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 // fail ends the connection: every call gets why, every handler's context ends,
 // and whoever reads or writes is woken by the socket's close. Only the first
 // reason counts.
-func (c *conn) fail(why *Error) {
+func (c *conn) fail(why *fault.Fault) {
 	c.mu.Lock()
 	if c.err != nil {
-		c.err = c.err.then(why)
+		c.err = c.err.Then(why)
 		c.mu.Unlock()
 		return
 	}
 	if c.err = why; c.leaving != nil {
-		c.err = c.leaving.then(why)
+		c.err = c.leaving.Then(why)
 	}
 	why = c.err
 	calls, waiting := c.calls.endLocked()
 	for _, k := range calls {
-		outcome := OutcomeUnknown
+		outcome := fault.OutcomeUnknown
 		if !c.calls.writtenLocked(k) {
-			outcome = OutcomeNotRun
+			outcome = fault.NotRun
 		}
 		k.err = c.endedLocked(outcome)
 	}
 	c.mu.Unlock()
 	close(c.done)
-	c.cancel(why)
+	if c.onEnd != nil {
+		c.onEnd(why)
+	}
 	c.nc.Close()
 	c.tick.stop()
 	c.watch.Stop()
@@ -227,32 +225,18 @@ func (c *conn) fail(why *Error) {
 	for _, k := range waiting {
 		k.wake <- false
 	}
-	if c.onEnd != nil {
-		c.onEnd()
+	if c.onClosed != nil {
+		c.onClosed()
 	}
-}
-
-// then returns why a connection has ended that first ended by e and then by why: by e,
-// unless its user closes it. ErrClosed is found from then on.
-func (e *Error) then(why *Error) *Error {
-	if !errors.Is(why, ErrClosed) || errors.Is(e, ErrClosed) {
-		return e
-	}
-	closed := *why
-	closed.Message += "; before that: " + e.plain()
-	closed.Err = errors.Join(why.Err, e)
-	return &closed
 }
 
 // endedLocked returns the error of a call on a connection that has ended.
-func (c *conn) endedLocked(outcome Outcome) *Error {
-	e := *c.err
-	e.Outcome = outcome
-	return &e
+func (c *conn) endedLocked(outcome fault.Outcome) *fault.Fault {
+	return c.err.As(outcome)
 }
 
 // close is link.close.
-func (c *conn) close(why *Error) {
+func (c *conn) close(why *fault.Fault) {
 	c.fail(why)
 	c.join()
 }
@@ -276,37 +260,4 @@ func (c *conn) Err() error {
 		return nil
 	}
 	return c.err
-}
-
-// lost is why a connection ends whose socket fails.
-func lost(doing string, err error) *Error {
-	if errors.Is(err, io.EOF) {
-		return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %w", errLeft)
-	}
-	return errorf(CodeUnavailable, OutcomeUnknown, "connection lost: %s: %w", doing, notOfCaller(err))
-}
-
-// errLeft is the end of the incoming bytes. For users it is io.ErrUnexpectedEOF:
-// io.EOF in the error of a call could end a loop of theirs that reads.
-var errLeft error = leftError{}
-
-type leftError struct{}
-
-func (leftError) Error() string { return "closed by the other end" }
-func (leftError) Unwrap() error { return io.ErrUnexpectedEOF }
-
-// withoutEOF returns err, or errLeft in place of the end of the incoming bytes.
-func withoutEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errLeft
-	}
-	return err
-}
-
-func contextError(err error, outcome Outcome) *Error {
-	code := CodeCanceled
-	if errors.Is(err, context.DeadlineExceeded) {
-		code = CodeDeadlineExceeded
-	}
-	return errorf(code, outcome, "%w", err)
 }

@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -36,6 +38,8 @@ type serving struct {
 	bound     []*servedMethod          // by number
 	numbers   map[*servedMethod]uint16 // the way back
 	session   *Session
+	ctx       context.Context // parent of the handlers' contexts
+	cancel    context.CancelCauseFunc
 	semaphore *admission.Semaphore // of MaxConcurrentCalls; nil for none
 	counted   bool                 // the leader is one of the handlers; of who ends a handler's turn
 
@@ -49,6 +53,8 @@ type serving struct {
 // newServing returns what a connection of the server keeps, for its session.
 func (s *Server) newServing(v *Session) *serving {
 	served := &serving{dispatcher: &s.dispatcher, session: v}
+	served.ctx, served.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
+	v.ctx = served.ctx
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
 		served.semaphore = admission.NewSemaphore(n)
 	}
@@ -62,22 +68,31 @@ type serverConn struct {
 	served *serving
 }
 
+// dismiss is connection.dismiss.
+func (c *serverConn) dismiss(why *fault.Fault) {
+	c.conn.dismiss(why)
+	c.served.end(why)
+}
+
+// end ends the contexts of the connection's handlers.
+func (v *serving) end(why *fault.Fault) { v.cancel(errorOf(why)) }
+
 // admit is handler.admit.
-func (c *serverConn) admit(f *wire.Frame) (*Error, error) {
+func (c *serverConn) admit(f *wire.Frame) (*fault.Fault, error) {
 	if _, err := wire.ReadMetadata(f.Meta); err != nil {
-		return refusalf(CodeUnimplemented, "metadata: %v", err), nil
+		return fault.Refusal(fault.Unimplemented, "metadata: %v", err), nil
 	}
 	switch v := c.served; {
 	case !v.session.admitted.Load():
 		return notAdmitted(), nil
 	case int(f.Arg) >= len(v.bound):
-		return refusalf(CodeUnimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
+		return fault.Refusal(fault.Unimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	}
 	return nil, nil
 }
 
-func notAdmitted() *Error {
-	return refusalf(CodeFailedPrecondition, "the session is not admitted yet; wait for ADMITTED")
+func notAdmitted() *fault.Fault {
+	return fault.Refusal(fault.FailedPrecondition, "the session is not admitted yet; wait for ADMITTED")
 }
 
 // request is handler.request: it runs a request on a goroutine of its own, or
@@ -90,7 +105,7 @@ func (c *serverConn) request(m *message) job {
 	inv.conn = c
 	waits := v.semaphore != nil || called.group != nil
 	if called.TakesContext() || waits {
-		inv.setContext(&callContext{Context: c.ctx, deadline: c.deadline(m.Timeout)})
+		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
 			inv.call.within, _ = wire.ReadMetadata(m.Meta) // it has been judged
 		}
@@ -199,8 +214,8 @@ func (v *serving) discount(inv *invocation) {
 	}
 }
 
-func (d *dispatcher) busy() *Error {
-	return refusalf(CodeResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
+func (d *dispatcher) busy() *fault.Fault {
+	return fault.Refusal(fault.ResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
 
 func (v *serving) enterRunning(inv *invocation) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -23,8 +24,8 @@ const (
 // violate ends the connection for what the peer sent, and tells it why. The
 // caller holds the turn, and keeps it.
 func (c *conn) violate(err error) {
-	c.log.add(reportViolation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", cut(err.Error(), 256))
-	why := errorf(CodeInternal, OutcomeUnknown, "protocol violation: %v", err)
+	c.log.add(reportViolation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256))
+	why := fault.New(fault.Internal, fault.OutcomeUnknown, "protocol violation: %v", err)
 	c.farewell(why, farewellTime, func() { drainSocket(c.nc) })
 }
 
@@ -40,9 +41,8 @@ func (c *conn) farewellDrained() {
 }
 
 // dismiss ends the connection of a session under its calls.
-func (c *conn) dismiss(why *Error) {
+func (c *conn) dismiss(why *fault.Fault) {
 	c.inflight.dismiss(why)
-	c.cancel(why)
 	c.farewell(why, farewellTime, c.awaitPeer)
 }
 
@@ -50,8 +50,8 @@ func (c *conn) dismiss(why *Error) {
 // that is written in time, and then gives the peer, by linger, a moment to read
 // it: closing a socket that has unread input would take the frame back. It does
 // not wait for that.
-func (c *conn) farewell(why *Error, within time.Duration, linger func()) {
-	f := wire.Failure{Name: why.Name, Message: cut(why.Message, c.limits.maxErrorText), LogID: why.ID}
+func (c *conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
+	f := wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.maxErrorText), LogID: why.LogID}
 	body := f.Append(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,10 +102,10 @@ func awaitEnd(done <-chan struct{}) {
 // it may have said why, which is read first.
 func (c *conn) failUnwritten(err error) {
 	if err == errStalled {
-		c.fail(lost("writing", fmt.Errorf("%w (%v)", err, c.limits.writeStall)))
+		c.fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.writeStall)))
 		return
 	}
-	why := lost("writing", err)
+	why := fault.Lost("writing", err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spawnLocked(func() {
@@ -181,7 +181,7 @@ func (c *conn) dropLate() bool {
 func (c *conn) lateCall(head *wire.Frame) {
 	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.frameTimeout)
 	if head.Type == wire.Request {
-		c.turnDown(head.ID, refusalf(CodeDeadlineExceeded, "%s", text))
+		c.turnDown(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))
 		c.flushBehind()
 		return
 	}
@@ -189,6 +189,6 @@ func (c *conn) lateCall(head *wire.Frame) {
 	k, _ := c.calls.findLocked(head.ID)
 	c.mu.Unlock()
 	if k != nil {
-		c.giveUp(k, errorf(CodeDeadlineExceeded, OutcomeUnknown, "%s", text))
+		c.giveUp(k, fault.New(fault.DeadlineExceeded, fault.OutcomeUnknown, "%s", text))
 	}
 }

@@ -1,14 +1,11 @@
 package bsrpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
-	"strings"
-	"unicode/utf8"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -18,7 +15,7 @@ var ErrServerClosed = errors.New("bsrpc: server closed")
 
 // ErrClosed is found, by errors.Is, in the error of a call on a Client that this
 // end has closed, also if the connection had ended before for another reason.
-var ErrClosed = errors.New("bsrpc: client closed")
+var ErrClosed = fault.ErrClosed
 
 // A Code says what kind of failure an error is. The numbers are gRPC's
 // (https://grpc.io/docs/guides/status-codes/).
@@ -50,19 +47,8 @@ const (
 	CodeUnauthenticated    Code = 16
 )
 
-var codeNames = [...]string{
-	"ok", "canceled", "unknown", "invalid argument", "deadline exceeded", "not found", "already exists",
-	"permission denied", "resource exhausted", "failed precondition", "aborted", "out of range", "unimplemented",
-	"internal", "unavailable", "data loss", "unauthenticated",
-}
-
 // String returns the code in words: "deadline exceeded".
-func (c Code) String() string {
-	if int(c) < len(codeNames) {
-		return codeNames[c]
-	}
-	return fmt.Sprintf("code %d", uint16(c))
-}
+func (c Code) String() string { return fault.Code(c).String() }
 
 // An Outcome says what is known of a failed call. Where it is OutcomeNotRun,
 // calling again is safe whatever the method does.
@@ -116,52 +102,26 @@ type Error struct {
 // Error returns the message, or the code in words where there is none, and the
 // id of the line in the server's log.
 func (e *Error) Error() string {
-	text := cmp.Or(e.Message, e.Code.String())
-	if e.ID != "" {
-		text += " (id " + e.ID + " in " + e.logger() + " log)"
-	}
-	return text
-}
-
-// logger says in whose log the line is that ID names.
-func (e *Error) logger() string {
-	if e.Remote {
-		return "the server's"
-	}
-	return "this end's"
+	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.Message, LogID: e.ID, Remote: e.Remote}).Error()
 }
 
 // Unwrap returns the cause at this end.
 func (e *Error) Unwrap() error { return e.Err }
 
-// prefix begins every text that the library makes, and no text of a user's. It
-// travels on the native wire. Texts towards a basic peer are without it.
-const prefix = "bsrpc: "
-
-// errorf makes the error of a call that this end decides.
-func errorf(code Code, outcome Outcome, format string, args ...any) *Error {
-	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Outcome: outcome, Message: prefix + err.Error(), Err: errors.Unwrap(err)}
+// publicError returns err as users see it: a fault as an *Error. Every func of a user's
+// that can meet a fault returns its error through publicError.
+func publicError(err error) error {
+	if f, ok := err.(*fault.Fault); ok {
+		return errorOf(f)
+	}
+	return err
 }
 
-// plain returns the message as a basic peer gets it.
-func (e *Error) plain() string { return strings.TrimPrefix(e.Message, prefix) }
-
-// about names a method, or what else was to be done, in the error of it, unless
-// a handler made the error or the text has the name already. An *Error may be that
-// of many calls: about changes a copy.
-func about(what string, err error) error {
-	e, ok := err.(*Error)
-	if !ok || e.Remote && e.Outcome == OutcomeAnswered {
-		return err
+func errorOf(f *fault.Fault) *Error {
+	return &Error{
+		Code: Code(f.Code), Name: f.Name, Message: f.Message, ID: f.LogID, Detail: f.Detail,
+		Outcome: Outcome(f.Outcome), Remote: f.Remote, Err: f.Err,
 	}
-	text, made := strings.CutPrefix(e.Message, prefix)
-	if !made || strings.Contains(text, what) {
-		return err
-	}
-	named := *e
-	named.Message = prefix + what + ": " + text
-	return &named
 }
 
 // An explained error has a better text than its cause, or wraps another.
@@ -174,29 +134,21 @@ func (e *explained) Error() string { return e.text }
 
 func (e *explained) Unwrap() error { return e.cause }
 
-// notOfCaller returns an error of a connection so that errors.Is finds none of
-// the context's in it, which say that a call's own context has ended: a net.Conn of
-// the user's may return them.
-func notOfCaller(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &explained{err.Error(), nil}
-	}
-	return err
-}
-
 // exceptionNamer lets an error type or sentinel choose the name by which the
 // other end tells it.
 type exceptionNamer interface{ ExceptionName() string }
 
-// errorFrom returns what travels of a handler's error.
-func errorFrom(err error, maxText int) (Code, wire.Failure) {
+// errorFrom returns what travels of a handler's error, or of a fault that answers
+// its call.
+func errorFrom(err error, maxText int) (fault.Code, wire.Failure) {
+	err = publicError(err)
 	var e *Error
 	if errors.As(err, &e) {
 		code, name := e.Code, e.Name
 		if code == CodeOK {
 			code = CodeUnknown
 		}
-		return code, wire.Failure{Name: cut(name, maxName), Message: cut(e.text(err), maxText)}
+		return fault.Code(code), wire.Failure{Name: fault.Cut(name, maxName), Message: fault.Cut(e.text(err), maxText)}
 	}
 	code := CodeUnknown
 	switch {
@@ -205,7 +157,7 @@ func errorFrom(err error, maxText int) (Code, wire.Failure) {
 	case errors.Is(err, context.Canceled):
 		code = CodeCanceled
 	}
-	return code, wire.Failure{Name: cut(errorName(err), maxName), Message: cut(err.Error(), maxText)}
+	return fault.Code(code), wire.Failure{Name: fault.Cut(errorName(err), maxName), Message: fault.Cut(err.Error(), maxText)}
 }
 
 // text is the message of e as its handler meant it: e's own where the handler
@@ -234,15 +186,4 @@ func errorName(err error) string {
 		return name
 	}
 	return ""
-}
-
-// cut shortens s to at most n bytes, at the end of a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -461,7 +462,7 @@ func TestAnswersOfTimeThatIsOver(t *testing.T) {
 					ended <- err
 				}()
 				f, _ := p.read()
-				p.nc.Write(errorFrame(f.ID, tt.flags, tt.code, wire.Failure{Message: tt.text}))
+				p.nc.Write(errorFrame(f.ID, tt.flags, fault.Code(tt.code), wire.Failure{Message: tt.text}))
 				tt.want.check(t, <-ended)
 				client.Close()
 				p.nc.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -26,11 +27,11 @@ var (
 
 // exception makes an error that a basic peer is told by a name of Python's or
 // of the package's own.
-func exception(name, format string, args ...any) *Error {
-	return &Error{Name: name, Message: fmt.Sprintf(format, args...)}
+func exception(name, format string, args ...any) *fault.Fault {
+	return &fault.Fault{Name: name, Message: fmt.Sprintf(format, args...)}
 }
 
-func tooSmall(size int64) *Error {
+func tooSmall(size int64) *fault.Fault {
 	return exception("ProtocolError", "Reported message size too small: %d", size)
 }
 
@@ -64,16 +65,16 @@ func safeException(name, instead string) string {
 }
 
 // exceptionFrom returns what a basic client is told of a handler's error.
-func exceptionFrom(err error, maxText int) *Error {
-	if e, ok := err.(*Error); ok && !e.Remote {
-		err = exception(e.Name, "%s", e.plain())
+func exceptionFrom(err error, maxText int) *fault.Fault {
+	if e, ok := publicError(err).(*Error); ok && !e.Remote {
+		err = exception(e.Name, "%s", strings.TrimPrefix(e.Message, fault.Prefix))
 	}
 	_, f := errorFrom(err, maxText)
 	return exception(safeException(f.Name, "RuntimeError"), "%s", cutText(f.Message, maxText))
 }
 
 // turnedAway returns what a basic client is told that OnConnect has refused.
-func turnedAway(err error, maxText int) *Error {
+func turnedAway(err error, maxText int) *fault.Fault {
 	e := exceptionFrom(err, maxText)
 	e.Name = "PermissionError"
 	var namer exceptionNamer

@@ -1,6 +1,10 @@
 package bsrpc
 
-import "github.com/bsrpc/bsrpc/internal/wire"
+import (
+	"github.com/bsrpc/bsrpc/internal/wire"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+)
 
 // A handler acts on what the peer asks of this end. The holder of the turn calls
 // its methods, one at a time; an error of theirs is the peer's violation of the
@@ -8,7 +12,7 @@ import "github.com/bsrpc/bsrpc/internal/wire"
 type handler interface {
 	// admit judges a request by its header. A refusal is the answer to it. One that
 	// is admitted is in flight until it is answered.
-	admit(f *wire.Frame) (refusal *Error, err error)
+	admit(f *wire.Frame) (refusal *fault.Fault, err error)
 
 	// request takes an admitted request, whose body has arrived. It returns a job
 	// that promises to be quick, for the caller to run, or nil where the request is
@@ -46,5 +50,5 @@ type job interface {
 	free()
 
 	// refuse answers the request, in place of run.
-	refuse(why *Error)
+	refuse(why *fault.Fault)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -62,7 +63,7 @@ func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error 
 		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
 	}
 	_, err := readAnswer(nc, b)
-	var refused *Error
+	var refused *fault.Fault
 	if errors.As(err, &refused) {
 		return refused
 	}
@@ -94,7 +95,7 @@ func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
 	case err != nil:
 		return nil, fmt.Errorf("answer to INIT: %w", err)
 	case peer.RefusalCode != 0:
-		return nil, &Error{Code: Code(peer.RefusalCode), Message: peer.Refusal, Outcome: OutcomeNotRun, Remote: true}
+		return nil, &fault.Fault{Code: fault.Code(peer.RefusalCode), Message: peer.Refusal, Outcome: fault.NotRun, Remote: true}
 	case peer.Version != wire.NativeVersion:
 		return nil, versionError("server", peer.Version)
 	}
@@ -107,12 +108,12 @@ func versionError(who string, version uint8) error {
 
 // A refusal is why a server does not admit a client that has said hello.
 type refusal struct {
-	err   *Error
+	err   *fault.Fault
 	basic bool // the client does not understand a native answer
 	full  bool // there are Limits.MaxConns connections
 }
 
-func (r *refusal) Error() string { return r.err.plain() }
+func (r *refusal) Error() string { return r.err.Plain() }
 
 // greet reads what a client says first. A nil hello is that of a client that
 // speaks the basic wire, whose INIT is then init.
@@ -130,9 +131,9 @@ func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err erro
 	case !native:
 		return nil, f, foreign(&f)
 	case err != nil:
-		err = &refusal{err: refusalf(CodeFailedPrecondition, "INIT: %v", err)}
+		err = &refusal{err: fault.Refusal(fault.FailedPrecondition, "INIT: %v", err)}
 	case peer.Version != wire.NativeVersion:
-		err = &refusal{err: refusalf(CodeFailedPrecondition, "%v", versionError("client", peer.Version))}
+		err = &refusal{err: fault.Refusal(fault.FailedPrecondition, "%v", versionError("client", peer.Version))}
 	}
 	return peer, f, err
 }
@@ -177,10 +178,10 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 	var frame []byte
 	if r.basic {
-		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.plain())
+		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Plain())
 	} else {
 		h := b.hello()
-		h.RefusalCode, h.Refusal = uint16(r.err.Code), cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))
+		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {

@@ -1,6 +1,10 @@
 package bsrpc
 
-import "runtime"
+import (
+	"runtime"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+)
 
 // guard calls a user's hook: a panic, or runtime.Goexit, is its error.
 func (r *reports) guard(hook string, f func() error) error { return <-r.start(hook, f) }
@@ -25,9 +29,9 @@ func (r *reports) start(hook string, f func() error) <-chan error {
 	return result
 }
 
-func hookPanicked(hook, id string) *Error {
-	e := errorf(CodeInternal, OutcomeNotRun, "panic in %s", hook)
-	e.ID = id
+func hookPanicked(hook, id string) *fault.Fault {
+	e := fault.New(fault.Internal, fault.NotRun, "panic in %s", hook)
+	e.LogID = id
 	return e
 }
 

@@ -1,6 +1,10 @@
 package bsrpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+)
 
 // An inflight counts the requests of a connection that are admitted and not yet
 // answered, and says whether further ones are admitted. They are not for one of two
@@ -9,9 +13,9 @@ import "sync/atomic"
 // reason, whatever their handlers return.
 type inflight struct {
 	n       atomic.Int64
-	closing atomic.Pointer[Error] // why no new calls are taken
-	gone    atomic.Bool           // the connection has ended: nothing more comes
-	idle    chan struct{}         // capacity 1: then nothing is in flight any more
+	closing atomic.Pointer[fault.Fault] // why no new calls are taken
+	gone    atomic.Bool                 // the connection has ended: nothing more comes
+	idle    chan struct{}               // capacity 1: then nothing is in flight any more
 }
 
 func (f *inflight) init() { f.idle = make(chan struct{}, 1) }
@@ -42,7 +46,7 @@ func (f *inflight) end(unfinished int) <-chan struct{} {
 }
 
 // errDraining refuses the calls that come during a shutdown.
-var errDraining = refusalf(CodeUnavailable, "the server is shutting down")
+var errDraining = fault.Refusal(fault.Unavailable, "the server is shutting down")
 
 // drain refuses further calls. It reports whether none is in flight.
 func (f *inflight) drain() (idle bool) {
@@ -51,7 +55,7 @@ func (f *inflight) drain() (idle bool) {
 }
 
 // dismiss refuses further calls and ends those that run. The first reason counts.
-func (f *inflight) dismiss(why *Error) {
+func (f *inflight) dismiss(why *fault.Fault) {
 	for was := f.closing.Load(); was == nil || was == errDraining; was = f.closing.Load() {
 		if f.closing.CompareAndSwap(was, why) {
 			return
@@ -60,13 +64,13 @@ func (f *inflight) dismiss(why *Error) {
 }
 
 // whyClosing returns why no new calls are taken, nil if they are.
-func (f *inflight) whyClosing() *Error { return f.closing.Load() }
+func (f *inflight) whyClosing() *fault.Fault { return f.closing.Load() }
 
 // isClosing reports whether no new calls are taken.
 func (f *inflight) isClosing() bool { return f.closing.Load() != nil }
 
 // dismissed returns why the session has been closed, nil if it has not.
-func (f *inflight) dismissed() *Error {
+func (f *inflight) dismissed() *fault.Fault {
 	if why := f.closing.Load(); why != errDraining {
 		return why
 	}

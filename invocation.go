@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -18,7 +19,7 @@ type invocation struct {
 	recv      *method.Receiver // the session's own, nil for the registered one
 	id        uint64           // of the call on the wire
 	call      *callContext     // nil if neither the method nor a waiter needs one
-	refusal   *Error           // why it is not run
+	refusal   *fault.Fault     // why it is not run
 	err       error            // what it ends with
 	head      wire.Frame       // of its answer
 	answered  bool             // with counts, guarded by conn.mu once it runs
@@ -49,10 +50,10 @@ func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
 func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
 
 // decode decodes the arguments.
-func (inv *invocation) decode(m *message) *Error {
+func (inv *invocation) decode(m *message) *fault.Fault {
 	inv.conn.served.bounds.decode(&inv.Dec, m.body, m.own)
 	if err := inv.ReadArgs(); err != nil {
-		return refusalf(CodeInvalidArgument, "%s, %v", inv.method.Name, err)
+		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func (inv *invocation) recoverPanic() {
 }
 
 // refuse is job.refuse: it answers a request that has been admitted and is not run.
-func (inv *invocation) refuse(why *Error) {
+func (inv *invocation) refuse(why *fault.Fault) {
 	inv.refusal = why
 	inv.conn.answer(inv, why)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -57,7 +58,7 @@ func TestProxiesCallAnyLink(t *testing.T) {
 	if p, err := proxy.One(&b); err != nil || p == &b || string(*p) != "b" {
 		t.Errorf("One: %v, %v", p, err)
 	}
-	e.err = refusalf(CodeUnavailable, "no connection")
+	e.err = fault.Refusal(fault.Unavailable, "no connection")
 	_, err = proxy.One(nil)
 	wantCall(t, err, CodeUnavailable, OutcomeNotRun, "S.One: no connection")
 	e.err = errors.New("its own")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
@@ -50,7 +51,7 @@ func (d Difference) String() string {
 // Error returns all differences, a line each.
 func (e *MismatchError) Error() string {
 	if e.lacksService() {
-		return thereIs(prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
+		return thereIs(fault.Prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
 	}
 	var b strings.Builder
 	differ, last := 0, ""
@@ -124,16 +125,16 @@ func (m *boundMethod) explain(found []Difference) {
 }
 
 // refusal is the error of a method that cannot be called.
-func (e *MismatchError) refusal(m *boundMethod, found []Difference) *Error {
+func (e *MismatchError) refusal(m *boundMethod, found []Difference) *fault.Fault {
 	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
-	err := &Error{Code: CodeFailedPrecondition, Message: one.Error(), Outcome: OutcomeNotRun, Err: one}
-	return about(m.Name, err).(*Error)
+	err := &fault.Fault{Code: fault.FailedPrecondition, Message: one.Error(), Outcome: fault.NotRun, Err: one}
+	return fault.About(m.Name, err).(*fault.Fault)
 }
 
 func differences(m *boundMethod, own, text string) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
-		return nil, errorf(CodeInternal, OutcomeNotRun, "the server's layout of %s: %w", m.Name, err)
+		return nil, fault.New(fault.Internal, fault.NotRun, "the server's layout of %s: %w", m.Name, err)
 	}
 	var found []Difference
 	service, name, _ := method.SplitName(m.Name)

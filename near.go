@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -62,7 +63,7 @@ const nearSep = ", "
 // nearOf returns the names in the server's answer for one that it has not got.
 // What is no name does not reach a text.
 func nearOf(answer *wire.BindResult) string {
-	names := strings.Split(cut(answer.Text, 4<<10), nearSep)
+	names := strings.Split(fault.Cut(answer.Text, 4<<10), nearSep)
 	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
 	return strings.Join(names[:min(len(names), nearMost)], nearSep)
 }

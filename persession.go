@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -56,7 +57,7 @@ func (m *maker) receiver(ctx context.Context, s *Session) (r method.Receiver, er
 	}
 	r, ok := method.ReceiverOf(made)
 	if !ok {
-		return r, refusalf(CodeInternal, "PerSession[%v] returned nil without an error", m.typ)
+		return r, fault.Refusal(fault.Internal, "PerSession[%v] returned nil without an error", m.typ)
 	}
 	return r, nil
 }

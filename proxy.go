@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -28,12 +29,12 @@ import (
 // results are the caller's for good.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
 	proxy := new(C)
-	if err := needContext(ctx, "bind "+cut(service, 64)); err != nil {
-		return nil, err
+	err := needContext(ctx, "bind "+fault.Cut(service, 64))
+	if err == nil {
+		err = bindContract(ctx, linkOf(caller), service, reflect.ValueOf(proxy).Elem())
 	}
-	err := bindContract(ctx, linkOf(caller), service, reflect.ValueOf(proxy).Elem())
 	if _, ok := err.(*MismatchError); err != nil && !ok {
-		return nil, err
+		return nil, publicError(err)
 	}
 	return proxy, err
 }
@@ -48,7 +49,7 @@ type boundMethod struct {
 	key                string        // of the contract's tag, if it is probably meant to be bsrpc
 	after              time.Duration // the time of a call whose context has no deadline; 0: none
 	by                 string        // what says so
-	err                *Error        // why it cannot be called
+	err                *fault.Fault  // why it cannot be called
 }
 
 func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
@@ -85,14 +86,17 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 // Call sends the arguments and brings the results: it is a method.Caller. Its error
 // says which method it is of.
 func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
+	var err error
 	switch {
 	case m.err != nil:
-		return about(m.Name, m.err)
+		err = m.err
 	case ctx == nil:
-		return needContext(ctx, m.Name)
+		err = needContext(ctx, m.Name)
+	default:
+		err = m.link.call(ctx, m, v)
 	}
-	if err := m.link.call(ctx, m, v); err != nil {
-		return about(m.Name, err)
+	if err != nil {
+		return publicError(fault.About(m.Name, err))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -109,7 +110,7 @@ func (c *conn) onPulse() {
 		// would pile up.
 		c.pulse.spare(timeout)
 	case dead:
-		c.fail(lost("waiting for a sign of life", c.limits.silent()))
+		c.fail(fault.Lost("waiting for a sign of life", c.limits.silent()))
 	}
 }
 

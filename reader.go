@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
@@ -57,12 +58,12 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	}
 	expired := k.timeout.expired()
 	defer k.timeout.stop()
-	var over func(Outcome) *Error
+	var over func(fault.Outcome) *fault.Fault
 	select {
 	case <-k.wake:
 		return nil
 	case <-ctx.Done():
-		over = func(o Outcome) *Error { return contextError(ctx.Err(), o) }
+		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
 		over = k.timeout.error
 	}
@@ -226,7 +227,7 @@ func (c *conn) handleAll(s *stamp) bool {
 // reading goes on.
 func (c *conn) readStopped(err error) bool {
 	if !netconn.IsTimeout(err) {
-		c.fail(lost("reading", err))
+		c.fail(fault.Lost("reading", err))
 		return false
 	}
 	c.nc.SetReadDeadline(time.Time{})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -41,7 +42,7 @@ func (s *Server) isMade() bool { return s != nil && s.registry != nil }
 // receivers, if each session has its own.
 func (s *Server) offer(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
 	if !s.isMade() {
-		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", cut(service, 64))
+		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))
 	}
 	return s.registry.add(service, funcs, mk, problems)
 }

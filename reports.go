@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -142,7 +143,7 @@ func (v *serving) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 		}
 	}
 	text := "bsrpc: bound"
-	args := []any{"session", v.session.id, "remote", v.session.remote, "service", cut(r.Service, 64), "methods", len(answers)}
+	args := []any{"session", v.session.id, "remote", v.session.remote, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
 	switch {
 	case r.Hashes == nil: // Client.Call asks for a layout
 		text, args = "bsrpc: described", append(args, "unknown", unknown)

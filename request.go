@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -59,13 +60,13 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 
 // aboveLimits refuses a request that is too long, or one too many. A peer that has
 // sent too many of those breaks the protocol.
-func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*Error, error) {
+func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
 	b := c.limits
 	switch {
 	case f.Total > uint64(b.maxMessage):
-		return refusalf(CodeResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.maxMessage), nil
+		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.maxMessage), nil
 	case inflight > int64(b.maxInflight):
-		refusal := refusalf(CodeResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", b.maxInflight)
+		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", b.maxInflight)
 		if c.refusals++; c.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", c.refusals, b.maxInflight)
 		}
@@ -84,7 +85,7 @@ func (c *conn) rises(f *wire.Frame) error {
 }
 
 // turnDown answers a request that was in flight and is not run.
-func (c *conn) turnDown(id uint64, err *Error) {
+func (c *conn) turnDown(id uint64, err *fault.Fault) {
 	c.refuse(id, err)
 	c.settle()
 }
@@ -124,7 +125,7 @@ func (c *conn) runHere(j job, s *stamp) (ok bool) {
 		}
 	}()
 	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
-		j.refuse(c.endedAs(OutcomeNotRun))
+		j.refuse(c.endedAs(fault.NotRun))
 		return
 	}
 	c.tick.arm()
@@ -175,14 +176,14 @@ func (c *conn) serveCancel(m *message) error {
 	}
 	if begun, wanted := c.in.cancelRequest(m.ID); begun {
 		if wanted {
-			c.turnDown(m.ID, contextError(context.Canceled, OutcomeNotRun))
+			c.turnDown(m.ID, fault.OfContext(context.Canceled, fault.NotRun))
 		}
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.dropResponseLocked(m.ID) {
-		c.out.controlLocked(errorFrame(m.ID, 0, CodeCanceled, wire.Failure{Message: prefix + context.Canceled.Error()}))
+		c.out.controlLocked(errorFrame(m.ID, 0, fault.Canceled, wire.Failure{Message: fault.Prefix + context.Canceled.Error()}))
 	}
 	return nil
 }
@@ -206,11 +207,11 @@ func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
 	case !wanted:
 		return false, nil
 	case f.Total > uint64(c.limits.maxMessage):
-		c.giveUp(k, errorf(CodeResourceExhausted, OutcomeAnswered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.maxMessage))
+		c.giveUp(k, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.maxMessage))
 		return false, nil
 	}
 	if err := c.reserve(f.Total); err != nil {
-		err.Outcome = OutcomeUnknown
+		err.Outcome = fault.OutcomeUnknown
 		c.giveUp(k, err)
 		return false, nil
 	}
@@ -236,9 +237,9 @@ func (c *conn) endRequests() <-chan struct{} {
 
 // reserve books what a message in pieces may come to hold, or says why it
 // cannot be booked.
-func (c *conn) reserve(size uint64) *Error {
+func (c *conn) reserve(size uint64) *fault.Fault {
 	if b := c.limits; uint64(c.booked)+size > uint64(b.connBytes) {
-		return refusalf(CodeResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
+		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
 	}
 	c.booked += int64(size)
 	if c.budget == nil {
@@ -262,14 +263,10 @@ func (c *conn) release(size uint64) {
 func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
 
 // refuse answers a call that is not run.
-func (c *conn) refuse(id uint64, err *Error) {
-	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: cut(err.Message, c.limits.maxErrorText)})
+func (c *conn) refuse(id uint64, err *fault.Fault) {
+	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: fault.Cut(err.Message, c.limits.maxErrorText)})
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.controlLocked(frame)
-}
-
-func refusalf(code Code, format string, args ...any) *Error {
-	return errorf(code, OutcomeNotRun, format, args...)
 }

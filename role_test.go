@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
@@ -166,7 +167,7 @@ func TestRoleTransitions(t *testing.T) {
 
 		v.shut()
 		call(t.Context()) // the last that is read
-		c.farewell(&Error{Code: CodeUnavailable, Message: "bye"}, time.Second, func() {})
+		c.farewell(&fault.Fault{Code: fault.Unavailable, Message: "bye"}, time.Second, func() {})
 		wantRole(t, c, connWrites, "to say goodbye")
 		<-c.done
 		wantRole(t, c, connWrites, "on a connection that has ended")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -16,7 +17,7 @@ import (
 // memory that body's cuts refer to is the caller's again.
 func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
-		return contextError(err, OutcomeNotRun)
+		return fault.OfContext(err, fault.NotRun)
 	}
 	if k.timeout.by != "" {
 		k.timeout.began = c.muster.now()
@@ -39,7 +40,7 @@ func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
 	size := body.Size()
 	if size > c.peer.maxMessage && k.head.Type == wire.Request {
-		return errorf(CodeResourceExhausted, OutcomeNotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
 	}
 	if err := c.acquire(ctx, k, size); err != nil {
 		return err
@@ -49,7 +50,7 @@ func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
 	if expired {
 		c.ungrantLocked()
 		c.mu.Unlock()
-		return k.timeout.error(OutcomeNotRun)
+		return k.timeout.error(fault.NotRun)
 	}
 	k.head.Timeout = left
 	k.long = left != 0 && left <= shortest
@@ -97,7 +98,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 	}
 	if c.err != nil {
 		defer c.mu.Unlock()
-		return c.endedLocked(OutcomeNotRun)
+		return c.endedLocked(fault.NotRun)
 	}
 	return nil
 }
@@ -105,12 +106,12 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 // unsent returns the error of a call whose time was over before its request was
 // sent, with what it waited for.
 func unsent(err error, what string) error {
-	e, ok := err.(*Error)
+	e, ok := err.(*fault.Fault)
 	if !ok {
 		return err
 	}
 	named := *e
-	named.Message = prefix + "waited for " + what + ": " + strings.TrimPrefix(e.Message, prefix)
+	named.Message = fault.Prefix + "waited for " + what + ": " + strings.TrimPrefix(e.Message, fault.Prefix)
 	return &named
 }
 
@@ -128,9 +129,9 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 		}
 		return nil
 	case <-ctx.Done():
-		err = contextError(ctx.Err(), OutcomeNotRun)
+		err = fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		err = k.timeout.error(OutcomeNotRun)
+		err = k.timeout.error(fault.NotRun)
 	}
 	c.mu.Lock()
 	waits := c.calls.forsakeLocked(k)
@@ -166,16 +167,16 @@ func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) err
 	case <-ch:
 	case <-c.done:
 	case <-ctx.Done():
-		return contextError(ctx.Err(), OutcomeNotRun)
+		return fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		return t.error(OutcomeNotRun)
+		return t.error(fault.NotRun)
 	}
 	return nil
 }
 
 // abandon leaves a call without its answer. It reports false if the answer is
 // being delivered at this moment.
-func (c *conn) abandon(k *call) (Outcome, bool) {
+func (c *conn) abandon(k *call) (fault.Outcome, bool) {
 	p := k.parcel
 	c.mu.Lock()
 	if c.err != nil || c.calls.slots[k.slot] != k {
@@ -188,7 +189,7 @@ func (c *conn) abandon(k *call) (Outcome, bool) {
 			next.wake <- false
 		}
 		c.mu.Unlock()
-		return OutcomeNotRun, true
+		return fault.NotRun, true
 	}
 	k.abandoned = true
 	if p != nil {
@@ -197,7 +198,7 @@ func (c *conn) abandon(k *call) (Outcome, bool) {
 	c.cancelLocked(k.id)
 	c.mu.Unlock()
 	c.flushBehind()
-	return OutcomeUnknown, true
+	return fault.OutcomeUnknown, true
 }
 
 // cancelLocked tells the peer that nobody waits for a call.
@@ -239,7 +240,7 @@ func (k *call) take(m *message) {
 	k.reply = reply{m.Type, m.Flags, m.Arg, m.own, m.body}
 	if len(m.Meta) > 0 {
 		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
-			k.err = errorf(CodeInternal, OutcomeUnknown, "metadata of the answer: %w", err)
+			k.err = fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
 		}
 	}
 	if !m.own {
@@ -258,13 +259,13 @@ func (k *call) result(ctx context.Context) error {
 	}
 	f, err := wire.ReadFailure(k.reply.body)
 	if err != nil {
-		return errorf(CodeInternal, OutcomeUnknown, "answer: %w", err)
+		return fault.New(fault.Internal, fault.OutcomeUnknown, "answer: %w", err)
 	}
-	outcome := OutcomeAnswered
+	outcome := fault.Answered
 	if k.reply.flags&wire.NotRun != 0 {
-		outcome = OutcomeNotRun
+		outcome = fault.NotRun
 	}
-	e := remoteError(Code(k.reply.arg), &f)
+	e := remoteError(fault.Code(k.reply.arg), &f)
 	e.Outcome = outcome
 	if own := k.ownEnd(ctx, e); own != nil {
 		return own
@@ -275,19 +276,19 @@ func (k *call) result(ctx context.Context) error {
 // ownEnd returns the error of a call whose answer says that its time was over,
 // or that it was cancelled, and whose caller would have found the same: the two
 // ends' clocks race, and either may be first. Of another call it is nil.
-func (k *call) ownEnd(ctx context.Context, e *Error) *Error {
+func (k *call) ownEnd(ctx context.Context, e *fault.Fault) *fault.Fault {
 	switch e.Code {
-	case CodeCanceled:
+	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
-			return contextError(err, e.Outcome)
+			return fault.OfContext(err, e.Outcome)
 		}
-	case CodeDeadlineExceeded:
+	case fault.DeadlineExceeded:
 		left, limited := k.timeout.until()
 		if !limited || left > 0 && k.reply.flags&wire.Expired == 0 {
 			return nil
 		}
 		own := k.timeout.error(e.Outcome) // says what set the time
-		if e.Outcome == OutcomeNotRun {
+		if e.Outcome == fault.NotRun {
 			own.Message = e.Message // says what it waited for
 		}
 		return own
@@ -296,13 +297,13 @@ func (k *call) ownEnd(ctx context.Context, e *Error) *Error {
 }
 
 // remoteError is the error that the peer sent in an ERROR or CLOSE frame.
-func remoteError(code Code, f *wire.Failure) *Error {
-	return &Error{Code: code, Name: f.Name, Message: f.Message, ID: f.LogID, Remote: true}
+func remoteError(code fault.Code, f *wire.Failure) *fault.Fault {
+	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
 }
 
 // giveUp ends a call of this end before its answer is there. The holder of the
 // turn calls it.
-func (c *conn) giveUp(k *call, err *Error) {
+func (c *conn) giveUp(k *call, err *fault.Fault) {
 	c.mu.Lock()
 	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
 	if open {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -110,7 +111,7 @@ func (s *Server) RegisterName(service string, rcvr any) error {
 func (s *Server) RegisterFunc(name string, fn any) error {
 	service, short, ok := method.SplitName(name)
 	if !ok || !method.IsIdentifier(short) {
-		return fmt.Errorf("bsrpc: register %q: want service.Method", cut(name, 64))
+		return fmt.Errorf("bsrpc: register %q: want service.Method", fault.Cut(name, 64))
 	}
 	v, err := funcOf(name, fn)
 	if err != nil {

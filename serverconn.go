@@ -1,7 +1,6 @@
 package bsrpc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -21,8 +21,8 @@ import (
 type connection interface {
 	start()                 // reads until the connection ends
 	drain()                 // ends it after the answers to all requests read
-	dismiss(*Error)         // ends it soon; its calls fail with the error
-	fail(*Error)            // ends it at once
+	dismiss(*fault.Fault)   // ends it soon; its calls fail with the error
+	fail(*fault.Fault)      // ends it at once
 	join()                  // waits for its end and its goroutines, handlers excepted
 	awaitHandlers()         // after join: waits for its handlers
 	logRunning(text string) // logs its running handlers
@@ -62,13 +62,13 @@ func (s *Server) handshake(nc net.Conn) (connection, error) {
 		return nil, ErrServerClosed
 	}
 	s.logRefused(nc, err)
-	return nil, fmt.Errorf("bsrpc: handshake: %w", withoutEOF(err))
+	return nil, fmt.Errorf("bsrpc: handshake: %w", fault.WithoutEOF(err))
 }
 
 // logRefused logs why a client was not let in. What an operator can mend is more
 // than a line for debugging.
 func (s *Server) logRefused(nc net.Conn, err error) {
-	args := []any{"remote", nc.RemoteAddr(), "err", cut(err.Error(), 256)}
+	args := []any{"remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256)}
 	var f *foreignPeer
 	var r *refusal
 	switch {
@@ -157,7 +157,7 @@ func (s *Server) awaitConn(nc net.Conn, c connection) error {
 	switch {
 	case s.isStopping():
 		return ErrServerClosed
-	case errors.Is(c.Err(), errLeft):
+	case errors.Is(c.Err(), fault.ErrLeft):
 		return nil
 	}
 	return c.Err()
@@ -190,10 +190,10 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	settled := make(chan struct{}) // closed when its admission, or refusal, is complete
 	c := &serverConn{served: s.newServing(v)}
 	c.conn = newConn(connConfig{
-		nc: nc, limits: &s.bounds.connLimits, log: &s.reports, peer: peer, parent: context.WithValue(context.Background(), sessionKey{}, v),
-		handler: c, serves: true, budget: &s.budget, onEnd: func() { s.remove(c, v, settled) },
+		nc: nc, limits: &s.bounds.connLimits, log: &s.reports, peer: peer, handler: c, serves: true, budget: &s.budget,
+		onEnd: c.served.end, onClosed: func() { s.remove(c, v, settled) },
 	})
-	v.ctx, v.end = c.ctx, c.dismiss
+	v.end = c.dismiss
 	s.enroll(c)
 	if !waits {
 		s.welcome(v) // without hooks it cannot fail
@@ -229,8 +229,8 @@ func (s *Server) enroll(c connection) {
 	}
 }
 
-func serverClosed() *Error {
-	return &Error{Code: CodeUnavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
+func serverClosed() *fault.Fault {
+	return &fault.Fault{Code: fault.Unavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
 
 // letIn admits the session of a client told to wait.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -23,7 +24,7 @@ type Session struct {
 	since  time.Time
 	calls  atomic.Uint64
 	ctx    context.Context
-	end    func(why *Error) // closes the connection
+	end    func(why *fault.Fault) // closes the connection
 	tls    *tls.ConnectionState
 	drains <-chan struct{}
 
@@ -131,7 +132,7 @@ func (s *Session) Value(key any) any {
 // those that run too, end at the caller with CodeAborted and the reason. Close
 // does not wait. On a session that has left it does nothing.
 func (s *Session) Close(reason string) {
-	s.end(&Error{Code: CodeAborted, Message: cmp.Or(reason, prefix+"the session was closed")})
+	s.end(&fault.Fault{Code: fault.Aborted, Message: cmp.Or(reason, fault.Prefix+"the session was closed")})
 }
 
 // runningHook returns the name of the session's hook that is running, "" for none.

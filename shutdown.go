@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
 // How a server ends. Users' code may hang in each of its parts: in handlers, in
@@ -53,7 +55,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	why := errorf(CodeUnavailable, OutcomeUnknown, "the server has shut down")
+	why := fault.New(fault.Unavailable, fault.OutcomeUnknown, "the server has shut down")
 	for _, c := range conns {
 		c.dismiss(why)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -12,18 +13,18 @@ import (
 
 // exceptionCodes are the codes of Python's exceptions, and of the package's
 // own. Others are CodeUnknown.
-var exceptionCodes = map[string]Code{
-	"ValueError":          CodeInvalidArgument,
-	"TypeError":           CodeInvalidArgument,
-	"KeyError":            CodeNotFound,
-	"IndexError":          CodeOutOfRange,
-	"OverflowError":       CodeOutOfRange,
-	"PermissionError":     CodePermissionDenied,
-	"TimeoutError":        CodeDeadlineExceeded,
-	"NotImplementedError": CodeUnimplemented,
-	"ConnectionError":     CodeUnavailable,
-	serverShutdown:        CodeUnavailable,
-	"ProtocolError":       CodeInternal,
+var exceptionCodes = map[string]fault.Code{
+	"ValueError":          fault.InvalidArgument,
+	"TypeError":           fault.InvalidArgument,
+	"KeyError":            fault.NotFound,
+	"IndexError":          fault.OutOfRange,
+	"OverflowError":       fault.OutOfRange,
+	"PermissionError":     fault.PermissionDenied,
+	"TimeoutError":        fault.DeadlineExceeded,
+	"NotImplementedError": fault.Unimplemented,
+	"ConnectionError":     fault.Unavailable,
+	serverShutdown:        fault.Unavailable,
+	"ProtocolError":       fault.Internal,
 }
 
 // serverShutdown is what a server of the package raises at every client when it
@@ -32,16 +33,16 @@ const serverShutdown = "ServerShutdown"
 
 // errorOfException makes the error of what a basic server answers with an
 // exception.
-func errorOfException(name, text string, maxText int) *Error {
-	e := &Error{
-		Code: CodeUnknown, Name: cutText(name, maxName), Message: cutText(messageOf(name, text), maxText), Detail: cutText(text, maxDetail),
-		Outcome: OutcomeAnswered, Remote: true,
+func errorOfException(name, text string, maxText int) *fault.Fault {
+	e := &fault.Fault{
+		Code: fault.Unknown, Name: cutText(name, maxName), Message: cutText(messageOf(name, text), maxText), Detail: cutText(text, maxDetail),
+		Outcome: fault.Answered, Remote: true,
 	}
 	if code, ok := exceptionCodes[name]; ok {
 		e.Code = code
 	}
 	if name == serverShutdown {
-		e.Outcome = OutcomeNotRun
+		e.Outcome = fault.NotRun
 	}
 	return e
 }
@@ -49,10 +50,10 @@ func errorOfException(name, text string, maxText int) *Error {
 // answerOfException is errorOfException for the call of a command. A server that
 // does not know a command repeats its id; another is that of a call which the
 // command, in running, has made elsewhere.
-func answerOfException(id uint16, name, text string, maxText int) *Error {
+func answerOfException(id uint16, name, text string, maxText int) *fault.Fault {
 	e := errorOfException(name, text, maxText)
 	if name == "ProtocolError" && e.Message == fmt.Sprintf("Unknown command with id: %d", id) {
-		e.Code, e.Outcome = CodeUnimplemented, OutcomeNotRun
+		e.Code, e.Outcome = fault.Unimplemented, fault.NotRun
 	}
 	return e
 }
@@ -61,13 +62,13 @@ func answerOfException(id uint16, name, text string, maxText int) *Error {
 const maxDetail = 64 << 10
 
 // cutText makes text of what a peer has sent.
-func cutText(s string, n int) string { return strings.ToValidUTF8(cut(s, n), "\uFFFD") }
+func cutText(s string, n int) string { return strings.ToValidUTF8(fault.Cut(s, n), "\uFFFD") }
 
 // refusedBy makes the error of an INIT that is answered with an exception.
-func refusedBy(name, text string, maxText int) *Error {
+func refusedBy(name, text string, maxText int) *fault.Fault {
 	e := errorOfException(name, text, maxText)
-	if e.Outcome = OutcomeNotRun; e.Code == CodeInternal || e.Code == CodeUnknown {
-		e.Code = CodeUnavailable
+	if e.Outcome = fault.NotRun; e.Code == fault.Internal || e.Code == fault.Unknown {
+		e.Code = fault.Unavailable
 	}
 	return e
 }

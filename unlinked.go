@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -11,7 +12,7 @@ import (
 type unlinked struct{}
 
 // errUnlinked says what is missing.
-var errUnlinked = errorf(CodeFailedPrecondition, OutcomeNotRun, "nil or zero Client; use Dial or NewClient, and check the error")
+var errUnlinked = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
 
 var ended = func() <-chan struct{} {
 	c := make(chan struct{})
@@ -27,7 +28,7 @@ func (unlinked) limits() *bounds {
 	return b
 }
 
-func (unlinked) close(*Error)           {}
+func (unlinked) close(*fault.Fault)     {}
 func (unlinked) ended() <-chan struct{} { return ended }
 func (unlinked) Err() error             { return errUnlinked }
 
@@ -50,7 +51,7 @@ func linkOf(caller Caller) link {
 // needContext refuses a nil context, which would panic far from who passed it.
 func needContext(ctx context.Context, doing string) error {
 	if ctx == nil {
-		return refusalf(CodeInvalidArgument, "%s: nil context; use context.Background()", doing)
+		return fault.Refusal(fault.InvalidArgument, "%s: nil context; use context.Background()", doing)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -26,11 +27,13 @@ func newLobby(server *wire.Hello) *lobby {
 	return l
 }
 
-func (l *lobby) admit(f *wire.Frame) (*Error, error) { return nil, fmt.Errorf("unexpected %v", f.Type) }
-func (l *lobby) request(*message) job                { return nil }
-func (l *lobby) bind(m *message) error               { return fmt.Errorf("unexpected %v", m.Type) }
-func (l *lobby) cancel(uint64) error                 { return fmt.Errorf("unexpected %v", wire.Cancel) }
-func (l *lobby) rest()                               {}
+func (l *lobby) admit(f *wire.Frame) (*fault.Fault, error) {
+	return nil, fmt.Errorf("unexpected %v", f.Type)
+}
+func (l *lobby) request(*message) job  { return nil }
+func (l *lobby) bind(m *message) error { return fmt.Errorf("unexpected %v", m.Type) }
+func (l *lobby) cancel(uint64) error   { return fmt.Errorf("unexpected %v", wire.Cancel) }
+func (l *lobby) rest()                 {}
 
 // control passes on a WAITING or ADMITTED frame.
 func (l *lobby) control(m *message) error {
@@ -69,7 +72,7 @@ func (l *lobby) await(ctx context.Context, c *conn, h *waitHook) error {
 				return c.failOn(err)
 			}
 		case <-c.done:
-			return c.endedAs(OutcomeNotRun)
+			return c.endedAs(fault.NotRun)
 		case <-ctx.Done():
 			err := stopped(notYet(position), ctx.Err())
 			c.fail(err)
@@ -88,7 +91,7 @@ func notYet(position int) string {
 }
 
 // endedAs returns the error of a call on a connection that has ended.
-func (c *conn) endedAs(outcome Outcome) *Error {
+func (c *conn) endedAs(outcome fault.Outcome) *fault.Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.endedLocked(outcome)
@@ -96,7 +99,7 @@ func (c *conn) endedAs(outcome Outcome) *Error {
 
 // failOn ends the connection if OnWait has fallen.
 func (c *conn) failOn(err error) error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := err.(*fault.Fault); ok {
 		c.fail(e)
 		c.join()
 	}
