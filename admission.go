@@ -119,7 +119,7 @@ func (s *Server) refused(v *Session, err error) (e *fault.Fault) {
 }
 
 func (s *Server) refusalOf(err error) *fault.Fault {
-	code, f := errorFrom(err, s.bounds.maxErrorText)
+	code, f := errorFrom(err, s.bounds.MaxErrorText)
 	if code == fault.Unknown {
 		code = fault.PermissionDenied
 	}

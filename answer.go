@@ -61,7 +61,7 @@ func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
 		}
 	}
 	inv.ResetEncoder() // user code may have ended half-way
-	if why := c.inflight.dismissed(); why != nil {
+	if why := c.inflight.Dismissed(); why != nil {
 		inv.err = why // of a call that is not run: the others are not told
 	}
 	code, failure := c.failureOf(inv, inv.err)
@@ -72,12 +72,12 @@ func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
 
 // encodeResults puts the results into the call's encoder.
 func (c *serverConn) encodeResults(inv *invocation) error {
-	inv.Enc.Max = int(min(c.peer.maxMessage, 1<<30))
+	inv.Enc.Max = int(min(c.peer.MaxMessage, 1<<30))
 	inv.Enc.MinCut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
-			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.maxMessage)
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.MaxMessage)
 		}
 		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
@@ -91,7 +91,7 @@ func (c *serverConn) failureOf(inv *invocation, err error) (fault.Code, wire.Fai
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	return errorFrom(err, c.served.bounds.maxErrorText)
+	return errorFrom(err, c.served.bounds.MaxErrorText)
 }
 
 // errorFlags returns the flags of the ERROR frame that answers inv.

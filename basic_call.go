@@ -6,6 +6,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -37,15 +38,15 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 	}
 	b := l.bounds
 	k := &basicCall{answered: make(chan struct{})}
-	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: b.maxMessage, Depth: b.maxDepth, Lenient: true}
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: b.MaxMessage, Depth: b.maxDepth, Lenient: true}
 	if err := m.appendArgs(l.log, &enc, v); err != nil {
-		return m.encodeError(err, "this end's MaxMessage", uint64(b.maxMessage))
+		return m.encodeError(err, "this end's MaxMessage", uint64(b.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
 	k.request, k.size = enc.Buf, len(enc.Buf)
-	var timeout callTimeout
-	timeout.begin(ctx, m.after, m.by)
-	timeout.began = monotonic()
+	var timeout limits.Timeout
+	timeout.Begin(ctx, m.after, m.by)
+	timeout.Start(limits.Monotonic())
 	if err := l.do(ctx, k, &timeout); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 		if err != nil {
 			return fault.New(fault.Internal, fault.OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
 		}
-		return answerOfException(m.number, name, text, b.maxErrorText)
+		return answerOfException(m.number, name, text, b.MaxErrorText)
 	}
 	b.decode(&v.Dec, k.reply.payload, true)
 	v.Dec.Lenient = true
@@ -62,15 +63,15 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 }
 
 // do makes a call and waits for its answer.
-func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *callTimeout) error {
-	if _, over := timeout.left(); over {
-		return timeout.error(fault.NotRun)
+func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *limits.Timeout) error {
+	if _, over := timeout.Left(); over {
+		return timeout.Fault(fault.NotRun)
 	}
 	if err := l.send(k); err != nil {
 		return err
 	}
-	expired := timeout.expired()
-	defer timeout.stop()
+	expired := timeout.Expired()
+	defer timeout.Stop()
 	var over func(fault.Outcome) *fault.Fault
 	select {
 	case <-k.answered:
@@ -78,7 +79,7 @@ func (l *basicLink) do(ctx context.Context, k *basicCall, timeout *callTimeout) 
 	case <-ctx.Done():
 		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
-		over = timeout.error
+		over = timeout.Fault
 	}
 	if outcome, ok := l.abandon(k); ok {
 		return over(outcome)

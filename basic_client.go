@@ -77,7 +77,7 @@ func (l *basicLink) deliver(f basicFrame) *fault.Fault {
 	case f.typ != wire.BasicResponse && f.typ != wire.Exception:
 		return fault.Violation("unexpected %v", f.typ)
 	case len(l.line) == 0:
-		return unasked(f, l.bounds.maxErrorText)
+		return unasked(f, l.bounds.MaxErrorText)
 	}
 	k := popFirst(&l.line)
 	l.ahead -= k.size
@@ -126,7 +126,7 @@ func (l *basicLink) write() {
 				return
 			}
 		}
-		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.writeStall, func() bool { return l.isBusy(k) }); err != nil {
+		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.WriteStall, func() bool { return l.isBusy(k) }); err != nil {
 			awaitEnd(l.done) // the server may say why it takes no more
 			l.fail(fault.Lost("writing", err))
 			return

@@ -88,7 +88,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 	b.decode(&inv.Dec, args, true)
 	inv.Dec.Lenient = true
 	if err := inv.ReadArgs(); err != nil {
-		c.fault(inv, exceptionFrom(exception("ValueError", "%s, %v", inv.method.Name, err), b.maxErrorText), release)
+		c.fault(inv, exceptionFrom(exception("ValueError", "%s, %v", inv.method.Name, err), b.MaxErrorText), release)
 		return
 	}
 	err := inv.invoke()
@@ -97,7 +97,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 		err = c.encodeResults(inv)
 	}
 	if err != nil {
-		c.fault(inv, exceptionFrom(err, b.maxErrorText), release)
+		c.fault(inv, exceptionFrom(err, b.MaxErrorText), release)
 		return
 	}
 	inv.answered = true
@@ -117,14 +117,14 @@ func (c *basicConn) fault(inv *invocation, e *fault.Fault, release func()) {
 func (c *basicConn) encodeResults(inv *invocation) error {
 	b := c.served.bounds
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
-	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.maxMessage, cutSize, b.maxDepth, true
+	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.MaxMessage, cutSize, b.maxDepth, true
 	err := inv.AppendResults()
 	switch {
 	case err == nil:
 		wire.SetBasicSize(inv.Enc.Buf, int(inv.Enc.Size()))
 		return nil
 	case errors.Is(err, codec.ErrSize):
-		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.maxMessage)
+		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.MaxMessage)
 	}
 	c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 	if errors.Is(err, codec.ErrRange) {

@@ -12,7 +12,7 @@ import (
 // newBasicClient makes a client of a connection whose server has answered as a
 // basic one does, and waits for its place.
 func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
-	netconn.KeepAlive(nc, b.pingAfter, b.pingTimeout)
+	netconn.KeepAlive(nc, b.PingAfter, b.PingTimeout)
 	log := &reports{log: opts.logger()}
 	h := opts.waitHook(log)
 	if peer.Waiting {

@@ -168,7 +168,7 @@ func (c *basicConn) welcome() {
 			c.session.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
-		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.maxErrorText); return nil })
+		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.MaxErrorText); return nil })
 		c.server.turnAway(c.session, e)
 		c.leave(e, e)
 		return

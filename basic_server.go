@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -21,7 +22,7 @@ type basicConn struct {
 	nc       net.Conn
 	server   *Server
 	served   *serving
-	inflight inflight
+	inflight limits.Inflight
 	session  *Session
 	in       *intake
 	lease    pollLease   // until admission
@@ -39,10 +40,10 @@ type basicConn struct {
 }
 
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
-	netconn.KeepAlive(nc, s.bounds.pingAfter, s.bounds.pingTimeout)
+	netconn.KeepAlive(nc, s.bounds.PingAfter, s.bounds.PingTimeout)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = s.newServing(v)
-	c.inflight.init()
+	c.inflight.Init()
 	v.end = c.dismiss
 	c.running.Add(1) // the reader, before anyone can wait for it
 	return c
@@ -54,7 +55,7 @@ func (c *basicConn) start() {
 	netconn.WhenBroken(c.nc, func(why error) { c.fail(fault.Lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
-	r.book, r.release = c.book, c.served.budget.unbook
+	r.book, r.release = c.book, c.served.budget.Release
 	r.max = c.longest
 	for {
 		f, err := r.next()
@@ -79,13 +80,13 @@ func (c *basicConn) start() {
 func (c *basicConn) readEnd(err error) {
 	why := fault.Lost("reading", err)
 	if isEOF(err) && canHalfClose(c.nc) {
-		over, stop := c.served.bounds.silence()
+		over, stop := c.served.bounds.Silence()
 		defer stop()
 		select {
 		case <-c.in.finish():
 		case <-c.done:
 		case <-over:
-			why = fault.Lost("waiting for a sign of life", c.served.bounds.silent())
+			why = fault.Lost("waiting for a sign of life", c.served.bounds.Silent())
 		}
 	}
 	c.fail(why)
@@ -104,12 +105,12 @@ func (c *basicConn) longest() int64 {
 	if c.waiting.Load() {
 		return wire.MaxInit
 	}
-	return int64(c.served.bounds.maxMessage)
+	return int64(c.served.bounds.MaxMessage)
 }
 
 // book asks whether there is room for a long frame.
 func (c *basicConn) book(size int64) *fault.Fault {
-	if e := c.served.budget.book(size); e != nil {
+	if e := c.served.budget.Book(size); e != nil {
 		return exception("RuntimeError", "%s", e.Plain())
 	}
 	return nil
@@ -160,21 +161,21 @@ func (c *basicConn) begin() bool {
 		return false
 	}
 	c.asked = true
-	c.inflight.begin()
+	c.inflight.Begin()
 	return true
 }
 
 func (c *basicConn) finish() {
 	c.in.done()
-	c.inflight.done(1)
-	if c.inflight.isClosing() {
+	c.inflight.Done(1)
+	if c.inflight.Closing() != nil {
 		c.drain()
 	}
 }
 
 func (c *basicConn) serveFrame(f *basicFrame) {
 	switch {
-	case c.inflight.isClosing():
+	case c.inflight.Closing() != nil:
 		c.refuse(errShutdown)
 	case f.refused != nil && f.last:
 		c.leave(f.refused, f.refused)
@@ -214,14 +215,14 @@ func (c *basicConn) answer(parts net.Buffers) {
 }
 
 func (c *basicConn) write(parts net.Buffers) {
-	if err := writeBasic(c.nc, parts, c.served.bounds.writeStall, never); err != nil {
+	if err := writeBasic(c.nc, parts, c.served.bounds.WriteStall, never); err != nil {
 		c.fail(fault.Lost("writing", err))
 	}
 }
 
 // drain lets the connection end when what has been asked is answered.
 func (c *basicConn) drain() {
-	c.inflight.drain()
+	c.inflight.Drain()
 	if c.in.isIdle() {
 		c.leave(fault.New(fault.Unavailable, fault.OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
@@ -230,7 +231,7 @@ func (c *basicConn) drain() {
 // dismiss ends the session under its call. The reason is the answer to what the
 // client waits for.
 func (c *basicConn) dismiss(why *fault.Fault) {
-	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.bounds.maxErrorText))
+	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.bounds.MaxErrorText))
 	c.served.end(why) // now a handler's answer is too late
 }
 
@@ -280,7 +281,7 @@ func (c *basicConn) join() {
 	c.running.Wait()
 }
 
-func (c *basicConn) awaitHandlers() { c.served.awaitIdle(c.inflight.end(0)) }
+func (c *basicConn) awaitHandlers() { c.served.awaitIdle(c.inflight.End(0)) }
 
 func (c *basicConn) logRunning(text string) { c.served.logRunning(text) }
 

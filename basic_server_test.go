@@ -622,7 +622,7 @@ func TestBasicLongLengths(t *testing.T) {
 					t.Errorf("%d bytes were allocated", grown)
 				}
 				synctest.Wait()
-				if n := srv.budget.booked.Load(); n != 0 {
+				if n := srv.budget.Booked(); n != 0 {
 					t.Errorf("%d bytes are still booked", n)
 				}
 				p.wantServed()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
 	k := newCall()
 	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
-	k.timeout.begin(ctx, c.bounds.defaultCallTimeout, byDefault)
+	k.timeout.Begin(ctx, c.bounds.defaultCallTimeout, limits.ByDefault)
 	if err := c.do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (c *serverConn) bind(m *message) error {
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	if most := min(c.peer.maxMessage, uint64(c.served.bounds.maxMessage)); texts > most && size > wire.MaxUnchunked {
+	if most := min(c.peer.MaxMessage, uint64(c.served.bounds.MaxMessage)); texts > most && size > wire.MaxUnchunked {
 		c.refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}

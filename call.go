@@ -8,6 +8,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
@@ -17,9 +18,9 @@ import (
 
 // call is link.call.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.peer.maxMessage), cutSize, c.bounds.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.peer.MaxMessage), cutSize, c.bounds.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
-		return m.encodeError(err, "the server's MaxMessage", c.peer.maxMessage)
+		return m.encodeError(err, "the server's MaxMessage", c.peer.MaxMessage)
 	}
 	k, ok := v.State.(*call)
 	if !ok {
@@ -30,7 +31,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 	if meta := withinOf(ctx); meta != nil {
 		k.head.Flags, k.head.Meta = wire.Metadata, meta
 	}
-	k.timeout.begin(ctx, m.after, m.by)
+	k.timeout.Begin(ctx, m.after, m.by)
 	if err := c.do(ctx, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still know the call
 		return err
@@ -160,7 +161,7 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
 	p := &boundMethod{link: c.native, sig: sig, Description: method.Description{Name: name}, number: m.number}
-	p.after, p.by = c.native.bounds.defaultCallTimeout, byDefault
+	p.after, p.by = c.native.bounds.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
 	v.SetArgs(args)

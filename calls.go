@@ -1,12 +1,10 @@
 package bsrpc
 
 import (
-	"context"
 	"slices"
 	"sync/atomic"
-	"time"
 
-	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -25,7 +23,7 @@ type call struct {
 
 	head    wire.Frame // of the request
 	parcel  *parcel    // the request, if it travels in pieces
-	timeout callTimeout
+	timeout limits.Timeout
 
 	reply reply  // the answer: set before state is callAnswered
 	err   error  // or why there is none
@@ -210,102 +208,6 @@ func (t *calls) tickLocked() {
 // anyParkedLocked says whether a call is parked.
 func (t *calls) anyParkedLocked() bool {
 	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *call) bool { return k != nil && k.state.Load() == callParked })
-}
-
-// A callTimeout is the end of a call's time, and what set it: its context, or
-// the library, which then knows its length.
-type callTimeout struct {
-	deadline time.Time     // of the context; zero: none
-	after    time.Duration // what the library has set
-	began    time.Duration // with after: when, by monotonic; set as the call is made
-	by       string        // what has set it, "" if the library has not
-	waited   bool          // the call has waited since
-	timer    *time.Timer   // kept for the next call
-}
-
-// What sets the time of a call whose context has no deadline.
-const (
-	byMethod  = "timeout= of the method"
-	byDefault = "DefaultCallTimeout"
-)
-
-// monotonic is a clock that costs half of time.Now, which reads two.
-func monotonic() time.Duration { return time.Since(epoch) }
-
-var epoch = time.Now()
-
-// begin sets when a call must end that begins now, or with after as began says.
-func (t *callTimeout) begin(ctx context.Context, after time.Duration, by string) {
-	*t = callTimeout{timer: t.timer}
-	if at, ok := ctx.Deadline(); ok {
-		t.deadline = at
-	} else if after > 0 {
-		t.after, t.by = after, by
-	}
-}
-
-// until returns the time left. ok is false if there is no end.
-func (t *callTimeout) until() (left time.Duration, ok bool) {
-	switch {
-	case t.by != "":
-		return t.began + t.after - monotonic(), true
-	case t.deadline.IsZero():
-		return 0, false
-	}
-	return time.Until(t.deadline), true
-}
-
-// expired returns a channel that brings the end of the call's time, until stop,
-// if the library set one: the caller's context has a timer of its own.
-func (t *callTimeout) expired() <-chan time.Time {
-	if t.by == "" {
-		return nil
-	}
-	left, _ := t.until()
-	if t.timer == nil {
-		t.timer = time.NewTimer(left)
-	} else {
-		t.timer.Reset(left)
-	}
-	return t.timer.C
-}
-
-func (t *callTimeout) stop() {
-	if t.timer != nil {
-		t.timer.Stop()
-	}
-}
-
-// left returns the time left as the wire has it: microseconds, 0 for none.
-// expired says that there is none left.
-func (t *callTimeout) left() (us uint64, expired bool) {
-	left, ok := t.after, t.by != ""
-	if !ok || t.waited {
-		left, ok = t.until()
-	}
-	if !ok {
-		return 0, false
-	}
-	if left <= 0 {
-		return 0, true
-	}
-	if left >= 24*time.Hour {
-		return 0, false
-	}
-	return max(1, uint64(left.Microseconds())), false
-}
-
-// error returns the error of a call whose time is over.
-func (t *callTimeout) error(outcome fault.Outcome) *fault.Fault {
-	e := fault.New(fault.DeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
-	if t.by != "" {
-		advice := "give the context a deadline, or the method timeout="
-		if t.by == byMethod {
-			advice = "change it, or give the context a deadline"
-		}
-		e.Message = fault.Prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
-	}
-	return e
 }
 
 func newCall() *call { return &call{wake: make(chan bool, 1)} }

@@ -128,7 +128,7 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 		return nil, a.refused(nc, err)
 	}
 	r := &reports{log: opts.logger()}
-	cfg := connConfig{nc: nc, limits: &b.connLimits, log: r, peer: peer, lends: true}
+	cfg := connConfig{nc: nc, limits: &b.Conn, log: r, peer: peer, lends: true}
 	l := newLobby(peer)
 	cfg.handler = l
 	link := &nativeLink{newConn(cfg), b}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -26,9 +27,9 @@ import (
 // and pulse are held together with no other.
 type conn struct {
 	nc     net.Conn
-	direct bool        // nc is a socket: callers write to it themselves
-	lends  bool        // the leader gives its turn to callers
-	limits *connLimits // this end's
+	direct bool         // nc is a socket: callers write to it themselves
+	lends  bool         // the leader gives its turn to callers
+	limits *limits.Conn // this end's
 	peer   peerBounds
 	log    *reports
 
@@ -49,11 +50,11 @@ type conn struct {
 
 	handler  handler
 	serves   bool // the handler takes requests
-	inflight inflight
-	budget   *budget // of all connections of a server; nil for none
-	lastID   uint64  // of a request or BIND; with the next two, the holder of the turn's
-	refusals int     // of calls above MaxInflight
-	inline   job     // what the leader runs itself; of who ends a handler's turn
+	inflight limits.Inflight
+	budget   *limits.Budget // of all connections of a server; nil for none
+	lastID   uint64         // of a request or BIND; with the next two, the holder of the turn's
+	refusals int            // of calls above MaxInflight
+	inline   job            // what the leader runs itself; of who ends a handler's turn
 
 	onEnd    func(why *fault.Fault) // called once when done has been closed, before nc is; nil for none
 	onClosed func()                 // called once when nc has been closed; nil for none
@@ -71,9 +72,9 @@ type conn struct {
 
 // peerBounds are the other end's limits, as its INIT says.
 type peerBounds struct {
-	maxMessage  uint64
-	connBytes   uint64
-	maxInflight int
+	MaxMessage  uint64
+	ConnBytes   uint64
+	MaxInflight int
 }
 
 // What a peer takes whose INIT does not say.
@@ -86,13 +87,13 @@ const (
 // A connConfig is what a connection is made of.
 type connConfig struct {
 	nc       net.Conn // its handshake is done
-	limits   *connLimits
+	limits   *limits.Conn
 	log      *reports
 	peer     *wire.Hello // what the other end has said of itself
 	handler  handler
-	serves   bool    // handler takes requests
-	budget   *budget // of all connections of a server; nil for none
-	lends    bool    // the leader gives its turn to callers
+	serves   bool           // handler takes requests
+	budget   *limits.Budget // of all connections of a server; nil for none
+	lends    bool           // the leader gives its turn to callers
 	onEnd    func(why *fault.Fault)
 	onClosed func()
 }
@@ -108,19 +109,19 @@ func newConn(cfg connConfig) *conn {
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
 		peer: peerBounds{
-			maxMessage:  cmp.Or(peer.MaxMessage, unsaidMaxMessage),
-			connBytes:   cmp.Or(peer.ConnBytes, unsaidConnBytes),
-			maxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
+			MaxMessage:  cmp.Or(peer.MaxMessage, unsaidMaxMessage),
+			ConnBytes:   cmp.Or(peer.ConnBytes, unsaidConnBytes),
+			MaxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
 		},
 	}
-	open := c.peer.maxInflight // calls with long messages to this end
+	open := c.peer.MaxInflight // calls with long messages to this end
 	if c.serves {
-		open = b.maxInflight
+		open = b.MaxInflight
 	}
 	c.in = newInbox(c.nc, mostRefused(b, open), c.wants, c.release, c.pulse.beat)
-	c.out.init(c.peer.connBytes, b.outQueue)
-	c.inflight.init()
-	c.calls.limit = c.peer.maxInflight
+	c.out.init(c.peer.ConnBytes, b.OutQueue)
+	c.inflight.Init()
+	c.calls.limit = c.peer.MaxInflight
 	c.turn.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
 	c.tick.init(c.onTick)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -26,7 +27,7 @@ type dispatcher struct {
 	bounds   *bounds
 	log      *slog.Logger
 	handlers atomic.Int64 // those that run, by beginHandler
-	budget   budget
+	budget   limits.Budget
 	panics   atomic.Uint64
 	reports  reports
 }

@@ -33,8 +33,8 @@ func (c *conn) violate(err error) {
 // answers are written: a peer that is slow to read has as long as it takes, one
 // that reads nothing has Limits.WriteStall. A closed session has farewellTime.
 func (c *conn) farewellDrained() {
-	why, within := c.inflight.whyClosing(), time.Duration(math.MaxInt64)
-	if why != errDraining {
+	why, within := c.inflight.Closing(), time.Duration(math.MaxInt64)
+	if c.inflight.Dismissed() != nil {
 		within = farewellTime
 	}
 	c.farewell(why, within, c.awaitPeer)
@@ -42,7 +42,7 @@ func (c *conn) farewellDrained() {
 
 // dismiss ends the connection of a session under its calls.
 func (c *conn) dismiss(why *fault.Fault) {
-	c.inflight.dismiss(why)
+	c.inflight.Dismiss(why)
 	c.farewell(why, farewellTime, c.awaitPeer)
 }
 
@@ -51,7 +51,7 @@ func (c *conn) dismiss(why *fault.Fault) {
 // it: closing a socket that has unread input would take the frame back. It does
 // not wait for that.
 func (c *conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
-	f := wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.maxErrorText), LogID: why.LogID}
+	f := wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.MaxErrorText), LogID: why.LogID}
 	body := f.Append(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func awaitEnd(done <-chan struct{}) {
 // it may have said why, which is read first.
 func (c *conn) failUnwritten(err error) {
 	if err == errStalled {
-		c.fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.writeStall)))
+		c.fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.WriteStall)))
 		return
 	}
 	why := fault.Lost("writing", err)
@@ -130,7 +130,7 @@ func (c *conn) watchFrames() {
 		return
 	}
 	now := time.Now()
-	wait := c.limits.frameTimeout
+	wait := c.limits.FrameTimeout
 	if began, ok := c.in.oldest(); ok {
 		wait = min(wait, began.Add(wait).Sub(now))
 	}
@@ -163,12 +163,12 @@ func (c *conn) dropLate() bool {
 		return true
 	}
 	c.watching = false
-	since := now.Add(-c.limits.frameTimeout)
+	since := now.Add(-c.limits.FrameTimeout)
 	for _, head := range c.in.unwantStale(since) {
 		c.lateCall(&head)
 	}
 	if c.in.isFrameStale(since) {
-		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.limits.frameTimeout))
+		c.violate(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.limits.FrameTimeout))
 		return false
 	}
 	if c.in.incomplete() {
@@ -179,7 +179,7 @@ func (c *conn) dropLate() bool {
 
 // lateCall fails the call whose message is late.
 func (c *conn) lateCall(head *wire.Frame) {
-	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.frameTimeout)
+	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.FrameTimeout)
 	if head.Type == wire.Request {
 		c.turnDown(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))
 		c.flushBehind()

@@ -324,7 +324,7 @@ func checkBooked(t testing.TB, srv *Server) {
 	synctest.Wait()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if n, m, k := srv.budget.booked.Load(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
+	if n, m, k := srv.budget.Booked(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
 		t.Errorf("after the end: %d bytes booked, %d handlers, %d connections", n, m, k)
 	}
 }
@@ -889,7 +889,7 @@ func residue(c *conn) string {
 		left = append(left, fmt.Sprintf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v",
 			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
 	}
-	if n := c.inflight.n.Load(); n != 0 {
+	if n := c.inflight.Count(); n != 0 {
 		left = append(left, fmt.Sprintf("requests: %d in flight", n))
 	}
 	if s, ok := c.handler.(*serverConn); ok {

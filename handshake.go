@@ -22,12 +22,12 @@ import (
 func (b *bounds) hello() *wire.Hello {
 	h := &wire.Hello{
 		Version:     wire.NativeVersion,
-		MaxMessage:  uint64(b.maxMessage),
-		ConnBytes:   uint64(b.connBytes),
-		MaxInflight: uint32(min(b.maxInflight, 1<<slotBits)),
+		MaxMessage:  uint64(b.MaxMessage),
+		ConnBytes:   uint64(b.ConnBytes),
+		MaxInflight: uint32(min(b.MaxInflight, 1<<slotBits)),
 	}
-	if b.pingAfter < pingUnsaid {
-		h.PingAfter = uint32(b.pingAfter.Milliseconds())
+	if b.PingAfter < pingUnsaid {
+		h.PingAfter = uint32(b.PingAfter.Milliseconds())
 	}
 	return h
 }
@@ -81,7 +81,7 @@ func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
 		if err != nil {
 			return nil, fmt.Errorf("answer to INIT: EXCEPTION: %w", err)
 		}
-		return nil, refusedBy(name, text, b.maxErrorText)
+		return nil, refusedBy(name, text, b.MaxErrorText)
 	}
 	if f.typ != wire.Init {
 		return nil, fmt.Errorf("answer to INIT: %v", f.typ)
@@ -181,7 +181,7 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Plain())
 	} else {
 		h := b.hello()
-		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(b.maxErrorText, wire.MaxInit/2))
+		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(b.MaxErrorText, wire.MaxInit/2))
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {

@@ -93,7 +93,7 @@ func TestUnfinishedRefusalsClose(t *testing.T) {
 			p.write(bigRequest(id, rawUnbound, 1<<20, 0))
 			p.wantError(id, CodeUnimplemented, wire.NotRun, "number 6")
 		}
-		if n := srv.budget.booked.Load(); n != 0 {
+		if n := srv.budget.Booked(); n != 0 {
 			t.Errorf("%d bytes booked", n)
 		}
 		go p.nc.Write(bigRequest(5000, rawUnbound, 1<<20, 0))
@@ -223,7 +223,7 @@ func TestConnBytes(t *testing.T) {
 		p.write(first(2))
 		p.write(first(3))
 		synctest.Wait()
-		if n := srv.budget.booked.Load(); n != 2<<20 {
+		if n := srv.budget.Booked(); n != 2<<20 {
 			t.Errorf("%d bytes booked", n)
 		}
 		p.write(first(4))
@@ -243,7 +243,7 @@ func TestConnBytes(t *testing.T) {
 		if got := p.answers(2); len(got) != 2 {
 			t.Errorf("got %d answers", len(got))
 		}
-		if n := srv.budget.booked.Load(); n != 0 {
+		if n := srv.budget.Booked(); n != 0 {
 			t.Errorf("%d bytes booked", n)
 		}
 	})
@@ -404,7 +404,7 @@ func TestFrameTimeoutOfMessage(t *testing.T) {
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("after %v", took)
 		}
-		if n := srv.budget.booked.Load(); n != 0 {
+		if n := srv.budget.Booked(); n != 0 {
 			t.Errorf("%d bytes booked", n)
 		}
 		p.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 1000))
@@ -616,7 +616,7 @@ func TestMemoryFollowsBytes(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := srv.budget.booked.Load(); n != peers*each*16<<20 {
+		if n := srv.budget.Booked(); n != peers*each*16<<20 {
 			t.Errorf("%d bytes booked", n)
 		}
 		if used := heap() - before; used > peers*(each*firstAlloc+wholeBuf+32<<10) {

@@ -3,6 +3,8 @@ package bsrpc
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
 // A muster lets many callers write their next requests with one system call.
@@ -52,7 +54,7 @@ func (m *muster) now() time.Duration {
 	if m.anyWoken() {
 		return time.Duration(m.at.Load())
 	}
-	return monotonic()
+	return limits.Monotonic()
 }
 
 // wake hands calls back to their goroutines, those that are answered and those
@@ -83,7 +85,7 @@ func (m *muster) wakeAnswered(at time.Time) {
 	if len(m.answered) == 0 && len(m.granted) == 0 {
 		return
 	}
-	m.at.Store(int64(at.Sub(epoch)))
+	m.at.Store(int64(limits.MonotonicAt(at)))
 	if m.wake(m.answered, m.granted) {
 		m.called = true
 	}

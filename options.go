@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
@@ -254,7 +255,7 @@ func optionsError(of string, problems []string) error {
 // bounds are the options of either end with every default filled in. No limit
 // is the greatest value of the type.
 type bounds struct {
-	connLimits
+	limits.Conn
 	handshakeTimeout   time.Duration
 	dialTimeout        time.Duration
 	defaultCallTimeout time.Duration
@@ -270,19 +271,6 @@ type bounds struct {
 	maxConcurrentCalls int
 	basic              bool
 	pollInterval       time.Duration
-}
-
-// connLimits are the limits of one connection.
-type connLimits struct {
-	maxMessage   int
-	maxInflight  int
-	maxErrorText int
-	connBytes    int64
-	outQueue     int
-	writeStall   time.Duration
-	frameTimeout time.Duration
-	pingAfter    time.Duration
-	pingTimeout  time.Duration
 }
 
 // resolve returns what o comes to, and all that is out of range: there the
@@ -334,8 +322,8 @@ type allOptions struct {
 func resolve(of string, o *allOptions) (*bounds, error) {
 	b := bounds{basic: o.Basic}
 	var c optionCheck
-	b.maxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
-	b.maxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
+	b.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
+	b.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
 	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
 	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
 	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
@@ -350,8 +338,8 @@ func resolve(of string, o *allOptions) (*bounds, error) {
 	b.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, patienceOf(20*time.Second).twice())
-		if b.pingAfter, b.pingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
-			b.pingAfter = math.MaxInt64
+		if b.PingAfter, b.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
+			b.PingAfter = math.MaxInt64
 		}
 	}
 	if len(c.problems) > 0 {
@@ -361,20 +349,20 @@ func resolve(of string, o *allOptions) (*bounds, error) {
 }
 
 func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
-	message := int64(b.maxMessage)
+	message := int64(b.MaxMessage)
 	b.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
 	b.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
-	b.maxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
+	b.MaxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
 	b.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
 	b.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
 	b.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
-	b.connBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
-	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.connBytes), 512*mib)).because("MaxMessage"))
-	b.outQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
-	b.writeStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, patienceOf(10*time.Second))
-	b.frameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, patienceOf(60*time.Second))
-	b.pingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, patienceOf(30*time.Second))
-	b.pingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, patienceOf(20*time.Second))
+	b.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
+	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.ConnBytes), 512*mib)).because("MaxMessage"))
+	b.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
+	b.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, patienceOf(10*time.Second))
+	b.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, patienceOf(60*time.Second))
+	b.PingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, patienceOf(30*time.Second))
+	b.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, patienceOf(20*time.Second))
 }
 
 // serverRoom is what a server needs for one connection to use all of its

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -393,7 +394,7 @@ func TestRefusedMessagesFollowTheOptions(t *testing.T) {
 		{math.MaxInt64, math.MaxInt, 2 << slotBits},
 		{100 * mib, 5000, 1600},
 	} {
-		if got := mostRefused(&connLimits{connBytes: tt.connBytes}, tt.inflight); got != tt.want {
+		if got := mostRefused(&limits.Conn{ConnBytes: tt.connBytes}, tt.inflight); got != tt.want {
 			t.Errorf("ConnBytes %d, MaxInflight %d: %d, want %d", tt.connBytes, tt.inflight, got, tt.want)
 		}
 	}

@@ -9,19 +9,21 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
 var defaultBounds = bounds{
-	connLimits: connLimits{
-		maxMessage:   16 << 20,
-		maxInflight:  1024,
-		maxErrorText: 4 << 10,
-		connBytes:    32 << 20,
-		outQueue:     8 << 20,
-		writeStall:   10 * time.Second,
-		frameTimeout: 60 * time.Second,
-		pingAfter:    30 * time.Second,
-		pingTimeout:  20 * time.Second,
+	Conn: limits.Conn{
+		MaxMessage:   16 << 20,
+		MaxInflight:  1024,
+		MaxErrorText: 4 << 10,
+		ConnBytes:    32 << 20,
+		OutQueue:     8 << 20,
+		WriteStall:   10 * time.Second,
+		FrameTimeout: 60 * time.Second,
+		PingAfter:    30 * time.Second,
+		PingTimeout:  20 * time.Second,
 	},
 	handshakeTimeout:   10 * time.Second,
 	dialTimeout:        10 * time.Second,
@@ -52,9 +54,9 @@ func TestOptionsResolve(t *testing.T) {
 		return b
 	}
 	unlimited := func(b *bounds) {
-		b.decodeBudget, b.connBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
-		b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
-		b.writeStall, b.frameTimeout, b.pingAfter, b.pingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
+		b.decodeBudget, b.ConnBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
+		b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
+		b.WriteStall, b.FrameTimeout, b.PingAfter, b.PingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	}
 	tests := []struct {
 		name    string
@@ -66,27 +68,27 @@ func TestOptionsResolve(t *testing.T) {
 		{"zero server options", &ServerOptions{}, defaultBounds},
 		{"zero client options", &ClientOptions{}, defaultBounds},
 		{"server fields", &ServerOptions{MaxMessage: 1, MaxInflight: 2, HandshakeTimeout: time.Minute}, with(func(b *bounds) {
-			b.maxMessage, b.maxInflight, b.handshakeTimeout = 1, 2, time.Minute
+			b.MaxMessage, b.MaxInflight, b.handshakeTimeout = 1, 2, time.Minute
 		})},
 		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *bounds) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
 		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *bounds) {
-			b.maxDepth, b.decodeBudget, b.maxErrorText = 10_000, 1, 32<<10
-			b.maxHandshakes, b.maxConns, b.maxHandlers, b.outQueue = 2, 3, 4, 5
-			b.serverBytes, b.writeStall, b.frameTimeout = 16<<20, time.Second, time.Hour
-			b.pingAfter, b.pingTimeout = time.Minute, time.Hour
+			b.maxDepth, b.decodeBudget, b.MaxErrorText = 10_000, 1, 32<<10
+			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
+			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
+			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *bounds) {
-			b.maxMessage, b.decodeBudget, b.connBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
+			b.MaxMessage, b.decodeBudget, b.ConnBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
 		})},
 		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *bounds) {
-			b.connBytes, b.serverBytes = 1<<30, 1<<30
+			b.ConnBytes, b.serverBytes = 1<<30, 1<<30
 		})},
-		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *bounds) { b.connBytes = math.MaxInt64 })},
+		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *bounds) { b.ConnBytes = math.MaxInt64 })},
 		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
 			unlimited(b)
-			b.maxInflight, b.handshakeTimeout = math.MaxInt, math.MaxInt64
+			b.MaxInflight, b.handshakeTimeout = math.MaxInt, math.MaxInt64
 		})},
 		{"no limits at a client", &ClientOptions{DialTimeout: NoLimit, DefaultCallTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
 			unlimited(b)
@@ -99,7 +101,7 @@ func TestOptionsResolve(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{}, connLimits{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -150,7 +152,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{}, connLimits{})); diff != "" {
+			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

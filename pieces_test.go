@@ -272,14 +272,14 @@ func TestRefusedWhileSending(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
-		srv.budget.booked.Add(16 << 20) // as if others had taken it all
+		srv.budget.Book(16 << 20) // as if others had taken it all
 		data := make([]byte, 8<<20)
 		for range 10 {
 			_, err := proxy.Echo(t.Context(), data)
 			wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Limits.ServerBytes")
 			paint(data, 1)
 		}
-		srv.budget.booked.Add(-16 << 20)
+		srv.budget.Release(16 << 20)
 		if out, err := proxy.Echo(t.Context(), data); len(out) != len(data) || err != nil {
 			t.Errorf("got %d bytes, %v", len(out), err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -76,9 +77,9 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	b := l.limits()
 	switch {
 	case s.Tag.Timeout > 0:
-		m.after, m.by = s.Tag.Timeout, byMethod
+		m.after, m.by = s.Tag.Timeout, limits.ByMethod
 	case s.Tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
-		m.after, m.by = b.defaultCallTimeout, byDefault
+		m.after, m.by = b.defaultCallTimeout, limits.ByDefault
 	}
 	return m
 }

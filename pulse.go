@@ -55,8 +55,8 @@ func (p *pulse) init(c *conn, rate float64) {
 	p.pingTime = p.began
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.limits.pingAfter < math.MaxInt64 {
-		p.timer = time.AfterFunc(c.limits.pingAfter, c.onPulse)
+	if c.limits.PingAfter < math.MaxInt64 {
+		p.timer = time.AfterFunc(c.limits.PingAfter, c.onPulse)
 	}
 }
 
@@ -99,7 +99,7 @@ func (p *pulse) next(after, timeout time.Duration) (ask, lost bool) {
 
 // onPulse runs when the peer may have been quiet for long.
 func (c *conn) onPulse() {
-	after, timeout := c.limits.pingAfter, c.limits.pingTimeout
+	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
 	ask, dead := c.pulse.next(after, timeout)
 	switch {
 	case ask:
@@ -110,7 +110,7 @@ func (c *conn) onPulse() {
 		// would pile up.
 		c.pulse.spare(timeout)
 	case dead:
-		c.fail(fault.Lost("waiting for a sign of life", c.limits.silent()))
+		c.fail(fault.Lost("waiting for a sign of life", c.limits.Silent()))
 	}
 }
 
@@ -161,19 +161,4 @@ func (c *conn) servePing(m *message) error {
 	c.awaitRoom()
 	c.control(&wire.Frame{Type: wire.Pong, ID: m.ID})
 	return nil
-}
-
-// silence returns a channel for the moment when a peer that cannot be asked has been
-// silent for too long. stop gives it up.
-func (b *connLimits) silence() (over <-chan time.Time, stop func()) {
-	if b.pingAfter == math.MaxInt64 || b.pingTimeout == math.MaxInt64 {
-		return nil, func() {}
-	}
-	timer := time.NewTimer(b.pingAfter + b.pingTimeout)
-	return timer.C, func() { timer.Stop() }
-}
-
-// silent is why a connection is lost then.
-func (b *connLimits) silent() error {
-	return fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", b.pingAfter+b.pingTimeout)
 }

@@ -56,8 +56,8 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	if !k.state.CompareAndSwap(callRunning, callSleeping) {
 		return nil
 	}
-	expired := k.timeout.expired()
-	defer k.timeout.stop()
+	expired := k.timeout.Expired()
+	defer k.timeout.Stop()
 	var over func(fault.Outcome) *fault.Fault
 	select {
 	case <-k.wake:
@@ -65,7 +65,7 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	case <-ctx.Done():
 		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
-		over = k.timeout.error
+		over = k.timeout.Fault
 	}
 	if !k.state.CompareAndSwap(callSleeping, callRunning) {
 		<-k.wake

@@ -52,18 +52,18 @@ func (c *conn) reply(a answer) (full bool) {
 		head, body, ok = c.encodeInTurn(a, &size)
 	}
 	// conn.mu is held
-	last := c.inflight.done(1)
+	last := c.inflight.Done(1)
 	a.queued(c.err == nil && c.tells(a) && c.out.messageLocked(head, body, body.Size()))
 	full = c.out.worthWritingLocked()
 	c.mu.Unlock()
-	if last && c.inflight.isClosing() {
+	if last && c.inflight.Closing() != nil {
 		c.farewellDrained()
 	}
 	return full
 }
 
 // tells reports whether a request gets an answer of its own.
-func (c *conn) tells(a answer) bool { return c.inflight.dismissed() == nil || a.refused() }
+func (c *conn) tells(a answer) bool { return c.inflight.Dismissed() == nil || a.refused() }
 
 // encodeInTurn encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -41,8 +42,8 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 	}
 	// Counted before looking at closing, as shutdown does the reverse: either
 	// this call is refused, or shutdown waits for it.
-	n := c.inflight.begin()
-	if why := c.inflight.whyClosing(); why != nil {
+	n := c.inflight.Begin()
+	if why := c.inflight.Closing(); why != nil {
 		refusal = why
 	} else if refusal == nil {
 		refusal, err = c.aboveLimits(f, n)
@@ -63,12 +64,12 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
 	b := c.limits
 	switch {
-	case f.Total > uint64(b.maxMessage):
-		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.maxMessage), nil
-	case inflight > int64(b.maxInflight):
-		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", b.maxInflight)
+	case f.Total > uint64(b.MaxMessage):
+		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, b.MaxMessage), nil
+	case inflight > int64(b.MaxInflight):
+		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", b.MaxInflight)
 		if c.refusals++; c.refusals > maxRefusals {
-			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", c.refusals, b.maxInflight)
+			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", c.refusals, b.MaxInflight)
 		}
 		return refusal, nil
 	}
@@ -93,7 +94,7 @@ func (c *conn) turnDown(id uint64, err *fault.Fault) {
 // settle counts out a request that was in flight. The last one ends a connection
 // that drains.
 func (c *conn) settle() {
-	if c.inflight.done(1) && c.inflight.isClosing() {
+	if c.inflight.Done(1) && c.inflight.Closing() != nil {
 		c.farewellDrained()
 	}
 }
@@ -190,7 +191,7 @@ func (c *conn) serveCancel(m *message) error {
 
 // drain lets the connection end when its last call has been answered.
 func (c *conn) drain() {
-	if c.inflight.drain() {
+	if c.inflight.Drain() {
 		c.farewellDrained()
 	}
 }
@@ -206,8 +207,8 @@ func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
 		return false, fmt.Errorf("%v for call %d, which was never made", f.Type, f.ID)
 	case !wanted:
 		return false, nil
-	case f.Total > uint64(c.limits.maxMessage):
-		c.giveUp(k, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.maxMessage))
+	case f.Total > uint64(c.limits.MaxMessage):
+		c.giveUp(k, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.MaxMessage))
 		return false, nil
 	}
 	if err := c.reserve(f.Total); err != nil {
@@ -221,31 +222,26 @@ func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
 // mostRefused returns how many messages in pieces may be refused and unfinished: as
 // many as a peer can have begun within ConnBytes and the calls that may be open,
 // each of which may be followed by another as soon as it is refused.
-func mostRefused(b *connLimits, open int) int {
-	begun := min(b.connBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
+func mostRefused(b *limits.Conn, open int) int {
+	begun := min(b.ConnBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
 	return max(maxRefusals, int(begun))
 }
 
 // endRequests gives back, on a connection that has ended, what it has booked. The
 // channel has a value when no request is in flight.
 func (c *conn) endRequests() <-chan struct{} {
-	if c.budget != nil {
-		c.budget.unbook(c.booked)
-	}
-	return c.inflight.end(c.in.unfinished())
+	c.budget.Release(c.booked)
+	return c.inflight.End(c.in.unfinished())
 }
 
 // reserve books what a message in pieces may come to hold, or says why it
 // cannot be booked.
 func (c *conn) reserve(size uint64) *fault.Fault {
-	if b := c.limits; uint64(c.booked)+size > uint64(b.connBytes) {
-		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.connBytes)
+	if b := c.limits; uint64(c.booked)+size > uint64(b.ConnBytes) {
+		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.ConnBytes)
 	}
 	c.booked += int64(size)
-	if c.budget == nil {
-		return nil
-	}
-	err := c.budget.book(int64(size))
+	err := c.budget.Book(int64(size))
 	if err != nil {
 		c.booked -= int64(size)
 	}
@@ -255,16 +251,14 @@ func (c *conn) reserve(size uint64) *fault.Fault {
 // release gives back what has been reserved.
 func (c *conn) release(size uint64) {
 	c.booked -= int64(size)
-	if c.budget != nil {
-		c.budget.unbook(int64(size))
-	}
+	c.budget.Release(int64(size))
 }
 
 func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
 
 // refuse answers a call that is not run.
 func (c *conn) refuse(id uint64, err *fault.Fault) {
-	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: fault.Cut(err.Message, c.limits.maxErrorText)})
+	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: fault.Cut(err.Message, c.limits.MaxErrorText)})
 	c.awaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()

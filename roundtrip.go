@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -19,8 +20,8 @@ func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return fault.OfContext(err, fault.NotRun)
 	}
-	if k.timeout.by != "" {
-		k.timeout.began = c.muster.now()
+	if k.timeout.Set() {
+		k.timeout.Start(c.muster.now())
 	}
 	if err := c.send(ctx, k, body); err != nil {
 		return err
@@ -39,18 +40,18 @@ func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 // missing. A body above wire.MaxUnchunked travels as a parcel.
 func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
 	size := body.Size()
-	if size > c.peer.maxMessage && k.head.Type == wire.Request {
-		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.maxMessage)
+	if size > c.peer.MaxMessage && k.head.Type == wire.Request {
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.MaxMessage)
 	}
 	if err := c.acquire(ctx, k, size); err != nil {
 		return err
 	}
 	// conn.mu is held
-	left, expired := k.timeout.left()
+	left, expired := k.timeout.Left()
 	if expired {
 		c.ungrantLocked()
 		c.mu.Unlock()
-		return k.timeout.error(fault.NotRun)
+		return k.timeout.Fault(fault.NotRun)
 	}
 	k.head.Timeout = left
 	k.long = left != 0 && left <= shortest
@@ -93,7 +94,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 		if err != nil && c.err == nil {
 			c.ungrantLocked()
 			c.mu.Unlock()
-			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.outQueue))
+			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
 		}
 	}
 	if c.err != nil {
@@ -118,9 +119,9 @@ func unsent(err error, what string) error {
 // awaitGrant waits until k, which is one of those that wait, may be open, or the
 // connection ends.
 func (c *conn) awaitGrant(ctx context.Context, k *call) error {
-	k.timeout.waited = true
-	expired := k.timeout.expired()
-	defer k.timeout.stop()
+	k.timeout.Wait()
+	expired := k.timeout.Expired()
+	defer k.timeout.Stop()
 	var err error
 	select {
 	case counted := <-k.wake:
@@ -131,7 +132,7 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 	case <-ctx.Done():
 		err = fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		err = k.timeout.error(fault.NotRun)
+		err = k.timeout.Fault(fault.NotRun)
 	}
 	c.mu.Lock()
 	waits := c.calls.forsakeLocked(k)
@@ -159,17 +160,17 @@ func (c *conn) ungrantLocked() {
 
 // wait waits for ch, within a call's context and time, or for the connection's
 // end.
-func (c *conn) wait(ctx context.Context, t *callTimeout, ch <-chan struct{}) error {
-	t.waited = true
-	expired := t.expired()
-	defer t.stop()
+func (c *conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
+	t.Wait()
+	expired := t.Expired()
+	defer t.Stop()
 	select {
 	case <-ch:
 	case <-c.done:
 	case <-ctx.Done():
 		return fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		return t.error(fault.NotRun)
+		return t.Fault(fault.NotRun)
 	}
 	return nil
 }
@@ -283,11 +284,11 @@ func (k *call) ownEnd(ctx context.Context, e *fault.Fault) *fault.Fault {
 			return fault.OfContext(err, e.Outcome)
 		}
 	case fault.DeadlineExceeded:
-		left, limited := k.timeout.until()
+		left, limited := k.timeout.Remaining()
 		if !limited || left > 0 && k.reply.flags&wire.Expired == 0 {
 			return nil
 		}
-		own := k.timeout.error(e.Outcome) // says what set the time
+		own := k.timeout.Fault(e.Outcome) // says what set the time
 		if e.Outcome == fault.NotRun {
 			own.Message = e.Message // says what it waited for
 		}

@@ -62,7 +62,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.log = guardLogger(log)
 	s.reports.log = s.log
 	s.registry.table.ByID = s.bounds.basic
-	s.budget.most = s.bounds.serverBytes
+	s.budget.Init(s.bounds.serverBytes)
 	s.queue = admission.NewQueue(s.bounds.maxSessions, s.bounds.maxWaiting)
 	return s
 }

@@ -190,7 +190,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	settled := make(chan struct{}) // closed when its admission, or refusal, is complete
 	c := &serverConn{served: s.newServing(v)}
 	c.conn = newConn(connConfig{
-		nc: nc, limits: &s.bounds.connLimits, log: &s.reports, peer: peer, handler: c, serves: true, budget: &s.budget,
+		nc: nc, limits: &s.bounds.Conn, log: &s.reports, peer: peer, handler: c, serves: true, budget: &s.budget,
 		onEnd: c.served.end, onClosed: func() { s.remove(c, v, settled) },
 	})
 	v.end = c.dismiss

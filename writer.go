@@ -141,7 +141,7 @@ func (c *conn) writeBehind() {
 		}
 		// A deadline in the past may be left on a socket; and what is no socket may
 		// write nothing more, at once.
-		if netconn.IsTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.writeStall) {
+		if netconn.IsTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.WriteStall) {
 			err = errStalled
 		}
 		if !c.writeStopped(err) {
@@ -166,7 +166,7 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 		}
 	}
 	start = time.Now()
-	c.nc.SetWriteDeadline(start.Add(c.limits.writeStall))
+	c.nc.SetWriteDeadline(start.Add(c.limits.WriteStall))
 	return start, true
 }
 
