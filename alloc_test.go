@@ -86,7 +86,11 @@ func TestBulkAllocations(t *testing.T) {
 			t.Fatal(len(b), err)
 		}
 	}
-	if n := testing.AllocsPerRun(200, call); n > 30 {
+	rounds := 200
+	if !bsrpc.LongTests {
+		rounds = 50
+	}
+	if n := testing.AllocsPerRun(rounds, call); n > 30 {
 		t.Errorf("%v allocations a call, want at most 30", n)
 	}
 }

@@ -95,7 +95,7 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	calls := int64(1_000_000)
 	switch {
 	case !LongTests:
-		calls = 20_000
+		calls = 8_000
 	case raceEnabled:
 		calls = 200_000
 	}

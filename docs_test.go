@@ -131,20 +131,20 @@ func (b block) split() (declarations, statements string) {
 
 // check returns what the compiler would say of b. A fragment may leave
 // variables unused.
-func (b block) check(fset *token.FileSet, imp types.Importer) error {
-	file, err := parser.ParseFile(fset, b.file, b.source(), parser.SkipObjectResolution)
+func (b block) check() error {
+	file, err := parser.ParseFile(docFiles, b.file, b.source(), parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	conf := types.Config{Importer: imp, Error: func(err error) {
+	conf := types.Config{Importer: docImporter, Error: func(err error) {
 		var e types.Error
 		if errors.As(err, &e) && e.Soft && !b.whole() {
 			return // unused
 		}
 		errs = append(errs, err)
 	}}
-	conf.Check(file.Name.Name, fset, []*ast.File{file}, nil)
+	conf.Check(file.Name.Name, docFiles, []*ast.File{file}, nil)
 	return errors.Join(errs...)
 }
 
@@ -168,15 +168,19 @@ func importsOf(t *testing.T, blocks []block) []string {
 	return slices.Sorted(maps.Keys(paths))
 }
 
-// exports names the export data of packages, as listed so far.
-var exports = map[string]string{}
+// All documents are checked with one importer, which reads each package once, from
+// what the go command has built of it.
+var (
+	docFiles    = token.NewFileSet()
+	docExports  = map[string]string{} // files by package
+	docImporter = importer.ForCompiler(docFiles, "gc", func(path string) (io.ReadCloser, error) { return os.Open(docExports[path]) })
+)
 
-// importerOf reads the packages from what the go command has built of them.
-func importerOf(t *testing.T, fset *token.FileSet, paths []string) types.Importer {
+// listExports lets docImporter know the packages and what they import.
+func listExports(t *testing.T, paths []string) {
 	t.Helper()
-	imp := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
-	if !slices.ContainsFunc(paths, func(path string) bool { return exports[path] == "" }) {
-		return imp
+	if !slices.ContainsFunc(paths, func(path string) bool { return docExports[path] == "" }) {
+		return
 	}
 	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export", "--"}, paths...)...)
 	var stderr bytes.Buffer
@@ -190,9 +194,8 @@ func importerOf(t *testing.T, fset *token.FileSet, paths []string) types.Importe
 		if err := d.Decode(&p); err != nil {
 			t.Fatal(err)
 		}
-		exports[p.ImportPath] = p.Export
+		docExports[p.ImportPath] = p.Export
 	}
-	return imp
 }
 
 func TestDocumentsCompile(t *testing.T) {
@@ -220,10 +223,9 @@ func TestDocumentsCompile(t *testing.T) {
 	if len(blocks) == 0 {
 		t.Fatal("no block of Go in the documents; at least the README has one")
 	}
-	fset := token.NewFileSet()
-	imp := importerOf(t, fset, importsOf(t, blocks))
+	listExports(t, importsOf(t, blocks))
 	for _, b := range blocks {
-		if err := b.check(fset, imp); err != nil {
+		if err := b.check(); err != nil {
 			t.Errorf("%v: this block does not compile:\n%v", b, err)
 		}
 	}
@@ -258,11 +260,10 @@ func TestBlocks(t *testing.T) {
 	if len(blocks) != len(want) {
 		t.Fatalf("%d blocks, want %d: %v", len(blocks), len(want), blocks)
 	}
-	fset := token.NewFileSet()
-	imp := importerOf(t, fset, importsOf(t, blocks))
+	listExports(t, importsOf(t, blocks))
 	for i, b := range blocks {
 		var got string
-		if err := b.check(fset, imp); err != nil {
+		if err := b.check(); err != nil {
 			got = err.Error()
 		}
 		if (want[i] == "") != (got == "") || !strings.HasPrefix(got, want[i]) {

@@ -116,6 +116,10 @@ func TestMaxHandlersOfManyConnections(t *testing.T) {
 
 // A call that is cancelled counts until its handler returns.
 func TestMaxHandlersOfCancelledCalls(t *testing.T) {
+	calls := 100
+	if !LongTests {
+		calls = 20
+	}
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {
 			withWorkshop(t, opts, func(t *testing.T, srv *Server, c *workshop) {
@@ -123,7 +127,7 @@ func TestMaxHandlersOfCancelledCalls(t *testing.T) {
 				for range 50 {
 					p := workshopPeer(t, srv)
 					wg.Go(func() {
-						for id := range uint64(100) {
+						for id := range uint64(calls) {
 							p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
 							p.send(wire.Frame{Type: wire.Cancel, ID: 2 + id}, nil)
 							time.Sleep(time.Duration(id%7) * time.Millisecond)
@@ -139,12 +143,16 @@ func TestMaxHandlersOfCancelledCalls(t *testing.T) {
 
 // Calls that are refused do not make a slow method look quick.
 func TestMaxHandlersOfOneConnection(t *testing.T) {
+	calls := 5000
+	if !LongTests {
+		calls = 1000
+	}
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {
 			opts.MaxInflight = NoLimit
 			withWorkshop(t, opts, func(t *testing.T, srv *Server, c *workshop) {
 				p := workshopPeer(t, srv)
-				for id := range uint64(5000) {
+				for id := range uint64(calls) {
 					p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
 				}
 				if slow := srv.registry.find("Workshop.Work").slow.Load(); opts.MaxConcurrentCalls == 0 && slow < apartAgain-workshopHandlers {

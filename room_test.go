@@ -95,7 +95,7 @@ func pressPeer(t *testing.T, srv *Server) *rawPeer {
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	calls, sizes := 400, []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10}
 	if !LongTests {
-		calls, sizes = 60, sizes[2:]
+		calls, sizes = 40, sizes[2:]
 	}
 	for _, queue := range []int{64 << 10, 1 << 20} {
 		for _, size := range sizes {
