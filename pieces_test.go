@@ -266,6 +266,10 @@ func TestCloseWhileSending(t *testing.T) {
 // A large call that its server refuses, at once or while it is on its way, is
 // not sent to its end, and leaves nothing at either end.
 func TestRefusedWhileSending(t *testing.T) {
+	rounds := 10
+	if !LongTests {
+		rounds = 4
+	}
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
 		near, far := pair(t)
@@ -274,7 +278,7 @@ func TestRefusedWhileSending(t *testing.T) {
 		client, proxy := testeeClientOn(t, near, nil)
 		srv.budget.Book(16 << 20) // as if others had taken it all
 		data := make([]byte, 8<<20)
-		for range 10 {
+		for range rounds {
 			_, err := proxy.Echo(t.Context(), data)
 			wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Limits.ServerBytes")
 			paint(data, 1)
