@@ -16,30 +16,30 @@ import (
 // or for a handler that did not return.
 
 // answer sends the one answer to the call: the results, or err.
-func (c *serverConn) answer(inv *invocation, err error) {
+func (c *nativeConn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	inv.err = err
-	inv.full = c.reply(inv)
+	inv.full = c.Reply(inv)
 }
 
-// refused is answer.refused.
-func (inv *invocation) refused() bool { return inv.refusal != nil }
+// Refused is transport.Answer.Refused.
+func (inv *invocation) Refused() bool { return inv.refusal != nil }
 
-// await is answer.await. A peer that does not read holds up itself, not
+// Await is transport.Answer.Await. A peer that does not read holds up itself, not
 // its group.
-func (inv *invocation) await() {
+func (inv *invocation) Await() {
 	inv.waits.Store(true)
 	if inv.waiter != nil {
 		inv.waiter.ReleaseGroup()
 	}
 }
 
-// mayHang is answer.mayHang: a type's own encoder and an error's methods are code of
+// MayHang is transport.Answer.MayHang: a type's own encoder and an error's methods are code of
 // the user's.
-func (inv *invocation) mayHang() bool { return inv.err != nil || inv.method.Sig.Results.UserCode() }
+func (inv *invocation) MayHang() bool { return inv.err != nil || inv.method.Sig.Results.UserCode() }
 
-// queued is answer.queued. Until here user code may panic.
-func (inv *invocation) queued(lent bool) {
+// Queued is transport.Answer.Queued. Until here user code may panic.
+func (inv *invocation) Queued(lent bool) {
 	inv.answered = true
 	inv.conn.served.discount(inv)
 	if lent {
@@ -47,8 +47,8 @@ func (inv *invocation) queued(lent bool) {
 	}
 }
 
-// encode is answer.encode. Results that cannot be sent are an error.
-func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
+// Encode is transport.Answer.Encode. Results that cannot be sent are an error.
+func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	inv.ResetEncoder()
 	c := inv.conn
 	if inv.err == nil && inv.canceled.Load() {
@@ -61,7 +61,7 @@ func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
 		}
 	}
 	inv.ResetEncoder() // user code may have ended half-way
-	if why := c.inflight.Dismissed(); why != nil {
+	if why := c.Dismissed(); why != nil {
 		inv.err = why // of a call that is not run: the others are not told
 	}
 	code, failure := c.failureOf(inv, inv.err)
@@ -71,13 +71,13 @@ func (inv *invocation) encode() (*wire.Frame, *wire.Body) {
 }
 
 // encodeResults puts the results into the call's encoder.
-func (c *serverConn) encodeResults(inv *invocation) error {
-	inv.Enc.Max = int(min(c.peer.MaxMessage, 1<<30))
+func (c *nativeConn) encodeResults(inv *invocation) error {
+	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
 	inv.Enc.MinCut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
-			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.peer.MaxMessage)
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.PeerMaxMessage())
 		}
 		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
@@ -86,7 +86,7 @@ func (c *serverConn) encodeResults(inv *invocation) error {
 }
 
 // failureOf returns what travels of the error that answers inv.
-func (c *serverConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
+func (c *nativeConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
@@ -103,12 +103,6 @@ func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 		flags |= wire.Expired // a call is refused so for want of time to wait
 	}
 	return flags
-}
-
-func errorFrame(id uint64, flags wire.Flags, code fault.Code, failure wire.Failure) []byte {
-	body := failure.Append(nil)
-	frame := wire.AppendHeader(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, BodySize: len(body)})
-	return append(frame, body...)
 }
 
 // panicked counts and logs a handler that did not return: what it panicked

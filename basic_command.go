@@ -30,7 +30,7 @@ func (c *basicConn) serveCommand(payload []byte) {
 	v := c.served
 	v.session.calls.Add(1)
 	inv := newInvocation(m, 0, v.session.receiver(m))
-	defer inv.free()
+	defer inv.Free()
 	inv.setContext(&callContext{Context: c.served.ctx})
 	v.enterRunning(inv)
 	defer v.leaveRunning(inv)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -165,7 +166,7 @@ func (r *basicReader) discard(n int64) error {
 func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
 
 // writeBasic writes the parts of frames. A peer that takes not one byte within
-// stall, or on a connection that is not a socket smallWrite bytes, loses the
+// stall, or on a connection that is not a socket transport.SmallWrite bytes, loses the
 // connection, unless it was excused when that time began; the error is nil only
 // if all has been written.
 func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
@@ -173,7 +174,7 @@ func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused fun
 		return writeParts(nc, parts, stall, excused)
 	}
 	for _, part := range parts {
-		for chunk := range slices.Chunk(part, smallWrite) {
+		for chunk := range slices.Chunk(part, transport.SmallWrite) {
 			if err := writeChunk(nc, chunk, stall, excused); err != nil {
 				return err
 			}

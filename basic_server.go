@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -21,17 +22,17 @@ import (
 type basicConn struct {
 	nc       net.Conn
 	server   *Server
-	served   *serving
+	served   *serverConn
 	inflight limits.Inflight
 	session  *Session
 	in       *intake
 	lease    pollLease   // until admission
 	waiting  atomic.Bool // it has been told to wait
 
-	away    chan struct{}  // closed when it begins to leave
-	done    chan struct{}  // closed when err has been set
-	running sync.WaitGroup // its goroutines, the servant apart
-	onEnd   func()
+	away     chan struct{}  // closed when it begins to leave
+	done     chan struct{}  // closed when err has been set
+	running  sync.WaitGroup // its goroutines, the servant apart
+	onClosed func()
 
 	mu      sync.Mutex   // guards the rest
 	asked   bool         // the servant has a frame, and has not answered it
@@ -42,17 +43,18 @@ type basicConn struct {
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
 	netconn.KeepAlive(nc, s.bounds.PingAfter, s.bounds.PingTimeout)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
-	c.served = s.newServing(v)
+	c.served = s.newServerConn(v)
+	c.served.conn = c
 	c.inflight.Init()
-	v.end = c.dismiss
+	v.end = c.Dismiss
 	c.running.Add(1) // the reader, before anyone can wait for it
 	return c
 }
 
-// start reads until the connection ends.
-func (c *basicConn) start() {
+// Run reads until the connection ends.
+func (c *basicConn) Run() {
 	defer c.running.Done()
-	netconn.WhenBroken(c.nc, func(why error) { c.fail(fault.Lost("using it", why)) })
+	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
 	go c.serve()
 	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
 	r.book, r.release = c.book, c.served.budget.Release
@@ -89,7 +91,7 @@ func (c *basicConn) readEnd(err error) {
 			why = fault.Lost("waiting for a sign of life", c.served.bounds.Silent())
 		}
 	}
-	c.fail(why)
+	c.Fail(why)
 }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
@@ -123,7 +125,7 @@ func (c *basicConn) refuseLong(r *basicReader, err error) {
 	select {
 	case <-c.away:
 		_, err := io.Copy(io.Discard, r.in)
-		c.fail(fault.Lost("reading", cmp.Or(err, io.EOF)))
+		c.Fail(fault.Lost("reading", cmp.Or(err, io.EOF)))
 	case <-c.done:
 	}
 }
@@ -169,7 +171,7 @@ func (c *basicConn) finish() {
 	c.in.done()
 	c.inflight.Done(1)
 	if c.inflight.Closing() != nil {
-		c.drain()
+		c.Drain()
 	}
 }
 
@@ -216,23 +218,23 @@ func (c *basicConn) answer(parts net.Buffers) {
 
 func (c *basicConn) write(parts net.Buffers) {
 	if err := writeBasic(c.nc, parts, c.served.bounds.WriteStall, never); err != nil {
-		c.fail(fault.Lost("writing", err))
+		c.Fail(fault.Lost("writing", err))
 	}
 }
 
-// drain lets the connection end when what has been asked is answered.
-func (c *basicConn) drain() {
+// Drain lets the connection end when what has been asked is answered.
+func (c *basicConn) Drain() {
 	c.inflight.Drain()
 	if c.in.isIdle() {
 		c.leave(fault.New(fault.Unavailable, fault.OutcomeUnknown, "%s", errShutdown.Message), nil)
 	}
 }
 
-// dismiss ends the session under its call. The reason is the answer to what the
+// Dismiss ends the session under its call. The reason is the answer to what the
 // client waits for.
-func (c *basicConn) dismiss(why *fault.Fault) {
+func (c *basicConn) Dismiss(why *fault.Fault) {
 	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.bounds.MaxErrorText))
-	c.served.end(why) // now a handler's answer is too late
+	c.served.cancel(errorOf(why)) // now a handler's answer is too late
 }
 
 // leave ends the connection when the client has read its last answer, or soon.
@@ -253,13 +255,13 @@ func (c *basicConn) leave(why, tell *fault.Fault) {
 		if tells {
 			c.write(exceptionFrame(tell))
 		}
-		linger(c.nc, c.done)
-		c.fail(why)
+		transport.Linger(c.nc, c.done)
+		c.Fail(why)
 	}()
 }
 
-// fail ends the connection at once. Only the first reason counts.
-func (c *basicConn) fail(why *fault.Fault) {
+// Fail ends the connection at once. Only the first reason counts.
+func (c *basicConn) Fail(why *fault.Fault) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
@@ -268,29 +270,17 @@ func (c *basicConn) fail(why *fault.Fault) {
 	c.err = cmp.Or(c.leaving, why)
 	why = c.err
 	c.mu.Unlock()
-	close(c.done)
 	c.served.end(why)
+	close(c.done)
 	c.nc.Close()
 	c.in.end()
 	c.lease.end()
-	c.onEnd()
+	c.onClosed()
 }
 
-func (c *basicConn) join() {
+func (c *basicConn) Wait() {
 	<-c.done
 	c.running.Wait()
 }
 
 func (c *basicConn) awaitHandlers() { c.served.awaitIdle(c.inflight.End(0)) }
-
-func (c *basicConn) logRunning(text string) { c.served.logRunning(text) }
-
-// Err returns why the connection has ended, nil if it has not.
-func (c *basicConn) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		return nil
-	}
-	return c.err
-}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -14,13 +15,14 @@ import (
 
 // bind sends one BIND frame and returns the answers, one for each name.
 func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
-	k := newCall()
-	k.head = wire.Frame{Type: wire.Bind, Flags: flags}
-	k.timeout.Begin(ctx, c.bounds.defaultCallTimeout, limits.ByDefault)
-	if err := c.do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
+	k := transport.NewCall()
+	k.Head = wire.Frame{Type: wire.Bind, Flags: flags}
+	k.Timeout.Begin(ctx, c.bounds.defaultCallTimeout, limits.ByDefault)
+	if err := c.Do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
 	}
-	answers, err := wire.ReadBindResponse(k.reply.body, len(r.Names))
+	body, _ := k.Body()
+	answers, err := wire.ReadBindResponse(body, len(r.Names))
 	if err != nil {
 		return nil, fault.New(fault.Internal, fault.OutcomeUnknown, "answer to BIND: %w", err)
 	}
@@ -70,38 +72,34 @@ func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers 
 	return answers, nil
 }
 
-// bind is handler.bind: it tells a client the numbers of methods, or what differs.
-func (c *serverConn) bind(m *message) error {
+// Bind is transport.Handler.Bind: it tells a client the numbers of methods, or what differs.
+func (c *nativeConn) Bind(m *transport.Message) error {
 	v := c.served
-	if err := c.rises(&m.Frame); err != nil {
+	if err := c.Rises(&m.Frame); err != nil {
 		return err
 	}
-	r, err := wire.ReadBindRequest(m.body, m.Flags)
+	r, err := wire.ReadBindRequest(m.Body, m.Flags)
 	if err != nil {
 		return fmt.Errorf("BIND: %w", err)
 	}
 	if !v.session.admitted.Load() {
-		c.refuse(m.ID, notAdmitted())
+		c.Refuse(m.ID, notAdmitted())
 		return nil
 	}
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	if most := min(c.peer.MaxMessage, uint64(c.served.bounds.MaxMessage)); texts > most && size > wire.MaxUnchunked {
-		c.refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
+	if most := min(c.PeerMaxMessage(), uint64(c.served.bounds.MaxMessage)); texts > most && size > wire.MaxUnchunked {
+		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
-	c.awaitRoom()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waitForRoomLocked(size)
-	c.out.messageLocked(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)}, size)
+	c.Respond(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)})
 	return nil
 }
 
 // bindAll answers a BIND. Each text is in the answer once, however often its
 // method is named: texts is how many bytes they have together.
-func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
+func (v *serverConn) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
 	answers = make([]wire.BindResult, len(r.Names))
 	service := v.registry.service(r.Service)
 	said := make(map[*servedMethod]bool)
@@ -120,7 +118,7 @@ func (v *serving) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts
 }
 
 // bind gives m a number on this connection, if the client means the same by it.
-func (v *serving) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
+func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
 	switch {
 	case m == nil:
 		return wire.BindResult{Status: wire.BindUnknown}
@@ -132,7 +130,7 @@ func (v *serving) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindRes
 	return wire.BindResult{Number: v.number(m)}
 }
 
-func (v *serving) number(m *servedMethod) uint16 {
+func (v *serverConn) number(m *servedMethod) uint16 {
 	n, ok := v.numbers[m]
 	if !ok {
 		if v.numbers == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -18,27 +19,28 @@ import (
 
 // call is link.call.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.peer.MaxMessage), cutSize, c.bounds.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), cutSize, c.bounds.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
-		return m.encodeError(err, "the server's MaxMessage", c.peer.MaxMessage)
+		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
 	}
-	k, ok := v.State.(*call)
+	k, ok := v.State.(*transport.Call)
 	if !ok {
-		k = newCall()
+		k = transport.NewCall()
 		v.State = k
 	}
-	k.head.Type, k.head.Flags, k.head.Arg = wire.Request, 0, m.number
+	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, m.number
 	if meta := withinOf(ctx); meta != nil {
-		k.head.Flags, k.head.Meta = wire.Metadata, meta
+		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
 	}
-	k.timeout.Begin(ctx, m.after, m.by)
-	if err := c.do(ctx, k, &v.Enc.Body); err != nil {
+	k.Timeout.Begin(ctx, m.after, m.by)
+	if err := c.Do(ctx, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still know the call
 		return err
 	}
-	c.bounds.decode(&v.Dec, k.reply.body, k.reply.own)
+	data, own := k.Body()
+	c.bounds.decode(&v.Dec, data, own)
 	err := m.readResults(c.log, v)
-	k.reset()
+	k.Reset()
 	return err
 }
 

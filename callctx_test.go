@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // contextual is a service whose handler is what the test puts in.
@@ -100,7 +103,7 @@ var notices = map[string]func(ctx context.Context){
 	"Done": func(ctx context.Context) { <-ctx.Done() },
 	"Err": func(ctx context.Context) {
 		for ctx.Err() == nil {
-			time.Sleep(tickTime)
+			time.Sleep(transport.TickTime)
 		}
 	},
 	"AfterFunc": func(ctx context.Context) {
@@ -130,7 +133,9 @@ var contextEnds = []struct {
 }{
 	{"the caller goes", func(cancel context.CancelFunc, _ *contextScene) { cancel() }, "context canceled"},
 	{"the client closes", func(_ context.CancelFunc, s *contextScene) { s.client.Close() }, "bsrpc: connection lost: closed by the other end"},
-	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) { s.client.native.conn.nc.Close() }, "bsrpc: connection lost: closed by the other end"},
+	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) {
+		s.client.native.Conn.Fail(fault.Lost("reading", fault.ErrLeft))
+	}, "bsrpc: connection lost: closed by the other end"},
 	{"the server closes", func(_ context.CancelFunc, s *contextScene) { s.server.Close() }, "bsrpc: server closed"},
 }
 

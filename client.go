@@ -8,6 +8,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/transport"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
@@ -48,11 +49,19 @@ type link interface {
 
 // A nativeLink is the link to a server that speaks the native wire.
 type nativeLink struct {
-	*conn
+	*transport.Conn
 	bounds *bounds
+	log    *reports
 }
 
-func (l *nativeLink) limits() *bounds { return l.bounds }
+func (l *nativeLink) limits() *bounds        { return l.bounds }
+func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
+
+// close is link.close.
+func (l *nativeLink) close(why *fault.Fault) {
+	l.Fail(why)
+	l.Wait()
+}
 
 // Dial connects to a server on a network, as net.Dial does, and returns when the
 // server has admitted the client. ctx bounds the dialling and the waiting for a
@@ -128,13 +137,12 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 		return nil, a.refused(nc, err)
 	}
 	r := &reports{log: opts.logger()}
-	cfg := connConfig{nc: nc, limits: &b.Conn, log: r, peer: peer, lends: true}
 	l := newLobby(peer)
-	cfg.handler = l
-	link := &nativeLink{newConn(cfg), b}
-	go link.start()
+	link := &nativeLink{bounds: b, log: r}
+	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, Lends: true, OnViolation: r.violation(nc)})
+	go link.Run()
 	if peer.Waiting {
-		if err := l.await(a.ctx, link.conn, opts.waitHook(r)); err != nil {
+		if err := l.await(a.ctx, link.Conn, opts.waitHook(r)); err != nil {
 			return nil, fault.About(a.what, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -17,18 +18,18 @@ import (
 
 // serveWaiting runs a call once its waiter has started it. The deadline counts
 // while the call waits, and it may be cancelled.
-func (c *serverConn) serveWaiting(inv *invocation, m *message) {
+func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
 		if slices.Contains(inv.call.within, g.ID) {
-			inv.refuse(fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
-			inv.free()
+			inv.Refuse(fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
+			inv.Free()
 			return
 		}
 		inv.call.within = append(inv.call.within, g.ID)
 	}
 	v.enterRunning(inv)
-	kept, since, call := m.keep(), c.in.lastRead(), inv.call
+	kept, since, call := m.Keep(), c.LastRead(), inv.call
 	inv.undecoded = &kept
 	w := admission.NewWaiter(v.semaphore, g)
 	inv.waiter = w
@@ -37,8 +38,8 @@ func (c *serverConn) serveWaiting(inv *invocation, m *message) {
 	if w.Start(func() { (<-stops)(); c.runWaiting(inv, since) }) {
 		stop = call.onGiveUp(func() {
 			if g, ok := w.GiveUp(); ok {
-				inv.refuse(v.waited(since, g, call.Err()))
-				inv.leave()
+				inv.Refuse(v.waited(since, g, call.Err()))
+				inv.Leave()
 			}
 		})
 	}
@@ -55,23 +56,23 @@ func (x *callContext) onGiveUp(f func()) (stop func()) {
 }
 
 // runWaiting runs a call started by its waiter.
-func (c *serverConn) runWaiting(inv *invocation, since time.Time) {
-	defer inv.leave()
+func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
+	defer inv.Leave()
 	switch {
 	case inv.call.Err() != nil:
-		inv.refuse(c.served.waited(since, inv.method.group, inv.call.Err()))
+		inv.Refuse(c.served.waited(since, inv.method.group, inv.call.Err()))
 	case !c.served.beginHandler():
-		inv.refuse(c.served.busy())
+		inv.Refuse(c.served.busy())
 	default:
 		inv.counts = true
-		inv.run()
+		inv.Run()
 	}
 }
 
 // waited is the error of a call that waited in vain: for a group, or for the
 // semaphore if g is nil. cause is the error of its context; nil is a deadline that
 // is near.
-func (v *serving) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
+func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
 	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.bounds.maxConcurrentCalls)
 	if g != nil {
 		what = "exclusive=" + g.Name

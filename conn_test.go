@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -46,7 +47,7 @@ func TestRow138NothingIsLeft(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
-		c, s := client.native.conn, onlyConn(t, srv)
+		c, s := client.native.Conn, onlyConn(t, srv)
 		var wg sync.WaitGroup
 		for g := range 8 {
 			wg.Go(func() {
@@ -67,8 +68,8 @@ func TestRow138NothingIsLeft(t *testing.T) {
 		<-served
 		wg.Wait()
 		srv.Close()
-		for _, c := range []*conn{c, s} {
-			if c.tick.timer.Stop() || c.watch.Stop() {
+		for _, c := range []*transport.Conn{c, s} {
+			if c.StopTimers() {
 				t.Error("a timer of a connection that has ended was set")
 			}
 		}
@@ -127,8 +128,8 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	}
 	wg.Wait()
 	c := onlyConn(t, srv)
-	eventually(t, func() string { return residue(client.native.conn) + residue(c) })
-	if n := len(client.native.conn.calls.slots); n > 1024 {
+	eventually(t, func() string { return residue(client.native.Conn) + residue(c) })
+	if n := client.native.Conn.State().Slots; n > 1024 {
 		t.Errorf("%d slots for 64 callers", n)
 	}
 	if n := srv.handlers.Load(); n != 0 {
@@ -136,8 +137,8 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	}
 	client.Close()
 	<-served
-	for _, c := range []*conn{c, client.native.conn} {
-		if left := arriving(c); left != "" {
+	for _, c := range []*transport.Conn{c, client.native.Conn} {
+		if left := c.Arriving(); left != "" {
 			t.Error(left)
 		}
 	}
@@ -267,7 +268,7 @@ func TestRow140CallTimeouts(t *testing.T) {
 				}
 				close(service.release)
 				checkEmpty(t, onlyConn(t, srv))
-				checkEmpty(t, client.native.conn)
+				checkEmpty(t, client.native.Conn)
 				client.Close()
 				srv.Close()
 			})
@@ -292,14 +293,14 @@ func TestRow140Cancel(t *testing.T) {
 			cancel()
 			wantCall(t, <-call, CodeCanceled, OutcomeUnknown, "canceled")
 			most := time.Duration(0)
-			if after < parkedTicks*tickTime {
-				most = (parkedTicks+1)*tickTime - after
+			if after < 2*transport.TickTime {
+				most = (2+1)*transport.TickTime - after
 			}
 			if took := time.Since(start); took > most {
 				t.Errorf("cancelled after %v: returned after %v, want at most %v", after, took, most)
 			}
 			checkEmpty(t, onlyConn(t, srv))
-			checkEmpty(t, client.native.conn)
+			checkEmpty(t, client.native.Conn)
 			client.Close()
 			srv.Close()
 		})
@@ -307,12 +308,12 @@ func TestRow140Cancel(t *testing.T) {
 }
 
 // Row 140: a server that ends says so to a peer that reads nothing for as long
-// as farewellTime, and to one that breaks the protocol likewise.
+// as transport.CloseTime, and to one that breaks the protocol likewise.
 func TestRow140Farewell(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
 		start := time.Now()
 		p.write([]byte(rawHead(16, 0x77, 0, 0, 2)))
-		if err := <-p.served; err == nil || time.Since(start) != farewellTime {
+		if err := <-p.served; err == nil || time.Since(start) != transport.CloseTime {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		p.served <- nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -99,7 +100,7 @@ func within(t testing.TB, what string, limit, slack time.Duration, f func()) {
 	t.Helper()
 	start := time.Now()
 	f()
-	if took := time.Since(start); slack == 0 && took < limit || took > limit+slack+10*tickTime {
+	if took := time.Since(start); slack == 0 && took < limit || took > limit+slack+10*transport.TickTime {
 		t.Errorf("%s of %v took %v", what, limit, took)
 	}
 }
@@ -384,7 +385,7 @@ func TestWriteStallWithoutDeadlines(t *testing.T) {
 	limits := Limits{WriteStall: 2 * time.Second, PingAfter: NoLimit}
 	oddRaws(t, limits, func(t *testing.T, p *oddRaw, slack time.Duration) {
 		p.write2()
-		within(t, "WriteStall", 2*time.Second, slack+farewellTime, func() {
+		within(t, "WriteStall", 2*time.Second, slack+transport.CloseTime, func() {
 			if err := p.ended(); slack == 0 && !strings.Contains(fmt.Sprint(err), "WriteStall") {
 				t.Errorf("got %v", err)
 			}
@@ -400,7 +401,7 @@ func TestFarewellWithoutDeadlines(t *testing.T) {
 		p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 		go func() { p.served <- srv.ServeConn(&halfClosing{odd(far)}) }()
 		p.shake()
-		within(t, "farewell", farewellTime, slack, func() {
+		within(t, "farewell", transport.CloseTime, slack, func() {
 			p.write([]byte(violations[0].frames))
 			p.read()
 			<-p.served
@@ -449,7 +450,7 @@ func TestConnectionsOfAnyMake(t *testing.T) {
 									}()
 									<-ended
 								}
-								if took := time.Since(start); took > farewellTime {
+								if took := time.Since(start); took > transport.CloseTime {
 									t.Errorf("%s, %s: a call took %v: %v", end, wire, took, err)
 								}
 								p.end()

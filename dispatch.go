@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -34,12 +35,14 @@ type dispatcher struct {
 
 // serving is what a connection keeps to serve calls. The turn's holder alone
 // touches what no lock or atomic guards.
-type serving struct {
+type serverConn struct {
 	*dispatcher
 	bound     []*servedMethod          // by number
 	numbers   map[*servedMethod]uint16 // the way back
+	conn      connection
 	session   *Session
-	ctx       context.Context // parent of the handlers' contexts
+	why       atomic.Pointer[fault.Fault] // why the connection has ended
+	ctx       context.Context             // parent of the handlers' contexts
 	cancel    context.CancelCauseFunc
 	semaphore *admission.Semaphore // of MaxConcurrentCalls; nil for none
 	counted   bool                 // the leader is one of the handlers; of who ends a handler's turn
@@ -51,9 +54,9 @@ type serving struct {
 	running map[uint64]*invocation // what runs elsewhere, by the call's id
 }
 
-// newServing returns what a connection of the server keeps, for its session.
-func (s *Server) newServing(v *Session) *serving {
-	served := &serving{dispatcher: &s.dispatcher, session: v}
+// newServerConn returns what a connection of the server keeps, for its session.
+func (s *Server) newServerConn(v *Session) *serverConn {
+	served := &serverConn{dispatcher: &s.dispatcher, session: v}
 	served.ctx, served.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = served.ctx
 	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
@@ -62,24 +65,27 @@ func (s *Server) newServing(v *Session) *serving {
 	return served
 }
 
-// A serverConn is a native connection of a server: the handler of the requests
+// A nativeConn is a native connection of a server: the handler of the requests
 // that its conn brings.
-type serverConn struct {
-	*conn
-	served *serving
+type nativeConn struct {
+	*transport.Conn
+	served *serverConn
 }
 
-// dismiss is connection.dismiss.
-func (c *serverConn) dismiss(why *fault.Fault) {
-	c.conn.dismiss(why)
-	c.served.end(why)
+// Dismiss is connection.Dismiss.
+func (c *nativeConn) Dismiss(why *fault.Fault) {
+	c.Conn.Dismiss(why)
+	c.served.cancel(errorOf(why))
 }
 
-// end ends the contexts of the connection's handlers.
-func (v *serving) end(why *fault.Fault) { v.cancel(errorOf(why)) }
+// end notes why the connection has ended, and ends the contexts of its handlers.
+func (v *serverConn) end(why *fault.Fault) {
+	v.why.Store(why)
+	v.cancel(errorOf(why))
+}
 
-// admit is handler.admit.
-func (c *serverConn) admit(f *wire.Frame) (*fault.Fault, error) {
+// Admit is transport.Handler.Admit.
+func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 	if _, err := wire.ReadMetadata(f.Meta); err != nil {
 		return fault.Refusal(fault.Unimplemented, "metadata: %v", err), nil
 	}
@@ -96,9 +102,9 @@ func notAdmitted() *fault.Fault {
 	return fault.Refusal(fault.FailedPrecondition, "the session is not admitted yet; wait for ADMITTED")
 }
 
-// request is handler.request: it runs a request on a goroutine of its own, or
+// Request is transport.Handler.Request: it runs a request on a goroutine of its own, or
 // returns it as a job where that promises to be quick.
-func (c *serverConn) request(m *message) job {
+func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	v := c.served
 	v.session.calls.Add(1)
 	called := v.bound[m.Arg]
@@ -117,30 +123,30 @@ func (c *serverConn) request(m *message) job {
 		return nil
 	}
 	if !v.count() {
-		inv.refuse(v.busy())
-		inv.free()
+		inv.Refuse(v.busy())
+		inv.Free()
 		return nil
 	}
-	if len(m.body) >= apartSize || called.Sig.Args.UserCode() || called.isSlow() {
+	if len(m.Body) >= apartSize || called.Sig.Args.UserCode() || called.isSlow() {
 		v.counted, inv.counts = false, true // what has been counted is inv from here on
 		c.serveApart(inv, m)
 		return nil
 	}
 	if err := inv.decode(m); err != nil {
 		v.uncount() // it may wait for room
-		inv.refuse(err)
-		inv.free()
+		inv.Refuse(err)
+		inv.Free()
 		return nil
 	}
 	return inv
 }
 
 // deadline turns the time left on the wire into a moment.
-func (c *serverConn) deadline(us uint64) time.Time {
+func (c *nativeConn) deadline(us uint64) time.Time {
 	if us == 0 || us >= uint64((24*time.Hour)/time.Microsecond) {
 		return time.Time{}
 	}
-	return c.in.lastRead().Add(time.Duration(us) * time.Microsecond)
+	return c.LastRead().Add(time.Duration(us) * time.Microsecond)
 }
 
 // isSlow says whether a request of m is to run on a goroutine of its own, and
@@ -150,30 +156,30 @@ func (m *servedMethod) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1
 // serveApart runs inv, which has been counted, on a goroutine of its own. What
 // travels whole is decoded here, from the buffer that it has been read into, unless
 // that is user code.
-func (c *serverConn) serveApart(inv *invocation, m *message) {
+func (c *nativeConn) serveApart(inv *invocation, m *transport.Message) {
 	c.served.enterRunning(inv)
-	if m.own || inv.method.Sig.Args.UserCode() {
-		kept := m.keep()
+	if m.Own || inv.method.Sig.Args.UserCode() {
+		kept := m.Keep()
 		inv.undecoded = &kept
 	} else if err := inv.decode(m); err != nil {
-		inv.refuse(err)
-		inv.leave()
+		inv.Refuse(err)
+		inv.Leave()
 		return
 	}
 	go func() {
-		defer inv.leave()
-		inv.run()
+		defer inv.Leave()
+		inv.Run()
 	}()
 }
 
-// rest is handler.rest.
-func (c *serverConn) rest() { c.served.uncount() }
+// Rest is transport.Handler.Rest.
+func (c *nativeConn) Rest() { c.served.uncount() }
 
-// control is handler.control.
-func (c *serverConn) control(m *message) error { return fmt.Errorf("unexpected %v", m.Type) }
+// Control is transport.Handler.Control.
+func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("unexpected %v", m.Type) }
 
-// cancel is handler.cancel.
-func (c *serverConn) cancel(id uint64) error {
+// Cancel is transport.Handler.Cancel.
+func (c *nativeConn) Cancel(id uint64) error {
 	c.served.cancelRunning(id)
 	return nil
 }
@@ -193,13 +199,13 @@ func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
 // count counts the leader as a handler, unless it is one. It stays one until it
 // waits for bytes, as counting each call would have all processors write one word.
 // It reports false if there are too many.
-func (v *serving) count() bool {
+func (v *serverConn) count() bool {
 	v.counted = v.counted || v.beginHandler()
 	return v.counted
 }
 
 // uncount ends what count began.
-func (v *serving) uncount() {
+func (v *serverConn) uncount() {
 	if v.counted {
 		v.counted = false
 		v.endHandler()
@@ -208,7 +214,7 @@ func (v *serving) uncount() {
 
 // discount counts out an invocation that counts for itself: as its answer is
 // queued, before its caller can call again.
-func (v *serving) discount(inv *invocation) {
+func (v *serverConn) discount(inv *invocation) {
 	if inv.counts {
 		inv.counts = false
 		v.endHandler()
@@ -219,26 +225,26 @@ func (d *dispatcher) busy() *fault.Fault {
 	return fault.Refusal(fault.ResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
 }
 
-func (v *serving) enterRunning(inv *invocation) {
+func (v *serverConn) enterRunning(inv *invocation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.enterLocked(inv)
 }
 
-func (v *serving) enterLocked(inv *invocation) {
+func (v *serverConn) enterLocked(inv *invocation) {
 	if v.running == nil {
 		v.running = make(map[uint64]*invocation)
 	}
 	v.running[inv.id] = inv
 }
 
-func (v *serving) leaveRunning(inv *invocation) {
+func (v *serverConn) leaveRunning(inv *invocation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.running, inv.id)
 }
 
-func (v *serving) cancelRunning(id uint64) {
+func (v *serverConn) cancelRunning(id uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if inv := v.running[id]; inv != nil {
@@ -254,12 +260,10 @@ const stuckLog = 10 * time.Second
 
 // awaitHandlers gives back what the connection, which has ended, has booked,
 // and waits until none of its handlers runs.
-func (c *serverConn) awaitHandlers() { c.served.awaitIdle(c.conn.endRequests()) }
-
-func (c *serverConn) logRunning(text string) { c.served.logRunning(text) }
+func (c *nativeConn) awaitHandlers() { c.served.awaitIdle(c.EndRequests()) }
 
 // awaitIdle waits until no handler runs, of which idle tells.
-func (v *serving) awaitIdle(idle <-chan struct{}) {
+func (v *serverConn) awaitIdle(idle <-chan struct{}) {
 	for {
 		select {
 		case <-idle:
@@ -271,7 +275,7 @@ func (v *serving) awaitIdle(idle <-chan struct{}) {
 }
 
 // logRunning names the handlers that run.
-func (v *serving) logRunning(text string) {
+func (v *serverConn) logRunning(text string) {
 	var names []string
 	v.mu.Lock()
 	for _, inv := range v.running {
@@ -285,6 +289,6 @@ func (v *serving) logRunning(text string) {
 
 // report logs the first of what this connection's peer can bring about again and
 // again.
-func (v *serving) report(k report, level slog.Level, text string, args ...any) {
+func (v *serverConn) report(k report, level slog.Level, text string, args ...any) {
 	v.told.add(&v.reports, k, level, text, args...)
 }

@@ -86,7 +86,7 @@ func forMoods(t *testing.T, test func(t *testing.T, client *Client, proxy *moods
 					t.Errorf("the next call: %d, %v", sum, err)
 				}
 				if client.native != nil {
-					checkEmpty(t, client.native.conn)
+					checkEmpty(t, client.native.Conn)
 				}
 				client.Close()
 				srv.Close()

@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -462,7 +461,7 @@ func TestAnswersOfTimeThatIsOver(t *testing.T) {
 					ended <- err
 				}()
 				f, _ := p.read()
-				p.nc.Write(errorFrame(f.ID, tt.flags, fault.Code(tt.code), wire.Failure{Message: tt.text}))
+				p.nc.Write(frameBytes(wire.Frame{Type: wire.Error, Flags: tt.flags, Arg: uint16(tt.code), ID: f.ID}, failureBody(tt.text)))
 				tt.want.check(t, <-ended)
 				client.Close()
 				p.nc.Close()
@@ -501,4 +500,9 @@ func TestExpiredAtTheServer(t *testing.T) {
 			})
 		})
 	}
+}
+
+func failureBody(text string) []byte {
+	failure := wire.Failure{Message: text}
+	return failure.Append(nil)
 }

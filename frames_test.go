@@ -25,6 +25,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -482,7 +483,7 @@ func rawServerOn(t testing.TB, near, far net.Conn, opts *ClientOptions) (*Client
 // A client treats its server as hostile too. Each case is what the server sends
 // while a call waits for its answer.
 func TestClientViolations(t *testing.T) {
-	never := uint64(1000 << slotBits)
+	never := uint64(1000 << 16)
 	for _, tt := range []struct {
 		name   string
 		frames func(id uint64) string
@@ -598,7 +599,7 @@ func TestClientLateAnswers(t *testing.T) {
 		if sum, err := proxy.Add(context.Background(), 1, 2); sum != 3 || err != nil {
 			t.Errorf("got %d, %v", sum, err)
 		}
-		checkEmpty(t, client.native.conn)
+		checkEmpty(t, client.native.Conn)
 		client.Close()
 		p.nc.Close()
 	})
@@ -840,11 +841,11 @@ func headsOf(b []byte) (at []int) {
 }
 
 // checkEmpty checks that a connection that lives holds nothing of calls.
-func checkEmpty(t testing.TB, c *conn) {
+func checkEmpty(t testing.TB, c *transport.Conn) {
 	t.Helper()
-	time.Sleep(10 * tickTime) // where nobody waits for an answer, the leader reads it after a tick
+	time.Sleep(10 * transport.TickTime) // where nobody waits for an answer, the leader reads it after a tick
 	synctest.Wait()
-	if left := residue(c) + arriving(c); left != "" {
+	if left := residue(c) + c.Arriving(); left != "" {
 		t.Error(left)
 	}
 }
@@ -866,47 +867,15 @@ func eventually(t testing.TB, residue func() string) {
 	}
 }
 
-// residue says what a connection holds of calls, "" for nothing. The inbox is
-// looked at only where nobody reads.
-func residue(c *conn) string {
-	var left []string
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	open := 0
-	for _, k := range c.calls.slots {
-		if k != nil {
-			open++
+// residue says what a connection holds of calls, "" for nothing.
+func residue(c *transport.Conn) string {
+	left := c.Residue()
+	if c, ok := c.Handler().(*nativeConn); ok {
+		c.served.mu.Lock()
+		defer c.served.mu.Unlock()
+		if n := len(c.served.running); n != 0 {
+			left += fmt.Sprintf("; serving: %d handlers", n)
 		}
 	}
-	if n := c.calls.open; open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
-		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
-			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
-	}
-	if n := c.muster.word.Load() + uint32(c.calls.long.Load()); n != 0 {
-		left = append(left, fmt.Sprintf("calls: %d wait", n))
-	}
-	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.role != nobodyWrites || o.piece != nil {
-		left = append(left, fmt.Sprintf("outbox: %d bytes of frames, %d queued, %d held, %d booked, writing %v",
-			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
-	}
-	if n := c.inflight.Count(); n != 0 {
-		left = append(left, fmt.Sprintf("requests: %d in flight", n))
-	}
-	if s, ok := c.handler.(*serverConn); ok {
-		s.served.mu.Lock()
-		defer s.served.mu.Unlock()
-		if n := len(s.served.running); n != 0 {
-			left = append(left, fmt.Sprintf("serving: %d handlers", n))
-		}
-	}
-	return strings.Join(left, "; ")
-}
-
-// arriving says what a connection holds of messages that have not all arrived.
-// Whoever asks must know that nothing does arrive.
-func arriving(c *conn) string {
-	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
-		return fmt.Sprintf("inbox: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
-	}
-	return ""
+	return left
 }

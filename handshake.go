@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -24,9 +25,9 @@ func (b *bounds) hello() *wire.Hello {
 		Version:     wire.NativeVersion,
 		MaxMessage:  uint64(b.MaxMessage),
 		ConnBytes:   uint64(b.ConnBytes),
-		MaxInflight: uint32(min(b.MaxInflight, 1<<slotBits)),
+		MaxInflight: uint32(min(b.MaxInflight, transport.MostInflight)),
 	}
-	if b.PingAfter < pingUnsaid {
+	if b.PingAfter < transport.UnsaidPing {
 		h.PingAfter = uint32(b.PingAfter.Milliseconds())
 	}
 	return h
@@ -58,7 +59,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 // whyUnsent returns why an INIT could not be written: the server may have refused
 // the client before it read that.
 func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error {
-	nc.SetReadDeadline(time.Now().Add(farewellTime))
+	nc.SetReadDeadline(time.Now().Add(transport.CloseTime))
 	if ctx.Err() != nil {
 		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
 	}
@@ -185,7 +186,7 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {
-		drainSocket(nc)
+		transport.Drain(nc)
 	}
 }
 

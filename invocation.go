@@ -6,6 +6,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -14,7 +15,7 @@ import (
 type invocation struct {
 	*method.Values
 
-	conn      *serverConn // nil on the basic wire
+	conn      *nativeConn // nil on the basic wire
 	method    *servedMethod
 	recv      *method.Receiver // the session's own, nil for the registered one
 	id        uint64           // of the call on the wire
@@ -26,9 +27,9 @@ type invocation struct {
 	counts    bool             // it is one of the handlers, and not the leader for it
 	full      bool             // its answer has made a batch full
 	canceled  atomic.Bool
-	waits     atomic.Bool       // its handler has returned, and its answer waits for room
-	undecoded *message          // the request, where run decodes it
-	waiter    *admission.Waiter // holds its semaphores; nil if it needs none
+	waits     atomic.Bool        // its handler has returned, and its answer waits for room
+	undecoded *transport.Message // the request, where run decodes it
+	waiter    *admission.Waiter  // holds its semaphores; nil if it needs none
 }
 
 // newInvocation returns an invocation of m.
@@ -50,21 +51,21 @@ func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
 func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
 
 // decode decodes the arguments.
-func (inv *invocation) decode(m *message) *fault.Fault {
-	inv.conn.served.bounds.decode(&inv.Dec, m.body, m.own)
+func (inv *invocation) decode(m *transport.Message) *fault.Fault {
+	inv.conn.served.bounds.decode(&inv.Dec, m.Body, m.Own)
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
 
-// run is job.run, and how a call runs on any goroutine. A panic, or runtime.Goexit, is
+// Run is transport.Job.Run, and how a call runs on any goroutine. A panic, or runtime.Goexit, is
 // an answer too.
-func (inv *invocation) run() (full bool) {
+func (inv *invocation) Run() (full bool) {
 	defer inv.recoverPanic()
 	if m := inv.undecoded; m != nil {
 		if err := inv.decode(m); err != nil { // user code may have run
-			inv.refuse(err)
+			inv.Refuse(err)
 			return inv.full
 		}
 	}
@@ -80,15 +81,15 @@ func (inv *invocation) recoverPanic() {
 	}
 }
 
-// refuse is job.refuse: it answers a request that has been admitted and is not run.
-func (inv *invocation) refuse(why *fault.Fault) {
+// Refuse is transport.Job.Refuse: it answers a request that has been admitted and is not run.
+func (inv *invocation) Refuse(why *fault.Fault) {
 	inv.refusal = why
 	inv.conn.answer(inv, why)
 }
 
-// detach is job.detach. What has counted the leader as a handler is inv's from here
+// Detach is transport.Job.Detach. What has counted the leader as a handler is inv's from here
 // on, unless inv is answered, and the method is slow, unless it waits for room.
-func (inv *invocation) detach() {
+func (inv *invocation) Detach() {
 	v := inv.conn.served
 	if !inv.answered { // else the next leader is what has been counted
 		v.counted, inv.counts = false, v.counted
@@ -99,20 +100,20 @@ func (inv *invocation) detach() {
 	}
 }
 
-// leave is job.leave, and the end of a call that the leader does not run.
-func (inv *invocation) leave() {
+// Leave is transport.Job.Leave, and the end of a call that the leader does not run.
+func (inv *invocation) Leave() {
 	c, w := inv.conn, inv.waiter
 	c.served.leaveRunning(inv)
 	c.served.discount(inv) // the connection may have ended before it could answer
-	inv.free()
-	c.flush(nil)
+	inv.Free()
+	c.Flush()
 	if w != nil {
 		w.Release()
 	}
 }
 
-// free is job.free. It returns the invocation and its values to the pool.
-func (inv *invocation) free() {
+// Free is transport.Job.Free. It returns the invocation and its values to the pool.
+func (inv *invocation) Free() {
 	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil
 	inv.err, inv.answered, inv.counts = nil, false, false
 	if inv.canceled.Load() {

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -175,7 +176,7 @@ func TestFailedWriteEndsTheConnection(t *testing.T) {
 		d.deaf.Store(true)
 		start := time.Now()
 		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeUnknown, "connection lost: writing: broken pipe")
-		if took := time.Since(start); took > farewellTime {
+		if took := time.Since(start); took > transport.CloseTime {
 			t.Errorf("the call took %v", took)
 		}
 		client.Close()
@@ -205,7 +206,7 @@ func TestRefusalIsReadWhenInitFails(t *testing.T) {
 				start := time.Now()
 				_, err := NewClient(t.Context(), d, basicOptions(nil))
 				wantCall(t, err, tt.code, OutcomeNotRun, tt.want)
-				if took := time.Since(start); took > farewellTime {
+				if took := time.Since(start); took > transport.CloseTime {
 					t.Errorf("took %v", took)
 				}
 				far.Close()

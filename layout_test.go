@@ -34,7 +34,8 @@ var uses = map[string][]string{
 	"internal/fault":      {},
 	"internal/limits":     {"internal/fault"},
 	"internal/netconn":    {},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/sockread", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "layout"},
+	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/transport", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -69,8 +70,8 @@ var onlyIn = map[string][]string{
 	},
 	// What is internal knows bytes and types, no connections, but for one. A method's
 	// context is a value that is passed on.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/transport/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 

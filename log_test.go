@@ -129,7 +129,7 @@ func TestLogHandlerUsesTheServer(t *testing.T) {
 		uses = func() { // a handler of the server that runs can be cancelled
 			srv.Sessions()
 			for c := range srv.conns {
-				c.(*serverConn).served.cancelRunning(77)
+				c.cancelRunning(77)
 			}
 		}
 		p.send(wire.Frame{Type: wire.Request, Arg: rawDeaf, ID: 2}, nil)

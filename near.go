@@ -21,7 +21,7 @@ const (
 
 // suggest completes the answers for what the server has not got. It returns how
 // many bytes its texts have.
-func (v *serving) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts uint64) {
+func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts uint64) {
 	service := v.registry.service(r.Service)
 	if service == nil {
 		for i := range answers {

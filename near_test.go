@@ -78,7 +78,7 @@ func TestNearNamesAreBounded(t *testing.T) {
 	for range 1000 {
 		r.Names = append(r.Names, "Method9999")
 	}
-	v := &serving{dispatcher: &srv.dispatcher}
+	v := &serverConn{dispatcher: &srv.dispatcher}
 	answers := make([]wire.BindResult, len(r.Names))
 	for i := range answers {
 		answers[i].Status = wire.BindUnknown

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // A collapse is a way in which a handler does not return.
@@ -139,7 +141,7 @@ func newStage(t *testing.T, service any) *stage {
 	ctx, release := context.WithCancel(t.Context())
 	s.release = release
 	go func() { s.held <- s.proxy.Hold(ctx) }()
-	time.Sleep(10 * tickTime) // its handler has a goroutine of its own now
+	time.Sleep(10 * transport.TickTime) // its handler has a goroutine of its own now
 	return s
 }
 
@@ -254,8 +256,8 @@ func (s *stage) close(t *testing.T) {
 	t.Helper()
 	s.release()
 	wantCall(t, <-s.held, CodeCanceled, OutcomeUnknown, "canceled")
-	checkEmpty(t, s.client.native.conn)
-	checkEmpty(t, s.other.native.conn)
+	checkEmpty(t, s.client.native.Conn)
+	checkEmpty(t, s.other.native.Conn)
 	for _, c := range connOf(t, s.srv, 2) {
 		checkEmpty(t, c)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -42,17 +43,6 @@ func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far 
 	t.Run("tcp", func(t *testing.T) { f(t, tcpPair) })
 }
 
-// setAlone makes a connection take nothing but long messages for a while, or
-// take them for the first that there are.
-func setAlone(c *conn, alone bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.out.alone = 0
-	if alone {
-		c.out.alone = aloneLong
-	}
-}
-
 // Messages of every size around what travels whole, and in one, two or many
 // pieces, both ways.
 func TestPiecesOfEverySize(t *testing.T) {
@@ -67,13 +57,13 @@ func TestPiecesOfEverySize(t *testing.T) {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
-				setAlone(client.native.conn, size%2 == 1)
+				client.native.Conn.SetAlone(size%2 == 1)
 				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
 					t.Errorf("%d bytes: got %d, %v", size, len(out), err)
 				}
 			}
 		}
-		eventually(t, func() string { return residue(client.native.conn) })
+		eventually(t, func() string { return residue(client.native.Conn) })
 		client.Close()
 		<-served
 		srv.Close()
@@ -170,7 +160,7 @@ func TestCancelWhileSending(t *testing.T) {
 		data := make([]byte, 6<<20)
 		for round := range rounds {
 			paint(data, 0xaa)
-			setAlone(client.native.conn, round%2 == 1)
+			client.native.Conn.SetAlone(round%2 == 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			call := make(chan error, 1)
 			go func() {
@@ -208,7 +198,7 @@ func TestCancelWhileSending(t *testing.T) {
 			}
 			p.send(wire.Frame{Type: wire.Error, Flags: wire.NotRun, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
 		}
-		eventually(t, func() string { return residue(client.native.conn) })
+		eventually(t, func() string { return residue(client.native.Conn) })
 		client.Close()
 		p.nc.Close()
 	})
@@ -233,7 +223,7 @@ func TestCloseWhileSending(t *testing.T) {
 			near, far := pair(t)
 			client, proxy, p := rawServerOn(t, near, far, nil)
 			paint(data, 0xaa)
-			setAlone(client.native.conn, round%2 == 1)
+			client.native.Conn.SetAlone(round%2 == 1)
 			call := make(chan error, 1)
 			go func() {
 				_, err := proxy.Echo(t.Context(), data)
@@ -287,11 +277,11 @@ func TestRefusedWhileSending(t *testing.T) {
 		if out, err := proxy.Echo(t.Context(), data); len(out) != len(data) || err != nil {
 			t.Errorf("got %d bytes, %v", len(out), err)
 		}
-		eventually(t, func() string { return residue(client.native.conn) })
+		eventually(t, func() string { return residue(client.native.Conn) })
 		c := onlyConn(t, srv)
 		client.Close()
 		<-served
-		if left := arriving(c); left != "" {
+		if left := c.Arriving(); left != "" {
 			t.Error(left)
 		}
 		srv.Close()
@@ -329,12 +319,12 @@ func TestCancelWhileReceiving(t *testing.T) {
 }
 
 // connOf returns the n connections of a server.
-func connOf(t testing.TB, srv *Server, n int) (conns []*conn) {
+func connOf(t testing.TB, srv *Server, n int) (conns []*transport.Conn) {
 	t.Helper()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for c := range srv.conns {
-		conns = append(conns, c.(*serverConn).conn)
+		conns = append(conns, c.conn.(*nativeConn).Conn)
 	}
 	if len(conns) != n {
 		t.Fatalf("%d connections, want %d", len(conns), n)
@@ -383,11 +373,11 @@ func TestAbandonedPieces(t *testing.T) {
 			t.Errorf("afterwards: %d, %v", sum, err)
 		}
 		c := onlyConn(t, srv)
-		eventually(t, func() string { return residue(client.native.conn) + residue(c) })
+		eventually(t, func() string { return residue(client.native.Conn) + residue(c) })
 		client.Close()
 		<-served
-		for _, c := range []*conn{c, client.native.conn} {
-			if left := arriving(c); left != "" {
+		for _, c := range []*transport.Conn{c, client.native.Conn} {
+			if left := c.Arriving(); left != "" {
 				t.Error(left)
 			}
 		}
@@ -446,7 +436,7 @@ func TestBothSendLarge(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				checkEmpty(t, client.native.conn)
+				checkEmpty(t, client.native.Conn)
 				client.Close()
 				srv.Close()
 			})

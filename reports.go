@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,13 @@ type reports struct {
 	kinds [reportKinds]struct {
 		suppressed int
 		last       time.Time
+	}
+}
+
+// violation returns a func that logs how the peer of a connection broke the protocol.
+func (r *reports) violation(nc net.Conn) func(error) {
+	return func(err error) {
+		r.add(reportViolation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256))
 	}
 }
 
@@ -132,7 +140,7 @@ const boundLines = 16
 
 // logBound logs what a client has bound or asked about, or that its contract
 // differs.
-func (v *serving) logBound(r *wire.BindRequest, answers []wire.BindResult) {
+func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	unknown, differ := 0, 0
 	for i := range answers {
 		switch answers[i].Status {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // A pipeSocket is one end of a net.Pipe that passes for a socket, so that callers
@@ -72,42 +73,13 @@ func (v *valve) wait() {
 	time.Sleep(time.Duration(v.time.Load()))
 }
 
-var roleNames = [...]string{"nobody", "a caller", "the connection"}
+func roleOf(c *transport.Conn) string { return c.State().Writer }
 
-func roleOf(c *conn) role {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.out.role
-}
-
-func wantRole(t testing.TB, c *conn, want role, when string) {
+func wantRole(t testing.TB, c *transport.Conn, want string, when string) {
 	t.Helper()
 	synctest.Wait()
 	if got := roleOf(c); got != want {
-		t.Errorf("%s: %s writes, want %s", when, roleNames[got], roleNames[want])
-	}
-}
-
-func TestRolePass(t *testing.T) {
-	good := map[[2]role]bool{
-		{nobodyWrites, callerWrites}: true, {nobodyWrites, connWrites}: true,
-		{callerWrites, nobodyWrites}: true, {callerWrites, connWrites}: true,
-		{connWrites, nobodyWrites}: true,
-	}
-	for is := range connWrites + 1 {
-		for from := range connWrites + 1 {
-			for to := range connWrites + 1 {
-				r, panicked := is, true
-				func() {
-					defer func() { recover() }()
-					r.passLocked(from, to)
-					panicked = false
-				}()
-				if want := is == from && good[[2]role{from, to}]; panicked == want {
-					t.Errorf("it is %s's, from %s to %s: panicked %v", roleNames[is], roleNames[from], roleNames[to], panicked)
-				}
-			}
-		}
+		t.Errorf("%s: %s writes, want %s", when, got, want)
 	}
 }
 
@@ -116,7 +88,7 @@ func TestRoleTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var v valve
 		srv, client, proxy := roleClient(t, v.wait)
-		c := client.native.conn
+		c := client.native.Conn
 		var calls sync.WaitGroup
 		call := func(ctx context.Context) {
 			calls.Go(func() { proxy.Add(ctx, 1, 2) })
@@ -125,18 +97,18 @@ func TestRoleTransitions(t *testing.T) {
 		settle := func(when string) {
 			calls.Wait()
 			time.Sleep(time.Second)
-			wantRole(t, c, nobodyWrites, when)
+			wantRole(t, c, "nobody", when)
 		}
 		settle("idle")
 
 		v.shut()
 		call(t.Context()) // the server is reading: this is its last for a while
-		wantRole(t, c, nobodyWrites, "after a write")
+		wantRole(t, c, "nobody", "after a write")
 		ctx, cancel := context.WithCancel(t.Context())
 		call(ctx)
-		wantRole(t, c, callerWrites, "in a caller's write")
-		time.Sleep(3 * tickTime)
-		wantRole(t, c, connWrites, "after a tick in it")
+		wantRole(t, c, "caller", "in a caller's write")
+		time.Sleep(3 * transport.TickTime)
+		wantRole(t, c, "connection", "after a tick in it")
 		cancel()
 		v.open()
 		settle("after all that waited")
@@ -144,22 +116,22 @@ func TestRoleTransitions(t *testing.T) {
 		v.shut()
 		ctx, cancel = context.WithCancel(t.Context())
 		calls.Go(func() { proxy.Hold(ctx) })
-		time.Sleep(5 * tickTime)
-		wantRole(t, c, nobodyWrites, "while a call waits long")
+		time.Sleep(5 * transport.TickTime)
+		wantRole(t, c, "nobody", "while a call waits long")
 		cancel()
-		wantRole(t, c, connWrites, "as a call is cancelled") // it must not wait
+		wantRole(t, c, "connection", "as a call is cancelled") // it must not wait
 		v.open()
 		settle("after the cancel")
 
 		// Each write is done within a tick, and others ask meanwhile.
-		v.time.Store(int64(tickTime / 3))
-		seen := map[role]int{}
+		v.time.Store(int64(transport.TickTime / 3))
+		seen := map[string]int{}
 		for range 100 {
 			call(t.Context())
 			seen[roleOf(c)]++
-			time.Sleep(tickTime / 10)
+			time.Sleep(transport.TickTime / 10)
 		}
-		if seen[callerWrites] == 0 || seen[connWrites] == 0 {
+		if seen["caller"] == 0 || seen["connection"] == 0 {
 			t.Errorf("a busy connection's writers are %v, want both kinds", seen)
 		}
 		v.time.Store(0)
@@ -167,10 +139,10 @@ func TestRoleTransitions(t *testing.T) {
 
 		v.shut()
 		call(t.Context()) // the last that is read
-		c.farewell(&fault.Fault{Code: fault.Unavailable, Message: "bye"}, time.Second, func() {})
-		wantRole(t, c, connWrites, "to say goodbye")
-		<-c.done
-		wantRole(t, c, connWrites, "on a connection that has ended")
+		c.Close(&fault.Fault{Code: fault.Unavailable, Message: "bye"})
+		wantRole(t, c, "connection", "to say goodbye")
+		<-c.Done()
+		wantRole(t, c, "connection", "on a connection that has ended")
 		v.open()
 		calls.Wait()
 		client.Close()
@@ -186,7 +158,7 @@ func TestRoleTransitions(t *testing.T) {
 		go proxy.Add(t.Context(), 1, 2)
 		synctest.Wait()
 		go proxy.Add(t.Context(), 1, 2)
-		wantRole(t, client.native.conn, connWrites, "on what is no socket")
+		wantRole(t, client.native.Conn, "connection", "on what is no socket")
 		v.open()
 		client.Close()
 		srv.Close()
@@ -218,7 +190,7 @@ func TestRoleStorm(t *testing.T) {
 			}
 			wg.Wait()
 			time.Sleep(time.Second)
-			checkEmpty(t, client.native.conn)
+			checkEmpty(t, client.native.Conn)
 			checkEmpty(t, onlyConn(t, srv))
 			client.Close()
 			srv.Close()

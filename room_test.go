@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -45,19 +46,6 @@ func (s scribble) MarshalText() ([]byte, error)     { return []byte(s), nil }
 func (s *scribble) UnmarshalText(text []byte) error { *s = scribble(text); return nil }
 
 var pressMethods = []string{"Quick", "Slow", "Fail", "Text"}
-
-// waitingBytes returns how many bytes of a connection wait to be written.
-func waitingBytes(c *conn) (n uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := &c.out
-	for _, p := range append(append([]*parcel{o.piece}, o.queue...), o.held...) {
-		if p != nil {
-			n += p.left
-		}
-	}
-	return n + uint64(len(o.frames)+len(o.spare)) + o.claims.promised
-}
 
 // withPress runs f in a bubble with a peer that has bound a press's methods,
 // by their numbers in pressMethods.
@@ -117,15 +105,15 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 							most := uint64(queue) + uint64(size) + 1<<10
 							for range 100 {
 								time.Sleep(time.Millisecond)
-								if n := waitingBytes(c); n > most {
+								if n := c.State().Queued; n > most {
 									t.Fatalf("%d bytes wait to be written, want at most %d", n, most)
 								}
 							}
 							time.Sleep(time.Minute)
-							if n := waitingBytes(c); n < uint64(queue) {
+							if n := c.State().Queued; n < uint64(queue) {
 								t.Errorf("%d bytes wait to be written, which is less than OutQueue", n)
 							}
-							quick := int32(queue)/int32(size) + mostWaiting + 3
+							quick := int32(queue)/int32(size) + 4 + 3
 							if n := s.began.Load(); n > quick && name == "Quick" && concurrent == 0 {
 								t.Errorf("%d handlers have begun, want at most %d", n, quick)
 							}
@@ -174,7 +162,7 @@ func TestUnreadBindAnswersAreBounded(t *testing.T) {
 				}
 			}()
 			time.Sleep(time.Minute)
-			if n, most := waitingBytes(onlyConn(t, srv)), uint64(64<<10+7*names+1<<10); n > most {
+			if n, most := onlyConn(t, srv).State().Queued, uint64(64<<10+7*names+1<<10); n > most {
 				t.Errorf("%d bytes wait to be written, want at most %d", n, most)
 			}
 			if names > 1 {
@@ -320,7 +308,7 @@ func TestEncodingHoldsUpNobodyElse(t *testing.T) {
 		if got := p.answers(3); got[20] == "" {
 			t.Errorf("got %d answers", len(got))
 		}
-		if took := time.Since(start); took > values*claimPatience+10*time.Millisecond {
+		if took := time.Since(start); took > values*(2*transport.TickTime)+10*time.Millisecond {
 			t.Errorf("an answer behind user code took %v", took)
 		}
 		if got := p.answers(values); len(got) != values {
@@ -348,9 +336,9 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 			peers = append(peers, p)
 		}
 		srv.mu.Lock()
-		var last *serverConn
+		var last *nativeConn
 		for c := range srv.conns {
-			if c := c.(*serverConn); last == nil || c.served.session.id > last.served.session.id {
+			if c := c.conn.(*nativeConn); last == nil || c.served.session.id > last.served.session.id {
 				last = c
 			}
 		}
@@ -360,7 +348,7 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 			<-p.served
 			synctest.Wait()
 		}
-		if n := waitingBytes(last.conn); n > 256+16 {
+		if n := last.Conn.State().Queued; n > 256+16 {
 			t.Errorf("%d bytes wait to be written", n)
 		}
 		p, n := peers[ahead], 0
@@ -453,8 +441,8 @@ func TestAnswersStorm(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			c := onlyConn(t, srv)
-			if left := residue(c); left != "" || c.out.claims.promised != 0 || srv.handlers.Load() != 0 {
-				t.Errorf("seed %d: left: %s, %d bytes promised, %d handlers", seed, left, c.out.claims.promised, srv.handlers.Load())
+			if left := residue(c); left != "" || c.State().Reserved != 0 || srv.handlers.Load() != 0 {
+				t.Errorf("seed %d: left: %s, %d bytes promised, %d handlers", seed, left, c.State().Reserved, srv.handlers.Load())
 			}
 		})
 	}

@@ -30,7 +30,7 @@ type Server struct {
 	mu        sync.Mutex // guards the rest
 	listeners map[*net.Listener]bool
 	shaking   []*net.Conn // before the answer to INIT, oldest first
-	conns     map[connection]bool
+	conns     map[*serverConn]bool
 	present   map[*Session]bool // have a place, wait for one, or are leaving; count against Limits.MaxConns
 	lastID    uint64            // of a session
 	stopping  bool
@@ -50,7 +50,7 @@ type hooks struct {
 func NewServer(opts *ServerOptions) *Server {
 	s := &Server{
 		draining:  make(chan struct{}),
-		listeners: make(map[*net.Listener]bool), conns: make(map[connection]bool), present: make(map[*Session]bool),
+		listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool), present: make(map[*Session]bool),
 	}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()

@@ -11,22 +11,21 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // The life of a connection at a server: handshake, session, end. The handshake
 // finds out the wire.
 
-// A connection is a connection of a server, on either wire.
+// A connection is the wire's part of a connection of a server.
 type connection interface {
-	start()                 // reads until the connection ends
-	drain()                 // ends it after the answers to all requests read
-	dismiss(*fault.Fault)   // ends it soon; its calls fail with the error
-	fail(*fault.Fault)      // ends it at once
-	join()                  // waits for its end and its goroutines, handlers excepted
-	awaitHandlers()         // after join: waits for its handlers
-	logRunning(text string) // logs its running handlers
-	Err() error             // the reason of its end
+	Run()                 // reads until the connection ends
+	Drain()               // ends it after the answers to all requests read
+	Dismiss(*fault.Fault) // ends it soon; its calls fail with the fault
+	Fail(*fault.Fault)    // ends it at once
+	Wait()                // waits for its end and its goroutines, handlers excepted
+	awaitHandlers()       // after Wait: waits for its handlers
 }
 
 // serve serves one connection of Serve. It is the leader of the connection.
@@ -34,7 +33,7 @@ func (s *Server) serve(nc net.Conn) {
 	c, err := s.handshake(nc)
 	if err == nil {
 		defer s.awaitConn(nc, c) // also after runtime.Goexit in a handler
-		c.start()
+		c.conn.Run()
 	}
 }
 
@@ -45,12 +44,12 @@ func (s *Server) serveConn(nc net.Conn) error {
 	if err != nil {
 		return err
 	}
-	go c.start()
+	go c.conn.Run()
 	return s.awaitConn(nc, c)
 }
 
 // handshake does the handshake with a client. If it fails, nc is closed.
-func (s *Server) handshake(nc net.Conn) (connection, error) {
+func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	nc = netconn.Wrap(nc)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
@@ -82,7 +81,7 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 }
 
 // shake does the handshake and makes a connection of it.
-func (s *Server) shake(nc net.Conn) (connection, error) {
+func (s *Server) shake(nc net.Conn) (*serverConn, error) {
 	if err := s.enter(&nc); err != nil {
 		return nil, err
 	}
@@ -151,16 +150,17 @@ func (s *Server) receive(v *Session, answer *wire.Hello) error {
 
 // awaitConn waits until a connection has ended. It returns why, nil if the client has
 // left.
-func (s *Server) awaitConn(nc net.Conn, c connection) error {
-	c.join()
-	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", c.Err())
+func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
+	c.conn.Wait()
+	why := c.why.Load()
+	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
 	switch {
 	case s.isStopping():
 		return ErrServerClosed
-	case errors.Is(c.Err(), fault.ErrLeft):
+	case errors.Is(why, fault.ErrLeft):
 		return nil
 	}
-	return c.Err()
+	return errorOf(why)
 }
 
 // enter counts a connection at the beginning of its handshake. With too many
@@ -188,44 +188,45 @@ func (s *Server) enter(nc *net.Conn) error {
 // begins the session: at once, or after admission if the answer says to wait.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
 	settled := make(chan struct{}) // closed when its admission, or refusal, is complete
-	c := &serverConn{served: s.newServing(v)}
-	c.conn = newConn(connConfig{
-		nc: nc, limits: &s.bounds.Conn, log: &s.reports, peer: peer, handler: c, serves: true, budget: &s.budget,
-		onEnd: c.served.end, onClosed: func() { s.remove(c, v, settled) },
+	c := &nativeConn{served: s.newServerConn(v)}
+	c.served.conn = c
+	c.Conn = transport.New(transport.Config{
+		NetConn: nc, Limits: &s.bounds.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
+		OnViolation: s.reports.violation(nc), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 	})
-	v.end = c.dismiss
-	s.enroll(c)
+	v.end = c.Dismiss
+	s.enroll(c.served)
 	if !waits {
 		s.welcome(v) // without hooks it cannot fail
 		close(settled)
-		return c
+		return c.served
 	}
 	go func() {
 		defer close(settled)
 		s.letIn(c, v)
 	}()
-	return c
+	return c.served
 }
 
 // openBasic makes the connection of a basic client. It answers the INIT.
-func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *basicConn {
+func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *serverConn {
 	c := s.newBasicConn(nc, v)
 	settled := make(chan struct{})
 	close(settled) // admission counts as a call
-	c.onEnd = func() { s.remove(c, v, settled) }
+	c.onClosed = func() { s.remove(c.served, settled) }
 	c.in.put(init)
-	s.enroll(c)
-	return c
+	s.enroll(c.served)
+	return c.served
 }
 
 // enroll adds c to the server's connections. While the server stops, it ends c.
-func (s *Server) enroll(c connection) {
+func (s *Server) enroll(c *serverConn) {
 	s.mu.Lock()
 	s.conns[c] = true
 	stopping := s.stopping
 	s.mu.Unlock()
 	if stopping {
-		c.fail(serverClosed())
+		c.conn.Fail(serverClosed())
 	}
 }
 
@@ -234,34 +235,34 @@ func serverClosed() *fault.Fault {
 }
 
 // letIn admits the session of a client told to wait.
-func (s *Server) letIn(c *serverConn, v *Session) {
+func (s *Server) letIn(c *nativeConn, v *Session) {
 	moved := func(position int) {
-		c.waitForRoom() // positions of a client that does not read must not pile up
-		c.conn.control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
+		c.WaitForRoom() // positions of a client that does not read must not pile up
+		c.Conn.Control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
 	}
-	if err := s.awaitAdmission(v, moved, c.done); err != nil {
+	if err := s.awaitAdmission(v, moved, c.Done()); err != nil {
 		if !v.connected {
 			v.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		why := s.refused(v, err)
 		s.turnAway(v, why)
-		c.farewell(why, farewellTime, c.awaitPeer)
+		c.Conn.Close(why)
 		return
 	}
-	c.conn.control(&wire.Frame{Type: wire.Admitted})
+	c.Conn.Control(&wire.Frame{Type: wire.Admitted})
 }
 
 // remove drops a connection after its end, and ends its session after the last
 // handler.
-func (s *Server) remove(c connection, v *Session, settled <-chan struct{}) {
+func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
 	go func() {
-		c.join()
-		close(v.parted)
+		c.conn.Wait()
+		close(c.session.parted)
 		<-settled
-		c.awaitHandlers()
-		s.endSession(v)
+		c.conn.awaitHandlers()
+		s.endSession(c.session)
 	}()
 }

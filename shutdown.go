@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // How a server ends. Users' code may hang in each of its parts: in handlers, in
@@ -37,7 +38,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	within := inHook()
 	conns, closing := s.stop()
 	for _, c := range conns {
-		c.drain()
+		c.conn.Drain()
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -57,9 +58,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	why := fault.New(fault.Unavailable, fault.OutcomeUnknown, "the server has shut down")
 	for _, c := range conns {
-		c.dismiss(why)
+		c.conn.Dismiss(why)
 	}
-	time.AfterFunc(2*farewellTime, func() { s.Close() })
+	time.AfterFunc(2*transport.CloseTime, func() { s.Close() })
 	return ctx.Err()
 }
 
@@ -104,10 +105,10 @@ func (s *Server) Close() error {
 }
 
 // failAll ends connections, side by side: with TLS each may take its time.
-func (s *Server) failAll(conns []connection) *sync.WaitGroup {
+func (s *Server) failAll(conns []*serverConn) *sync.WaitGroup {
 	var failed sync.WaitGroup
 	for _, c := range conns {
-		failed.Go(func() { c.fail(serverClosed()) })
+		failed.Go(func() { c.conn.Fail(serverClosed()) })
 	}
 	return &failed
 }
@@ -162,7 +163,7 @@ func (s *Server) sessions() []*Session {
 
 // stop takes no new connections. It returns those that there are, and what has the
 // results of closing listeners and unfinished handshakes.
-func (s *Server) stop() (conns []connection, closing []<-chan error) {
+func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.mu.Lock()
 	if !s.stopping {
 		s.stopping = true

@@ -8,79 +8,21 @@ import (
 	"net"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-func TestTurnPass(t *testing.T) {
-	var turn turn
-	first, ok := turn.pass(0, leader)
-	if !ok || first.holder() != leader || turn.now() != first {
-		t.Fatalf("got %d, %v", first, ok)
-	}
-	second := turn.must(first, nobody)
-	third, ok := turn.pass(second, leader)
-	if !ok || third == first || third.holder() != leader {
-		t.Errorf("a tenure of later has the stamp of an earlier: %d, %d", first, third)
-	}
-	if _, ok := turn.pass(first, nobody); ok {
-		t.Error("an earlier tenure passed the turn on")
-	}
-	if third.holder() == nobody || deposed.holder() != nobody {
-		t.Error("a tenure looks like that of the deposed")
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("must let an earlier tenure pass the turn on")
-		}
-	}()
-	turn.must(second, caller)
-}
-
-// Many goroutines pass one turn around: one at a time has it.
-func TestTurnIsExclusive(t *testing.T) {
-	var turn turn
-	var holding atomic.Int32
-	var wg sync.WaitGroup
-	got := 0 // whoever has the turn counts; the race detector watches
-	for range 8 {
-		wg.Go(func() {
-			for n := 0; n < 5000; {
-				s := turn.now()
-				if s.holder() != nobody {
-					runtime.Gosched()
-					continue
-				}
-				if s, ok := turn.pass(s, caller); ok {
-					if holding.Add(1) != 1 {
-						t.Error("two have the turn")
-					}
-					got++
-					n++
-					holding.Add(-1)
-					turn.must(s, nobody)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if got != 8*5000 {
-		t.Errorf("the turn was had %d times, want %d", got, 8*5000)
-	}
-}
-
 // wantHolder checks who has a connection's turn, when all is quiet.
-func wantHolder(t testing.TB, c *conn, want holder, when string) {
+func wantHolder(t testing.TB, c *transport.Conn, want string, when string) {
 	t.Helper()
 	synctest.Wait()
-	if got := c.turn.now().holder(); got != want {
-		t.Errorf("%s: the turn is %v's, want %v's", when, holderNames[got], holderNames[want])
+	if got := c.State().Reader; got != want {
+		t.Errorf("%s: reader %s, want %s", when, got, want)
 	}
 }
-
-var holderNames = [...]string{"nobody", "the leader", "a caller", "a handler"}
 
 // Every transition of turn.go, one after the other.
 func TestTurnTransitions(t *testing.T) {
@@ -88,36 +30,36 @@ func TestTurnTransitions(t *testing.T) {
 		service := newTestee()
 		srv := testeeServer(t, service, nil)
 		client, proxy := testeeClient(t, srv, nil)
-		c, s := client.native.conn, onlyConn(t, srv)
+		c, s := client.native.Conn, onlyConn(t, srv)
 		time.Sleep(time.Second)
-		wantHolder(t, c, leader, "idle client")
-		wantHolder(t, s, leader, "idle server")
-		if c.tick.armed.Load() || s.tick.armed.Load() {
+		wantHolder(t, c, "leader", "idle client")
+		wantHolder(t, s, "leader", "idle server")
+		if c.State().Watched || s.State().Watched {
 			t.Error("an idle connection ticks")
 		}
 		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the turn
-		wantHolder(t, c, nobody, "after a call")
+		wantHolder(t, c, "nobody", "after a call")
 		proxy.Add(t.Context(), 1, 2) // the caller reads it for itself
-		wantHolder(t, c, nobody, "after another call")
-		time.Sleep(2 * tickTime)
-		wantHolder(t, c, leader, "a tick later")
+		wantHolder(t, c, "nobody", "after another call")
+		time.Sleep(2 * transport.TickTime)
+		wantHolder(t, c, "leader", "a tick later")
 
 		proxy.Add(t.Context(), 1, 2)
 		held := make(chan error, 1)
 		go func() { held <- proxy.Hold(t.Context()) }()
 		<-service.began
-		wantHolder(t, c, caller, "while a call waits")
-		wantHolder(t, s, handling, "while a handler runs")
+		wantHolder(t, c, "caller", "while a call waits")
+		wantHolder(t, s, "handler", "while a handler runs")
 		other := make(chan error, 1)
 		go func() { other <- proxy.Fail(t.Context()) }()
 		synctest.Wait()
-		if !c.anyParked() {
+		if !c.State().Parked {
 			t.Error("nobody is parked while a caller reads")
 		}
-		time.Sleep(5 * tickTime)
-		wantHolder(t, c, leader, "while a call waits long")
-		wantHolder(t, s, leader, "while a handler runs long")
-		if n := c.calls.long.Load(); n != 1 {
+		time.Sleep(5 * transport.TickTime)
+		wantHolder(t, c, "leader", "while a call waits long")
+		wantHolder(t, s, "leader", "while a handler runs long")
+		if n := c.State().Long; n != 1 {
 			t.Errorf("%d calls wait long, want 1", n)
 		}
 		wantCall(t, <-other, CodeNotFound, OutcomeAnswered, "not here")
@@ -126,7 +68,7 @@ func TestTurnTransitions(t *testing.T) {
 			t.Error(err)
 		}
 		proxy.Add(t.Context(), 1, 2)
-		wantHolder(t, c, nobody, "after all")
+		wantHolder(t, c, "nobody", "after all")
 		checkEmpty(t, c)
 		checkEmpty(t, s)
 		client.Close()
@@ -137,7 +79,7 @@ func TestTurnTransitions(t *testing.T) {
 // turnSlack is what a call may take besides its handler's time: a few ticks,
 // and two for each of the others, behind whose handlers it may stand until the
 // tick catches them. A wake-up that is lost costs more.
-func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * tickTime }
+func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * transport.TickTime }
 
 // A storm of callers with small pauses, of calls short and long, some of which
 // are cancelled. Time is virtual, so that every lost moment shows.
@@ -159,7 +101,7 @@ func TestTurnStorm(t *testing.T) {
 				}
 				wg.Wait()
 				time.Sleep(time.Second) // for the handlers whose callers have gone
-				checkEmpty(t, client.native.conn)
+				checkEmpty(t, client.native.Conn)
 				checkEmpty(t, onlyConn(t, srv))
 				client.Close()
 				srv.Close()
@@ -243,7 +185,7 @@ func TestTurnOnSockets(t *testing.T) {
 				}
 				wg.Wait()
 				c := onlyConn(t, srv)
-				eventually(t, func() string { return residue(client.native.conn) + residue(c) })
+				eventually(t, func() string { return residue(client.native.Conn) + residue(c) })
 				client.Close()
 				<-served
 				srv.Close()
@@ -328,7 +270,7 @@ func TestTurnSurvivesGoexit(t *testing.T) {
 		if n := srv.Panics(); n != calls {
 			t.Errorf("Panics: %d, want %d", n, calls)
 		}
-		checkEmpty(t, client.native.conn)
+		checkEmpty(t, client.native.Conn)
 		checkEmpty(t, onlyConn(t, srv))
 		client.Close()
 		srv.Close()

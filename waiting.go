@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -27,16 +28,16 @@ func newLobby(server *wire.Hello) *lobby {
 	return l
 }
 
-func (l *lobby) admit(f *wire.Frame) (*fault.Fault, error) {
+func (l *lobby) Admit(f *wire.Frame) (*fault.Fault, error) {
 	return nil, fmt.Errorf("unexpected %v", f.Type)
 }
-func (l *lobby) request(*message) job  { return nil }
-func (l *lobby) bind(m *message) error { return fmt.Errorf("unexpected %v", m.Type) }
-func (l *lobby) cancel(uint64) error   { return fmt.Errorf("unexpected %v", wire.Cancel) }
-func (l *lobby) rest()                 {}
+func (l *lobby) Request(*transport.Message) transport.Job { return nil }
+func (l *lobby) Bind(m *transport.Message) error          { return fmt.Errorf("unexpected %v", m.Type) }
+func (l *lobby) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
+func (l *lobby) Rest()                                    {}
 
-// control passes on a WAITING or ADMITTED frame.
-func (l *lobby) control(m *message) error {
+// Control passes on a WAITING or ADMITTED frame.
+func (l *lobby) Control(m *transport.Message) error {
 	if !l.open {
 		return fmt.Errorf("unexpected %v", m.Type)
 	}
@@ -54,7 +55,7 @@ func (l *lobby) control(m *message) error {
 }
 
 // await waits until the server has admitted the client of c.
-func (l *lobby) await(ctx context.Context, c *conn, h *waitHook) error {
+func (l *lobby) await(ctx context.Context, c *transport.Conn, h *waitHook) error {
 	position := 0
 	for {
 		places := l.place
@@ -63,20 +64,20 @@ func (l *lobby) await(ctx context.Context, c *conn, h *waitHook) error {
 		}
 		select {
 		case <-l.admitted:
-			return c.failOn(h.settle())
+			return failOn(c, h.settle())
 		case position = <-places:
 			h.call(position)
 		case err := <-h.running:
 			h.running = nil
 			if err != nil {
-				return c.failOn(err)
+				return failOn(c, err)
 			}
-		case <-c.done:
-			return c.endedAs(fault.NotRun)
+		case <-c.Done():
+			return c.Ended(fault.NotRun)
 		case <-ctx.Done():
 			err := stopped(notYet(position), ctx.Err())
-			c.fail(err)
-			c.join()
+			c.Fail(err)
+			c.Wait()
 			return err
 		}
 	}
@@ -90,18 +91,11 @@ func notYet(position int) string {
 	return fmt.Sprintf("not admitted yet, at position %d of the queue", position)
 }
 
-// endedAs returns the error of a call on a connection that has ended.
-func (c *conn) endedAs(outcome fault.Outcome) *fault.Fault {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.endedLocked(outcome)
-}
-
 // failOn ends the connection if OnWait has fallen.
-func (c *conn) failOn(err error) error {
+func failOn(c *transport.Conn, err error) error {
 	if e, ok := err.(*fault.Fault); ok {
-		c.fail(e)
-		c.join()
+		c.Fail(e)
+		c.Wait()
 	}
 	return err
 }

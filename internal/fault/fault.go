@@ -124,8 +124,8 @@ func Lost(doing string, err error) *Fault {
 	return New(Unavailable, OutcomeUnknown, "connection lost: %s: %w", doing, NotOfCaller(err))
 }
 
-// As returns f with another outcome.
-func (f *Fault) As(outcome Outcome) *Fault {
+// WithOutcome returns f with another outcome.
+func (f *Fault) WithOutcome(outcome Outcome) *Fault {
 	other := *f
 	other.Outcome = outcome
 	return &other

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"errors"
@@ -23,12 +23,16 @@ const callerRounds = 8
 // for others to join, so that the two ends work side by side.
 const fullBatch = 8 << 10
 
-var errStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
+var ErrStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
+
+// Flush makes sure that what waits is written, by this goroutine or by the writer at
+// work.
+func (c *Conn) Flush() { c.flush(nil) }
 
 // flush makes sure that what waits in the outbox is written: by this
 // goroutine, or by whoever is at it. own is the caller's own message in pieces,
 // if it has one: it stays until that is out.
-func (c *conn) flush(own *parcel) {
+func (c *Conn) flush(own *parcel) {
 	if !c.direct {
 		c.flushBehind()
 		return
@@ -45,7 +49,7 @@ func (c *conn) flush(own *parcel) {
 }
 
 // flushBehind is flush for a goroutine that must not wait.
-func (c *conn) flushBehind() {
+func (c *Conn) flushBehind() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wantsWriterLocked() {
@@ -54,16 +58,16 @@ func (c *conn) flushBehind() {
 }
 
 // wantsWriterLocked says whether there is something to write, and nobody writes.
-func (c *conn) wantsWriterLocked() bool { return c.out.wantsWriterLocked() && c.err == nil }
+func (c *Conn) wantsWriterLocked() bool { return c.out.wantsWriterLocked() && c.err == nil }
 
 // writeBehindLocked gives the role to a goroutine of the connection.
-func (c *conn) writeBehindLocked(from role) {
+func (c *Conn) writeBehindLocked(from role) {
 	c.out.passLocked(from, connWrites)
 	c.spawnLocked(c.writeBehind)
 }
 
 // write is the writing role, held by a caller.
-func (c *conn) write(own *parcel) {
+func (c *Conn) write(own *parcel) {
 	for round := 0; c.nextBatch(round, own); round++ {
 		c.out.beginCall()
 		c.tick.arm() // each time: a tick between two calls does not see a reason for another
@@ -82,7 +86,7 @@ func (c *conn) write(own *parcel) {
 // handOver gives the role, with a batch that is not all written, to a goroutine
 // of the connection. On one that has ended nobody writes, or needs the batch's
 // memory, any more.
-func (c *conn) handOver() {
+func (c *Conn) handOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeBehindLocked(callerWrites)
@@ -93,7 +97,7 @@ func (c *conn) handOver() {
 
 // nextBatch prepares a caller's next batch. It reports whether there is one:
 // if not, the role has been given up, or handed over.
-func (c *conn) nextBatch(round int, own *parcel) (more bool) {
+func (c *Conn) nextBatch(round int, own *parcel) (more bool) {
 	c.mu.Lock()
 	if own != nil || c.calls.open > 1 && !c.out.worthWritingLocked() {
 		c.mu.Unlock()
@@ -113,7 +117,7 @@ func (c *conn) nextBatch(round int, own *parcel) (more bool) {
 
 // takeLocked makes the next batch for who has the role. Where there is none, it gives
 // the role up.
-func (c *conn) takeLocked(who role) bool {
+func (c *Conn) takeLocked(who role) bool {
 	more := c.out.nextLocked(who, !c.direct)
 	if more {
 		c.calls.takenLocked()
@@ -123,7 +127,7 @@ func (c *conn) takeLocked(who role) bool {
 
 // writeBehind is the writing role, held by a goroutine of the connection. It
 // begins with what a stopped caller left of its batch.
-func (c *conn) writeBehind() {
+func (c *Conn) writeBehind() {
 	for {
 		start, ok := c.nextBatchBehind()
 		if !ok {
@@ -142,7 +146,7 @@ func (c *conn) writeBehind() {
 		// A deadline in the past may be left on a socket; and what is no socket may
 		// write nothing more, at once.
 		if netconn.IsTimeout(err) && c.out.size() == before && (!c.direct || time.Since(start) >= c.limits.WriteStall) {
-			err = errStalled
+			err = ErrStalled
 		}
 		if !c.writeStopped(err) {
 			return
@@ -153,7 +157,7 @@ func (c *conn) writeBehind() {
 // nextBatchBehind prepares a batch, or goes on with what is left of one, and
 // begins to time it. With the lock: withdraw, which wants its piece back, sets a
 // deadline of its own after it has told so.
-func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
+func (c *Conn) nextBatchBehind() (start time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.size() > 0 {
@@ -173,7 +177,7 @@ func (c *conn) nextBatchBehind() (start time.Time, ok bool) {
 // writeStopped looks at why a write ended before its batch did. It reports
 // whether the writing goes on; if not, the connection ends, and nobody
 // becomes the writer again.
-func (c *conn) writeStopped(err error) bool {
+func (c *Conn) writeStopped(err error) bool {
 	goesOn := netconn.IsTimeout(err)
 	if goesOn {
 		c.nc.SetWriteDeadline(time.Time{})
@@ -192,7 +196,7 @@ func (c *conn) writeStopped(err error) bool {
 // withdraw takes back k's message in pieces, that nobody waits for. Pieces not begun are
 // dropped; one that is being written is stopped, and its rest copied. When
 // withdraw returns, the message's memory is its caller's again.
-func (c *conn) withdraw(k *call) {
+func (c *Conn) withdraw(k *Call) {
 	c.mu.Lock()
 	if k.parcel.begunLocked() && k.parcel.remainsLocked() && c.err == nil {
 		c.cancelLocked(k.id) // the peer refused it while it was on its way

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ type inbox struct {
 	r, w  int
 	at    time.Time // when the newest bytes arrived, which are those from
 	from  int       // here on
-	m     message   // what next has returned
+	m     Message   // what next has returned
 
 	parcels map[parcelKey]*incoming
 	into    *incoming // the message whose piece is arriving, nil if none
@@ -62,18 +62,18 @@ type incoming struct {
 }
 
 // A message is what an inbox gives: a frame and its whole body.
-type message struct {
+type Message struct {
 	wire.Frame
-	body []byte
-	own  bool // body is memory of its own, else it is valid until the next read
+	Body []byte
+	Own  bool // Body is memory of its own, else it is valid until the next read
 }
 
-// keep returns m with memory of its own.
-func (m *message) keep() message {
+// Keep returns m with memory of its own.
+func (m *Message) Keep() Message {
 	kept := *m
 	kept.Meta = nil
-	if !m.own {
-		kept.body, kept.own = slices.Clone(m.body), true
+	if !m.Own {
+		kept.Body, kept.Own = slices.Clone(m.Body), true
 	}
 	return kept
 }
@@ -88,7 +88,7 @@ const (
 // next returns the next message whose bytes have all arrived, nil if there is
 // none yet. It is valid until the next call. An error is the peer's violation
 // of the protocol.
-func (in *inbox) next() (*message, error) {
+func (in *inbox) next() (*Message, error) {
 	for {
 		if in.into != nil {
 			if in.takePiece() {
@@ -121,7 +121,7 @@ func (in *inbox) next() (*message, error) {
 		if in.w < end {
 			return nil, nil
 		}
-		in.m.body, in.m.own = in.buf[in.r+n:end:end], false
+		in.m.Body, in.m.Own = in.buf[in.r+n:end:end], false
 		in.r = end
 		return &in.m, nil
 	}
@@ -180,7 +180,7 @@ func (in *inbox) takePiece() bool {
 	in.into = nil
 	in.remove(p)
 	in.longest = max(in.longest, len(p.body))
-	in.m = message{Frame: p.head, body: p.body, own: true}
+	in.m = Message{Frame: p.head, Body: p.body, Own: true}
 	return !p.unwanted || p.head.Type == wire.Response // an answer that nobody wants still ends its call
 }
 

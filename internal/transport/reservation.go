@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"sync/atomic"
@@ -31,7 +31,7 @@ const mostWaiting = 4
 
 // claimPatience is how long user code that encodes may keep others from the
 // room that it has been granted.
-const claimPatience = 2 * tickTime
+const claimPatience = 2 * TickTime
 
 func lineOf(size uint64) int {
 	if size <= wire.MaxUnchunked {
@@ -108,7 +108,7 @@ func (o *outbox) settleLocked(k *claim) bool {
 }
 
 // giveBack lets others have what was granted to k.
-func (c *conn) giveBack(k *claim) {
+func (c *Conn) giveBack(k *claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.settleLocked(k) {
@@ -118,7 +118,7 @@ func (c *conn) giveBack(k *claim) {
 
 // awaitClaim waits in line for room for the answer of so many bytes, or for
 // the connection's end.
-func (c *conn) awaitClaim(size uint64) *claim {
+func (c *Conn) awaitClaim(size uint64) *claim {
 	c.mu.Lock()
 	k := c.out.claimLocked(size)
 	c.mu.Unlock()
@@ -130,25 +130,36 @@ func (c *conn) awaitClaim(size uint64) *claim {
 	return k
 }
 
-// awaitRoom waits, at an end that serves, until another request may begin. The
+// AwaitRoom waits, at an end that serves, until another request may begin. The
 // leader calls it.
-func (c *conn) awaitRoom() {
-	if c.serves && c.out.isFull() {
-		c.handler.rest()
-		c.waitForRoom()
+func (c *Conn) AwaitRoom() {
+	if c.cfg.Serves && c.out.isFull() {
+		c.handler.Rest()
+		c.WaitForRoom()
 	}
 }
 
-// waitForRoom waits until the outbox takes a short message.
-func (c *conn) waitForRoom() {
+// WaitForRoom waits until the outbox takes a short message.
+func (c *Conn) WaitForRoom() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waitForRoomLocked(0)
 }
 
+// Respond queues a response that no Answer encodes, when there is room for it. The
+// Handler calls it, as AwaitRoom.
+func (c *Conn) Respond(head *wire.Frame, body *wire.Body) {
+	size := body.Size()
+	c.AwaitRoom()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waitForRoomLocked(size)
+	c.out.messageLocked(head, body, size)
+}
+
 // waitForRoomLocked waits, without the lock, until the outbox takes a message of
 // so many bytes, and another request may begin.
-func (c *conn) waitForRoomLocked(size uint64) {
+func (c *Conn) waitForRoomLocked(size uint64) {
 	for c.err == nil && c.out.waitsLocked(size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // itself if nobody does, or parks until its answer is delivered or it is its
 // turn to read. A call that lasts longer than a tick or two waits with its
 // context and a timer, and leaves the reading to the leader.
-func (c *conn) await(ctx context.Context, k *call) error {
+func (c *Conn) await(ctx context.Context, k *Call) error {
 	for !k.long && !k.answered() {
 		if s := c.turn.now(); s.holder() == nobody {
 			if s, ok := c.turn.pass(s, caller); ok {
@@ -30,7 +30,7 @@ func (c *conn) await(ctx context.Context, k *call) error {
 
 // park sleeps until k is answered, has waited for some ticks, or is to look
 // again whether it can read.
-func (c *conn) park(k *call) {
+func (c *Conn) park(k *Call) {
 	if !k.state.CompareAndSwap(callRunning, callParked) {
 		return
 	}
@@ -49,15 +49,15 @@ func (c *conn) park(k *call) {
 }
 
 // awaitLong waits with k's context and timer.
-func (c *conn) awaitLong(ctx context.Context, k *call) error {
+func (c *Conn) awaitLong(ctx context.Context, k *Call) error {
 	c.calls.long.Add(1)
 	defer c.calls.long.Add(-1)
 	c.callLeader()
 	if !k.state.CompareAndSwap(callRunning, callSleeping) {
 		return nil
 	}
-	expired := k.timeout.Expired()
-	defer k.timeout.Stop()
+	expired := k.Timeout.Expired()
+	defer k.Timeout.Stop()
 	var over func(fault.Outcome) *fault.Fault
 	select {
 	case <-k.wake:
@@ -65,7 +65,7 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 	case <-ctx.Done():
 		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
-		over = k.timeout.Fault
+		over = k.Timeout.Fault
 	}
 	if !k.state.CompareAndSwap(callSleeping, callRunning) {
 		<-k.wake
@@ -83,7 +83,7 @@ func (c *conn) awaitLong(ctx context.Context, k *call) error {
 
 // readFor reads, as the caller that holds the tenure s, until k is answered
 // and everything that came with the answer is handled, or the tick stops it.
-func (c *conn) readFor(k *call, s stamp) {
+func (c *Conn) readFor(k *Call, s stamp) {
 	c.tick.arm()
 	for {
 		if !c.handleAll(&s) {
@@ -111,7 +111,7 @@ func (c *conn) readFor(k *call, s stamp) {
 
 // leave passes the turn on from the holder of tenure s: to the leader if a
 // call waits long, else to whoever takes it.
-func (c *conn) leave(s stamp) {
+func (c *Conn) leave(s stamp) {
 	if c.calls.long.Load() > 0 {
 		c.giveLeader(s)
 		return
@@ -127,13 +127,13 @@ func (c *conn) leave(s stamp) {
 }
 
 // giveLeader gives the leader the turn of tenure s.
-func (c *conn) giveLeader(s stamp) {
+func (c *Conn) giveLeader(s stamp) {
 	c.turn.must(s, leader)
 	c.summon <- struct{}{}
 }
 
 // callLeader gives the leader the turn if nobody has it.
-func (c *conn) callLeader() {
+func (c *Conn) callLeader() {
 	if s := c.turn.now(); s.holder() == nobody {
 		if _, ok := c.turn.pass(s, leader); ok {
 			c.summon <- struct{}{}
@@ -143,7 +143,7 @@ func (c *conn) callLeader() {
 
 // lead reads as the leader, from tenure s on, until the connection ends or
 // another leader has taken over, which then stands for it in c.running.
-func (c *conn) lead(s stamp) {
+func (c *Conn) lead(s stamp) {
 	ended := false
 	defer func() {
 		if !ended { // a handler called runtime.Goexit: that ends a goroutine, not the leadership
@@ -151,7 +151,7 @@ func (c *conn) lead(s stamp) {
 				go c.lead(s)
 			}
 		} else if s != deposed {
-			c.handler.rest()
+			c.handler.Rest()
 			c.running.Done()
 		}
 	}()
@@ -164,11 +164,11 @@ func (c *conn) lead(s stamp) {
 // whenever all that a read has brought is handled: fresh says that there was one
 // in this tenure, for a leader that is summoned reads first, for the call that
 // waits long.
-func (c *conn) leadOn(s *stamp) {
+func (c *Conn) leadOn(s *stamp) {
 	for fresh := false; c.handleAll(s); {
-		c.handler.rest()
+		c.handler.Rest()
 		c.gather()
-		if fresh && c.lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
+		if fresh && c.cfg.Lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
 			c.leave(*s)
 			select {
 			case <-c.summon:
@@ -187,7 +187,7 @@ func (c *conn) leadOn(s *stamp) {
 }
 
 // fill waits for bytes.
-func (c *conn) fill() error {
+func (c *Conn) fill() error {
 	if c.watching {
 		c.readAt = time.Now()
 	}
@@ -195,14 +195,14 @@ func (c *conn) fill() error {
 }
 
 // gather writes what waits, with what those ask who have just been answered.
-func (c *conn) gather() {
+func (c *Conn) gather() {
 	c.muster.wait()
 	c.flush(nil)
 }
 
 // handleAll handles every message that has arrived. It reports false when the
 // turn is no longer the caller's, or the connection has ended.
-func (c *conn) handleAll(s *stamp) bool {
+func (c *Conn) handleAll(s *stamp) bool {
 	m, err := c.in.next()
 	for ok := true; m != nil && err == nil; m, err = c.in.next() {
 		if ok, err = c.handle(m, s); !ok {
@@ -225,9 +225,9 @@ func (c *conn) handleAll(s *stamp) bool {
 
 // readStopped looks at why a read ended without bytes. It reports whether the
 // reading goes on.
-func (c *conn) readStopped(err error) bool {
+func (c *Conn) readStopped(err error) bool {
 	if !netconn.IsTimeout(err) {
-		c.fail(fault.Lost("reading", err))
+		c.Fail(fault.Lost("reading", err))
 		return false
 	}
 	c.nc.SetReadDeadline(time.Time{})
@@ -236,10 +236,10 @@ func (c *conn) readStopped(err error) bool {
 
 // shortest is the time left, in microseconds, of a call that is timed exactly
 // from its beginning: it is over before a few ticks are.
-const shortest = 4 * uint64(tickTime/time.Microsecond)
+const shortest = 4 * uint64(TickTime/time.Microsecond)
 
 // kick stops whoever reads as a caller in tenure s.
-func (c *conn) kick(s stamp) {
+func (c *Conn) kick(s stamp) {
 	c.kicked.Store(uint64(s))
 	c.nc.SetReadDeadline(netconn.LongAgo)
 }

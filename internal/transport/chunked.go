@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"math"
@@ -9,9 +9,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
-// tickTime is how long a goroutine may keep a connection's turn, or its
+// TickTime is how long a goroutine may keep a connection's turn, or its
 // writing role, before the tick looks for another.
-const tickTime = time.Millisecond
+const TickTime = time.Millisecond
 
 // A ticker calls its function a tick after it has been armed. It belongs to a
 // connection that is busy: an idle one has no ticks.
@@ -40,7 +40,7 @@ func (t *ticker) arm() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.stopped && t.armed.CompareAndSwap(false, true) {
-		t.timer.Reset(tickTime)
+		t.timer.Reset(TickTime)
 	}
 }
 
@@ -54,7 +54,7 @@ func (t *ticker) stop() {
 // onTick ends what has lasted since the last tick: it stops a caller that
 // reads or writes, deposes a leader that is in a handler, gives a turn that
 // nobody wants to the leader, and lets calls that stay parked wait long.
-func (c *conn) onTick() {
+func (c *Conn) onTick() {
 	s := c.turn.now()
 	stayed := s == c.tick.turn
 	c.tick.turn = s
@@ -81,7 +81,7 @@ func (c *conn) onTick() {
 	}
 }
 
-func (c *conn) anyParked() bool {
+func (c *Conn) anyParked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls.anyParkedLocked()

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 // A role says who writes a connection. Writing is a role, as reading is a turn: whoever
 // finds frames waiting and nobody at them takes it, writes until nothing waits, and

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"time"
@@ -9,39 +9,39 @@ import (
 // An answer is what a request is answered with. It is encoded before it is known
 // whether there is room for it; where there is none, what has been encoded is dropped,
 // and encoded again when there is.
-type answer interface {
-	// encode encodes the answer, and returns the header and the body of its frame.
+type Answer interface {
+	// Encode encodes the answer, and returns the header and the body of its frame.
 	// It may be called again. It may panic.
-	encode() (*wire.Frame, *wire.Body)
+	Encode() (*wire.Frame, *wire.Body)
 
-	// refused reports whether the request is not run.
-	refused() bool
+	// Refused reports whether the request is not run.
+	Refused() bool
 
-	// mayHang reports whether encode runs code that may hang.
-	mayHang() bool
+	// MayHang reports whether encode runs code that may hang.
+	MayHang() bool
 
-	// await says that the answer waits for room.
-	await()
+	// Await says that the answer waits for room.
+	Await()
 
-	// queued says that the answer is about to be written, or dropped on a connection
+	// Queued says that the answer is about to be written, or dropped on a connection
 	// that has ended. If it is lent, the memory of the body is the connection's from
 	// now on. It is called with conn.mu held.
-	queued(lent bool)
+	Queued(lent bool)
 }
 
-// reply sends the one answer to a request. The request ends being in flight as its
+// Reply sends the one answer to a request. The request ends being in flight as its
 // answer is queued, neither before nor after. full says that what waits is worth a
 // system call.
 //
 // On a connection whose session has been closed, the CLOSE frame with the reason
 // answers every call that has run.
-func (c *conn) reply(a answer) (full bool) {
+func (c *Conn) Reply(a Answer) (full bool) {
 	var head *wire.Frame
 	var body *wire.Body
 	ok := false
 	size := uint64(wire.MaxUnchunked) // until it is known
 	if !c.out.isFull() && c.tells(a) {
-		head, body = a.encode()
+		head, body = a.Encode()
 		size = body.Size()
 		c.mu.Lock()
 		if ok = c.err != nil || c.out.takesLocked(size); !ok {
@@ -53,7 +53,7 @@ func (c *conn) reply(a answer) (full bool) {
 	}
 	// conn.mu is held
 	last := c.inflight.Done(1)
-	a.queued(c.err == nil && c.tells(a) && c.out.messageLocked(head, body, body.Size()))
+	a.Queued(c.err == nil && c.tells(a) && c.out.messageLocked(head, body, body.Size()))
 	full = c.out.worthWritingLocked()
 	c.mu.Unlock()
 	if last && c.inflight.Closing() != nil {
@@ -63,13 +63,13 @@ func (c *conn) reply(a answer) (full bool) {
 }
 
 // tells reports whether a request gets an answer of its own.
-func (c *conn) tells(a answer) bool { return c.inflight.Dismissed() == nil || a.refused() }
+func (c *Conn) tells(a Answer) bool { return c.inflight.Dismissed() == nil || a.Refused() }
 
 // encodeInTurn encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took
 // long, and others have the room.
-func (c *conn) encodeInTurn(a answer, size *uint64) (head *wire.Frame, body *wire.Body, ok bool) {
-	a.await()
+func (c *Conn) encodeInTurn(a Answer, size *uint64) (head *wire.Frame, body *wire.Body, ok bool) {
+	a.Await()
 	k := c.awaitClaim(*size)
 	if c.hasEnded() || !c.tells(a) {
 		c.giveBack(k)
@@ -81,10 +81,10 @@ func (c *conn) encodeInTurn(a answer, size *uint64) (head *wire.Frame, body *wir
 			c.giveBack(k) // user code may have panicked
 		}
 	}()
-	if a.mayHang() {
+	if a.MayHang() {
 		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
 	}
-	head, body = a.encode()
+	head, body = a.Encode()
 	*size = body.Size()
 	c.mu.Lock()
 	c.out.settleLocked(k)

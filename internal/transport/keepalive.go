@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"fmt"
@@ -37,7 +37,7 @@ const (
 	pingRate   = 1 // in a second, of a peer whose INIT does not say
 	pingBurst  = 10
 	pingSlack  = 3               // the one too many that ends the connection
-	pingUnsaid = 2 * time.Second // what is above is not said
+	UnsaidPing = 2 * time.Second // what is above is not said
 	leastPing  = 10 * time.Millisecond
 )
 
@@ -50,7 +50,7 @@ func pingsOf(peer *wire.Hello) float64 {
 	return max(pingRate, 2/after.Seconds())
 }
 
-func (p *pulse) init(c *conn, rate float64) {
+func (p *pulse) init(c *Conn, rate float64) {
 	p.began, p.asked, p.rate, p.pings = time.Now(), -1, rate, pingBurst
 	p.pingTime = p.began
 	p.mu.Lock()
@@ -98,19 +98,19 @@ func (p *pulse) next(after, timeout time.Duration) (ask, lost bool) {
 }
 
 // onPulse runs when the peer may have been quiet for long.
-func (c *conn) onPulse() {
+func (c *Conn) onPulse() {
 	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
 	ask, dead := c.pulse.next(after, timeout)
 	switch {
 	case ask:
-		c.control(&wire.Frame{Type: wire.Ping})
+		c.Control(&wire.Frame{Type: wire.Ping})
 	case dead && c.isWriting():
 		// It may be reading what this end sends, and its answer to the PING
 		// stands behind that: Limits.WriteStall looks after it. A PING each time
 		// would pile up.
 		c.pulse.spare(timeout)
 	case dead:
-		c.fail(fault.Lost("waiting for a sign of life", c.limits.Silent()))
+		c.Fail(fault.Lost("waiting for a sign of life", c.limits.Silent()))
 	}
 }
 
@@ -125,15 +125,15 @@ func (p *pulse) spare(timeout time.Duration) {
 }
 
 // isWriting says whether something is still on its way to the peer.
-func (c *conn) isWriting() bool {
+func (c *Conn) isWriting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.isWritingLocked() || c.out.waitingLocked()
 }
 
-// control sends a frame without a body, ahead of nothing and waiting for
+// Control sends a frame without a body, ahead of nothing and waiting for
 // nothing.
-func (c *conn) control(f *wire.Frame) {
+func (c *Conn) Control(f *wire.Frame) {
 	c.mu.Lock()
 	c.out.headLocked(f)
 	c.mu.Unlock()
@@ -142,7 +142,7 @@ func (c *conn) control(f *wire.Frame) {
 
 // servePing answers a PING, if there are not too many. A server waits for room
 // before that: a client that reads nothing is not read further.
-func (c *conn) servePing(m *message) error {
+func (c *Conn) servePing(m *Message) error {
 	p := &c.pulse
 	now := c.in.lastRead()
 	p.pings = min(pingBurst, p.pings+p.rate*now.Sub(p.pingTime).Seconds())
@@ -158,7 +158,7 @@ func (c *conn) servePing(m *message) error {
 			return fmt.Errorf("PINGs that come faster than %g a second", p.rate)
 		}
 	}
-	c.awaitRoom()
-	c.control(&wire.Frame{Type: wire.Pong, ID: m.ID})
+	c.AwaitRoom()
+	c.Control(&wire.Frame{Type: wire.Pong, ID: m.ID})
 	return nil
 }

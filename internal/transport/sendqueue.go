@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"net"
@@ -292,16 +292,16 @@ func (o *outbox) writeTo(nc net.Conn) error {
 // is over is the last: each has little to do.
 func (o *outbox) writeSome(nc net.Conn) error {
 	b := o.batch[0]
-	n, err := nc.Write(b[:min(len(b), smallWrite)])
+	n, err := nc.Write(b[:min(len(b), SmallWrite)])
 	if o.batch[0] = b[n:]; n == len(b) {
 		o.batch = o.batch[1:]
 	}
 	return err
 }
 
-// smallWrite is what a connection that is not a socket must take within
+// SmallWrite is what a connection that is not a socket must take within
 // Limits.WriteStall.
-const smallWrite = 64 << 10
+const SmallWrite = 64 << 10
 
 // size returns how many bytes of the batch are left.
 func (o *outbox) size() (n int) {

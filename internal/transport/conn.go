@@ -1,4 +1,8 @@
-package bsrpc
+// Package transport carries calls over one connection after its handshake, the same at
+// both ends: it sends requests and answers, splits long messages into chunks, decides
+// who reads and who writes, finds dead peers, and closes. It knows frames, and no
+// method, type or session.
+package transport
 
 import (
 	"cmp"
@@ -25,13 +29,12 @@ import (
 // Lock order: conn.mu, then serving.mu, then callContext.mu. Deadlines of nc are set
 // with conn.mu held, so the locks of a guardedConn come after it. The locks of ticker
 // and pulse are held together with no other.
-type conn struct {
+type Conn struct {
+	cfg    Config
 	nc     net.Conn
 	direct bool         // nc is a socket: callers write to it themselves
-	lends  bool         // the leader gives its turn to callers
 	limits *limits.Conn // this end's
-	peer   peerBounds
-	log    *reports
+	peer   peerLimits
 
 	turn   turn
 	muster muster
@@ -48,16 +51,12 @@ type conn struct {
 
 	pulse pulse
 
-	handler  handler
-	serves   bool // the handler takes requests
+	handler  Handler
 	inflight limits.Inflight
 	budget   *limits.Budget // of all connections of a server; nil for none
 	lastID   uint64         // of a request or BIND; with the next two, the holder of the turn's
 	refusals int            // of calls above MaxInflight
-	inline   job            // what the leader runs itself; of who ends a handler's turn
-
-	onEnd    func(why *fault.Fault) // called once when done has been closed, before nc is; nil for none
-	onClosed func()                 // called once when nc has been closed; nil for none
+	inline   Job            // what the leader runs itself; of who ends a handler's turn
 
 	mu    sync.Mutex // guards what follows, and what calls and outbox say
 	calls calls
@@ -70,8 +69,8 @@ type conn struct {
 	running sync.WaitGroup // the connection's goroutines, handlers apart
 }
 
-// peerBounds are the other end's limits, as its INIT says.
-type peerBounds struct {
+// peerLimits are the other end's limits, as its INIT says.
+type peerLimits struct {
 	MaxMessage  uint64
 	ConnBytes   uint64
 	MaxInflight int
@@ -84,38 +83,38 @@ const (
 	unsaidMaxInflight = 1024
 )
 
-// A connConfig is what a connection is made of.
-type connConfig struct {
-	nc       net.Conn // its handshake is done
-	limits   *limits.Conn
-	log      *reports
-	peer     *wire.Hello // what the other end has said of itself
-	handler  handler
-	serves   bool           // handler takes requests
-	budget   *limits.Budget // of all connections of a server; nil for none
-	lends    bool           // the leader gives its turn to callers
-	onEnd    func(why *fault.Fault)
-	onClosed func()
+// A Config is what a connection is made of.
+type Config struct {
+	NetConn net.Conn // after the handshake
+	Limits  *limits.Conn
+	Peer    *wire.Hello // the peer's INIT
+	Handler Handler
+	Serves  bool           // Handler takes requests
+	Budget  *limits.Budget // of all connections of a server; may be nil
+	Lends   bool           // callers may read for themselves
+
+	OnViolation func(error)        // called when the peer breaks the protocol
+	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil
+	OnClosed    func()             // called once after NetConn is closed; may be nil
 }
 
-// newConn makes a connection. Nothing of it is running until start.
-func newConn(cfg connConfig) *conn {
-	netconn.LimitLocalBuffers(cfg.nc)
-	b, peer := cfg.limits, cfg.peer
-	c := &conn{
-		nc: cfg.nc, direct: netconn.IsSocket(cfg.nc), limits: b, log: cfg.log,
-		handler: cfg.handler, serves: cfg.serves, budget: cfg.budget, lends: cfg.lends, onEnd: cfg.onEnd, onClosed: cfg.onClosed,
+// New returns a connection. Nothing of it runs until Run.
+func New(cfg Config) *Conn {
+	netconn.LimitLocalBuffers(cfg.NetConn)
+	b, peer := cfg.Limits, cfg.Peer
+	c := &Conn{
+		cfg: cfg, nc: cfg.NetConn, direct: netconn.IsSocket(cfg.NetConn), limits: b, handler: cfg.Handler, budget: cfg.Budget,
 		summon: make(chan struct{}, 1),
 		muster: muster{whole: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
-		peer: peerBounds{
+		peer: peerLimits{
 			MaxMessage:  cmp.Or(peer.MaxMessage, unsaidMaxMessage),
 			ConnBytes:   cmp.Or(peer.ConnBytes, unsaidConnBytes),
-			MaxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), 1<<slotBits)),
+			MaxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), MostInflight)),
 		},
 	}
 	open := c.peer.MaxInflight // calls with long messages to this end
-	if c.serves {
+	if cfg.Serves {
 		open = b.MaxInflight
 	}
 	c.in = newInbox(c.nc, mostRefused(b, open), c.wants, c.release, c.pulse.beat)
@@ -131,16 +130,16 @@ func newConn(cfg connConfig) *conn {
 	return c
 }
 
-// start makes the calling goroutine the leader, which it is until the
-// connection ends or another takes over.
-func (c *conn) start() {
-	netconn.WhenBroken(c.nc, func(why error) { c.fail(fault.Lost("using it", why)) })
+// Run makes the calling goroutine the leader, until the connection ends or another
+// goroutine takes over.
+func (c *Conn) Run() {
+	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
 	c.lead(c.turn.now())
 }
 
 // spawnLocked runs f on a goroutine that the connection's end waits for. It
 // runs nothing on one that has ended.
-func (c *conn) spawnLocked(f func()) {
+func (c *Conn) spawnLocked(f func()) {
 	if c.err != nil {
 		return
 	}
@@ -151,9 +150,9 @@ func (c *conn) spawnLocked(f func()) {
 	}()
 }
 
-// join waits until the connection has ended and its goroutines have. Handlers
-// that still run are not waited for.
-func (c *conn) join() {
+// Wait waits for the end of the connection and of its goroutines. It does not wait for
+// running handlers.
+func (c *Conn) Wait() {
 	<-c.done
 	c.running.Wait()
 }
@@ -161,12 +160,12 @@ func (c *conn) join() {
 // handle acts on one message. An error is the peer's violation of the
 // protocol, which ends the connection. ok is false when the leader that called
 // it has been deposed.
-func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
+func (c *Conn) handle(m *Message, s *stamp) (ok bool, err error) {
 	switch m.Type {
 	case wire.Request:
 		return c.serveRequest(m, s)
 	case wire.Bind:
-		return true, c.handler.bind(m)
+		return true, c.handler.Bind(m)
 	case wire.Cancel:
 		return true, c.serveCancel(m)
 	case wire.Response, wire.Error:
@@ -176,22 +175,22 @@ func (c *conn) handle(m *message, s *stamp) (ok bool, err error) {
 	case wire.Pong:
 		return true, nil // that it has come is all that it says
 	case wire.Waiting, wire.Admitted:
-		return true, c.handler.control(m)
+		return true, c.handler.Control(m)
 	case wire.Close:
-		f, err := wire.ReadFailure(m.body)
+		f, err := wire.ReadFailure(m.Body)
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		c.fail(remoteError(fault.Code(m.Arg), &f))
+		c.Fail(remoteError(fault.Code(m.Arg), &f))
 		return true, nil
 	}
 	return true, fmt.Errorf("unexpected %v", m.Type)
 }
 
-// fail ends the connection: every call gets why, every handler's context ends,
+// Fail ends the connection: every call gets why, every handler's context ends,
 // and whoever reads or writes is woken by the socket's close. Only the first
 // reason counts.
-func (c *conn) fail(why *fault.Fault) {
+func (c *Conn) Fail(why *fault.Fault) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.err = c.err.Then(why)
@@ -211,10 +210,10 @@ func (c *conn) fail(why *fault.Fault) {
 		k.err = c.endedLocked(outcome)
 	}
 	c.mu.Unlock()
-	close(c.done)
-	if c.onEnd != nil {
-		c.onEnd(why)
+	if c.cfg.OnEnd != nil {
+		c.cfg.OnEnd(why)
 	}
+	close(c.done)
 	c.nc.Close()
 	c.tick.stop()
 	c.watch.Stop()
@@ -226,25 +225,20 @@ func (c *conn) fail(why *fault.Fault) {
 	for _, k := range waiting {
 		k.wake <- false
 	}
-	if c.onClosed != nil {
-		c.onClosed()
+	if c.cfg.OnClosed != nil {
+		c.cfg.OnClosed()
 	}
 }
 
 // endedLocked returns the error of a call on a connection that has ended.
-func (c *conn) endedLocked(outcome fault.Outcome) *fault.Fault {
-	return c.err.As(outcome)
+func (c *Conn) endedLocked(outcome fault.Outcome) *fault.Fault {
+	return c.err.WithOutcome(outcome)
 }
 
-// close is link.close.
-func (c *conn) close(why *fault.Fault) {
-	c.fail(why)
-	c.join()
-}
+// Done returns a channel that is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
 
-func (c *conn) ended() <-chan struct{} { return c.done }
-
-func (c *conn) hasEnded() bool {
+func (c *Conn) hasEnded() bool {
 	select {
 	case <-c.done:
 		return true
@@ -254,7 +248,7 @@ func (c *conn) hasEnded() bool {
 }
 
 // Err returns why the connection has ended, nil if it has not.
-func (c *conn) Err() error {
+func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
@@ -262,3 +256,16 @@ func (c *conn) Err() error {
 	}
 	return c.err
 }
+
+// Ended returns the fault of a call on a connection that has ended.
+func (c *Conn) Ended(outcome fault.Outcome) *fault.Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.endedLocked(outcome)
+}
+
+// PeerMaxMessage returns the peer's MaxMessage.
+func (c *Conn) PeerMaxMessage() uint64 { return c.peer.MaxMessage }
+
+// LastRead returns when the newest bytes arrived. Only a Handler may call it.
+func (c *Conn) LastRead() time.Time { return c.in.lastRead() }

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 const maxRefusals = 1000 // of calls above MaxInflight, until the connection is closed
 
 // wants is asked by the inbox whether the message that f begins is wanted.
-func (c *conn) wants(f *wire.Frame) (bool, error) {
+func (c *Conn) wants(f *wire.Frame) (bool, error) {
 	if f.Type == wire.Response {
 		return c.wantsResponse(f)
 	}
@@ -32,10 +32,10 @@ func (c *conn) wants(f *wire.Frame) (bool, error) {
 
 // accept judges a request by its header. An accepted one is in flight from here
 // on; one that is not has been answered.
-func (c *conn) accept(f *wire.Frame) (bool, error) {
-	refusal, err := c.handler.admit(f)
+func (c *Conn) accept(f *wire.Frame) (bool, error) {
+	refusal, err := c.handler.Admit(f)
 	if err == nil {
-		err = c.rises(f)
+		err = c.Rises(f)
 	}
 	if err != nil {
 		return false, err
@@ -61,7 +61,7 @@ func (c *conn) accept(f *wire.Frame) (bool, error) {
 
 // aboveLimits refuses a request that is too long, or one too many. A peer that has
 // sent too many of those breaks the protocol.
-func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
+func (c *Conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
 	b := c.limits
 	switch {
 	case f.Total > uint64(b.MaxMessage):
@@ -76,8 +76,8 @@ func (c *conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) 
 	return nil, nil
 }
 
-// rises holds a request's id against the last.
-func (c *conn) rises(f *wire.Frame) error {
+// Rises holds a request's id against the last.
+func (c *Conn) Rises(f *wire.Frame) error {
 	if f.ID <= c.lastID {
 		return fmt.Errorf("%v %d after %d: ids must rise", f.Type, f.ID, c.lastID)
 	}
@@ -86,14 +86,14 @@ func (c *conn) rises(f *wire.Frame) error {
 }
 
 // turnDown answers a request that was in flight and is not run.
-func (c *conn) turnDown(id uint64, err *fault.Fault) {
-	c.refuse(id, err)
+func (c *Conn) turnDown(id uint64, err *fault.Fault) {
+	c.Refuse(id, err)
 	c.settle()
 }
 
 // settle counts out a request that was in flight. The last one ends a connection
 // that drains.
-func (c *conn) settle() {
+func (c *Conn) settle() {
 	if c.inflight.Done(1) && c.inflight.Closing() != nil {
 		c.farewellDrained()
 	}
@@ -101,14 +101,14 @@ func (c *conn) settle() {
 
 // serveRequest runs a request whose body has arrived. ok is false when the leader
 // has been deposed meanwhile.
-func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
-	c.awaitRoom()
+func (c *Conn) serveRequest(m *Message, s *stamp) (ok bool, err error) {
+	c.AwaitRoom()
 	if m.Flags&wire.Chunked == 0 {
 		if ok, err := c.accept(&m.Frame); !ok {
 			return true, err
 		}
 	}
-	if j := c.handler.request(m); j != nil {
+	if j := c.handler.Request(m); j != nil {
 		return c.runHere(j, s), nil
 	}
 	return true, nil
@@ -116,7 +116,7 @@ func (c *conn) serveRequest(m *message, s *stamp) (ok bool, err error) {
 
 // runHere runs a job on the leader. A job that has not returned by the second tick
 // costs this goroutine the leadership.
-func (c *conn) runHere(j job, s *stamp) (ok bool) {
+func (c *Conn) runHere(j Job, s *stamp) (ok bool) {
 	c.inline = j
 	*s = c.turn.must(*s, handling)
 	full := false
@@ -126,43 +126,43 @@ func (c *conn) runHere(j job, s *stamp) (ok bool) {
 		}
 	}()
 	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
-		j.refuse(c.endedAs(fault.NotRun))
+		j.Refuse(c.Ended(fault.NotRun))
 		return
 	}
 	c.tick.arm()
-	full = j.run()
+	full = j.Run()
 	return
 }
 
 // endHere makes the goroutine that has run j the leader again. It reports false if
 // the tick has made another.
-func (c *conn) endHere(j job, s *stamp) bool {
+func (c *Conn) endHere(j Job, s *stamp) bool {
 	next, ok := c.turn.pass(*s, leader)
 	if ok {
 		*s = next
-		j.free()
+		j.Free()
 		return true
 	}
 	c.mu.Lock() // after depose, which detaches j with the lock held
 	*s = deposed
 	c.mu.Unlock()
-	j.leave()
+	j.Leave()
 	return false
 }
 
 // depose ends the leader's tenure s while it runs a job, and makes another
 // goroutine the leader. On a connection that has ended there is none: nobody
 // waits for the job.
-func (c *conn) depose(s stamp) {
+func (c *Conn) depose(s stamp) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next, ok := c.turn.pass(s, leader)
 	if !ok {
 		return
 	}
-	c.inline.detach()
+	c.inline.Detach()
 	if c.err != nil {
-		c.handler.rest()
+		c.handler.Rest()
 		c.running.Done()
 		return
 	}
@@ -171,8 +171,8 @@ func (c *conn) depose(s stamp) {
 
 // serveCancel ends a call whose caller has gone, wherever it is: still
 // arriving, running, or answered with pieces that have not been sent.
-func (c *conn) serveCancel(m *message) error {
-	if err := c.handler.cancel(m.ID); err != nil {
+func (c *Conn) serveCancel(m *Message) error {
+	if err := c.handler.Cancel(m.ID); err != nil {
 		return err
 	}
 	if begun, wanted := c.in.cancelRequest(m.ID); begun {
@@ -189,14 +189,14 @@ func (c *conn) serveCancel(m *message) error {
 	return nil
 }
 
-// drain lets the connection end when its last call has been answered.
-func (c *conn) drain() {
+// Drain lets the connection end when its last call has been answered.
+func (c *Conn) Drain() {
 	if c.inflight.Drain() {
 		c.farewellDrained()
 	}
 }
 
-func (c *conn) wantsResponse(f *wire.Frame) (bool, error) {
+func (c *Conn) wantsResponse(f *wire.Frame) (bool, error) {
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(f.ID)
 	wanted := k != nil && !k.abandoned
@@ -227,16 +227,16 @@ func mostRefused(b *limits.Conn, open int) int {
 	return max(maxRefusals, int(begun))
 }
 
-// endRequests gives back, on a connection that has ended, what it has booked. The
+// EndRequests gives back, on a connection that has ended, what it has booked. The
 // channel has a value when no request is in flight.
-func (c *conn) endRequests() <-chan struct{} {
+func (c *Conn) EndRequests() <-chan struct{} {
 	c.budget.Release(c.booked)
 	return c.inflight.End(c.in.unfinished())
 }
 
 // reserve books what a message in pieces may come to hold, or says why it
 // cannot be booked.
-func (c *conn) reserve(size uint64) *fault.Fault {
+func (c *Conn) reserve(size uint64) *fault.Fault {
 	if b := c.limits; uint64(c.booked)+size > uint64(b.ConnBytes) {
 		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.ConnBytes)
 	}
@@ -249,18 +249,24 @@ func (c *conn) reserve(size uint64) *fault.Fault {
 }
 
 // release gives back what has been reserved.
-func (c *conn) release(size uint64) {
+func (c *Conn) release(size uint64) {
 	c.booked -= int64(size)
 	c.budget.Release(int64(size))
 }
 
 func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
 
-// refuse answers a call that is not run.
-func (c *conn) refuse(id uint64, err *fault.Fault) {
+// Refuse answers a call that is not run.
+func (c *Conn) Refuse(id uint64, err *fault.Fault) {
 	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: fault.Cut(err.Message, c.limits.MaxErrorText)})
-	c.awaitRoom()
+	c.AwaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.controlLocked(frame)
+}
+
+func errorFrame(id uint64, flags wire.Flags, code fault.Code, failure wire.Failure) []byte {
+	body := failure.Append(nil)
+	frame := wire.AppendHeader(nil, &wire.Frame{Type: wire.Error, Flags: flags, Arg: uint16(code), ID: id, BodySize: len(body)})
+	return append(frame, body...)
 }

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"math/rand/v2"
@@ -15,10 +15,10 @@ func TestMuster(t *testing.T) {
 	const callers, rounds = 16, 2000
 	m := &muster{whole: make(chan struct{}, 1)}
 	var woken, ran [callers]atomic.Int64 // times; woken is the holder's
-	var calls [callers]*call
+	var calls [callers]*Call
 	var wg sync.WaitGroup
 	for i := range calls {
-		k := &call{wake: make(chan bool, 1)}
+		k := &Call{wake: make(chan bool, 1)}
 		calls[i] = k
 		wg.Go(func() {
 			for ran[i].Load() < rounds {
@@ -86,11 +86,11 @@ func TestMuster(t *testing.T) {
 func TestMusterOfIdlers(t *testing.T) {
 	var m muster
 	m.whole = make(chan struct{}, 1)
-	var parked []*call
+	var parked []*Call
 	var ran atomic.Int32
 	var wg sync.WaitGroup
 	for range 8 {
-		k := &call{wake: make(chan bool, 1)}
+		k := &Call{wake: make(chan bool, 1)}
 		k.state.Store(callParked)
 		parked = append(parked, k)
 		wg.Go(func() {

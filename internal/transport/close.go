@@ -1,9 +1,8 @@
-package bsrpc
+package transport
 
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"net"
 	"time"
@@ -17,40 +16,43 @@ import (
 // the peer why, or because something stays incomplete.
 
 const (
-	farewellTime  = 500 * time.Millisecond // for the last frame, and again for the peer's last
+	CloseTime     = 500 * time.Millisecond // for the last frame, and again for the peer's last
 	farewellBytes = 64 << 10
 )
 
 // violate ends the connection for what the peer sent, and tells it why. The
 // caller holds the turn, and keeps it.
-func (c *conn) violate(err error) {
-	c.log.add(reportViolation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", c.nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256))
+func (c *Conn) violate(err error) {
+	c.cfg.OnViolation(err)
 	why := fault.New(fault.Internal, fault.OutcomeUnknown, "protocol violation: %v", err)
-	c.farewell(why, farewellTime, func() { drainSocket(c.nc) })
+	c.farewell(why, CloseTime, func() { Drain(c.nc) })
 }
 
 // farewellDrained ends a connection whose calls are all answered, when the
 // answers are written: a peer that is slow to read has as long as it takes, one
-// that reads nothing has Limits.WriteStall. A closed session has farewellTime.
-func (c *conn) farewellDrained() {
+// that reads nothing has Limits.WriteStall. A closed session has CloseTime.
+func (c *Conn) farewellDrained() {
 	why, within := c.inflight.Closing(), time.Duration(math.MaxInt64)
 	if c.inflight.Dismissed() != nil {
-		within = farewellTime
+		within = CloseTime
 	}
 	c.farewell(why, within, c.awaitPeer)
 }
 
-// dismiss ends the connection of a session under its calls.
-func (c *conn) dismiss(why *fault.Fault) {
+// Dismiss ends the connection of a session under its calls.
+func (c *Conn) Dismiss(why *fault.Fault) {
 	c.inflight.Dismiss(why)
-	c.farewell(why, farewellTime, c.awaitPeer)
+	c.Close(why)
 }
+
+// Close ends the connection with a CLOSE frame. It does not wait.
+func (c *Conn) Close(why *fault.Fault) { c.farewell(why, CloseTime, c.awaitPeer) }
 
 // farewell ends the connection with a CLOSE frame behind all that waits, if
 // that is written in time, and then gives the peer, by linger, a moment to read
 // it: closing a socket that has unread input would take the frame back. It does
 // not wait for that.
-func (c *conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
+func (c *Conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
 	f := wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.MaxErrorText), LogID: why.LogID}
 	body := f.Append(nil)
 	c.mu.Lock()
@@ -73,24 +75,27 @@ func (c *conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
 		case <-timer.C:
 		case <-c.done:
 		}
-		c.fail(why)
+		c.Fail(why)
 	})
 }
 
 // awaitPeer lets the leader read until the peer has left, for a moment.
-func (c *conn) awaitPeer() { linger(c.nc, c.done) }
+func (c *Conn) awaitPeer() { Linger(c.nc, c.done) }
 
-// linger tells the peer that nothing follows, and gives it a moment to leave
+// Dismissed returns why the session was closed by Dismiss, nil if it was not.
+func (c *Conn) Dismissed() *fault.Fault { return c.inflight.Dismissed() }
+
+// Linger tells the peer that nothing follows, and gives it a moment to leave
 // while somebody else reads: done is closed when it has.
-func linger(nc net.Conn, done <-chan struct{}) {
+func Linger(nc net.Conn, done <-chan struct{}) {
 	if netconn.CloseWrite(nc) {
-		awaitEnd(done)
+		AwaitEnd(done)
 	}
 }
 
-// awaitEnd waits for the other end's last words, for a moment.
-func awaitEnd(done <-chan struct{}) {
-	timer := time.NewTimer(farewellTime)
+// AwaitEnd waits for the other end's last words, for a moment.
+func AwaitEnd(done <-chan struct{}) {
+	timer := time.NewTimer(CloseTime)
 	defer timer.Stop()
 	select {
 	case <-done:
@@ -100,24 +105,24 @@ func awaitEnd(done <-chan struct{}) {
 
 // failUnwritten ends a connection that takes no more bytes. A peer that has closed
 // it may have said why, which is read first.
-func (c *conn) failUnwritten(err error) {
-	if err == errStalled {
-		c.fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.WriteStall)))
+func (c *Conn) failUnwritten(err error) {
+	if err == ErrStalled {
+		c.Fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.WriteStall)))
 		return
 	}
 	why := fault.Lost("writing", err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spawnLocked(func() {
-		awaitEnd(c.done)
-		c.fail(why)
+		AwaitEnd(c.done)
+		c.Fail(why)
 	})
 }
 
-// drainSocket reads what the peer still sends, for a moment.
-func drainSocket(nc net.Conn) {
+// Drain reads what the peer still sends, for a moment.
+func Drain(nc net.Conn) {
 	if netconn.CloseWrite(nc) {
-		nc.SetReadDeadline(time.Now().Add(farewellTime))
+		nc.SetReadDeadline(time.Now().Add(CloseTime))
 		io.CopyN(io.Discard, nc, farewellBytes)
 	}
 }
@@ -125,7 +130,7 @@ func drainSocket(nc net.Conn) {
 // watchFrames looks after what is incomplete: unless it completes, a read ends
 // after Limits.FrameTimeout so that dropLate looks at it. The holder of the
 // turn calls it.
-func (c *conn) watchFrames() {
+func (c *Conn) watchFrames() {
 	if c.watching {
 		return
 	}
@@ -134,11 +139,11 @@ func (c *conn) watchFrames() {
 	if began, ok := c.in.oldest(); ok {
 		wait = min(wait, began.Add(wait).Sub(now))
 	}
-	wait = max(wait, tickTime) // it may have come, and not been read
+	wait = max(wait, TickTime) // it may have come, and not been read
 	c.watchUntil(now.Add(wait), wait)
 }
 
-func (c *conn) watchUntil(end time.Time, wait time.Duration) {
+func (c *Conn) watchUntil(end time.Time, wait time.Duration) {
 	c.watching, c.watchEnd = true, end
 	c.watch.Reset(wait)
 	if c.hasEnded() {
@@ -149,7 +154,7 @@ func (c *conn) watchUntil(end time.Time, wait time.Duration) {
 // dropLate drops the messages of which nothing has come for too long. They
 // lose their calls; a frame that stays incomplete loses the connection. It
 // reports whether that goes on.
-func (c *conn) dropLate() bool {
+func (c *Conn) dropLate() bool {
 	now := time.Now()
 	if !c.watching || now.Before(c.watchEnd) {
 		return true
@@ -159,7 +164,7 @@ func (c *conn) dropLate() bool {
 		return true
 	}
 	if !c.readAt.Before(c.watchEnd) { // this end was busy: the read ended before it looked at what has come
-		c.watchUntil(now.Add(tickTime), tickTime)
+		c.watchUntil(now.Add(TickTime), TickTime)
 		return true
 	}
 	c.watching = false
@@ -178,7 +183,7 @@ func (c *conn) dropLate() bool {
 }
 
 // lateCall fails the call whose message is late.
-func (c *conn) lateCall(head *wire.Frame) {
+func (c *Conn) lateCall(head *wire.Frame) {
 	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.FrameTimeout)
 	if head.Type == wire.Request {
 		c.turnDown(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))

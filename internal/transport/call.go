@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"context"
@@ -13,15 +13,15 @@ import (
 // One call of this end, from its request to its answer. Reading and waiting is
 // in reader.go.
 
-// do makes a call: it sends k's head with the body, and waits
-// for the answer, which stands in k until k is reset. When do returns, the
+// Do makes a call: it sends k's head with the body, and waits
+// for the answer, which stands in k until k is reset. When Do returns, the
 // memory that body's cuts refer to is the caller's again.
-func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
+func (c *Conn) Do(ctx context.Context, k *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return fault.OfContext(err, fault.NotRun)
 	}
-	if k.timeout.Set() {
-		k.timeout.Start(c.muster.now())
+	if k.Timeout.Set() {
+		k.Timeout.Start(c.muster.now())
 	}
 	if err := c.send(ctx, k, body); err != nil {
 		return err
@@ -38,30 +38,30 @@ func (c *conn) do(ctx context.Context, k *call, body *wire.Body) error {
 
 // send registers the call and then writes it, so that no answer finds it
 // missing. A body above wire.MaxUnchunked travels as a parcel.
-func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
+func (c *Conn) send(ctx context.Context, k *Call, body *wire.Body) error {
 	size := body.Size()
-	if size > c.peer.MaxMessage && k.head.Type == wire.Request {
+	if size > c.peer.MaxMessage && k.Head.Type == wire.Request {
 		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.MaxMessage)
 	}
 	if err := c.acquire(ctx, k, size); err != nil {
 		return err
 	}
 	// conn.mu is held
-	left, expired := k.timeout.Left()
+	left, expired := k.Timeout.Left()
 	if expired {
 		c.ungrantLocked()
 		c.mu.Unlock()
-		return k.timeout.Fault(fault.NotRun)
+		return k.Timeout.Fault(fault.NotRun)
 	}
-	k.head.Timeout = left
+	k.Head.Timeout = left
 	k.long = left != 0 && left <= shortest
 	c.calls.addLocked(k)
 	if size > wire.MaxUnchunked {
-		k.parcel = newParcel(k.head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
+		k.parcel = newParcel(k.Head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
 		c.out.enqueueLocked(k.parcel)
 	} else {
-		k.head.ID, k.head.BodySize = c.calls.nextIDLocked(k), int(size)
-		c.out.frameLocked(&k.head, body)
+		k.Head.ID, k.Head.BodySize = c.calls.nextIDLocked(k), int(size)
+		c.out.frameLocked(&k.Head, body)
 	}
 	// One that joins is written by the holder of the turn: muster.go.
 	joins := k.parcel == nil && c.muster.anyWoken() && !c.out.worthWritingLocked()
@@ -74,7 +74,7 @@ func (c *conn) send(ctx context.Context, k *call, body *wire.Body) error {
 
 // acquire waits until one more call may be open and the outbox takes its
 // message of so many bytes, and returns with conn.mu held.
-func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
+func (c *Conn) acquire(ctx context.Context, k *Call, size uint64) error {
 	c.mu.Lock()
 	if c.err == nil && !c.calls.grantLocked(k) {
 		c.mu.Unlock()
@@ -89,7 +89,7 @@ func (c *conn) acquire(ctx context.Context, k *call, size uint64) error {
 	for c.err == nil && c.out.fullLocked(size) {
 		taken := c.out.takenLocked()
 		c.mu.Unlock()
-		err := c.wait(ctx, &k.timeout, taken)
+		err := c.wait(ctx, &k.Timeout, taken)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
 			c.ungrantLocked()
@@ -118,10 +118,10 @@ func unsent(err error, what string) error {
 
 // awaitGrant waits until k, which is one of those that wait, may be open, or the
 // connection ends.
-func (c *conn) awaitGrant(ctx context.Context, k *call) error {
-	k.timeout.Wait()
-	expired := k.timeout.Expired()
-	defer k.timeout.Stop()
+func (c *Conn) awaitGrant(ctx context.Context, k *Call) error {
+	k.Timeout.Wait()
+	expired := k.Timeout.Expired()
+	defer k.Timeout.Stop()
 	var err error
 	select {
 	case counted := <-k.wake:
@@ -132,7 +132,7 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 	case <-ctx.Done():
 		err = fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		err = k.timeout.Fault(fault.NotRun)
+		err = k.Timeout.Fault(fault.NotRun)
 	}
 	c.mu.Lock()
 	waits := c.calls.forsakeLocked(k)
@@ -152,7 +152,7 @@ func (c *conn) awaitGrant(ctx context.Context, k *call) error {
 }
 
 // ungrantLocked gives up what a call had been granted, to the next that waits.
-func (c *conn) ungrantLocked() {
+func (c *Conn) ungrantLocked() {
 	if next := c.calls.ungrantLocked(); next != nil {
 		next.wake <- false
 	}
@@ -160,7 +160,7 @@ func (c *conn) ungrantLocked() {
 
 // wait waits for ch, within a call's context and time, or for the connection's
 // end.
-func (c *conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
+func (c *Conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
 	t.Wait()
 	expired := t.Expired()
 	defer t.Stop()
@@ -177,7 +177,7 @@ func (c *conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) 
 
 // abandon leaves a call without its answer. It reports false if the answer is
 // being delivered at this moment.
-func (c *conn) abandon(k *call) (fault.Outcome, bool) {
+func (c *Conn) abandon(k *Call) (fault.Outcome, bool) {
 	p := k.parcel
 	c.mu.Lock()
 	if c.err != nil || c.calls.slots[k.slot] != k {
@@ -203,18 +203,18 @@ func (c *conn) abandon(k *call) (fault.Outcome, bool) {
 }
 
 // cancelLocked tells the peer that nobody waits for a call.
-func (c *conn) cancelLocked(id uint64) {
+func (c *Conn) cancelLocked(id uint64) {
 	c.out.headLocked(&wire.Frame{Type: wire.Cancel, ID: id})
 }
 
 // deliver hands an answer to its call.
-func (c *conn) deliver(m *message) error {
+func (c *Conn) deliver(m *Message) error {
 	if m.Type == wire.Error {
 		c.in.forgetResponse(m.ID)
 	}
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(m.ID)
-	var next *call
+	var next *Call
 	if k != nil {
 		next = c.calls.removeLocked(k)
 	}
@@ -237,21 +237,21 @@ func (c *conn) deliver(m *message) error {
 
 // take sets the answer, from a message that is valid only now. The call is
 // still to be finished.
-func (k *call) take(m *message) {
-	k.reply = reply{m.Type, m.Flags, m.Arg, m.own, m.body}
+func (k *Call) take(m *Message) {
+	k.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
 	if len(m.Meta) > 0 {
 		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
 			k.err = fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
 		}
 	}
-	if !m.own {
-		k.body = append(k.body[:0], m.body...)
+	if !m.Own {
+		k.body = append(k.body[:0], m.Body...)
 		k.reply.body = k.body
 	}
 }
 
 // result returns the error that a call was answered with.
-func (k *call) result(ctx context.Context) error {
+func (k *Call) result(ctx context.Context) error {
 	if k.err != nil {
 		return k.err
 	}
@@ -277,18 +277,18 @@ func (k *call) result(ctx context.Context) error {
 // ownEnd returns the error of a call whose answer says that its time was over,
 // or that it was cancelled, and whose caller would have found the same: the two
 // ends' clocks race, and either may be first. Of another call it is nil.
-func (k *call) ownEnd(ctx context.Context, e *fault.Fault) *fault.Fault {
+func (k *Call) ownEnd(ctx context.Context, e *fault.Fault) *fault.Fault {
 	switch e.Code {
 	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
 			return fault.OfContext(err, e.Outcome)
 		}
 	case fault.DeadlineExceeded:
-		left, limited := k.timeout.Remaining()
+		left, limited := k.Timeout.Remaining()
 		if !limited || left > 0 && k.reply.flags&wire.Expired == 0 {
 			return nil
 		}
-		own := k.timeout.Fault(e.Outcome) // says what set the time
+		own := k.Timeout.Fault(e.Outcome) // says what set the time
 		if e.Outcome == fault.NotRun {
 			own.Message = e.Message // says what it waited for
 		}
@@ -304,12 +304,12 @@ func remoteError(code fault.Code, f *wire.Failure) *fault.Fault {
 
 // giveUp ends a call of this end before its answer is there. The holder of the
 // turn calls it.
-func (c *conn) giveUp(k *call, err *fault.Fault) {
+func (c *Conn) giveUp(k *Call, err *fault.Fault) {
 	c.mu.Lock()
 	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
 	if open {
 		// The caller's goroutine is done with k now; a stand-in keeps the slot.
-		c.calls.slots[k.slot] = &call{id: k.id, slot: k.slot, abandoned: true}
+		c.calls.slots[k.slot] = &Call{id: k.id, slot: k.slot, abandoned: true}
 		c.cancelLocked(k.id)
 	}
 	c.mu.Unlock()

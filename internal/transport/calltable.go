@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 
 // A call is a request that this end has made and waits for. It belongs to the
 // calling goroutine, but for what the reader delivers.
-type call struct {
+type Call struct {
 	wake  chan bool     // capacity 1: one token for each sleep that ends, true if the muster counts it
 	state atomic.Uint32 // callRunning and so on
 	long  bool          // waits with timers of its own, and never reads
@@ -21,9 +21,9 @@ type call struct {
 	ticks     uint8 // how many ticks have found it parked
 	abandoned bool  // the caller has gone; the slot is kept for the answer
 
-	head    wire.Frame // of the request
+	Head    wire.Frame // of the request
 	parcel  *parcel    // the request, if it travels in pieces
-	timeout limits.Timeout
+	Timeout limits.Timeout
 
 	reply reply  // the answer: set before state is callAnswered
 	err   error  // or why there is none
@@ -49,11 +49,11 @@ const (
 )
 
 // answered says whether there is a reply, or an error, to take.
-func (k *call) answered() bool { return k.state.Load() == callAnswered }
+func (k *Call) answered() bool { return k.state.Load() == callAnswered }
 
 // finish hands the call back to its goroutine, unless that is parked: then it
 // reports true and wake is to follow.
-func (k *call) finish() (parked bool) {
+func (k *Call) finish() (parked bool) {
 	old := k.state.Swap(callAnswered)
 	if old == callSleeping {
 		k.wake <- false
@@ -63,7 +63,7 @@ func (k *call) finish() (parked bool) {
 
 // rouse wakes a parked call into another state. It reports whether the call
 // was parked.
-func (k *call) rouse(state uint32) bool {
+func (k *Call) rouse(state uint32) bool {
 	if !k.state.CompareAndSwap(callParked, state) {
 		return false
 	}
@@ -76,12 +76,12 @@ func (k *call) rouse(state uint32) bool {
 // that a count that rises as requests are written.
 type calls struct {
 	// guarded by conn.mu
-	slots   []*call
+	slots   []*Call
 	free    []uint16
 	count   uint64  // of ids given
 	taken   uint64  // the count when a batch was last taken: later ones have not been written
 	limit   int     // the most that may be open, by the peer's word
-	waiting []*call // they wait to be open, first come first served
+	waiting []*Call // they wait to be open, first come first served
 	open    int     // calls that have a slot, or have been granted one
 
 	long atomic.Int32 // calls that wait with timers of their own
@@ -89,8 +89,11 @@ type calls struct {
 
 const slotBits = 16
 
+// MostInflight is the most calls that an end can have open.
+const MostInflight = 1 << slotBits
+
 // addLocked gives k a slot that it has been granted.
-func (t *calls) addLocked(k *call) {
+func (t *calls) addLocked(k *Call) {
 	k.id = 0
 	if n := len(t.free); n > 0 {
 		k.slot, t.free = t.free[n-1], t.free[:n-1]
@@ -102,7 +105,7 @@ func (t *calls) addLocked(k *call) {
 }
 
 // nextIDLocked gives k the next id, as its request is written.
-func (t *calls) nextIDLocked(k *call) uint64 {
+func (t *calls) nextIDLocked(k *Call) uint64 {
 	t.count++
 	k.id = t.count<<slotBits | uint64(k.slot)
 	return k.id
@@ -110,7 +113,7 @@ func (t *calls) nextIDLocked(k *call) uint64 {
 
 // findLocked returns the open call with an id. unused says that no call ever
 // had it.
-func (t *calls) findLocked(id uint64) (k *call, unused bool) {
+func (t *calls) findLocked(id uint64) (k *Call, unused bool) {
 	slot, count := id&(1<<slotBits-1), id>>slotBits
 	if count == 0 || count > t.count || slot >= uint64(len(t.slots)) {
 		return nil, true
@@ -122,7 +125,7 @@ func (t *calls) findLocked(id uint64) (k *call, unused bool) {
 }
 
 // removeLocked frees k's slot. What it returns is as of ungrantLocked.
-func (t *calls) removeLocked(k *call) (next *call) {
+func (t *calls) removeLocked(k *Call) (next *Call) {
 	t.slots[k.slot] = nil
 	t.free = append(t.free, k.slot)
 	return t.ungrantLocked()
@@ -130,7 +133,7 @@ func (t *calls) removeLocked(k *call) (next *call) {
 
 // grantLocked lets k be open. If as many are as the peer takes, it makes k wait
 // for a token in its wake, and reports false.
-func (t *calls) grantLocked(k *call) bool {
+func (t *calls) grantLocked(k *Call) bool {
 	if t.open < t.limit && len(t.waiting) == 0 {
 		t.open++
 		return true
@@ -141,7 +144,7 @@ func (t *calls) grantLocked(k *call) bool {
 
 // ungrantLocked gives up what a call had been granted. It returns the call that
 // has it instead, and is to be woken; nil for none.
-func (t *calls) ungrantLocked() (next *call) {
+func (t *calls) ungrantLocked() (next *Call) {
 	if len(t.waiting) == 0 {
 		t.open--
 		return nil
@@ -150,7 +153,7 @@ func (t *calls) ungrantLocked() (next *call) {
 }
 
 // forsakeLocked takes k out of those that wait. It reports whether it was there.
-func (t *calls) forsakeLocked(k *call) bool {
+func (t *calls) forsakeLocked(k *Call) bool {
 	i := slices.Index(t.waiting, k)
 	if i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
@@ -162,11 +165,11 @@ func (t *calls) forsakeLocked(k *call) bool {
 func (t *calls) takenLocked() { t.taken = t.count }
 
 // writtenLocked says whether k's request may have reached the peer.
-func (t *calls) writtenLocked(k *call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
+func (t *calls) writtenLocked(k *Call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
 
 // endLocked empties the table. It returns the calls that were open and those
 // that waited to be.
-func (t *calls) endLocked() (ended, waiting []*call) {
+func (t *calls) endLocked() (ended, waiting []*Call) {
 	for _, k := range t.slots {
 		if k != nil && !k.abandoned {
 			ended = append(ended, k)
@@ -207,14 +210,27 @@ func (t *calls) tickLocked() {
 
 // anyParkedLocked says whether a call is parked.
 func (t *calls) anyParkedLocked() bool {
-	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *call) bool { return k != nil && k.state.Load() == callParked })
+	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *Call) bool { return k != nil && k.state.Load() == callParked })
 }
 
-func newCall() *call { return &call{wake: make(chan bool, 1)} }
+// NewCall returns a call.
+func NewCall() *Call { return &Call{wake: make(chan bool, 1)} }
 
-// reset makes k fit for another call, on any connection.
-func (k *call) reset() {
+// Body returns the body of the answer, until Reset. own reports whether it is memory of
+// its own.
+func (k *Call) Body() (data []byte, own bool) { return k.reply.body, k.reply.own }
+
+// Reset makes k fit for another call, on any connection.
+func (k *Call) Reset() {
 	k.state.Store(callRunning)
 	k.long, k.ticks, k.abandoned = false, 0, false
-	k.head.Meta, k.parcel, k.reply.body, k.err = nil, nil, nil, nil
+	k.Head.Meta, k.parcel, k.reply.body, k.err = nil, nil, nil, nil
+}
+
+// popFirst removes the first of a list that is not empty. It moves none of the others,
+// which may be thousands.
+func popFirst[T any](list *[]T) (first T) {
+	first, (*list)[0] = (*list)[0], first
+	*list = (*list)[1:]
+	return first
 }

@@ -1,4 +1,4 @@
-package bsrpc
+package transport
 
 import (
 	"sync/atomic"
@@ -26,8 +26,8 @@ import (
 //     because it waits for its answer.
 type muster struct {
 	// the holder of the turn's
-	answered []*call // not woken yet
-	granted  []*call // likewise: what they have waited for is to be open
+	answered []*Call // not woken yet
+	granted  []*Call // likewise: what they have waited for is to be open
 	called   bool    // some have been woken
 
 	at    atomic.Int64  // when the bytes came that have answered the woken, by monotonic
@@ -59,7 +59,7 @@ func (m *muster) now() time.Duration {
 
 // wake hands calls back to their goroutines, those that are answered and those
 // that may be open now. It reports whether any was asleep. The slices are its own.
-func (m *muster) wake(answered, granted []*call) bool {
+func (m *muster) wake(answered, granted []*Call) bool {
 	parked := answered[:0]
 	for _, k := range answered {
 		if k.finish() {

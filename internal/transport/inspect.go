@@ -1,0 +1,96 @@
+package transport
+
+import (
+	"fmt"
+	"strings"
+)
+
+// What tests, and tools that show a server at work, may see of a connection.
+
+// A State describes a connection at one moment.
+type State struct {
+	Reader   string // who reads: "nobody", "leader", "caller" or "handler"
+	Writer   string // who writes: "nobody", "caller" or "connection"
+	Queued   uint64 // bytes that wait to be written, or have their room reserved
+	Frames   int    // of these, bytes of whole frames
+	Reserved uint64 // of these, bytes of reserved room
+	Slots    int    // size of the table of calls
+	Long     int    // calls that wait with timers of their own
+	Parked   bool   // a call is parked
+	Watched  bool   // the watchdog is to look
+}
+
+// State returns the state of the connection.
+func (c *Conn) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &c.out
+	chunked, _ := o.parcelsLocked()
+	return State{
+		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.turn.now().holder()],
+		Writer:   [...]string{"nobody", "caller", "connection"}[o.role],
+		Queued:   uint64(len(o.frames)+len(o.spare)) + o.claims.promised + chunked,
+		Frames:   len(o.frames),
+		Reserved: o.claims.promised,
+		Slots:    len(c.calls.slots),
+		Long:     int(c.calls.long.Load()),
+		Parked:   c.calls.anyParkedLocked(),
+		Watched:  c.tick.armed.Load(),
+	}
+}
+
+// Residue describes what a connection without calls still holds for them, "" for
+// nothing.
+func (c *Conn) Residue() string {
+	var left []string
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open := 0
+	for _, k := range c.calls.slots {
+		if k != nil {
+			open++
+		}
+	}
+	if n := c.calls.open; open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
+		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
+			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
+	}
+	if n := c.muster.word.Load() + uint32(c.calls.long.Load()); n != 0 {
+		left = append(left, fmt.Sprintf("calls: %d wait", n))
+	}
+	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.role != nobodyWrites || o.piece != nil {
+		left = append(left, fmt.Sprintf("send queue: %d bytes of frames, %d queued, %d held, %d booked, writer %v",
+			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
+	}
+	if n := c.inflight.Count(); n != 0 {
+		left = append(left, fmt.Sprintf("requests: %d in flight", n))
+	}
+	return strings.Join(left, "; ")
+}
+
+// Arriving describes what a connection holds of incomplete messages, "" for nothing.
+// Nothing may arrive meanwhile.
+func (c *Conn) Arriving() string {
+	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
+		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
+	}
+	return ""
+}
+
+// Handler returns the connection's handler.
+func (c *Conn) Handler() Handler { return c.handler }
+
+// StopTimers stops the timers of a connection that has ended. It reports whether one of
+// them was set, which is a leak.
+func (c *Conn) StopTimers() (set bool) { return c.tick.timer.Stop() || c.watch.Stop() }
+
+// SetAlone makes the connection treat chunked messages as if nothing else had been
+// written for long, or just now.
+func (c *Conn) SetAlone(alone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.alone = 0
+	if alone {
+		c.out.alone = aloneLong
+	}
+}
