@@ -8,7 +8,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -128,7 +128,7 @@ func (l *basicLink) write() {
 			}
 		}
 		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.WriteStall, func() bool { return l.isBusy(k) }); err != nil {
-			transport.AwaitEnd(l.done) // the server may say why it takes no more
+			netconn.AwaitEnd(l.done) // the server may say why it takes no more
 			l.fail(fault.Lost("writing", err))
 			return
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
-	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -99,7 +98,7 @@ func (r *basicReader) hurry() (done func()) {
 	if r.isWhole() {
 		return func() {}
 	}
-	r.nc.SetReadDeadline(deadlineIn(r.patient))
+	r.nc.SetReadDeadline(netconn.DeadlineIn(r.patient))
 	return func() { r.nc.SetReadDeadline(time.Time{}) }
 }
 
@@ -126,7 +125,7 @@ func (r *basicReader) payload(n int) ([]byte, error) {
 			return nil, err
 		}
 		if p = p[:to]; len(p) < n {
-			r.nc.SetReadDeadline(deadlineIn(r.patient))
+			r.nc.SetReadDeadline(netconn.DeadlineIn(r.patient))
 		}
 	}
 	return p, nil
@@ -152,7 +151,7 @@ func (r *basicReader) within(err error) error {
 // discard reads n bytes, which are not too many, for nobody.
 func (r *basicReader) discard(n int64) error {
 	for n > 0 {
-		r.nc.SetReadDeadline(deadlineIn(r.patient))
+		r.nc.SetReadDeadline(netconn.DeadlineIn(r.patient))
 		k, err := r.in.Discard(int(min(n, basicChunk)))
 		if err != nil {
 			return r.within(err)
@@ -162,11 +161,8 @@ func (r *basicReader) discard(n int64) error {
 	return nil
 }
 
-// deadlineIn returns the moment after a time that may be no limit.
-func deadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
-
 // writeBasic writes the parts of frames. A peer that takes not one byte within
-// stall, or on a connection that is not a socket transport.SmallWrite bytes, loses the
+// stall, or on a connection that is not a socket netconn.SmallWrite bytes, loses the
 // connection, unless it was excused when that time began; the error is nil only
 // if all has been written.
 func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
@@ -174,7 +170,7 @@ func writeBasic(nc net.Conn, parts net.Buffers, stall time.Duration, excused fun
 		return writeParts(nc, parts, stall, excused)
 	}
 	for _, part := range parts {
-		for chunk := range slices.Chunk(part, transport.SmallWrite) {
+		for chunk := range slices.Chunk(part, netconn.SmallWrite) {
 			if err := writeChunk(nc, chunk, stall, excused); err != nil {
 				return err
 			}
@@ -211,7 +207,7 @@ func stalled(stall time.Duration) error {
 func writeParts(nc net.Conn, parts net.Buffers, stall time.Duration, excused func() bool) error {
 	for {
 		may := excused()
-		nc.SetWriteDeadline(deadlineIn(stall))
+		nc.SetWriteDeadline(netconn.DeadlineIn(stall))
 		n, err := parts.WriteTo(nc)
 		switch {
 		case err == nil:

@@ -11,7 +11,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
-	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -255,7 +254,7 @@ func (c *basicConn) leave(why, tell *fault.Fault) {
 		if tells {
 			c.write(exceptionFrame(tell))
 		}
-		transport.Linger(c.nc, c.done)
+		netconn.Linger(c.nc, c.done)
 		c.Fail(why)
 	}()
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -308,12 +309,12 @@ func TestRow140Cancel(t *testing.T) {
 }
 
 // Row 140: a server that ends says so to a peer that reads nothing for as long
-// as transport.CloseTime, and to one that breaks the protocol likewise.
+// as netconn.CloseTime, and to one that breaks the protocol likewise.
 func TestRow140Farewell(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
 		start := time.Now()
 		p.write([]byte(rawHead(16, 0x77, 0, 0, 2)))
-		if err := <-p.served; err == nil || time.Since(start) != transport.CloseTime {
+		if err := <-p.served; err == nil || time.Since(start) != netconn.CloseTime {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		p.served <- nil

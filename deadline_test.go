@@ -385,7 +385,7 @@ func TestWriteStallWithoutDeadlines(t *testing.T) {
 	limits := Limits{WriteStall: 2 * time.Second, PingAfter: NoLimit}
 	oddRaws(t, limits, func(t *testing.T, p *oddRaw, slack time.Duration) {
 		p.write2()
-		within(t, "WriteStall", 2*time.Second, slack+transport.CloseTime, func() {
+		within(t, "WriteStall", 2*time.Second, slack+netconn.CloseTime, func() {
 			if err := p.ended(); slack == 0 && !strings.Contains(fmt.Sprint(err), "WriteStall") {
 				t.Errorf("got %v", err)
 			}
@@ -401,7 +401,7 @@ func TestFarewellWithoutDeadlines(t *testing.T) {
 		p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 		go func() { p.served <- srv.ServeConn(&halfClosing{odd(far)}) }()
 		p.shake()
-		within(t, "farewell", transport.CloseTime, slack, func() {
+		within(t, "farewell", netconn.CloseTime, slack, func() {
 			p.write([]byte(violations[0].frames))
 			p.read()
 			<-p.served
@@ -450,7 +450,7 @@ func TestConnectionsOfAnyMake(t *testing.T) {
 									}()
 									<-ended
 								}
-								if took := time.Since(start); took > transport.CloseTime {
+								if took := time.Since(start); took > netconn.CloseTime {
 									t.Errorf("%s, %s: a call took %v: %v", end, wire, took, err)
 								}
 								p.end()

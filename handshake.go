@@ -59,7 +59,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 // whyUnsent returns why an INIT could not be written: the server may have refused
 // the client before it read that.
 func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error {
-	nc.SetReadDeadline(time.Now().Add(transport.CloseTime))
+	nc.SetReadDeadline(time.Now().Add(netconn.CloseTime))
 	if ctx.Err() != nil {
 		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
 	}
@@ -186,7 +186,7 @@ func refuseInit(nc net.Conn, b *bounds, r *refusal) {
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {
-		transport.Drain(nc)
+		netconn.Drain(nc)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -176,7 +176,7 @@ func TestFailedWriteEndsTheConnection(t *testing.T) {
 		d.deaf.Store(true)
 		start := time.Now()
 		wantCall(t, proxy.Fail(t.Context()), CodeUnavailable, OutcomeUnknown, "connection lost: writing: broken pipe")
-		if took := time.Since(start); took > transport.CloseTime {
+		if took := time.Since(start); took > netconn.CloseTime {
 			t.Errorf("the call took %v", took)
 		}
 		client.Close()
@@ -206,7 +206,7 @@ func TestRefusalIsReadWhenInitFails(t *testing.T) {
 				start := time.Now()
 				_, err := NewClient(t.Context(), d, basicOptions(nil))
 				wantCall(t, err, tt.code, OutcomeNotRun, tt.want)
-				if took := time.Since(start); took > transport.CloseTime {
+				if took := time.Since(start); took > netconn.CloseTime {
 					t.Errorf("took %v", took)
 				}
 				far.Close()

@@ -86,7 +86,7 @@ func (s *Server) shake(nc net.Conn) (*serverConn, error) {
 		return nil, err
 	}
 	defer s.handshakes.Done()
-	nc.SetDeadline(deadlineIn(s.bounds.handshakeTimeout))
+	nc.SetDeadline(netconn.DeadlineIn(s.bounds.handshakeTimeout))
 	peer, init, err := greet(nc, s.bounds.basic)
 	var v *Session
 	if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
-	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // How a server ends. Users' code may hang in each of its parts: in handlers, in
@@ -60,7 +60,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range conns {
 		c.conn.Dismiss(why)
 	}
-	time.AfterFunc(2*transport.CloseTime, func() { s.Close() })
+	time.AfterFunc(2*netconn.CloseTime, func() { s.Close() })
 	return ctx.Err()
 }
 

@@ -2,7 +2,6 @@ package netconn
 
 import (
 	"errors"
-	"net"
 	"os"
 	"time"
 )
@@ -13,10 +12,10 @@ var LongAgo = time.Unix(1, 0)
 // IsTimeout reports whether a read or write ended at its deadline.
 func IsTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// CloseWrite half-closes nc, if it can: the peer reads the end of the bytes. It reports
-// whether the peer should get a moment to read them. Where it reports false, either all
-// that was written is read already, or the bytes are lost when nc is closed.
-func CloseWrite(nc net.Conn) bool {
-	half, ok := nc.(interface{ CloseWrite() error })
-	return ok && half.CloseWrite() == nil || EmbedsSocket(Unwrap(nc))
-}
+// DeadlineIn returns the deadline after d. The longest d means no limit: it is cut to
+// a year, which package net can represent.
+func DeadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
+
+// SmallWrite is how much a connection other than a socket must accept within
+// Limits.WriteStall: a write that ends at a deadline is the last one there.
+const SmallWrite = 64 << 10

@@ -2,9 +2,7 @@ package transport
 
 import (
 	"fmt"
-	"io"
 	"math"
-	"net"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -15,17 +13,12 @@ import (
 // How a connection ends other than by its socket: with a last frame that tells
 // the peer why, or because something stays incomplete.
 
-const (
-	CloseTime     = 500 * time.Millisecond // for the last frame, and again for the peer's last
-	farewellBytes = 64 << 10
-)
-
 // violate ends the connection for what the peer sent, and tells it why. The
 // caller holds the turn, and keeps it.
 func (c *Conn) violate(err error) {
 	c.cfg.OnViolation(err)
 	why := fault.New(fault.Internal, fault.OutcomeUnknown, "protocol violation: %v", err)
-	c.farewell(why, CloseTime, func() { Drain(c.nc) })
+	c.farewell(why, netconn.CloseTime, func() { netconn.Drain(c.nc) })
 }
 
 // farewellDrained ends a connection whose calls are all answered, when the
@@ -34,7 +27,7 @@ func (c *Conn) violate(err error) {
 func (c *Conn) farewellDrained() {
 	why, within := c.inflight.Closing(), time.Duration(math.MaxInt64)
 	if c.inflight.Dismissed() != nil {
-		within = CloseTime
+		within = netconn.CloseTime
 	}
 	c.farewell(why, within, c.awaitPeer)
 }
@@ -46,7 +39,7 @@ func (c *Conn) Dismiss(why *fault.Fault) {
 }
 
 // Close ends the connection with a CLOSE frame. It does not wait.
-func (c *Conn) Close(why *fault.Fault) { c.farewell(why, CloseTime, c.awaitPeer) }
+func (c *Conn) Close(why *fault.Fault) { c.farewell(why, netconn.CloseTime, c.awaitPeer) }
 
 // farewell ends the connection with a CLOSE frame behind all that waits, if
 // that is written in time, and then gives the peer, by linger, a moment to read
@@ -80,28 +73,10 @@ func (c *Conn) farewell(why *fault.Fault, within time.Duration, linger func()) {
 }
 
 // awaitPeer lets the leader read until the peer has left, for a moment.
-func (c *Conn) awaitPeer() { Linger(c.nc, c.done) }
+func (c *Conn) awaitPeer() { netconn.Linger(c.nc, c.done) }
 
 // Dismissed returns why the session was closed by Dismiss, nil if it was not.
 func (c *Conn) Dismissed() *fault.Fault { return c.inflight.Dismissed() }
-
-// Linger tells the peer that nothing follows, and gives it a moment to leave
-// while somebody else reads: done is closed when it has.
-func Linger(nc net.Conn, done <-chan struct{}) {
-	if netconn.CloseWrite(nc) {
-		AwaitEnd(done)
-	}
-}
-
-// AwaitEnd waits for the other end's last words, for a moment.
-func AwaitEnd(done <-chan struct{}) {
-	timer := time.NewTimer(CloseTime)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	}
-}
 
 // failUnwritten ends a connection that takes no more bytes. A peer that has closed
 // it may have said why, which is read first.
@@ -114,17 +89,9 @@ func (c *Conn) failUnwritten(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spawnLocked(func() {
-		AwaitEnd(c.done)
+		netconn.AwaitEnd(c.done)
 		c.Fail(why)
 	})
-}
-
-// Drain reads what the peer still sends, for a moment.
-func Drain(nc net.Conn) {
-	if netconn.CloseWrite(nc) {
-		nc.SetReadDeadline(time.Now().Add(CloseTime))
-		io.CopyN(io.Discard, nc, farewellBytes)
-	}
 }
 
 // watchFrames looks after what is incomplete: unless it completes, a read ends

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -292,16 +293,12 @@ func (o *outbox) writeTo(nc net.Conn) error {
 // is over is the last: each has little to do.
 func (o *outbox) writeSome(nc net.Conn) error {
 	b := o.batch[0]
-	n, err := nc.Write(b[:min(len(b), SmallWrite)])
+	n, err := nc.Write(b[:min(len(b), netconn.SmallWrite)])
 	if o.batch[0] = b[n:]; n == len(b) {
 		o.batch = o.batch[1:]
 	}
 	return err
 }
-
-// SmallWrite is what a connection that is not a socket must take within
-// Limits.WriteStall.
-const SmallWrite = 64 << 10
 
 // size returns how many bytes of the batch are left.
 func (o *outbox) size() (n int) {
