@@ -21,8 +21,8 @@ func TestFuncsHaveThunks(t *testing.T) {
 		t.Fatal(problems)
 	}
 	for _, m := range funcs {
-		if m.code.valid() != (m.Sig.thunks != nil) {
-			t.Errorf("%s: called without reflection: %v, has thunks: %v", m.Name, m.code.valid(), m.Sig.thunks != nil)
+		if want := haveThunks() && m.Name == "S.Swap"; m.code.valid() != want {
+			t.Errorf("%s: called without reflection: %v, want %v", m.Name, m.code.valid(), want)
 		}
 	}
 }

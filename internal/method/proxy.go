@@ -54,8 +54,8 @@ func (s *Stub) Fill(proxy reflect.Value, c Caller) {
 // fill sets a field to a func that calls c.
 func (s *Signature) fill(field reflect.Value, c Caller) {
 	p := &stub{s, c}
-	if s.thunks != nil {
-		fillThunk(p, field)
+	if t := thunkOf(s); t != nil {
+		t.fill(p, field)
 		return
 	}
 	field.Set(reflect.MakeFunc(field.Type(), p.callReflect))

@@ -32,15 +32,14 @@ type Signature struct {
 	variadic bool            // the last parameter is a slice that is spread
 	params   []reflect.Type  // without the context
 	results  []reflect.Type  // without the error
-	memory   [2]reflect.Type // structs with the arguments, and the results, as their first field
-	thunks   *thunks         // how to call it without reflection, nil if only reflection can
+	memory   [2]reflect.Type // structs with the arguments, and the results, as their second field
 	pool     sync.Pool       // of *Values
 }
 
 // withoutValues returns a signature with the same codecs and an empty pool. Pooled
 // state may belong to the bubble of one test, as a connection does.
 func (s *Signature) withoutValues() *Signature {
-	return &Signature{Args: s.Args, Results: s.Results, ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, memory: s.memory, thunks: s.thunks}
+	return &Signature{Args: s.Args, Results: s.Results, ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, memory: s.memory}
 }
 
 // signatures caches the func types compiled without formats of a tag: all methods of
@@ -97,7 +96,6 @@ func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*
 		return nil, problems
 	}
 	s.layMemory()
-	s.thunks = thunksOf(s)
 	return s, nil
 }
 

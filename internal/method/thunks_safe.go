@@ -7,16 +7,12 @@ import "reflect"
 // Without unsafe there are no thunks: reflection calls every method and makes every
 // proxy.
 
-type thunks struct{}
-
-func thunksOf(*Signature) *thunks { return nil }
-
 type memory struct{}
 
 func memoryOf(*Values) memory { return memory{} }
 
 func withRoom(t reflect.Type) reflect.Type {
-	return reflect.StructOf([]reflect.StructField{{Name: "Values", Type: t}})
+	return reflect.StructOf([]reflect.StructField{{Name: "Before", Type: reflect.TypeFor[struct{}]()}, {Name: "Values", Type: t}})
 }
 
 // A Receiver is what a method is called on.
@@ -32,4 +28,8 @@ func (*funcCode) valid() bool { return false }
 
 func (*Func) invokeCode(*Receiver, *Values) error { panic("bsrpc: no thunks in this build") }
 
-func fillThunk(*stub, reflect.Value) { panic("bsrpc: no thunks in this build") }
+type thunk func()
+
+func thunkOf(*Signature) thunk { return nil }
+
+func (thunk) fill(*stub, reflect.Value) {}

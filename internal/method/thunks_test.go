@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
@@ -465,13 +466,113 @@ func TestShapesOfMixedIntegers(t *testing.T) {
 }
 
 // haveThunks reports whether this build has thunks.
-func haveThunks() bool { return thunksOf(new(Signature)) != nil }
+func haveThunks() bool { return thunkOf(new(Signature)) != nil }
 
-func checkShape(t *testing.T, name string, c *shapeCase, want bool) {
+// checkShape checks that the proxy's func for c is made without reflection, or not,
+// and that the method is called without it where it should be.
+func checkShape(t *testing.T, name string, c *shapeCase, proxied bool) {
 	t.Helper()
-	if got := thunksOf(&Signature{params: c.params, results: c.results}) != nil; got != want {
-		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, want)
+	if got := thunkOf(&Signature{params: c.params, results: c.results}) != nil; got != proxied {
+		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, proxied)
 	}
+	want := haveThunks() && c.takesWords() && c.returnsWord()
+	if proxied && !want && runtime.GOARCH != "s390x" {
+		t.Errorf("%s, form %d: %v, %v is called by reflection, though its proxies are not", name, c.form, c.params, c.results)
+	}
+	if c.t, c.owner = t, new(shapeOwner); c.name == "" {
+		c.name = name
+	}
+	if got := c.method().code.valid(); got != want {
+		t.Errorf("%s, form %d: %v, %v is called without reflection: %v, want %v", name, c.form, c.params, c.results, got, want)
+	}
+}
+
+// takesWords reports whether the method's parameters are few enough words, and floats,
+// to be passed without reflection.
+func (c *shapeCase) takesWords() bool {
+	words, floats := c.form&shapeReceiver+c.form&shapeContext, map[reflect.Kind]int{}
+	var fields []reflect.StructField
+	for i, t := range c.params {
+		fields = append(fields, reflect.StructField{Name: fmt.Sprint("P", i), Type: t})
+		switch k := t.Kind(); {
+		case k == reflect.Struct || k == reflect.Array || k == reflect.Complex64 || k == reflect.Complex128 || isInteger(t) && t.Size() > wordBytes:
+			return false
+		case inRegistersHere() && (k == reflect.Float32 || k == reflect.Float64):
+			floats[k]++
+		case inRegistersHere():
+			words += int((t.Size() + wordBytes - 1) / wordBytes)
+		}
+	}
+	if !inRegistersHere() {
+		words += int((reflect.StructOf(fields).Size() + wordBytes - 1) / wordBytes)
+	}
+	return words <= registers() && len(floats) <= 1 && floats[reflect.Float32] <= 3 && floats[reflect.Float64] <= 3
+}
+
+// returnsWord reports whether the method has at most one result, of a type that may be
+// returned without reflection.
+func (c *shapeCase) returnsWord() bool {
+	if len(c.results) != 1 {
+		return len(c.results) == 0
+	}
+	switch t := c.results[0]; t.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.String, reflect.Slice, reflect.Float32, reflect.Float64:
+		return true
+	default:
+		return isInteger(t) && (t.Size() == wordBytes || smallWords())
+	}
+}
+
+func isInteger(t reflect.Type) bool {
+	v := reflect.Zero(t)
+	return v.CanInt() || v.CanUint() || t.Kind() == reflect.Bool
+}
+
+// inRegistersHere says whether arguments travel in registers.
+func inRegistersHere() bool {
+	return smallWords() || slices.Contains([]string{"loong64", "ppc64", "s390x"}, runtime.GOARCH)
+}
+
+// registers is the number of words that a method may take.
+func registers() int {
+	if runtime.GOARCH == "s390x" {
+		return 8
+	}
+	return 9
+}
+
+// Methods with any parameters, called through proxies made by reflection or not.
+func TestRandomShapes(t *testing.T) {
+	const seed = 14
+	r := rand.New(rand.NewPCG(seed, seed))
+	var all []reflect.Type
+	for _, class := range "psvwWfd4" { // in a fixed order
+		all = append(all, alike[byte(class)]...)
+	}
+	for _, v := range []any{int8(0), uint16(0), false, int64(0), complex64(0), shapePoint{}, [2]string{}} {
+		all = append(all, reflect.TypeOf(v))
+	}
+	proxied := func(c *shapeCase) bool { return thunkOf(&Signature{params: c.params, results: c.results}) != nil }
+	var cases []*shapeCase
+	called := 0
+	for range 300 {
+		c := &shapeCase{form: r.IntN(shapeForms)}
+		for range r.IntN(7) {
+			c.params = append(c.params, all[r.IntN(len(all))])
+		}
+		for range r.IntN(5) / 3 {
+			c.results = append(c.results, all[r.IntN(len(all))])
+		}
+		checkShape(t, "random", c, proxied(c))
+		if c.takesWords() && c.returnsWord() {
+			called++
+		}
+		cases = append(cases, c)
+	}
+	if called < 50 {
+		t.Errorf("only %d of %d methods may be called without reflection", called, len(cases))
+	}
+	runShapes(t, cases)
 }
 
 // Every type, there and back, in every form.
@@ -492,7 +593,7 @@ func TestEveryShapedType(t *testing.T) {
 	runShapes(t, cases)
 }
 
-// What has no shape, and is reflection's in every build.
+// What has no shape: in every build reflection makes the funcs of proxies.
 var shapeless = []struct{ params, results []any }{
 	{[]any{shapeWide{}}, []any{shapeWide{}}},
 	{[]any{shapePoint{}}, nil},

@@ -32,7 +32,7 @@ func (s *Signature) NewValues() *Values {
 	if v, ok := s.pool.Get().(*Values); ok {
 		return v
 	}
-	v := &Values{sig: s, args: reflect.New(s.memory[0]).Elem().Field(0), results: reflect.New(s.memory[1]).Elem().Field(0)}
+	v := &Values{sig: s, args: reflect.New(s.memory[0]).Elem().Field(1), results: reflect.New(s.memory[1]).Elem().Field(1)}
 	v.argsRef, v.resRef = codec.RefTo(v.args.Addr()), codec.RefTo(v.results.Addr())
 	v.memory = memoryOf(v)
 	return v

@@ -1,0 +1,240 @@
+//go:build !bsrpc_safe && (386 || amd64 || arm || arm64 || loong64 || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || riscv64 || s390x || wasm)
+
+package method
+
+import (
+	"context"
+	"reflect"
+	"runtime"
+	"sync"
+)
+
+// Calls of methods. Receiver, context and arguments are passed as words: in registers,
+// or on the stack, where they lie as in a struct. One func for each class of results
+// therefore calls all methods.
+
+// codeOf returns how to call f without reflection. The code is not valid if only
+// reflection can.
+func codeOf(f *Func) funcCode {
+	var c funcCode
+	if f.methods != nil {
+		c.form |= withReceiver
+	}
+	if f.ctx {
+		c.form |= withContext
+	}
+	if f.err {
+		c.form |= withError
+	}
+	if !c.setResult(f.Sig.results) || !c.setArgs(f.Sig.Args.Type()) || !callsWork() {
+		return funcCode{}
+	}
+	variable := reflect.New(f.fn.Type())
+	variable.Elem().Set(f.fn)
+	c.fn = variable.UnsafePointer()
+	return c
+}
+
+// setResult sets the class of the result. It reports false if only reflection can
+// return the results.
+func (c *funcCode) setResult(results []reflect.Type) bool {
+	if len(results) == 0 {
+		return true
+	}
+	c.result = classOf(results[0], false)
+	return len(results) == 1 && c.result >= 'a'
+}
+
+// setArgs finds the parts of a struct of arguments. It reports false if only reflection
+// can pass them.
+func (c *funcCode) setArgs(args reflect.Type) bool {
+	singles := 0
+	for i := range args.NumField() {
+		field := args.Field(i)
+		at, size := field.Offset, field.Type.Size()
+		switch classOf(field.Type, true) {
+		case '?':
+			return false
+		case 'f':
+			singles++
+			fallthrough
+		case 'd':
+			c.floats = append(c.floats, part{at, size})
+		default:
+			for end := at + size; at < end; at += wordSize {
+				c.ints = append(c.ints, part{at, min(size, wordSize)})
+			}
+		}
+	}
+	if !inRegisters {
+		c.ints, c.floats = nil, nil
+		return c.setWords(int((args.Size() + wordSize - 1) / wordSize))
+	}
+	if !c.setWords(len(c.ints)) || len(c.floats) > maxFloats || singles > 0 && singles < len(c.floats) {
+		return false
+	}
+	c.single = singles > 0
+	if inOrder(c.ints) && inOrder(c.floats) {
+		c.ints, c.floats = nil, nil
+	}
+	return true
+}
+
+// inOrder reports whether all parts are words, from the first word of the arguments.
+func inOrder(parts []part) bool {
+	for i, p := range parts {
+		if p != (part{uintptr(i) * wordSize, wordSize}) {
+			return false
+		}
+	}
+	return true
+}
+
+// setWords counts receiver and context, and n words of arguments. It reports false if
+// these are too many.
+func (c *funcCode) setWords(n int) bool {
+	if c.form&withReceiver != 0 {
+		n++
+	}
+	if c.form&withContext != 0 {
+		n += 2
+	}
+	c.words = n
+	if inRegisters && runtime.GOARCH == "s390x" { // where eight registers take words
+		return n < maxWords
+	}
+	return n <= maxWords
+}
+
+// invokeCode calls the method with the arguments and the context of v, and stores its
+// result.
+func (f *Func) invokeCode(recv *Receiver, v *Values) (err error) {
+	switch c := &f.code; c.result {
+	case 'p':
+		err = call[address](c, recv, v)
+	case 's':
+		err = call[string](c, recv, v)
+	case 'v':
+		err = call[[]byte](c, recv, v)
+	case 'w':
+		err = call[word](c, recv, v)
+	case 'f':
+		err = call[float32](c, recv, v)
+	case 'd':
+		err = call[float64](c, recv, v)
+	default:
+		err = call[struct{}](c, recv, v)
+	}
+	runtime.KeepAlive(recv) // words do not keep what they point to
+	runtime.KeepAlive(v)
+	return err
+}
+
+// call calls a method that returns an R, and perhaps an error.
+//
+// In registers all words and floats are passed, however many the method takes: it
+// ignores the others.
+func call[R any](c *funcCode, recv *Receiver, v *Values) (err error) {
+	i, f := c.arguments(recv, v)
+	r := at[R](v.memory.results)
+	switch {
+	case c.form&withError == 0 && (!inRegisters || c.single):
+		*r = callRare[R](c, i, v)
+	case !inRegisters || c.single:
+		out := callRare[withErrorAfter[R]](c, i, v)
+		*r, err = out.result, out.err
+	case c.form&withError == 0:
+		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float64) R](c.fn)
+		*r = (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
+	default:
+		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float64) (R, error)](c.fn)
+		*r, err = (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
+	}
+	return err
+}
+
+// withErrorAfter takes the same words as two results.
+type withErrorAfter[R any] struct {
+	result R
+	err    error
+}
+
+// callRare calls a func that returns a T, with floats of 32 bits in registers, or with
+// all words on the stack. There the results follow the arguments, so the number of
+// words must be exact.
+func callRare[T any](c *funcCode, i *ints, v *Values) T {
+	switch {
+	case inRegisters:
+		f := &v.memory.gathered.singles
+		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float32) T](c.fn)
+		return (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
+	case c.words == 0:
+		return (*at[func() T](c.fn))()
+	case c.words == 1:
+		return (*at[func(a word) T](c.fn))(i[0])
+	case c.words == 2:
+		return (*at[func(a, b word) T](c.fn))(i[0], i[1])
+	case c.words == 3:
+		return (*at[func(a, b, c word) T](c.fn))(i[0], i[1], i[2])
+	case c.words == 4:
+		return (*at[func(a, b, c, d word) T](c.fn))(i[0], i[1], i[2], i[3])
+	case c.words == 5:
+		return (*at[func(a, b, c, d, e word) T](c.fn))(i[0], i[1], i[2], i[3], i[4])
+	case c.words == 6:
+		return (*at[func(a, b, c, d, e, f word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5])
+	case c.words == 7:
+		return (*at[func(a, b, c, d, e, f, g word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6])
+	case c.words == 8:
+		return (*at[func(a, b, c, d, e, f, g, h word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7])
+	}
+	return (*at[func(a, b, c, d, e, f, g, h, i word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8])
+}
+
+// callsWork is the self-check: it calls methods whose words only arrive whole if they
+// travel as this package takes them to.
+var callsWork = sync.OnceValue(func() bool {
+	join, sum, mean := (*probe).join, (*probe).sum, (*probe).mean
+	var joined string
+	var added int
+	var half float64
+	p := &probe{"a"}
+	return p.works(address(&join), 's', joinArgs{p, "b"}, address(&joined)) && joined == "aab" &&
+		p.works(address(&sum), 'w', sumArgs{-128, -1}, address(&added)) && added == -129 &&
+		p.works(address(&mean), 'd', meanArgs{1, 2, -1.5}, address(&half)) && half == 0.5
+})
+
+// A probe has the methods of the self-check.
+type probe struct{ name string }
+
+type (
+	joinArgs struct {
+		p *probe
+		s string
+	}
+	sumArgs struct {
+		a int8
+		b int
+	}
+	meanArgs struct{ a, b, c float64 }
+)
+
+func (p *probe) join(_ context.Context, q *probe, s string) (string, error) {
+	return p.name + q.name + s, context.Canceled
+}
+
+func (*probe) sum(_ context.Context, a int8, b int) (int, error) {
+	return int(a) + b, context.Canceled
+}
+
+func (*probe) mean(_ context.Context, a, b, c float64) (float64, error) {
+	return (a + b + c) / 3, context.Canceled
+}
+
+// works calls a method of p.
+func (p *probe) works(fn address, class byte, args any, result address) bool {
+	in := reflect.New(withRoom(reflect.TypeOf(args))).Elem().Field(1)
+	in.Set(reflect.ValueOf(args))
+	f := Func{code: funcCode{form: withReceiver | withContext | withError, result: class, fn: fn}}
+	v := Values{Ctx: context.Background(), memory: memory{args: in.Addr().UnsafePointer(), results: result}}
+	return f.code.setArgs(in.Type()) && f.invokeCode(&Receiver{at: address(p)}, &v) == context.Canceled
+}
