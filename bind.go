@@ -75,7 +75,7 @@ func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers 
 // Bind is transport.Handler.Bind: it tells a client the numbers of methods, or what differs.
 func (c *nativeConn) Bind(m *transport.Message) error {
 	v := c.served
-	if err := c.Rises(&m.Frame); err != nil {
+	if err := c.CheckID(&m.Frame); err != nil {
 		return err
 	}
 	r, err := wire.ReadBindRequest(m.Body, m.Flags)

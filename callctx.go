@@ -125,7 +125,7 @@ func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
 // whyCanceled returns what a CANCEL stands for: a caller whose time is over
 // sends one too, at about the moment at which this end's clock would say so.
 func (x *callContext) whyCanceled() error {
-	if !x.deadline.IsZero() && time.Until(x.deadline) < transport.TickTime {
+	if !x.deadline.IsZero() && time.Until(x.deadline) < transport.WatchdogPeriod {
 		return context.DeadlineExceeded
 	}
 	return context.Canceled

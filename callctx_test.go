@@ -103,7 +103,7 @@ var notices = map[string]func(ctx context.Context){
 	"Done": func(ctx context.Context) { <-ctx.Done() },
 	"Err": func(ctx context.Context) {
 		for ctx.Err() == nil {
-			time.Sleep(transport.TickTime)
+			time.Sleep(transport.WatchdogPeriod)
 		}
 	},
 	"AfterFunc": func(ctx context.Context) {

@@ -139,7 +139,7 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	r := &reports{log: opts.logger()}
 	l := newLobby(peer)
 	link := &nativeLink{bounds: b, log: r}
-	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, Lends: true, OnViolation: r.violation(nc)})
+	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, SharesLease: true, OnViolation: r.violation(nc)})
 	go link.Run()
 	if peer.Waiting {
 		if err := l.await(a.ctx, link.Conn, opts.waitHook(r)); err != nil {

@@ -294,8 +294,8 @@ func TestRow140Cancel(t *testing.T) {
 			cancel()
 			wantCall(t, <-call, CodeCanceled, OutcomeUnknown, "canceled")
 			most := time.Duration(0)
-			if after < 2*transport.TickTime {
-				most = (2+1)*transport.TickTime - after
+			if after < 2*transport.WatchdogPeriod {
+				most = (2+1)*transport.WatchdogPeriod - after
 			}
 			if took := time.Since(start); took > most {
 				t.Errorf("cancelled after %v: returned after %v, want at most %v", after, took, most)

@@ -100,7 +100,7 @@ func within(t testing.TB, what string, limit, slack time.Duration, f func()) {
 	t.Helper()
 	start := time.Now()
 	f()
-	if took := time.Since(start); slack == 0 && took < limit || took > limit+slack+10*transport.TickTime {
+	if took := time.Since(start); slack == 0 && took < limit || took > limit+slack+10*transport.WatchdogPeriod {
 		t.Errorf("%s of %v took %v", what, limit, took)
 	}
 }

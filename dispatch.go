@@ -172,8 +172,8 @@ func (c *nativeConn) serveApart(inv *invocation, m *transport.Message) {
 	}()
 }
 
-// Rest is transport.Handler.Rest.
-func (c *nativeConn) Rest() { c.served.uncount() }
+// Idle is transport.Handler.Idle.
+func (c *nativeConn) Idle() { c.served.uncount() }
 
 // Control is transport.Handler.Control.
 func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("unexpected %v", m.Type) }

@@ -843,7 +843,7 @@ func headsOf(b []byte) (at []int) {
 // checkEmpty checks that a connection that lives holds nothing of calls.
 func checkEmpty(t testing.TB, c *transport.Conn) {
 	t.Helper()
-	time.Sleep(10 * transport.TickTime) // where nobody waits for an answer, the leader reads it after a tick
+	time.Sleep(10 * transport.WatchdogPeriod) // where nobody waits for an answer, the leader reads it after a tick
 	synctest.Wait()
 	if left := residue(c) + c.Arriving(); left != "" {
 		t.Error(left)

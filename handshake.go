@@ -27,7 +27,7 @@ func (b *bounds) hello() *wire.Hello {
 		ConnBytes:   uint64(b.ConnBytes),
 		MaxInflight: uint32(min(b.MaxInflight, transport.MostInflight)),
 	}
-	if b.PingAfter < transport.UnsaidPing {
+	if b.PingAfter < transport.UnannouncedPing {
 		h.PingAfter = uint32(b.PingAfter.Milliseconds())
 	}
 	return h

@@ -141,7 +141,7 @@ func newStage(t *testing.T, service any) *stage {
 	ctx, release := context.WithCancel(t.Context())
 	s.release = release
 	go func() { s.held <- s.proxy.Hold(ctx) }()
-	time.Sleep(10 * transport.TickTime) // its handler has a goroutine of its own now
+	time.Sleep(10 * transport.WatchdogPeriod) // its handler has a goroutine of its own now
 	return s
 }
 

@@ -107,7 +107,7 @@ func TestRoleTransitions(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		call(ctx)
 		wantRole(t, c, "caller", "in a caller's write")
-		time.Sleep(3 * transport.TickTime)
+		time.Sleep(3 * transport.WatchdogPeriod)
 		wantRole(t, c, "connection", "after a tick in it")
 		cancel()
 		v.open()
@@ -116,7 +116,7 @@ func TestRoleTransitions(t *testing.T) {
 		v.shut()
 		ctx, cancel = context.WithCancel(t.Context())
 		calls.Go(func() { proxy.Hold(ctx) })
-		time.Sleep(5 * transport.TickTime)
+		time.Sleep(5 * transport.WatchdogPeriod)
 		wantRole(t, c, "nobody", "while a call waits long")
 		cancel()
 		wantRole(t, c, "connection", "as a call is cancelled") // it must not wait
@@ -124,12 +124,12 @@ func TestRoleTransitions(t *testing.T) {
 		settle("after the cancel")
 
 		// Each write is done within a tick, and others ask meanwhile.
-		v.time.Store(int64(transport.TickTime / 3))
+		v.time.Store(int64(transport.WatchdogPeriod / 3))
 		seen := map[string]int{}
 		for range 100 {
 			call(t.Context())
 			seen[roleOf(c)]++
-			time.Sleep(transport.TickTime / 10)
+			time.Sleep(transport.WatchdogPeriod / 10)
 		}
 		if seen["caller"] == 0 || seen["connection"] == 0 {
 			t.Errorf("a busy connection's writers are %v, want both kinds", seen)

@@ -41,7 +41,7 @@ func TestTurnTransitions(t *testing.T) {
 		wantHolder(t, c, "nobody", "after a call")
 		proxy.Add(t.Context(), 1, 2) // the caller reads it for itself
 		wantHolder(t, c, "nobody", "after another call")
-		time.Sleep(2 * transport.TickTime)
+		time.Sleep(2 * transport.WatchdogPeriod)
 		wantHolder(t, c, "leader", "a tick later")
 
 		proxy.Add(t.Context(), 1, 2)
@@ -56,7 +56,7 @@ func TestTurnTransitions(t *testing.T) {
 		if !c.State().Parked {
 			t.Error("nobody is parked while a caller reads")
 		}
-		time.Sleep(5 * transport.TickTime)
+		time.Sleep(5 * transport.WatchdogPeriod)
 		wantHolder(t, c, "leader", "while a call waits long")
 		wantHolder(t, s, "leader", "while a handler runs long")
 		if n := c.State().Long; n != 1 {
@@ -79,7 +79,9 @@ func TestTurnTransitions(t *testing.T) {
 // turnSlack is what a call may take besides its handler's time: a few ticks,
 // and two for each of the others, behind whose handlers it may stand until the
 // tick catches them. A wake-up that is lost costs more.
-func turnSlack(callers int) time.Duration { return time.Duration(6+2*callers) * transport.TickTime }
+func turnSlack(callers int) time.Duration {
+	return time.Duration(6+2*callers) * transport.WatchdogPeriod
+}
 
 // A storm of callers with small pauses, of calls short and long, some of which
 // are cancelled. Time is virtual, so that every lost moment shows.

@@ -34,7 +34,7 @@ func (l *lobby) Admit(f *wire.Frame) (*fault.Fault, error) {
 func (l *lobby) Request(*transport.Message) transport.Job { return nil }
 func (l *lobby) Bind(m *transport.Message) error          { return fmt.Errorf("unexpected %v", m.Type) }
 func (l *lobby) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
-func (l *lobby) Rest()                                    {}
+func (l *lobby) Idle()                                    {}
 
 // Control passes on a WAITING or ADMITTED frame.
 func (l *lobby) Control(m *transport.Message) error {

@@ -21,14 +21,14 @@ func (c *Conn) Do(ctx context.Context, k *Call, body *wire.Body) error {
 		return fault.OfContext(err, fault.NotRun)
 	}
 	if k.Timeout.Set() {
-		k.Timeout.Start(c.muster.now())
+		k.Timeout.Start(c.batch.now())
 	}
 	if err := c.send(ctx, k, body); err != nil {
 		return err
 	}
-	err := c.await(ctx, k)
-	if k.parcel != nil {
-		c.withdraw(k)
+	err := c.awaitReply(ctx, k)
+	if k.chunked != nil {
+		c.takeBack(k)
 	}
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c *Conn) Do(ctx context.Context, k *Call, body *wire.Body) error {
 }
 
 // send registers the call and then writes it, so that no answer finds it
-// missing. A body above wire.MaxUnchunked travels as a parcel.
+// missing. A body above wire.MaxUnchunked travels as a chunked message.
 func (c *Conn) send(ctx context.Context, k *Call, body *wire.Body) error {
 	size := body.Size()
 	if size > c.peer.MaxMessage && k.Head.Type == wire.Request {
@@ -49,52 +49,52 @@ func (c *Conn) send(ctx context.Context, k *Call, body *wire.Body) error {
 	// conn.mu is held
 	left, expired := k.Timeout.Left()
 	if expired {
-		c.ungrantLocked()
+		c.releaseOpenLocked()
 		c.mu.Unlock()
 		return k.Timeout.Fault(fault.NotRun)
 	}
 	k.Head.Timeout = left
-	k.long = left != 0 && left <= shortest
+	k.long = left != 0 && left <= shortTimeout
 	c.calls.addLocked(k)
 	if size > wire.MaxUnchunked {
-		k.parcel = newParcel(k.Head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
-		c.out.enqueueLocked(k.parcel)
+		k.chunked = newChunked(k.Head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
+		c.queue.addChunkedLocked(k.chunked)
 	} else {
 		k.Head.ID, k.Head.BodySize = c.calls.nextIDLocked(k), int(size)
-		c.out.frameLocked(&k.Head, body)
+		c.queue.addFrameLocked(&k.Head, body)
 	}
-	// One that joins is written by the holder of the turn: muster.go.
-	joins := k.parcel == nil && c.muster.anyWoken() && !c.out.worthWritingLocked()
+	// One that joins is written by the lease holder: wakebatch.go.
+	joins := k.chunked == nil && c.batch.anyPending() && !c.queue.worthWritingLocked()
 	c.mu.Unlock()
 	if !joins {
-		c.flush(k.parcel)
+		c.flush(k.chunked)
 	}
 	return nil
 }
 
-// acquire waits until one more call may be open and the outbox takes its
+// acquire waits until one more call may be open and the send queue takes its
 // message of so many bytes, and returns with conn.mu held.
 func (c *Conn) acquire(ctx context.Context, k *Call, size uint64) error {
 	c.mu.Lock()
-	if c.err == nil && !c.calls.grantLocked(k) {
+	if c.err == nil && !c.calls.openLocked(k) {
 		c.mu.Unlock()
-		err := c.awaitGrant(ctx, k)
+		err := c.awaitOpen(ctx, k)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
 			what := fmt.Sprintf("the server's MaxInflight (%d)", c.calls.limit)
 			c.mu.Unlock()
-			return unsent(err, what)
+			return unsentError(err, what)
 		}
 	}
-	for c.err == nil && c.out.fullLocked(size) {
-		taken := c.out.takenLocked()
+	for c.err == nil && c.queue.fullLocked(size) {
+		taken := c.queue.roomFreedLocked()
 		c.mu.Unlock()
-		err := c.wait(ctx, &k.Timeout, taken)
+		err := c.await(ctx, &k.Timeout, taken)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
-			c.ungrantLocked()
+			c.releaseOpenLocked()
 			c.mu.Unlock()
-			return unsent(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
+			return unsentError(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
 		}
 	}
 	if c.err != nil {
@@ -104,9 +104,9 @@ func (c *Conn) acquire(ctx context.Context, k *Call, size uint64) error {
 	return nil
 }
 
-// unsent returns the error of a call whose time was over before its request was
+// unsentError returns the error of a call whose time was over before its request was
 // sent, with what it waited for.
-func unsent(err error, what string) error {
+func unsentError(err error, what string) error {
 	e, ok := err.(*fault.Fault)
 	if !ok {
 		return err
@@ -116,9 +116,9 @@ func unsent(err error, what string) error {
 	return &named
 }
 
-// awaitGrant waits until k, which is one of those that wait, may be open, or the
+// awaitOpen waits until k, which is one of those that wait, may be open, or the
 // connection ends.
-func (c *Conn) awaitGrant(ctx context.Context, k *Call) error {
+func (c *Conn) awaitOpen(ctx context.Context, k *Call) error {
 	k.Timeout.Wait()
 	expired := k.Timeout.Expired()
 	defer k.Timeout.Stop()
@@ -126,7 +126,7 @@ func (c *Conn) awaitGrant(ctx context.Context, k *Call) error {
 	select {
 	case counted := <-k.wake:
 		if counted {
-			c.muster.ran()
+			c.batch.resumed()
 		}
 		return nil
 	case <-ctx.Done():
@@ -135,32 +135,32 @@ func (c *Conn) awaitGrant(ctx context.Context, k *Call) error {
 		err = k.Timeout.Fault(fault.NotRun)
 	}
 	c.mu.Lock()
-	waits := c.calls.forsakeLocked(k)
+	waits := c.calls.stopWaitingLocked(k)
 	c.mu.Unlock()
 	if waits {
 		return err
 	}
 	if counted := <-k.wake; counted { // its turn has just come
-		c.muster.ran()
+		c.batch.resumed()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
-		c.ungrantLocked()
+		c.releaseOpenLocked()
 	}
 	return err
 }
 
-// ungrantLocked gives up what a call had been granted, to the next that waits.
-func (c *Conn) ungrantLocked() {
-	if next := c.calls.ungrantLocked(); next != nil {
+// releaseOpenLocked gives up what a call had been granted, to the next that waits.
+func (c *Conn) releaseOpenLocked() {
+	if next := c.calls.releaseLocked(); next != nil {
 		next.wake <- false
 	}
 }
 
-// wait waits for ch, within a call's context and time, or for the connection's
+// await waits for ch, within a call's context and time, or for the connection's
 // end.
-func (c *Conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
+func (c *Conn) await(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
 	t.Wait()
 	expired := t.Expired()
 	defer t.Stop()
@@ -178,14 +178,14 @@ func (c *Conn) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) 
 // abandon leaves a call without its answer. It reports false if the answer is
 // being delivered at this moment.
 func (c *Conn) abandon(k *Call) (fault.Outcome, bool) {
-	p := k.parcel
+	p := k.chunked
 	c.mu.Lock()
 	if c.err != nil || c.calls.slots[k.slot] != k {
 		c.mu.Unlock()
 		return 0, false
 	}
 	if p != nil && !p.begunLocked() {
-		c.out.dropLocked(p)
+		c.queue.dropLocked(p)
 		if next := c.calls.removeLocked(k); next != nil {
 			next.wake <- false
 		}
@@ -194,17 +194,17 @@ func (c *Conn) abandon(k *Call) (fault.Outcome, bool) {
 	}
 	k.abandoned = true
 	if p != nil {
-		c.out.dropLocked(p) // no piece follows the CANCEL
+		c.queue.dropLocked(p) // no chunk follows the CANCEL
 	}
 	c.cancelLocked(k.id)
 	c.mu.Unlock()
-	c.flushBehind()
+	c.flushAsync()
 	return fault.OutcomeUnknown, true
 }
 
 // cancelLocked tells the peer that nobody waits for a call.
 func (c *Conn) cancelLocked(id uint64) {
-	c.out.headLocked(&wire.Frame{Type: wire.Cancel, ID: id})
+	c.queue.addHeaderLocked(&wire.Frame{Type: wire.Cancel, ID: id})
 }
 
 // deliver hands an answer to its call.
@@ -222,7 +222,7 @@ func (c *Conn) deliver(m *Message) error {
 	unused = unused && c.err == nil // at the end the table is emptied
 	c.mu.Unlock()
 	if next != nil {
-		c.muster.granted = append(c.muster.granted, next)
+		c.batch.granted = append(c.batch.granted, next)
 	}
 	if unused {
 		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)
@@ -230,14 +230,14 @@ func (c *Conn) deliver(m *Message) error {
 	if gone {
 		return nil
 	}
-	k.take(m)
-	c.muster.answered = append(c.muster.answered, k)
+	k.setReply(m)
+	c.batch.answered = append(c.batch.answered, k)
 	return nil
 }
 
-// take sets the answer, from a message that is valid only now. The call is
+// setReply sets the answer, from a message that is valid only now. The call is
 // still to be finished.
-func (k *Call) take(m *Message) {
+func (k *Call) setReply(m *Message) {
 	k.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
 	if len(m.Meta) > 0 {
 		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
@@ -268,16 +268,16 @@ func (k *Call) result(ctx context.Context) error {
 	}
 	e := remoteError(fault.Code(k.reply.arg), &f)
 	e.Outcome = outcome
-	if own := k.ownEnd(ctx, e); own != nil {
+	if own := k.ownError(ctx, e); own != nil {
 		return own
 	}
 	return e
 }
 
-// ownEnd returns the error of a call whose answer says that its time was over,
+// ownError returns the error of a call whose answer says that its time was over,
 // or that it was cancelled, and whose caller would have found the same: the two
 // ends' clocks race, and either may be first. Of another call it is nil.
-func (k *Call) ownEnd(ctx context.Context, e *fault.Fault) *fault.Fault {
+func (k *Call) ownError(ctx context.Context, e *fault.Fault) *fault.Fault {
 	switch e.Code {
 	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
@@ -302,9 +302,9 @@ func remoteError(code fault.Code, f *wire.Failure) *fault.Fault {
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
 }
 
-// giveUp ends a call of this end before its answer is there. The holder of the
+// failCall ends a call of this end before its answer is there. The holder of the
 // turn calls it.
-func (c *Conn) giveUp(k *Call, err *fault.Fault) {
+func (c *Conn) failCall(k *Call, err *fault.Fault) {
 	c.mu.Lock()
 	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
 	if open {
@@ -314,8 +314,8 @@ func (c *Conn) giveUp(k *Call, err *fault.Fault) {
 	}
 	c.mu.Unlock()
 	if open {
-		c.flushBehind()
+		c.flushAsync()
 		k.err = err
-		c.muster.answered = append(c.muster.answered, k)
+		c.batch.answered = append(c.batch.answered, k)
 	}
 }

@@ -11,18 +11,18 @@ import (
 // A call is a request that this end has made and waits for. It belongs to the
 // calling goroutine, but for what the reader delivers.
 type Call struct {
-	wake  chan bool     // capacity 1: one token for each sleep that ends, true if the muster counts it
+	wake  chan bool     // capacity 1: one token for each sleep that ends, true if the wake batch counts it
 	state atomic.Uint32 // callRunning and so on
 	long  bool          // waits with timers of its own, and never reads
 
 	// guarded by conn.mu
 	id        uint64
 	slot      uint16
-	ticks     uint8 // how many ticks have found it parked
+	periods   uint8 // how many watchdog periods have found it parked
 	abandoned bool  // the caller has gone; the slot is kept for the answer
 
-	Head    wire.Frame // of the request
-	parcel  *parcel    // the request, if it travels in pieces
+	Head    wire.Frame      // of the request
+	chunked *chunkedMessage // the request, if it travels in chunks
 	Timeout limits.Timeout
 
 	reply reply  // the answer: set before state is callAnswered
@@ -41,11 +41,11 @@ type reply struct {
 
 // The states of a call.
 const (
-	callRunning  uint32 = iota // its goroutine is awake
-	callParked                 // it sleeps on wake
-	callLong                   // it has been parked for long
-	callSleeping               // it sleeps on wake, its context and a timer
-	callAnswered               // reply or err is set
+	callRunning   uint32 = iota // its goroutine is awake
+	callParked                  // it sleeps on wake
+	callLong                    // it has been parked for long
+	callSelecting               // it sleeps on wake, its context and a timer
+	callAnswered                // reply or err is set
 )
 
 // answered says whether there is a reply, or an error, to take.
@@ -55,15 +55,15 @@ func (k *Call) answered() bool { return k.state.Load() == callAnswered }
 // reports true and wake is to follow.
 func (k *Call) finish() (parked bool) {
 	old := k.state.Swap(callAnswered)
-	if old == callSleeping {
+	if old == callSelecting {
 		k.wake <- false
 	}
 	return old == callParked
 }
 
-// rouse wakes a parked call into another state. It reports whether the call
+// unpark wakes a parked call into another state. It reports whether the call
 // was parked.
-func (k *Call) rouse(state uint32) bool {
+func (k *Call) unpark(state uint32) bool {
 	if !k.state.CompareAndSwap(callParked, state) {
 		return false
 	}
@@ -71,18 +71,18 @@ func (k *Call) rouse(state uint32) bool {
 	return true
 }
 
-// calls is the table of the calls that this end has made. A call's id has its
+// callTable is the table of the calls that this end has made. A call's id has its
 // slot in the low 16 bits, so that an answer finds it without a map, and above
 // that a count that rises as requests are written.
-type calls struct {
+type callTable struct {
 	// guarded by conn.mu
-	slots   []*Call
-	free    []uint16
-	count   uint64  // of ids given
-	taken   uint64  // the count when a batch was last taken: later ones have not been written
-	limit   int     // the most that may be open, by the peer's word
-	waiting []*Call // they wait to be open, first come first served
-	open    int     // calls that have a slot, or have been granted one
+	slots     []*Call
+	free      []uint16
+	lastCount uint64  // of ids given
+	written   uint64  // the count when a batch was last taken: later ones have not been written
+	limit     int     // the most that may be open, by the peer's word
+	waiting   []*Call // they wait to be open, first come first served
+	open      int     // calls that have a slot, or have been granted one
 
 	long atomic.Int32 // calls that wait with timers of their own
 }
@@ -93,7 +93,7 @@ const slotBits = 16
 const MostInflight = 1 << slotBits
 
 // addLocked gives k a slot that it has been granted.
-func (t *calls) addLocked(k *Call) {
+func (t *callTable) addLocked(k *Call) {
 	k.id = 0
 	if n := len(t.free); n > 0 {
 		k.slot, t.free = t.free[n-1], t.free[:n-1]
@@ -105,17 +105,17 @@ func (t *calls) addLocked(k *Call) {
 }
 
 // nextIDLocked gives k the next id, as its request is written.
-func (t *calls) nextIDLocked(k *Call) uint64 {
-	t.count++
-	k.id = t.count<<slotBits | uint64(k.slot)
+func (t *callTable) nextIDLocked(k *Call) uint64 {
+	t.lastCount++
+	k.id = t.lastCount<<slotBits | uint64(k.slot)
 	return k.id
 }
 
 // findLocked returns the open call with an id. unused says that no call ever
 // had it.
-func (t *calls) findLocked(id uint64) (k *Call, unused bool) {
+func (t *callTable) findLocked(id uint64) (k *Call, unused bool) {
 	slot, count := id&(1<<slotBits-1), id>>slotBits
-	if count == 0 || count > t.count || slot >= uint64(len(t.slots)) {
+	if count == 0 || count > t.lastCount || slot >= uint64(len(t.slots)) {
 		return nil, true
 	}
 	if k := t.slots[slot]; k != nil && k.id == id {
@@ -125,15 +125,15 @@ func (t *calls) findLocked(id uint64) (k *Call, unused bool) {
 }
 
 // removeLocked frees k's slot. What it returns is as of ungrantLocked.
-func (t *calls) removeLocked(k *Call) (next *Call) {
+func (t *callTable) removeLocked(k *Call) (next *Call) {
 	t.slots[k.slot] = nil
 	t.free = append(t.free, k.slot)
-	return t.ungrantLocked()
+	return t.releaseLocked()
 }
 
-// grantLocked lets k be open. If as many are as the peer takes, it makes k wait
+// openLocked lets k be open. If as many are as the peer takes, it makes k wait
 // for a token in its wake, and reports false.
-func (t *calls) grantLocked(k *Call) bool {
+func (t *callTable) openLocked(k *Call) bool {
 	if t.open < t.limit && len(t.waiting) == 0 {
 		t.open++
 		return true
@@ -142,9 +142,9 @@ func (t *calls) grantLocked(k *Call) bool {
 	return false
 }
 
-// ungrantLocked gives up what a call had been granted. It returns the call that
+// releaseLocked gives up what a call had been granted. It returns the call that
 // has it instead, and is to be woken; nil for none.
-func (t *calls) ungrantLocked() (next *Call) {
+func (t *callTable) releaseLocked() (next *Call) {
 	if len(t.waiting) == 0 {
 		t.open--
 		return nil
@@ -152,8 +152,8 @@ func (t *calls) ungrantLocked() (next *Call) {
 	return popFirst(&t.waiting)
 }
 
-// forsakeLocked takes k out of those that wait. It reports whether it was there.
-func (t *calls) forsakeLocked(k *Call) bool {
+// stopWaitingLocked takes k out of those that wait. It reports whether it was there.
+func (t *callTable) stopWaitingLocked(k *Call) bool {
 	i := slices.Index(t.waiting, k)
 	if i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
@@ -161,15 +161,15 @@ func (t *calls) forsakeLocked(k *Call) bool {
 	return i >= 0
 }
 
-// takenLocked notes that a batch has been taken, which has all ids given so far.
-func (t *calls) takenLocked() { t.taken = t.count }
+// markWrittenLocked notes that a batch has been taken, which has all ids given so far.
+func (t *callTable) markWrittenLocked() { t.written = t.lastCount }
 
 // writtenLocked says whether k's request may have reached the peer.
-func (t *calls) writtenLocked(k *Call) bool { return k.id != 0 && k.id>>slotBits <= t.taken }
+func (t *callTable) writtenLocked(k *Call) bool { return k.id != 0 && k.id>>slotBits <= t.written }
 
-// endLocked empties the table. It returns the calls that were open and those
+// clearLocked empties the table. It returns the calls that were open and those
 // that waited to be.
-func (t *calls) endLocked() (ended, waiting []*Call) {
+func (t *callTable) clearLocked() (ended, waiting []*Call) {
 	for _, k := range t.slots {
 		if k != nil && !k.abandoned {
 			ended = append(ended, k)
@@ -181,35 +181,35 @@ func (t *calls) endLocked() (ended, waiting []*Call) {
 	return ended, waiting
 }
 
-// rouseOneLocked lets one parked call look again whether it can read.
-func (t *calls) rouseOneLocked() {
+// unparkOneLocked lets one parked call look again whether it can read.
+func (t *callTable) unparkOneLocked() {
 	if t.open == 0 {
 		return
 	}
 	for _, k := range t.slots {
-		if k != nil && k.rouse(callRunning) {
+		if k != nil && k.unpark(callRunning) {
 			return
 		}
 	}
 }
 
-// parkedTicks is how many ticks a call stays parked before it waits long.
-const parkedTicks = 2
+// parkedPeriods is how many watchdog periods a call stays parked before it waits long.
+const parkedPeriods = 2
 
-// tickLocked lets the calls that have been parked for a while wait long.
-func (t *calls) tickLocked() {
+// markLongLocked lets the calls that have been parked for a while wait long.
+func (t *callTable) markLongLocked() {
 	for _, k := range t.slots {
 		if k == nil || k.state.Load() != callParked {
 			continue
 		}
-		if k.ticks++; k.ticks >= parkedTicks {
-			k.rouse(callLong)
+		if k.periods++; k.periods >= parkedPeriods {
+			k.unpark(callLong)
 		}
 	}
 }
 
 // anyParkedLocked says whether a call is parked.
-func (t *calls) anyParkedLocked() bool {
+func (t *callTable) anyParkedLocked() bool {
 	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *Call) bool { return k != nil && k.state.Load() == callParked })
 }
 
@@ -223,8 +223,8 @@ func (k *Call) Body() (data []byte, own bool) { return k.reply.body, k.reply.own
 // Reset makes k fit for another call, on any connection.
 func (k *Call) Reset() {
 	k.state.Store(callRunning)
-	k.long, k.ticks, k.abandoned = false, 0, false
-	k.Head.Meta, k.parcel, k.reply.body, k.err = nil, nil, nil, nil
+	k.long, k.periods, k.abandoned = false, 0, false
+	k.Head.Meta, k.chunked, k.reply.body, k.err = nil, nil, nil, nil
 }
 
 // popFirst removes the first of a list that is not empty. It moves none of the others,

@@ -20,15 +20,15 @@ import (
 )
 
 // A conn is one connection after its handshake, the same at both ends. It makes
-// calls (roundtrip.go), hands requests to its handler (request.go) and sends their
-// answers (reply.go), writes by the rules of role.go and reads by those of turn.go.
+// calls (call.go), hands requests to its handler (request.go) and sends their
+// answers (reply.go), writes by the rules of writerrole.go and reads by those of lease.go.
 //
 // The connection's own goroutine is its leader; others live for one handler
 // that may take long, or for as long as a peer is slow to read.
 //
 // Lock order: conn.mu, then serving.mu, then callContext.mu. Deadlines of nc are set
-// with conn.mu held, so the locks of a guardedConn come after it. The locks of ticker
-// and pulse are held together with no other.
+// with conn.mu held, so the locks of a guardedConn come after it. The locks of watchdog
+// and keepalive are held together with no other.
 type Conn struct {
 	cfg    Config
 	nc     net.Conn
@@ -36,34 +36,34 @@ type Conn struct {
 	limits *limits.Conn // this end's
 	peer   peerLimits
 
-	turn   turn
-	muster muster
-	in     inbox         // the holder of the turn's
-	summon chan struct{} // capacity 1: the leader has been given the turn
-	kicked atomic.Uint64 // the stamp of a tenure that is to end
-	tick   ticker
+	lease       readLease
+	batch       wakeBatch
+	in          receiveBuffer // guarded by the read lease
+	leaderWake  chan struct{} // capacity 1: the leader has been given the lease
+	interrupted atomic.Uint64 // the epoch that is to end
+	watchdog    watchdog
 
-	booked   int64       // bytes of messages in pieces that are to come; the holder of the turn's
-	watch    *time.Timer // while something is incomplete: FrameTimeout
-	watching bool        // watch is set; with the next two, the holder of the turn's
-	watchEnd time.Time   // when it is over
-	readAt   time.Time   // when the last read began that might end then
+	booked     int64       // bytes of chunked messages that are to come; guarded by the read lease
+	frameTimer *time.Timer // while something is incomplete: FrameTimeout
+	timed      bool        // watch is set; with the next two, guarded by the read lease
+	timerEnd   time.Time   // when it is over
+	readBegan  time.Time   // when the last read began that might end then
 
-	pulse pulse
+	keepalive keepalive
 
 	handler  Handler
 	inflight limits.Inflight
 	budget   *limits.Budget // of all connections of a server; nil for none
-	lastID   uint64         // of a request or BIND; with the next two, the holder of the turn's
+	lastID   uint64         // of a request or BIND; with the next two, guarded by the read lease
 	refusals int            // of calls above MaxInflight
 	inline   Job            // what the leader runs itself; of who ends a handler's turn
 
-	mu    sync.Mutex // guards what follows, and what calls and outbox say
-	calls calls
-	out   outbox
+	mu    sync.Mutex // guards what follows, and what calls and send queue say
+	calls callTable
+	queue sendQueue
 	err   *fault.Fault // why the connection ended
 
-	leaving *fault.Fault // why it is about to end
+	closing *fault.Fault // why it is about to end
 
 	done    chan struct{}  // closed when err has been set
 	running sync.WaitGroup // the connection's goroutines, handlers apart
@@ -78,20 +78,20 @@ type peerLimits struct {
 
 // What a peer takes whose INIT does not say.
 const (
-	unsaidMaxMessage  = 16 << 20
-	unsaidConnBytes   = 32 << 20
-	unsaidMaxInflight = 1024
+	defaultMaxMessage  = 16 << 20
+	defaultConnBytes   = 32 << 20
+	defaultMaxInflight = 1024
 )
 
 // A Config is what a connection is made of.
 type Config struct {
-	NetConn net.Conn // after the handshake
-	Limits  *limits.Conn
-	Peer    *wire.Hello // the peer's INIT
-	Handler Handler
-	Serves  bool           // Handler takes requests
-	Budget  *limits.Budget // of all connections of a server; may be nil
-	Lends   bool           // callers may read for themselves
+	NetConn     net.Conn // after the handshake
+	Limits      *limits.Conn
+	Peer        *wire.Hello // the peer's INIT
+	Handler     Handler
+	Serves      bool           // Handler takes requests
+	Budget      *limits.Budget // of all connections of a server; may be nil
+	SharesLease bool           // callers may read for themselves
 
 	OnViolation func(error)        // called when the peer breaks the protocol
 	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil
@@ -104,29 +104,29 @@ func New(cfg Config) *Conn {
 	b, peer := cfg.Limits, cfg.Peer
 	c := &Conn{
 		cfg: cfg, nc: cfg.NetConn, direct: netconn.IsSocket(cfg.NetConn), limits: b, handler: cfg.Handler, budget: cfg.Budget,
-		summon: make(chan struct{}, 1),
-		muster: muster{whole: make(chan struct{}, 1)},
-		done:   make(chan struct{}),
+		leaderWake: make(chan struct{}, 1),
+		batch:      wakeBatch{allResumed: make(chan struct{}, 1)},
+		done:       make(chan struct{}),
 		peer: peerLimits{
-			MaxMessage:  cmp.Or(peer.MaxMessage, unsaidMaxMessage),
-			ConnBytes:   cmp.Or(peer.ConnBytes, unsaidConnBytes),
-			MaxInflight: int(min(cmp.Or(peer.MaxInflight, unsaidMaxInflight), MostInflight)),
+			MaxMessage:  cmp.Or(peer.MaxMessage, defaultMaxMessage),
+			ConnBytes:   cmp.Or(peer.ConnBytes, defaultConnBytes),
+			MaxInflight: int(min(cmp.Or(peer.MaxInflight, defaultMaxInflight), MostInflight)),
 		},
 	}
 	open := c.peer.MaxInflight // calls with long messages to this end
 	if cfg.Serves {
 		open = b.MaxInflight
 	}
-	c.in = newInbox(c.nc, mostRefused(b, open), c.wants, c.release, c.pulse.beat)
-	c.out.init(c.peer.ConnBytes, b.OutQueue)
+	c.in = newReceiveBuffer(c.nc, maxRefused(b, open), c.acceptChunked, c.unbook, c.keepalive.noteRead)
+	c.queue.init(c.peer.ConnBytes, b.OutQueue)
 	c.inflight.Init()
 	c.calls.limit = c.peer.MaxInflight
-	c.turn.pass(0, leader)
+	c.lease.pass(0, leader)
 	c.running.Add(1) // the leader, before anyone can wait for it
-	c.tick.init(c.onTick)
-	c.watch = time.AfterFunc(math.MaxInt64, func() { c.nc.SetReadDeadline(netconn.LongAgo) })
-	c.watch.Stop()
-	c.pulse.init(c, pingsOf(peer))
+	c.watchdog.init(c.onWatchdog)
+	c.frameTimer = time.AfterFunc(math.MaxInt64, func() { c.nc.SetReadDeadline(netconn.LongAgo) })
+	c.frameTimer.Stop()
+	c.keepalive.init(c, pingRateOf(peer))
 	return c
 }
 
@@ -134,7 +134,7 @@ func New(cfg Config) *Conn {
 // goroutine takes over.
 func (c *Conn) Run() {
 	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
-	c.lead(c.turn.now())
+	c.lead(c.lease.current())
 }
 
 // spawnLocked runs f on a goroutine that the connection's end waits for. It
@@ -159,8 +159,8 @@ func (c *Conn) Wait() {
 
 // handle acts on one message. An error is the peer's violation of the
 // protocol, which ends the connection. ok is false when the leader that called
-// it has been deposed.
-func (c *Conn) handle(m *Message, s *stamp) (ok bool, err error) {
+// it has been replaced.
+func (c *Conn) handle(m *Message, s *epoch) (ok bool, err error) {
 	switch m.Type {
 	case wire.Request:
 		return c.serveRequest(m, s)
@@ -197,11 +197,11 @@ func (c *Conn) Fail(why *fault.Fault) {
 		c.mu.Unlock()
 		return
 	}
-	if c.err = why; c.leaving != nil {
-		c.err = c.leaving.Then(why)
+	if c.err = why; c.closing != nil {
+		c.err = c.closing.Then(why)
 	}
 	why = c.err
-	calls, waiting := c.calls.endLocked()
+	calls, waiting := c.calls.clearLocked()
 	for _, k := range calls {
 		outcome := fault.OutcomeUnknown
 		if !c.calls.writtenLocked(k) {
@@ -215,13 +215,13 @@ func (c *Conn) Fail(why *fault.Fault) {
 	}
 	close(c.done)
 	c.nc.Close()
-	c.tick.stop()
-	c.watch.Stop()
-	c.pulse.stop()
-	if s := c.turn.now(); s.holder() == handling {
-		c.depose(s)
+	c.watchdog.stop()
+	c.frameTimer.Stop()
+	c.keepalive.stop()
+	if s := c.lease.current(); s.holder() == handling {
+		c.replaceLeader(s)
 	}
-	c.muster.wake(calls, nil)
+	c.batch.wake(calls, nil)
 	for _, k := range waiting {
 		k.wake <- false
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A handler acts on what the peer asks of this end. The holder of the turn calls
+// A handler acts on what the peer asks of this end. The lease holder calls
 // its methods, one at a time; an error of theirs is the peer's violation of the
 // protocol and ends the connection.
 type Handler interface {
@@ -29,17 +29,17 @@ type Handler interface {
 	Control(m *Message) error
 
 	// Rest says that the caller is about to wait, and runs no job meanwhile.
-	Rest()
+	Idle()
 }
 
-// A job is a request that runs on the goroutine that has read it. The turn stays
-// with the connection: a job that has not returned by the second tick loses it.
+// A job is a request that runs on the goroutine that has read it. The lease stays
+// with the connection: a job that has not returned by the second period of the watchdog loses it.
 type Job interface {
 	// Run does the job, and answers the request whatever happens in it. full says
 	// that its answer is worth a system call of its own.
 	Run() (full bool)
 
-	// Detach says that the job runs on without the turn. Another goroutine calls
+	// Detach says that the job runs on without the lease. Another goroutine calls
 	// it, with conn.mu held.
 	Detach()
 

@@ -24,18 +24,18 @@ type State struct {
 func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := &c.out
-	chunked, _ := o.parcelsLocked()
+	o := &c.queue
+	chunked, _ := o.chunkedBytesLocked()
 	return State{
-		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.turn.now().holder()],
+		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.lease.current().holder()],
 		Writer:   [...]string{"nobody", "caller", "connection"}[o.role],
-		Queued:   uint64(len(o.frames)+len(o.spare)) + o.claims.promised + chunked,
+		Queued:   uint64(len(o.frames)+len(o.spare)) + o.reservations.reserved + chunked,
 		Frames:   len(o.frames),
-		Reserved: o.claims.promised,
+		Reserved: o.reservations.reserved,
 		Slots:    len(c.calls.slots),
 		Long:     int(c.calls.long.Load()),
 		Parked:   c.calls.anyParkedLocked(),
-		Watched:  c.tick.armed.Load(),
+		Watched:  c.watchdog.armed.Load(),
 	}
 }
 
@@ -55,12 +55,12 @@ func (c *Conn) Residue() string {
 		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
 			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
 	}
-	if n := c.muster.word.Load() + uint32(c.calls.long.Load()); n != 0 {
+	if n := c.batch.pending.Load() + uint32(c.calls.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
-	if o := &c.out; len(o.frames) != 0 || len(o.queue) != 0 || len(o.held) != 0 || o.booked != 0 || o.role != nobodyWrites || o.piece != nil {
+	if o := &c.queue; len(o.frames) != 0 || len(o.ready) != 0 || len(o.blocked) != 0 || o.booked != 0 || o.role != noWriter || o.current != nil {
 		left = append(left, fmt.Sprintf("send queue: %d bytes of frames, %d queued, %d held, %d booked, writer %v",
-			len(o.frames), len(o.queue), len(o.held), o.booked, o.role))
+			len(o.frames), len(o.ready), len(o.blocked), o.booked, o.role))
 	}
 	if n := c.inflight.Count(); n != 0 {
 		left = append(left, fmt.Sprintf("requests: %d in flight", n))
@@ -71,8 +71,8 @@ func (c *Conn) Residue() string {
 // Arriving describes what a connection holds of incomplete messages, "" for nothing.
 // Nothing may arrive meanwhile.
 func (c *Conn) Arriving() string {
-	if in := &c.in; len(in.parcels) != 0 || in.refused != 0 || c.booked != 0 {
-		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.parcels), in.refused, c.booked)
+	if in := &c.in; len(in.chunked) != 0 || in.refused != 0 || c.booked != 0 {
+		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.chunked), in.refused, c.booked)
 	}
 	return ""
 }
@@ -82,15 +82,15 @@ func (c *Conn) Handler() Handler { return c.handler }
 
 // StopTimers stops the timers of a connection that has ended. It reports whether one of
 // them was set, which is a leak.
-func (c *Conn) StopTimers() (set bool) { return c.tick.timer.Stop() || c.watch.Stop() }
+func (c *Conn) StopTimers() (set bool) { return c.watchdog.timer.Stop() || c.frameTimer.Stop() }
 
 // SetAlone makes the connection treat chunked messages as if nothing else had been
 // written for long, or just now.
 func (c *Conn) SetAlone(alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.alone = 0
+	c.queue.onlyChunks = 0
 	if alone {
-		c.out.alone = aloneLong
+		c.queue.onlyChunks = onlyChunksLong
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
-// await waits for k's answer. For the first moments the caller reads for
+// awaitReply waits for k's answer. For the first moments the caller reads for
 // itself if nobody does, or parks until its answer is delivered or it is its
-// turn to read. A call that lasts longer than a tick or two waits with its
+// turn to read. A call that lasts longer than a watchdog period or two waits with its
 // context and a timer, and leaves the reading to the leader.
-func (c *Conn) await(ctx context.Context, k *Call) error {
+func (c *Conn) awaitReply(ctx context.Context, k *Call) error {
 	for !k.long && !k.answered() {
-		if s := c.turn.now(); s.holder() == nobody {
-			if s, ok := c.turn.pass(s, caller); ok {
-				c.readFor(k, s)
+		if s := c.lease.current(); s.holder() == nobody {
+			if s, ok := c.lease.pass(s, caller); ok {
+				c.readAsCaller(k, s)
 			}
 			continue
 		}
@@ -28,20 +28,20 @@ func (c *Conn) await(ctx context.Context, k *Call) error {
 	return c.awaitLong(ctx, k)
 }
 
-// park sleeps until k is answered, has waited for some ticks, or is to look
+// park sleeps until k is answered, has waited for some watchdog periods, or is to look
 // again whether it can read.
 func (c *Conn) park(k *Call) {
 	if !k.state.CompareAndSwap(callRunning, callParked) {
 		return
 	}
-	// Whoever left the turn to nobody may have looked for parked calls before
+	// Whoever left the lease to nobody may have looked for parked calls before
 	// this one was.
-	if c.turn.now().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
+	if c.lease.current().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
 		return
 	}
-	c.tick.arm()
+	c.watchdog.arm()
 	if counted := <-k.wake; counted {
-		c.muster.ran()
+		c.batch.resumed()
 	}
 	if k.state.CompareAndSwap(callLong, callRunning) {
 		k.long = true
@@ -52,8 +52,8 @@ func (c *Conn) park(k *Call) {
 func (c *Conn) awaitLong(ctx context.Context, k *Call) error {
 	c.calls.long.Add(1)
 	defer c.calls.long.Add(-1)
-	c.callLeader()
-	if !k.state.CompareAndSwap(callRunning, callSleeping) {
+	c.wakeLeader()
+	if !k.state.CompareAndSwap(callRunning, callSelecting) {
 		return nil
 	}
 	expired := k.Timeout.Expired()
@@ -67,7 +67,7 @@ func (c *Conn) awaitLong(ctx context.Context, k *Call) error {
 	case <-expired:
 		over = k.Timeout.Fault
 	}
-	if !k.state.CompareAndSwap(callSleeping, callRunning) {
+	if !k.state.CompareAndSwap(callSelecting, callRunning) {
 		<-k.wake
 		return nil
 	}
@@ -75,111 +75,111 @@ func (c *Conn) awaitLong(ctx context.Context, k *Call) error {
 		return over(outcome)
 	}
 	// The answer, or the connection's end, is on its way.
-	if k.state.CompareAndSwap(callRunning, callSleeping) {
+	if k.state.CompareAndSwap(callRunning, callSelecting) {
 		<-k.wake
 	}
 	return nil
 }
 
-// readFor reads, as the caller that holds the tenure s, until k is answered
-// and everything that came with the answer is handled, or the tick stops it.
-func (c *Conn) readFor(k *Call, s stamp) {
-	c.tick.arm()
+// readAsCaller reads, as the caller that holds epoch s, until k is answered
+// and everything that came with the answer is handled, or the watchdog stops it.
+func (c *Conn) readAsCaller(k *Call, s epoch) {
+	c.watchdog.arm()
 	for {
 		if !c.handleAll(&s) {
 			return
 		}
 		if k.answered() {
-			c.leave(s)
+			c.releaseLease(s)
 			return
 		}
-		if c.muster.called {
-			c.gather()
+		if c.batch.woke {
+			c.coalesceWrites()
 		}
 		if err := c.fill(); err != nil {
-			if !c.readStopped(err) {
+			if !c.continueReading(err) {
 				return
 			}
-			if stamp(c.kicked.Load()) == s {
+			if epoch(c.interrupted.Load()) == s {
 				k.long = true
-				c.giveLeader(s)
+				c.passToLeader(s)
 				return
 			}
 		}
 	}
 }
 
-// leave passes the turn on from the holder of tenure s: to the leader if a
+// releaseLease passes the lease on from the holder of epoch s: to the leader if a
 // call waits long, else to whoever takes it.
-func (c *Conn) leave(s stamp) {
+func (c *Conn) releaseLease(s epoch) {
 	if c.calls.long.Load() > 0 {
-		c.giveLeader(s)
+		c.passToLeader(s)
 		return
 	}
-	c.turn.must(s, nobody)
-	c.tick.arm() // it gives the turn to the leader if nobody takes it
+	c.lease.mustPass(s, nobody)
+	c.watchdog.arm() // it gives the lease to the leader if nobody takes it
 	if c.calls.long.Load() > 0 {
-		c.callLeader()
+		c.wakeLeader()
 	}
 	c.mu.Lock()
-	c.calls.rouseOneLocked()
+	c.calls.unparkOneLocked()
 	c.mu.Unlock()
 }
 
-// giveLeader gives the leader the turn of tenure s.
-func (c *Conn) giveLeader(s stamp) {
-	c.turn.must(s, leader)
-	c.summon <- struct{}{}
+// passToLeader gives the leader the lease of epoch s.
+func (c *Conn) passToLeader(s epoch) {
+	c.lease.mustPass(s, leader)
+	c.leaderWake <- struct{}{}
 }
 
-// callLeader gives the leader the turn if nobody has it.
-func (c *Conn) callLeader() {
-	if s := c.turn.now(); s.holder() == nobody {
-		if _, ok := c.turn.pass(s, leader); ok {
-			c.summon <- struct{}{}
+// wakeLeader gives the leader the lease if nobody has it.
+func (c *Conn) wakeLeader() {
+	if s := c.lease.current(); s.holder() == nobody {
+		if _, ok := c.lease.pass(s, leader); ok {
+			c.leaderWake <- struct{}{}
 		}
 	}
 }
 
-// lead reads as the leader, from tenure s on, until the connection ends or
+// lead reads as the leader, from epoch s on, until the connection ends or
 // another leader has taken over, which then stands for it in c.running.
-func (c *Conn) lead(s stamp) {
+func (c *Conn) lead(s epoch) {
 	ended := false
 	defer func() {
 		if !ended { // a handler called runtime.Goexit: that ends a goroutine, not the leadership
-			if s != deposed {
+			if s != leaseLost {
 				go c.lead(s)
 			}
-		} else if s != deposed {
-			c.handler.Rest()
+		} else if s != leaseLost {
+			c.handler.Idle()
 			c.running.Done()
 		}
 	}()
-	c.leadOn(&s)
+	c.readAsLeader(&s)
 	ended = true
 }
 
-// leadOn handles what has arrived and waits for more, until this goroutine is
-// the leader no longer. On a connection that lends, the turn is anybody's
+// readAsLeader handles what has arrived and waits for more, until this goroutine is
+// the leader no longer. On a connection that shares the lease, the lease is anybody's
 // whenever all that a read has brought is handled: fresh says that there was one
-// in this tenure, for a leader that is summoned reads first, for the call that
+// in this epoch, for a leader that is woken reads first, for the call that
 // waits long.
-func (c *Conn) leadOn(s *stamp) {
+func (c *Conn) readAsLeader(s *epoch) {
 	for fresh := false; c.handleAll(s); {
-		c.handler.Rest()
-		c.gather()
-		if fresh && c.cfg.Lends && c.calls.long.Load() == 0 && !c.in.incomplete() {
-			c.leave(*s)
+		c.handler.Idle()
+		c.coalesceWrites()
+		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && !c.in.incomplete() {
+			c.releaseLease(*s)
 			select {
-			case <-c.summon:
-				*s = c.turn.now()
+			case <-c.leaderWake:
+				*s = c.lease.current()
 			case <-c.done:
 				return
 			}
 			fresh = false
 			continue
 		}
-		if err := c.fill(); err != nil && !c.readStopped(err) {
+		if err := c.fill(); err != nil && !c.continueReading(err) {
 			return
 		}
 		fresh = true
@@ -188,21 +188,21 @@ func (c *Conn) leadOn(s *stamp) {
 
 // fill waits for bytes.
 func (c *Conn) fill() error {
-	if c.watching {
-		c.readAt = time.Now()
+	if c.timed {
+		c.readBegan = time.Now()
 	}
 	return c.in.fill()
 }
 
-// gather writes what waits, with what those ask who have just been answered.
-func (c *Conn) gather() {
-	c.muster.wait()
+// coalesceWrites writes what waits, with what those ask who have just been answered.
+func (c *Conn) coalesceWrites() {
+	c.batch.wait()
 	c.flush(nil)
 }
 
 // handleAll handles every message that has arrived. It reports false when the
 // turn is no longer the caller's, or the connection has ended.
-func (c *Conn) handleAll(s *stamp) bool {
+func (c *Conn) handleAll(s *epoch) bool {
 	m, err := c.in.next()
 	for ok := true; m != nil && err == nil; m, err = c.in.next() {
 		if ok, err = c.handle(m, s); !ok {
@@ -212,34 +212,34 @@ func (c *Conn) handleAll(s *stamp) bool {
 			break
 		}
 	}
-	c.muster.wakeAnswered(c.in.lastRead())
+	c.batch.wakeAnswered(c.in.lastRead())
 	if err != nil {
-		c.violate(err)
+		c.failViolation(err)
 		return false
 	}
 	if c.in.incomplete() {
-		c.watchFrames()
+		c.watchIncomplete()
 	}
 	return true
 }
 
-// readStopped looks at why a read ended without bytes. It reports whether the
+// continueReading looks at why a read ended without bytes. It reports whether the
 // reading goes on.
-func (c *Conn) readStopped(err error) bool {
+func (c *Conn) continueReading(err error) bool {
 	if !netconn.IsTimeout(err) {
 		c.Fail(fault.Lost("reading", err))
 		return false
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	return c.dropLate()
+	return c.dropStale()
 }
 
-// shortest is the time left, in microseconds, of a call that is timed exactly
-// from its beginning: it is over before a few ticks are.
-const shortest = 4 * uint64(TickTime/time.Microsecond)
+// shortTimeout is the time left, in microseconds, of a call that is timed exactly
+// from its beginning: it is over before a few watchdog periods are.
+const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)
 
-// kick stops whoever reads as a caller in tenure s.
-func (c *Conn) kick(s stamp) {
-	c.kicked.Store(uint64(s))
+// interruptReader stops whoever reads as a caller in epoch s.
+func (c *Conn) interruptReader(s epoch) {
+	c.interrupted.Store(uint64(s))
 	c.nc.SetReadDeadline(netconn.LongAgo)
 }

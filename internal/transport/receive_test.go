@@ -11,13 +11,13 @@ import (
 // made anew.
 func TestMessageMemoryGrows(t *testing.T) {
 	const total, step = 13 << 20, 8 << 10
-	var in inbox
-	p := &incoming{head: wire.Frame{Total: total}}
+	var in receiveBuffer
+	p := &reassembly{head: wire.Frame{Total: total}}
 	before, arrives := heapBytes(), make([]byte, step)
 	for n := 0; n < total; n += step {
-		in.reserve(p, step)
+		in.grow(p, step)
 		// All memory so far: each is four times the one before it.
-		if made, most := heapBytes()-before, uint64(max(firstAlloc, growth*(n+step))*4/3+64<<10); made > most {
+		if made, most := heapBytes()-before, uint64(max(firstBody, bodyGrowth*(n+step))*4/3+64<<10); made > most {
 			t.Fatalf("%d bytes have arrived, and %d have been made for them, want at most %d", n+step, made, most)
 		}
 		p.body = append(p.body, arrives...)
@@ -29,10 +29,10 @@ func TestMessageMemoryGrows(t *testing.T) {
 
 // A peer that has sent a message as long is believed, and no longer one.
 func TestMessageMemoryFollowsTheLongest(t *testing.T) {
-	in := inbox{longest: 2 << 20}
+	in := receiveBuffer{longest: 2 << 20}
 	for total, want := range map[uint64]int{2 << 20: 2 << 20, 1 << 20: 1 << 20, 29 << 20: 2 << 20} {
-		p := &incoming{head: wire.Frame{Total: total}}
-		in.reserve(p, 1)
+		p := &reassembly{head: wire.Frame{Total: total}}
+		in.grow(p, 1)
 		if got := cap(p.body); got < want || got > want+want/8 {
 			t.Errorf("%d bytes announced: %d made, want %d", total, got, want)
 		}

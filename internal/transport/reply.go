@@ -40,56 +40,56 @@ func (c *Conn) Reply(a Answer) (full bool) {
 	var body *wire.Body
 	ok := false
 	size := uint64(wire.MaxUnchunked) // until it is known
-	if !c.out.isFull() && c.tells(a) {
+	if !c.queue.isFull() && c.hasOwnReply(a) {
 		head, body = a.Encode()
 		size = body.Size()
 		c.mu.Lock()
-		if ok = c.err != nil || c.out.takesLocked(size); !ok {
+		if ok = c.err != nil || c.queue.takesLocked(size); !ok {
 			c.mu.Unlock()
 		}
 	}
 	for !ok {
-		head, body, ok = c.encodeInTurn(a, &size)
+		head, body, ok = c.encodeReserved(a, &size)
 	}
 	// conn.mu is held
 	last := c.inflight.Done(1)
-	a.Queued(c.err == nil && c.tells(a) && c.out.messageLocked(head, body, body.Size()))
-	full = c.out.worthWritingLocked()
+	a.Queued(c.err == nil && c.hasOwnReply(a) && c.queue.addMessageLocked(head, body, body.Size()))
+	full = c.queue.worthWritingLocked()
 	c.mu.Unlock()
 	if last && c.inflight.Closing() != nil {
-		c.farewellDrained()
+		c.closeDrained()
 	}
 	return full
 }
 
-// tells reports whether a request gets an answer of its own.
-func (c *Conn) tells(a Answer) bool { return c.inflight.Dismissed() == nil || a.Refused() }
+// hasOwnReply reports whether a request gets an answer of its own.
+func (c *Conn) hasOwnReply(a Answer) bool { return c.inflight.Dismissed() == nil || a.Refused() }
 
-// encodeInTurn encodes an answer when there is room for so many bytes. ok says
+// encodeReserved encodes an answer when there is room for so many bytes. ok says
 // that it may be queued, and then conn.mu is held; otherwise it was longer, or took
 // long, and others have the room.
-func (c *Conn) encodeInTurn(a Answer, size *uint64) (head *wire.Frame, body *wire.Body, ok bool) {
+func (c *Conn) encodeReserved(a Answer, size *uint64) (head *wire.Frame, body *wire.Body, ok bool) {
 	a.Await()
-	k := c.awaitClaim(*size)
-	if c.hasEnded() || !c.tells(a) {
-		c.giveBack(k)
+	k := c.awaitReservation(*size)
+	if c.hasEnded() || !c.hasOwnReply(a) {
+		c.cancelReservation(k)
 		c.mu.Lock()
 		return nil, nil, true
 	}
 	defer func() {
 		if !ok {
-			c.giveBack(k) // user code may have panicked
+			c.cancelReservation(k) // user code may have panicked
 		}
 	}()
 	if a.MayHang() {
-		defer time.AfterFunc(claimPatience, func() { c.giveBack(k) }).Stop()
+		defer time.AfterFunc(reservationTime, func() { c.cancelReservation(k) }).Stop()
 	}
 	head, body = a.Encode()
 	*size = body.Size()
 	c.mu.Lock()
-	c.out.settleLocked(k)
-	if ok = c.err != nil || !c.out.fullLocked(*size); !ok {
-		c.out.grantLocked()
+	c.queue.endReservationLocked(k)
+	if ok = c.err != nil || !c.queue.fullLocked(*size); !ok {
+		c.queue.grantLocked()
 		c.mu.Unlock()
 	}
 	return head, body, ok

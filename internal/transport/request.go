@@ -10,21 +10,21 @@ import (
 )
 
 // What a connection takes of what is sent to it: which requests go on to the
-// handler, and which messages in pieces find room. A request that is not taken has
+// handler, and which chunked message find room. A request that is not taken has
 // been refused: answered as not run.
 
 const maxRefusals = 1000 // of calls above MaxInflight, until the connection is closed
 
-// wants is asked by the inbox whether the message that f begins is wanted.
-func (c *Conn) wants(f *wire.Frame) (bool, error) {
+// acceptChunked is asked by the receive buffer whether the message that f begins is wanted.
+func (c *Conn) acceptChunked(f *wire.Frame) (bool, error) {
 	if f.Type == wire.Response {
-		return c.wantsResponse(f)
+		return c.acceptChunkedReply(f)
 	}
 	if ok, err := c.accept(f); !ok {
 		return false, err
 	}
-	if err := c.reserve(f.Total); err != nil {
-		c.turnDown(f.ID, err)
+	if err := c.book(f.Total); err != nil {
+		c.refuseInflight(f.ID, err)
 		return false, nil
 	}
 	return true, nil
@@ -35,7 +35,7 @@ func (c *Conn) wants(f *wire.Frame) (bool, error) {
 func (c *Conn) accept(f *wire.Frame) (bool, error) {
 	refusal, err := c.handler.Admit(f)
 	if err == nil {
-		err = c.Rises(f)
+		err = c.CheckID(f)
 	}
 	if err != nil {
 		return false, err
@@ -46,22 +46,22 @@ func (c *Conn) accept(f *wire.Frame) (bool, error) {
 	if why := c.inflight.Closing(); why != nil {
 		refusal = why
 	} else if refusal == nil {
-		refusal, err = c.aboveLimits(f, n)
+		refusal, err = c.checkLimits(f, n)
 	}
 	switch {
 	case refusal == nil:
 		return true, nil
 	case err == nil:
-		c.turnDown(f.ID, refusal)
+		c.refuseInflight(f.ID, refusal)
 	default:
-		c.settle()
+		c.endRequest()
 	}
 	return false, err
 }
 
-// aboveLimits refuses a request that is too long, or one too many. A peer that has
+// checkLimits refuses a request that is too long, or one too many. A peer that has
 // sent too many of those breaks the protocol.
-func (c *Conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
+func (c *Conn) checkLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
 	b := c.limits
 	switch {
 	case f.Total > uint64(b.MaxMessage):
@@ -77,7 +77,7 @@ func (c *Conn) aboveLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) 
 }
 
 // Rises holds a request's id against the last.
-func (c *Conn) Rises(f *wire.Frame) error {
+func (c *Conn) CheckID(f *wire.Frame) error {
 	if f.ID <= c.lastID {
 		return fmt.Errorf("%v %d after %d: ids must rise", f.Type, f.ID, c.lastID)
 	}
@@ -85,23 +85,23 @@ func (c *Conn) Rises(f *wire.Frame) error {
 	return nil
 }
 
-// turnDown answers a request that was in flight and is not run.
-func (c *Conn) turnDown(id uint64, err *fault.Fault) {
+// refuseInflight answers a request that was in flight and is not run.
+func (c *Conn) refuseInflight(id uint64, err *fault.Fault) {
 	c.Refuse(id, err)
-	c.settle()
+	c.endRequest()
 }
 
-// settle counts out a request that was in flight. The last one ends a connection
+// endRequest counts out a request that was in flight. The last one ends a connection
 // that drains.
-func (c *Conn) settle() {
+func (c *Conn) endRequest() {
 	if c.inflight.Done(1) && c.inflight.Closing() != nil {
-		c.farewellDrained()
+		c.closeDrained()
 	}
 }
 
 // serveRequest runs a request whose body has arrived. ok is false when the leader
-// has been deposed meanwhile.
-func (c *Conn) serveRequest(m *Message, s *stamp) (ok bool, err error) {
+// has been replaced meanwhile.
+func (c *Conn) serveRequest(m *Message, s *epoch) (ok bool, err error) {
 	c.AwaitRoom()
 	if m.Flags&wire.Chunked == 0 {
 		if ok, err := c.accept(&m.Frame); !ok {
@@ -109,60 +109,60 @@ func (c *Conn) serveRequest(m *Message, s *stamp) (ok bool, err error) {
 		}
 	}
 	if j := c.handler.Request(m); j != nil {
-		return c.runHere(j, s), nil
+		return c.runInline(j, s), nil
 	}
 	return true, nil
 }
 
-// runHere runs a job on the leader. A job that has not returned by the second tick
+// runInline runs a job on the leader. A job that has not returned by the second period of the watchdog
 // costs this goroutine the leadership.
-func (c *Conn) runHere(j Job, s *stamp) (ok bool) {
+func (c *Conn) runInline(j Job, s *epoch) (ok bool) {
 	c.inline = j
-	*s = c.turn.must(*s, handling)
+	*s = c.lease.mustPass(*s, handling)
 	full := false
 	defer func() { // also after runtime.Goexit: lead goes on elsewhere
-		if ok = c.endHere(j, s); ok && full {
+		if ok = c.endInline(j, s); ok && full {
 			c.flush(nil)
 		}
 	}()
-	if c.hasEnded() { // fail may have looked at the turn before it was a handler's, and would not depose this one
+	if c.hasEnded() { // fail may have looked at the lease before it was a handler's, and would not replaces this one
 		j.Refuse(c.Ended(fault.NotRun))
 		return
 	}
-	c.tick.arm()
+	c.watchdog.arm()
 	full = j.Run()
 	return
 }
 
-// endHere makes the goroutine that has run j the leader again. It reports false if
-// the tick has made another.
-func (c *Conn) endHere(j Job, s *stamp) bool {
-	next, ok := c.turn.pass(*s, leader)
+// endInline makes the goroutine that has run j the leader again. It reports false if
+// the watchdog has made another.
+func (c *Conn) endInline(j Job, s *epoch) bool {
+	next, ok := c.lease.pass(*s, leader)
 	if ok {
 		*s = next
 		j.Free()
 		return true
 	}
-	c.mu.Lock() // after depose, which detaches j with the lock held
-	*s = deposed
+	c.mu.Lock() // after replaces, which detaches j with the lock held
+	*s = leaseLost
 	c.mu.Unlock()
 	j.Leave()
 	return false
 }
 
-// depose ends the leader's tenure s while it runs a job, and makes another
+// replaceLeader ends the leader's epoch s while it runs a job, and makes another
 // goroutine the leader. On a connection that has ended there is none: nobody
 // waits for the job.
-func (c *Conn) depose(s stamp) {
+func (c *Conn) replaceLeader(s epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next, ok := c.turn.pass(s, leader)
+	next, ok := c.lease.pass(s, leader)
 	if !ok {
 		return
 	}
 	c.inline.Detach()
 	if c.err != nil {
-		c.handler.Rest()
+		c.handler.Idle()
 		c.running.Done()
 		return
 	}
@@ -170,21 +170,21 @@ func (c *Conn) depose(s stamp) {
 }
 
 // serveCancel ends a call whose caller has gone, wherever it is: still
-// arriving, running, or answered with pieces that have not been sent.
+// arriving, running, or answered with chunks that have not been sent.
 func (c *Conn) serveCancel(m *Message) error {
 	if err := c.handler.Cancel(m.ID); err != nil {
 		return err
 	}
 	if begun, wanted := c.in.cancelRequest(m.ID); begun {
 		if wanted {
-			c.turnDown(m.ID, fault.OfContext(context.Canceled, fault.NotRun))
+			c.refuseInflight(m.ID, fault.OfContext(context.Canceled, fault.NotRun))
 		}
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.dropResponseLocked(m.ID) {
-		c.out.controlLocked(errorFrame(m.ID, 0, fault.Canceled, wire.Failure{Message: fault.Prefix + context.Canceled.Error()}))
+	if c.queue.dropReplyLocked(m.ID) {
+		c.queue.addEncodedLocked(errorFrame(m.ID, 0, fault.Canceled, wire.Failure{Message: fault.Prefix + context.Canceled.Error()}))
 	}
 	return nil
 }
@@ -192,11 +192,11 @@ func (c *Conn) serveCancel(m *Message) error {
 // Drain lets the connection end when its last call has been answered.
 func (c *Conn) Drain() {
 	if c.inflight.Drain() {
-		c.farewellDrained()
+		c.closeDrained()
 	}
 }
 
-func (c *Conn) wantsResponse(f *wire.Frame) (bool, error) {
+func (c *Conn) acceptChunkedReply(f *wire.Frame) (bool, error) {
 	c.mu.Lock()
 	k, unused := c.calls.findLocked(f.ID)
 	wanted := k != nil && !k.abandoned
@@ -208,21 +208,21 @@ func (c *Conn) wantsResponse(f *wire.Frame) (bool, error) {
 	case !wanted:
 		return false, nil
 	case f.Total > uint64(c.limits.MaxMessage):
-		c.giveUp(k, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.MaxMessage))
+		c.failCall(k, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.MaxMessage))
 		return false, nil
 	}
-	if err := c.reserve(f.Total); err != nil {
+	if err := c.book(f.Total); err != nil {
 		err.Outcome = fault.OutcomeUnknown
-		c.giveUp(k, err)
+		c.failCall(k, err)
 		return false, nil
 	}
 	return true, nil
 }
 
-// mostRefused returns how many messages in pieces may be refused and unfinished: as
+// maxRefused returns how many chunked message may be refused and unfinished: as
 // many as a peer can have begun within ConnBytes and the calls that may be open,
 // each of which may be followed by another as soon as it is refused.
-func mostRefused(b *limits.Conn, open int) int {
+func maxRefused(b *limits.Conn, open int) int {
 	begun := min(b.ConnBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
 	return max(maxRefusals, int(begun))
 }
@@ -234,9 +234,9 @@ func (c *Conn) EndRequests() <-chan struct{} {
 	return c.inflight.End(c.in.unfinished())
 }
 
-// reserve books what a message in pieces may come to hold, or says why it
+// book books what a chunked message may come to hold, or says why it
 // cannot be booked.
-func (c *Conn) reserve(size uint64) *fault.Fault {
+func (c *Conn) book(size uint64) *fault.Fault {
 	if b := c.limits; uint64(c.booked)+size > uint64(b.ConnBytes) {
 		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.ConnBytes)
 	}
@@ -248,8 +248,8 @@ func (c *Conn) reserve(size uint64) *fault.Fault {
 	return err
 }
 
-// release gives back what has been reserved.
-func (c *Conn) release(size uint64) {
+// unbook gives back what has been reserved.
+func (c *Conn) unbook(size uint64) {
 	c.booked -= int64(size)
 	c.budget.Release(int64(size))
 }
@@ -262,7 +262,7 @@ func (c *Conn) Refuse(id uint64, err *fault.Fault) {
 	c.AwaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.controlLocked(frame)
+	c.queue.addEncodedLocked(frame)
 }
 
 func errorFrame(id uint64, flags wire.Flags, code fault.Code, failure wire.Failure) []byte {

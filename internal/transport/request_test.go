@@ -8,7 +8,7 @@ import (
 )
 
 // As many messages as a peer may have begun can be refused before they are complete.
-func TestMostRefused(t *testing.T) {
+func TestMaxRefused(t *testing.T) {
 	for _, tt := range []struct {
 		connBytes int64
 		inflight  int
@@ -20,7 +20,7 @@ func TestMostRefused(t *testing.T) {
 		{math.MaxInt64, math.MaxInt, 2 << slotBits},
 		{100 << 20, 5000, 1600},
 	} {
-		if got := mostRefused(&limits.Conn{ConnBytes: tt.connBytes}, tt.inflight); got != tt.want {
+		if got := maxRefused(&limits.Conn{ConnBytes: tt.connBytes}, tt.inflight); got != tt.want {
 			t.Errorf("ConnBytes %d, MaxInflight %d: %d, want %d", tt.connBytes, tt.inflight, got, tt.want)
 		}
 	}

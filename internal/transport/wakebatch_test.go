@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Calls are parked, answered, and now and then roused by somebody else. When
+// Calls are parked, answered, and now and then unparked by somebody else. When
 // the holder has waited, each that it has woken has run.
-func TestMuster(t *testing.T) {
+func TestWakeBatch(t *testing.T) {
 	const callers, rounds = 16, 2000
-	m := &muster{whole: make(chan struct{}, 1)}
+	m := &wakeBatch{allResumed: make(chan struct{}, 1)}
 	var woken, ran [callers]atomic.Int64 // times; woken is the holder's
 	var calls [callers]*Call
 	var wg sync.WaitGroup
@@ -33,7 +33,7 @@ func TestMuster(t *testing.T) {
 					ran[i].Add(1)
 				}
 				if counted {
-					m.ran()
+					m.resumed()
 				}
 				if answered {
 					k.state.Store(callRunning)
@@ -43,10 +43,10 @@ func TestMuster(t *testing.T) {
 	}
 	var stop atomic.Bool
 	var rouser sync.WaitGroup
-	rouser.Go(func() { // the tick
+	rouser.Go(func() { // the watchdog
 		r := rand.New(rand.NewPCG(1, 1))
 		for !stop.Load() {
-			calls[r.IntN(callers)].rouse(callRunning)
+			calls[r.IntN(callers)].unpark(callRunning)
 			runtime.Gosched()
 		}
 	})
@@ -65,27 +65,27 @@ func TestMuster(t *testing.T) {
 		if len(m.answered) > 0 {
 			t.Fatal("calls are left that have not been woken")
 		}
-		if !m.called {
+		if !m.woke {
 			runtime.Gosched()
 			continue
 		}
 		m.wait()
-		if m.called || m.anyWoken() {
-			t.Fatalf("after the wait: called %v, %x", m.called, m.word.Load())
+		if m.woke || m.anyPending() {
+			t.Fatalf("after the wait: called %v, %x", m.woke, m.pending.Load())
 		}
 	}
 	wg.Wait()
 	stop.Store(true)
 	rouser.Wait()
-	if v := m.word.Load(); v != 0 || len(m.whole) != 0 {
-		t.Errorf("at the end: %x, %d tokens", v, len(m.whole))
+	if v := m.pending.Load(); v != 0 || len(m.allResumed) != 0 {
+		t.Errorf("at the end: %x, %d tokens", v, len(m.allResumed))
 	}
 }
 
 // A caller that is woken and asks nothing more keeps nobody's request back.
-func TestMusterOfIdlers(t *testing.T) {
-	var m muster
-	m.whole = make(chan struct{}, 1)
+func TestWakeBatchWithoutRequests(t *testing.T) {
+	var m wakeBatch
+	m.allResumed = make(chan struct{}, 1)
 	var parked []*Call
 	var ran atomic.Int32
 	var wg sync.WaitGroup
@@ -97,13 +97,13 @@ func TestMusterOfIdlers(t *testing.T) {
 			counted := <-k.wake
 			ran.Add(1)
 			if counted {
-				m.ran()
+				m.resumed()
 			}
 		})
 	}
 	m.answered = parked
 	m.wakeAnswered(time.Now())
-	if !m.called {
+	if !m.woke {
 		t.Fatal("nobody has been woken")
 	}
 	m.wait()

@@ -10,12 +10,12 @@ import (
 )
 
 // TickTime is how long a goroutine may keep a connection's turn, or its
-// writing role, before the tick looks for another.
-const TickTime = time.Millisecond
+// writer role, before the watchdog looks for another.
+const WatchdogPeriod = time.Millisecond
 
-// A ticker calls its function a tick after it has been armed. It belongs to a
-// connection that is busy: an idle one has no ticks.
-type ticker struct {
+// A watchdog calls its function a watchdog period after it has been armed. It belongs to a
+// connection that is busy: an idle one has no watchdog periods.
+type watchdog struct {
 	armed atomic.Bool
 
 	mu      sync.Mutex // guards the rest
@@ -23,61 +23,61 @@ type ticker struct {
 	stopped bool
 
 	// of the function
-	turn stamp  // as the last tick saw it
-	call uint64 // likewise, the system call that writes
+	epoch epoch  // as the last watchdog period saw it
+	write uint64 // likewise, the system call that writes
 }
 
-func (t *ticker) init(f func()) {
+func (t *watchdog) init(f func()) {
 	t.timer = time.AfterFunc(math.MaxInt64, f)
 	t.timer.Stop()
 }
 
-// arm makes sure that a tick follows. It costs one load where one is due.
-func (t *ticker) arm() {
+// arm makes sure that a watchdog period follows. It costs one load where one is due.
+func (t *watchdog) arm() {
 	if t.armed.Load() {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.stopped && t.armed.CompareAndSwap(false, true) {
-		t.timer.Reset(TickTime)
+		t.timer.Reset(WatchdogPeriod)
 	}
 }
 
-func (t *ticker) stop() {
+func (t *watchdog) stop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stopped = true
 	t.timer.Stop()
 }
 
-// onTick ends what has lasted since the last tick: it stops a caller that
-// reads or writes, deposes a leader that is in a handler, gives a turn that
+// onWatchdog ends what has lasted since the last watchdog period: it stops a caller that
+// reads or writes, replaces a leader that is in a handler, gives a lease that
 // nobody wants to the leader, and lets calls that stay parked wait long.
-func (c *Conn) onTick() {
-	s := c.turn.now()
-	stayed := s == c.tick.turn
-	c.tick.turn = s
+func (c *Conn) onWatchdog() {
+	s := c.lease.current()
+	stayed := s == c.watchdog.epoch
+	c.watchdog.epoch = s
 	switch {
 	case stayed && s.holder() == nobody:
-		c.callLeader()
+		c.wakeLeader()
 	case stayed && s.holder() == caller:
-		c.kick(s)
+		c.interruptReader(s)
 	case stayed && s.holder() == handling:
-		c.depose(s)
+		c.replaceLeader(s)
 	}
-	call, within := c.out.call()
-	if within && call == c.tick.call {
+	call, within := c.queue.callerWrite()
+	if within && call == c.watchdog.write {
 		c.nc.SetWriteDeadline(netconn.LongAgo)
 	}
-	c.tick.call = call
+	c.watchdog.write = call
 	c.mu.Lock()
-	c.calls.tickLocked()
+	c.calls.markLongLocked()
 	c.mu.Unlock()
-	// Whoever makes work for the tick does so first and then looks at armed.
-	c.tick.armed.Store(false)
-	if _, within = c.out.call(); within || c.turn.now().holder() != leader || c.anyParked() {
-		c.tick.arm()
+	// Whoever makes work for the watchdog does so first and then looks at armed.
+	c.watchdog.armed.Store(false)
+	if _, within = c.queue.callerWrite(); within || c.lease.current().holder() != leader || c.anyParked() {
+		c.watchdog.arm()
 	}
 }
 
