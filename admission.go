@@ -12,6 +12,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
@@ -96,7 +97,7 @@ func (s *Server) endSession(v *Session) {
 	}
 	for _, r := range slices.Backward(v.receivers) {
 		if err := s.guard(v, "Close of a receiver", r.Close); err != nil {
-			s.reports.add(reportHook, slog.LevelWarn, "bsrpc: closing a session's receiver", "session", v.id, "err", err)
+			s.log.Add(report.Hook, slog.LevelWarn, "bsrpc: closing a session's receiver", "session", v.id, "err", err)
 		}
 	}
 	if v.connected && s.hooks.onDisconnect != nil {
@@ -155,7 +156,7 @@ func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
 		return nil
 	}
 	state := new(tls.ConnectionState)
-	if s.reports.guard("ConnectionState", func() error { *state = secure.ConnectionState(); return nil }) != nil {
+	if s.log.Guard("ConnectionState", func() error { *state = secure.ConnectionState(); return nil }) != nil {
 		return nil
 	}
 	return state

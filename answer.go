@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -79,7 +79,7 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 		if errors.Is(err, codec.ErrSize) {
 			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.PeerMaxMessage())
 		}
-		c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
 	}
 	return nil
@@ -109,12 +109,8 @@ func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 // with, nil for runtime.Goexit.
 func (d *dispatcher) panicked(m *servedMethod, what any) *panicError {
 	d.panics.Add(1)
-	return &panicError{d.reports.addPanic(reportPanic, "bsrpc: handler panicked", what, "method", m.Name)}
+	return &panicError{d.log.AddPanic(report.Panic, "bsrpc: handler panicked", what, "method", m.Name)}
 }
-
-// newLogID returns an id by which a caller's error and a line in this end's log
-// are found together.
-func newLogID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // A panicError stands for a panic on its way to the caller. One that is not logged
 // has no id.

@@ -9,6 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -19,7 +20,7 @@ import (
 type basicLink struct {
 	nc     net.Conn
 	bounds *bounds
-	log    *reports
+	log    *report.Log
 	done   chan struct{} // closed when err has been set
 
 	running sync.WaitGroup // reader and writer

@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -126,7 +127,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	case errors.Is(err, codec.ErrSize):
 		err = fmt.Errorf("%w (the server's MaxMessage is %d)", err, b.MaxMessage)
 	}
-	c.served.report(reportResult, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+	c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 	if errors.Is(err, codec.ErrRange) {
 		return errOverflow
 	}

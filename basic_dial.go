@@ -6,6 +6,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -13,7 +14,7 @@ import (
 // basic one does, and waits for its place.
 func newBasicClient(a *attempt, nc net.Conn, b *bounds, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
 	netconn.KeepAlive(nc, b.PingAfter, b.PingTimeout)
-	log := &reports{log: opts.logger()}
+	log := report.New(opts.logger())
 	h := opts.waitHook(log)
 	if peer.Waiting {
 		h.call(0) // the server does not say

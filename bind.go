@@ -3,9 +3,11 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -140,4 +142,33 @@ func (v *serverConn) number(m *servedMethod) uint16 {
 		v.bound, v.numbers[m] = append(v.bound, m), n
 	}
 	return n
+}
+
+// boundLines is how many lines for debugging a connection's BINDs get.
+const boundLines = 16
+
+// logBound logs what a client has bound or asked about, or that its contract
+// differs.
+func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
+	unknown, differ := 0, 0
+	for i := range answers {
+		switch answers[i].Status {
+		case wire.BindUnknown, wire.BindNoService:
+			unknown++
+		case wire.BindDiffers:
+			differ++
+		}
+	}
+	text := "bsrpc: bound"
+	args := []any{"session", v.session.id, "remote", v.session.remote, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
+	switch {
+	case r.Hashes == nil: // Client.Call asks for a layout
+		text, args = "bsrpc: described", append(args, "unknown", unknown)
+	case unknown+differ > 0:
+		v.report(report.Mismatch, slog.LevelInfo, "bsrpc: client and server disagree", append(args, "differ", differ, "unknown", unknown)...)
+		return
+	}
+	if v.binds++; v.binds <= boundLines {
+		v.log.Debug(text, args...)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
@@ -71,7 +72,7 @@ func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
 // appendArgs encodes the arguments.
-func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Values) error {
+func (m *boundMethod) appendArgs(log *report.Log, enc *codec.Encoder, v *method.Values) error {
 	if m.sig.Args.UserCode() {
 		return m.appendUserArgs(log, enc, v)
 	}
@@ -80,7 +81,7 @@ func (m *boundMethod) appendArgs(log *reports, enc *codec.Encoder, v *method.Val
 
 // appendUserArgs is appendArgs where a type has an encoder of its own. If that
 // panics, the call ends, and nothing else.
-func (m *boundMethod) appendUserArgs(log *reports, enc *codec.Encoder, v *method.Values) (err error) {
+func (m *boundMethod) appendUserArgs(log *report.Log, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
 			err = m.codecPanicked(log, fault.NotRun, what, "encoding", enc.UserType)
@@ -90,7 +91,7 @@ func (m *boundMethod) appendUserArgs(log *reports, enc *codec.Encoder, v *method
 }
 
 // readResults decodes the results.
-func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
+func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error) {
 	if m.sig.Results.UserCode() {
 		err = m.readUserResults(log, v)
 	} else {
@@ -105,7 +106,7 @@ func (m *boundMethod) readResults(log *reports, v *method.Values) (err error) {
 
 // readUserResults is readResults where a type has a decoder of its own. If that
 // panics, the call ends, and nothing else.
-func (m *boundMethod) readUserResults(log *reports, v *method.Values) (err error) {
+func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
 			err = m.codecPanicked(log, fault.OutcomeUnknown, what, "decoding", v.Dec.UserType)
@@ -116,9 +117,9 @@ func (m *boundMethod) readUserResults(log *reports, v *method.Values) (err error
 
 // codecPanicked is the error of a call during which a type's own encoder or
 // decoder panicked.
-func (m *boundMethod) codecPanicked(log *reports, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
+func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
 	e := fault.New(fault.Internal, outcome, "%s: panic in %s a %v", m.Name, doing, typ)
-	e.LogID = log.addPanic(reportPanic, "bsrpc: panic in "+doing, what, "method", m.Name, "type", typ)
+	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic in "+doing, what, "method", m.Name, "type", typ)
 	return e
 }
 

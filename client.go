@@ -8,6 +8,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
@@ -51,7 +52,7 @@ type link interface {
 type nativeLink struct {
 	*transport.Conn
 	bounds *bounds
-	log    *reports
+	log    *report.Log
 }
 
 func (l *nativeLink) limits() *bounds        { return l.bounds }
@@ -136,10 +137,10 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	if err != nil {
 		return nil, a.refused(nc, err)
 	}
-	r := &reports{log: opts.logger()}
+	r := report.New(opts.logger())
 	l := newLobby(peer)
 	link := &nativeLink{bounds: b, log: r}
-	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, SharesLease: true, OnViolation: r.violation(nc)})
+	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, SharesLease: true, OnViolation: logViolation(r, nc)})
 	go link.Run()
 	if peer.Waiting {
 		if err := l.await(a.ctx, link.Conn, opts.waitHook(r)); err != nil {
@@ -149,8 +150,8 @@ func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client
 	return &Client{via: link, native: link}, nil
 }
 
-func (o *ClientOptions) waitHook(r *reports) *waitHook {
-	h := &waitHook{reports: r}
+func (o *ClientOptions) waitHook(r *report.Log) *waitHook {
+	h := &waitHook{log: r}
 	if o != nil {
 		h.onWait = o.OnWait
 	}
@@ -159,9 +160,9 @@ func (o *ClientOptions) waitHook(r *reports) *waitHook {
 
 func (o *ClientOptions) logger() *slog.Logger {
 	if o != nil && o.Logger != nil {
-		return guardLogger(o.Logger)
+		return o.Logger
 	}
-	return guardLogger(slog.Default())
+	return slog.Default()
 }
 
 // Close ends the connection. Calls that wait end with an error that wraps

@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -26,11 +27,10 @@ const (
 type dispatcher struct {
 	registry *registry
 	bounds   *bounds
-	log      *slog.Logger
 	handlers atomic.Int64 // those that run, by beginHandler
 	budget   limits.Budget
 	panics   atomic.Uint64
-	reports  reports
+	log      *report.Log
 }
 
 // serving is what a connection keeps to serve calls. The turn's holder alone
@@ -47,8 +47,8 @@ type serverConn struct {
 	semaphore *admission.Semaphore // of MaxConcurrentCalls; nil for none
 	counted   bool                 // the leader is one of the handlers; of who ends a handler's turn
 
-	told  reporter // what this connection has logged
-	binds int      // that it has asked for
+	told  report.Once // what this connection has logged
+	binds int         // that it has asked for
 
 	mu      sync.Mutex             // guards running
 	running map[uint64]*invocation // what runs elsewhere, by the call's id
@@ -283,12 +283,12 @@ func (v *serverConn) logRunning(text string) {
 	}
 	v.mu.Unlock()
 	for _, name := range names {
-		v.reports.add(reportRunning, slog.LevelWarn, text, "session", v.session.id, "method", name)
+		v.log.Add(report.Running, slog.LevelWarn, text, "session", v.session.id, "method", name)
 	}
 }
 
 // report logs the first of what this connection's peer can bring about again and
 // again.
-func (v *serverConn) report(k report, level slog.Level, text string, args ...any) {
-	v.told.add(&v.reports, k, level, text, args...)
+func (v *serverConn) report(k report.Kind, level slog.Level, text string, args ...any) {
+	v.told.Add(v.log, k, level, text, args...)
 }

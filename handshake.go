@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -214,13 +215,13 @@ func readBasicFrame(nc net.Conn, longest int64) (f basicFrame, err error) {
 
 // A foreignPeer is one that speaks another protocol.
 type foreignPeer struct {
-	kind report
+	kind report.Kind
 	text string
 }
 
 func (e *foreignPeer) Error() string { return e.text }
 
-func speaks(kind report, format string, args ...any) error {
+func speaks(kind report.Kind, format string, args ...any) error {
 	return &foreignPeer{kind, fmt.Sprintf(format, args...)}
 }
 
@@ -238,15 +239,15 @@ func inHandshake(doing string, err error) error {
 func foreignError(head []byte, n, longest int64) error {
 	switch s := string(head[:4]); {
 	case s == "GET " || s == "POST" || s == "PUT " || s == "HEAD" || s == "PRI " || s == "OPTI" || s == "CONN":
-		return speaks(reportHTTP, "the peer speaks HTTP (%q)", head)
+		return speaks(report.HTTP, "the peer speaks HTTP (%q)", head)
 	case s == "HTTP":
-		return speaks(reportHTTP, "the peer is an HTTP server")
+		return speaks(report.HTTP, "the peer is an HTTP server")
 	case s == "SSH-":
-		return speaks(reportSSH, "the peer speaks SSH")
+		return speaks(report.SSH, "the peer speaks SSH")
 	case head[0] == 0x16 && head[1] == 3:
-		return speaks(reportTLS, "the peer speaks TLS, this end does not")
+		return speaks(report.TLS, "the peer speaks TLS, this end does not")
 	case head[0] == 0x15 && head[1] == 3:
-		return speaks(reportTLS, "the peer speaks TLS, this end does not; give NewClient a *tls.Conn")
+		return speaks(report.TLS, "the peer speaks TLS, this end does not; give NewClient a *tls.Conn")
 	}
-	return speaks(reportForeign, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
+	return speaks(report.Foreign, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
 }

@@ -33,9 +33,10 @@ var uses = map[string][]string{
 	"internal/admission":  {},
 	"internal/fault":      {},
 	"internal/limits":     {"internal/fault"},
+	"internal/report":     {"internal/fault"},
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/transport", "layout"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -71,8 +72,8 @@ var onlyIn = map[string][]string{
 	// What is internal knows bytes and types, no connections, but for one. A method's
 	// context is a value that is passed on.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/transport/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"log/slog": {"*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"log/slog": {"*.go", "internal/report/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 
 // A source is one Go file of the core module.

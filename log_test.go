@@ -14,7 +14,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// What docs/guide says of the log.
+const (
+	logPatience = time.Second // of one line
+	reportRate  = 10          // lines a second
 )
 
 func linesAt(level slog.Level) (*logLines, *slog.Logger) {
@@ -102,7 +109,7 @@ var falls = map[string]func(thaw chan struct{}){
 // Attributes and groups reach the handler that the guard stands before.
 func TestLogGuardDerives(t *testing.T) {
 	var text bytes.Buffer
-	log := guardLogger(slog.New(slog.NewTextHandler(&text, nil)))
+	log := report.New(slog.New(slog.NewTextHandler(&text, nil)))
 	log.With("a", 1).WithGroup("g").With("b", 2).Info("line", "c", 3)
 	log.Info("plain", "d", 4)
 	if got := text.String(); !strings.Contains(got, "msg=line a=1 g.b=2 g.c=3\n") || !strings.Contains(got, "msg=plain d=4\n") {
@@ -111,7 +118,7 @@ func TestLogGuardDerives(t *testing.T) {
 	for name, fall := range falls {
 		if name != "hang" {
 			bad := &badHandler{Handler: slog.DiscardHandler, where: "WithAttrs", do: func() { fall(nil) }, mended: new(atomic.Bool)}
-			guardLogger(slog.New(bad)).With("a", 1).Info("line")
+			report.New(slog.New(bad)).With("a", 1).Info("line")
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
 )
 
 // A Server offers methods to clients. Register all of them first, then call
@@ -59,8 +60,7 @@ func NewServer(opts *ServerOptions) *Server {
 		s.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
 		log = cmp.Or(opts.Logger, log)
 	}
-	s.log = guardLogger(log)
-	s.reports.log = s.log
+	s.log = report.New(log)
 	s.registry.table.ByID = s.bounds.basic
 	s.budget.Init(s.bounds.serverBytes)
 	s.queue = admission.NewQueue(s.bounds.maxSessions, s.bounds.maxWaiting)
@@ -206,7 +206,7 @@ func (s *Server) Serve(l net.Listener) error {
 			return fmt.Errorf("bsrpc: accept: %w", err)
 		}
 		pause = min(max(5*time.Millisecond, 2*pause), time.Second)
-		s.reports.add(reportAccept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
+		s.log.Add(report.Accept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
 		select {
 		case <-time.After(pause):
 		case <-s.draining:

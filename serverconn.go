@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -72,9 +73,9 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 	var r *refusal
 	switch {
 	case errors.As(err, &f):
-		s.reports.add(f.kind, slog.LevelInfo, "bsrpc: client refused", args...)
+		s.log.Add(f.kind, slog.LevelInfo, "bsrpc: client refused", args...)
 	case errors.As(err, &r) && r.full:
-		s.reports.add(reportFull, slog.LevelWarn, "bsrpc: client refused", args...)
+		s.log.Add(report.Full, slog.LevelWarn, "bsrpc: client refused", args...)
 	default:
 		s.log.Debug("bsrpc: client refused", args...)
 	}
@@ -192,7 +193,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.bounds.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
-		OnViolation: s.reports.violation(nc), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnViolation: logViolation(s.log, nc), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 	})
 	v.end = c.Dismiss
 	s.enroll(c.served)
@@ -265,4 +266,11 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 		c.conn.awaitHandlers()
 		s.endSession(c.session)
 	}()
+}
+
+// logViolation returns a func that logs how the peer of a connection broke the protocol.
+func logViolation(log *report.Log, nc net.Conn) func(error) {
+	return func(err error) {
+		log.Add(report.Violation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256))
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 )
 
 // How a server ends. Users' code may hang in each of its parts: in handlers, in
@@ -35,7 +36,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		panic("bsrpc: Shutdown: nil context; use context.Background()")
 	}
-	within := inHook()
+	within := report.InHook()
 	conns, closing := s.stop()
 	for _, c := range conns {
 		c.conn.Drain()
@@ -79,7 +80,7 @@ const closeGrace = 500 * time.Millisecond
 // A hook may call Close: sessions in which a hook is running are not waited for.
 func (s *Server) Close() error {
 	s.mustBeMade()
-	within := inHook()
+	within := report.InHook()
 	conns, closing := s.stop()
 	began := time.Now()
 	for _, c := range conns {
@@ -175,7 +176,7 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	shaking := slices.Clone(s.shaking)
 	s.mu.Unlock()
 	for _, l := range listeners {
-		closing = append(closing, s.reports.start("Close of a listener", (*l).Close))
+		closing = append(closing, s.log.Start("Close of a listener", (*l).Close))
 	}
 	for _, nc := range shaking {
 		closing = append(closing, s.closeConn(nc))
@@ -185,7 +186,7 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 
 // closeConn closes a connection whose Close may be the user's.
 func (s *Server) closeConn(nc *net.Conn) <-chan error {
-	return s.reports.start("Close of a connection", (*nc).Close)
+	return s.log.Start("Close of a connection", (*nc).Close)
 }
 
 // guard calls a hook for a session: a panic, or runtime.Goexit, is its error. One
@@ -193,13 +194,13 @@ func (s *Server) closeConn(nc *net.Conn) <-chan error {
 func (s *Server) guard(v *Session, hook string, f func() error) error {
 	v.hook.Store(&hook)
 	defer v.hook.Store(nil)
-	result := s.reports.start(hook, f)
+	result := s.log.Start(hook, f)
 	for {
 		select {
 		case err := <-result:
 			return err
 		case <-time.After(stuckLog):
-			s.reports.add(reportRunning, slog.LevelWarn, "bsrpc: a hook does not return", "hook", hook, "session", v.id)
+			s.log.Add(report.Running, slog.LevelWarn, "bsrpc: a hook does not return", "hook", hook, "session", v.id)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -103,13 +104,13 @@ func failOn(c *transport.Conn, err error) error {
 // A waitHook calls OnWait, one call at a time, on goroutines of their own.
 type waitHook struct {
 	onWait  func(position int) // nil for none
-	reports *reports
+	log     *report.Log
 	running <-chan error // of the call that runs, nil for none
 }
 
 func (h *waitHook) call(position int) {
 	if h.onWait != nil {
-		h.running = h.reports.start("OnWait", func() error { h.onWait(position); return nil })
+		h.running = h.log.Start("OnWait", func() error { h.onWait(position); return nil })
 	}
 }
 

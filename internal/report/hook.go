@@ -1,4 +1,4 @@
-package bsrpc
+package report
 
 import (
 	"runtime"
@@ -6,20 +6,20 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// guard calls a user's hook: a panic, or runtime.Goexit, is its error.
-func (r *reports) guard(hook string, f func() error) error { return <-r.start(hook, f) }
+// Guard calls a hook. A panic, or runtime.Goexit, is its error.
+func (l *Log) Guard(hook string, f func() error) error { return <-l.Start(hook, f) }
 
-// start calls a user's hook on a goroutine of its own. The channel gets its error,
-// and has room for it.
-func (r *reports) start(hook string, f func() error) <-chan error {
+// Start calls a hook on a new goroutine. The channel, which is buffered, receives its
+// error.
+func (l *Log) Start(hook string, f func() error) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		var err error
 		returned := false
 		defer func() {
 			if !returned {
-				id := r.addPanic(reportHook, "bsrpc: hook panicked", recover(), "hook", hook)
-				err = hookPanicked(hook, id)
+				id := l.AddPanic(Hook, "bsrpc: hook panicked", recover(), "hook", hook)
+				err = panicked(hook, id)
 			}
 			result <- err
 		}()
@@ -29,21 +29,21 @@ func (r *reports) start(hook string, f func() error) <-chan error {
 	return result
 }
 
-func hookPanicked(hook, id string) *fault.Fault {
+func panicked(hook, id string) *fault.Fault {
 	e := fault.New(fault.Internal, fault.NotRun, "panic in %s", hook)
 	e.LogID = id
 	return e
 }
 
-// insideHook calls a hook. Its frame on a stack is how inHook knows one.
+// insideHook calls a hook. InHook finds its frame on the stack.
 //
 //go:noinline
 func insideHook(f func() error) error { return f() }
 
-const hookFrame = "github.com/bsrpc/bsrpc.insideHook"
+const hookFrame = "github.com/bsrpc/bsrpc/internal/report.insideHook"
 
-// inHook reports whether a hook has called its caller, on the same goroutine.
-func inHook() bool {
+// InHook reports whether a hook has called its caller, on the same goroutine.
+func InHook() bool {
 	pcs := make([]uintptr, 64)
 	n := runtime.Callers(2, pcs)
 	for n == len(pcs) {
