@@ -73,7 +73,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 // encodeResults puts the results into the call's encoder.
 func (c *nativeConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
-	inv.Enc.MinCut, inv.Enc.Depth = cutSize, c.served.bounds.maxDepth
+	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.bounds.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {

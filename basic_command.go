@@ -118,7 +118,7 @@ func (c *basicConn) fault(inv *invocation, e *fault.Fault, release func()) {
 func (c *basicConn) encodeResults(inv *invocation) error {
 	b := c.served.bounds
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
-	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.MaxMessage, cutSize, b.maxDepth, true
+	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.MaxMessage, wire.MinCut, b.maxDepth, true
 	err := inv.AppendResults()
 	switch {
 	case err == nil:

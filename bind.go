@@ -2,18 +2,107 @@ package bsrpc
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
+	"math"
+	"reflect"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
-	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// BIND, at both ends: a client asks for the numbers of methods and sends the
-// hashes of its contract, a server compares them with those of its own.
+// Bind makes a proxy for a service: a C, with every func set to call the method
+// of its name.
+//
+// C is a contract: a struct of exported func fields, and of embedded contracts
+// whose funcs join it, and nothing else. It may name a part of the service. Each
+// func ends in error and may begin with a context.Context; one without runs with
+// context.Background. Tags say formats, names and time limits, see docs/tags.md.
+// An interface is not a contract here, because Go cannot make its methods.
+//
+// Bind compares the contract with the server's methods before any call. Where
+// they disagree it returns the proxy together with a *MismatchError, which
+// errors.As finds: the methods that agree can be called, the others return that
+// error. With any other error the proxy is nil.
+//
+// The proxy's funcs are safe for concurrent use, and work for as long as the
+// caller's connection does. Arguments are the caller's again when a func returns,
+// results are the caller's for good.
+func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
+	proxy := new(C)
+	err := needContext(ctx, "bind "+fault.Cut(service, 64))
+	if err == nil {
+		err = bindContract(ctx, linkOf(caller), service, reflect.ValueOf(proxy).Elem())
+	}
+	if _, ok := err.(*MismatchError); err != nil && !ok {
+		return nil, publicError(err)
+	}
+	return proxy, err
+}
+
+// A boundMethod is a method as a client calls it: one func of a proxy.
+type boundMethod struct {
+	method.Description // of the contract
+	sig                *method.Signature
+	link               link
+	number             uint16        // on the link's connection, or the id that a basic server knows
+	id                 int           // by the contract's tag, -1 for none
+	key                string        // of the contract's tag, if it is probably meant to be bsrpc
+	after              time.Duration // the time of a call whose context has no deadline; 0: none
+	by                 string        // what says so
+	err                *fault.Fault  // why it cannot be called
+}
+
+func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
+	stubs, err := method.StubsOf(service, proxy.Type())
+	if err != nil {
+		return err
+	}
+	methods := make([]*boundMethod, len(stubs))
+	for i, s := range stubs {
+		methods[i] = newBoundMethod(l, s)
+	}
+	err = l.agree(ctx, service, methods)
+	if _, ok := err.(*MismatchError); err != nil && !ok {
+		return err
+	}
+	for i, s := range stubs {
+		s.Fill(proxy, methods[i])
+	}
+	return err
+}
+
+func newBoundMethod(l link, s *method.Stub) *boundMethod {
+	m := &boundMethod{Description: s.Description, sig: s.Sig, link: l, id: s.Tag.ID, key: s.Key}
+	b := l.limits()
+	switch {
+	case s.Tag.Timeout > 0:
+		m.after, m.by = s.Tag.Timeout, limits.ByMethod
+	case s.Tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
+		m.after, m.by = b.defaultCallTimeout, limits.ByDefault
+	}
+	return m
+}
+
+// Call sends the arguments and brings the results: it is a method.Caller. Its error
+// says which method it is of.
+func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
+	var err error
+	switch {
+	case m.err != nil:
+		err = m.err
+	case ctx == nil:
+		err = needContext(ctx, m.Name)
+	default:
+		err = m.link.call(ctx, m, v)
+	}
+	if err != nil {
+		return publicError(fault.About(m.Name, err))
+	}
+	return nil
+}
 
 // bind sends one BIND frame and returns the answers, one for each name.
 func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
@@ -72,103 +161,4 @@ func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers 
 		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}
 	}
 	return answers, nil
-}
-
-// Bind is transport.Handler.Bind: it tells a client the numbers of methods, or what differs.
-func (c *nativeConn) Bind(m *transport.Message) error {
-	v := c.served
-	if err := c.CheckID(&m.Frame); err != nil {
-		return err
-	}
-	r, err := wire.ReadBindRequest(m.Body, m.Flags)
-	if err != nil {
-		return fmt.Errorf("BIND: %w", err)
-	}
-	if !v.session.admitted.Load() {
-		c.Refuse(m.ID, notAdmitted())
-		return nil
-	}
-	answers, texts := v.bindAll(r)
-	v.logBound(r, answers)
-	size := wire.BindResponseSize(answers)
-	if most := min(c.PeerMaxMessage(), uint64(c.served.bounds.MaxMessage)); texts > most && size > wire.MaxUnchunked {
-		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
-		return nil
-	}
-	c.Respond(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)})
-	return nil
-}
-
-// bindAll answers a BIND. Each text is in the answer once, however often its
-// method is named: texts is how many bytes they have together.
-func (v *serverConn) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
-	answers = make([]wire.BindResult, len(r.Names))
-	service := v.registry.service(r.Service)
-	said := make(map[*servedMethod]bool)
-	for i, name := range r.Names {
-		m := service[name]
-		answers[i] = v.bind(m, r, i)
-		if said[m] {
-			answers[i].Text = ""
-		}
-		if n := len(answers[i].Text); n > 0 {
-			texts += uint64(n)
-			said[m] = true
-		}
-	}
-	return answers, texts + v.suggest(r, answers)
-}
-
-// bind gives m a number on this connection, if the client means the same by it.
-func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
-	switch {
-	case m == nil:
-		return wire.BindResult{Status: wire.BindUnknown}
-	case r.Hashes == nil:
-		return wire.BindResult{Number: v.number(m), Text: m.Layout}
-	case r.Hashes[i] != m.Hash:
-		return wire.BindResult{Status: wire.BindDiffers, Text: m.Layout}
-	}
-	return wire.BindResult{Number: v.number(m)}
-}
-
-func (v *serverConn) number(m *servedMethod) uint16 {
-	n, ok := v.numbers[m]
-	if !ok {
-		if v.numbers == nil {
-			v.numbers = make(map[*servedMethod]uint16)
-		}
-		n = uint16(len(v.bound))
-		v.bound, v.numbers[m] = append(v.bound, m), n
-	}
-	return n
-}
-
-// boundLines is how many lines for debugging a connection's BINDs get.
-const boundLines = 16
-
-// logBound logs what a client has bound or asked about, or that its contract
-// differs.
-func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
-	unknown, differ := 0, 0
-	for i := range answers {
-		switch answers[i].Status {
-		case wire.BindUnknown, wire.BindNoService:
-			unknown++
-		case wire.BindDiffers:
-			differ++
-		}
-	}
-	text := "bsrpc: bound"
-	args := []any{"session", v.session.id, "remote", v.session.remote, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
-	switch {
-	case r.Hashes == nil: // Client.Call asks for a layout
-		text, args = "bsrpc: described", append(args, "unknown", unknown)
-	case unknown+differ > 0:
-		v.report(report.Mismatch, slog.LevelInfo, "bsrpc: client and server disagree", append(args, "differ", differ, "unknown", unknown)...)
-		return
-	}
-	if v.binds++; v.binds <= boundLines {
-		v.log.Debug(text, args...)
-	}
 }

@@ -20,7 +20,7 @@ import (
 
 // call is link.call.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), cutSize, c.bounds.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.bounds.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A callContext is the context of one call at the end that serves it. It costs
@@ -152,4 +153,16 @@ func (x *callContext) end(err error) {
 			go (*f)()
 		}
 	}
+}
+
+// withinKey is the context key of the groups held by a handler's call.
+type withinKey struct{}
+
+// withinOf returns the metadata with the groups held by the caller; nil for none.
+func withinOf(ctx context.Context) []byte {
+	ids, _ := ctx.Value(withinKey{}).([]uint64)
+	if len(ids) == 0 {
+		return nil
+	}
+	return wire.AppendHeldGroups(nil, ids)
 }

@@ -2,7 +2,6 @@ package bsrpc
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"sync"
 
@@ -10,8 +9,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
-
-	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // A Client is one connection to a server. Make one with Dial or NewClient, and
@@ -75,27 +72,6 @@ func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	return c, publicError(err)
 }
 
-func dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
-	if err := needContext(ctx, "dial"); err != nil {
-		return nil, err
-	}
-	b, err := opts.resolve()
-	if err != nil {
-		return nil, err
-	}
-	a, stop := newAttempt(ctx, "dial "+network+" "+address, b.dialTimeout)
-	defer stop()
-	var d net.Dialer
-	nc, err := d.DialContext(a.timed, network, address)
-	if err == nil {
-		return newClient(a, nc, b, opts)
-	}
-	if e := a.over("no connection", err); e != nil {
-		return nil, e
-	}
-	return nil, fault.New(fault.Unavailable, fault.NotRun, "%w", err)
-}
-
 // NewClient makes a client of a connection that is there already: a pipe, a
 // *tls.Conn, a tunnel. From then on it is the client's, which closes it also when
 // it fails. See Dial.
@@ -106,63 +82,6 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	c, err := dialOver(ctx, nc, opts)
 	return c, publicError(err)
-}
-
-// dialOver is dial on a connection that exists.
-func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
-	if nc == nil {
-		return nil, fault.Refusal(fault.InvalidArgument, "new client: nil connection")
-	}
-	if err := needContext(ctx, "new client"); err != nil {
-		nc.Close()
-		return nil, err
-	}
-	b, err := opts.resolve()
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	a, stop := newAttempt(ctx, "", b.dialTimeout)
-	defer stop()
-	return newClient(a, nc, b, opts)
-}
-
-// newClient shakes hands and waits for a place.
-func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
-	nc = netconn.Wrap(nc)
-	peer, err := shakeClient(a.timed, nc, b)
-	if err == nil && peer.Version == 0 {
-		return newBasicClient(a, nc, b, peer, opts)
-	}
-	if err != nil {
-		return nil, a.refused(nc, err)
-	}
-	r := report.New(opts.logger())
-	l := newLobby(peer)
-	link := &nativeLink{bounds: b, log: r}
-	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, SharesLease: true, OnViolation: logViolation(r, nc)})
-	go link.Run()
-	if peer.Waiting {
-		if err := l.await(a.ctx, link.Conn, opts.waitHook(r)); err != nil {
-			return nil, fault.About(a.what, err)
-		}
-	}
-	return &Client{via: link, native: link}, nil
-}
-
-func (o *ClientOptions) waitHook(r *report.Log) *waitHook {
-	h := &waitHook{log: r}
-	if o != nil {
-		h.onWait = o.OnWait
-	}
-	return h
-}
-
-func (o *ClientOptions) logger() *slog.Logger {
-	if o != nil && o.Logger != nil {
-		return o.Logger
-	}
-	return slog.Default()
 }
 
 // Close ends the connection. Calls that wait end with an error that wraps
@@ -177,3 +96,44 @@ func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
 // Err returns why the connection has ended, an *Error, or nil while it has not.
 func (c *Client) Err() error { return publicError(c.link().Err()) }
+
+// An unlinked is the link of a nil Client, as Dial returns beside its error, or
+// of a zero one. To its users it has ended.
+type unlinked struct{}
+
+// errUnlinked says what is missing.
+var errUnlinked = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
+
+var ended = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (unlinked) agree(context.Context, string, []*boundMethod) error      { return errUnlinked }
+func (unlinked) call(context.Context, *boundMethod, *method.Values) error { return errUnlinked }
+
+func (unlinked) limits() *bounds {
+	b, _ := (*ClientOptions)(nil).resolve()
+	return b
+}
+
+func (unlinked) close(*fault.Fault)     {}
+func (unlinked) ended() <-chan struct{} { return ended }
+func (unlinked) Err() error             { return errUnlinked }
+
+// link returns the connection, unlinked where there is none.
+func (c *Client) link() link {
+	if c == nil || c.via == nil {
+		return unlinked{}
+	}
+	return c.via
+}
+
+// linkOf returns the connection of a caller.
+func linkOf(caller Caller) link {
+	if caller == nil {
+		return unlinked{}
+	}
+	return caller.link()
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/transport"
-	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Calls of an exclusive group, and of a connection with MaxConcurrentCalls, have a
@@ -92,16 +91,4 @@ func roundTime(d time.Duration) time.Duration {
 		}
 	}
 	return d
-}
-
-// withinKey is the context key of the groups held by a handler's call.
-type withinKey struct{}
-
-// withinOf returns the metadata with the groups held by the caller; nil for none.
-func withinOf(ctx context.Context) []byte {
-	ids, _ := ctx.Value(withinKey{}).([]uint64)
-	if len(ids) == 0 {
-		return nil
-	}
-	return wire.AppendHeldGroups(nil, ids)
 }

@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	apartSize  = 8 << 10  // requests of this many bytes run on a goroutine of their own
-	apartAgain = 1000     // requests of a method run so after one of them was slow
-	cutSize    = 32 << 10 // memory of this many bytes is sent from where it lies
+	apartSize  = 8 << 10 // requests of this many bytes run on a goroutine of their own
+	apartAgain = 1000    // requests of a method run so after one of them was slow
 )
 
 // A dispatcher is what the connections of a server share to serve calls.

@@ -63,7 +63,7 @@ var onlyIn = map[string][]string{
 	// none: it has an encoder filled by a function that it is given.
 	"reflect": {
 		"internal/codec/*.go", "internal/method/*.go", "internal/strictmap/*.go",
-		"codec_reflect.go", "errors.go", "persession.go", "marshal.go", "proxy.go",
+		"codec_reflect.go", "errors.go", "session.go", "marshal.go", "bind.go",
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "marshal.go",

@@ -150,3 +150,24 @@ func plural(n int, word string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, word)
 }
+
+const (
+	nearMost = 3    // names suggested for an unknown one
+	nearSep  = ", " // between them
+)
+
+// nearOf returns the names in the server's answer for one that it has not got.
+// What is no name does not reach a text.
+func nearOf(answer *wire.BindResult) string {
+	names := strings.Split(fault.Cut(answer.Text, 4<<10), nearSep)
+	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
+	return strings.Join(names[:min(len(names), nearMost)], nearSep)
+}
+
+// thereIs appends to a text what the server has instead.
+func thereIs(text, have, near string) string {
+	if near == "" {
+		return text
+	}
+	return text + "; " + have + " " + near
+}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"strings"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
@@ -131,81 +129,6 @@ type ClientOptions struct {
 	Logger *slog.Logger
 }
 
-// Limits bound what a peer can make this end hold or wait for. In every field
-// zero is the default.
-type Limits struct {
-	// MaxDepth is how deep values may lie inside of each other: slices, maps
-	// and pointers count. Zero is 64; the most is 10,000, as each level takes
-	// stack.
-	MaxDepth int
-
-	// DecodeBudget is how many bytes of Go memory one message may become. It is
-	// charged before the memory is allocated. Zero is 4 x MaxMessage and at
-	// least 64 MiB; NoLimit is possible.
-	DecodeBudget int64
-
-	// MaxErrorText is how many bytes of an error's text are sent; what is
-	// longer is cut. Zero is 4 KiB; the most is 32 KiB.
-	MaxErrorText int
-
-	// MaxHandshakes is how many connections to a server may be in their
-	// handshake. For the next, the oldest is dropped. Zero is 256; NoLimit is
-	// possible.
-	MaxHandshakes int
-
-	// MaxConns is how many connections a server may have; the next is refused. One
-	// that has ended counts until its last handler and its hooks have returned. Zero
-	// is 10,000; NoLimit is possible.
-	MaxConns int
-
-	// MaxHandlers is how many handlers a server may have running, on all
-	// connections together; the next call is refused and has not run. Zero is 16,384; NoLimit is possible.
-	MaxHandlers int
-
-	// ConnBytes is how many bytes the unfinished messages above 64 KiB of one
-	// connection may have announced, each way. The other end is told and holds
-	// its messages back; a call that is above it is refused and has not run. The
-	// least is 2 x MaxMessage, and zero is that, or 32 MiB where that is more;
-	// NoLimit is possible.
-	ConnBytes int64
-
-	// ServerBytes is the same for all connections of a server together. The
-	// least is MaxMessage. Zero is 512 MiB, or ConnBytes where that is more;
-	// NoLimit is possible.
-	ServerBytes int64
-
-	// OutQueue is how many encoded bytes may wait to be written to a connection;
-	// above it senders wait, and a server begins no more of the connection's
-	// calls. The results of calls that run then wait as they are, unencoded. A
-	// message of any length finds room in an empty queue, and messages up to
-	// 64 KiB do not wait for the longest of the others. Zero is 8 MiB; NoLimit is
-	// possible.
-	OutQueue int
-
-	// WriteStall is how long a peer may take not one byte of what is written, or
-	// less than 64 KiB where the connection is not a socket; then the connection is
-	// closed. Zero is 10 s, the least 10 ms; NoLimit is possible.
-	WriteStall time.Duration
-
-	// FrameTimeout is how long a frame may stay unfinished, which then ends the
-	// connection, and how long nothing may come of an unfinished message above
-	// 64 KiB, which then loses its call. Zero is 60 s, the least 10 ms; NoLimit is
-	// possible.
-	FrameTimeout time.Duration
-
-	// PingAfter is how long the other end may be quiet before it is asked for a
-	// sign of life, and PingTimeout how long it may take to give one; then the
-	// connection is lost. Zero is 30 s and 20 s, the least 10 ms; NoLimit is
-	// possible.
-	PingAfter   time.Duration
-	PingTimeout time.Duration
-
-	// SessionLease takes their place at a server with MaxSessions, where the dead
-	// hold up others: half of it is PingAfter, half PingTimeout. Zero is 20 s, the
-	// least 20 ms; NoLimit is possible.
-	SessionLease time.Duration
-}
-
 // DecodeServerOptions makes options of a map, as a configuration file is read
 // into. Keys are the names of fields in any case, with or without a - or _
 // between words, and Limits is a map again. Durations are text with a unit,
@@ -237,139 +160,10 @@ func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	return o, nil
 }
 
-// Defaults that also stand for what a peer does not say of itself.
-const (
-	defaultMaxMessage  = 16 * mib
-	defaultConnBytes   = 32 * mib
-	defaultMaxInflight = 1024
-)
-
 // optionsError is the error of one or more problems.
 func optionsError(of string, problems []string) error {
 	if len(problems) == 1 {
 		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])
 	}
 	return fmt.Errorf("bsrpc: %s: %d problems\n    %s", of, len(problems), strings.Join(problems, "\n    "))
-}
-
-// bounds are the options of either end with every default filled in. No limit
-// is the greatest value of the type.
-type bounds struct {
-	limits.Conn
-	handshakeTimeout   time.Duration
-	dialTimeout        time.Duration
-	defaultCallTimeout time.Duration
-	maxDepth           int
-	decodeBudget       int64
-	maxHandshakes      int
-	maxConns           int
-	maxHandlers        int
-	serverBytes        int64
-	maxSessions        int
-	maxWaiting         int
-	sessionMaxHold     time.Duration
-	maxConcurrentCalls int
-	basic              bool
-	pollInterval       time.Duration
-}
-
-// resolve returns what o comes to, and all that is out of range: there the
-// default stands. A nil o is the zero value.
-func (o *ServerOptions) resolve() (*bounds, error) {
-	if o == nil {
-		o = new(ServerOptions)
-	}
-	return resolve("ServerOptions", &allOptions{
-		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
-		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
-		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, Basic: o.Basic,
-	})
-}
-
-// resolve does for o what it does for ServerOptions.
-func (o *ClientOptions) resolve() (*bounds, error) {
-	if o == nil {
-		o = new(ClientOptions)
-	}
-	return resolve("ClientOptions", &allOptions{
-		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
-		Basic: o.Basic, PollInterval: o.PollInterval,
-	})
-}
-
-// allOptions are the options with limits of both ends; those that an end does
-// not have keep their defaults.
-type allOptions struct {
-	MaxMessage       int
-	MaxInflight      int
-	HandshakeTimeout time.Duration
-
-	MaxSessions        int
-	MaxWaiting         int
-	RefuseWhenFull     bool
-	SessionMaxHold     time.Duration
-	MaxConcurrentCalls int
-
-	DialTimeout        time.Duration
-	DefaultCallTimeout time.Duration
-
-	Basic        bool
-	PollInterval time.Duration
-
-	Limits Limits
-}
-
-func resolve(of string, o *allOptions) (*bounds, error) {
-	b := bounds{basic: o.Basic}
-	var c optionCheck
-	b.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
-	b.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
-	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
-	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
-	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
-	b.maxSessions = resolveOne(&c, "MaxSessions", o.MaxSessions, anyCount(math.MaxInt))
-	b.maxWaiting = resolveOne(&c, "MaxWaiting", o.MaxWaiting, anyCount(64))
-	if o.RefuseWhenFull {
-		b.maxWaiting = 0
-	}
-	b.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
-	b.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
-	b.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(mostPoll, 250*time.Millisecond))
-	b.resolveLimits(&c, &o.Limits)
-	if o.MaxSessions > 0 {
-		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, patienceOf(20*time.Second).twice())
-		if b.PingAfter, b.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
-			b.PingAfter = math.MaxInt64
-		}
-	}
-	if len(c.problems) > 0 {
-		return &b, optionsError(of, c.problems)
-	}
-	return &b, nil
-}
-
-func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
-	message := int64(b.MaxMessage)
-	b.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
-	b.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
-	b.MaxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
-	b.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
-	b.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
-	b.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
-	b.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
-	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.ConnBytes), 512*mib)).because("MaxMessage"))
-	b.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
-	b.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, patienceOf(10*time.Second))
-	b.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, patienceOf(60*time.Second))
-	b.PingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, patienceOf(30*time.Second))
-	b.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, patienceOf(20*time.Second))
-}
-
-// serverRoom is what a server needs for one connection to use all of its
-// ConnBytes. A connection without a limit is bounded by its server.
-func serverRoom(connBytes int64) int64 {
-	if connBytes == math.MaxInt64 {
-		return 0
-	}
-	return connBytes
 }

@@ -53,7 +53,7 @@ func TestPiecesOfEverySize(t *testing.T) {
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
 		rng := rand.NewChaCha8([32]byte{1})
-		for _, around := range []int{0, cutSize, wire.MaxUnchunked - 4, wire.MaxChunk - 4, 2*wire.MaxChunk - 4, 1 << 20, 5 << 20} {
+		for _, around := range []int{0, wire.MinCut, wire.MaxUnchunked - 4, wire.MaxChunk - 4, 2*wire.MaxChunk - 4, 1 << 20, 5 << 20} {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)

@@ -1,13 +1,11 @@
 package bsrpc
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
-	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
@@ -33,18 +31,6 @@ type registry struct {
 	makers []*maker // of the receivers of each session
 	groups map[string]*admission.Group
 	closed bool // the server serves: too late to register
-}
-
-// isMade reports whether s comes from NewServer.
-func (s *Server) isMade() bool { return s != nil && s.registry != nil }
-
-// offer adds the methods of one service to those of the server. mk makes their
-// receivers, if each session has its own.
-func (s *Server) offer(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
-	if !s.isMade() {
-		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))
-	}
-	return s.registry.add(service, funcs, mk, problems)
 }
 
 // add enters the methods of one service, all or none.

@@ -262,3 +262,15 @@ func (s *Server) untrack(l *net.Listener) {
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
 }
+
+// isMade reports whether s comes from NewServer.
+func (s *Server) isMade() bool { return s != nil && s.registry != nil }
+
+// offer adds the methods of one service to those of the server. mk makes their
+// receivers, if each session has its own.
+func (s *Server) offer(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
+	if !s.isMade() {
+		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))
+	}
+	return s.registry.add(service, funcs, mk, problems)
+}

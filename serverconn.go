@@ -193,7 +193,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.bounds.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
-		OnViolation: logViolation(s.log, nc), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 	})
 	v.end = c.Dismiss
 	s.enroll(c.served)
@@ -266,11 +266,4 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 		c.conn.awaitHandlers()
 		s.endSession(c.session)
 	}()
-}
-
-// logViolation returns a func that logs how the peer of a connection broke the protocol.
-func logViolation(log *report.Log, nc net.Conn) func(error) {
-	return func(err error) {
-		log.Add(report.Violation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256))
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
 // A Log writes the lines of a server or a client. Its embedded Logger writes without
@@ -119,6 +121,13 @@ func (l *Log) AddPanic(k Kind, text string, what any, args ...any) (id string) {
 	id = fmt.Sprintf("%016x", rand.Uint64())
 	l.write(slog.LevelError, suppressed, text, append(args, "id", id, "panic", what, "stack", string(debug.Stack())))
 	return id
+}
+
+// Violations returns a func that writes how the peer at an address broke the protocol.
+func (l *Log) Violations(remote any) func(error) {
+	return func(err error) {
+		l.Add(Violation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", remote, "err", fault.Cut(err.Error(), 256))
+	}
 }
 
 // A Once limits the lines about one connection to the first of each kind.
