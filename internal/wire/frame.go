@@ -50,7 +50,7 @@ const (
 	MaxUnchunked    = 64 << 10   // the longest body of an unchunked message
 	MaxChunk        = 128 << 10
 	MaxMetadata     = 8 << 10
-	MinCut          = 32 << 10 // memory of this many bytes is sent without a copy
+	MinCut          = 32 << 10                                       // memory of this many bytes is sent without a copy
 	MaxHeader       = headerSize + timeoutSize + 8 + 2 + MaxMetadata // a frame without its body
 	MaxFrame        = MaxHeader + MaxChunk
 )
