@@ -1,13 +1,16 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
@@ -17,13 +20,41 @@ import (
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
-// A session begins with a ticket from the admission queue, OnConnect, and its own
-// receivers. It ends in reverse, after its connection and its last handler. The
-// queue admits the next client only then.
+// sessions are the sessions of a server. A session begins with a ticket of the admission
+// queue, OnConnect, and its own receivers. It ends in reverse, after its connection and
+// its last handler. Only then the queue admits the next client.
+//
+// Hooks run without a lock. Lock order: sessions.mu is held together with no other lock.
+type sessions struct {
+	log      *report.Log
+	bounds   *bounds
+	hooks    hooks
+	registry *registry
+	queue    *admission.Queue
+	draining chan struct{} // closed when the server begins to shut down
+
+	mu      sync.Mutex        // guards the rest
+	present map[*Session]bool // admitted, waiting, or leaving; they count against Limits.MaxConns
+	lastID  uint64
+}
+
+// hooks are the user's.
+type hooks struct {
+	onConnect    func(context.Context, *Session) error
+	onDisconnect func(*Session)
+}
+
+// init prepares the sessions of a server.
+func (s *sessions) init(d *dispatcher) {
+	s.log, s.bounds, s.registry = d.log, d.bounds, d.registry
+	s.queue = admission.NewQueue(d.bounds.maxSessions, d.bounds.maxWaiting)
+	s.draining = make(chan struct{})
+	s.present = make(map[*Session]bool)
+}
 
 // awaitAdmission waits for the queue to admit the session, and begins it. moved is
 // called after a change of its position, gone is closed when its client has left.
-func (s *Server) awaitAdmission(v *Session, moved func(position int), gone <-chan struct{}) error {
+func (s *sessions) awaitAdmission(v *Session, moved func(position int), gone <-chan struct{}) error {
 	for {
 		select {
 		case <-gone:
@@ -32,7 +63,7 @@ func (s *Server) awaitAdmission(v *Session, moved func(position int), gone <-cha
 		}
 		select {
 		case <-v.ticket.Admitted():
-			return s.welcome(v)
+			return s.begin(v)
 		case <-v.ticket.Moved():
 			if position := v.ticket.Position(); position > 0 {
 				moved(position)
@@ -42,15 +73,19 @@ func (s *Server) awaitAdmission(v *Session, moved func(position int), gone <-cha
 	}
 }
 
-// welcomes reports whether the beginning of a session runs user code.
-func (s *Server) welcomes() bool { return s.hooks.onConnect != nil || len(s.registry.makers) > 0 }
+// runsHooksFirst reports whether the beginning of a session runs user code.
+func (s *sessions) runsHooksFirst() bool {
+	return s.hooks.onConnect != nil || len(s.registry.makers) > 0
+}
 
-// seesOff reports whether the end of a session runs user code.
-func (s *Server) seesOff() bool { return s.hooks.onDisconnect != nil || len(s.registry.makers) > 0 }
+// runsHooksLast reports whether the end of a session runs user code.
+func (s *sessions) runsHooksLast() bool {
+	return s.hooks.onDisconnect != nil || len(s.registry.makers) > 0
+}
 
-// welcome begins a session admitted by the queue: it runs OnConnect and makes the
+// begin begins a session admitted by the queue: it runs OnConnect and makes the
 // session's receivers.
-func (s *Server) welcome(v *Session) error {
+func (s *sessions) begin(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
 		if err := s.guard(v, "OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
@@ -81,15 +116,15 @@ func (s *Server) welcome(v *Session) error {
 }
 
 // turnAway logs the refusal of a session by a hook, with the error for its client.
-func (s *Server) turnAway(v *Session, why *fault.Fault) {
+func (s *sessions) turnAway(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
 		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
 }
 
-// endSession ends a session after its client has left and its last handler has
+// end ends a session after its client has left and its last handler has
 // returned.
-func (s *Server) endSession(v *Session) {
+func (s *sessions) end(v *Session) {
 	close(v.quiet)
 	v.admitted.Store(false)
 	if v.hold != nil {
@@ -112,14 +147,14 @@ func (s *Server) endSession(v *Session) {
 
 // refused returns the error for the client of a session refused by a hook. Methods
 // of err are user code.
-func (s *Server) refused(v *Session, err error) (e *fault.Fault) {
+func (s *sessions) refused(v *Session, err error) (e *fault.Fault) {
 	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
 		return panicked.(*fault.Fault)
 	}
 	return e
 }
 
-func (s *Server) refusalOf(err error) *fault.Fault {
+func (s *sessions) refusalOf(err error) *fault.Fault {
 	code, f := errorFrom(err, s.bounds.MaxErrorText)
 	if code == fault.Unknown {
 		code = fault.PermissionDenied
@@ -131,9 +166,9 @@ func (s *Server) refusalOf(err error) *fault.Fault {
 	return e
 }
 
-// newSession makes a session for a client that has said hello, which holds nothing
+// open makes a session for a client that has said hello, which holds nothing
 // yet, and counts its connection, if there may be one more.
-func (s *Server) newSession(nc net.Conn) (*Session, *fault.Fault) {
+func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
 		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining,
 		parted: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
@@ -150,7 +185,7 @@ func (s *Server) newSession(nc net.Conn) (*Session, *fault.Fault) {
 }
 
 // tlsOf returns the TLS state of nc, or nil without TLS.
-func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
+func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
 	secure, ok := netconn.Unwrap(nc).(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
 		return nil
@@ -162,9 +197,9 @@ func (s *Server) tlsOf(nc net.Conn) *tls.ConnectionState {
 	return state
 }
 
-// seek enters a session into the admission queue. It returns its position, 0 if it
+// enter enters a session into the admission queue. It returns its position, 0 if it
 // is admitted, or the reason for a refusal.
-func (s *Server) seek(v *Session) (position int, refuse *fault.Fault) {
+func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(func() {
 		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
@@ -180,18 +215,32 @@ func (s *Server) seek(v *Session) (position int, refuse *fault.Fault) {
 	return 0, fault.Refusal(fault.ResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.bounds.maxWaiting)
 }
 
-// Sessions returns the sessions that have been admitted and have not left, in
-// the order of their ids. The slice is the caller's.
-func (s *Server) Sessions() []*Session {
-	s.mustBeMade()
+// admitted returns the admitted sessions, in the order of their ids.
+func (s *sessions) admitted() []*Session {
+	list := slices.DeleteFunc(s.all(), func(v *Session) bool { return !v.admitted.Load() })
+	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// all returns all sessions, also those that wait or are leaving.
+func (s *sessions) all() []*Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*Session
-	for v := range s.present {
-		if v.admitted.Load() {
-			list = append(list, v)
+	return slices.Collect(maps.Keys(s.present))
+}
+
+// guard calls a hook for a session: a panic, or runtime.Goexit, is its error. One
+// that does not return is logged.
+func (s *sessions) guard(v *Session, hook string, f func() error) error {
+	v.hook.Store(&hook)
+	defer v.hook.Store(nil)
+	result := s.log.Start(hook, f)
+	for {
+		select {
+		case err := <-result:
+			return err
+		case <-time.After(stuckLog):
+			s.log.Add(report.Running, slog.LevelWarn, "bsrpc: a hook does not return", "hook", hook, "session", v.id)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Session) int { return int(int64(a.id - b.id)) })
-	return list
 }

@@ -108,7 +108,7 @@ func checkInit(f *basicFrame) (e *fault.Fault, closes bool) {
 // poll serves a frame of a client that has not been admitted.
 func (c *basicConn) poll(f *basicFrame) {
 	if e, closes := checkInit(f); closes {
-		c.server.turnAway(c.session, e)
+		c.server.sessions.turnAway(c.session, e)
 		c.leave(e, e)
 		return
 	} else if e != nil {
@@ -118,7 +118,7 @@ func (c *basicConn) poll(f *basicFrame) {
 	admitted, e := c.renewLease()
 	switch {
 	case e != nil:
-		c.server.turnAway(c.session, e)
+		c.server.sessions.turnAway(c.session, e)
 		c.leave(e, e)
 	case admitted:
 		c.lease.end()
@@ -140,7 +140,7 @@ func (c *basicConn) renewLease() (admitted bool, refuse *fault.Fault) {
 	l.polledLocked()
 	if first || l.expired {
 		l.expired = false
-		if _, refuse := c.server.seek(c.session); refuse != nil {
+		if _, refuse := c.server.sessions.enter(c.session); refuse != nil {
 			return false, basicRefusal(refuse)
 		}
 	}
@@ -163,13 +163,13 @@ func basicRefusal(refuse *fault.Fault) *fault.Fault {
 
 // welcome begins the session of a client admitted by the queue.
 func (c *basicConn) welcome() {
-	if err := c.server.welcome(c.session); err != nil {
+	if err := c.server.sessions.begin(c.session); err != nil {
 		if !c.session.connected {
 			c.session.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
-		c.server.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.MaxErrorText); return nil })
-		c.server.turnAway(c.session, e)
+		c.server.sessions.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.MaxErrorText); return nil })
+		c.server.sessions.turnAway(c.session, e)
 		c.leave(e, e)
 		return
 	}

@@ -119,7 +119,7 @@ func TestHooksAreGuarded(t *testing.T) {
 						synctest.Wait()
 						srv.Close()
 						checkBooked(t, srv)
-						if n := len(srv.sessions()); n != 0 {
+						if n := len(srv.sessions.all()); n != 0 {
 							t.Errorf("%d sessions are left", n)
 						}
 					})
@@ -139,7 +139,7 @@ func TestHooksAndPlaces(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := &hooked{hook: hook, fall: fall, id: 1, thaw: make(chan struct{})}
 						srv := h.server(t)
-						srv.queue, srv.registry.table.ByID, srv.bounds.basic = admission.NewQueue(1, 10), true, true
+						srv.sessions.queue, srv.registry.table.ByID, srv.bounds.basic = admission.NewQueue(1, 10), true, true
 						first := rawDial(t, srv)
 						if basic {
 							first.write([]byte(basicInit))
@@ -220,7 +220,7 @@ func TestHooksCloseTheServer(t *testing.T) {
 						first.Close()
 						time.Sleep(time.Second)
 						select {
-						case <-srv.draining:
+						case <-srv.sessions.draining:
 						default:
 							t.Error("the hook has not run")
 						}

@@ -54,8 +54,8 @@ func TestMaxConnsWithHandshakesUnderWay(t *testing.T) {
 			}
 			srv.Close()
 			checkBooked(t, srv)
-			if len(srv.present) != 0 {
-				t.Errorf("%d connections are counted after the end", len(srv.present))
+			if len(srv.sessions.present) != 0 {
+				t.Errorf("%d connections are counted after the end", len(srv.sessions.present))
 			}
 		})
 	}
@@ -86,8 +86,8 @@ func TestMaxConnsGivesBack(t *testing.T) {
 			<-p.served
 			synctest.Wait()
 		}
-		if len(srv.present) != 0 {
-			t.Errorf("%d connections are counted after the end", len(srv.present))
+		if len(srv.sessions.present) != 0 {
+			t.Errorf("%d connections are counted after the end", len(srv.sessions.present))
 		}
 		rawClient(t, srv).nc.Close()
 		synctest.Wait()
@@ -135,8 +135,8 @@ func TestMaxConnsOfClientsThatLeave(t *testing.T) {
 				}
 				time.Sleep(2 * time.Minute)
 				synctest.Wait()
-				if len(srv.present) != 0 {
-					t.Errorf("%d connections are counted after the end", len(srv.present))
+				if len(srv.sessions.present) != 0 {
+					t.Errorf("%d connections are counted after the end", len(srv.sessions.present))
 				}
 				srv.Close()
 			})

@@ -180,7 +180,7 @@ func TestUnreadBindAnswersAreBounded(t *testing.T) {
 func TestWaitingAnswersMeetTheEnd(t *testing.T) {
 	for name, end := range map[string]func(p *rawPeer, srv *Server){
 		"peer":    func(p *rawPeer, _ *Server) { p.nc.Close() },
-		"session": func(_ *rawPeer, srv *Server) { srv.sessions()[0].Close("enough") },
+		"session": func(_ *rawPeer, srv *Server) { srv.sessions.all()[0].Close("enough") },
 		"server":  func(_ *rawPeer, srv *Server) { srv.Close() },
 		"stall":   func(*rawPeer, *Server) { time.Sleep(11 * time.Second) },
 		"shutdown": func(p *rawPeer, srv *Server) {

@@ -2,7 +2,6 @@ package bsrpc
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -23,7 +21,7 @@ type Server struct {
 	dispatcher
 	err error // the options are no good: what every way to serve returns
 
-	draining   chan struct{}  // closed with stopping
+	sessions   sessions
 	handshakes sync.WaitGroup // Add with mu, while the server is not stopping
 
 	// Users' listeners and connections may be of types that are not comparable:
@@ -32,38 +30,24 @@ type Server struct {
 	listeners map[*net.Listener]bool
 	shaking   []*net.Conn // before the answer to INIT, oldest first
 	conns     map[*serverConn]bool
-	present   map[*Session]bool // have a place, wait for one, or are leaving; count against Limits.MaxConns
-	lastID    uint64            // of a session
 	stopping  bool
-
-	queue *admission.Queue
-	hooks hooks
-}
-
-// hooks are what the user wants to be called for.
-type hooks struct {
-	onConnect    func(context.Context, *Session) error
-	onDisconnect func(*Session)
 }
 
 // NewServer returns a server without methods. It copies opts, which may be nil;
 // values out of range are reported when it serves.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{
-		draining:  make(chan struct{}),
-		listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool), present: make(map[*Session]bool),
-	}
+	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}
 	s.registry = new(registry)
 	s.bounds, s.err = opts.resolve()
 	log := slog.Default()
 	if opts != nil {
-		s.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
+		s.sessions.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
 		log = cmp.Or(opts.Logger, log)
 	}
 	s.log = report.New(log)
 	s.registry.table.ByID = s.bounds.basic
 	s.budget.Init(s.bounds.serverBytes)
-	s.queue = admission.NewQueue(s.bounds.maxSessions, s.bounds.maxWaiting)
+	s.sessions.init(&s.dispatcher)
 	return s
 }
 
@@ -154,6 +138,13 @@ func (s *Server) Methods() []Method {
 	return nil
 }
 
+// Sessions returns the admitted sessions that have not left, in the order of their ids.
+// The slice is the caller's.
+func (s *Server) Sessions() []*Session {
+	s.mustBeMade()
+	return s.sessions.admitted()
+}
+
 // Panics returns how many handlers have ended by a panic or runtime.Goexit, each
 // of which was one failed call.
 func (s *Server) Panics() uint64 {
@@ -209,7 +200,7 @@ func (s *Server) Serve(l net.Listener) error {
 		s.log.Add(report.Accept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
 		select {
 		case <-time.After(pause):
-		case <-s.draining:
+		case <-s.sessions.draining:
 		}
 	}
 }

@@ -81,72 +81,103 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 	}
 }
 
-// shake does the handshake and makes a connection of it.
+// A handshake is the beginning of one connection of a server. Its steps, in this order:
+//
+//	hello         the client's INIT is read, and decides the wire
+//	authenticate  the client proves its identity; this version has no authentication
+//	seek          the session is opened and, on the native wire, enters the admission queue
+//	welcome       INIT is answered, with the position in the queue
+//
+// A step that fails ends the connection, with a refusal where the client can read one.
+type handshake struct {
+	server  *Server
+	nc      net.Conn
+	peer    *wire.Hello // of the client; nil on the basic wire
+	init    basicFrame  // of a basic client
+	answer  *wire.Hello // to a native client
+	session *Session
+}
+
+// shake does the handshake, and makes a connection of it.
 func (s *Server) shake(nc net.Conn) (*serverConn, error) {
-	if err := s.enter(&nc); err != nil {
+	h := &handshake{server: s, nc: nc}
+	if err := s.enter(&h.nc); err != nil {
 		return nil, err
 	}
 	defer s.handshakes.Done()
 	nc.SetDeadline(netconn.DeadlineIn(s.bounds.handshakeTimeout))
-	peer, init, err := greet(nc, s.bounds.basic)
-	var v *Session
+	var err error
+	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
+		if err = step(); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		h.refuse(err)
+	}
+	nc.SetDeadline(time.Time{})
+	s.leave(&h.nc)
+	if err != nil {
+		return nil, err
+	}
+	if h.peer == nil {
+		return s.openBasic(nc, h.session, h.init), nil
+	}
+	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
+}
+
+func (h *handshake) hello() (err error) {
+	h.peer, h.init, err = greet(h.nc, h.server.bounds.basic)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", s.bounds.handshakeTimeout), err}
+		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.bounds.handshakeTimeout), err}
 	}
-	if err == nil {
-		v, err = s.meet(nc, peer)
-	}
-	if err != nil {
-		s.shaken(&nc, err)
-		return nil, err
-	}
-	if peer == nil {
-		s.shaken(&nc, nil)
-		return s.openBasic(nc, v, init), nil
-	}
-	answer := s.bounds.hello()
-	if err = s.receive(v, answer); err == nil {
-		_, err = nc.Write(wire.AppendServerInit(nil, answer))
-	}
-	s.shaken(&nc, err)
-	if err != nil {
-		close(v.parted)
-		s.endSession(v)
-		return nil, err
-	}
-	return s.open(nc, v, peer, answer.Waiting), nil
+	return err
 }
 
-// meet makes the session of a client after its hello, nil on the basic wire.
-func (s *Server) meet(nc net.Conn, hello *wire.Hello) (*Session, error) {
-	v, refuse := s.newSession(nc)
+func (h *handshake) authenticate() error { return nil }
+
+// seek enters the session of a native client into the admission queue. A basic client
+// polls for admission after the handshake.
+func (h *handshake) seek() error {
+	sessions := &h.server.sessions
+	session, refuse := sessions.open(h.nc)
 	if refuse != nil {
-		return nil, &refusal{err: refuse, basic: hello == nil, full: true}
+		return &refusal{err: refuse, basic: h.peer == nil, full: true}
 	}
-	return v, nil
-}
-
-// shaken ends a handshake. It sends a refusal to the client.
-func (s *Server) shaken(nc *net.Conn, err error) {
-	var r *refusal
-	if errors.As(err, &r) {
-		refuseInit(*nc, s.bounds, r)
+	h.session = session
+	if h.peer == nil {
+		return nil
 	}
-	(*nc).SetDeadline(time.Time{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
-}
-
-// receive enters a session into the queue, and tells its client in the answer
-// whether to wait, and the position.
-func (s *Server) receive(v *Session, answer *wire.Hello) error {
-	position, refuse := s.seek(v)
+	position, refuse := sessions.enter(session)
 	if refuse != nil {
 		return &refusal{err: refuse}
 	}
-	answer.Waiting, answer.Position = position > 0 || s.welcomes(), uint32(position)
+	h.answer = h.server.bounds.hello()
+	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
 	return nil
+}
+
+// welcome answers the INIT of a native client. That of a basic client is answered by its
+// connection.
+func (h *handshake) welcome() error {
+	if h.peer == nil {
+		return nil
+	}
+	_, err := h.nc.Write(wire.AppendServerInit(nil, h.answer))
+	return err
+}
+
+// refuse sends the client the reason of a refusal, and ends the session, if it was
+// opened.
+func (h *handshake) refuse(err error) {
+	var r *refusal
+	if errors.As(err, &r) {
+		refuseInit(h.nc, h.server.bounds, r)
+	}
+	if h.session != nil {
+		close(h.session.parted)
+		h.server.sessions.end(h.session)
+	}
 }
 
 // awaitConn waits until a connection has ended. It returns why, nil if the client has
@@ -185,6 +216,13 @@ func (s *Server) enter(nc *net.Conn) error {
 	return nil
 }
 
+// leave ends what enter began.
+func (s *Server) leave(nc *net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
+}
+
 // open makes the connection of a native client after the answer to its INIT, and
 // begins the session: at once, or after admission if the answer says to wait.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
@@ -198,7 +236,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	v.end = c.Dismiss
 	s.enroll(c.served)
 	if !waits {
-		s.welcome(v) // without hooks it cannot fail
+		s.sessions.begin(v) // without hooks it cannot fail
 		close(settled)
 		return c.served
 	}
@@ -241,12 +279,12 @@ func (s *Server) letIn(c *nativeConn, v *Session) {
 		c.WaitForRoom() // positions of a client that does not read must not pile up
 		c.Conn.Control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
 	}
-	if err := s.awaitAdmission(v, moved, c.Done()); err != nil {
+	if err := s.sessions.awaitAdmission(v, moved, c.Done()); err != nil {
 		if !v.connected {
 			v.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
-		why := s.refused(v, err)
-		s.turnAway(v, why)
+		why := s.sessions.refused(v, err)
+		s.sessions.turnAway(v, why)
 		c.Conn.Close(why)
 		return
 	}
@@ -264,6 +302,6 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 		close(c.session.parted)
 		<-settled
 		c.conn.awaitHandlers()
-		s.endSession(c.session)
+		s.sessions.end(c.session)
 	}()
 }

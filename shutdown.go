@@ -2,7 +2,6 @@ package bsrpc
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -45,7 +44,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() {
 		defer close(ended)
 		s.awaitEntrances(closing)
-		for _, v := range s.sessions() {
+		for _, v := range s.sessions.all() {
 			if !within || v.runningHook() == "" {
 				<-v.parted
 				<-v.left
@@ -94,12 +93,12 @@ func (s *Server) Close() error {
 		s.awaitEntrances(closing)
 	}()
 	awaitUntil(closed, began.Add(stuckLog))
-	for _, v := range s.sessions() {
+	for _, v := range s.sessions.all() {
 		if !within || v.runningHook() == "" {
 			awaitUntil(v.parted, began.Add(stuckLog))
 		}
 	}
-	if s.seesOff() {
+	if s.sessions.runsHooksLast() {
 		s.awaitLeaving(within, began)
 	}
 	return nil
@@ -117,7 +116,7 @@ func (s *Server) failAll(conns []*serverConn) *sync.WaitGroup {
 // awaitLeaving waits for the sessions of a server that closes, each as long as its
 // handlers, or its hooks, have.
 func (s *Server) awaitLeaving(within bool, began time.Time) {
-	for _, v := range s.sessions() {
+	for _, v := range s.sessions.all() {
 		if within && v.runningHook() != "" {
 			continue
 		}
@@ -155,22 +154,15 @@ func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 	}
 }
 
-// sessions returns all sessions, also those that wait or are leaving.
-func (s *Server) sessions() []*Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.present))
-}
-
 // stop takes no new connections. It returns those that there are, and what has the
 // results of closing listeners and unfinished handshakes.
 func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.mu.Lock()
 	if !s.stopping {
 		s.stopping = true
-		close(s.draining)
+		close(s.sessions.draining)
 	}
-	s.queue.Close()
+	s.sessions.queue.Close()
 	conns = slices.Collect(maps.Keys(s.conns))
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	shaking := slices.Clone(s.shaking)
@@ -187,20 +179,4 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 // closeConn closes a connection whose Close may be the user's.
 func (s *Server) closeConn(nc *net.Conn) <-chan error {
 	return s.log.Start("Close of a connection", (*nc).Close)
-}
-
-// guard calls a hook for a session: a panic, or runtime.Goexit, is its error. One
-// that does not return is logged.
-func (s *Server) guard(v *Session, hook string, f func() error) error {
-	v.hook.Store(&hook)
-	defer v.hook.Store(nil)
-	result := s.log.Start(hook, f)
-	for {
-		select {
-		case err := <-result:
-			return err
-		case <-time.After(stuckLog):
-			s.log.Add(report.Running, slog.LevelWarn, "bsrpc: a hook does not return", "hook", hook, "session", v.id)
-		}
-	}
 }
