@@ -27,7 +27,7 @@ import (
 // Hooks run without a lock. Lock order: sessions.mu is held together with no other lock.
 type sessions struct {
 	log      *report.Log
-	bounds   *bounds
+	settings *settings
 	hooks    hooks
 	registry *registry
 	queue    *admission.Queue
@@ -46,8 +46,8 @@ type hooks struct {
 
 // init prepares the sessions of a server.
 func (s *sessions) init(d *dispatcher) {
-	s.log, s.bounds, s.registry = d.log, d.bounds, d.registry
-	s.queue = admission.NewQueue(d.bounds.maxSessions, d.bounds.maxWaiting)
+	s.log, s.settings, s.registry = d.log, d.settings, d.registry
+	s.queue = admission.NewQueue(d.settings.maxSessions, d.settings.maxWaiting)
 	s.draining = make(chan struct{})
 	s.present = make(map[*Session]bool)
 }
@@ -75,12 +75,12 @@ func (s *sessions) awaitAdmission(v *Session, moved func(position int), gone <-c
 
 // runsHooksFirst reports whether the beginning of a session runs user code.
 func (s *sessions) runsHooksFirst() bool {
-	return s.hooks.onConnect != nil || len(s.registry.makers) > 0
+	return s.hooks.onConnect != nil || len(s.registry.factories) > 0
 }
 
 // runsHooksLast reports whether the end of a session runs user code.
 func (s *sessions) runsHooksLast() bool {
-	return s.hooks.onDisconnect != nil || len(s.registry.makers) > 0
+	return s.hooks.onDisconnect != nil || len(s.registry.factories) > 0
 }
 
 // begin begins a session admitted by the queue: it runs OnConnect and makes the
@@ -93,9 +93,9 @@ func (s *sessions) begin(v *Session) error {
 		}
 	}
 	v.connected = true
-	for _, mk := range s.registry.makers {
+	for _, perSession := range s.registry.factories {
 		err := s.guard(v, "PerSession", func() error {
-			r, err := mk.receiver(v.ctx, v)
+			r, err := perSession.receiver(v.ctx, v)
 			if err == nil {
 				v.receivers = append(v.receivers, r)
 			}
@@ -105,8 +105,8 @@ func (s *sessions) begin(v *Session) error {
 			return err
 		}
 	}
-	if s.bounds.sessionMaxHold < math.MaxInt64 {
-		v.hold = time.AfterFunc(s.bounds.sessionMaxHold, v.ticket.Expire)
+	if s.settings.sessionMaxHold < math.MaxInt64 {
+		v.holdTimer = time.AfterFunc(s.settings.sessionMaxHold, v.ticket.Expire)
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // its client may have left during a hook
@@ -125,10 +125,10 @@ func (s *sessions) turnAway(v *Session, why *fault.Fault) {
 // end ends a session after its client has left and its last handler has
 // returned.
 func (s *sessions) end(v *Session) {
-	close(v.quiet)
+	close(v.handlersDone)
 	v.admitted.Store(false)
-	if v.hold != nil {
-		v.hold.Stop()
+	if v.holdTimer != nil {
+		v.holdTimer.Stop()
 	}
 	for _, r := range slices.Backward(v.receivers) {
 		if err := s.guard(v, "Close of a receiver", r.Close); err != nil {
@@ -142,7 +142,7 @@ func (s *sessions) end(v *Session) {
 	delete(s.present, v)
 	s.mu.Unlock()
 	v.ticket.Leave()
-	close(v.left)
+	close(v.released)
 }
 
 // refused returns the error for the client of a session refused by a hook. Methods
@@ -155,7 +155,7 @@ func (s *sessions) refused(v *Session, err error) (e *fault.Fault) {
 }
 
 func (s *sessions) refusalOf(err error) *fault.Fault {
-	code, f := errorFrom(err, s.bounds.MaxErrorText)
+	code, f := wireError(err, s.settings.MaxErrorText)
 	if code == fault.Unknown {
 		code = fault.PermissionDenied
 	}
@@ -170,13 +170,13 @@ func (s *sessions) refusalOf(err error) *fault.Fault {
 // yet, and counts its connection, if there may be one more.
 func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
-		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), drains: s.draining,
-		parted: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
+		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), draining: s.draining,
+		disconnected: make(chan struct{}), handlersDone: make(chan struct{}), released: make(chan struct{}),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.present) >= s.bounds.maxConns {
-		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.bounds.maxConns)
+	if len(s.present) >= s.settings.maxConns {
+		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.settings.maxConns)
 	}
 	s.lastID++
 	v.id = s.lastID
@@ -202,17 +202,17 @@ func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(func() {
-		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.bounds.sessionMaxHold))
+		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.settings.sessionMaxHold))
 	})
 	switch {
 	case err == nil:
 		return position, nil
 	case err == admission.ErrClosed:
 		return 0, fault.Refusal(fault.Unavailable, "the server is shutting down")
-	case s.bounds.maxWaiting == 0:
-		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.bounds.maxSessions)
+	case s.settings.maxWaiting == 0:
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.settings.maxSessions)
 	}
-	return 0, fault.Refusal(fault.ResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.bounds.maxWaiting)
+	return 0, fault.Refusal(fault.ResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.settings.maxWaiting)
 }
 
 // admitted returns the admitted sessions, in the order of their ids.

@@ -73,7 +73,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 // encodeResults puts the results into the call's encoder.
 func (c *nativeConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
-	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.bounds.maxDepth
+	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.maxDepth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
@@ -91,7 +91,7 @@ func (c *nativeConn) failureOf(inv *invocation, err error) (fault.Code, wire.Fai
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	return errorFrom(err, c.served.bounds.MaxErrorText)
+	return wireError(err, c.served.settings.MaxErrorText)
 }
 
 // errorFlags returns the flags of the ERROR frame that answers inv.

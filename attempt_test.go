@@ -134,9 +134,9 @@ func TestRefusalsOfAttempts(t *testing.T) {
 				far.Close()
 			}()
 			b, _ := new(ClientOptions).resolve()
-			a, stop := newAttempt(t.Context(), "dial tcp lab:7", b.dialTimeout)
+			d, stop := newDialState(t.Context(), "dial tcp lab:7", b.dialTimeout)
 			defer stop()
-			_, err := newClient(a, near, b, nil)
+			_, err := newClient(d, near, b, nil)
 			fate{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))
 		})
 	}

@@ -36,7 +36,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 	if err := ctx.Err(); err != nil {
 		return fault.OfContext(err, fault.NotRun)
 	}
-	b := l.bounds
+	b := l.settings
 	k := &basicCall{answered: make(chan struct{})}
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: b.MaxMessage, Depth: b.maxDepth, Lenient: true}
 	if err := m.appendArgs(l.log, &enc, v); err != nil {
@@ -45,7 +45,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) 
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
 	k.request, k.size = enc.Buf, len(enc.Buf)
 	var timeout limits.Timeout
-	timeout.Begin(ctx, m.after, m.by)
+	timeout.Begin(ctx, m.timeout, m.timeoutBy)
 	timeout.Start(limits.Monotonic())
 	if err := l.do(ctx, k, &timeout); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -18,10 +19,10 @@ import (
 // say nothing of what they answer, come in that order. So a call stands in line
 // until it has been answered, also when its caller has gone.
 type basicLink struct {
-	nc     net.Conn
-	bounds *bounds
-	log    *report.Log
-	done   chan struct{} // closed when err has been set
+	nc       net.Conn
+	settings *settings
+	log      *report.Log
+	done     chan struct{} // closed when err has been set
 
 	running sync.WaitGroup // reader and writer
 	more    chan struct{}  // capacity 1: the writer is to look again
@@ -35,7 +36,7 @@ type basicLink struct {
 
 // agree takes the ids of the contract's methods for the server's. All of them
 // must have one.
-func (l *basicLink) agree(_ context.Context, service string, methods []*boundMethod) error {
+func (l *basicLink) bindMethods(_ context.Context, service string, methods []*boundMethod) error {
 	var problems []method.Problem
 	names := make(map[int]string)
 	for _, m := range methods {
@@ -54,7 +55,7 @@ func (l *basicLink) agree(_ context.Context, service string, methods []*boundMet
 // read delivers answers, each to the first in line.
 func (l *basicLink) read() {
 	defer l.running.Done()
-	r := newBasicReader(l.nc, l.bounds, 0)
+	r := newBasicReader(l.nc, l.settings, 0)
 	r.text = maxDetail // a traceback is no message
 	for {
 		f, err := r.next()
@@ -79,7 +80,7 @@ func (l *basicLink) deliver(f basicFrame) *fault.Fault {
 	case f.typ != wire.BasicResponse && f.typ != wire.Exception:
 		return fault.Violation("unexpected %v", f.typ)
 	case len(l.line) == 0:
-		return unasked(f, l.bounds.MaxErrorText)
+		return unasked(f, l.settings.MaxErrorText)
 	}
 	k := popFirst(&l.line)
 	l.ahead -= k.size
@@ -128,7 +129,7 @@ func (l *basicLink) write() {
 				return
 			}
 		}
-		if err := writeBasic(l.nc, net.Buffers{k.request}, l.bounds.WriteStall, func() bool { return l.isBusy(k) }); err != nil {
+		if err := writeBasic(l.nc, net.Buffers{k.request}, l.settings.WriteStall, func() bool { return l.isBusy(k) }); err != nil {
 			netconn.AwaitEnd(l.done) // the server may say why it takes no more
 			l.fail(fault.Lost("writing", err))
 			return
@@ -209,7 +210,7 @@ func (l *basicLink) close(why *fault.Fault) {
 	l.running.Wait()
 }
 
-func (l *basicLink) limits() *bounds { return l.bounds }
+func (l *basicLink) callTimeout() time.Duration { return l.settings.defaultCallTimeout }
 
 func (l *basicLink) ended() <-chan struct{} { return l.done }
 

@@ -750,13 +750,13 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, stop := newAttempt(context.Background(), "", b.dialTimeout)
+	d, stop := newDialState(context.Background(), "", b.dialTimeout)
 	defer stop()
-	peer, err := a.pollBasic(nc, b)
+	peer, err := d.pollBasic(nc, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := newBasicClient(a, nc, b, peer, nil)
+	client, err := newBasicClient(d, nc, b, peer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (c *basicConn) runCommand(inv *invocation, args []byte, release func()) {
 			c.fault(inv, exception("RuntimeError", "%s", p.located()), release)
 		}
 	}()
-	b := c.served.bounds
+	b := c.served.settings
 	b.decode(&inv.Dec, args, true)
 	inv.Dec.Lenient = true
 	if err := inv.ReadArgs(); err != nil {
@@ -116,7 +116,7 @@ func (c *basicConn) fault(inv *invocation, e *fault.Fault, release func()) {
 
 // encodeResults puts a whole frame into the call's encoder.
 func (c *basicConn) encodeResults(inv *invocation) error {
-	b := c.served.bounds
+	b := c.served.settings
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
 	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = b.MaxMessage, wire.MinCut, b.maxDepth, true
 	err := inv.AppendResults()

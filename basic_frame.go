@@ -47,7 +47,7 @@ var errTooLong = errors.New("frame too long")
 
 // newBasicReader returns a reader of frames that have head bytes before their
 // message.
-func newBasicReader(nc net.Conn, b *bounds, head int) *basicReader {
+func newBasicReader(nc net.Conn, b *settings, head int) *basicReader {
 	return &basicReader{
 		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), head: int64(head), max: func() int64 { return int64(b.MaxMessage) }, patient: b.FrameTimeout,
 		book: func(int64) *fault.Fault { return nil }, release: func(int64) {},

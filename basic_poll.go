@@ -168,7 +168,7 @@ func (c *basicConn) welcome() {
 			c.session.ticket.Leave() // OnDisconnect will not run: others need not wait
 		}
 		e := exception("PermissionError", "panic in the error of OnConnect or PerSession")
-		c.server.sessions.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.bounds.MaxErrorText); return nil })
+		c.server.sessions.guard(c.session, "the error of OnConnect or PerSession", func() error { e = turnedAway(err, c.served.settings.MaxErrorText); return nil })
 		c.server.sessions.turnAway(c.session, e)
 		c.leave(e, e)
 		return

@@ -40,7 +40,7 @@ type basicConn struct {
 }
 
 func (s *Server) newBasicConn(nc net.Conn, v *Session) *basicConn {
-	netconn.KeepAlive(nc, s.bounds.PingAfter, s.bounds.PingTimeout)
+	netconn.KeepAlive(nc, s.settings.PingAfter, s.settings.PingTimeout)
 	c := &basicConn{nc: nc, server: s, session: v, in: newIntake(), away: make(chan struct{}), done: make(chan struct{})}
 	c.served = s.newServerConn(v)
 	c.served.conn = c
@@ -55,7 +55,7 @@ func (c *basicConn) Run() {
 	defer c.running.Done()
 	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
 	go c.serve()
-	r := newBasicReader(c.nc, c.served.bounds, wire.CommandIDSize)
+	r := newBasicReader(c.nc, c.served.settings, wire.CommandIDSize)
 	r.book, r.release = c.book, c.served.budget.Release
 	r.max = c.longest
 	for {
@@ -81,13 +81,13 @@ func (c *basicConn) Run() {
 func (c *basicConn) readEnd(err error) {
 	why := fault.Lost("reading", err)
 	if isEOF(err) && canHalfClose(c.nc) {
-		over, stop := c.served.bounds.Silence()
+		over, stop := c.served.settings.Silence()
 		defer stop()
 		select {
 		case <-c.in.finish():
 		case <-c.done:
 		case <-over:
-			why = fault.Lost("waiting for a sign of life", c.served.bounds.Silent())
+			why = fault.Lost("waiting for a sign of life", c.served.settings.Silent())
 		}
 	}
 	c.Fail(why)
@@ -106,7 +106,7 @@ func (c *basicConn) longest() int64 {
 	if c.waiting.Load() {
 		return wire.MaxInit
 	}
-	return int64(c.served.bounds.MaxMessage)
+	return int64(c.served.settings.MaxMessage)
 }
 
 // book asks whether there is room for a long frame.
@@ -216,7 +216,7 @@ func (c *basicConn) answer(parts net.Buffers) {
 }
 
 func (c *basicConn) write(parts net.Buffers) {
-	if err := writeBasic(c.nc, parts, c.served.bounds.WriteStall, never); err != nil {
+	if err := writeBasic(c.nc, parts, c.served.settings.WriteStall, never); err != nil {
 		c.Fail(fault.Lost("writing", err))
 	}
 }
@@ -232,7 +232,7 @@ func (c *basicConn) Drain() {
 // Dismiss ends the session under its call. The reason is the answer to what the
 // client waits for.
 func (c *basicConn) Dismiss(why *fault.Fault) {
-	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.bounds.MaxErrorText))
+	c.leave(why, exceptionFrom(exception("ConnectionError", "%s", why.Plain()), c.served.settings.MaxErrorText))
 	c.served.cancel(errorOf(why)) // now a handler's answer is too late
 }
 

@@ -50,8 +50,8 @@ type boundMethod struct {
 	number             uint16        // on the link's connection, or the id that a basic server knows
 	id                 int           // by the contract's tag, -1 for none
 	key                string        // of the contract's tag, if it is probably meant to be bsrpc
-	after              time.Duration // the time of a call whose context has no deadline; 0: none
-	by                 string        // what says so
+	timeout            time.Duration // of a call whose context has no deadline; 0 for none
+	timeoutBy          string        // the source of timeout, for errors
 	err                *fault.Fault  // why it cannot be called
 }
 
@@ -64,7 +64,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	for i, s := range stubs {
 		methods[i] = newBoundMethod(l, s)
 	}
-	err = l.agree(ctx, service, methods)
+	err = l.bindMethods(ctx, service, methods)
 	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return err
 	}
@@ -76,12 +76,11 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	m := &boundMethod{Description: s.Description, sig: s.Sig, link: l, id: s.Tag.ID, key: s.Key}
-	b := l.limits()
 	switch {
 	case s.Tag.Timeout > 0:
-		m.after, m.by = s.Tag.Timeout, limits.ByMethod
-	case s.Tag.Timeout == 0 && b.defaultCallTimeout != math.MaxInt64:
-		m.after, m.by = b.defaultCallTimeout, limits.ByDefault
+		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
+	case s.Tag.Timeout == 0 && l.callTimeout() != math.MaxInt64:
+		m.timeout, m.timeoutBy = l.callTimeout(), limits.ByDefault
 	}
 	return m
 }
@@ -108,7 +107,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
 	k := transport.NewCall()
 	k.Head = wire.Frame{Type: wire.Bind, Flags: flags}
-	k.Timeout.Begin(ctx, c.bounds.defaultCallTimeout, limits.ByDefault)
+	k.Timeout.Begin(ctx, c.settings.defaultCallTimeout, limits.ByDefault)
 	if err := c.Do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
 	}
@@ -122,7 +121,7 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.F
 
 // agree asks for the numbers of a contract's methods, as far as the server means
 // the same by them.
-func (c *nativeLink) agree(ctx context.Context, service string, methods []*boundMethod) error {
+func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)

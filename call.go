@@ -20,7 +20,7 @@ import (
 
 // call is link.call.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.bounds.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
 	}
@@ -33,13 +33,13 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 	if meta := withinOf(ctx); meta != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
 	}
-	k.Timeout.Begin(ctx, m.after, m.by)
+	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
 	if err := c.Do(ctx, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still know the call
 		return err
 	}
 	data, own := k.Body()
-	c.bounds.decode(&v.Dec, data, own)
+	c.settings.decode(&v.Dec, data, own)
 	err := m.readResults(c.log, v)
 	k.Reset()
 	return err
@@ -63,7 +63,7 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 
 // decode prepares d for a message, within this end's limits. own is
 // codec.Decoder's.
-func (b *bounds) decode(d *codec.Decoder, data []byte, own bool) {
+func (b *settings) decode(d *codec.Decoder, data []byte, own bool) {
 	d.Data, d.Own, d.Lenient = data, own, false
 	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
 }
@@ -150,7 +150,7 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 		return err
 	}
 	if c == nil || c.via == nil {
-		return errUnlinked
+		return errNoLink
 	}
 	if c.native == nil {
 		return fault.Refusal(fault.Unimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", fault.Cut(name, 64))
@@ -164,7 +164,7 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
 	p := &boundMethod{link: c.native, sig: sig, Description: method.Description{Name: name}, number: m.number}
-	p.after, p.by = c.native.bounds.defaultCallTimeout, limits.ByDefault
+	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
 	v.SetArgs(args)
@@ -200,9 +200,9 @@ func (c *Client) describe(ctx context.Context, full string) (*described, error) 
 	}
 	switch answers[0].Status {
 	case wire.BindUnknown:
-		return nil, fault.Refusal(fault.Unimplemented, "%s", thereIs("the server has no method "+full, "it has", nearOf(&answers[0])))
+		return nil, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no method "+full, "it has", suggestionsOf(&answers[0])))
 	case wire.BindNoService:
-		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", thereIs("the server has no service "+service, "it has", nearOf(&answers[0]))))
+		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
 	}
 	m = &described{number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {

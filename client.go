@@ -2,8 +2,10 @@ package bsrpc
 
 import (
 	"context"
+	"math"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -34,26 +36,26 @@ type Caller interface{ link() link }
 type link interface {
 	// agree finds out by which number each method of a contract is called. Its
 	// error may be a *MismatchError; the other methods can then be called.
-	agree(ctx context.Context, service string, methods []*boundMethod) error
+	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
 
 	// call calls a method with the arguments of v, and leaves the results there.
 	call(ctx context.Context, m *boundMethod, v *method.Values) error
 
-	limits() *bounds
-	close(why *fault.Fault) // ends it at once, and waits for its goroutines
-	ended() <-chan struct{} // closed when the link has ended
-	Err() error             // why it has ended
+	callTimeout() time.Duration // of a call without a deadline or timeout= tag; math.MaxInt64 for none
+	close(why *fault.Fault)     // ends it at once, and waits for its goroutines
+	ended() <-chan struct{}     // closed when the link has ended
+	Err() error                 // why it has ended
 }
 
 // A nativeLink is the link to a server that speaks the native wire.
 type nativeLink struct {
 	*transport.Conn
-	bounds *bounds
-	log    *report.Log
+	settings *settings
+	log      *report.Log
 }
 
-func (l *nativeLink) limits() *bounds        { return l.bounds }
-func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
+func (l *nativeLink) callTimeout() time.Duration { return l.settings.defaultCallTimeout }
+func (l *nativeLink) ended() <-chan struct{}     { return l.Done() }
 
 // close is link.close.
 func (l *nativeLink) close(why *fault.Fault) {
@@ -97,12 +99,12 @@ func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 // Err returns why the connection has ended, an *Error, or nil while it has not.
 func (c *Client) Err() error { return publicError(c.link().Err()) }
 
-// An unlinked is the link of a nil Client, as Dial returns beside its error, or
+// An noLink is the link of a nil Client, as Dial returns beside its error, or
 // of a zero one. To its users it has ended.
-type unlinked struct{}
+type noLink struct{}
 
-// errUnlinked says what is missing.
-var errUnlinked = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
+// errNoLink says what is missing.
+var errNoLink = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
 
 var ended = func() <-chan struct{} {
 	c := make(chan struct{})
@@ -110,22 +112,19 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
-func (unlinked) agree(context.Context, string, []*boundMethod) error      { return errUnlinked }
-func (unlinked) call(context.Context, *boundMethod, *method.Values) error { return errUnlinked }
+func (noLink) bindMethods(context.Context, string, []*boundMethod) error { return errNoLink }
+func (noLink) call(context.Context, *boundMethod, *method.Values) error  { return errNoLink }
 
-func (unlinked) limits() *bounds {
-	b, _ := (*ClientOptions)(nil).resolve()
-	return b
-}
+func (noLink) callTimeout() time.Duration { return math.MaxInt64 }
 
-func (unlinked) close(*fault.Fault)     {}
-func (unlinked) ended() <-chan struct{} { return ended }
-func (unlinked) Err() error             { return errUnlinked }
+func (noLink) close(*fault.Fault)     {}
+func (noLink) ended() <-chan struct{} { return ended }
+func (noLink) Err() error             { return errNoLink }
 
-// link returns the connection, unlinked where there is none.
+// link returns the connection, noLink where there is none.
 func (c *Client) link() link {
 	if c == nil || c.via == nil {
-		return unlinked{}
+		return noLink{}
 	}
 	return c.via
 }
@@ -133,7 +132,7 @@ func (c *Client) link() link {
 // linkOf returns the connection of a caller.
 func linkOf(caller Caller) link {
 	if caller == nil {
-		return unlinked{}
+		return noLink{}
 	}
 	return caller.link()
 }

@@ -15,8 +15,8 @@ import (
 // serviceName returns the service name of a receiver, the name of its type.
 func serviceName(rcvr any) (string, error) {
 	t := reflect.TypeOf(rcvr)
-	if f, ok := rcvr.(Factory); ok && f.maker != nil {
-		t = f.maker.typ
+	if f, ok := rcvr.(Factory); ok && f.factory != nil {
+		t = f.factory.typ
 	}
 	of := t
 	if t.Kind() == reflect.Pointer {

@@ -72,7 +72,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 // semaphore if g is nil. cause is the error of its context; nil is a deadline that
 // is near.
 func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
-	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.bounds.maxConcurrentCalls)
+	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	if g != nil {
 		what = "exclusive=" + g.Name
 	}

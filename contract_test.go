@@ -93,7 +93,7 @@ type (
 )
 
 const (
-	allOptions = "; the options are id=, name=, timeout=, idempotent and exclusive="
+	rawOptions = "; the options are id=, name=, timeout=, idempotent and exclusive="
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
 	noAction   = " is reserved; this version does not act on it"
 )
@@ -149,7 +149,7 @@ var contractProblems = []struct {
 		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},
 	{both[badOptions](till{}), []string{
-		`Shop.A: unknown option "le4"; formats belong in the signature, as in "(le4,le4) le4"` + allOptions,
+		`Shop.A: unknown option "le4"; formats belong in the signature, as in "(le4,le4) le4"` + rawOptions,
 		`Shop.B: unknown option "idempotnt"; did you mean idempotent?`,
 		`Shop.C: id=70000: want a number from 0 to 65535`,
 		`Shop.D: duplicate option "id="`,

@@ -23,18 +23,18 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	if err := needContext(ctx, "dial"); err != nil {
 		return nil, err
 	}
-	b, err := opts.resolve()
+	s, err := opts.resolve()
 	if err != nil {
 		return nil, err
 	}
-	a, stop := newAttempt(ctx, "dial "+network+" "+address, b.dialTimeout)
+	d, stop := newDialState(ctx, "dial "+network+" "+address, s.dialTimeout)
 	defer stop()
-	var d net.Dialer
-	nc, err := d.DialContext(a.timed, network, address)
+	var dialer net.Dialer
+	nc, err := dialer.DialContext(d.timed, network, address)
 	if err == nil {
-		return newClient(a, nc, b, opts)
+		return newClient(d, nc, s, opts)
 	}
-	if e := a.over("no connection", err); e != nil {
+	if e := d.timeoutError("no connection", err); e != nil {
 		return nil, e
 	}
 	return nil, fault.New(fault.Unavailable, fault.NotRun, "%w", err)
@@ -49,34 +49,34 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 		nc.Close()
 		return nil, err
 	}
-	b, err := opts.resolve()
+	s, err := opts.resolve()
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	a, stop := newAttempt(ctx, "", b.dialTimeout)
+	d, stop := newDialState(ctx, "", s.dialTimeout)
 	defer stop()
-	return newClient(a, nc, b, opts)
+	return newClient(d, nc, s, opts)
 }
 
 // newClient shakes hands and waits for a place.
-func newClient(a *attempt, nc net.Conn, b *bounds, opts *ClientOptions) (*Client, error) {
+func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Client, error) {
 	nc = netconn.Wrap(nc)
-	peer, err := shakeClient(a.timed, nc, b)
+	peer, err := shakeClient(d.timed, nc, s)
 	if err == nil && peer.Version == 0 {
-		return newBasicClient(a, nc, b, peer, opts)
+		return newBasicClient(d, nc, s, peer, opts)
 	}
 	if err != nil {
-		return nil, a.refused(nc, err)
+		return nil, d.handshakeError(nc, err)
 	}
 	r := report.New(opts.logger())
-	l := newLobby(peer)
-	link := &nativeLink{bounds: b, log: r}
-	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &b.Conn, Peer: peer, Handler: l, SharesLease: true, OnViolation: r.Violations(nc.RemoteAddr())})
+	w := newAdmissionWait(peer)
+	link := &nativeLink{settings: s, log: r}
+	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: w, SharesLease: true, OnViolation: r.Violations(nc.RemoteAddr())})
 	go link.Run()
 	if peer.Waiting {
-		if err := l.await(a.ctx, link.Conn, opts.waitHook(r)); err != nil {
-			return nil, fault.About(a.what, err)
+		if err := w.await(d.ctx, link.Conn, opts.waitHook(r)); err != nil {
+			return nil, fault.About(d.what, err)
 		}
 	}
 	return &Client{via: link, native: link}, nil
@@ -108,47 +108,47 @@ func needContext(ctx context.Context, doing string) error {
 // An attempt is what becomes a client or an error: a way to the server, a
 // handshake, and a place. The caller's context bounds all of it, DialTimeout what
 // timed is the context of.
-type attempt struct {
+type dialState struct {
 	what  string // "dial tcp 127.0.0.1:7", which begins its errors; "" for NewClient
 	ctx   context.Context
 	timed context.Context
 	limit time.Duration // DialTimeout
 }
 
-// newAttempt begins an attempt. stop frees what times it.
-func newAttempt(ctx context.Context, what string, limit time.Duration) (a *attempt, stop func()) {
-	a = &attempt{what: what, ctx: ctx, limit: limit}
-	a.timed, stop = context.WithTimeout(ctx, limit)
-	return a, stop
+// newDialState begins an attempt. stop frees what times it.
+func newDialState(ctx context.Context, what string, limit time.Duration) (d *dialState, stop func()) {
+	d = &dialState{what: what, ctx: ctx, limit: limit}
+	d.timed, stop = context.WithTimeout(ctx, limit)
+	return d, stop
 }
 
 // over returns the error of an attempt that has ended by its context or by
 // DialTimeout, with what was still missing then; nil if err has another cause.
-func (a *attempt) over(missing string, err error) *fault.Fault {
-	cause := a.timed.Err()
+func (d *dialState) timeoutError(missing string, err error) *fault.Fault {
+	cause := d.timed.Err()
 	if cause == nil && errors.Is(err, context.DeadlineExceeded) {
 		cause = context.DeadlineExceeded // package net keeps the time by a clock of its own
 	}
 	if cause == nil {
 		return nil
 	}
-	e := stopped(missing, cause)
-	if e.Code == fault.DeadlineExceeded && !a.isTimedByCaller() {
-		e.Message = fault.Prefix + missing + " in " + a.limit.String() + " (DialTimeout)"
+	e := contextFault(missing, cause)
+	if e.Code == fault.DeadlineExceeded && !d.callerEndsFirst() {
+		e.Message = fault.Prefix + missing + " in " + d.limit.String() + " (DialTimeout)"
 	}
-	return fault.About(a.what, e).(*fault.Fault)
+	return fault.About(d.what, e).(*fault.Fault)
 }
 
-// isTimedByCaller says whether the caller's context ends before DialTimeout
+// callerEndsFirst says whether the caller's context ends before DialTimeout
 // would.
-func (a *attempt) isTimedByCaller() bool {
-	own, ok := a.ctx.Deadline()
-	end, _ := a.timed.Deadline()
+func (d *dialState) callerEndsFirst() bool {
+	own, ok := d.ctx.Deadline()
+	end, _ := d.timed.Deadline()
 	return ok && !own.After(end)
 }
 
 // stopped is the error of what has waited for something until its context ended.
-func stopped(missing string, cause error) *fault.Fault {
+func contextFault(missing string, cause error) *fault.Fault {
 	e := fault.OfContext(cause, fault.NotRun)
 	e.Message = fault.Prefix + missing + ": " + cause.Error()
 	return e
@@ -156,20 +156,20 @@ func stopped(missing string, cause error) *fault.Fault {
 
 // refused closes a connection whose handshake has failed, and returns the error
 // of its attempt.
-func (a *attempt) refused(nc net.Conn, err error) error {
+func (d *dialState) handshakeError(nc net.Conn, err error) error {
 	nc.Close()
 	if e, ok := err.(*fault.Fault); ok {
-		return fault.About(a.what, e)
+		return fault.About(d.what, e)
 	}
-	if e := a.over("no answer to INIT", nil); e != nil {
+	if e := d.timeoutError("no answer to INIT", nil); e != nil {
 		return e
 	}
-	return fault.About(a.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
+	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
 }
 
-// endsEarly explains the error of a socket in the handshake, if it is the
+// explainHandshake explains the error of a socket in the handshake, if it is the
 // connection's end.
-func endsEarly(nc net.Conn, sent bool, err error) error {
+func explainHandshake(nc net.Conn, sent bool, err error) error {
 	cause := err
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -195,60 +195,60 @@ func speaksTLS(nc net.Conn) bool {
 	return ok
 }
 
-// A lobby is where a client waits that its server has not admitted yet. The
+// A admissionWait is where a client waits that its server has not admitted yet. The
 // reader tells it what comes. It is the handler of a client's connection, and takes
 // nothing else.
-type lobby struct {
-	place    chan int      // capacity 1: the newest position in the queue
-	admitted chan struct{} // closed by ADMITTED
-	open     bool          // not yet; the reader's
+type admissionWait struct {
+	positions chan int      // capacity 1: the newest position in the queue
+	admitted  chan struct{} // closed by ADMITTED
+	waiting   bool          // not yet; the reader's
 }
 
-// newLobby returns the lobby of a client, whose server has said whether it waits.
-func newLobby(server *wire.Hello) *lobby {
-	l := &lobby{place: make(chan int, 1), admitted: make(chan struct{}), open: server.Waiting}
+// newAdmissionWait returns the admissionWait of a client, whose server has said whether it waits.
+func newAdmissionWait(server *wire.Hello) *admissionWait {
+	w := &admissionWait{positions: make(chan int, 1), admitted: make(chan struct{}), waiting: server.Waiting}
 	if server.Position > 0 {
-		l.place <- int(server.Position)
+		w.positions <- int(server.Position)
 	}
-	return l
+	return w
 }
 
-func (l *lobby) Admit(f *wire.Frame) (*fault.Fault, error) {
+func (w *admissionWait) Admit(f *wire.Frame) (*fault.Fault, error) {
 	return nil, fmt.Errorf("unexpected %v", f.Type)
 }
-func (l *lobby) Request(*transport.Message) transport.Job { return nil }
-func (l *lobby) Bind(m *transport.Message) error          { return fmt.Errorf("unexpected %v", m.Type) }
-func (l *lobby) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
-func (l *lobby) Idle()                                    {}
+func (w *admissionWait) Request(*transport.Message) transport.Job { return nil }
+func (w *admissionWait) Bind(m *transport.Message) error          { return fmt.Errorf("unexpected %v", m.Type) }
+func (w *admissionWait) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
+func (w *admissionWait) Idle()                                    {}
 
 // Control passes on a WAITING or ADMITTED frame.
-func (l *lobby) Control(m *transport.Message) error {
-	if !l.open {
+func (w *admissionWait) Control(m *transport.Message) error {
+	if !w.waiting {
 		return fmt.Errorf("unexpected %v", m.Type)
 	}
 	if m.Type == wire.Admitted {
-		l.open = false
-		close(l.admitted)
+		w.waiting = false
+		close(w.admitted)
 		return nil
 	}
 	select { // an older one that has not been looked at
-	case <-l.place:
+	case <-w.positions:
 	default:
 	}
-	l.place <- int(min(m.ID, 1<<31-1))
+	w.positions <- int(min(m.ID, 1<<31-1))
 	return nil
 }
 
 // await waits until the server has admitted the client of c.
-func (l *lobby) await(ctx context.Context, c *transport.Conn, h *waitHook) error {
+func (w *admissionWait) await(ctx context.Context, c *transport.Conn, h *waitHook) error {
 	position := 0
 	for {
-		places := l.place
+		places := w.positions
 		if h.running != nil {
 			places = nil // the newest stays there
 		}
 		select {
-		case <-l.admitted:
+		case <-w.admitted:
 			return failOn(c, h.settle())
 		case position = <-places:
 			h.call(position)
@@ -260,7 +260,7 @@ func (l *lobby) await(ctx context.Context, c *transport.Conn, h *waitHook) error
 		case <-c.Done():
 			return c.Ended(fault.NotRun)
 		case <-ctx.Done():
-			err := stopped(notYet(position), ctx.Err())
+			err := contextFault(notAdmittedAt(position), ctx.Err())
 			c.Fail(err)
 			c.Wait()
 			return err
@@ -269,7 +269,7 @@ func (l *lobby) await(ctx context.Context, c *transport.Conn, h *waitHook) error
 }
 
 // notYet says what a client at a position of the queue has not got.
-func notYet(position int) string {
+func notAdmittedAt(position int) string {
 	if position == 0 {
 		return "not admitted yet"
 	}
@@ -328,7 +328,7 @@ func (h *waitHook) pause(ctx context.Context, d time.Duration) error {
 				return err
 			}
 		case <-ctx.Done():
-			return stopped(notYet(0), ctx.Err())
+			return contextFault(notAdmittedAt(0), ctx.Err())
 		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 // A dispatcher is what the connections of a server share to serve calls.
 type dispatcher struct {
 	registry *registry
-	bounds   *bounds
+	settings *settings
 	handlers atomic.Int64 // those that run, by beginHandler
 	budget   limits.Budget
 	panics   atomic.Uint64
@@ -58,7 +58,7 @@ func (s *Server) newServerConn(v *Session) *serverConn {
 	served := &serverConn{dispatcher: &s.dispatcher, session: v}
 	served.ctx, served.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = served.ctx
-	if n := s.bounds.maxConcurrentCalls; n < math.MaxInt {
+	if n := s.settings.maxConcurrentCalls; n < math.MaxInt {
 		served.semaphore = admission.NewSemaphore(n)
 	}
 	return served
@@ -185,7 +185,7 @@ func (c *nativeConn) Cancel(id uint64) error {
 
 // beginHandler counts a handler, or reports false: Limits.MaxHandlers run.
 func (d *dispatcher) beginHandler() bool {
-	if d.handlers.Add(1) <= int64(d.bounds.maxHandlers) {
+	if d.handlers.Add(1) <= int64(d.settings.maxHandlers) {
 		return true
 	}
 	d.endHandler()
@@ -221,7 +221,7 @@ func (v *serverConn) discount(inv *invocation) {
 }
 
 func (d *dispatcher) busy() *fault.Fault {
-	return fault.Refusal(fault.ResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.bounds.maxHandlers)
+	return fault.Refusal(fault.ResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.settings.maxHandlers)
 }
 
 func (v *serverConn) enterRunning(inv *invocation) {

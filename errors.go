@@ -138,9 +138,9 @@ func (e *explained) Unwrap() error { return e.cause }
 // other end tells it.
 type exceptionNamer interface{ ExceptionName() string }
 
-// errorFrom returns what travels of a handler's error, or of a fault that answers
+// wireError returns what travels of a handler's error, or of a fault that answers
 // its call.
-func errorFrom(err error, maxText int) (fault.Code, wire.Failure) {
+func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 	err = publicError(err)
 	var e *Error
 	if errors.As(err, &e) {

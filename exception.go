@@ -69,7 +69,7 @@ func exceptionFrom(err error, maxText int) *fault.Fault {
 	if e, ok := publicError(err).(*Error); ok && !e.Remote {
 		err = exception(e.Name, "%s", strings.TrimPrefix(e.Message, fault.Prefix))
 	}
-	_, f := errorFrom(err, maxText)
+	_, f := wireError(err, maxText)
 	return exception(safeException(f.Name, "RuntimeError"), "%s", cutText(f.Message, maxText))
 }
 

@@ -21,7 +21,7 @@ import (
 // end concludes is here.
 
 // hello is what an end says of itself.
-func (b *bounds) hello() *wire.Hello {
+func (b *settings) hello() *wire.Hello {
 	h := &wire.Hello{
 		Version:     wire.NativeVersion,
 		MaxMessage:  uint64(b.MaxMessage),
@@ -36,13 +36,13 @@ func (b *bounds) hello() *wire.Hello {
 
 // shakeClient does the client's part of INIT, within ctx. A hello of version 0
 // is that of a server that speaks the basic wire.
-func shakeClient(ctx context.Context, nc net.Conn, b *bounds) (*wire.Hello, error) {
+func shakeClient(ctx context.Context, nc net.Conn, b *settings) (*wire.Hello, error) {
 	return exchangeInit(ctx, nc, b, wire.AppendClientInit(nil, b.hello()))
 }
 
 // exchangeInit sends an INIT and reads the answer. After an error the
 // connection is of no use.
-func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wire.Hello, error) {
+func exchangeInit(ctx context.Context, nc net.Conn, b *settings, init []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(netconn.LongAgo) })
 	var peer *wire.Hello
 	_, err := nc.Write(init)
@@ -59,7 +59,7 @@ func exchangeInit(ctx context.Context, nc net.Conn, b *bounds, init []byte) (*wi
 
 // whyUnsent returns why an INIT could not be written: the server may have refused
 // the client before it read that.
-func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error {
+func whyUnsent(ctx context.Context, nc net.Conn, b *settings, failed error) error {
 	nc.SetReadDeadline(time.Now().Add(netconn.CloseTime))
 	if ctx.Err() != nil {
 		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
@@ -69,14 +69,14 @@ func whyUnsent(ctx context.Context, nc net.Conn, b *bounds, failed error) error 
 	if errors.As(err, &refused) {
 		return refused
 	}
-	return inHandshake("sending INIT", endsEarly(nc, false, failed))
+	return inHandshake("sending INIT", explainHandshake(nc, false, failed))
 }
 
 // readAnswer reads a server's answer to INIT.
-func readAnswer(nc net.Conn, b *bounds) (*wire.Hello, error) {
+func readAnswer(nc net.Conn, b *settings) (*wire.Hello, error) {
 	f, err := readBasicFrame(nc, maxDetail) // an EXCEPTION may hold a traceback
 	if err != nil {
-		return nil, inHandshake("waiting for the answer to INIT", endsEarly(nc, true, err))
+		return nil, inHandshake("waiting for the answer to INIT", explainHandshake(nc, true, err))
 	}
 	if f.typ == wire.Exception {
 		name, text, err := wire.ReadException(f.payload)
@@ -177,7 +177,7 @@ func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
 
 // refuseInit answers INIT with a reason, and lets the peer read it before the
 // connection is closed.
-func refuseInit(nc net.Conn, b *bounds, r *refusal) {
+func refuseInit(nc net.Conn, b *settings, r *refusal) {
 	var frame []byte
 	if r.basic {
 		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Plain())

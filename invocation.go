@@ -52,7 +52,7 @@ func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.V
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
-	inv.conn.served.bounds.decode(&inv.Dec, m.Body, m.Own)
+	inv.conn.served.settings.decode(&inv.Dec, m.Body, m.Own)
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, err)
 	}

@@ -93,7 +93,7 @@ const (
 
 // bounds are the options of either end with every default filled in. No limit
 // is the greatest value of the type.
-type bounds struct {
+type settings struct {
 	limits.Conn
 	handshakeTimeout   time.Duration
 	dialTimeout        time.Duration
@@ -114,11 +114,11 @@ type bounds struct {
 
 // resolve returns what o comes to, and all that is out of range: there the
 // default stands. A nil o is the zero value.
-func (o *ServerOptions) resolve() (*bounds, error) {
+func (o *ServerOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ServerOptions)
 	}
-	return resolve("ServerOptions", &allOptions{
+	return resolve("ServerOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, Basic: o.Basic,
@@ -126,19 +126,19 @@ func (o *ServerOptions) resolve() (*bounds, error) {
 }
 
 // resolve does for o what it does for ServerOptions.
-func (o *ClientOptions) resolve() (*bounds, error) {
+func (o *ClientOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ClientOptions)
 	}
-	return resolve("ClientOptions", &allOptions{
+	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
 		Basic: o.Basic, PollInterval: o.PollInterval,
 	})
 }
 
-// allOptions are the options with limits of both ends; those that an end does
+// rawOptions are the options with limits of both ends; those that an end does
 // not have keep their defaults.
-type allOptions struct {
+type rawOptions struct {
 	MaxMessage       int
 	MaxInflight      int
 	HandshakeTimeout time.Duration
@@ -158,50 +158,50 @@ type allOptions struct {
 	Limits Limits
 }
 
-func resolve(of string, o *allOptions) (*bounds, error) {
-	b := bounds{basic: o.Basic}
+func resolve(of string, o *rawOptions) (*settings, error) {
+	s := settings{basic: o.Basic}
 	var c optionCheck
-	b.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
-	b.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
-	b.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
-	b.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
-	b.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
-	b.maxSessions = resolveOne(&c, "MaxSessions", o.MaxSessions, anyCount(math.MaxInt))
-	b.maxWaiting = resolveOne(&c, "MaxWaiting", o.MaxWaiting, anyCount(64))
+	s.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
+	s.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
+	s.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
+	s.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
+	s.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
+	s.maxSessions = resolveOne(&c, "MaxSessions", o.MaxSessions, anyCount(math.MaxInt))
+	s.maxWaiting = resolveOne(&c, "MaxWaiting", o.MaxWaiting, anyCount(64))
 	if o.RefuseWhenFull {
-		b.maxWaiting = 0
+		s.maxWaiting = 0
 	}
-	b.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
-	b.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
-	b.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(mostPoll, 250*time.Millisecond))
-	b.resolveLimits(&c, &o.Limits)
+	s.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
+	s.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
+	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(mostPoll, 250*time.Millisecond))
+	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
-		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, patienceOf(20*time.Second).twice())
-		if b.PingAfter, b.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
-			b.PingAfter = math.MaxInt64
+		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
+		if s.PingAfter, s.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
+			s.PingAfter = math.MaxInt64
 		}
 	}
 	if len(c.problems) > 0 {
-		return &b, optionsError(of, c.problems)
+		return &s, optionsError(of, c.problems)
 	}
-	return &b, nil
+	return &s, nil
 }
 
-func (b *bounds) resolveLimits(c *optionCheck, l *Limits) {
-	message := int64(b.MaxMessage)
-	b.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
-	b.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
-	b.MaxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
-	b.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
-	b.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
-	b.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
-	b.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
-	b.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(b.ConnBytes), 512*mib)).because("MaxMessage"))
-	b.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
-	b.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, patienceOf(10*time.Second))
-	b.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, patienceOf(60*time.Second))
-	b.PingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, patienceOf(30*time.Second))
-	b.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, patienceOf(20*time.Second))
+func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
+	message := int64(s.MaxMessage)
+	s.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
+	s.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
+	s.MaxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
+	s.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
+	s.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
+	s.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
+	s.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
+	s.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(s.ConnBytes), 512*mib)).because("MaxMessage"))
+	s.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
+	s.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, peerTimeout(10*time.Second))
+	s.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, peerTimeout(60*time.Second))
+	s.PingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, peerTimeout(30*time.Second))
+	s.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, peerTimeout(20*time.Second))
 }
 
 // serverRoom is what a server needs for one connection to use all of its
@@ -217,7 +217,7 @@ const (
 	kib = 1 << 10
 	mib = 1 << 20
 
-	leastPatience = 10 * time.Millisecond
+	minPeerTimeout = 10 * time.Millisecond
 )
 
 // A valueRange is what the values of an option may be. The numbers are those
@@ -251,11 +251,11 @@ func anyTime(standard time.Duration) valueRange {
 	return valueRange{least: int64(time.Millisecond), most: math.MaxInt64, standard: int64(standard), noLimit: true, text: timeText}
 }
 
-// patienceOf is the range of a time for which one end bears with the other. A proper
+// peerTimeout is the range of a time for which one end bears with the other. A proper
 // peer may be in a handler, and not read, for two ticks.
-func patienceOf(standard time.Duration) valueRange {
+func peerTimeout(standard time.Duration) valueRange {
 	r := anyTime(standard)
-	r.least = int64(leastPatience)
+	r.least = int64(minPeerTimeout)
 	return r
 }
 

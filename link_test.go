@@ -13,14 +13,14 @@ import (
 
 // An echo is a link without a connection: it answers each call with its arguments.
 type echo struct {
-	unlinked
+	noLink
 	calls []string
 	err   error
 }
 
 func (e *echo) link() link { return e }
 
-func (e *echo) agree(_ context.Context, _ string, methods []*boundMethod) error {
+func (e *echo) bindMethods(_ context.Context, _ string, methods []*boundMethod) error {
 	for i, m := range methods {
 		m.number = uint16(i)
 	}

@@ -45,13 +45,13 @@ func (d Difference) String() string {
 	if d.Note != "" {
 		line += "; " + d.Note
 	}
-	return thereIs(line, "the server has", d.Near)
+	return withSuggestion(line, "the server has", d.Near)
 }
 
 // Error returns all differences, a line each.
 func (e *MismatchError) Error() string {
 	if e.lacksService() {
-		return thereIs(fault.Prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
+		return withSuggestion(fault.Prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
 	}
 	var b strings.Builder
 	differ, last := 0, ""
@@ -81,12 +81,12 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 		return nil
 	case answer.Status == wire.BindNoService:
 		if e.Differences == nil {
-			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: nearOf(answer)}}
+			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: suggestionsOf(answer)}}
 		}
 		m.err = e.refusal(m, e.Differences[:1])
 		return nil
 	case answer.Status == wire.BindUnknown:
-		found = []Difference{{Method: m.Name, Client: m.Layout, Near: nearOf(answer)}}
+		found = []Difference{{Method: m.Name, Client: m.Layout, Near: suggestionsOf(answer)}}
 	case answer.Text == m.Layout:
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
@@ -152,20 +152,20 @@ func plural(n int, word string) string {
 }
 
 const (
-	nearMost = 3    // names suggested for an unknown one
-	nearSep  = ", " // between them
+	maxSuggestions = 3    // names suggested for an unknown one
+	suggestionSep  = ", " // between them
 )
 
-// nearOf returns the names in the server's answer for one that it has not got.
+// suggestionsOf returns the names in the server's answer for one that it has not got.
 // What is no name does not reach a text.
-func nearOf(answer *wire.BindResult) string {
-	names := strings.Split(fault.Cut(answer.Text, 4<<10), nearSep)
+func suggestionsOf(answer *wire.BindResult) string {
+	names := strings.Split(fault.Cut(answer.Text, 4<<10), suggestionSep)
 	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
-	return strings.Join(names[:min(len(names), nearMost)], nearSep)
+	return strings.Join(names[:min(len(names), maxSuggestions)], suggestionSep)
 }
 
-// thereIs appends to a text what the server has instead.
-func thereIs(text, have, near string) string {
+// withSuggestion appends to a text what the server has instead.
+func withSuggestion(text, have, near string) string {
 	if near == "" {
 		return text
 	}

@@ -60,7 +60,7 @@ func TestNearNamesAreNames(t *testing.T) {
 		"rm -rf, Shop":              "Shop",
 		strings.Repeat("x, ", 9000): "x, x, x",
 	} {
-		if got := nearOf(&wire.BindResult{Text: text}); got != want {
+		if got := suggestionsOf(&wire.BindResult{Text: text}); got != want {
 			t.Errorf("%.40q: got %q, want %q", text, got, want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestNearNamesAreBounded(t *testing.T) {
 		answers[i].Status = wire.BindUnknown
 	}
 	allocs := testing.AllocsPerRun(1, func() { v.suggest(r, answers) })
-	if most := float64(nearAsked * nearLooked * 3); allocs > most {
+	if most := float64(maxSuggestFor * maxCompared * 3); allocs > most {
 		t.Errorf("%v allocations, want at most %v", allocs, most)
 	}
 	long := strings.Repeat("n", 65_000)

@@ -33,7 +33,7 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	if most := min(c.PeerMaxMessage(), uint64(c.served.bounds.MaxMessage)); texts > most && size > wire.MaxUnchunked {
+	if most := min(c.PeerMaxMessage(), uint64(c.served.settings.MaxMessage)); texts > most && size > wire.MaxUnchunked {
 		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
 		return nil
 	}
@@ -118,8 +118,8 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 // An unknown name may be misspelt, so the answer to BIND contains similar names. Any
 // client may ask, so the work is bounded.
 const (
-	nearAsked  = 3    // unknown names of one BIND with suggestions
-	nearLooked = 1024 // names compared with each
+	maxSuggestFor = 3    // unknown names of one BIND with suggestions
+	maxCompared   = 1024 // names compared with each
 )
 
 // suggest completes the answers for what the server has not got. It returns how
@@ -131,7 +131,7 @@ func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (te
 			answers[i].Status = wire.BindNoService
 		}
 		if len(answers) > 0 {
-			answers[0].Text = strings.Join(v.registry.servicesLike(r.Service), nearSep)
+			answers[0].Text = strings.Join(v.registry.servicesLike(r.Service), suggestionSep)
 			texts = uint64(len(answers[0].Text))
 		}
 		return texts
@@ -141,14 +141,14 @@ func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (te
 		if answers[i].Status != wire.BindUnknown {
 			continue
 		}
-		if asked++; asked > nearAsked {
+		if asked++; asked > maxSuggestFor {
 			break
 		}
-		names := strictmap.Similar(r.Names[i], maps.Keys(service), nearMost, nearLooked)
+		names := strictmap.Similar(r.Names[i], maps.Keys(service), maxSuggestions, maxCompared)
 		for j := range names {
 			names[j] = r.Service + "." + names[j]
 		}
-		answers[i].Text = strings.Join(names, nearSep)
+		answers[i].Text = strings.Join(names, suggestionSep)
 		texts += uint64(len(answers[i].Text))
 	}
 	return texts
@@ -158,5 +158,5 @@ func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (te
 func (r *registry) servicesLike(name string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return strictmap.Similar(name, r.table.Services(), nearMost, nearLooked)
+	return strictmap.Similar(name, r.table.Services(), maxSuggestions, maxCompared)
 }

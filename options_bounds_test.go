@@ -26,7 +26,7 @@ type optionBounds struct {
 var (
 	anyCountBounds = optionBounds{1, NoLimit, false}
 	anyTimeBounds  = optionBounds{int64(time.Millisecond), NoLimit, false}
-	patienceBounds = optionBounds{int64(leastPatience), NoLimit, false}
+	peerTimeBounds = optionBounds{int64(minPeerTimeout), NoLimit, false}
 )
 
 // boundsOfOptions has every option that is a number, of either end.
@@ -50,11 +50,11 @@ var boundsOfOptions = map[string]optionBounds{
 	"Limits.ConnBytes":     {32 << 20, NoLimit, false},
 	"Limits.ServerBytes":   {16 << 20, NoLimit, false},
 	"Limits.OutQueue":      anyCountBounds,
-	"Limits.WriteStall":    patienceBounds,
-	"Limits.FrameTimeout":  patienceBounds,
-	"Limits.PingAfter":     patienceBounds,
-	"Limits.PingTimeout":   patienceBounds,
-	"Limits.SessionLease":  {2 * int64(leastPatience), NoLimit, false},
+	"Limits.WriteStall":    peerTimeBounds,
+	"Limits.FrameTimeout":  peerTimeBounds,
+	"Limits.PingAfter":     peerTimeBounds,
+	"Limits.PingTimeout":   peerTimeBounds,
+	"Limits.SessionLease":  {2 * int64(minPeerTimeout), NoLimit, false},
 }
 
 // numbersOf returns the names of all options of a struct that are numbers.
@@ -82,7 +82,7 @@ func setOption(options any, name string, value int64) {
 
 // The table has all options, and says of each what is accepted and what is not.
 func TestBoundsOfOptionsAreTrue(t *testing.T) {
-	for _, options := range []interface{ resolve() (*bounds, error) }{new(ServerOptions), new(ClientOptions)} {
+	for _, options := range []interface{ resolve() (*settings, error) }{new(ServerOptions), new(ClientOptions)} {
 		for _, name := range numbersOf(reflect.ValueOf(options).Elem(), "") {
 			b, ok := boundsOfOptions[name]
 			if !ok {
@@ -90,7 +90,7 @@ func TestBoundsOfOptionsAreTrue(t *testing.T) {
 				continue
 			}
 			for value, good := range map[int64]bool{b.least: true, b.least - 1: b.least == 1, b.most: true, b.most + 1: b.most == NoLimit} {
-				fresh := reflect.New(reflect.TypeOf(options).Elem()).Interface().(interface{ resolve() (*bounds, error) })
+				fresh := reflect.New(reflect.TypeOf(options).Elem()).Interface().(interface{ resolve() (*settings, error) })
 				if name == "Limits.SessionLease" {
 					if s, ok := fresh.(*ServerOptions); ok {
 						s.MaxSessions = 1

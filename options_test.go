@@ -13,7 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
-var defaultBounds = bounds{
+var defaultSettings = settings{
 	Conn: limits.Conn{
 		MaxMessage:   16 << 20,
 		MaxInflight:  1024,
@@ -48,49 +48,49 @@ var noLimits = Limits{
 }
 
 func TestOptionsResolve(t *testing.T) {
-	with := func(change func(*bounds)) bounds {
-		b := defaultBounds
+	with := func(change func(*settings)) settings {
+		b := defaultSettings
 		change(&b)
 		return b
 	}
-	unlimited := func(b *bounds) {
+	unlimited := func(b *settings) {
 		b.decodeBudget, b.ConnBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
 		b.WriteStall, b.FrameTimeout, b.PingAfter, b.PingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	}
 	tests := []struct {
 		name    string
-		options interface{ resolve() (*bounds, error) }
-		want    bounds
+		options interface{ resolve() (*settings, error) }
+		want    settings
 	}{
-		{"no server options", (*ServerOptions)(nil), defaultBounds},
-		{"no client options", (*ClientOptions)(nil), defaultBounds},
-		{"zero server options", &ServerOptions{}, defaultBounds},
-		{"zero client options", &ClientOptions{}, defaultBounds},
-		{"server fields", &ServerOptions{MaxMessage: 1, MaxInflight: 2, HandshakeTimeout: time.Minute}, with(func(b *bounds) {
+		{"no server options", (*ServerOptions)(nil), defaultSettings},
+		{"no client options", (*ClientOptions)(nil), defaultSettings},
+		{"zero server options", &ServerOptions{}, defaultSettings},
+		{"zero client options", &ClientOptions{}, defaultSettings},
+		{"server fields", &ServerOptions{MaxMessage: 1, MaxInflight: 2, HandshakeTimeout: time.Minute}, with(func(b *settings) {
 			b.MaxMessage, b.MaxInflight, b.handshakeTimeout = 1, 2, time.Minute
 		})},
-		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *bounds) {
+		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *settings) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
-		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *bounds) {
+		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *settings) {
 			b.maxDepth, b.decodeBudget, b.MaxErrorText = 10_000, 1, 32<<10
 			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
 			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
 			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
-		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *bounds) {
+		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *settings) {
 			b.MaxMessage, b.decodeBudget, b.ConnBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
 		})},
-		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *bounds) {
+		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *settings) {
 			b.ConnBytes, b.serverBytes = 1<<30, 1<<30
 		})},
-		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *bounds) { b.ConnBytes = math.MaxInt64 })},
-		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
+		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *settings) { b.ConnBytes = math.MaxInt64 })},
+		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *settings) {
 			unlimited(b)
 			b.MaxInflight, b.handshakeTimeout = math.MaxInt, math.MaxInt64
 		})},
-		{"no limits at a client", &ClientOptions{DialTimeout: NoLimit, DefaultCallTimeout: NoLimit, Limits: noLimits}, with(func(b *bounds) {
+		{"no limits at a client", &ClientOptions{DialTimeout: NoLimit, DefaultCallTimeout: NoLimit, Limits: noLimits}, with(func(b *settings) {
 			unlimited(b)
 			b.dialTimeout, b.defaultCallTimeout = math.MaxInt64, math.MaxInt64
 		})},
@@ -101,7 +101,7 @@ func TestOptionsResolve(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(bounds{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -112,7 +112,7 @@ func TestOptionsResolve(t *testing.T) {
 func TestOptionsOutOfRange(t *testing.T) {
 	tests := []struct {
 		name    string
-		options interface{ resolve() (*bounds, error) }
+		options interface{ resolve() (*settings, error) }
 		want    string
 	}{
 		{"one", &ServerOptions{MaxMessage: NoLimit}, "bsrpc: ServerOptions: MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB"},
@@ -152,7 +152,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			if diff := cmp.Diff(&defaultBounds, got, cmp.AllowUnexported(bounds{})); diff != "" {
+			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -19,22 +19,22 @@ type Method struct {
 // A servedMethod is a method of a server.
 type servedMethod struct {
 	*method.Func
-	group *admission.Group // nil if it is not exclusive
-	made  int              // index of its receiver among a session's own, and in registry.makers; -1 for none
-	slow  atomic.Int32     // next requests to run on goroutines of their own, not inline
+	group        *admission.Group // nil if it is not exclusive
+	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
+	slow         atomic.Int32     // next requests to run on goroutines of their own, not inline
 }
 
 // A registry has the methods of a server.
 type registry struct {
-	mu     sync.RWMutex
-	table  method.Table[*servedMethod]
-	makers []*maker // of the receivers of each session
-	groups map[string]*admission.Group
-	closed bool // the server serves: too late to register
+	mu        sync.RWMutex
+	table     method.Table[*servedMethod]
+	factories []*factory // of the receivers of each session
+	groups    map[string]*admission.Group
+	closed    bool // the server serves: too late to register
 }
 
 // add enters the methods of one service, all or none.
-func (r *registry) add(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
+func (r *registry) add(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -42,13 +42,13 @@ func (r *registry) add(service string, funcs []*method.Func, mk *maker, problems
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, made: -1}
+		methods[i] = &servedMethod{Func: f, factoryIndex: -1}
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err
 	}
 	for _, m := range methods {
-		m.made = r.madeLocked(mk)
+		m.factoryIndex = r.factoryIndexLocked(perSession)
 		m.group = r.groupLocked(m.Exclusive)
 	}
 	return nil
@@ -68,15 +68,15 @@ func (r *registry) groupLocked(name string) *admission.Group {
 	return r.groups[name]
 }
 
-// madeLocked returns the index of mk among the makers, -1 for none.
-func (r *registry) madeLocked(mk *maker) int {
-	if mk == nil {
+// factoryIndexLocked returns the index of perSession among the makers, -1 for none.
+func (r *registry) factoryIndexLocked(perSession *factory) int {
+	if perSession == nil {
 		return -1
 	}
-	i := slices.Index(r.makers, mk)
+	i := slices.Index(r.factories, perSession)
 	if i < 0 {
-		i = len(r.makers)
-		r.makers = append(r.makers, mk)
+		i = len(r.factories)
+		r.factories = append(r.factories, perSession)
 	}
 	return i
 }

@@ -38,15 +38,15 @@ type Server struct {
 func NewServer(opts *ServerOptions) *Server {
 	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}
 	s.registry = new(registry)
-	s.bounds, s.err = opts.resolve()
+	s.settings, s.err = opts.resolve()
 	log := slog.Default()
 	if opts != nil {
 		s.sessions.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
 		log = cmp.Or(opts.Logger, log)
 	}
 	s.log = report.New(log)
-	s.registry.table.ByID = s.bounds.basic
-	s.budget.Init(s.bounds.serverBytes)
+	s.registry.table.ByID = s.settings.basic
+	s.budget.Init(s.settings.serverBytes)
 	s.sessions.init(&s.dispatcher)
 	return s
 }
@@ -80,12 +80,12 @@ func (s *Server) Register(rcvr any) error {
 // nothing of it is registered: types without a wire form, names that are taken,
 // methods that need a pointer to rcvr. Registering is over when the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
-	given, mk, problems := split(service, rcvr)
+	given, perSession, problems := splitFactory(service, rcvr)
 	if problems != nil {
 		return s.offer(service, nil, nil, problems)
 	}
 	funcs, problems := method.FuncsOf(service, given)
-	return s.offer(service, funcs, mk, problems)
+	return s.offer(service, funcs, perSession, problems)
 }
 
 // RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
@@ -121,12 +121,12 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // nil func is an error. What a proxy forwards keeps context, deadline and the
 // error's code; a func without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
-	given, mk, problems := split(service, impl)
+	given, perSession, problems := splitFactory(service, impl)
 	if problems != nil {
 		return s.offer(service, nil, nil, problems)
 	}
 	funcs, problems := method.FuncsAs(service, contractType[C](), given)
-	return s.offer(service, funcs, mk, problems)
+	return s.offer(service, funcs, perSession, problems)
 }
 
 // Methods describes the registered methods, in the order of registration. The
@@ -257,11 +257,11 @@ func (s *Server) untrack(l *net.Listener) {
 // isMade reports whether s comes from NewServer.
 func (s *Server) isMade() bool { return s != nil && s.registry != nil }
 
-// offer adds the methods of one service to those of the server. mk makes their
+// offer adds the methods of one service to those of the server. perSession makes their
 // receivers, if each session has its own.
-func (s *Server) offer(service string, funcs []*method.Func, mk *maker, problems []method.Problem) error {
+func (s *Server) offer(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
 	if !s.isMade() {
 		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))
 	}
-	return s.registry.add(service, funcs, mk, problems)
+	return s.registry.add(service, funcs, perSession, problems)
 }

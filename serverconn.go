@@ -105,7 +105,7 @@ func (s *Server) shake(nc net.Conn) (*serverConn, error) {
 		return nil, err
 	}
 	defer s.handshakes.Done()
-	nc.SetDeadline(netconn.DeadlineIn(s.bounds.handshakeTimeout))
+	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
 	var err error
 	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
 		if err = step(); err != nil {
@@ -127,9 +127,9 @@ func (s *Server) shake(nc net.Conn) (*serverConn, error) {
 }
 
 func (h *handshake) hello() (err error) {
-	h.peer, h.init, err = greet(h.nc, h.server.bounds.basic)
+	h.peer, h.init, err = greet(h.nc, h.server.settings.basic)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.bounds.handshakeTimeout), err}
+		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err}
 	}
 	return err
 }
@@ -152,7 +152,7 @@ func (h *handshake) seek() error {
 	if refuse != nil {
 		return &refusal{err: refuse}
 	}
-	h.answer = h.server.bounds.hello()
+	h.answer = h.server.settings.hello()
 	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
 	return nil
 }
@@ -172,10 +172,10 @@ func (h *handshake) welcome() error {
 func (h *handshake) refuse(err error) {
 	var r *refusal
 	if errors.As(err, &r) {
-		refuseInit(h.nc, h.server.bounds, r)
+		refuseInit(h.nc, h.server.settings, r)
 	}
 	if h.session != nil {
-		close(h.session.parted)
+		close(h.session.disconnected)
 		h.server.sessions.end(h.session)
 	}
 }
@@ -206,7 +206,7 @@ func (s *Server) enter(nc *net.Conn) error {
 	s.handshakes.Add(1)
 	s.shaking = append(s.shaking, nc)
 	var oldest *net.Conn
-	if len(s.shaking) > s.bounds.maxHandshakes {
+	if len(s.shaking) > s.settings.maxHandshakes {
 		oldest = popFirst(&s.shaking)
 	}
 	s.mu.Unlock()
@@ -230,7 +230,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c := &nativeConn{served: s.newServerConn(v)}
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
-		NetConn: nc, Limits: &s.bounds.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
+		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 	})
 	v.end = c.Dismiss
@@ -299,7 +299,7 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 	s.mu.Unlock()
 	go func() {
 		c.conn.Wait()
-		close(c.session.parted)
+		close(c.session.disconnected)
 		<-settled
 		c.conn.awaitHandlers()
 		s.sessions.end(c.session)

@@ -20,24 +20,24 @@ import (
 // place until it has left. A handler finds its own with SessionFrom. All methods
 // are safe for concurrent use.
 type Session struct {
-	id     uint64
-	remote net.Addr
-	since  time.Time
-	calls  atomic.Uint64
-	ctx    context.Context
-	end    func(why *fault.Fault) // closes the connection
-	tls    *tls.ConnectionState
-	drains <-chan struct{}
+	id       uint64
+	remote   net.Addr
+	since    time.Time
+	calls    atomic.Uint64
+	ctx      context.Context
+	end      func(why *fault.Fault) // closes the connection
+	tls      *tls.ConnectionState
+	draining <-chan struct{}
 
-	connected bool                   // OnConnect has taken it
-	hold      *time.Timer            // of SessionMaxHold
-	ticket    *admission.Ticket      // in the server's queue; nil until it has been entered
-	receivers []method.Receiver      // its own, by method.made
-	admitted  atomic.Bool            // it may call
-	hook      atomic.Pointer[string] // the name of the hook that is running
-	parted    chan struct{}          // closed when its connection has ended, and its goroutines have
-	quiet     chan struct{}          // closed when it has left and none of its handlers runs
-	left      chan struct{}          // closed when its place is free again
+	connected    bool                   // OnConnect has taken it
+	holdTimer    *time.Timer            // of SessionMaxHold
+	ticket       *admission.Ticket      // in the server's queue; nil until it has been entered
+	receivers    []method.Receiver      // its own, by servedMethod.factoryIndex
+	admitted     atomic.Bool            // it may call
+	hook         atomic.Pointer[string] // the name of the hook that is running
+	disconnected chan struct{}          // closed when its connection has ended, and its goroutines have
+	handlersDone chan struct{}          // closed when it has left and none of its handlers runs
+	released     chan struct{}          // closed when its place is free again
 
 	mu     sync.Mutex
 	values map[any]any
@@ -46,10 +46,10 @@ type Session struct {
 // receiver returns what m is called on for this session, nil for the receiver that
 // all sessions share.
 func (s *Session) receiver(m *servedMethod) *method.Receiver {
-	if m.made < 0 {
+	if m.factoryIndex < 0 {
 		return nil
 	}
-	return &s.receivers[m.made]
+	return &s.receivers[m.factoryIndex]
 }
 
 // A Peer is who a user has proved to be. It is zero: this version has no
@@ -89,7 +89,7 @@ func (s *Session) TLS() *tls.ConnectionState {
 // Draining returns a channel that is closed when the server begins to shut down. A
 // handler that waits for long, as in a long poll, should return then: Shutdown
 // waits for it.
-func (s *Session) Draining() <-chan struct{} { return s.drains }
+func (s *Session) Draining() <-chan struct{} { return s.draining }
 
 // Since returns when the user was given its place.
 func (s *Session) Since() time.Time { return s.since }
@@ -147,9 +147,9 @@ func (s *Session) runningHook() string {
 // A Factory makes a receiver for each session. PerSession makes one, and
 // Register, RegisterName and RegisterAs take it in place of a receiver. The same
 // Factory may be registered under several names: a session has one receiver of it.
-type Factory struct{ maker *maker }
+type Factory struct{ factory *factory }
 
-type maker struct {
+type factory struct {
 	typ  reflect.Type // of what is made; methods have a pointer to it, or itself if it is one
 	make func(context.Context, *Session) (any, error)
 }
@@ -162,7 +162,7 @@ type maker struct {
 // R is the type whose methods are registered, a pointer as a rule: PerSession
 // takes the place of the value that Register would be given.
 func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory {
-	m := &maker{typ: reflect.TypeFor[R]()}
+	m := &factory{typ: reflect.TypeFor[R]()}
 	if make != nil {
 		m.make = func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) }
 	}
@@ -171,21 +171,21 @@ func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory 
 
 // split returns a Made and its maker for a Factory, and any other receiver as it is.
 // A Factory that cannot make one is a problem.
-func split(service string, given any) (any, *maker, []method.Problem) {
+func splitFactory(service string, given any) (any, *factory, []method.Problem) {
 	f, ok := given.(Factory)
 	switch {
 	case !ok:
 		return given, nil, nil
-	case f.maker == nil:
+	case f.factory == nil:
 		return nil, nil, []method.Problem{{Path: service, Text: "zero Factory; use PerSession"}}
-	case f.maker.make == nil:
-		return nil, nil, []method.Problem{{Path: service, Text: fmt.Sprintf("PerSession[%v]: nil func", f.maker.typ)}}
+	case f.factory.make == nil:
+		return nil, nil, []method.Problem{{Path: service, Text: fmt.Sprintf("PerSession[%v]: nil func", f.factory.typ)}}
 	}
-	return method.Made{Type: f.maker.typ}, f.maker, nil
+	return method.Made{Type: f.factory.typ}, f.factory, nil
 }
 
 // receiver makes the receiver of one session.
-func (m *maker) receiver(ctx context.Context, s *Session) (r method.Receiver, err error) {
+func (m *factory) receiver(ctx context.Context, s *Session) (r method.Receiver, err error) {
 	made, err := m.make(ctx, s)
 	if err != nil {
 		return r, err

@@ -46,8 +46,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.awaitEntrances(closing)
 		for _, v := range s.sessions.all() {
 			if !within || v.runningHook() == "" {
-				<-v.parted
-				<-v.left
+				<-v.disconnected
+				<-v.released
 			}
 		}
 	}()
@@ -95,7 +95,7 @@ func (s *Server) Close() error {
 	awaitUntil(closed, began.Add(stuckLog))
 	for _, v := range s.sessions.all() {
 		if !within || v.runningHook() == "" {
-			awaitUntil(v.parted, began.Add(stuckLog))
+			awaitUntil(v.disconnected, began.Add(stuckLog))
 		}
 	}
 	if s.sessions.runsHooksLast() {
@@ -120,10 +120,10 @@ func (s *Server) awaitLeaving(within bool, began time.Time) {
 		if within && v.runningHook() != "" {
 			continue
 		}
-		if !awaitUntil(v.quiet, began.Add(closeGrace)) && v.runningHook() == "" {
+		if !awaitUntil(v.handlersDone, began.Add(closeGrace)) && v.runningHook() == "" {
 			continue // a handler runs
 		}
-		if !awaitUntil(v.left, began.Add(stuckLog)) {
+		if !awaitUntil(v.released, began.Add(stuckLog)) {
 			s.log.Warn("bsrpc: Close returns while a hook runs", "session", v.id, "hook", v.runningHook())
 		}
 	}
