@@ -52,8 +52,8 @@ func (s *sessions) init(d *dispatcher) {
 	s.present = make(map[*Session]bool)
 }
 
-// awaitAdmission waits for the queue to admit the session, and begins it. moved is
-// called after a change of its position, gone is closed when its client has left.
+// awaitAdmission waits for the queue to admit the session, and begins it. It calls moved
+// when the position has changed. gone is closed when the client has left.
 func (s *sessions) awaitAdmission(v *Session, moved func(position int), gone <-chan struct{}) error {
 	for {
 		select {
@@ -83,8 +83,7 @@ func (s *sessions) runsHooksLast() bool {
 	return s.hooks.onDisconnect != nil || len(s.registry.factories) > 0
 }
 
-// begin begins a session admitted by the queue: it runs OnConnect and makes the
-// session's receivers.
+// begin begins an admitted session: it calls OnConnect, and PerSession for the receivers.
 func (s *sessions) begin(v *Session) error {
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
@@ -109,21 +108,20 @@ func (s *sessions) begin(v *Session) error {
 		v.holdTimer = time.AfterFunc(s.settings.sessionMaxHold, v.ticket.Expire)
 	}
 	v.admitted.Store(true)
-	if v.ctx.Err() == nil { // its client may have left during a hook
+	if v.ctx.Err() == nil { // the client may have left during a hook
 		s.log.Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
 	}
 	return nil
 }
 
-// turnAway logs the refusal of a session by a hook, with the error for its client.
+// turnAway logs the refusal of a session by a hook, with the fault for the client.
 func (s *sessions) turnAway(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
 		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
 }
 
-// end ends a session after its client has left and its last handler has
-// returned.
+// end ends a session whose client has left and whose last handler has returned.
 func (s *sessions) end(v *Session) {
 	close(v.handlersDone)
 	v.admitted.Store(false)
@@ -145,8 +143,8 @@ func (s *sessions) end(v *Session) {
 	close(v.released)
 }
 
-// refused returns the error for the client of a session refused by a hook. Methods
-// of err are user code.
+// refused returns the fault for the client of a session that a hook has refused. The
+// methods of err are user code.
 func (s *sessions) refused(v *Session, err error) (e *fault.Fault) {
 	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
 		return panicked.(*fault.Fault)
@@ -166,8 +164,8 @@ func (s *sessions) refusalOf(err error) *fault.Fault {
 	return e
 }
 
-// open makes a session for a client that has said hello, which holds nothing
-// yet, and counts its connection, if there may be one more.
+// open returns a session for a client after its hello, and counts the connection. It
+// refuses connections above Limits.MaxConns. The session is not in the queue yet.
 func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
 		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), draining: s.draining,
@@ -184,7 +182,8 @@ func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	return v, nil
 }
 
-// tlsOf returns the TLS state of nc, or nil without TLS.
+// tlsOf returns the TLS state of nc, nil without TLS. It calls a method of the user's
+// net.Conn.
 func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
 	secure, ok := netconn.Unwrap(nc).(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
@@ -197,8 +196,8 @@ func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
 	return state
 }
 
-// enter enters a session into the admission queue. It returns its position, 0 if it
-// is admitted, or the reason for a refusal.
+// enter enters a session into the admission queue. It returns the position, 0 if the
+// session is admitted, or the reason of a refusal.
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(func() {
@@ -229,8 +228,8 @@ func (s *sessions) all() []*Session {
 	return slices.Collect(maps.Keys(s.present))
 }
 
-// guard calls a hook for a session: a panic, or runtime.Goexit, is its error. One
-// that does not return is logged.
+// guard calls a hook for a session. A panic, or runtime.Goexit, is its error. It logs a
+// hook that does not return.
 func (s *sessions) guard(v *Session, hook string, f func() error) error {
 	v.hook.Store(&hook)
 	defer v.hook.Store(nil)

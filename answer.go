@@ -12,10 +12,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// How a call that runs is answered, exactly once: by its results, its error,
-// or for a handler that did not return.
+// The one reply to a call: its results, its error, or the error of a handler that did not
+// return.
 
-// answer sends the one answer to the call: the results, or err.
+// answer replies with the results, or with err.
 func (c *nativeConn) answer(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	inv.err = err
@@ -25,8 +25,8 @@ func (c *nativeConn) answer(inv *invocation, err error) {
 // Refused is transport.Answer.Refused.
 func (inv *invocation) Refused() bool { return inv.refusal != nil }
 
-// Await is transport.Answer.Await. A peer that does not read holds up itself, not
-// its group.
+// Await is transport.Answer.Await. A peer that reads nothing delays only itself, so the
+// call leaves its exclusive group.
 func (inv *invocation) Await() {
 	inv.waits.Store(true)
 	if inv.waiter != nil {
@@ -34,11 +34,11 @@ func (inv *invocation) Await() {
 	}
 }
 
-// MayHang is transport.Answer.MayHang: a type's own encoder and an error's methods are code of
-// the user's.
+// MayHang is transport.Answer.MayHang: the encoder of a user's type and the methods of an
+// error are user code.
 func (inv *invocation) MayHang() bool { return inv.err != nil || inv.method.Sig.Results.UserCode() }
 
-// Queued is transport.Answer.Queued. Until here user code may panic.
+// Queued is transport.Answer.Queued. Until then user code may panic.
 func (inv *invocation) Queued(lent bool) {
 	inv.answered = true
 	inv.conn.served.discount(inv)
@@ -47,7 +47,7 @@ func (inv *invocation) Queued(lent bool) {
 	}
 }
 
-// Encode is transport.Answer.Encode. Results that cannot be sent are an error.
+// Encode is transport.Answer.Encode. Results that cannot be sent become an error.
 func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	inv.ResetEncoder()
 	c := inv.conn
@@ -60,9 +60,9 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 			return &inv.head, &inv.Enc.Body
 		}
 	}
-	inv.ResetEncoder() // user code may have ended half-way
+	inv.ResetEncoder() // user code may have stopped halfway
 	if why := c.Dismissed(); why != nil {
-		inv.err = why // of a call that is not run: the others are not told
+		inv.err = why // of a call that is not run: others get no reply
 	}
 	code, failure := c.failureOf(inv, inv.err)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
@@ -70,7 +70,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	return &inv.head, &inv.Enc.Body
 }
 
-// encodeResults puts the results into the call's encoder.
+// encodeResults encodes the results into inv.Enc.
 func (c *nativeConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
 	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.maxDepth
@@ -85,7 +85,7 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 	return nil
 }
 
-// failureOf returns what travels of the error that answers inv.
+// failureOf returns the code and the body of an ERROR frame for err.
 func (c *nativeConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
@@ -100,25 +100,25 @@ func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 		flags = wire.NotRun
 	}
 	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
-		flags |= wire.Expired // a call is refused so for want of time to wait
+		flags |= wire.Expired // a call is refused with this code when its time is over
 	}
 	return flags
 }
 
-// panicked counts and logs a handler that did not return: what it panicked
-// with, nil for runtime.Goexit.
+// panicked counts and logs a handler that did not return. A nil what means
+// runtime.Goexit.
 func (d *dispatcher) panicked(m *servedMethod, what any) *panicError {
 	d.panics.Add(1)
 	return &panicError{d.log.AddPanic(report.Panic, "bsrpc: handler panicked", what, "method", m.Name)}
 }
 
-// A panicError stands for a panic on its way to the caller. One that is not logged
-// has no id.
+// A panicError is the error of a handler that panicked. Its id is that of the log line, ""
+// without one.
 type panicError struct{ id string }
 
 func (e *panicError) Error() string { return "panic in the handler" }
 
-// located is the error's text with the place of its stack.
+// located returns the text with the id of the log line.
 func (e *panicError) located() string {
 	if e.id == "" {
 		return e.Error()

@@ -9,33 +9,32 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A callContext is the context of one call at the end that serves it. It costs
-// one allocation as long as its handler asks for nothing but deadline, error
-// and values; channel and timer are made when Done or AfterFunc is called.
+// A callContext is the context of one call at a server. It takes one allocation as long as
+// the handler only asks for the deadline, the error and values: Done and AfterFunc create
+// the channel and the timer.
 type callContext struct {
 	context.Context // the connection's
 	deadline        time.Time
-	within          []uint64 // ids of the groups from inside of which the call is made
+	within          []uint64 // ids of the exclusive groups held by the caller
 
 	mu     sync.Mutex // guards the rest
 	err    error
 	done   chan struct{}
 	timer  *time.Timer
 	unlink func() bool // from the connection's context
-	after  []*func()   // nil where one has been stopped
+	after  []*func()   // nil after its stop
 }
 
-// Deadline returns when the caller's time is over.
+// Deadline returns the deadline of the caller.
 func (x *callContext) Deadline() (time.Time, bool) { return x.deadline, !x.deadline.IsZero() }
 
-// expired says whether the caller's time is over, whatever else has ended the
-// call. A nil x is that of a call without a context.
+// expired reports whether the caller's deadline has passed, whatever ended the call. A nil
+// callContext has no deadline.
 func (x *callContext) expired() bool {
 	return x != nil && !x.deadline.IsZero() && !time.Now().Before(x.deadline)
 }
 
-// Value finds what the library keeps with the call, and what the connection's
-// context has.
+// Value returns the library's own values of the call, and those of the session.
 func (x *callContext) Value(key any) any {
 	if key == (withinKey{}) {
 		return x.within
@@ -43,8 +42,8 @@ func (x *callContext) Value(key any) any {
 	return x.Context.Value(key)
 }
 
-// Done is closed when the caller has gone or its time is over, when the
-// connection ends, and when the handler has returned.
+// Done is closed when the caller cancels the call, at its deadline, when the connection
+// ends, and when the handler has returned.
 func (x *callContext) Done() <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -86,8 +85,7 @@ func (x *callContext) Err() error {
 	return x.Err()
 }
 
-// AfterFunc makes context.AfterFunc and the contexts derived from this one do
-// without a goroutine that waits.
+// AfterFunc spares context.AfterFunc and derived contexts a waiting goroutine.
 func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -109,12 +107,12 @@ func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// graceTime is the most by which a call that waits is given up before its time
-// is over, so that its caller reads for what it has waited.
+// graceTime is the longest time before its deadline at which a waiting call is given up, so
+// that the reason reaches the caller in time.
 const graceTime = 20 * time.Millisecond
 
-// beforeDeadline calls f when nine tenths of the time left are over, or all but
-// graceTime. Without a deadline it never does.
+// beforeDeadline calls f when nine tenths of the remaining time have passed, or all but
+// graceTime. It does nothing without a deadline.
 func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
 	if x.deadline.IsZero() {
 		return func() bool { return false }
@@ -123,8 +121,8 @@ func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
 	return time.AfterFunc(left-min(left/10, graceTime), f).Stop
 }
 
-// whyCanceled returns what a CANCEL stands for: a caller whose time is over
-// sends one too, at about the moment at which this end's clock would say so.
+// whyCanceled returns the meaning of a CANCEL: a caller sends it also at its deadline, at
+// about the time at which this end finds the same.
 func (x *callContext) whyCanceled() error {
 	if !x.deadline.IsZero() && time.Until(x.deadline) < transport.WatchdogPeriod {
 		return context.DeadlineExceeded
@@ -132,7 +130,7 @@ func (x *callContext) whyCanceled() error {
 	return context.Canceled
 }
 
-// end makes err the context's error, unless it has one.
+// end sets the context's error, unless it has one.
 func (x *callContext) end(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -158,7 +156,7 @@ func (x *callContext) end(err error) {
 // withinKey is the context key of the groups held by a handler's call.
 type withinKey struct{}
 
-// withinOf returns the metadata with the groups held by the caller; nil for none.
+// withinOf returns metadata with the exclusive groups held by the caller; nil for none.
 func withinOf(ctx context.Context) []byte {
 	ids, _ := ctx.Value(withinKey{}).([]uint64)
 	if len(ids) == 0 {

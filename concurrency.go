@@ -12,11 +12,11 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// Calls of an exclusive group, and of a connection with MaxConcurrentCalls, have a
-// waiter: they run when it has acquired the connection's semaphore and the group.
+// Calls of an exclusive group, and calls of a connection with MaxConcurrentCalls, run when
+// their waiter has acquired the connection's semaphore and the group.
 
-// serveWaiting runs a call once its waiter has started it. The deadline counts
-// while the call waits, and it may be cancelled.
+// serveWaiting runs a call when its waiter starts it. A deadline or a CANCEL also ends the
+// waiting.
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
@@ -68,9 +68,8 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	}
 }
 
-// waited is the error of a call that waited in vain: for a group, or for the
-// semaphore if g is nil. cause is the error of its context; nil is a deadline that
-// is near.
+// waited returns the fault of a call that gave up waiting for a group, or for the semaphore
+// if g is nil. cause is the error of its context; nil means that its deadline is near.
 func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
 	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	if g != nil {
@@ -83,7 +82,7 @@ func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *f
 	return fault.Refusal(code, text, roundTime(time.Since(since)), what)
 }
 
-// roundTime rounds a time to about three digits.
+// roundTime rounds d to about three digits.
 func roundTime(d time.Duration) time.Duration {
 	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
 		if d >= unit {

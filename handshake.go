@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -250,4 +251,103 @@ func foreignError(head []byte, n, longest int64) error {
 		return speaks(report.TLS, "the peer speaks TLS, this end does not; give NewClient a *tls.Conn")
 	}
 	return speaks(report.Foreign, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
+}
+
+// A handshake is the beginning of one connection of a server. Its steps, in this order:
+//
+//	hello         the client's INIT is read, and decides the wire
+//	authenticate  the client proves its identity; this version has no authentication
+//	seek          the session is opened and, on the native wire, enters the admission queue
+//	welcome       INIT is answered, with the position in the queue
+//
+// A step that fails ends the connection, with a refusal where the client can read one.
+type handshake struct {
+	server  *Server
+	nc      net.Conn
+	peer    *wire.Hello // of the client; nil on the basic wire
+	init    basicFrame  // of a basic client
+	answer  *wire.Hello // to a native client
+	session *Session
+}
+
+// shake does the handshake, and makes a connection of it.
+func (s *Server) shake(nc net.Conn) (*serverConn, error) {
+	h := &handshake{server: s, nc: nc}
+	if err := s.enter(&h.nc); err != nil {
+		return nil, err
+	}
+	defer s.handshakes.Done()
+	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
+	var err error
+	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
+		if err = step(); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		h.refuse(err)
+	}
+	nc.SetDeadline(time.Time{})
+	s.leave(&h.nc)
+	if err != nil {
+		return nil, err
+	}
+	if h.peer == nil {
+		return s.openBasic(nc, h.session, h.init), nil
+	}
+	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
+}
+
+func (h *handshake) hello() (err error) {
+	h.peer, h.init, err = greet(h.nc, h.server.settings.basic)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err}
+	}
+	return err
+}
+
+func (h *handshake) authenticate() error { return nil }
+
+// seek enters the session of a native client into the admission queue. A basic client
+// polls for admission after the handshake.
+func (h *handshake) seek() error {
+	sessions := &h.server.sessions
+	session, refuse := sessions.open(h.nc)
+	if refuse != nil {
+		return &refusal{err: refuse, basic: h.peer == nil, full: true}
+	}
+	h.session = session
+	if h.peer == nil {
+		return nil
+	}
+	position, refuse := sessions.enter(session)
+	if refuse != nil {
+		return &refusal{err: refuse}
+	}
+	h.answer = h.server.settings.hello()
+	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
+	return nil
+}
+
+// welcome answers the INIT of a native client. That of a basic client is answered by its
+// connection.
+func (h *handshake) welcome() error {
+	if h.peer == nil {
+		return nil
+	}
+	_, err := h.nc.Write(wire.AppendServerInit(nil, h.answer))
+	return err
+}
+
+// refuse sends the client the reason of a refusal, and ends the session, if it was
+// opened.
+func (h *handshake) refuse(err error) {
+	var r *refusal
+	if errors.As(err, &r) {
+		refuseInit(h.nc, h.server.settings, r)
+	}
+	if h.session != nil {
+		close(h.session.disconnected)
+		h.server.sessions.end(h.session)
+	}
 }

@@ -10,29 +10,30 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// An invocation is one call at the end that serves it, on either wire. It is pooled
-// with its values.
+// An invocation is one call at a server, on either wire, from its request to its reply. It
+// is pooled together with its values. The goroutine that runs the call owns it; answered
+// and counts also change under the lock of transport.Conn, and the atomics at any time.
 type invocation struct {
 	*method.Values
 
 	conn      *nativeConn // nil on the basic wire
 	method    *servedMethod
-	recv      *method.Receiver // the session's own, nil for the registered one
+	recv      *method.Receiver // the session's own; nil for the registered one
 	id        uint64           // of the call on the wire
-	call      *callContext     // nil if neither the method nor a waiter needs one
-	refusal   *fault.Fault     // why it is not run
-	err       error            // what it ends with
-	head      wire.Frame       // of its answer
-	answered  bool             // with counts, guarded by conn.mu once it runs
-	counts    bool             // it is one of the handlers, and not the leader for it
-	full      bool             // its answer has made a batch full
+	call      *callContext     // nil if neither the method nor a waiter needs a context
+	refusal   *fault.Fault     // why the handler does not run
+	err       error            // the result of the handler
+	head      wire.Frame       // of the reply
+	answered  bool             // the reply is queued
+	counts    bool             // it is counted as a handler, in place of the leader
+	full      bool             // the reply has filled a batch
 	canceled  atomic.Bool
-	waits     atomic.Bool        // its handler has returned, and its answer waits for room
-	undecoded *transport.Message // the request, where run decodes it
-	waiter    *admission.Waiter  // holds its semaphores; nil if it needs none
+	waits     atomic.Bool        // the handler has returned, and the reply waits for room
+	undecoded *transport.Message // the request, if Run decodes it
+	waiter    *admission.Waiter  // holds its semaphores; nil without any
 }
 
-// newInvocation returns an invocation of m.
+// newInvocation returns an invocation of m from the pool.
 func newInvocation(m *servedMethod, id uint64, recv *method.Receiver) *invocation {
 	v := m.Sig.NewValues()
 	inv, ok := v.State.(*invocation)
@@ -59,8 +60,8 @@ func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	return nil
 }
 
-// Run is transport.Job.Run, and how a call runs on any goroutine. A panic, or runtime.Goexit, is
-// an answer too.
+// Run is transport.Job.Run. Every native call runs through it, on any goroutine. A panic,
+// or runtime.Goexit, is answered with an error.
 func (inv *invocation) Run() (full bool) {
 	defer inv.recoverPanic()
 	if m := inv.undecoded; m != nil {
@@ -73,25 +74,24 @@ func (inv *invocation) Run() (full bool) {
 	return inv.full
 }
 
-// recoverPanic, deferred around a handler, answers for one that did not
-// return.
+// recoverPanic, deferred around a handler, answers the call of one that did not return.
 func (inv *invocation) recoverPanic() {
 	if !inv.answered {
 		inv.conn.answer(inv, inv.conn.served.panicked(inv.method, recover()))
 	}
 }
 
-// Refuse is transport.Job.Refuse: it answers a request that has been admitted and is not run.
+// Refuse is transport.Job.Refuse: it answers an admitted request that does not run.
 func (inv *invocation) Refuse(why *fault.Fault) {
 	inv.refusal = why
 	inv.conn.answer(inv, why)
 }
 
-// Detach is transport.Job.Detach. What has counted the leader as a handler is inv's from here
-// on, unless inv is answered, and the method is slow, unless it waits for room.
+// Detach is transport.Job.Detach. The leader's count as a handler becomes inv's, unless inv
+// is answered, and the method counts as slow, unless the reply waits for room.
 func (inv *invocation) Detach() {
 	v := inv.conn.served
-	if !inv.answered { // else the next leader is what has been counted
+	if !inv.answered { // otherwise the next leader inherits the count
 		v.counted, inv.counts = false, v.counted
 	}
 	v.enterRunning(inv)
@@ -100,11 +100,11 @@ func (inv *invocation) Detach() {
 	}
 }
 
-// Leave is transport.Job.Leave, and the end of a call that the leader does not run.
+// Leave is transport.Job.Leave, and ends every call that does not run on the leader.
 func (inv *invocation) Leave() {
 	c, w := inv.conn, inv.waiter
 	c.served.leaveRunning(inv)
-	c.served.discount(inv) // the connection may have ended before it could answer
+	c.served.discount(inv) // the connection may have ended before the reply
 	inv.Free()
 	c.Flush()
 	if w != nil {

@@ -14,18 +14,18 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 )
 
-// A Server offers methods to clients. Register all of them first, then call
-// Serve, ServeConn or ListenAndServe, any number of these at once. Make one with
-// NewServer. All methods are safe for concurrent use.
+// A Server offers methods to clients. Create one with NewServer, register all methods, and
+// then call Serve, ServeConn or ListenAndServe, any number of times and concurrently. All
+// methods are safe for concurrent use.
 type Server struct {
 	dispatcher
-	err error // the options are no good: what every way to serve returns
+	err error // invalid options; returned by Serve, ServeConn and ListenAndServe
 
 	sessions   sessions
-	handshakes sync.WaitGroup // Add with mu, while the server is not stopping
+	handshakes sync.WaitGroup // Add only with mu held, while the server is not stopping
 
-	// Users' listeners and connections may be of types that are not comparable:
-	// what is kept of them are pointers of the server's own.
+	// The types of users' listeners and connections may not be comparable, so the server
+	// keeps pointers of its own.
 	mu        sync.Mutex // guards the rest
 	listeners map[*net.Listener]bool
 	shaking   []*net.Conn // before the answer to INIT, oldest first
@@ -33,8 +33,8 @@ type Server struct {
 	stopping  bool
 }
 
-// NewServer returns a server without methods. It copies opts, which may be nil;
-// values out of range are reported when it serves.
+// NewServer returns a server without methods. It copies opts, which may be nil. Serve,
+// ServeConn and ListenAndServe report values out of range.
 func NewServer(opts *ServerOptions) *Server {
 	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}
 	s.registry = new(registry)
@@ -51,15 +51,15 @@ func NewServer(opts *ServerOptions) *Server {
 	return s
 }
 
-// mustBeMade panics with what is missing.
+// mustBeMade panics unless s comes from NewServer.
 func (s *Server) mustBeMade() {
 	if !s.isMade() {
 		panic("bsrpc: nil or zero Server; use NewServer")
 	}
 }
 
-// Register offers every exported method of rcvr, but for Close, as a service
-// with the name of rcvr's type, which must be exported. See RegisterName.
+// Register offers the exported methods of rcvr except Close, as a service with the name of
+// rcvr's type, which must be exported. See RegisterName.
 func (s *Server) Register(rcvr any) error {
 	if rcvr == nil {
 		return errors.New("bsrpc: register: nil receiver")
@@ -71,14 +71,14 @@ func (s *Server) Register(rcvr any) error {
 	return s.RegisterName(name, rcvr)
 }
 
-// RegisterName offers every exported method of rcvr as a method of a service.
-// The service's name is identifiers with dots between, as lab.v1.Scope. A method
-// has any parameters, first a context.Context if it likes, and any results, last
-// an error if it likes. Close() and Close() error are not offered.
+// RegisterName offers the exported methods of rcvr as a service. The name of the service
+// consists of identifiers with dots between them, such as lab.v1.Scope. A method may have
+// any parameters, with an optional context.Context first, and any results, with an
+// optional error last. Close() and Close() error are not offered.
 //
-// Everything that is wrong with the service is in the one error, and then
-// nothing of it is registered: types without a wire form, names that are taken,
-// methods that need a pointer to rcvr. Registering is over when the server serves.
+// The error lists all problems of the service: types without a wire form, names in use,
+// methods that need a pointer to rcvr. Then no method of it is registered. Register
+// everything before the server serves.
 func (s *Server) RegisterName(service string, rcvr any) error {
 	given, perSession, problems := splitFactory(service, rcvr)
 	if problems != nil {
@@ -88,10 +88,9 @@ func (s *Server) RegisterName(service string, rcvr any) error {
 	return s.offer(service, funcs, perSession, problems)
 }
 
-// RegisterFunc offers one func under a full name, as "Greeter.Hello". Funcs of
-// one service may be registered one by one, and beside the methods of a receiver.
-// It knows no contract, so the tags of one do not hold: a func of a proxy, or one
-// around it, keeps them by RegisterAs.
+// RegisterFunc offers one func under a full name, such as "Greeter.Hello". A service may
+// consist of several funcs, and of the methods of a receiver as well. RegisterFunc knows no
+// contract: use RegisterAs for a func of a proxy, or one that wraps it, to keep the tags.
 func (s *Server) RegisterFunc(name string, fn any) error {
 	service, short, ok := method.SplitName(name)
 	if !ok || !method.IsIdentifier(short) {
@@ -109,17 +108,17 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 	return s.offer(service, funcs, nil, problems)
 }
 
-// RegisterAs offers those methods of impl that the contract C names, and no
-// others. C is a struct of funcs, as for Bind, whose tags decide names and
-// formats, or an interface, which impl must implement. Against a struct, a method
-// of impl may leave out the context or the error and may be variadic for a slice;
-// all other types must be the same. Errors are as RegisterName has them.
+// RegisterAs offers only the methods of impl that the contract C names. C is either a
+// struct of funcs, as for Bind, with tags for names and formats, or an interface that impl
+// implements. A method of impl may omit the context or the error of the struct's func, and
+// may be variadic instead of taking a slice; all other types must be equal. Errors are
+// those of RegisterName.
 //
-// Where C is a struct, impl may also be a *C: the proxy of another server that
-// Bind made, one with some of its funcs wrapped, or a literal. The funcs are
-// copied when they are registered, so setting a field later changes nothing. A
-// nil func is an error. What a proxy forwards keeps context, deadline and the
-// error's code; a func without a context calls with context.Background.
+// If C is a struct, impl may also be a *C: a proxy of another server, from Bind, with some
+// of its funcs wrapped if you like, or a literal. RegisterAs copies the funcs, so later
+// assignments have no effect. A nil func is an error. A forwarding proxy passes on context,
+// deadline and the code of the error; a func without a context calls with
+// context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
 	given, perSession, problems := splitFactory(service, impl)
 	if problems != nil {
@@ -129,8 +128,8 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 	return s.offer(service, funcs, perSession, problems)
 }
 
-// Methods describes the registered methods, in the order of registration. The
-// slice is the caller's.
+// Methods describes the registered methods, in the order of registration. The caller owns
+// the slice.
 func (s *Server) Methods() []Method {
 	if s.isMade() {
 		return s.registry.methods()
@@ -139,20 +138,20 @@ func (s *Server) Methods() []Method {
 }
 
 // Sessions returns the admitted sessions that have not left, in the order of their ids.
-// The slice is the caller's.
+// The caller owns the slice.
 func (s *Server) Sessions() []*Session {
 	s.mustBeMade()
 	return s.sessions.admitted()
 }
 
-// Panics returns how many handlers have ended by a panic or runtime.Goexit, each
-// of which was one failed call.
+// Panics returns the number of handlers that ended in a panic or runtime.Goexit. Each was
+// one failed call.
 func (s *Server) Panics() uint64 {
 	s.mustBeMade()
 	return s.panics.Load()
 }
 
-// ListenAndServe listens on a network as net.Listen does, and serves. See Serve.
+// ListenAndServe listens on a network, as net.Listen does, and calls Serve.
 func (s *Server) ListenAndServe(network, address string) error {
 	s.mustBeMade()
 	l, err := net.Listen(network, address)
@@ -162,9 +161,9 @@ func (s *Server) ListenAndServe(network, address string) error {
 	return s.Serve(l)
 }
 
-// Serve accepts connections and serves each on goroutines of its own. It returns
-// ErrServerClosed after Shutdown or Close, and otherwise why it cannot accept
-// any longer; what is temporary it tries again. It closes l.
+// Serve accepts connections and serves each on new goroutines. It retries temporary errors
+// of Accept. It returns ErrServerClosed after Shutdown or Close, otherwise the error of
+// Accept, and closes l.
 func (s *Server) Serve(l net.Listener) error {
 	s.mustBeMade()
 	if l == nil {
@@ -205,9 +204,9 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// ServeConn serves one connection, which may be any net.Conn (see NewClient), and closes it. It
-// returns nil when the client has left, ErrServerClosed after Shutdown or Close,
-// and otherwise why the connection has ended.
+// ServeConn serves one connection, any net.Conn (see NewClient), and closes it. It returns
+// nil when the client has left, ErrServerClosed after Shutdown or Close, otherwise the
+// reason for the end.
 func (s *Server) ServeConn(nc net.Conn) error {
 	s.mustBeMade()
 	if nc == nil {
@@ -220,7 +219,7 @@ func (s *Server) ServeConn(nc net.Conn) error {
 	return s.serveConn(nc)
 }
 
-// begin ends the time to register.
+// begin ends registration. It returns the error of invalid options.
 func (s *Server) begin() error {
 	if s.err != nil {
 		return s.err
@@ -257,8 +256,8 @@ func (s *Server) untrack(l *net.Listener) {
 // isMade reports whether s comes from NewServer.
 func (s *Server) isMade() bool { return s != nil && s.registry != nil }
 
-// offer adds the methods of one service to those of the server. perSession makes their
-// receivers, if each session has its own.
+// offer registers the methods of one service. perSession makes their receivers if each session has
+// its own.
 func (s *Server) offer(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
 	if !s.isMade() {
 		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))

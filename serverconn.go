@@ -1,14 +1,18 @@
 package bsrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
-	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -16,10 +20,45 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// The life of a connection at a server: handshake, session, end. The handshake
-// finds out the wire.
+// The life of a connection at a server: handshake, session, end.
 
-// A connection is the wire's part of a connection of a server.
+// A serverConn is the part of a server's connection that both wires share. The holder of
+// the read lease guards the fields without a lock or atomic.
+//
+// Lock order: transport.Conn's lock, then mu, then callContext.mu.
+type serverConn struct {
+	*dispatcher
+	conn      connection
+	session   *Session
+	bound     []*servedMethod          // by number
+	numbers   map[*servedMethod]uint16 // the inverse of bound
+	semaphore *admission.Semaphore     // of MaxConcurrentCalls; nil for none
+	counted   bool                     // the leader is counted as a handler
+
+	ctx    context.Context // parent of the handlers' contexts
+	cancel context.CancelCauseFunc
+	why    atomic.Pointer[fault.Fault] // why the connection has ended
+
+	logged report.Once // kinds of lines about this connection
+	binds  int         // BIND frames logged
+
+	mu      sync.Mutex             // guards running
+	running map[uint64]*invocation // calls that do not run on the leader, by id
+}
+
+// newServerConn returns the connection of a session.
+func (s *Server) newServerConn(v *Session) *serverConn {
+	c := &serverConn{dispatcher: &s.dispatcher, session: v}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
+	v.ctx = c.ctx
+	if n := s.settings.maxConcurrentCalls; n < math.MaxInt {
+		c.semaphore = admission.NewSemaphore(n)
+	}
+	return c
+}
+
+// A connection is the part of a server's connection that differs between the wires. Its
+// methods are safe for concurrent use.
 type connection interface {
 	Run()                 // reads until the connection ends
 	Drain()               // ends it after the answers to all requests read
@@ -29,7 +68,7 @@ type connection interface {
 	awaitHandlers()       // after Wait: waits for its handlers
 }
 
-// serve serves one connection of Serve. It is the leader of the connection.
+// serve serves one connection of Serve, as its leader.
 func (s *Server) serve(nc net.Conn) {
 	c, err := s.handshake(nc)
 	if err == nil {
@@ -38,8 +77,8 @@ func (s *Server) serve(nc net.Conn) {
 	}
 }
 
-// serveConn serves one connection of ServeConn. Handlers do not run on its
-// goroutine: it is the caller's, and runtime.Goexit would end it.
+// serveConn serves one connection of ServeConn. Handlers do not run on this goroutine: it
+// is the user's, and runtime.Goexit in a handler would end it.
 func (s *Server) serveConn(nc net.Conn) error {
 	c, err := s.handshake(nc)
 	if err != nil {
@@ -49,7 +88,8 @@ func (s *Server) serveConn(nc net.Conn) error {
 	return s.awaitConn(nc, c)
 }
 
-// handshake does the handshake with a client. If it fails, nc is closed.
+// handshake returns the connection of a client after the handshake. On failure it closes
+// nc.
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	nc = netconn.Wrap(nc)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
@@ -65,8 +105,8 @@ func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	return nil, fmt.Errorf("bsrpc: handshake: %w", fault.WithoutEOF(err))
 }
 
-// logRefused logs why a client was not let in. What an operator can mend is more
-// than a line for debugging.
+// logRefused logs why a client was refused: at Debug, or higher where an operator can do
+// something about it.
 func (s *Server) logRefused(nc net.Conn, err error) {
 	args := []any{"remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256)}
 	var f *foreignPeer
@@ -81,107 +121,8 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 	}
 }
 
-// A handshake is the beginning of one connection of a server. Its steps, in this order:
-//
-//	hello         the client's INIT is read, and decides the wire
-//	authenticate  the client proves its identity; this version has no authentication
-//	seek          the session is opened and, on the native wire, enters the admission queue
-//	welcome       INIT is answered, with the position in the queue
-//
-// A step that fails ends the connection, with a refusal where the client can read one.
-type handshake struct {
-	server  *Server
-	nc      net.Conn
-	peer    *wire.Hello // of the client; nil on the basic wire
-	init    basicFrame  // of a basic client
-	answer  *wire.Hello // to a native client
-	session *Session
-}
-
-// shake does the handshake, and makes a connection of it.
-func (s *Server) shake(nc net.Conn) (*serverConn, error) {
-	h := &handshake{server: s, nc: nc}
-	if err := s.enter(&h.nc); err != nil {
-		return nil, err
-	}
-	defer s.handshakes.Done()
-	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
-	var err error
-	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
-		if err = step(); err != nil {
-			break
-		}
-	}
-	if err != nil {
-		h.refuse(err)
-	}
-	nc.SetDeadline(time.Time{})
-	s.leave(&h.nc)
-	if err != nil {
-		return nil, err
-	}
-	if h.peer == nil {
-		return s.openBasic(nc, h.session, h.init), nil
-	}
-	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
-}
-
-func (h *handshake) hello() (err error) {
-	h.peer, h.init, err = greet(h.nc, h.server.settings.basic)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err}
-	}
-	return err
-}
-
-func (h *handshake) authenticate() error { return nil }
-
-// seek enters the session of a native client into the admission queue. A basic client
-// polls for admission after the handshake.
-func (h *handshake) seek() error {
-	sessions := &h.server.sessions
-	session, refuse := sessions.open(h.nc)
-	if refuse != nil {
-		return &refusal{err: refuse, basic: h.peer == nil, full: true}
-	}
-	h.session = session
-	if h.peer == nil {
-		return nil
-	}
-	position, refuse := sessions.enter(session)
-	if refuse != nil {
-		return &refusal{err: refuse}
-	}
-	h.answer = h.server.settings.hello()
-	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
-	return nil
-}
-
-// welcome answers the INIT of a native client. That of a basic client is answered by its
-// connection.
-func (h *handshake) welcome() error {
-	if h.peer == nil {
-		return nil
-	}
-	_, err := h.nc.Write(wire.AppendServerInit(nil, h.answer))
-	return err
-}
-
-// refuse sends the client the reason of a refusal, and ends the session, if it was
-// opened.
-func (h *handshake) refuse(err error) {
-	var r *refusal
-	if errors.As(err, &r) {
-		refuseInit(h.nc, h.server.settings, r)
-	}
-	if h.session != nil {
-		close(h.session.disconnected)
-		h.server.sessions.end(h.session)
-	}
-}
-
-// awaitConn waits until a connection has ended. It returns why, nil if the client has
-// left.
+// awaitConn waits for the end of a connection. It returns the reason, nil if the client
+// has left.
 func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	c.conn.Wait()
 	why := c.why.Load()
@@ -195,8 +136,8 @@ func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	return errorOf(why)
 }
 
-// enter counts a connection at the beginning of its handshake. With too many
-// unfinished handshakes it closes the oldest.
+// enter registers a connection before its handshake. It closes the oldest of too many
+// unfinished handshakes.
 func (s *Server) enter(nc *net.Conn) error {
 	s.mu.Lock()
 	if s.stopping {
@@ -223,10 +164,10 @@ func (s *Server) leave(nc *net.Conn) {
 	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
 }
 
-// open makes the connection of a native client after the answer to its INIT, and
-// begins the session: at once, or after admission if the answer says to wait.
+// open returns the connection of a native client after the answer to its INIT, and begins
+// the session: at once, or after its admission if the answer says to wait.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
-	settled := make(chan struct{}) // closed when its admission, or refusal, is complete
+	settled := make(chan struct{}) // closed after admission or refusal
 	c := &nativeConn{served: s.newServerConn(v)}
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
@@ -236,7 +177,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	v.end = c.Dismiss
 	s.enroll(c.served)
 	if !waits {
-		s.sessions.begin(v) // without hooks it cannot fail
+		s.sessions.begin(v) // cannot fail without hooks
 		close(settled)
 		return c.served
 	}
@@ -247,18 +188,18 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	return c.served
 }
 
-// openBasic makes the connection of a basic client. It answers the INIT.
+// openBasic returns the connection of a basic client, which answers the INIT.
 func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *serverConn {
 	c := s.newBasicConn(nc, v)
 	settled := make(chan struct{})
-	close(settled) // admission counts as a call
+	close(settled) // its admission is part of a call
 	c.onClosed = func() { s.remove(c.served, settled) }
 	c.in.put(init)
 	s.enroll(c.served)
 	return c.served
 }
 
-// enroll adds c to the server's connections. While the server stops, it ends c.
+// enroll adds c to the server's connections. It ends c if the server is stopping.
 func (s *Server) enroll(c *serverConn) {
 	s.mu.Lock()
 	s.conns[c] = true
@@ -273,15 +214,15 @@ func serverClosed() *fault.Fault {
 	return &fault.Fault{Code: fault.Unavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
 
-// letIn admits the session of a client told to wait.
+// letIn waits for the admission of a session, and tells the client of its progress.
 func (s *Server) letIn(c *nativeConn, v *Session) {
 	moved := func(position int) {
-		c.WaitForRoom() // positions of a client that does not read must not pile up
+		c.WaitForRoom() // a client that reads nothing must not pile up WAITING frames
 		c.Conn.Control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
 	}
 	if err := s.sessions.awaitAdmission(v, moved, c.Done()); err != nil {
 		if !v.connected {
-			v.ticket.Leave() // OnDisconnect will not run: others need not wait
+			v.ticket.Leave() // OnDisconnect does not run, so the next client need not wait
 		}
 		why := s.sessions.refused(v, err)
 		s.sessions.turnAway(v, why)
@@ -291,8 +232,7 @@ func (s *Server) letIn(c *nativeConn, v *Session) {
 	c.Conn.Control(&wire.Frame{Type: wire.Admitted})
 }
 
-// remove drops a connection after its end, and ends its session after the last
-// handler.
+// remove removes a connection that has ended, and ends its session after the last handler.
 func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -304,4 +244,91 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 		c.conn.awaitHandlers()
 		s.sessions.end(c.session)
 	}()
+}
+
+// end notes why the connection has ended, and ends the contexts of its handlers.
+func (c *serverConn) end(why *fault.Fault) {
+	c.why.Store(why)
+	c.cancel(errorOf(why))
+}
+
+// count counts the leader as a handler, unless it is one already, and reports false if
+// too many handlers run. The leader stays a handler until it waits for bytes: counting
+// each call would make all processors write one word.
+func (c *serverConn) count() bool {
+	c.counted = c.counted || c.beginHandler()
+	return c.counted
+}
+
+// uncount ends what count began.
+func (c *serverConn) uncount() {
+	if c.counted {
+		c.counted = false
+		c.endHandler()
+	}
+}
+
+// discount uncounts an invocation that counts for itself: when its answer is queued,
+// before its caller can call again.
+func (c *serverConn) discount(inv *invocation) {
+	if inv.counts {
+		inv.counts = false
+		c.endHandler()
+	}
+}
+
+func (c *serverConn) enterRunning(inv *invocation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil {
+		c.running = make(map[uint64]*invocation)
+	}
+	c.running[inv.id] = inv
+}
+
+func (c *serverConn) leaveRunning(inv *invocation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, inv.id)
+}
+
+func (c *serverConn) cancelRunning(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if inv := c.running[id]; inv != nil {
+		inv.canceled.Store(true)
+		if inv.call != nil {
+			inv.call.end(inv.call.whyCanceled())
+		}
+	}
+}
+
+// awaitIdle waits until no handler runs: then idle receives.
+func (c *serverConn) awaitIdle(idle <-chan struct{}) {
+	for {
+		select {
+		case <-idle:
+			return
+		case <-time.After(stuckLog):
+			c.logRunning("bsrpc: a handler runs on after its connection has ended")
+		}
+	}
+}
+
+// logRunning names the running handlers in the log.
+func (c *serverConn) logRunning(text string) {
+	var names []string
+	c.mu.Lock()
+	for _, inv := range c.running {
+		names = append(names, inv.method.Name)
+	}
+	c.mu.Unlock()
+	for _, name := range names {
+		c.log.Add(report.Running, slog.LevelWarn, text, "session", c.session.id, "method", name)
+	}
+}
+
+// report logs the first of the lines that the connection's peer can cause repeatedly.
+func (c *serverConn) report(k report.Kind, level slog.Level, text string, args ...any) {
+	c.logged.Add(c.log, k, level, text, args...)
 }

@@ -13,23 +13,20 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 )
 
-// How a server ends. Users' code may hang in each of its parts: in handlers, in
-// hooks, in the Close of a listener. Nothing here waits for such code without a
-// bound, or with a lock held.
+// How a server ends. The user's code may hang in handlers, in hooks, and in the Close of
+// a listener: nothing here waits for it without a time limit, or with a lock held.
 
-// Shutdown stops the server gracefully: it closes the listeners, refuses those
-// who wait and new calls, as not run, and closes each connection when no call of
-// it is running and its last answers have been written. Session.Draining is closed
-// first, so that long calls can end. Shutdown returns nil when all sessions have
-// left, OnDisconnect included.
+// Shutdown stops the server gracefully. It closes the channels of Session.Draining and the
+// listeners, refuses waiting clients and new calls as not run, and closes each connection
+// after the replies to its running calls. It returns nil when all sessions have left and
+// OnDisconnect has returned.
 //
-// When ctx ends first, Shutdown returns ctx's error at once. The contexts of the
-// handlers are cancelled then, the calls that still run end at their callers with
-// CodeUnavailable, and all connections are closed within a second. Close waits for
-// what hooks then still do.
+// If ctx ends first, Shutdown returns the error of ctx at once, cancels the contexts of
+// the handlers, fails the running calls with CodeUnavailable, and closes all connections
+// within a second. Close then waits for the hooks.
 //
-// A hook may call Shutdown: sessions in which a hook is running are not waited for.
-// A handler must not wait for it, as it waits for the handler: go srv.Shutdown(ctx).
+// A hook may call Shutdown, which does not wait for the sessions of running hooks. A
+// handler must not: Shutdown waits for the handler. Use go srv.Shutdown(ctx) there.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mustBeMade()
 	if ctx == nil {
@@ -64,19 +61,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// closeGrace is how long Close waits for handlers, whose contexts it has
-// cancelled, to return.
+// closeGrace is the time that Close gives handlers to return, after it has cancelled
+// their contexts.
 const closeGrace = 500 * time.Millisecond
 
-// Close stops the server at once: listeners and connections are closed, and the
-// contexts of running handlers cancelled. It does not wait for handlers; it logs
-// which ones run. Where sessions have receivers of
-// their own, or there is an OnDisconnect, it waits until these are closed and that
-// has returned, for all sessions whose handlers return within half a second. A hook
-// that has not returned after ten seconds is logged, and not waited for. Close
-// returns nil.
+// Close stops the server at once: it closes listeners and connections, cancels the contexts
+// of running handlers, and logs the handlers. It does not wait for them, except where
+// sessions have PerSession receivers or OnDisconnect is set: then it waits for the Close of
+// the receivers and for OnDisconnect, in all sessions whose handlers return within half a
+// second, and for each hook at most ten seconds. Close returns nil.
 //
-// A hook may call Close: sessions in which a hook is running are not waited for.
+// A hook may call Close, which does not wait for the sessions of running hooks.
 func (s *Server) Close() error {
 	s.mustBeMade()
 	within := report.InHook()
@@ -104,7 +99,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// failAll ends connections, side by side: with TLS each may take its time.
+// failAll ends connections in parallel: with TLS each may take a while.
 func (s *Server) failAll(conns []*serverConn) *sync.WaitGroup {
 	var failed sync.WaitGroup
 	for _, c := range conns {
@@ -113,8 +108,8 @@ func (s *Server) failAll(conns []*serverConn) *sync.WaitGroup {
 	return &failed
 }
 
-// awaitLeaving waits for the sessions of a server that closes, each as long as its
-// handlers, or its hooks, have.
+// awaitLeaving waits for the sessions of a closing server, within the time limits of
+// handlers and hooks.
 func (s *Server) awaitLeaving(within bool, began time.Time) {
 	for _, v := range s.sessions.all() {
 		if within && v.runningHook() != "" {
@@ -137,7 +132,7 @@ func (s *Server) awaitEntrances(closing []<-chan error) {
 	s.handshakes.Wait()
 }
 
-// awaitUntil waits for ch to be closed, and reports whether it is.
+// awaitUntil waits for ch to be closed, until a time. It reports whether ch is closed.
 func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 	select {
 	case <-ch:
@@ -154,8 +149,8 @@ func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 	}
 }
 
-// stop takes no new connections. It returns those that there are, and what has the
-// results of closing listeners and unfinished handshakes.
+// stop refuses further connections, and closes listeners and unfinished handshakes. It
+// returns the connections, and channels with the results of closing.
 func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.mu.Lock()
 	if !s.stopping {
@@ -176,7 +171,7 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	return conns, closing
 }
 
-// closeConn closes a connection whose Close may be the user's.
+// closeConn closes a connection. Its Close may be user code.
 func (s *Server) closeConn(nc *net.Conn) <-chan error {
 	return s.log.Start("Close of a connection", (*nc).Close)
 }
