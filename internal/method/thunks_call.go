@@ -24,9 +24,9 @@ func codeOf(f *Func) funcCode {
 		c.form |= withContext
 	}
 	if f.err {
-		c.form |= withError
+		c.results = withError
 	}
-	if !c.setResult(f.Sig.results) || !c.setArgs(f.Sig.Args.Type()) || !callsWork() {
+	if !c.setResults(f.Sig.results) || !c.setArgs(f.Sig.Args.Type()) || !callsWork() {
 		return funcCode{}
 	}
 	variable := reflect.New(f.fn.Type())
@@ -35,14 +35,15 @@ func codeOf(f *Func) funcCode {
 	return c
 }
 
-// setResult sets the class of the result. It reports false if only reflection can
+// setResults sets the class of the result. It reports false if only reflection can
 // return the results.
-func (c *funcCode) setResult(results []reflect.Type) bool {
+func (c *funcCode) setResults(results []reflect.Type) bool {
 	if len(results) == 0 {
 		return true
 	}
-	c.result = classOf(results[0], false)
-	return len(results) == 1 && c.result >= 'a'
+	class := classOf(results[0], false)
+	c.results |= class
+	return len(results) == 1 && class >= 'a'
 }
 
 // setArgs finds the parts of a struct of arguments. It reports false if only reflection
@@ -108,86 +109,12 @@ func (c *funcCode) setWords(n int) bool {
 
 // invokeCode calls the method with the arguments and the context of v, and stores its
 // result.
-func (f *Func) invokeCode(recv *Receiver, v *Values) (err error) {
-	switch c := &f.code; c.result {
-	case 'p':
-		err = call[address](c, recv, v)
-	case 's':
-		err = call[string](c, recv, v)
-	case 'v':
-		err = call[[]byte](c, recv, v)
-	case 'w':
-		err = call[word](c, recv, v)
-	case 'f':
-		err = call[float32](c, recv, v)
-	case 'd':
-		err = call[float64](c, recv, v)
-	default:
-		err = call[struct{}](c, recv, v)
-	}
+func (f *Func) invokeCode(recv *Receiver, v *Values) error {
+	words, floats := f.code.arguments(recv, v)
+	err := f.code.call(words, floats, &v.memory)
 	runtime.KeepAlive(recv) // words do not keep what they point to
 	runtime.KeepAlive(v)
 	return err
-}
-
-// call calls a method that returns an R, and perhaps an error.
-//
-// In registers all words and floats are passed, however many the method takes: it
-// ignores the others.
-func call[R any](c *funcCode, recv *Receiver, v *Values) (err error) {
-	i, f := c.arguments(recv, v)
-	r := at[R](v.memory.results)
-	switch {
-	case c.form&withError == 0 && (!inRegisters || c.single):
-		*r = callRare[R](c, i, v)
-	case !inRegisters || c.single:
-		out := callRare[withErrorAfter[R]](c, i, v)
-		*r, err = out.result, out.err
-	case c.form&withError == 0:
-		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float64) R](c.fn)
-		*r = (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
-	default:
-		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float64) (R, error)](c.fn)
-		*r, err = (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
-	}
-	return err
-}
-
-// withErrorAfter takes the same words as two results.
-type withErrorAfter[R any] struct {
-	result R
-	err    error
-}
-
-// callRare calls a func that returns a T, with floats of 32 bits in registers, or with
-// all words on the stack. There the results follow the arguments, so the number of
-// words must be exact.
-func callRare[T any](c *funcCode, i *ints, v *Values) T {
-	switch {
-	case inRegisters:
-		f := &v.memory.gathered.singles
-		fn := at[func(a, b, c, d, e, f, g, h, i word, x, y, z float32) T](c.fn)
-		return (*fn)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], f[0], f[1], f[2])
-	case c.words == 0:
-		return (*at[func() T](c.fn))()
-	case c.words == 1:
-		return (*at[func(a word) T](c.fn))(i[0])
-	case c.words == 2:
-		return (*at[func(a, b word) T](c.fn))(i[0], i[1])
-	case c.words == 3:
-		return (*at[func(a, b, c word) T](c.fn))(i[0], i[1], i[2])
-	case c.words == 4:
-		return (*at[func(a, b, c, d word) T](c.fn))(i[0], i[1], i[2], i[3])
-	case c.words == 5:
-		return (*at[func(a, b, c, d, e word) T](c.fn))(i[0], i[1], i[2], i[3], i[4])
-	case c.words == 6:
-		return (*at[func(a, b, c, d, e, f word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5])
-	case c.words == 7:
-		return (*at[func(a, b, c, d, e, f, g word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6])
-	case c.words == 8:
-		return (*at[func(a, b, c, d, e, f, g, h word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7])
-	}
-	return (*at[func(a, b, c, d, e, f, g, h, i word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8])
 }
 
 // callsWork is the self-check: it calls methods whose words only arrive whole if they
@@ -234,7 +161,7 @@ func (*probe) mean(_ context.Context, a, b, c float64) (float64, error) {
 func (p *probe) works(fn address, class byte, args any, result address) bool {
 	in := reflect.New(withRoom(reflect.TypeOf(args))).Elem().Field(1)
 	in.Set(reflect.ValueOf(args))
-	f := Func{code: funcCode{form: withReceiver | withContext | withError, result: class, fn: fn}}
+	f := Func{code: funcCode{form: withReceiver | withContext, results: class | withError, fn: fn}}
 	v := Values{Ctx: context.Background(), memory: memory{args: in.Addr().UnsafePointer(), results: result}}
 	return f.code.setArgs(in.Type()) && f.invokeCode(&Receiver{at: address(p)}, &v) == context.Canceled
 }

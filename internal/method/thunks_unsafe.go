@@ -108,11 +108,11 @@ func receiverOf(v reflect.Value) Receiver { return Receiver{v, v.UnsafePointer()
 
 // funcCode is a method's func for a call without reflection.
 type funcCode struct {
-	form   form
-	result byte    // its class, 0 for none
-	single bool    // the floats in registers have 32 bits
-	words  int     // the number of words of receiver, context and arguments
-	fn     address // of a variable of the func's type
+	form    form
+	results byte    // the class of the first, 0 for none, and withError
+	single  bool    // the floats in registers have 32 bits
+	words   int     // the number of words of receiver, context and arguments
+	fn      address // of a variable of the func's type
 
 	// How the arguments lie in memory; nil if they are words in their order, or floats
 	// of 64 bits and nothing else.
@@ -120,14 +120,15 @@ type funcCode struct {
 	floats []part
 }
 
-// A form says what a func has besides parameters and results.
+// A form says what a func takes besides its arguments.
 type form uint8
 
 const (
 	withReceiver form = 1 << iota
 	withContext
-	withError
 )
+
+const withError = 0x80 // beside a class, which is a letter
 
 func (c *funcCode) valid() bool { return c.fn != nil }
 
@@ -141,8 +142,9 @@ const (
 )
 
 type (
-	ints   = [maxWords]word
-	floats = [maxFloats]float64
+	ints    = [maxWords]word
+	floats  = [maxFloats]float64
+	singles = [maxFloats]float32
 )
 
 // gathered has the parts of arguments for a call.
@@ -150,7 +152,7 @@ type gathered struct {
 	_       [headWords]word // for receiver and context
 	ints    ints
 	floats  floats
-	singles [maxFloats]float32
+	singles singles
 }
 
 // gather collects the parts of the arguments.
