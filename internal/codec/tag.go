@@ -14,13 +14,6 @@ import (
 // A Tag is the parsed tag on one value: a field, parameter, result, element or
 // key. Nil and the zero Tag mean the defaults.
 type Tag struct {
-	tagWords
-	key, elem *Tag // of key= and elem=; nil: defaults
-}
-
-// tagWords are the words of a Tag except its groups. Field names match the
-// words for strictmap.
-type tagWords struct {
 	Format string // as written; the compiler checks it against the type
 	List   bool
 	UTF8   bool
@@ -30,6 +23,8 @@ type tagWords struct {
 	Max    int
 	Fixed  int
 	Name   string
+
+	key, elem *Tag // of key= and elem=; nil: defaults
 }
 
 // Lists of words for messages.
@@ -75,32 +70,23 @@ func parseWords(text string, field bool) (*Tag, error) {
 		return nil, err
 	}
 	tag := &Tag{}
-	if len(list) == 0 {
-		return tag, nil // most fields
-	}
-	// Collect the words by key to detect duplicates. All formats share a key.
-	said := map[string]any{}
+	var said []string // the keys of words so far; all formats share one
 	for _, word := range list {
-		key, value, err := tag.parseWord(word, field)
+		format := tag.Format
+		key, err := tag.parseWord(word, field)
 		if err != nil {
 			return nil, err
 		}
-		if old, twice := said[key]; twice {
+		if slices.Contains(said, key) {
 			if key == "format" {
-				return nil, fmt.Errorf("%w, %q and %q; give one", errTwoFormats, old, value)
+				return nil, fmt.Errorf("%w, %q and %q; give one", errTwoFormats, format, tag.Format)
 			}
 			return nil, fmt.Errorf("duplicate word %q", withoutValue(word))
 		}
-		said[key] = value
+		said = append(said, key)
 	}
-	if said["binary"] != nil && said["text"] != nil {
+	if tag.Binary && tag.Text {
 		return nil, errors.New("binary and text exclude each other; give one")
-	}
-	// Groups are set already, by parseWord. strictmap sets the others.
-	delete(said, "key")
-	delete(said, "elem")
-	if err := strictmap.Decode(said, &tag.tagWords); err != nil {
-		return nil, err
 	}
 	return tag, nil
 }
@@ -109,32 +95,24 @@ func parseWords(text string, field bool) (*Tag, error) {
 // comma between two parameters.
 var errTwoFormats = errors.New("two formats")
 
-// parseWord splits a word into its key and value. It sets a group in t itself.
-func (t *Tag) parseWord(word string, field bool) (key string, value any, err error) {
+// parseWord parses a word into its field of t and returns its key.
+func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	if !valued {
-		switch {
-		case word == "-":
-			return "", nil, fmt.Errorf(`"-" must stand alone; it skips the field`)
-		case slices.Contains(flagWords, word):
-			return word, true, nil
-		case slices.Contains(valueWords, word):
-			return "", nil, fmt.Errorf("%q needs a value, as in %s", word, wordExamples[word])
-		case looksLikeFormat(word):
-			return "format", word, nil
-		}
-		return "", nil, unknownWord(word, field)
+		return t.parseFlag(word, field)
 	}
 	if example, ok := wordExamples[key]; ok && text == "" {
-		return "", nil, fmt.Errorf("%q needs a value, as in %s", key+"=", example)
+		return "", fmt.Errorf("%q needs a value, as in %s", key+"=", example)
 	}
 	switch key {
-	case "max", "fixed":
-		value, err = parseNumber(key, text)
+	case "max":
+		t.Max, err = parseNumber(key, text)
+	case "fixed":
+		t.Fixed, err = parseNumber(key, text)
 	case "len":
-		value, err = parseLen(text)
+		t.Len, err = parseLen(text)
 	case "name":
-		value, err = parseIdentifier(key, text)
+		t.Name, err = parseIdentifier(key, text)
 	case "key":
 		t.key, err = parseGroup(text)
 	case "elem":
@@ -144,7 +122,33 @@ func (t *Tag) parseWord(word string, field bool) (key string, value any, err err
 	default:
 		err = unknownWord(key+"=", field)
 	}
-	return key, value, err
+	return key, err
+}
+
+// parseFlag parses a word without a value.
+func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
+	switch word {
+	case "list":
+		t.List = true
+	case "utf8":
+		t.UTF8 = true
+	case "binary":
+		t.Binary = true
+	case "text":
+		t.Text = true
+	case "-":
+		return "", fmt.Errorf(`"-" must stand alone; it skips the field`)
+	default:
+		switch {
+		case slices.Contains(valueWords, word):
+			return "", fmt.Errorf("%q needs a value, as in %s", word, wordExamples[word])
+		case looksLikeFormat(word):
+			t.Format = word
+			return "format", nil
+		}
+		return "", unknownWord(word, field)
+	}
+	return word, nil
 }
 
 // wordExamples contains an example of each word with a value.

@@ -23,18 +23,6 @@ type MethodTag struct {
 	Roles           []string
 }
 
-// methodOptions are the options of a MethodTag. Field names match the options
-// for strictmap.
-type methodOptions struct {
-	ID         int
-	Name       string
-	Timeout    time.Duration
-	Idempotent bool
-	Oneway     bool
-	Exclusive  string
-	Roles      []string
-}
-
 // Options in effect. Others, oneway and roles=, are reserved.
 const allOptions = "the options are id=, name=, timeout=, idempotent and exclusive="
 
@@ -120,59 +108,56 @@ func parseTags(word, text string) ([]*Tag, error) {
 
 // parseOptions parses the options after the signature.
 func (m *MethodTag) parseOptions(parts []string) error {
-	said := map[string]any{}
+	var said []string // the keys of options so far
 	for _, part := range parts {
 		word := strings.TrimSpace(part)
 		if word == "" {
 			return errors.New("missing option at a comma")
 		}
-		key, value, err := parseOption(word)
+		key, err := m.parseOption(word)
 		if err != nil {
 			return err
 		}
-		if _, twice := said[key]; twice {
+		if slices.Contains(said, key) {
 			return fmt.Errorf("duplicate option %q", withoutValue(word))
 		}
-		said[key] = value
+		said = append(said, key)
 	}
-	// strictmap converts and validates the values: it has the same rules for
-	// options in configuration files.
-	o := methodOptions{ID: -1}
-	if err := strictmap.Decode(said, &o); err != nil {
-		return err
-	}
-	m.ID, m.Name, m.Idempotent, m.Oneway = o.ID, o.Name, o.Idempotent, o.Oneway
-	m.Exclusive, m.Roles, m.Timeout = o.Exclusive, o.Roles, o.Timeout
 	return nil
 }
 
-// parseOption splits an option into its key and value.
-func parseOption(word string) (key string, value any, err error) {
+// parseOption parses an option into its field of m and returns its key.
+func (m *MethodTag) parseOption(word string) (key string, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	switch key {
 	case "idempotent", "oneway":
 		if valued {
-			return "", nil, fmt.Errorf("%q takes no value", key)
+			return "", fmt.Errorf("%q takes no value", key)
 		}
-		return key, true, nil
 	case "id", "name", "timeout", "exclusive", "roles":
 		if text == "" {
-			return "", nil, fmt.Errorf("%q needs a value, as in %s", key+"=", optionExamples[key])
+			return "", fmt.Errorf("%q needs a value, as in %s", key+"=", optionExamples[key])
 		}
-	default:
-		return "", nil, unknownOption(word)
 	}
 	switch key {
 	case "id":
-		value, err = parseID(text)
+		m.ID, err = parseID(text)
+	case "name":
+		m.Name, err = parseIdentifier(key, text)
 	case "timeout":
-		value, err = parseTimeout(text)
+		m.Timeout, err = parseTimeout(text)
+	case "idempotent":
+		m.Idempotent = true
+	case "oneway":
+		m.Oneway = true
+	case "exclusive":
+		m.Exclusive, err = parseIdentifier(key, text)
 	case "roles":
-		value, err = parseRoles(text)
+		m.Roles, err = parseRoles(text)
 	default:
-		value, err = parseIdentifier(key, text)
+		err = unknownOption(word)
 	}
-	return key, value, err
+	return key, err
 }
 
 // optionExamples contains an example of each option with a value.
@@ -205,16 +190,16 @@ func parseID(text string) (int, error) {
 	return int(n), nil
 }
 
-// parseTimeout validates a duration and returns it as text, as required by
-// strictmap.
-func parseTimeout(text string) (string, error) {
+// parseTimeout parses a timeout, -1 for none.
+func parseTimeout(text string) (time.Duration, error) {
 	if text == "none" {
-		return "-1ns", nil
+		return -1, nil
 	}
-	if d, err := time.ParseDuration(text); err != nil || d <= 0 {
-		return "", fmt.Errorf("timeout=%s: want a positive duration with a unit, such as 60s, or none", text)
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("timeout=%s: want a positive duration with a unit, such as 60s, or none", text)
 	}
-	return text, nil
+	return d, nil
 }
 
 // parseRoles parses identifiers separated by |.

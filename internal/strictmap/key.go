@@ -76,7 +76,7 @@ func enclosingField(key string, t reflect.Type) string {
 // Nearest returns the word most similar to key, ignoring case and separators,
 // or "" if all differ too much for a typing error.
 func Nearest(key string, words []string) string {
-	bare := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
+	bare := strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(key), "-", ""), "_", "")
 	best, least := "", len(bare)/4+2
 	for _, f := range words {
 		if d := editDistance(bare, strings.ToLower(f)); d < least {

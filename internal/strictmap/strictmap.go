@@ -1,4 +1,4 @@
-// Package strictmap decodes a map, from a configuration file or a tag, into a
+// Package strictmap decodes a map, from a configuration file, into a
 // struct. It is strict: no lossy conversions, unknown keys or duplicates.
 package strictmap
 
