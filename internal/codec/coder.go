@@ -145,6 +145,8 @@ func (r *reader) begin(d *Decoder) {
 }
 
 // errorf returns an error at the current offset.
+//
+//go:noinline
 func (r *reader) errorf(format string, args ...any) *Error {
 	return &Error{Offset: r.off, Text: fmt.Sprintf(format, args...)}
 }

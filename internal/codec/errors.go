@@ -53,6 +53,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // in prepends a step to the path. Joining the steps is deferred to withPath:
 // with thousands of them, one by one would take quadratic time.
+//
+//go:noinline
 func (e *Error) in(step string) *Error {
 	e.steps = append(e.steps, step)
 	return e
@@ -88,18 +90,26 @@ func elidePath(path string) string {
 }
 
 // plural returns a number with its unit: "1 byte", "2 bytes".
-func plural[T int | uint64](n T, unit string) string {
-	return fmt.Sprint(n, " ", unit) + stringIf(n != 1, "s")
+func plural[T int | uint64](n T, unit string) string { return pluralOf(uint64(n), unit) }
+
+//go:noinline
+func pluralOf(n uint64, unit string) string {
+	return strconv.FormatUint(n, 10) + " " + unit + stringIf(n != 1, "s")
 }
 
-// encodeErrorf returns an error of Append.
+// encodeErrorf returns an error of Append. Like in and the other funcs of errors
+// it is not inlined: they have many callers, and none on a fast path.
+//
+//go:noinline
 func encodeErrorf(format string, args ...any) *Error {
 	return &Error{Offset: -1, Text: fmt.Sprintf(format, args...)}
 }
 
-// rangeErrorf returns the error of a number out of range.
-func rangeErrorf(format string, args ...any) *Error {
-	e := encodeErrorf("does not fit in "+format, args...)
+// rangeError returns the error of a number that does not fit in what the text says.
+//
+//go:noinline
+func rangeError(text string) *Error {
+	e := encodeErrorf("does not fit in %s", text)
 	e.Err = ErrRange
 	return e
 }

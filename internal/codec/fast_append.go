@@ -277,36 +277,14 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 	return buf[:k], nil
 }
 
-// fastMap appends the map at p. Map iteration copies keys and elements to
-// variables, so that they have an address; both are reused for all pairs.
+// fastMap appends the map at p. It is passed on as an interface, without its address.
 func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
-	// The map is passed to reflection as an interface, without its address.
-	m := n.mapAt(p)
-	buf, list, err := w.beginList(buf, n, m.Len(), depth+1)
-	if err != nil || m.Len() == 0 {
-		return w.endListOr(buf, n, list, err)
-	}
-	cut := w.minCut
-	w.minCut = noCuts // sortPairs moves bytes within the buffer only
-	defer func() { w.minCut = cut }()
-	// Encode all pairs in iteration order, then sort them within the buffer.
-	pairs := make([]mapPair, 0, m.Len())
-	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
-	for it := m.MapRange(); it.Next(); {
-		key.Elem().SetIterKey(it)
-		elem.Elem().SetIterValue(it)
-		x := mapPair{from: len(buf)}
-		if buf, err = w.fastValue(buf, n.key, key.UnsafePointer(), depth+1); err != nil {
-			return buf, err.in("[key]")
-		}
-		x.value = len(buf)
-		if buf, err = w.fastValue(buf, n.elem, elem.UnsafePointer(), depth+1); err != nil {
-			return buf, err.in("[]")
-		}
-		x.end = len(buf)
-		pairs = append(pairs, x)
-	}
-	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
+	return w.appendPairs(buf, n, n.mapAt(p), depth, true)
+}
+
+// fastAt appends the target of p.
+func (w *writer) fastAt(buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
+	return w.fastValue(buf, n, p.UnsafePointer(), depth)
 }
 
 // fastPointer appends the presence byte of the pointer at p and its target.

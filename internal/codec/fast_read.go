@@ -324,41 +324,19 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	return nil
 }
 
-// fastMap reads a map to p. Keys and elements are read to variables, reused for
-// all pairs: every kind of value is replaced by reading, so nothing of one pair
-// is left in the next.
+// fastMap reads a map to p.
 func (r *reader) fastMap(n *node, p address, depth int) *Error {
-	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
-	if err == nil {
-		err = r.charge(mapMemory(n, count))
-	}
+	m, list, err := r.beginMap(n, depth)
 	if err != nil {
 		return err
 	}
-	// The map is charged above, so that a forged count cannot allocate it.
-	m := reflect.MakeMapWithSize(n.typ, count)
 	*pointerAt(p) = m.UnsafePointer()
-	if count == 0 {
-		return r.endList(list)
-	}
-	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
-	var last []byte
-	for i := range count {
-		from := r.off
-		if err := r.fastValue(n.key, key.UnsafePointer(), depth+1); err != nil {
-			return err.in("[key]")
-		}
-		// The order of keys is the order of their encodings, so it is checked
-		// on the input, before the element is read.
-		if last, err = r.checkKeyOrder(last, from, i); err != nil {
-			return err
-		}
-		if err := r.fastValue(n.elem, elem.UnsafePointer(), depth+1); err != nil {
-			return err.in("[]")
-		}
-		m.SetMapIndex(key.Elem(), elem.Elem())
-	}
-	return r.endMap(list, m.Len(), count)
+	return r.readPairs(n, m, list, depth, true)
+}
+
+// fastTo reads into the target of p.
+func (r *reader) fastTo(n *node, p reflect.Value, depth int) *Error {
+	return r.fastValue(n, p.UnsafePointer(), depth)
 }
 
 // fastPointer reads a pointer to p. The target is stored before it is read: the

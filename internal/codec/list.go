@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"reflect"
 	"slices"
 
 	"github.com/bsrpc/bsrpc/layout"
@@ -35,9 +36,9 @@ func (w *writer) beginList(buf []byte, n *node, count, depth int) ([]byte, listW
 		return buf, list, encodeErrorf("%s do not fit in a count of %s", plural(count, "element"), plural(widthOf(n.format), "byte"))
 	}
 	if n.lenFormat != layout.NoFormat && n.lenFormat != layout.Varint {
-		buf = appendUint(buf, 0, n.lenFormat)
+		buf = appendLength(buf, 0, n.lenFormat)
 	}
-	return appendUint(buf, uint64(count), n.format), list, nil
+	return appendLength(buf, count, n.format), list, nil
 }
 
 // endList sets the byte length after the elements.
@@ -48,21 +49,22 @@ func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) 
 	width := widthOf(n.lenFormat)
 	// The byte length counts everything after itself, in the buffer and in
 	// cuts.
-	size := uint64(len(buf)-list.at-width) + uint64(w.cutBytes-list.cutBytes)
+	size := len(buf) - list.at - width + w.cutBytes - list.cutBytes
 	switch {
 	case n.lenFormat == layout.NoFormat:
 	// Insert the varint before the elements and move the cuts behind it.
 	case n.lenFormat == layout.Varint:
-		var b [binary.MaxVarintLen64]byte
-		prefix := binary.AppendUvarint(b[:0], size)
-		buf = slices.Insert(buf, list.at, prefix...)
+		more := uvarintLen(uint64(size))
+		buf = append(buf, make([]byte, more)...)
+		copy(buf[list.at+more:], buf[list.at:])
+		appendLength(buf[:list.at], size, n.lenFormat)
 		for i := list.cuts; i < len(w.cuts); i++ {
-			w.cuts[i].At += len(prefix)
+			w.cuts[i].At += more
 		}
-	case !fitsUint(size, n.lenFormat):
+	case !fitsUint(uint64(size), n.lenFormat):
 		return buf, encodeErrorf("%s do not fit in a length of %s", plural(size, "byte"), plural(width, "byte"))
 	default:
-		appendUint(buf[:list.at], size, n.lenFormat)
+		appendLength(buf[:list.at], size, n.lenFormat)
 	}
 	return buf, nil
 }
@@ -121,6 +123,45 @@ func (r *reader) endList(list listReader) *Error {
 	}
 	r.data = list.data
 	return nil
+}
+
+// appendPairs appends the map m in iteration order, by the fast executor or the
+// reflect executor, and then sorts the pairs, for a single encoding of equal maps.
+func (w *writer) appendPairs(buf []byte, n *node, m reflect.Value, depth int, fast bool) ([]byte, *Error) {
+	buf, list, err := w.beginList(buf, n, m.Len(), depth+1)
+	if err != nil || m.Len() == 0 {
+		return w.endListOr(buf, n, list, err)
+	}
+	cut := w.minCut
+	w.minCut = noCuts // sortPairs moves bytes within the buffer only
+	defer func() { w.minCut = cut }()
+	// Iteration copies keys and elements to variables, reused for all pairs, so
+	// that they have an address.
+	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
+	pairs := make([]mapPair, 0, m.Len())
+	for it := m.MapRange(); it.Next(); {
+		key.Elem().SetIterKey(it)
+		elem.Elem().SetIterValue(it)
+		p := mapPair{from: len(buf)}
+		if buf, err = w.appendAt(buf, n.key, key, depth+1, fast); err != nil {
+			return buf, err.in("[key]")
+		}
+		p.value = len(buf)
+		if buf, err = w.appendAt(buf, n.elem, elem, depth+1, fast); err != nil {
+			return buf, err.in("[]")
+		}
+		p.end = len(buf)
+		pairs = append(pairs, p)
+	}
+	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
+}
+
+// appendAt appends the target of p.
+func (w *writer) appendAt(buf []byte, n *node, p reflect.Value, depth int, fast bool) ([]byte, *Error) {
+	if fast {
+		return w.fastAt(buf, n, p, depth)
+	}
+	return w.reflectValue(buf, n, p.Elem(), depth)
 }
 
 // A mapPair is an encoded key and value in the buffer.
@@ -212,6 +253,62 @@ func (r *reader) checkKeyOrder(last []byte, from, i int) ([]byte, *Error) {
 		return nil, r.errorf("want unique keys in the order of their bytes").in("[key]")
 	}
 	return key, nil
+}
+
+// A mapReader is the state of a map being read.
+type mapReader struct {
+	listReader
+	count int
+}
+
+// beginMap reads the lengths before the pairs and makes the map. An empty map
+// decodes as an empty map: a nil map was encoded as one.
+func (r *reader) beginMap(n *node, depth int) (m reflect.Value, list mapReader, err *Error) {
+	list.count, list.listReader, err = r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
+	if err == nil {
+		// Before the map is made, so that a forged count cannot allocate it.
+		err = r.charge(mapMemory(n, list.count))
+	}
+	if err != nil {
+		return m, list, err
+	}
+	return reflect.MakeMapWithSize(n.typ, list.count), list, nil
+}
+
+// readPairs reads the pairs of m, by the fast executor or the reflect executor.
+// Keys and elements are read to variables, reused for all pairs: SetMapIndex
+// copies them.
+func (r *reader) readPairs(n *node, m reflect.Value, list mapReader, depth int, fast bool) *Error {
+	if list.count == 0 {
+		return r.endList(list.listReader)
+	}
+	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
+	var last []byte
+	for i := range list.count {
+		from := r.off
+		if err := r.readAt(n.key, key, depth+1, fast); err != nil {
+			return err.in("[key]")
+		}
+		// The order of keys is the order of their encodings, so it is checked
+		// on the input, before the element is read.
+		var err *Error
+		if last, err = r.checkKeyOrder(last, from, i); err != nil {
+			return err
+		}
+		if err := r.readAt(n.elem, elem, depth+1, fast); err != nil {
+			return err.in("[]")
+		}
+		m.SetMapIndex(key.Elem(), elem.Elem())
+	}
+	return r.endMap(list.listReader, m.Len(), list.count)
+}
+
+// readAt reads into the target of p.
+func (r *reader) readAt(n *node, p reflect.Value, depth int, fast bool) *Error {
+	if fast {
+		return r.fastTo(n, p, depth)
+	}
+	return r.reflectValue(n, p.Elem(), depth)
 }
 
 // endMap is endList for maps. Keys with different bytes may still be equal in

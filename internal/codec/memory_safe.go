@@ -32,6 +32,14 @@ func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 func (c *Codec) appendFast(*Encoder, Ref) bool { return false }
 func (c *Codec) readFast(*Decoder, Ref) bool   { return false }
 
+func (w *writer) fastAt(buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
+	return w.reflectValue(buf, n, p.Elem(), depth)
+}
+
+func (r *reader) fastTo(n *node, p reflect.Value, depth int) *Error {
+	return r.reflectValue(n, p.Elem(), depth)
+}
+
 func (c *Codec) readValue(r *reader, v Ref) *Error { return r.reflectValue(c.node, v.v, 0) }
 
 // An arena holds short strings in a shared allocation. A strings.Builder

@@ -119,6 +119,12 @@ func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 	return binary.AppendUvarint(buf, u)
 }
 
+// appendLength is appendUint for lengths and counts, whose callers would be much longer
+// if it was inlined.
+//
+//go:noinline
+func appendLength(buf []byte, n int, f layout.Format) []byte { return appendUint(buf, uint64(n), f) }
+
 // uint reads an unsigned number in format f.
 func (r *reader) uint(f layout.Format) (uint64, *Error) {
 	if f == layout.Varint {

@@ -153,68 +153,19 @@ func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 	return r.endList(list)
 }
 
-// reflectMap appends the pairs of a map and then sorts them by their encoded
-// keys, for a single encoding of equal maps.
+// reflectMap appends the pairs of a map.
 func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
-	buf, list, err := w.beginList(buf, n, v.Len(), depth+1)
-	if err != nil || v.Len() == 0 {
-		return w.endListOr(buf, n, list, err)
-	}
-	cut := w.minCut
-	w.minCut = noCuts // sortPairs moves bytes within the buffer only
-	defer func() { w.minCut = cut }()
-	pairs := make([]mapPair, 0, v.Len())
-	// Map elements are not addressable: copy each pair to variables.
-	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
-	for it := v.MapRange(); it.Next(); {
-		key.SetIterKey(it)
-		elem.SetIterValue(it)
-		p := mapPair{from: len(buf)}
-		if buf, err = w.reflectValue(buf, n.key, key, depth+1); err != nil {
-			return buf, err.in("[key]")
-		}
-		p.value = len(buf)
-		if buf, err = w.reflectValue(buf, n.elem, elem, depth+1); err != nil {
-			return buf, err.in("[]")
-		}
-		p.end = len(buf)
-		pairs = append(pairs, p)
-	}
-	return w.endListOr(buf, n, list, sortPairs(buf, pairs))
+	return w.appendPairs(buf, n, v, depth, false)
 }
 
-// reflectMap reads a map into a new one. It refuses keys out of order, as
-// Append never produces them.
+// reflectMap reads a map.
 func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
-	count, list, err := r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
-	if err == nil {
-		err = r.charge(mapMemory(n, count))
-	}
+	m, list, err := r.beginMap(n, depth)
 	if err != nil {
 		return err
 	}
-	// An empty map decodes as an empty map, a nil map was encoded as one.
-	m := reflect.MakeMapWithSize(n.typ, count)
 	v.Set(m)
-	if count == 0 {
-		return r.endList(list)
-	}
-	key, elem := reflect.New(n.key.typ).Elem(), reflect.New(n.elem.typ).Elem()
-	var last []byte
-	for i := range count {
-		from := r.off
-		if err := r.reflectValue(n.key, key, depth+1); err != nil {
-			return err.in("[key]")
-		}
-		if last, err = r.checkKeyOrder(last, from, i); err != nil {
-			return err
-		}
-		if err := r.reflectValue(n.elem, elem, depth+1); err != nil {
-			return err.in("[]")
-		}
-		m.SetMapIndex(key, elem)
-	}
-	return r.endMap(list, m.Len(), count)
+	return r.readPairs(n, m, list, depth, false)
 }
 
 // reflectPointer appends a presence byte and the target of a pointer.

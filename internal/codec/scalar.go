@@ -27,11 +27,13 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 		}
 		return w.uint(buf, n, uint64(i))
 	case !fitsInt(i, n.format):
-		return buf, rangeErrorf("%s", plural(widthOf(n.format), "byte"))
-	case n.format == layout.Varint:
-		return appendUint(buf, zigzag(i), n.format), nil
+		return buf, rangeError(plural(widthOf(n.format), "byte"))
 	}
-	return appendUint(buf, uint64(i), n.format), nil
+	u := uint64(i)
+	if n.format == layout.Varint {
+		u = zigzag(i)
+	}
+	return appendUint(buf, u, n.format), nil
 }
 
 // uint appends an unsigned Go integer. Its format may be signed, for CompileAs.
@@ -39,11 +41,11 @@ func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 	switch {
 	case n.wireSigned():
 		if u > math.MaxInt64 {
-			return buf, rangeErrorf("a signed number of 8 bytes")
+			return buf, rangeError("a signed number of 8 bytes")
 		}
 		return w.int(buf, n, int64(u))
 	case !fitsUint(u, n.format):
-		return buf, rangeErrorf("%s", plural(widthOf(n.format), "byte"))
+		return buf, rangeError(plural(widthOf(n.format), "byte"))
 	}
 	return appendUint(buf, u, n.format), nil
 }
@@ -103,13 +105,12 @@ func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, 
 	if n.inKey && invalidKey(bits, size) {
 		return buf, encodeErrorf("NaN and -0 cannot be map keys")
 	}
-	// The usual case: the wire has the width of the type.
-	if widthOf(n.format) == int(size) {
-		return appendUint(buf, bits, n.format), nil
+	exact := true
+	if widthOf(n.format) != int(size) { // rare: usually the wire has the width of the type
+		bits, exact = convertFloat(bits, size)
 	}
-	bits, exact := convertFloat(bits, size)
 	if !exact {
-		return buf, rangeErrorf("a float of %s", plural(widthOf(n.format), "byte"))
+		return buf, rangeError("a float of " + plural(widthOf(n.format), "byte"))
 	}
 	return appendUint(buf, bits, n.format), nil
 }

@@ -21,7 +21,7 @@ func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	if err := w.checkRoom(buf, size+minWidth(n.format)); err != nil {
 		return buf, err
 	}
-	return appendUint(buf, uint64(size), n.format), nil
+	return appendLength(buf, size, n.format), nil
 }
 
 // string appends a string.

@@ -1,11 +1,9 @@
 package strictmap
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"reflect"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -76,7 +74,12 @@ func enclosingField(key string, t reflect.Type) string {
 // Nearest returns the word most similar to key, ignoring case and separators,
 // or "" if all differ too much for a typing error.
 func Nearest(key string, words []string) string {
-	bare := strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(key), "-", ""), "_", "")
+	bare := strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, key)
 	best, least := "", len(bare)/4+2
 	for _, f := range words {
 		if d := editDistance(bare, strings.ToLower(f)); d < least {
@@ -91,12 +94,9 @@ func Nearest(key string, words []string) string {
 // only in a prefix up to a dot. To bound its work it considers only the first
 // limit words of up to 64 bytes.
 func Similar(key string, words iter.Seq[string], n, limit int) []string {
-	type found struct {
-		word string
-		away int
-	}
 	const longest = 64
-	var all []found
+	var near []string
+	var away []int // of the words in near
 	key = strings.ToLower(key)
 	least := max(1, len(key)/3) + 1
 	for word := range words {
@@ -116,14 +116,15 @@ func Similar(key string, words iter.Seq[string], n, limit int) []string {
 		case len(lower) < len(key)+least && len(key) < len(lower)+least:
 			d = editDistance(key, lower)
 		}
-		if d < least {
-			all = append(all, found{word, d})
+		if d >= least {
+			continue
 		}
-	}
-	slices.SortFunc(all, func(a, b found) int { return cmp.Or(a.away-b.away, strings.Compare(a.word, b.word)) })
-	var near []string
-	for _, f := range all[:min(n, len(all))] {
-		near = append(near, f.word)
+		// Insert the word where it belongs, and keep the first n.
+		near, away = append(near, word), append(away, d)
+		for i := len(near) - 1; i > 0 && (away[i] < away[i-1] || away[i] == away[i-1] && near[i] < near[i-1]); i-- {
+			near[i], near[i-1], away[i], away[i-1] = near[i-1], near[i], away[i-1], away[i]
+		}
+		near, away = near[:min(n, len(near))], away[:min(n, len(away))]
 	}
 	return near
 }
