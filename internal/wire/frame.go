@@ -132,8 +132,8 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 		Arg:   binary.LittleEndian.Uint16(b[6:]),
 		ID:    binary.LittleEndian.Uint64(b[8:]),
 	}
-	if err := f.check(size); err != nil {
-		return 0, err
+	if size-headerSize > MaxFrame-headerSize || f.Type-Request > Admitted-Request || f.Flags&^allowedFlags[f.Type] != 0 {
+		return 0, f.invalid(size)
 	}
 	n := headerSize
 	if f.Type == Request {
@@ -150,6 +150,10 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 		}
 	}
 	f.BodySize = int(size) - n
+	if f.Flags&Chunked == 0 && (f.Type == Request || f.Type == Response) && f.BodySize <= MaxUnchunked {
+		f.Total = uint64(f.BodySize) // as checkBody does: most frames are these
+		return n, nil
+	}
 	return n, f.checkBody()
 }
 
@@ -181,17 +185,15 @@ func (f *Frame) checkHeader(b []byte, size uint32, n int) error {
 	return nil
 }
 
-// check validates the fixed part of the header.
-func (f *Frame) check(size uint32) error {
+// invalid returns why the fixed part of a header is invalid.
+func (f *Frame) invalid(size uint32) error {
 	switch {
 	case size < headerSize || size > MaxFrame:
 		return fmt.Errorf("frame of %d bytes, want %d to %d", size, headerSize, MaxFrame)
 	case f.Type < Request || f.Type > Admitted:
 		return fmt.Errorf("unknown frame type 0x%02x", uint8(f.Type))
-	case f.Flags&^allowedFlags[f.Type] != 0:
-		return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowedFlags[f.Type]))
 	}
-	return nil
+	return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowedFlags[f.Type]))
 }
 
 // readOptional reads the parts announced by flags, starting at b[n], and
