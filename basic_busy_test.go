@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -58,37 +57,6 @@ func TestBasicServerStallsThen(t *testing.T) {
 		}
 		wantCall(t, client.Err(), CodeUnavailable, OutcomeUnknown, "the peer has taken nothing for Limits.WriteStall (10s)")
 		<-second
-	})
-}
-
-// Short requests are written ahead, up to what a socket's buffers hold; a long
-// one waits for its turn, and those behind it wait with it.
-func TestBasicWrittenAhead(t *testing.T) {
-	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
-		var calls sync.WaitGroup
-		lengths := []int{maxAhead / 2, maxAhead/2 - 22, 1, 0} // with heads of 11 bytes
-		for _, n := range lengths {
-			calls.Go(func() {
-				if _, err := desk.Echo(t.Context(), make([]byte, n)); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		var taken []int
-		go func() {
-			for range 4 {
-				_, args := p.takeCommand()
-				taken = append(taken, len(args)-4)
-			}
-		}()
-		for answered, want := range []int{2, 4, 4, 4} {
-			if synctest.Wait(); !slices.Equal(taken, lengths[:want]) {
-				t.Errorf("with %d answers: got %v, want the first %d of %v", answered, taken, want, lengths)
-			}
-			p.write(response(str("")))
-		}
-		calls.Wait()
 	})
 }
 

@@ -20,7 +20,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -348,7 +349,7 @@ func TestBasicTracebackAboveMaxMessage(t *testing.T) {
 			wantCall(t, err, CodeInvalidArgument, OutcomeAnswered, "small")
 			wantSum(t, desk, p, 1, 2)
 		}
-		answer(exception(maxDetail + 1))
+		answer(exception(basic.MaxTraceback + 1))
 		_, err := desk.Echo(t.Context(), nil)
 		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 65544 bytes, MaxMessage is 1000")
 	})
@@ -528,33 +529,6 @@ type slowCloser struct{ net.Conn }
 func (c slowCloser) Close() error {
 	time.Sleep(5 * time.Second)
 	return c.Conn.Close()
-}
-
-// More calls than may be unanswered wait, and may be given up then.
-func TestBasicLine(t *testing.T) {
-	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
-		var calls sync.WaitGroup
-		for range maxLine {
-			calls.Go(func() { desk.Add(t.Context(), 1, 2) })
-		}
-		for range maxLine {
-			p.takeCommand()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := desk.Add(ctx, 3, 4)
-		wantCall(t, err, CodeDeadlineExceeded, OutcomeNotRun, "context deadline exceeded")
-		calls.Go(func() { desk.Add(t.Context(), 5, 6) })
-		synctest.Wait()
-		p.write(response(u32(3)))
-		if _, args := p.takeCommand(); args != u32(5)+u32(6) {
-			t.Errorf("got %q", args)
-		}
-		for range maxLine {
-			p.write(response(u32(3)))
-		}
-		calls.Wait()
-	})
 }
 
 func TestBasicExceptionsOfServers(t *testing.T) {
@@ -763,53 +737,6 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	return client
 }
 
-func TestTraceback(t *testing.T) {
-	const head = "Traceback (most recent call last):\n  File \"server.py\", line 3, in f\n    raise Failure\n"
-	for _, tt := range []struct{ name, text, want string }{
-		{"ValueError", "", ""},
-		{"ValueError", "bare message", "bare message"},
-		{"ValueError", "bare\nof two lines\n", "bare\nof two lines\n"},
-		{"ValueError", head + "ValueError: too small\n", "too small"},
-		{"ValueError", head + "ValueError: too small", "too small"},
-		{"ValueError", head + "ValueError: of\ntwo lines\n", "of\ntwo lines"},
-		{"ValueError", head + "ValueError: ends in a newline\n\n", "ends in a newline\n"},
-		{"ValueError", head + "ValueError: \n", ""},
-		{"ValueError", head + "ValueError\n", ""},
-		{"ValueError", head + "ValueError", ""},
-		{"Broken", head + "instrument.errors.Broken: smoke\n", "smoke"},
-		{"Broken", head + "instrument.make.<locals>.Broken: smoke\n", "smoke"},
-		{"Broken", head + "NotBroken: smoke\n", head + "NotBroken: smoke\n"},
-		{"Broken", head + "not a module.Broken: smoke\n", head + "not a module.Broken: smoke\n"},
-		{"KeyError", head + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n" + head + "KeyError: 'y'\n", "'y'"},
-		{"TypeError", head + "KeyError: 'x'\n\nThe above exception was the direct cause of the following exception:\n\n" + head + "TypeError: no\n", "no"},
-		{"ValueError", head + "ValueError: first\nValueError: a message's own line\n", "a message's own line"},
-		{"ValueError", head + "ValueError: see: that\n", "see: that"},
-		{"ValueError", head + "ValueError:no space\n", head + "ValueError:no space\n"},
-		{"", head + ": nothing\n", head + ": nothing\n"},
-	} {
-		if got := messageOf(tt.name, tt.text); got != tt.want {
-			t.Errorf("%s in %q: got %q, want %q", tt.name, tt.text, got, tt.want)
-		}
-	}
-}
-
-func FuzzTraceback(f *testing.F) {
-	f.Add("ValueError", "Traceback (most recent call last):\n  File \"s.py\"\nValueError: a\nb\n")
-	f.Add("X", "a.b.<locals>.X: y")
-	f.Fuzz(func(t *testing.T, name, text string) {
-		message := messageOf(name, text)
-		if !strings.Contains(text, message) {
-			t.Errorf("%q is not in %q", message, text)
-		}
-		if name != "" && method.IsIdentifier(name) && !strings.Contains(text, "\n"+name) {
-			whole := "Traceback\n" + name + ": " + text + "\n"
-			if got := messageOf(name, whole); !strings.Contains(text, "."+name) && got != text {
-				t.Errorf("got %q, want %q", got, text)
-			}
-		}
-	})
-}
-
 // Whatever a server answers, every call ends, and has the answer that came in
 // its turn.
 func FuzzBasicReply(f *testing.F) {
@@ -842,6 +769,9 @@ func FuzzBasicReply(f *testing.F) {
 	})
 }
 
+// cutText returns what a client keeps of a text from a server.
+func cutText(s string, n int) string { return strings.ToValidUTF8(fault.Cut(s, n), "\uFFFD") }
+
 // outcomeOf says in a word how a call of Add has ended.
 func outcomeOf(sum uint32, err error) string {
 	var e *Error
@@ -873,7 +803,7 @@ func answersIn(input []byte) (outcomes [2]string) {
 		name, _, err := wire.ReadException([]byte(payload))
 		switch {
 		case typ == wire.Exception && err == nil:
-			outcomes[i] = "exception " + cutText(name, maxName)
+			outcomes[i] = "exception " + cutText(name, fault.MaxName)
 		case typ == wire.BasicResponse && n == 4:
 			outcomes[i] = fmt.Sprint(binary.LittleEndian.Uint32([]byte(payload)))
 		default:

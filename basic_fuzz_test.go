@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -108,7 +109,7 @@ func countAnswers(t *testing.T, output []byte) (n int) {
 		}
 		if typ == wire.Exception {
 			name, _, err := wire.ReadException(output[:size])
-			if err != nil || safeException(name, "") != name {
+			if err != nil || basic.SafeName(name, "") != name {
 				t.Fatalf("%q, %v", name, err)
 			}
 		}

@@ -244,9 +244,9 @@ func TestDialEndsWithoutDeadlines(t *testing.T) {
 			}
 		},
 		"basic that lets wait": func(nc net.Conn) { // and does not answer the next INIT
-			readBasicFrame(nc, wire.MaxInit)
+			readFrame(nc, wire.MaxInit)
 			nc.Write([]byte(basicNotYet))
-			readBasicFrame(nc, wire.MaxInit)
+			readFrame(nc, wire.MaxInit)
 		},
 	}
 	for name, peer := range peers {

@@ -148,7 +148,7 @@ func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 		if code == CodeOK {
 			code = CodeUnknown
 		}
-		return fault.Code(code), wire.Failure{Name: fault.Cut(name, maxName), Message: fault.Cut(e.text(err), maxText)}
+		return fault.Code(code), wire.Failure{Name: fault.Cut(name, fault.MaxName), Message: fault.Cut(e.text(err), maxText)}
 	}
 	code := CodeUnknown
 	switch {
@@ -157,7 +157,7 @@ func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 	case errors.Is(err, context.Canceled):
 		code = CodeCanceled
 	}
-	return fault.Code(code), wire.Failure{Name: fault.Cut(errorName(err), maxName), Message: fault.Cut(err.Error(), maxText)}
+	return fault.Code(code), wire.Failure{Name: fault.Cut(errorName(err), fault.MaxName), Message: fault.Cut(err.Error(), maxText)}
 }
 
 // text is the message of e as its handler meant it: e's own where the handler
@@ -169,8 +169,6 @@ func (e *Error) text(err error) string {
 	}
 	return err.Error()
 }
-
-const maxName = 256
 
 // errorName returns how an error calls itself.
 func errorName(err error) string {

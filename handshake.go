@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -75,21 +75,21 @@ func whyUnsent(ctx context.Context, nc net.Conn, b *settings, failed error) erro
 
 // readAnswer reads a server's answer to INIT.
 func readAnswer(nc net.Conn, b *settings) (*wire.Hello, error) {
-	f, err := readBasicFrame(nc, maxDetail) // an EXCEPTION may hold a traceback
+	f, err := readFrame(nc, basic.MaxTraceback) // an EXCEPTION may contain a traceback
 	if err != nil {
 		return nil, inHandshake("waiting for the answer to INIT", explainHandshake(nc, true, err))
 	}
-	if f.typ == wire.Exception {
-		name, text, err := wire.ReadException(f.payload)
+	if f.Type == wire.Exception {
+		refused, err := basic.InitRefusal(f.Payload, b.MaxErrorText)
 		if err != nil {
 			return nil, fmt.Errorf("answer to INIT: EXCEPTION: %w", err)
 		}
-		return nil, refusedBy(name, text, b.MaxErrorText)
+		return nil, refused
 	}
-	if f.typ != wire.Init {
-		return nil, fmt.Errorf("answer to INIT: %v", f.typ)
+	if f.Type != wire.Init {
+		return nil, fmt.Errorf("answer to INIT: %v", f.Type)
 	}
-	peer, err := wire.ReadServerInit(f.payload)
+	peer, err := wire.ReadServerInit(f.Payload)
 	switch {
 	case errors.Is(err, wire.ErrBasic) && b.basic:
 		return peer, nil
@@ -120,17 +120,20 @@ func (r *refusal) Error() string { return r.err.Plain() }
 
 // greet reads what a client says first. A nil hello is that of a client that
 // speaks the basic wire, whose INIT is then init.
-func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err error) {
-	f, err := readBasicFrame(nc, wire.MaxInit)
+func greet(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err error) {
+	f, err := readFrame(nc, wire.MaxInit)
 	if err != nil {
 		return nil, f, err
 	}
-	peer, err = wire.ReadClientInit(f.payload)
-	native := f.refused == nil && f.typ == wire.Init && peer != nil
+	peer, err = wire.ReadClientInit(f.Payload)
+	native := f.Refused == nil && f.Type == wire.Init && peer != nil
 	switch {
-	case !native && basic:
-		init, err = awaitInit(nc, f)
-		return nil, init, err
+	case !native && bothWires:
+		init, e, err := basic.AwaitInit(nc, f)
+		if e != nil {
+			err = &refusal{err: e, basic: true}
+		}
+		return nil, init, protocolOf(err)
 	case !native:
 		return nil, f, foreign(&f)
 	case err != nil:
@@ -143,37 +146,11 @@ func greet(nc net.Conn, basic bool) (peer *wire.Hello, init basicFrame, err erro
 
 // foreign is why a server that speaks only the native wire closes a connection
 // whose first frame is another's.
-func foreign(f *basicFrame) error {
-	switch e, closes := checkInit(f); {
-	case f.refused != nil:
-		return f.refused
-	case f.typ != wire.Init:
-		return &refusal{err: errNotInitialized, basic: true}
-	case closes:
-		return &refusal{err: e, basic: true}
+func foreign(f *basic.Frame) error {
+	if f.Refused != nil {
+		return f.Refused
 	}
-	return &refusal{err: errNotBasic, basic: true}
-}
-
-// awaitInit reads on until a basic client sends an INIT that can be answered.
-// It survives whatever else it sends.
-func awaitInit(nc net.Conn, f basicFrame) (basicFrame, error) {
-	for {
-		e, closes := checkInit(&f)
-		switch {
-		case e == nil:
-			return f, nil
-		case closes:
-			return f, &refusal{err: e, basic: true}
-		}
-		_, err := nc.Write(wire.AppendException(nil, e.Name, e.Message))
-		if err == nil {
-			f, err = readBasicFrame(nc, wire.MaxInit)
-		}
-		if err != nil {
-			return f, err
-		}
-	}
+	return &refusal{err: basic.Unsupported(f), basic: true}
 }
 
 // refuseInit answers INIT with a reason, and lets the peer read it before the
@@ -192,26 +169,19 @@ func refuseInit(nc net.Conn, b *settings, r *refusal) {
 	}
 }
 
-// readBasicFrame reads a frame of the basic wire, with a payload of at most
-// longest bytes, and not a byte more.
-func readBasicFrame(nc net.Conn, longest int64) (f basicFrame, err error) {
-	var head [wire.BasicHeaderSize]byte
-	if _, err := io.ReadFull(nc, head[:4]); err != nil {
-		return f, err
+// readFrame reads the first frame of a peer, which has the header of the basic wire on
+// either wire.
+func readFrame(nc net.Conn, longest int64) (basic.Frame, error) {
+	f, err := basic.ReadFrame(nc, longest)
+	return f, protocolOf(err)
+}
+
+// protocolOf explains the error of a first frame that is none.
+func protocolOf(err error) error {
+	if long, ok := err.(*basic.LongFrame); ok {
+		return foreignError(long.Head[:], long.Size, long.Most)
 	}
-	size := wire.ReadBasicSize(head[:])
-	switch {
-	case size < wire.BasicHeaderSize:
-		return basicFrame{refused: tooSmall(size)}, nil
-	case size > wire.BasicHeaderSize+longest:
-		io.ReadFull(nc, head[4:]) // tells more of who this is
-		return f, foreignError(head[:], size-wire.BasicHeaderSize, longest)
-	}
-	rest := make([]byte, size-4)
-	if _, err := io.ReadFull(nc, rest); err != nil {
-		return f, err
-	}
-	return basicFrame{typ: wire.Type(rest[0]), payload: rest[1:]}, nil
+	return err
 }
 
 // A foreignPeer is one that speaks another protocol.
@@ -265,7 +235,7 @@ type handshake struct {
 	server  *Server
 	nc      net.Conn
 	peer    *wire.Hello // of the client; nil on the basic wire
-	init    basicFrame  // of a basic client
+	init    basic.Frame // of a basic client
 	answer  *wire.Hello // to a native client
 	session *Session
 }

@@ -34,7 +34,7 @@ func TestKeepAlive(t *testing.T) {
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 4},
 			{syscall.IPPROTO_TCP, 0x12, 40_000}, // TCP_USER_TIMEOUT
 		} {
-			if got := socketOption(t, c.conn.(*basicConn).nc, option.level, option.name); got != option.want {
+			if got := socketOption(t, c.conn.(*basicConn).NetConn(), option.level, option.name); got != option.want {
 				t.Errorf("option %d of %d: got %d, want %d", option.name, option.level, got, option.want)
 			}
 		}

@@ -257,7 +257,7 @@ func TestEndIsNeitherEOFNorForgotten(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) { // in the handshake
 		near, far := net.Pipe()
-		go func() { readBasicFrame(far, wire.MaxInit); far.Close() }()
+		go func() { readFrame(far, wire.MaxInit); far.Close() }()
 		if _, err := NewClient(t.Context(), near, nil); errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v", err)
 		}

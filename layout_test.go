@@ -36,7 +36,8 @@ var uses = map[string][]string{
 	"internal/report":     {"internal/fault"},
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "layout"},
+	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -67,12 +68,12 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "marshal.go",
-		"call.go", "answer.go", "basic_command.go", "basic_call.go",
+		"call.go", "answer.go", "basic_conn.go", "basic_link.go",
 	},
 	// What is internal knows bytes and types, no connections, but for one. A method's
 	// context is a value that is passed on.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "internal/report/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
@@ -173,7 +174,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	}
 	s.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
 	s.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
-	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(mostPoll, 250*time.Millisecond))
+	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(basic.MaxPoll, 250*time.Millisecond))
 	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -148,7 +149,8 @@ func (s *Server) enter(nc *net.Conn) error {
 	s.shaking = append(s.shaking, nc)
 	var oldest *net.Conn
 	if len(s.shaking) > s.settings.maxHandshakes {
-		oldest = popFirst(&s.shaking)
+		oldest = s.shaking[0]
+		s.shaking = slices.Delete(s.shaking, 0, 1)
 	}
 	s.mu.Unlock()
 	if oldest != nil {
@@ -189,12 +191,16 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 }
 
 // openBasic returns the connection of a basic client, which answers the INIT.
-func (s *Server) openBasic(nc net.Conn, v *Session, init basicFrame) *serverConn {
-	c := s.newBasicConn(nc, v)
+func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverConn {
 	settled := make(chan struct{})
 	close(settled) // its admission is part of a call
-	c.onClosed = func() { s.remove(c.served, settled) }
-	c.in.put(init)
+	c := &basicConn{sessions: &s.sessions, served: s.newServerConn(v)}
+	c.served.conn = c
+	c.Conn = basic.NewConn(basic.Config{
+		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c,
+		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+	}, init)
+	v.end = c.Dismiss
 	s.enroll(c.served)
 	return c.served
 }

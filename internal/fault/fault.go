@@ -89,6 +89,9 @@ const (
 // Prefix begins every message made by the library.
 const Prefix = "bsrpc: "
 
+// MaxName is the most bytes of a Name that is sent or received.
+const MaxName = 256
+
 // ErrClosed is the cause of a connection closed by its own user.
 var ErrClosed = errors.New(Prefix + "client closed")
 
