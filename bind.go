@@ -108,7 +108,7 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.F
 	k := transport.NewCall()
 	k.Head = wire.Frame{Type: wire.Bind, Flags: flags}
 	k.Timeout.Begin(ctx, c.settings.defaultCallTimeout, limits.ByDefault)
-	if err := c.Do(ctx, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
+	if err := transport.Do(ctx, c.Conn, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
 	}
 	body, _ := k.Body()

@@ -34,7 +34,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
 	}
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
-	if err := c.Do(ctx, k, &v.Enc.Body); err != nil {
+	if err := transport.Do(ctx, c.Conn, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still know the call
 		return err
 	}

@@ -70,7 +70,7 @@ func TestRow138NothingIsLeft(t *testing.T) {
 		wg.Wait()
 		srv.Close()
 		for _, c := range []*transport.Conn{c, s} {
-			if c.StopTimers() {
+			if transport.StopTimers(c) {
 				t.Error("a timer of a connection that has ended was set")
 			}
 		}
@@ -130,7 +130,7 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	wg.Wait()
 	c := onlyConn(t, srv)
 	eventually(t, func() string { return residue(client.native.Conn) + residue(c) })
-	if n := client.native.Conn.State().Slots; n > 1024 {
+	if n := transport.StateOf(client.native.Conn).Slots; n > 1024 {
 		t.Errorf("%d slots for 64 callers", n)
 	}
 	if n := srv.handlers.Load(); n != 0 {
@@ -139,7 +139,7 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	client.Close()
 	<-served
 	for _, c := range []*transport.Conn{c, client.native.Conn} {
-		if left := c.Arriving(); left != "" {
+		if left := transport.Arriving(c); left != "" {
 			t.Error(left)
 		}
 	}

@@ -845,7 +845,7 @@ func checkEmpty(t testing.TB, c *transport.Conn) {
 	t.Helper()
 	time.Sleep(10 * transport.WatchdogPeriod) // where nobody waits for an answer, the leader reads it after a tick
 	synctest.Wait()
-	if left := residue(c) + c.Arriving(); left != "" {
+	if left := residue(c) + transport.Arriving(c); left != "" {
 		t.Error(left)
 	}
 }
@@ -869,8 +869,8 @@ func eventually(t testing.TB, residue func() string) {
 
 // residue says what a connection holds of calls, "" for nothing.
 func residue(c *transport.Conn) string {
-	left := c.Residue()
-	if c, ok := c.Handler().(*nativeConn); ok {
+	left := transport.Residue(c)
+	if c, ok := transport.HandlerOf(c).(*nativeConn); ok {
 		c.served.mu.Lock()
 		defer c.served.mu.Unlock()
 		if n := len(c.served.running); n != 0 {

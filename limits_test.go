@@ -502,7 +502,7 @@ func TestOutQueue(t *testing.T) {
 				}()
 				time.Sleep(time.Minute)
 				c := onlyConn(t, srv)
-				held := c.State().Queued
+				held := transport.StateOf(c).Queued
 				if held > 3<<20 {
 					t.Errorf("%d bytes wait to be written, OutQueue is 1 MiB", held)
 				}

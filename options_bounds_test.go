@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -371,7 +372,7 @@ func TestPingsDoNotPileUp(t *testing.T) {
 		called := make(chan error, 1)
 		go func() { called <- proxy.Fail(context.Background()) }()
 		time.Sleep(time.Minute)
-		if n := client.native.State().Frames; n > 16 || client.Err() != nil {
+		if n := transport.StateOf(client.native.Conn).Frames; n > 16 || client.Err() != nil {
 			t.Errorf("%d bytes of PINGs stand behind a request, %v", n, client.Err())
 		}
 		client.Close()

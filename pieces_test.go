@@ -57,7 +57,7 @@ func TestPiecesOfEverySize(t *testing.T) {
 			for size := max(0, around-2); size <= around+2; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
-				client.native.Conn.SetAlone(size%2 == 1)
+				transport.SetAlone(client.native.Conn, size%2 == 1)
 				if out, err := proxy.Echo(t.Context(), in); !bytes.Equal(in, out) || err != nil {
 					t.Errorf("%d bytes: got %d, %v", size, len(out), err)
 				}
@@ -160,7 +160,7 @@ func TestCancelWhileSending(t *testing.T) {
 		data := make([]byte, 6<<20)
 		for round := range rounds {
 			paint(data, 0xaa)
-			client.native.Conn.SetAlone(round%2 == 1)
+			transport.SetAlone(client.native.Conn, round%2 == 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			call := make(chan error, 1)
 			go func() {
@@ -223,7 +223,7 @@ func TestCloseWhileSending(t *testing.T) {
 			near, far := pair(t)
 			client, proxy, p := rawServerOn(t, near, far, nil)
 			paint(data, 0xaa)
-			client.native.Conn.SetAlone(round%2 == 1)
+			transport.SetAlone(client.native.Conn, round%2 == 1)
 			call := make(chan error, 1)
 			go func() {
 				_, err := proxy.Echo(t.Context(), data)
@@ -281,7 +281,7 @@ func TestRefusedWhileSending(t *testing.T) {
 		c := onlyConn(t, srv)
 		client.Close()
 		<-served
-		if left := c.Arriving(); left != "" {
+		if left := transport.Arriving(c); left != "" {
 			t.Error(left)
 		}
 		srv.Close()
@@ -377,7 +377,7 @@ func TestAbandonedPieces(t *testing.T) {
 		client.Close()
 		<-served
 		for _, c := range []*transport.Conn{c, client.native.Conn} {
-			if left := c.Arriving(); left != "" {
+			if left := transport.Arriving(c); left != "" {
 				t.Error(left)
 			}
 		}

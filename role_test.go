@@ -73,7 +73,7 @@ func (v *valve) wait() {
 	time.Sleep(time.Duration(v.time.Load()))
 }
 
-func roleOf(c *transport.Conn) string { return c.State().Writer }
+func roleOf(c *transport.Conn) string { return transport.StateOf(c).Writer }
 
 func wantRole(t testing.TB, c *transport.Conn, want string, when string) {
 	t.Helper()

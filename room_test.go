@@ -105,12 +105,12 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 							most := uint64(queue) + uint64(size) + 1<<10
 							for range 100 {
 								time.Sleep(time.Millisecond)
-								if n := c.State().Queued; n > most {
+								if n := transport.StateOf(c).Queued; n > most {
 									t.Fatalf("%d bytes wait to be written, want at most %d", n, most)
 								}
 							}
 							time.Sleep(time.Minute)
-							if n := c.State().Queued; n < uint64(queue) {
+							if n := transport.StateOf(c).Queued; n < uint64(queue) {
 								t.Errorf("%d bytes wait to be written, which is less than OutQueue", n)
 							}
 							quick := int32(queue)/int32(size) + 4 + 3
@@ -162,7 +162,7 @@ func TestUnreadBindAnswersAreBounded(t *testing.T) {
 				}
 			}()
 			time.Sleep(time.Minute)
-			if n, most := onlyConn(t, srv).State().Queued, uint64(64<<10+7*names+1<<10); n > most {
+			if n, most := transport.StateOf(onlyConn(t, srv)).Queued, uint64(64<<10+7*names+1<<10); n > most {
 				t.Errorf("%d bytes wait to be written, want at most %d", n, most)
 			}
 			if names > 1 {
@@ -348,7 +348,7 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 			<-p.served
 			synctest.Wait()
 		}
-		if n := last.Conn.State().Queued; n > 256+16 {
+		if n := transport.StateOf(last.Conn).Queued; n > 256+16 {
 			t.Errorf("%d bytes wait to be written", n)
 		}
 		p, n := peers[ahead], 0
@@ -441,8 +441,8 @@ func TestAnswersStorm(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			c := onlyConn(t, srv)
-			if left := residue(c); left != "" || c.State().Reserved != 0 || srv.handlers.Load() != 0 {
-				t.Errorf("seed %d: left: %s, %d bytes promised, %d handlers", seed, left, c.State().Reserved, srv.handlers.Load())
+			if left := residue(c); left != "" || transport.StateOf(c).Reserved != 0 || srv.handlers.Load() != 0 {
+				t.Errorf("seed %d: left: %s, %d bytes promised, %d handlers", seed, left, transport.StateOf(c).Reserved, srv.handlers.Load())
 			}
 		})
 	}

@@ -19,7 +19,7 @@ import (
 func wantHolder(t testing.TB, c *transport.Conn, want string, when string) {
 	t.Helper()
 	synctest.Wait()
-	if got := c.State().Reader; got != want {
+	if got := transport.StateOf(c).Reader; got != want {
 		t.Errorf("%s: reader %s, want %s", when, got, want)
 	}
 }
@@ -34,7 +34,7 @@ func TestTurnTransitions(t *testing.T) {
 		time.Sleep(time.Second)
 		wantHolder(t, c, "leader", "idle client")
 		wantHolder(t, s, "leader", "idle server")
-		if c.State().Watched || s.State().Watched {
+		if transport.StateOf(c).Watched || transport.StateOf(s).Watched {
 			t.Error("an idle connection ticks")
 		}
 		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the turn
@@ -53,13 +53,13 @@ func TestTurnTransitions(t *testing.T) {
 		other := make(chan error, 1)
 		go func() { other <- proxy.Fail(t.Context()) }()
 		synctest.Wait()
-		if !c.State().Parked {
+		if !transport.StateOf(c).Parked {
 			t.Error("nobody is parked while a caller reads")
 		}
 		time.Sleep(5 * transport.WatchdogPeriod)
 		wantHolder(t, c, "leader", "while a call waits long")
 		wantHolder(t, s, "leader", "while a handler runs long")
-		if n := c.State().Long; n != 1 {
+		if n := transport.StateOf(c).Long; n != 1 {
 			t.Errorf("%d calls wait long, want 1", n)
 		}
 		wantCall(t, <-other, CodeNotFound, OutcomeAnswered, "not here")

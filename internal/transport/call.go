@@ -13,10 +13,13 @@ import (
 // One call of this end, from its request to its answer. Reading and waiting is
 // in reader.go.
 
-// Do makes a call: it sends k's head with the body, and waits
-// for the answer, which stands in k until k is reset. When Do returns, the
-// memory that body's cuts refer to is the caller's again.
-func (c *Conn) Do(ctx context.Context, k *Call, body *wire.Body) error {
+// Do makes a call on c: it sends k's head with the body, and waits for the answer,
+// which stands in k until k is reset. When Do returns, the memory that body's cuts
+// refer to is the caller's again.
+//
+// Do is not a method of Conn: in a program with reflection, as every server is, the
+// linker keeps the exported methods of all types.
+func Do(ctx context.Context, c *Conn, k *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return fault.OfContext(err, fault.NotRun)
 	}

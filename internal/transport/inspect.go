@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// What tests, and tools that show a server at work, may see of a connection.
+// What tests, and tools that show a server at work, may see of a connection. Like Do,
+// these are not methods, so that other programs need not contain them.
 
 // A State describes a connection at one moment.
 type State struct {
@@ -20,8 +21,8 @@ type State struct {
 	Watched  bool   // the watchdog is to look
 }
 
-// State returns the state of the connection.
-func (c *Conn) State() State {
+// StateOf returns the state of a connection.
+func StateOf(c *Conn) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.queue
@@ -41,7 +42,7 @@ func (c *Conn) State() State {
 
 // Residue describes what a connection without calls still holds for them, "" for
 // nothing.
-func (c *Conn) Residue() string {
+func Residue(c *Conn) string {
 	var left []string
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,23 +71,23 @@ func (c *Conn) Residue() string {
 
 // Arriving describes what a connection holds of incomplete messages, "" for nothing.
 // Nothing may arrive meanwhile.
-func (c *Conn) Arriving() string {
+func Arriving(c *Conn) string {
 	if in := &c.in; len(in.chunked) != 0 || in.refused != 0 || c.booked != 0 {
 		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.chunked), in.refused, c.booked)
 	}
 	return ""
 }
 
-// Handler returns the connection's handler.
-func (c *Conn) Handler() Handler { return c.handler }
+// HandlerOf returns the connection's handler.
+func HandlerOf(c *Conn) Handler { return c.handler }
 
 // StopTimers stops the timers of a connection that has ended. It reports whether one of
 // them was set, which is a leak.
-func (c *Conn) StopTimers() (set bool) { return c.watchdog.timer.Stop() || c.frameTimer.Stop() }
+func StopTimers(c *Conn) (set bool) { return c.watchdog.timer.Stop() || c.frameTimer.Stop() }
 
 // SetAlone makes the connection treat chunked messages as if nothing else had been
 // written for long, or just now.
-func (c *Conn) SetAlone(alone bool) {
+func SetAlone(c *Conn, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue.onlyChunks = 0
