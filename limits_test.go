@@ -99,7 +99,7 @@ func TestUnfinishedRefusalsClose(t *testing.T) {
 		}
 		go p.nc.Write(bigRequest(5000, rawUnbound, 1<<20, 0))
 		p.wantError(5000, CodeUnimplemented, wire.NotRun, "number 6")
-		p.wantClose(CodeInternal, "1001 messages in pieces were refused and are neither complete nor cancelled")
+		p.wantClose(CodeInternal, "1001 chunked messages were refused and are neither complete nor cancelled")
 	})
 }
 

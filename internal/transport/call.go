@@ -4,111 +4,125 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// One call of this end, from its request to its answer. Reading and waiting is
-// in reader.go.
+// calls are the calls of this end, from request to answer. Waiting for the answer is the
+// reader's part.
+type calls struct {
+	c *Conn
+	callTable
+}
 
-// Do makes a call on c: it sends k's head with the body, and waits for the answer,
-// which stands in k until k is reset. When Do returns, the memory that body's cuts
-// refer to is the caller's again.
+func (k *calls) init(c *Conn) { k.c, k.limit = c, c.peer.MaxInflight }
+
+// Do makes a call on c: it sends call.Head with body, and waits for the answer. The
+// answer stays in call until Reset. When Do returns, the memory of the body, its cuts
+// included, belongs to the caller again. Do is safe for concurrent use with different
+// calls.
 //
-// Do is not a method of Conn: in a program with reflection, as every server is, the
-// linker keeps the exported methods of all types.
-func Do(ctx context.Context, c *Conn, k *Call, body *wire.Body) error {
+// Do is not a method of Conn. A server uses reflection, and then the linker keeps the
+// exported methods of all types, here the whole calling side.
+func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return fault.OfContext(err, fault.NotRun)
 	}
-	if k.Timeout.Set() {
-		k.Timeout.Start(c.batch.now())
+	if call.Timeout.Set() {
+		call.Timeout.Start(c.reader.woken.now())
 	}
-	if err := c.send(ctx, k, body); err != nil {
+	if err := c.calls.send(ctx, call, body); err != nil {
 		return err
 	}
-	err := c.awaitReply(ctx, k)
-	if k.chunked != nil {
-		c.takeBack(k)
+	err := c.reader.await(ctx, call)
+	if call.chunked != nil {
+		c.writer.takeBack(call)
 	}
 	if err != nil {
 		return err
 	}
-	return k.result(ctx)
+	return call.result(ctx)
 }
 
-// send registers the call and then writes it, so that no answer finds it
-// missing. A body above wire.MaxUnchunked travels as a chunked message.
-func (c *Conn) send(ctx context.Context, k *Call, body *wire.Body) error {
+// send adds the call to the table and then writes its request, so the answer always
+// finds it. A body above wire.MaxUnchunked becomes a chunked message.
+func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
+	c := k.c
 	size := body.Size()
-	if size > c.peer.MaxMessage && k.Head.Type == wire.Request {
+	if size > c.peer.MaxMessage && call.Head.Type == wire.Request {
 		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.MaxMessage)
 	}
-	if err := c.acquire(ctx, k, size); err != nil {
+	if err := k.acquire(ctx, call, size); err != nil {
 		return err
 	}
-	// conn.mu is held
-	left, expired := k.Timeout.Left()
+	// c.mu is held.
+	left, expired := call.Timeout.Left()
 	if expired {
-		c.releaseOpenLocked()
+		k.releaseLocked()
 		c.mu.Unlock()
-		return k.Timeout.Fault(fault.NotRun)
+		return call.Timeout.Fault(fault.NotRun)
 	}
-	k.Head.Timeout = left
-	k.long = left != 0 && left <= shortTimeout
-	c.calls.addLocked(k)
+	call.Head.Timeout = left
+	call.long = left != 0 && left <= shortTimeout
+	k.addLocked(call)
+	q := &c.writer.queue
 	if size > wire.MaxUnchunked {
-		k.chunked = newChunked(k.Head, body, size, func() uint64 { return c.calls.nextIDLocked(k) })
-		c.queue.addChunkedLocked(k.chunked)
+		call.chunked = newChunkedMessage(call.Head, body, size, func() uint64 { return k.assignIDLocked(call) })
+		q.addChunkedLocked(call.chunked)
 	} else {
-		k.Head.ID, k.Head.BodySize = c.calls.nextIDLocked(k), int(size)
-		c.queue.addFrameLocked(&k.Head, body)
+		call.Head.ID, call.Head.BodySize = k.assignIDLocked(call), int(size)
+		q.addFrameLocked(&call.Head, body)
 	}
-	// One that joins is written by the lease holder: wakebatch.go.
-	joins := k.chunked == nil && c.batch.anyPending() && !c.queue.worthWritingLocked()
+	// During a wake batch the lease holder writes the frame.
+	joins := call.chunked == nil && c.reader.woken.anyPending() && !q.worthWritingLocked()
 	c.mu.Unlock()
 	if !joins {
-		c.flush(k.chunked)
+		c.writer.flush(call.chunked)
 	}
 	return nil
 }
 
-// acquire waits until one more call may be open and the send queue takes its
-// message of so many bytes, and returns with conn.mu held.
-func (c *Conn) acquire(ctx context.Context, k *Call, size uint64) error {
+// shortTimeout is the longest time, in microseconds, of calls waiting with timers from
+// the start. They would be over after a few watchdog periods.
+const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)
+
+// acquire waits for a place among the open calls and for room in the send queue. After
+// success Conn.mu is held.
+func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
+	c := k.c
 	c.mu.Lock()
-	if c.err == nil && !c.calls.openLocked(k) {
+	if c.end.why == nil && !k.openLocked(call) {
 		c.mu.Unlock()
-		err := c.awaitOpen(ctx, k)
+		err := k.awaitOpen(ctx, call)
 		c.mu.Lock()
-		if err != nil && c.err == nil {
-			what := fmt.Sprintf("the server's MaxInflight (%d)", c.calls.limit)
+		if err != nil && c.end.why == nil {
+			what := fmt.Sprintf("the server's MaxInflight (%d)", k.limit)
 			c.mu.Unlock()
 			return unsentError(err, what)
 		}
 	}
-	for c.err == nil && c.queue.fullLocked(size) {
-		taken := c.queue.roomFreedLocked()
+	for c.end.why == nil && c.writer.queue.fullLocked(size) {
+		freed := c.writer.queue.roomFreedLocked()
 		c.mu.Unlock()
-		err := c.await(ctx, &k.Timeout, taken)
+		err := k.wait(ctx, &call.Timeout, freed)
 		c.mu.Lock()
-		if err != nil && c.err == nil {
-			c.releaseOpenLocked()
+		if err != nil && c.end.why == nil {
+			k.releaseLocked()
 			c.mu.Unlock()
 			return unsentError(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
 		}
 	}
-	if c.err != nil {
+	if c.end.why != nil {
 		defer c.mu.Unlock()
-		return c.endedLocked(fault.NotRun)
+		return c.end.faultLocked(fault.NotRun)
 	}
 	return nil
 }
 
-// unsentError returns the error of a call whose time was over before its request was
-// sent, with what it waited for.
+// unsentError adds to the error of an unsent call what it was waiting for.
 func unsentError(err error, what string) error {
 	e, ok := err.(*fault.Fault)
 	if !ok {
@@ -119,57 +133,57 @@ func unsentError(err error, what string) error {
 	return &named
 }
 
-// awaitOpen waits until k, which is one of those that wait, may be open, or the
-// connection ends.
-func (c *Conn) awaitOpen(ctx context.Context, k *Call) error {
-	k.Timeout.Wait()
-	expired := k.Timeout.Expired()
-	defer k.Timeout.Stop()
+// awaitOpen waits until a waiting call may be open, or the connection ends.
+func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
+	c := k.c
+	call.Timeout.Wait()
+	expired := call.Timeout.Expired()
+	defer call.Timeout.Stop()
 	var err error
 	select {
-	case counted := <-k.wake:
+	case counted := <-call.wake:
 		if counted {
-			c.batch.resumed()
+			c.reader.woken.resumed()
 		}
 		return nil
 	case <-ctx.Done():
 		err = fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
-		err = k.Timeout.Fault(fault.NotRun)
+		err = call.Timeout.Fault(fault.NotRun)
 	}
 	c.mu.Lock()
-	waits := c.calls.stopWaitingLocked(k)
+	waiting := k.stopWaitingLocked(call)
 	c.mu.Unlock()
-	if waits {
+	if waiting {
 		return err
 	}
-	if counted := <-k.wake; counted { // its turn has just come
-		c.batch.resumed()
+	if counted := <-call.wake; counted { // the call has just got its place
+		c.reader.woken.resumed()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		c.releaseOpenLocked()
+	if c.end.why == nil {
+		k.releaseLocked()
 	}
 	return err
 }
 
-// releaseOpenLocked gives up what a call had been granted, to the next that waits.
-func (c *Conn) releaseOpenLocked() {
-	if next := c.calls.releaseLocked(); next != nil {
+// releaseLocked gives the place of an open call to the next waiting one.
+func (k *calls) releaseLocked() {
+	if next := k.closeLocked(); next != nil {
 		next.wake <- false
 	}
 }
 
-// await waits for ch, within a call's context and time, or for the connection's
-// end.
-func (c *Conn) await(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
+// wait waits for ch or the end of the connection, within the context and the time of a
+// call.
+func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
 	t.Wait()
 	expired := t.Expired()
 	defer t.Stop()
 	select {
 	case <-ch:
-	case <-c.done:
+	case <-k.c.end.done:
 	case <-ctx.Done():
 		return fault.OfContext(ctx.Err(), fault.NotRun)
 	case <-expired:
@@ -178,54 +192,99 @@ func (c *Conn) await(ctx context.Context, t *limits.Timeout, ch <-chan struct{})
 	return nil
 }
 
-// abandon leaves a call without its answer. It reports false if the answer is
-// being delivered at this moment.
-func (c *Conn) abandon(k *Call) (fault.Outcome, bool) {
-	p := k.chunked
+// abandon ends a call without its answer, for its caller. It reports false if the answer
+// is being delivered.
+func (k *calls) abandon(call *Call) (fault.Outcome, bool) {
+	c, m := k.c, call.chunked
 	c.mu.Lock()
-	if c.err != nil || c.calls.slots[k.slot] != k {
+	if c.end.why != nil || k.slots[call.slot] != call {
 		c.mu.Unlock()
 		return 0, false
 	}
-	if p != nil && !p.begunLocked() {
-		c.queue.dropLocked(p)
-		if next := c.calls.removeLocked(k); next != nil {
+	if m != nil && !m.begunLocked() {
+		c.writer.queue.dropLocked(m)
+		if next := k.removeLocked(call); next != nil {
 			next.wake <- false
 		}
 		c.mu.Unlock()
 		return fault.NotRun, true
 	}
-	k.abandoned = true
-	if p != nil {
-		c.queue.dropLocked(p) // no chunk follows the CANCEL
+	call.abandoned = true
+	if m != nil {
+		c.writer.queue.dropLocked(m) // a chunk must not follow the CANCEL
 	}
-	c.cancelLocked(k.id)
+	k.cancelLocked(call.id)
 	c.mu.Unlock()
-	c.flushAsync()
+	c.writer.flushAsync()
 	return fault.OutcomeUnknown, true
 }
 
-// cancelLocked tells the peer that nobody waits for a call.
-func (c *Conn) cancelLocked(id uint64) {
-	c.queue.addHeaderLocked(&wire.Frame{Type: wire.Cancel, ID: id})
+// fail ends a call of this end before its answer is complete. Only the lease holder
+// calls it.
+func (k *calls) fail(call *Call, err *fault.Fault) {
+	c := k.c
+	c.mu.Lock()
+	open := c.end.why == nil && k.slots[call.slot] == call && !call.abandoned
+	if open {
+		// The caller may reuse call at once, so another one keeps the slot.
+		k.slots[call.slot] = &Call{id: call.id, slot: call.slot, abandoned: true}
+		k.cancelLocked(call.id)
+	}
+	c.mu.Unlock()
+	if open {
+		c.writer.flushAsync()
+		call.err = err
+		c.reader.woken.answered = append(c.reader.woken.answered, call)
+	}
 }
 
-// deliver hands an answer to its call.
-func (c *Conn) deliver(m *Message) error {
-	if m.Type == wire.Error {
-		c.in.forgetResponse(m.ID)
-	}
+// cancelLocked sends a CANCEL to the peer.
+func (k *calls) cancelLocked(id uint64) {
+	k.c.writer.queue.addHeaderLocked(&wire.Frame{Type: wire.Cancel, ID: id})
+}
+
+// acceptReply decides on a chunked answer at its first chunk, and books its size.
+func (k *calls) acceptReply(f *wire.Frame) (bool, error) {
+	c := k.c
 	c.mu.Lock()
-	k, unused := c.calls.findLocked(m.ID)
-	var next *Call
-	if k != nil {
-		next = c.calls.removeLocked(k)
-	}
-	gone := k == nil || k.abandoned
-	unused = unused && c.err == nil // at the end the table is emptied
+	call, unused := k.findLocked(f.ID)
+	wanted := call != nil && !call.abandoned
+	unused = unused && c.end.why == nil // after the end the table is empty
 	c.mu.Unlock()
+	switch {
+	case unused:
+		return false, fmt.Errorf("%v for call %d, which was never made", f.Type, f.ID)
+	case !wanted:
+		return false, nil
+	case f.Total > uint64(c.limits.MaxMessage):
+		k.fail(call, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.MaxMessage))
+		return false, nil
+	}
+	if err := c.requests.booking.book(f.Total); err != nil {
+		err.Outcome = fault.OutcomeUnknown
+		k.fail(call, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// deliver delivers an answer to its call.
+func (k *calls) deliver(m *Message) error {
+	r := &k.c.reader
+	if m.Type == wire.Error {
+		r.in.removeReply(m.ID)
+	}
+	k.c.mu.Lock()
+	call, unused := k.findLocked(m.ID)
+	var next *Call
+	if call != nil {
+		next = k.removeLocked(call)
+	}
+	gone := call == nil || call.abandoned
+	unused = unused && k.c.end.why == nil // after the end the table is empty
+	k.c.mu.Unlock()
 	if next != nil {
-		c.batch.granted = append(c.batch.granted, next)
+		r.woken.opened = append(r.woken.opened, next)
 	}
 	if unused {
 		return fmt.Errorf("%v for call %d, which was never made", m.Type, m.ID)
@@ -233,92 +292,76 @@ func (c *Conn) deliver(m *Message) error {
 	if gone {
 		return nil
 	}
-	k.setReply(m)
-	c.batch.answered = append(c.batch.answered, k)
+	call.setReply(m)
+	r.woken.answered = append(r.woken.answered, call)
 	return nil
 }
 
-// setReply sets the answer, from a message that is valid only now. The call is
-// still to be finished.
-func (k *Call) setReply(m *Message) {
-	k.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
+// setReply copies an answer into its call. The caller has yet to wake the call.
+func (call *Call) setReply(m *Message) {
+	call.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
 	if len(m.Meta) > 0 {
 		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
-			k.err = fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
+			call.err = fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
 		}
 	}
 	if !m.Own {
-		k.body = append(k.body[:0], m.Body...)
-		k.reply.body = k.body
+		call.body = append(call.body[:0], m.Body...)
+		call.reply.body = call.body
 	}
 }
 
-// result returns the error that a call was answered with.
-func (k *Call) result(ctx context.Context) error {
-	if k.err != nil {
-		return k.err
+// noMetadata is a callback for ReadFields: answers have no fields known to this version.
+func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
+
+// result returns the error of an answered call.
+func (call *Call) result(ctx context.Context) error {
+	if call.err != nil {
+		return call.err
 	}
-	if k.reply.typ != wire.Error {
+	if call.reply.typ != wire.Error {
 		return nil
 	}
-	f, err := wire.ReadFailure(k.reply.body)
+	f, err := wire.ReadFailure(call.reply.body)
 	if err != nil {
 		return fault.New(fault.Internal, fault.OutcomeUnknown, "answer: %w", err)
 	}
 	outcome := fault.Answered
-	if k.reply.flags&wire.NotRun != 0 {
+	if call.reply.flags&wire.NotRun != 0 {
 		outcome = fault.NotRun
 	}
-	e := remoteError(fault.Code(k.reply.arg), &f)
-	e.Outcome = outcome
-	if own := k.ownError(ctx, e); own != nil {
+	remote := remoteFault(fault.Code(call.reply.arg), &f)
+	remote.Outcome = outcome
+	if own := call.ownFault(ctx, remote); own != nil {
 		return own
 	}
-	return e
+	return remote
 }
 
-// ownError returns the error of a call whose answer says that its time was over,
-// or that it was cancelled, and whose caller would have found the same: the two
-// ends' clocks race, and either may be first. Of another call it is nil.
-func (k *Call) ownError(ctx context.Context, e *fault.Fault) *fault.Fault {
-	switch e.Code {
+// ownFault returns the fault of this end for a call the peer has ended as timed out or
+// cancelled, if this end would have ended it for the same reason: the clocks of both
+// ends race. Otherwise it returns nil.
+func (call *Call) ownFault(ctx context.Context, remote *fault.Fault) *fault.Fault {
+	switch remote.Code {
 	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
-			return fault.OfContext(err, e.Outcome)
+			return fault.OfContext(err, remote.Outcome)
 		}
 	case fault.DeadlineExceeded:
-		left, limited := k.Timeout.Remaining()
-		if !limited || left > 0 && k.reply.flags&wire.Expired == 0 {
+		left, limited := call.Timeout.Remaining()
+		if !limited || left > 0 && call.reply.flags&wire.Expired == 0 {
 			return nil
 		}
-		own := k.Timeout.Fault(e.Outcome) // says what set the time
-		if e.Outcome == fault.NotRun {
-			own.Message = e.Message // says what it waited for
+		own := call.Timeout.Fault(remote.Outcome) // names the source of the limit
+		if remote.Outcome == fault.NotRun {
+			own.Message = remote.Message // names the reason for the wait
 		}
 		return own
 	}
 	return nil
 }
 
-// remoteError is the error that the peer sent in an ERROR or CLOSE frame.
-func remoteError(code fault.Code, f *wire.Failure) *fault.Fault {
+// remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.
+func remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
-}
-
-// failCall ends a call of this end before its answer is there. The holder of the
-// turn calls it.
-func (c *Conn) failCall(k *Call, err *fault.Fault) {
-	c.mu.Lock()
-	open := c.err == nil && c.calls.slots[k.slot] == k && !k.abandoned
-	if open {
-		// The caller's goroutine is done with k now; a stand-in keeps the slot.
-		c.calls.slots[k.slot] = &Call{id: k.id, slot: k.slot, abandoned: true}
-		c.cancelLocked(k.id)
-	}
-	c.mu.Unlock()
-	if open {
-		c.flushAsync()
-		k.err = err
-		c.batch.answered = append(c.batch.answered, k)
-	}
 }

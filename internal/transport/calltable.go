@@ -8,34 +8,34 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A call is a request that this end has made and waits for. It belongs to the
-// calling goroutine, but for what the reader delivers.
+// A Call is a request of this end and its answer. It belongs to the calling goroutine,
+// except for the fields written by the reader.
 type Call struct {
-	wake  chan bool     // capacity 1: one token for each sleep that ends, true if the wake batch counts it
+	Head    wire.Frame     // of the request; set by the caller
+	Timeout limits.Timeout // set by the caller
+
+	wake  chan bool     // capacity 1: one token for each sleep; true if the wake batch counts the call
 	state atomic.Uint32 // callRunning and so on
 	long  bool          // waits with timers of its own, and never reads
 
-	// guarded by conn.mu
+	// guarded by Conn.mu
 	id        uint64
 	slot      uint16
-	periods   uint8 // how many watchdog periods have found it parked
-	abandoned bool  // the caller has gone; the slot is kept for the answer
+	periods   uint8 // watchdog periods spent parked
+	abandoned bool  // the caller has gone; the slot is kept until the answer arrives
 
-	Head    wire.Frame      // of the request
-	chunked *chunkedMessage // the request, if it travels in chunks
-	Timeout limits.Timeout
-
-	reply reply  // the answer: set before state is callAnswered
-	err   error  // or why there is none
-	body  []byte // memory of a short reply, kept for the next call
+	chunked *chunkedMessage // the request, if it is sent in chunks
+	reply   reply           // the answer; set before state is callAnswered
+	err     error           // the reason, if there is no answer
+	body    []byte          // memory of a short answer, reused by the next call
 }
 
-// A reply is what a call keeps of the message that answers it.
+// A reply is the part of the answering message a call keeps.
 type reply struct {
 	typ   wire.Type
 	flags wire.Flags
 	arg   uint16
-	own   bool // as message.own; what is not, is in call.body
+	own   bool // body has memory of its own; otherwise it is in Call.body
 	body  []byte
 }
 
@@ -43,108 +43,81 @@ type reply struct {
 const (
 	callRunning   uint32 = iota // its goroutine is awake
 	callParked                  // it sleeps on wake
-	callLong                    // it has been parked for long
+	callLong                    // woken to continue with timers of its own
 	callSelecting               // it sleeps on wake, its context and a timer
 	callAnswered                // reply or err is set
 )
 
-// answered says whether there is a reply, or an error, to take.
-func (k *Call) answered() bool { return k.state.Load() == callAnswered }
+// NewCall returns a call for Do. After Reset it can be used again.
+func NewCall() *Call { return &Call{wake: make(chan bool, 1)} }
 
-// finish hands the call back to its goroutine, unless that is parked: then it
-// reports true and wake is to follow.
-func (k *Call) finish() (parked bool) {
-	old := k.state.Swap(callAnswered)
+// Body returns the body of the answer, valid until Reset. own reports whether it has
+// memory of its own, which stays valid.
+func (call *Call) Body() (data []byte, own bool) { return call.reply.body, call.reply.own }
+
+// Reset prepares the call for another call, on any connection.
+func (call *Call) Reset() {
+	call.state.Store(callRunning)
+	call.long, call.periods, call.abandoned = false, 0, false
+	call.Head.Meta, call.chunked, call.reply.body, call.err = nil, nil, nil, nil
+}
+
+// answered reports whether reply or err is set.
+func (call *Call) answered() bool { return call.state.Load() == callAnswered }
+
+// finish hands the answered call back to its goroutine. If that is parked, finish
+// reports true, and the caller sends a token to wake.
+func (call *Call) finish() (parked bool) {
+	old := call.state.Swap(callAnswered)
 	if old == callSelecting {
-		k.wake <- false
+		call.wake <- false
 	}
 	return old == callParked
 }
 
-// unpark wakes a parked call into another state. It reports whether the call
-// was parked.
-func (k *Call) unpark(state uint32) bool {
-	if !k.state.CompareAndSwap(callParked, state) {
+// unpark wakes a parked call into another state. It reports whether the call was parked.
+func (call *Call) unpark(state uint32) bool {
+	if !call.state.CompareAndSwap(callParked, state) {
 		return false
 	}
-	k.wake <- false
+	call.wake <- false
 	return true
 }
 
-// callTable is the table of the calls that this end has made. A call's id has its
-// slot in the low 16 bits, so that an answer finds it without a map, and above
-// that a count that rises as requests are written.
+// A callTable is the open calls of this end. The id of a call has its slot in the low 16
+// bits, so an answer finds its call by index. The rest of the id is a counter rising in
+// the order of writing. Conn.mu guards the table, except for long.
 type callTable struct {
-	// guarded by conn.mu
-	slots     []*Call
-	free      []uint16
-	lastCount uint64  // of ids given
-	written   uint64  // the count when a batch was last taken: later ones have not been written
-	limit     int     // the most that may be open, by the peer's word
-	waiting   []*Call // they wait to be open, first come first served
-	open      int     // calls that have a slot, or have been granted one
+	slots   []*Call
+	free    []uint16
+	ids     uint64  // how many ids have been assigned
+	written uint64  // ids at the time of the newest batch; later requests have not been written
+	limit   int     // of open; the peer's MaxInflight
+	open    int     // calls with a slot, or about to get one
+	waiting []*Call // for a place among open, first come, first served
 
-	long atomic.Int32 // calls that wait with timers of their own
+	long atomic.Int32 // calls waiting with timers of their own
 }
 
 const slotBits = 16
 
-// MostInflight is the most calls that an end can have open.
+// MostInflight is the greatest number of open calls of one end.
 const MostInflight = 1 << slotBits
 
-// addLocked gives k a slot that it has been granted.
-func (t *callTable) addLocked(k *Call) {
-	k.id = 0
-	if n := len(t.free); n > 0 {
-		k.slot, t.free = t.free[n-1], t.free[:n-1]
-		t.slots[k.slot] = k
-		return
-	}
-	k.slot = uint16(len(t.slots))
-	t.slots = append(t.slots, k)
-}
-
-// nextIDLocked gives k the next id, as its request is written.
-func (t *callTable) nextIDLocked(k *Call) uint64 {
-	t.lastCount++
-	k.id = t.lastCount<<slotBits | uint64(k.slot)
-	return k.id
-}
-
-// findLocked returns the open call with an id. unused says that no call ever
-// had it.
-func (t *callTable) findLocked(id uint64) (k *Call, unused bool) {
-	slot, count := id&(1<<slotBits-1), id>>slotBits
-	if count == 0 || count > t.lastCount || slot >= uint64(len(t.slots)) {
-		return nil, true
-	}
-	if k := t.slots[slot]; k != nil && k.id == id {
-		return k, false
-	}
-	return nil, false
-}
-
-// removeLocked frees k's slot. What it returns is as of ungrantLocked.
-func (t *callTable) removeLocked(k *Call) (next *Call) {
-	t.slots[k.slot] = nil
-	t.free = append(t.free, k.slot)
-	return t.releaseLocked()
-}
-
-// openLocked lets k be open. If as many are as the peer takes, it makes k wait
-// for a token in its wake, and reports false.
-func (t *callTable) openLocked(k *Call) bool {
+// openLocked makes a call one of the open calls. If there are as many as the peer allows, it
+// makes the call wait for a token in wake instead, and reports false.
+func (t *callTable) openLocked(call *Call) bool {
 	if t.open < t.limit && len(t.waiting) == 0 {
 		t.open++
 		return true
 	}
-	t.waiting = append(t.waiting, k)
+	t.waiting = append(t.waiting, call)
 	return false
 }
 
-// releaseLocked gives up what a call had been granted. It returns the call that
-// has it instead, and is to be woken; nil for none.
-func (t *callTable) releaseLocked() (next *Call) {
+// closeLocked ends one of the open calls. It returns the next call to take its place, to
+// be woken, or nil.
+func (t *callTable) closeLocked() (next *Call) {
 	if len(t.waiting) == 0 {
 		t.open--
 		return nil
@@ -152,83 +125,110 @@ func (t *callTable) releaseLocked() (next *Call) {
 	return popFirst(&t.waiting)
 }
 
-// stopWaitingLocked takes k out of those that wait. It reports whether it was there.
-func (t *callTable) stopWaitingLocked(k *Call) bool {
-	i := slices.Index(t.waiting, k)
+// stopWaitingLocked removes a call from the waiting calls. It reports whether it was waiting.
+func (t *callTable) stopWaitingLocked(call *Call) bool {
+	i := slices.Index(t.waiting, call)
 	if i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
 	return i >= 0
 }
 
-// markWrittenLocked notes that a batch has been taken, which has all ids given so far.
-func (t *callTable) markWrittenLocked() { t.written = t.lastCount }
+// addLocked gives an open call a slot.
+func (t *callTable) addLocked(call *Call) {
+	call.id = 0
+	if n := len(t.free); n > 0 {
+		call.slot, t.free = t.free[n-1], t.free[:n-1]
+		t.slots[call.slot] = call
+		return
+	}
+	call.slot = uint16(len(t.slots))
+	t.slots = append(t.slots, call)
+}
 
-// writtenLocked says whether k's request may have reached the peer.
-func (t *callTable) writtenLocked(k *Call) bool { return k.id != 0 && k.id>>slotBits <= t.written }
+// removeLocked frees the slot of a call. It returns the result of closeLocked.
+func (t *callTable) removeLocked(call *Call) (next *Call) {
+	t.slots[call.slot] = nil
+	t.free = append(t.free, call.slot)
+	return t.closeLocked()
+}
 
-// clearLocked empties the table. It returns the calls that were open and those
-// that waited to be.
-func (t *callTable) clearLocked() (ended, waiting []*Call) {
-	for _, k := range t.slots {
-		if k != nil && !k.abandoned {
-			ended = append(ended, k)
+// assignIDLocked assigns the next id to a call. Its request is then written.
+func (t *callTable) assignIDLocked(call *Call) uint64 {
+	t.ids++
+	call.id = t.ids<<slotBits | uint64(call.slot)
+	return call.id
+}
+
+// findLocked returns the open call with an id. unused reports that the id was never
+// assigned.
+func (t *callTable) findLocked(id uint64) (call *Call, unused bool) {
+	slot, n := id&(1<<slotBits-1), id>>slotBits
+	if n == 0 || n > t.ids || slot >= uint64(len(t.slots)) {
+		return nil, true
+	}
+	if call := t.slots[slot]; call != nil && call.id == id {
+		return call, false
+	}
+	return nil, false
+}
+
+// markWrittenLocked notes that the next batch has all requests with an id.
+func (t *callTable) markWrittenLocked() { t.written = t.ids }
+
+// writtenLocked reports whether the request of a call may have reached the peer.
+func (t *callTable) writtenLocked(call *Call) bool {
+	return call.id != 0 && call.id>>slotBits <= t.written
+}
+
+// clearLocked empties the table. It returns the calls with a slot, and the waiting ones.
+func (t *callTable) clearLocked() (open, waiting []*Call) {
+	for _, call := range t.slots {
+		if call != nil && !call.abandoned {
+			open = append(open, call)
 		}
 	}
 	waiting = t.waiting
 	t.slots, t.free, t.waiting = nil, nil, nil
 	t.open = 0
-	return ended, waiting
+	return open, waiting
 }
 
-// unparkOneLocked lets one parked call look again whether it can read.
-func (t *callTable) unparkOneLocked() {
+// wakeOneLocked wakes one parked call to check for a free read lease.
+func (t *callTable) wakeOneLocked() {
 	if t.open == 0 {
 		return
 	}
-	for _, k := range t.slots {
-		if k != nil && k.unpark(callRunning) {
+	for _, call := range t.slots {
+		if call != nil && call.unpark(callRunning) {
 			return
 		}
 	}
 }
 
-// parkedPeriods is how many watchdog periods a call stays parked before it waits long.
+// parkedPeriods is how many watchdog periods a call stays parked before it becomes long.
 const parkedPeriods = 2
 
-// markLongLocked lets the calls that have been parked for a while wait long.
-func (t *callTable) markLongLocked() {
-	for _, k := range t.slots {
-		if k == nil || k.state.Load() != callParked {
+// countPeriodLocked counts a watchdog period for the parked calls, and makes them long
+// after parkedPeriods.
+func (t *callTable) countPeriodLocked() {
+	for _, call := range t.slots {
+		if call == nil || call.state.Load() != callParked {
 			continue
 		}
-		if k.periods++; k.periods >= parkedPeriods {
-			k.unpark(callLong)
+		if call.periods++; call.periods >= parkedPeriods {
+			call.unpark(callLong)
 		}
 	}
 }
 
-// anyParkedLocked says whether a call is parked.
+// anyParkedLocked reports whether a call is parked.
 func (t *callTable) anyParkedLocked() bool {
-	return t.open > 0 && slices.ContainsFunc(t.slots, func(k *Call) bool { return k != nil && k.state.Load() == callParked })
+	return t.open > 0 && slices.ContainsFunc(t.slots, func(call *Call) bool { return call != nil && call.state.Load() == callParked })
 }
 
-// NewCall returns a call.
-func NewCall() *Call { return &Call{wake: make(chan bool, 1)} }
-
-// Body returns the body of the answer, until Reset. own reports whether it is memory of
-// its own.
-func (k *Call) Body() (data []byte, own bool) { return k.reply.body, k.reply.own }
-
-// Reset makes k fit for another call, on any connection.
-func (k *Call) Reset() {
-	k.state.Store(callRunning)
-	k.long, k.periods, k.abandoned = false, 0, false
-	k.Head.Meta, k.chunked, k.reply.body, k.err = nil, nil, nil, nil
-}
-
-// popFirst removes the first of a list that is not empty. It moves none of the others,
-// which may be thousands.
+// popFirst removes the first element of a list and returns it. It does not move the
+// others, which may be thousands.
 func popFirst[T any](list *[]T) (first T) {
 	first, (*list)[0] = (*list)[0], first
 	*list = (*list)[1:]

@@ -6,83 +6,84 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A chunkedMessage is a message that travels in chunks.
+// A chunkedMessage is a message to be sent in chunks. Conn.mu guards it.
 type chunkedMessage struct {
 	head     wire.Frame    // of the next chunk
-	assignID func() uint64 // gives a request its id, as its first chunk is taken; nil for a response
-	body     [][]byte      // what no chunk has taken yet
+	assignID func() uint64 // assigns the id of a request at its first chunk; nil for a response
+	body     [][]byte      // the rest, not in any chunk yet
 	size     uint64        // of the whole body
-	left     uint64        // bytes in body
+	left     uint64        // size of the rest
 
 	response bool
-	inUse    bool          // a chunk is being written from where it lies
-	stopped  bool          // nobody wants the rest
-	released chan struct{} // closed when lent ends; nil if nobody waits for that
+	inUse    bool          // a chunk is being written from the memory of the message
+	stopped  bool          // the rest is dropped
+	released chan struct{} // closed when inUse ends; nil if nothing waits for it
 }
 
-// newChunked returns a message of so many bytes. begin may be nil.
-func newChunked(head wire.Frame, body *wire.Body, size uint64, begin func() uint64) *chunkedMessage {
+// newChunkedMessage returns a message of size bytes.
+func newChunkedMessage(head wire.Frame, body *wire.Body, size uint64, assignID func() uint64) *chunkedMessage {
 	head.Flags |= wire.Chunked
 	head.Total = size
-	return &chunkedMessage{head: head, assignID: begin, body: body.Segments(), size: size, left: size, response: head.Type == wire.Response}
+	return &chunkedMessage{head: head, assignID: assignID, body: body.Segments(), size: size, left: size, response: head.Type == wire.Response}
 }
 
-// begunLocked says whether the peer may know of p.
-func (p *chunkedMessage) begunLocked() bool { return p.left < p.size }
+// begunLocked reports whether the peer may know of the message.
+func (m *chunkedMessage) begunLocked() bool { return m.left < m.size }
 
-// unfinishedLocked says whether there is more of p to be written.
-func (p *chunkedMessage) unfinishedLocked() bool { return p.left > 0 && !p.stopped }
+// unfinishedLocked reports whether there are more chunks to write.
+func (m *chunkedMessage) unfinishedLocked() bool { return m.left > 0 && !m.stopped }
 
-// firstChunkLocked appends the head of p's next chunk to the frames, behind those
-// that are there, so that ids rise in the order in which they are written. It
-// returns the chunk's size.
-func (p *chunkedMessage) firstChunkLocked(o *sendQueue) uint64 {
-	n := min(p.left, wire.MaxChunk)
-	p.head.BodySize = int(n)
-	first := p.left == p.size
-	if first && p.assignID != nil {
-		p.head.ID = p.assignID()
+// beginChunkLocked appends the header of the next chunk to frames, and returns the size
+// of the chunk. The header stands behind all frames queued before, so ids rise in the
+// order of writing.
+func (m *chunkedMessage) beginChunkLocked(frames []byte) ([]byte, uint64) {
+	n := min(m.left, wire.MaxChunk)
+	m.head.BodySize = int(n)
+	first := m.left == m.size
+	if first && m.assignID != nil {
+		m.head.ID = m.assignID()
 	}
-	o.frames = wire.AppendHeader(o.frames, &p.head)
+	frames = wire.AppendHeader(frames, &m.head)
 	if first {
-		p.head = wire.Frame{Type: p.head.Type + 1, ID: p.head.ID} // a chunk's type is the next
+		m.head = wire.Frame{Type: m.head.Type + 1, ID: m.head.ID} // the type of further chunks is the next one
 	}
-	return n
+	return frames, n
 }
 
-// moreChunksLocked puts more of p's chunks into the batch.
-func (p *chunkedMessage) moreChunksLocked(o *sendQueue, pieces int) {
-	o.headers = slices.Grow(o.headers[:0], pieces*wire.ChunkHeaderSize) // must not move while the batch refers to it
-	for range pieces {
-		if p.left == 0 {
+// addChunksLocked adds up to n further chunks to the batch.
+func (m *chunkedMessage) addChunksLocked(b *writeBatch, n int) {
+	b.headers = slices.Grow(b.headers[:0], n*wire.ChunkHeaderSize) // the batch refers to it, so it must not move
+	for range n {
+		if m.left == 0 {
 			return
 		}
-		n := min(p.left, wire.MaxChunk)
-		p.head.BodySize = int(n)
-		begin := len(o.headers)
-		o.headers = wire.AppendHeader(o.headers, &p.head)
-		o.slices = append(o.slices, o.headers[begin:])
-		p.takeLocked(o, n)
+		size := min(m.left, wire.MaxChunk)
+		m.head.BodySize = int(size)
+		begin := len(b.headers)
+		b.headers = wire.AppendHeader(b.headers, &m.head)
+		b.bufs = append(b.bufs, b.headers[begin:])
+		m.takeLocked(b, size)
 	}
 }
 
-// takeLocked moves n bytes from p's body to the batch.
-func (p *chunkedMessage) takeLocked(o *sendQueue, n uint64) {
-	p.left -= n
+// takeLocked moves n bytes of the body to the batch.
+func (m *chunkedMessage) takeLocked(b *writeBatch, n uint64) {
+	m.left -= n
 	for n > 0 {
-		k := min(n, uint64(len(p.body[0])))
-		o.slices = append(o.slices, p.body[0][:k])
-		if p.body[0] = p.body[0][k:]; len(p.body[0]) == 0 {
-			p.body = p.body[1:]
+		k := min(n, uint64(len(m.body[0])))
+		b.bufs = append(b.bufs, m.body[0][:k])
+		if m.body[0] = m.body[0][k:]; len(m.body[0]) == 0 {
+			m.body = m.body[1:]
 		}
 		n -= k
 	}
 }
 
-func (p *chunkedMessage) releaseLocked() {
-	p.inUse = false
-	if p.released != nil {
-		close(p.released)
-		p.released = nil
+// releaseLocked ends the use of the memory of the message.
+func (m *chunkedMessage) releaseLocked() {
+	m.inUse = false
+	if m.released != nil {
+		close(m.released)
+		m.released = nil
 	}
 }

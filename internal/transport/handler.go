@@ -1,54 +1,54 @@
 package transport
 
 import (
-	"github.com/bsrpc/bsrpc/internal/wire"
-
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A handler acts on what the peer asks of this end. The lease holder calls
-// its methods, one at a time; an error of theirs is the peer's violation of the
-// protocol and ends the connection.
+// A Handler acts on the messages of the peer, except for answers and PINGs. The holder
+// of the read lease calls its methods, one at a time. An error is a protocol violation
+// by the peer and ends the connection.
 type Handler interface {
-	// Admit judges a request by its header. A refusal is the answer to it. One that
-	// is admitted is in flight until it is answered.
+	// Admit judges a request by its header, and may refuse it. An admitted request is
+	// in flight until its reply is queued.
 	Admit(f *wire.Frame) (refusal *fault.Fault, err error)
 
-	// Request takes an admitted request, whose body has arrived. It returns a job
-	// that promises to be quick, for the caller to run, or nil where the request is
-	// answered already or runs elsewhere. m is valid until request returns.
+	// Request accepts an admitted request with its whole body. It returns a job if the
+	// request is expected to be quick: the caller runs it. It returns nil if the request
+	// is already answered, or runs on another goroutine. m is valid until Request
+	// returns.
 	Request(m *Message) Job
 
-	// Bind answers a BIND, which is not in flight.
+	// Bind answers a BIND. It is not in flight.
 	Bind(m *Message) error
 
-	// Cancel ends the request with an id, if that is running.
+	// Cancel cancels the request id, if it is running.
 	Cancel(id uint64) error
 
-	// Control takes a frame about the session: WAITING, ADMITTED.
+	// Control accepts a frame about the session, WAITING or ADMITTED.
 	Control(m *Message) error
 
-	// Rest says that the caller is about to wait, and runs no job meanwhile.
+	// Idle is called before the lease holder waits. It runs no job while waiting.
 	Idle()
 }
 
-// A job is a request that runs on the goroutine that has read it. The lease stays
-// with the connection: a job that has not returned by the second period of the watchdog loses it.
+// A Job is a request for the leader to run. The read lease stays with the connection: a
+// job still running at the second period of the watchdog loses it.
 type Job interface {
-	// Run does the job, and answers the request whatever happens in it. full says
-	// that its answer is worth a system call of its own.
+	// Run runs the job, and replies even after a panic. It reports whether the send
+	// queue is worth a write of its own.
 	Run() (full bool)
 
-	// Detach says that the job runs on without the lease. Another goroutine calls
-	// it, with conn.mu held.
+	// Detach is called when the job loses the read lease. It runs on another
+	// goroutine, with Conn.mu held.
 	Detach()
 
-	// Leave ends a job that has been detached.
+	// Leave ends a detached job.
 	Leave()
 
-	// Free ends a job that has not been detached.
+	// Free ends a job that was not detached.
 	Free()
 
-	// Refuse answers the request, in place of run.
+	// Refuse replies to the request in place of Run.
 	Refuse(why *fault.Fault)
 }

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// What tests, and tools that show a server at work, may see of a connection. Like Do,
-// these are not methods, so that other programs need not contain them.
+// For tests, and for tools showing a server at work. These are not methods, so the linker
+// leaves them out of other programs.
 
 // A State describes a connection at one moment.
 type State struct {
-	Reader   string // who reads: "nobody", "leader", "caller" or "handler"
-	Writer   string // who writes: "nobody", "caller" or "connection"
-	Queued   uint64 // bytes that wait to be written, or have their room reserved
+	Reader   string // holder of the read lease: "nobody", "leader", "caller" or "handler"
+	Writer   string // holder of the writer role: "nobody", "caller" or "connection"
+	Queued   uint64 // bytes waiting to be written, or reserved
 	Frames   int    // of these, bytes of whole frames
-	Reserved uint64 // of these, bytes of reserved room
-	Slots    int    // size of the table of calls
-	Long     int    // calls that wait with timers of their own
+	Reserved uint64 // of these, reserved bytes
+	Slots    int    // size of the call table
+	Long     int    // calls waiting with timers of their own
 	Parked   bool   // a call is parked
-	Watched  bool   // the watchdog is to look
+	Watched  bool   // the watchdog is armed
 }
 
 // StateOf returns the state of a connection.
 func StateOf(c *Conn) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := &c.queue
-	chunked, _ := o.chunkedBytesLocked()
+	q := &c.writer.queue
+	chunked, _ := q.chunkedBytesLocked()
 	return State{
-		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.lease.current().holder()],
-		Writer:   [...]string{"nobody", "caller", "connection"}[o.role],
-		Queued:   uint64(len(o.frames)+len(o.spare)) + o.reservations.reserved + chunked,
-		Frames:   len(o.frames),
-		Reserved: o.reservations.reserved,
+		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.reader.lease.current().holder()],
+		Writer:   [...]string{"nobody", "caller", "connection"}[q.role],
+		Queued:   uint64(len(q.frames)+len(q.batch.spare)) + q.reservations.reserved + chunked,
+		Frames:   len(q.frames),
+		Reserved: q.reservations.reserved,
 		Slots:    len(c.calls.slots),
 		Long:     int(c.calls.long.Load()),
 		Parked:   c.calls.anyParkedLocked(),
@@ -40,58 +40,60 @@ func StateOf(c *Conn) State {
 	}
 }
 
-// Residue describes what a connection without calls still holds for them, "" for
-// nothing.
+// Residue describes the memory and counts a connection without calls still holds for
+// calls, "" for none.
 func Residue(c *Conn) string {
 	var left []string
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	open := 0
-	for _, k := range c.calls.slots {
-		if k != nil {
-			open++
+	used := 0
+	t := &c.calls
+	for _, call := range t.slots {
+		if call != nil {
+			used++
 		}
 	}
-	if n := c.calls.open; open != 0 || n != 0 || len(c.calls.free) != len(c.calls.slots) || len(c.calls.waiting) != 0 {
+	if used != 0 || t.open != 0 || len(t.free) != len(t.slots) || len(t.waiting) != 0 {
 		left = append(left, fmt.Sprintf("calls: %d in slots, %d counted, %d of %d slots free, %d waiting",
-			open, n, len(c.calls.free), len(c.calls.slots), len(c.calls.waiting)))
+			used, t.open, len(t.free), len(t.slots), len(t.waiting)))
 	}
-	if n := c.batch.pending.Load() + uint32(c.calls.long.Load()); n != 0 {
+	if n := c.reader.woken.pending.Load() + uint32(t.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
-	if o := &c.queue; len(o.frames) != 0 || len(o.ready) != 0 || len(o.blocked) != 0 || o.booked != 0 || o.role != noWriter || o.current != nil {
+	if q := &c.writer.queue; len(q.frames) != 0 || len(q.ready) != 0 || len(q.blocked) != 0 || q.booked != 0 || q.role != noWriter || q.batch.current != nil {
 		left = append(left, fmt.Sprintf("send queue: %d bytes of frames, %d queued, %d held, %d booked, writer %v",
-			len(o.frames), len(o.ready), len(o.blocked), o.booked, o.role))
+			len(q.frames), len(q.ready), len(q.blocked), q.booked, q.role))
 	}
-	if n := c.inflight.Count(); n != 0 {
+	if n := c.requests.inflight.Count(); n != 0 {
 		left = append(left, fmt.Sprintf("requests: %d in flight", n))
 	}
 	return strings.Join(left, "; ")
 }
 
-// Arriving describes what a connection holds of incomplete messages, "" for nothing.
-// Nothing may arrive meanwhile.
+// Arriving describes the incomplete messages of a connection, "" for none. Nothing may
+// arrive at the same time.
 func Arriving(c *Conn) string {
-	if in := &c.in; len(in.chunked) != 0 || in.refused != 0 || c.booked != 0 {
-		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.chunked), in.refused, c.booked)
+	in, booked := &c.reader.in, c.requests.booking.bytes
+	if len(in.chunked) != 0 || in.refused != 0 || booked != 0 {
+		return fmt.Sprintf("receive buffer: %d messages, %d refused, %d bytes booked", len(in.chunked), in.refused, booked)
 	}
 	return ""
 }
 
-// HandlerOf returns the connection's handler.
-func HandlerOf(c *Conn) Handler { return c.handler }
+// HandlerOf returns the handler of a connection.
+func HandlerOf(c *Conn) Handler { return c.cfg.Handler }
 
 // StopTimers stops the timers of a connection that has ended. It reports whether one of
 // them was set, which is a leak.
-func StopTimers(c *Conn) (set bool) { return c.watchdog.timer.Stop() || c.frameTimer.Stop() }
+func StopTimers(c *Conn) (set bool) { return c.watchdog.timer.Stop() || c.reader.timer.timer.Stop() }
 
-// SetAlone makes the connection treat chunked messages as if nothing else had been
+// SetAlone makes a connection treat chunked messages as if nothing else had been
 // written for long, or just now.
 func SetAlone(c *Conn, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queue.onlyChunks = 0
+	c.writer.queue.onlyChunks = 0
 	if alone {
-		c.queue.onlyChunks = onlyChunksLong
+		c.writer.queue.onlyChunks = onlyChunksLong
 	}
 }

@@ -11,37 +11,136 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A keepalive finds out whether a quiet peer is alive: after PingAfter without a
-// byte it sends a PING, and after PingTimeout more the connection is lost.
+// A keepalive detects a dead peer. After PingAfter without a byte it sends a PING, and
+// after PingTimeout more the connection is lost.
 type keepalive struct {
-	lastRead atomic.Int64 // when bytes last came, in nanoseconds since began
+	c        *Conn
 	began    time.Time
+	lastRead atomic.Int64 // arrival of the newest bytes, in nanoseconds since began
+	allowed  pingLimit    // PINGs of the peer
 
-	mu        sync.Mutex // guards the rest
+	mu        sync.Mutex // guards what follows
 	timer     *time.Timer
 	stopped   bool
-	pingedFor int64 // the value of heard that the last PING was sent for; -1: none
-	extended  bool  // the peer has been given more time, as this end was writing
-
-	// guarded by the read lease
-	pingRate    float64 // PINGs that the peer may send in a second
-	pings       float64 // PINGs that the peer may send now
-	pingTime    time.Time
-	excessPings int // those that it has sent beyond
+	pingedFor int64 // the value of lastRead at the last PING; -1 before the first
+	extended  bool  // the peer has more time, as this end is still writing
 }
 
-// What a peer may send of PINGs: twice as many as its INIT lets expect, and so
-// many at once. Those beyond are forgiven when it has been quiet for as long as it
-// takes to have all at once again.
+func (k *keepalive) init(c *Conn) {
+	k.c, k.began, k.pingedFor = c, time.Now(), -1
+	k.allowed = pingLimit{rate: pingRateOf(c.cfg.Peer), tokens: pingBurst, at: k.began}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c.limits.PingAfter < math.MaxInt64 {
+		k.timer = time.AfterFunc(c.limits.PingAfter, k.check)
+	}
+}
+
+// noteRead notes the arrival of bytes.
+func (k *keepalive) noteRead(at time.Time) { k.lastRead.Store(int64(at.Sub(k.began))) }
+
+func (k *keepalive) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+}
+
+// check runs when the peer may have been silent for too long.
+func (k *keepalive) check() {
+	c := k.c
+	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
+	ping, dead := k.next(after, timeout)
+	switch {
+	case ping:
+		c.Control(&wire.Frame{Type: wire.Ping})
+	case dead && c.writer.isBusy():
+		// The peer may still be reading the bytes before the PING. Limits.WriteStall
+		// applies to them. Further PINGs would pile up in the send queue.
+		k.extend(timeout)
+	case dead:
+		c.Fail(fault.Lost("waiting for a sign of life", c.limits.Silent()))
+	}
+}
+
+// next decides what is due now, and sets the timer for the next check.
+func (k *keepalive) next(after, timeout time.Duration) (ping, dead bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return false, false
+	}
+	lastRead := k.lastRead.Load()
+	silent := time.Since(k.began) - time.Duration(lastRead)
+	switch {
+	case silent < after:
+		k.timer.Reset(after - silent)
+	case k.pingedFor != lastRead:
+		k.pingedFor, k.extended = lastRead, false
+		k.timer.Reset(timeout)
+		return true, false
+	case k.extended:
+		k.extended = false
+		k.timer.Reset(timeout)
+	default:
+		return false, true
+	}
+	return false, false
+}
+
+// extend gives the peer twice timeout more to answer.
+func (k *keepalive) extend(timeout time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.stopped {
+		k.extended = true
+		k.timer.Reset(timeout)
+	}
+}
+
+// Control sends a frame without a body. It never waits.
+func (c *Conn) Control(f *wire.Frame) {
+	c.mu.Lock()
+	c.writer.queue.addHeaderLocked(f)
+	c.mu.Unlock()
+	c.writer.flushAsync()
+}
+
+// answerPing answers a PING. A server waits for room in the send queue first, so a
+// client reading nothing is not read any further.
+func (k *keepalive) answerPing(m *Message) error {
+	c := k.c
+	if !k.allowed.take(c.reader.in.lastRead()) {
+		return fmt.Errorf("PINGs that come faster than %g a second", k.allowed.rate)
+	}
+	c.AwaitRoom()
+	c.Control(&wire.Frame{Type: wire.Pong, ID: m.ID})
+	return nil
+}
+
+// A pingLimit is a token bucket for the PINGs of a peer, guarded by the read lease. A
+// full bucket forgives earlier excess.
+type pingLimit struct {
+	rate   float64 // tokens a second
+	tokens float64
+	at     time.Time // of the last PING
+	excess int       // PINGs without a token
+}
+
+// A peer may send twice as many PINGs as its INIT announces, and pingBurst at once.
 const (
-	defaultPingRate = 1 // in a second, of a peer whose INIT does not say
+	defaultPingRate = 1 // in a second, for a peer announcing no PingAfter
 	pingBurst       = 10
-	maxExcessPings  = 3               // the one too many that ends the connection
-	UnannouncedPing = 2 * time.Second // what is above is not said
+	maxExcessPings  = 3 // PINGs without a token, the last of which ends the connection
 	minPingAfter    = 10 * time.Millisecond
 )
 
-// pingRateOf returns how many PINGs a second a peer may send that says so of itself.
+// UnannouncedPing is the shortest PingAfter not announced in INIT.
+const UnannouncedPing = 2 * time.Second
+
+// pingRateOf returns how many PINGs a second a peer may send.
 func pingRateOf(peer *wire.Hello) float64 {
 	if peer.PingAfter == 0 {
 		return defaultPingRate
@@ -50,115 +149,17 @@ func pingRateOf(peer *wire.Hello) float64 {
 	return max(defaultPingRate, 2/after.Seconds())
 }
 
-func (p *keepalive) init(c *Conn, rate float64) {
-	p.began, p.pingedFor, p.pingRate, p.pings = time.Now(), -1, rate, pingBurst
-	p.pingTime = p.began
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.limits.PingAfter < math.MaxInt64 {
-		p.timer = time.AfterFunc(c.limits.PingAfter, c.checkKeepalive)
+// take counts a PING. It reports false if the peer has sent too many.
+func (p *pingLimit) take(now time.Time) bool {
+	p.tokens = min(pingBurst, p.tokens+p.rate*now.Sub(p.at).Seconds())
+	p.at = now
+	if p.tokens < 1 {
+		p.excess++
+		return p.excess < maxExcessPings
 	}
-}
-
-// noteRead notes that bytes have come.
-func (p *keepalive) noteRead(at time.Time) { p.lastRead.Store(int64(at.Sub(p.began))) }
-
-func (p *keepalive) stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stopped = true
-	if p.timer != nil {
-		p.timer.Stop()
+	if p.tokens == pingBurst {
+		p.excess = 0
 	}
-}
-
-// next returns what is to be done now, and sets the timer for what comes then.
-func (p *keepalive) next(after, timeout time.Duration) (ask, lost bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopped {
-		return false, false
-	}
-	heard := p.lastRead.Load()
-	quiet := time.Since(p.began) - time.Duration(heard)
-	switch {
-	case quiet < after:
-		p.timer.Reset(after - quiet)
-	case p.pingedFor != heard:
-		p.pingedFor, p.extended = heard, false
-		p.timer.Reset(timeout)
-		return true, false
-	case p.extended:
-		p.extended = false
-		p.timer.Reset(timeout)
-	default:
-		return false, true
-	}
-	return false, false
-}
-
-// checkKeepalive runs when the peer may have been quiet for long.
-func (c *Conn) checkKeepalive() {
-	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
-	ask, dead := c.keepalive.next(after, timeout)
-	switch {
-	case ask:
-		c.Control(&wire.Frame{Type: wire.Ping})
-	case dead && c.isWriting():
-		// It may be reading what this end sends, and its answer to the PING
-		// stands behind that: Limits.WriteStall looks after it. A PING each time
-		// would pile up.
-		c.keepalive.extend(timeout)
-	case dead:
-		c.Fail(fault.Lost("waiting for a sign of life", c.limits.Silent()))
-	}
-}
-
-// extend gives the peer the time for its answer once more, and then again.
-func (p *keepalive) extend(timeout time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.stopped {
-		p.extended = true
-		p.timer.Reset(timeout)
-	}
-}
-
-// isWriting says whether something is still on its way to the peer.
-func (c *Conn) isWriting() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.queue.hasWriterLocked() || c.queue.anyLocked()
-}
-
-// Control sends a frame without a body, ahead of nothing and waiting for
-// nothing.
-func (c *Conn) Control(f *wire.Frame) {
-	c.mu.Lock()
-	c.queue.addHeaderLocked(f)
-	c.mu.Unlock()
-	c.flushAsync()
-}
-
-// servePing answers a PING, if there are not too many. A server waits for room
-// before that: a client that reads nothing is not read further.
-func (c *Conn) servePing(m *Message) error {
-	p := &c.keepalive
-	now := c.in.lastRead()
-	p.pings = min(pingBurst, p.pings+p.pingRate*now.Sub(p.pingTime).Seconds())
-	p.pingTime = now
-	switch {
-	case p.pings == pingBurst:
-		p.excessPings = 0
-		p.pings--
-	case p.pings >= 1:
-		p.pings--
-	default:
-		if p.excessPings++; p.excessPings >= maxExcessPings {
-			return fmt.Errorf("PINGs that come faster than %g a second", p.pingRate)
-		}
-	}
-	c.AwaitRoom()
-	c.Control(&wire.Frame{Type: wire.Pong, ID: m.ID})
-	return nil
+	p.tokens--
+	return true
 }

@@ -2,69 +2,71 @@ package transport
 
 import "sync/atomic"
 
-// A lease says who reads a connection. Exactly one goroutine may: it alone
-// touches the connection's receive buffer and delivers what arrives. Every change of
-// hands is one compare-and-swap of one word, which also counts the changes, so
-// that an epoch read earlier names one tenure and no other.
+// A readLease is the exclusive right to read a connection. The pattern is
+// leader/followers: one goroutine holds the lease, reads, and delivers the messages of
+// all others. Only the holder touches the receive buffer.
 //
-//	nobody  ──▶ caller   a caller that waits for its answer reads for itself
-//	nobody  ──▶ leader   nobody has read for a watchdog period, or a call waits long
-//	caller  ──▶ nobody   its answer is there; a parked caller is unparked
-//	caller  ──▶ leader   it has read for too long, or a call waits long
-//	leader  ──▶ nobody   nothing to wait for: the next caller may read
-//	leader  ──▶ leader   a call began to wait long as it was about to release the lease
-//	leader  ──▶ handling it runs a job
-//	handling──▶ leader   by the leader: the handler returned in time
-//	handling──▶ leader   by the watchdog: it did not, and a new leader takes over
+// The lease is one word, the holder and a count of its changes. Every change is one
+// compare-and-swap, so an old epoch cannot change the lease again.
+//
+//	nobody  ──▶ caller    a caller reads for itself while waiting for its answer
+//	nobody  ──▶ leader    unused for a watchdog period, or a call is long
+//	caller  ──▶ nobody    its answer has arrived; one parked caller is woken
+//	caller  ──▶ leader    it has read for too long, or a call is long
+//	leader  ──▶ nobody    all messages are handled: the next caller may read
+//	leader  ──▶ leader    a call became long while the leader was releasing the lease
+//	leader  ──▶ handling  it runs a job
+//	handling──▶ leader    by the leader: the job has returned in time
+//	handling──▶ leader    by the watchdog: it has not, and a new leader takes over
 //
 // Invariants:
-//   - Who passes the lease on holds it, or, from nobody and from handling, wins
-//     the compare-and-swap; and makes sure that the new holder is awake.
-//   - A caller parks first and then looks whether nobody reads; who leaves the
-//     turn to nobody does that first and then unparks a caller that is parked.
-//     So no caller sleeps while nobody reads.
-//   - A call is counted as long first and then looks whether nobody reads; who
-//     leaves the lease to nobody then looks for calls that are long.
-//   - A leader whose pass from handling fails has been replaced: it touches
-//     nothing of the connection but the send queue, and ends.
-//   - On a connection that has ended the lease stays where it is.
+//   - A goroutine passes the lease only if it holds it or, from nobody and from
+//     handling, wins the compare-and-swap. It makes sure the new holder is awake.
+//   - A caller parks first and then checks for a free lease. A holder frees the lease
+//     first and then wakes a parked caller. So no caller sleeps while the lease is free.
+//   - A long call is counted first and then checks for a free lease. A holder frees the
+//     lease first and then checks for long calls.
+//   - A leader failing to pass the lease from handling has been replaced. From then on
+//     it touches only the send queue of the connection, and ends.
+//   - On a connection that has ended the lease stays with its holder.
 type readLease struct {
 	word atomic.Uint64
 }
 
-// An epoch is a lease at one moment: a count of changes and the holder.
+// An epoch is the value of a read lease: a count of its changes, and the holder.
 type epoch uint64
 
+// A holder is the kind of goroutine holding a read lease.
 type holder uint64
 
 const (
-	nobody holder = iota
-	leader
-	caller
-	handling
-	holders = 4
+	nobody   holder = iota
+	leader          // the connection's own reading goroutine
+	caller          // a caller waiting for its answer
+	handling        // the leader, running a job
+	holders  = 4
 )
 
-// leaseLost is the epoch of a goroutine whose epoch another has ended.
+// leaseLost is the epoch of a goroutine replaced by another leader.
 const leaseLost epoch = 0
 
-func (s epoch) holder() holder { return holder(s % holders) }
+func (e epoch) holder() holder { return holder(e % holders) }
 
-// current returns the lease as it stands.
-func (t *readLease) current() epoch { return epoch(t.word.Load()) }
+// current returns the current epoch.
+func (l *readLease) current() epoch { return epoch(l.word.Load()) }
 
-// pass gives the lease from epoch s to the holder h. It reports the new
-// epoch, and whether s was still the current one.
-func (t *readLease) pass(s epoch, h holder) (epoch, bool) {
-	next := s - s%holders + holders + epoch(h)
-	return next, t.word.CompareAndSwap(uint64(s), uint64(next))
+// pass passes the lease from epoch e to h and returns the new epoch. It reports false,
+// without effect, if e is no longer the current epoch.
+func (l *readLease) pass(e epoch, h holder) (epoch, bool) {
+	next := e - e%holders + holders + epoch(h)
+	return next, l.word.CompareAndSwap(uint64(e), uint64(next))
 }
 
-// mustPass is pass by the holder of an epoch that nobody else may end.
-func (t *readLease) mustPass(s epoch, h holder) epoch {
-	next, ok := t.pass(s, h)
+// mustPass is pass for a holder with a lease only it can pass.
+func (l *readLease) mustPass(e epoch, h holder) epoch {
+	next, ok := l.pass(e, h)
 	if !ok {
-		panic("bsrpc: the turn was taken from its holder")
+		panic("bsrpc: read lease taken from its holder")
 	}
 	return next
 }

@@ -16,50 +16,50 @@ func TestReadLeasePass(t *testing.T) {
 	second := lease.mustPass(first, nobody)
 	third, ok := lease.pass(second, leader)
 	if !ok || third == first || third.holder() != leader {
-		t.Errorf("a tenure of later has the stamp of an earlier: %d, %d", first, third)
+		t.Errorf("two changes of the lease have the same epoch: %d, %d", first, third)
 	}
 	if _, ok := lease.pass(first, nobody); ok {
-		t.Error("an earlier tenure passed the turn on")
+		t.Error("an old epoch changed the lease")
 	}
 	if third.holder() == nobody || leaseLost.holder() != nobody {
-		t.Error("a tenure looks like that of the deposed")
+		t.Error("a valid epoch looks like leaseLost")
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("must let an earlier tenure pass the turn on")
+			t.Error("mustPass accepted an old epoch")
 		}
 	}()
 	lease.mustPass(second, caller)
 }
 
-// Many goroutines pass one turn around: one at a time has it.
+// With many goroutines competing for a lease, one at a time holds it.
 func TestReadLeaseIsExclusive(t *testing.T) {
 	var lease readLease
 	var holding atomic.Int32
 	var wg sync.WaitGroup
-	got := 0 // whoever has the lease counts; the race detector watches
+	held := 0 // written by the holder only, for the race detector
 	for range 8 {
 		wg.Go(func() {
 			for n := 0; n < 5000; {
-				s := lease.current()
-				if s.holder() != nobody {
+				e := lease.current()
+				if e.holder() != nobody {
 					runtime.Gosched()
 					continue
 				}
-				if s, ok := lease.pass(s, caller); ok {
+				if e, ok := lease.pass(e, caller); ok {
 					if holding.Add(1) != 1 {
-						t.Error("two have the turn")
+						t.Error("two goroutines hold the lease")
 					}
-					got++
+					held++
 					n++
 					holding.Add(-1)
-					lease.mustPass(s, nobody)
+					lease.mustPass(e, nobody)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if got != 8*5000 {
-		t.Errorf("the turn was had %d times, want %d", got, 8*5000)
+	if held != 8*5000 {
+		t.Errorf("the lease was held %d times, want %d", held, 8*5000)
 	}
 }

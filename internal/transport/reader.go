@@ -2,244 +2,265 @@ package transport
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// awaitReply waits for k's answer. For the first moments the caller reads for
-// itself if nobody does, or parks until its answer is delivered or it is its
-// turn to read. A call that lasts longer than a watchdog period or two waits with its
-// context and a timer, and leaves the reading to the leader.
-func (c *Conn) awaitReply(ctx context.Context, k *Call) error {
-	for !k.long && !k.answered() {
-		if s := c.lease.current(); s.holder() == nobody {
-			if s, ok := c.lease.pass(s, caller); ok {
-				c.readAsCaller(k, s)
+// A reader reads a connection, on the goroutine with the read lease: a caller waiting
+// for its answer, or the leader (leader.go).
+type reader struct {
+	c           *Conn
+	lease       readLease
+	interrupted atomic.Uint64 // the epoch of a caller that must stop reading
+	leaderWake  chan struct{} // capacity 1: the leader has the lease again
+
+	// guarded by the lease
+	woken  wakeBatch // callers also use its atomic fields
+	in     receiveBuffer
+	timer  frameTimer
+	inline Job // set by the leader; replaceLeader reads it after it has won the lease
+}
+
+func (r *reader) init(c *Conn) {
+	r.c = c
+	open := c.peer.MaxInflight // long answers to calls of this end
+	if c.cfg.Serves {
+		open = c.limits.MaxInflight
+	}
+	r.leaderWake = make(chan struct{}, 1)
+	r.woken.init()
+	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, c.keepalive.noteRead)
+	r.timer.init(c.nc)
+	r.lease.pass(0, leader)
+}
+
+// await waits for the answer to call. At first the caller reads for itself if the lease
+// is free, and otherwise parks until it is answered or may read. A call lasting longer
+// than a watchdog period or two waits with its context and a timer, and leaves reading
+// to the leader.
+func (r *reader) await(ctx context.Context, call *Call) error {
+	for !call.long && !call.answered() {
+		if e := r.lease.current(); e.holder() == nobody {
+			if e, ok := r.lease.pass(e, caller); ok {
+				r.readAsCaller(call, e)
 			}
 			continue
 		}
-		c.park(k)
+		r.park(call)
 	}
-	if k.answered() {
+	if call.answered() {
 		return nil
 	}
-	return c.awaitLong(ctx, k)
+	return r.awaitLong(ctx, call)
 }
 
-// park sleeps until k is answered, has waited for some watchdog periods, or is to look
-// again whether it can read.
-func (c *Conn) park(k *Call) {
-	if !k.state.CompareAndSwap(callRunning, callParked) {
+// park sleeps until call is answered, becomes long, or should check for a free lease.
+func (r *reader) park(call *Call) {
+	if !call.state.CompareAndSwap(callRunning, callParked) {
 		return
 	}
-	// Whoever left the lease to nobody may have looked for parked calls before
-	// this one was.
-	if c.lease.current().holder() == nobody && k.state.CompareAndSwap(callParked, callRunning) {
+	// The last holder may have looked for a parked call before this one was parked.
+	if r.lease.current().holder() == nobody && call.state.CompareAndSwap(callParked, callRunning) {
 		return
 	}
-	c.watchdog.arm()
-	if counted := <-k.wake; counted {
-		c.batch.resumed()
+	r.c.watchdog.arm()
+	if counted := <-call.wake; counted {
+		r.woken.resumed()
 	}
-	if k.state.CompareAndSwap(callLong, callRunning) {
-		k.long = true
+	if call.state.CompareAndSwap(callLong, callRunning) {
+		call.long = true
 	}
 }
 
-// awaitLong waits with k's context and timer.
-func (c *Conn) awaitLong(ctx context.Context, k *Call) error {
-	c.calls.long.Add(1)
-	defer c.calls.long.Add(-1)
-	c.wakeLeader()
-	if !k.state.CompareAndSwap(callRunning, callSelecting) {
+// awaitLong waits for the answer with the context and the timer of call.
+func (r *reader) awaitLong(ctx context.Context, call *Call) error {
+	long := &r.c.calls.long
+	long.Add(1)
+	defer long.Add(-1)
+	r.wakeLeader()
+	if !call.state.CompareAndSwap(callRunning, callSelecting) {
 		return nil
 	}
-	expired := k.Timeout.Expired()
-	defer k.Timeout.Stop()
+	expired := call.Timeout.Expired()
+	defer call.Timeout.Stop()
 	var over func(fault.Outcome) *fault.Fault
 	select {
-	case <-k.wake:
+	case <-call.wake:
 		return nil
 	case <-ctx.Done():
 		over = func(o fault.Outcome) *fault.Fault { return fault.OfContext(ctx.Err(), o) }
 	case <-expired:
-		over = k.Timeout.Fault
+		over = call.Timeout.Fault
 	}
-	if !k.state.CompareAndSwap(callSelecting, callRunning) {
-		<-k.wake
+	if !call.state.CompareAndSwap(callSelecting, callRunning) {
+		<-call.wake
 		return nil
 	}
-	if outcome, ok := c.abandon(k); ok {
+	if outcome, ok := r.c.calls.abandon(call); ok {
 		return over(outcome)
 	}
-	// The answer, or the connection's end, is on its way.
-	if k.state.CompareAndSwap(callRunning, callSelecting) {
-		<-k.wake
+	// The answer, or the end of the connection, is being delivered.
+	if call.state.CompareAndSwap(callRunning, callSelecting) {
+		<-call.wake
 	}
 	return nil
 }
 
-// readAsCaller reads, as the caller that holds epoch s, until k is answered
-// and everything that came with the answer is handled, or the watchdog stops it.
-func (c *Conn) readAsCaller(k *Call, s epoch) {
-	c.watchdog.arm()
+// readAsCaller reads as the caller with epoch e, until call is answered and all messages
+// of the same read are handled, or until the watchdog interrupts it.
+func (r *reader) readAsCaller(call *Call, e epoch) {
+	r.c.watchdog.arm()
 	for {
-		if !c.handleAll(&s) {
+		if !r.handleAll(&e) {
 			return
 		}
-		if k.answered() {
-			c.releaseLease(s)
+		if call.answered() {
+			r.releaseLease(e)
 			return
 		}
-		if c.batch.woke {
-			c.coalesceWrites()
+		if r.woken.woke {
+			r.coalesceWrites()
 		}
-		if err := c.fill(); err != nil {
-			if !c.continueReading(err) {
+		if err := r.fill(); err != nil {
+			if !r.continueAfter(err) {
 				return
 			}
-			if epoch(c.interrupted.Load()) == s {
-				k.long = true
-				c.passToLeader(s)
+			if epoch(r.interrupted.Load()) == e {
+				call.long = true
+				r.passToLeader(e)
 				return
 			}
 		}
 	}
 }
 
-// releaseLease passes the lease on from the holder of epoch s: to the leader if a
-// call waits long, else to whoever takes it.
-func (c *Conn) releaseLease(s epoch) {
+// interrupt makes the caller with epoch e stop reading.
+func (r *reader) interrupt(e epoch) {
+	r.interrupted.Store(uint64(e))
+	r.c.nc.SetReadDeadline(netconn.LongAgo)
+}
+
+// releaseLease releases the lease of epoch e: to the leader if a call is long, and
+// otherwise to the next caller.
+func (r *reader) releaseLease(e epoch) {
+	c := r.c
 	if c.calls.long.Load() > 0 {
-		c.passToLeader(s)
+		r.passToLeader(e)
 		return
 	}
-	c.lease.mustPass(s, nobody)
-	c.watchdog.arm() // it gives the lease to the leader if nobody takes it
+	r.lease.mustPass(e, nobody)
+	c.watchdog.arm() // passes an unused lease to the leader
 	if c.calls.long.Load() > 0 {
-		c.wakeLeader()
+		r.wakeLeader()
 	}
 	c.mu.Lock()
-	c.calls.unparkOneLocked()
+	c.calls.wakeOneLocked()
 	c.mu.Unlock()
 }
 
-// passToLeader gives the leader the lease of epoch s.
-func (c *Conn) passToLeader(s epoch) {
-	c.lease.mustPass(s, leader)
-	c.leaderWake <- struct{}{}
+// passToLeader passes the lease of epoch e to the leader.
+func (r *reader) passToLeader(e epoch) {
+	r.lease.mustPass(e, leader)
+	r.leaderWake <- struct{}{}
 }
 
-// wakeLeader gives the leader the lease if nobody has it.
-func (c *Conn) wakeLeader() {
-	if s := c.lease.current(); s.holder() == nobody {
-		if _, ok := c.lease.pass(s, leader); ok {
-			c.leaderWake <- struct{}{}
+// wakeLeader passes the lease to the leader if it is free.
+func (r *reader) wakeLeader() {
+	if e := r.lease.current(); e.holder() == nobody {
+		if _, ok := r.lease.pass(e, leader); ok {
+			r.leaderWake <- struct{}{}
 		}
 	}
 }
 
-// lead reads as the leader, from epoch s on, until the connection ends or
-// another leader has taken over, which then stands for it in c.running.
-func (c *Conn) lead(s epoch) {
-	ended := false
-	defer func() {
-		if !ended { // a handler called runtime.Goexit: that ends a goroutine, not the leadership
-			if s != leaseLost {
-				go c.lead(s)
-			}
-		} else if s != leaseLost {
-			c.handler.Idle()
-			c.running.Done()
-		}
-	}()
-	c.readAsLeader(&s)
-	ended = true
-}
-
-// readAsLeader handles what has arrived and waits for more, until this goroutine is
-// the leader no longer. On a connection that shares the lease, the lease is anybody's
-// whenever all that a read has brought is handled: fresh says that there was one
-// in this epoch, for a leader that is woken reads first, for the call that
-// waits long.
-func (c *Conn) readAsLeader(s *epoch) {
-	for fresh := false; c.handleAll(s); {
-		c.handler.Idle()
-		c.coalesceWrites()
-		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && !c.in.incomplete() {
-			c.releaseLease(*s)
-			select {
-			case <-c.leaderWake:
-				*s = c.lease.current()
-			case <-c.done:
-				return
-			}
-			fresh = false
-			continue
-		}
-		if err := c.fill(); err != nil && !c.continueReading(err) {
-			return
-		}
-		fresh = true
-	}
+// coalesceWrites writes the send queue once all woken callers have run, with their new
+// requests.
+func (r *reader) coalesceWrites() {
+	r.woken.wait()
+	r.c.writer.flush(nil)
 }
 
 // fill waits for bytes.
-func (c *Conn) fill() error {
-	if c.timed {
-		c.readBegan = time.Now()
+func (r *reader) fill() error {
+	if r.timer.set {
+		r.timer.readBegan = time.Now()
 	}
-	return c.in.fill()
+	return r.in.fill()
 }
 
-// coalesceWrites writes what waits, with what those ask who have just been answered.
-func (c *Conn) coalesceWrites() {
-	c.batch.wait()
-	c.flush(nil)
+// continueAfter acts on the error of a read without bytes. It reports whether reading
+// continues.
+func (r *reader) continueAfter(err error) bool {
+	if !netconn.IsTimeout(err) {
+		r.c.Fail(fault.Lost("reading", err))
+		return false
+	}
+	r.c.nc.SetReadDeadline(time.Time{})
+	return r.dropStale()
 }
 
-// handleAll handles every message that has arrived. It reports false when the
-// turn is no longer the caller's, or the connection has ended.
-func (c *Conn) handleAll(s *epoch) bool {
-	m, err := c.in.next()
-	for ok := true; m != nil && err == nil; m, err = c.in.next() {
-		if ok, err = c.handle(m, s); !ok {
-			return false // what is answered is woken by the leader that has taken over
+// handleAll handles all complete messages. It reports false if this goroutine has lost
+// the lease, or the connection has ended.
+func (r *reader) handleAll(e *epoch) bool {
+	m, err := r.in.next()
+	for ok := true; m != nil && err == nil; m, err = r.in.next() {
+		if ok, err = r.handle(m, e); !ok {
+			return false // the next leader wakes the calls answered so far
 		}
 		if err != nil {
 			break
 		}
 	}
-	c.batch.wakeAnswered(c.in.lastRead())
+	r.woken.wakeAll(r.in.lastRead())
 	if err != nil {
-		c.failViolation(err)
+		r.c.failViolation(err)
 		return false
 	}
-	if c.in.incomplete() {
-		c.watchIncomplete()
+	if r.in.incomplete() {
+		r.watchIncomplete()
 	}
 	return true
 }
 
-// continueReading looks at why a read ended without bytes. It reports whether the
-// reading goes on.
-func (c *Conn) continueReading(err error) bool {
-	if !netconn.IsTimeout(err) {
-		c.Fail(fault.Lost("reading", err))
-		return false
+// handle acts on one message. An error is a protocol violation by the peer. ok is false
+// if this goroutine has been replaced as the leader.
+func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
+	c := r.c
+	switch m.Type {
+	case wire.Request:
+		return r.serve(m, e)
+	case wire.Bind:
+		return true, c.cfg.Handler.Bind(m)
+	case wire.Cancel:
+		return true, c.requests.cancel(m)
+	case wire.Response, wire.Error:
+		return true, c.calls.deliver(m)
+	case wire.Ping:
+		return true, c.keepalive.answerPing(m)
+	case wire.Pong:
+		return true, nil // its arrival is all it says
+	case wire.Waiting, wire.Admitted:
+		return true, c.cfg.Handler.Control(m)
+	case wire.Close:
+		f, err := wire.ReadFailure(m.Body)
+		if err != nil {
+			return true, fmt.Errorf("CLOSE: %w", err)
+		}
+		c.Fail(remoteFault(fault.Code(m.Arg), &f))
+		return true, nil
 	}
-	c.nc.SetReadDeadline(time.Time{})
-	return c.dropStale()
+	return true, fmt.Errorf("unexpected %v", m.Type)
 }
 
-// shortTimeout is the time left, in microseconds, of a call that is timed exactly
-// from its beginning: it is over before a few watchdog periods are.
-const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)
-
-// interruptReader stops whoever reads as a caller in epoch s.
-func (c *Conn) interruptReader(s epoch) {
-	c.interrupted.Store(uint64(s))
-	c.nc.SetReadDeadline(netconn.LongAgo)
+// accept decides on a chunked message by the header of its first chunk.
+func (r *reader) accept(f *wire.Frame) (bool, error) {
+	if f.Type == wire.Response {
+		return r.c.calls.acceptReply(f)
+	}
+	return r.c.requests.acceptChunked(f)
 }

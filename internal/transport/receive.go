@@ -1,74 +1,54 @@
 package transport
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"slices"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/recycle"
 	"github.com/bsrpc/bsrpc/internal/sockread"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A receiveBuffer makes messages of the bytes that a connection brings: whole frames
-// from a buffer that it keeps, and chunked messages, each gathered in memory
-// of its own that grows with what has arrived. It belongs to the holder of the
-// turn.
+// A receiveBuffer turns the bytes of a connection into messages: whole frames in one
+// buffer, and chunked messages in memory of their own (reassembly.go). The read lease
+// guards it.
 type receiveBuffer struct {
-	nc      net.Conn
-	small   io.Reader // nc, for reads of up to wholeBuf
-	buf     []byte    // buf[r:w] has arrived and is not used yet
-	r, w    int
-	readAt  time.Time // when the newest bytes arrived, which are those from
-	newest  int       // here on
-	message Message   // what next has returned
+	nc         net.Conn
+	small      io.Reader // nc, for reads of up to maxBuffer bytes
+	buf        []byte    // buf[r:w] has not been used yet
+	r, w       int
+	readAt     time.Time // the end of the last read
+	newest     int       // index in buf of the bytes of the last read
+	frameBegan time.Time // arrival of the first byte of the incomplete frame in buf
+	message    Message   // the last result of next
 
 	chunked    map[chunkedKey]*reassembly
-	arriving   *reassembly // the message whose chunk is arriving, nil if none
-	left       int         // bytes of that chunk that have not arrived
-	frameBegan time.Time   // when the frame began to arrive of which the buffer has a part
+	arriving   *reassembly // the message of the chunk arriving, nil if none
+	left       int         // bytes of this chunk to arrive
+	refused    int         // discarded messages in chunked
+	maxRefused int         // more are a protocol violation
+	longest    int         // bytes of the longest chunked message received
 
-	refused    int // messages among chunked messages that are unwanted
-	maxRefused int // then the peer breaks the protocol
-	longest    int // bytes of the longest chunked message that has come whole
-
-	accept func(*wire.Frame) (wanted bool, err error) // asked at each first chunk; books the wanted
-	unbook func(size uint64)                          // told of a message that is not booked any longer
-	onRead func(time.Time)                            // told when bytes have come
+	accept func(*wire.Frame) (bool, error) // decides on a chunked message at its first chunk, and books it
+	unbook func(size uint64)               // ends the booking of a message
+	onRead func(time.Time)                 // called when bytes have arrived
 }
 
-// newReceiveBuffer returns the receive buffer of nc. mostRefused is how many chunked message may be
-// refused and unfinished, the funcs are the receive buffer's fields.
-func newReceiveBuffer(nc net.Conn, mostRefused int, admit func(*wire.Frame) (bool, error), release func(uint64), beat func(time.Time)) receiveBuffer {
-	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: mostRefused, accept: admit, unbook: release, onRead: beat}
+// newReceiveBuffer returns the receive buffer of nc. The arguments are the fields of the
+// same names.
+func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*wire.Frame) (bool, error), unbook func(uint64), onRead func(time.Time)) receiveBuffer {
+	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
 }
 
-// chunkedKey names a chunked message: calls of both directions may have the
-// same id.
-type chunkedKey struct {
-	response bool
-	id       uint64
-}
-
-// An incoming is a message of which not all chunks have arrived.
-type reassembly struct {
-	head      wire.Frame
-	body      []byte
-	received  uint64 // bytes of chunks so far
-	discarded bool   // its chunks are dropped as they arrive
-	lastChunk time.Time
-}
-
-// A message is what a receive buffer gives: a frame and its whole body.
+// A Message is a frame with its whole body.
 type Message struct {
 	wire.Frame
 	Body []byte
-	Own  bool // Body is memory of its own, else it is valid until the next read
+	Own  bool // Body has memory of its own; otherwise Meta and Body are valid until the next read
 }
 
-// Keep returns m with memory of its own.
+// Keep returns a copy of m with memory of its own, without metadata.
 func (m *Message) Keep() Message {
 	kept := *m
 	kept.Meta = nil
@@ -78,32 +58,30 @@ func (m *Message) Keep() Message {
 	return kept
 }
 
+// The sizes of the buffer: at first, and once a read has filled it.
 const (
-	minBuffer  = 4 << 10
-	maxBuffer  = wire.MaxUnchunked + wire.MaxHeader
-	firstBody  = 64 << 10 // of a chunked message; then it grows with what arrives
-	bodyGrowth = 4
+	minBuffer = 4 << 10
+	maxBuffer = wire.MaxUnchunked + wire.MaxHeader
 )
 
-// next returns the next message whose bytes have all arrived, nil if there is
-// none yet. It is valid until the next call. An error is the peer's violation
-// of the protocol.
-func (in *receiveBuffer) next() (*Message, error) {
+// next returns the next complete message, or nil. It is valid until the next call. An
+// error is a protocol violation by the peer.
+func (b *receiveBuffer) next() (*Message, error) {
 	for {
-		if in.arriving != nil {
-			if in.takeChunk() {
-				return &in.message, nil
+		if b.arriving != nil {
+			if b.takeChunk() {
+				return &b.message, nil
 			}
-			if in.left > 0 {
+			if b.left > 0 {
 				return nil, nil
 			}
-			in.arriving = nil
+			b.arriving = nil
 		}
-		if in.r == in.w {
+		if b.r == b.w {
 			return nil, nil
 		}
-		f := &in.message.Frame
-		n, err := wire.ReadHeader(in.buf[in.r:in.w], f)
+		f := &b.message.Frame
+		n, err := wire.ReadHeader(b.buf[b.r:b.w], f)
 		if err == wire.ErrShort {
 			return nil, nil
 		}
@@ -111,142 +89,56 @@ func (in *receiveBuffer) next() (*Message, error) {
 			return nil, err
 		}
 		if f.Flags&wire.Chunked != 0 || f.Type == wire.RequestChunk || f.Type == wire.ResponseChunk {
-			in.r += n
-			if err := in.beginChunk(f); err != nil {
+			b.r += n
+			if err := b.beginChunk(f); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		end := in.r + n + f.BodySize
-		if in.w < end {
+		end := b.r + n + f.BodySize
+		if b.w < end {
 			return nil, nil
 		}
-		in.message.Body, in.message.Own = in.buf[in.r+n:end:end], false
-		in.r = end
-		return &in.message, nil
+		b.message.Body, b.message.Own = b.buf[b.r+n:end:end], false
+		b.r = end
+		return &b.message, nil
 	}
 }
 
-// beginChunk looks at the head of a chunk and prepares for its body.
-func (in *receiveBuffer) beginChunk(f *wire.Frame) error {
-	key := chunkedKey{f.Type == wire.Response || f.Type == wire.ResponseChunk, f.ID}
-	p := in.chunked[key]
-	if f.Flags&wire.Chunked != 0 {
-		if p != nil {
-			return fmt.Errorf("%v %d begins a second time", f.Type, f.ID)
-		}
-		wanted, err := in.accept(f)
-		if err != nil {
-			return err
-		}
-		p = &reassembly{head: *f, discarded: !wanted, lastChunk: in.readAt}
-		if p.head.Meta = nil; wanted {
-			p.head.Meta = slices.Clone(f.Meta)
-		} else {
-			in.refused++
-		}
-		if in.refused > in.maxRefused {
-			return fmt.Errorf("%d messages in pieces were refused and are neither complete nor cancelled", in.refused)
-		}
-		if in.chunked == nil {
-			in.chunked = make(map[chunkedKey]*reassembly)
-		}
-		in.chunked[key] = p
-	}
-	if p == nil {
-		return fmt.Errorf("%v of %d, which has not begun or is complete", f.Type, f.ID)
-	}
-	if p.received+uint64(f.BodySize) > p.head.Total {
-		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.received+uint64(f.BodySize)-p.head.Total)
-	}
-	in.arriving, in.left = p, f.BodySize
-	return nil
-}
-
-// takeChunk moves what has arrived of the current chunk to its message, and
-// reports whether that is now complete, and in m.
-func (in *receiveBuffer) takeChunk() bool {
-	n := min(in.left, in.w-in.r)
-	p := in.arriving
-	if !p.discarded {
-		in.grow(p, n)
-		p.body = append(p.body, in.buf[in.r:in.r+n]...)
-	}
-	in.r += n
-	in.arrived(n)
-	if in.left > 0 || p.received < p.head.Total {
-		return false
-	}
-	in.arriving = nil
-	in.remove(p)
-	in.longest = max(in.longest, len(p.body))
-	in.message = Message{Frame: p.head, Body: p.body, Own: true}
-	return !p.discarded || p.head.Type == wire.Response // an answer that nobody wants still ends its call
-}
-
-// unfinished returns how many requests are neither complete nor unwanted.
-func (in *receiveBuffer) unfinished() (n int) {
-	for _, p := range in.chunked {
-		if !p.discarded && p.head.Type == wire.Request {
-			n++
-		}
-	}
-	return n
-}
-
-func (in *receiveBuffer) arrived(n int) {
-	in.left -= n
-	in.arriving.received += uint64(n)
-	in.arriving.lastChunk = in.readAt
-}
-
-// grow makes room for n more bytes of p, or for as much as may be made now:
-// memory follows the bytes that have arrived, unless the peer has sent as long a
-// message before.
-func (in *receiveBuffer) grow(p *reassembly, n int) {
-	if len(p.body)+n <= cap(p.body) {
-		return
-	}
-	fresh := max(firstBody, bodyGrowth*len(p.body), len(p.body)+n, in.longest)
-	body := recycle.Bytes(int(p.head.Total), min(fresh, int(p.head.Total)))
-	old := p.body
-	p.body = body[:copy(body, old)]
-	recycle.Free(old)
-}
-
-// fill waits for bytes and takes what is there: the rest of a chunk straight
-// into its message, everything else into the buffer.
-func (in *receiveBuffer) fill() error {
-	if p := in.arriving; p != nil && in.r == in.w && !p.discarded {
-		in.grow(p, min(in.left, firstBody))
+// fill waits for bytes and reads those available: the rest of a chunk directly into its
+// message, everything else into the buffer.
+func (b *receiveBuffer) fill() error {
+	if p := b.arriving; p != nil && b.r == b.w && !p.discarded {
+		b.grow(p, min(b.left, firstBody))
 		free := p.body[len(p.body):cap(p.body)]
-		n, err := in.nc.Read(free[:min(len(free), in.left)])
-		in.noteRead(n)
+		n, err := b.nc.Read(free[:min(len(free), b.left)])
+		b.noteRead(n)
 		p.body = p.body[:len(p.body)+n]
-		in.arrived(n)
+		b.chunkArrived(n)
 		return readError(n, err)
 	}
-	in.makeRoom()
-	in.newest = in.w
-	space := in.buf[in.w:]
-	if len(in.chunked) > 0 && in.r == in.w {
-		space = space[:min(len(space), minBuffer)] // what comes next is mostly a chunk: copy little of it
+	b.makeRoom()
+	b.newest = b.w
+	space := b.buf[b.w:]
+	if len(b.chunked) > 0 && b.r == b.w {
+		space = space[:min(len(space), minBuffer)] // mostly a chunk follows: copy little of it
 	}
-	n, err := in.small.Read(space)
-	in.noteRead(n)
-	in.w += n
+	n, err := b.small.Read(space)
+	b.noteRead(n)
+	b.w += n
 	return readError(n, err)
 }
 
-// noteRead notes when a read ended that brought n bytes.
-func (in *receiveBuffer) noteRead(n int) {
-	in.readAt = time.Now()
+// noteRead notes the end of a read of n bytes.
+func (b *receiveBuffer) noteRead(n int) {
+	b.readAt = time.Now()
 	if n > 0 {
-		in.onRead(in.readAt)
+		b.onRead(b.readAt)
 	}
 }
 
-// readError is the error of a read that brought n bytes, of which nothing is lost.
+// readError returns the error of a read of n bytes. If n > 0 it is nil: the bytes are
+// handled first, and the next read fails again.
 func readError(n int, err error) error {
 	if n > 0 {
 		return nil
@@ -254,110 +146,60 @@ func readError(n int, err error) error {
 	return err
 }
 
-// makeRoom moves what is not used to the beginning of the buffer, which grows
-// when a read has filled it.
-func (in *receiveBuffer) makeRoom() {
-	full := in.w == len(in.buf)
-	if in.r == in.w {
-		in.r, in.w = 0, 0
+// makeRoom moves the unused bytes to the beginning of the buffer. The buffer grows if a
+// read has filled it.
+func (b *receiveBuffer) makeRoom() {
+	full := b.w == len(b.buf)
+	if b.r == b.w {
+		b.r, b.w = 0, 0
 	}
-	if full && len(in.buf) < maxBuffer {
+	if full && len(b.buf) < maxBuffer {
 		size := minBuffer
-		if in.buf != nil {
+		if b.buf != nil {
 			size = maxBuffer
 		}
 		buf := make([]byte, size)
-		in.w = copy(buf, in.buf[in.r:in.w])
-		in.r, in.buf = 0, buf
+		b.w = copy(buf, b.buf[b.r:b.w])
+		b.r, b.buf = 0, buf
 		return
 	}
-	if in.w == len(in.buf) {
-		in.w = copy(in.buf, in.buf[in.r:in.w])
-		in.r = 0
+	if b.w == len(b.buf) {
+		b.w = copy(b.buf, b.buf[b.r:b.w])
+		b.r = 0
 	}
 }
 
-// lastRead returns when the newest bytes arrived.
-func (in *receiveBuffer) lastRead() time.Time { return in.readAt }
+// lastRead returns the end of the last read.
+func (b *receiveBuffer) lastRead() time.Time { return b.readAt }
 
-// oldestIncomplete returns since when the longest of what is incomplete has waited: a frame
-// from its first byte, a chunked message from its newest one.
-func (in *receiveBuffer) oldestIncomplete() (at time.Time, ok bool) {
-	if in.hasPartialFrame() {
-		at, ok = in.frameBegan, true
+// hasPartialFrame reports whether the buffer has a part of a frame.
+func (b *receiveBuffer) hasPartialFrame() bool { return b.r < b.w }
+
+// incomplete reports whether a frame or a chunked message is incomplete. It is called
+// after each read, once next has returned all messages.
+func (b *receiveBuffer) incomplete() bool {
+	partial := b.hasPartialFrame()
+	if partial && b.r >= b.newest {
+		b.frameBegan = b.readAt
 	}
-	for _, p := range in.chunked {
-		if !p.discarded && (!ok || p.lastChunk.Before(at)) { // the unwanted are lost already
-			at, ok = p.lastChunk, true
+	return partial || len(b.chunked) > 0
+}
+
+// oldestIncomplete returns since when the oldest incomplete message has made no
+// progress: a frame since its first byte, a chunked message since its newest byte.
+func (b *receiveBuffer) oldestIncomplete() (since time.Time, ok bool) {
+	if b.hasPartialFrame() {
+		since, ok = b.frameBegan, true
+	}
+	for _, p := range b.chunked {
+		if !p.discarded && (!ok || p.lastRead.Before(since)) {
+			since, ok = p.lastRead, true
 		}
 	}
-	return at, ok
+	return since, ok
 }
 
-// hasPartialFrame says whether a part of a frame has arrived.
-func (in *receiveBuffer) hasPartialFrame() bool { return in.r < in.w }
-
-// isFrameStale says whether a frame began to arrive at a time or before, and is
-// not complete.
-func (in *receiveBuffer) isFrameStale(since time.Time) bool {
-	return in.hasPartialFrame() && !in.frameBegan.After(since)
-}
-
-// discardStale drops the messages of which nothing has come since. It returns their
-// heads.
-func (in *receiveBuffer) discardStale(since time.Time) (heads []wire.Frame) {
-	for _, p := range in.chunked {
-		if !p.discarded && !p.lastChunk.After(since) {
-			in.discard(p)
-			heads = append(heads, p.head)
-		}
-	}
-	return heads
-}
-
-// cancelRequest drops a request of which the peer sends no further chunks. It
-// reports whether that had begun, and whether it was wanted.
-func (in *receiveBuffer) cancelRequest(id uint64) (begun, wanted bool) {
-	p := in.chunked[chunkedKey{false, id}]
-	if p == nil {
-		return false, false
-	}
-	in.remove(p)
-	return true, !p.discarded
-}
-
-// forgetResponse drops an answer of which the peer sends no further chunks.
-func (in *receiveBuffer) forgetResponse(id uint64) {
-	if p := in.chunked[chunkedKey{true, id}]; p != nil {
-		in.remove(p)
-	}
-}
-
-// discard drops a message that has begun to arrive, and its further chunks as
-// they come.
-func (in *receiveBuffer) discard(p *reassembly) {
-	if !p.discarded {
-		in.unbook(p.head.Total)
-		in.refused++
-	}
-	p.discarded, p.body = true, nil
-}
-
-func (in *receiveBuffer) remove(p *reassembly) {
-	if p.discarded {
-		in.refused--
-	} else {
-		in.unbook(p.head.Total)
-	}
-	delete(in.chunked, chunkedKey{p.head.Type == wire.Response, p.head.ID})
-}
-
-// incomplete says whether anything has begun to arrive and is not complete. It is
-// asked behind each read, when next has returned all that is.
-func (in *receiveBuffer) incomplete() bool {
-	part := in.hasPartialFrame()
-	if part && in.r >= in.newest {
-		in.frameBegan = in.readAt
-	}
-	return part || len(in.chunked) > 0
+// isFrameStale reports whether a frame has been incomplete since then or longer.
+func (b *receiveBuffer) isFrameStale(then time.Time) bool {
+	return b.hasPartialFrame() && !b.frameBegan.After(then)
 }

@@ -7,34 +7,33 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A message's memory grows to at most four times what has arrived, where it is
-// made anew.
+// The memory of a message grows to at most four times the bytes received.
 func TestMessageMemoryGrows(t *testing.T) {
 	const total, step = 13 << 20, 8 << 10
-	var in receiveBuffer
+	var b receiveBuffer
 	p := &reassembly{head: wire.Frame{Total: total}}
-	before, arrives := heapBytes(), make([]byte, step)
+	before, chunk := heapBytes(), make([]byte, step)
 	for n := 0; n < total; n += step {
-		in.grow(p, step)
-		// All memory so far: each is four times the one before it.
+		b.grow(p, step)
+		// Counts all memory so far. Each allocation is four times the one before.
 		if made, most := heapBytes()-before, uint64(max(firstBody, bodyGrowth*(n+step))*4/3+64<<10); made > most {
-			t.Fatalf("%d bytes have arrived, and %d have been made for them, want at most %d", n+step, made, most)
+			t.Fatalf("%d bytes allocated for %d bytes received, want at most %d", made, n+step, most)
 		}
-		p.body = append(p.body, arrives...)
+		p.body = append(p.body, chunk...)
 	}
 	if cap(p.body) > total+total/8 {
-		t.Errorf("a whole message of %d bytes takes %d", total, cap(p.body))
+		t.Errorf("a complete message of %d bytes takes %d", total, cap(p.body))
 	}
 }
 
-// A peer that has sent a message as long is believed, and no longer one.
+// A message gets its memory at once if an equally long one was received before.
 func TestMessageMemoryFollowsTheLongest(t *testing.T) {
-	in := receiveBuffer{longest: 2 << 20}
+	b := receiveBuffer{longest: 2 << 20}
 	for total, want := range map[uint64]int{2 << 20: 2 << 20, 1 << 20: 1 << 20, 29 << 20: 2 << 20} {
 		p := &reassembly{head: wire.Frame{Total: total}}
-		in.grow(p, 1)
+		b.grow(p, 1)
 		if got := cap(p.body); got < want || got > want+want/8 {
-			t.Errorf("%d bytes announced: %d made, want %d", total, got, want)
+			t.Errorf("%d bytes announced: %d allocated, want %d", total, got, want)
 		}
 	}
 }

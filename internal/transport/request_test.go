@@ -7,7 +7,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
-// As many messages as a peer may have begun can be refused before they are complete.
+// A peer may have all the messages refused it can have begun.
 func TestMaxRefused(t *testing.T) {
 	for _, tt := range []struct {
 		connBytes int64

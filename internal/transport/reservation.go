@@ -6,31 +6,29 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Answers wait for room in the send queue before they are encoded: what a peer does
-// not read takes Limits.OutQueue bytes and one answer, not the results of all
-// the calls that it has open.
-
-// A reservation is an answer's place in the line for room. conn.mu guards held.
+// A reservation is the place of a reply waiting for room in the send queue, to be
+// encoded into it. Because replies wait unencoded, a peer reading nothing costs
+// Limits.OutQueue bytes and one reply, not the results of all its calls.
 type reservation struct {
-	size    uint64        // bytes of the answer, as far as they are known
-	granted chan struct{} // closed when the answer may be encoded
-	active  bool          // its bytes are among reservations.reserved
+	size    uint64        // of the reply, as far as it is known
+	granted chan struct{} // closed when the reply may be encoded
+	active  bool          // size is counted in reservations.reserved; guarded by Conn.mu
 }
 
-// reservations are the answers of a connection that wait for room, first come, first
-// served. conn.mu guards them, but for full.
+// reservations are the replies of a connection waiting for room, first come, first
+// served. Conn.mu guards them, except for full.
 type reservations struct {
-	waiting  [2][]*reservation // those that travel in one frame, and those in chunks
-	reserved uint64            // bytes of answers that are being encoded, in room that has been granted
-	full     atomic.Bool       // another request is not to begin: its answer would have to wait
+	waiting  [2][]*reservation // by lineOf: replies of one frame, and chunked ones
+	reserved uint64            // bytes granted to replies now being encoded
+	full     atomic.Bool       // no request may begin, as its reply would have to wait
 }
 
-// maxWaitingChunked is how many answers in chunks may wait before no request begins.
-// Those do not bound it by their bytes: short answers pass them.
+// maxWaitingChunked is how many chunked replies may wait before no request begins. Their
+// bytes alone do not prevent that, because short replies pass them.
 const maxWaitingChunked = 4
 
-// reservationTime is how long user code that encodes may keep others from the
-// room that it has been granted.
+// reservationTime is how long user code may take to encode a reply before others get its
+// room.
 const reservationTime = 2 * WatchdogPeriod
 
 func lineOf(size uint64) int {
@@ -40,135 +38,108 @@ func lineOf(size uint64) int {
 	return 1
 }
 
-// takesLocked says whether an answer of so many bytes may be queued now. Those
-// in line are first.
-func (o *sendQueue) takesLocked(size uint64) bool {
+func (r *reservations) anyLocked() bool { return len(r.waiting[0])+len(r.waiting[1]) > 0 }
+
+// takesLocked reports whether a reply of size bytes may be queued now. Waiting replies
+// come first.
+func (q *sendQueue) takesLocked(size uint64) bool {
 	if size <= wire.MaxUnchunked {
-		return !o.isFull() // as it is while one of them is in line
+		return !q.isFull() // which it is while a reply of one frame is waiting
 	}
-	return len(o.reservations.waiting[1]) == 0 && !o.fullLocked(size)
+	return len(q.reservations.waiting[1]) == 0 && !q.fullLocked(size)
 }
 
-// reserveLocked puts an answer in line.
-func (o *sendQueue) reserveLocked(size uint64) *reservation {
-	k := &reservation{size: size, granted: make(chan struct{})}
-	line := &o.reservations.waiting[lineOf(size)]
-	*line = append(*line, k)
-	o.grantLocked()
-	return k
+// isFull reports whether no request may begin. It takes no lock.
+func (q *sendQueue) isFull() bool { return q.reservations.full.Load() }
+
+// reserveLocked makes a reply wait for room.
+func (q *sendQueue) reserveLocked(size uint64) *reservation {
+	r := &reservation{size: size, granted: make(chan struct{})}
+	line := &q.reservations.waiting[lineOf(size)]
+	*line = append(*line, r)
+	q.grantLocked()
+	return r
 }
 
-// grantLocked grants room to the answers that are next, as far as there is any,
-// and lets the others that wait for room look again. It is called whenever bytes
-// have come to the send queue or left it.
-func (o *sendQueue) grantLocked() {
-	if o.reservations.anyLocked() {
-		o.grantReservationsLocked()
+// grantLocked grants reservations as far as there is room, and wakes the other senders
+// waiting for room. It is called whenever the bytes in the send queue have changed.
+func (q *sendQueue) grantLocked() {
+	if q.reservations.anyLocked() {
+		q.grantReservationsLocked()
 	}
-	if full := o.mustWaitLocked(0); full != o.reservations.full.Load() {
-		o.reservations.full.Store(full)
+	if full := q.mustWaitLocked(0); full != q.reservations.full.Load() {
+		q.reservations.full.Store(full)
 	}
-	if o.roomFreed != nil {
-		close(o.roomFreed)
-		o.roomFreed = nil
+	if q.roomFreed != nil {
+		close(q.roomFreed)
+		q.roomFreed = nil
 	}
 }
 
-func (c *reservations) anyLocked() bool { return len(c.waiting[0])+len(c.waiting[1]) > 0 }
-
-func (o *sendQueue) grantReservationsLocked() {
-	for i := range o.reservations.waiting {
-		line := &o.reservations.waiting[i]
-		for len(*line) > 0 && !o.fullLocked((*line)[0].size) {
-			k := popFirst(line)
-			k.active = true
-			o.reservations.reserved += k.size
-			close(k.granted)
+func (q *sendQueue) grantReservationsLocked() {
+	for i := range q.reservations.waiting {
+		line := &q.reservations.waiting[i]
+		for len(*line) > 0 && !q.fullLocked((*line)[0].size) {
+			r := popFirst(line)
+			r.active = true
+			q.reservations.reserved += r.size
+			close(r.granted)
 		}
 	}
 }
 
-// mustWaitLocked says whether a message of so many bytes waits that is to be queued
-// before another request begins.
-func (o *sendQueue) mustWaitLocked(size uint64) bool {
-	return o.fullLocked(size) || len(o.reservations.waiting[1]) >= maxWaitingChunked
+// mustWaitLocked reports whether a message of size bytes must wait. With size 0 it
+// reports whether the next request must.
+func (q *sendQueue) mustWaitLocked(size uint64) bool {
+	return q.fullLocked(size) || len(q.reservations.waiting[1]) >= maxWaitingChunked
 }
 
-// isFull says whether no request is to begin. It takes no lock.
-func (o *sendQueue) isFull() bool { return o.reservations.full.Load() }
-
-// endReservationLocked ends what was granted to k. It reports whether k had it still.
-func (o *sendQueue) endReservationLocked(k *reservation) bool {
-	held := k.active
-	if held {
-		k.active = false
-		o.reservations.reserved -= k.size
+// endReservationLocked ends a reservation. It reports whether r was still active.
+func (q *sendQueue) endReservationLocked(r *reservation) bool {
+	active := r.active
+	if active {
+		r.active = false
+		q.reservations.reserved -= r.size
 	}
-	return held
+	return active
 }
 
-// cancelReservation lets others have what was granted to k.
-func (c *Conn) cancelReservation(k *reservation) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.queue.endReservationLocked(k) {
-		c.queue.grantLocked()
+// cancelReservation ends a reservation and grants its room to others.
+func (w *writer) cancelReservation(r *reservation) {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	if w.queue.endReservationLocked(r) {
+		w.queue.grantLocked()
 	}
 }
 
-// awaitReservation waits in line for room for the answer of so many bytes, or for
-// the connection's end.
-func (c *Conn) awaitReservation(size uint64) *reservation {
-	c.mu.Lock()
-	k := c.queue.reserveLocked(size)
-	c.mu.Unlock()
-	c.flushAsync()
+// awaitReservation waits for room for a reply of size bytes, or for the end of the
+// connection.
+func (w *writer) awaitReservation(size uint64) *reservation {
+	w.c.mu.Lock()
+	r := w.queue.reserveLocked(size)
+	w.c.mu.Unlock()
+	w.flushAsync()
 	select {
-	case <-k.granted:
-	case <-c.done:
+	case <-r.granted:
+	case <-w.c.end.done:
 	}
-	return k
+	return r
 }
 
-// AwaitRoom waits, at an end that serves, until another request may begin. The
-// leader calls it.
-func (c *Conn) AwaitRoom() {
-	if c.cfg.Serves && c.queue.isFull() {
-		c.handler.Idle()
-		c.WaitForRoom()
-	}
-}
-
-// WaitForRoom waits until the send queue takes a short message.
-func (c *Conn) WaitForRoom() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waitForRoomLocked(0)
-}
-
-// Respond queues a response that no Answer encodes, when there is room for it. The
-// Handler calls it, as AwaitRoom.
-func (c *Conn) Respond(head *wire.Frame, body *wire.Body) {
-	size := body.Size()
-	c.AwaitRoom()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waitForRoomLocked(size)
-	c.queue.addMessageLocked(head, body, size)
-}
-
-// waitForRoomLocked waits, without the lock, until the send queue takes a message of
-// so many bytes, and another request may begin.
-func (c *Conn) waitForRoomLocked(size uint64) {
-	for c.err == nil && c.queue.mustWaitLocked(size) {
-		taken := c.queue.roomFreedLocked()
+// awaitRoomLocked waits until the send queue accepts a message of size bytes, or the
+// connection ends. It releases Conn.mu while waiting.
+func (w *writer) awaitRoomLocked(size uint64) {
+	c := w.c
+	for c.end.why == nil && w.queue.mustWaitLocked(size) {
+		freed := w.queue.roomFreedLocked()
 		c.mu.Unlock()
-		c.flushAsync()
+		w.flushAsync()
 		select {
-		case <-taken:
-		case <-c.done:
+		case <-freed:
+		case <-c.end.done:
 		}
 		c.mu.Lock()
 	}
-	c.queue.grantLocked()
+	w.queue.grantLocked()
 }

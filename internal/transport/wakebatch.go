@@ -7,99 +7,98 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
-// A wakeBatch lets many callers write their next requests with one system call.
-// The reader wakes all calls that one read has answered, and waits, before it
-// reads on, until each has run. What they ask in the meantime they leave in the
-// send queue: the reader writes that.
+// A wakeBatch is the callers woken by the answers of one read. The reader wakes them
+// all, and before it reads again it waits until each has run. Requests they make until
+// then stay in the send queue, and the reader writes them with one system call.
 //
-// Without it the first of them to run on another processor would write alone,
-// then the next few, and so on: at 64 callers eight writes in place of one.
+// Otherwise the first caller running on another processor would write alone, then the
+// next few, and so on: eight writes for 64 callers.
 //
 // Invariants:
-//   - Whoever wakes parked calls counts them first; each counts itself out as
-//     the first thing that it does.
-//   - The lease holder does not wait for bytes while called is set: it
-//     waits for the woken and flushes the send queue, and then unsets it. A lease that
-//     is passed on takes called with it.
-//   - A caller that finds some woken may therefore leave its frame to the
-//     holder; and where nobody holds the lease, it is about to take it itself,
-//     because it waits for its answer.
+//   - Calls are counted before they are woken. A woken call counts itself out before it
+//     does anything else.
+//   - The lease holder does not wait for bytes while woke is set: it waits for the
+//     pending calls, flushes the send queue, and clears woke. woke passes to the next
+//     holder together with the lease.
+//   - A caller finding pending calls may therefore leave its frame to the lease holder.
+//     If the lease is free, this caller is about to take it, to wait for its answer.
 type wakeBatch struct {
 	// guarded by the read lease
-	answered []*Call // not woken yet
-	granted  []*Call // likewise: what they have waited for is to be open
-	woke     bool    // some have been woken
+	answered []*Call // to be woken with their answers
+	opened   []*Call // to be woken with their place in the call table
+	woke     bool    // calls have been woken since the last wait
 
-	answeredAt atomic.Int64  // when the bytes came that have answered the woken, by monotonic
-	pending    atomic.Uint32 // how many have been woken and have not run yet, and holderWaits
-	allResumed chan struct{} // capacity 1: the last one has run that was waited for
+	readAt     atomic.Int64  // arrival of the bytes with the answers, by limits.Monotonic
+	pending    atomic.Uint32 // woken calls that have not run yet, and readerWaits
+	allResumed chan struct{} // capacity 1: the last pending call has run
 }
 
-const readerWaits uint32 = 1 << 31 // for the woken; in the word beside their number
+// readerWaits is the bit of pending set while the reader waits for the pending calls.
+const readerWaits uint32 = 1 << 31
 
-// resumed counts out a call that wake has woken.
-func (m *wakeBatch) resumed() {
-	if m.pending.Add(^uint32(0)) == readerWaits {
-		m.allResumed <- struct{}{}
+func (b *wakeBatch) init() { b.allResumed = make(chan struct{}, 1) }
+
+// resumed counts out a call woken with true.
+func (b *wakeBatch) resumed() {
+	if b.pending.Add(^uint32(0)) == readerWaits {
+		b.allResumed <- struct{}{}
 	}
 }
 
-// anyPending says whether calls have been woken that have not run yet.
-func (m *wakeBatch) anyPending() bool { return m.pending.Load() > 0 }
+// anyPending reports whether woken calls have not run yet.
+func (b *wakeBatch) anyPending() bool { return b.pending.Load() > 0 }
 
-// now is monotonic, but for a call that is made among the woken: that begins
-// with the read that has brought their answers, for a clock costs as much as the
-// rest of its bookkeeping.
-func (m *wakeBatch) now() time.Duration {
-	if m.anyPending() {
-		return time.Duration(m.answeredAt.Load())
+// now returns the start time of a call. While a wake batch runs it is the time of the
+// read, because a clock costs as much as all other accounting of a call.
+func (b *wakeBatch) now() time.Duration {
+	if b.anyPending() {
+		return time.Duration(b.readAt.Load())
 	}
 	return limits.Monotonic()
 }
 
-// wake hands calls back to their goroutines, those that are answered and those
-// that may be open now. It reports whether any was asleep. The slices are its own.
-func (m *wakeBatch) wake(answered, granted []*Call) bool {
+// wake hands calls back to their goroutines: those with an answer, and those with a
+// place in the call table. It reports whether one was asleep. It overwrites both slices.
+func (b *wakeBatch) wake(answered, opened []*Call) bool {
 	parked := answered[:0]
-	for _, k := range answered {
-		if k.finish() {
-			parked = append(parked, k)
+	for _, call := range answered {
+		if call.finish() {
+			parked = append(parked, call)
 		}
 	}
-	n := len(parked) + len(granted)
-	m.pending.Add(uint32(n))
-	for _, k := range parked {
-		k.wake <- true
+	n := len(parked) + len(opened)
+	b.pending.Add(uint32(n))
+	for _, call := range parked {
+		call.wake <- true
 	}
-	for _, k := range granted {
-		k.wake <- true
+	for _, call := range opened {
+		call.wake <- true
 	}
 	clear(answered)
-	clear(granted)
+	clear(opened)
 	return n > 0
 }
 
-// wakeAnswered wakes the calls in answered and granted, whose bytes came at a
-// time.
-func (m *wakeBatch) wakeAnswered(at time.Time) {
-	if len(m.answered) == 0 && len(m.granted) == 0 {
+// wakeAll wakes the calls in answered and opened. at is the time of their read.
+func (b *wakeBatch) wakeAll(at time.Time) {
+	if len(b.answered) == 0 && len(b.opened) == 0 {
 		return
 	}
-	m.answeredAt.Store(int64(limits.MonotonicAt(at)))
-	if m.wake(m.answered, m.granted) {
-		m.woke = true
+	b.readAt.Store(int64(limits.MonotonicAt(at)))
+	if b.wake(b.answered, b.opened) {
+		b.woke = true
 	}
-	m.answered, m.granted = m.answered[:0], m.granted[:0]
+	b.answered, b.opened = b.answered[:0], b.opened[:0]
 }
 
-// wait waits until all that have been woken have run.
-func (m *wakeBatch) wait() {
-	m.woke = false
-	if !m.anyPending() {
+// wait waits until all woken calls have run.
+func (b *wakeBatch) wait() {
+	b.woke = false
+	if !b.anyPending() {
 		return
 	}
-	if m.pending.Add(readerWaits) > readerWaits {
-		<-m.allResumed
+	if b.pending.Add(readerWaits) > readerWaits {
+		<-b.allResumed
 	}
-	m.pending.Add(readerWaits) // takes it away
+	b.pending.Add(readerWaits) // overflows, which clears the bit
 }

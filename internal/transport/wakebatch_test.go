@@ -9,41 +9,42 @@ import (
 	"time"
 )
 
-// Calls are parked, answered, and now and then unparked by somebody else. When
-// the holder has waited, each that it has woken has run.
+// Calls are parked, answered, and now and then woken by another goroutine. After wait,
+// each call woken by the batch has run.
 func TestWakeBatch(t *testing.T) {
 	const callers, rounds = 16, 2000
-	m := &wakeBatch{allResumed: make(chan struct{}, 1)}
-	var woken, ran [callers]atomic.Int64 // times; woken is the holder's
+	var b wakeBatch
+	b.init()
+	var woken, ran [callers]atomic.Int64 // how often; woken is written by the lease holder
 	var calls [callers]*Call
 	var wg sync.WaitGroup
 	for i := range calls {
-		k := &Call{wake: make(chan bool, 1)}
-		calls[i] = k
+		call := NewCall()
+		calls[i] = call
 		wg.Go(func() {
 			for ran[i].Load() < rounds {
-				if !k.state.CompareAndSwap(callRunning, callParked) { // answered before it slept
+				if !call.state.CompareAndSwap(callRunning, callParked) { // answered before it slept
 					ran[i].Add(1)
-					k.state.Store(callRunning)
+					call.state.Store(callRunning)
 					continue
 				}
-				counted := <-k.wake
-				answered := k.answered()
+				counted := <-call.wake
+				answered := call.answered()
 				if answered {
 					ran[i].Add(1)
 				}
 				if counted {
-					m.resumed()
+					b.resumed()
 				}
 				if answered {
-					k.state.Store(callRunning)
+					call.state.Store(callRunning)
 				}
 			}
 		})
 	}
 	var stop atomic.Bool
-	var rouser sync.WaitGroup
-	rouser.Go(func() { // the watchdog
+	var others sync.WaitGroup
+	others.Go(func() { // as the watchdog does
 		r := rand.New(rand.NewPCG(1, 1))
 		for !stop.Load() {
 			calls[r.IntN(callers)].unpark(callRunning)
@@ -52,61 +53,61 @@ func TestWakeBatch(t *testing.T) {
 	})
 	r := rand.New(rand.NewPCG(2, 2))
 	for left := callers * rounds; left > 0; {
-		var chosen []int
-		for i, k := range calls {
-			if woken[i].Load() < rounds && ran[i].Load() == woken[i].Load() && !k.answered() && r.IntN(2) == 0 {
-				chosen = append(chosen, i)
+		chosen := 0
+		for i, call := range calls {
+			if woken[i].Load() < rounds && ran[i].Load() == woken[i].Load() && !call.answered() && r.IntN(2) == 0 {
+				chosen++
 				woken[i].Add(1)
-				m.answered = append(m.answered, k)
+				b.answered = append(b.answered, call)
 			}
 		}
-		left -= len(chosen)
-		m.wakeAnswered(time.Now())
-		if len(m.answered) > 0 {
-			t.Fatal("calls are left that have not been woken")
+		left -= chosen
+		b.wakeAll(time.Now())
+		if len(b.answered) > 0 {
+			t.Fatal("answered calls were not woken")
 		}
-		if !m.woke {
+		if !b.woke {
 			runtime.Gosched()
 			continue
 		}
-		m.wait()
-		if m.woke || m.anyPending() {
-			t.Fatalf("after the wait: called %v, %x", m.woke, m.pending.Load())
+		b.wait()
+		if b.woke || b.anyPending() {
+			t.Fatalf("after wait: woke %v, pending %x", b.woke, b.pending.Load())
 		}
 	}
 	wg.Wait()
 	stop.Store(true)
-	rouser.Wait()
-	if v := m.pending.Load(); v != 0 || len(m.allResumed) != 0 {
-		t.Errorf("at the end: %x, %d tokens", v, len(m.allResumed))
+	others.Wait()
+	if v := b.pending.Load(); v != 0 || len(b.allResumed) != 0 {
+		t.Errorf("at the end: pending %x, %d tokens", v, len(b.allResumed))
 	}
 }
 
-// A caller that is woken and asks nothing more keeps nobody's request back.
+// wait does not wait for requests: a woken caller may make none.
 func TestWakeBatchWithoutRequests(t *testing.T) {
-	var m wakeBatch
-	m.allResumed = make(chan struct{}, 1)
+	var b wakeBatch
+	b.init()
 	var parked []*Call
 	var ran atomic.Int32
 	var wg sync.WaitGroup
 	for range 8 {
-		k := &Call{wake: make(chan bool, 1)}
-		k.state.Store(callParked)
-		parked = append(parked, k)
+		call := NewCall()
+		call.state.Store(callParked)
+		parked = append(parked, call)
 		wg.Go(func() {
-			counted := <-k.wake
+			counted := <-call.wake
 			ran.Add(1)
 			if counted {
-				m.resumed()
+				b.resumed()
 			}
 		})
 	}
-	m.answered = parked
-	m.wakeAnswered(time.Now())
-	if !m.woke {
-		t.Fatal("nobody has been woken")
+	b.answered = parked
+	b.wakeAll(time.Now())
+	if !b.woke {
+		t.Fatal("no call was woken")
 	}
-	m.wait()
+	b.wait()
 	if n := ran.Load(); n != 8 {
 		t.Errorf("%d of 8 have run", n)
 	}

@@ -9,80 +9,86 @@ import (
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
-// TickTime is how long a goroutine may keep a connection's turn, or its
-// writer role, before the watchdog looks for another.
+// WatchdogPeriod is how long a goroutine may keep the read lease or the writer role of
+// a connection undisturbed.
 const WatchdogPeriod = time.Millisecond
 
-// A watchdog calls its function a watchdog period after it has been armed. It belongs to a
-// connection that is busy: an idle one has no watchdog periods.
+// A watchdog is the timer of a busy connection. One period after it was armed it ends
+// everything that has lasted since the period before. It is not armed on an idle
+// connection.
 type watchdog struct {
+	c     *Conn
 	armed atomic.Bool
 
-	mu      sync.Mutex // guards the rest
+	mu      sync.Mutex // guards timer and stopped
 	timer   *time.Timer
 	stopped bool
 
-	// of the function
-	epoch epoch  // as the last watchdog period saw it
-	write uint64 // likewise, the system call that writes
+	// used by check only
+	epoch epoch  // of the read lease, at the end of the last period
+	write uint64 // the number of the caller's write, at the end of the last period
 }
 
-func (t *watchdog) init(f func()) {
-	t.timer = time.AfterFunc(math.MaxInt64, f)
-	t.timer.Stop()
+func (w *watchdog) init(c *Conn) {
+	w.c = c
+	w.timer = time.AfterFunc(math.MaxInt64, w.check)
+	w.timer.Stop()
 }
 
-// arm makes sure that a watchdog period follows. It costs one load where one is due.
-func (t *watchdog) arm() {
-	if t.armed.Load() {
+// arm makes sure a period ends in the future. It costs one load if the watchdog is
+// armed already.
+func (w *watchdog) arm() {
+	if w.armed.Load() {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.stopped && t.armed.CompareAndSwap(false, true) {
-		t.timer.Reset(WatchdogPeriod)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped && w.armed.CompareAndSwap(false, true) {
+		w.timer.Reset(WatchdogPeriod)
 	}
 }
 
-func (t *watchdog) stop() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stopped = true
-	t.timer.Stop()
+func (w *watchdog) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.timer.Stop()
 }
 
-// onWatchdog ends what has lasted since the last watchdog period: it stops a caller that
-// reads or writes, replaces a leader that is in a handler, gives a lease that
-// nobody wants to the leader, and lets calls that stay parked wait long.
-func (c *Conn) onWatchdog() {
-	s := c.lease.current()
-	stayed := s == c.watchdog.epoch
-	c.watchdog.epoch = s
+// check runs at the end of a period. It stops a caller still reading or writing,
+// replaces a leader still running a job, passes an unused read lease to the leader, and
+// makes calls long after parkedPeriods.
+func (w *watchdog) check() {
+	c := w.c
+	r := &c.reader
+	e := r.lease.current()
+	unchanged := e == w.epoch
+	w.epoch = e
 	switch {
-	case stayed && s.holder() == nobody:
-		c.wakeLeader()
-	case stayed && s.holder() == caller:
-		c.interruptReader(s)
-	case stayed && s.holder() == handling:
-		c.replaceLeader(s)
+	case unchanged && e.holder() == nobody:
+		r.wakeLeader()
+	case unchanged && e.holder() == caller:
+		r.interrupt(e)
+	case unchanged && e.holder() == handling:
+		r.replaceLeader(e)
 	}
-	call, within := c.queue.callerWrite()
-	if within && call == c.watchdog.write {
+	write, writing := c.writer.callerWrite.current()
+	if writing && write == w.write {
 		c.nc.SetWriteDeadline(netconn.LongAgo)
 	}
-	c.watchdog.write = call
+	w.write = write
 	c.mu.Lock()
-	c.calls.markLongLocked()
+	c.calls.countPeriodLocked()
 	c.mu.Unlock()
-	// Whoever makes work for the watchdog does so first and then looks at armed.
-	c.watchdog.armed.Store(false)
-	if _, within = c.queue.callerWrite(); within || c.lease.current().holder() != leader || c.anyParked() {
-		c.watchdog.arm()
+	// A goroutine with work for the watchdog does its part first and then calls arm.
+	w.armed.Store(false)
+	if _, writing = c.writer.callerWrite.current(); writing || r.lease.current().holder() != leader || w.anyParked() {
+		w.arm()
 	}
 }
 
-func (c *Conn) anyParked() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls.anyParkedLocked()
+func (w *watchdog) anyParked() bool {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return w.c.calls.anyParkedLocked()
 }

@@ -2,170 +2,187 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
-// What the holder of the writer role does; writerrole.go says who that is. On a socket
-// it is the caller (or the leader, with its replies) itself, so that a call costs
-// no change of goroutine; but it writes for others only a few times, and never
-// waits: after a watchdog period inside one system call it is stopped by a deadline and
-// leaves the rest to a goroutine of the connection, which may wait. On any
-// other net.Conn, TLS among them, where a stopped write is the connection's
-// end, that goroutine writes from the start.
+// A writer writes the send queue of a connection, on the goroutine with the writer role.
+//
+// On a socket this is a caller, or the leader with its replies: a call needs no change
+// of goroutine. It writes only a few batches for others and never waits. After a
+// watchdog period in one system call a deadline stops it, and a goroutine of the
+// connection takes over, which may wait. On any other net.Conn, TLS included, a stopped
+// write ends the connection, so that goroutine writes from the start.
+type writer struct {
+	c           *Conn
+	direct      bool      // nc is a socket: callers write to it
+	queue       sendQueue // guarded by Conn.mu
+	callerWrite callerWrite
+}
 
-// maxCallerBatches is how many batches a caller writes before it hands over.
+// maxCallerBatches is how many batches a caller writes before it passes the role on.
 const maxCallerBatches = 8
 
-// worthWriting is how many bytes of frames are worth a system call: they do not wait
-// for others to join, so that the two ends work side by side.
+// worthWriting is how many bytes of frames are written without waiting for more, so that
+// both ends work at the same time.
 const worthWriting = 8 << 10
 
+// ErrStalled is the cause of a connection whose peer accepts no bytes.
 var ErrStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
 
-// Flush makes sure that what waits is written, by this goroutine or by the writer at
-// work.
-func (c *Conn) Flush() { c.flush(nil) }
+func (w *writer) init(c *Conn) {
+	w.c, w.direct = c, netconn.IsSocket(c.nc)
+	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
+}
 
-// flush makes sure that what waits in the send queue is written: by this
-// goroutine, or by whoever is at it. own is the caller's own chunked message,
-// if it has one: it stays until that is out.
-func (c *Conn) flush(own *chunkedMessage) {
-	if !c.direct {
-		c.flushAsync()
+// Flush makes sure the send queue is written, by this goroutine or by the writer at
+// work.
+func (c *Conn) Flush() { c.writer.flush(nil) }
+
+// flush makes sure the send queue is written, by this goroutine or by the writer at
+// work. It writes all of own, the caller's own chunked message, if it is not nil.
+func (w *writer) flush(own *chunkedMessage) {
+	if !w.direct {
+		w.flushAsync()
 		return
 	}
-	c.mu.Lock()
-	writes := c.needsWriterLocked()
-	if writes {
-		c.queue.passRoleLocked(noWriter, callerWriter)
+	w.c.mu.Lock()
+	needed := w.neededLocked()
+	if needed {
+		w.queue.role.passLocked(noWriter, callerWriter)
 	}
-	c.mu.Unlock()
-	if writes {
-		c.writeAsCaller(own)
-	}
-}
-
-// flushAsync is flush for a goroutine that must not wait.
-func (c *Conn) flushAsync() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.needsWriterLocked() {
-		c.startWriterLocked(noWriter)
+	w.c.mu.Unlock()
+	if needed {
+		w.writeAsCaller(own)
 	}
 }
 
-// needsWriterLocked says whether there is something to write, and nobody writes.
-func (c *Conn) needsWriterLocked() bool { return c.queue.needsWriterLocked() && c.err == nil }
-
-// startWriterLocked gives the role to a goroutine of the connection.
-func (c *Conn) startWriterLocked(from writerRole) {
-	c.queue.passRoleLocked(from, connWriter)
-	c.spawnLocked(c.writeAsConn)
+// flushAsync is flush for goroutines that must not wait.
+func (w *writer) flushAsync() {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	if w.neededLocked() {
+		w.startLocked(noWriter)
+	}
 }
 
-// writeAsCaller is the writer role, held by a caller.
-func (c *Conn) writeAsCaller(own *chunkedMessage) {
-	for round := 0; c.nextBatch(round, own); round++ {
-		c.queue.beginWrite()
-		c.watchdog.arm() // each time: a watchdog period between two calls does not see a reason for another
-		err := c.queue.writeTo(c.nc)
-		c.queue.endWrite()
+// neededLocked reports whether the queue has something to write and no writer.
+func (w *writer) neededLocked() bool { return w.queue.needsWriterLocked() && w.c.end.why == nil }
+
+// startLocked passes the role to a goroutine of the connection.
+func (w *writer) startLocked(from writerRole) {
+	w.queue.role.passLocked(from, connWriter)
+	w.c.end.spawnLocked(w.writeAsConn)
+}
+
+// writeAsCaller writes the queue as a caller with the writer role.
+func (w *writer) writeAsCaller(own *chunkedMessage) {
+	for round := 0; w.nextCallerBatch(round, own); round++ {
+		w.callerWrite.begin()
+		w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
+		err := w.queue.batch.writeTo(w.c.nc)
+		w.callerWrite.end()
 		if err == nil {
 			continue
 		}
-		if c.continueWriting(err) {
-			c.passToConn()
+		if w.continueAfter(err) {
+			w.passToConn()
 		}
 		return
 	}
 }
 
-// passToConn gives the role, with a batch that is not all written, to a goroutine
-// of the connection. On one that has ended nobody writes, or needs the batch's
-// memory, any more.
-func (c *Conn) passToConn() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.startWriterLocked(callerWriter)
-	if c.err != nil {
-		c.queue.releaseBatchLocked()
+// passToConn passes the role, with an unfinished batch, to a goroutine of the
+// connection. On a connection that has ended there is none, and the memory of the batch
+// is free.
+func (w *writer) passToConn() {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	w.startLocked(callerWriter)
+	if w.c.end.why != nil {
+		w.queue.batch.releaseLocked()
 	}
 }
 
-// nextBatch prepares a caller's next batch. It reports whether there is one:
-// if not, the role has been given up, or handed over.
-func (c *Conn) nextBatch(round int, own *chunkedMessage) (more bool) {
+// nextCallerBatch prepares the next batch of a caller. It reports false if there is
+// none: the role has been released or passed on.
+func (w *writer) nextCallerBatch(round int, own *chunkedMessage) (more bool) {
+	c := w.c
 	c.mu.Lock()
-	if own != nil || c.calls.open > 1 && !c.queue.worthWritingLocked() {
+	if own != nil || c.calls.open > 1 && !w.queue.worthWritingLocked() {
 		c.mu.Unlock()
-		runtime.Gosched() // lets every caller that can run join the batch, and others run between chunks
+		runtime.Gosched() // other callers join the batch, or run between chunks
 		c.mu.Lock()
 	}
-	c.queue.endBatchLocked()
-	stays := own != nil && own.unfinishedLocked() // until its own message is out
-	if round >= maxCallerBatches && !stays && c.queue.anyLocked() {
-		c.startWriterLocked(callerWriter)
+	w.queue.endBatchLocked()
+	stays := own != nil && own.unfinishedLocked()
+	if round >= maxCallerBatches && !stays && w.queue.anyLocked() {
+		w.startLocked(callerWriter)
 	} else {
-		more = c.fillBatchLocked(callerWriter)
+		more = w.fillBatchLocked(callerWriter)
 	}
 	c.mu.Unlock()
 	return more
 }
 
-// fillBatchLocked makes the next batch for who has the role. Where there is none, it gives
-// the role up.
-func (c *Conn) fillBatchLocked(who writerRole) bool {
-	more := c.queue.nextBatchLocked(who, !c.direct)
+// fillBatchLocked makes the next batch for the holder of the role. If the queue is
+// empty, it releases the role and reports false.
+func (w *writer) fillBatchLocked(holder writerRole) bool {
+	more := w.queue.nextBatchLocked(holder, !w.direct)
 	if more {
-		c.calls.markWrittenLocked()
+		w.c.calls.markWrittenLocked()
 	}
 	return more
 }
 
-// writeAsConn is the writer role, held by a goroutine of the connection. It
-// begins with what a stopped caller left of its batch.
-func (c *Conn) writeAsConn() {
+// writeAsConn writes the queue as a goroutine of the connection. It begins with the rest
+// of the batch of a stopped caller.
+func (w *writer) writeAsConn() {
+	batch := &w.queue.batch
 	for {
-		start, ok := c.nextConnBatch()
+		start, ok := w.nextConnBatch()
 		if !ok {
 			return
 		}
-		before := c.queue.unwritten()
+		before := batch.unwritten()
 		var err error
-		if c.direct {
-			err = c.queue.writeTo(c.nc)
+		if w.direct {
+			err = batch.writeTo(w.c.nc)
 		} else {
-			err = c.queue.writeSome(c.nc)
+			err = batch.writeSome(w.c.nc)
 		}
 		if err == nil {
 			continue
 		}
-		// A deadline in the past may be left on a socket; and what is no socket may
-		// write nothing more, at once.
-		if netconn.IsTimeout(err) && c.queue.unwritten() == before && (!c.direct || time.Since(start) >= c.limits.WriteStall) {
+		// A socket may still have a deadline in the past. On any other net.Conn a write
+		// may accept nothing before its deadline.
+		if netconn.IsTimeout(err) && batch.unwritten() == before && (!w.direct || time.Since(start) >= w.c.limits.WriteStall) {
 			err = ErrStalled
 		}
-		if !c.continueWriting(err) {
+		if !w.continueAfter(err) {
 			return
 		}
 	}
 }
 
-// nextConnBatch prepares a batch, or goes on with what is left of one, and
-// begins to time it. With the lock: withdraw, which wants its chunk back, sets a
-// deadline of its own after it has told so.
-func (c *Conn) nextConnBatch() (start time.Time, ok bool) {
+// nextConnBatch prepares the next batch, or continues the unfinished one, and starts its
+// time. The deadline is set under the lock: takeBack marks a chunk under the lock and
+// sets its own deadline afterwards.
+func (w *writer) nextConnBatch() (start time.Time, ok bool) {
+	c := w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.queue.unwritten() > 0 {
-		c.queue.copyStoppedLocked()
+	if w.queue.batch.unwritten() > 0 {
+		w.queue.batch.copyStoppedLocked()
 	} else {
-		c.queue.endBatchLocked()
+		w.queue.endBatchLocked()
 		c.nc.SetWriteDeadline(time.Time{}) // before the role is free
-		if !c.fillBatchLocked(connWriter) {
+		if !w.fillBatchLocked(connWriter) {
 			return start, false
 		}
 	}
@@ -174,38 +191,77 @@ func (c *Conn) nextConnBatch() (start time.Time, ok bool) {
 	return start, true
 }
 
-// continueWriting looks at why a write ended before its batch did. It reports
-// whether the writing goes on; if not, the connection ends, and nobody
-// becomes the writer again.
-func (c *Conn) continueWriting(err error) bool {
-	goesOn := netconn.IsTimeout(err)
-	if goesOn {
-		c.nc.SetWriteDeadline(time.Time{})
+// continueAfter acts on the error of an unfinished write. It reports whether writing
+// continues. Otherwise the connection ends, and the role stays taken.
+func (w *writer) continueAfter(err error) bool {
+	continues := netconn.IsTimeout(err)
+	if continues {
+		w.c.nc.SetWriteDeadline(time.Time{})
 	} else {
-		c.failWrite(err)
+		w.fail(err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.queue.copyStoppedLocked()
-	if !goesOn {
-		c.queue.releaseBatchLocked()
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	w.queue.batch.copyStoppedLocked()
+	if !continues {
+		w.queue.batch.releaseLocked()
 	}
-	return goesOn
+	return continues
 }
 
-// takeBack takes back k's chunked message, that nobody waits for. Pieces not begun are
-// dropped; one that is being written is stopped, and its rest copied. When
-// withdraw returns, the message's memory is its caller's again.
-func (c *Conn) takeBack(k *Call) {
+// takeBack withdraws the chunked request of a call. Chunks not begun are dropped. If one
+// is being written, the write is stopped, and the rest of the chunk copied. When
+// takeBack returns, the memory of the message belongs to its caller again.
+func (w *writer) takeBack(call *Call) {
+	c := w.c
 	c.mu.Lock()
-	if k.chunked.begunLocked() && k.chunked.unfinishedLocked() && c.err == nil {
-		c.cancelLocked(k.id) // the peer refused it while it was on its way
-		defer c.flushAsync()
+	if call.chunked.begunLocked() && call.chunked.unfinishedLocked() && c.end.why == nil {
+		c.calls.cancelLocked(call.id) // the peer refused it halfway
+		defer w.flushAsync()
 	}
-	released := c.queue.takeBackLocked(k.chunked)
+	released := w.queue.takeBackLocked(call.chunked)
 	c.mu.Unlock()
 	if released != nil {
 		c.nc.SetWriteDeadline(netconn.LongAgo)
 		<-released
 	}
+}
+
+// isBusy reports whether something is queued or being written.
+func (w *writer) isBusy() bool {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return w.queue.hasWriterLocked() || w.queue.anyLocked()
+}
+
+// fail ends the connection after a failed write. A peer that has closed it may have sent
+// its reason, so the reader gets time to read it.
+func (w *writer) fail(err error) {
+	c := w.c
+	if err == ErrStalled {
+		c.Fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.WriteStall)))
+		return
+	}
+	why := fault.Lost("writing", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end.spawnLocked(func() {
+		netconn.AwaitEnd(c.end.done)
+		c.Fail(why)
+	})
+}
+
+// A callerWrite numbers the system calls of callers, for the watchdog.
+type callerWrite struct {
+	n atomic.Uint64 // odd during a system call
+}
+
+func (w *callerWrite) begin() { w.n.Add(1) }
+func (w *callerWrite) end()   { w.n.Add(1) }
+
+// current returns the number of the system call in progress. It reports false if there
+// is none.
+func (w *callerWrite) current() (n uint64, ok bool) {
+	n = w.n.Load()
+	return n, n%2 == 1
 }

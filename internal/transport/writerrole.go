@@ -1,42 +1,41 @@
 package transport
 
-// A role says who writes a connection. Writing is a role, as reading is a lease: whoever
-// finds frames waiting and nobody at them takes it, writes until nothing waits, and
-// gives it up. Its holder alone touches the send queue's batch. It changes under
-// conn.mu only.
+// A writerRole is the exclusive right to write to a connection. A goroutine finding
+// frames in the send queue and the role free takes it, writes until the queue is empty,
+// and releases it. Only the holder touches the write batch. Conn.mu guards the role.
 //
-//	noWriter ──▶ callerWriter  a caller, or the leader, has frames, on a socket
-//	noWriter ──▶ connWriter    likewise on any other net.Conn; or for one that must not wait; or to send CLOSE
-//	callerWriter ──▶ noWriter  nothing waits
-//	callerWriter ──▶ connWriter    it has written for others maxCallerBatches times, or a watchdog period has stopped it
-//	connWriter   ──▶ noWriter  nothing waits
+//	noWriter     ──▶ callerWriter  a caller or the leader has frames, on a socket
+//	noWriter     ──▶ connWriter    on any other net.Conn; for a sender that must not wait; to send CLOSE
+//	callerWriter ──▶ noWriter      the queue is empty
+//	callerWriter ──▶ connWriter    after maxCallerBatches, or when the watchdog stops a write
+//	connWriter   ──▶ noWriter      the queue is empty
 //
 // Invariants:
-//   - Frames are queued first, and then it is looked whether nobody writes; the role is
-//     given up under the lock under which nothing waited. So no frame lies where
-//     nobody writes.
-//   - A caller never waits in a write: it makes sendQueue.callerWrites odd before a system call and
-//     then arms the watchdog, which sets a deadline in the past if it finds the same
-//     call a watchdog period later. One that comes too late stops the next caller's write: that
-//     hands over, and nothing is lost.
-//   - The connection's goroutine may wait, for WriteStall. It clears its deadline before
-//     it gives the role up.
-//   - Who wants the memory of a chunk back (withdraw) says so under the lock and then sets
-//     a deadline in the past; the writer sets its own under the lock, and looks. So
-//     it does not begin to wait when it has been told.
-//   - Who holds the role when the connection has ended keeps it: nobody writes then.
+//   - A sender queues its frames first and then checks for a free role. The role is
+//     released under the same lock as the check for an empty queue. So no frame is
+//     left in the queue while the role is free.
+//   - A caller never waits in a write. It makes callerWrite odd before a system call
+//     and then arms the watchdog. The watchdog sets a deadline in the past if the same
+//     call is still running a period later. If the deadline comes too late, it stops the
+//     write of the next caller, which passes the role on; nothing is lost.
+//   - The goroutine of the connection may wait, until WriteStall. It clears its deadline
+//     before it releases the role.
+//   - takeBack marks a chunk under the lock and then sets a deadline in the past. The
+//     writer checks for the mark and sets its own deadline under the lock. So the writer
+//     never begins to wait with memory already wanted back.
+//   - On a connection that has ended the role stays with its holder.
 type writerRole uint8
 
 const (
 	noWriter     writerRole = iota
-	callerWriter            // a caller, or the leader with its answers
+	callerWriter            // a caller, or the leader with its replies
 	connWriter              // a goroutine of the connection
 )
 
-// passLocked gives the role from one to another, both as they must be.
+// passLocked passes the role between two holders. It panics if from does not hold it.
 func (r *writerRole) passLocked(from, to writerRole) {
 	if *r != from || from == to || from == connWriter && to == callerWriter {
-		panic("bsrpc: the writing role was passed on by who has not got it")
+		panic("bsrpc: writer role passed on by a goroutine without it")
 	}
 	*r = to
 }

@@ -1,0 +1,169 @@
+package transport
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/recycle"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A reassembly is an incomplete chunked message.
+type reassembly struct {
+	head      wire.Frame
+	body      []byte
+	received  uint64    // bytes of all chunks so far
+	lastRead  time.Time // arrival of the newest bytes
+	discarded bool      // refused or stale: its chunks are dropped as they arrive
+}
+
+// A chunkedKey identifies a chunked message. Requests and responses have ids of their
+// own.
+type chunkedKey struct {
+	response bool
+	id       uint64
+}
+
+// The memory of a message is firstBody bytes at first, and later at most bodyGrowth
+// times the bytes received.
+const (
+	firstBody  = 64 << 10
+	bodyGrowth = 4
+)
+
+// beginChunk checks the header of a chunk and prepares for its body.
+func (b *receiveBuffer) beginChunk(f *wire.Frame) error {
+	key := chunkedKey{f.Type == wire.Response || f.Type == wire.ResponseChunk, f.ID}
+	p := b.chunked[key]
+	if f.Flags&wire.Chunked != 0 {
+		if p != nil {
+			return fmt.Errorf("%v %d begins a second time", f.Type, f.ID)
+		}
+		accepted, err := b.accept(f)
+		if err != nil {
+			return err
+		}
+		p = &reassembly{head: *f, discarded: !accepted, lastRead: b.readAt}
+		if p.head.Meta = nil; accepted {
+			p.head.Meta = slices.Clone(f.Meta)
+		} else {
+			b.refused++
+		}
+		if b.refused > b.maxRefused {
+			return fmt.Errorf("%d chunked messages were refused and are neither complete nor cancelled", b.refused)
+		}
+		if b.chunked == nil {
+			b.chunked = make(map[chunkedKey]*reassembly)
+		}
+		b.chunked[key] = p
+	}
+	if p == nil {
+		return fmt.Errorf("%v of %d, which has not begun or is complete", f.Type, f.ID)
+	}
+	if p.received+uint64(f.BodySize) > p.head.Total {
+		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.received+uint64(f.BodySize)-p.head.Total)
+	}
+	b.arriving, b.left = p, f.BodySize
+	return nil
+}
+
+// takeChunk moves the available bytes of the chunk to its message. It reports whether
+// the message is complete, and in b.message.
+func (b *receiveBuffer) takeChunk() bool {
+	n := min(b.left, b.w-b.r)
+	p := b.arriving
+	if !p.discarded {
+		b.grow(p, n)
+		p.body = append(p.body, b.buf[b.r:b.r+n]...)
+	}
+	b.r += n
+	b.chunkArrived(n)
+	if b.left > 0 || p.received < p.head.Total {
+		return false
+	}
+	b.arriving = nil
+	b.remove(p)
+	b.longest = max(b.longest, len(p.body))
+	b.message = Message{Frame: p.head, Body: p.body, Own: true}
+	return !p.discarded || p.head.Type == wire.Response // a discarded answer still ends its call
+}
+
+// chunkArrived counts n bytes of the chunk arriving.
+func (b *receiveBuffer) chunkArrived(n int) {
+	b.left -= n
+	b.arriving.received += uint64(n)
+	b.arriving.lastRead = b.readAt
+}
+
+// grow makes room for n more bytes of p, or for as many as are allowed now. The memory
+// follows the bytes received, unless the peer has sent an equally long message before.
+func (b *receiveBuffer) grow(p *reassembly, n int) {
+	if len(p.body)+n <= cap(p.body) {
+		return
+	}
+	size := max(firstBody, bodyGrowth*len(p.body), len(p.body)+n, b.longest)
+	body := recycle.Bytes(int(p.head.Total), min(size, int(p.head.Total)))
+	old := p.body
+	p.body = body[:copy(body, old)]
+	recycle.Free(old)
+}
+
+// cancelRequest removes a request cancelled by the peer. It reports whether the request
+// had begun, and whether it was accepted.
+func (b *receiveBuffer) cancelRequest(id uint64) (begun, accepted bool) {
+	p := b.chunked[chunkedKey{false, id}]
+	if p == nil {
+		return false, false
+	}
+	b.remove(p)
+	return true, !p.discarded
+}
+
+// removeReply removes a reply the peer sends no further chunks of.
+func (b *receiveBuffer) removeReply(id uint64) {
+	if p := b.chunked[chunkedKey{true, id}]; p != nil {
+		b.remove(p)
+	}
+}
+
+// discardStale discards the messages without progress since then. It returns their
+// headers.
+func (b *receiveBuffer) discardStale(then time.Time) (heads []wire.Frame) {
+	for _, p := range b.chunked {
+		if !p.discarded && !p.lastRead.After(then) {
+			b.discard(p)
+			heads = append(heads, p.head)
+		}
+	}
+	return heads
+}
+
+// discard discards a message, and its further chunks as they arrive.
+func (b *receiveBuffer) discard(p *reassembly) {
+	if !p.discarded {
+		b.unbook(p.head.Total)
+		b.refused++
+	}
+	p.discarded, p.body = true, nil
+}
+
+// remove removes a complete or cancelled message.
+func (b *receiveBuffer) remove(p *reassembly) {
+	if p.discarded {
+		b.refused--
+	} else {
+		b.unbook(p.head.Total)
+	}
+	delete(b.chunked, chunkedKey{p.head.Type == wire.Response, p.head.ID})
+}
+
+// unfinishedRequests returns how many accepted requests are incomplete.
+func (b *receiveBuffer) unfinishedRequests() (n int) {
+	for _, p := range b.chunked {
+		if !p.discarded && p.head.Type == wire.Request {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,78 @@
+package transport
+
+import (
+	"net"
+
+	"github.com/bsrpc/bsrpc/internal/netconn"
+)
+
+// A writeBatch is the bytes of one write: frames, and chunks of one message. Only the
+// holder of the writer role changes it, and Conn.mu guards current and spare.
+type writeBatch struct {
+	left    net.Buffers     // not written yet, in order
+	bufs    [][]byte        // memory of left
+	spare   []byte          // the frames in the batch; alternates with sendQueue.frames
+	current *chunkedMessage // the message with chunks in the batch
+	headers []byte          // of its chunks after the first
+	copied  []byte          // its chunk, if not written from the memory of the message
+}
+
+// maxSpare is the largest frame buffer kept for reuse.
+const maxSpare = 1 << 20
+
+// unwritten returns how many bytes of the batch are left.
+func (b *writeBatch) unwritten() (n int) {
+	for _, buf := range b.left {
+		n += len(buf)
+	}
+	return n
+}
+
+// writeTo writes the batch to a socket. After an error, the rest stays in the batch.
+func (b *writeBatch) writeTo(nc net.Conn) error {
+	if len(b.left) > 1 {
+		_, err := b.left.WriteTo(nc)
+		return err
+	}
+	n, err := nc.Write(b.left[0])
+	b.left[0] = b.left[0][n:]
+	return err
+}
+
+// writeSome writes a part of the batch to any net.Conn. An interrupted write may be the
+// last one there, so each write is short.
+func (b *writeBatch) writeSome(nc net.Conn) error {
+	buf := b.left[0]
+	n, err := nc.Write(buf[:min(len(buf), netconn.SmallWrite)])
+	if b.left[0] = buf[n:]; n == len(buf) {
+		b.left = b.left[1:]
+	}
+	return err
+}
+
+// copyStoppedLocked copies the rest of the batch and releases the message, if its caller
+// wants the memory back.
+func (b *writeBatch) copyStoppedLocked() {
+	if b.current == nil || !b.current.stopped || !b.current.inUse {
+		return
+	}
+	rest := flatten(nil, b.left)
+	clear(b.bufs)
+	b.bufs = append(b.bufs[:0], rest)
+	b.left = b.bufs
+	b.current.releaseLocked()
+}
+
+// releaseLocked releases the message of a batch after the last write of a connection.
+func (b *writeBatch) releaseLocked() {
+	if b.current != nil {
+		b.current.releaseLocked()
+	}
+}
+
+func flatten(dst []byte, bufs [][]byte) []byte {
+	for _, b := range bufs {
+		dst = append(dst, b...)
+	}
+	return dst
+}
