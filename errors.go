@@ -9,59 +9,55 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// ErrServerClosed is returned by Serve, ServeConn and ListenAndServe after
-// Shutdown or Close.
+// ErrServerClosed is returned by Serve, ServeConn and ListenAndServe after a call
+// to Shutdown or Close.
 var ErrServerClosed = errors.New("bsrpc: server closed")
 
-// ErrClosed is found, by errors.Is, in the error of a call on a Client that this
-// end has closed, also if the connection had ended before for another reason.
+// ErrClosed is matched by errors.Is in the errors of calls after Client.Close, even
+// if the connection had already ended for another reason.
 var ErrClosed = fault.ErrClosed
 
-// A Code says what kind of failure an error is. The numbers are gRPC's
-// (https://grpc.io/docs/guides/status-codes/).
+// A Code is the kind of an error. The numbers are the status codes of gRPC, see
+// https://grpc.io/docs/guides/status-codes/.
 type Code uint16
 
-// The codes. A handler chooses by returning an *Error. The library itself uses
-// CodeCanceled and CodeDeadlineExceeded for what their names say, at either end,
-// CodeInvalidArgument for arguments that do not fit, CodeResourceExhausted for a
-// limit, CodeFailedPrecondition for a contract that differs, CodeUnimplemented for
-// a method that is not there, CodeInternal for a panic, and CodeUnavailable for a
-// connection that is lost and a server that shuts down.
+// The codes. A handler may return an *Error with any of them. The comments list the
+// library's own uses.
 const (
-	CodeOK                 Code = 0
-	CodeCanceled           Code = 1
-	CodeUnknown            Code = 2
-	CodeInvalidArgument    Code = 3
-	CodeDeadlineExceeded   Code = 4
+	CodeOK                 Code = 0 // not a code of an error; sent as CodeUnknown
+	CodeCanceled           Code = 1 // the context was cancelled, or the client was closed
+	CodeUnknown            Code = 2 // a handler returned an error without a code
+	CodeInvalidArgument    Code = 3 // arguments cannot be encoded or decoded
+	CodeDeadlineExceeded   Code = 4 // the time of a call or of Dial is over
 	CodeNotFound           Code = 5
 	CodeAlreadyExists      Code = 6
-	CodePermissionDenied   Code = 7
-	CodeResourceExhausted  Code = 8
-	CodeFailedPrecondition Code = 9
-	CodeAborted            Code = 10
+	CodePermissionDenied   Code = 7  // OnConnect refused the client
+	CodeResourceExhausted  Code = 8  // a limit
+	CodeFailedPrecondition Code = 9  // client and server disagree about a method
+	CodeAborted            Code = 10 // the server closed the session
 	CodeOutOfRange         Code = 11
-	CodeUnimplemented      Code = 12
-	CodeInternal           Code = 13
-	CodeUnavailable        Code = 14
+	CodeUnimplemented      Code = 12 // the server has no such method or service
+	CodeInternal           Code = 13 // a panic, or a peer violating the protocol
+	CodeUnavailable        Code = 14 // the connection is lost, or the server shuts down
 	CodeDataLoss           Code = 15
 	CodeUnauthenticated    Code = 16
 )
 
-// String returns the code in words: "deadline exceeded".
+// String returns the code in words, such as "deadline exceeded".
 func (c Code) String() string { return fault.Code(c).String() }
 
-// An Outcome says what is known of a failed call. Where it is OutcomeNotRun,
-// calling again is safe whatever the method does.
+// An Outcome tells whether the handler of a failed call ran. After OutcomeNotRun the
+// call can be repeated safely, whatever the method does.
 type Outcome uint8
 
 // The outcomes of a call.
 const (
-	OutcomeUnknown  Outcome = iota // it may have run, wholly, in part or not at all
-	OutcomeNotRun                  // its handler was not started
-	OutcomeAnswered                // it ran, and ended in this error
+	OutcomeUnknown  Outcome = iota // the handler may have run, completely, partly or not at all
+	OutcomeNotRun                  // the handler was not started
+	OutcomeAnswered                // the handler ran, and the call ended in this error
 )
 
-// String returns the outcome in words.
+// String returns the outcome in words, such as "not run".
 func (o Outcome) String() string {
 	switch o {
 	case OutcomeNotRun:
@@ -72,44 +68,45 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// An Error is how a call fails. Every error of a call is one or wraps one:
-// find it with errors.As.
+// An Error describes a failed call. Every failed call returns an *Error, possibly
+// wrapped; errors.As finds it.
 //
-// errors.Is finds context.Canceled in it only where the caller's own context was
-// cancelled, and context.DeadlineExceeded only where the call's own time was over:
-// that of its context, its timeout= or DefaultCallTimeout. An error of the other
-// end may have CodeCanceled or CodeDeadlineExceeded for a reason of its own.
+// errors.Is(err, context.Canceled) is true only if the caller's own context was
+// cancelled, and errors.Is(err, context.DeadlineExceeded) only if the call's own
+// time limit expired: the deadline of its context, its timeout= or
+// DefaultCallTimeout. CodeCanceled and CodeDeadlineExceeded alone may also be the
+// choice of the other end.
 //
-// A handler that returns an *Error chooses Code, Name and Message; no other field
-// travels, they are always those of the call at the caller's end. That includes an
-// *Error which the handler got from a further server: code, name and text go on as
-// the handler's own. When a method returns an error, its other results do not
-// travel.
+// A handler chooses Code, Name and Message by returning an *Error. The other fields
+// are never sent; each caller's end sets its own. If a handler returns the
+// *Error of a call to another server, the caller gets its code, name and text. The
+// other results of a method are not sent together with an error.
 //
-// A Message that the library made begins with "bsrpc: " and names the method:
-// "bsrpc: Shop.Put: connection lost: ...". A handler's is as the handler wrote it.
+// Messages by the library begin with "bsrpc: " and the name of the method:
+// "bsrpc: Shop.Put: connection lost: ...". A handler's message is unchanged.
 type Error struct {
-	Code    Code    // CodeUnknown if the handler returned any other error
-	Name    string  // what the error calls itself: its ExceptionName(), else its exported type's name, else ""
-	Message string  // the error's text, cut to Limits.MaxErrorText
-	ID      string  // of the line in the server's log, for a panic
-	Detail  string  // a basic peer's traceback; never sent
+	Code    Code    // CodeUnknown if the handler returned another type of error
+	Name    string  // identity for programs: ExceptionName() of the error, or its exported type's name, or ""
+	Message string  // text, at most Limits.MaxErrorText bytes
+	ID      string  // for a panic: id of the line in the log; "" if the line was suppressed
+	Detail  string  // traceback of a basic peer; never sent
 	Outcome Outcome // whether the handler ran
-	Remote  bool    // the peer decided it
-	Err     error   // the cause at this end, for errors.Is and errors.As
+	Remote  bool    // the peer reported the error; false: this end did
+	Err     error   // cause at this end, for errors.Is and errors.As; may be nil
 }
 
-// Error returns the message, or the code in words where there is none, and the
-// id of the line in the server's log.
+// Error returns the message, or the code in words if it is empty, and the id of the
+// line in the log, if any.
 func (e *Error) Error() string {
 	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.Message, LogID: e.ID, Remote: e.Remote}).Error()
 }
 
-// Unwrap returns the cause at this end.
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// publicError returns err as users see it: a fault as an *Error. Every func of a user's
-// that can meet a fault returns its error through publicError.
+// publicError converts a fault to an *Error and returns any other error unchanged.
+// Every exported func passes its errors through it: a *fault.Fault must not reach
+// users.
 func publicError(err error) error {
 	if f, ok := err.(*fault.Fault); ok {
 		return errorOf(f)
@@ -124,7 +121,8 @@ func errorOf(f *fault.Fault) *Error {
 	}
 }
 
-// An explained error has a better text than its cause, or wraps another.
+// An explained error replaces the text of its cause and keeps the cause for
+// errors.Is and errors.As.
 type explained struct {
 	text  string
 	cause error
@@ -134,12 +132,12 @@ func (e *explained) Error() string { return e.text }
 
 func (e *explained) Unwrap() error { return e.cause }
 
-// exceptionNamer lets an error type or sentinel choose the name by which the
-// other end tells it.
+// An exceptionNamer is an error with a name of its own choice, Error.Name at the
+// other end.
 type exceptionNamer interface{ ExceptionName() string }
 
-// wireError returns what travels of a handler's error, or of a fault that answers
-// its call.
+// wireError returns the parts of an error to be sent: a handler's error, or a fault
+// in its place. The text is cut to maxText bytes.
 func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 	err = publicError(err)
 	var e *Error
@@ -160,9 +158,10 @@ func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 	return fault.Code(code), wire.Failure{Name: fault.Cut(errorName(err), fault.MaxName), Message: fault.Cut(err.Error(), maxText)}
 }
 
-// text is the message of e as its handler meant it: e's own where the handler
-// made e and returned it, else the whole text, which also has the id of a further
-// server's log.
+// text returns the message to send for e, found in the tree of err. Only an *Error
+// made and returned by the handler itself is sent as its plain Message. If it is
+// wrapped, the text of the wrapping error counts, and if it is the error of a call to
+// another server, the text includes the id in that server's log.
 func (e *Error) text(err error) string {
 	if err == error(e) && !e.Remote {
 		return e.Message
@@ -170,7 +169,8 @@ func (e *Error) text(err error) string {
 	return err.Error()
 }
 
-// errorName returns how an error calls itself.
+// errorName returns the name of an error other than an *Error: its ExceptionName, or
+// the name of its exported type, or "".
 func errorName(err error) string {
 	var n exceptionNamer
 	if errors.As(err, &n) {
