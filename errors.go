@@ -13,8 +13,8 @@ import (
 // to Shutdown or Close.
 var ErrServerClosed = errors.New("bsrpc: server closed")
 
-// ErrClosed is matched by errors.Is in the errors of calls after Client.Close, even
-// if the connection had already ended for another reason.
+// ErrClosed is matched by errors.Is in the error of every call ended by Client.Close
+// or made after it, even if the connection had already ended for another reason.
 var ErrClosed = fault.ErrClosed
 
 // A Code is the kind of an error. The numbers are the status codes of gRPC, see

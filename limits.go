@@ -10,90 +10,89 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
-// Limits bound what a peer can make this end hold or wait for. In every field
-// zero is the default.
+// Limits limit the memory, time and number of things a peer can cause at this end. In
+// each field zero means the default, and a call refused because of a limit has not run.
 type Limits struct {
-	// MaxDepth is how deep values may lie inside of each other: slices, maps
-	// and pointers count. Zero is 64; the most is 10,000, as each level takes
-	// stack.
+	// MaxDepth limits the nesting of values: slices, maps and pointers count.
+	// Zero means 64; the maximum is 10,000, as each level takes stack.
 	MaxDepth int
 
-	// DecodeBudget is how many bytes of Go memory one message may become. It is
-	// charged before the memory is allocated. Zero is 4 x MaxMessage and at
-	// least 64 MiB; NoLimit is possible.
+	// DecodeBudget limits the Go memory in bytes for one decoded message. It is
+	// charged before each allocation. Zero means 4 x MaxMessage, or 64 MiB if that
+	// is more; NoLimit is allowed.
 	DecodeBudget int64
 
-	// MaxErrorText is how many bytes of an error's text are sent; what is
-	// longer is cut. Zero is 4 KiB; the most is 32 KiB.
+	// MaxErrorText limits the bytes of an error text to be sent; longer texts are
+	// cut. Zero means 4 KiB; the maximum is 32 KiB.
 	MaxErrorText int
 
-	// MaxHandshakes is how many connections to a server may be in their
-	// handshake. For the next, the oldest is dropped. Zero is 256; NoLimit is
-	// possible.
+	// MaxHandshakes limits the connections to a server in their handshake. A
+	// further connection replaces the oldest of them. Zero means 256; NoLimit is
+	// allowed.
 	MaxHandshakes int
 
-	// MaxConns is how many connections a server may have; the next is refused. One
-	// that has ended counts until its last handler and its hooks have returned. Zero
-	// is 10,000; NoLimit is possible.
+	// MaxConns limits the connections to a server; further ones are refused. A
+	// connection counts until its last handler and its hooks have returned. Zero
+	// means 10,000; NoLimit is allowed.
 	MaxConns int
 
-	// MaxHandlers is how many handlers a server may have running, on all
-	// connections together; the next call is refused and has not run. Zero is 16,384; NoLimit is possible.
+	// MaxHandlers limits the running handlers of a server, on all connections
+	// together; further calls are refused. Zero means 16,384; NoLimit is allowed.
 	MaxHandlers int
 
-	// ConnBytes is how many bytes the unfinished messages above 64 KiB of one
-	// connection may have announced, each way. The other end is told and holds
-	// its messages back; a call that is above it is refused and has not run. The
-	// least is 2 x MaxMessage, and zero is that, or 32 MiB where that is more;
-	// NoLimit is possible.
+	// ConnBytes limits the unfinished messages above 64 KiB on one connection: the
+	// sum of their announced sizes, in each direction. It is sent to the peer, and
+	// the peer's further long messages wait. This end refuses a call exceeding it.
+	// The minimum is 2 x MaxMessage. Zero means 32 MiB, or the minimum if that is
+	// more; NoLimit is allowed.
 	ConnBytes int64
 
-	// ServerBytes is the same for all connections of a server together. The
-	// least is MaxMessage. Zero is 512 MiB, or ConnBytes where that is more;
-	// NoLimit is possible.
+	// ServerBytes is the same limit for all connections to a server together. The
+	// minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if that is more;
+	// NoLimit is allowed.
 	ServerBytes int64
 
-	// OutQueue is how many encoded bytes may wait to be written to a connection;
-	// above it senders wait, and a server begins no more of the connection's
-	// calls. The results of calls that run then wait as they are, unencoded. A
-	// message of any length finds room in an empty queue, and messages up to
-	// 64 KiB do not wait for the longest of the others. Zero is 8 MiB; NoLimit is
-	// possible.
+	// OutQueue limits the encoded bytes waiting to be written to a connection.
+	// Above it senders wait, results of running calls stay unencoded, and a server
+	// starts no further calls of the connection. An empty queue accepts a message
+	// of any length, and messages up to 64 KiB do not wait for the longest of the
+	// others. Zero means 8 MiB; NoLimit is allowed.
 	OutQueue int
 
-	// WriteStall is how long a peer may take not one byte of what is written, or
-	// less than 64 KiB where the connection is not a socket; then the connection is
-	// closed. Zero is 10 s, the least 10 ms; NoLimit is possible.
+	// WriteStall limits the time in which a peer reads nothing although bytes wait
+	// to be written: not one byte of a socket, less than 64 KiB of another
+	// net.Conn. Then the connection is closed. Zero means 10 s, the minimum is
+	// 10 ms; NoLimit is allowed.
 	WriteStall time.Duration
 
-	// FrameTimeout is how long a frame may stay unfinished, which then ends the
-	// connection, and how long nothing may come of an unfinished message above
-	// 64 KiB, which then loses its call. Zero is 60 s, the least 10 ms; NoLimit is
-	// possible.
+	// FrameTimeout limits the time between the beginning and the end of a frame,
+	// and the time between two frames of a message above 64 KiB. The first ends the
+	// connection, the second only the call. Zero means 60 s, the minimum is 10 ms;
+	// NoLimit is allowed.
 	FrameTimeout time.Duration
 
-	// PingAfter is how long the other end may be quiet before it is asked for a
-	// sign of life, and PingTimeout how long it may take to give one; then the
-	// connection is lost. Zero is 30 s and 20 s, the least 10 ms; NoLimit is
-	// possible.
+	// PingAfter is the time after which a PING is sent to a silent peer, and
+	// PingTimeout limits the time to answer it; then the connection is lost. Zero
+	// means 30 s and 20 s, the minimum is 10 ms; NoLimit is allowed.
 	PingAfter   time.Duration
 	PingTimeout time.Duration
 
-	// SessionLease takes their place at a server with MaxSessions, where the dead
-	// hold up others: half of it is PingAfter, half PingTimeout. Zero is 20 s, the
-	// least 20 ms; NoLimit is possible.
+	// SessionLease replaces PingAfter and PingTimeout at a server with MaxSessions,
+	// because dead clients keep others waiting there: each is half of it. Zero
+	// means 20 s, the minimum is 20 ms; NoLimit is allowed.
 	SessionLease time.Duration
 }
 
-// Defaults that also stand for what a peer does not say of itself.
+// Defaults that are also assumed of a peer without these values in its INIT.
 const (
 	defaultMaxMessage  = 16 * mib
 	defaultConnBytes   = 32 * mib
 	defaultMaxInflight = 1024
 )
 
-// bounds are the options of either end with every default filled in. No limit
-// is the greatest value of the type.
+// settings are the options of an end, server or client, with every default filled in.
+// No limit is the greatest value of the type, so that users of a setting need no
+// special case. Settings are never changed after resolve.
 type settings struct {
 	limits.Conn
 	handshakeTimeout   time.Duration
@@ -113,8 +112,9 @@ type settings struct {
 	pollInterval       time.Duration
 }
 
-// resolve returns what o comes to, and all that is out of range: there the
-// default stands. A nil o is the zero value.
+// resolve returns the settings for o, and an error listing all values out of range.
+// The settings are valid even then: they have the defaults in place of such values. A
+// nil o means the zero value.
 func (o *ServerOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ServerOptions)
@@ -126,7 +126,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 	})
 }
 
-// resolve does for o what it does for ServerOptions.
+// resolve returns the settings for o, like ServerOptions.resolve.
 func (o *ClientOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ClientOptions)
@@ -137,8 +137,8 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	})
 }
 
-// rawOptions are the options with limits of both ends; those that an end does
-// not have keep their defaults.
+// rawOptions are the options of either end before their defaults are filled in.
+// Options of the other end are zero and get their defaults.
 type rawOptions struct {
 	MaxMessage       int
 	MaxInflight      int
@@ -159,6 +159,7 @@ type rawOptions struct {
 	Limits Limits
 }
 
+// resolve returns the settings for o. of is the type of the options, for the error.
 func resolve(of string, o *rawOptions) (*settings, error) {
 	s := settings{basic: o.Basic}
 	var c optionCheck
@@ -188,6 +189,8 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	return &s, nil
 }
 
+// resolveLimits sets the settings for l. MaxMessage must be set already, as defaults
+// depend on it.
 func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
 	message := int64(s.MaxMessage)
 	s.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
@@ -197,7 +200,7 @@ func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
 	s.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
 	s.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
 	s.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
-	s.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(serverRoom(s.ConnBytes), 512*mib)).because("MaxMessage"))
+	s.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).because("MaxMessage"))
 	s.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
 	s.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, peerTimeout(10*time.Second))
 	s.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, peerTimeout(60*time.Second))
@@ -205,9 +208,9 @@ func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
 	s.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, peerTimeout(20*time.Second))
 }
 
-// serverRoom is what a server needs for one connection to use all of its
-// ConnBytes. A connection without a limit is bounded by its server.
-func serverRoom(connBytes int64) int64 {
+// minServerBytes returns the ServerBytes needed for one connection to use all of its
+// ConnBytes. Without a limit for the connection, ServerBytes alone limits it.
+func minServerBytes(connBytes int64) int64 {
 	if connBytes == math.MaxInt64 {
 		return 0
 	}
@@ -221,67 +224,69 @@ const (
 	minPeerTimeout = 10 * time.Millisecond
 )
 
-// A valueRange is what the values of an option may be. The numbers are those
-// of the option's type.
+// A valueRange is the range of the values of an option, and its default. The numbers
+// are in the unit of the option's type.
 type valueRange struct {
 	least, most int64
-	why         string             // of least, if another option decides it
-	standard    int64              // what zero stands for
-	noLimit     bool               // NoLimit stands for most
-	text        func(int64) string // how a value is written
+	why         string             // reason for least, if it depends on another option
+	standard    int64              // default, for zero
+	noLimit     bool               // NoLimit is allowed and means most
+	text        func(int64) string // formats a value
 }
 
-// oneTo is a range that needs an upper end.
+// oneTo is the range of an option without NoLimit, from 1.
 func oneTo(most, standard int64, text func(int64) string) valueRange {
 	return valueRange{least: 1, most: most, standard: standard, text: text}
 }
 
-// anyCount is the range of an int that may be NoLimit.
+// anyCount is the range of an int with NoLimit.
 func anyCount(standard int64) valueRange {
 	return valueRange{least: 1, most: math.MaxInt, standard: standard, noLimit: true, text: countText}
 }
 
-// anySize is the range of an int64 that may be NoLimit.
+// anySize is the range of an int64 with NoLimit.
 func anySize(least, standard int64) valueRange {
 	return valueRange{least: least, most: math.MaxInt64, standard: standard, noLimit: true, text: sizeText}
 }
 
-// anyTime is the range of a duration that may be NoLimit. Less than a
-// millisecond is a number that was meant to have a unit.
+// anyTime is the range of a duration with NoLimit. A duration below a millisecond is
+// most likely a number without its unit.
 func anyTime(standard time.Duration) valueRange {
 	return valueRange{least: int64(time.Millisecond), most: math.MaxInt64, standard: int64(standard), noLimit: true, text: timeText}
 }
 
-// peerTimeout is the range of a time for which one end bears with the other. A proper
-// peer may be in a handler, and not read, for two ticks.
+// peerTimeout is the range of a time allowed to a peer. Two watchdog periods may pass
+// before a well-behaved peer reads, as its leader may be running a handler.
 func peerTimeout(standard time.Duration) valueRange {
 	r := anyTime(standard)
 	r.least = int64(minPeerTimeout)
 	return r
 }
 
-// twice is a range for two of what r is one of.
+// twice returns r with the double minimum, for the sum of two such times.
 func (r valueRange) twice() valueRange {
 	r.least *= 2
 	return r
 }
 
-// timeTo is the range of a time that needs an upper end.
+// timeTo is the range of a duration without NoLimit.
 func timeTo(most, standard time.Duration) valueRange {
 	return valueRange{least: int64(time.Millisecond), most: int64(most), standard: int64(standard), text: timeText}
 }
 
+// because returns r with a reason for its minimum.
 func (r valueRange) because(why string) valueRange {
 	r.why = " (" + why + ")"
 	return r
 }
 
+// in returns r with another format for its values.
 func (r valueRange) in(text func(int64) string) valueRange {
 	r.text = text
 	return r
 }
 
-// String says what is in range: "1 B to 1 GiB, or 0 for 16 MiB".
+// String describes the range for an error: "1 B to 1 GiB, or 0 for 16 MiB".
 func (r valueRange) String() string {
 	if r.noLimit && r.standard == r.most {
 		return fmt.Sprintf("%s%s or more, or 0 or NoLimit (-1)", r.text(r.least), r.why)
@@ -292,11 +297,11 @@ func (r valueRange) String() string {
 	return fmt.Sprintf("%s to %s, or 0 for %s", r.text(r.least), r.text(r.most), r.text(r.standard))
 }
 
-// An optionCheck collects what is wrong with options.
+// An optionCheck collects the problems of options.
 type optionCheck struct{ problems []string }
 
-// resolveOne returns what the value of an option stands for, the default if it
-// is out of range.
+// resolveOne returns the setting for the value of an option. If the value is out of
+// range, it adds a problem to c and returns the default.
 func resolveOne[T int | int64 | time.Duration](c *optionCheck, name string, value T, r valueRange) T {
 	switch {
 	case value == 0:
@@ -314,8 +319,8 @@ func countText(n int64) string { return strconv.FormatInt(n, 10) }
 
 func timeText(n int64) string { return time.Duration(n).String() }
 
-// sizeText writes a number of bytes in the largest unit that gives a whole
-// number, as a configuration may have it.
+// sizeText formats a number of bytes in the largest unit without a fraction, for
+// example "16 MiB". DecodeServerOptions reads this format.
 func sizeText(n int64) string {
 	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB"}
 	i := 0

@@ -10,129 +10,132 @@ import (
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
-// NoLimit is the value of an option that is to have no limit, where its field
-// says that this is possible. Zero is always the default.
+// NoLimit removes the limit of an option, if the documentation of its field allows
+// that. Zero always means the default.
 const NoLimit = -1
 
-// ServerOptions are the options of a [Server]. The zero value is ready to use.
-// Serve, ServeConn and ListenAndServe report values that are out of range.
+// ServerOptions are the options of a [Server]. The zero value has the defaults.
+// NewServer copies the options. Values out of range are reported by Serve, ServeConn
+// and ListenAndServe.
 type ServerOptions struct {
-	// MaxMessage is the longest message in bytes, the arguments or the results
-	// of one call, that this end takes. What it sends is bounded by the other
-	// end's, or by the same where that is not told (Basic). Zero is 16 MiB; the
-	// most is 1 GiB.
+	// MaxMessage limits the size in bytes of a message to this end: the arguments
+	// or the results of one call. Outgoing messages are limited by the peer's
+	// MaxMessage, or by this value if the peer advertises none (Basic). Zero means
+	// 16 MiB; the maximum is 1 GiB.
 	MaxMessage int
 
-	// MaxInflight is how many calls of one connection may be open, from their
-	// request to their answer. Clients are told and let their callers wait; a
-	// call above it is refused and has not run. Zero is 1,024; NoLimit is
-	// possible.
+	// MaxInflight limits the open calls of one connection, from request to answer.
+	// It is sent to clients, and their further callers wait. The server refuses
+	// a call exceeding it. Zero means 1,024; NoLimit is allowed.
 	MaxInflight int
 
-	// HandshakeTimeout is how long a connection may take from being accepted to
-	// the answer to its first frame. Zero is 10 s; NoLimit is possible.
+	// HandshakeTimeout limits the time between accepting a connection and
+	// answering its first frame. Zero means 10 s; NoLimit is allowed.
 	HandshakeTimeout time.Duration
 
-	// MaxSessions is how many sessions there may be at a time. Clients above it
-	// wait, first come first served, and are told their position; 1 is exclusive
-	// access. A server that is started anew has an empty queue. Zero is no such
-	// limit: nobody waits, and Limits.MaxConns bounds the connections.
+	// MaxSessions limits the sessions at a time; 1 gives exclusive access. Further
+	// clients wait, first come, first served, and learn their positions. The queue
+	// does not survive a restart of the server. Zero means no limit: clients never
+	// wait, and only Limits.MaxConns applies.
 	MaxSessions int
 
-	// MaxWaiting is how many clients may wait for one of MaxSessions places; the
-	// next is refused. Zero is 64; NoLimit is possible.
+	// MaxWaiting limits the clients waiting because of MaxSessions; further
+	// clients are refused. Zero means 64; NoLimit is allowed.
 	MaxWaiting int
 
-	// RefuseWhenFull refuses clients above MaxSessions instead of letting them
-	// wait.
+	// RefuseWhenFull makes the server refuse clients exceeding MaxSessions instead
+	// of letting them wait.
 	RefuseWhenFull bool
 
-	// SessionMaxHold is how long a session keeps its place while others wait: it
-	// is then closed, at the earliest after this time. Zero is NoLimit: it keeps
-	// its place until its client leaves, or is found dead (Limits.SessionLease).
+	// SessionMaxHold limits the time of a session while other clients wait: the
+	// server closes it as soon as it is this old and another client waits. Zero
+	// means NoLimit: a session lasts until its client disconnects or is found dead
+	// (Limits.SessionLease).
 	SessionMaxHold time.Duration
 
-	// MaxConcurrentCalls is how many calls of one connection run at a time; the
-	// others wait, in the order in which they came. 1 runs a client's calls one
-	// after another. Zero is NoLimit.
+	// MaxConcurrentCalls limits the calls of one connection running at a time; the
+	// others wait in order of arrival. 1 runs the calls of a client one after
+	// another. Zero means NoLimit.
 	MaxConcurrentCalls int
 
-	// Basic serves clients, too, that speak only the wire of the Python package
-	// basic-socket-rpc. They call the methods that have an id= tag; their ids must
-	// then be different. Nothing checks that such a client means the same as the
-	// server by a method, and nothing proves who it is. False refuses them.
+	// Basic makes the server serve clients of the Python package basic-socket-rpc
+	// too. They call methods by their id= tags; each id must then be unique. Types
+	// are not compared with such a client, and it is not authenticated. False
+	// refuses them.
 	Basic bool
 
-	// OnConnect is called when a session has its place, before it may call. Its
-	// error refuses the client, which is told the text: CodePermissionDenied
-	// unless it is an *Error. The context is the session's, see SessionFrom. Nil
-	// admits everybody.
+	// OnConnect is called for each admitted session, before its first call. An
+	// error refuses the client and is sent to it, with CodePermissionDenied unless
+	// it is an *Error. ctx is the context of the session, see SessionFrom. Nil
+	// accepts every client. Calls of OnConnect may run concurrently.
 	OnConnect func(ctx context.Context, s *Session) error
 
-	// OnDisconnect is called once for each session that OnConnect has taken,
-	// when it has left and its last handler has returned. Its place is another's
-	// only when OnDisconnect has returned.
+	// OnDisconnect is called once for each session accepted by OnConnect, after
+	// its connection has ended and its last handler has returned. The next waiting
+	// client is admitted only after OnDisconnect has returned.
 	OnDisconnect func(s *Session)
 
-	// Limits are the limits that are seldom changed.
+	// Limits are further limits, seldom changed.
 	Limits Limits
 
-	// Logger gets what happens outside of calls, and the stacks of panics: at Debug
-	// how connections come and go, from Info on what an operator should read. What
-	// clients can repeat is logged ten times a second at most; the next line says how
-	// many were suppressed. Nil is slog.Default(). A handler that panics costs its
-	// line; one that hangs for a second costs all lines until it returns.
+	// Logger receives events outside calls, and the stacks of panics: at Debug the
+	// beginning and end of connections, at Info and above everything for an
+	// operator. Events repeatable by clients are logged at most ten times a second;
+	// the next line counts the suppressed ones. Nil means slog.Default(). If its
+	// slog.Handler panics, the line is lost. If it hangs for a second, further
+	// lines are dropped until it returns.
 	Logger *slog.Logger
 }
 
-// ClientOptions are the options of a [Client]. The zero value is ready to use.
-// Dial and NewClient report values that are out of range.
+// ClientOptions are the options of a [Client]. The zero value has the defaults. Dial
+// and NewClient copy the options, and report values out of range.
 type ClientOptions struct {
-	// MaxMessage is the longest message in bytes, the arguments or the results
-	// of one call, that this end takes. What it sends is bounded by the other
-	// end's, or by the same where that is not told (Basic). Zero is 16 MiB; the
-	// most is 1 GiB.
+	// MaxMessage limits the size in bytes of a message to this end: the arguments
+	// or the results of one call. Outgoing messages are limited by the peer's
+	// MaxMessage, or by this value if the peer advertises none (Basic). Zero means
+	// 16 MiB; the maximum is 1 GiB.
 	MaxMessage int
 
-	// DialTimeout is how long one attempt to connect may take, up to the answer
-	// to the first frame. Zero is 10 s. With NoLimit only Dial's context ends it.
+	// DialTimeout limits the time to connect, up to the server's answer to the first
+	// frame. It does not include the wait for admission. Zero means 10 s; NoLimit
+	// leaves the limit to the context of Dial.
 	DialTimeout time.Duration
 
-	// DefaultCallTimeout is how long a call may take whose context has no
-	// deadline and whose method has no timeout= tag. Zero is 20 s; NoLimit is
-	// possible.
+	// DefaultCallTimeout limits the time of a call without a deadline in its
+	// context and without a timeout= tag. Zero means 20 s; NoLimit is allowed.
 	DefaultCallTimeout time.Duration
 
-	// Basic calls servers, too, that speak only the wire of the Python package
-	// basic-socket-rpc. Their methods are called by id= tags, and nothing checks
-	// that such a server means the same by a method as this end. False refuses
-	// them.
+	// Basic makes the client accept servers of the Python package basic-socket-rpc
+	// too. Methods are called there by their id= tags, and types are not compared
+	// with such a server. False refuses them.
 	Basic bool
 
-	// PollInterval is how often a basic server is asked whether there is a place
-	// now. Zero is 250 ms; the most is 30 s, as a client that is silent for longer
-	// may lose its place in the queue.
+	// PollInterval is the time between two polls of a client waiting for admission
+	// by a basic server. Zero means 250 ms; the maximum is 30 s, because the server
+	// may remove a client from its queue after a longer silence.
 	PollInterval time.Duration
 
-	// OnWait is called when the server lets this client wait for a place, and
-	// then when its position has changed: 1 is next, 0 is not known. Calls come one
-	// at a time, while Dial or NewClient wait; of the positions that come during one,
-	// the newest counts. A panic in it is the error of Dial. A call that has not
-	// returned half a second after the admission is not waited for.
+	// OnWait is called if the client has to wait for admission, and then for changes
+	// of its position in the queue: 1 is next, 0 means unknown. Calls do not
+	// overlap, and all begin before Dial or NewClient returns. During a call only
+	// the newest position is kept. A panic in OnWait becomes the error of Dial.
+	// After admission, Dial waits at most half a second for the last call to return.
+	// Nil means that positions are ignored.
 	OnWait func(position int)
 
-	// Limits are the limits that are seldom changed. MaxHandshakes, MaxConns,
-	// MaxHandlers and ServerBytes are a server's and have no effect here.
+	// Limits are further limits, seldom changed. MaxHandshakes, MaxConns, MaxHandlers,
+	// ServerBytes and SessionLease have an effect only at servers.
 	Limits Limits
 
-	// Logger gets what happens outside of calls. Nil is slog.Default().
+	// Logger receives events outside calls, as ServerOptions.Logger. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// DecodeServerOptions makes options of a map, as a configuration file is read
-// into. Keys are the names of fields in any case, with or without a - or _
-// between words, and Limits is a map again. Durations are text with a unit,
-// sizes numbers or text, and "NoLimit" is [NoLimit]:
+// DecodeServerOptions returns the options described by a map, for example the content
+// of a configuration file. Keys are names of fields, in any case, with or without a -
+// or _ between words; Limits is a map of its own. Durations are strings with a unit,
+// sizes are numbers or strings, and "NoLimit" is [NoLimit]:
 //
 //	map[string]any{
 //		"max-message":       "64MiB",
@@ -140,9 +143,9 @@ type ClientOptions struct {
 //		"limits":            map[string]any{"MaxConns": 100, "WriteStall": "NoLimit"},
 //	}
 //
-// The error lists all keys that are unknown, given twice or do not fit, with
-// what they want and what kind of value they have, and never a value. Numbers out of range are reported when the server serves.
-// Logger can only be set in Go.
+// The error lists all unknown, repeated and unsuitable keys, with the expected and
+// the given kind of value, but never the value itself. Numbers out of range are
+// reported later, by Serve. Logger and hooks cannot be in the map.
 func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
 	o := new(ServerOptions)
 	if err := strictmap.Decode(m, o); err != nil {
@@ -151,7 +154,8 @@ func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
 	return o, nil
 }
 
-// DecodeClientOptions makes options of a map as [DecodeServerOptions] does.
+// DecodeClientOptions returns the options described by a map, like
+// [DecodeServerOptions].
 func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	o := new(ClientOptions)
 	if err := strictmap.Decode(m, o); err != nil {
@@ -160,7 +164,8 @@ func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	return o, nil
 }
 
-// optionsError is the error of one or more problems.
+// optionsError returns the error for one or more problems. of is the type of the
+// options.
 func optionsError(of string, problems []string) error {
 	if len(problems) == 1 {
 		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])

@@ -16,9 +16,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// A Session is one connected user of a server, from the moment that it has a
-// place until it has left. A handler finds its own with SessionFrom. All methods
-// are safe for concurrent use.
+// A Session is one client of a server, from its admission until its connection is
+// closed and its last handler has returned. SessionFrom returns the session of a
+// handler's context. All methods are safe for concurrent use.
 type Session struct {
 	id       uint64
 	remote   net.Addr
@@ -29,22 +29,22 @@ type Session struct {
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 
-	connected    bool                   // OnConnect has taken it
-	holdTimer    *time.Timer            // of SessionMaxHold
-	ticket       *admission.Ticket      // in the server's queue; nil until it has been entered
-	receivers    []method.Receiver      // its own, by servedMethod.factoryIndex
-	admitted     atomic.Bool            // it may call
-	hook         atomic.Pointer[string] // the name of the hook that is running
-	disconnected chan struct{}          // closed when its connection has ended, and its goroutines have
-	handlersDone chan struct{}          // closed when it has left and none of its handlers runs
-	released     chan struct{}          // closed when its place is free again
+	connected    bool                   // accepted by OnConnect; OnDisconnect is due
+	holdTimer    *time.Timer            // for SessionMaxHold
+	ticket       *admission.Ticket      // nil until the client enters the admission queue
+	receivers    []method.Receiver      // from PerSession, by servedMethod.factoryIndex
+	admitted     atomic.Bool            // all hooks have accepted it; it may call
+	hook         atomic.Pointer[string] // the name of the running hook
+	disconnected chan struct{}          // closed when the connection has ended with its goroutines
+	handlersDone chan struct{}          // closed then, and after the last handler
+	released     chan struct{}          // closed at the end of the session, after its last hook
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards values
 	values map[any]any
 }
 
-// receiver returns what m is called on for this session, nil for the receiver that
-// all sessions share.
+// receiver returns the session's own receiver of m, or nil if all sessions share
+// one.
 func (s *Session) receiver(m *servedMethod) *method.Receiver {
 	if m.factoryIndex < 0 {
 		return nil
@@ -52,32 +52,34 @@ func (s *Session) receiver(m *servedMethod) *method.Receiver {
 	return &s.receivers[m.factoryIndex]
 }
 
-// A Peer is who a user has proved to be. It is zero: this version has no
-// authentication.
+// A Peer is the authenticated identity of a client. It is always empty: this version
+// has no authentication.
 type Peer struct{}
 
 type sessionKey struct{}
 
-// SessionFrom returns the session that a handler's or a hook's context belongs
-// to, and nil for every other context.
+// SessionFrom returns the session of a context passed to a handler or a hook, or
+// derived from one. It returns nil for any other context.
 func SessionFrom(ctx context.Context) *Session {
 	s, _ := ctx.Value(sessionKey{}).(*Session)
 	return s
 }
 
-// ID returns a number that no other session of the server has. Later sessions
-// have greater ones.
+// ID returns a number unique among the sessions of the server. Later sessions have
+// greater numbers.
 func (s *Session) ID() uint64 { return s.id }
 
-// RemoteAddr returns the other end's address.
+// RemoteAddr returns the address of the client.
 func (s *Session) RemoteAddr() net.Addr { return s.remote }
 
-// Peer returns who the user has proved to be.
+// Peer returns the authenticated identity of the client, always empty in this
+// version. See TLS for client certificates.
 func (s *Session) Peer() Peer { return Peer{} }
 
-// TLS returns what the connection's TLS handshake came to, the client's certificate
-// among it, or nil where the connection has no TLS. It is of any net.Conn with a
-// method ConnectionState() tls.ConnectionState. The struct is the caller's.
+// TLS returns the state of the connection after its TLS handshake, including the
+// certificate of the client, or nil for a connection without TLS. It works for any
+// net.Conn with a method ConnectionState() tls.ConnectionState. The caller may modify
+// the struct, but not the slices and certificates in it.
 func (s *Session) TLS() *tls.ConnectionState {
 	if s.tls == nil {
 		return nil
@@ -86,24 +88,24 @@ func (s *Session) TLS() *tls.ConnectionState {
 	return &state
 }
 
-// Draining returns a channel that is closed when the server begins to shut down. A
-// handler that waits for long, as in a long poll, should return then: Shutdown
-// waits for it.
+// Draining returns a channel closed at the beginning of Server.Shutdown. Long waits in
+// handlers, such as long polls, should end then, because Shutdown waits for all
+// handlers.
 func (s *Session) Draining() <-chan struct{} { return s.draining }
 
-// Since returns when the user was given its place.
+// Since returns the time at which the session was admitted.
 func (s *Session) Since() time.Time { return s.since }
 
-// Calls returns how many calls the session has made, refused ones not counted.
+// Calls returns the number of calls of the session so far, without refused ones.
 func (s *Session) Calls() uint64 { return s.calls.Load() }
 
-// Context returns a context that is done when the session leaves. It is the
-// parent of the contexts of its handlers.
+// Context returns a context cancelled when the connection ends. It is the parent of
+// the contexts of the session's handlers.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Set stores a value with the session. As with context.WithValue, keys are
-// comparable and of a type of their user's own; Set panics for a key that is nil or
-// not comparable.
+// Set stores a value in the session, for Value. As for context.WithValue, a key should
+// have a type of the caller's own package. Set panics if the key is nil or not
+// comparable.
 func (s *Session) Set(key, value any) {
 	if key == nil {
 		panic("bsrpc: Session.Set: nil key")
@@ -119,7 +121,7 @@ func (s *Session) Set(key, value any) {
 	s.values[key] = value
 }
 
-// Value returns what Set has stored, nil if there is nothing.
+// Value returns the value stored by Set for key, or nil.
 func (s *Session) Value(key any) any {
 	if !isComparable(key) {
 		return nil
@@ -129,14 +131,14 @@ func (s *Session) Value(key any) any {
 	return s.values[key]
 }
 
-// Close ends the session: its handlers' contexts are cancelled, and its calls,
-// those that run too, end at the caller with CodeAborted and the reason. Close
-// does not wait. On a session that has left it does nothing.
+// Close ends the session. The contexts of its handlers are cancelled, and all its calls,
+// also those running, fail at the caller with CodeAborted and the reason as text.
+// Close does not wait. It does nothing if the session has already ended.
 func (s *Session) Close(reason string) {
 	s.end(&fault.Fault{Code: fault.Aborted, Message: cmp.Or(reason, fault.Prefix+"the session was closed")})
 }
 
-// runningHook returns the name of the session's hook that is running, "" for none.
+// runningHook returns the name of the session's running hook, or "".
 func (s *Session) runningHook() string {
 	if name := s.hook.Load(); name != nil {
 		return *name
@@ -144,33 +146,34 @@ func (s *Session) runningHook() string {
 	return ""
 }
 
-// A Factory makes a receiver for each session. PerSession makes one, and
-// Register, RegisterName and RegisterAs take it in place of a receiver. The same
-// Factory may be registered under several names: a session has one receiver of it.
+// A Factory creates a receiver for each session. Create one with PerSession and pass it
+// to Register, RegisterName or RegisterAs in place of a receiver. A Factory may be
+// registered under several names: the services then share one receiver per session.
 type Factory struct{ factory *factory }
 
+// A factory is the state of a Factory. Its address identifies it.
 type factory struct {
-	typ  reflect.Type // of what is made; methods have a pointer to it, or itself if it is one
+	typ  reflect.Type // R; methods are those of *R, or of R itself if it is a pointer
 	make func(context.Context, *Session) (any, error)
 }
 
-// PerSession returns a Factory whose receivers live as long as one session. make
-// is called after OnConnect, under a context that ends when the client goes; its
-// error refuses the session. If R has Close() or Close() error, that is called
-// when the session has left and none of its handlers runs, before OnDisconnect.
+// PerSession returns a Factory. make is called once for each session, after OnConnect,
+// with a context cancelled when the client disconnects; an error refuses the client.
+// If R has Close() or Close() error, it is called after the last handler of the
+// session, before OnDisconnect.
 //
-// R is the type whose methods are registered, a pointer as a rule: PerSession
-// takes the place of the value that Register would be given.
+// The methods of R are registered, or those of *R if R is not a pointer. R is usually
+// a pointer to a struct.
 func PerSession[R any](make func(context.Context, *Session) (R, error)) Factory {
-	m := &factory{typ: reflect.TypeFor[R]()}
+	f := &factory{typ: reflect.TypeFor[R]()}
 	if make != nil {
-		m.make = func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) }
+		f.make = func(ctx context.Context, s *Session) (any, error) { return make(ctx, s) }
 	}
-	return Factory{m}
+	return Factory{f}
 }
 
-// split returns a Made and its maker for a Factory, and any other receiver as it is.
-// A Factory that cannot make one is a problem.
+// splitFactory returns the type of the receivers and the factory for a given Factory, and
+// any other receiver unchanged, with a nil factory.
 func splitFactory(service string, given any) (any, *factory, []method.Problem) {
 	f, ok := given.(Factory)
 	switch {
@@ -184,15 +187,15 @@ func splitFactory(service string, given any) (any, *factory, []method.Problem) {
 	return method.Made{Type: f.factory.typ}, f.factory, nil
 }
 
-// receiver makes the receiver of one session.
-func (m *factory) receiver(ctx context.Context, s *Session) (r method.Receiver, err error) {
-	made, err := m.make(ctx, s)
+// receiver creates the receiver of s. The error is the user's.
+func (f *factory) receiver(ctx context.Context, s *Session) (r method.Receiver, err error) {
+	made, err := f.make(ctx, s)
 	if err != nil {
 		return r, err
 	}
 	r, ok := method.ReceiverOf(made)
 	if !ok {
-		return r, fault.Refusal(fault.Internal, "PerSession[%v] returned nil without an error", m.typ)
+		return r, fault.Refusal(fault.Internal, "PerSession[%v] returned nil without an error", f.typ)
 	}
 	return r, nil
 }
