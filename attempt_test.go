@@ -174,7 +174,7 @@ func TestErrorsOfConnsAreNotTheCallers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDeathbed(t, false, untilDone)
 			defer d.close()
-			d.client.via.close(fault.Lost("reading", cause))
+			d.client.conn.close(fault.Lost("reading", cause))
 			fate{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
 		})
 	}

@@ -210,7 +210,7 @@ func TestBasicPollsInVain(t *testing.T) {
 		after  time.Duration
 	}{
 		{"refused at last", func(p *rawPeer) { p.takeInit(string(wire.AppendException(nil, "ConnectionError", "queue full"))) }, "queue full", CodeUnavailable, 250 * time.Millisecond},
-		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "bsrpc: handshake: the server closed the connection before it answered INIT; does it expect TLS?", CodeUnavailable, 250 * time.Millisecond},
+		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "bsrpc: handshake: the server closed the connection before answering INIT; does it expect TLS?", CodeUnavailable, 250 * time.Millisecond},
 		{"no answer", func(p *rawPeer) { p.readBasic() }, "bsrpc: no answer to INIT in 10s (DialTimeout)", CodeDeadlineExceeded, 10250 * time.Millisecond},
 		{"given up", func(p *rawPeer) {
 			for {
@@ -264,7 +264,7 @@ func TestBasicBindNeedsIDs(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		err = client.Call(t.Context(), "Desk.Add", []any{1, 2}, new(uint32))
-		wantCall(t, err, CodeUnimplemented, OutcomeNotRun, `Call of "Desk.Add": a server that speaks the basic wire tells no layouts; use Bind, with id= tags`)
+		wantCall(t, err, CodeUnimplemented, OutcomeNotRun, `Call of "Desk.Add": a basic server does not describe its methods; use Bind, with id= tags`)
 		wantSum(t, desk, p, 1, 2)
 	})
 }
@@ -308,10 +308,10 @@ func TestBasicBadValues(t *testing.T) {
 		_, err = desk.Echo(t.Context(), make([]byte, 1000))
 		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: takes more than 1000 bytes (this end's MaxMessage is 1000)")
 		for _, tt := range []struct{ results, want string }{
-			{"", "the answer cannot be read: Desk.Hello, result 1: want 4 bytes, have 0, offset 0"},
-			{str("ok") + "x", "the answer cannot be read: Desk.Hello, 1 trailing byte, offset 6"},
-			{str("\xff"), "the answer cannot be read: Desk.Hello, result 1: not UTF-8, offset 5"},
-			{u32(1<<32 - 1), "the answer cannot be read: Desk.Hello, result 1: want 4294967295 bytes, have 0, offset 4"},
+			{"", "cannot decode the answer: Desk.Hello, result 1: want 4 bytes, have 0, offset 0"},
+			{str("ok") + "x", "cannot decode the answer: Desk.Hello, 1 trailing byte, offset 6"},
+			{str("\xff"), "cannot decode the answer: Desk.Hello, result 1: not UTF-8, offset 5"},
+			{u32(1<<32 - 1), "cannot decode the answer: Desk.Hello, result 1: want 4294967295 bytes, have 0, offset 4"},
 		} {
 			go func() {
 				p.takeCommand()
@@ -325,7 +325,7 @@ func TestBasicBadValues(t *testing.T) {
 			p.write([]byte("\x09\x00\x00\x00\x04\x01\x00\x00\x00"))
 		}()
 		_, err = desk.Hello(t.Context(), "")
-		wantCall(t, err, CodeInternal, OutcomeUnknown, "the answer cannot be read: EXCEPTION: ")
+		wantCall(t, err, CodeInternal, OutcomeUnknown, "cannot decode the answer: EXCEPTION: ")
 		wantSum(t, desk, p, 1, 2)
 	})
 }
@@ -611,7 +611,7 @@ func TestBasicLost(t *testing.T) {
 			p.nc.Close()
 			want := "connection lost: reading: unexpected EOF"
 			if n == 0 {
-				want = "connection lost: closed by the other end"
+				want = "connection lost: closed by the peer"
 			}
 			wantCall(t, <-errs, CodeUnavailable, OutcomeUnknown, want)
 			_, err := desk.Add(t.Context(), 1, 2)
@@ -780,7 +780,7 @@ func outcomeOf(sum uint32, err error) string {
 		return fmt.Sprint(sum)
 	case errors.As(err, &e) && e.Remote:
 		return "exception " + e.Name
-	case strings.Contains(err.Error(), ": the answer cannot be read: "):
+	case strings.Contains(err.Error(), ": cannot decode the answer: "):
 		return "unreadable"
 	}
 	return "lost"

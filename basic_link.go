@@ -92,7 +92,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 		nc.Close()
 		return nil, fault.About(d.what, err)
 	}
-	return &Client{via: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log}}, nil
+	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log}}, nil
 }
 
 // pollBasic asks once for admission, within DialTimeout.

@@ -639,7 +639,7 @@ func TestBasicServerBytes(t *testing.T) {
 		big := command(26, str(strings.Repeat("b", 800<<10)))
 		q.write([]byte(big[:100]))
 		synctest.Wait()
-		p.askException(big, "RuntimeError", "the messages under way at the server are above Limits.ServerBytes (1048576)")
+		p.askException(big, "RuntimeError", "unfinished messages at the server exceed Limits.ServerBytes (1048576)")
 		p.wantServed()
 		q.ask(big[100:], u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))
 		p.ask(big, u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))

@@ -13,23 +13,23 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Bind makes a proxy for a service: a C, with every func set to call the method
-// of its name.
+// Bind creates a proxy for a service: a *C with every func set to call the method of
+// its name.
 //
-// C is a contract: a struct of exported func fields, and of embedded contracts
-// whose funcs join it, and nothing else. It may name a part of the service. Each
-// func ends in error and may begin with a context.Context; one without runs with
-// context.Background. Tags say formats, names and time limits, see docs/tags.md.
-// An interface is not a contract here, because Go cannot make its methods.
+// C is a contract: a struct of exported func fields and embedded contracts only. It may
+// describe a part of the service. Each func returns an error last, and may have a
+// context.Context as its first parameter; without one, calls use context.Background.
+// Tags choose formats, names and time limits, see docs/tags.md. An interface cannot be
+// bound, because Go cannot create its methods at run time.
 //
-// Bind compares the contract with the server's methods before any call. Where
-// they disagree it returns the proxy together with a *MismatchError, which
-// errors.As finds: the methods that agree can be called, the others return that
-// error. With any other error the proxy is nil.
+// Bind compares the contract with the server's methods before the first call. If they
+// disagree, it returns the proxy together with a *MismatchError, found by errors.As.
+// Methods without a difference can be called, the others return their part of that
+// error. For any other error the proxy is nil.
 //
-// The proxy's funcs are safe for concurrent use, and work for as long as the
-// caller's connection does. Arguments are the caller's again when a func returns,
-// results are the caller's for good.
+// The funcs of the proxy are safe for concurrent use, and work until the connection of
+// the caller ends. You may reuse arguments once the func returns; the library never
+// touches results afterwards.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
 	proxy := new(C)
 	err := needContext(ctx, "bind "+fault.Cut(service, 64))
@@ -42,19 +42,22 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 	return proxy, err
 }
 
-// A boundMethod is a method as a client calls it: one func of a proxy.
+// A boundMethod is a method bound by a client. It implements method.Caller for one func
+// of a proxy. After Bind it does not change.
 type boundMethod struct {
 	method.Description // of the contract
 	sig                *method.Signature
 	link               link
-	number             uint16        // on the link's connection, or the id that a basic server knows
-	id                 int           // by the contract's tag, -1 for none
-	key                string        // of the contract's tag, if it is probably meant to be bsrpc
+	number             uint16        // on the connection of the link; on the basic wire the id
+	id                 int           // from the id= tag; -1 for none
+	key                string        // misspelt key of the func's tag, for MismatchError
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
 	timeoutBy          string        // the source of timeout, for errors
-	err                *fault.Fault  // why it cannot be called
+	err                *fault.Fault  // returned by every call; nil if the ends agree
 }
 
+// bindContract binds a contract and sets the funcs of proxy, a struct. It sets them even
+// if it returns a *MismatchError.
 func bindContract(ctx context.Context, l link, service string, proxy reflect.Value) error {
 	stubs, err := method.StubsOf(service, proxy.Type())
 	if err != nil {
@@ -74,6 +77,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	return err
 }
 
+// newBoundMethod returns the method of s before it has a number.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	m := &boundMethod{Description: s.Description, sig: s.Sig, link: l, id: s.Tag.ID, key: s.Key}
 	switch {
@@ -85,8 +89,8 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	return m
 }
 
-// Call sends the arguments and brings the results: it is a method.Caller. Its error
-// says which method it is of.
+// Call implements method.Caller: it sends the arguments in v and stores the results
+// there. Its error names the method.
 func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 	var err error
 	switch {
@@ -103,7 +107,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 	return nil
 }
 
-// bind sends one BIND frame and returns the answers, one for each name.
+// bind sends one BIND frame and returns the answers, one per name.
 func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
 	k := transport.NewCall()
 	k.Head = wire.Frame{Type: wire.Bind, Flags: flags}
@@ -119,8 +123,7 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.F
 	return answers, nil
 }
 
-// agree asks for the numbers of a contract's methods, as far as the server means
-// the same by them.
+// bindMethods implements link. It asks the server for the numbers of the methods.
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
@@ -143,7 +146,8 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	return nil
 }
 
-// bindAll sends as many BIND frames as the names take.
+// bindAll sends the names of r in as many BIND frames as necessary: a BIND is never
+// chunked.
 func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
 	for len(r.Names) > 0 {
 		n, size := 0, 4+len(r.Service)

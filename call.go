@@ -16,9 +16,10 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Calls of the client: through a proxy on a native connection, and by name.
+// Calls at a client: through a proxy on the native wire, and by name.
 
-// call is link.call.
+// call implements link. The transport.Call is kept with v for the next call, to avoid an
+// allocation.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
@@ -35,7 +36,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 	}
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
 	if err := transport.Do(ctx, c.Conn, k, &v.Enc.Body); err != nil {
-		v.State = nil // the connection may still know the call
+		v.State = nil // the connection may still use k
 		return err
 	}
 	data, own := k.Body()
@@ -45,8 +46,8 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 	return err
 }
 
-// encodeError is the error of arguments that cannot be sent. limit names the bound of
-// their size.
+// encodeError returns the error of a call whose arguments cannot be encoded. limit names
+// the limit of their size, and most is its value.
 func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	if e, ok := err.(*fault.Fault); ok {
 		return e
@@ -61,17 +62,18 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	return fault.New(code, fault.NotRun, "%s, %w", m.Name, err)
 }
 
-// decode prepares d for a message, within this end's limits. own is
-// codec.Decoder's.
+// decode prepares d for decoding data within this end's limits. If own is true, the
+// result may refer to data.
 func (b *settings) decode(d *codec.Decoder, data []byte, own bool) {
 	d.Data, d.Own, d.Lenient = data, own, false
 	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
 }
 
-// maxBody is the longest body that an encoder may make.
+// maxBody returns the limit of an encoder for messages to a peer.
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
-// appendArgs encodes the arguments.
+// appendArgs encodes the arguments in v. Only types with code of the user need a
+// deferred recover; the others avoid its cost.
 func (m *boundMethod) appendArgs(log *report.Log, enc *codec.Encoder, v *method.Values) error {
 	if m.sig.Args.UserCode() {
 		return m.appendUserArgs(log, enc, v)
@@ -79,8 +81,8 @@ func (m *boundMethod) appendArgs(log *report.Log, enc *codec.Encoder, v *method.
 	return v.AppendArgs(enc)
 }
 
-// appendUserArgs is appendArgs where a type has an encoder of its own. If that
-// panics, the call ends, and nothing else.
+// appendUserArgs is appendArgs for types with encoders of their own. A panic there fails
+// the call only.
 func (m *boundMethod) appendUserArgs(log *report.Log, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
@@ -90,7 +92,7 @@ func (m *boundMethod) appendUserArgs(log *report.Log, enc *codec.Encoder, v *met
 	return v.AppendArgs(enc)
 }
 
-// readResults decodes the results.
+// readResults decodes the results into v.
 func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error) {
 	if m.sig.Results.UserCode() {
 		err = m.readUserResults(log, v)
@@ -101,11 +103,11 @@ func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error)
 	case nil, *fault.Fault:
 		return err
 	}
-	return fault.New(fault.Internal, fault.OutcomeUnknown, "the answer cannot be read: %s, %w", m.Name, err)
+	return fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode the answer: %s, %w", m.Name, err)
 }
 
-// readUserResults is readResults where a type has a decoder of its own. If that
-// panics, the call ends, and nothing else.
+// readUserResults is readResults for types with decoders of their own. A panic there
+// fails the call only.
 func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
@@ -115,45 +117,49 @@ func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err er
 	return v.ReadResults()
 }
 
-// codecPanicked is the error of a call during which a type's own encoder or
-// decoder panicked.
+// codecPanicked logs a panic in the encoder or decoder of typ, and returns the error of
+// the call.
 func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
-	e := fault.New(fault.Internal, outcome, "%s: panic in %s a %v", m.Name, doing, typ)
-	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic in "+doing, what, "method", m.Name, "type", typ)
+	e := fault.New(fault.Internal, outcome, "%s: panic while %s a %v", m.Name, doing, typ)
+	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic while "+doing, what, "method", m.Name, "type", typ)
 	return e
 }
 
-// described is a server's description of a method.
-type described struct {
+// A remoteMethod is a method as described by the server.
+type remoteMethod struct {
 	number uint16
 	layout *layout.Method
 }
 
-// Call calls a method by its full name, "Greeter.Hello", without a contract:
-// the first Call of a method asks the server for its layout, and arguments are
-// encoded by that. An argument is any Go value whose kind fits, numbers checked
-// for range, structs by the names of their fields; nil stands for an empty
-// pointer, slice or map. Each of results points to a value that takes one result
-// likewise. Time limits are those of a proxy without tags.
+// Call calls a method by its full name, such as "Greeter.Hello", without a contract. The
+// first Call of a method asks the server for its layout; the arguments are encoded
+// accordingly.
 //
-// What does not fit is an *Error of CodeInvalidArgument that names parameter,
-// Go type and layout, and is not sent. Call is for tools and scripts: a proxy does
-// all of this once, when it is bound.
+// An argument is any Go value of a suitable kind: numbers are checked for their range,
+// structs are matched by the names of their fields, and nil means a nil pointer, slice
+// or map. Each element of results is a pointer to a variable for one result, converted
+// in the same way. Without a deadline in ctx, ClientOptions.DefaultCallTimeout applies.
 //
-// A basic server tells no layouts: there every Call is CodeUnimplemented.
+// Unsuitable values are not sent: the error is an *Error with CodeInvalidArgument and
+// names the parameter, the Go type and the layout. Call is for tools and scripts;
+// a proxy does this work only once, in Bind.
+//
+// A basic server does not describe its methods. There Call always fails with
+// CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
 	return publicError(c.callByName(ctx, name, args, results))
 }
 
+// callByName implements Call, with internal errors.
 func (c *Client) callByName(ctx context.Context, name string, args, results []any) error {
 	if err := needContext(ctx, "call "+fault.Cut(name, 64)); err != nil {
 		return err
 	}
-	if c == nil || c.via == nil {
+	if c == nil || c.conn == nil {
 		return errNoLink
 	}
 	if c.native == nil {
-		return fault.Refusal(fault.Unimplemented, "Call of %q: a server that speaks the basic wire tells no layouts; use Bind, with id= tags", fault.Cut(name, 64))
+		return fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(name, 64))
 	}
 	m, err := c.describe(ctx, name)
 	if err != nil {
@@ -175,11 +181,12 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 	return nil
 }
 
-// maxMethodName is the longest full name that one BIND frame can ask for.
+// maxMethodName is the length of the longest full name in one BIND frame.
 const maxMethodName = wire.MaxUnchunked - 5
 
-// describe returns what the server says of a method, asking it once.
-func (c *Client) describe(ctx context.Context, full string) (*described, error) {
+// describe returns the server's description of a method, and caches it. Concurrent first
+// calls may all ask the server; c.mu is not held meanwhile.
+func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
 	c.mu.Lock()
 	m := c.described[full]
 	c.mu.Unlock()
@@ -204,14 +211,14 @@ func (c *Client) describe(ctx context.Context, full string) (*described, error) 
 	case wire.BindNoService:
 		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
 	}
-	m = &described{number: answers[0].Number}
+	m = &remoteMethod{number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
 		return nil, fault.Refusal(fault.Internal, "the server's layout of %s: %w", full, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.described == nil {
-		c.described = make(map[string]*described)
+		c.described = make(map[string]*remoteMethod)
 	}
 	c.described[full] = m
 	return m, nil

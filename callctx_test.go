@@ -132,10 +132,10 @@ var contextEnds = []struct {
 	cause string
 }{
 	{"the caller goes", func(cancel context.CancelFunc, _ *contextScene) { cancel() }, "context canceled"},
-	{"the client closes", func(_ context.CancelFunc, s *contextScene) { s.client.Close() }, "bsrpc: connection lost: closed by the other end"},
+	{"the client closes", func(_ context.CancelFunc, s *contextScene) { s.client.Close() }, "bsrpc: connection lost: closed by the peer"},
 	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) {
 		s.client.native.Conn.Fail(fault.Lost("reading", fault.ErrLeft))
-	}, "bsrpc: connection lost: closed by the other end"},
+	}, "bsrpc: connection lost: closed by the peer"},
 	{"the server closes", func(_ context.CancelFunc, s *contextScene) { s.server.Close() }, "bsrpc: server closed"},
 }
 

@@ -13,41 +13,43 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// A Client is one connection to a server. Make one with Dial or NewClient, and
-// calls through a proxy, see Bind, or by name, see Call. All methods are safe for
-// concurrent use, also of a nil and of a zero Client, which are ended ones, and any number of calls may be under way; what is above the
-// server's MaxInflight waits at this end.
+// A Client is a connection to a server. Create one with Dial or NewClient; make calls
+// through a proxy from Bind, or by name with Call.
 //
-// When the connection is lost, every call, running or later, ends with an
-// *Error of CodeUnavailable that wraps the cause. A Client does not connect
-// again: dial another one.
+// All methods are safe for concurrent use. Any number of calls may be open at a time;
+// those exceeding the server's MaxInflight wait at this end. A nil or zero Client
+// behaves like a closed one.
+//
+// If the connection is lost, all running and later calls fail with an *Error of
+// CodeUnavailable, wrapping the cause. A Client does not reconnect: create a new one.
 type Client struct {
-	via    link        // the connection
-	native *nativeLink // the same, if the server speaks the native wire
+	conn   link        // nil in a zero Client
+	native *nativeLink // conn, if the server speaks the native wire; else nil
 
-	mu        sync.Mutex
-	described map[string]*described // methods that Call has asked for
+	mu        sync.Mutex               // guards described
+	described map[string]*remoteMethod // by full name: methods already used by Call
 }
 
-// A Caller is an end of a connection that can call: a *Client.
+// A Caller makes calls for the proxies from Bind. *Client is its only implementation.
 type Caller interface{ link() link }
 
-// A link is the connection of a client, on either wire.
+// A link carries the calls of proxies. It is a connection on either wire. Proxies know
+// a link only by this interface, so it needs neither a wire nor a connection.
 type link interface {
-	// agree finds out by which number each method of a contract is called. Its
-	// error may be a *MismatchError; the other methods can then be called.
+	// bindMethods sets the number of each method of a contract, or its err if it
+	// cannot be called. With a *MismatchError the other methods can be called.
 	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
 
-	// call calls a method with the arguments of v, and leaves the results there.
+	// call calls m with the arguments in v, and leaves the results in v.
 	call(ctx context.Context, m *boundMethod, v *method.Values) error
 
-	callTimeout() time.Duration // of a call without a deadline or timeout= tag; math.MaxInt64 for none
-	close(why *fault.Fault)     // ends it at once, and waits for its goroutines
+	callTimeout() time.Duration // DefaultCallTimeout; math.MaxInt64 for none
+	close(why *fault.Fault)     // ends the link at once, and waits for its goroutines
 	ended() <-chan struct{}     // closed when the link has ended
-	Err() error                 // why it has ended
+	Err() error                 // why it has ended; nil before
 }
 
-// A nativeLink is the link to a server that speaks the native wire.
+// A nativeLink is a connection on the native wire.
 type nativeLink struct {
 	*transport.Conn
 	settings *settings
@@ -57,55 +59,59 @@ type nativeLink struct {
 func (l *nativeLink) callTimeout() time.Duration { return l.settings.defaultCallTimeout }
 func (l *nativeLink) ended() <-chan struct{}     { return l.Done() }
 
-// close is link.close.
+// close implements link.
 func (l *nativeLink) close(why *fault.Fault) {
 	l.Fail(why)
 	l.Wait()
 }
 
-// Dial connects to a server on a network, as net.Dial does, and returns when the
-// server has admitted the client. ctx bounds the dialling and the waiting for a
-// place, DialTimeout the dialling and the handshake; ctx has no part in the client's
-// later life. opts may be nil. Where the server cannot be reached or refuses, the
-// error is an *Error: of CodeCanceled if ctx was cancelled, of CodeDeadlineExceeded if
-// its time, or DialTimeout, was over.
+// Dial connects to the server at an address, as for net.Dial, and waits for admission.
+// opts may be nil.
+//
+// ctx limits the connecting and the wait for admission; DialTimeout limits the
+// connecting and the handshake. After Dial has returned, ctx has no effect on the client.
+//
+// If the server cannot be reached or refuses the client, the error is an *Error: with
+// CodeCanceled if ctx was cancelled, and CodeDeadlineExceeded if its time or
+// DialTimeout expired.
 func Dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	c, err := dial(ctx, network, address, opts)
 	return c, publicError(err)
 }
 
-// NewClient makes a client of a connection that is there already: a pipe, a
-// *tls.Conn, a tunnel. From then on it is the client's, which closes it also when
-// it fails. See Dial.
+// NewClient returns a client on an existing connection, such as a pipe, a *tls.Conn or
+// a tunnel. It is like Dial otherwise. The client owns nc, and closes it even if
+// NewClient fails.
 //
-// All limits hold on any net.Conn. Where SetDeadline returns an error, the library
-// makes up for it, at the price of some goroutines; a connection that says it keeps
-// deadlines and does not is closed a second after one.
+// All limits hold on any net.Conn. If SetDeadline returns an error, the library
+// implements deadlines itself, with a few additional goroutines. A connection that
+// accepts deadlines but ignores them is closed one second after a deadline.
 func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	c, err := dialOver(ctx, nc, opts)
 	return c, publicError(err)
 }
 
-// Close ends the connection. Calls that wait end with an error that wraps
-// ErrClosed, as do later ones. Closing again does nothing. It returns nil.
+// Close closes the connection. Running and later calls fail with an error wrapping
+// ErrClosed. Close always returns nil, and may be called repeatedly.
 func (c *Client) Close() error {
 	c.link().close(&fault.Fault{Code: fault.Canceled, Message: fault.ErrClosed.Error(), Err: fault.ErrClosed})
 	return nil
 }
 
-// Done is closed when the connection has ended, by Close or otherwise.
+// Done returns a channel closed when the connection has ended, by Close or otherwise.
 func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
-// Err returns why the connection has ended, an *Error, or nil while it has not.
+// Err returns the reason for the end of the connection, an *Error, or nil before.
 func (c *Client) Err() error { return publicError(c.link().Err()) }
 
-// An noLink is the link of a nil Client, as Dial returns beside its error, or
-// of a zero one. To its users it has ended.
+// A noLink is the link of a nil or zero Client, such as the result of a failed Dial. It
+// has ended, and every call fails.
 type noLink struct{}
 
-// errNoLink says what is missing.
+// errNoLink is shared by all calls, and must not be changed.
 var errNoLink = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
 
+// ended is a closed channel.
 var ended = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -121,15 +127,15 @@ func (noLink) close(*fault.Fault)     {}
 func (noLink) ended() <-chan struct{} { return ended }
 func (noLink) Err() error             { return errNoLink }
 
-// link returns the connection, noLink where there is none.
+// link returns the connection, or noLink if there is none.
 func (c *Client) link() link {
-	if c == nil || c.via == nil {
+	if c == nil || c.conn == nil {
 		return noLink{}
 	}
-	return c.via
+	return c.conn
 }
 
-// linkOf returns the connection of a caller.
+// linkOf returns the link of a caller, or noLink for nil.
 func linkOf(caller Caller) link {
 	if caller == nil {
 		return noLink{}

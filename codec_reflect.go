@@ -9,10 +9,11 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// The use of reflection at registration, and for keys of sessions. Methods are compiled
-// in internal/method, types in internal/codec.
+// Reflection at registration, and for keys of sessions. Methods are compiled in
+// internal/method, types in internal/codec.
 
-// serviceName returns the service name of a receiver, the name of its type.
+// serviceName returns the default name of the service of rcvr: the name of its type, or
+// of the type made by a Factory.
 func serviceName(rcvr any) (string, error) {
 	t := reflect.TypeOf(rcvr)
 	if f, ok := rcvr.(Factory); ok && f.factory != nil {
@@ -26,13 +27,14 @@ func serviceName(rcvr any) (string, error) {
 	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
 		return "", fmt.Errorf("bsrpc: register %v: its type has no exported name; use RegisterName", of)
 	}
-	if !method.IsIdentifier(name) { // List[int]
-		return "", fmt.Errorf("bsrpc: register %v: its type's name cannot be a service's; use RegisterName", of)
+	if !method.IsIdentifier(name) { // a generic type, List[int]
+		return "", fmt.Errorf("bsrpc: register %v: the name of its type is not a valid service name; use RegisterName", of)
 	}
 	return name, nil
 }
 
-// funcOf returns fn if it is a func.
+// funcOf returns the reflection of fn, or an error if fn is not a func or nil. name is
+// the method to register, for the error.
 func funcOf(name string, fn any) (reflect.Value, error) {
 	v := reflect.ValueOf(fn)
 	switch {
@@ -46,8 +48,8 @@ func funcOf(name string, fn any) (reflect.Value, error) {
 	return v, nil
 }
 
-// contractType returns the type of a contract.
+// contractType returns the type of the contract C.
 func contractType[C any]() reflect.Type { return reflect.TypeFor[C]() }
 
-// isComparable reports whether a user's value can be a map's key.
+// isComparable reports whether v can be the key of a map.
 func isComparable(v any) bool { return v == nil || reflect.ValueOf(v).Comparable() }

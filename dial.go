@@ -17,8 +17,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// How a client connects: dialling, the handshake, and the wait for admission.
+// The steps of a client: connect, handshake, and wait for admission.
 
+// dial implements Dial.
 func dial(ctx context.Context, network, address string, opts *ClientOptions) (*Client, error) {
 	if err := needContext(ctx, "dial"); err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	return nil, fault.New(fault.Unavailable, fault.NotRun, "%w", err)
 }
 
-// dialOver is dial on a connection that exists.
+// dialOver implements NewClient.
 func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, error) {
 	if nc == nil {
 		return nil, fault.Refusal(fault.InvalidArgument, "new client: nil connection")
@@ -59,7 +60,8 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 	return newClient(d, nc, s, opts)
 }
 
-// newClient shakes hands and waits for a place.
+// newClient makes a client of a connection: handshake and wait for admission. If it
+// fails, it closes nc.
 func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Client, error) {
 	nc = netconn.Wrap(nc)
 	peer, err := shakeClient(d.timed, nc, s)
@@ -79,9 +81,10 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 			return nil, fault.About(d.what, err)
 		}
 	}
-	return &Client{via: link, native: link}, nil
+	return &Client{conn: link, native: link}, nil
 }
 
+// waitHook returns the hook for OnWait. o may be nil.
 func (o *ClientOptions) waitHook(r *report.Log) *waitHook {
 	h := &waitHook{log: r}
 	if o != nil {
@@ -90,6 +93,7 @@ func (o *ClientOptions) waitHook(r *report.Log) *waitHook {
 	return h
 }
 
+// logger returns the user's Logger or the default. o may be nil.
 func (o *ClientOptions) logger() *slog.Logger {
 	if o != nil && o.Logger != nil {
 		return o.Logger
@@ -97,7 +101,7 @@ func (o *ClientOptions) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// needContext refuses a nil context, which would panic far from who passed it.
+// needContext returns an error for a nil context, instead of a panic deep in the library.
 func needContext(ctx context.Context, doing string) error {
 	if ctx == nil {
 		return fault.Refusal(fault.InvalidArgument, "%s: nil context; use context.Background()", doing)
@@ -105,29 +109,29 @@ func needContext(ctx context.Context, doing string) error {
 	return nil
 }
 
-// An attempt is what becomes a client or an error: a way to the server, a
-// handshake, and a place. The caller's context bounds all of it, DialTimeout what
-// timed is the context of.
+// A dialState is the state of one call of Dial or NewClient, for its time limits and
+// errors. The wait for admission uses ctx; everything before uses timed, which also
+// ends after DialTimeout.
 type dialState struct {
-	what  string // "dial tcp 127.0.0.1:7", which begins its errors; "" for NewClient
+	what  string // "dial tcp 127.0.0.1:7", the prefix of errors; "" for NewClient
 	ctx   context.Context
 	timed context.Context
 	limit time.Duration // DialTimeout
 }
 
-// newDialState begins an attempt. stop frees what times it.
+// newDialState returns the state of a dial beginning now. The caller must call stop.
 func newDialState(ctx context.Context, what string, limit time.Duration) (d *dialState, stop func()) {
 	d = &dialState{what: what, ctx: ctx, limit: limit}
 	d.timed, stop = context.WithTimeout(ctx, limit)
 	return d, stop
 }
 
-// over returns the error of an attempt that has ended by its context or by
-// DialTimeout, with what was still missing then; nil if err has another cause.
+// timeoutError returns the error of a dial ended by its context or by DialTimeout, or
+// nil if err has another cause. missing describes the step not completed.
 func (d *dialState) timeoutError(missing string, err error) *fault.Fault {
 	cause := d.timed.Err()
 	if cause == nil && errors.Is(err, context.DeadlineExceeded) {
-		cause = context.DeadlineExceeded // package net keeps the time by a clock of its own
+		cause = context.DeadlineExceeded // package net has a timer of its own, and may be first
 	}
 	if cause == nil {
 		return nil
@@ -139,23 +143,24 @@ func (d *dialState) timeoutError(missing string, err error) *fault.Fault {
 	return fault.About(d.what, e).(*fault.Fault)
 }
 
-// callerEndsFirst says whether the caller's context ends before DialTimeout
-// would.
+// callerEndsFirst reports whether the caller's deadline is before the end of
+// DialTimeout.
 func (d *dialState) callerEndsFirst() bool {
 	own, ok := d.ctx.Deadline()
 	end, _ := d.timed.Deadline()
 	return ok && !own.After(end)
 }
 
-// stopped is the error of what has waited for something until its context ended.
+// contextFault returns the error of a wait ended by a context with cause. missing
+// describes the event not seen.
 func contextFault(missing string, cause error) *fault.Fault {
 	e := fault.OfContext(cause, fault.NotRun)
 	e.Message = fault.Prefix + missing + ": " + cause.Error()
 	return e
 }
 
-// refused closes a connection whose handshake has failed, and returns the error
-// of its attempt.
+// handshakeError closes a connection after a failed handshake, and returns the error of
+// Dial.
 func (d *dialState) handshakeError(nc net.Conn, err error) error {
 	nc.Close()
 	if e, ok := err.(*fault.Fault); ok {
@@ -167,8 +172,9 @@ func (d *dialState) handshakeError(nc net.Conn, err error) error {
 	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
 }
 
-// explainHandshake explains the error of a socket in the handshake, if it is the
-// connection's end.
+// explainHandshake returns a helpful error if err means that the server has closed the
+// connection during the handshake, and err itself otherwise. sent is true if INIT has
+// been written.
 func explainHandshake(nc net.Conn, sent bool, err error) error {
 	cause := err
 	switch {
@@ -176,39 +182,39 @@ func explainHandshake(nc net.Conn, sent bool, err error) error {
 		cause = io.ErrUnexpectedEOF
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
 	case !sent && speaksTLS(nc):
-		return &explained{err.Error(), err} // it has sent nothing but its part of the TLS handshake
+		return &explained{err.Error(), err} // the TLS handshake has failed, before INIT
 	default:
 		return err
 	}
 	switch {
 	case !speaksTLS(nc):
-		return &explained{"the server closed the connection before it answered INIT; does it expect TLS?", cause}
+		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
 	case !sent:
 		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
 	}
-	return &explained{"the server closed the connection before it answered INIT", cause}
+	return &explained{"the server closed the connection before answering INIT", cause}
 }
 
-// speaksTLS says whether nc is a *tls.Conn, or does as one.
+// speaksTLS reports whether nc is a *tls.Conn or has its HandshakeContext method.
 func speaksTLS(nc net.Conn) bool {
 	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
 	return ok
 }
 
-// A admissionWait is where a client waits that its server has not admitted yet. The
-// reader tells it what comes. It is the handler of a client's connection, and takes
-// nothing else.
+// An admissionWait receives the frames of a connection from its server until the client
+// is admitted. It is the transport.Handler of a client, and treats all requests from
+// the server as violations of the protocol.
 type admissionWait struct {
 	positions chan int      // capacity 1: the newest position in the queue
 	admitted  chan struct{} // closed by ADMITTED
-	waiting   bool          // not yet; the reader's
+	waiting   bool          // not admitted yet; only for the holder of the read lease
 }
 
-// newAdmissionWait returns the admissionWait of a client, whose server has said whether it waits.
-func newAdmissionWait(server *wire.Hello) *admissionWait {
-	w := &admissionWait{positions: make(chan int, 1), admitted: make(chan struct{}), waiting: server.Waiting}
-	if server.Position > 0 {
-		w.positions <- int(server.Position)
+// newAdmissionWait returns the handler of a client. hello is the server's INIT.
+func newAdmissionWait(hello *wire.Hello) *admissionWait {
+	w := &admissionWait{positions: make(chan int, 1), admitted: make(chan struct{}), waiting: hello.Waiting}
+	if hello.Position > 0 {
+		w.positions <- int(hello.Position)
 	}
 	return w
 }
@@ -221,7 +227,8 @@ func (w *admissionWait) Bind(m *transport.Message) error          { return fmt.E
 func (w *admissionWait) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
 func (w *admissionWait) Idle()                                    {}
 
-// Control passes on a WAITING or ADMITTED frame.
+// Control handles a WAITING or ADMITTED frame. It never blocks: the channel has room
+// after an older position has been removed.
 func (w *admissionWait) Control(m *transport.Message) error {
 	if !w.waiting {
 		return fmt.Errorf("unexpected %v", m.Type)
@@ -231,7 +238,7 @@ func (w *admissionWait) Control(m *transport.Message) error {
 		close(w.admitted)
 		return nil
 	}
-	select { // an older one that has not been looked at
+	select { // discard an older position, not received yet
 	case <-w.positions:
 	default:
 	}
@@ -239,18 +246,19 @@ func (w *admissionWait) Control(m *transport.Message) error {
 	return nil
 }
 
-// await waits until the server has admitted the client of c.
+// await waits until the server has admitted the client on c, and calls the hook with its
+// positions. It closes c if it fails.
 func (w *admissionWait) await(ctx context.Context, c *transport.Conn, h *waitHook) error {
 	position := 0
 	for {
-		places := w.positions
+		positions := w.positions
 		if h.running != nil {
-			places = nil // the newest stays there
+			positions = nil // keep the newest in the channel until the hook returns
 		}
 		select {
 		case <-w.admitted:
 			return failOn(c, h.settle())
-		case position = <-places:
+		case position = <-positions:
 			h.call(position)
 		case err := <-h.running:
 			h.running = nil
@@ -268,7 +276,7 @@ func (w *admissionWait) await(ctx context.Context, c *transport.Conn, h *waitHoo
 	}
 }
 
-// notYet says what a client at a position of the queue has not got.
+// notAdmittedAt describes the wait of a client at a position of the queue, 0 for unknown.
 func notAdmittedAt(position int) string {
 	if position == 0 {
 		return "not admitted yet"
@@ -276,7 +284,7 @@ func notAdmittedAt(position int) string {
 	return fmt.Sprintf("not admitted yet, at position %d of the queue", position)
 }
 
-// failOn ends the connection if OnWait has fallen.
+// failOn closes the connection if OnWait has panicked with err, and returns err.
 func failOn(c *transport.Conn, err error) error {
 	if e, ok := err.(*fault.Fault); ok {
 		c.Fail(e)
@@ -285,23 +293,25 @@ func failOn(c *transport.Conn, err error) error {
 	return err
 }
 
-// waitHookGrace is how long Dial waits for the last call of OnWait.
+// waitHookGrace is the time for the last call of OnWait to return before Dial does.
 const waitHookGrace = 500 * time.Millisecond
 
-// A waitHook calls OnWait, one call at a time, on goroutines of their own.
+// A waitHook calls OnWait, one call at a time, each on a new goroutine: a hook that hangs
+// must not delay Dial beyond its context.
 type waitHook struct {
 	onWait  func(position int) // nil for none
 	log     *report.Log
-	running <-chan error // of the call that runs, nil for none
+	running <-chan error // receives the result of the running call; nil for none
 }
 
+// call starts a call of OnWait. h.running must be nil.
 func (h *waitHook) call(position int) {
 	if h.onWait != nil {
 		h.running = h.log.Start("OnWait", func() error { h.onWait(position); return nil })
 	}
 }
 
-// settle gives the last call a moment to return, before Dial does.
+// settle waits for the last call to return, at most for waitHookGrace.
 func (h *waitHook) settle() error {
 	if h.running == nil {
 		return nil
@@ -314,7 +324,7 @@ func (h *waitHook) settle() error {
 	}
 }
 
-// pause waits for a time, unless OnWait falls.
+// pause waits for d, or until ctx ends or OnWait panics.
 func (h *waitHook) pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

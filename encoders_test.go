@@ -96,13 +96,13 @@ func forMoods(t *testing.T, test func(t *testing.T, client *Client, proxy *moods
 	}
 }
 
-// A type's own methods that panic at a client cost their call, whose error names
-// the method and the type. The stack is in the client's log.
+// A panic in the encoder or decoder of a type fails its call at the client. The error
+// names the method and the type, and the client logs the stack.
 func TestEncodersAtTheClient(t *testing.T) {
 	forMoods(t, func(t *testing.T, client *Client, proxy *moodsContract, log, _ *logLines) {
 		check := func(err error, outcome Outcome, texts ...string) {
 			t.Helper()
-			wantCall(t, err, CodeInternal, outcome, "panic in")
+			wantCall(t, err, CodeInternal, outcome, "panic while")
 			e := err.(*Error)
 			for _, text := range append(texts, "bsrpc.moody", "this end's log") {
 				if !strings.Contains(e.Error(), text) {

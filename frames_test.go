@@ -533,8 +533,8 @@ func TestClientOddAnswers(t *testing.T) {
 		code   Code
 		want   string
 	}{
-		{"result cut", func(id uint64) string { return rawHead(18, wire.Response, 0, 0, id) + "\x01\x02" }, CodeInternal, "the answer cannot be read: Probe.Add, result 1: want 4 bytes, have 2"},
-		{"result too long", func(id uint64) string { return rawHead(21, wire.Response, 0, 0, id) + "\x01\x02\x03\x04\x05" }, CodeInternal, "the answer cannot be read: Probe.Add"},
+		{"result cut", func(id uint64) string { return rawHead(18, wire.Response, 0, 0, id) + "\x01\x02" }, CodeInternal, "cannot decode the answer: Probe.Add, result 1: want 4 bytes, have 2"},
+		{"result too long", func(id uint64) string { return rawHead(21, wire.Response, 0, 0, id) + "\x01\x02\x03\x04\x05" }, CodeInternal, "cannot decode the answer: Probe.Add"},
 		{"error cut", func(id uint64) string { return rawHead(17, wire.Error, 0, 5, id) + "x" }, CodeInternal, "answer: want 2 bytes, have 1"},
 		{"code of the future", func(id uint64) string {
 			return rawHead(24, wire.Error, 0, 999, id) + "\x00\x00\x00\x00\x00\x00\x00\x00"

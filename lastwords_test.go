@@ -194,8 +194,8 @@ func TestRefusalIsReadWhenInitFails(t *testing.T) {
 	}{
 		"native":  {string(native), CodeResourceExhausted, "full"},
 		"basic":   {string(wire.AppendException(nil, "ConnectionError", "full")), CodeUnavailable, "full"},
-		"nothing": {"", CodeUnavailable, "handshake: the server closed the connection before it answered INIT"},
-		"admits":  {basicAdmitted, CodeUnavailable, "handshake: the server closed the connection before it answered INIT"},
+		"nothing": {"", CodeUnavailable, "handshake: the server closed the connection before answering INIT"},
+		"admits":  {basicAdmitted, CodeUnavailable, "handshake: the server closed the connection before answering INIT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

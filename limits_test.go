@@ -263,7 +263,7 @@ func TestServerBytes(t *testing.T) {
 		}
 		synctest.Wait()
 		p.write(bigRequest(2, rawEcho, 1<<17, 0))
-		p.wantError(2, CodeResourceExhausted, wire.NotRun, "above Limits.ServerBytes (3145728)")
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, "exceed Limits.ServerBytes (3145728)")
 		p.wantAlive(3)
 		others[0].nc.Close() // gives back what it had announced
 		<-others[0].served
@@ -585,7 +585,7 @@ func TestBindAnswerIsBounded(t *testing.T) {
 		p.wantAnswer(1)
 		r = wire.BindRequest{Service: "Many", Names: many}
 		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, r.Append(nil))
-		p.wantError(2, CodeResourceExhausted, wire.NotRun, "answer to BIND with texts of")
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, "the answer to BIND contains")
 		p.wantAlive(3)
 		p.nc.Close()
 		<-p.served

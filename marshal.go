@@ -9,19 +9,20 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// Marshal returns the encoding of v, the same bytes that v has as an argument of
-// a call: types and tags decide, docs/tags.md has them. If v is a pointer, it is
-// followed once, without a presence byte. A type without a wire form is an error
-// that lists all problems, a value that does not fit one that names its place.
+// Marshal returns the encoding of v, the same bytes as of an argument of a call. Its
+// type and tags determine them, see docs/tags.md. If v is a pointer, Marshal encodes
+// the value it points to, without a presence byte.
 //
-// A method of v's own that panics, such as MarshalBinary, panics in Marshal's caller.
+// If the type has no wire format, the error lists all problems of the type. If the
+// value does not fit its format, the error names the place in the value. A panic in a
+// method of v, such as MarshalBinary, is not recovered.
 //
-// Marshal, Append and Unmarshal are safe for concurrent use. What they learn of a
-// type they keep for the next time.
+// Marshal, Append and Unmarshal are safe for concurrent use. They compile each type
+// once and cache the result.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
-// Append appends the encoding of v to dst, as Marshal makes it. On an error dst
-// is returned as it was.
+// Append appends the encoding of v to dst, as by Marshal, and returns the extended
+// slice. If there is an error, it returns dst unchanged.
 func Append(dst []byte, v any) ([]byte, error) {
 	c, at, ok := codec.LookupCached(v)
 	if !ok {
@@ -37,7 +38,8 @@ func Append(dst []byte, v any) ([]byte, error) {
 	return dst, nil
 }
 
-// toMarshal returns the codec of v, or of what it points to, and where that is.
+// toMarshal returns the codec of v and a reference to its value. A value other than a
+// pointer is copied first, as a codec needs an address.
 func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 	p := reflect.ValueOf(v)
 	switch {
@@ -53,9 +55,10 @@ func toMarshal(v any) (*codec.Codec, codec.Ref, error) {
 	return compilePointed("marshal", v, p)
 }
 
-// compilePointed returns the codec of what v, whose reflection is p, points to.
+// compilePointed returns the codec of the value v points to, and a reference to it. v
+// is a pointer and p its reflection. doing names the operation in errors.
 func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.Ref, error) {
-	if c, at, ok := codec.LookupCached(v); ok { // v may be a copy's address
+	if c, at, ok := codec.LookupCached(v); ok { // toMarshal may have copied a known type
 		return c, at, nil
 	}
 	t := p.Type().Elem()
@@ -67,13 +70,13 @@ func compilePointed(doing string, v any, p reflect.Value) (*codec.Codec, codec.R
 	return c, codec.RefTo(p), nil
 }
 
-// Unmarshal decodes data, all of it, into the value that v points to. It sets
-// every exported field anew and reuses no memory that v refers to; what it
-// sets refers to no memory of data. On an error the value is set in part.
+// Unmarshal decodes data into the value v points to. It sets every exported field, and
+// allocates new memory for slices, maps and pointers. The result does not refer to
+// data. If there is an error, the value may be partly set.
 //
-// The data may come from anybody: bytes that are cut off, left over or lie about
-// their number are an error, values nest at most 64 deep, and no more memory is
-// made than 16 times the data, or 64 MiB where that is more.
+// Data from untrusted sources is safe to decode. Missing and surplus bytes are errors,
+// as are wrong counts. Values nest at most 64 deep, and the memory allocated is
+// limited to 16 times the length of data, or 64 MiB if that is more.
 func Unmarshal(data []byte, v any) error {
 	c, at, ok := codec.LookupCached(v)
 	if !ok {
@@ -88,7 +91,7 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// toUnmarshal returns the codec of what v points to, and where that is.
+// toUnmarshal returns the codec of the value v points to, and a reference to it.
 func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
 	p := reflect.ValueOf(v)
 	switch {
@@ -102,7 +105,7 @@ func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
 	return compilePointed("unmarshal", v, p)
 }
 
-// compileError is the error of a type that has no wire form.
+// compileError returns the error for a type without a wire format.
 func compileError(doing string, t reflect.Type, err error) error {
 	var list codec.Problems
 	if !errors.As(err, &list) {

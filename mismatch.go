@@ -11,28 +11,28 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A MismatchError says what a client's contract and a server's methods do not
-// agree on. Bind returns it, together with the proxy. A method that only the
-// server has is no difference. A service that the server has not got is one
-// Difference, whose Method is the service.
+// A MismatchError lists the differences between a client's contract and a server's
+// methods. Bind returns it together with a proxy. Methods known only to the server are
+// not a difference. If the server lacks the whole service, there is one Difference
+// with the service as its Method.
 type MismatchError struct {
 	Service     string
-	Methods     int          // how many the contract names
-	Differences []Difference // at least one, in the contract's order
+	Methods     int          // number of methods in the contract
+	Differences []Difference // not empty; in the order of the contract
 }
 
-// A Difference is one thing that the two ends have differently. Client and
-// Server are for people: layouts may be cut.
+// A Difference is one disagreement between client and server. Client and Server are
+// texts for people, and may be cut.
 type Difference struct {
 	Method string // "Shop.PlaceOrder"
 	Place  string // "parameter 1, Order.Price", with the client's type names; "" for the method itself
-	Client string // what the client has there: a layout, or names of fields; "" for nothing
-	Server string // what the server has there
-	Note   string // what may explain it, as a key of the client's tags that is misspelt
-	Near   string // where the server has nothing: names of its own that are alike, at most three
+	Client string // the client's layout or field names at Place; "" if it has none
+	Server string // the same for the server
+	Note   string // a possible cause, such as a misspelt tag key at the client
+	Near   string // for a name unknown to the server: at most three similar names it has
 }
 
-// String returns the difference as one line:
+// String returns the difference in one line:
 // "Shop.PlaceOrder, parameter 1, Order.Price: client int.le4, server uint.le8".
 func (d Difference) String() string {
 	line := d.Method
@@ -48,7 +48,7 @@ func (d Difference) String() string {
 	return withSuggestion(line, "the server has", d.Near)
 }
 
-// Error returns all differences, a line each.
+// Error returns all differences, one a line.
 func (e *MismatchError) Error() string {
 	if e.lacksService() {
 		return withSuggestion(fault.Prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
@@ -67,13 +67,14 @@ func (e *MismatchError) Error() string {
 	return b.String()
 }
 
+// lacksService reports whether the server lacks the whole service.
 func (e *MismatchError) lacksService() bool {
 	return len(e.Differences) == 1 && e.Differences[0].Method == e.Service
 }
 
-// add takes the server's answer for one method: if it disagrees, the method
-// gets an error and e the differences. The error it returns is the server's
-// breach of the protocol.
+// add evaluates the server's answer for m. If the ends disagree, it adds the differences
+// to e and sets m.err, so that calls of m fail. It returns an error only if the answer
+// violates the protocol.
 func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 	var found []Difference
 	switch {
@@ -101,8 +102,8 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 	return nil
 }
 
-// explain notes, with differences of m, the keys of tags that are misspelt: they
-// are silent, and what they would say is what differs.
+// explain adds notes about misspelt tag keys to the differences of m. Such a tag has no
+// effect, and is the probable cause of a difference at its field.
 func (m *boundMethod) explain(found []Difference) {
 	add := func(d *Difference, what, key string) {
 		note := what + " has the tag key " + key + ", not bsrpc"
@@ -124,13 +125,15 @@ func (m *boundMethod) explain(found []Difference) {
 	}
 }
 
-// refusal is the error of a method that cannot be called.
+// refusal returns the error of every call of m, with the differences found.
 func (e *MismatchError) refusal(m *boundMethod, found []Difference) *fault.Fault {
 	one := &MismatchError{Service: e.Service, Methods: 1, Differences: found}
 	err := &fault.Fault{Code: fault.FailedPrecondition, Message: one.Error(), Outcome: fault.NotRun, Err: one}
 	return fault.About(m.Name, err).(*fault.Fault)
 }
 
+// differences compares the layout of m with text, the server's layout. The error is for
+// a text without the syntax of a layout.
 func differences(m *boundMethod, own, text string) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
@@ -152,22 +155,23 @@ func plural(n int, word string) string {
 }
 
 const (
-	maxSuggestions = 3    // names suggested for an unknown one
-	suggestionSep  = ", " // between them
+	maxSuggestions = 3 // similar names for an unknown one
+	suggestionSep  = ", "
 )
 
-// suggestionsOf returns the names in the server's answer for one that it has not got.
-// What is no name does not reach a text.
+// suggestionsOf returns the similar names in the server's answer about an unknown name.
+// It drops everything without the syntax of a name: a peer must not be able to put
+// other text into errors.
 func suggestionsOf(answer *wire.BindResult) string {
 	names := strings.Split(fault.Cut(answer.Text, 4<<10), suggestionSep)
 	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
 	return strings.Join(names[:min(len(names), maxSuggestions)], suggestionSep)
 }
 
-// withSuggestion appends to a text what the server has instead.
-func withSuggestion(text, have, near string) string {
-	if near == "" {
+// withSuggestion appends similar names to a text, if there are any: "text; it has Near".
+func withSuggestion(text, has, names string) string {
+	if names == "" {
 		return text
 	}
-	return text + "; " + have + " " + near
+	return text + "; " + has + " " + names
 }

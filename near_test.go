@@ -88,7 +88,7 @@ func TestNearNamesAreBounded(t *testing.T) {
 		t.Errorf("%v allocations, want at most %v", allocs, most)
 	}
 	long := strings.Repeat("n", 65_000)
-	if names := srv.registry.servicesLike(long); names != nil {
+	if names := srv.registry.similarServices(long); names != nil {
 		t.Errorf("names like one of 65,000 bytes: %v", names)
 	}
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// The numbers by which a client calls methods on one connection. BIND asks for them,
-// with the hashes of a contract.
+// BIND at a server. Requests contain the number of a method instead of its name. A
+// client gets the numbers by sending the names and hashes of a contract; they are
+// valid on one connection.
 
-// Bind is transport.Handler.Bind: it tells a client the numbers of methods, or what differs.
+// Bind implements transport.Handler. It answers with the number of each method, or with
+// the server's layout if the hashes differ.
 func (c *nativeConn) Bind(m *transport.Message) error {
 	v := c.served
 	if err := c.CheckID(&m.Frame); err != nil {
@@ -34,34 +36,36 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
 	if most := min(c.PeerMaxMessage(), uint64(c.served.settings.MaxMessage)); texts > most && size > wire.MaxUnchunked {
-		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "answer to BIND with texts of %d bytes, MaxMessage is %d; ask for fewer methods", texts, most))
+		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "the answer to BIND contains %d bytes of layouts, but MaxMessage is %d; bind fewer methods", texts, most))
 		return nil
 	}
 	c.Respond(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)})
 	return nil
 }
 
-// bindAll answers a BIND. Each text is in the answer once, however often its
-// method is named: texts is how many bytes they have together.
+// bindAll returns the answers to a BIND, and the total size of their texts. A request may
+// repeat a name; the layout is sent only once, so that a short request cannot cause a
+// long answer.
 func (v *serverConn) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
 	answers = make([]wire.BindResult, len(r.Names))
 	service := v.registry.service(r.Service)
-	said := make(map[*servedMethod]bool)
+	sent := make(map[*servedMethod]bool) // the layout is in the answer already
 	for i, name := range r.Names {
 		m := service[name]
 		answers[i] = v.bind(m, r, i)
-		if said[m] {
+		if sent[m] {
 			answers[i].Text = ""
 		}
 		if n := len(answers[i].Text); n > 0 {
 			texts += uint64(n)
-			said[m] = true
+			sent[m] = true
 		}
 	}
 	return answers, texts + v.suggest(r, answers)
 }
 
-// bind gives m a number on this connection, if the client means the same by it.
+// bind returns the answer for m, the i-th method of the request, or nil if unknown. If
+// the hashes are equal, m gets a number on this connection.
 func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
 	switch {
 	case m == nil:
@@ -74,6 +78,8 @@ func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.Bind
 	return wire.BindResult{Number: v.number(m)}
 }
 
+// number returns the number of m on this connection, assigning it at the first use.
+// Only the holder of the read lease calls it, so it needs no lock.
 func (v *serverConn) number(m *servedMethod) uint16 {
 	n, ok := v.numbers[m]
 	if !ok {
@@ -86,11 +92,10 @@ func (v *serverConn) number(m *servedMethod) uint16 {
 	return n
 }
 
-// boundLines is how many lines for debugging a connection's BINDs get.
-const boundLines = 16
+// maxBindLines limits the lines at Debug about the BINDs of one connection.
+const maxBindLines = 16
 
-// logBound logs what a client has bound or asked about, or that its contract
-// differs.
+// logBound logs a BIND: at Info if the contract differs, else at Debug.
 func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	unknown, differ := 0, 0
 	for i := range answers {
@@ -104,26 +109,26 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	text := "bsrpc: bound"
 	args := []any{"session", v.session.id, "remote", v.session.remote, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
 	switch {
-	case r.Hashes == nil: // Client.Call asks for a layout
+	case r.Hashes == nil: // from Client.Call, for the layout
 		text, args = "bsrpc: described", append(args, "unknown", unknown)
 	case unknown+differ > 0:
 		v.report(report.Mismatch, slog.LevelInfo, "bsrpc: client and server disagree", append(args, "differ", differ, "unknown", unknown)...)
 		return
 	}
-	if v.binds++; v.binds <= boundLines {
+	if v.binds++; v.binds <= maxBindLines {
 		v.log.Debug(text, args...)
 	}
 }
 
 // An unknown name may be misspelt, so the answer to BIND contains similar names. Any
-// client may ask, so the work is bounded.
+// client may send unknown names, so the work is limited.
 const (
-	maxSuggestFor = 3    // unknown names of one BIND with suggestions
+	maxSuggestFor = 3    // unknown names in one BIND with suggestions
 	maxCompared   = 1024 // names compared with each
 )
 
-// suggest completes the answers for what the server has not got. It returns how
-// many bytes its texts have.
+// suggest adds similar names to the answers for unknown names, and marks all answers if
+// the service is unknown. It returns the total size of the added texts.
 func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts uint64) {
 	service := v.registry.service(r.Service)
 	if service == nil {
@@ -131,17 +136,17 @@ func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (te
 			answers[i].Status = wire.BindNoService
 		}
 		if len(answers) > 0 {
-			answers[0].Text = strings.Join(v.registry.servicesLike(r.Service), suggestionSep)
+			answers[0].Text = strings.Join(v.registry.similarServices(r.Service), suggestionSep)
 			texts = uint64(len(answers[0].Text))
 		}
 		return texts
 	}
-	asked := 0
+	unknown := 0
 	for i := range answers {
 		if answers[i].Status != wire.BindUnknown {
 			continue
 		}
-		if asked++; asked > maxSuggestFor {
+		if unknown++; unknown > maxSuggestFor {
 			break
 		}
 		names := strictmap.Similar(r.Names[i], maps.Keys(service), maxSuggestions, maxCompared)
@@ -154,8 +159,8 @@ func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (te
 	return texts
 }
 
-// servicesLike returns the names of services that are like one.
-func (r *registry) servicesLike(name string) []string {
+// similarServices returns the names of services similar to name.
+func (r *registry) similarServices(name string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return strictmap.Similar(name, r.table.Services(), maxSuggestions, maxCompared)

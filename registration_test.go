@@ -359,7 +359,7 @@ var nameProblems = []struct {
 	{rcvr((*Clock)(nil)), refused("register Clock", "Clock: nil receiver")},
 	{rcvr(hushed{}), "bsrpc: register bsrpc_test.hushed: its type has no exported name; use RegisterName"},
 	{rcvr(&struct{ hushed }{}), "bsrpc: register *struct { bsrpc_test.hushed }: its type has no exported name; use RegisterName"},
-	{rcvr(Box[int]{}), "bsrpc: register bsrpc_test.Box[int]: its type's name cannot be a service's; use RegisterName"},
+	{rcvr(Box[int]{}), "bsrpc: register bsrpc_test.Box[int]: the name of its type is not a valid service name; use RegisterName"},
 
 	{fn("", func() {}), `bsrpc: register "": want service.Method`},
 	{fn("F", func() {}), `bsrpc: register "F": want service.Method`},
@@ -437,7 +437,7 @@ func TestRegisterTooLate(t *testing.T) {
 		"RegisterName": named("Shop", hushed{}), "RegisterFunc": fn("Shop.F", func() {}),
 		"RegisterAs": as[interface{ Get() int }](hushed{}),
 	} {
-		checkText(t, what, do(srv), refused("register Shop", "Shop: the server is serving; register everything before"))
+		checkText(t, what, do(srv), refused("register Shop", "Shop: the server is already serving; register everything before Serve"))
 	}
 	if n := len(srv.Methods()); n != 8 {
 		t.Errorf("%d methods after that, want the 8 of before", n)

@@ -9,36 +9,39 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 )
 
-// A Method describes a method that a server offers.
+// A Method describes a registered method.
 type Method struct {
 	Name   string   // service and method: "Greeter.Hello"
-	Layout string   // canonical text of what travels, docs/protocol.md
-	Hash   [32]byte // SHA-256 by which both ends check that they mean the same
+	Layout string   // canonical text of the name and the wire format, see docs/protocol.md
+	Hash   [32]byte // SHA-256 of the layout; equal at both ends if they agree
 }
 
-// A servedMethod is a method of a server.
+// A servedMethod is a registered method with its state at the server.
 type servedMethod struct {
 	*method.Func
-	group        *admission.Group // nil if it is not exclusive
+	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
-	slow         atomic.Int32     // next requests to run on goroutines of their own, not inline
+	slow         atomic.Int32     // number of next requests to run on goroutines of their own, not inline
 }
 
-// A registry has the methods of a server.
+// A registry contains the methods of a server. It may be changed until close, and is
+// safe for concurrent use.
 type registry struct {
-	mu        sync.RWMutex
+	mu        sync.RWMutex // guards the rest
 	table     method.Table[*servedMethod]
-	factories []*factory // of the receivers of each session
-	groups    map[string]*admission.Group
-	closed    bool // the server serves: too late to register
+	factories []*factory                  // of receivers for each session, each once
+	groups    map[string]*admission.Group // exclusive groups by name
+	closed    bool                        // the server is serving: too late to register
 }
 
-// add enters the methods of one service, all or none.
+// add adds the methods of one service. With problems, or those found here, it adds
+// nothing and returns an error listing all of them. perSession is nil for a shared
+// receiver.
 func (r *registry) add(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		problems = append(problems, method.Problem{Path: service, Text: "the server is serving; register everything before"})
+		problems = append(problems, method.Problem{Path: service, Text: "the server is already serving; register everything before Serve"})
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
@@ -54,7 +57,8 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	return nil
 }
 
-// groupLocked returns the group of a name, nil for none.
+// groupLocked returns the exclusive group of a name, creating it at the first use, or
+// nil for an empty name.
 func (r *registry) groupLocked(name string) *admission.Group {
 	if name == "" {
 		return nil
@@ -68,27 +72,28 @@ func (r *registry) groupLocked(name string) *admission.Group {
 	return r.groups[name]
 }
 
-// factoryIndexLocked returns the index of perSession among the makers, -1 for none.
-func (r *registry) factoryIndexLocked(perSession *factory) int {
-	if perSession == nil {
+// factoryIndexLocked returns the index of f in r.factories, appending it at the first
+// use, or -1 for a nil f.
+func (r *registry) factoryIndexLocked(f *factory) int {
+	if f == nil {
 		return -1
 	}
-	i := slices.Index(r.factories, perSession)
+	i := slices.Index(r.factories, f)
 	if i < 0 {
 		i = len(r.factories)
-		r.factories = append(r.factories, perSession)
+		r.factories = append(r.factories, f)
 	}
 	return i
 }
 
-// close ends the time to register.
+// close makes further registrations fail.
 func (r *registry) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 }
 
-// find returns the method of a full name, nil if there is none.
+// find returns the method with a full name, or nil.
 func (r *registry) find(name string) *servedMethod {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -96,15 +101,15 @@ func (r *registry) find(name string) *servedMethod {
 	return m
 }
 
-// service returns a service's methods by their names, nil if there is no such
-// service. The map does not change while the server serves.
+// service returns the methods of a service by name, or nil if it is not registered. The
+// map may be read without a lock, because it does not change while the server serves.
 func (r *registry) service(name string) map[string]*servedMethod {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.table.Service(name)
 }
 
-// command returns the method that a basic client calls by id, nil if none.
+// command returns the method with an id= tag, for basic clients, or nil.
 func (r *registry) command(id uint16) *servedMethod {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -112,6 +117,7 @@ func (r *registry) command(id uint16) *servedMethod {
 	return m
 }
 
+// methods returns the descriptions of all methods, in the order of registration.
 func (r *registry) methods() []Method {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -94,7 +94,7 @@ func TestCallingRaisesSystemExit(t *testing.T) {
 	for _, how := range []string{"SystemExit", "KeyboardInterrupt", "GeneratorExit"} {
 		client, desk := dial(t, addr, bsrpc.ClientOptions{})
 		err := desk.Fail(t.Context(), how, "0")
-		wantError(t, how, err, bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown, "connection lost: closed by the other end")
+		wantError(t, how, err, bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown, "connection lost: closed by the peer")
 		within(t, "the connection's end", client.Done())
 		_, desk = dial(t, addr, bsrpc.ClientOptions{})
 		wantServed(t, desk)

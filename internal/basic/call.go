@@ -50,7 +50,7 @@ func (c *Client) Do(ctx context.Context, request []byte, timeout *limits.Timeout
 	}
 	name, text, err := wire.ReadException(f.Payload)
 	if err != nil {
-		return nil, fault.New(fault.Internal, fault.OutcomeUnknown, "the answer cannot be read: EXCEPTION: %w", err)
+		return nil, fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode the answer: EXCEPTION: %w", err)
 	}
 	return nil, faultOfCommand(id, name, text, c.limits.MaxErrorText)
 }

@@ -172,7 +172,7 @@ var ErrLeft error = leftError{}
 
 type leftError struct{}
 
-func (leftError) Error() string { return "closed by the other end" }
+func (leftError) Error() string { return "closed by the peer" }
 func (leftError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // WithoutEOF returns err, or ErrLeft in place of io.EOF.

@@ -24,7 +24,7 @@ func (b *Budget) Book(size int64) *fault.Fault {
 	// Reserve before looking: other connections do the same.
 	if b.booked.Add(size) > b.most {
 		b.Release(size)
-		return fault.Refusal(fault.ResourceExhausted, "the messages under way at the server are above Limits.ServerBytes (%d)", b.most)
+		return fault.Refusal(fault.ResourceExhausted, "unfinished messages at the server exceed Limits.ServerBytes (%d)", b.most)
 	}
 	return nil
 }

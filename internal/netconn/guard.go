@@ -91,7 +91,7 @@ const (
 )
 
 var (
-	errNoDeadlines = errors.New("the net.Conn ignored a deadline for " + DeadlineGrace.String() + " and was closed; its SetDeadline must end what is under way, or return an error")
+	errNoDeadlines = errors.New("the net.Conn ignored a deadline for " + DeadlineGrace.String() + " and was closed; its SetDeadline must end pending calls, or return an error")
 	errBadCount    = errors.New("the net.Conn returned an impossible count of bytes")
 )
 
