@@ -154,7 +154,7 @@ func (c *basicConn) run(inv *invocation, args []byte, release func()) {
 	}
 	inv.answered = true
 	release()
-	c.Respond(net.Buffers(inv.Enc.Segments()))
+	c.Respond(net.Buffers(wire.Segments(&inv.Enc.Body)))
 }
 
 // fault answers a call by an exception. The arguments of its callers may still panic:

@@ -115,7 +115,7 @@ func (m *boundMethod) explain(found []Difference) {
 	if m.key != "" {
 		add(&found[0], "its func", m.key)
 	}
-	for _, k := range m.sig.MisspeltKeys() {
+	for _, k := range method.MisspeltKeys(m.sig) {
 		name := k.Field[strings.LastIndexByte(k.Field, '.'):]
 		at := slices.IndexFunc(found, func(d Difference) bool { return strings.HasSuffix(d.Place, name) })
 		if at < 0 {

@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"container/list"
 	"math/rand/v2"
 	"sync"
 )
@@ -14,9 +13,9 @@ import (
 type Semaphore struct {
 	group *Group // with this semaphore; nil for none
 
-	mu   sync.Mutex // guards the rest, and Waiter.element of those in line
-	free int
-	line list.List // of *Waiter
+	mu          sync.Mutex // guards the rest, and the places in line of its waiters
+	free        int
+	first, last *Waiter // of the line; nil if it is empty
 }
 
 // NewSemaphore returns a semaphore with n slots.
@@ -42,7 +41,7 @@ func (s *Semaphore) acquire(w *Waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.free == 0 {
-		w.element = s.line.PushBack(w)
+		s.enqueueLocked(w)
 		return false
 	}
 	s.free--
@@ -64,13 +63,12 @@ func (s *Semaphore) release() {
 func (s *Semaphore) next() *Waiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := s.line.Front()
-	if first == nil {
+	w := s.first
+	if w == nil {
 		s.free++
 		return nil
 	}
-	w := s.line.Remove(first).(*Waiter)
-	w.element = nil
+	s.dequeueLocked(w)
 	return w
 }
 
@@ -78,8 +76,33 @@ func (s *Semaphore) next() *Waiter {
 func (s *Semaphore) remove(w *Waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.element != nil {
-		s.line.Remove(w.element)
-		w.element = nil
+	if w.queued {
+		s.dequeueLocked(w)
 	}
+}
+
+// enqueueLocked puts w at the end of the line.
+func (s *Semaphore) enqueueLocked(w *Waiter) {
+	w.place = place{queued: true, ahead: s.last}
+	if s.last == nil {
+		s.first = w
+	} else {
+		s.last.behind = w
+	}
+	s.last = w
+}
+
+// dequeueLocked takes w out of the line.
+func (s *Semaphore) dequeueLocked(w *Waiter) {
+	if w.ahead == nil {
+		s.first = w.behind
+	} else {
+		w.ahead.behind = w.behind
+	}
+	if w.behind == nil {
+		s.last = w.ahead
+	} else {
+		w.behind.ahead = w.ahead
+	}
+	w.place = place{}
 }

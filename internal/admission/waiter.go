@@ -1,9 +1,6 @@
 package admission
 
-import (
-	"container/list"
-	"sync"
-)
+import "sync"
 
 // A Waiter acquires a semaphore and a group, in this order, and then starts a
 // func. The order keeps waiters of one semaphore out of the line of a group that
@@ -16,13 +13,19 @@ import (
 // line of the next, or about to be given a slot of that.
 type Waiter struct {
 	semaphores []*Semaphore
-	element    *list.Element // in the line of a semaphore, and guarded by it
+	place      // in the line of a semaphore, and guarded by it
 
 	mu      sync.Mutex // guards the rest until run has started
 	held    int
 	run     func()
 	started bool
 	gaveUp  bool
+}
+
+// A place is the place of a waiter in a line.
+type place struct {
+	queued        bool
+	ahead, behind *Waiter // its neighbours
 }
 
 // NewWaiter returns a waiter for s and g; each may be nil.

@@ -11,12 +11,20 @@ import (
 	"time"
 )
 
+// inLine returns the length of the line.
+func (s *Semaphore) inLine() (n int) {
+	for w := s.first; w != nil; w = w.behind {
+		n++
+	}
+	return n
+}
+
 func (s *Semaphore) wantIdle(t *testing.T, free int) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free != free || s.line.Len() != 0 {
-		t.Errorf("left: %d free, %d in line, want %d free", s.free, s.line.Len(), free)
+	if s.free != free || s.inLine() != 0 || s.last != nil {
+		t.Errorf("left: %d free, %d in line, want %d free", s.free, s.inLine(), free)
 	}
 }
 
@@ -39,7 +47,7 @@ func TestGiveUpBetweenSemaphores(t *testing.T) {
 	if g, ok := between.GiveUp(); !ok || g != nil {
 		t.Fatalf("got %v, %v", g, ok)
 	}
-	if between.acquired() || second.one.line.Len() != 0 {
+	if between.acquired() || second.one.inLine() != 0 {
 		t.Error("it has passed all the same")
 	}
 	first.release()
@@ -111,8 +119,8 @@ func TestWaiterOrder(t *testing.T) {
 		if got := started(&ran); !slices.Equal(got, []int{0, 1}) {
 			t.Errorf("got %v", got)
 		}
-		if g, ok := all[3].GiveUp(); !ok || g != nil || s.line.Len() != 3 {
-			t.Errorf("got %v, %v, %d in line", g, ok, s.line.Len())
+		if g, ok := all[3].GiveUp(); !ok || g != nil || s.inLine() != 3 {
+			t.Errorf("got %v, %v, %d in line", g, ok, s.inLine())
 		}
 		for i, want := range [][]int{{2}, {4}, {5}} {
 			all[i].Release()

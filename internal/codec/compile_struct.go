@@ -66,7 +66,7 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 			plural(int(f.Type.Size()), "byte"))
 	case ok:
 		c.problemf(at, "unexported fields are not encoded and take no tag")
-	case f.Anonymous && hasExported(f.Type):
+	case f.Anonymous && hasExported(f.Type, nil):
 		c.problemf(at, "embedded but unexported, so its fields are not encoded; give it an exported name, or tag it \"-\"")
 	}
 	return tag, true
@@ -77,13 +77,19 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 func isPadding(f reflect.StructField) bool { return f.Name == "_" && f.Type.Size() > 0 }
 
 // hasExported reports whether an embedded type promotes exported fields, as if
-// they were encoded.
-func hasExported(t reflect.Type) bool {
+// they were encoded. around lists the embedding types.
+func hasExported(t reflect.Type, around []reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct || slices.Contains(around, t) {
 		return false
 	}
-	return slices.ContainsFunc(reflect.VisibleFields(t), reflect.StructField.IsExported)
+	around = append(around, t)
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() || f.Anonymous && hasExported(f.Type, around) {
+			return true
+		}
+	}
+	return false
 }

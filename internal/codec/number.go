@@ -32,7 +32,7 @@ func looksLikeFormat(word string) bool {
 	if !ok {
 		digits, ok = strings.CutPrefix(word, "be")
 	}
-	return ok && strings.Trim(digits, "0123456789") == ""
+	return ok && !strings.ContainsFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
 }
 
 // widthOf returns the size of a number in format f, 0 for a varint.

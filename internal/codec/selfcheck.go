@@ -85,19 +85,20 @@ func selfCheck() bool {
 		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}})
 }
 
-// selfCheckValue compares the encodings of v by both executors, and v with its
+// selfCheckValue compares the encodings of a value by both executors, and it with its
 // decoding by the fast one.
-func selfCheckValue[T any](v *T) bool {
+func selfCheckValue(pointer any) bool {
 	// Compile would call fastWorks and deadlock in OnceValue.
-	n := newCompiler(pathRoot{}).node(reflect.TypeFor[T](), nil, location{})
+	v := reflect.ValueOf(pointer)
+	n := newCompiler(pathRoot{}).node(v.Type().Elem(), nil, location{})
 	n.finish()
 	plain, fast := &Codec{node: n}, &Codec{node: n}
 	fast.enableFast()
 	var want, got Encoder
-	ref := RefTo(reflect.ValueOf(v))
+	ref := RefTo(v)
 	if plain.Append(&want, ref) != nil || fast.Append(&got, ref) != nil || !bytes.Equal(want.Buf, got.Buf) {
 		return false
 	}
-	var back T
-	return fast.Read(&Decoder{Data: want.Buf}, RefTo(reflect.ValueOf(&back))) == nil && reflect.DeepEqual(*v, back)
+	back := reflect.New(v.Type().Elem())
+	return fast.Read(&Decoder{Data: want.Buf}, RefTo(back)) == nil && reflect.DeepEqual(pointer, back.Interface())
 }

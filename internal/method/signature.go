@@ -153,7 +153,7 @@ func (s *Signature) Layout(service, name string) *layout.Method {
 }
 
 // MisspeltKeys returns the fields of parameters and results with a tag key probably
-// meant to be bsrpc.
-func (s *Signature) MisspeltKeys() []codec.MisspelledKey {
+// meant to be bsrpc. It is not a method, which the linker would keep in every server.
+func MisspeltKeys(s *Signature) []codec.MisspelledKey {
 	return codec.FindMisspelledKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A Log writes the lines of a server or a client. Its embedded Logger writes without
+// A Log writes the lines of a server or a client. Its Logger writes without
 // limit; Add and Panic write at most ten lines a second together, and the next line of
 // a kind says how many it stands for. A Log is safe for concurrent use.
 type Log struct {
-	*slog.Logger
+	Logger *slog.Logger // guarded
 
 	mu    sync.Mutex // guards the rest
 	since time.Time  // the beginning of the second in which lines are counted
@@ -104,7 +104,7 @@ func (l *Log) write(level slog.Level, suppressed int, text string, args []any) {
 	if suppressed > 0 {
 		args = append(args, "suppressed", suppressed)
 	}
-	l.Log(context.Background(), level, text, args...)
+	l.Logger.Log(context.Background(), level, text, args...)
 }
 
 // AddPanic writes a line with the stack of a panic. It returns an id by which the error

@@ -24,7 +24,7 @@ type chunkedMessage struct {
 func newChunkedMessage(head wire.Frame, body *wire.Body, size uint64, assignID func() uint64) *chunkedMessage {
 	head.Flags |= wire.Chunked
 	head.Total = size
-	return &chunkedMessage{head: head, assignID: assignID, body: body.Segments(), size: size, left: size, response: head.Type == wire.Response}
+	return &chunkedMessage{head: head, assignID: assignID, body: wire.Segments(body), size: size, left: size, response: head.Type == wire.Response}
 }
 
 // begunLocked reports whether the peer may know of the message.

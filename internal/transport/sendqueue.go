@@ -44,7 +44,7 @@ func (q *sendQueue) addFrameLocked(head *wire.Frame, body *wire.Body) {
 	if len(body.Cuts) == 0 {
 		frames = append(frames, body.Buf...)
 	} else {
-		frames = body.AppendTo(frames)
+		frames = wire.AppendBody(frames, body)
 	}
 	q.frames = frames
 }

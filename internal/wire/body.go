@@ -22,8 +22,11 @@ func (b *Body) Size() uint64 {
 	return n
 }
 
-// AppendTo appends the whole body to dst.
-func (b *Body) AppendTo(dst []byte) []byte {
+// AppendBody appends the whole of b to dst.
+//
+// Like Segments it is not a method: types that embed a Body would have it too, and the
+// linker keeps exported methods.
+func AppendBody(dst []byte, b *Body) []byte {
 	at := 0
 	for _, c := range b.Cuts {
 		dst = append(append(dst, b.Buf[at:c.At]...), c.Bytes...)
@@ -32,8 +35,8 @@ func (b *Body) AppendTo(dst []byte) []byte {
 	return append(dst, b.Buf[at:]...)
 }
 
-// Segments returns the parts of the body in order. They alias its memory.
-func (b *Body) Segments() (parts [][]byte) {
+// Segments returns the parts of b in order. They alias its memory.
+func Segments(b *Body) (parts [][]byte) {
 	at := 0
 	for _, c := range b.Cuts {
 		if c.At > at {

@@ -19,13 +19,13 @@ func TestBody(t *testing.T) {
 		{Body{Buf: []byte("abc"), Cuts: []Cut{{1, long}, {1, long}, {3, long}}}, "aLONGLONGbcLONG"},
 		{Body{Cuts: []Cut{{0, long}}}, "LONG"},
 	} {
-		if got := tt.body.AppendTo([]byte("x")); string(got) != "x"+tt.want {
-			t.Errorf("AppendTo: got %q, want %q", got, "x"+tt.want)
+		if got := AppendBody([]byte("x"), &tt.body); string(got) != "x"+tt.want {
+			t.Errorf("AppendBody: got %q, want %q", got, "x"+tt.want)
 		}
-		if got := bytes.Join(tt.body.Segments(), nil); string(got) != tt.want {
+		if got := bytes.Join(Segments(&tt.body), nil); string(got) != tt.want {
 			t.Errorf("Segments: got %q, want %q", got, tt.want)
 		}
-		if slices.ContainsFunc(tt.body.Segments(), func(b []byte) bool { return len(b) == 0 }) {
+		if slices.ContainsFunc(Segments(&tt.body), func(b []byte) bool { return len(b) == 0 }) {
 			t.Errorf("Segments of %q: one is empty", tt.want)
 		}
 		if got := tt.body.Size(); got != uint64(len(tt.want)) {
