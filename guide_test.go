@@ -10,6 +10,7 @@ import (
 	gofmt "go/format"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -214,6 +215,40 @@ func TestGlossary(t *testing.T) {
 	}
 	if len(seen) < 50 {
 		t.Errorf("%d terms: the table is not read", len(seen))
+	}
+}
+
+var goFile = regexp.MustCompile(`[a-z_*][a-z0-9_/*]*\.go\b`)
+
+// The map of CONTRIBUTING.md names every package, and every file of the root,
+// internal/transport and internal/basic. The files named by the pages for contributors
+// exist.
+func TestMap(t *testing.T) {
+	contributing := readFile(t, "CONTRIBUTING.md")
+	places := between(contributing, "## The map", "**Dependencies.**")
+	onMap := func(name string) bool {
+		return slices.ContainsFunc(goFile.FindAllString(places, -1), func(pattern string) bool {
+			ok, _ := path.Match(pattern, name)
+			return ok
+		})
+	}
+	exists := map[string]bool{} // by name, and by name with folder
+	for _, name := range tree(t) {
+		dir, base := path.Split(name)
+		if dir != "" && path.Ext(base) == ".go" && strings.HasPrefix(dir, "internal/") && !strings.Contains(places, "    "+path.Clean(dir)+" ") {
+			t.Errorf("the map lacks the package %s", dir)
+		}
+		if (dir == "" || dir == "internal/transport/" || dir == "internal/basic/") && path.Ext(base) == ".go" && !strings.HasSuffix(base, "_test.go") && base != "doc.go" && !onMap(base) {
+			t.Errorf("the map lacks %s", name)
+		}
+		exists[name], exists[base] = true, true
+	}
+	for page, text := range map[string]string{"CONTRIBUTING.md": contributing, "docs/engine.md": readFile(t, "docs/engine.md")} {
+		for _, name := range goFile.FindAllString(text, -1) {
+			if !strings.Contains(name, "*") && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "stock/") && !exists[name] {
+				t.Errorf("%s names %s, which is not there", page, name)
+			}
+		}
 	}
 }
 
