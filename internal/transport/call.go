@@ -58,7 +58,7 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	if err := k.acquire(ctx, call, size); err != nil {
 		return err
 	}
-	// c.mu is held.
+	// c.mu is held. The time left is taken after the wait in acquire.
 	left, expired := call.Timeout.Left()
 	if expired {
 		k.releaseLocked()
@@ -66,10 +66,12 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 		return call.Timeout.Fault(fault.NotRun)
 	}
 	call.Head.Timeout = left
+	// A call over after a few watchdog periods needs its own timer from the start.
 	call.long = left != 0 && left <= shortTimeout
 	k.addLocked(call)
 	q := &c.writer.queue
 	if size > wire.MaxUnchunked {
+		// Ids rise in the order of writing, so the id is assigned at the first chunk.
 		call.chunked = newChunkedMessage(call.Head, body, size, func() uint64 { return k.assignIDLocked(call) })
 		q.addChunkedLocked(call.chunked)
 	} else {
@@ -85,8 +87,8 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	return nil
 }
 
-// shortTimeout is the longest time, in microseconds, of calls waiting with timers from
-// the start. They would be over after a few watchdog periods.
+// shortTimeout is the longest time, in microseconds, of a call waiting with its own timer
+// from the start.
 const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)
 
 // acquire waits for a place among the open calls and for room in the send queue. After
@@ -151,13 +153,15 @@ func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 	case <-expired:
 		err = call.Timeout.Fault(fault.NotRun)
 	}
+	// The time is over. Another goroutine may be granting the place right now; then its
+	// token arrives in wake, and the place must be released.
 	c.mu.Lock()
 	waiting := k.stopWaitingLocked(call)
 	c.mu.Unlock()
 	if waiting {
 		return err
 	}
-	if counted := <-call.wake; counted { // the call has just got its place
+	if counted := <-call.wake; counted {
 		c.reader.woken.resumed()
 	}
 	c.mu.Lock()
@@ -201,7 +205,7 @@ func (k *calls) abandon(call *Call) (fault.Outcome, bool) {
 		c.mu.Unlock()
 		return 0, false
 	}
-	if m != nil && !m.begunLocked() {
+	if m != nil && !m.begunLocked() { // the peer knows nothing of the call
 		c.writer.queue.dropLocked(m)
 		if next := k.removeLocked(call); next != nil {
 			next.wake <- false
@@ -209,6 +213,7 @@ func (k *calls) abandon(call *Call) (fault.Outcome, bool) {
 		c.mu.Unlock()
 		return fault.NotRun, true
 	}
+	// The peer counts the call until it has answered, so the slot stays taken.
 	call.abandoned = true
 	if m != nil {
 		c.writer.queue.dropLocked(m) // a chunk must not follow the CANCEL
@@ -283,6 +288,7 @@ func (k *calls) deliver(m *Message) error {
 	gone := call == nil || call.abandoned
 	unused = unused && k.c.end.why == nil // after the end the table is empty
 	k.c.mu.Unlock()
+	// All calls answered by one read are woken together, in wakeAll.
 	if next != nil {
 		r.woken.opened = append(r.woken.opened, next)
 	}

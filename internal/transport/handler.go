@@ -33,7 +33,8 @@ type Handler interface {
 }
 
 // A Job is a request for the leader to run. The read lease stays with the connection: a
-// job still running at the second period of the watchdog loses it.
+// job still running at the second period of the watchdog loses it. After Run or Refuse,
+// either Free or, once Detach was called, Leave is called.
 type Job interface {
 	// Run runs the job, and replies even after a panic. It reports whether the send
 	// queue is worth a write of its own.

@@ -87,7 +87,7 @@ func (r *reader) dropStale() bool {
 // failStale fails the call of a stale message.
 func (r *reader) failStale(head *wire.Frame) {
 	c := r.c
-	text := fmt.Sprintf("nothing of its message has come for Limits.FrameTimeout (%v)", c.limits.FrameTimeout)
+	text := fmt.Sprintf("its message made no progress for Limits.FrameTimeout (%v)", c.limits.FrameTimeout)
 	if head.Type == wire.Request {
 		c.requests.refuse(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))
 		c.writer.flushAsync()

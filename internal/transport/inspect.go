@@ -21,7 +21,7 @@ type State struct {
 	Watched  bool   // the watchdog is armed
 }
 
-// StateOf returns the state of a connection.
+// StateOf returns the state of a connection. It is safe for concurrent use.
 func StateOf(c *Conn) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()

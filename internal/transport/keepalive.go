@@ -113,7 +113,7 @@ func (c *Conn) Control(f *wire.Frame) {
 func (k *keepalive) answerPing(m *Message) error {
 	c := k.c
 	if !k.allowed.take(c.reader.in.lastRead()) {
-		return fmt.Errorf("PINGs that come faster than %g a second", k.allowed.rate)
+		return fmt.Errorf("more than %g PINGs a second", k.allowed.rate)
 	}
 	c.AwaitRoom()
 	c.Control(&wire.Frame{Type: wire.Pong, ID: m.ID})

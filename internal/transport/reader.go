@@ -45,6 +45,7 @@ func (r *reader) init(c *Conn) {
 // to the leader.
 func (r *reader) await(ctx context.Context, call *Call) error {
 	for !call.long && !call.answered() {
+		// Check for a free lease before each sleep, and after each waking.
 		if e := r.lease.current(); e.holder() == nobody {
 			if e, ok := r.lease.pass(e, caller); ok {
 				r.readAsCaller(call, e)
@@ -79,6 +80,7 @@ func (r *reader) park(call *Call) {
 
 // awaitLong waits for the answer with the context and the timer of call.
 func (r *reader) awaitLong(ctx context.Context, call *Call) error {
+	// Count first, then check for a free lease; releaseLease does the reverse.
 	long := &r.c.calls.long
 	long.Add(1)
 	defer long.Add(-1)
@@ -97,6 +99,7 @@ func (r *reader) awaitLong(ctx context.Context, call *Call) error {
 	case <-expired:
 		over = call.Timeout.Fault
 	}
+	// finish may have changed the state already. Its token must not stay in wake.
 	if !call.state.CompareAndSwap(callSelecting, callRunning) {
 		<-call.wake
 		return nil
@@ -123,13 +126,14 @@ func (r *reader) readAsCaller(call *Call, e epoch) {
 			r.releaseLease(e)
 			return
 		}
-		if r.woken.woke {
+		if r.woken.woke { // see wakeBatch: before the next wait for bytes
 			r.coalesceWrites()
 		}
 		if err := r.fill(); err != nil {
 			if !r.continueAfter(err) {
 				return
 			}
+			// A late interrupt of an earlier caller has another epoch and is ignored.
 			if epoch(r.interrupted.Load()) == e {
 				call.long = true
 				r.passToLeader(e)
@@ -153,6 +157,7 @@ func (r *reader) releaseLease(e epoch) {
 		r.passToLeader(e)
 		return
 	}
+	// The order matters: see the invariants of readLease.
 	r.lease.mustPass(e, nobody)
 	c.watchdog.arm() // passes an unused lease to the leader
 	if c.calls.long.Load() > 0 {
@@ -185,7 +190,7 @@ func (r *reader) coalesceWrites() {
 	r.c.writer.flush(nil)
 }
 
-// fill waits for bytes.
+// fill waits for bytes and reads them into the receive buffer.
 func (r *reader) fill() error {
 	if r.timer.set {
 		r.timer.readBegan = time.Now()

@@ -45,6 +45,7 @@ func (b *receiveBuffer) beginChunk(f *wire.Frame) error {
 			return err
 		}
 		p = &reassembly{head: *f, discarded: !accepted, lastRead: b.readAt}
+		// The metadata refers to the buffer. A refused message needs none.
 		if p.head.Meta = nil; accepted {
 			p.head.Meta = slices.Clone(f.Meta)
 		} else {
@@ -59,10 +60,10 @@ func (b *receiveBuffer) beginChunk(f *wire.Frame) error {
 		b.chunked[key] = p
 	}
 	if p == nil {
-		return fmt.Errorf("%v of %d, which has not begun or is complete", f.Type, f.ID)
+		return fmt.Errorf("%v for message %d: not begun, or already complete", f.Type, f.ID)
 	}
 	if p.received+uint64(f.BodySize) > p.head.Total {
-		return fmt.Errorf("%v of %d is %d bytes too long", f.Type, f.ID, p.received+uint64(f.BodySize)-p.head.Total)
+		return fmt.Errorf("%v for message %d is %d bytes too long", f.Type, f.ID, p.received+uint64(f.BodySize)-p.head.Total)
 	}
 	b.arriving, b.left = p, f.BodySize
 	return nil
@@ -102,6 +103,7 @@ func (b *receiveBuffer) grow(p *reassembly, n int) {
 	if len(p.body)+n <= cap(p.body) {
 		return
 	}
+	// A peer announcing much and sending little must not make this end allocate much.
 	size := max(firstBody, bodyGrowth*len(p.body), len(p.body)+n, b.longest)
 	body := recycle.Bytes(int(p.head.Total), min(size, int(p.head.Total)))
 	old := p.body

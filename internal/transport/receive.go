@@ -80,6 +80,7 @@ func (b *receiveBuffer) next() (*Message, error) {
 		if b.r == b.w {
 			return nil, nil
 		}
+		// The frame is decoded in place; its metadata refers to the buffer.
 		f := &b.message.Frame
 		n, err := wire.ReadHeader(b.buf[b.r:b.w], f)
 		if err == wire.ErrShort {
@@ -97,7 +98,7 @@ func (b *receiveBuffer) next() (*Message, error) {
 		}
 		end := b.r + n + f.BodySize
 		if b.w < end {
-			return nil, nil
+			return nil, nil // the header is read again with the rest of the frame
 		}
 		b.message.Body, b.message.Own = b.buf[b.r+n:end:end], false
 		b.r = end

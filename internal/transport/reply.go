@@ -29,9 +29,9 @@ type Answer interface {
 	Queued(retained bool)
 }
 
-// Reply queues the one answer to a request. The request stays in flight until exactly
-// then. full reports whether the send queue is worth a write of its own: the caller may
-// Flush later.
+// Reply queues the one answer to a request, on any goroutine. The request stays in flight
+// until exactly then. full reports whether the send queue is worth a write of its own. The
+// leader flushes before it waits; any other goroutine calls Flush.
 //
 // If the session has been closed, the CLOSE frame answers all calls already running.
 func (c *Conn) Reply(a Answer) (full bool) {
@@ -51,7 +51,8 @@ func (c *Conn) Reply(a Answer) (full bool) {
 	for !ok {
 		head, body, ok = c.encodeReserved(a, &size)
 	}
-	// c.mu is held.
+	// c.mu is held. The request ends in the same step as its answer is queued: a drained
+	// connection closes only behind all answers.
 	last := c.requests.inflight.Done(1)
 	a.Queued(c.end.why == nil && c.hasOwnReply(a) && q.addMessageLocked(head, body, body.Size()))
 	full = q.worthWritingLocked()

@@ -168,7 +168,7 @@ type booking struct {
 // book books the size of a message, or returns why it cannot.
 func (b *booking) book(size uint64) *fault.Fault {
 	if uint64(b.bytes)+size > uint64(b.limit) {
-		return fault.Refusal(fault.ResourceExhausted, "the messages under way on the connection are above Limits.ConnBytes (%d)", b.limit)
+		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed Limits.ConnBytes (%d)", b.limit)
 	}
 	b.bytes += int64(size)
 	err := b.budget.Book(int64(size))

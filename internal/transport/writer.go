@@ -33,7 +33,7 @@ const maxCallerBatches = 8
 const worthWriting = 8 << 10
 
 // ErrStalled is the cause of a connection whose peer accepts no bytes.
-var ErrStalled = errors.New("the peer has taken no byte for Limits.WriteStall")
+var ErrStalled = errors.New("the peer accepted no bytes for Limits.WriteStall")
 
 func (w *writer) init(c *Conn) {
 	w.c, w.direct = c, netconn.IsSocket(c.nc)
