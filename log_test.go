@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -133,9 +135,12 @@ func TestLogHandlerUsesTheServer(t *testing.T) {
 		service := newTestee()
 		srv = testeeServer(t, service, &ServerOptions{Logger: slog.New(handler)})
 		p := rawClient(t, srv)
+		srv.mu.Lock()
+		conns := slices.Collect(maps.Keys(srv.conns))
+		srv.mu.Unlock()
 		uses = func() { // a handler of the server that runs can be cancelled
 			srv.Sessions()
-			for c := range srv.conns {
+			for _, c := range conns {
 				c.cancelRunning(77)
 			}
 		}
