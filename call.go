@@ -62,13 +62,6 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	return fault.New(code, fault.NotRun, "%s, %w", m.Name, err)
 }
 
-// decode prepares d for decoding data within this end's limits. If own is true, the
-// result may refer to data.
-func (b *settings) decode(d *codec.Decoder, data []byte, own bool) {
-	d.Data, d.Own, d.Lenient = data, own, false
-	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
-}
-
 // maxBody returns the limit of an encoder for messages to a peer.
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 

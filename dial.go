@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -170,35 +168,6 @@ func (d *dialState) handshakeError(nc net.Conn, err error) error {
 		return e
 	}
 	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
-}
-
-// explainHandshake returns a helpful error if err means that the server has closed the
-// connection during the handshake, and err itself otherwise. sent is true if INIT has
-// been written.
-func explainHandshake(nc net.Conn, sent bool, err error) error {
-	cause := err
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		cause = io.ErrUnexpectedEOF
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
-	case !sent && speaksTLS(nc):
-		return &explained{err.Error(), err} // the TLS handshake has failed, before INIT
-	default:
-		return err
-	}
-	switch {
-	case !speaksTLS(nc):
-		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
-	case !sent:
-		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
-	}
-	return &explained{"the server closed the connection before answering INIT", cause}
-}
-
-// speaksTLS reports whether nc is a *tls.Conn or has its HandshakeContext method.
-func speaksTLS(nc net.Conn) bool {
-	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
-	return ok
 }
 
 // An admissionWait receives the frames of a connection from its server until the client

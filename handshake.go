@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
@@ -194,6 +196,35 @@ func (e *foreignPeer) Error() string { return e.text }
 
 func speaks(kind report.Kind, format string, args ...any) error {
 	return &foreignPeer{kind, fmt.Sprintf(format, args...)}
+}
+
+// explainHandshake returns a helpful error if err means that the server has closed the
+// connection during the handshake, and err itself otherwise. sent is true if INIT has
+// been written.
+func explainHandshake(nc net.Conn, sent bool, err error) error {
+	cause := err
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		cause = io.ErrUnexpectedEOF
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
+	case !sent && speaksTLS(nc):
+		return &explained{err.Error(), err} // the TLS handshake has failed, before INIT
+	default:
+		return err
+	}
+	switch {
+	case !speaksTLS(nc):
+		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
+	case !sent:
+		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
+	}
+	return &explained{"the server closed the connection before answering INIT", cause}
+}
+
+// speaksTLS reports whether nc is a *tls.Conn or has its HandshakeContext method.
+func speaksTLS(nc net.Conn) bool {
+	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
+	return ok
 }
 
 // inHandshake says what an end did when a handshake failed, unless err says all.
