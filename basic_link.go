@@ -49,7 +49,7 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 // call is link.call.
 func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
 	if err := ctx.Err(); err != nil {
-		return fault.OfContext(err, fault.NotRun)
+		return fault.FromContext(err, fault.NotRun)
 	}
 	s := l.settings
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}

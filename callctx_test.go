@@ -134,7 +134,7 @@ var contextEnds = []struct {
 	{"the caller goes", func(cancel context.CancelFunc, _ *contextScene) { cancel() }, "context canceled"},
 	{"the client closes", func(_ context.CancelFunc, s *contextScene) { s.client.Close() }, "bsrpc: connection lost: closed by the peer"},
 	{"the connection is lost", func(_ context.CancelFunc, s *contextScene) {
-		s.client.native.Conn.Fail(fault.Lost("reading", fault.ErrLeft))
+		s.client.native.Conn.Fail(fault.Lost("reading", fault.ErrPeerClosed))
 	}, "bsrpc: connection lost: closed by the peer"},
 	{"the server closes", func(_ context.CancelFunc, s *contextScene) { s.server.Close() }, "bsrpc: server closed"},
 }

@@ -152,7 +152,7 @@ func (d *dialState) callerEndsFirst() bool {
 // contextFault returns the error of a wait ended by a context with cause. missing
 // describes the event not seen.
 func contextFault(missing string, cause error) *fault.Fault {
-	e := fault.OfContext(cause, fault.NotRun)
+	e := fault.FromContext(cause, fault.NotRun)
 	e.Message = fault.Prefix + missing + ": " + cause.Error()
 	return e
 }
@@ -167,7 +167,7 @@ func (d *dialState) handshakeError(nc net.Conn, err error) error {
 	if e := d.timeoutError("no answer to INIT", nil); e != nil {
 		return e
 	}
-	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.NotOfCaller(err)))
+	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.WithoutContextErrors(err)))
 }
 
 // An admissionWait receives the frames of a connection from its server until the client

@@ -177,7 +177,7 @@ func TestPeerCannotFillTheLog(t *testing.T) {
 			}
 			p.nc.Close()
 		}},
-		"violations": {"broke the protocol", 1, func(t *testing.T, srv *Server) {
+		"violations": {"violated the protocol", 1, func(t *testing.T, srv *Server) {
 			p := rawClient(t, srv)
 			p.send(wire.Frame{Type: wire.Admitted}, nil)
 			p.wantClose(CodeInternal, "unexpected")

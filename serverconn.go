@@ -131,7 +131,7 @@ func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	switch {
 	case s.isStopping():
 		return ErrServerClosed
-	case errors.Is(why, fault.ErrLeft):
+	case errors.Is(why, fault.ErrPeerClosed):
 		return nil
 	}
 	return errorOf(why)

@@ -120,13 +120,13 @@ func (c *Conn) Run() {
 func (c *Conn) readEnd(err error) {
 	why := fault.Lost("reading", err)
 	if isEOF(err) && canHalfClose(c.nc) {
-		over, stop := c.limits.Silence()
+		over, stop := c.limits.SilenceTimer()
 		defer stop()
 		select {
 		case <-c.queue.finish():
 		case <-c.done:
 		case <-over:
-			why = fault.Lost("waiting for a sign of life", c.limits.Silent())
+			why = fault.Lost("waiting for a sign of life", c.limits.SilenceError())
 		}
 	}
 	c.Fail(why)

@@ -116,7 +116,7 @@ func TestConnAnswers(t *testing.T) {
 		want(t, far, string(response("b")))
 		ask(t, far, "\x05\x00\x00\x00\x01", string(wire.AppendException(nil, "ProtocolError", "Insufficient bytes in command.")))
 	})
-	if !errors.Is(d.ended, fault.ErrLeft) {
+	if !errors.Is(d.ended, fault.ErrPeerClosed) {
 		t.Errorf("ended: %v", d.ended)
 	}
 }

@@ -1,5 +1,5 @@
-// Package fault describes failed calls and ended connections below the public
-// package, which turns a Fault into its Error.
+// Package fault describes failed calls and ended connections in the internal packages.
+// Package bsrpc converts a Fault to its public Error, only when a call has failed.
 package fault
 
 import (
@@ -12,20 +12,21 @@ import (
 	"unicode/utf8"
 )
 
-// A Fault is why a call has failed or a connection has ended. A Fault that several
-// calls share is not changed.
+// A Fault is the reason for the failure of a call or the end of a connection. Several
+// calls may share one, so a Fault is never changed: methods return changed copies.
 type Fault struct {
 	Code    Code
 	Outcome Outcome
-	Name    string // of a handler's error
-	Message string
-	LogID   string // of a line in the log of the end that made the fault
-	Detail  string // a traceback of the basic wire; never sent
-	Remote  bool   // the peer decided it
-	Err     error  // the cause at this end
+	Name    string // name of a handler's error
+	Message string // begins with Prefix unless a handler or a peer's user wrote it
+	LogID   string // id of a line in the log: the peer's if Remote, else this end's
+	Detail  string // traceback from the basic wire; never sent
+	Remote  bool   // the peer reported the fault
+	Err     error  // cause at this end; may be nil
 }
 
-// Error returns the message, or the code in words, and the id of the line in the log.
+// Error returns the message, or the code in words if it is empty, and the id of the
+// line in the log, if any.
 func (f *Fault) Error() string {
 	text := cmp.Or(f.Message, f.Code.String())
 	switch {
@@ -37,10 +38,10 @@ func (f *Fault) Error() string {
 	return text + " (id " + f.LogID + " in this end's log)"
 }
 
-// Unwrap returns the cause at this end.
+// Unwrap returns f.Err.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// A Code is a kind of failure. The numbers are those of the public package.
+// A Code is a kind of failure. The numbers equal bsrpc.Code.
 type Code uint16
 
 // The codes used by the library itself.
@@ -75,8 +76,8 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %d", uint16(c))
 }
 
-// An Outcome is what is known of a failed call. The numbers are those of the public
-// package.
+// An Outcome tells whether the handler of a failed call ran. The numbers equal
+// bsrpc.Outcome.
 type Outcome uint8
 
 // The outcomes.
@@ -89,24 +90,25 @@ const (
 // Prefix begins every message made by the library.
 const Prefix = "bsrpc: "
 
-// MaxName is the most bytes of a Name that is sent or received.
+// MaxName limits the bytes of a Name sent or received.
 const MaxName = 256
 
-// ErrClosed is the cause of a connection closed by its own user.
+// ErrClosed is the cause of all faults after the user has closed a client.
 var ErrClosed = errors.New(Prefix + "client closed")
 
-// New returns a fault decided by this end. The message gets the Prefix; the cause is
-// the error wrapped by %w.
+// New returns a fault at this end. The message is the formatted text after Prefix, the
+// cause is the error formatted with %w.
 func New(code Code, outcome Outcome, format string, args ...any) *Fault {
 	err := fmt.Errorf(format, args...)
 	return &Fault{Code: code, Outcome: outcome, Message: Prefix + err.Error(), Err: errors.Unwrap(err)}
 }
 
-// Refusal returns the fault of a call that is not run.
+// Refusal returns a fault at this end with the outcome NotRun.
 func Refusal(code Code, format string, args ...any) *Fault { return New(code, NotRun, format, args...) }
 
-// OfContext returns the fault of a call whose context has ended with err.
-func OfContext(err error, outcome Outcome) *Fault {
+// FromContext returns the fault of a call after the end of its context. err is the error
+// of the context.
+func FromContext(err error, outcome Outcome) *Fault {
 	code := Canceled
 	if errors.Is(err, context.DeadlineExceeded) {
 		code = DeadlineExceeded
@@ -114,35 +116,38 @@ func OfContext(err error, outcome Outcome) *Fault {
 	return New(code, outcome, "%w", err)
 }
 
-// Violation returns why a connection ends on which the peer broke the protocol.
+// Violation returns the reason for closing a connection after the peer violated the
+// protocol.
 func Violation(format string, args ...any) *Fault {
 	return New(Internal, OutcomeUnknown, "protocol violation: "+format, args...)
 }
 
-// Lost returns why a connection ends whose net.Conn has failed.
+// Lost returns the reason for the end of a connection after an error of its net.Conn.
+// doing names the operation, such as "reading".
 func Lost(doing string, err error) *Fault {
 	if errors.Is(err, io.EOF) {
-		return New(Unavailable, OutcomeUnknown, "connection lost: %w", ErrLeft)
+		return New(Unavailable, OutcomeUnknown, "connection lost: %w", ErrPeerClosed)
 	}
-	return New(Unavailable, OutcomeUnknown, "connection lost: %s: %w", doing, NotOfCaller(err))
+	return New(Unavailable, OutcomeUnknown, "connection lost: %s: %w", doing, WithoutContextErrors(err))
 }
 
-// WithOutcome returns f with another outcome.
+// WithOutcome returns a copy of f with another outcome.
 func (f *Fault) WithOutcome(outcome Outcome) *Fault {
 	other := *f
 	other.Outcome = outcome
 	return &other
 }
 
-// About names a method, or whatever else failed, in a fault made by this library,
-// unless the text contains the name already. Any other error it returns unchanged.
+// About adds the name of a method or operation to the message of a fault, after Prefix,
+// unless the message contains it already. It returns other errors unchanged, and the
+// errors of handlers.
 func About(what string, err error) error {
 	f, ok := err.(*Fault)
 	if !ok || f.Remote && f.Outcome == Answered {
 		return err
 	}
-	text, made := strings.CutPrefix(f.Message, Prefix)
-	if !made || strings.Contains(text, what) {
+	text, ours := strings.CutPrefix(f.Message, Prefix)
+	if !ours || strings.Contains(text, what) {
 		return err
 	}
 	named := *f
@@ -150,9 +155,9 @@ func About(what string, err error) error {
 	return &named
 }
 
-// Then returns why a connection has ended that ended first by f and then by next. The
-// first reason stands, except that ErrClosed is found from the moment at which the
-// user closes the connection.
+// Then returns the reason for the end of a connection after a first reason f and a
+// second one. The first counts, with one exception: once the user has closed the
+// connection, errors.Is must match ErrClosed.
 func (f *Fault) Then(next *Fault) *Fault {
 	if !errors.Is(next, ErrClosed) || errors.Is(f, ErrClosed) {
 		return f
@@ -166,33 +171,34 @@ func (f *Fault) Then(next *Fault) *Fault {
 // Plain returns the message without the Prefix.
 func (f *Fault) Plain() string { return strings.TrimPrefix(f.Message, Prefix) }
 
-// ErrLeft is the end of the incoming bytes. For users it is io.ErrUnexpectedEOF, as
-// io.EOF in the error of a call could end a loop of theirs.
-var ErrLeft error = leftError{}
+// ErrPeerClosed replaces io.EOF from a net.Conn. It wraps io.ErrUnexpectedEOF instead:
+// io.EOF in the error of a call could end a read loop of the user.
+var ErrPeerClosed error = peerClosedError{}
 
-type leftError struct{}
+type peerClosedError struct{}
 
-func (leftError) Error() string { return "closed by the peer" }
-func (leftError) Unwrap() error { return io.ErrUnexpectedEOF }
+func (peerClosedError) Error() string { return "closed by the peer" }
+func (peerClosedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// WithoutEOF returns err, or ErrLeft in place of io.EOF.
+// WithoutEOF returns ErrPeerClosed in place of io.EOF, and any other error unchanged.
 func WithoutEOF(err error) error {
 	if errors.Is(err, io.EOF) {
-		return ErrLeft
+		return ErrPeerClosed
 	}
 	return err
 }
 
-// NotOfCaller returns err without the errors of package context in its tree. Those
-// mean that the context of the call has ended, and a user's net.Conn may return them.
-func NotOfCaller(err error) error {
+// WithoutContextErrors returns err without the errors of package context in its tree. A
+// net.Conn may return them, but in the error of a call they mean that the context
+// of the call has ended.
+func WithoutContextErrors(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New(err.Error())
 	}
 	return err
 }
 
-// Cut shortens s to at most n bytes, at the end of a character.
+// Cut returns the longest prefix of s with at most n bytes and no incomplete character.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s

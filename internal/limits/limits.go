@@ -1,5 +1,5 @@
-// Package limits contains what bounds one connection on either wire: its limits as
-// numbers and times, the bytes and the requests in flight, and the time of a call.
+// Package limits implements the limits of a connection on either wire: its settings, the
+// inflight requests and the bytes of long messages, and the time of a call.
 package limits
 
 import (
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Conn are the limits of one connection. The options of the same names document them.
-// The greatest value of a type means no limit.
+// Conn contains the limits of one connection, documented at the options with the same
+// names. The greatest value of a type means no limit.
 type Conn struct {
 	MaxMessage   int
 	MaxInflight  int
@@ -22,9 +22,9 @@ type Conn struct {
 	PingTimeout  time.Duration
 }
 
-// Silence returns a channel that receives when a peer that cannot be sent a PING has
-// been silent for too long. stop releases its timer.
-func (c *Conn) Silence() (over <-chan time.Time, stop func()) {
+// SilenceTimer returns a channel that receives a value after PingAfter and PingTimeout,
+// for a peer on the basic wire: it cannot answer a PING. stop releases the timer.
+func (c *Conn) SilenceTimer() (over <-chan time.Time, stop func()) {
 	if c.PingAfter == math.MaxInt64 || c.PingTimeout == math.MaxInt64 {
 		return nil, func() {}
 	}
@@ -32,7 +32,7 @@ func (c *Conn) Silence() (over <-chan time.Time, stop func()) {
 	return timer.C, func() { timer.Stop() }
 }
 
-// Silent returns the cause of a connection that is lost after Silence.
-func (c *Conn) Silent() error {
+// SilenceError returns the error for a peer silent for PingAfter and PingTimeout.
+func (c *Conn) SilenceError() error {
 	return fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", c.PingAfter+c.PingTimeout)
 }

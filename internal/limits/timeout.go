@@ -7,33 +7,36 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A Timeout is the time limit of one call, and its source: the deadline of its context,
-// or the library, which then knows the length. It belongs to the goroutine of the call.
+// A Timeout is the time limit of one call: either the deadline of its context, or a
+// duration set by the library. The context has a timer of its own; a duration needs one
+// here, with the advantage that sending it requires no clock. Only the goroutine of the
+// call may use a Timeout.
 type Timeout struct {
-	deadline time.Time     // of the context; zero: none
-	after    time.Duration // what the library has set
-	began    time.Duration // with after: when, by Monotonic; set as the call is made
-	by       string        // what has set it, "" if the library has not
-	waited   bool          // the call has waited since
-	timer    *time.Timer   // kept for the next call
+	deadline time.Time     // of the context; zero for none
+	after    time.Duration // set by the library; valid if by is not ""
+	began    time.Duration // beginning of after, by Monotonic
+	by       string        // source of after; "" if the library set no limit
+	waited   bool          // the call waited after its beginning
+	timer    *time.Timer   // reused by the next call
 }
 
-// What sets the time of a call whose context has no deadline.
+// The sources of a limit set by the library.
 const (
 	ByMethod  = "timeout= of the method"
 	ByDefault = "DefaultCallTimeout"
 )
 
-// Monotonic is a clock that costs half of time.Now, which reads two.
+// Monotonic returns the time since the start of the program. It costs half of time.Now,
+// because it reads only the monotonic clock.
 func Monotonic() time.Duration { return time.Since(epoch) }
 
-// MonotonicAt returns what Monotonic was at a time.
+// MonotonicAt returns the value of Monotonic at a time.
 func MonotonicAt(at time.Time) time.Duration { return at.Sub(epoch) }
 
 var epoch = time.Now()
 
-// Begin sets the limit of a call whose context has no deadline to after, unless that is
-// 0. by names the source of the limit. Start follows.
+// Begin resets t for a new call. If ctx has no deadline and after is not 0, the limit is
+// after, and by names its source. Start must follow before the other methods.
 func (t *Timeout) Begin(ctx context.Context, after time.Duration, by string) {
 	*t = Timeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
@@ -43,7 +46,7 @@ func (t *Timeout) Begin(ctx context.Context, after time.Duration, by string) {
 	}
 }
 
-// Remaining returns the time left. ok is false if there is no end.
+// Remaining returns the time left, possibly negative. ok is false if there is no limit.
 func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	switch {
 	case t.by != "":
@@ -54,8 +57,8 @@ func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	return time.Until(t.deadline), true
 }
 
-// Expired returns a channel that brings the end of the call's time, until Stop,
-// if the library set one: the caller's context has a timer of its own.
+// Expired returns a channel that receives a value at the end of a limit set by the
+// library, or nil without one. Stop must follow.
 func (t *Timeout) Expired() <-chan time.Time {
 	if t.by == "" {
 		return nil
@@ -69,15 +72,15 @@ func (t *Timeout) Expired() <-chan time.Time {
 	return t.timer.C
 }
 
-// Start sets when a call began whose limit is the library's.
+// Start sets the beginning of the call, by Monotonic.
 func (t *Timeout) Start(now time.Duration) { t.began = now }
 
-// Set reports whether the library has set the limit.
+// Set reports whether the library set the limit.
 func (t *Timeout) Set() bool { return t.by != "" }
 
-// Wait says that the call has to wait before its request is written, so that Left reads
-// the clock.
-func (t *Timeout) Wait() { t.waited = true }
+// MarkWaited must be called if the call waits before its request is written. Left then
+// reads the clock; otherwise it assumes that no time has passed.
+func (t *Timeout) MarkWaited() { t.waited = true }
 
 // Stop releases the timer of Expired.
 func (t *Timeout) Stop() {
@@ -86,8 +89,8 @@ func (t *Timeout) Stop() {
 	}
 }
 
-// Left returns the time left as the wire has it: microseconds, 0 for none.
-// expired says that there is none left.
+// Left returns the time left in the unit of the wire: microseconds, 0 for no limit or
+// more than a day. expired reports whether the limit has passed.
 func (t *Timeout) Left() (us uint64, expired bool) {
 	left, ok := t.after, t.by != ""
 	if !ok || t.waited {
@@ -105,7 +108,8 @@ func (t *Timeout) Left() (us uint64, expired bool) {
 	return max(1, uint64(left.Microseconds())), false
 }
 
-// Fault returns the error of a call whose time is over.
+// Fault returns the error of a call at the end of its limit. The message names the
+// source of the limit.
 func (t *Timeout) Fault(outcome fault.Outcome) *fault.Fault {
 	e := fault.New(fault.DeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
 	if t.by != "" {

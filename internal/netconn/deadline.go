@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-// LongAgo is a deadline that ends a read or write in progress.
+// LongAgo is a deadline in the past: it interrupts a Read or Write in progress.
 var LongAgo = time.Unix(1, 0)
 
-// IsTimeout reports whether a read or write ended at its deadline.
+// IsTimeout reports whether a Read or Write ended because of its deadline.
 func IsTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// DeadlineIn returns the deadline after d. The longest d means no limit: it is cut to
-// a year, which package net can represent.
+// DeadlineIn returns the time after d. A d for no limit is reduced to about a year, as
+// package net cannot represent more.
 func DeadlineIn(d time.Duration) time.Time { return time.Now().Add(min(d, 1<<55)) }
 
-// SmallWrite is how much a connection other than a socket must accept within
-// Limits.WriteStall: a write that ends at a deadline is the last one there.
+// SmallWrite is the longest single Write on a connection other than a socket, and the
+// progress required there within Limits.WriteStall. A Write interrupted by its
+// deadline must be the last one on such a connection, so it cannot be used to check
+// for less.
 const SmallWrite = 64 << 10

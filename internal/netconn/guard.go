@@ -1,6 +1,6 @@
-// Package netconn prepares any net.Conn for the library. The methods of a net.Conn
-// may be the user's code: they may panic, hang, or ignore deadlines. Wrap returns a
-// connection that does not. The sockets of package net are used directly.
+// Package netconn prepares any net.Conn for the library. The methods of a net.Conn may
+// be the user's code: they may panic, hang, or ignore deadlines. Wrap returns a
+// connection without these faults. Sockets of package net are used directly.
 package netconn
 
 import (
@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Wrap returns nc itself if it is a socket. Any other connection it returns guarded,
-// and with deadlines if nc has none.
+// Wrap returns nc itself if it is a socket, and a guarded connection otherwise. If the
+// deadline methods of nc return errors, Wrap adds an implementation of deadlines.
 func Wrap(nc net.Conn) net.Conn {
 	if IsSocket(nc) {
 		return nc
@@ -30,8 +30,9 @@ func Wrap(nc net.Conn) net.Conn {
 	return g
 }
 
-// IsSocket reports whether nc is a socket of package net itself. A type that embeds
-// one has the socket's methods too, but all bytes must pass through its own.
+// IsSocket reports whether nc is a socket of package net itself. A type embedding a
+// socket is not one: it has the methods of the socket, but may override some, and all
+// bytes must pass through these.
 func IsSocket(nc net.Conn) bool {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn, TestSocket:
@@ -40,18 +41,18 @@ func IsSocket(nc net.Conn) bool {
 	return false
 }
 
-// A TestSocket is a connection treated as a socket, for tests.
+// A TestSocket is a connection treated as a socket, for tests only.
 type TestSocket interface {
 	net.Conn
 	ActsAsSocket(Internal)
 }
 
-// Internal is a type that only packages of this module can name, so that a user's
-// type is never a TestSocket.
+// Internal can only be named in this module, so that a user's type is never a
+// TestSocket.
 type Internal struct{}
 
-// Unwrap returns the connection given to Wrap, for questions about its type. Reads
-// and writes must go through nc.
+// Unwrap returns the connection given to Wrap, to examine its type. Only nc may be used
+// to read and write.
 func Unwrap(nc net.Conn) net.Conn {
 	if w, ok := nc.(interface{ unwrap() net.Conn }); ok {
 		return w.unwrap()
@@ -59,35 +60,37 @@ func Unwrap(nc net.Conn) net.Conn {
 	return nc
 }
 
-// A guardedConn is a net.Conn of any make. Its methods may be the user's code,
-// and hold only what they promise if the guard sees to it:
-//   - A Read or Write ends at its deadline, or DeadlineGrace later: then the
-//     guard closes the connection.
-//   - A panic, runtime.Goexit or an impossible count is an error and ends the
-//     connection.
-//   - Close returns after closeWait at the latest.
+// A guardedConn is a net.Conn around one of the user's. It enforces the contract of a
+// net.Conn:
+//   - If a Read or Write does not return by DeadlineGrace after its deadline, the
+//     connection is closed.
+//   - A panic, runtime.Goexit or an invalid count becomes an error, and the connection
+//     is closed.
+//   - Close returns after at most closeWait.
 //
-// One goroutine reads and one writes at a time.
+// At most one goroutine may read at a time, and one write.
+//
+// Lock order: guardedOp.mu before guardedConn.mu. Methods of nc are called without a lock.
 type guardedConn struct {
 	nc     net.Conn
 	reads  guardedOp
 	writes guardedOp
-	empty  int // Reads in a row without bytes and error; the reader's
+	empty  int // consecutive Reads without bytes and error; for Read only
 
 	closing sync.Once
 	closed  chan struct{} // closed when nc's Close has returned
 
-	isBroken atomic.Bool // broken is set
+	isBroken atomic.Bool // broken is set; saves Read and Write the lock
 
 	mu      sync.Mutex  // guards the rest
-	broken  error       // why the guard has closed nc
+	broken  error       // reason for which the guard has closed nc
 	onBreak func(error) // called then
 }
 
 const (
 	DeadlineGrace = time.Second
 	closeWait     = time.Second
-	maxEmpty      = 100 // Reads without bytes and error, as package bufio has it
+	maxEmpty      = 100 // Reads without bytes and error, the same as in package bufio
 )
 
 var (
@@ -141,7 +144,9 @@ func (g *guardedConn) Write(b []byte) (n int, err error) {
 	return g.checked(&g.writes, n, len(b), err)
 }
 
-// checked returns what a Read or Write of most bytes comes to.
+// checked returns the result of a Read or Write of up to most bytes, from the result n
+// and err of nc: errors of deadlines become os.ErrDeadlineExceeded, and after the guard
+// has closed nc its reason replaces the error.
 func (g *guardedConn) checked(op *guardedOp, n, most int, err error) (int, error) {
 	if n < 0 || n > most {
 		return 0, g.abort(errBadCount)
@@ -152,14 +157,16 @@ func (g *guardedConn) checked(op *guardedOp, n, most int, err error) (int, error
 	if why := g.whyBroken(); why != nil {
 		return n, why
 	}
-	var timeout net.Error // by an error of the connection's own
+	var timeout net.Error // nc may have its own error for a deadline
 	if errors.As(err, &timeout) && timeout.Timeout() && op.isLate() {
 		err = os.ErrDeadlineExceeded
 	}
 	return n, err
 }
 
-// abort closes the connection for a reason, which the other operation gets too.
+// abort closes the connection, and returns the reason for all operations from now on:
+// why, or that of an earlier abort. It may be called with guardedOp.mu held, so it does
+// not wait for Close.
 func (g *guardedConn) abort(why error) error {
 	g.mu.Lock()
 	first := g.broken == nil
@@ -167,12 +174,12 @@ func (g *guardedConn) abort(why error) error {
 		g.broken = why
 		g.isBroken.Store(true)
 	}
-	why, tell := g.broken, g.onBreak
+	why, onBreak := g.broken, g.onBreak
 	g.mu.Unlock()
 	if first {
 		go g.Close()
-		if tell != nil {
-			go tell(why) // its goroutine may be about to end
+		if onBreak != nil {
+			go onBreak(why) // after runtime.Goexit this goroutine is about to end
 		}
 	}
 	return why
@@ -184,7 +191,8 @@ func (g *guardedConn) whyBroken() error {
 	return g.broken
 }
 
-// WhenBroken has f called if the guard closes nc.
+// WhenBroken sets a func called with the reason if the guard closes nc, also if it has
+// done so before. It has no effect on sockets.
 func WhenBroken(nc net.Conn, f func(error)) {
 	if w, ok := nc.(interface{ whenBroken(func(error)) }); ok {
 		w.whenBroken(f)
@@ -199,7 +207,8 @@ func (g *guardedConn) whenBroken(f func(error)) {
 	}
 }
 
-// Close closes the connection within, and waits for that a while.
+// Close closes nc on a new goroutine, and waits for it at most for closeWait. It always
+// returns nil.
 func (g *guardedConn) Close() error {
 	g.closing.Do(func() {
 		g.reads.stop()
@@ -214,8 +223,8 @@ func (g *guardedConn) Close() error {
 	return nil
 }
 
-// CloseWrite closes the writing half, if the connection within has a CloseWrite
-// of its own: that of a socket which the connection embeds would pass it by.
+// CloseWrite calls the CloseWrite of nc. It does not if nc embeds a socket: the method
+// may be that of the socket, ahead of bytes buffered in nc.
 func (g *guardedConn) CloseWrite() error {
 	half, ok := g.nc.(interface{ CloseWrite() error })
 	if !ok || EmbedsSocket(g.nc) {
@@ -233,13 +242,15 @@ func (g *guardedConn) CloseWrite() error {
 	return err
 }
 
-// EmbedsSocket reports whether nc is not a socket, and embeds one.
+// EmbedsSocket reports whether nc is not a socket itself and probably embeds one: it has
+// the method SyscallConn.
 func EmbedsSocket(nc net.Conn) bool {
 	_, ok := nc.(syscall.Conn)
 	return ok && !IsSocket(nc)
 }
 
-// waitFor waits for done, for a time. It reports whether done was closed.
+// waitFor waits until done is closed, at most for a time. It reports whether done was
+// closed.
 func waitFor(done <-chan struct{}, most time.Duration) bool {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
@@ -273,7 +284,7 @@ func (g *guardedConn) SetWriteDeadline(t time.Time) (err error) {
 func (g *guardedConn) LocalAddr() (a net.Addr)  { return addrOf(g.nc.LocalAddr) }
 func (g *guardedConn) RemoteAddr() (a net.Addr) { return addrOf(g.nc.RemoteAddr) }
 
-// addrOf returns an address of a connection that may have none.
+// addrOf returns the result of addr, or a noAddr if it panics or returns nil.
 func addrOf(addr func() net.Addr) (a net.Addr) {
 	defer func() {
 		recover()
@@ -290,105 +301,17 @@ type noAddr struct{}
 func (noAddr) Network() string { return "unknown" }
 func (noAddr) String() string  { return "unknown" }
 
-// recovered, deferred, makes a panic in a method of a net.Conn its error.
+// recovered must be deferred. It turns a panic in a method of a net.Conn into an error.
 func recovered(method string, err *error) {
 	if what := recover(); what != nil {
 		*err = panicOf(method, what)
 	}
 }
 
+// panicOf returns the error for a panic with the value what, or runtime.Goexit for nil.
 func panicOf(method string, what any) error {
 	if what == nil {
 		return fmt.Errorf("the net.Conn's %s called runtime.Goexit", method)
 	}
 	return fmt.Errorf("the net.Conn's %s panicked: %v", method, what)
-}
-
-// A guardedOp is the reading or the writing of a guardedConn, with its deadline.
-// A timer looks whether calls keep that: it is armed for no later than what is
-// next to be seen, and not stopped where a deadline is taken back.
-type guardedOp struct {
-	calls atomic.Uint64 // odd while a call is under way
-
-	mu       sync.Mutex // guards the rest
-	deadline time.Time  // zero: none
-	timer    *time.Timer
-	due      time.Time // of the timer; zero: it is not armed
-	stopped  bool
-
-	seen   uint64    // calls, when they were looked at behind a deadline
-	seenAt time.Time // and when that was
-}
-
-func (o *guardedOp) begin() { o.calls.Add(1) }
-func (o *guardedOp) end()   { o.calls.Add(1) }
-
-// set sets the deadline.
-func (o *guardedOp) set(t time.Time, g *guardedConn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	old := o.deadline
-	o.deadline = t
-	if t.IsZero() || o.stopped {
-		return
-	}
-	now := time.Now()
-	if t.Before(now) {
-		if calls := o.calls.Load(); calls != o.seen || old.IsZero() || old.After(now) {
-			o.seen, o.seenAt = calls, now
-		}
-		t = o.seenAt.Add(DeadlineGrace)
-	}
-	if !o.due.IsZero() && !t.Before(o.due) {
-		return
-	}
-	o.due = t
-	if o.timer == nil {
-		o.timer = time.AfterFunc(t.Sub(now), func() { o.look(g) })
-	} else {
-		o.timer.Reset(t.Sub(now))
-	}
-}
-
-// look closes the connection under a call that has not ended for DeadlineGrace
-// behind the deadline.
-func (o *guardedOp) look(g *guardedConn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.due = time.Time{}
-	if o.deadline.IsZero() || o.stopped {
-		return
-	}
-	now, calls := time.Now(), o.calls.Load()
-	next := o.deadline
-	if !now.Before(next) {
-		if calls != o.seen || o.seenAt.Before(o.deadline) {
-			o.seen, o.seenAt = calls, now
-		}
-		if next = o.seenAt.Add(DeadlineGrace); !now.Before(next) {
-			if calls%2 == 1 {
-				g.abort(errNoDeadlines)
-				return
-			}
-			o.seenAt, next = now, now.Add(DeadlineGrace)
-		}
-	}
-	o.due = next
-	o.timer.Reset(next.Sub(now))
-}
-
-// isLate says whether the deadline has passed.
-func (o *guardedOp) isLate() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.deadline.IsZero() && !time.Now().Before(o.deadline)
-}
-
-func (o *guardedOp) stop() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.stopped = true
-	if o.timer != nil {
-		o.timer.Stop()
-	}
 }

@@ -7,38 +7,40 @@ import (
 	"time"
 )
 
-// A pumpedConn gives deadlines to a net.Conn without: one whose SetDeadline
-// returns an error, as x/crypto/ssh's channels and some serial ports do. Each
-// Read and Write of it goes on a goroutine of its own, which outlasts a deadline.
-// What such a Read brings is the next one's. A Write whose time is over is the
-// last, as with TLS: nothing tells how much of it the other end will get.
+// A pumpedConn adds deadlines to a net.Conn without them, recognised by errors of its
+// SetDeadline: for example channels of x/crypto/ssh, and some serial ports.
+//
+// Each Read and Write of the connection runs on a new goroutine, and may continue after
+// a deadline. The bytes of such a Read are returned by a later one. After such a Write
+// all further ones fail, as with TLS, because it is unknown how much of it will arrive
+// at the peer.
 type pumpedConn struct {
 	*guardedConn
-	shut sync.Once
-	done chan struct{} // closed by Close
+	closeOnce sync.Once
+	done      chan struct{} // closed by Close
 
 	readBy  deadline
 	writeBy deadline
 
-	// the reader's
-	reading bool        // a Read is under way
-	filled  chan pumped // what it brings; capacity 1
-	buf     []byte      // its memory
-	got     pumped      // what it brought and nobody has taken yet
+	// For Read only.
+	reading bool        // a Read of the connection is running
+	filled  chan pumped // receives its result; capacity 1
+	buf     []byte      // its buffer, not to be used while it runs
+	got     pumped      // the last result, as far as not yet returned
 
-	// the writer's
-	copied []byte // the memory of the Write that is under way
-	failed error  // why there is no further Write
+	// For Write only.
+	copied []byte // buffer of the running Write of the connection
+	failed error  // reason for which all further Writes fail
 }
 
-// A pumped is what a Read or Write came to.
+// A pumped is the result of a Read or Write of the connection.
 type pumped struct {
-	n   int
-	b   []byte
+	n   int    // of a Write
+	b   []byte // of a Read
 	err error
 }
 
-// pumpSize is the most that one Read or Write of the connection within moves.
+// pumpSize limits one Read or Write of the connection.
 const pumpSize = 64 << 10
 
 func newPumpedConn(g *guardedConn) *pumpedConn {
@@ -70,7 +72,7 @@ func (p *pumpedConn) Read(b []byte) (int, error) {
 	return n, p.got.err
 }
 
-// pull makes sure that a Read is under way.
+// pull starts a Read of the connection unless one is running.
 func (p *pumpedConn) pull() {
 	if p.reading {
 		return
@@ -81,7 +83,7 @@ func (p *pumpedConn) pull() {
 	}
 	go func() {
 		got := pumped{err: net.ErrClosed}
-		defer func() { p.filled <- got }() // also when the connection's Read calls runtime.Goexit
+		defer func() { p.filled <- got }() // deferred for runtime.Goexit in the connection's Read
 		n, err := p.guardedConn.Read(p.buf)
 		got = pumped{b: p.buf[:n], err: err}
 	}()
@@ -96,7 +98,8 @@ func (p *pumpedConn) Write(b []byte) (n int, err error) {
 	return n, p.failed
 }
 
-// push writes b, which may be used again as soon as push returns.
+// push writes b, at most pumpSize bytes. It writes a copy, because the Write may continue
+// after push has returned.
 func (p *pumpedConn) push(b []byte) (int, error) {
 	late := p.writeBy.passed()
 	p.copied = append(p.copied[:0], b...)
@@ -117,6 +120,7 @@ func (p *pumpedConn) push(b []byte) (int, error) {
 	}
 }
 
+// whyClosed returns the error of a Read or Write after Close.
 func (p *pumpedConn) whyClosed() error {
 	if why := p.whyBroken(); why != nil {
 		return why
@@ -124,10 +128,10 @@ func (p *pumpedConn) whyClosed() error {
 	return net.ErrClosed
 }
 
-// Close ends a Read and a Write at once. What the connection within has under
-// way ends with its own Close.
+// Close makes Read and Write return at once. Their goroutines end when the Close of the
+// connection interrupts them.
 func (p *pumpedConn) Close() error {
-	p.shut.Do(func() { close(p.done) })
+	p.closeOnce.Do(func() { close(p.done) })
 	return p.guardedConn.Close()
 }
 
@@ -140,15 +144,15 @@ func (p *pumpedConn) SetDeadline(t time.Time) error {
 func (p *pumpedConn) SetReadDeadline(t time.Time) error  { p.readBy.set(t); return nil }
 func (p *pumpedConn) SetWriteDeadline(t time.Time) error { p.writeBy.set(t); return nil }
 
-// A deadline can be set while others wait for it.
+// A deadline can be changed while goroutines wait for it, as in net.Pipe.
 type deadline struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the rest
 	timer *time.Timer
-	over  chan struct{} // closed when it has passed
+	over  chan struct{} // closed when the deadline has passed; then replaced by set
 }
 
-// passed returns a channel that is closed when the deadline has passed, whatever
-// it is set to until then.
+// passed returns a channel closed when the deadline has passed. Later changes of the
+// deadline apply to the channel too.
 func (d *deadline) passed() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -162,13 +166,13 @@ func (d *deadline) overLocked() chan struct{} {
 	return d.over
 }
 
-// set sets the deadline. The zero time is none.
+// set sets the deadline, zero for none.
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	over := d.overLocked()
 	if d.timer != nil && !d.timer.Stop() {
-		<-over // its func is running
+		<-over // the timer has fired; wait until its func has closed over
 	}
 	d.timer = nil
 	select {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// The buffers between two ends on one machine. Larger ones only queue bytes in front
-// of every small message, and exceed the processor's cache. Networks need more, to
-// keep enough in flight. Linux doubles each value.
+// Buffer sizes between two ends on one machine. Larger buffers only delay small messages
+// behind long ones, and exceed the processor's cache. Networks need larger ones, for
+// the bytes in transit. Linux doubles each value.
 const (
-	localTCP  = 128 << 10 // the send buffer; the receive buffer takes all that arrives
-	localUnix = 256 << 10 // the only buffer
+	localTCP  = 128 << 10 // write buffer; the read buffer keeps its size
+	localUnix = 256 << 10 // write and read buffer
 )
 
 // LimitLocalBuffers limits the buffers of a connection between two ends on one machine.
@@ -27,13 +27,14 @@ func LimitLocalBuffers(nc net.Conn) {
 	}
 }
 
-// probes is how many probes a silent peer may leave unanswered.
+// probes is the number of unanswered probes after which a peer is dead.
 const probes = 4
 
-// KeepAlive makes the system probe a peer that cannot be sent a PING, if nc is a TCP
-// connection. The system probes after an idle time, and drops the connection after
-// about timeout more, or when sent bytes stay unacknowledged for both together. A time
-// of math.MaxInt64 turns this off.
+// KeepAlive enables TCP keepalive for a peer on the basic wire, as it cannot answer a
+// PING. It has no effect on other connections, or if idle or timeout is math.MaxInt64.
+// The system sends probes after an idle time, and drops the connection if none is
+// answered within about timeout, or if sent bytes are not acknowledged within idle and
+// timeout together.
 func KeepAlive(nc net.Conn, idle, timeout time.Duration) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok || idle == math.MaxInt64 || timeout == math.MaxInt64 {
@@ -42,5 +43,5 @@ func KeepAlive(nc net.Conn, idle, timeout time.Duration) {
 	tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: idle, Interval: max(timeout/probes, time.Second), Count: probes,
 	})
-	setUserTimeout(tcp, max(idle+timeout, time.Second)) // less is what a lost packet takes
+	setUserTimeout(tcp, max(idle+timeout, time.Second)) // retransmitting a lost packet takes less
 }

@@ -9,7 +9,7 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), in milliseconds.
 const tcpUserTimeout = 0x12
 
-// setUserTimeout bounds how long what is sent may stay unacknowledged.
+// setUserTimeout limits the time in which sent bytes must be acknowledged.
 func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {

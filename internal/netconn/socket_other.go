@@ -7,5 +7,6 @@ import (
 	"time"
 )
 
-// setUserTimeout needs Linux. Elsewhere the default of the system applies.
+// setUserTimeout does nothing: the option exists only on Linux. The default of the system
+// applies.
 func setUserTimeout(*net.TCPConn, time.Duration) {}

@@ -8,34 +8,40 @@ import (
 	"time"
 )
 
-// A guard is a slog.Handler in front of the user's. One that panics, exits its goroutine
-// or hangs costs log lines, and nothing else.
+// A guard is a slog.Handler around the user's handler. If that panics, exits its
+// goroutine or hangs, only log lines are lost.
+//
+// All methods of the user's handler may hang, also WithAttrs and WithGroup. So a guard
+// records these two, and calls them together with Handle, on a new goroutine for each
+// line.
 type guard struct {
 	user    slog.Handler
-	derived []func(slog.Handler) slog.Handler // by WithAttrs and WithGroup
+	derived []func(slog.Handler) slog.Handler // recorded calls of WithAttrs and WithGroup
 	health  *health
 }
 
-// health is shared by a handler and those derived from it.
+// health is the state of the user's handler, shared by all guards derived from one.
 type health struct {
 	mu    sync.Mutex // guards the rest
-	stuck int        // abandoned lines whose handler has not returned
-	lost  int        // lines dropped meanwhile
+	stuck int        // lines given up after lineTimeout and not yet returned
+	lost  int        // lines dropped since the first of them
 }
 
-// lineTimeout is how long a line may take.
+// lineTimeout limits the time to write a line.
 const lineTimeout = time.Second
 
-// guardLogger returns a logger whose lines go to l's handler. No lock is held while a
-// line is written.
+// guardLogger returns a logger to the guarded handler of l. Lines are written without
+// holding a lock.
 func guardLogger(l *slog.Logger) *slog.Logger {
 	return slog.New(&guard{user: l.Handler(), health: new(health)})
 }
 
-// Enabled returns true: Handle asks the user's handler.
+// Enabled returns true. Handle asks the user's handler, because asking may hang.
 func (g *guard) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle waits for the user's handler, at most for lineTimeout.
+// Handle writes a line, waiting at most for lineTimeout. While an earlier line is stuck,
+// it drops the line, so that goroutines do not pile up. After the handler has returned,
+// a line with the number of dropped ones follows.
 func (g *guard) Handle(ctx context.Context, r slog.Record) error {
 	if g.health.drops() {
 		return nil
@@ -56,15 +62,15 @@ func (g *guard) Handle(ctx context.Context, r slog.Record) error {
 	go func() {
 		<-returned
 		if lost := g.health.unhang(); lost > 0 {
-			again := slog.NewRecord(time.Now(), slog.LevelWarn, "bsrpc: log lines were dropped: the Logger's handler hung", 0)
-			again.AddAttrs(slog.Int("lines", lost))
-			g.Handle(ctx, again)
+			summary := slog.NewRecord(time.Now(), slog.LevelWarn, "bsrpc: log lines were dropped: the Logger's handler hung", 0)
+			summary.AddAttrs(slog.Int("lines", lost))
+			g.Handle(ctx, summary)
 		}
 	}()
 	return nil
 }
 
-// write calls the user's code.
+// write calls the user's handler and recovers its panics.
 func (g *guard) write(ctx context.Context, r slog.Record) {
 	defer func() { recover() }()
 	h := g.user
@@ -76,12 +82,12 @@ func (g *guard) write(ctx context.Context, r slog.Record) {
 	}
 }
 
-// WithAttrs derives a handler when a line is written.
+// WithAttrs records the call for later.
 func (g *guard) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return g.derive(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 }
 
-// WithGroup derives a handler when a line is written.
+// WithGroup records the call for later.
 func (g *guard) WithGroup(name string) slog.Handler {
 	return g.derive(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 }
@@ -90,7 +96,7 @@ func (g *guard) derive(f func(slog.Handler) slog.Handler) *guard {
 	return &guard{g.user, append(slices.Clip(g.derived), f), g.health}
 }
 
-// drops reports whether a line is dropped, and counts it.
+// drops reports whether a line must be dropped, and counts it then.
 func (s *health) drops() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,13 +107,15 @@ func (s *health) drops() bool {
 	return true
 }
 
+// hang counts a stuck line.
 func (s *health) hang() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stuck++
 }
 
-// unhang returns how many lines were dropped, once no line is stuck.
+// unhang removes a stuck line from the count. After the last one it returns the number
+// of dropped lines.
 func (s *health) unhang() (lost int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 // Package report writes the log of the library and calls the hooks of its users. A
-// user's slog.Handler or hook may panic, call runtime.Goexit, or hang: here that costs
-// log lines, or the one call. Lines that a peer can cause again and again are limited.
+// user's slog.Handler or hook may panic, call runtime.Goexit, or hang. Then only log
+// lines are lost, or the one call of the hook fails. Log lines a peer can repeat are
+// limited in number.
 package report
 
 import (
@@ -16,47 +17,49 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A Log writes the lines of a server or a client. Its Logger writes without
-// limit; Add and Panic write at most ten lines a second together, and the next line of
-// a kind says how many it stands for. A Log is safe for concurrent use.
+// A Log is the log of a server or a client. Logger writes without a limit.
+// Add and AddPanic together write at most ten lines a second; the next line of a kind
+// has the number of its suppressed ones. A Log is safe for concurrent use.
 type Log struct {
 	Logger *slog.Logger // guarded
 
 	mu    sync.Mutex // guards the rest
-	since time.Time  // the beginning of the second in which lines are counted
-	lines int        // in that second
+	since time.Time  // beginning of the current second
+	lines int        // lines written in it
 	kinds [kinds]struct {
-		suppressed int
-		last       time.Time
+		suppressed int       // lines since last
+		last       time.Time // time of the last line
 	}
 }
 
-// New returns a Log that writes to the handler of user, guarded.
+// New returns a Log writing to the handler of user, through a guard.
 func New(user *slog.Logger) *Log { return &Log{Logger: guardLogger(user)} }
 
-const rate = 10 // lines a second
+// rate limits the lines of all kinds a second.
+const rate = 10
 
-// A Kind is a kind of line.
+// A Kind is a kind of log line. Suppressed lines are counted for each kind.
 type Kind uint8
 
-// The kinds.
+// The kinds. Those from HTTP on are limited to one a minute each: port scanners and
+// misconfigured clients repeat them.
 const (
-	Violation Kind = iota // the peer broke the protocol
-	Result                // a result cannot be sent
+	Violation Kind = iota // the peer violated the protocol
+	Result                // a result cannot be encoded or sent
 	Panic                 // a handler panicked
 	Hook                  // a hook panicked, or the Close of a receiver failed
 	Running               // a handler outlives its connection
 	Accept                // Accept failed
 	Mismatch              // a contract differs
 	Full                  // Limits.MaxConns
-	HTTP                  // a peer speaks another protocol
+	HTTP                  // the peer speaks HTTP
 	TLS
 	SSH
-	Foreign
-	kinds
+	Foreign // another protocol
+	kinds   // number of kinds
 )
 
-// interval is the least time between two lines of a kind.
+// interval returns the minimum time between two lines of a kind.
 func (k Kind) interval() time.Duration {
 	if k >= HTTP {
 		return time.Minute
@@ -64,7 +67,8 @@ func (k Kind) interval() time.Duration {
 	return 0
 }
 
-// allow asks for a line of a kind. It returns how many were suppressed since the last.
+// allow reports whether a line of a kind may be written, and counts it as written or
+// suppressed. It returns the number of lines suppressed since the last one.
 func (l *Log) allow(k Kind) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,14 +87,15 @@ func (l *Log) allow(k Kind) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// suppress counts a line that is not written.
+// suppress counts a line as suppressed.
 func (l *Log) suppress(k Kind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kinds[k].suppressed++
 }
 
-// Add writes a line, unless there are too many. It reports whether it did.
+// Add writes a line, or suppresses it if there are too many. It reports whether the line
+// was written.
 func (l *Log) Add(k Kind, level slog.Level, text string, args ...any) bool {
 	suppressed, ok := l.allow(k)
 	if !ok {
@@ -100,6 +105,7 @@ func (l *Log) Add(k Kind, level slog.Level, text string, args ...any) bool {
 	return true
 }
 
+// write writes a line, with the number of suppressed ones unless it is 0.
 func (l *Log) write(level slog.Level, suppressed int, text string, args []any) {
 	if suppressed > 0 {
 		args = append(args, "suppressed", suppressed)
@@ -107,9 +113,9 @@ func (l *Log) write(level slog.Level, suppressed int, text string, args []any) {
 	l.Logger.Log(context.Background(), level, text, args...)
 }
 
-// AddPanic writes a line with the stack of a panic. It returns an id by which the error
-// of the caller and the line are found together, or "" if there are too many lines. A
-// nil what stands for runtime.Goexit.
+// AddPanic is Add for a panic with the value what, or runtime.Goexit if it is nil. It must
+// be called before the deferred func returns, for the stack. The random id connects the
+// line with the error of the caller; it is "" if the line was suppressed.
 func (l *Log) AddPanic(k Kind, text string, what any, args ...any) (id string) {
 	suppressed, ok := l.allow(k)
 	if !ok {
@@ -123,17 +129,17 @@ func (l *Log) AddPanic(k Kind, text string, what any, args ...any) (id string) {
 	return id
 }
 
-// Violations returns a func that writes how the peer at an address broke the protocol.
+// Violations returns a func to log violations of the protocol by the peer at an address.
 func (l *Log) Violations(remote any) func(error) {
 	return func(err error) {
-		l.Add(Violation, slog.LevelWarn, "bsrpc: connection closed: the peer broke the protocol", "remote", remote, "err", fault.Cut(err.Error(), 256))
+		l.Add(Violation, slog.LevelWarn, "bsrpc: connection closed: the peer violated the protocol", "remote", remote, "err", fault.Cut(err.Error(), 256))
 	}
 }
 
-// A Once limits the lines about one connection to the first of each kind.
-type Once struct{ written atomic.Uint32 } // kinds, by bits
+// A Once writes at most one line of each kind, for one connection.
+type Once struct{ written atomic.Uint32 } // a bit for each kind
 
-// Add is Log.Add for the first line of a kind.
+// Add is Log.Add for the first line of a kind, and suppresses all later ones.
 func (o *Once) Add(l *Log, k Kind, level slog.Level, text string, args ...any) {
 	if bit := uint32(1) << k; o.written.Or(bit)&bit != 0 {
 		l.suppress(k)

@@ -29,7 +29,7 @@ func (k *calls) init(c *Conn) { k.c, k.limit = c, c.peer.MaxInflight }
 // exported methods of all types, here the whole calling side.
 func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
-		return fault.OfContext(err, fault.NotRun)
+		return fault.FromContext(err, fault.NotRun)
 	}
 	if call.Timeout.Set() {
 		call.Timeout.Start(c.reader.woken.now())
@@ -138,7 +138,7 @@ func unsentError(err error, what string) error {
 // awaitOpen waits until a waiting call may be open, or the connection ends.
 func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 	c := k.c
-	call.Timeout.Wait()
+	call.Timeout.MarkWaited()
 	expired := call.Timeout.Expired()
 	defer call.Timeout.Stop()
 	var err error
@@ -149,7 +149,7 @@ func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 		}
 		return nil
 	case <-ctx.Done():
-		err = fault.OfContext(ctx.Err(), fault.NotRun)
+		err = fault.FromContext(ctx.Err(), fault.NotRun)
 	case <-expired:
 		err = call.Timeout.Fault(fault.NotRun)
 	}
@@ -182,14 +182,14 @@ func (k *calls) releaseLocked() {
 // wait waits for ch or the end of the connection, within the context and the time of a
 // call.
 func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
-	t.Wait()
+	t.MarkWaited()
 	expired := t.Expired()
 	defer t.Stop()
 	select {
 	case <-ch:
 	case <-k.c.end.done:
 	case <-ctx.Done():
-		return fault.OfContext(ctx.Err(), fault.NotRun)
+		return fault.FromContext(ctx.Err(), fault.NotRun)
 	case <-expired:
 		return t.Fault(fault.NotRun)
 	}
@@ -351,7 +351,7 @@ func (call *Call) ownFault(ctx context.Context, remote *fault.Fault) *fault.Faul
 	switch remote.Code {
 	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
-			return fault.OfContext(err, remote.Outcome)
+			return fault.FromContext(err, remote.Outcome)
 		}
 	case fault.DeadlineExceeded:
 		left, limited := call.Timeout.Remaining()

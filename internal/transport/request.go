@@ -119,7 +119,7 @@ func (r *requests) cancel(m *Message) error {
 	}
 	if begun, accepted := c.reader.in.cancelRequest(m.ID); begun {
 		if accepted {
-			r.refuse(m.ID, fault.OfContext(context.Canceled, fault.NotRun))
+			r.refuse(m.ID, fault.FromContext(context.Canceled, fault.NotRun))
 		}
 		return nil
 	}
