@@ -62,7 +62,7 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 // fails, it closes nc.
 func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Client, error) {
 	nc = netconn.Wrap(nc)
-	peer, err := shakeClient(d.timed, nc, s)
+	peer, err := clientHandshake(d.timed, nc, s)
 	if err == nil && peer.Version == 0 {
 		return newBasicClient(d, nc, s, peer, opts)
 	}

@@ -19,55 +19,54 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// INIT: the client speaks first, the server answers, and both know whom they
-// talk to and what the other end takes. Bytes are in internal/wire; what each
-// end concludes is here.
+// The handshake: the client sends INIT, the server answers, and both know the wire and
+// the limits of the peer. internal/wire has the bytes.
 
-// hello is what an end says of itself.
-func (b *settings) hello() *wire.Hello {
+// hello returns the INIT of an end with these settings.
+func (s *settings) hello() *wire.Hello {
 	h := &wire.Hello{
 		Version:     wire.NativeVersion,
-		MaxMessage:  uint64(b.MaxMessage),
-		ConnBytes:   uint64(b.ConnBytes),
-		MaxInflight: uint32(min(b.MaxInflight, transport.MostInflight)),
+		MaxMessage:  uint64(s.MaxMessage),
+		ConnBytes:   uint64(s.ConnBytes),
+		MaxInflight: uint32(min(s.MaxInflight, transport.MostInflight)),
 	}
-	if b.PingAfter < transport.UnannouncedPing {
-		h.PingAfter = uint32(b.PingAfter.Milliseconds())
+	if s.PingAfter < transport.UnannouncedPing {
+		h.PingAfter = uint32(s.PingAfter.Milliseconds())
 	}
 	return h
 }
 
-// shakeClient does the client's part of INIT, within ctx. A hello of version 0
-// is that of a server that speaks the basic wire.
-func shakeClient(ctx context.Context, nc net.Conn, b *settings) (*wire.Hello, error) {
-	return exchangeInit(ctx, nc, b, wire.AppendClientInit(nil, b.hello()))
+// clientHandshake returns the answer of a server to the INIT of a client. Version 0 is a
+// server of the basic wire.
+func clientHandshake(ctx context.Context, nc net.Conn, s *settings) (*wire.Hello, error) {
+	return exchangeInit(ctx, nc, s, wire.AppendClientInit(nil, s.hello()))
 }
 
-// exchangeInit sends an INIT and reads the answer. After an error the
-// connection is of no use.
-func exchangeInit(ctx context.Context, nc net.Conn, b *settings, init []byte) (*wire.Hello, error) {
+// exchangeInit sends an INIT and reads the answer. An error leaves the connection
+// unusable.
+func exchangeInit(ctx context.Context, nc net.Conn, s *settings, init []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(netconn.LongAgo) })
 	var peer *wire.Hello
 	_, err := nc.Write(init)
 	if err == nil {
-		peer, err = readAnswer(nc, b)
+		peer, err = readAnswer(nc, s)
 	} else {
-		err = whyUnsent(ctx, nc, b, err)
+		err = unsentError(ctx, nc, s, err)
 	}
 	if !stop() {
-		return nil, ctx.Err() // the deadline in the past may come yet
+		return nil, ctx.Err() // the deadline in the past may be set later
 	}
 	return peer, err
 }
 
-// whyUnsent returns why an INIT could not be written: the server may have refused
-// the client before it read that.
-func whyUnsent(ctx context.Context, nc net.Conn, b *settings, failed error) error {
+// unsentError returns the error of an INIT that could not be written. The server may
+// have refused the client without reading INIT.
+func unsentError(ctx context.Context, nc net.Conn, s *settings, failed error) error {
 	nc.SetReadDeadline(time.Now().Add(netconn.CloseTime))
 	if ctx.Err() != nil {
-		nc.SetReadDeadline(netconn.LongAgo) // this may have been set already, and taken back
+		nc.SetReadDeadline(netconn.LongAgo) // again: the line above may have removed it
 	}
-	_, err := readAnswer(nc, b)
+	_, err := readAnswer(nc, s)
 	var refused *fault.Fault
 	if errors.As(err, &refused) {
 		return refused
@@ -75,14 +74,14 @@ func whyUnsent(ctx context.Context, nc net.Conn, b *settings, failed error) erro
 	return inHandshake("sending INIT", explainHandshake(nc, false, failed))
 }
 
-// readAnswer reads a server's answer to INIT.
-func readAnswer(nc net.Conn, b *settings) (*wire.Hello, error) {
+// readAnswer reads the answer of a server to INIT.
+func readAnswer(nc net.Conn, s *settings) (*wire.Hello, error) {
 	f, err := readFrame(nc, basic.MaxTraceback) // an EXCEPTION may contain a traceback
 	if err != nil {
 		return nil, inHandshake("waiting for the answer to INIT", explainHandshake(nc, true, err))
 	}
 	if f.Type == wire.Exception {
-		refused, err := basic.InitRefusal(f.Payload, b.MaxErrorText)
+		refused, err := basic.InitRefusal(f.Payload, s.MaxErrorText)
 		if err != nil {
 			return nil, fmt.Errorf("answer to INIT: EXCEPTION: %w", err)
 		}
@@ -93,7 +92,7 @@ func readAnswer(nc net.Conn, b *settings) (*wire.Hello, error) {
 	}
 	peer, err := wire.ReadServerInit(f.Payload)
 	switch {
-	case errors.Is(err, wire.ErrBasic) && b.basic:
+	case errors.Is(err, wire.ErrBasic) && s.basic:
 		return peer, nil
 	case errors.Is(err, wire.ErrBasic):
 		return nil, errors.New("the server speaks only the basic wire, that of basic-socket-rpc; ClientOptions.Basic allows it")
@@ -111,18 +110,19 @@ func versionError(who string, version uint8) error {
 	return fmt.Errorf("the %s speaks version %d of the native wire, this end version %d", who, version, wire.NativeVersion)
 }
 
-// A refusal is why a server does not admit a client that has said hello.
+// A refusal is the reason of a server for closing a connection in the handshake. The
+// client can read it.
 type refusal struct {
 	err   *fault.Fault
-	basic bool // the client does not understand a native answer
-	full  bool // there are Limits.MaxConns connections
+	basic bool // sent as an exception of the basic wire
+	full  bool // by Limits.MaxConns
 }
 
 func (r *refusal) Error() string { return r.err.Plain() }
 
-// greet reads what a client says first. A nil hello is that of a client that
-// speaks the basic wire, whose INIT is then init.
-func greet(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err error) {
+// readHello reads the first frame of a client. For a client of the basic wire peer is nil,
+// and init is its INIT.
+func readHello(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err error) {
 	f, err := readFrame(nc, wire.MaxInit)
 	if err != nil {
 		return nil, f, err
@@ -137,7 +137,7 @@ func greet(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err
 		}
 		return nil, init, protocolOf(err)
 	case !native:
-		return nil, f, foreign(&f)
+		return nil, f, nativeOnly(&f)
 	case err != nil:
 		err = &refusal{err: fault.Refusal(fault.FailedPrecondition, "INIT: %v", err)}
 	case peer.Version != wire.NativeVersion:
@@ -146,24 +146,23 @@ func greet(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err
 	return peer, f, err
 }
 
-// foreign is why a server that speaks only the native wire closes a connection
-// whose first frame is another's.
-func foreign(f *basic.Frame) error {
+// nativeOnly returns the error of a first frame not of the native wire, at a server
+// without the basic wire.
+func nativeOnly(f *basic.Frame) error {
 	if f.Refused != nil {
 		return f.Refused
 	}
 	return &refusal{err: basic.Unsupported(f), basic: true}
 }
 
-// refuseInit answers INIT with a reason, and lets the peer read it before the
-// connection is closed.
-func refuseInit(nc net.Conn, b *settings, r *refusal) {
+// refuseInit answers INIT by a refusal, and gives the client time to read it.
+func refuseInit(nc net.Conn, s *settings, r *refusal) {
 	var frame []byte
 	if r.basic {
 		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Plain())
 	} else {
-		h := b.hello()
-		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(b.MaxErrorText, wire.MaxInit/2))
+		h := s.hello()
+		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(s.MaxErrorText, wire.MaxInit/2))
 		frame = wire.AppendServerInit(nil, h)
 	}
 	if _, err := nc.Write(frame); err == nil {
@@ -171,14 +170,15 @@ func refuseInit(nc net.Conn, b *settings, r *refusal) {
 	}
 }
 
-// readFrame reads the first frame of a peer, which has the header of the basic wire on
-// either wire.
+// readFrame reads the first frame of a peer. On both wires it has the header of the basic
+// wire.
 func readFrame(nc net.Conn, longest int64) (basic.Frame, error) {
 	f, err := basic.ReadFrame(nc, longest)
 	return f, protocolOf(err)
 }
 
-// protocolOf explains the error of a first frame that is none.
+// protocolOf replaces the error of a frame too long for INIT by the name of the protocol
+// it seems to belong to.
 func protocolOf(err error) error {
 	if long, ok := err.(*basic.LongFrame); ok {
 		return foreignError(long.Head[:], long.Size, long.Most)
@@ -186,7 +186,7 @@ func protocolOf(err error) error {
 	return err
 }
 
-// A foreignPeer is one that speaks another protocol.
+// A foreignPeer is the error of a peer with another protocol.
 type foreignPeer struct {
 	kind report.Kind
 	text string
@@ -227,7 +227,7 @@ func speaksTLS(nc net.Conn) bool {
 	return ok
 }
 
-// inHandshake says what an end did when a handshake failed, unless err says all.
+// inHandshake adds the failed step to an error, unless the error explains itself.
 func inHandshake(doing string, err error) error {
 	var early *explained
 	var foreign *foreignPeer
@@ -237,7 +237,8 @@ func inHandshake(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// foreignError says what a peer seems to speak whose first bytes are no INIT.
+// foreignError identifies the protocol of a peer by its first bytes. They announce a
+// payload of n bytes.
 func foreignError(head []byte, n, longest int64) error {
 	switch s := string(head[:4]); {
 	case s == "GET " || s == "POST" || s == "PUT " || s == "HEAD" || s == "PRI " || s == "OPTI" || s == "CONN":
@@ -300,7 +301,7 @@ func (s *Server) shake(nc net.Conn) (*serverConn, error) {
 }
 
 func (h *handshake) hello() (err error) {
-	h.peer, h.init, err = greet(h.nc, h.server.settings.basic)
+	h.peer, h.init, err = readHello(h.nc, h.server.settings.basic)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err}
 	}
