@@ -15,8 +15,8 @@ import (
 // The one reply to a call: its results, its error, or the error of a handler that did not
 // return.
 
-// answer replies with the results, or with err.
-func (c *nativeConn) answer(inv *invocation, err error) {
+// reply is replier.reply.
+func (c *nativeConn) reply(inv *invocation, err error) {
 	inv.end(context.Canceled)
 	inv.err = err
 	inv.full = c.Reply(inv)
@@ -41,7 +41,7 @@ func (inv *invocation) MayHang() bool { return inv.err != nil || inv.method.Sig.
 // Queued is transport.Answer.Queued. Until then user code may panic.
 func (inv *invocation) Queued(lent bool) {
 	inv.answered = true
-	inv.conn.served.discount(inv)
+	inv.served.discount(inv)
 	if lent {
 		inv.Enc = codec.Encoder{}
 	}
@@ -50,7 +50,7 @@ func (inv *invocation) Queued(lent bool) {
 // Encode is transport.Answer.Encode. Results that cannot be sent become an error.
 func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	inv.ResetEncoder()
-	c := inv.conn
+	c := inv.out.(*nativeConn)
 	if inv.err == nil && inv.canceled.Load() {
 		inv.err = context.Canceled
 	}

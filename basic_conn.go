@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -81,88 +81,85 @@ func (c *basicConn) Command(id uint16, args []byte) {
 		c.Refuse(basic.UnknownCommand(id))
 		return
 	}
-	v.session.calls.Add(1)
-	inv := newInvocation(m, 0, v.session.receiver(m))
-	defer inv.Free()
+	inv := v.newInvocation(m, 0, c)
+	defer inv.Leave()
 	inv.setContext(&callContext{Context: v.ctx})
+	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
 	v.enterRunning(inv)
-	defer v.leaveRunning(inv)
-	w, ok := c.acquire(inv)
-	if !ok {
-		return // the client has left
+	switch {
+	case !c.acquire(inv): // the client has left
+	case !v.beginHandler():
+		inv.Refuse(v.busy())
+	default:
+		inv.counts = true
+		inv.serve()
 	}
-	if !v.beginHandler() {
-		c.fault(inv, basic.Exception("RuntimeError", "%s", v.busy().Plain()), w.Release)
-		return
-	}
-	release := sync.OnceFunc(func() {
-		v.endHandler()
-		w.Release()
-	})
-	defer release()
-	c.run(inv, args, release)
 }
 
 // acquire waits for the exclusive group of a call. It reports false if the connection
 // has ended first.
-func (c *basicConn) acquire(inv *invocation) (w *admission.Waiter, ok bool) {
+func (c *basicConn) acquire(inv *invocation) bool {
 	g := inv.method.group
 	if g == nil {
-		return new(admission.Waiter), true
+		return true
 	}
 	acquired := make(chan struct{})
-	w = admission.NewWaiter(nil, g)
+	w := admission.NewWaiter(nil, g)
 	inv.call.within = []uint64{g.ID}
 	w.Start(func() { close(acquired) })
 	select {
 	case <-acquired:
-		return w, true
+		inv.waiter = w
+		return true
 	case <-c.served.ctx.Done():
 		if _, ok := w.GiveUp(); !ok {
 			<-acquired
 			w.Release()
 		}
-		return nil, false
+		return false
 	}
 }
 
-// run runs the handler and answers, also after a panic or runtime.Goexit. release lets
-// other calls run. It is called before the answer is written: the client may read slowly.
-func (c *basicConn) run(inv *invocation, args []byte, release func()) {
-	defer func() {
-		if !inv.answered {
-			p := c.served.panicked(inv.method, recover())
-			inv.call.end(context.Canceled)
-			c.fault(inv, basic.Exception("RuntimeError", "%s", p.located()), release)
-		}
-	}()
-	s := c.served.settings
-	s.decode(&inv.Dec, args, true)
-	inv.Dec.Lenient = true
-	if err := inv.ReadArgs(); err != nil {
-		c.fault(inv, exceptionFrom(basic.Exception("ValueError", "%s, %v", inv.method.Name, err), s.MaxErrorText), release)
-		return
-	}
-	err := inv.invoke()
-	inv.call.end(context.Canceled)
+// reply is replier.reply. It lets other calls run before it writes: the client may read
+// slowly.
+func (c *basicConn) reply(inv *invocation, err error) {
+	inv.end(context.Canceled)
 	if err == nil {
 		err = c.encodeResults(inv)
 	}
+	var e *fault.Fault
 	if err != nil {
-		c.fault(inv, exceptionFrom(err, s.MaxErrorText), release)
+		e = c.exceptionOf(inv, err)
+	}
+	inv.answered = true // until here user code may panic
+	c.served.discount(inv)
+	if inv.waiter != nil {
+		inv.waiter.Release()
+	}
+	if e != nil {
+		c.Refuse(e)
 		return
 	}
-	inv.answered = true
-	release()
 	c.Respond(net.Buffers(wire.Segments(&inv.Enc.Body)))
 }
 
-// fault answers a call by an exception. The arguments of its callers may still panic:
-// methods of an error are user code.
-func (c *basicConn) fault(inv *invocation, e *fault.Fault, release func()) {
-	inv.answered = true
-	release()
-	c.Refuse(e)
+// Flush is replier.Flush. Replies do not wait for others.
+func (c *basicConn) Flush() {}
+
+// exceptionOf returns the exception that answers inv with err.
+func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
+	if why := inv.refusal; why != nil {
+		name := "RuntimeError"
+		if why.Code == fault.InvalidArgument {
+			name = "ValueError"
+		}
+		err = basic.Exception(name, "%s", why.Plain())
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		return basic.Exception("RuntimeError", "%s", p.located())
+	}
+	return exceptionFrom(err, c.served.settings.MaxErrorText)
 }
 
 // encodeResults puts a whole frame into the encoder of the call.

@@ -64,7 +64,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 		inv.Refuse(c.served.busy())
 	default:
 		inv.counts = true
-		inv.Run()
+		inv.serve()
 	}
 }
 

@@ -68,10 +68,8 @@ func notAdmitted() *fault.Fault {
 // as a job, and runs any other on a goroutine of its own.
 func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	v := c.served
-	v.session.calls.Add(1)
 	called := v.bound[m.Arg]
-	inv := newInvocation(called, m.ID, v.session.receiver(called))
-	inv.conn = c
+	inv := v.newInvocation(called, m.ID, c)
 	waits := v.semaphore != nil || called.group != nil
 	if called.TakesContext() || waits {
 		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
@@ -130,7 +128,7 @@ func (c *nativeConn) serveApart(inv *invocation, m *transport.Message) {
 	}
 	go func() {
 		defer inv.Leave()
-		inv.Run()
+		inv.serve()
 	}()
 }
 

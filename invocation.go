@@ -16,7 +16,8 @@ import (
 type invocation struct {
 	*method.Values
 
-	conn      *nativeConn // nil on the basic wire
+	out       replier // the connection
+	served    *serverConn
 	method    *servedMethod
 	recv      *method.Receiver // the session's own; nil for the registered one
 	id        uint64           // of the call on the wire
@@ -27,21 +28,33 @@ type invocation struct {
 	answered  bool             // the reply is queued
 	counts    bool             // it is counted as a handler, in place of the leader
 	full      bool             // the reply has filled a batch
+	lenient   bool             // the arguments are decoded as the basic wire has them
 	canceled  atomic.Bool
 	waits     atomic.Bool        // the handler has returned, and the reply waits for room
 	undecoded *transport.Message // the request, if Run decodes it
 	waiter    *admission.Waiter  // holds its semaphores; nil without any
 }
 
-// newInvocation returns an invocation of m from the pool.
-func newInvocation(m *servedMethod, id uint64, recv *method.Receiver) *invocation {
+// A replier is the connection of a call, on either wire.
+type replier interface {
+	// reply sends the results of inv, or err, once. It calls user code.
+	reply(inv *invocation, err error)
+
+	// Flush writes replies that wait for others.
+	Flush()
+}
+
+// newInvocation returns an invocation of m from the pool, on a connection.
+func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *invocation {
 	v := m.Sig.NewValues()
 	inv, ok := v.State.(*invocation)
 	if !ok {
 		inv = &invocation{Values: v}
 		v.State = inv
 	}
-	inv.method, inv.id, inv.recv = m, id, recv
+	inv.method, inv.id, inv.recv = m, id, c.session.receiver(m)
+	inv.served, inv.out = c, out
+	c.session.calls.Add(1)
 	return inv
 }
 
@@ -53,44 +66,52 @@ func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.V
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
-	inv.conn.served.settings.decode(&inv.Dec, m.Body, m.Own)
+	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
+	inv.Dec.Lenient = inv.lenient
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, err)
 	}
 	return nil
 }
 
-// Run is transport.Job.Run. Every native call runs through it, on any goroutine. A panic,
-// or runtime.Goexit, is answered with an error.
-func (inv *invocation) Run() (full bool) {
+// serve runs the call: it decodes the arguments, calls the handler and replies, exactly
+// once. Every call of either wire passes here, on whatever goroutine it runs. A panic, or
+// runtime.Goexit, in the handler or another part of the user's code is answered with an
+// error.
+func (inv *invocation) serve() {
 	defer inv.recoverPanic()
 	if m := inv.undecoded; m != nil {
-		if err := inv.decode(m); err != nil { // user code may have run
+		if err := inv.decode(m); err != nil {
 			inv.Refuse(err)
-			return inv.full
+			return
 		}
 	}
-	inv.conn.answer(inv, inv.invoke())
-	return inv.full
+	inv.out.reply(inv, inv.invoke())
 }
 
-// recoverPanic, deferred around a handler, answers the call of one that did not return.
+// recoverPanic, deferred by serve, answers the call of a handler that did not return.
 func (inv *invocation) recoverPanic() {
 	if !inv.answered {
-		inv.conn.answer(inv, inv.conn.served.panicked(inv.method, recover()))
+		inv.out.reply(inv, inv.served.panicked(inv.method, recover()))
 	}
+}
+
+// Run is transport.Job.Run.
+func (inv *invocation) Run() (full bool) {
+	inv.serve()
+	return inv.full
 }
 
 // Refuse is transport.Job.Refuse: it answers an admitted request that does not run.
 func (inv *invocation) Refuse(why *fault.Fault) {
 	inv.refusal = why
-	inv.conn.answer(inv, why)
+	inv.out.reply(inv, why)
 }
 
 // Detach is transport.Job.Detach. The leader's count as a handler becomes inv's, unless inv
 // is answered, and the method counts as slow, unless the reply waits for room.
 func (inv *invocation) Detach() {
-	v := inv.conn.served
+	v := inv.served
 	if !inv.answered { // otherwise the next leader inherits the count
 		v.counted, inv.counts = false, v.counted
 	}
@@ -102,11 +123,11 @@ func (inv *invocation) Detach() {
 
 // Leave is transport.Job.Leave, and ends every call that does not run on the leader.
 func (inv *invocation) Leave() {
-	c, w := inv.conn, inv.waiter
-	c.served.leaveRunning(inv)
-	c.served.discount(inv) // the connection may have ended before the reply
+	out, w := inv.out, inv.waiter
+	inv.served.leaveRunning(inv)
+	inv.served.discount(inv) // the connection may have ended before the reply
 	inv.Free()
-	c.Flush()
+	out.Flush()
 	if w != nil {
 		w.Release()
 	}
@@ -114,8 +135,8 @@ func (inv *invocation) Leave() {
 
 // Free is transport.Job.Free. It returns the invocation and its values to the pool.
 func (inv *invocation) Free() {
-	inv.conn, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil
-	inv.err, inv.answered, inv.counts = nil, false, false
+	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
+	inv.err, inv.answered, inv.counts, inv.lenient = nil, false, false, false
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)
 	}
