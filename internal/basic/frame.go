@@ -53,6 +53,7 @@ type LongFrame struct {
 	Size, Most int64                      // of the payload
 }
 
+// Error returns the size and its bound.
 func (e *LongFrame) Error() string {
 	return fmt.Sprintf("a frame with a payload of %d bytes, want at most %d", e.Size, e.Most)
 }
