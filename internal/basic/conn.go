@@ -162,7 +162,7 @@ func (c *Conn) refuseLong(r *reader, err error) {
 	c.queue.put(Frame{Refused: Exception("ValueError", "%v", err), last: true})
 	select {
 	case <-c.away:
-		_, err := io.Copy(io.Discard, r.in)
+		_, err := io.Copy(io.Discard, &r.in)
 		c.Fail(fault.Lost("reading", cmp.Or(err, io.EOF)))
 	case <-c.done:
 	}

@@ -1,7 +1,6 @@
 package basic
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +61,7 @@ func (e *LongFrame) Error() string {
 // not with the announced sizes.
 type reader struct {
 	nc           net.Conn
-	in           *bufio.Reader
+	in           buffer
 	frameTimeout time.Duration // Limits.FrameTimeout
 
 	prefix    int64                    // bytes of a payload before its message
@@ -81,7 +80,7 @@ var errTooLong = errors.New("frame too long")
 // newReader returns a reader of frames with prefix bytes before each message.
 func newReader(nc net.Conn, b *limits.Conn, prefix int) *reader {
 	return &reader{
-		nc: nc, in: bufio.NewReaderSize(nc, 4<<10), frameTimeout: b.FrameTimeout,
+		nc: nc, in: buffer{from: nc}, frameTimeout: b.FrameTimeout,
 		prefix: int64(prefix), longest: func() int64 { return int64(b.MaxMessage) },
 		book: func(int64) *fault.Fault { return nil }, release: func(int64) {},
 	}
@@ -89,7 +88,7 @@ func newReader(nc net.Conn, b *limits.Conn, prefix int) *reader {
 
 // next reads a frame. io.EOF is the end of the connection between two frames.
 func (r *reader) next() (f Frame, err error) {
-	if _, err := r.in.Peek(1); err != nil {
+	if err := r.in.await(); err != nil {
 		return f, err
 	}
 	defer r.hurry()()
@@ -140,12 +139,8 @@ func (r *reader) extend() { r.nc.SetReadDeadline(netconn.DeadlineIn(r.frameTimeo
 
 // isWhole reports whether the whole next frame is in the buffer.
 func (r *reader) isWhole() bool {
-	n := r.in.Buffered()
-	if n < wire.BasicHeaderSize {
-		return false
-	}
-	head, _ := r.in.Peek(wire.BasicHeaderSize)
-	return wire.ReadBasicSize(head) <= int64(n)
+	ahead := r.in.data
+	return len(ahead) >= wire.BasicHeaderSize && wire.ReadBasicSize(ahead) <= int64(len(ahead))
 }
 
 // payload reads n bytes, first into memory for frameStep bytes, then into memory for
@@ -169,7 +164,7 @@ func (r *reader) payload(n int) ([]byte, error) {
 
 // fill reads all of p.
 func (r *reader) fill(p []byte) error {
-	_, err := io.ReadFull(r.in, p)
+	_, err := io.ReadFull(&r.in, p)
 	return r.inFrame(err)
 }
 
@@ -188,11 +183,11 @@ func (r *reader) inFrame(err error) error {
 func (r *reader) discard(n int64) error {
 	for n > 0 {
 		r.extend()
-		k, err := r.in.Discard(int(min(n, frameStep)))
+		k, err := io.CopyN(io.Discard, &r.in, min(n, frameStep))
 		if err != nil {
 			return r.inFrame(err)
 		}
-		n -= int64(k)
+		n -= k
 	}
 	return nil
 }
