@@ -8,16 +8,29 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// formatsByWord maps the words of tags to formats.
-var formatsByWord = map[string]layout.Format{
-	"le1": layout.LE1, "le2": layout.LE2, "le4": layout.LE4, "le8": layout.LE8,
-	"be1": layout.LE1, "be2": layout.BE2, "be4": layout.BE4, "be8": layout.BE8, "varint": layout.Varint,
-}
-
 // parseFormat returns the format for a word of a tag.
-func parseFormat(word string) (layout.Format, bool) {
-	f, ok := formatsByWord[word]
-	return f, ok
+func parseFormat(word string) (f layout.Format, ok bool) {
+	switch word {
+	case "le1", "be1":
+		f = layout.LE1
+	case "le2":
+		f = layout.LE2
+	case "le4":
+		f = layout.LE4
+	case "le8":
+		f = layout.LE8
+	case "be2":
+		f = layout.BE2
+	case "be4":
+		f = layout.BE4
+	case "be8":
+		f = layout.BE8
+	case "varint":
+		f = layout.Varint
+	default:
+		return layout.NoFormat, false
+	}
+	return f, true
 }
 
 // allFormats lists the words for messages.

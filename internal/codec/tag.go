@@ -34,11 +34,23 @@ const (
 	commonWords   = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
 )
 
-// Words of the language, except number formats.
-var (
-	flagWords  = []string{"list", "utf8", "binary", "text"}
-	valueWords = []string{"len", "max", "fixed", "key", "elem", "name"}
-)
+// knownWords lists the words suggested for unknown ones, the one for fields last.
+var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "name"}
+
+// exampleOf returns an example of a word with a value, "" for others.
+func exampleOf(word string) string {
+	switch word {
+	case "len", "key", "elem":
+		return word + "=le2"
+	case "max":
+		return "max=100"
+	case "fixed":
+		return "fixed=16"
+	case "name":
+		return "name=X"
+	}
+	return ""
+}
 
 // ParseTag parses the words for one value, separated by spaces.
 func ParseTag(text string) (*Tag, error) {
@@ -101,7 +113,7 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 	if !valued {
 		return t.parseFlag(word, field)
 	}
-	if example, ok := wordExamples[key]; ok && text == "" {
+	if example := exampleOf(key); example != "" && text == "" {
 		return "", fmt.Errorf("%q needs a value, as in %s", key+"=", example)
 	}
 	switch key {
@@ -140,8 +152,8 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		return "", fmt.Errorf(`"-" must stand alone; it skips the field`)
 	default:
 		switch {
-		case slices.Contains(valueWords, word):
-			return "", fmt.Errorf("%q needs a value, as in %s", word, wordExamples[word])
+		case exampleOf(word) != "":
+			return "", fmt.Errorf("%q needs a value, as in %s", word, exampleOf(word))
 		case looksLikeFormat(word):
 			t.Format = word
 			return "format", nil
@@ -151,34 +163,31 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 	return word, nil
 }
 
-// wordExamples contains an example of each word with a value.
-var wordExamples = map[string]string{"len": "len=le2", "max": "max=100", "fixed": "fixed=16",
-	"key": "key=le2", "elem": "elem=le2", "name": "name=X"}
-
 // unknownWord returns an error with a suggestion. A plain name may come from
 // the habit of encoding/json.
 func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
-	known, all := slices.Concat(flagWords, valueWords, []string{"varint"}), wordsOfFields
+	known, all := knownWords, wordsOfFields
 	if !field {
-		known, all = slices.DeleteFunc(known, func(w string) bool { return w == "name" }), wordsOfValues
+		known, all = known[:len(known)-1], wordsOfValues
 	}
 	near := strictmap.Nearest(bare, known)
 	// LE4 is a format with the wrong case.
 	if lower := strings.ToLower(word); looksLikeFormat(lower) {
 		near = lower
 	}
+	advice := all
 	switch {
 	case strings.ContainsAny(word, ";:|"):
-		return fmt.Errorf("unknown word %q; words are separated by commas or spaces, and values follow =", word)
+		advice = "words are separated by commas or spaces, and values follow ="
 	case slices.Contains(optionWords, bare):
-		return fmt.Errorf("unknown word %q; it is an option of a func; options follow the formats of a func's tag after a comma", word)
+		advice = "it is an option of a func; options follow the formats of a func's tag after a comma"
 	case near != "":
-		return fmt.Errorf("unknown word %q; did you mean %s?", word, near+stringIf(slices.Contains(valueWords, near), "="))
+		advice = "did you mean " + near + stringIf(exampleOf(near) != "", "=") + "?"
 	case field && bare == word && isIdentifier(word) && !slices.Contains(wordsOfOtherTags, word):
-		return fmt.Errorf("unknown word %q; to name the field, write name=%s; %s", word, word, all)
+		advice = "to name the field, write name=" + word + "; " + all
 	}
-	return fmt.Errorf("unknown word %q; %s", word, all)
+	return fmt.Errorf("unknown word %q; %s", word, advice)
 }
 
 // wordsOfOtherTags lists words of other libraries' tags, not intended as names.
@@ -303,26 +312,25 @@ func (t *Tag) String() string {
 	if t == nil {
 		return ""
 	}
-	var b strings.Builder
-	for _, w := range t.words() {
-		b.WriteString(w)
+	list := t.words()
+	for i, w := range list {
 		switch w {
 		case "len=":
-			b.WriteString(t.Len)
+			w += t.Len
 		case "max=":
-			b.WriteString(strconv.Itoa(t.Max))
+			w += strconv.Itoa(t.Max)
 		case "fixed=":
-			b.WriteString(strconv.Itoa(t.Fixed))
+			w += strconv.Itoa(t.Fixed)
 		case "name=":
-			b.WriteString(t.Name)
+			w += t.Name
 		case "key=":
-			b.WriteString("(" + t.key.String() + ")")
+			w += "(" + t.key.String() + ")"
 		case "elem=":
-			b.WriteString("(" + t.elem.String() + ")")
+			w += "(" + t.elem.String() + ")"
 		}
-		b.WriteByte(' ')
+		list[i] = w
 	}
-	return strings.TrimSuffix(b.String(), " ")
+	return strings.Join(list, " ")
 }
 
 // words returns the words of t, without values: "list", "max=".

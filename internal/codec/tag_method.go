@@ -134,9 +134,9 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 		if valued {
 			return "", fmt.Errorf("%q takes no value", key)
 		}
-	case "id", "name", "timeout", "exclusive", "roles":
-		if text == "" {
-			return "", fmt.Errorf("%q needs a value, as in %s", key+"=", optionExamples[key])
+	default:
+		if example := exampleOfOption(key); example != "" && text == "" {
+			return "", fmt.Errorf("%q needs a value, as in %s", key+"=", example)
 		}
 	}
 	switch key {
@@ -160,9 +160,20 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 	return key, err
 }
 
-// optionExamples contains an example of each option with a value.
-var optionExamples = map[string]string{"id": "id=7", "name": "name=X", "timeout": "timeout=60s",
-	"exclusive": "exclusive=X", "roles": "roles=X|Y"}
+// exampleOfOption returns an example of an option with a value, "" for others.
+func exampleOfOption(key string) string {
+	switch key {
+	case "id":
+		return "id=7"
+	case "timeout":
+		return "timeout=60s"
+	case "name", "exclusive":
+		return key + "=X"
+	case "roles":
+		return "roles=X|Y"
+	}
+	return ""
+}
 
 // unknownOption returns an error with a suggestion: the word may be misspelled,
 // or belong in the signature.
@@ -175,8 +186,7 @@ func unknownOption(word string) error {
 		return fmt.Errorf("unknown option %q; results follow the parameters without a comma, as in \"(le4,le4) le4\"", word)
 	}
 	if near := strictmap.Nearest(strings.TrimSuffix(withoutValue(word), "="), optionWords); near != "" {
-		_, valued := optionExamples[near]
-		return fmt.Errorf("unknown option %q; did you mean %s?", withoutValue(word), near+stringIf(valued, "="))
+		return fmt.Errorf("unknown option %q; did you mean %s?", withoutValue(word), near+stringIf(exampleOfOption(near) != "", "="))
 	}
 	return fmt.Errorf("unknown option %q; %s", withoutValue(word), allOptions)
 }
