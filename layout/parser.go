@@ -186,6 +186,8 @@ func goTypeLen(s string) int {
 const maxQuoted = 120
 
 // truncate shortens s for a message.
+//
+//go:noinline
 func truncate(s string) string {
 	if len(s) <= maxQuoted {
 		return s

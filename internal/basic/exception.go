@@ -23,6 +23,8 @@ var (
 )
 
 // Exception returns the fault for an exception by name and text.
+//
+//go:noinline
 func Exception(name, format string, args ...any) *fault.Fault {
 	return &fault.Fault{Name: name, Message: fmt.Sprintf(format, args...)}
 }

@@ -5,11 +5,10 @@ package codec
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"reflect"
-	"slices"
 
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -190,12 +189,8 @@ func sortPairs(buf []byte, pairs []mapPair) *Error {
 		copy(head[:], key(pairs[i])[len(common):])
 		pairs[i].sortKey = binary.BigEndian.Uint64(head[:])
 	}
-	slices.SortFunc(pairs, func(p, q mapPair) int {
-		if p.sortKey != q.sortKey {
-			return cmp.Compare(p.sortKey, q.sortKey)
-		}
-		return bytes.Compare(key(p), key(q))
-	})
+	order := keyOrder{old, base}
+	order.sort(pairs)
 	to := base
 	for i, p := range pairs {
 		if i > 0 && bytes.Equal(key(pairs[i-1]), key(p)) {
@@ -204,6 +199,53 @@ func sortPairs(buf []byte, pairs []mapPair) *Error {
 		to += copy(buf[to:], old[p.from-base:p.end-base])
 	}
 	return nil
+}
+
+// A keyOrder sorts pairs by the bytes of their keys. slices.SortFunc would add 15 kB
+// to every program.
+type keyOrder struct {
+	old  []byte // the pairs, ...
+	base int    // ... from this offset
+}
+
+func (o *keyOrder) less(p, q *mapPair) bool {
+	if p.sortKey != q.sortKey {
+		return p.sortKey < q.sortKey
+	}
+	return bytes.Compare(o.old[p.from-o.base:p.value-o.base], o.old[q.from-o.base:q.value-o.base]) < 0
+}
+
+// sort is a quicksort. Its pivots are random: no keys make it slow.
+func (o *keyOrder) sort(pairs []mapPair) {
+	for len(pairs) > 12 {
+		pivot := pairs[rand.IntN(len(pairs))]
+		i, k := 0, len(pairs)-1
+		for i <= k {
+			for o.less(&pairs[i], &pivot) {
+				i++
+			}
+			for o.less(&pivot, &pairs[k]) {
+				k--
+			}
+			if i <= k {
+				pairs[i], pairs[k] = pairs[k], pairs[i]
+				i++
+				k--
+			}
+		}
+		// Recurse into the smaller part, for a bound of the stack.
+		a, b := pairs[:k+1], pairs[i:]
+		if len(a) > len(b) {
+			a, b = b, a
+		}
+		o.sort(a)
+		pairs = b
+	}
+	for i := 1; i < len(pairs); i++ {
+		for k := i; k > 0 && o.less(&pairs[k], &pairs[k-1]); k-- {
+			pairs[k], pairs[k-1] = pairs[k-1], pairs[k]
+		}
+	}
 }
 
 // commonPrefix returns the longest common prefix of a and b.

@@ -199,6 +199,8 @@ func WithoutContextErrors(err error) error {
 }
 
 // Cut returns the longest prefix of s with at most n bytes and no incomplete character.
+//
+//go:noinline
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s
