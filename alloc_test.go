@@ -13,9 +13,8 @@ type contextService struct{ benchService }
 
 func (contextService) Small(_ context.Context, s *BenchSmall) *BenchSmall { return s }
 
-// What a call allocates, both ends together: what they hand to their users, a
-// struct with its string behind it at each end, and nothing else; and the context,
-// if the handler takes one.
+// A call allocates only the values for the users of both ends, a struct and its string
+// at each, and a context if the handler has one.
 func TestCallAllocations(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -36,8 +35,8 @@ func TestCallAllocations(t *testing.T) {
 	}
 }
 
-// The codec alone allocates what it reads, and for what it appends nothing but a
-// copy of a value that is given as it is.
+// The codec allocates only decoded values, and for encoding a copy of a value passed
+// by value.
 func TestMarshalAllocations(t *testing.T) {
 	data, err := bsrpc.Marshal(&benchValue)
 	if err != nil {
@@ -63,7 +62,8 @@ func TestMarshalAllocations(t *testing.T) {
 	}
 }
 
-// A struct by value goes by reflection: it adds at most three allocations an end.
+// A struct passed by value needs reflection. It adds at most three allocations at each
+// end.
 func TestReflectiveCallAllocations(t *testing.T) {
 	proxy, _ := overTCP[benchContract](t, serverOf(t, benchService{}), "Bench")
 	call := func() {
@@ -76,8 +76,7 @@ func TestReflectiveCallAllocations(t *testing.T) {
 	}
 }
 
-// A message in pieces costs a bounded number of allocations, however many its
-// pieces are.
+// The allocations for a chunked message do not grow with the number of its chunks.
 func TestBulkAllocations(t *testing.T) {
 	proxy, _ := overTCP[benchContract](t, serverOf(t, benchService{}), "Bench")
 	body := make([]byte, 1<<20)

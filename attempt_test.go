@@ -18,17 +18,17 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// silent is a server that takes what comes and says nothing.
+// silent is a server that reads everything and sends nothing.
 func silent(p *rawPeer) { io.Copy(io.Discard, p.nc) }
 
-// queued is a server that lets its clients wait at a position.
+// queued is a server whose client waits at a position of the queue.
 func queued(p *rawPeer) {
 	p.readBasic()
 	p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Waiting: true, Position: 3}))
 	silent(p)
 }
 
-// unasking is a basic server that never has a place.
+// unasking is a basic server that never admits its client.
 func unasking(p *rawPeer) {
 	for {
 		if _, err := io.ReadFull(p.nc, make([]byte, 4)); err != nil {
@@ -39,9 +39,9 @@ func unasking(p *rawPeer) {
 	}
 }
 
-// Each stage of an attempt, ended by the caller, by the caller's time and by
+// Each step of Dial can be ended by the caller, by the deadline of the caller and by
 // DialTimeout.
-func TestHowAttemptsEnd(t *testing.T) {
+func TestDialErrors(t *testing.T) {
 	canceled := func(text string) fate { return fate{text, CodeCanceled, OutcomeNotRun, false, context.Canceled} }
 	late := func(text string) fate {
 		return fate{text, CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}
@@ -91,8 +91,8 @@ func TestHowAttemptsEnd(t *testing.T) {
 	}
 }
 
-// Where nothing listens, the cause is the system's; an attempt that is ended by
-// the caller is not one whose server is not there.
+// If the server does not listen, the cause is the error of the system. If the caller
+// ends Dial, the code is not Unavailable.
 func TestDialNamesTheCause(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -116,9 +116,8 @@ func TestDialNamesTheCause(t *testing.T) {
 	fate{what + "context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}.check(t, err)
 }
 
-// A refusal by the server's user is the user's text, one by the server begins
-// with what was to be done.
-func TestRefusalsOfAttempts(t *testing.T) {
+// A refusal by a hook keeps its text. A refusal by the library names the operation.
+func TestRefusalTexts(t *testing.T) {
 	for _, tt := range []struct {
 		refusal, want string
 	}{
@@ -142,8 +141,8 @@ func TestRefusalsOfAttempts(t *testing.T) {
 	}
 }
 
-// The two ends may disagree about TLS, both ways.
-func TestAttemptsAcrossTLS(t *testing.T) {
+// Only one end uses TLS, client or server.
+func TestDialWithTLSAtOneEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		go func() { // as crypto/tls does: it does not answer what is no TLS
@@ -167,9 +166,9 @@ func TestAttemptsAcrossTLS(t *testing.T) {
 	})
 }
 
-// A net.Conn that fails with an error of the context's has ended nobody's
-// context.
-func TestErrorsOfConnsAreNotTheCallers(t *testing.T) {
+// If a net.Conn returns an error of package context, errors.Is does not match it in
+// the error of a call.
+func TestContextErrorsOfConns(t *testing.T) {
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDeathbed(t, false, untilDone)

@@ -15,7 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A call that lasts longer than Limits.WriteStall holds up the next, no more.
+// A call longer than Limits.WriteStall only delays the next call.
 func TestBasicServerIsBusy(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		var calls sync.WaitGroup
@@ -38,8 +38,8 @@ func TestBasicServerIsBusy(t *testing.T) {
 	})
 }
 
-// The time of a server that takes nothing begins when it has nothing to serve.
-func TestBasicServerStallsThen(t *testing.T) {
+// The time of a server that reads nothing begins when it has no call to serve.
+func TestBasicServerStallsAfterAnswer(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		first, second := make(chan error, 1), make(chan error, 1)
 		go func() { _, err := desk.Add(t.Context(), 1, 2); first <- err }()
@@ -60,8 +60,8 @@ func TestBasicServerStallsThen(t *testing.T) {
 	})
 }
 
-// On a socket, what is written behind a slow call must not fill the buffers: the
-// system would give the connection up (TCP_USER_TIMEOUT).
+// Requests behind a slow call must not fill the buffers of a socket: the system would
+// drop the connection (TCP_USER_TIMEOUT).
 func TestBasicServerIsBusyOverTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -117,7 +117,7 @@ func wantSum(t testing.TB, desk *basicDesk, p *rawPeer, a, b uint32) {
 	}
 }
 
-// Dial's first INIT tells which kind of server answers.
+// The answer to the first INIT tells a basic server from a native one.
 func TestBasicDial(t *testing.T) {
 	for _, tt := range []struct {
 		name, answer string
@@ -154,8 +154,8 @@ func TestBasicDial(t *testing.T) {
 	}
 }
 
-// A native server is called natively, whatever the client would put up with.
-func TestBasicAllowedNativeServer(t *testing.T) {
+// With the option Basic, a native server is still called on the native wire.
+func TestBasicOptionAndNativeServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), nil)
 		client, err := NewClient(t.Context(), dialed(srv), &ClientOptions{Basic: true, Limits: Limits{PingAfter: NoLimit}})
@@ -201,7 +201,7 @@ func TestBasicPolls(t *testing.T) {
 	}
 }
 
-func TestBasicPollsInVain(t *testing.T) {
+func TestBasicDialErrorsWhilePolling(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer func(p *rawPeer)
@@ -269,7 +269,7 @@ func TestBasicBindNeedsIDs(t *testing.T) {
 	})
 }
 
-// Values have the bytes that were recorded, both ways.
+// Arguments and results have the recorded bytes.
 func TestBasicCallBytes(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		answer := func(want, results string) {
@@ -298,7 +298,8 @@ func TestBasicCallBytes(t *testing.T) {
 	})
 }
 
-// What cannot be sent is not, and what cannot be read costs its call alone.
+// Arguments that cannot be encoded are not sent. Results that cannot be decoded fail
+// only their call.
 func TestBasicBadValues(t *testing.T) {
 	withBasicRaw(t, &ClientOptions{MaxMessage: 1000}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		_, err := desk.Narrow(t.Context(), 1<<16)
@@ -330,8 +331,7 @@ func TestBasicBadValues(t *testing.T) {
 	})
 }
 
-// An exception is told where no result of its length would be taken: its
-// traceback is none.
+// An exception longer than MaxMessage is still reported, without its traceback.
 func TestBasicTracebackAboveMaxMessage(t *testing.T) {
 	withBasicRaw(t, &ClientOptions{MaxMessage: 1000}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		answer := func(frame []byte) {
@@ -363,7 +363,7 @@ func TestBasicTracebackAboveMaxMessage(t *testing.T) {
 	})
 }
 
-// Calls of many goroutines are written before the first is answered.
+// Requests of many goroutines are written before the first answer.
 func TestBasicPipelined(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		var calls sync.WaitGroup
@@ -384,7 +384,7 @@ func TestBasicPipelined(t *testing.T) {
 	})
 }
 
-// A call whose context ends returns at once. Its late answer is nobody's.
+// A call returns at once when its context ends. Its late answer is dropped.
 func TestBasicAbandoned(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -426,9 +426,9 @@ func TestBasicAbandoned(t *testing.T) {
 	})
 }
 
-// A call that is given up before it is written is not sent; one that is being
-// written is, whole, and its caller does not wait for that.
-func TestBasicGivenUpWhileWriting(t *testing.T) {
+// A call cancelled before it is written is not sent. A call cancelled while it is
+// written is sent completely, and its caller does not wait for that.
+func TestBasicCancelWhileWriting(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -451,8 +451,9 @@ func TestBasicGivenUpWhileWriting(t *testing.T) {
 	})
 }
 
-// Among any number of calls, given up at any moment, each has its own answer.
-func TestBasicGivenUpAnytime(t *testing.T) {
+// If some of many calls are cancelled at any moment, each of the others gets its own
+// answer.
+func TestBasicCancelAnytime(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		go func() {
 			luck := rand.New(rand.NewPCG(1, 1))
@@ -498,7 +499,7 @@ func TestBasicGivenUpAnytime(t *testing.T) {
 	})
 }
 
-// A connection that takes its time to close holds up no call.
+// A net.Conn with a slow Close does not delay calls.
 func TestBasicSlowClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -570,8 +571,9 @@ func TestBasicExceptionsOfServers(t *testing.T) {
 	})
 }
 
-// What comes unasked ends the connection, and is no later call's answer.
-func TestBasicUnasked(t *testing.T) {
+// A frame without a call to answer closes the connection, and never answers a later
+// call.
+func TestBasicUnexpectedFrames(t *testing.T) {
 	for _, tt := range []struct {
 		frame, want string
 		code        Code
@@ -595,8 +597,7 @@ func TestBasicUnasked(t *testing.T) {
 	}
 }
 
-// A connection that is lost ends every call: those that were written may have
-// run.
+// A lost connection fails every call. The outcome of calls already written is unknown.
 func TestBasicLost(t *testing.T) {
 	whole := string(response(u32(3)))
 	for n := range len(whole) {
@@ -646,7 +647,8 @@ func TestBasicLost(t *testing.T) {
 	})
 }
 
-// A server that stalls within an answer, or takes nothing, loses its client.
+// A client closes the connection if the server stalls within an answer or reads
+// nothing.
 func TestBasicServerStalls(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		start := time.Now()
@@ -668,7 +670,7 @@ func TestBasicServerStalls(t *testing.T) {
 	})
 }
 
-// An answer takes memory as it comes, not as it is announced.
+// Memory for an answer is allocated as its bytes arrive, not as they are announced.
 func TestBasicAnswerMemory(t *testing.T) {
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		var before, after runtime.MemStats
@@ -684,7 +686,7 @@ func TestBasicAnswerMemory(t *testing.T) {
 	})
 }
 
-// Both ends of this library on the basic wire.
+// Both ends are of this library, on the basic wire.
 func TestBasicBothEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clerk := newBasicClerk()
@@ -716,8 +718,7 @@ func TestBasicBothEnds(t *testing.T) {
 	})
 }
 
-// basicOnly makes a basic client of a connection to a server that would speak
-// the native wire, too.
+// basicOnly returns a basic client of a server that also speaks the native wire.
 func basicOnly(t testing.TB, nc net.Conn) *Client {
 	t.Helper()
 	b, err := basicOptions(nil).resolve()
@@ -737,8 +738,7 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	return client
 }
 
-// Whatever a server answers, every call ends, and has the answer that came in
-// its turn.
+// For any answers of a server, every call ends with the answer in its place.
 func FuzzBasicReply(f *testing.F) {
 	f.Add(append(response(u32(3)), response(u32(4))...))
 	f.Add(wire.AppendException(response(u32(3)), "ValueError", "Traceback\nValueError: x\n"))
@@ -769,10 +769,10 @@ func FuzzBasicReply(f *testing.F) {
 	})
 }
 
-// cutText returns what a client keeps of a text from a server.
+// cutText returns a text from a server as kept by a client.
 func cutText(s string, n int) string { return strings.ToValidUTF8(fault.Cut(s, n), "\uFFFD") }
 
-// outcomeOf says in a word how a call of Add has ended.
+// outcomeOf describes the end of a call of Add in a word.
 func outcomeOf(sum uint32, err error) string {
 	var e *Error
 	switch {
@@ -786,7 +786,7 @@ func outcomeOf(sum uint32, err error) string {
 	return "lost"
 }
 
-// answersIn says how two calls of Add end that a server answers with input.
+// answersIn returns the ends of two calls of Add answered with input.
 func answersIn(input []byte) (outcomes [2]string) {
 	lost := false
 	for i := range outcomes {

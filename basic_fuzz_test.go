@@ -10,8 +10,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Whatever a client sends, every frame of it that is complete has one answer,
-// in order, each a frame of the basic wire, and the server lives.
+// For any input, a server answers each complete frame once, in order, with a valid
+// frame, and does not crash.
 func FuzzBasicServer(f *testing.F) {
 	var all string
 	for _, frame := range recordedFrames(f) {
@@ -54,7 +54,7 @@ func FuzzBasicServer(f *testing.F) {
 	})
 }
 
-// countFrames returns how many frames of input a server answers.
+// countFrames returns the number of frames in input answered by a server.
 func countFrames(input []byte, admitted bool) (n int) {
 	if !admitted && len(input) > 8 {
 		if payload := input[5:]; string(payload[3:min(7, len(payload))]) == "bsrp" {
@@ -96,7 +96,7 @@ func countFrames(input []byte, admitted bool) (n int) {
 	return n
 }
 
-// countAnswers returns how many frames a server's output is.
+// countAnswers returns the number of frames in a server's output.
 func countAnswers(t *testing.T, output []byte) (n int) {
 	for ; len(output) > 0; n++ {
 		if len(output) < wire.BasicHeaderSize {

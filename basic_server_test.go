@@ -23,8 +23,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// basicDesk has the commands that basic-socket-rpc's own tests have, and some
-// that fail.
+// basicDesk has the commands of the tests of basic-socket-rpc, and some failing ones.
 type basicDesk struct {
 	Hello   func(ctx context.Context, name string) (string, error)                                `bsrpc:"id=0"`
 	Add     func(ctx context.Context, a, b uint32) (uint32, error)                                `bsrpc:"id=2"`
@@ -95,7 +94,7 @@ func (c *basicClerk) Alone() {
 	<-c.release
 }
 
-// A NamedFault has an exported type's name.
+// A NamedFault is an error with an exported type name.
 type NamedFault struct{}
 
 func (NamedFault) Error() string { return "named by its type" }
@@ -106,7 +105,7 @@ type pythonError string
 func (pythonError) Error() string           { return "chosen" }
 func (e pythonError) ExceptionName() string { return string(e) }
 
-// brokenError panics as it is looked at.
+// brokenError panics in its methods.
 type brokenError struct{}
 
 func (brokenError) Error() string { panic("on purpose") }
@@ -258,8 +257,8 @@ func basicWitness(t testing.TB, srv *Server) (stop func()) {
 	}
 }
 
-// Row 150: the frames that docs/basic-wire.md shows, which are as recorded.
-func TestRow150BasicBytes(t *testing.T) {
+// The frames shown in docs/basic-wire.md equal the recorded ones.
+func TestBasicBytes(t *testing.T) {
 	page, err := os.ReadFile("docs/basic-wire.md")
 	if err != nil {
 		t.Fatal(err)
@@ -339,7 +338,7 @@ func TestBasicExceptions(t *testing.T) {
 	})
 }
 
-func TestRow104BasicPanics(t *testing.T) {
+func TestBasicPanics(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, srv *Server, _ *basicClerk) {
 		for i, how := range []string{"panic", "goexit", "broken"} {
 			p.write([]byte(command(23, str(how))))
@@ -363,7 +362,7 @@ func TestRow104BasicPanics(t *testing.T) {
 	})
 }
 
-// What a client sends before its first proper INIT is survived as well.
+// Frames before the first valid INIT do not harm the server.
 func TestBasicBeforeInit(t *testing.T) {
 	for _, tt := range []struct{ name, ask, exception, text string }{
 		{"command", command(0, str("Bob")), "ProtocolError", "Need to initialize connection first"},
@@ -416,7 +415,7 @@ func TestBasicInitClosed(t *testing.T) {
 	}
 }
 
-// A client has HandshakeTimeout until its INIT, whatever else it sends.
+// HandshakeTimeout ends at the INIT of a client, not at other frames.
 func TestBasicHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), nil)
@@ -434,7 +433,7 @@ func TestBasicHandshakeTimeout(t *testing.T) {
 	})
 }
 
-func TestRow149Pipelined(t *testing.T) {
+func TestBasicPipelinedRequests(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, srv *Server, _ *basicClerk) {
 		var ask, want bytes.Buffer
 		for i := range uint32(200) {
@@ -449,7 +448,7 @@ func TestRow149Pipelined(t *testing.T) {
 	})
 }
 
-// Two commands that came together run one after the other.
+// Two commands received together run one after the other.
 func TestBasicOneByOne(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, _ *Server, clerk *basicClerk) {
 		p.write([]byte(command(24, "") + command(24, "")))
@@ -466,7 +465,7 @@ func TestBasicOneByOne(t *testing.T) {
 	})
 }
 
-// Calls of an exclusive= group take turns across both wires.
+// The calls of an exclusive group run one at a time, from both wires.
 func TestBasicExclusive(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, srv *Server, clerk *basicClerk) {
 		client, err := NewClient(context.Background(), dialed(srv), &ClientOptions{Limits: Limits{PingAfter: NoLimit}})
@@ -501,7 +500,7 @@ func TestBasicExclusive(t *testing.T) {
 	})
 }
 
-func TestRow8BasicIDs(t *testing.T) {
+func TestBasicIDs(t *testing.T) {
 	type twice struct {
 		One func() error `bsrpc:"id=7"`
 		Two func() error `bsrpc:"id=7"`
@@ -531,7 +530,7 @@ type twins struct{}
 func (twins) One() {}
 func (twins) Two() {}
 
-// recordedFrames are what clients of basic-socket-rpc were recorded to send.
+// recordedFrames returns the frames recorded from clients of basic-socket-rpc.
 func recordedFrames(t testing.TB) (frames []string) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/basic_socket_rpc.json")
@@ -553,7 +552,7 @@ func recordedFrames(t testing.TB) (frames []string) {
 	return frames
 }
 
-// A client that goes in the middle of a frame is gone.
+// A client may disconnect in the middle of any frame.
 func TestBasicTruncations(t *testing.T) {
 	for _, frame := range recordedFrames(t) {
 		for n := range len(frame) {
@@ -582,8 +581,8 @@ func TestBasicTruncations(t *testing.T) {
 	}
 }
 
-// A frame that announces a byte less is served, or refused; the connection
-// goes on with what is left of it.
+// A frame announcing one byte too few is served or refused, and the rest is read as
+// the next frame.
 func TestBasicShortLengths(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, _ *Server, _ *basicClerk) {
 		frame := command(2, u32(1)+u32(2))
@@ -595,8 +594,8 @@ func TestBasicShortLengths(t *testing.T) {
 	})
 }
 
-// A length above MaxMessage is answered, and the connection closed; one below
-// that takes memory only as its bytes come.
+// A length above MaxMessage is answered, and the connection is closed. A length below
+// takes memory only as the bytes arrive.
 func TestBasicLongLengths(t *testing.T) {
 	for _, tt := range []struct {
 		size   uint32
@@ -631,7 +630,7 @@ func TestBasicLongLengths(t *testing.T) {
 	}
 }
 
-// A frame above ServerBytes is read past and refused, and nothing else.
+// A frame exceeding ServerBytes is skipped and refused, and the connection continues.
 func TestBasicServerBytes(t *testing.T) {
 	opts := &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 1 << 20}}
 	withBasic(t, opts, func(p *rawPeer, srv *Server, _ *basicClerk) {
@@ -647,8 +646,7 @@ func TestBasicServerBytes(t *testing.T) {
 	})
 }
 
-// A frame that does not come to its end, and a client that takes no answers,
-// end the connection.
+// An unfinished frame, and a client that reads no answers, end the connection.
 func TestBasicStalls(t *testing.T) {
 	withBasic(t, nil, func(p *rawPeer, srv *Server, _ *basicClerk) {
 		start := time.Now()

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// poll asks again and says whether p is admitted.
+// poll polls once, and reports whether p is admitted.
 func (p *rawPeer) poll() bool {
 	p.t.Helper()
 	p.write([]byte(basicInit))
@@ -30,8 +30,7 @@ func (p *rawPeer) poll() bool {
 	}
 }
 
-// pollFor polls every interval for a time, and reports whether p is admitted
-// then.
+// pollFor polls at an interval for a duration, and reports whether p is admitted then.
 func (p *rawPeer) pollFor(d, interval time.Duration) bool {
 	p.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(interval) {
@@ -46,8 +45,8 @@ func exclusive() *ServerOptions {
 	return &ServerOptions{MaxSessions: 1, Limits: Limits{SessionLease: NoLimit}}
 }
 
-// nativeWaiter joins a native client to srv and returns a channel that gets it
-// when it is admitted.
+// nativeWaiter connects a native client to srv. The channel receives the client after
+// its admission.
 func nativeWaiter(t testing.TB, srv *Server) chan *Client {
 	admitted := make(chan *Client, 1)
 	nc := dialed(srv)
@@ -61,8 +60,8 @@ func nativeWaiter(t testing.TB, srv *Server) chan *Client {
 	return admitted
 }
 
-// A basic client keeps its place in the queue as it polls, before natives that
-// came later, and a place that is free is kept for it until then.
+// A polling basic client keeps its position before native clients that arrived later.
+// A free session is reserved for it until its next poll.
 func TestBasicWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), exclusive())
@@ -91,8 +90,8 @@ func TestBasicWaits(t *testing.T) {
 	})
 }
 
-// How long a client may be silent: until its interval is learnt a minute, then
-// twice that, between 15 s and a minute.
+// The poll lease is a minute before the second poll, and then twice the interval,
+// between 15 s and a minute.
 func TestBasicSilence(t *testing.T) {
 	for _, tt := range []struct{ interval, silence time.Duration }{
 		{0, time.Minute},
@@ -140,9 +139,9 @@ func TestBasicSilence(t *testing.T) {
 	}
 }
 
-// Row 120: who leaves and comes back goes to the tail, whether its connection
-// is new or it was silent.
-func TestRow120(t *testing.T) {
+// A client that leaves the queue and returns is last, on a new connection or after a
+// silence.
+func TestBasicReturningClientIsLast(t *testing.T) {
 	for _, reconnects := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := basicServer(t, newBasicClerk(), exclusive())
@@ -169,8 +168,8 @@ func TestRow120(t *testing.T) {
 	}
 }
 
-// Row 121: a full queue refuses, and the order in it is kept.
-func TestRow121Basic(t *testing.T) {
+// A full queue refuses clients, and keeps its order.
+func TestBasicQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := exclusive()
 		opts.MaxWaiting = 1
@@ -208,8 +207,8 @@ func TestRow121Basic(t *testing.T) {
 	})
 }
 
-// A holder that dies frees its place when its handler has returned, which its
-// context tells to.
+// A session of a dead client ends when its handler has returned. The context of the
+// handler is cancelled.
 func TestBasicHolderDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
@@ -251,7 +250,7 @@ func TestBasicHolderDies(t *testing.T) {
 	})
 }
 
-// OnConnect's context ends when the client that it judges goes.
+// The context of OnConnect ends when its client disconnects.
 func TestBasicGoesDuringOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := 0
@@ -303,7 +302,7 @@ func TestBasicShutdown(t *testing.T) {
 	})
 }
 
-// The answer to what is asked is the reason; who asks nothing gets no answer.
+// The reason answers the open request. Without one, nothing is sent.
 func TestBasicSessionClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clerk := newBasicClerk()
@@ -321,8 +320,8 @@ func TestBasicSessionClose(t *testing.T) {
 	})
 }
 
-// Clients of both wires wait in one queue, many die, and every living one is
-// served in the order in which it came. One place never has two holders.
+// Clients of both wires wait in one queue. Many die, and all others are served in the
+// order of arrival, never two at a time.
 func TestBasicCrowd(t *testing.T) {
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { crowd(t, seed) }) })
@@ -415,7 +414,7 @@ func crowdNative(srv *Server, dies time.Duration, admitted func()) {
 	}
 }
 
-// A client that is slow to take its answer holds up nobody of its group.
+// A client that is slow to read its answer does not delay its exclusive group.
 func TestBasicSlowReaderLeavesItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clerk := newBasicClerk()
@@ -439,8 +438,8 @@ func TestBasicSlowReaderLeavesItsGroup(t *testing.T) {
 	})
 }
 
-// Row 104: the methods of OnConnect's error may panic, too.
-func TestRow104PanicInTheErrorOfOnConnect(t *testing.T) {
+// The methods of an error from OnConnect may panic too.
+func TestPanicInErrorOfOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), &ServerOptions{OnConnect: func(context.Context, *Session) error { return brokenError{} }})
 		p := rawDial(t, srv)
@@ -452,7 +451,7 @@ func TestRow104PanicInTheErrorOfOnConnect(t *testing.T) {
 	})
 }
 
-// One who waits may not send what only a session may.
+// A waiting client may not send frames longer than those of the handshake.
 func TestBasicWaiterSendsLongFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := basicServer(t, newBasicClerk(), exclusive())

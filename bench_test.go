@@ -43,7 +43,7 @@ type benchContract struct {
 	Value func(ctx context.Context, s BenchSmall) (BenchSmall, error)
 }
 
-// netRPC has benchService's method in the form that net/rpc wants.
+// netRPC has the method of benchService in the form of net/rpc.
 type netRPC struct{}
 
 func (netRPC) Small(in *BenchSmall, out *BenchSmall) error { *out = *in; return nil }
@@ -130,7 +130,7 @@ func BenchmarkCallBulk(b *testing.B) {
 	})
 }
 
-// benchCallers makes b.N calls from a number of goroutines.
+// benchCallers makes b.N calls from several goroutines.
 func benchCallers(b *testing.B, callers int, call func() error) {
 	b.ReportAllocs()
 	var left atomic.Int64
@@ -233,7 +233,7 @@ func dialPlain(b *testing.B) *plainEcho {
 	return e
 }
 
-// servePlain answers all that is in its buffer before it writes.
+// servePlain answers everything in its buffer before it writes.
 func servePlain(nc net.Conn) {
 	r, w := bufio.NewReaderSize(nc, 64<<10), bufio.NewWriterSize(nc, 64<<10)
 	body := make([]byte, 1<<20)
@@ -252,7 +252,7 @@ func servePlain(nc net.Conn) {
 	}
 }
 
-// alone is a call when nobody else calls.
+// alone makes a call while there are no others.
 func (e *plainEcho) alone(body []byte) error {
 	head := binary.LittleEndian.AppendUint32(e.batch[:0], uint32(len(body)))
 	if len(body) < 1<<10 {
@@ -270,7 +270,7 @@ func (e *plainEcho) alone(body []byte) error {
 	return err
 }
 
-// call is a call among others.
+// call makes a call beside others.
 func (e *plainEcho) call(body []byte) error {
 	wake := e.wake.Get().(chan struct{})
 	e.mu.Lock()

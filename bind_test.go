@@ -27,8 +27,8 @@ func (p *rawPeer) bindRaw(id uint64, r *wire.BindRequest) []wire.BindResult {
 	return nil
 }
 
-// The text of a method is in an answer once, however often the BIND names it.
-func TestBindTextsComeOnce(t *testing.T) {
+// The layout of a method is in an answer only once, even if the BIND repeats the name.
+func TestBindSendsTextsOnce(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
 		r := &wire.BindRequest{Service: "Probe"}
 		for range 1000 {
@@ -61,8 +61,8 @@ func TestBindTextsComeOnce(t *testing.T) {
 	})
 }
 
-// What a BIND costs follows its bytes, however they are divided.
-func TestBindCostsWhatItSends(t *testing.T) {
+// The cost of BIND is proportional to its bytes, in any number of frames.
+func TestBindCostFollowsItsBytes(t *testing.T) {
 	for name, r := range map[string]*wire.BindRequest{
 		"long service": {Service: strings.Repeat("s", 32_000), Names: make([]string, 16_766)},
 		"no service":   {Names: make([]string, 32_000)},

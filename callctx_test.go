@@ -13,7 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// contextual is a service whose handler is what the test puts in.
+// contextual is a service with the handler of a test.
 type contextual struct {
 	handler func(ctx context.Context) error
 }
@@ -58,7 +58,7 @@ func withContextual(t *testing.T, opts *ClientOptions, f func(t *testing.T, s *c
 	})
 }
 
-// The handler's deadline is the moment at which its caller stops waiting.
+// The deadline of a handler is the time at which its caller stops waiting.
 func TestHandlerDeadline(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -177,8 +177,7 @@ func checkEnded(t *testing.T, ctx context.Context, err error, cause string) {
 	}
 }
 
-// The caller's time ends the context by itself, to the moment, and nothing is
-// left that waits.
+// The context ends exactly at its deadline, and leaves nothing waiting.
 func TestHandlerContextExpires(t *testing.T) {
 	for how, notice := range notices {
 		t.Run(how, func(t *testing.T) {
@@ -199,8 +198,7 @@ func TestHandlerContextExpires(t *testing.T) {
 	}
 }
 
-// A context that outlives its handler has ended, whatever was asked of it
-// before.
+// A context used after its handler has returned is done.
 func TestHandlerContextAfterwards(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -240,7 +238,7 @@ func TestHandlerContextAfterwards(t *testing.T) {
 	}
 }
 
-// Values stay at their end.
+// Values of a context stay at their end.
 func TestHandlerContextValues(t *testing.T) {
 	withContextual(t, nil, func(t *testing.T, s *contextScene) {
 		s.handler = func(ctx context.Context) error {
@@ -261,8 +259,8 @@ func TestHandlerContextValues(t *testing.T) {
 	})
 }
 
-// Two calls of one connection have contexts of their own.
-func TestHandlerContextsAreApart(t *testing.T) {
+// Two calls of a connection have separate contexts.
+func TestHandlerContextsAreIndependent(t *testing.T) {
 	withContextual(t, nil, func(t *testing.T, s *contextScene) {
 		began := make(chan context.Context)
 		s.handler = func(ctx context.Context) error {
@@ -290,7 +288,7 @@ func TestHandlerContextsAreApart(t *testing.T) {
 	})
 }
 
-// Stop says whether it has kept the func from running.
+// Stop reports whether it prevented the func from running.
 func TestCallContextStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithCancel(context.Background())
@@ -317,7 +315,7 @@ func TestCallContextStop(t *testing.T) {
 	})
 }
 
-// Everything is asked of one context at once, while it ends in every way: each
+// All methods of a context are called concurrently while it ends in every way. Each
 // func runs or is stopped, once.
 func TestCallContextConcurrency(t *testing.T) {
 	for range 200 {

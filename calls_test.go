@@ -19,7 +19,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// A countingConn counts the bytes that are written to it.
+// A countingConn counts the bytes written to it.
 type countingConn struct {
 	net.Conn
 	written atomic.Int64
@@ -36,8 +36,8 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// overCounted binds a lab over an in-memory connection that counts what the
-// client sends.
+// overCounted binds a lab over an in-memory connection, and counts the bytes sent by
+// the client.
 func overCounted(t testing.TB, srv *bsrpc.Server) (*labContract, *countingConn) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -55,8 +55,8 @@ func overCounted(t testing.TB, srv *bsrpc.Server) (*labContract, *countingConn) 
 	return proxy, counted
 }
 
-// Row 1: nothing in, nothing out; a REQUEST without a body is 24 bytes.
-func TestRow01Empty(t *testing.T) {
+// A call without arguments and results: its REQUEST has 24 bytes.
+func TestCallWithoutValues(t *testing.T) {
 	proxy, conn := overCounted(t, newLab(t))
 	before := conn.written.Load()
 	if err := proxy.Empty(t.Context()); err != nil {
@@ -67,8 +67,7 @@ func TestRow01Empty(t *testing.T) {
 	}
 }
 
-// Row 2.
-func TestRow02Large(t *testing.T) {
+func TestLargeCalls(t *testing.T) {
 	proxy, _ := overTCP[labContract](t, newLab(t), "Lab")
 	in := pattern(271_828)
 	if out, err := proxy.Echo(t.Context(), in); err != nil || !bytes.Equal(in, out) {
@@ -79,7 +78,7 @@ func TestRow02Large(t *testing.T) {
 	}
 }
 
-// pattern makes bytes of which no two stretches are alike.
+// pattern returns n bytes without repetitions, to detect misplaced ones.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -88,8 +87,8 @@ func pattern(n int) []byte {
 	return b
 }
 
-// Row 3: large calls at once, over a socket and in memory.
-func TestRow03ConcurrentLarge(t *testing.T) {
+// Large calls run concurrently, over a socket and in memory.
+func TestConcurrentLargeCalls(t *testing.T) {
 	calls, size := 1000, 100_000
 	if !bsrpc.LongTests {
 		calls = 100
@@ -111,8 +110,8 @@ func TestRow03ConcurrentLarge(t *testing.T) {
 	}
 }
 
-// Row 4: answers come as they are ready.
-func TestRow04OutOfOrder(t *testing.T) {
+// Answers are sent as they are ready.
+func TestAnswersOutOfOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		proxy := bsrpctest.Bind[labContract](t, newLab(t), "Lab")
 		var mu sync.Mutex
@@ -138,8 +137,7 @@ func TestRow04OutOfOrder(t *testing.T) {
 	})
 }
 
-// Row 5.
-func TestRow05ErrorsArriveExactly(t *testing.T) {
+func TestErrorsArriveExactly(t *testing.T) {
 	proxy := bsrpctest.Bind[labContract](t, newLab(t), "Lab")
 	for code := bsrpc.CodeCanceled; code <= bsrpc.CodeUnauthenticated; code++ {
 		for _, text := range []string{"", "plain", "two\nlines", "\t\U0001F9EA \u00e9", "a\x00b\xff"} {
@@ -156,8 +154,8 @@ func TestRow05ErrorsArriveExactly(t *testing.T) {
 	}
 }
 
-// Row 6: the raw form, a number that is not bound, is in frames_test.go.
-func TestRow06UnknownMethod(t *testing.T) {
+// A number without a method is tested in frames_test.go.
+func TestUnknownMethod(t *testing.T) {
 	srv := newLab(t)
 	client, err := bsrpctest.Dial(t, srv, nil)
 	if err != nil {
@@ -170,8 +168,7 @@ func TestRow06UnknownMethod(t *testing.T) {
 	}
 }
 
-// Row 7.
-func TestRow07AllMethods(t *testing.T) {
+func TestAllMethods(t *testing.T) {
 	const most = 65_536
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
 	defer srv.Close()
@@ -197,8 +194,8 @@ func TestRow07AllMethods(t *testing.T) {
 	}
 }
 
-// Row 8: duplicate ids are for servers that basic peers call.
-func TestRow08Twice(t *testing.T) {
+// Ids must be unique only at servers with basic clients.
+func TestDuplicateRegistration(t *testing.T) {
 	srv := newLab(t)
 	err := srv.RegisterFunc("Lab.Add", func(int) {})
 	want := "bsrpc: register Lab: 1 problem\n    Lab.Add: registered twice, first by RegisterAs[bsrpc_test.labContract] with a bsrpc_test.lab, now by RegisterFunc; leave one out, or give it another name"
@@ -210,8 +207,7 @@ func TestRow08Twice(t *testing.T) {
 	}
 }
 
-// Row 9.
-func TestRow09NoWireForm(t *testing.T) {
+func TestTypesWithoutWireFormat(t *testing.T) {
 	type cycle interface{ Next() cycle }
 	type inner struct{ Done chan int }
 	for _, c := range []struct {
@@ -231,8 +227,8 @@ func TestRow09NoWireForm(t *testing.T) {
 	}
 }
 
-// Row 11: what does not fit is not sent, and costs nothing else.
-func TestRow11ArgumentsThatDoNotFit(t *testing.T) {
+// Arguments that do not fit are not sent, and have no other effect.
+func TestUnsuitableArguments(t *testing.T) {
 	proxy, conn := overCounted(t, newLab(t))
 	before := conn.written.Load()
 	_, err := proxy.Narrow(t.Context(), 1000)
@@ -248,8 +244,8 @@ func TestRow11ArgumentsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// Row 12: a write that fails ends the connection, and nobody hangs.
-func TestRow12WriteFails(t *testing.T) {
+// A failed write ends the connection and all its calls.
+func TestFailedWriteEndsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		proxy, conn := overCounted(t, newLab(t))
 		conn.fail.Store(true)
@@ -261,9 +257,9 @@ func TestRow12WriteFails(t *testing.T) {
 	})
 }
 
-// Row 13: the arguments are the caller's again when the call returns, however
-// it returns. The race detector watches.
-func TestRow13ArgumentsAreTheCallers(t *testing.T) {
+// The caller may change arguments after the call has returned, for any reason. The
+// race detector watches.
+func TestArgumentsMayBeReused(t *testing.T) {
 	proxy, _ := overTCP[labContract](t, newLab(t), "Lab")
 	rounds := 200
 	if !bsrpc.LongTests {
@@ -282,8 +278,8 @@ func TestRow13ArgumentsAreTheCallers(t *testing.T) {
 	}
 }
 
-// Row 14: 4 GiB and more, of elements that share their memory.
-func TestRow14TooLong(t *testing.T) {
+// Messages of 4 GiB and more, with elements sharing their memory.
+func TestMessagesAbove4GiB(t *testing.T) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, MaxMessage: 1 << 30})
 	defer srv.Close()
 	if err := srv.RegisterFunc("Big.Take", func([][]byte) {}); err != nil {
@@ -304,8 +300,8 @@ func TestRow14TooLong(t *testing.T) {
 	}
 }
 
-// Row 25: nobody answers, and the context has no deadline.
-func TestRow25DefaultCallTimeout(t *testing.T) {
+// The server does not answer, and the context has no deadline.
+func TestDefaultCallTimeout(t *testing.T) {
 	type contract struct {
 		Sleep func(ctx context.Context, ms int) error
 		Short func(ctx context.Context, ms int) error `bsrpc:"timeout=3s"`
@@ -351,9 +347,9 @@ func TestRow25DefaultCallTimeout(t *testing.T) {
 	})
 }
 
-// Rows 18 and 28: the caller is free at once, the handler hears of it, and the
-// connection goes on.
-func TestRow18And28HandlersHearOfIt(t *testing.T) {
+// After a cancellation the caller returns at once, the handler's context is cancelled,
+// and the connection continues.
+func TestCancellationReachesHandlers(t *testing.T) {
 	type contract struct {
 		Wait func(ctx context.Context) error
 		Add  func(ctx context.Context, a, b int) (int, error)
@@ -414,8 +410,8 @@ func TestRow18And28HandlersHearOfIt(t *testing.T) {
 	}
 }
 
-// Rows 19 and 27: a call that is over before it begins is not sent.
-func TestRow19And27OverBeforeItBegins(t *testing.T) {
+// A call whose context has already ended is not sent.
+func TestExpiredCallsAreNotSent(t *testing.T) {
 	proxy, conn := overCounted(t, newLab(t))
 	past, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 	defer cancel()
@@ -429,8 +425,8 @@ func TestRow19And27OverBeforeItBegins(t *testing.T) {
 	}
 }
 
-// Row 52: every bit arrives, through a call and through Marshal.
-func TestRow52Extremes(t *testing.T) {
+// Every bit arrives, through a call and through Marshal.
+func TestExtremeValues(t *testing.T) {
 	type extremes struct {
 		I8  []int8
 		I16 []int16
@@ -480,8 +476,8 @@ func TestRow52Extremes(t *testing.T) {
 	}
 }
 
-// Rows 57 and V1: a value without end, and one that may not travel, fail alone.
-func TestRow57AndV1ValuesThatMayNotTravel(t *testing.T) {
+// A cyclic value, and a value that cannot be sent, fail only their call.
+func TestUnencodableValues(t *testing.T) {
 	type node struct{ Next *node }
 	type contract struct {
 		List func(*node) error
@@ -504,7 +500,7 @@ func TestRow57AndV1ValuesThatMayNotTravel(t *testing.T) {
 	}
 }
 
-// A lost connection ends the calls that run, and the later ones.
+// A lost connection fails running and later calls.
 func TestLostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newLab(t)

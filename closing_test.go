@@ -12,8 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// waiters are handlers that wait until their context ends, and what they then
-// return.
+// waiters are handlers that wait until their context ends, with different results.
 type waiters struct{}
 
 func (waiters) Error(ctx context.Context) error  { <-ctx.Done(); return ctx.Err() }
@@ -32,7 +31,7 @@ type waitersContract struct {
 	Quick func(ctx context.Context) error
 }
 
-// call makes all calls that wait, three of each, and quick ones between.
+// call makes all calls that wait, three of each, with quick ones between.
 func (w *waitersContract) call(ctx context.Context) (ended chan error) {
 	ended = make(chan error, 100)
 	for range 3 {
@@ -54,8 +53,8 @@ func (w *waitersContract) call(ctx context.Context) (ended chan error) {
 
 const waitersCalls = 3 * 6
 
-// A session that is closed under its calls tells them the reason: those that run
-// or wait, whatever their handlers return then, and those that come after.
+// If a session is closed, running, waiting and later calls fail with its reason,
+// whatever their handlers return.
 func TestClosedSessionTellsItsReason(t *testing.T) {
 	for name, close := range map[string]struct {
 		opts   bsrpc.ServerOptions
@@ -114,7 +113,7 @@ func TestClosedSessionTellsItsReason(t *testing.T) {
 	}
 }
 
-// A basic client's call ends with the reason, too, whatever its handler returns.
+// The call of a basic client fails with the reason too, whatever its handler returns.
 func TestClosedBasicSessionTellsItsReason(t *testing.T) {
 	for name, close := range map[string]func(*bsrpc.Server){
 		"the laser is on fire": func(srv *bsrpc.Server) { srv.Sessions()[0].Close("the laser is on fire") },

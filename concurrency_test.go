@@ -56,8 +56,8 @@ func withSluice(t *testing.T, concurrent int, f func(t *testing.T, srv *Server, 
 	})
 }
 
-// Calls that are cancelled while they move on between semaphores are answered at once,
-// and leave no slot taken.
+// Calls cancelled on their way from one semaphore to the next are answered at once,
+// and release their slots.
 func TestCancelledBetweenSemaphores(t *testing.T) {
 	rounds := uint64(300)
 	if !LongTests {
@@ -99,9 +99,9 @@ func TestCancelledBetweenSemaphores(t *testing.T) {
 	})
 }
 
-// A call that waits in vain reads for what, and that it has not run, although its
-// own clock ends at about the same time.
-func TestWaitedForWhat(t *testing.T) {
+// The error of a call that waited in vain names the limit and the outcome not run,
+// even if its own time ends at about the same moment.
+func TestWaitErrorsNameTheLimit(t *testing.T) {
 	for _, test := range []struct {
 		concurrent int
 		call       func(p *sluiceContract) func(context.Context, uint32) error

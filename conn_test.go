@@ -20,7 +20,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// raceEnabled says whether the race detector watches, which takes its time.
+// raceEnabled reports whether the race detector is on; tests are slower then.
 var raceEnabled = func() bool {
 	info, ok := debug.ReadBuildInfo()
 	for i := 0; ok && i < len(info.Settings); i++ {
@@ -31,9 +31,9 @@ var raceEnabled = func() bool {
 	return false
 }()
 
-// Row 138: after Close at either end no goroutine, timer or descriptor is left.
-// Goroutines are every bubble's to check; here are the rest, on real sockets.
-func TestRow138NothingIsLeft(t *testing.T) {
+// After Close at either end all goroutines, timers and descriptors are released. Every
+// bubble checks its goroutines; this test checks the rest, on real sockets.
+func TestCloseReleasesEverything(t *testing.T) {
 	first, second := tcpPair(t) // the first socket of a process brings descriptors of the runtime's
 	first.Close()
 	second.Close()
@@ -83,7 +83,7 @@ func TestRow138NothingIsLeft(t *testing.T) {
 	})
 }
 
-// descriptors counts the process's, 0 where that cannot be known.
+// descriptors returns the number of open descriptors of the process, or 0 if unknown.
 func descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -92,8 +92,8 @@ func descriptors() int {
 	return len(entries)
 }
 
-// Row 139: a million calls that end in every way leave the tables empty.
-func TestRow139TablesAreEmpty(t *testing.T) {
+// A million calls with every kind of end leave the tables empty.
+func TestCallTablesAreEmptyAfterwards(t *testing.T) {
 	calls := int64(1_000_000)
 	switch {
 	case !LongTests:
@@ -146,7 +146,7 @@ func TestRow139TablesAreEmpty(t *testing.T) {
 	srv.Close()
 }
 
-// anyCall makes a call that ends in some way, and says if that was another.
+// anyCall makes a call with a random end, and returns an error for a different end.
 func anyCall(ctx context.Context, rng *rand.Rand, proxy *testeeContract, memory []byte) error {
 	var err error
 	var e *Error
@@ -190,16 +190,16 @@ func anyCall(ctx context.Context, rng *rand.Rand, proxy *testeeContract, memory 
 	return nil
 }
 
-// timed is a contract whose tags say how long a call may take.
+// timed is a contract with timeout= tags.
 type timed struct {
 	Deaf  func(ctx context.Context) error                      `bsrpc:"timeout=7s"`
 	Sleep func(ctx context.Context, us uint32) (uint32, error) `bsrpc:"timeout=none"`
 	Hold  func(ctx context.Context) error
 }
 
-// Row 140: calls end at the moment that their time is over, whatever set it,
-// and so do their handlers' contexts.
-func TestRow140CallTimeouts(t *testing.T) {
+// Calls end exactly at their time limit, from any source, and so do the contexts of
+// their handlers.
+func TestCallTimeoutsAreExact(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		opts    ClientOptions
@@ -277,9 +277,9 @@ func TestRow140CallTimeouts(t *testing.T) {
 	}
 }
 
-// Row 140: a cancelled call returns within its ticks at first and at once
-// later, and its handler sees it at that moment.
-func TestRow140Cancel(t *testing.T) {
+// A cancelled call returns within two watchdog periods at first, and at once later.
+// Its handler observes the cancellation at that moment.
+func TestCancelIsImmediate(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Microsecond, 1500 * time.Microsecond, 10 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			service := newTestee()
@@ -308,9 +308,9 @@ func TestRow140Cancel(t *testing.T) {
 	}
 }
 
-// Row 140: a server that ends says so to a peer that reads nothing for as long
-// as netconn.CloseTime, and to one that breaks the protocol likewise.
-func TestRow140Farewell(t *testing.T) {
+// A server that closes a connection waits for a peer that reads nothing only for
+// netconn.CloseTime, also after a violation of the protocol.
+func TestGracefulCloseTime(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
 		start := time.Now()
 		p.write([]byte(rawHead(16, 0x77, 0, 0, 2)))
@@ -321,7 +321,7 @@ func TestRow140Farewell(t *testing.T) {
 	})
 }
 
-// A call's outcome on a connection that is lost says what is known.
+// The outcome of a call on a lost connection is as precise as possible.
 func TestOutcomesOfLostCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
@@ -343,9 +343,9 @@ func TestOutcomesOfLostCalls(t *testing.T) {
 	})
 }
 
-// Ids rise in the order in which they are written, also of large calls that
-// wait for their first piece.
-func TestIdsRise(t *testing.T) {
+// Ids ascend in the order of writing, also of large calls waiting for their first
+// chunk.
+func TestIDsAscend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
 		var wg sync.WaitGroup

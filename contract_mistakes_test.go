@@ -8,7 +8,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// mistaken has funcs whose tags were written from memory of other languages.
+// mistaken has tags as written by users of other libraries.
 type mistaken struct {
 	A func(a, b int) (int, error) `bsrpc:"(le4 le4) le4"`
 	B func(int) (int, error)      `bsrpc:"(le4) le4 timeout=5s"`

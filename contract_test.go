@@ -120,7 +120,7 @@ func (till) Watch(chan int, context.Context) (func(), error) { return nil, nil }
 func (*till) Clear()                                         {}
 func (till) get() int64                                      { return 7 }
 
-// Each line is a contract, and what is wrong with it at either end.
+// Each line is a contract and its problems at either end.
 var contractProblems = []struct {
 	contract
 	problems []string
@@ -201,7 +201,7 @@ type (
 	}
 )
 
-// Each line is a contract that the implementation does not fit.
+// Each line is a contract and an implementation that does not fit it.
 var implProblems = []struct {
 	as       registration
 	problems []string
@@ -297,8 +297,7 @@ func TestBindServiceNames(t *testing.T) {
 	}
 }
 
-// A service that the server does not have is one difference, with the name that was
-// meant.
+// An unknown service is one difference, with the similar name.
 func TestBindUnknownService(t *testing.T) {
 	client, err := bsrpctest.Dial(t, newLab(t), nil)
 	if err != nil {
@@ -319,7 +318,7 @@ func TestBindUnknownService(t *testing.T) {
 	checkText(t, "Workshop", err, "bsrpc: the server has no service Workshop")
 }
 
-// Without a connection there is no proxy.
+// Without a connection the proxy is nil.
 func TestBindFails(t *testing.T) {
 	client, err := bsrpctest.Dial(t, newLab(t), nil)
 	if err != nil {
@@ -397,7 +396,7 @@ func checkClientTill(t *testing.T, proxy *clientTill) {
 	}
 }
 
-// One connection takes any number of proxies, of one service or of several.
+// One connection has any number of proxies, of one service or several.
 func TestBindTwice(t *testing.T) {
 	srv := newLab(t)
 	if err := bsrpc.RegisterAs[serverTill](srv, "Shop", &till{}); err != nil {
@@ -423,7 +422,7 @@ func TestBindTwice(t *testing.T) {
 	}
 }
 
-// An interface contract offers its methods and no others.
+// An interface contract registers exactly its methods.
 func TestInterfaceContract(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	if err := bsrpc.RegisterAs[interface {

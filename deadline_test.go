@@ -18,13 +18,13 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// An oddConn is a connection with deadlines of some make.
+// An oddConn is a connection with a certain kind of deadlines.
 type oddConn struct {
 	net.Conn
 	how string
 }
 
-// The makes of deadlines, and how much later than at its time a limit may hold.
+// The kinds of deadlines, and the delay of a limit with them.
 var oddDeadlines = map[string]time.Duration{
 	"proper":  0,
 	"refused": 0,                     // SetDeadline returns an error, as ssh's channels do
@@ -84,7 +84,7 @@ func (ownTimeout) Error() string   { return "own timeout" }
 func (ownTimeout) Timeout() bool   { return true }
 func (ownTimeout) Temporary() bool { return true }
 
-// oddly runs f with each make of deadlines, in a bubble. odd wraps an end.
+// oddly runs f with each kind of deadlines, in a bubble. odd wraps an end.
 func oddly(t *testing.T, f func(t *testing.T, odd func(net.Conn) net.Conn, slack time.Duration)) {
 	for how, slack := range oddDeadlines {
 		t.Run(how, func(t *testing.T) {
@@ -95,7 +95,7 @@ func oddly(t *testing.T, f func(t *testing.T, odd func(net.Conn) net.Conn, slack
 	}
 }
 
-// within checks that f takes as long as a limit says.
+// within checks that f takes the time of a limit.
 func within(t testing.TB, what string, limit, slack time.Duration, f func()) {
 	t.Helper()
 	start := time.Now()
@@ -161,7 +161,7 @@ func newOddPair(t *testing.T, end, wire string, odd func(net.Conn) net.Conn) *od
 	return p
 }
 
-// serve tells that ServeConn has ended, also by a Goexit.
+// serve reports the end of ServeConn, also by a Goexit.
 func (p *oddPair) serve(srv *Server, nc net.Conn) {
 	defer close(p.served)
 	srv.ServeConn(nc)
@@ -173,8 +173,8 @@ func (p *oddPair) end() {
 	<-p.served
 }
 
-// Calls end at their time and when they are cancelled, whatever becomes of
-// deadlines; where they can be had, or be made up for, the connection goes on.
+// Calls end at their time and after a cancellation, with any kind of deadlines. If
+// deadlines work or can be replaced, the connection continues.
 func TestCallsEndWithoutDeadlines(t *testing.T) {
 	oddPairs(t, func(t *testing.T, p *oddPair, slack time.Duration) {
 		if sum, err := p.sum(t.Context(), 1, 2); sum != 3 || err != nil {
@@ -203,7 +203,7 @@ func TestCallsEndWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// Close and Shutdown take no longer.
+// Close and Shutdown take no longer than with deadlines.
 func TestEndsWithoutDeadlines(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, p *oddPair){
 		"client": func(t *testing.T, p *oddPair) { p.client.Close() },
@@ -231,7 +231,7 @@ func TestEndsWithoutDeadlines(t *testing.T) {
 	}
 }
 
-// A client's handshake ends with its context and DialTimeout.
+// The handshake of a client ends with its context and after DialTimeout.
 func TestDialEndsWithoutDeadlines(t *testing.T) {
 	peers := map[string]func(net.Conn){
 		"deaf": func(net.Conn) {},
@@ -277,7 +277,7 @@ func TestDialEndsWithoutDeadlines(t *testing.T) {
 	}
 }
 
-// A server's handshake ends by HandshakeTimeout, whatever the peer is at.
+// The handshake of a server ends after HandshakeTimeout, whatever the peer does.
 func TestHandshakeTimeoutWithoutDeadlines(t *testing.T) {
 	for name, send := range map[string]string{"silent": "", "half": basicInit[:6], "deaf": basicInit} {
 		t.Run(name, func(t *testing.T) {
@@ -306,7 +306,7 @@ type oddRaw struct {
 	close  func()
 }
 
-// oddRaws runs f with each end, wire and make of deadlines.
+// oddRaws runs f with each end, wire and kind of deadlines.
 func oddRaws(t *testing.T, limits Limits, f func(t *testing.T, p *oddRaw, slack time.Duration)) {
 	for name, make := range map[string]func(testing.TB, func(net.Conn) net.Conn, Limits) *oddRaw{
 		"client/native": oddRawNativeClient, "client/basic": oddRawBasicClient,
@@ -366,7 +366,7 @@ func oddRawClient(client *Client, p *rawPeer, call func()) *oddRaw {
 	return &oddRaw{p, call, func() error { <-client.Done(); return client.Err() }, func() { client.Close() }}
 }
 
-// An unfinished frame ends a connection by FrameTimeout.
+// An unfinished frame ends the connection after FrameTimeout.
 func TestFrameTimeoutWithoutDeadlines(t *testing.T) {
 	limits := Limits{FrameTimeout: 2 * time.Second, PingAfter: NoLimit}
 	oddRaws(t, limits, func(t *testing.T, p *oddRaw, slack time.Duration) {
@@ -380,7 +380,7 @@ func TestFrameTimeoutWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing ends a connection by WriteStall.
+// A peer that reads nothing ends the connection after WriteStall.
 func TestWriteStallWithoutDeadlines(t *testing.T) {
 	limits := Limits{WriteStall: 2 * time.Second, PingAfter: NoLimit}
 	oddRaws(t, limits, func(t *testing.T, p *oddRaw, slack time.Duration) {
@@ -393,8 +393,8 @@ func TestWriteStallWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// The farewell of a connection whose peer does not leave is short.
-func TestFarewellWithoutDeadlines(t *testing.T) {
+// The graceful close is short even if the peer stays connected.
+func TestGracefulCloseWithoutDeadlines(t *testing.T) {
 	oddly(t, func(t *testing.T, odd func(net.Conn) net.Conn, slack time.Duration) {
 		srv := testeeServer(t, newTestee(), nil)
 		near, far := net.Pipe()
@@ -416,9 +416,9 @@ type halfClosing struct{ net.Conn }
 
 func (halfClosing) CloseWrite() error { return nil }
 
-// A connection that panics, ends the goroutine or returns impossible counts
-// costs itself and no more.
-func TestConnectionsOfAnyMake(t *testing.T) {
+// A net.Conn that panics, exits the goroutine or returns invalid counts only ends its
+// own connection.
+func TestFaultyConnections(t *testing.T) {
 	for name, spoil := range map[string]func(b []byte) (int, error){
 		"panic":     func([]byte) (int, error) { panic("on purpose") },
 		"goexit":    func([]byte) (int, error) { runtime.Goexit(); return 0, nil },
@@ -463,7 +463,7 @@ func TestConnectionsOfAnyMake(t *testing.T) {
 	}
 }
 
-// A spoilingConn changes what Read or Write returns, when it is on.
+// A spoilingConn changes the results of Read or Write while it is on.
 type spoilingConn struct {
 	oddConn
 	side  string

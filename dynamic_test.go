@@ -28,7 +28,7 @@ type (
 	shelf map[string][]int32
 )
 
-// dynamic is a service whose methods return what they get.
+// dynamic is a service with methods returning their arguments.
 type dynamic struct{}
 
 func (dynamic) Int8(n int8) int8                                   { return n }
@@ -135,7 +135,7 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// Each line is arguments and results that do not fit, for a method of lab.Dynamic.
+// Each line is arguments and results unsuitable for a method of lab.Dynamic.
 var dynamicMisfits = []struct {
 	method  string
 	args    []any
@@ -201,7 +201,7 @@ var dynamicMisfits = []struct {
 	{"Part", []any{myPart{Spare: []*myPart{nil}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[]: nil pointer, but the wire format requires a value`},
 }
 
-// What does not fit is not sent, and costs nothing else.
+// Unsuitable values are not sent, and have no other effect.
 func TestCallMisfits(t *testing.T) {
 	client := dynamicClient(t)
 	for _, test := range dynamicMisfits {
@@ -213,7 +213,7 @@ func TestCallMisfits(t *testing.T) {
 	}
 }
 
-// checkNotSent checks the error of a call that this end has refused.
+// checkNotSent checks the error of a call refused by this end.
 func checkNotSent(t *testing.T, err error, code bsrpc.Code, want string) {
 	t.Helper()
 	checkText(t, "Call", err, "bsrpc: "+want)
@@ -252,7 +252,7 @@ func TestCallNames(t *testing.T) {
 	}
 }
 
-// Results are set when the call has succeeded, all of them.
+// If the call succeeds, all results are set; otherwise none.
 func TestCallResults(t *testing.T) {
 	client := dynamicClient(t)
 	text, n := "before", int8(1)
@@ -270,7 +270,7 @@ func TestCallResults(t *testing.T) {
 	}
 }
 
-// The layout of a method is asked for once.
+// The client asks for the layout of a method once.
 func TestCallAsksOnce(t *testing.T) {
 	srv := newLab(t)
 	near, far := net.Pipe()
@@ -295,7 +295,7 @@ func TestCallAsksOnce(t *testing.T) {
 	}
 }
 
-// Calls by name are safe for concurrent use, the first of each among them.
+// Calls by name are safe for concurrent use, including the first of each method.
 func TestCallConcurrently(t *testing.T) {
 	client := dynamicClient(t)
 	var wg sync.WaitGroup

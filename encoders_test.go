@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A moody value encodes itself, and falls in the methods that it names: "enc" and
-// "dec", at the end whose turn it is.
+// A moody value encodes itself, and panics in the methods it names: "enc" and "dec",
+// at the end where they run.
 type moody struct{ how string }
 
 func (m moody) MarshalText() ([]byte, error) {
@@ -43,7 +43,7 @@ func (moods) Give(how string) moody { return moody{how} }
 func (moods) Fail(how string) error { return moodyError{moody{how}} }
 func (moods) Add(a, b int) int      { return a + b }
 
-// A moodyError falls in its own methods.
+// A moodyError panics in its own methods.
 type moodyError struct{ moody }
 
 func (e moodyError) Error() string         { e.fall("Error"); return "an error" }
@@ -142,7 +142,7 @@ func TestEncodersAtTheClient(t *testing.T) {
 	})
 }
 
-// At a server they are a failed call, too, as are the methods of errors.
+// At a server such panics fail their call too, as do those in the methods of errors.
 func TestEncodersAtTheServer(t *testing.T) {
 	forMoods(t, func(t *testing.T, client *Client, proxy *moodsContract, _, log *logLines) {
 		for _, how := range []string{"panic", "panic nil", "Goexit"} {

@@ -16,7 +16,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A mourner's handler ends as the test wants.
+// A mourner has a handler with the end chosen by a test.
 type mourner struct {
 	end   func(ctx context.Context) error
 	began chan *Session
@@ -27,10 +27,10 @@ func (m *mourner) End(ctx context.Context) error {
 	return m.end(ctx)
 }
 
-// Timed is End in a contract with a timeout= of its own.
+// Timed is End with a timeout= tag in the contract.
 func (m *mourner) Timed(ctx context.Context) error { return m.End(ctx) }
 
-// Put takes what it is given.
+// Put ignores its argument.
 func (m *mourner) Put([]byte) {}
 
 type mournerContract struct {
@@ -64,7 +64,7 @@ type deathbed struct {
 	proxy  *mournerContract
 }
 
-// newDeathbed joins a client to a server whose handlers end as end does.
+// newDeathbed connects a client to a server whose handlers are end.
 func newDeathbed(t *testing.T, basic bool, end func(ctx context.Context) error) *deathbed {
 	t.Helper()
 	d := &deathbed{mourner: &mourner{end, make(chan *Session, 8)}}
@@ -109,8 +109,8 @@ func untilDone(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A fate is what a caller sees of a call that has failed. Text ends in * where
-// more follows.
+// A fate is the error of a failed call as seen by its caller. A text may end in * for
+// any rest.
 type fate struct {
 	text    string
 	code    Code
@@ -119,10 +119,10 @@ type fate struct {
 	is      error // what errors.Is finds
 }
 
-// causes are what errors.Is must not find unless a fate says so.
+// causes are errors that errors.Is must match only if a fate contains them.
 var causes = []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrServerClosed, io.EOF}
 
-// check holds an error against a fate.
+// check compares an error with a fate.
 func (want fate) check(t *testing.T, err error) {
 	t.Helper()
 	var e *Error
@@ -144,15 +144,15 @@ func (want fate) check(t *testing.T, err error) {
 	}
 }
 
-// own is a handler's error that travels.
+// own returns a handler's error with a code and a name.
 func own(text string) error { return &Error{Code: CodeNotFound, Name: "NoStock", Message: text} }
 
-// fails is a handler that returns err.
+// fails returns a handler that returns err.
 func fails(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }
 
-// endings are the ways in which a call ends.
+// endings are the possible ends of a call.
 var endings = []struct {
 	name  string
 	end   func(ctx context.Context) error // the handler; nil is untilDone
@@ -290,7 +290,7 @@ var endings = []struct {
 	},
 }
 
-// sleepAtMost waits for a handler's context with a time of its own.
+// sleepAtMost waits for a handler's context with a time limit of its own.
 func sleepAtMost(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -298,8 +298,8 @@ func sleepAtMost(ctx context.Context, d time.Duration) error {
 	return fmt.Errorf("its own: %w", ctx.Err())
 }
 
-// withoutOutcome is the error of a call whose time is over by the clocks of both
-// ends at once: whether the server's answer is first decides the outcome alone.
+// withoutOutcome returns the error of a call whose time ends at both ends at the same
+// moment: the order decides its outcome.
 func withoutOutcome(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Outcome == OutcomeAnswered {
@@ -308,8 +308,8 @@ func withoutOutcome(err error) error {
 	return err
 }
 
-// Each ending has one code, outcome and text, and errors.Is finds in it what
-// this caller, and nobody else, has caused.
+// Each ending has one code, outcome and text. errors.Is matches only errors caused by
+// this caller.
 func TestHowCallsEnd(t *testing.T) {
 	for _, tt := range endings {
 		for _, basic := range []bool{false, true} {
@@ -334,7 +334,7 @@ func TestHowCallsEnd(t *testing.T) {
 	}
 }
 
-// A call by name ends as one by a proxy.
+// A call by name ends like a call through a proxy.
 func TestHowCallsByNameEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeathbed(t, false, untilDone)
@@ -349,8 +349,8 @@ func TestHowCallsByNameEnd(t *testing.T) {
 	})
 }
 
-// hops are what a handler gets from a further server, and what its own caller
-// then sees.
+// hops are errors from another server, and the resulting errors at the caller of the
+// handler.
 var hops = []struct {
 	name string
 	far  func(ctx context.Context) error // the further server's handler
@@ -378,8 +378,8 @@ var hops = []struct {
 	},
 }
 
-// A handler that returns what a further server answered passes on its code, name
-// and text; all else is of the caller's own call.
+// A handler that returns the error of another server passes on its code, name and
+// text. The other fields are those of its own call.
 func TestErrorsThroughTwoServers(t *testing.T) {
 	for _, tt := range hops {
 		t.Run(tt.name, func(t *testing.T) {
@@ -407,7 +407,8 @@ func TestErrorsThroughTwoServers(t *testing.T) {
 	}
 }
 
-// The connection's end is one error, and each call names its own method in it.
+// The end of a connection is one shared error, and each call adds its own method to a
+// copy.
 func TestNamedErrorsAreCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeathbed(t, false, untilDone)
@@ -427,8 +428,8 @@ func TestNamedErrorsAreCopies(t *testing.T) {
 	})
 }
 
-// What an ERROR frame with code 4 or 1 is to a caller whose own time is not
-// over, or has none, and who has cancelled nothing.
+// An ERROR frame with code 4 or 1, for a caller whose own time is not over and who has
+// not cancelled.
 func TestAnswersOfTimeThatIsOver(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -470,7 +471,7 @@ func TestAnswersOfTimeThatIsOver(t *testing.T) {
 	}
 }
 
-// A call's own deadline at the server is what EXPIRED says, and no other.
+// At the server, the flag EXPIRED is set only for the deadline of the call itself.
 func TestExpiredAtTheServer(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

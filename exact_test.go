@@ -117,7 +117,8 @@ var exactTypes = []func(*rand.Rand) any{
 	func(r *rand.Rand) any { return int(r.Uint64()) },
 }
 
-// same compares what a type is for: the numbers that a source gives next.
+// same compares values by their purpose: of two sources of random numbers, the next
+// numbers.
 func same(a, b any) bool {
 	c, ok := a.(rand.ChaCha8)
 	if !ok {
@@ -151,7 +152,7 @@ func TestStandardTypesAreExact(t *testing.T) {
 	}
 }
 
-// Floats keep every bit, those of NaN among them.
+// Floats keep every bit, also of NaN.
 func TestFloatsAreExact(t *testing.T) {
 	type floats struct {
 		A float64
@@ -213,7 +214,7 @@ const (
 	sayName     = ` is not encoded, unlike padding in encoding/binary; name it, or tag it "-"`
 )
 
-// Each line is a type whose values would change on the way.
+// Each line is a type whose values would change in transit.
 var inexactTypes = []struct {
 	v    any
 	want []string
@@ -250,7 +251,7 @@ func TestInexactTypesAreRefused(t *testing.T) {
 	}
 }
 
-// What the error of a big.Float advises keeps every bit.
+// The encoding suggested by the error of big.Float keeps every bit.
 func TestFloatsOfAnyPrecisionAsText(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 500 {
@@ -263,7 +264,7 @@ func TestFloatsOfAnyPrecisionAsText(t *testing.T) {
 	}
 }
 
-// What a tag asks for, and blank fields without a size, are taken.
+// Types requested by a tag, and blank fields without a size, are accepted.
 func TestInexactTypesByTag(t *testing.T) {
 	for _, v := range []any{rounded{}, marked{A: 5}} {
 		if _, err := bsrpc.Marshal(v); err != nil {

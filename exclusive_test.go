@@ -62,8 +62,8 @@ func withStage(t *testing.T, opts bsrpc.ServerOptions, f func(t *testing.T, s *t
 	})
 }
 
-// Calls of a group run one at a time, in the order in which they came, across
-// sessions; others do not wait for them.
+// The calls of a group run one at a time in order of arrival, over all sessions. Other
+// calls do not wait for them.
 func TestExclusive(t *testing.T) {
 	withStage(t, bsrpc.ServerOptions{}, func(t *testing.T, s *table, a, b *tableContract) {
 		var wg sync.WaitGroup
@@ -88,9 +88,8 @@ func TestExclusive(t *testing.T) {
 	})
 }
 
-// A call that waits leaves when its time is over, or its caller goes, and has
-// not run.
-func TestExclusiveLeaves(t *testing.T) {
+// A waiting call ends at its time limit or after a cancellation, and has not run.
+func TestExclusiveWaitEnds(t *testing.T) {
 	withStage(t, bsrpc.ServerOptions{}, func(t *testing.T, s *table, a, b *tableContract) {
 		first := make(chan error)
 		go func() { first <- a.Move(context.Background(), "1", 1000) }()
@@ -121,8 +120,8 @@ func TestExclusiveLeaves(t *testing.T) {
 	})
 }
 
-// A call from inside of a group into it would wait for itself.
-func TestExclusiveFromInside(t *testing.T) {
+// A call to a group from one of its own handlers would wait for itself.
+func TestExclusiveDeadlock(t *testing.T) {
 	withStage(t, bsrpc.ServerOptions{}, func(t *testing.T, s *table, a, b *tableContract) {
 		if err := a.Again(t.Context()); err != nil {
 			t.Fatal(err)
@@ -138,7 +137,7 @@ func TestExclusiveFromInside(t *testing.T) {
 	})
 }
 
-// MaxConcurrentCalls is of each connection; 1 runs its calls in order.
+// MaxConcurrentCalls applies to each connection; 1 runs its calls in order.
 func TestMaxConcurrentCalls(t *testing.T) {
 	withStage(t, bsrpc.ServerOptions{MaxConcurrentCalls: 1}, func(t *testing.T, s *table, a, b *tableContract) {
 		var wg sync.WaitGroup

@@ -56,7 +56,7 @@ func (p *testee) Hold(ctx context.Context) error {
 	}
 }
 
-// Deaf does not look whether its caller has gone.
+// Deaf ignores its context.
 func (p *testee) Deaf() {
 	p.began <- struct{}{}
 	<-p.release
@@ -333,17 +333,17 @@ func checkBooked(t testing.TB, srv *Server) {
 func u64(v uint64) string { return string(binary.LittleEndian.AppendUint64(nil, v)) }
 func u32(v uint32) string { return string(binary.LittleEndian.AppendUint32(nil, v)) }
 
-// rawHead is a head of which nothing is checked.
+// rawHead returns a frame header without checks.
 func rawHead(size uint32, t wire.Type, flags wire.Flags, arg uint16, id uint64) string {
 	return u32(size) + string([]byte{byte(t), byte(flags), byte(arg), byte(arg >> 8)}) + u64(id)
 }
 
-// bigRequest is the first piece of a message of total bytes, with some of them.
+// bigRequest returns the first chunk of a message of total bytes, with n of them.
 func bigRequest(id uint64, method uint16, total, n int) []byte {
 	return frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: method, ID: id, Total: uint64(total)}, make([]byte, n))
 }
 
-// What ends the connection: the frames, and what the CLOSE frame says.
+// Frames that end the connection, and the text of the CLOSE frame.
 var violations = []struct {
 	name, frames, want string
 }{
@@ -395,7 +395,7 @@ func TestViolationsClose(t *testing.T) {
 	}
 }
 
-// What costs one call at most: the frames, and the answer.
+// Frames that fail at most one call, and the answer.
 func TestOddRequestsAreRefused(t *testing.T) {
 	critical := "\x34\x92\x00\x00\x00\x00"
 	withMeta := func(meta string) string {
@@ -428,7 +428,7 @@ func TestOddRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// What is ignored: frames that come late, and what nobody has to know.
+// Frames that are ignored: late ones, and optional ones.
 func TestLateFramesAreIgnored(t *testing.T) {
 	for _, tt := range []struct{ name, frames string }{
 		{"CANCEL of a call that has ended", rawHead(16, wire.Cancel, 0, 0, 1)},
@@ -450,8 +450,8 @@ func TestLateFramesAreIgnored(t *testing.T) {
 	}
 }
 
-// rawServer joins a client to a rawPeer that plays the server, shakes hands,
-// and says yes to whatever is bound.
+// rawServer connects a client to a rawPeer in the role of the server, with a handshake
+// and a successful BIND.
 func rawServer(t testing.TB, opts *ClientOptions) (*Client, *testeeContract, *rawPeer) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -480,8 +480,8 @@ func rawServerOn(t testing.TB, near, far net.Conn, opts *ClientOptions) (*Client
 	return client, proxy, p
 }
 
-// A client treats its server as hostile too. Each case is what the server sends
-// while a call waits for its answer.
+// A client treats its server as hostile too. Each case is sent by the server while a
+// call waits for its answer.
 func TestClientViolations(t *testing.T) {
 	never := uint64(1000 << 16)
 	for _, tt := range []struct {
@@ -525,7 +525,7 @@ func TestClientViolations(t *testing.T) {
 	}
 }
 
-// Answers that fit their call and make no sense cost that call alone.
+// Answers with invalid content fail only their call.
 func TestClientOddAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -569,7 +569,7 @@ func TestClientOddAnswers(t *testing.T) {
 	}
 }
 
-// An answer to a call that has ended is ignored, however it comes.
+// An answer to a call that has ended is ignored in every form.
 func TestClientLateAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
@@ -605,7 +605,7 @@ func TestClientLateAnswers(t *testing.T) {
 	})
 }
 
-// CLOSE ends every call with what the peer says.
+// CLOSE fails every call with the reason of the peer.
 func TestCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
@@ -624,8 +624,8 @@ func TestCloseFrame(t *testing.T) {
 	})
 }
 
-// conversation is what a rawPeer may send properly: whole calls, calls in
-// pieces that others pass between, a call cancelled while it arrives.
+// conversation returns valid input: whole calls, chunked calls with others between,
+// and a call cancelled while it arrives.
 func conversation() []byte {
 	add := []byte("\x01\x00\x00\x00\x02\x00\x00\x00")
 	echo := func(n int) []byte { return append([]byte(u32(uint32(n))), bytes.Repeat([]byte("e"), n)...) }
@@ -648,7 +648,7 @@ func conversation() []byte {
 
 const conversationAnswers = 9
 
-// answers gathers n answers, each whole, by the ids of their calls.
+// answers reads n complete answers, by the ids of their calls.
 func (p *rawPeer) answers(n int) map[uint64]string {
 	p.t.Helper()
 	got, parts := make(map[uint64]string), make(map[uint64]*[]byte)
@@ -696,8 +696,8 @@ func converse(t *testing.T, cuts []int) (got map[uint64]string) {
 	return got
 }
 
-// Row 142: the input split anywhere gives the same result.
-func TestRow142InputSplit(t *testing.T) {
+// The input may be split anywhere with the same result.
+func TestInputSplit(t *testing.T) {
 	want := converse(t, nil)
 	if len(want) != conversationAnswers || !strings.Contains(want[5], "canceled") {
 		t.Fatalf("whole: got answers to %d calls; 5: %q", len(want), want[5])
@@ -726,8 +726,8 @@ func TestRow142InputSplit(t *testing.T) {
 	}
 }
 
-// FuzzInputSplit is row 142 for the fuzzer: two bytes a point, relative to the
-// one before.
+// FuzzInputSplit is TestInputSplit for the fuzzer: two bytes a point, relative to the
+// previous one.
 func FuzzInputSplit(f *testing.F) {
 	f.Add([]byte{1, 0, 16, 0, 23, 0, 24, 0})
 	f.Add(bytes.Repeat([]byte{255, 7}, 100))
@@ -783,8 +783,8 @@ func TestTruncations(t *testing.T) {
 	}
 }
 
-// A frame that is never completed ends its connection after FrameTimeout, a
-// message its call.
+// A frame that is never completed ends its connection after FrameTimeout, an
+// unfinished message only its call.
 func TestStalledFrames(t *testing.T) {
 	frame := frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, make([]byte, 8))
 	for _, n := range []int{1, 3, 4, 15, 16, 17, 24, len(frame) - 1} {
@@ -799,8 +799,8 @@ func TestStalledFrames(t *testing.T) {
 	}
 }
 
-// Any bytes of a proper conversation changed: the server answers or closes,
-// and holds nothing afterwards.
+// With any bytes of a valid conversation changed, the server answers or closes, and
+// releases everything.
 func TestMutations(t *testing.T) {
 	rounds := 600
 	if !LongTests {
@@ -840,7 +840,7 @@ func headsOf(b []byte) (at []int) {
 	return at
 }
 
-// checkEmpty checks that a connection that lives holds nothing of calls.
+// checkEmpty checks that an open connection contains no state of calls.
 func checkEmpty(t testing.TB, c *transport.Conn) {
 	t.Helper()
 	time.Sleep(10 * transport.WatchdogPeriod) // where nobody waits for an answer, the leader reads it after a tick
@@ -850,7 +850,7 @@ func checkEmpty(t testing.TB, c *transport.Conn) {
 	}
 }
 
-// eventually is for real sockets, where nothing says when all is quiet.
+// eventually is for real sockets, without a bubble to wait for.
 func eventually(t testing.TB, residue func() string) {
 	t.Helper()
 	late := time.After(10 * time.Second)
@@ -867,7 +867,7 @@ func eventually(t testing.TB, residue func() string) {
 	}
 }
 
-// residue says what a connection holds of calls, "" for nothing.
+// residue describes the state of calls in a connection, "" for none.
 func residue(c *transport.Conn) string {
 	left := transport.Residue(c)
 	if c, ok := transport.HandlerOf(c).(*nativeConn); ok {

@@ -37,7 +37,7 @@ type (
 	}
 )
 
-// scope serves a Scope.
+// scope implements a Scope.
 type scope struct {
 	deadline chan time.Duration // what Wait had left when it was called
 	ended    chan error         // how Wait's context ended
@@ -78,8 +78,8 @@ func scopeServer(t *testing.T, impl any) *bsrpc.Server {
 	return srv
 }
 
-// A server in front of another offers the same methods by its proxy: the same
-// layouts, and calls that pass on arguments, results and errors.
+// A server can serve the methods of another through its proxy: with the same layouts,
+// and passing arguments, results and errors.
 func TestProxyAsImplementation(t *testing.T) {
 	back := scopeServer(t, newScope())
 	front := scopeServer(t, bsrpctest.Bind[Scope](t, back, "Scope"))
@@ -112,7 +112,7 @@ func checkScope(t *testing.T, s *Scope) {
 	}
 }
 
-// Deadline and cancellation reach the handler behind two servers.
+// Deadlines and cancellations reach the handler through two servers.
 func TestProxyPassesContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		far := newScope()
@@ -140,7 +140,7 @@ func TestProxyPassesContexts(t *testing.T) {
 	})
 }
 
-// Funcs are taken as they are at registration, a wrapped one with its tags.
+// Funcs are read at registration; a wrapped one has the tags of its contract.
 func TestFuncsAsImplementation(t *testing.T) {
 	impl := bsrpctest.Bind[Scope](t, scopeServer(t, newScope()), "Scope")
 	level, calls := impl.Level, 0

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// A handler that calls runtime.Goexit ends no goroutine of the user's: ServeConn
-// returns when its client has left.
+// A handler calling runtime.Goexit does not end a goroutine of the user: ServeConn
+// returns when its client has disconnected.
 func TestGoexitLeavesServeConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet})

@@ -58,8 +58,8 @@ type halvesContract struct {
 	Alone func(n uint32) (uint32, error) `bsrpc:"id=2,exclusive=one"`
 }
 
-// A basic client that has closed its half gets the answers to all that it has
-// asked, whether they are quick, slow or wait for others; then the connection ends.
+// A basic client that has half-closed its connection gets the answers to all its
+// requests: quick, slow or waiting for others. Then the connection ends.
 func TestBasicHalfCloseIsAnswered(t *testing.T) {
 	srv := NewServer(&ServerOptions{Basic: true, Logger: quiet})
 	if err := RegisterAs[halvesContract](srv, "Halves", halves{}); err != nil {
@@ -101,8 +101,8 @@ func TestBasicHalfCloseIsAnswered(t *testing.T) {
 	srv.Close()
 }
 
-// After its client's half is closed, a handler has as long as a silent peer; one
-// that is idle ends at once, and so does one whose last frame is cut.
+// After a half-close, a handler gets the time of a silent peer. An idle connection
+// ends at once, as does one with a truncated last frame.
 func TestBasicHalfCloseHasAnEnd(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -156,8 +156,8 @@ type waitsFor struct{ d time.Duration }
 
 func (w *waitsFor) Wait() bool { time.Sleep(w.d); return true }
 
-// A client that is gone is noticed as an answer cannot be written, and one that
-// resets its connection at once.
+// A disconnected client is noticed when an answer cannot be written, and at once after
+// a reset.
 func TestBasicHalfCloseOfOneThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clerk := newBasicClerk()

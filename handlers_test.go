@@ -15,7 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A workshop counts its handlers that run.
+// A workshop counts its running handlers.
 type workshop struct {
 	now, most, ended atomic.Int32
 	pause            time.Duration
@@ -85,8 +85,7 @@ func workshopPeer(t *testing.T, srv *Server) *rawPeer {
 
 var workshopGates = map[string]ServerOptions{"inline": {}, "gated": {MaxConcurrentCalls: 1000}}
 
-// Handlers that leaders run count as all others, also when the leader has been
-// deposed.
+// Handlers run inline count too, also after the watchdog has replaced the leader.
 func TestMaxHandlersOfManyConnections(t *testing.T) {
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +113,7 @@ func TestMaxHandlersOfManyConnections(t *testing.T) {
 	}
 }
 
-// A call that is cancelled counts until its handler returns.
+// A cancelled call counts until its handler returns.
 func TestMaxHandlersOfCancelledCalls(t *testing.T) {
 	calls := 100
 	if !LongTests {
@@ -141,7 +140,7 @@ func TestMaxHandlersOfCancelledCalls(t *testing.T) {
 	}
 }
 
-// Calls that are refused do not make a slow method look quick.
+// Refused calls do not make a slow method look quick.
 func TestMaxHandlersOfOneConnection(t *testing.T) {
 	calls := 5000
 	if !LongTests {
@@ -165,7 +164,7 @@ func TestMaxHandlersOfOneConnection(t *testing.T) {
 	}
 }
 
-// Commands of basic clients count, also of those that have gone.
+// Commands of basic clients count, also after the client has disconnected.
 func TestMaxHandlersOfBasicClients(t *testing.T) {
 	withWorkshop(t, ServerOptions{}, func(t *testing.T, srv *Server, c *workshop) {
 		var wg sync.WaitGroup
@@ -188,8 +187,8 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 	})
 }
 
-// One handler may run: a client that calls one after another never meets the
-// limit, whatever each call goes through, and whoever writes its answer.
+// With MaxHandlers 1, sequential calls are never refused, whichever path each call
+// takes and whichever goroutine writes its answer.
 func TestMaxHandlersOneAfterAnother(t *testing.T) {
 	rounds := 3000
 	if !LongTests {

@@ -16,14 +16,14 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// nativeInit is a client's INIT with fields of its own.
+// nativeInit returns an INIT of a client with the given fields.
 func nativeInit(version byte, fields string) string {
 	payload := "\x00\x00\x01bsrp" + string([]byte{version}) + fields
 	return u32(uint32(5+len(payload))) + "\x00" + payload
 }
 
-// Row 70, and what else a server makes of a first frame.
-func TestRow70FirstFrames(t *testing.T) {
+// The answers of a server to all kinds of first frames.
+func TestFirstFramesOfClients(t *testing.T) {
 	const basic, native, closed = "basic", "native", "closed"
 	for _, tt := range []struct {
 		name, frame string
@@ -85,7 +85,7 @@ func TestRow70FirstFrames(t *testing.T) {
 	}
 }
 
-// A field that is not known, and need not be, changes nothing.
+// An unknown optional field has no effect.
 func TestUnknownInitField(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -102,8 +102,8 @@ func TestUnknownInitField(t *testing.T) {
 	})
 }
 
-// What a client makes of a server's first frame.
-func TestRow70ServerAnswers(t *testing.T) {
+// The reactions of a client to the first frame of a server.
+func TestFirstFramesOfServers(t *testing.T) {
 	for _, tt := range []struct {
 		name, answer string
 		want         string
@@ -147,7 +147,7 @@ func TestRow70ServerAnswers(t *testing.T) {
 	}
 }
 
-// HandshakeTimeout is one moment from the beginning on, whatever comes.
+// HandshakeTimeout is one moment from the beginning, whatever arrives.
 func TestHandshakeTimeoutIsExact(t *testing.T) {
 	first := nativeInit(1, "")
 	for n := range first {
@@ -171,8 +171,7 @@ func TestHandshakeTimeoutIsExact(t *testing.T) {
 	}
 }
 
-// A peer that does not read the answer is bounded by the same time, and a
-// session by none.
+// HandshakeTimeout also limits the writing of the answer, but not the session.
 func TestHandshakeTimeoutEndsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -191,7 +190,7 @@ func TestHandshakeTimeoutEndsThere(t *testing.T) {
 	})
 }
 
-// DialTimeout, the context of NewClient, and a server that says nothing.
+// DialTimeout and the context of NewClient, with a server that sends nothing.
 func TestDialTimeoutIsExact(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -227,8 +226,8 @@ func TestDialTimeoutIsExact(t *testing.T) {
 	}
 }
 
-// MaxHandshakes drops the oldest, and a client that is quick gets in past any
-// number of peers that are not.
+// MaxHandshakes drops the oldest connection. A quick client gets in beside any number
+// of slow peers.
 func TestMaxHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{MaxHandshakes: 3}})
@@ -268,7 +267,7 @@ func TestMaxHandshakes(t *testing.T) {
 	})
 }
 
-// MaxConns refuses with a reason, and takes the next when there is room.
+// MaxConns refuses with a reason, and admits again after a connection has ended.
 func TestMaxConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{MaxConns: 2}})
@@ -302,9 +301,8 @@ func TestMaxConns(t *testing.T) {
 	})
 }
 
-// Row 129, the server's part: a TLS client to a plain port gets an end soon,
-// on real sockets.
-func TestRow129TLSClient(t *testing.T) {
+// A TLS client at a plain port fails soon, on real sockets.
+func TestTLSClientAtPlainServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +319,7 @@ func TestRow129TLSClient(t *testing.T) {
 	served.Wait()
 }
 
-// What is refused during the handshake costs no more than what was sent.
+// A connection refused in the handshake takes no more memory than the bytes received.
 func TestHandshakeHoldsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)

@@ -12,7 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 )
 
-// A hooked server has one hook that falls: that of the session with an id.
+// A hooked server has one failing hook, in the session with an id.
 type hooked struct {
 	hook string
 	fall func(thaw chan struct{})
@@ -35,7 +35,7 @@ type ownThing struct {
 func (*ownThing) Nothing() {}
 func (o *ownThing) Close() { o.h.run("Close", o.s) }
 
-// An ownError is OnConnect's, with methods of its own.
+// An ownError is returned by OnConnect and has methods of its own.
 type ownError struct {
 	h *hooked
 	s *Session
@@ -71,8 +71,8 @@ func (h *hooked) server(t *testing.T) *Server {
 
 var allHooks = []string{"OnConnect", "make", "Close", "OnDisconnect", "Error", "ExceptionName", "As"}
 
-// A hook that falls, or hangs, costs at most its session. Others call on, the next
-// is admitted, and the server ends within its bounds.
+// A hook that panics or hangs ends at most its own session. Other calls continue, the
+// next client is admitted, and the server closes in time.
 func TestHooksAreGuarded(t *testing.T) {
 	for _, hook := range allHooks {
 		for name, fall := range falls {
@@ -129,9 +129,9 @@ func TestHooksAreGuarded(t *testing.T) {
 	}
 }
 
-// A place is the next one's when a hook has fallen; one whose OnDisconnect hangs
-// keeps it until that returns.
-func TestHooksAndPlaces(t *testing.T) {
+// The next client is admitted after a hook has panicked. If OnDisconnect hangs, it is
+// admitted only when that returns.
+func TestHooksAndAdmission(t *testing.T) {
 	for _, hook := range allHooks {
 		for name, fall := range falls {
 			for _, basic := range []bool{false, true} {
@@ -166,7 +166,7 @@ func TestHooksAndPlaces(t *testing.T) {
 	}
 }
 
-// visit is a client that leaves when it has been admitted.
+// visit is a client that disconnects after its admission.
 func visit(nc net.Conn) {
 	if client, err := NewClient(context.Background(), nc, &ClientOptions{Logger: quiet}); err == nil {
 		client.Close()
@@ -235,8 +235,8 @@ func TestHooksCloseTheServer(t *testing.T) {
 	}
 }
 
-// A handler is told of a shutdown, and what is cut by it is told at the caller.
-func TestHandlersSeeTheShutdown(t *testing.T) {
+// Handlers can observe a shutdown, and calls ended by it report it to the caller.
+func TestHandlersObserveShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet})
 		for name, f := range map[string]any{

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A peer of the basic wire cannot be sent a PING: the system is told to find out
-// within the same time whether its machine is still there.
+// A peer on the basic wire cannot answer a PING. The system checks within the same
+// time whether its machine is reachable.
 func TestKeepAlive(t *testing.T) {
 	srv := basicServer(t, newBasicClerk(), &ServerOptions{MaxSessions: 1, Limits: Limits{SessionLease: 40 * time.Second, PingAfter: time.Hour}})
 	t.Cleanup(func() { srv.Close() })

@@ -20,9 +20,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// CLOSE is the last frame of a server, whatever ends the connection and whatever
-// is asked, answered and cancelled meanwhile. The storm reads raw bytes to their
-// end.
+// CLOSE is the last frame of a server, for every end of a connection and all calls
+// meanwhile. The test reads the raw bytes.
 func TestCloseIsTheLastFrame(t *testing.T) {
 	seeds := 600
 	if !LongTests {
@@ -135,7 +134,7 @@ func (c *deafened) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// A write that fails does not hide the reason, which the peer has sent before.
+// A failed write does not hide the reason sent by the peer before.
 func TestReasonIsReadWhenWritesFail(t *testing.T) {
 	for _, direct := range []bool{false, true} {
 		t.Run(fmt.Sprint("socket=", direct), func(t *testing.T) {
@@ -167,7 +166,7 @@ func TestReasonIsReadWhenWritesFail(t *testing.T) {
 	}
 }
 
-// Where there is no reason to read, the failed write is the reason, soon.
+// Without such a reason, the failed write is the reason, soon.
 func TestFailedWriteEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -184,7 +183,7 @@ func TestFailedWriteEndsTheConnection(t *testing.T) {
 	})
 }
 
-// A server that refuses a client before it has read the client's INIT is heard.
+// The refusal of a server that has not read the INIT is still reported.
 func TestRefusalIsReadWhenInitFails(t *testing.T) {
 	native := wire.AppendServerInit(nil, &wire.Hello{Version: 1, RefusalCode: uint16(CodeResourceExhausted), Refusal: "full"})
 	for name, tt := range map[string]struct {
@@ -215,9 +214,9 @@ func TestRefusalIsReadWhenInitFails(t *testing.T) {
 	}
 }
 
-// No error of a connection is io.EOF, however the end comes, and after Close
-// each is ErrClosed.
-func TestEndIsNeitherEOFNorForgotten(t *testing.T) {
+// The errors of an ended connection never match io.EOF, and after Close all match
+// ErrClosed.
+func TestErrorsAfterTheEnd(t *testing.T) {
 	for _, speaks := range []string{"native", "basic"} {
 		for _, how := range []string{"end", "wrapped", "reset"} {
 			t.Run(speaks+"/"+how, func(t *testing.T) {
@@ -264,7 +263,7 @@ func TestEndIsNeitherEOFNorForgotten(t *testing.T) {
 	})
 }
 
-// An endingConn has an end of its own.
+// An endingConn returns an error of its own at its end.
 type endingConn struct {
 	net.Conn
 	how string

@@ -8,9 +8,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A frame that stays unfinished has FrameTimeout from its own first byte, also
-// where the one before it was late.
-func TestFrameTimeoutIsTheFramesOwn(t *testing.T) {
+// FrameTimeout begins with the first byte of each frame, even if the frame before was
+// late.
+func TestFrameTimeoutStartsWithEachFrame(t *testing.T) {
 	const timeout = 5 * time.Second
 	for _, tt := range []struct {
 		name   string
@@ -44,9 +44,9 @@ func TestFrameTimeoutIsTheFramesOwn(t *testing.T) {
 	}
 }
 
-// What has come in time is not late because this end was busy, for longer than
-// FrameTimeout, with a peer that took no answers.
-func TestFrameTimeoutSparesWhatHasCome(t *testing.T) {
+// Bytes received in time are not late because this end was busy for longer than
+// FrameTimeout with a peer that read nothing.
+func TestFrameTimeoutIgnoresReceivedBytes(t *testing.T) {
 	ping := rawHead(16, wire.Ping, 0, 0, 7)
 	piece := rawHead(16+20_000, wire.RequestChunk, 0, 0, 9) + strings.Repeat("x", 20_000)
 	for _, tt := range []struct{ name, first, rest string }{

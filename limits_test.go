@@ -18,7 +18,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// wantCall checks how a call has failed.
+// wantCall checks the error of a call.
 func wantCall(t testing.TB, err error, code Code, outcome Outcome, text string) {
 	t.Helper()
 	var e *Error
@@ -27,8 +27,8 @@ func wantCall(t testing.TB, err error, code Code, outcome Outcome, text string) 
 	}
 }
 
-// Row 76: a peer that does not wait runs into MaxInflight, for that call alone.
-func TestRow76MaxInflight(t *testing.T) {
+// A peer exceeding MaxInflight fails only that call.
+func TestMaxInflight(t *testing.T) {
 	withRaw(t, &ServerOptions{MaxInflight: 5}, func(p *rawPeer, _ *Server, service *testee) {
 		for id := uint64(2); id < 7; id++ {
 			p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: id}, nil)
@@ -46,7 +46,7 @@ func TestRow76MaxInflight(t *testing.T) {
 	})
 }
 
-// A cancelled call keeps its place until its handler returns.
+// A cancelled call counts until its handler returns.
 func TestMaxInflightCountsCancelledCalls(t *testing.T) {
 	withRaw(t, &ServerOptions{MaxInflight: 3}, func(p *rawPeer, _ *Server, service *testee) {
 		for id := uint64(2); id < 5; id++ {
@@ -86,8 +86,8 @@ func TestRefusalsClose(t *testing.T) {
 	})
 }
 
-// So do a thousand refused messages in pieces that are left unfinished, which
-// is all that a refusal leaves.
+// A thousand refused chunked messages left unfinished close it too: each refusal takes
+// memory.
 func TestUnfinishedRefusalsClose(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
 		for id := uint64(2); id < 2+1000; id++ {
@@ -113,8 +113,8 @@ func TestUnfinishedRefusalIsQuiet(t *testing.T) {
 	})
 }
 
-// Row 77: this library's client waits for its turn by itself.
-func TestRow77ClientQueues(t *testing.T) {
+// A client of this library waits instead of exceeding MaxInflight.
+func TestClientWaitsForMaxInflight(t *testing.T) {
 	for _, limit := range []int{1, 7, 64} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := testeeServer(t, newTestee(), &ServerOptions{MaxInflight: limit})
@@ -135,7 +135,7 @@ func TestRow77ClientQueues(t *testing.T) {
 	}
 }
 
-// A caller that waits for its turn can leave, and loses nobody else's.
+// A waiting caller can stop waiting, without an effect on the others.
 func TestQueuedCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
@@ -168,7 +168,7 @@ func TestQueuedCallerLeaves(t *testing.T) {
 	})
 }
 
-// MaxMessage holds both ways, for the one end's word and the other's.
+// MaxMessage holds in both directions, with the values of both ends.
 func TestMaxMessage(t *testing.T) {
 	const limit = 100_000
 	for _, tt := range []struct {
@@ -204,9 +204,9 @@ func TestMaxMessage(t *testing.T) {
 	}
 }
 
-// ConnBytes bounds what a peer has announced and not sent. What does not fit is
-// refused at once, its pieces are dropped, and there is room again when a
-// message is complete or cancelled.
+// ConnBytes limits the bytes announced and not yet received. Messages exceeding it are
+// refused at once, and their chunks dropped. A complete or cancelled message makes
+// room again.
 func TestConnBytes(t *testing.T) {
 	withRaw(t, &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ConnBytes: 2 << 20}}, func(p *rawPeer, srv *Server, _ *testee) {
 		body := append([]byte(u32(1<<20-4)), make([]byte, 1<<20-4)...)
@@ -250,8 +250,8 @@ func TestConnBytes(t *testing.T) {
 	})
 }
 
-// ServerBytes is the same for all connections together; another connection's
-// small calls never notice.
+// ServerBytes limits all connections together. Small calls of another connection are
+// not affected.
 func TestServerBytes(t *testing.T) {
 	opts := &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 3 << 20}}
 	withRaw(t, opts, func(p *rawPeer, srv *Server, _ *testee) {
@@ -277,8 +277,8 @@ func TestServerBytes(t *testing.T) {
 	})
 }
 
-// A client holds its messages back so that its server never refuses one, and a
-// server its answers.
+// A client delays its messages so that the server never refuses one, and a server its
+// answers.
 func TestSendersKeepWithinConnBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 200_000
@@ -301,7 +301,7 @@ func TestSendersKeepWithinConnBytes(t *testing.T) {
 	})
 }
 
-// A server that announces more than the client's ConnBytes loses that call.
+// An answer exceeding the client's ConnBytes fails its call.
 func TestClientConnBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
@@ -325,7 +325,7 @@ func TestClientConnBytes(t *testing.T) {
 	})
 }
 
-// MaxHandlers bounds a whole server.
+// MaxHandlers limits a whole server.
 func TestMaxHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
@@ -365,8 +365,8 @@ func TestMaxHandlers(t *testing.T) {
 	})
 }
 
-// WriteStall ends a connection whose peer takes nothing, exactly then, and not
-// one whose peer is slow.
+// WriteStall ends a connection exactly in time if the peer reads nothing, and not if
+// it is slow.
 func TestWriteStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{WriteStall: 3 * time.Second}})
@@ -395,8 +395,8 @@ func TestWriteStall(t *testing.T) {
 	})
 }
 
-// FrameTimeout costs a message its call, not the connection, and what comes of
-// it later is dropped.
+// An unfinished message fails its call after FrameTimeout, not the connection. Late
+// chunks are dropped.
 func TestFrameTimeoutOfMessage(t *testing.T) {
 	withRaw(t, &ServerOptions{Limits: Limits{FrameTimeout: 5 * time.Second}}, func(p *rawPeer, srv *Server, _ *testee) {
 		start := time.Now()
@@ -424,7 +424,7 @@ func TestFrameTimeoutOfMessage(t *testing.T) {
 	})
 }
 
-// The same at a client, whose server begins an answer and does not end it.
+// The same at a client, for an unfinished answer.
 func TestFrameTimeoutOfAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{FrameTimeout: 5 * time.Second}, Logger: quiet})
@@ -480,8 +480,8 @@ func TestMaxErrorText(t *testing.T) {
 	}
 }
 
-// OutQueue makes handlers wait whose answers nobody reads, so that a peer that
-// reads nothing costs a bounded amount.
+// Handlers wait because of OutQueue if their answers are not read, so that a peer that
+// reads nothing takes limited memory.
 func TestOutQueue(t *testing.T) {
 	for _, connBytes := range []uint64{0, 1} { // a peer that says it takes one byte may not make us hold the rest
 		t.Run(fmt.Sprint("room=", connBytes), func(t *testing.T) {
@@ -518,7 +518,7 @@ func TestOutQueue(t *testing.T) {
 	}
 }
 
-// onlyConn returns the one connection of a server.
+// onlyConn returns the only connection of a server.
 func onlyConn(t testing.TB, srv *Server) *transport.Conn {
 	t.Helper()
 	srv.mu.Lock()
@@ -532,7 +532,7 @@ func onlyConn(t testing.TB, srv *Server) *transport.Conn {
 	return nil
 }
 
-// A sender that waits for room is told when what filled the outbox is dropped.
+// A sender waiting for room continues when messages in the send queue are dropped.
 func TestOutQueueEmptiedByCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit}, Logger: quiet})
@@ -564,8 +564,8 @@ func TestOutQueueEmptiedByCancel(t *testing.T) {
 	})
 }
 
-// One BIND cannot ask for more text than a message may have, or a frame: what
-// fits in one is answered whatever MaxMessage is.
+// The texts in an answer to BIND are limited by MaxMessage, or by one frame if that is
+// more.
 func TestBindAnswerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -593,8 +593,8 @@ func TestBindAnswerIsBounded(t *testing.T) {
 	})
 }
 
-// Memory follows bytes received, never bytes promised: peers that announce the
-// most they may and send little cost little.
+// Memory follows received bytes, never announced ones: peers that announce the maximum
+// and send little take little.
 func TestMemoryFollowsBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: NoLimit}})

@@ -40,7 +40,7 @@ func (e *echo) call(_ context.Context, m *boundMethod, v *method.Values) error {
 	return v.ReadResults()
 }
 
-// A proxy asks nothing of its link but to agree and to call.
+// A proxy only binds and calls through its link.
 func TestProxiesCallAnyLink(t *testing.T) {
 	type contract struct {
 		Pair func(ctx context.Context, s string, n int64) (string, int64, error)

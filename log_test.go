@@ -31,7 +31,7 @@ func linesAt(level slog.Level) (*logLines, *slog.Logger) {
 	return lines, slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: level}))
 }
 
-// A badHandler misbehaves in the method that its name says, until it is mended.
+// A badHandler misbehaves in the method given by its name, until it is repaired.
 type badHandler struct {
 	slog.Handler
 	where  string
@@ -60,8 +60,7 @@ func (h *badHandler) WithAttrs(a []slog.Attr) slog.Handler {
 	return h.Handler.WithAttrs(a)
 }
 
-// A user's log handler that falls, or hangs, costs lines of the log and nothing
-// else.
+// If a user's log handler panics or hangs, only log lines are lost.
 func TestLogHandlerIsGuarded(t *testing.T) {
 	for _, where := range []string{"Enabled", "Handle"} {
 		for name, fall := range falls {
@@ -100,7 +99,7 @@ func TestLogHandlerIsGuarded(t *testing.T) {
 	}
 }
 
-// falls are the ways in which a user's code does not return. A hang ends with thaw.
+// falls are the ways in which user code does not return. A hang ends with thaw.
 var falls = map[string]func(thaw chan struct{}){
 	"panic":     func(chan struct{}) { panic("on purpose") },
 	"panic nil": func(chan struct{}) { panic(nil) },
@@ -108,7 +107,7 @@ var falls = map[string]func(thaw chan struct{}){
 	"hang":      func(thaw chan struct{}) { <-thaw },
 }
 
-// Attributes and groups reach the handler that the guard stands before.
+// Attributes and groups reach the handler behind the guard.
 func TestLogGuardDerives(t *testing.T) {
 	var text bytes.Buffer
 	log := report.New(slog.New(slog.NewTextHandler(&text, nil)))
@@ -125,7 +124,7 @@ func TestLogGuardDerives(t *testing.T) {
 	}
 }
 
-// A handler that uses the server finds no lock held.
+// A log handler may use the server: it is called without a lock.
 func TestLogHandlerUsesTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var srv *Server
@@ -156,8 +155,8 @@ func TestLogHandlerUsesTheServer(t *testing.T) {
 	})
 }
 
-// What a peer can repeat is one line a connection, and ten a second over the
-// server; the next says how many it stands for.
+// Events repeatable by a peer are one line a connection, and ten a second for the
+// server. The next line counts the suppressed ones.
 func TestPeerCannotFillTheLog(t *testing.T) {
 	for name, flood := range map[string]struct {
 		line string
@@ -224,7 +223,7 @@ func TestPeerCannotFillTheLog(t *testing.T) {
 	}
 }
 
-// The ids that callers of panicking methods get are all in the log.
+// The ids in the errors of panicking methods are all in the log.
 func TestPanicIDsAreInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, log := linesAt(slog.LevelInfo)
@@ -248,7 +247,7 @@ func TestPanicIDsAreInTheLog(t *testing.T) {
 	})
 }
 
-// A peer of another protocol is a line a minute, however often it comes.
+// Peers of another protocol cause one line a minute.
 func TestForeignPeersAreOneLineAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, log := linesAt(slog.LevelInfo)
@@ -283,7 +282,7 @@ type resetConn struct{ net.Conn }
 
 func (resetConn) Read([]byte) (int, error) { return 0, fmt.Errorf("connection reset by peer") }
 
-// The ordinary life of connections, refusals too, is for debugging only.
+// Normal events of connections, including refusals, are logged at Debug only.
 func TestConnectionsAreLoggedForDebugging(t *testing.T) {
 	life := func(log *slog.Logger) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Logger: log, OnConnect: func(_ context.Context, s *Session) error {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Log lines say what happened, once, and name the option.
+// Each event is one line, naming the option if there is one.
 func TestLogLinesAreTrue(t *testing.T) {
 	serveSilent := func(t *testing.T, srv *Server) {
 		near, far := net.Pipe()

@@ -38,7 +38,7 @@ type (
 
 func ptrTo[T any](v T) *T { return &v }
 
-// circle is a chain that holds itself.
+// circle is a chain containing itself.
 func circle() *chain {
 	c := new(chain)
 	c.Next = c
@@ -94,7 +94,7 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-// Append puts the same bytes behind a prefix, or leaves the prefix as it was.
+// Append adds the same bytes to a prefix, or leaves the prefix unchanged.
 func TestAppend(t *testing.T) {
 	for _, test := range marshalled {
 		memory := make([]byte, 3, 64)
@@ -112,8 +112,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// What is known of a type from before changes nothing, whatever way a value of it
-// comes.
+// Cached types have the same results, for every way to pass a value.
 func TestMarshalAgain(t *testing.T) {
 	type pointer *narrow
 	v := &narrow{7}
@@ -174,9 +173,9 @@ func TestUnmarshalErrors(t *testing.T) {
 	}
 }
 
-// Every exported field is set anew, the others stay; no memory is shared with
-// what was there before, nor with the data.
-func TestUnmarshalSetsAnew(t *testing.T) {
+// Every exported field is replaced, the others stay. The new values share no memory
+// with the old ones or with the data.
+func TestUnmarshalReplacesValues(t *testing.T) {
 	old := parcel{Size: 9, Marks: map[string]int8{"old": 1}, Parts: []*int16{ptrTo[int16](5)}, note: "kept", Local: []byte("kept")}
 	marks, parts := old.Marks, old.Parts
 	data, err := bsrpc.Marshal(parcel{Size: 1, Marks: map[string]int8{"new": -1}, Parts: []*int16{ptrTo[int16](-6)}})
@@ -196,7 +195,7 @@ func TestUnmarshalSetsAnew(t *testing.T) {
 	}
 }
 
-// What a []byte is read into is the reader's own.
+// A decoded []byte is a copy.
 func TestUnmarshalCopies(t *testing.T) {
 	data := []byte("\x04\x00\x00\x00abcd")
 	var got []byte
@@ -209,8 +208,7 @@ func TestUnmarshalCopies(t *testing.T) {
 	}
 }
 
-// Bytes that would take more memory than the budget are refused before it is
-// made.
+// Data exceeding the budget is refused before memory is allocated.
 func TestUnmarshalBudget(t *testing.T) {
 	for n, want := range map[int]string{8000: "<nil>", 9000: "bsrpc: []fat: needs more memory than DecodeBudget allows, offset 8"} {
 		data, err := bsrpc.Marshal(make([]fat, n))
@@ -228,7 +226,7 @@ func TestUnmarshalBudget(t *testing.T) {
 	}
 }
 
-// Types are compiled once, by whoever comes first.
+// Types are compiled once, by the first of concurrent callers.
 func TestMarshalConcurrently(t *testing.T) {
 	type fresh struct { // nobody has compiled it
 		A map[string]*parcel
@@ -259,9 +257,9 @@ type counter struct{}
 func (counter) Take(n int, u uint) (int, uint) { return n, u }
 func (counter) Give(n int64) int64             { return n }
 
-// V2: int and uint are eight bytes on every machine; what does not fit is an
-// error of its call, at the end where it does not.
-func TestV2IntsOfAnySize(t *testing.T) {
+// int and uint have eight bytes on every machine. A value too large for an end is an
+// error of its call, at that end.
+func TestIntsOfAnySize(t *testing.T) {
 	data, err := bsrpc.Marshal(struct {
 		N int
 		U uint
@@ -311,9 +309,8 @@ func checkInt(t *testing.T, what string, err error, code bsrpc.Code, outcome bsr
 	}
 }
 
-// V3: elements that take no bytes are refused wherever a type is given, with
-// the path.
-func TestV3ElementsWithoutBytes(t *testing.T) {
+// Elements without bytes are refused wherever a type is passed, with the path.
+func TestElementsWithoutBytes(t *testing.T) {
 	type crowd struct{ Heads []struct{} }
 	const takeNone = "elements take no bytes on the wire"
 	for _, test := range []struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Connections are counted as their handshakes end: as many as come at once, no more
-// than Limits.MaxConns are admitted. What is refused, or leaves, is counted no longer.
+// Connections count from the end of their handshakes: with many at once, no more than
+// Limits.MaxConns are admitted. Refused and disconnected ones no longer count.
 func TestMaxConnsWithHandshakesUnderWay(t *testing.T) {
 	const most, come = 8, 60
 	for _, basic := range []bool{false, true} {
@@ -63,8 +63,7 @@ func TestMaxConnsWithHandshakesUnderWay(t *testing.T) {
 
 var firstInit = wire.AppendClientInit(nil, &wire.Hello{Version: 1})
 
-// A connection that is counted and then refused, or whose answer cannot be written,
-// is counted no longer.
+// A connection refused later, or whose answer cannot be written, no longer counts.
 func TestMaxConnsGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{MaxSessions: 1, RefuseWhenFull: true, Limits: Limits{MaxConns: 2}})
@@ -95,8 +94,8 @@ func TestMaxConnsGivesBack(t *testing.T) {
 	})
 }
 
-// A client that has left counts while a hook or a handler of its runs: clients that
-// come and go do not run more of them than Limits.MaxConns.
+// A disconnected client counts while its hooks or handlers run, so that clients cannot
+// run more of them than Limits.MaxConns.
 func TestMaxConnsOfClientsThatLeave(t *testing.T) {
 	const most, come = 8, 60
 	var inside, peak atomic.Int64

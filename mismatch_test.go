@@ -38,7 +38,7 @@ type (
 	}
 )
 
-// binder is Bind of the service Shop with some contract.
+// binder is Bind of the service Shop with a contract.
 type binder func(context.Context, bsrpc.Caller) error
 
 func bindShop[C any](ctx context.Context, c bsrpc.Caller) error {
@@ -172,7 +172,7 @@ func TestMismatches(t *testing.T) {
 	}
 }
 
-// checkMismatch compares a mismatch of Shop.Put as data and as a text.
+// checkMismatch compares a mismatch of Shop.Put as data and as text.
 func checkMismatch(t *testing.T, what string, m *bsrpc.MismatchError, diffs [][4]string) {
 	t.Helper()
 	want := &bsrpc.MismatchError{Service: "Shop", Methods: 1}
@@ -191,8 +191,8 @@ func checkMismatch(t *testing.T, what string, m *bsrpc.MismatchError, diffs [][4
 	checkText(t, what, m, text)
 }
 
-// Where some methods differ the others can be called, and those return what is
-// wrong with them alone.
+// If some methods differ, the others can be called. Calls of the former return their
+// own differences only.
 func TestMismatchedProxy(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	ran := false
@@ -238,7 +238,7 @@ func TestMismatchedProxy(t *testing.T) {
 	}
 }
 
-// checkRefusal checks the error of a call of a method that differs.
+// checkRefusal checks the error of a call of a differing method.
 func checkRefusal(t *testing.T, err error, differences int, text string) {
 	t.Helper()
 	e := wantError(t, err, bsrpc.CodeFailedPrecondition, bsrpc.OutcomeNotRun, "disagree")
@@ -249,7 +249,7 @@ func checkRefusal(t *testing.T, err error, differences int, text string) {
 	checkText(t, "call", err, text)
 }
 
-// The other end's view of the same: what one adds the other lacks.
+// The same differences from the other end: an addition becomes an omission.
 func TestMismatchFromBothEnds(t *testing.T) {
 	type Old struct{ A, B int16 }
 	type New struct{ A, B, C int16 }
@@ -281,7 +281,7 @@ func TestMismatchFromBothEnds(t *testing.T) {
 	}
 }
 
-// A Difference prints by itself, whoever made it.
+// A Difference can be printed by itself, also one made by a user.
 func TestDifferenceString(t *testing.T) {
 	for want, d := range map[string]bsrpc.Difference{
 		"Shop.Put":                     {Method: "Shop.Put"},
@@ -298,7 +298,7 @@ func TestDifferenceString(t *testing.T) {
 	}
 }
 
-// A flippingConn flips one bit of what it is told to look for.
+// A flippingConn flips one bit in bytes it searches for.
 type flippingConn struct {
 	net.Conn
 	look []byte
@@ -313,7 +313,7 @@ func (c *flippingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// A server whose layouts cannot be read has broken the protocol.
+// A server with an invalid layout violates the protocol.
 func TestUnreadableLayout(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterFunc("Shop.Put", func(int64) {}); err != nil {
@@ -337,9 +337,9 @@ func TestUnreadableLayout(t *testing.T) {
 	checkText(t, "Call", client.Call(t.Context(), "Shop.Put", []any{1}), want)
 }
 
-// Row 71: one bit of a hash is enough. Hashes that are too short or absent are
-// in frames_test.go.
-func TestRow71OneBit(t *testing.T) {
+// One bit of a hash makes a difference. Short and missing hashes are tested in
+// frames_test.go.
+func TestHashesMustBeEqual(t *testing.T) {
 	type shop struct {
 		Put func(int64) error
 		Get func() (bool, error)

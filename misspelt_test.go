@@ -9,14 +9,14 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// slipOfAKey has fields whose tags say nothing to this package.
+// slipOfAKey has fields with tags ignored by this package.
 type slipOfAKey struct {
 	Price int    `bsrcp:"le4"`
 	Note  string `BSRPC:"-"`
 }
 
-// A key that is misspelt is silent until the ends differ; then the error says
-// where it stands, be it a field's or a func's.
+// A misspelt key has no effect until the ends differ. Then the error notes its place,
+// at a field or a func.
 func TestMismatchNotesMisspeltKeys(t *testing.T) {
 	type order struct {
 		Price int `bsrpc:"le4"`

@@ -9,9 +9,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// What a BIND, and a call by name, of a name that the server has not got is
-// told.
-func TestNamesThatAreAlike(t *testing.T) {
+// The error of Bind, or of a call by name, contains similar names for an unknown name.
+func TestSuggestions(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
 		for _, tt := range []struct {
 			service string
@@ -49,8 +48,8 @@ func TestNamesThatAreAlike(t *testing.T) {
 	})
 }
 
-// Names from a server reach a text only if they are names.
-func TestNearNamesAreNames(t *testing.T) {
+// Suggestions from a server are used only if they are valid names.
+func TestSuggestionsAreNames(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                          "",
 		"Shop":                      "Shop",
@@ -66,8 +65,9 @@ func TestNearNamesAreNames(t *testing.T) {
 	}
 }
 
-// What near names cost does not grow with what a server has or is asked.
-func TestNearNamesAreBounded(t *testing.T) {
+// The cost of suggestions does not grow with the methods of a server or the names in a
+// request.
+func TestSuggestionsAreBounded(t *testing.T) {
 	srv := NewServer(&ServerOptions{Logger: quiet})
 	for i := range 3000 {
 		if err := srv.RegisterFunc(fmt.Sprintf("Big.Method%04d", i), func() {}); err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// OnWait may fall or hang: a fall is the error of Dial, and gives the turn to the
-// next; a hang holds up neither the context nor the admission.
+// A panic in OnWait is the error of Dial, and the next client is admitted. A hang
+// delays neither the end of the context nor the admission.
 func TestOnWaitIsGuarded(t *testing.T) {
 	for name, fall := range falls {
 		for _, basic := range []bool{false, true} {
@@ -65,8 +65,8 @@ func TestOnWaitIsGuarded(t *testing.T) {
 	}
 }
 
-// One call of OnWait at a time, and then the newest position.
-func TestOnWaitIsToldTheNewest(t *testing.T) {
+// Calls of OnWait do not overlap, and each gets the newest position.
+func TestOnWaitGetsNewestPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{MaxSessions: 1, Limits: Limits{SessionLease: NoLimit}})
 		holder, err := NewClient(t.Context(), dialed(srv), nil)

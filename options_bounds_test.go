@@ -17,8 +17,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// An optionBounds is what an option may be. Whatever it is, no constant of the
-// other end may end a proper connection for it.
+// An optionBounds is the range of an option. With any value in it, no constant of the
+// other end may end a working connection.
 type optionBounds struct {
 	least, most int64 // most is NoLimit where there is none
 	strict      bool  // at its least the option may refuse calls, though not connections
@@ -30,7 +30,7 @@ var (
 	peerTimeBounds = optionBounds{int64(minPeerTimeout), NoLimit, false}
 )
 
-// boundsOfOptions has every option that is a number, of either end.
+// boundsOfOptions contains every numeric option of either end.
 var boundsOfOptions = map[string]optionBounds{
 	"MaxMessage":           {1, 1 << 30, true},
 	"MaxInflight":          anyCountBounds,
@@ -58,7 +58,7 @@ var boundsOfOptions = map[string]optionBounds{
 	"Limits.SessionLease":  {2 * int64(minPeerTimeout), NoLimit, false},
 }
 
-// numbersOf returns the names of all options of a struct that are numbers.
+// numbersOf returns the names of all numeric options of a struct.
 func numbersOf(v reflect.Value, prefix string) (names []string) {
 	for i := range v.NumField() {
 		name := prefix + v.Type().Field(i).Name
@@ -81,7 +81,8 @@ func setOption(options any, name string, value int64) {
 	v.FieldByName(name).SetInt(value)
 }
 
-// The table has all options, and says of each what is accepted and what is not.
+// The table contains all options, and the accepted values are exactly those in the
+// table.
 func TestBoundsOfOptionsAreTrue(t *testing.T) {
 	for _, options := range []interface{ resolve() (*settings, error) }{new(ServerOptions), new(ClientOptions)} {
 		for _, name := range numbersOf(reflect.ValueOf(options).Elem(), "") {
@@ -108,8 +109,8 @@ func TestBoundsOfOptionsAreTrue(t *testing.T) {
 	}
 }
 
-// With every option at its least and its most, at either end, a connection lives
-// through calls and idleness.
+// With every option at its minimum and maximum, at either end, a connection survives
+// calls and idle times.
 func TestConnectionsLiveAtTheBoundsOfOptions(t *testing.T) {
 	for _, end := range []string{"server", "client"} {
 		for name, b := range boundsOfOptions {
@@ -142,8 +143,8 @@ func TestConnectionsLiveAtTheBoundsOfOptions(t *testing.T) {
 	}
 }
 
-// liveThrough makes calls of several kinds with pauses between them. strict
-// says that some may be refused.
+// liveThrough makes calls of several kinds with pauses between them. With strict, some
+// may be refused.
 func liveThrough(t *testing.T, speaks string, server ServerOptions, client ClientOptions, strict bool) {
 	server.Basic, server.Logger = true, quiet
 	client.Basic, client.Logger = speaks == "basic", quiet
@@ -234,8 +235,8 @@ type boundsBasic struct {
 	Sleep func(ctx context.Context, us uint32) (uint32, error)   `bsrpc:"id=4"`
 }
 
-// A basic client that asks as seldom as it may keeps its turn.
-func TestPollIntervalKeepsTheTurn(t *testing.T) {
+// A basic client with the longest PollInterval keeps its position.
+func TestPollIntervalKeepsPosition(t *testing.T) {
 	for _, interval := range []time.Duration{100 * time.Millisecond, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := basicServer(t, newBasicClerk(), &ServerOptions{MaxSessions: 1})
@@ -272,8 +273,8 @@ func TestPollIntervalKeepsTheTurn(t *testing.T) {
 	}
 }
 
-// A connection lives for as long as it is wanted on which both ends send as many
-// PINGs as they have announced.
+// A connection stays open for any time while both ends send as many PINGs as
+// announced.
 func TestPingsOfManyDays(t *testing.T) {
 	life := 12 * time.Hour
 	if !LongTests {
@@ -301,8 +302,8 @@ func TestPingsOfManyDays(t *testing.T) {
 	}
 }
 
-// What a peer announces bounds what it may send, and is bounded; a peer that has
-// sent too many now and then is forgiven.
+// The announced PingAfter of a peer limits its PINGs, and is limited itself. A peer
+// with too many PINGs now and then is tolerated.
 func TestPingsAreJudgedByWhatWasAnnounced(t *testing.T) {
 	for _, tt := range []struct {
 		announced uint32 // milliseconds; 0 is nothing
@@ -364,7 +365,7 @@ func TestPingsAreJudgedByWhatWasAnnounced(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing for long is not sent one PING behind another.
+// A peer that reads nothing for long does not get one PING after another.
 func TestPingsDoNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := Limits{PingAfter: 10 * time.Millisecond, PingTimeout: 10 * time.Millisecond, WriteStall: NoLimit}
@@ -381,8 +382,7 @@ func TestPingsDoNotPileUp(t *testing.T) {
 	})
 }
 
-// As many messages as a peer may have begun can be refused before they are
-// finished.
+// As many messages as a peer may have open can be refused before they are finished.
 func TestRefusedMessagesFollowTheOptions(t *testing.T) {
 	opts := &ServerOptions{MaxInflight: 3000, Limits: Limits{ConnBytes: NoLimit, ServerBytes: 16 << 20}}
 	withRaw(t, opts, func(p *rawPeer, _ *Server, _ *testee) {

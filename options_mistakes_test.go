@@ -97,7 +97,7 @@ func closedListener(t *testing.T) net.Listener {
 	return l
 }
 
-// A configuration file can say that there is no limit.
+// A configuration file can contain NoLimit.
 func TestNoLimitAsText(t *testing.T) {
 	opts, err := bsrpc.DecodeServerOptions(map[string]any{
 		"max-inflight": "NoLimit", "handshake-timeout": "nolimit", "limits": map[string]any{"conn-bytes": "NoLimit", "max-conns": -1},

@@ -41,7 +41,7 @@ var defaultSettings = settings{
 	pollInterval:       250 * time.Millisecond,
 }
 
-// noLimits has every limit that may be absent absent.
+// noLimits has NoLimit in every field that allows it.
 var noLimits = Limits{
 	DecodeBudget: NoLimit, MaxHandshakes: NoLimit, MaxConns: NoLimit, MaxHandlers: NoLimit,
 	ConnBytes: NoLimit, ServerBytes: NoLimit, OutQueue: NoLimit, WriteStall: NoLimit, FrameTimeout: NoLimit, PingAfter: NoLimit, PingTimeout: NoLimit,
@@ -108,7 +108,7 @@ func TestOptionsResolve(t *testing.T) {
 	}
 }
 
-// Every number that is out of range is reported, and the default stands.
+// Every number out of range is reported and replaced by its default.
 func TestOptionsOutOfRange(t *testing.T) {
 	tests := []struct {
 		name    string

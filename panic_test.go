@@ -26,7 +26,7 @@ type collapse struct {
 	panic string // what the log says of it
 }
 
-// What a handler says when it falls is nobody's but the log's.
+// The panic value of a handler must appear only in the log.
 const secret = "hunter2"
 
 var collapses = []collapse{
@@ -48,7 +48,7 @@ type unprintable struct{}
 
 func (unprintable) Error() string { panic(secret) }
 
-// fragile collapses where it is told to, after some time.
+// fragile collapses at the requested place, after some time.
 type fragile struct {
 	collapse func()
 	after    time.Duration
@@ -67,7 +67,7 @@ func (f *fragile) Plain() {
 
 func (f *fragile) Add(a, b uint32) uint32 { return a + b }
 
-// Hold returns when its caller says so.
+// Hold returns when its caller asks for it.
 func (f *fragile) Hold(ctx context.Context) error {
 	<-ctx.Done()
 	return errors.New("held until then")
@@ -80,8 +80,7 @@ type fragileContract struct {
 	Hold  func(context.Context) error
 }
 
-// Where a handler runs: how long it takes before it collapses, and how large
-// its argument is.
+// Paths of a handler: its time before it collapses, and the size of its argument.
 var scenes = []struct {
 	name  string
 	after time.Duration
@@ -94,8 +93,8 @@ var scenes = []struct {
 	{"long, on a goroutine of its own", 5 * time.Millisecond, apartSize, false},
 }
 
-// Row 104: what ends a handler ends its call, and nothing else.
-func TestRow104PanicIsOneFailedCall(t *testing.T) {
+// The collapse of a handler fails its call, and has no other effect.
+func TestPanicFailsOneCall(t *testing.T) {
 	for _, scene := range scenes {
 		for _, c := range collapses {
 			t.Run(scene.name+", "+c.name, func(t *testing.T) {
@@ -161,7 +160,7 @@ func (s *stage) join(t *testing.T) (*Client, *fragileContract, *tap) {
 	return client, proxy, wire
 }
 
-// A tap keeps what is read from a connection.
+// A tap records the bytes read from a connection.
 type tap struct {
 	net.Conn
 	read syncBuffer
@@ -173,7 +172,7 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A syncBuffer may be written and read at once.
+// A syncBuffer is safe for concurrent use.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -185,7 +184,7 @@ func (b *syncBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-// take returns what has been written since the last time.
+// take returns the bytes written since the last call.
 func (b *syncBuffer) take() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,8 +192,8 @@ func (b *syncBuffer) take() string {
 	return b.buf.String()
 }
 
-// checkFall checks the error of a call whose handler has collapsed, what went
-// over the wire and what was logged, and that everybody else lives.
+// checkFall checks the error of a call with a collapsed handler, the bytes on the
+// wire, the log, and that everything else works.
 func (s *stage) checkFall(t *testing.T, err error, what, method string) {
 	t.Helper()
 	s.falls++
@@ -220,7 +219,7 @@ func (s *stage) checkFall(t *testing.T, err error, what, method string) {
 	s.checkOthers(t)
 }
 
-// checkLog checks the one line that has been logged.
+// checkLog checks the one line in the log.
 func (s *stage) checkLog(t *testing.T, id, what, method string) {
 	t.Helper()
 	var line struct{ Level, Msg, Method, ID, Stack string }
@@ -267,9 +266,9 @@ func (s *stage) close(t *testing.T) {
 	checkBooked(t, s.srv)
 }
 
-// With GODEBUG=panicnil=1 a panic(nil) looks like no panic, and is one all the
-// same.
-func TestRow104PanicNilOfOld(t *testing.T) {
+// With GODEBUG=panicnil=1, recover returns nil for panic(nil). It is still a failed
+// call.
+func TestPanicNil(t *testing.T) {
 	t.Setenv("GODEBUG", "panicnil=1")
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, &fragile{func() { panic(nil) }, 0})
@@ -279,7 +278,7 @@ func TestRow104PanicNilOfOld(t *testing.T) {
 	})
 }
 
-// explosive collapses in the methods that the library calls for its value.
+// explosive collapses in methods called by the library.
 type explosive struct{ At string }
 
 func (e explosive) MarshalBinary() ([]byte, error) {
@@ -296,23 +295,23 @@ func (e *explosive) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// mute is an error that collapses when it is asked for its text, as a nil
-// pointer of an error type often does.
+// mute is an error that collapses in Error, as a nil pointer of an error type often
+// does.
 type mute struct{ text string }
 
 func (m *mute) Error() string { return m.text }
 
-// misnamed collapses when it is asked for its name.
+// misnamed collapses in ExceptionName.
 type misnamed struct{ error }
 
 func (misnamed) ExceptionName() string { panic(secret) }
 
-// unwrapped collapses when it is unwrapped.
+// unwrapped collapses in Unwrap.
 type unwrapped struct{ error }
 
 func (unwrapped) Unwrap() error { panic(secret) }
 
-// bomber is a service whose handlers return, and whose values then collapse.
+// bomber is a service whose handlers return values that collapse later.
 type bomber struct{ fragile }
 
 func (*bomber) Put(explosive) {}
@@ -332,9 +331,9 @@ type bomberContract struct {
 	Err func(context.Context, int, uint32) error
 }
 
-// Row 104, for what is the handler's and runs before or after it: the methods
-// of its arguments, of its results and of its error.
-func TestRow104PanicAroundTheHandler(t *testing.T) {
+// The same for user code before and after the handler: the methods of its arguments,
+// results and error.
+func TestPanicAroundHandler(t *testing.T) {
 	for _, us := range []uint32{0, 5000} {
 		for _, test := range []struct {
 			name   string

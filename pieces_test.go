@@ -34,8 +34,8 @@ func tcpPair(t testing.TB) (near, far net.Conn) {
 	return near, far
 }
 
-// onBoth runs f in memory and over TCP: the one has callers write for
-// themselves and lend their memory, the other has not.
+// onBoth runs f in memory and over TCP. Only over TCP callers write themselves and
+// pass on their memory without copying.
 func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far net.Conn))) {
 	t.Run("memory", func(t *testing.T) {
 		f(t, func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() })
@@ -43,9 +43,9 @@ func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far 
 	t.Run("tcp", func(t *testing.T) { f(t, tcpPair) })
 }
 
-// Messages of every size around what travels whole, and in one, two or many
-// pieces, both ways.
-func TestPiecesOfEverySize(t *testing.T) {
+// Messages of every size around the limits for one, two and many chunks, in both
+// directions.
+func TestChunksOfEverySize(t *testing.T) {
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
 		srv := testeeServer(t, newTestee(), nil)
 		near, far := pair(t)
@@ -70,8 +70,7 @@ func TestPiecesOfEverySize(t *testing.T) {
 	})
 }
 
-// Small answers pass between the pieces of a large one, also of one that fills
-// OutQueue.
+// Small answers pass between the chunks of a large one, even if that fills OutQueue.
 func TestSmallAnswersPassBetween(t *testing.T) {
 	withRaw(t, &ServerOptions{Limits: Limits{OutQueue: 1 << 20}}, func(p *rawPeer, _ *Server, _ *testee) {
 		p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2}, []byte(u32(4<<20)))
@@ -98,8 +97,8 @@ func TestSmallAnswersPassBetween(t *testing.T) {
 	})
 }
 
-// Small calls pass between the pieces of a large one, and large ones take
-// turns. Together the large ones are more than OutQueue.
+// Small calls pass between the chunks of a large one, and large ones alternate.
+// Together the large ones exceed OutQueue.
 func TestSmallCallsPassBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, &ClientOptions{Limits: Limits{OutQueue: 3 << 20}})
@@ -145,9 +144,8 @@ func TestSmallCallsPassBetween(t *testing.T) {
 	})
 }
 
-// A call cancelled while it is being sent returns at once, however stalled the
-// peer. Its memory is the caller's again: what the peer reads later are the
-// bytes of the time before.
+// A call cancelled while it is sent returns at once, even if the peer stalls. Its
+// arguments may be reused: the peer reads the bytes from before.
 func TestCancelWhileSending(t *testing.T) {
 	rounds := 15
 	if !LongTests {
@@ -210,7 +208,7 @@ func paint(b []byte, v byte) {
 	}
 }
 
-// The same where it is the connection that ends.
+// The same for the end of the connection.
 func TestCloseWhileSending(t *testing.T) {
 	rounds := 10
 	if !LongTests {
@@ -253,8 +251,8 @@ func TestCloseWhileSending(t *testing.T) {
 	})
 }
 
-// A large call that its server refuses, at once or while it is on its way, is
-// not sent to its end, and leaves nothing at either end.
+// A large call refused by its server, at once or while it is sent, is not sent
+// completely, and leaves nothing at either end.
 func TestRefusedWhileSending(t *testing.T) {
 	rounds := 10
 	if !LongTests {
@@ -288,8 +286,8 @@ func TestRefusedWhileSending(t *testing.T) {
 	})
 }
 
-// Cancelled while its answer arrives: the call returns at once, the rest is
-// dropped by the sender, and what comes is dropped here.
+// A call cancelled while its answer arrives returns at once. The sender drops the
+// rest, and the receiver drops late chunks.
 func TestCancelWhileReceiving(t *testing.T) {
 	withRaw(t, nil, func(p *rawPeer, srv *Server, _ *testee) {
 		for round := range uint64(20) {
@@ -332,9 +330,9 @@ func connOf(t testing.TB, srv *Server, n int) (conns []*transport.Conn) {
 	return conns
 }
 
-// Many large calls, cancelled at any moment: every answer is its own call's,
-// and nothing is left.
-func TestAbandonedPieces(t *testing.T) {
+// Many large calls are cancelled at any moment. Every answer belongs to its call, and
+// nothing is left.
+func TestAbandonedChunks(t *testing.T) {
 	calls := 300
 	if !LongTests {
 		calls = 60
@@ -385,7 +383,7 @@ func TestAbandonedPieces(t *testing.T) {
 	})
 }
 
-// A peer that reads slowly costs nobody else.
+// A peer that reads slowly does not delay other connections.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -419,8 +417,8 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// Both ends sending large messages at once, on a connection without any buffer:
-// nobody waits for the other to read first.
+// Both ends send large messages at once, on a connection without a buffer: neither end
+// waits for the other to read first.
 func TestBothSendLarge(t *testing.T) {
 	for _, size := range []int{60_000, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

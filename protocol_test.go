@@ -22,7 +22,7 @@ func methodOf(t *testing.T, fn any) bsrpc.Method {
 	return srv.Methods()[0]
 }
 
-// methodAs describes Shop.Put as the contract C has it.
+// methodAs describes Shop.Put in the contract C.
 func methodAs[C any](t *testing.T, impl any) bsrpc.Method {
 	t.Helper()
 	srv := bsrpc.NewServer(nil)
@@ -89,8 +89,8 @@ var hashChanges = []struct {
 	}, false},
 }
 
-// Row 72 of the conformance list: the page says what changes the hash.
-func TestRow72HashChanges(t *testing.T) {
+// The table in docs/protocol.md lists the changes that change the hash.
+func TestHashChanges(t *testing.T) {
 	page, err := os.ReadFile("docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestRow72HashChanges(t *testing.T) {
 	}
 }
 
-// said reports whether the page's table has a line for a change.
+// said reports whether the table contains a line for a change.
 func said(page, change string, changes bool) bool {
 	word := map[bool]string{true: "| changes |", false: "| stays |"}[changes]
 	for line := range strings.Lines(page) {
@@ -117,8 +117,8 @@ func said(page, change string, changes bool) bool {
 	return false
 }
 
-// Row 72: names of methods and services change the hash, options do not.
-func TestRow72Names(t *testing.T) {
+// Names of methods and services change the hash, options do not.
+func TestHashOfNames(t *testing.T) {
 	type named struct {
 		Put func(int64) error `bsrpc:"name=Store"`
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// The picture of a mismatch in the README is what Bind returns.
+// The mismatch shown in the README is the error of Bind.
 func TestReadmeMismatch(t *testing.T) {
 	type ServerOrder struct {
 		Price uint64

@@ -33,7 +33,7 @@ func as[C any](impl any) registration {
 	return func(s *bsrpc.Server) error { return bsrpc.RegisterAs[C](s, "Shop", impl) }
 }
 
-// refused is the text of an error with all that is wrong with a service.
+// refused returns the text of an error with the problems of a service.
 func refused(doing string, problems ...string) string {
 	count := fmt.Sprintf("%d problems", len(problems))
 	if len(problems) == 1 {
@@ -75,7 +75,7 @@ func (unfit) G(int, chan int)   {}
 func (unfit) H() Node           { return Node{} }
 func (unfit) Close()            {}
 
-// All problems of a service are in one error, and nothing of it is registered.
+// One error lists all problems of a service, and nothing of it is registered.
 func TestAllProblemsAtOnce(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	checkText(t, "the sample", srv.RegisterName("Shop", unfit{}), `bsrpc: register Shop: 3 problems
@@ -99,7 +99,7 @@ type (
 
 func (*failure) Error() string { return "" }
 
-// Each line is a func, and what is wrong with it.
+// Each line is a func and its problems.
 var funcProblems = []struct {
 	fn       any
 	problems []string
@@ -384,7 +384,7 @@ func TestNameProblems(t *testing.T) {
 	}
 }
 
-// What comes second is refused as a whole, and both are named.
+// The second registration is refused completely, and both are named.
 func TestRegisteredTwice(t *testing.T) {
 	type renamed struct {
 		Base func() (int, error) `bsrpc:"name=Get"`
@@ -413,7 +413,7 @@ func TestRegisteredTwice(t *testing.T) {
 	}
 }
 
-// One service may be put together from parts, and one receiver have two names.
+// A service may be registered in parts, and one receiver under two names.
 func TestRegisteredInParts(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	for _, do := range []registration{named("Shop", hushed{}), named("Shop", Clock{}), fn("Shop.F", func() {}), named("lab.Shop", hushed{})} {
@@ -427,7 +427,7 @@ func TestRegisteredInParts(t *testing.T) {
 	}
 }
 
-// Registering is over when the server has its first connection.
+// Registration ends when the server gets its first connection.
 func TestRegisterTooLate(t *testing.T) {
 	srv := newLab(t)
 	if _, err := bsrpctest.Dial(t, srv, nil); err != nil {

@@ -24,8 +24,8 @@ type printerContract struct {
 	List func(n uint32) ([]string, error) `bsrpc:"id=1"`
 }
 
-// An error of what is too long says what is, the option and which end has it; one
-// of what is too deep says that.
+// The error for a message too long names the value, the option and its end; the error
+// for nesting names the place.
 func TestReplyLimitsNameTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet, Basic: true, MaxMessage: 5000})

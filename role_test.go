@@ -53,7 +53,7 @@ func roleClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) 
 	return srv, client, proxy
 }
 
-// A valve holds up who waits at it while it is shut, and for a time while it is not.
+// A valve delays callers while it is shut, and for a time while it is not.
 type valve struct {
 	opened atomic.Pointer[chan struct{}]
 	time   atomic.Int64
@@ -83,8 +83,8 @@ func wantRole(t testing.TB, c *transport.Conn, want string, when string) {
 	}
 }
 
-// Every transition of role.go, one after the other.
-func TestRoleTransitions(t *testing.T) {
+// Every transition of writerrole.go, one after the other.
+func TestWriterRoleTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var v valve
 		srv, client, proxy := roleClient(t, v.wait)
@@ -165,10 +165,10 @@ func TestRoleTransitions(t *testing.T) {
 	})
 }
 
-// A storm of callers on a connection whose both ends read with pauses, short and
-// long, so that writers are stopped and hand over; some calls are cancelled, also in
-// the middle of what they send.
-func TestRoleStorm(t *testing.T) {
+// Many callers use a connection whose ends both read with pauses, short and long, so
+// that writers are stopped and hand over. Some calls are cancelled, also while they
+// are sent.
+func TestWriterRoleStorm(t *testing.T) {
 	seeds := 20
 	if !LongTests {
 		seeds = 4

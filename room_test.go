@@ -39,7 +39,7 @@ func (p *press) Fail(n uint32) error {
 
 func (p *press) Text(n uint32) scribble { return scribble(p.Quick(n)) }
 
-// scribble has an encoding of its own.
+// scribble encodes itself.
 type scribble string
 
 func (s scribble) MarshalText() ([]byte, error)     { return []byte(s), nil }
@@ -47,8 +47,8 @@ func (s *scribble) UnmarshalText(text []byte) error { *s = scribble(text); retur
 
 var pressMethods = []string{"Quick", "Slow", "Fail", "Text"}
 
-// withPress runs f in a bubble with a peer that has bound a press's methods,
-// by their numbers in pressMethods.
+// withPress runs f in a bubble with a peer that has bound the methods of a press, with
+// the numbers in pressMethods.
 func withPress(t *testing.T, opts *ServerOptions, f func(p *rawPeer, srv *Server, s *press)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,9 +77,8 @@ func pressPeer(t *testing.T, srv *Server) *rawPeer {
 	return p
 }
 
-// What a peer does not read takes Limits.OutQueue bytes and one answer, however
-// many calls it makes and whatever answers them; and when it reads after all, it
-// gets every answer.
+// Unread answers take at most Limits.OutQueue bytes and one answer, for any number of
+// calls of any kind. If the peer reads later, it gets every answer.
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	calls, sizes := 400, []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10}
 	if !LongTests {
@@ -146,7 +145,7 @@ func (p *rawPeer) pressCalls(first uint64, n int, method string, size uint32) {
 	}
 }
 
-// So are answers to BIND.
+// The same for answers to BIND.
 func TestUnreadBindAnswersAreBounded(t *testing.T) {
 	for _, names := range []int{1, 10_000} {
 		opts := &ServerOptions{Limits: Limits{OutQueue: 64 << 10, WriteStall: NoLimit, PingAfter: NoLimit}}
@@ -175,9 +174,9 @@ func TestUnreadBindAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// Answers that wait for room end with their connection, with a session that is
-// closed, and with the server; a shutdown waits for them.
-func TestWaitingAnswersMeetTheEnd(t *testing.T) {
+// Answers waiting for room end with their connection, a closed session, and the
+// server. A shutdown waits for them.
+func TestWaitingAnswersAndClose(t *testing.T) {
 	for name, end := range map[string]func(p *rawPeer, srv *Server){
 		"peer":    func(p *rawPeer, _ *Server) { p.nc.Close() },
 		"session": func(_ *rawPeer, srv *Server) { srv.sessions.all()[0].Close("enough") },
@@ -213,9 +212,9 @@ func TestWaitingAnswersMeetTheEnd(t *testing.T) {
 	}
 }
 
-// A call whose answer waits for room holds up its own connection, and not the
-// calls of others to its group; nor does the time count as its method's.
-func TestWaitingAnswerHoldsUpNobodyElse(t *testing.T) {
+// A call whose answer waits for room delays only its own connection, not the calls of
+// others to its group. The time does not count for its method.
+func TestWaitingAnswerDelaysOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet, Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit, PingAfter: NoLimit}})
 		type contract struct {
@@ -254,7 +253,7 @@ func TestWaitingAnswerHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// A stubborn value takes its time when it is encoded, once it is told to.
+// A stubborn value takes a requested time to be encoded.
 type stubborn struct{ time chan time.Duration }
 
 func (s stubborn) MarshalText() ([]byte, error) {
@@ -268,9 +267,9 @@ type mule struct{ times chan time.Duration }
 func (m *mule) Value() stubborn    { return stubborn{m.times} }
 func (m *mule) Bytes(n int) []byte { return make([]byte, n) }
 
-// User code that encodes an answer for long, or for ever, in the room that it has
-// been given, holds up no other answer.
-func TestEncodingHoldsUpNobodyElse(t *testing.T) {
+// User code that encodes an answer for long, or forever, delays no other answer,
+// although it has reserved room.
+func TestSlowEncodingDelaysOneAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet, Limits: Limits{OutQueue: 64 << 10, WriteStall: NoLimit, PingAfter: NoLimit}})
 		m := &mule{make(chan time.Duration, 10)}
@@ -321,7 +320,7 @@ func TestEncodingHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// So are the frames that tell a client its place in the queue.
+// The same for frames with positions in the queue.
 func TestUnreadPositionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ahead = 100
@@ -365,8 +364,8 @@ func TestUnreadPositionsAreBounded(t *testing.T) {
 	})
 }
 
-// A call that is given up at a gate waits for room as others do.
-func TestGivenUpAtAGateWithoutRoom(t *testing.T) {
+// A call cancelled while it waits for a semaphore waits for room like the others.
+func TestCancelAtSemaphoreWithoutRoom(t *testing.T) {
 	opts := &ServerOptions{MaxConcurrentCalls: 2, Limits: Limits{OutQueue: 1 << 10, WriteStall: NoLimit, PingAfter: NoLimit}}
 	withPress(t, opts, func(p *rawPeer, srv *Server, _ *press) {
 		for id := range uint64(5) { // the first two are written and queued, the next two wait for room
@@ -390,8 +389,8 @@ func TestGivenUpAtAGateWithoutRoom(t *testing.T) {
 	})
 }
 
-// Every call is answered once, whatever waits for what: calls of all kinds, with
-// and without time, cancelled or not, by a peer that reads now and then.
+// Every call is answered once: calls of all kinds, with and without a time limit,
+// cancelled or not, by a peer that reads now and then.
 func TestAnswersStorm(t *testing.T) {
 	seeds := 60
 	if !LongTests {

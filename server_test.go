@@ -16,8 +16,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A memListener is a listener in memory. Errors can be put among what it
-// accepts.
+// A memListener is a listener in memory. It can return errors between its connections.
 type memListener struct {
 	conns  chan net.Conn
 	errs   chan error
@@ -70,8 +69,8 @@ type temporary struct{}
 func (temporary) Error() string   { return "too many open files" }
 func (temporary) Temporary() bool { return true }
 
-// Row 97: Close from many goroutines with calls in flight, at either end.
-func TestRow97ConcurrentClose(t *testing.T) {
+// Close from many goroutines during calls, at either end.
+func TestConcurrentClose(t *testing.T) {
 	for _, end := range []string{"client", "server"} {
 		t.Run(end, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -134,9 +133,9 @@ func TestRow97ConcurrentClose(t *testing.T) {
 	}
 }
 
-// Row 98: Close while writes are blocked, reads are blocked, and handlers run,
-// also those that do not look at their context.
-func TestRow98CloseWhileBlocked(t *testing.T) {
+// Close while writes and reads are blocked, and handlers run, also those that ignore
+// their context.
+func TestCloseWhileBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
 		logged := new(logLines)
@@ -193,8 +192,8 @@ func (l *logLines) String() string {
 	return l.b.String()
 }
 
-// Closing with calls in flight is no event: nothing is logged.
-func TestCloseIsQuiet(t *testing.T) {
+// Close during calls is a normal event: nothing is logged.
+func TestCloseIsNotLogged(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			logged := new(logLines)
@@ -220,8 +219,8 @@ func TestCloseIsQuiet(t *testing.T) {
 	}
 }
 
-// Row 99: a call after Close.
-func TestRow99CallAfterClose(t *testing.T) {
+// A call after Close fails with ErrClosed.
+func TestCallAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
 		client, proxy := testeeClient(t, srv, nil)
@@ -249,8 +248,8 @@ func TestRow99CallAfterClose(t *testing.T) {
 	})
 }
 
-// A lost connection is Unavailable, with the cause, for calls that run and for
-// later ones.
+// After the loss of a connection, running and later calls fail with CodeUnavailable
+// and the cause.
 func TestLostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, proxy, p := rawServer(t, nil)
@@ -274,8 +273,8 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
-// Row 100: the listener is closed by someone else.
-func TestRow100ListenerClosed(t *testing.T) {
+// The listener is closed by its owner.
+func TestListenerClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
 		l := newMemListener()
@@ -297,8 +296,8 @@ func TestRow100ListenerClosed(t *testing.T) {
 	})
 }
 
-// Accept errors that may pass are waited for, 5 ms to 1 s, and one success
-// begins anew.
+// Temporary errors of Accept are retried after 5 ms up to 1 s, and a success resets
+// the delay.
 func TestAcceptBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -330,8 +329,8 @@ func TestAcceptBacksOff(t *testing.T) {
 	})
 }
 
-// Row 103: stopping twice, before serving, and serving after.
-func TestRow103StopAndServe(t *testing.T) {
+// Stopping twice, before serving, and serving afterwards.
+func TestStopAndServe(t *testing.T) {
 	stops := map[string]func(*Server) error{
 		"Close":    (*Server).Close,
 		"Shutdown": func(s *Server) error { return s.Shutdown(context.Background()) },
@@ -393,7 +392,7 @@ func TestRow103StopAndServe(t *testing.T) {
 	}
 }
 
-// Options that are no good are reported by everything that serves.
+// Invalid options are reported by every way to serve.
 func TestBadOptionsDoNotServe(t *testing.T) {
 	srv := NewServer(&ServerOptions{MaxMessage: -7})
 	l := newMemListener()
@@ -411,7 +410,7 @@ func TestBadOptionsDoNotServe(t *testing.T) {
 	}
 }
 
-// Shutdown lets what runs end, refuses what is new as not run, and then closes.
+// Shutdown lets running calls finish, refuses new ones as not run, and then closes.
 func TestShutdownWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
@@ -466,8 +465,8 @@ func TestShutdownWaits(t *testing.T) {
 	})
 }
 
-// Shutdown's context ends it: handlers' contexts are cancelled, the connections
-// closed.
+// When the context of Shutdown ends, the contexts of handlers are cancelled and the
+// connections closed.
 func TestShutdownContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
@@ -493,8 +492,8 @@ func TestShutdownContext(t *testing.T) {
 	})
 }
 
-// Shutdown is not held up by a call that is refused, cancelled while it
-// arrives, or late, when that was the last.
+// Shutdown does not wait for a last call that is refused, cancelled while it arrives,
+// or late.
 func TestShutdownAfterUnfinishedRequest(t *testing.T) {
 	for _, end := range []string{"cancelled", "late", "gone"} {
 		t.Run(end, func(t *testing.T) {
@@ -529,7 +528,7 @@ func TestShutdownAfterUnfinishedRequest(t *testing.T) {
 	}
 }
 
-// The last answer of a shutdown is read to its end, however slowly.
+// A slow peer reads the last answer of a shutdown completely.
 func TestShutdownLetsSlowPeersRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
@@ -553,8 +552,8 @@ func TestShutdownLetsSlowPeersRead(t *testing.T) {
 	})
 }
 
-// Shutdown in the middle of a storm of calls: each is answered, or refused as
-// not run; none is lost.
+// During a shutdown each of many calls is answered, or refused as not run; none is
+// lost.
 func TestShutdownInAStorm(t *testing.T) {
 	rounds := 30
 	if !LongTests {

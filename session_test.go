@@ -18,7 +18,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// desk is what the tests of sessions call.
+// desk is the service of the session tests.
 type desk struct {
 	Who   func(ctx context.Context) (uint64, error)
 	Sleep func(ctx context.Context, ms uint32) error
@@ -28,7 +28,7 @@ type clerk struct{}
 
 func (clerk) Who(ctx context.Context) uint64 { return bsrpc.SessionFrom(ctx).ID() }
 
-// Sleep does not look at its context.
+// Sleep ignores its context.
 func (clerk) Sleep(ms uint32) { time.Sleep(time.Duration(ms) * time.Millisecond) }
 
 func newOffice(t testing.TB, opts bsrpc.ServerOptions) *bsrpc.Server {
@@ -41,7 +41,7 @@ func newOffice(t testing.TB, opts bsrpc.ServerOptions) *bsrpc.Server {
 	return srv
 }
 
-// enter joins a client to srv, and waits until it has been admitted.
+// enter connects a client to srv, and waits for its admission.
 func enter(ctx context.Context, srv *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrpc.Client, net.Conn, error) {
 	near, far := net.Pipe()
 	go srv.ServeConn(far)
@@ -67,7 +67,7 @@ func who(t testing.TB, client *bsrpc.Client) uint64 {
 	return id
 }
 
-// A diary is what hooks have seen, in order.
+// A diary records the calls of hooks, in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -123,8 +123,8 @@ func TestSession(t *testing.T) {
 	})
 }
 
-// OnConnect's error, and a panic in it, is the client's; the place goes on, and
-// OnDisconnect does not run.
+// An error or a panic in OnConnect refuses the client. The next client is admitted,
+// and OnDisconnect is not called.
 func TestOnConnectRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := errors.New("not on Sundays")
@@ -215,9 +215,9 @@ func TestPerSession(t *testing.T) {
 	})
 }
 
-// The place is another's only when the last handler and OnDisconnect have
-// returned, and then at once.
-func TestHandOver(t *testing.T) {
+// The next client is admitted when the last handler and OnDisconnect have returned,
+// and then at once.
+func TestNextAdmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen diary
 		start := time.Now()
@@ -245,7 +245,7 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// Waiters are told their position as it changes, and may not call.
+// Waiting clients get their position after each change, and may not call.
 func TestOnWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1, MaxWaiting: 3})
@@ -269,7 +269,7 @@ func TestOnWait(t *testing.T) {
 		_, _, err := enter(t.Context(), srv, nil)
 		var e *bsrpc.Error
 		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasPrefix(e.Message, "bsrpc: queue full") {
-			t.Errorf("Row 121, one more than MaxWaiting: %v", err)
+			t.Errorf("one more than MaxWaiting: %v", err)
 		}
 		time.Sleep(time.Second)
 		cancel[0]() // the head leaves
@@ -309,7 +309,7 @@ func TestRefuseWhenFull(t *testing.T) {
 	})
 }
 
-// The holder is told the reason, and the next has the place.
+// The closed client gets the reason, and the next client is admitted.
 func TestSessionClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1})
@@ -329,9 +329,8 @@ func TestSessionClose(t *testing.T) {
 	})
 }
 
-// Row 119b: a holder that calls nothing keeps its place, unless SessionMaxHold is
-// set and somebody waits.
-func TestRow119bHold(t *testing.T) {
+// An idle session lasts, unless SessionMaxHold is set and another client waits.
+func TestSessionMaxHold(t *testing.T) {
 	patience := 24 * time.Hour
 	if !bsrpc.LongTests {
 		patience /= 8
@@ -378,8 +377,8 @@ func TestRow119bHold(t *testing.T) {
 	}
 }
 
-// A holder that freezes, and a waiter that freezes, are found within their lease
-// and block nobody.
+// A frozen client, admitted or waiting, is found within its lease and blocks no other
+// client.
 func TestFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1})
@@ -409,7 +408,7 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// A frozenConn reads nothing once it is frozen.
+// A frozenConn stops reading when it is frozen.
 type frozenConn struct {
 	net.Conn
 	frozen atomic.Bool
@@ -427,8 +426,8 @@ func (c *frozenConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A crowd waits for one place, and some of it dies: whoever is left is served in
-// order, and never two at a time.
+// Many clients wait, with MaxSessions 1, and some of them die. The others are served
+// in order, never two at a time.
 func TestCrowd(t *testing.T) {
 	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
@@ -482,7 +481,7 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// Shutdown refuses those who wait, and sees everybody off.
+// Shutdown refuses waiting clients, and ends all sessions with their hooks.
 func TestShutdownSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen diary
@@ -516,9 +515,9 @@ func TestShutdownSessions(t *testing.T) {
 	})
 }
 
-// Row 99: a session that has left stays so. Its values can still be read, its
-// context has ended, and to close it again does nothing.
-func TestRow99SessionThatHasLeft(t *testing.T) {
+// An ended session stays ended. Its values can be read, its context is done, and Close
+// has no effect.
+func TestEndedSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var left atomic.Int32
 		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 1, OnDisconnect: func(s *bsrpc.Session) {
@@ -545,8 +544,8 @@ func TestRow99SessionThatHasLeft(t *testing.T) {
 	})
 }
 
-// Row 103: however a server is stopped, and how often, each session leaves once.
-func TestRow103StopSessionsOnce(t *testing.T) {
+// However a server is stopped, and how often, each session ends once.
+func TestSessionsEndOnce(t *testing.T) {
 	for name, stop := range map[string]func(*bsrpc.Server){
 		"Close twice": func(s *bsrpc.Server) { s.Close(); s.Close() },
 		"Close during Shutdown": func(s *bsrpc.Server) {
@@ -609,9 +608,9 @@ func (f *fragile) Close() {
 	}
 }
 
-// Row 104: a panic, or runtime.Goexit, in a hook costs at most that session. Its
-// place is the next one's, and OnDisconnect has run if OnConnect had.
-func TestRow104PanicInHooks(t *testing.T) {
+// A panic or runtime.Goexit in a hook ends at most that session. The next client is
+// admitted, and OnDisconnect is called if OnConnect has accepted the client.
+func TestPanicInHooks(t *testing.T) {
 	for _, tt := range []struct {
 		how     string
 		refused string // what the client is told

@@ -39,8 +39,8 @@ func (c *turnCounter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// From the connection to the first answer there are three round trips: INIT,
-// BIND, and the call.
+// There are three round trips from the connection to the first answer: INIT, BIND, and
+// the call.
 func TestFirstCallTakesThreeRoundTrips(t *testing.T) {
 	srv := newLab(t)
 	near, far := net.Pipe()

@@ -41,9 +41,8 @@ func churn(depth int) byte {
 	return block[0]
 }
 
-// shaped is a service as the compiler makes it. Each method lets its stack move
-// and the collector run, before it looks at its arguments and again when its
-// results are there.
+// shaped is a service compiled by Go. Each method grows its stack and runs the
+// collector, before it reads its arguments and again after it has set its results.
 type shaped struct{ calls []string }
 
 func (s *shaped) called(name string) {
@@ -130,7 +129,7 @@ type shapedContract struct {
 	Wide    func(context.Context, shapedRow, int8, string, *shapedNode) (shapedRow, string, error)
 }
 
-// Each line is a call, and the results that it must have.
+// Each line is a call and its results.
 var shapedCalls = []struct {
 	call func(ctx context.Context, p *shapedContract) []any
 	want []any
@@ -160,9 +159,9 @@ var shapedCalls = []struct {
 
 func list(results ...any) []any { return results }
 
-// What the compiler has made is called on a small stack, by a goroutine that is
-// new, and answered by a leader that is new.
-func TestShapesOfTheCompiler(t *testing.T) {
+// Compiled code is called on a small stack, by a new goroutine, and answered by a new
+// leader.
+func TestCompiledShapes(t *testing.T) {
 	for i, test := range shapedCalls {
 		service := new(shaped)
 		srv := NewServer(&ServerOptions{Logger: quiet})

@@ -17,7 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// certificate makes one that is valid for its name, and for whom it signs.
+// certificate returns a certificate valid for its name and as an authority.
 func certificate(t *testing.T, name string, authority *tls.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -45,8 +45,8 @@ func certificate(t *testing.T, name string, authority *tls.Certificate) tls.Cert
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// A client's certificate is what OnConnect and handlers see of it. A wrapper with a
-// ConnectionState of its own is asked, a connection without TLS has none.
+// OnConnect and handlers see the certificate of a client. A wrapper with a
+// ConnectionState method is asked; without TLS there is none.
 func TestClientCertificates(t *testing.T) {
 	authority := certificate(t, "lab", nil)
 	pool := x509.NewCertPool()

@@ -23,8 +23,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// mistakes collects what users read: errors, and lines of the log, of which it
-// is the handler.
+// mistakes collects texts for users: errors, and log lines as a slog.Handler.
 type mistakes struct {
 	mu    sync.Mutex
 	texts []string
@@ -57,7 +56,7 @@ func (l *mistakes) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// store is the service whose users make the mistakes.
+// store is the service of the mistakes.
 type store struct{ again func(context.Context) error }
 
 type storeContract struct {
@@ -100,7 +99,7 @@ func (l *mistakes) server(t *testing.T, opts bsrpc.ServerOptions) (*bsrpc.Server
 	return srv, s
 }
 
-// dial joins a client to a server by nc, which may be nil.
+// dial connects a client to a server by nc, or in memory if it is nil.
 func (l *mistakes) dial(t *testing.T, srv *bsrpc.Server, opts bsrpc.ClientOptions) (*storeContract, *bsrpc.Client) {
 	t.Helper()
 	opts.Logger = slog.New(l)
@@ -121,7 +120,7 @@ func bindStore(t *testing.T, client *bsrpc.Client) *storeContract {
 	return proxy
 }
 
-// A storekeeper has methods that cannot be offered.
+// A storekeeper has methods that cannot be registered.
 type storekeeper struct{}
 
 func (storekeeper) Pay(chan int, any, func()) {}
@@ -183,7 +182,7 @@ func (l *mistakes) options(t *testing.T) {
 	}
 }
 
-// sockets are what the operating system says.
+// sockets makes mistakes reported by the operating system.
 func (l *mistakes) sockets(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -219,7 +218,7 @@ func (l *mistakes) sockets(t *testing.T) {
 	listener.Close()
 }
 
-// strangers are servers that do not speak bsrpc, and clients that do not.
+// strangers connects servers and clients of other protocols.
 func (l *mistakes) strangers(t *testing.T) {
 	for _, answer := range []string{
 		"HTTP/1.1 400 Bad Request\r\n\r\n", "\x15\x03\x01\x00\x02\x02\x28", "SSH-2.0-OpenSSH\r\n",
@@ -249,7 +248,7 @@ func (l *mistakes) strangers(t *testing.T) {
 	}
 }
 
-// admission is what a server refuses at the handshake, or later.
+// admission makes a server refuse clients.
 func (l *mistakes) admission(t *testing.T) {
 	for _, opts := range []bsrpc.ServerOptions{
 		{OnConnect: func(context.Context, *bsrpc.Session) error { return errors.New("closed on Sundays") }},
@@ -301,7 +300,7 @@ func (l *mistakes) bind(t *testing.T) {
 	nilProxy.again(t.Context())
 }
 
-// values do not fit their tags, or limits.
+// values sends values exceeding their tags or limits.
 func (l *mistakes) values(t *testing.T) {
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{DecodeBudget: 1 << 20}})
 	proxy, client := l.dial(t, srv, bsrpc.ClientOptions{MaxMessage: 1 << 19, Limits: bsrpc.Limits{DecodeBudget: bsrpc.NoLimit}})
@@ -318,7 +317,7 @@ func (l *mistakes) values(t *testing.T) {
 		client.Call(ctx, "Shop.Fill", []any{1}, []byte(nil)))
 }
 
-// times end calls.
+// times makes calls end at their time limits.
 func (l *mistakes) times(t *testing.T) {
 	srv, s := l.server(t, bsrpc.ServerOptions{})
 	proxy, client := l.dial(t, srv, bsrpc.ClientOptions{})
@@ -343,7 +342,7 @@ func (l *mistakes) times(t *testing.T) {
 	l.add(proxy.Turn(t.Context())) // waits for the group
 }
 
-// A halted connection is that of a machine that has crashed.
+// A halted connection is that of a crashed machine.
 type halted struct {
 	net.Conn
 	reads, writes bool // which are halted
@@ -365,7 +364,7 @@ func (c *halted) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// ends are how connections end.
+// ends makes connections end.
 func (l *mistakes) ends(t *testing.T) {
 	wait := func(client *bsrpc.Client, proxy *storeContract, end func()) {
 		called := make(chan error)
@@ -421,7 +420,7 @@ func (l *mistakes) ends(t *testing.T) {
 	l.add(client.Err())
 }
 
-// busy is a server with little room.
+// busy reaches the limits of a server.
 func (l *mistakes) busy(t *testing.T) {
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{MaxHandlers: 1, ConnBytes: 2 << 20, ServerBytes: 1 << 20}})
 	proxy, _ := l.dial(t, srv, bsrpc.ClientOptions{})
@@ -457,8 +456,8 @@ var (
 	placeholder = regexp.MustCompile(`\b[A-Z]{4,}\b|\bN\b`)
 )
 
-// patternOf returns what a text of the guide stands for: words in capital
-// letters, such as METHOD, are anything, and N is a number.
+// patternOf returns the pattern for a text of the guide: words in capital letters,
+// such as METHOD, match anything, and N matches a number.
 func patternOf(text string) *regexp.Regexp {
 	return regexp.MustCompile(placeholder.ReplaceAllStringFunc(regexp.QuoteMeta(text), func(word string) string {
 		switch word {
@@ -471,8 +470,8 @@ func patternOf(text string) *regexp.Regexp {
 	}))
 }
 
-// Each text in the tables of these pages is what somebody reads who makes a
-// mistake. The tables of the first page are sorted.
+// Each text in the tables of these pages is the text of a real error or log line. The
+// tables of the first page are sorted.
 func TestGuideTexts(t *testing.T) {
 	texts := new(mistakes).all(t)
 	for _, page := range []string{"docs/guide/troubleshooting.md", "docs/guide/limits.md", "docs/guide/upgrading.md"} {

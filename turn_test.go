@@ -15,7 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// wantHolder checks who has a connection's turn, when all is quiet.
+// wantHolder checks the holder of the read lease in an idle bubble.
 func wantHolder(t testing.TB, c *transport.Conn, want string, when string) {
 	t.Helper()
 	synctest.Wait()
@@ -24,8 +24,8 @@ func wantHolder(t testing.TB, c *transport.Conn, want string, when string) {
 	}
 }
 
-// Every transition of turn.go, one after the other.
-func TestTurnTransitions(t *testing.T) {
+// Every transition of the read lease, one after the other.
+func TestReadLeaseTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newTestee()
 		srv := testeeServer(t, service, nil)
@@ -76,16 +76,16 @@ func TestTurnTransitions(t *testing.T) {
 	})
 }
 
-// turnSlack is what a call may take besides its handler's time: a few ticks,
-// and two for each of the others, behind whose handlers it may stand until the
-// tick catches them. A wake-up that is lost costs more.
+// turnSlack is the time a call may take beyond that of its handler: a few watchdog
+// periods, and two for each of the other callers, whose handlers may run inline before
+// it. A lost wake-up takes longer.
 func turnSlack(callers int) time.Duration {
 	return time.Duration(6+2*callers) * transport.WatchdogPeriod
 }
 
-// A storm of callers with small pauses, of calls short and long, some of which
-// are cancelled. Time is virtual, so that every lost moment shows.
-func TestTurnStorm(t *testing.T) {
+// Many callers with small pauses make short and long calls, and cancel some. Time is
+// virtual, so that every lost moment is visible.
+func TestReadLeaseStorm(t *testing.T) {
 	seeds := 40
 	if !LongTests {
 		seeds = 4
@@ -112,7 +112,7 @@ func TestTurnStorm(t *testing.T) {
 	}
 }
 
-// turnCalls is one caller of the storm.
+// turnCalls is one of the callers.
 func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *servedMethod, slack time.Duration) {
 	for range 20 {
 		time.Sleep(time.Duration(rng.IntN(4)) * time.Duration(rng.IntN(600)) * time.Microsecond)
@@ -143,8 +143,8 @@ func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *serv
 	}
 }
 
-// A lone caller with pauses of every length finds the turn in every state.
-func TestTurnLoneCaller(t *testing.T) {
+// A single caller with pauses of every length finds the lease in every state.
+func TestReadLeaseOfOneCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
 		client, proxy := testeeClient(t, srv, nil)
@@ -163,9 +163,9 @@ func TestTurnLoneCaller(t *testing.T) {
 	})
 }
 
-// The same storm on real sockets and processors. What shows here is a call that
-// is never answered, and what the race detector sees.
-func TestTurnOnSockets(t *testing.T) {
+// The same on real sockets and processors. It finds calls that are never answered, and
+// data races.
+func TestReadLeaseOnSockets(t *testing.T) {
 	rounds := 400
 	if !LongTests {
 		rounds = 20
@@ -230,8 +230,7 @@ func turnSocketCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method
 	}
 }
 
-// quitter ends the goroutine that runs it, or lasts longer than the tick lets
-// it and then does so.
+// quitter ends its goroutine at once, or after the watchdog has replaced it.
 type quitter struct{}
 
 func (quitter) Quit(us uint32) uint32 {
@@ -245,9 +244,9 @@ func (quitter) Panic(us uint32) uint32 {
 	panic("on purpose")
 }
 
-// A handler that ends the leader's goroutine, whether the tick has caught it or
-// not, costs its call alone.
-func TestTurnSurvivesGoexit(t *testing.T) {
+// A handler that ends the goroutine of the leader fails only its call, before and
+// after the watchdog has replaced it.
+func TestReadLeaseSurvivesGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet})
 		if err := srv.RegisterName("Quitter", quitter{}); err != nil {
@@ -280,8 +279,8 @@ func TestTurnSurvivesGoexit(t *testing.T) {
 	})
 }
 
-// The end of a connection meets the turn in every state.
-func TestTurnMeetsTheEnd(t *testing.T) {
+// The end of a connection finds the lease in every state.
+func TestReadLeaseAndClose(t *testing.T) {
 	rounds := 400
 	if !LongTests {
 		rounds = 80

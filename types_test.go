@@ -9,7 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// An uncomparableConn cannot be a map's key, nor stand beside ==.
+// An uncomparableConn cannot be the key of a map, or an operand of ==.
 type uncomparableConn struct {
 	net.Conn
 	onWrite func()
@@ -83,8 +83,8 @@ func TestUncomparableTypes(t *testing.T) {
 	}
 }
 
-// A key of Session.Set is held to what context.WithValue asks of one, before any
-// lock is taken.
+// Keys of Session.Set have the same rules as those of context.WithValue, checked
+// before a lock is taken.
 func TestSessionKeys(t *testing.T) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
 	err := srv.RegisterFunc("Keys.Try", func(ctx context.Context) (texts []string) {
@@ -126,7 +126,7 @@ func TestSessionKeys(t *testing.T) {
 	srv.Close()
 }
 
-// A Server that NewServer has not made says so when it is used.
+// A Server not created by NewServer reports that when it is used.
 func TestZeroServer(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()

@@ -12,8 +12,8 @@ import (
 
 const nilClient = "bsrpc: nil or zero Client; use Dial or NewClient, and check the error"
 
-// A nil Client, which a failed Dial returns, and a zero one say what is
-// missing, by every method, and to Bind.
+// All methods of a nil Client, as returned by a failed Dial, and of a zero one return
+// an error, as does Bind.
 func TestNilClient(t *testing.T) {
 	for name, c := range map[string]*bsrpc.Client{"nil": nil, "zero": new(bsrpc.Client)} {
 		proxy, err := bsrpc.Bind[Greeter](t.Context(), c, "Greeter")
@@ -33,7 +33,7 @@ func TestNilClient(t *testing.T) {
 	wantMissing(t, "a nil connection", err, "bsrpc: new client: nil connection")
 }
 
-// wantMissing checks an error that tells a mistake in a program.
+// wantMissing checks the error for a programming mistake.
 func wantMissing(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	checkText(t, what, err, want)
@@ -42,7 +42,7 @@ func wantMissing(t *testing.T, what string, err error, want string) {
 	}
 }
 
-// A nil context is an error wherever one is passed, and nothing is sent.
+// A nil context is an error of every func with a context, and nothing is sent.
 func TestNilContext(t *testing.T) {
 	srv := newLab(t)
 	client, err := bsrpctest.Dial(t, srv, nil)
@@ -71,7 +71,7 @@ func TestNilContext(t *testing.T) {
 	wantMissing(t, "a proxy by reflection", err, "bsrpc: Scope.Pair"+use)
 }
 
-// A nil and a zero Server say so when something is registered.
+// A nil or zero Server reports that at registration.
 func TestNilServer(t *testing.T) {
 	const missing = "bsrpc: register Shop: nil or zero Server; use NewServer"
 	for name, s := range map[string]*bsrpc.Server{"nil": nil, "zero": new(bsrpc.Server)} {

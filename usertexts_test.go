@@ -13,15 +13,15 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// A Rack is a receiver that each session has for itself.
+// A Rack is a receiver for each session.
 type Rack struct{}
 
 func (*Rack) Count() int { return 7 }
 
 type rack struct{ Rack }
 
-// Register names a service by the type that PerSession makes. A Factory that
-// cannot make one is an error at once.
+// Register names a service after the type made by PerSession. An incomplete Factory is
+// an error at once.
 func TestRegisterFactory(t *testing.T) {
 	makeRack := func(context.Context, *bsrpc.Session) (*Rack, error) { return new(Rack), nil }
 	srv := bsrpc.NewServer(nil)
@@ -55,7 +55,7 @@ type waits struct {
 	Wait func(ctx context.Context) error
 }
 
-// A call that is not sent in its time says for what it waited.
+// The error of a call not sent in time names the limit.
 func TestUnsentCallsNameTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxInflight: 1})
@@ -88,7 +88,7 @@ func TestUnsentCallsNameTheLimit(t *testing.T) {
 	})
 }
 
-// A session that is closed without a reason says that it was closed.
+// A session closed without a reason has a default reason.
 func TestSessionCloseWithoutReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := bsrpc.NewServer(nil)
@@ -103,8 +103,7 @@ func TestSessionCloseWithoutReason(t *testing.T) {
 	})
 }
 
-// What PerSession and Shutdown are given by mistake is named, and the server goes
-// on.
+// Invalid arguments of PerSession and Shutdown are reported, and the server continues.
 func TestMistakesOfServersAreNamed(t *testing.T) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err := srv.Register(bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*Rack, error) { return nil, nil })); err != nil {

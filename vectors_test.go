@@ -11,7 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// vectorTypes are the types that testdata/basic_socket_rpc.json names.
+// vectorTypes are the types named in testdata/basic_socket_rpc.json.
 var vectorTypes = map[string]reflect.Type{
 	"uint8": reflect.TypeFor[uint8](), "uint16": reflect.TypeFor[uint16](), "uint32": reflect.TypeFor[uint32](),
 	"uint64": reflect.TypeFor[uint64](), "bool": reflect.TypeFor[bool](), "string": reflect.TypeFor[string](),
@@ -32,8 +32,8 @@ var vectorTypes = map[string]reflect.Type{
 	}](),
 }
 
-// Every value that was recorded from basic-socket-rpc encodes to those bytes
-// and reads back from them.
+// Every value recorded from basic-socket-rpc is encoded to the recorded bytes, and
+// decoded from them.
 func TestBasicVectors(t *testing.T) {
 	text, err := os.ReadFile("testdata/basic_socket_rpc.json")
 	if err != nil {

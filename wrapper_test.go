@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A cipherConn embeds a socket and changes every byte that passes. Its promoted
-// methods lead past that.
+// A cipherConn embeds a socket and changes every byte. Its promoted methods bypass
+// that.
 type cipherConn struct {
 	*net.TCPConn
 	in, out atomic.Int64 // bytes that have passed
@@ -41,8 +41,8 @@ func cipherPair(t testing.TB) (near, far *cipherConn) {
 	return &cipherConn{TCPConn: a.(*net.TCPConn)}, &cipherConn{TCPConn: b.(*net.TCPConn)}
 }
 
-// A plainInit is a client's connection whose INIT has no native part, so that
-// any server takes it for a basic one.
+// A plainInit is the connection of a client whose INIT lacks its native part, so that
+// any server treats it as basic.
 type plainInit struct {
 	net.Conn
 	begun bool
@@ -59,8 +59,8 @@ func (c *plainInit) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Everything that is written and read passes through the methods of a type
-// around a socket, at both ends and on both wires.
+// All bytes pass through the methods of a type around a socket, at both ends and on
+// both wires.
 func TestWrappedSocketIsNotLookedThrough(t *testing.T) {
 	sizes := []int{0, 1, 100, 70_000, 1 << 20, 16<<20 - 100}
 	if !LongTests {
@@ -115,7 +115,7 @@ func TestWrappedSocketIsNotLookedThrough(t *testing.T) {
 	})
 }
 
-// A holdingConn writes on a goroutine of its own, and Close waits for that.
+// A holdingConn writes on another goroutine, and its Close waits for that.
 type holdingConn struct {
 	*net.TCPConn
 	held  chan []byte
@@ -144,8 +144,7 @@ func (c *holdingConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// The half-close of a socket within a wrapper would cut off what the wrapper
-// still holds.
+// A half-close of the socket in a wrapper would cut off bytes still in the wrapper.
 func TestWrappedSocketIsNotHalfClosed(t *testing.T) {
 	rounds := 50
 	if !LongTests {

@@ -94,7 +94,7 @@ func commandSteps() []step {
 	return steps
 }
 
-func TestRow150SameBytes(t *testing.T) {
+func TestSameBytes(t *testing.T) {
 	interop(t)
 	_, original := startServer(t)
 	o := openOffice(t, bsrpc.ServerOptions{})

@@ -10,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-func TestRow135CallingRaises(t *testing.T) {
+func TestCallingRaises(t *testing.T) {
 	interop(t)
 	_, addr := startServer(t)
 	_, desk := dial(t, addr, bsrpc.ClientOptions{})
@@ -60,7 +60,7 @@ func TestRow135CallingRaises(t *testing.T) {
 	wantServed(t, desk)
 }
 
-func TestRow135CallingOverflows(t *testing.T) {
+func TestCallingOverflows(t *testing.T) {
 	interop(t)
 	_, addr := startServer(t)
 	_, desk := dial(t, addr, bsrpc.ClientOptions{})

@@ -16,7 +16,7 @@ import (
 // all are all results of a call.
 func all(results ...any) []any { return results }
 
-func TestRow135Calling(t *testing.T) {
+func TestCalling(t *testing.T) {
 	interop(t)
 	_, addr := startServer(t)
 	_, desk := dial(t, addr, bsrpc.ClientOptions{})
@@ -60,7 +60,7 @@ func TestRow135Calling(t *testing.T) {
 	}
 }
 
-func TestRow135CallingWithLargeMessages(t *testing.T) {
+func TestCallingWithLargeMessages(t *testing.T) {
 	interop(t)
 	_, addr := startServer(t)
 	_, desk := dial(t, addr, bsrpc.ClientOptions{MaxMessage: 32 << 20})
@@ -86,7 +86,7 @@ func TestRow135CallingWithLargeMessages(t *testing.T) {
 
 // What cannot be sent is not; what the server does not have is not run; what it
 // takes for something else is its error.
-func TestRow135CallingAmiss(t *testing.T) {
+func TestCallingAmiss(t *testing.T) {
 	interop(t)
 	_, addr := startServer(t)
 	client, desk := dial(t, addr, bsrpc.ClientOptions{MaxMessage: 64 << 10})
@@ -108,7 +108,7 @@ func TestRow135CallingAmiss(t *testing.T) {
 }
 
 // Calls of many goroutines share the connection, also a thousand large ones.
-func TestRow135CallingAtOnce(t *testing.T) {
+func TestCallingAtOnce(t *testing.T) {
 	interop(t)
 	s, addr := startServer(t)
 	_, desk := dial(t, addr, bsrpc.ClientOptions{})

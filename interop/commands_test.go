@@ -46,7 +46,7 @@ var calls = []struct{ call, want string }{
 	{`last()`, `()`},
 }
 
-func TestRow135Commands(t *testing.T) {
+func TestCommands(t *testing.T) {
 	interop(t)
 	c := openOffice(t, bsrpc.ServerOptions{}).admit(t)
 	for _, tt := range calls {
@@ -56,7 +56,7 @@ func TestRow135Commands(t *testing.T) {
 	c.stop()
 }
 
-func TestRow135Text(t *testing.T) {
+func TestText(t *testing.T) {
 	interop(t)
 	c := openOffice(t, bsrpc.ServerOptions{}).admit(t)
 	for _, text := range []string{
@@ -81,7 +81,7 @@ func TestEverySerialiserIsUsed(t *testing.T) {
 	}
 }
 
-func TestRow135LargeMessages(t *testing.T) {
+func TestLargeMessages(t *testing.T) {
 	interop(t)
 	c := openOffice(t, bsrpc.ServerOptions{MaxMessage: 32 << 20}).admit(t)
 	c.want("desk.sum_array([7] * 200_000)", "1400000")

@@ -11,7 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-func TestRow135Exceptions(t *testing.T) {
+func TestExceptions(t *testing.T) {
 	interop(t)
 	c := openOffice(t, bsrpc.ServerOptions{}).admit(t)
 	for _, tt := range []struct{ call, want string }{

@@ -24,7 +24,7 @@ func (o *office) rawly(t *testing.T) *console {
 	return c
 }
 
-func TestRow149Pipelined(t *testing.T) {
+func TestBasicPipelinedRequests(t *testing.T) {
 	interop(t)
 	c := openOffice(t, bsrpc.ServerOptions{}).rawly(t)
 	c.want("s.ask(INIT)", admitted)

@@ -14,7 +14,7 @@ import (
 
 // A test suite of the package's users, which knows nothing of this library, has
 // the same results with either server.
-func TestRow135Suite(t *testing.T) {
+func TestSuite(t *testing.T) {
 	interop(t)
 	_, original := startServer(t)
 	want := runSuite(t, original)
