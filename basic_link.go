@@ -34,7 +34,7 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 	var problems []method.Problem
 	names := make(map[int]string)
 	for _, m := range methods {
-		m.number = uint16(m.id)
+		m.bind(l, uint16(m.id))
 		switch other, taken := names[m.id]; {
 		case m.id < 0:
 			problems = append(problems, method.Problem{Path: m.Name, Text: "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
@@ -47,12 +47,12 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 }
 
 // call is link.call.
-func (l *basicLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
+func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
 	if err := ctx.Err(); err != nil {
 		return fault.FromContext(err, fault.NotRun)
 	}
 	s := l.settings
-	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, m.number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
 	if err := m.appendArgs(l.log, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}

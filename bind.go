@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -43,18 +44,30 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 }
 
 // A boundMethod is a method bound by a client. It implements method.Caller for one func
-// of a proxy. After Bind it does not change.
+// of a proxy. Only its binding changes.
 type boundMethod struct {
 	method.Description // of the contract
 	sig                *method.Signature
-	link               link
-	number             uint16        // on the connection of the link; on the basic wire the id
 	id                 int           // from the id= tag; -1 for none
 	key                string        // misspelt key of the func's tag, for MismatchError
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
 	timeoutBy          string        // the source of timeout, for errors
-	err                *fault.Fault  // returned by every call; nil if the ends agree
+
+	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
+
+// A binding says how a method is called.
+type binding struct {
+	link   link
+	number uint16       // on the connection of the link; on the basic wire the id
+	err    *fault.Fault // returned by every call; nil if the ends agree
+}
+
+// bind makes calls go to a link, by a number there.
+func (m *boundMethod) bind(l link, number uint16) { m.binding.Store(&binding{link: l, number: number}) }
+
+// refuse makes every call return err.
+func (m *boundMethod) refuse(err *fault.Fault) { m.binding.Store(&binding{err: err}) }
 
 // bindContract binds a contract and sets the funcs of proxy, a struct. It sets them even
 // if it returns a *MismatchError.
@@ -77,9 +90,9 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	return err
 }
 
-// newBoundMethod returns the method of s before it has a number.
+// newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, link: l, id: s.Tag.ID, key: s.Key}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key}
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
@@ -87,24 +100,6 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 		m.timeout, m.timeoutBy = l.callTimeout(), limits.ByDefault
 	}
 	return m
-}
-
-// Call implements method.Caller: it sends the arguments in v and stores the results
-// there. Its error names the method.
-func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
-	var err error
-	switch {
-	case m.err != nil:
-		err = m.err
-	case ctx == nil:
-		err = needContext(ctx, m.Name)
-	default:
-		err = m.link.call(ctx, m, v)
-	}
-	if err != nil {
-		return publicError(fault.About(m.Name, err))
-	}
-	return nil
 }
 
 // bind sends one BIND frame and returns the answers, one per name.
@@ -135,7 +130,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
-		m.number = answers[i].Number
+		m.bind(c, answers[i].Number)
 		if err := mismatch.add(m, &answers[i]); err != nil {
 			return err
 		}

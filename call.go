@@ -18,9 +18,27 @@ import (
 
 // Calls at a client: through a proxy on the native wire, and by name.
 
+// Call implements method.Caller: it sends the arguments in v and stores the results
+// there. Its error names the method.
+func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
+	var err error
+	switch b := m.binding.Load(); {
+	case b.err != nil:
+		err = b.err
+	case ctx == nil:
+		err = needContext(ctx, m.Name)
+	default:
+		err = b.link.call(ctx, m, b.number, v)
+	}
+	if err != nil {
+		return publicError(fault.About(m.Name, err))
+	}
+	return nil
+}
+
 // call implements link. The transport.Call is kept with v for the next call, to avoid an
 // allocation.
-func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values) error {
+func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
@@ -30,7 +48,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, v *method.Values)
 		k = transport.NewCall()
 		v.State = k
 	}
-	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, m.number
+	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, number
 	if meta := withinOf(ctx); meta != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
 	}
@@ -162,7 +180,8 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	p := &boundMethod{link: c.native, sig: sig, Description: method.Description{Name: name}, number: m.number}
+	p := &boundMethod{sig: sig, Description: method.Description{Name: name}}
+	p.bind(c.native, m.number)
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()

@@ -36,12 +36,12 @@ type Caller interface{ link() link }
 // A link carries the calls of proxies. It is a connection on either wire. Proxies know
 // a link only by this interface, so it needs neither a wire nor a connection.
 type link interface {
-	// bindMethods sets the number of each method of a contract, or its err if it
-	// cannot be called. With a *MismatchError the other methods can be called.
+	// bindMethods sets the binding of each method of a contract. With a *MismatchError
+	// the methods that agree can be called, and the others return their error.
 	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
 
-	// call calls m with the arguments in v, and leaves the results in v.
-	call(ctx context.Context, m *boundMethod, v *method.Values) error
+	// call calls m by its number, with the arguments in v, and leaves the results in v.
+	call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error
 
 	callTimeout() time.Duration // DefaultCallTimeout; math.MaxInt64 for none
 	close(why *fault.Fault)     // ends the link at once, and waits for its goroutines
@@ -118,8 +118,8 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
-func (noLink) bindMethods(context.Context, string, []*boundMethod) error { return errNoLink }
-func (noLink) call(context.Context, *boundMethod, *method.Values) error  { return errNoLink }
+func (noLink) bindMethods(context.Context, string, []*boundMethod) error        { return errNoLink }
+func (noLink) call(context.Context, *boundMethod, uint16, *method.Values) error { return errNoLink }
 
 func (noLink) callTimeout() time.Duration { return math.MaxInt64 }
 

@@ -22,12 +22,12 @@ func (e *echo) link() link { return e }
 
 func (e *echo) bindMethods(_ context.Context, _ string, methods []*boundMethod) error {
 	for i, m := range methods {
-		m.number = uint16(i)
+		m.bind(e, uint16(i))
 	}
 	return nil
 }
 
-func (e *echo) call(_ context.Context, m *boundMethod, v *method.Values) error {
+func (e *echo) call(_ context.Context, m *boundMethod, _ uint16, v *method.Values) error {
 	e.calls = append(e.calls, m.Name)
 	if e.err != nil {
 		return e.err

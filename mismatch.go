@@ -73,7 +73,7 @@ func (e *MismatchError) lacksService() bool {
 }
 
 // add evaluates the server's answer for m. If the ends disagree, it adds the differences
-// to e and sets m.err, so that calls of m fail. It returns an error only if the answer
+// to e and makes calls of m fail. It returns an error only if the answer
 // violates the protocol.
 func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 	var found []Difference
@@ -84,7 +84,7 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 		if e.Differences == nil {
 			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: suggestionsOf(answer)}}
 		}
-		m.err = e.refusal(m, e.Differences[:1])
+		m.refuse(e.refusal(m, e.Differences[:1]))
 		return nil
 	case answer.Status == wire.BindUnknown:
 		found = []Difference{{Method: m.Name, Client: m.Layout, Near: suggestionsOf(answer)}}
@@ -98,7 +98,7 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 	}
 	m.explain(found)
 	e.Differences = append(e.Differences, found...)
-	m.err = e.refusal(m, found)
+	m.refuse(e.refusal(m, found))
 	return nil
 }
 
