@@ -188,7 +188,7 @@ func exceptionFrom(err error, maxText int) *fault.Fault {
 		err = basic.Exception(e.Name, "%s", strings.TrimPrefix(e.Message, fault.Prefix))
 	}
 	_, f := wireError(err, maxText)
-	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", strings.ToValidUTF8(f.Message, "\uFFFD"))
+	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", fault.ValidUTF8(f.Message))
 }
 
 // turnedAway returns the exception for a client refused by OnConnect or PerSession.

@@ -108,7 +108,7 @@ func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error)
 	if m.sig.Results.UserCode() {
 		err = m.readUserResults(log, v)
 	} else {
-		err = v.ReadResults()
+		err = method.ReadResults(v)
 	}
 	switch err.(type) {
 	case nil, *fault.Fault:
@@ -125,7 +125,7 @@ func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err er
 			err = m.codecPanicked(log, fault.OutcomeUnknown, what, "decoding", v.Dec.UserType)
 		}
 	}()
-	return v.ReadResults()
+	return method.ReadResults(v)
 }
 
 // codecPanicked logs a panic in the encoder or decoder of typ, and returns the error of
@@ -185,11 +185,11 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
-	v.SetArgs(args)
+	method.SetArgs(v, args)
 	if err := p.Call(ctx, v); err != nil {
 		return err
 	}
-	v.CopyResults(results)
+	method.CopyResults(v, results)
 	return nil
 }
 

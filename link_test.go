@@ -37,7 +37,7 @@ func (e *echo) call(_ context.Context, m *boundMethod, _ uint16, v *method.Value
 		return err
 	}
 	v.Dec.Data = bytes.Clone(enc.Buf)
-	return v.ReadResults()
+	return method.ReadResults(v)
 }
 
 // A proxy only binds and calls through its link.

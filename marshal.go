@@ -31,7 +31,7 @@ func Append(dst []byte, v any) ([]byte, error) {
 			return dst, err
 		}
 	}
-	dst, err := c.Encode(dst, at)
+	dst, err := codec.Encode(c, dst, at)
 	if err != nil {
 		return dst, fmt.Errorf("bsrpc: %w", err)
 	}
@@ -85,7 +85,7 @@ func Unmarshal(data []byte, v any) error {
 			return err
 		}
 	}
-	if err := c.Decode(data, at); err != nil {
+	if err := codec.Decode(c, data, at); err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
 	}
 	return nil

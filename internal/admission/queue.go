@@ -142,7 +142,9 @@ func (t *Ticket) Leave() {
 	if t.holds {
 		t.holds = false
 		q.held--
-		q.expired = slices.DeleteFunc(q.expired, func(o *Ticket) bool { return o == t })
+		if i := slices.Index(q.expired, t); i >= 0 {
+			q.expired = slices.Delete(q.expired, i, i+1)
+		}
 		q.admitLocked()
 		return
 	}

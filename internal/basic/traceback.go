@@ -72,7 +72,7 @@ func InitRefusal(payload []byte, maxText int) (*fault.Fault, error) {
 }
 
 // cut returns at most n bytes of text from a peer, as valid UTF-8.
-func cut(s string, n int) string { return strings.ToValidUTF8(fault.Cut(s, n), "\uFFFD") }
+func cut(s string, n int) string { return fault.ValidUTF8(fault.Cut(s, n)) }
 
 // messageOf returns the message of an exception from its traceback: the text from the
 // last line beginning with the type of the exception. Without such a line the whole text

@@ -19,7 +19,7 @@ func TestEncodeAllocations(t *testing.T) {
 	c := compileType(t, reflect.TypeFor[texts]())
 	ref := RefTo(reflect.ValueOf(&w))
 	if allocs := testing.AllocsPerRun(100, func() {
-		if b, err := c.Encode(nil, ref); err != nil || len(b) != 64+8+4+500+4+5 {
+		if b, err := Encode(c, nil, ref); err != nil || len(b) != 64+8+4+500+4+5 {
 			t.Fatal(len(b), err)
 		}
 	}); allocs > 1 && c.useFast {

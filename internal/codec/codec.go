@@ -205,7 +205,7 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 
 // Encode appends v to buf with the defaults of an Encoder. After an error it
 // returns buf unchanged.
-func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
+func Encode(c *Codec, buf []byte, v Ref) ([]byte, error) {
 	// The fast path works on an Encoder on the stack, the slow path on a pooled
 	// one.
 	short := Encoder{Body: wire.Body{Buf: buf}} // on the stack
@@ -221,7 +221,7 @@ func (c *Codec) Encode(buf []byte, v Ref) ([]byte, error) {
 }
 
 // Decode decodes data into v with the defaults of a Decoder.
-func (c *Codec) Decode(data []byte, v Ref) error {
+func Decode(c *Codec, data []byte, v Ref) error {
 	short := Decoder{Data: data} // on the stack
 	if c.readFast(&short, v) {
 		return nil

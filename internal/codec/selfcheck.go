@@ -12,7 +12,15 @@ import (
 // fastWorks reports whether the fast executor agrees with the reflect executor
 // on this platform. Otherwise the reflect executor is used for everything, so
 // that an unexpected memory layout costs speed instead of correctness.
-var fastWorks = sync.OnceValue(selfCheck)
+func fastWorks() bool {
+	selfCheckOnce.Do(func() { selfCheckPassed = selfCheck() })
+	return selfCheckPassed
+}
+
+var (
+	selfCheckOnce   sync.Once
+	selfCheckPassed bool
+)
 
 // A sample covers all code of the fast executor.
 type sample struct {
@@ -88,7 +96,7 @@ func selfCheck() bool {
 // selfCheckValue compares the encodings of a value by both executors, and it with its
 // decoding by the fast one.
 func selfCheckValue(pointer any) bool {
-	// Compile would call fastWorks and deadlock in OnceValue.
+	// Compile would call fastWorks and deadlock in selfCheckOnce.
 	v := reflect.ValueOf(pointer)
 	n := newCompiler(pathRoot{}).node(v.Type().Elem(), nil, location{})
 	n.finish()

@@ -210,3 +210,22 @@ func Cut(s string, n int) string {
 	}
 	return s[:n]
 }
+
+// ValidUTF8 returns s with U+FFFD in place of each run of invalid bytes, as
+// strings.ToValidUTF8 does.
+func ValidUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var valid []byte
+	after := false // an invalid byte
+	for i, r := range s {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		invalid := r == utf8.RuneError && size == 1
+		if !invalid || !after {
+			valid = utf8.AppendRune(valid, r)
+		}
+		after = invalid
+	}
+	return string(valid)
+}

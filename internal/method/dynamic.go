@@ -85,8 +85,8 @@ func resultType(result any, l *layout.Type) (reflect.Type, error) {
 	return v.Type().Elem(), nil
 }
 
-// SetArgs sets the arguments. A nil stands for a zero value.
-func (v *Values) SetArgs(args []any) {
+// SetArgs sets the arguments of v. A nil stands for a zero value.
+func SetArgs(v *Values, args []any) {
 	for i, arg := range args {
 		if arg != nil {
 			v.args.Field(i).Set(reflect.ValueOf(arg))
@@ -94,8 +94,8 @@ func (v *Values) SetArgs(args []any) {
 	}
 }
 
-// CopyResults stores each result at its pointer.
-func (v *Values) CopyResults(pointers []any) {
+// CopyResults stores each result of v at its pointer.
+func CopyResults(v *Values, pointers []any) {
 	for i, p := range pointers {
 		reflect.ValueOf(p).Elem().Set(v.results.Field(i))
 	}

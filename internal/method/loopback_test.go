@@ -39,7 +39,7 @@ func (l loopback) Call(ctx context.Context, v *Values) error {
 		return err
 	}
 	v.Dec.Data = response
-	return v.ReadResults()
+	return ReadResults(v)
 }
 
 // bindTo returns a proxy of a contract for the methods of a table, after it has

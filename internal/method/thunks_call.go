@@ -119,7 +119,17 @@ func (f *Func) invokeCode(recv *Receiver, v *Values) error {
 
 // callsWork is the self-check: it calls methods whose words only arrive whole if they
 // travel as this package takes them to.
-var callsWork = sync.OnceValue(func() bool {
+func callsWork() bool {
+	callsOnce.Do(func() { callsPassed = tryCalls() })
+	return callsPassed
+}
+
+var (
+	callsOnce   sync.Once
+	callsPassed bool
+)
+
+func tryCalls() bool {
 	join, sum, mean := (*probe).join, (*probe).sum, (*probe).mean
 	var joined string
 	var added int
@@ -128,7 +138,7 @@ var callsWork = sync.OnceValue(func() bool {
 	return p.works(address(&join), 's', joinArgs{p, "b"}, address(&joined)) && joined == "aab" &&
 		p.works(address(&sum), 'w', sumArgs{-128, -1}, address(&added)) && added == -129 &&
 		p.works(address(&mean), 'd', meanArgs{1, 2, -1.5}, address(&half)) && half == 0.5
-})
+}
 
 // A probe has the methods of the self-check.
 type probe struct{ name string }

@@ -64,8 +64,11 @@ func (v *Values) ReadArgs() error { return v.sig.Args.Read(&v.Dec, v.argsRef) }
 // AppendResults encodes the results into Enc.
 func (v *Values) AppendResults() error { return v.sig.Results.Append(&v.Enc, v.resRef) }
 
-// ReadResults decodes the results from Dec. If it fails all results are zero.
-func (v *Values) ReadResults() error {
+// ReadResults decodes the results of v from Dec. If it fails all results are zero.
+//
+// Like SetArgs and CopyResults it is for clients and not a method: the linker keeps
+// exported methods in every server.
+func ReadResults(v *Values) error {
 	if v.sig.Results.UserCode() { // which may panic
 		ok := false
 		defer func() {

@@ -50,7 +50,7 @@ func TestFreedValuesAreZero(t *testing.T) {
 		if name == "Wide" {
 			args = []any{order{Name: "a"}, int64(3)}
 		}
-		v.SetArgs(args)
+		SetArgs(v, args)
 		if err := f.Invoke(nil, v); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestValuesKeepSmallEncoders(t *testing.T) {
 // Results that cannot be read are zero, all of them.
 func TestResultsAreWholeOrZero(t *testing.T) {
 	f, v := placed(t, "Wide")
-	v.SetArgs([]any{order{Name: "a"}, int64(3)})
+	SetArgs(v, []any{order{Name: "a"}, int64(3)})
 	if err := f.Invoke(nil, v); err != nil {
 		t.Fatal(err)
 	}
@@ -102,12 +102,12 @@ func TestResultsAreWholeOrZero(t *testing.T) {
 	_, w := placed(t, "Wide")
 	for n := range v.Enc.Buf {
 		w.Dec.Data = v.Enc.Buf[:n]
-		if err := w.ReadResults(); err == nil || !w.results.IsZero() {
+		if err := ReadResults(w); err == nil || !w.results.IsZero() {
 			t.Errorf("%d of %d bytes: %v, %v", n, len(v.Enc.Buf), err, w.results)
 		}
 	}
 	w.Dec.Data = v.Enc.Buf
-	if err := w.ReadResults(); err != nil || !reflect.DeepEqual(w.results.Interface(), v.results.Interface()) {
+	if err := ReadResults(w); err != nil || !reflect.DeepEqual(w.results.Interface(), v.results.Interface()) {
 		t.Errorf("%v: got %v, want %v", err, w.results, v.results)
 	}
 }

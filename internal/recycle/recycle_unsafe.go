@@ -172,11 +172,17 @@ func (f *freeList) sweepIdle() {
 	f.bytes, f.sweep = 0, nil
 }
 
-// finalizers holds a finalizer for each class.
-var finalizers = sync.OnceValue(func() *[numClasses]func(*byte) {
-	list := new([numClasses]func(*byte))
-	for c := range list {
-		list[c] = func(first *byte) { idle.reclaim(c, unsafe.Slice(first, classToSize(c))) }
-	}
-	return list
-})
+// finalizers returns a finalizer for each class.
+func finalizers() *[numClasses]func(*byte) {
+	finalizersOnce.Do(func() {
+		for c := range finalizerOf {
+			finalizerOf[c] = func(first *byte) { idle.reclaim(c, unsafe.Slice(first, classToSize(c))) }
+		}
+	})
+	return &finalizerOf
+}
+
+var (
+	finalizersOnce sync.Once
+	finalizerOf    [numClasses]func(*byte)
+)
