@@ -15,19 +15,19 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// Greeter is a contract: what a client and a server share.
+// Greeter is a contract, shared by a client and a server.
 type Greeter struct {
 	Hello     func(ctx context.Context, name string) (string, error)
 	Add2Words func(ctx context.Context, a, b uint32) (uint32, error)
 }
 
-// greeter has ordinary methods.
+// greeter implements the methods.
 type greeter struct{}
 
 func (greeter) Hello(name string) string     { return "hello " + name }
 func (greeter) Add2Words(a, b uint32) uint32 { return a + b }
 
-// connect joins a client to srv in memory.
+// connect returns a client of srv, connected in memory.
 func connect(srv *bsrpc.Server) *bsrpc.Client {
 	near, far := net.Pipe()
 	go srv.ServeConn(far)
@@ -38,7 +38,7 @@ func connect(srv *bsrpc.Server) *bsrpc.Client {
 	return client
 }
 
-// Register methods, serve them, bind a contract, call.
+// Register methods, serve them, bind a contract, and call a method.
 func Example() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
@@ -69,8 +69,8 @@ func Example() {
 	// Output: 1000 + 2050 = 3050
 }
 
-// The server has moved on, this client has not. Bind compares both before any
-// call and says what differs. The methods that agree can still be called.
+// The server has changed, and this client has not. Bind compares both before the first
+// call and lists the differences. Methods without one can still be called.
 func Example_mismatch() {
 	type ServerOrder struct {
 		Price uint64
@@ -110,10 +110,10 @@ func Example_mismatch() {
 // Clock is a service whose type has an exported name.
 type Clock struct{}
 
-// Zone returns the name of the time zone that the clock shows.
+// Zone returns the name of the time zone of the clock.
 func (Clock) Zone() string { return "UTC" }
 
-// Register takes the service's name from the type.
+// Register names the service after the type.
 func ExampleServer_Register() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.Register(Clock{}); err != nil {
@@ -125,14 +125,14 @@ func ExampleServer_Register() {
 	// Output: Clock.Zone() string.le4
 }
 
-// shop has methods that cannot be served.
+// shop has methods that cannot be registered.
 type shop struct{}
 
 func (shop) Watch(events chan string) {}
 func (shop) Find(filter any) []string { return nil }
 func (shop) Sizes() []struct{}        { return nil }
 
-// All that is wrong with a service is in one error.
+// One error lists all problems of a service.
 func ExampleServer_RegisterName() {
 	srv := bsrpc.NewServer(nil)
 	fmt.Println(srv.RegisterName("lab.v1.Greeter", greeter{}))
@@ -160,8 +160,7 @@ func ExampleServer_RegisterFunc() {
 	// Output: 42 <nil>
 }
 
-// A contract decides which methods are offered, and in which formats their
-// values travel.
+// A contract selects the methods to register and the formats of their values.
 func ExampleRegisterAs() {
 	type Adder struct {
 		Add2Words func(ctx context.Context, a, b uint32) (uint32, error) `bsrpc:"(be4,be4) be4"`
@@ -176,7 +175,7 @@ func ExampleRegisterAs() {
 	// Output: Adder.Add2Words(uint.be4, uint.be4) uint.be4
 }
 
-// Methods tells what a server offers, and the hashes that clients compare.
+// Methods lists the methods of a server, with the hashes compared by clients.
 func ExampleServer_Methods() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
@@ -190,7 +189,7 @@ func ExampleServer_Methods() {
 	// deebf6d4  Greeter.Hello(string.le4) string.le4
 }
 
-// Serve returns when the server is closed.
+// Serve returns after the server has been closed.
 func ExampleServer_Serve() {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxInflight: 100})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -204,7 +203,7 @@ func ExampleServer_Serve() {
 	// Output: true
 }
 
-// ServeConn serves any net.Conn: one end of a pipe, a TLS connection, a tunnel.
+// ServeConn serves any net.Conn, such as a pipe, a TLS connection or a tunnel.
 func ExampleServer_ServeConn() {
 	srv := bsrpc.NewServer(nil)
 	near, far := net.Pipe()
@@ -220,20 +219,19 @@ func ExampleServer_ServeConn() {
 	// Output: the client has left: <nil>
 }
 
-// A server that runs until it is interrupted, and then lets the calls that are
-// under way end.
+// A server runs until it is interrupted, and then lets running calls finish.
 func ExampleServer_ListenAndServe() {
 	srv := bsrpc.NewServer(nil)
 	ctx, interrupt := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, func() { srv.Shutdown(context.Background()) })
-	interrupt() // for this example; in a program the signal does it
+	interrupt() // in a program, the signal does this
 
 	err := srv.ListenAndServe("tcp", "127.0.0.1:0")
 	fmt.Println(err)
 	// Output: bsrpc: server closed
 }
 
-// Shutdown waits for running calls, for as long as its context lasts.
+// Shutdown waits for running calls, until its context ends.
 func ExampleServer_Shutdown() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
@@ -256,7 +254,7 @@ func ExampleServer_Shutdown() {
 	// bsrpc: the server is shutting down
 }
 
-// Dial's context bounds the dialling alone. The client lives until Close.
+// The context of Dial limits only the dialling. The client works until Close.
 func ExampleDial() {
 	srv := bsrpc.NewServer(nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -279,7 +277,7 @@ func ExampleDial() {
 	// Output: connected
 }
 
-// A client of any net.Conn. It is the client's from then on.
+// NewClient uses any net.Conn. The client owns the connection and closes it.
 func ExampleNewClient() {
 	srv := bsrpc.NewServer(nil)
 	near, far := net.Pipe()
@@ -295,8 +293,8 @@ func ExampleNewClient() {
 	// Output: true
 }
 
-// A contract may name a part of a service. Its funcs are safe for concurrent
-// use.
+// A contract may describe a part of a service. The funcs of the proxy are safe for
+// concurrent use.
 func ExampleBind() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
@@ -317,8 +315,8 @@ func ExampleBind() {
 	// Output: 3050 <nil>
 }
 
-// Call needs no contract: the server's layout decides what travels. What does
-// not fit that is not sent.
+// Call needs no contract: the server's layout determines the encoding. Unsuitable
+// arguments are not sent.
 func ExampleClient_Call() {
 	srv := bsrpc.NewServer(nil)
 	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
@@ -341,7 +339,7 @@ func ExampleClient_Call() {
 	// bsrpc: the server has no method Greeter.Add3Words; it has Greeter.Add2Words
 }
 
-// A Reading is laid out for a device that counts bytes.
+// A Reading has the format of a device.
 type Reading struct {
 	Sensor  uint16    `bsrpc:"be2"`
 	Unit    string    `bsrpc:"fixed=4"`
@@ -349,14 +347,14 @@ type Reading struct {
 	Local   bool      `bsrpc:"-"`
 }
 
-// The codec alone, for files and devices.
+// Marshal uses the codec without a connection, for files and devices.
 func ExampleMarshal() {
 	data, err := bsrpc.Marshal(Reading{Sensor: 0x1234, Unit: "mV", Samples: []float32{1, 2}})
 	fmt.Printf("% x %v\n", data, err)
 	// Output: 12 34 6d 56 00 00 02 00 00 80 3f 00 00 00 40 <nil>
 }
 
-// Append returns the buffer as it was if a value does not fit.
+// Append returns the buffer unchanged if a value does not fit its format.
 func ExampleAppend() {
 	buf := []byte{0xff}
 	buf, err := bsrpc.Append(buf, Reading{Unit: "mV"})
@@ -368,7 +366,7 @@ func ExampleAppend() {
 	// ff bsrpc: Reading.Unit: 7 bytes exceed fixed=4
 }
 
-// Unmarshal takes all of the data or says where it is wrong.
+// Unmarshal decodes all of the data, or returns an error with the place of the problem.
 func ExampleUnmarshal() {
 	data := []byte{0x12, 0x34, 'm', 'V', 0, 0, 1, 0, 0, 0x80, 0x3f}
 	var r Reading
@@ -382,7 +380,7 @@ func ExampleUnmarshal() {
 	// bsrpc: Reading: 1 trailing byte, offset 11
 }
 
-// Options from a file: a mistake is found, not ignored.
+// Mistakes in the options of a configuration file are errors, with a suggestion.
 func ExampleDecodeServerOptions() {
 	o, err := bsrpc.DecodeServerOptions(map[string]any{
 		"max-message":       "64MiB",
@@ -403,14 +401,14 @@ func ExampleDecodeServerOptions() {
 	//     handshake_timeout: want a duration as text with its unit, such as "1m30s" or "250ms", have a number without a unit
 }
 
-// A client's options come from a map likewise.
+// DecodeClientOptions does the same for clients.
 func ExampleDecodeClientOptions() {
 	o, err := bsrpc.DecodeClientOptions(map[string]any{"DefaultCallTimeout": "1m30s"})
 	fmt.Println(o.DefaultCallTimeout, err)
 	// Output: 1m30s <nil>
 }
 
-// What is wrong with options is reported when they are used, in one error.
+// Invalid options are reported when they are used, in one error.
 func ExampleServerOptions() {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
 		MaxMessage:       1<<30 + 1,
@@ -424,7 +422,7 @@ func ExampleServerOptions() {
 	//     Limits.FrameTimeout: want 10ms or more, NoLimit (-1), or 0 for 1m0s
 }
 
-// A handler chooses what travels; what is known of the call is the library's.
+// A handler chooses the code, name and text of an error. The library sets the outcome.
 func ExampleError() {
 	srv := bsrpc.NewServer(nil)
 	find := func(id int) (string, error) {
@@ -455,8 +453,8 @@ func ExampleError() {
 	// true
 }
 
-// A panic is one failed call. Its stack goes to the server's log, under an id
-// that the caller gets.
+// A panic fails one call. The server logs its stack with an id, also in the error of
+// the caller.
 func ExampleServerOptions_logger() {
 	var lines bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{
@@ -484,12 +482,12 @@ func ExampleServerOptions_logger() {
 	// level=ERROR msg="bsrpc: handler panicked" method=Shop.Crash panic="out of stock"
 }
 
-// ticket is a receiver that each session has of its own.
+// ticket is a receiver with a value for each session.
 type ticket struct{ n int }
 
 func (t *ticket) Next() int { t.n++; return t.n }
 
-// Two clients, each with a counter of its own.
+// Two clients have separate counters.
 func ExamplePerSession() {
 	srv := bsrpc.NewServer(nil)
 	err := srv.RegisterName("Counter", bsrpc.PerSession(func(ctx context.Context, s *bsrpc.Session) (*ticket, error) {
@@ -513,7 +511,7 @@ func ExamplePerSession() {
 	// 1
 }
 
-// A handler finds its session, and what a hook has stored with it.
+// A handler gets its session, and a value stored in it by a hook.
 func ExampleSessionFrom() {
 	type userKey struct{}
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
