@@ -14,25 +14,25 @@ import (
 func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	switch {
 	case !c.useFast:
-		return w.reflectAt(buf, c.node, v.p)
+		return reflectAppendAt(w, buf, c.node, v.p)
 	case c.node.op == opStruct:
-		return w.fastStruct(buf, c.node, v.p, 0)
+		return fastAppendStruct(w, buf, c.node, v.p, 0)
 	}
-	return w.fastValue(buf, c.node, v.p, 0)
+	return fastAppendValue(w, buf, c.node, v.p, 0)
 }
 
-// reflectAt leaves the value at p to the reflect executor.
-func (w *writer) reflectAt(buf []byte, n *node, p address) ([]byte, *Error) {
-	return w.reflectValue(buf, n, n.value(p), 0)
+// reflectAppendAt leaves the value at p to the reflect executor.
+func reflectAppendAt(w *writer, buf []byte, n *node, p address) ([]byte, *Error) {
+	return reflectAppendValue(w, buf, n, n.value(p), 0)
 }
 
-// fastValue appends the value at p.
-func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+// fastAppendValue appends the value at p.
+func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opStruct:
-		return w.fastStruct(buf, n, p, depth)
+		return fastAppendStruct(w, buf, n, p, depth)
 	case opSlice:
-		return w.fastSlice(buf, n, p, depth)
+		return fastAppendSlice(w, buf, n, p, depth)
 	case opBool:
 		return appendBool(buf, *boolAt(p)), nil
 	case opInt:
@@ -54,17 +54,17 @@ func (w *writer) fastValue(buf []byte, n *node, p address, depth int) ([]byte, *
 		b, err := w.marshal(n, n.value(p))
 		return w.custom(buf, n, b, err)
 	case opArray:
-		return w.fastArray(buf, n, p, depth)
+		return fastAppendArray(w, buf, n, p, depth)
 	case opMap:
-		return w.fastMap(buf, n, p, depth)
+		return fastAppendMap(w, buf, n, p, depth)
 	}
-	return w.fastPointer(buf, n, p, depth)
+	return fastAppendPointer(w, buf, n, p, depth)
 }
 
-// fastStruct alternates between appendSimple, for as many steps as possible,
+// fastAppendStruct alternates between appendSimple, for as many steps as possible,
 // and one other step. Before each it ensures capacity for the minimum size of
 // all remaining steps, as required by appendSimple.
-func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
+func fastAppendStruct(w *writer, buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	buf = grow(buf, n.minSize)
 	steps := n.steps
 	for len(steps) > 0 {
@@ -80,7 +80,7 @@ func (w *writer) fastStruct(buf []byte, n *node, p address, depth int) (_ []byte
 		// lenient.
 		if s.fields != nil {
 			buf = append(buf, bytesView(offset(p, s.off), s.size)...)
-		} else if buf, err = w.fastValue(buf, s.node, offset(p, s.off), depth); err != nil {
+		} else if buf, err = fastAppendValue(w, buf, s.node, offset(p, s.off), depth); err != nil {
 			return buf, err.in(s.path)
 		}
 		buf = grow(buf, s.minRest)
@@ -97,8 +97,8 @@ func grow(buf []byte, n int) []byte {
 	return slices.Grow(buf, n)
 }
 
-// fastArray appends an array: a single copy if it is raw.
-func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
+// fastAppendArray appends an array: a single copy if it is raw.
+func fastAppendArray(w *writer, buf []byte, n *node, p address, depth int) (_ []byte, err *Error) {
 	if n.rawSize > 0 {
 		return append(buf, bytesView(p, n.rawSize)...), nil
 	}
@@ -106,27 +106,27 @@ func (w *writer) fastArray(buf []byte, n *node, p address, depth int) (_ []byte,
 		return buf, nil
 	}
 	for i := range n.length {
-		if buf, err = w.fastValue(buf, n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
+		if buf, err = fastAppendValue(w, buf, n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
 	return buf, nil
 }
 
-// fastSlice appends the slice at p with its lengths.
-func (w *writer) fastSlice(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+// fastAppendSlice appends the slice at p with its lengths.
+func fastAppendSlice(w *writer, buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	// The slice header is read once: with a data race its length could change.
 	data, count := sliceAt(p)
 	buf, list, err := w.beginList(buf, n, count, depth+1)
 	if err == nil && count > 0 {
-		buf, err = w.fastElems(buf, n, data, count, depth+1)
+		buf, err = fastAppendElems(w, buf, n, data, count, depth+1)
 	}
 	return w.endListOr(buf, n, list, err)
 }
 
-// fastElems appends count elements at data by the slice's loop. A loop without
+// fastAppendElems appends count elements at data by the slice's loop. A loop without
 // checks for lenient encoders falls through to the generic one.
-func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
+func fastAppendElems(w *writer, buf []byte, n *node, data address, count, depth int) ([]byte, *Error) {
 	// Raw elements may be cut instead of copied, and need no growth in advance.
 	if n.loop == loopCopy {
 		b := bytesView(data, uintptr(count)*n.elem.rawSize)
@@ -152,11 +152,11 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 		return buf[:len(buf)+least], nil
 	case loopRunString:
 		if !w.e.Lenient {
-			return w.fastRunStrings(buf, n, data, count)
+			return fastAppendRunStrings(w, buf, n, data, count)
 		}
 	case loopSimple:
 		if !w.e.Lenient {
-			return w.fastSimple(buf, n, data, count)
+			return fastAppendSimple(w, buf, n, data, count)
 		}
 	case loopPointer:
 		// All pointers may have the same target: their number does not bound
@@ -165,25 +165,25 @@ func (w *writer) fastElems(buf []byte, n *node, data address, count, depth int) 
 			return fastPointers(grow(buf, count*each), n, data, count), nil
 		}
 	case loopSlice:
-		return w.fastSlices(buf, n, data, count, depth)
+		return fastAppendSlices(w, buf, n, data, count, depth)
 	}
 	var err *Error
 	for i := range count {
-		if buf, err = w.fastValue(buf, n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
+		if buf, err = fastAppendValue(w, buf, n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
 	return buf, nil
 }
 
-// fastSimple appends simple structs.
-func (w *writer) fastSimple(buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
+// fastAppendSimple appends simple structs.
+func fastAppendSimple(w *writer, buf []byte, n *node, data address, count int) (_ []byte, err *Error) {
 	for i := range count {
 		p := offset(data, uintptr(i)*n.elem.size)
 		whole, left := appendSimple(grow(buf, n.elem.minSize), n.elem.steps, p)
 		if len(left) == 0 {
 			buf = whole
-		} else if buf, err = w.fastStruct(buf, n.elem, p, 0); err != nil {
+		} else if buf, err = fastAppendStruct(w, buf, n.elem, p, 0); err != nil {
 			return buf, err.in("[]")
 		}
 	}
@@ -215,8 +215,8 @@ func fastPointers(buf []byte, n *node, data address, count int) []byte {
 	return buf[:k]
 }
 
-// fastSlices appends slices of raw elements.
-func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
+// fastAppendSlices appends slices of raw elements.
+func fastAppendSlices(w *writer, buf []byte, n *node, data address, count, depth int) (_ []byte, err *Error) {
 	// The depth is the same for all inner slices: check it once.
 	shallow := w.checkDepth(depth+1) == nil
 	for i := range count {
@@ -225,7 +225,7 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 		size := k * int(n.elem.elem.rawSize) // no overflow: the elements occupy memory
 		// Errors, cuts and large sizes take the general path.
 		if !shallow || size >= min(w.minCut, maxMinSize) || w.checkRoom(buf, 8+size) != nil {
-			if buf, err = w.fastSlice(buf, n.elem, p, depth); err != nil {
+			if buf, err = fastAppendSlice(w, buf, n.elem, p, depth); err != nil {
 				return buf, err.in("[]")
 			}
 			continue
@@ -239,10 +239,10 @@ func (w *writer) fastSlices(buf []byte, n *node, data address, count, depth int)
 	return buf, nil
 }
 
-// fastRunStrings appends structs of a run and a string, the most common kind.
+// fastAppendRunStrings appends structs of a run and a string, the most common kind.
 // It keeps the buffer in local variables and leaves structs beyond its capacity
 // to fastStruct.
-func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([]byte, *Error) {
+func fastAppendRunStrings(w *writer, buf []byte, n *node, data address, count int) ([]byte, *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, wide := n.elem.size, run.op == stepCopy16to32
 	to, k, room := dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
@@ -253,7 +253,7 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 		// is limited to the range of its prefix.
 		if run.size+4+size > room-k {
 			var err *Error
-			if buf, err = w.fastStruct(buf[:k], n.elem, p, 0); err != nil {
+			if buf, err = fastAppendStruct(w, buf[:k], n.elem, p, 0); err != nil {
 				return buf, err.in("[]")
 			}
 			to, k, room = dataPtr(buf), uintptr(len(buf)), bufLimit(buf)
@@ -277,22 +277,22 @@ func (w *writer) fastRunStrings(buf []byte, n *node, data address, count int) ([
 	return buf[:k], nil
 }
 
-// fastMap appends the map at p. It is passed on as an interface, without its address.
-func (w *writer) fastMap(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+// fastAppendMap appends the map at p. It is passed on as an interface, without its address.
+func fastAppendMap(w *writer, buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	return w.appendPairs(buf, n, n.mapAt(p), depth, true)
 }
 
-// fastAt appends the target of p.
-func (w *writer) fastAt(buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
-	return w.fastValue(buf, n, p.UnsafePointer(), depth)
+// fastAppendAt appends the target of p.
+func fastAppendAt(w *writer, buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
+	return fastAppendValue(w, buf, n, p.UnsafePointer(), depth)
 }
 
-// fastPointer appends the presence byte of the pointer at p and its target.
-func (w *writer) fastPointer(buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+// fastAppendPointer appends the presence byte of the pointer at p and its target.
+func fastAppendPointer(w *writer, buf []byte, n *node, p address, depth int) ([]byte, *Error) {
 	q := *pointerAt(p)
 	buf, err := w.present(buf, n, q != nil, depth+1)
 	if err != nil || q == nil {
 		return buf, err
 	}
-	return w.fastValue(buf, n.elem, q, depth+1)
+	return fastAppendValue(w, buf, n.elem, q, depth+1)
 }

@@ -13,11 +13,11 @@ import (
 func (c *Codec) readValue(r *reader, v Ref) *Error {
 	switch {
 	case !c.useFast:
-		return r.reflectAt(c.node, v.p)
+		return reflectReadAt(r, c.node, v.p)
 	case c.node.op == opStruct:
-		return r.fastStruct(c.node, v.p, 0)
+		return fastReadStruct(r, c.node, v.p, 0)
 	}
-	return r.fastValue(c.node, v.p, 0)
+	return fastReadValue(r, c.node, v.p, 0)
 }
 
 // splitString returns the text of the unchecked string at the start of b. It
@@ -33,16 +33,18 @@ func splitString(b []byte) ([]byte, bool) {
 	return b[:size], true
 }
 
-// reflectAt leaves the value at p to the reflect executor.
-func (r *reader) reflectAt(n *node, p address) *Error { return r.reflectValue(n, n.value(p), 0) }
+// reflectReadAt leaves the value at p to the reflect executor.
+func reflectReadAt(r *reader, n *node, p address) *Error {
+	return reflectReadValue(r, n, n.value(p), 0)
+}
 
-// fastValue reads into the value at p.
-func (r *reader) fastValue(n *node, p address, depth int) (err *Error) {
+// fastReadValue reads into the value at p.
+func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 	switch n.op {
 	case opStruct:
-		return r.fastStruct(n, p, depth)
+		return fastReadStruct(r, n, p, depth)
 	case opSlice:
-		return r.fastSlice(n, p, depth)
+		return fastReadSlice(r, n, p, depth)
 	case opBool:
 		*boolAt(p), err = r.bool()
 	case opInt:
@@ -75,17 +77,17 @@ func (r *reader) fastValue(n *node, p address, depth int) (err *Error) {
 	case opBinary, opText:
 		return r.unmarshal(n, n.value(p))
 	case opArray:
-		return r.fastArray(n, p, depth)
+		return fastReadArray(r, n, p, depth)
 	case opMap:
-		return r.fastMap(n, p, depth)
+		return fastReadMap(r, n, p, depth)
 	default:
-		return r.fastPointer(n, p, depth)
+		return fastReadPointer(r, n, p, depth)
 	}
 	return err
 }
 
-// fastStruct executes the plan of a struct.
-func (r *reader) fastStruct(n *node, p address, depth int) *Error {
+// fastReadStruct executes the plan of a struct.
+func fastReadStruct(r *reader, n *node, p address, depth int) *Error {
 	off := r.off // local copy; r.off is set before calls
 	for i := range n.steps {
 		s := &n.steps[i]
@@ -106,7 +108,7 @@ func (r *reader) fastStruct(n *node, p address, depth int) *Error {
 			off = r.off
 		default:
 			r.off = off
-			if err := r.fastValue(s.node, q, depth); err != nil {
+			if err := fastReadValue(r, s.node, q, depth); err != nil {
 				return err.in(s.path)
 			}
 			off = r.off
@@ -165,8 +167,8 @@ func (r *reader) skip(n *node) *Error {
 	return r.errShort(int(n.rawSize))
 }
 
-// fastArray reads an array: a single copy if it is raw.
-func (r *reader) fastArray(n *node, p address, depth int) *Error {
+// fastReadArray reads an array: a single copy if it is raw.
+func fastReadArray(r *reader, n *node, p address, depth int) *Error {
 	if n.rawSize > 0 {
 		if uintptr(len(r.data)-r.off) < n.rawSize {
 			return r.skip(n)
@@ -178,17 +180,17 @@ func (r *reader) fastArray(n *node, p address, depth int) *Error {
 		return nil
 	}
 	for i := range n.length {
-		if err := r.fastValue(n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
+		if err := fastReadValue(r, n.elem, offset(p, uintptr(i)*n.elem.size), depth); err != nil {
 			return err.in("[]")
 		}
 	}
 	return nil
 }
 
-// fastSlice reads a slice to p. It first sets the slice to nil: the old
+// fastReadSlice reads a slice to p. It first sets the slice to nil: the old
 // elements may belong to the caller and must not be overwritten, and after an
 // error no partly initialized header may remain.
-func (r *reader) fastSlice(n *node, p address, depth int) *Error {
+func fastReadSlice(r *reader, n *node, p address, depth int) *Error {
 	// All slices have the same header, so a []byte stands for any of them.
 	*bytesAt(p) = nil
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
@@ -199,17 +201,17 @@ func (r *reader) fastSlice(n *node, p address, depth int) *Error {
 		if err := r.charge(int64(count) * int64(n.elem.size)); err != nil {
 			return err
 		}
-		if err := r.fastElems(n, p, count, depth+1); err != nil {
+		if err := fastReadElems(r, n, p, count, depth+1); err != nil {
 			return err.in("[]")
 		}
 	}
 	return r.endList(list)
 }
 
-// fastElems allocates a slice of count elements at p and reads them by the
+// fastReadElems allocates a slice of count elements at p and reads them by the
 // slice's loop. beginList has checked that the input contains at least count
 // times minSize bytes, so the loops for a constant size need no further check.
-func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
+func fastReadElems(r *reader, n *node, p address, count, depth int) *Error {
 	if n.loop == loopCopy { // beginList has checked the size
 		b, _ := r.next(count * int(n.elem.rawSize))
 		n.setRawSlice(p, b, count)
@@ -229,21 +231,21 @@ func (r *reader) fastElems(n *node, p address, count, depth int) *Error {
 		return nil
 	case loopRunString:
 		if !r.d.Lenient {
-			return r.fastRunStrings(n, data, count)
+			return fastReadRunStrings(r, n, data, count)
 		}
 	case loopPointer:
-		return r.fastPointers(n, data, count, depth)
+		return fastReadPointers(r, n, data, count, depth)
 	}
 	for i := range count {
-		if err := r.fastValue(n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
+		if err := fastReadValue(r, n.elem, offset(data, uintptr(i)*n.elem.size), depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fastPointers reads pointers to values of a constant size.
-func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
+// fastReadPointers reads pointers to values of a constant size.
+func fastReadPointers(r *reader, n *node, data address, count, depth int) *Error {
 	e := n.elem.elem
 	for i := range uintptr(count) {
 		present, err := r.pointer(n.elem, depth+1)
@@ -256,7 +258,7 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 		p := e.alloc.new()
 		*pointerAt(offset(data, i*n.elem.size)) = p
 		if len(r.data)-r.off < e.minSize {
-			return r.fastValue(e, p, depth+1) // returns the error
+			return fastReadValue(r, e, p, depth+1) // returns the error
 		}
 		from := offset(dataPtr(r.data), uintptr(r.off))
 		// The size of a raw target is minSize; of others columns knows both
@@ -271,10 +273,10 @@ func (r *reader) fastPointers(n *node, data address, count, depth int) *Error {
 	return nil
 }
 
-// fastRunStrings reads structs of a run and a string, the most common kind. It
+// fastReadRunStrings reads structs of a run and a string, the most common kind. It
 // keeps the offset in local variables and leaves truncated structs to
 // fastStruct.
-func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
+func fastReadRunStrings(r *reader, n *node, data address, count int) (err *Error) {
 	run, textOff := n.elem.steps[0], n.elem.steps[1].off // hoisted
 	next, fixed := n.elem.size, run.size+4
 	wide := run.op == stepCopy16to32
@@ -285,7 +287,7 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 		// never exceeds end.
 		if fixed > end-k {
 			r.off = int(k)
-			return r.fastStruct(n.elem, p, 0) // returns the error
+			return fastReadStruct(r, n.elem, p, 0) // returns the error
 		}
 		if wide {
 			copy16to32(offset(p, run.off), offset(from, k), run.size)
@@ -295,7 +297,7 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 		size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k+run.size))[:]))
 		if size > end-k-fixed {
 			r.off = int(k)
-			return r.fastStruct(n.elem, p, 0)
+			return fastReadStruct(r, n.elem, p, 0)
 		}
 		k += fixed
 		if size == 0 {
@@ -324,8 +326,8 @@ func (r *reader) fastRunStrings(n *node, data address, count int) (err *Error) {
 	return nil
 }
 
-// fastMap reads a map to p.
-func (r *reader) fastMap(n *node, p address, depth int) *Error {
+// fastReadMap reads a map to p.
+func fastReadMap(r *reader, n *node, p address, depth int) *Error {
 	m, list, err := r.beginMap(n, depth)
 	if err != nil {
 		return err
@@ -334,14 +336,14 @@ func (r *reader) fastMap(n *node, p address, depth int) *Error {
 	return r.readPairs(n, m, list, depth, true)
 }
 
-// fastTo reads into the target of p.
-func (r *reader) fastTo(n *node, p reflect.Value, depth int) *Error {
-	return r.fastValue(n, p.UnsafePointer(), depth)
+// fastReadTo reads into the target of p.
+func fastReadTo(r *reader, n *node, p reflect.Value, depth int) *Error {
+	return fastReadValue(r, n, p.UnsafePointer(), depth)
 }
 
-// fastPointer reads a pointer to p. The target is stored before it is read: the
+// fastReadPointer reads a pointer to p. The target is stored before it is read: the
 // garbage collector must see it from then on.
-func (r *reader) fastPointer(n *node, p address, depth int) *Error {
+func fastReadPointer(r *reader, n *node, p address, depth int) *Error {
 	*pointerAt(p) = nil
 	present, err := r.pointer(n, depth+1)
 	if err != nil || !present {
@@ -349,5 +351,5 @@ func (r *reader) fastPointer(n *node, p address, depth int) *Error {
 	}
 	q := n.elem.alloc.new()
 	*pointerAt(p) = q
-	return r.fastValue(n.elem, q, depth+1)
+	return fastReadValue(r, n.elem, q, depth+1)
 }

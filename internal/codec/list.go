@@ -158,9 +158,9 @@ func (w *writer) appendPairs(buf []byte, n *node, m reflect.Value, depth int, fa
 // appendAt appends the target of p.
 func (w *writer) appendAt(buf []byte, n *node, p reflect.Value, depth int, fast bool) ([]byte, *Error) {
 	if fast {
-		return w.fastAt(buf, n, p, depth)
+		return fastAppendAt(w, buf, n, p, depth)
 	}
-	return w.reflectValue(buf, n, p.Elem(), depth)
+	return reflectAppendValue(w, buf, n, p.Elem(), depth)
 }
 
 // A mapPair is an encoded key and value in the buffer.
@@ -348,9 +348,9 @@ func (r *reader) readPairs(n *node, m reflect.Value, list mapReader, depth int, 
 // readAt reads into the target of p.
 func (r *reader) readAt(n *node, p reflect.Value, depth int, fast bool) *Error {
 	if fast {
-		return r.fastTo(n, p, depth)
+		return fastReadTo(r, n, p, depth)
 	}
-	return r.reflectValue(n, p.Elem(), depth)
+	return reflectReadValue(r, n, p.Elem(), depth)
 }
 
 // endMap is endList for maps. Keys with different bytes may still be equal in

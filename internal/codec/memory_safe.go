@@ -25,22 +25,22 @@ func (c *Codec) ZeroSinglePointer(Ref) bool { return false }
 func fastWorks() bool { return false }
 
 func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
-	return w.reflectValue(buf, c.node, v.v, 0)
+	return reflectAppendValue(w, buf, c.node, v.v, 0)
 }
 
 // There are no fast paths.
 func (c *Codec) appendFast(*Encoder, Ref) bool { return false }
 func (c *Codec) readFast(*Decoder, Ref) bool   { return false }
 
-func (w *writer) fastAt(buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
-	return w.reflectValue(buf, n, p.Elem(), depth)
+func fastAppendAt(w *writer, buf []byte, n *node, p reflect.Value, depth int) ([]byte, *Error) {
+	return reflectAppendValue(w, buf, n, p.Elem(), depth)
 }
 
-func (r *reader) fastTo(n *node, p reflect.Value, depth int) *Error {
-	return r.reflectValue(n, p.Elem(), depth)
+func fastReadTo(r *reader, n *node, p reflect.Value, depth int) *Error {
+	return reflectReadValue(r, n, p.Elem(), depth)
 }
 
-func (c *Codec) readValue(r *reader, v Ref) *Error { return r.reflectValue(c.node, v.v, 0) }
+func (c *Codec) readValue(r *reader, v Ref) *Error { return reflectReadValue(r, c.node, v.v, 0) }
 
 // An arena holds short strings in a shared allocation. A strings.Builder
 // returns strings that share its memory and may be extended afterwards.

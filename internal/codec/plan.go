@@ -26,8 +26,11 @@ type node struct {
 	key       *node
 	fields    []field
 
-	// Set by finish, from the fields above.
+	finished // set by finish, from the fields above
+}
 
+// finished is what finish computes from a complete tree.
+type finished struct {
 	done       bool
 	minSize    int       // minimum bytes on the wire, at most maxMinSize
 	rawSize    uintptr   // size of a value with the same bytes in memory as on the wire; 0 for others

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// reflectValue appends v.
-func (w *writer) reflectValue(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+// reflectAppendValue appends v.
+func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	switch n.op {
 	case opBool:
 		return appendBool(buf, v.Bool()), nil
@@ -33,19 +33,19 @@ func (w *writer) reflectValue(buf []byte, n *node, v reflect.Value, depth int) (
 		b, err := w.marshal(n, v)
 		return w.custom(buf, n, b, err)
 	case opArray:
-		return w.reflectArray(buf, n, v, depth)
+		return reflectAppendArray(w, buf, n, v, depth)
 	case opSlice:
-		return w.reflectSlice(buf, n, v, depth)
+		return reflectAppendSlice(w, buf, n, v, depth)
 	case opMap:
-		return w.reflectMap(buf, n, v, depth)
+		return reflectAppendMap(w, buf, n, v, depth)
 	case opPointer, opDeref:
-		return w.reflectPointer(buf, n, v, depth)
+		return reflectAppendPointer(w, buf, n, v, depth)
 	}
-	return w.reflectStruct(buf, n, v, depth)
+	return reflectAppendStruct(w, buf, n, v, depth)
 }
 
-// reflectValue reads into v.
-func (r *reader) reflectValue(n *node, v reflect.Value, depth int) *Error {
+// reflectReadValue reads into v.
+func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 	switch n.op {
 	case opBool:
 		b, err := r.bool()
@@ -82,55 +82,55 @@ func (r *reader) reflectValue(n *node, v reflect.Value, depth int) *Error {
 	case opBinary, opText:
 		return r.unmarshal(n, v)
 	case opArray:
-		return r.reflectArray(n, v, depth)
+		return reflectReadArray(r, n, v, depth)
 	case opSlice:
-		return r.reflectSlice(n, v, depth)
+		return reflectReadSlice(r, n, v, depth)
 	case opMap:
-		return r.reflectMap(n, v, depth)
+		return reflectReadMap(r, n, v, depth)
 	case opPointer, opDeref:
-		return r.reflectPointer(n, v, depth)
+		return reflectReadPointer(r, n, v, depth)
 	}
-	return r.reflectStruct(n, v, depth)
+	return reflectReadStruct(r, n, v, depth)
 }
 
-// reflectArray appends an array.
-func (w *writer) reflectArray(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+// reflectAppendArray appends an array.
+func reflectAppendArray(w *writer, buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.length {
-		if buf, err = w.reflectValue(buf, n.elem, v.Index(i), depth); err != nil {
+		if buf, err = reflectAppendValue(w, buf, n.elem, v.Index(i), depth); err != nil {
 			return buf, err.in("[]")
 		}
 	}
 	return buf, nil
 }
 
-// reflectArray reads an array.
-func (r *reader) reflectArray(n *node, v reflect.Value, depth int) *Error {
+// reflectReadArray reads an array.
+func reflectReadArray(r *reader, n *node, v reflect.Value, depth int) *Error {
 	for i := range n.length {
-		if err := r.reflectValue(n.elem, v.Index(i), depth); err != nil {
+		if err := reflectReadValue(r, n.elem, v.Index(i), depth); err != nil {
 			return err.in("[]")
 		}
 	}
 	return nil
 }
 
-// reflectSlice appends a slice with its lengths.
-func (w *writer) reflectSlice(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+// reflectAppendSlice appends a slice with its lengths.
+func reflectAppendSlice(w *writer, buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	count := v.Len()
 	buf, list, err := w.beginList(buf, n, count, depth+1)
 	if err != nil {
 		return buf, err
 	}
 	for i := range count {
-		if buf, err = w.reflectValue(buf, n.elem, v.Index(i), depth+1); err != nil {
+		if buf, err = reflectAppendValue(w, buf, n.elem, v.Index(i), depth+1); err != nil {
 			return buf, err.in("[]")
 		}
 	}
 	return w.endList(buf, n, list)
 }
 
-// reflectSlice reads a slice. The old elements may belong to the caller, so it
+// reflectReadSlice reads a slice. The old elements may belong to the caller, so it
 // sets the slice to nil first instead of overwriting them.
-func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
+func reflectReadSlice(r *reader, n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	count, list, err := r.beginList(n, n.elem.minSize, depth+1)
 	if err != nil {
@@ -146,20 +146,20 @@ func (r *reader) reflectSlice(n *node, v reflect.Value, depth int) *Error {
 		v.SetLen(count)
 	}
 	for i := range count {
-		if err := r.reflectValue(n.elem, v.Index(i), depth+1); err != nil {
+		if err := reflectReadValue(r, n.elem, v.Index(i), depth+1); err != nil {
 			return err.in("[]")
 		}
 	}
 	return r.endList(list)
 }
 
-// reflectMap appends the pairs of a map.
-func (w *writer) reflectMap(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+// reflectAppendMap appends the pairs of a map.
+func reflectAppendMap(w *writer, buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	return w.appendPairs(buf, n, v, depth, false)
 }
 
-// reflectMap reads a map.
-func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
+// reflectReadMap reads a map.
+func reflectReadMap(r *reader, n *node, v reflect.Value, depth int) *Error {
 	m, list, err := r.beginMap(n, depth)
 	if err != nil {
 		return err
@@ -168,17 +168,17 @@ func (r *reader) reflectMap(n *node, v reflect.Value, depth int) *Error {
 	return r.readPairs(n, m, list, depth, false)
 }
 
-// reflectPointer appends a presence byte and the target of a pointer.
-func (w *writer) reflectPointer(buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+// reflectAppendPointer appends a presence byte and the target of a pointer.
+func reflectAppendPointer(w *writer, buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
 	buf, err := w.present(buf, n, !v.IsNil(), depth+1)
 	if err != nil || v.IsNil() {
 		return buf, err
 	}
-	return w.reflectValue(buf, n.elem, v.Elem(), depth+1)
+	return reflectAppendValue(w, buf, n.elem, v.Elem(), depth+1)
 }
 
-// reflectPointer reads a pointer to a new target.
-func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
+// reflectReadPointer reads a pointer to a new target.
+func reflectReadPointer(r *reader, n *node, v reflect.Value, depth int) *Error {
 	v.SetZero()
 	present, err := r.pointer(n, depth+1)
 	if err != nil || !present {
@@ -187,25 +187,25 @@ func (r *reader) reflectPointer(n *node, v reflect.Value, depth int) *Error {
 	// Convert, as the pointer type may have a name.
 	p := reflect.New(n.elem.typ)
 	v.Set(p.Convert(n.typ))
-	return r.reflectValue(n.elem, p.Elem(), depth+1)
+	return reflectReadValue(r, n.elem, p.Elem(), depth+1)
 }
 
-// reflectStruct appends the fields of a struct, without anything between them.
-func (w *writer) reflectStruct(buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
+// reflectAppendStruct appends the fields of a struct, without anything between them.
+func reflectAppendStruct(w *writer, buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if buf, err = w.reflectValue(buf, f.node, v.Field(f.index), depth); err != nil {
+		if buf, err = reflectAppendValue(w, buf, f.node, v.Field(f.index), depth); err != nil {
 			return buf, err.in(f.path)
 		}
 	}
 	return buf, nil
 }
 
-// reflectStruct reads the fields of a struct and leaves skipped ones unchanged.
-func (r *reader) reflectStruct(n *node, v reflect.Value, depth int) *Error {
+// reflectReadStruct reads the fields of a struct and leaves skipped ones unchanged.
+func reflectReadStruct(r *reader, n *node, v reflect.Value, depth int) *Error {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if err := r.reflectValue(f.node, v.Field(f.index), depth); err != nil {
+		if err := reflectReadValue(r, f.node, v.Field(f.index), depth); err != nil {
 			return err.in(f.path)
 		}
 	}

@@ -45,6 +45,10 @@ type sample struct {
 		X int8
 		Y string
 	}
+	More sampleMore
+}
+
+type sampleMore struct {
 	Cplx complex128
 	Big  int64 `bsrpc:"be8"`
 	Var  []int `bsrpc:"varint"`
@@ -81,14 +85,14 @@ type samplePointer struct{ V *sampleRun }
 func selfCheck() bool {
 	simple := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
 	fixed := sampleFixed{1 << 30, 2}
-	next := sample{Text: "inner", Map: map[uint8]string{}, When: time.Unix(1, 2).UTC()}
+	next := sample{Text: "inner", Map: map[uint8]string{}, More: sampleMore{When: time.Unix(1, 2).UTC()}}
 	return selfCheckValue(&sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
 		Raw: []uint16{1, 0xff00}, Lists: [][]uint16{{1, 2}, {0xfffe}}, Swaps: []uint32{1, 1 << 31}, Blob: []byte{0, 1, 2},
 		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleSimple{simple, simple},
 		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
-		Next: &next, Map: map[uint8]string{2: "b", 1: "a"}, Cplx: complex(1, -1),
-		Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.When,
+		Next: &next, Map: map[uint8]string{2: "b", 1: "a"},
+		More: sampleMore{Cplx: complex(1, -1), Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.More.When},
 	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) &&
 		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}})
 }
