@@ -1,7 +1,7 @@
 package bsrpc
 
-// A server of the package takes nothing from its socket while it serves a call.
-// That is no reason to lose the connection, with its session and all its calls.
+// A server of basic-socket-rpc does not read its socket while it serves a call. A
+// client must not close the connection for this.
 
 import (
 	"bytes"

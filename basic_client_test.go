@@ -1,7 +1,6 @@
 package bsrpc
 
-// A client with Basic, and a server of the package basic-socket-rpc that is
-// written by hand.
+// A client with the option Basic, and a simulated server of basic-socket-rpc.
 
 import (
 	"cmp"
@@ -59,7 +58,7 @@ func response(results string) []byte {
 	return append(wire.AppendBasicHeader(nil, wire.BasicResponse, len(results)), results...)
 }
 
-// basicRaw joins a client to a rawPeer that plays the server.
+// basicRaw connects a client to a rawPeer in the role of the server.
 func basicRaw(t testing.TB, opts *ClientOptions) (*Client, *basicDesk, *rawPeer) {
 	t.Helper()
 	near, far := net.Pipe()

@@ -1,7 +1,6 @@
 package bsrpc
 
-// A server with Basic, and a client of the package basic-socket-rpc that is
-// written by hand.
+// A server with the option Basic, and a simulated client of basic-socket-rpc.
 
 import (
 	"bytes"
@@ -164,7 +163,7 @@ func command(id uint16, args string) string {
 
 func str(s string) string { return u32(uint32(len(s))) + s }
 
-// basicClient joins a rawPeer to srv and is admitted.
+// basicClient connects a rawPeer to srv, and waits for its admission.
 func basicClient(t testing.TB, srv *Server) *rawPeer {
 	t.Helper()
 	p := rawDial(t, srv)

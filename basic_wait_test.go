@@ -1,6 +1,6 @@
 package bsrpc
 
-// How clients that speak the basic wire wait for a place, and how they leave.
+// Clients on the basic wire: the wait for admission, and the end of their sessions.
 
 import (
 	"context"
@@ -115,7 +115,7 @@ func TestBasicSilence(t *testing.T) {
 					native := nativeWaiter(t, srv)
 					synctest.Wait()
 					if free {
-						holder.nc.Close() // the place is given to waiter, who does not come
+						holder.nc.Close() // the session is reserved for waiter, which does not poll
 					} else {
 						time.AfterFunc(tt.silence, func() { holder.nc.Close() })
 					}
@@ -128,7 +128,7 @@ func TestBasicSilence(t *testing.T) {
 					}
 					client.Close()
 					synctest.Wait()
-					if !waiter.poll() { // it has lost its turn, not its connection
+					if !waiter.poll() { // it has lost its position, not its connection
 						t.Error("not admitted to a free place")
 					}
 					waiter.nc.Close()

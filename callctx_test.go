@@ -98,7 +98,7 @@ func TestHandlerDeadline(t *testing.T) {
 	}
 }
 
-// How a handler may notice that its context has ended.
+// The ways in which a handler can observe the end of its context.
 var notices = map[string]func(ctx context.Context){
 	"Done": func(ctx context.Context) { <-ctx.Done() },
 	"Err": func(ctx context.Context) {
@@ -125,7 +125,7 @@ var notices = map[string]func(ctx context.Context){
 
 type contextKey struct{}
 
-// What ends a handler's context, and the cause that it has then.
+// The reasons for the end of a handler's context, and the causes.
 var contextEnds = []struct {
 	name  string
 	end   func(cancel context.CancelFunc, s *contextScene)

@@ -109,7 +109,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 		turns, last := 0, uint64(0)
 		got := make(map[uint64]int)
 		for small, asked := 0, 0; small < 5; {
-			synctest.Wait() // nobody who could write next is kept from it by this loop
+			synctest.Wait() // let other goroutines become the next writer
 			f, body := p.read()
 			switch f.Type {
 			case wire.Request:

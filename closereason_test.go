@@ -115,7 +115,7 @@ func closeStorm(t *testing.T, seed uint64, how string, direct bool) {
 	srv.Close()
 }
 
-// A halfClosingSocket passes for a socket that is read on after its CloseWrite.
+// A halfClosingSocket is treated as a socket, and read after its CloseWrite.
 type halfClosingSocket struct{ pipeSocket }
 
 func (*halfClosingSocket) CloseWrite() error { return nil }

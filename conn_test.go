@@ -120,7 +120,7 @@ func TestCallTablesAreEmptyAfterwards(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				select { // what Hold says is not read here
+				select { // the calls of Hold need not be received
 				case <-service.began:
 				default:
 				}
@@ -180,7 +180,7 @@ func anyCall(ctx context.Context, rng *rand.Rand, proxy *testeeContract, memory 
 		if _, err = proxy.Sleep(ctx, uint32(rng.IntN(2000))); err != nil {
 			return want(CodeDeadlineExceeded)
 		}
-	default: // in pieces, at about its end
+	default: // chunked, cancelled at about its end
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(rng.IntN(20_000))*time.Microsecond)
 		defer cancel()
 		if _, err = proxy.Echo(ctx, memory[:rng.IntN(len(memory))]); err != nil {
@@ -331,7 +331,7 @@ func TestOutcomesOfLostCalls(t *testing.T) {
 		begun := make(chan error, 1)
 		go func() { _, err := proxy.Echo(t.Context(), make([]byte, 1<<20)); begun <- err }()
 		p.read()
-		synctest.Wait() // the next piece is being written, and nobody reads it
+		synctest.Wait() // the next chunk is being written, and not read
 		waiting := make(chan error, 1)
 		go func() { waiting <- proxy.Fail(t.Context()) }()
 		synctest.Wait()

@@ -29,7 +29,7 @@ func both[C any](impl any) contract {
 	}}
 }
 
-// Contracts that are wrong in themselves.
+// Invalid contracts.
 type (
 	notFuncs struct {
 		A int
@@ -186,7 +186,7 @@ func TestContractProblems(t *testing.T) {
 	}
 }
 
-// Interfaces, which are contracts for RegisterAs only.
+// Interfaces are contracts for RegisterAs only.
 type (
 	clearer    interface{ Clear() }
 	getter     interface{ Get() int64 }

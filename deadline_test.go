@@ -116,7 +116,7 @@ type oddPair struct {
 	hold   func(context.Context) error
 	sum    func(context.Context, uint32, uint32) (uint32, error)
 	began  chan struct{}
-	let    func() // lets a handler of hold return that nobody has cancelled
+	let    func() // lets a running handler of hold return
 }
 
 func oddPairs(t *testing.T, f func(t *testing.T, p *oddPair, slack time.Duration)) {
@@ -301,7 +301,7 @@ func TestHandshakeTimeoutWithoutDeadlines(t *testing.T) {
 // An oddRaw is an end whose connection has odd deadlines, and a rawPeer.
 type oddRaw struct {
 	*rawPeer
-	write2 func()       // makes the end write, to its peer that may not read
+	write2 func()       // makes the end write to its peer
 	ended  func() error // waits for the end's connection to end
 	close  func()
 }

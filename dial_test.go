@@ -1,7 +1,6 @@
 package bsrpc
 
-// How an attempt to become a client fails: what its error says, and what
-// errors.Is finds in it.
+// The errors of Dial and NewClient: their texts, and the errors matched by errors.Is.
 
 import (
 	"context"
@@ -145,7 +144,7 @@ func TestRefusalTexts(t *testing.T) {
 func TestDialWithTLSAtOneEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		go func() { // as crypto/tls does: it does not answer what is no TLS
+		go func() { // like crypto/tls, which answers only TLS
 			io.ReadFull(far, make([]byte, 5))
 			far.Close()
 		}()

@@ -1,7 +1,7 @@
 package bsrpc_test
 
-// Every block of Go in the documents compiles. CONTRIBUTING.md ("Go in the
-// documents") has the convention that these tests hold.
+// Every block of Go in the documents compiles, by the convention in CONTRIBUTING.md
+// ("Go in the documents").
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"testing"
 )
 
-// fragmentImports is what a fragment may name without importing it.
+// fragmentImports are the packages a fragment may use without importing them.
 var fragmentImports = []string{
 	module, module + "/bsrpctest",
 	"context", "crypto/tls", "crypto/x509", "encoding/json", "errors", "fmt", "io", "io/fs", "log", "log/slog", "math/big", "net",
@@ -129,7 +129,7 @@ func (b block) split() (declarations, statements string) {
 	return declarations, statements
 }
 
-// check returns what the compiler would say of b. A fragment may leave
+// check returns the errors of the compiler for b. A fragment may leave
 // variables unused.
 func (b block) check() error {
 	file, err := parser.ParseFile(docFiles, b.file, b.source(), parser.SkipObjectResolution)

@@ -17,7 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// Types of the server, which a caller by name does not have.
+// Types of the server, unknown to a caller by name.
 type (
 	part struct {
 		ID     uint16 `bsrpc:"be2"`

@@ -1,6 +1,6 @@
 package bsrpc
 
-// How each way in which a call ends looks to its caller, on both wires.
+// The errors of calls, for each possible end, on both wires.
 
 import (
 	"context"
@@ -116,7 +116,7 @@ type fate struct {
 	code    Code
 	outcome Outcome
 	remote  bool
-	is      error // what errors.Is finds
+	is      error // the only one of causes matched by errors.Is
 }
 
 // causes are errors that errors.Is must match only if a fate contains them.
@@ -158,7 +158,7 @@ var endings = []struct {
 	end   func(ctx context.Context) error // the handler; nil is untilDone
 	call  func(ctx context.Context, d *deathbed) error
 	want  fate
-	basic *fate // on the basic wire, if that is another
+	basic *fate // on the basic wire, if different
 }{
 	{
 		name: "cancelled before",

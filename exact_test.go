@@ -1,7 +1,6 @@
 package bsrpc_test
 
-// What travels arrives as it was, or is refused with a reason: nothing changes
-// in silence.
+// Values arrive unchanged, or are refused with a reason. None changes silently.
 
 import (
 	"crypto/x509"

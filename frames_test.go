@@ -1,11 +1,10 @@
 package bsrpc
 
-// A peer that is written by hand, frame by frame, sends everything that a
-// proper one does not. Each odd frame has one fixed answer, and a witness, a
-// proper client of the same server, never notices.
+// A simulated peer sends invalid and unusual frames. Each has one fixed answer, and a
+// witness, a normal client of the same server, is never affected.
 //
-// All of it runs in bubbles of virtual time, which also are the leak check: a
-// bubble fails if a goroutine is left when its test returns.
+// All tests run in bubbles with virtual time. The bubbles also check for leaks: a
+// bubble fails if a goroutine is left at the end of its test.
 
 import (
 	"bytes"
@@ -29,7 +28,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A testee is the service of the tests that look inside of connections.
+// A testee is the service of the tests that inspect connections.
 type testee struct {
 	began   chan struct{} // gets a token as Hold, Deaf or Slow begins
 	release chan struct{} // closed: Hold and Deaf return
@@ -107,7 +106,7 @@ func testeeServer(t testing.TB, p *testee, opts *ServerOptions) *Server {
 	return srv
 }
 
-// testeeClient joins a client to srv, in memory. The test closes both.
+// testeeClient connects a client to srv, in memory. The test closes both.
 func testeeClient(t testing.TB, srv *Server, opts *ClientOptions) (*Client, *testeeContract) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -133,16 +132,16 @@ func testeeClientOn(t testing.TB, nc net.Conn, opts *ClientOptions) (*Client, *t
 	return client, proxy
 }
 
-// A rawPeer speaks the wire by hand. Its reads and writes time out, so that a
-// test fails instead of hanging.
+// A rawPeer is a simulated peer. Its reads and writes time out, so that a test fails
+// instead of hanging.
 type rawPeer struct {
 	t      testing.TB
 	nc     net.Conn
 	served chan error // what ServeConn returned
 }
 
-// rawClient joins a rawPeer to srv, shakes hands and binds the methods that
-// have numbers.
+// rawClient connects a rawPeer to srv, with a handshake and a BIND of the methods with
+// numbers.
 func rawClient(t testing.TB, srv *Server) *rawPeer {
 	t.Helper()
 	p := rawDial(t, srv)
@@ -168,7 +167,7 @@ func (p *rawPeer) shake() {
 	}
 }
 
-// rawDial joins a rawPeer to srv, before the handshake.
+// rawDial connects a rawPeer to srv, before the handshake.
 func rawDial(t testing.TB, srv *Server) *rawPeer {
 	near, far := net.Pipe()
 	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
@@ -584,11 +583,11 @@ func TestClientLateAnswers(t *testing.T) {
 		if f, _ := p.read(); f.Type != wire.Cancel || f.ID != first.ID {
 			t.Fatalf("got %v %d, want CANCEL %d", f.Type, f.ID, first.ID)
 		}
-		// It begins in pieces, and then there is an error instead.
+		// It begins in chunks, and an error follows instead of the rest.
 		p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: first.ID, Total: 1 << 20}, make([]byte, 1<<16))
 		p.send(wire.Frame{Type: wire.ResponseChunk, ID: first.ID}, make([]byte, 1<<16))
 		p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{Message: "gone"}).Append(nil))
-		for range 2 { // and what comes now belongs to nobody
+		for range 2 { // without a call to answer
 			p.send(wire.Frame{Type: wire.Error, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))
 			p.send(wire.Frame{Type: wire.Response, ID: first.ID}, nil)
 		}
@@ -843,7 +842,7 @@ func headsOf(b []byte) (at []int) {
 // checkEmpty checks that an open connection contains no state of calls.
 func checkEmpty(t testing.TB, c *transport.Conn) {
 	t.Helper()
-	time.Sleep(10 * transport.WatchdogPeriod) // where nobody waits for an answer, the leader reads it after a tick
+	time.Sleep(10 * transport.WatchdogPeriod) // without a waiting caller, the leader reads an answer after a watchdog period
 	synctest.Wait()
 	if left := residue(c) + transport.Arriving(c); left != "" {
 		t.Error(left)

@@ -39,7 +39,7 @@ type (
 
 // scope implements a Scope.
 type scope struct {
-	deadline chan time.Duration // what Wait had left when it was called
+	deadline chan time.Duration // the time left at each call of Wait
 	ended    chan error         // how Wait's context ended
 }
 

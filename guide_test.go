@@ -1,8 +1,8 @@
 package bsrpc_test
 
-// The complete files of the guide build, pass go vet and their own tests, and
-// print what their pages show. CONTRIBUTING.md ("Go in the documents") has the
-// marks.
+// The complete files of the guide build, pass go vet and their own tests, and print the
+// output shown in their pages. CONTRIBUTING.md ("Go in the documents") explains the
+// comments around them.
 
 import (
 	"bufio"

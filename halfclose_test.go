@@ -36,7 +36,7 @@ func duplexPair() (near, far *duplex) {
 	return &duplex{a, c}, &duplex{d, b}
 }
 
-// halfClient joins a basic client whose halves close one by one.
+// halfClient connects a basic client by a duplex.
 func halfClient(t *testing.T, srv *Server) *rawPeer {
 	near, far := duplexPair()
 	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
@@ -45,7 +45,7 @@ func halfClient(t *testing.T, srv *Server) *rawPeer {
 	return p
 }
 
-// halves are methods that are quick, take their time, or wait for others.
+// halves are methods: quick, slow, or waiting for others.
 type halves struct{}
 
 func (halves) Quick(n uint32) uint32 { return n }

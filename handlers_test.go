@@ -71,7 +71,7 @@ func withWorkshop(t *testing.T, opts ServerOptions, f func(t *testing.T, srv *Se
 	}
 }
 
-// workshopPeer joins a peer, which reads and drops what it is sent.
+// workshopPeer connects a peer that discards its input.
 func workshopPeer(t *testing.T, srv *Server) *rawPeer {
 	p := rawDial(t, srv)
 	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))

@@ -17,7 +17,7 @@ type hooked struct {
 	hook string
 	fall func(thaw chan struct{})
 	id   uint64
-	thaw chan struct{} // closed: what hangs returns
+	thaw chan struct{} // closed to end all hangs
 }
 
 func (h *hooked) run(hook string, s *Session) {

@@ -1,7 +1,7 @@
 package bsrpc_test
 
-// The rules of the repository, as tests: who may import what, and what every
-// package and exported name must have.
+// The rules of the repository, as tests: allowed imports, and the documentation of
+// packages and exported names.
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 
 const module = "github.com/bsrpc/bsrpc"
 
-// uses lists, for each package, the packages of this module that it may
-// import. Nothing else is allowed, and nothing upwards is listed.
+// uses lists the imports of each package within this module. Others are not allowed, and
+// none leads upwards.
 var uses = map[string][]string{
 	"internal/wire":       {},
 	"internal/strictmap":  {},
@@ -44,7 +44,7 @@ var uses = map[string][]string{
 	"examples/instrument": {"."},
 }
 
-// testsUse lists what the tests of a package may import besides.
+// testsUse lists additional imports of the tests of a package.
 var testsUse = map[string][]string{
 	".":                   {".", "bsrpctest"},
 	"layout":              {"layout"},
@@ -60,8 +60,8 @@ var onlyIn = map[string][]string{
 	"unsafe":                            {"*_unsafe.go", "*/*_unsafe.go", "*/*/*_unsafe.go"},
 	"github.com/mitchellh/mapstructure": {"internal/strictmap/strictmap.go"},
 	"encoding/binary":                   {"internal/wire/*.go", "internal/codec/*.go"},
-	// Types are looked at while registering and binding. What moves frames knows
-	// none: it has an encoder filled by a function that it is given.
+	// Types are examined at registration and in Bind. The packages for connections do
+	// not know types: they get encoded bytes.
 	"reflect": {
 		"internal/codec/*.go", "internal/method/*.go", "internal/strictmap/*.go",
 		"codec_reflect.go", "errors.go", "session.go", "marshal.go", "bind.go",
@@ -70,8 +70,8 @@ var onlyIn = map[string][]string{
 		"internal/method/*.go", "marshal.go",
 		"call.go", "answer.go", "basic_conn.go", "basic_link.go",
 	},
-	// What is internal knows bytes and types, no connections, but for one. A method's
-	// context is a value that is passed on.
+	// Most internal packages know bytes and types, but not connections. To
+	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "internal/report/*.go", "bsrpctest/*.go", "examples/*/*.go"},

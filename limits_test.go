@@ -36,7 +36,7 @@ func TestMaxInflight(t *testing.T) {
 		}
 		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 7}, nil)
 		p.wantError(7, CodeResourceExhausted, wire.NotRun, "too many open calls on this connection (the server's MaxInflight is 5)")
-		p.write(bigRequest(8, rawEcho, 1<<20, 0)) // one that begins to arrive is open too
+		p.write(bigRequest(8, rawEcho, 1<<20, 0)) // an incomplete call counts too
 		p.wantError(8, CodeResourceExhausted, wire.NotRun, "MaxInflight")
 		close(service.release)
 		if got := p.answers(5); len(got) != 5 {
@@ -265,7 +265,7 @@ func TestServerBytes(t *testing.T) {
 		p.write(bigRequest(2, rawEcho, 1<<17, 0))
 		p.wantError(2, CodeResourceExhausted, wire.NotRun, "exceed Limits.ServerBytes (3145728)")
 		p.wantAlive(3)
-		others[0].nc.Close() // gives back what it had announced
+		others[0].nc.Close() // releases its announced bytes
 		<-others[0].served
 		synctest.Wait()
 		p.write(bigRequest(4, rawEcho, 1<<20, 0))

@@ -20,7 +20,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// What docs/guide says of the log.
+// Limits documented in docs/guide.
 const (
 	logPatience = time.Second // of one line
 	reportRate  = 10          // lines a second
@@ -277,7 +277,7 @@ func TestForeignPeersAreOneLineAMinute(t *testing.T) {
 	})
 }
 
-// A resetConn is a client that resets its connection, as port checks do.
+// A resetConn resets its connection, like a port check.
 type resetConn struct{ net.Conn }
 
 func (resetConn) Read([]byte) (int, error) { return 0, fmt.Errorf("connection reset by peer") }

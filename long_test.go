@@ -2,6 +2,6 @@
 
 package bsrpc
 
-// LongTests says that the storms and soaks of the tests run at full length: with the
-// build tag bsrpc_long, as CI has it.
+// LongTests makes stress tests run at full length: with the build tag bsrpc_long, as in
+// CI.
 const LongTests = true

@@ -16,7 +16,7 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// What the tests of Marshal marshal.
+// Types for the tests of Marshal.
 type (
 	parcel struct {
 		Size  uint8
@@ -140,7 +140,7 @@ func TestMarshalAgain(t *testing.T) {
 	}
 }
 
-// Each line is bytes, what they are read into, and the error.
+// Each line is bytes, the target to decode into, and the error.
 var unmarshalled = []struct {
 	data string
 	v    any

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What the clients of this file mean.
+// Contracts of the clients in this file.
 type (
 	Sale struct {
 		ID    uint64
@@ -46,7 +46,7 @@ func bindShop[C any](ctx context.Context, c bsrpc.Caller) error {
 	return err
 }
 
-// Each line is a client, what the server has for its method Put, and the
+// Each line is a client, the server's method Put, and the
 // differences: place, client, server, and the words for both.
 var mismatches = []struct {
 	what   string

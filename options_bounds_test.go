@@ -20,7 +20,7 @@ import (
 // An optionBounds is the range of an option. With any value in it, no constant of the
 // other end may end a working connection.
 type optionBounds struct {
-	least, most int64 // most is NoLimit where there is none
+	least, most int64 // most may be NoLimit
 	strict      bool  // at its least the option may refuse calls, though not connections
 }
 

@@ -23,7 +23,7 @@ import (
 type collapse struct {
 	name  string
 	do    func()
-	panic string // what the log says of it
+	panic string // the value in the log
 }
 
 // The panic value of a handler must appear only in the log.
@@ -85,7 +85,7 @@ var scenes = []struct {
 	name  string
 	after time.Duration
 	size  int
-	slow  bool // the tick has deposed the leader
+	slow  bool // the watchdog has replaced the leader
 }{
 	{"on the leader", 0, 1, false},
 	{"on a leader that was deposed", 5 * time.Millisecond, 1, true},

@@ -37,7 +37,7 @@ func TestReadLeaseTransitions(t *testing.T) {
 		if transport.StateOf(c).Watched || transport.StateOf(s).Watched {
 			t.Error("an idle connection ticks")
 		}
-		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the turn
+		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the lease
 		wantHolder(t, c, "nobody", "after a call")
 		proxy.Add(t.Context(), 1, 2) // the caller reads it for itself
 		wantHolder(t, c, "nobody", "after another call")
@@ -117,7 +117,7 @@ func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *serv
 	for range 20 {
 		time.Sleep(time.Duration(rng.IntN(4)) * time.Duration(rng.IntN(600)) * time.Microsecond)
 		if rng.IntN(4) == 0 {
-			method.slow.Store(0) // so that its handlers are caught by the tick again
+			method.slow.Store(0) // so that its handlers run inline again
 		}
 		us := []uint32{0, 0, 1, uint32(rng.IntN(999)), 999, 1000, 1001, 2000, uint32(rng.IntN(5000))}[rng.IntN(9)]
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
@@ -201,7 +201,7 @@ func turnSocketCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		var err error
 		switch rng.IntN(20) {
-		case 0: // longer than a tick, on the leader
+		case 0: // longer than a watchdog period, inline
 			method.slow.Store(0)
 			_, err = proxy.Sleep(ctx, uint32(500+rng.IntN(3000)))
 		case 1: // cancelled at about the moment of its answer

@@ -144,7 +144,7 @@ var funcProblems = []struct {
 		"Shop.F, result 2, Error: net.Error has no wire form; use a concrete type",
 	}},
 
-	// Everything that is wrong is told.
+	// All problems are listed.
 	//lint:ignore ST1008 it is refused
 	{func(func(), two) (error, chan int, *failure) { return nil, nil, nil }, []string{
 		"Shop.F, result 3: *bsrpc_test.failure implements error; declare it as error, so that nil stays nil",
@@ -187,7 +187,7 @@ func TestRegisterFuncLayouts(t *testing.T) {
 	}
 }
 
-// Types whose layouts grow tenfold.
+// Types with layouts growing tenfold.
 type (
 	ten      struct{ A, B, C, D, E, F, G, H, I, J int }
 	hundred  struct{ A, B, C, D, E, F, G, H, I, J ten }

@@ -63,7 +63,7 @@ func (l *memListener) dial(t testing.TB) net.Conn {
 	return near
 }
 
-// A temporary error is one that Accept may return now and not the next time.
+// A temporary error is returned by Accept once, and not the next time.
 type temporary struct{}
 
 func (temporary) Error() string   { return "too many open files" }

@@ -613,7 +613,7 @@ func (f *fragile) Close() {
 func TestPanicInHooks(t *testing.T) {
 	for _, tt := range []struct {
 		how     string
-		refused string // what the client is told
+		refused string // the text of the error at the client
 		left    int32
 	}{
 		{"OnConnect", "panic in OnConnect", 0},

@@ -67,8 +67,8 @@ func TestFirstCallTakesThreeRoundTrips(t *testing.T) {
 	}
 }
 
-// What it takes to register as many methods as a server may have, and to bind
-// a client of ten of them.
+// The cost of registering as many methods as a server may have, and of binding a client
+// of ten of them.
 func BenchmarkSetUp(b *testing.B) {
 	const methods = 65_536
 	register := func(b *testing.B) *bsrpc.Server {

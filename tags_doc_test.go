@@ -85,7 +85,7 @@ func between(text, from, to string) string {
 	return text
 }
 
-// The errors that the page shows are what the compiler of types says.
+// The errors shown in the page are those of the compiler of types.
 func TestTagsPageErrors(t *testing.T) {
 	page, err := os.ReadFile("docs/tags.md")
 	if err != nil {

@@ -193,7 +193,7 @@ type (
 	always struct{ Kids [][0]int }
 )
 
-// badTag has a tag without quotes, which vet would not let pass in a struct.
+// badTag has a tag without quotes; vet would report it in a struct type.
 var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()

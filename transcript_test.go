@@ -1,16 +1,16 @@
 package bsrpc_test
 
-// The conversations in testdata/transcripts are replayed against a real server,
-// byte by byte: what a client of another language sends and must get.
+// The conversations in testdata/transcripts are replayed against a real server, byte by
+// byte. Implementations in other languages can use them as tests.
 //
-// A transcript begins with a paragraph that says what it is about. Then each
-// line is a remark (#), bytes from the client (>), one frame from the server
-// (<), the connection's end seen by the client (< closed), or something that
-// happens meanwhile (= shutdown, = wait 5s). Bytes are hex in any grouping;
-// 00*70000 is a byte many times over. Indented lines go on with the line before.
+// A transcript begins with a paragraph about its purpose. Each following line is a
+// remark (#), bytes from the client (>), one frame from the server (<), the end of
+// the connection as seen by the client (< closed), or another event (= shutdown,
+// = wait 5s). Bytes are hex in any grouping; 00*70000 is a repeated byte. Indented lines
+// continue the line before.
 //
-// go test -run Transcripts -update writes what the server sends now, in the
-// files and in docs/protocol.md, which shows some of them.
+// go test -run Transcripts -update writes the bytes of the current server to the files,
+// and to docs/protocol.md for the transcripts shown there.
 
 import (
 	"bytes"
@@ -52,7 +52,7 @@ func (transcribed) Find(id uint16) (string, error) {
 type step struct {
 	text string // as written, without the newline at its end
 	mark byte   // '>', '<', '=' or '#'
-	what string // what stands behind the mark, on one line
+	what string // the text after the mark, on one line
 }
 
 // stepsOf returns the paragraph of intent and the steps of a transcript.

@@ -1,7 +1,7 @@
 package bsrpc_test
 
-// The texts in the tables of the guide are those of the library: this file makes
-// the mistakes that the guide explains.
+// The texts in the tables of the guide are real. The tests in this file make the mistakes
+// explained in the guide, and collect the texts.
 
 import (
 	"bytes"

@@ -30,7 +30,7 @@ func (l uncomparableListener) Accept() (net.Conn, error) {
 	return uncomparableConn{Conn: nc, onWrite: func() {}}, err
 }
 
-// An uncomparableAddr is what RemoteAddr may return.
+// An uncomparableAddr is a net.Addr that cannot be compared.
 func TestUncomparableTypes(t *testing.T) {
 	for _, basic := range []bool{false, true} {
 		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Basic: basic})

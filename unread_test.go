@@ -296,7 +296,7 @@ func TestSlowEncodingDelaysOneAnswer(t *testing.T) {
 			call(1, 10+id, u64(60<<10))
 		}
 		for range values {
-			m.times <- 0 // their first encoding, for which there is no room
+			m.times <- 0 // their first encoding, without room
 		}
 		synctest.Wait()
 		for range values {
@@ -428,7 +428,7 @@ func TestAnswersStorm(t *testing.T) {
 					left[f.ID] = f.Total - uint64(len(body))
 				case f.Type == wire.ResponseChunk && left[f.ID] > uint64(len(body)):
 					left[f.ID] -= uint64(len(body))
-				default: // whole, the last piece, or instead of the rest
+				default: // unchunked, the last chunk, or an error instead of the rest
 					answered[f.ID]++
 					n++
 				}

@@ -27,7 +27,7 @@ func (c *cipherConn) Read(b []byte) (int, error) {
 }
 
 func (c *cipherConn) Write(b []byte) (int, error) {
-	sealed := bytes.Clone(b) // what is given to Write stays as it is
+	sealed := bytes.Clone(b) // Write must not change b
 	for i := range sealed {
 		sealed[i] ^= cipherKey
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// A pipeSocket is one end of a net.Pipe that passes for a socket, so that callers
-// write to it themselves. Its reads may be made slow; nothing is buffered,
-// so that a write lasts until it is read.
+// A pipeSocket is one end of a net.Pipe, treated as a socket, so that callers write to
+// it themselves. Its reads may be made slow. It has no buffer: a write lasts until the
+// bytes are read.
 type pipeSocket struct {
 	net.Conn
 	t       testing.TB
@@ -43,8 +43,7 @@ func (p *pipeSocket) Write(b []byte) (int, error) {
 	return p.Conn.Write(b)
 }
 
-// roleClient joins a client by a pipeSocket to a server that reads after a
-// pause.
+// roleClient connects a client by a pipeSocket to a server reading after pauses.
 func roleClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) {
 	srv := testeeServer(t, newTestee(), nil)
 	near, far := net.Pipe()
@@ -123,7 +122,7 @@ func TestWriterRoleTransitions(t *testing.T) {
 		v.open()
 		settle("after the cancel")
 
-		// Each write is done within a tick, and others ask meanwhile.
+		// Each write ends within a watchdog period, and other callers ask meanwhile.
 		v.time.Store(int64(transport.WatchdogPeriod / 3))
 		seen := map[string]int{}
 		for range 100 {
