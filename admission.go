@@ -109,7 +109,7 @@ func (s *sessions) begin(v *Session) error {
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // the client may have left during a hook
-		s.log.Logger.Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
+		report.Unlimited(s.log).Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (s *sessions) begin(v *Session) error {
 // turnAway logs the refusal of a session by a hook, with the fault for the client.
 func (s *sessions) turnAway(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
-		s.log.Logger.Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
+		report.Unlimited(s.log).Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
 }
 

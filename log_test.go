@@ -111,15 +111,15 @@ var falls = map[string]func(thaw chan struct{}){
 func TestLogGuardDerives(t *testing.T) {
 	var text bytes.Buffer
 	log := report.New(slog.New(slog.NewTextHandler(&text, nil)))
-	log.Logger.With("a", 1).WithGroup("g").With("b", 2).Info("line", "c", 3)
-	log.Logger.Info("plain", "d", 4)
+	report.Unlimited(log).With("a", 1).WithGroup("g").With("b", 2).Info("line", "c", 3)
+	report.Unlimited(log).Info("plain", "d", 4)
 	if got := text.String(); !strings.Contains(got, "msg=line a=1 g.b=2 g.c=3\n") || !strings.Contains(got, "msg=plain d=4\n") {
 		t.Errorf("got %q", got)
 	}
 	for name, fall := range falls {
 		if name != "hang" {
 			bad := &badHandler{Handler: slog.DiscardHandler, where: "WithAttrs", do: func() { fall(nil) }, mended: new(atomic.Bool)}
-			report.New(slog.New(bad)).Logger.With("a", 1).Info("line")
+			report.Unlimited(report.New(slog.New(bad))).With("a", 1).Info("line")
 		}
 	}
 }

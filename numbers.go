@@ -116,7 +116,7 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 		return
 	}
 	if v.binds++; v.binds <= maxBindLines {
-		v.log.Logger.Debug(text, args...)
+		report.Unlimited(v.log).Debug(text, args...)
 	}
 }
 

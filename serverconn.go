@@ -93,7 +93,7 @@ func (s *Server) serveConn(nc net.Conn) error {
 // nc.
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	nc = netconn.Wrap(nc)
-	s.log.Logger.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
+	report.Unlimited(s.log).Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	c, err := s.shake(nc)
 	if err == nil {
 		return c, nil
@@ -118,7 +118,7 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 	case errors.As(err, &r) && r.full:
 		s.log.Add(report.Full, slog.LevelWarn, "bsrpc: client refused", args...)
 	default:
-		s.log.Logger.Debug("bsrpc: client refused", args...)
+		report.Unlimited(s.log).Debug("bsrpc: client refused", args...)
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	c.conn.Wait()
 	why := c.why.Load()
-	s.log.Logger.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
+	report.Unlimited(s.log).Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
 	switch {
 	case s.isStopping():
 		return ErrServerClosed

@@ -119,7 +119,7 @@ func (s *Server) awaitLeaving(within bool, began time.Time) {
 			continue // a handler runs
 		}
 		if !awaitUntil(v.released, began.Add(stuckLog)) {
-			s.log.Logger.Warn("bsrpc: Close returns while a hook runs", "session", v.id, "hook", v.runningHook())
+			report.Unlimited(s.log).Warn("bsrpc: Close returns while a hook runs", "session", v.id, "hook", v.runningHook())
 		}
 	}
 }

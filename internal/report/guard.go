@@ -30,10 +30,9 @@ type health struct {
 // lineTimeout limits the time to write a line.
 const lineTimeout = time.Second
 
-// guardLogger returns a logger to the guarded handler of l. Lines are written without
-// holding a lock.
-func guardLogger(l *slog.Logger) *slog.Logger {
-	return slog.New(&guard{user: l.Handler(), health: new(health)})
+// newGuard returns a guard of the handler of l. Lines are written without holding a lock.
+func newGuard(l *slog.Logger) *guard {
+	return &guard{user: l.Handler(), health: new(health)}
 }
 
 // Enabled returns true. Handle asks the user's handler, because asking may hang.

@@ -17,11 +17,11 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A Log is the log of a server or a client. Logger writes without a limit.
+// A Log is the log of a server or a client. Unlimited writes without a limit.
 // Add and AddPanic together write at most ten lines a second; the next line of a kind
 // has the number of its suppressed ones. A Log is safe for concurrent use.
 type Log struct {
-	Logger *slog.Logger // guarded
+	handler *guard // of the user's handler
 
 	mu    sync.Mutex // guards the rest
 	since time.Time  // beginning of the current second
@@ -33,7 +33,11 @@ type Log struct {
 }
 
 // New returns a Log writing to the handler of user, through a guard.
-func New(user *slog.Logger) *Log { return &Log{Logger: guardLogger(user)} }
+func New(user *slog.Logger) *Log { return &Log{handler: newGuard(user)} }
+
+// Unlimited returns the logger of l. It is not a field of Log: a type that reflection
+// can reach brings all its methods into a program.
+func Unlimited(l *Log) *slog.Logger { return slog.New(l.handler) }
 
 // rate limits the lines of all kinds a second.
 const rate = 10
@@ -110,7 +114,7 @@ func (l *Log) write(level slog.Level, suppressed int, text string, args []any) {
 	if suppressed > 0 {
 		args = append(args, "suppressed", suppressed)
 	}
-	l.Logger.Log(context.Background(), level, text, args...)
+	Unlimited(l).Log(context.Background(), level, text, args...)
 }
 
 // AddPanic is Add for a panic with the value what, or runtime.Goexit if it is nil. It must
