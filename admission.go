@@ -114,8 +114,8 @@ func (s *sessions) begin(v *Session) error {
 	return nil
 }
 
-// turnAway logs the refusal of a session by a hook, with the fault for the client.
-func (s *sessions) turnAway(v *Session, why *fault.Fault) {
+// logRefusal logs the refusal of a session by a hook, with the fault for the client.
+func (s *sessions) logRefusal(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
 		report.Unlimited(s.log).Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
 	}
@@ -146,13 +146,13 @@ func (s *sessions) end(v *Session) {
 // refused returns the fault for the client of a session that a hook has refused. The
 // methods of err are user code.
 func (s *sessions) refused(v *Session, err error) (e *fault.Fault) {
-	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.refusalOf(err); return nil }); panicked != nil {
+	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.plainRefusal(err); return nil }); panicked != nil {
 		return panicked.(*fault.Fault)
 	}
 	return e
 }
 
-func (s *sessions) refusalOf(err error) *fault.Fault {
+func (s *sessions) plainRefusal(err error) *fault.Fault {
 	code, f := wireError(err, s.settings.MaxErrorText)
 	if code == fault.Unknown {
 		code = fault.PermissionDenied

@@ -64,14 +64,14 @@ func (c *basicConn) Welcome() *fault.Fault {
 	}
 	e := basic.Exception("PermissionError", "panic in the error of OnConnect or PerSession")
 	c.sessions.guard(v, "the error of OnConnect or PerSession", func() error {
-		e = turnedAway(err, c.served.settings.MaxErrorText)
+		e = refusalException(err, c.served.settings.MaxErrorText)
 		return nil
 	})
 	return e
 }
 
 // TurnedAway is basic.Handler.TurnedAway.
-func (c *basicConn) TurnedAway(why *fault.Fault) { c.sessions.turnAway(c.served.session, why) }
+func (c *basicConn) TurnedAway(why *fault.Fault) { c.sessions.logRefusal(c.served.session, why) }
 
 // Command is basic.Handler.Command.
 func (c *basicConn) Command(id uint16, args []byte) {
@@ -91,7 +91,7 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	case !v.beginHandler():
 		inv.Refuse(v.busy())
 	default:
-		inv.counts = true
+		inv.counted = true
 		inv.serve()
 	}
 }
@@ -105,7 +105,7 @@ func (c *basicConn) acquire(inv *invocation) bool {
 	}
 	acquired := make(chan struct{})
 	w := admission.NewWaiter(nil, g)
-	inv.call.within = []uint64{g.ID}
+	inv.call.heldGroups = []uint64{g.ID}
 	w.Start(func() { close(acquired) })
 	select {
 	case <-acquired:
@@ -132,7 +132,7 @@ func (c *basicConn) reply(inv *invocation, err error) {
 		e = c.exceptionOf(inv, err)
 	}
 	inv.answered = true // until here user code may panic
-	c.served.discount(inv)
+	c.served.uncountCall(inv)
 	if inv.waiter != nil {
 		inv.waiter.Release()
 	}
@@ -191,8 +191,8 @@ func exceptionFrom(err error, maxText int) *fault.Fault {
 	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", fault.ValidUTF8(f.Message))
 }
 
-// turnedAway returns the exception for a client refused by OnConnect or PerSession.
-func turnedAway(err error, maxText int) *fault.Fault {
+// refusalException returns the exception for a client refused by OnConnect or PerSession.
+func refusalException(err error, maxText int) *fault.Fault {
 	e := exceptionFrom(err, maxText)
 	e.Name = "PermissionError"
 	var namer exceptionNamer

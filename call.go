@@ -49,7 +49,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 		v.State = k
 	}
 	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, number
-	if meta := withinOf(ctx); meta != nil {
+	if meta := heldGroupsOf(ctx); meta != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
 	}
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)

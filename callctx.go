@@ -15,7 +15,7 @@ import (
 type callContext struct {
 	context.Context // the connection's
 	deadline        time.Time
-	within          []uint64 // ids of the exclusive groups held by the caller
+	heldGroups      []uint64 // ids of the exclusive groups held by the caller
 
 	mu     sync.Mutex // guards the rest
 	err    error
@@ -36,8 +36,8 @@ func (x *callContext) expired() bool {
 
 // Value returns the library's own values of the call, and those of the session.
 func (x *callContext) Value(key any) any {
-	if key == (withinKey{}) {
-		return x.within
+	if key == (heldGroupsKey{}) {
+		return x.heldGroups
 	}
 	return x.Context.Value(key)
 }
@@ -153,12 +153,12 @@ func (x *callContext) end(err error) {
 	}
 }
 
-// withinKey is the context key of the groups held by a handler's call.
-type withinKey struct{}
+// heldGroupsKey is the context key of the groups held by a handler's call.
+type heldGroupsKey struct{}
 
-// withinOf returns metadata with the exclusive groups held by the caller; nil for none.
-func withinOf(ctx context.Context) []byte {
-	ids, _ := ctx.Value(withinKey{}).([]uint64)
+// heldGroupsOf returns metadata with the exclusive groups held by the caller; nil for none.
+func heldGroupsOf(ctx context.Context) []byte {
+	ids, _ := ctx.Value(heldGroupsKey{}).([]uint64)
 	if len(ids) == 0 {
 		return nil
 	}

@@ -48,7 +48,7 @@ func closeStorm(t *testing.T, seed uint64, how string, direct bool) {
 		far = &halfClosingSocket{pipeSocket{Conn: far, t: t}}
 	}
 	go func() { p.served <- srv.ServeConn(far) }()
-	p.shake()
+	p.runHandshake()
 	var bytesSent []byte
 	methods := []uint16{rawAdd, rawFail, rawHold, rawMake}
 	for id := uint64(2); id < 30; id++ {

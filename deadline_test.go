@@ -328,7 +328,7 @@ func oddRawNativeServer(t testing.TB, odd func(net.Conn) net.Conn, limits Limits
 	near, far := net.Pipe()
 	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 	go func() { p.served <- srv.ServeConn(odd(far)) }()
-	p.shake()
+	p.runHandshake()
 	ask := func() {
 		p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00"))
 	}
@@ -400,7 +400,7 @@ func TestGracefulCloseWithoutDeadlines(t *testing.T) {
 		near, far := net.Pipe()
 		p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 		go func() { p.served <- srv.ServeConn(&halfClosing{odd(far)}) }()
-		p.shake()
+		p.runHandshake()
 		within(t, "farewell", netconn.CloseTime, slack, func() {
 			p.write([]byte(violations[0].frames))
 			p.read()

@@ -18,8 +18,8 @@ import (
 
 // Which requests run on goroutines of their own instead of on the leader.
 const (
-	apartSize  = 8 << 10 // those of at least this many bytes
-	apartAgain = 1000    // the next of a method after one of its handlers was slow
+	minOwnGoroutine = 8 << 10 // bytes of a request
+	slowRequests    = 1000    // requests of a method, after one of its handlers was slow
 )
 
 // stuckLog is the time between two log lines about a session that cannot leave.
@@ -78,26 +78,26 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	if called.TakesContext() || waits {
 		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
-			inv.call.within, _ = wire.ReadMetadata(m.Meta) // Admit has judged it
+			inv.call.heldGroups, _ = wire.ReadMetadata(m.Meta) // Admit has validated it
 		}
 	}
 	if waits {
-		v.uncount() // the call counts for itself, and may run at once
+		v.uncountLeader() // the call counts for itself, and may run at once
 		c.serveWaiting(inv, m)
 		return nil
 	}
-	if !v.count() {
+	if !v.countLeader() {
 		inv.Refuse(v.busy())
 		inv.Free()
 		return nil
 	}
-	if len(m.Body) >= apartSize || called.Sig.Args.UserCode() || called.isSlow() {
-		v.counted, inv.counts = false, true // the count is inv's from here on
-		c.serveApart(inv, m)
+	if len(m.Body) >= minOwnGoroutine || called.Sig.Args.UserCode() || called.isSlow() {
+		v.leaderCounted, inv.counted = false, true // the count is inv's from here on
+		c.serveConcurrently(inv, m)
 		return nil
 	}
 	if err := inv.decode(m); err != nil {
-		v.uncount() // the refusal may wait for room
+		v.uncountLeader() // the refusal may wait for room
 		inv.Refuse(err)
 		inv.Free()
 		return nil
@@ -105,7 +105,8 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	return inv
 }
 
-// deadline returns the deadline of a call with so many microseconds left, zero for none.
+// deadline returns the deadline of a call, from the microseconds in its request. Zero
+// means none.
 func (c *nativeConn) deadline(us uint64) time.Time {
 	if us == 0 || us >= uint64((24*time.Hour)/time.Microsecond) {
 		return time.Time{}
@@ -117,10 +118,10 @@ func (c *nativeConn) deadline(us uint64) time.Time {
 // earlier one was slow, and counts it.
 func (m *servedMethod) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1) >= 0 }
 
-// serveApart runs inv, which is counted as a handler, on a goroutine of its own. A request
+// serveConcurrently runs inv, which is counted as a handler, on a goroutine of its own. A request
 // in the receive buffer is decoded here, before the buffer changes, unless that is user
 // code: then it is copied.
-func (c *nativeConn) serveApart(inv *invocation, m *transport.Message) {
+func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 	c.served.enterRunning(inv)
 	if m.Own || inv.method.Sig.Args.UserCode() {
 		kept := m.Keep()
@@ -137,7 +138,7 @@ func (c *nativeConn) serveApart(inv *invocation, m *transport.Message) {
 }
 
 // Idle is transport.Handler.Idle.
-func (c *nativeConn) Idle() { c.served.uncount() }
+func (c *nativeConn) Idle() { c.served.uncountLeader() }
 
 // Control is transport.Handler.Control.
 func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("unexpected %v", m.Type) }
@@ -175,12 +176,12 @@ func (c *nativeConn) awaitHandlers() { c.served.awaitIdle(c.EndRequests()) }
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
-		if slices.Contains(inv.call.within, g.ID) {
+		if slices.Contains(inv.call.heldGroups, g.ID) {
 			inv.Refuse(fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
 			inv.Free()
 			return
 		}
-		inv.call.within = append(inv.call.within, g.ID)
+		inv.call.heldGroups = append(inv.call.heldGroups, g.ID)
 	}
 	v.enterRunning(inv)
 	kept, since, call := m.Keep(), c.LastRead(), inv.call
@@ -218,7 +219,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	case !c.served.beginHandler():
 		inv.Refuse(c.served.busy())
 	default:
-		inv.counts = true
+		inv.counted = true
 		inv.serve()
 	}
 }

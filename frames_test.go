@@ -145,12 +145,12 @@ type rawPeer struct {
 func rawClient(t testing.TB, srv *Server) *rawPeer {
 	t.Helper()
 	p := rawDial(t, srv)
-	p.shake()
+	p.runHandshake()
 	return p
 }
 
 // shake is the handshake of a rawClient.
-func (p *rawPeer) shake() {
+func (p *rawPeer) runHandshake() {
 	t := p.t
 	t.Helper()
 	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
@@ -324,7 +324,7 @@ func checkBooked(t testing.TB, srv *Server) {
 	synctest.Wait()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if n, m, k := srv.budget.Booked(), srv.handlers.Load(), len(srv.conns)+len(srv.shaking); n != 0 || m != 0 || k != 0 {
+	if n, m, k := srv.budget.Booked(), srv.handlers.Load(), len(srv.conns)+len(srv.handshaking); n != 0 || m != 0 || k != 0 {
 		t.Errorf("after the end: %d bytes booked, %d handlers, %d connections", n, m, k)
 	}
 }

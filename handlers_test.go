@@ -154,7 +154,7 @@ func TestMaxHandlersOfOneConnection(t *testing.T) {
 				for id := range uint64(calls) {
 					p.send(wire.Frame{Type: wire.Request, ID: 2 + id}, nil)
 				}
-				if slow := srv.registry.find("Workshop.Work").slow.Load(); opts.MaxConcurrentCalls == 0 && slow < apartAgain-workshopHandlers {
+				if slow := srv.registry.find("Workshop.Work").slow.Load(); opts.MaxConcurrentCalls == 0 && slow < slowRequests-workshopHandlers {
 					t.Errorf("refused calls have counted: %d are left", slow)
 				}
 				time.Sleep(time.Second)
@@ -208,7 +208,7 @@ func TestMaxHandlersOneAfterAnother(t *testing.T) {
 				case i%100 == 0:
 					_, err = proxy.Sleep(t.Context(), uint32(i%7*1000))
 				case i%2 == 0:
-					_, err = proxy.Echo(t.Context(), make([]byte, i%3*apartSize))
+					_, err = proxy.Echo(t.Context(), make([]byte, i%3*minOwnGoroutine))
 				default:
 					_, err = proxy.Add(t.Context(), 1, 2)
 				}

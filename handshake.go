@@ -31,8 +31,8 @@ type handshake struct {
 	session *Session
 }
 
-// shake does the handshake, and makes a connection of it.
-func (s *Server) shake(nc net.Conn) (*serverConn, error) {
+// runHandshake does the handshake, and makes a connection of it.
+func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	h := &handshake{server: s, nc: nc}
 	if err := s.enter(&h.nc); err != nil {
 		return nil, err

@@ -1,11 +1,17 @@
 package bsrpc
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -26,9 +32,9 @@ type invocation struct {
 	err       error            // the result of the handler
 	head      wire.Frame       // of the reply
 	answered  bool             // the reply is queued
-	counts    bool             // it is counted as a handler, in place of the leader
+	counted   bool             // it is counted as a handler, in place of the leader
 	full      bool             // the reply has filled a batch
-	lenient   bool             // the arguments are decoded as the basic wire has them
+	lenient   bool             // on the basic wire: Decoder.Lenient
 	canceled  atomic.Bool
 	waits     atomic.Bool        // the handler has returned, and the reply waits for room
 	undecoded *transport.Message // the request, if Run decodes it
@@ -113,11 +119,11 @@ func (inv *invocation) Refuse(why *fault.Fault) {
 func (inv *invocation) Detach() {
 	v := inv.served
 	if !inv.answered { // otherwise the next leader inherits the count
-		v.counted, inv.counts = false, v.counted
+		v.leaderCounted, inv.counted = false, v.leaderCounted
 	}
 	v.enterRunning(inv)
 	if !inv.waits.Load() {
-		inv.method.slow.Store(apartAgain)
+		inv.method.slow.Store(slowRequests)
 	}
 }
 
@@ -125,7 +131,7 @@ func (inv *invocation) Detach() {
 func (inv *invocation) Leave() {
 	out, w := inv.out, inv.waiter
 	inv.served.leaveRunning(inv)
-	inv.served.discount(inv) // the connection may have ended before the reply
+	inv.served.uncountCall(inv) // the connection may have ended before the reply
 	inv.Free()
 	out.Flush()
 	if w != nil {
@@ -136,7 +142,7 @@ func (inv *invocation) Leave() {
 // Free is transport.Job.Free. It returns the invocation and its values to the pool.
 func (inv *invocation) Free() {
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
-	inv.err, inv.answered, inv.counts, inv.lenient = nil, false, false, false
+	inv.err, inv.answered, inv.counted, inv.lenient = nil, false, false, false
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)
 	}
@@ -151,4 +157,118 @@ func (inv *invocation) end(err error) {
 	if inv.call != nil {
 		inv.call.end(err)
 	}
+}
+
+// The one reply to a call: its results, its error, or the error of a handler that did not
+// return.
+
+// reply is replier.reply.
+func (c *nativeConn) reply(inv *invocation, err error) {
+	inv.end(context.Canceled)
+	inv.err = err
+	inv.full = c.Reply(inv)
+}
+
+// Refused is transport.Answer.Refused.
+func (inv *invocation) Refused() bool { return inv.refusal != nil }
+
+// Await is transport.Answer.Await. A peer that reads nothing delays only itself, so the
+// call leaves its exclusive group.
+func (inv *invocation) Await() {
+	inv.waits.Store(true)
+	if inv.waiter != nil {
+		inv.waiter.ReleaseGroup()
+	}
+}
+
+// MayHang is transport.Answer.MayHang: the encoder of a user's type and the methods of an
+// error are user code.
+func (inv *invocation) MayHang() bool { return inv.err != nil || inv.method.Sig.Results.UserCode() }
+
+// Queued is transport.Answer.Queued. Until then user code may panic.
+func (inv *invocation) Queued(retained bool) {
+	inv.answered = true
+	inv.served.uncountCall(inv)
+	if retained {
+		inv.Enc = codec.Encoder{}
+	}
+}
+
+// Encode is transport.Answer.Encode. Results that cannot be sent become an error.
+func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
+	inv.ResetEncoder()
+	c := inv.out.(*nativeConn)
+	if inv.err == nil && inv.canceled.Load() {
+		inv.err = context.Canceled
+	}
+	if inv.err == nil {
+		if inv.err = c.encodeResults(inv); inv.err == nil {
+			inv.head = wire.Frame{Type: wire.Response, ID: inv.id}
+			return &inv.head, &inv.Enc.Body
+		}
+	}
+	inv.ResetEncoder() // user code may have stopped halfway
+	if why := c.Dismissed(); why != nil {
+		inv.err = why // of a call that is not run: others get no reply
+	}
+	code, failure := c.failureOf(inv, inv.err)
+	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
+	inv.head = wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}
+	return &inv.head, &inv.Enc.Body
+}
+
+// encodeResults encodes the results into inv.Enc.
+func (c *nativeConn) encodeResults(inv *invocation) error {
+	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
+	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.maxDepth
+	if err := inv.AppendResults(); err != nil {
+		code := fault.Internal
+		if errors.Is(err, codec.ErrSize) {
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.PeerMaxMessage())
+		}
+		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
+	}
+	return nil
+}
+
+// failureOf returns the code and the body of an ERROR frame for err.
+func (c *nativeConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
+	var p *panicError
+	if errors.As(err, &p) {
+		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
+	}
+	return wireError(err, c.served.settings.MaxErrorText)
+}
+
+// errorFlags returns the flags of the ERROR frame that answers inv.
+func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
+	if inv.refusal != nil {
+		flags = wire.NotRun
+	}
+	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
+		flags |= wire.Expired // a call is refused with this code when its time is over
+	}
+	return flags
+}
+
+// panicked counts and logs a handler that did not return. A nil what means
+// runtime.Goexit.
+func (d *dispatcher) panicked(m *servedMethod, what any) *panicError {
+	d.panics.Add(1)
+	return &panicError{d.log.AddPanic(report.Panic, "bsrpc: handler panicked", what, "method", m.Name)}
+}
+
+// A panicError is the error of a handler that panicked. Its id is that of the log line, ""
+// without one.
+type panicError struct{ id string }
+
+func (e *panicError) Error() string { return "panic in the handler" }
+
+// located returns the text with the id of the log line.
+func (e *panicError) located() string {
+	if e.id == "" {
+		return e.Error()
+	}
+	return e.Error() + " (id " + e.id + " in the server's log)"
 }

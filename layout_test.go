@@ -68,7 +68,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "marshal.go",
-		"call.go", "answer.go", "basic_conn.go", "basic_link.go",
+		"call.go", "invocation.go", "basic_conn.go", "basic_link.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.

@@ -89,8 +89,8 @@ var scenes = []struct {
 }{
 	{"on the leader", 0, 1, false},
 	{"on a leader that was deposed", 5 * time.Millisecond, 1, true},
-	{"on a goroutine of its own", 0, apartSize, false},
-	{"long, on a goroutine of its own", 5 * time.Millisecond, apartSize, false},
+	{"on a goroutine of its own", 0, minOwnGoroutine, false},
+	{"long, on a goroutine of its own", 5 * time.Millisecond, minOwnGoroutine, false},
 }
 
 // The collapse of a handler fails its call, and has no other effect.

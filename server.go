@@ -26,11 +26,11 @@ type Server struct {
 
 	// The types of users' listeners and connections may not be comparable, so the server
 	// keeps pointers of its own.
-	mu        sync.Mutex // guards the rest
-	listeners map[*net.Listener]bool
-	shaking   []*net.Conn // before the answer to INIT, oldest first
-	conns     map[*serverConn]bool
-	stopping  bool
+	mu          sync.Mutex // guards the rest
+	listeners   map[*net.Listener]bool
+	handshaking []*net.Conn // before the answer to INIT, oldest first
+	conns       map[*serverConn]bool
+	stopping    bool
 }
 
 // NewServer returns a server without methods. It copies opts, which may be nil. Serve,
@@ -51,9 +51,9 @@ func NewServer(opts *ServerOptions) *Server {
 	return s
 }
 
-// mustBeMade panics unless s comes from NewServer.
-func (s *Server) mustBeMade() {
-	if !s.isMade() {
+// mustBeInitialized panics unless s comes from NewServer.
+func (s *Server) mustBeInitialized() {
+	if !s.isInitialized() {
 		panic("bsrpc: nil or zero Server; use NewServer")
 	}
 }
@@ -131,7 +131,7 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 // Methods describes the registered methods, in the order of registration. The caller owns
 // the slice.
 func (s *Server) Methods() []Method {
-	if s.isMade() {
+	if s.isInitialized() {
 		return s.registry.methods()
 	}
 	return nil
@@ -140,20 +140,20 @@ func (s *Server) Methods() []Method {
 // Sessions returns the admitted sessions that have not left, in the order of their ids.
 // The caller owns the slice.
 func (s *Server) Sessions() []*Session {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	return s.sessions.admitted()
 }
 
 // Panics returns the number of handlers that ended in a panic or runtime.Goexit. Each was
 // one failed call.
 func (s *Server) Panics() uint64 {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	return s.panics.Load()
 }
 
 // ListenAndServe listens on a network, as net.Listen does, and calls Serve.
 func (s *Server) ListenAndServe(network, address string) error {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
@@ -165,7 +165,7 @@ func (s *Server) ListenAndServe(network, address string) error {
 // of Accept. It returns ErrServerClosed after Shutdown or Close, otherwise the error of
 // Accept, and closes l.
 func (s *Server) Serve(l net.Listener) error {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	if l == nil {
 		return errors.New("bsrpc: Serve: nil listener")
 	}
@@ -208,7 +208,7 @@ func (s *Server) Serve(l net.Listener) error {
 // nil when the client has left, ErrServerClosed after Shutdown or Close, otherwise the
 // reason for the end.
 func (s *Server) ServeConn(nc net.Conn) error {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	if nc == nil {
 		return errors.New("bsrpc: ServeConn: nil connection")
 	}
@@ -253,13 +253,13 @@ func (s *Server) untrack(l *net.Listener) {
 	delete(s.listeners, l)
 }
 
-// isMade reports whether s comes from NewServer.
-func (s *Server) isMade() bool { return s != nil && s.registry != nil }
+// isInitialized reports whether s comes from NewServer.
+func (s *Server) isInitialized() bool { return s != nil && s.registry != nil }
 
 // offer registers the methods of one service. perSession makes their receivers if each session has
 // its own.
 func (s *Server) offer(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
-	if !s.isMade() {
+	if !s.isInitialized() {
 		return fmt.Errorf("bsrpc: register %s: nil or zero Server; use NewServer", fault.Cut(service, 64))
 	}
 	return s.registry.add(service, funcs, perSession, problems)

@@ -29,12 +29,12 @@ import (
 // Lock order: transport.Conn's lock, then mu, then callContext.mu.
 type serverConn struct {
 	*dispatcher
-	conn      connection
-	session   *Session
-	bound     []*servedMethod          // by number
-	numbers   map[*servedMethod]uint16 // the inverse of bound
-	semaphore *admission.Semaphore     // of MaxConcurrentCalls; nil for none
-	counted   bool                     // the leader is counted as a handler
+	conn          connection
+	session       *Session
+	bound         []*servedMethod          // by number
+	numbers       map[*servedMethod]uint16 // the inverse of bound
+	semaphore     *admission.Semaphore     // of MaxConcurrentCalls; nil for none
+	leaderCounted bool                     // the leader is counted as a handler
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc
@@ -94,7 +94,7 @@ func (s *Server) serveConn(nc net.Conn) error {
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	nc = netconn.Wrap(nc)
 	report.Unlimited(s.log).Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
-	c, err := s.shake(nc)
+	c, err := s.runHandshake(nc)
 	if err == nil {
 		return c, nil
 	}
@@ -146,11 +146,11 @@ func (s *Server) enter(nc *net.Conn) error {
 		return ErrServerClosed
 	}
 	s.handshakes.Add(1)
-	s.shaking = append(s.shaking, nc)
+	s.handshaking = append(s.handshaking, nc)
 	var oldest *net.Conn
-	if len(s.shaking) > s.settings.maxHandshakes {
-		oldest = s.shaking[0]
-		s.shaking = slices.Delete(s.shaking, 0, 1)
+	if len(s.handshaking) > s.settings.maxHandshakes {
+		oldest = s.handshaking[0]
+		s.handshaking = slices.Delete(s.handshaking, 0, 1)
 	}
 	s.mu.Unlock()
 	if oldest != nil {
@@ -163,7 +163,7 @@ func (s *Server) enter(nc *net.Conn) error {
 func (s *Server) leave(nc *net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shaking = slices.DeleteFunc(s.shaking, func(o *net.Conn) bool { return o == nc })
+	s.handshaking = slices.DeleteFunc(s.handshaking, func(o *net.Conn) bool { return o == nc })
 }
 
 // open returns the connection of a native client after the answer to its INIT, and begins
@@ -185,7 +185,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	}
 	go func() {
 		defer close(settled)
-		s.letIn(c, v)
+		s.admitWaiting(c, v)
 	}()
 	return c.served
 }
@@ -220,8 +220,8 @@ func serverClosed() *fault.Fault {
 	return &fault.Fault{Code: fault.Unavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
 
-// letIn waits for the admission of a session, and tells the client of its progress.
-func (s *Server) letIn(c *nativeConn, v *Session) {
+// admitWaiting waits for the admission of a session, and tells the client of its progress.
+func (s *Server) admitWaiting(c *nativeConn, v *Session) {
 	moved := func(position int) {
 		c.WaitForRoom() // a client that reads nothing must not pile up WAITING frames
 		c.Conn.Control(&wire.Frame{Type: wire.Waiting, ID: uint64(position)})
@@ -231,7 +231,7 @@ func (s *Server) letIn(c *nativeConn, v *Session) {
 			v.ticket.Leave() // OnDisconnect does not run, so the next client need not wait
 		}
 		why := s.sessions.refused(v, err)
-		s.sessions.turnAway(v, why)
+		s.sessions.logRefusal(v, why)
 		c.Conn.Close(why)
 		return
 	}
@@ -258,27 +258,27 @@ func (c *serverConn) end(why *fault.Fault) {
 	c.cancel(errorOf(why))
 }
 
-// count counts the leader as a handler, unless it is one already, and reports false if
+// countLeader counts the leader as a handler, unless it is one already, and reports false if
 // too many handlers run. The leader stays a handler until it waits for bytes: counting
 // each call would make all processors write one word.
-func (c *serverConn) count() bool {
-	c.counted = c.counted || c.beginHandler()
-	return c.counted
+func (c *serverConn) countLeader() bool {
+	c.leaderCounted = c.leaderCounted || c.beginHandler()
+	return c.leaderCounted
 }
 
-// uncount ends what count began.
-func (c *serverConn) uncount() {
-	if c.counted {
-		c.counted = false
+// uncountLeader ends what countLeader began.
+func (c *serverConn) uncountLeader() {
+	if c.leaderCounted {
+		c.leaderCounted = false
 		c.endHandler()
 	}
 }
 
-// discount uncounts an invocation that counts for itself: when its answer is queued,
+// uncountCall uncounts an invocation that counts for itself: when its answer is queued,
 // before its caller can call again.
-func (c *serverConn) discount(inv *invocation) {
-	if inv.counts {
-		inv.counts = false
+func (c *serverConn) uncountCall(inv *invocation) {
+	if inv.counted {
+		inv.counted = false
 		c.endHandler()
 	}
 }

@@ -28,7 +28,7 @@ import (
 // A hook may call Shutdown, which does not wait for the sessions of running hooks. A
 // handler must not: Shutdown waits for the handler. Use go srv.Shutdown(ctx) there.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	if ctx == nil {
 		panic("bsrpc: Shutdown: nil context; use context.Background()")
 	}
@@ -40,7 +40,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.awaitEntrances(closing)
+		s.awaitHandshakes(closing)
 		for _, v := range s.sessions.all() {
 			if !within || v.runningHook() == "" {
 				<-v.disconnected
@@ -73,7 +73,7 @@ const closeGrace = 500 * time.Millisecond
 //
 // A hook may call Close, which does not wait for the sessions of running hooks.
 func (s *Server) Close() error {
-	s.mustBeMade()
+	s.mustBeInitialized()
 	within := report.InHook()
 	conns, closing := s.stop()
 	began := time.Now()
@@ -85,7 +85,7 @@ func (s *Server) Close() error {
 	go func() {
 		defer close(closed)
 		failed.Wait()
-		s.awaitEntrances(closing)
+		s.awaitHandshakes(closing)
 	}()
 	awaitUntil(closed, began.Add(stuckLog))
 	for _, v := range s.sessions.all() {
@@ -124,8 +124,8 @@ func (s *Server) awaitLeaving(within bool, began time.Time) {
 	}
 }
 
-// awaitEntrances waits until listeners are closed and handshakes have ended.
-func (s *Server) awaitEntrances(closing []<-chan error) {
+// awaitHandshakes waits until listeners are closed and handshakes have ended.
+func (s *Server) awaitHandshakes(closing []<-chan error) {
 	for _, c := range closing {
 		<-c
 	}
@@ -160,12 +160,12 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.sessions.queue.Close()
 	conns = slices.Collect(maps.Keys(s.conns))
 	listeners := slices.Collect(maps.Keys(s.listeners))
-	shaking := slices.Clone(s.shaking)
+	handshakes := slices.Clone(s.handshaking)
 	s.mu.Unlock()
 	for _, l := range listeners {
 		closing = append(closing, s.log.Start("Close of a listener", (*l).Close))
 	}
-	for _, nc := range shaking {
+	for _, nc := range handshakes {
 		closing = append(closing, s.closeConn(nc))
 	}
 	return conns, closing

@@ -276,8 +276,8 @@ func TestSlowEncodingDelaysOneAnswer(t *testing.T) {
 		if err := srv.RegisterName("Mule", m); err != nil {
 			t.Fatal(err)
 		}
-		srv.registry.find("Mule.Value").slow.Store(apartAgain)
-		srv.registry.find("Mule.Bytes").slow.Store(apartAgain)
+		srv.registry.find("Mule.Value").slow.Store(slowRequests)
+		srv.registry.find("Mule.Bytes").slow.Store(slowRequests)
 		p := rawDial(t, srv)
 		p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
 		p.readBasic()

@@ -103,7 +103,7 @@ func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
 		if err != nil && c.end.why == nil {
 			what := fmt.Sprintf("the server's MaxInflight (%d)", k.limit)
 			c.mu.Unlock()
-			return unsentError(err, what)
+			return waitedError(err, what)
 		}
 	}
 	for c.end.why == nil && c.writer.queue.fullLocked(size) {
@@ -114,7 +114,7 @@ func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
 		if err != nil && c.end.why == nil {
 			k.releaseLocked()
 			c.mu.Unlock()
-			return unsentError(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
+			return waitedError(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
 		}
 	}
 	if c.end.why != nil {
@@ -124,8 +124,8 @@ func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
 	return nil
 }
 
-// unsentError adds to the error of an unsent call what it was waiting for.
-func unsentError(err error, what string) error {
+// waitedError adds to the error of an unsent call what it was waiting for.
+func waitedError(err error, what string) error {
 	e, ok := err.(*fault.Fault)
 	if !ok {
 		return err
