@@ -56,7 +56,7 @@ type boundMethod struct {
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
 
-// A binding says how a method is called.
+// A binding is the destination of the calls of a method. It never changes.
 type binding struct {
 	link   link
 	number uint16       // on the connection of the link; on the basic wire the id

@@ -167,10 +167,10 @@ func TestCancelWhileSending(t *testing.T) {
 				call <- err
 			}()
 			first, body := p.read()
-			pieces := [][]byte{body}
+			parts := [][]byte{body}
 			for range rng.IntN(4) {
 				_, body := p.read()
-				pieces = append(pieces, body)
+				parts = append(parts, body)
 			}
 			start := time.Now()
 			cancel()
@@ -187,11 +187,11 @@ func TestCancelWhileSending(t *testing.T) {
 				if f.Type != wire.RequestChunk || f.ID != first.ID {
 					t.Fatalf("got %v %d", f.Type, f.ID)
 				}
-				pieces = append(pieces, body)
+				parts = append(parts, body)
 			}
-			for i, b := range pieces {
+			for i, b := range parts {
 				if bytes.IndexByte(b, 0xbb) >= 0 {
-					t.Fatalf("round %d: piece %d has bytes written after the call returned", round, i)
+					t.Fatalf("round %d: part %d has bytes written after the call returned", round, i)
 				}
 			}
 			p.send(wire.Frame{Type: wire.Error, Flags: wire.NotRun, Arg: 1, ID: first.ID}, (&wire.Failure{}).Append(nil))

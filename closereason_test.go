@@ -120,14 +120,14 @@ type halfClosingSocket struct{ pipeSocket }
 
 func (*halfClosingSocket) CloseWrite() error { return nil }
 
-// A deafened is a connection that cannot be written to any more, as one whose
+// A deafConn is a connection that cannot be written to any more, as one whose
 // peer has said why, and closed.
-type deafened struct {
+type deafConn struct {
 	net.Conn
 	deaf atomic.Bool
 }
 
-func (c *deafened) Write(b []byte) (int, error) {
+func (c *deafConn) Write(b []byte) (int, error) {
 	if c.deaf.Load() {
 		return 0, syscall.EPIPE
 	}
@@ -140,7 +140,7 @@ func TestReasonIsReadWhenWritesFail(t *testing.T) {
 		t.Run(fmt.Sprint("socket=", direct), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
-				d := &deafened{Conn: near}
+				d := &deafConn{Conn: near}
 				var nc net.Conn = d
 				if direct {
 					nc = &pipeSocket{Conn: d, t: t}
@@ -170,7 +170,7 @@ func TestReasonIsReadWhenWritesFail(t *testing.T) {
 func TestFailedWriteEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		d := &deafened{Conn: near}
+		d := &deafConn{Conn: near}
 		client, proxy, p := rawServerOn(t, d, far, &ClientOptions{Logger: quiet})
 		d.deaf.Store(true)
 		start := time.Now()
@@ -199,7 +199,7 @@ func TestRefusalIsReadWhenInitFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := net.Pipe()
-				d := &deafened{Conn: near}
+				d := &deafConn{Conn: near}
 				d.deaf.Store(true)
 				go far.Write([]byte(tt.sent))
 				start := time.Now()

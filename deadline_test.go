@@ -401,7 +401,7 @@ func TestGracefulCloseWithoutDeadlines(t *testing.T) {
 		p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 		go func() { p.served <- srv.ServeConn(&halfClosing{odd(far)}) }()
 		p.runHandshake()
-		within(t, "farewell", netconn.CloseTime, slack, func() {
+		within(t, "graceful close", netconn.CloseTime, slack, func() {
 			p.write([]byte(violations[0].frames))
 			p.read()
 			<-p.served

@@ -41,27 +41,29 @@ func unasking(p *rawPeer) {
 // Each step of Dial can be ended by the caller, by the deadline of the caller and by
 // DialTimeout.
 func TestDialErrors(t *testing.T) {
-	canceled := func(text string) fate { return fate{text, CodeCanceled, OutcomeNotRun, false, context.Canceled} }
-	late := func(text string) fate {
-		return fate{text, CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}
+	canceled := func(text string) callError {
+		return callError{text, CodeCanceled, OutcomeNotRun, false, context.Canceled}
+	}
+	late := func(text string) callError {
+		return callError{text, CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}
 	}
 	for _, tt := range []struct {
 		name                 string
 		server               func(p *rawPeer)
-		cancel, over, option fate // option is without text where DialTimeout bounds nothing
+		cancel, over, option callError // option is without text where DialTimeout bounds nothing
 	}{
 		{
 			"no answer", silent, canceled("bsrpc: no answer to INIT: context canceled"),
 			late("bsrpc: no answer to INIT: context deadline exceeded"), late("bsrpc: no answer to INIT in 5s (DialTimeout)"),
 		}, {
 			"in the queue", queued, canceled("bsrpc: not admitted yet, at position 3 of the queue: context canceled"),
-			late("bsrpc: not admitted yet, at position 3 of the queue: context deadline exceeded"), fate{},
+			late("bsrpc: not admitted yet, at position 3 of the queue: context deadline exceeded"), callError{},
 		}, {
 			"in a basic server's queue", unasking, canceled("bsrpc: not admitted yet: context canceled"),
-			late("bsrpc: not admitted yet: context deadline exceeded"), fate{},
+			late("bsrpc: not admitted yet: context deadline exceeded"), callError{},
 		},
 	} {
-		attempt := func(how string, want fate, begin func() (context.Context, context.CancelFunc)) {
+		attempt := func(how string, want callError, begin func() (context.Context, context.CancelFunc)) {
 			t.Run(tt.name+", "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					near, far := net.Pipe()
@@ -99,7 +101,7 @@ func TestDialNamesTheCause(t *testing.T) {
 	}
 	l.Close()
 	_, err = Dial(t.Context(), "tcp", l.Addr().String(), nil)
-	fate{"bsrpc: dial tcp " + l.Addr().String() + ": *", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
+	callError{"bsrpc: dial tcp " + l.Addr().String() + ": *", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
 	var op *net.OpError
 	if !errors.As(err, &op) {
 		t.Errorf("%v does not wrap its cause", err)
@@ -108,11 +110,11 @@ func TestDialNamesTheCause(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = Dial(ctx, "tcp", l.Addr().String(), nil)
-	fate{what + "context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled}.check(t, err)
+	callError{what + "context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled}.check(t, err)
 	ctx, cancel = context.WithTimeout(t.Context(), -1)
 	defer cancel()
 	_, err = Dial(ctx, "tcp", l.Addr().String(), nil)
-	fate{what + "context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}.check(t, err)
+	callError{what + "context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}.check(t, err)
 }
 
 // A refusal by a hook keeps its text. A refusal by the library names the operation.
@@ -135,7 +137,7 @@ func TestRefusalTexts(t *testing.T) {
 			d, stop := newDialState(t.Context(), "dial tcp lab:7", b.dialTimeout)
 			defer stop()
 			_, err := newClient(d, near, b, nil)
-			fate{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))
+			callError{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))
 		})
 	}
 }
@@ -157,7 +159,7 @@ func TestDialWithTLSAtOneEnd(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.ServeConn(far) }()
 		_, err = NewClient(t.Context(), tls.Client(near, &tls.Config{InsecureSkipVerify: true}), nil)
-		fate{"bsrpc: handshake: the server closed the connection in the TLS handshake; does it speak TLS?", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
+		callError{"bsrpc: handshake: the server closed the connection in the TLS handshake; does it speak TLS?", CodeUnavailable, OutcomeNotRun, false, nil}.check(t, err)
 		if err := <-served; err == nil || err.Error() != "bsrpc: handshake: the peer speaks TLS, this end does not" {
 			t.Errorf("the plain server: %v", err)
 		}
@@ -170,10 +172,10 @@ func TestDialWithTLSAtOneEnd(t *testing.T) {
 func TestContextErrorsOfConns(t *testing.T) {
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDeathbed(t, false, untilDone)
+			d := newErrorScene(t, false, untilDone)
 			defer d.close()
 			d.client.conn.close(fault.Lost("reading", cause))
-			fate{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
+			callError{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
 		})
 	}
 }

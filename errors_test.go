@@ -16,22 +16,22 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// A mourner has a handler with the end chosen by a test.
-type mourner struct {
+// An errorService has a handler with the end chosen by a test.
+type errorService struct {
 	end   func(ctx context.Context) error
 	began chan *Session
 }
 
-func (m *mourner) End(ctx context.Context) error {
+func (m *errorService) End(ctx context.Context) error {
 	m.began <- SessionFrom(ctx)
 	return m.end(ctx)
 }
 
 // Timed is End with a timeout= tag in the contract.
-func (m *mourner) Timed(ctx context.Context) error { return m.End(ctx) }
+func (m *errorService) Timed(ctx context.Context) error { return m.End(ctx) }
 
 // Put ignores its argument.
-func (m *mourner) Put([]byte) {}
+func (m *errorService) Put([]byte) {}
 
 type mournerContract struct {
 	End   func(ctx context.Context) error           `bsrpc:"id=1"`
@@ -55,21 +55,21 @@ func (c *asBasic) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
-// A deathbed is a client with a server of its own, in memory.
-type deathbed struct {
-	*mourner
+// An errorScene is a client with a server of its own, in memory.
+type errorScene struct {
+	*errorService
 	srv    *Server
 	nc     net.Conn // the client's end
 	client *Client
 	proxy  *mournerContract
 }
 
-// newDeathbed connects a client to a server whose handlers are end.
-func newDeathbed(t *testing.T, basic bool, end func(ctx context.Context) error) *deathbed {
+// newErrorScene connects a client to a server whose handlers are end.
+func newErrorScene(t *testing.T, basic bool, end func(ctx context.Context) error) *errorScene {
 	t.Helper()
-	d := &deathbed{mourner: &mourner{end, make(chan *Session, 8)}}
+	d := &errorScene{errorService: &errorService{end, make(chan *Session, 8)}}
 	d.srv = NewServer(&ServerOptions{Logger: quiet, Basic: basic})
-	if err := RegisterAs[mournerContract](d.srv, "Desk", d.mourner); err != nil {
+	if err := RegisterAs[mournerContract](d.srv, "Desk", d.errorService); err != nil {
 		t.Fatal(err)
 	}
 	var far net.Conn
@@ -89,13 +89,13 @@ func newDeathbed(t *testing.T, basic bool, end func(ctx context.Context) error) 
 	return d
 }
 
-func (d *deathbed) close() {
+func (d *errorScene) close() {
 	d.client.Close()
 	d.srv.Close()
 }
 
 // during makes a call, and does something while its handler runs.
-func (d *deathbed) during(ctx context.Context, do func()) error {
+func (d *errorScene) during(ctx context.Context, do func()) error {
 	ended := make(chan error)
 	go func() { ended <- d.proxy.End(ctx) }()
 	<-d.began
@@ -109,9 +109,9 @@ func untilDone(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A fate is the error of a failed call as seen by its caller. A text may end in * for
+// A callError is the error of a failed call as seen by its caller. A text may end in * for
 // any rest.
-type fate struct {
+type callError struct {
 	text    string
 	code    Code
 	outcome Outcome
@@ -119,11 +119,11 @@ type fate struct {
 	is      error // the only one of causes matched by errors.Is
 }
 
-// causes are errors that errors.Is must match only if a fate contains them.
+// causes are errors that errors.Is must match only if a callError contains them.
 var causes = []error{context.Canceled, context.DeadlineExceeded, ErrClosed, ErrServerClosed, io.EOF}
 
-// check compares an error with a fate.
-func (want fate) check(t *testing.T, err error) {
+// check compares an error with a callError.
+func (want callError) check(t *testing.T, err error) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {
@@ -156,137 +156,137 @@ func fails(err error) func(context.Context) error {
 var endings = []struct {
 	name  string
 	end   func(ctx context.Context) error // the handler; nil is untilDone
-	call  func(ctx context.Context, d *deathbed) error
-	want  fate
-	basic *fate // on the basic wire, if different
+	call  func(ctx context.Context, d *errorScene) error
+	want  callError
+	basic *callError // on the basic wire, if different
 }{
 	{
 		name: "cancelled before",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
 			return d.proxy.End(ctx)
 		},
-		want: fate{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled},
+		want: callError{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeNotRun, false, context.Canceled},
 	}, {
 		name: "cancelled",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			ctx, cancel := context.WithCancel(ctx)
 			return d.during(ctx, cancel)
 		},
-		want: fate{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeUnknown, false, context.Canceled},
+		want: callError{"bsrpc: Desk.End: context canceled", CodeCanceled, OutcomeUnknown, false, context.Canceled},
 	}, {
 		name: "the context's time is over before",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			ctx, cancel := context.WithTimeout(ctx, -1)
 			defer cancel()
 			return d.proxy.End(ctx)
 		},
-		want: fate{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded},
+		want: callError{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded},
 	}, {
 		name: "the context's time is over",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			return withoutOutcome(d.proxy.End(ctx))
 		},
-		want: fate{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+		want: callError{"bsrpc: Desk.End: context deadline exceeded", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
 	}, {
 		name: "timeout=",
-		call: func(ctx context.Context, d *deathbed) error { return withoutOutcome(d.proxy.Timed(ctx)) },
-		want: fate{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+		call: func(ctx context.Context, d *errorScene) error { return withoutOutcome(d.proxy.Timed(ctx)) },
+		want: callError{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
 	}, {
 		name: "DefaultCallTimeout",
-		call: func(ctx context.Context, d *deathbed) error { return withoutOutcome(d.proxy.End(ctx)) },
-		want: fate{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
+		call: func(ctx context.Context, d *errorScene) error { return withoutOutcome(d.proxy.End(ctx)) },
+		want: callError{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded},
 	}, {
 		name:  "the handler returns context.Canceled",
 		end:   fails(context.Canceled),
-		want:  fate{"context canceled", CodeCanceled, OutcomeAnswered, true, nil},
-		basic: &fate{"context canceled", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"context canceled", CodeCanceled, OutcomeAnswered, true, nil},
+		basic: &callError{"context canceled", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler has a shorter time of its own",
 		end:   func(ctx context.Context) error { return sleepAtMost(ctx, time.Second) },
-		want:  fate{"its own: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
-		basic: &fate{"its own: context deadline exceeded", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"its own: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
+		basic: &callError{"its own: context deadline exceeded", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler's own error",
 		end:   fails(own("sold out")),
-		want:  fate{"sold out", CodeNotFound, OutcomeAnswered, true, nil},
-		basic: &fate{"sold out", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"sold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &callError{"sold out", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler's own error, wrapped",
 		end:   fails(fmt.Errorf("order 7: %w", own("sold out"))),
-		want:  fate{"order 7: sold out", CodeNotFound, OutcomeAnswered, true, nil},
-		basic: &fate{"order 7: sold out", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"order 7: sold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &callError{"order 7: sold out", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler's own error among others",
 		end:   fails(errors.Join(errors.New("first"), own("sold out"))),
-		want:  fate{"first\nsold out", CodeNotFound, OutcomeAnswered, true, nil},
-		basic: &fate{"first\nsold out", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"first\nsold out", CodeNotFound, OutcomeAnswered, true, nil},
+		basic: &callError{"first\nsold out", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler's own error without a text",
 		end:   fails(&Error{Code: CodeAborted}),
-		want:  fate{"aborted", CodeAborted, OutcomeAnswered, true, nil},
-		basic: &fate{"unknown", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"aborted", CodeAborted, OutcomeAnswered, true, nil},
+		basic: &callError{"unknown", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler's own internal error",
 		end:   fails(&Error{Code: CodeInternal, Message: "torn page"}),
-		want:  fate{"torn page", CodeInternal, OutcomeAnswered, true, nil},
-		basic: &fate{"torn page", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"torn page", CodeInternal, OutcomeAnswered, true, nil},
+		basic: &callError{"torn page", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name:  "the handler panics",
 		end:   func(context.Context) error { panic("secret") },
-		want:  fate{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
-		basic: &fate{"panic in the handler (id *", CodeUnknown, OutcomeAnswered, true, nil},
+		want:  callError{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
+		basic: &callError{"panic in the handler (id *", CodeUnknown, OutcomeAnswered, true, nil},
 	}, {
 		name: "this end closes",
-		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.client.Close() }) },
-		want: fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeUnknown, false, ErrClosed},
+		call: func(ctx context.Context, d *errorScene) error { return d.during(ctx, func() { d.client.Close() }) },
+		want: callError{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeUnknown, false, ErrClosed},
 	}, {
 		name: "this end has closed",
-		call: func(ctx context.Context, d *deathbed) error { d.client.Close(); return d.proxy.End(ctx) },
-		want: fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed},
+		call: func(ctx context.Context, d *errorScene) error { d.client.Close(); return d.proxy.End(ctx) },
+		want: callError{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed},
 	}, {
 		name: "the server closes",
-		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.srv.Close() }) },
-		want: fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
+		call: func(ctx context.Context, d *errorScene) error { return d.during(ctx, func() { d.srv.Close() }) },
+		want: callError{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
 	}, {
 		name: "the server closes the session",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			ended := make(chan error)
 			go func() { ended <- d.proxy.End(ctx) }()
 			(<-d.began).Close("maintenance at noon")
 			return <-ended
 		},
-		want:  fate{"maintenance at noon", CodeAborted, OutcomeUnknown, true, nil},
-		basic: &fate{"maintenance at noon", CodeUnavailable, OutcomeAnswered, true, nil},
+		want:  callError{"maintenance at noon", CodeAborted, OutcomeUnknown, true, nil},
+		basic: &callError{"maintenance at noon", CodeUnavailable, OutcomeAnswered, true, nil},
 	}, {
 		name: "the server has shut down",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			go d.srv.Shutdown(ctx)
 			time.Sleep(time.Second) // until it is read
 			return d.proxy.End(ctx)
 		},
-		want:  fate{"bsrpc: Desk.End: the server is shutting down", CodeUnavailable, OutcomeNotRun, true, nil},
-		basic: &fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeNotRun, false, nil},
+		want:  callError{"bsrpc: Desk.End: the server is shutting down", CodeUnavailable, OutcomeNotRun, true, nil},
+		basic: &callError{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeNotRun, false, nil},
 	}, {
 		name: "the argument is too long",
-		call: func(ctx context.Context, d *deathbed) error { return d.proxy.Put(ctx, make([]byte, 17<<20)) },
-		want: fate{"bsrpc: Desk.Put, parameter 1*", CodeResourceExhausted, OutcomeNotRun, false, nil},
+		call: func(ctx context.Context, d *errorScene) error { return d.proxy.Put(ctx, make([]byte, 17<<20)) },
+		want: callError{"bsrpc: Desk.Put, parameter 1*", CodeResourceExhausted, OutcomeNotRun, false, nil},
 	}, {
 		name: "lost, and then closed",
-		call: func(ctx context.Context, d *deathbed) error {
+		call: func(ctx context.Context, d *errorScene) error {
 			d.nc.Close()
 			time.Sleep(time.Second) // until it is read
 			d.client.Close()
 			return d.proxy.End(ctx)
 		},
-		want: fate{"bsrpc: Desk.End: client closed; before that: connection lost: *", CodeCanceled, OutcomeNotRun, false, ErrClosed},
+		want: callError{"bsrpc: Desk.End: client closed; before that: connection lost: *", CodeCanceled, OutcomeNotRun, false, ErrClosed},
 	}, {
 		name: "the connection is lost",
-		call: func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.nc.Close() }) },
-		want: fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
+		call: func(ctx context.Context, d *errorScene) error { return d.during(ctx, func() { d.nc.Close() }) },
+		want: callError{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeUnknown, false, nil},
 	},
 }
 
@@ -320,12 +320,12 @@ func TestHowCallsEnd(t *testing.T) {
 						end = untilDone
 					}
 					if call == nil {
-						call = func(ctx context.Context, d *deathbed) error { return d.proxy.End(ctx) }
+						call = func(ctx context.Context, d *errorScene) error { return d.proxy.End(ctx) }
 					}
 					if basic && tt.basic != nil {
 						want = *tt.basic
 					}
-					d := newDeathbed(t, basic, end)
+					d := newErrorScene(t, basic, end)
 					defer d.close()
 					want.check(t, call(context.Background(), d))
 				})
@@ -337,15 +337,15 @@ func TestHowCallsEnd(t *testing.T) {
 // A call by name ends like a call through a proxy.
 func TestHowCallsByNameEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDeathbed(t, false, untilDone)
+		d := newErrorScene(t, false, untilDone)
 		defer d.close()
-		fate{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded}.
+		callError{"bsrpc: Desk.End: no answer in 20s (DefaultCallTimeout); *", CodeDeadlineExceeded, OutcomeUnknown, false, context.DeadlineExceeded}.
 			check(t, withoutOutcome(d.client.Call(t.Context(), "Desk.End", nil)))
 		d.client.Close()
-		fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.End", nil))
-		fate{"bsrpc: Desk.Timed: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.Timed", nil))
+		callError{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.End", nil))
+		callError{"bsrpc: Desk.Timed: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, d.client.Call(t.Context(), "Desk.Timed", nil))
 		_, err := Bind[mournerContract](t.Context(), d.client, "Desk")
-		fate{"bsrpc: bind Desk: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, err)
+		callError{"bsrpc: bind Desk: client closed", CodeCanceled, OutcomeNotRun, false, ErrClosed}.check(t, err)
 	})
 }
 
@@ -354,27 +354,27 @@ func TestHowCallsByNameEnd(t *testing.T) {
 var hops = []struct {
 	name string
 	far  func(ctx context.Context) error // the further server's handler
-	call func(ctx context.Context, d *deathbed) error
-	want fate
+	call func(ctx context.Context, d *errorScene) error
+	want callError
 }{
-	{"its own error", fails(own("sold out")), nil, fate{"sold out", CodeNotFound, OutcomeAnswered, true, nil}},
+	{"its own error", fails(own("sold out")), nil, callError{"sold out", CodeNotFound, OutcomeAnswered, true, nil}},
 	{
 		"a panic", func(context.Context) error { panic("secret") }, nil,
-		fate{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
+		callError{"bsrpc: Desk.End: panic in the handler (id *", CodeInternal, OutcomeAnswered, true, nil},
 	}, {
-		"no answer in time", untilDone, func(ctx context.Context, d *deathbed) error { return d.proxy.Timed(context.WithoutCancel(ctx)) },
-		fate{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
+		"no answer in time", untilDone, func(ctx context.Context, d *errorScene) error { return d.proxy.Timed(context.WithoutCancel(ctx)) },
+		callError{"bsrpc: Desk.Timed: no answer in 3s (timeout= of the method); *", CodeDeadlineExceeded, OutcomeAnswered, true, nil},
 	}, {
-		"its client is closed", untilDone, func(ctx context.Context, d *deathbed) error { d.client.Close(); return d.proxy.End(ctx) },
-		fate{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeAnswered, true, nil},
+		"its client is closed", untilDone, func(ctx context.Context, d *errorScene) error { d.client.Close(); return d.proxy.End(ctx) },
+		callError{"bsrpc: Desk.End: client closed", CodeCanceled, OutcomeAnswered, true, nil},
 	}, {
 		"its connection is lost", untilDone,
-		func(ctx context.Context, d *deathbed) error { return d.during(ctx, func() { d.nc.Close() }) },
-		fate{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeAnswered, true, nil},
+		func(ctx context.Context, d *errorScene) error { return d.during(ctx, func() { d.nc.Close() }) },
+		callError{"bsrpc: Desk.End: connection lost: *", CodeUnavailable, OutcomeAnswered, true, nil},
 	}, {
 		"wrapped", fails(own("sold out")),
-		func(ctx context.Context, d *deathbed) error { return fmt.Errorf("warehouse: %w", d.proxy.End(ctx)) },
-		fate{"warehouse: sold out", CodeNotFound, OutcomeAnswered, true, nil},
+		func(ctx context.Context, d *errorScene) error { return fmt.Errorf("warehouse: %w", d.proxy.End(ctx)) },
+		callError{"warehouse: sold out", CodeNotFound, OutcomeAnswered, true, nil},
 	},
 }
 
@@ -384,9 +384,9 @@ func TestErrorsThroughTwoServers(t *testing.T) {
 	for _, tt := range hops {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				far := newDeathbed(t, false, tt.far)
+				far := newErrorScene(t, false, tt.far)
 				defer far.close()
-				near := newDeathbed(t, false, func(ctx context.Context) error {
+				near := newErrorScene(t, false, func(ctx context.Context) error {
 					if tt.call == nil {
 						return far.proxy.End(ctx)
 					}
@@ -411,7 +411,7 @@ func TestErrorsThroughTwoServers(t *testing.T) {
 // copy.
 func TestNamedErrorsAreCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDeathbed(t, false, untilDone)
+		d := newErrorScene(t, false, untilDone)
 		defer d.close()
 		d.nc.Close()
 		synctest.Wait()
@@ -437,15 +437,15 @@ func TestAnswersOfTimeThatIsOver(t *testing.T) {
 		flags wire.Flags
 		code  Code
 		text  string
-		want  fate
+		want  callError
 	}{
-		{"EXPIRED", time.Hour, wire.Expired, CodeDeadlineExceeded, "mine", fate{"bsrpc: Probe.Add: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, false, context.DeadlineExceeded}},
-		{"EXPIRED, not run", time.Hour, wire.Expired | wire.NotRun, CodeDeadlineExceeded, "bsrpc: no turn", fate{"bsrpc: Probe.Add: no turn", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}},
-		{"without EXPIRED", time.Hour, 0, CodeDeadlineExceeded, "mine", fate{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
-		{"EXPIRED with another code", time.Hour, wire.Expired, CodeAborted, "mine", fate{"mine", CodeAborted, OutcomeAnswered, true, nil}},
-		{"EXPIRED, and the call has no time", 0, wire.Expired, CodeDeadlineExceeded, "mine", fate{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
-		{"canceled", time.Hour, 0, CodeCanceled, "mine", fate{"mine", CodeCanceled, OutcomeAnswered, true, nil}},
-		{"canceled, not run", 0, wire.NotRun, CodeCanceled, "bsrpc: left", fate{"bsrpc: Probe.Add: left", CodeCanceled, OutcomeNotRun, true, nil}},
+		{"EXPIRED", time.Hour, wire.Expired, CodeDeadlineExceeded, "mine", callError{"bsrpc: Probe.Add: context deadline exceeded", CodeDeadlineExceeded, OutcomeAnswered, false, context.DeadlineExceeded}},
+		{"EXPIRED, not run", time.Hour, wire.Expired | wire.NotRun, CodeDeadlineExceeded, "bsrpc: no turn", callError{"bsrpc: Probe.Add: no turn", CodeDeadlineExceeded, OutcomeNotRun, false, context.DeadlineExceeded}},
+		{"without EXPIRED", time.Hour, 0, CodeDeadlineExceeded, "mine", callError{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
+		{"EXPIRED with another code", time.Hour, wire.Expired, CodeAborted, "mine", callError{"mine", CodeAborted, OutcomeAnswered, true, nil}},
+		{"EXPIRED, and the call has no time", 0, wire.Expired, CodeDeadlineExceeded, "mine", callError{"mine", CodeDeadlineExceeded, OutcomeAnswered, true, nil}},
+		{"canceled", time.Hour, 0, CodeCanceled, "mine", callError{"mine", CodeCanceled, OutcomeAnswered, true, nil}},
+		{"canceled, not run", 0, wire.NotRun, CodeCanceled, "bsrpc: left", callError{"bsrpc: Probe.Add: left", CodeCanceled, OutcomeNotRun, true, nil}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -485,7 +485,7 @@ func TestExpiredAtTheServer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDeathbed(t, false, tt.end)
+				d := newErrorScene(t, false, tt.end)
 				defer d.close()
 				p := rawDial(t, d.srv)
 				defer p.nc.Close()

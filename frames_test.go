@@ -354,14 +354,14 @@ var violations = []struct {
 	{"BIND, hash too short", rawHead(55, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x1f" + strings.Repeat("h", 30), "hash of 31 bytes, want 32"},
 	{"BIND, hash absent", rawHead(24, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M", "BIND: want 1 bytes, have 0"},
 	{"BIND, hash of no bytes", rawHead(25, wire.Bind, 0, 0, 2) + "\x01\x00S\x01\x00\x01\x00M\x00", "hash of 0 bytes, want 32"},
-	{"piece of nothing", rawHead(17, wire.RequestChunk, 0, 0, 2) + "x", "REQUEST_CHUNK for message 2: not begun, or already complete"},
-	{"piece of a response to nothing", rawHead(17, wire.ResponseChunk, 0, 0, 2) + "x", "RESPONSE_CHUNK for message 2: not begun, or already complete"},
-	{"piece too long", string(bigRequest(2, rawEcho, 70000, 69999)) + rawHead(18, wire.RequestChunk, 0, 0, 2) + "xy", "REQUEST_CHUNK for message 2 is 1 bytes too long"},
+	{"chunk of no message", rawHead(17, wire.RequestChunk, 0, 0, 2) + "x", "REQUEST_CHUNK for message 2: not begun, or already complete"},
+	{"chunk of an unknown response", rawHead(17, wire.ResponseChunk, 0, 0, 2) + "x", "RESPONSE_CHUNK for message 2: not begun, or already complete"},
+	{"chunk too long", string(bigRequest(2, rawEcho, 70000, 69999)) + rawHead(18, wire.RequestChunk, 0, 0, 2) + "xy", "REQUEST_CHUNK for message 2 is 1 bytes too long"},
 	{"begun twice", string(bigRequest(2, rawEcho, 70000, 0)) + string(bigRequest(2, rawEcho, 70000, 0)), "REQUEST 2 begins a second time"},
 	{"begun twice, whole", string(bigRequest(2, rawEcho, 70000, 0)) + rawHead(24, wire.Request, 0, rawAdd, 2) + u64(0), "REQUEST 2 after 2: ids must rise"},
-	{"pieces that need not be", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(65536), "first chunk of 0 bytes of a REQUEST of 65536"},
+	{"chunked although short", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(65536), "first chunk of 0 bytes of a REQUEST of 65536"},
 	{"response to nothing", rawHead(16, wire.Response, 0, 0, 7), "RESPONSE for call 7, which was never made"},
-	{"response in pieces to nothing", rawHead(24, wire.Response, wire.Chunked, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
+	{"chunked response to no call", rawHead(24, wire.Response, wire.Chunked, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
 	{"error to nothing", rawHead(24, wire.Error, 0, 1, 1<<16) + "\x00\x00\x00\x00\x00\x00\x00\x00", "ERROR for call 65536, which was never made"},
 	{"unknown type", rawHead(16, 0x1c, 0, 0, 2), "unknown frame type 0x1c"},
 	{"last type", rawHead(16, 0xff, 0, 0, 2), "unknown frame type 0xff"},
@@ -413,9 +413,9 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		{"length that lies", rawHead(28, wire.Request, 0, rawEcho, 2) + u64(0) + "\xff\xff\xff\xff", CodeInvalidArgument, "Probe.Echo, parameter 1"},
 		{"critical metadata", withMeta(critical), CodeUnimplemented, "field 0x9234 is required"},
 		{"metadata that lies", withMeta("\x01\x00\xff\xff\xff\xff"), CodeUnimplemented, "metadata"},
-		{"too long in pieces", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, the server's MaxMessage is 16777216"},
-		{"greatest length in pieces", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
-		{"pieces to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
+		{"chunked, too long", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, the server's MaxMessage is 16777216"},
+		{"chunked, greatest length", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
+		{"chunked, to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
@@ -433,7 +433,7 @@ func TestLateFramesAreIgnored(t *testing.T) {
 		{"CANCEL of a call that has ended", rawHead(16, wire.Cancel, 0, 0, 1)},
 		{"CANCEL of a call that has not begun", rawHead(16, wire.Cancel, 0, 0, 77)},
 		{"CANCEL twice", rawHead(16, wire.Cancel, 0, 0, 1) + rawHead(16, wire.Cancel, 0, 0, 1)},
-		{"pieces of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16+10000, wire.RequestChunk, 0, 0, 2) + strings.Repeat("x", 10000)},
+		{"chunks of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16+10000, wire.RequestChunk, 0, 0, 2) + strings.Repeat("x", 10000)},
 		{"CANCEL of a refused call", string(bigRequest(2, rawUnbound, 70000, 60000)) + rawHead(16, wire.Cancel, 0, 0, 2)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -494,10 +494,10 @@ func TestClientViolations(t *testing.T) {
 		{"error to nothing", func(uint64) string {
 			return rawHead(24, wire.Error, 0, 1, never) + "\x00\x00\x00\x00\x00\x00\x00\x00"
 		}, "ERROR for call 65536000, which was never made"},
-		{"response in pieces to nothing", func(uint64) string { return rawHead(24, wire.Response, wire.Chunked, 0, never) + u64(1<<20) }, "which was never made"},
-		{"piece of nothing", func(id uint64) string { return rawHead(17, wire.ResponseChunk, 0, 0, id) + "x" }, "not begun, or already complete"},
+		{"chunked response to no call", func(uint64) string { return rawHead(24, wire.Response, wire.Chunked, 0, never) + u64(1<<20) }, "which was never made"},
+		{"chunk of no message", func(id uint64) string { return rawHead(17, wire.ResponseChunk, 0, 0, id) + "x" }, "not begun, or already complete"},
 		{"request", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 1) + u64(0) }, "unexpected REQUEST"},
-		{"request in pieces", func(uint64) string { return string(bigRequest(1, 0, 70000, 0)) }, "unexpected REQUEST"},
+		{"chunked request", func(uint64) string { return string(bigRequest(1, 0, 70000, 0)) }, "unexpected REQUEST"},
 		{"bind", func(uint64) string { return rawHead(20, wire.Bind, 0, 0, 1) + "\x00\x00\x00\x00" }, "unexpected BIND"},
 		{"cancel", func(id uint64) string { return rawHead(16, wire.Cancel, 0, 0, id) }, "unexpected CANCEL"},
 		{"unknown type", func(uint64) string { return rawHead(16, 0x42, 0, 0, 1) }, "unknown frame type 0x42"},
@@ -753,7 +753,7 @@ func FuzzInputSplit(f *testing.F) {
 func TestTruncations(t *testing.T) {
 	frames := map[string][]byte{
 		"REQUEST":       frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00")),
-		"first piece":   bigRequest(2, rawEcho, 70000, 10),
+		"first chunk":   bigRequest(2, rawEcho, 70000, 10),
 		"metadata":      frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 2, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, make([]byte, 8)),
 		"REQUEST_CHUNK": append(bigRequest(2, rawEcho, 70000, 10), frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 10))...),
 		"CANCEL":        frameBytes(wire.Frame{Type: wire.Cancel, ID: 1}, nil),

@@ -48,11 +48,11 @@ func TestFrameTimeoutStartsWithEachFrame(t *testing.T) {
 // FrameTimeout with a peer that read nothing.
 func TestFrameTimeoutIgnoresReceivedBytes(t *testing.T) {
 	ping := rawHead(16, wire.Ping, 0, 0, 7)
-	piece := rawHead(16+20_000, wire.RequestChunk, 0, 0, 9) + strings.Repeat("x", 20_000)
+	chunk := rawHead(16+20_000, wire.RequestChunk, 0, 0, 9) + strings.Repeat("x", 20_000)
 	for _, tt := range []struct{ name, first, rest string }{
-		{"message", "", piece + ping},
-		{"frame", piece + ping[:5], ping[5:]},
-		{"both", piece[:99], piece[99:] + ping},
+		{"message", "", chunk + ping},
+		{"frame", chunk + ping[:5], ping[5:]},
+		{"both", chunk[:99], chunk[99:] + ping},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts := &ServerOptions{Limits: Limits{FrameTimeout: time.Second, OutQueue: 1, WriteStall: time.Minute}}

@@ -207,7 +207,7 @@ func liveThrough(t *testing.T, speaks string, server ServerOptions, client Clien
 		var all sync.WaitGroup
 		for i := range 6 {
 			all.Go(func() {
-				_, err := calls.Sleep(ctx, uint32(i)*700) // the leader is in a handler for up to two ticks
+				_, err := calls.Sleep(ctx, uint32(i)*700) // the leader is in a handler for up to two watchdog periods
 				check("Sleep", err)
 				if speaks == "native" {
 					_, err = calls.Echo(ctx, make([]byte, 150_000))

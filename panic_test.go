@@ -88,7 +88,7 @@ var scenes = []struct {
 	slow  bool // the watchdog has replaced the leader
 }{
 	{"on the leader", 0, 1, false},
-	{"on a leader that was deposed", 5 * time.Millisecond, 1, true},
+	{"on a replaced leader", 5 * time.Millisecond, 1, true},
 	{"on a goroutine of its own", 0, minOwnGoroutine, false},
 	{"long, on a goroutine of its own", 5 * time.Millisecond, minOwnGoroutine, false},
 }
@@ -103,7 +103,7 @@ func TestPanicFailsOneCall(t *testing.T) {
 					_, err := s.proxy.Fall(t.Context(), make([]byte, scene.size))
 					s.checkFall(t, err, c.panic, "Stage.Fall")
 					if slow := s.srv.registry.find("Stage.Fall").slow.Load() > 0; slow != scene.slow {
-						t.Errorf("a leader was deposed: %v, want %v", slow, scene.slow)
+						t.Errorf("the leader was replaced: %v, want %v", slow, scene.slow)
 					}
 					s.checkFall(t, s.proxy.Plain(t.Context()), c.panic, "Stage.Plain")
 					s.close(t)

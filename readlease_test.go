@@ -35,14 +35,14 @@ func TestReadLeaseTransitions(t *testing.T) {
 		wantHolder(t, c, "leader", "idle client")
 		wantHolder(t, s, "leader", "idle server")
 		if transport.StateOf(c).Watched || transport.StateOf(s).Watched {
-			t.Error("an idle connection ticks")
+			t.Error("the watchdog of an idle connection runs")
 		}
 		proxy.Add(t.Context(), 1, 2) // the leader reads the answer, and lends the lease
 		wantHolder(t, c, "nobody", "after a call")
 		proxy.Add(t.Context(), 1, 2) // the caller reads it for itself
 		wantHolder(t, c, "nobody", "after another call")
 		time.Sleep(2 * transport.WatchdogPeriod)
-		wantHolder(t, c, "leader", "a tick later")
+		wantHolder(t, c, "leader", "a watchdog period later")
 
 		proxy.Add(t.Context(), 1, 2)
 		held := make(chan error, 1)
@@ -76,10 +76,10 @@ func TestReadLeaseTransitions(t *testing.T) {
 	})
 }
 
-// turnSlack is the time a call may take beyond that of its handler: a few watchdog
+// leaseSlack is the time a call may take beyond that of its handler: a few watchdog
 // periods, and two for each of the other callers, whose handlers may run inline before
 // it. A lost wake-up takes longer.
-func turnSlack(callers int) time.Duration {
+func leaseSlack(callers int) time.Duration {
 	return time.Duration(6+2*callers) * transport.WatchdogPeriod
 }
 
@@ -99,7 +99,7 @@ func TestReadLeaseStorm(t *testing.T) {
 				var wg sync.WaitGroup
 				for g := range callers {
 					rng := rand.New(rand.NewPCG(seed, uint64(g)))
-					wg.Go(func() { turnCalls(t, rng, proxy, method, turnSlack(callers)) })
+					wg.Go(func() { leaseCalls(t, rng, proxy, method, leaseSlack(callers)) })
 				}
 				wg.Wait()
 				time.Sleep(time.Second) // for the handlers whose callers have gone
@@ -112,8 +112,8 @@ func TestReadLeaseStorm(t *testing.T) {
 	}
 }
 
-// turnCalls is one of the callers.
-func turnCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *servedMethod, slack time.Duration) {
+// leaseCalls is one of the callers.
+func leaseCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract, method *servedMethod, slack time.Duration) {
 	for range 20 {
 		time.Sleep(time.Duration(rng.IntN(4)) * time.Duration(rng.IntN(600)) * time.Microsecond)
 		if rng.IntN(4) == 0 {

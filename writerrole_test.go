@@ -43,8 +43,8 @@ func (p *pipeSocket) Write(b []byte) (int, error) {
 	return p.Conn.Write(b)
 }
 
-// roleClient connects a client by a pipeSocket to a server reading after pauses.
-func roleClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) {
+// pipeSocketClient connects a client by a pipeSocket to a server reading after pauses.
+func pipeSocketClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) {
 	srv := testeeServer(t, newTestee(), nil)
 	near, far := net.Pipe()
 	go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: pause})
@@ -86,7 +86,7 @@ func wantRole(t testing.TB, c *transport.Conn, want string, when string) {
 func TestWriterRoleTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var v valve
-		srv, client, proxy := roleClient(t, v.wait)
+		srv, client, proxy := pipeSocketClient(t, v.wait)
 		c := client.native.Conn
 		var calls sync.WaitGroup
 		call := func(ctx context.Context) {
@@ -107,7 +107,7 @@ func TestWriterRoleTransitions(t *testing.T) {
 		call(ctx)
 		wantRole(t, c, "caller", "in a caller's write")
 		time.Sleep(3 * transport.WatchdogPeriod)
-		wantRole(t, c, "connection", "after a tick in it")
+		wantRole(t, c, "connection", "after a watchdog period in it")
 		cancel()
 		v.open()
 		settle("after all that waited")
@@ -176,7 +176,7 @@ func TestWriterRoleStorm(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			rng := rand.New(rand.NewPCG(seed, 1))
-			srv, client, proxy := roleClient(t, func() {
+			srv, client, proxy := pipeSocketClient(t, func() {
 				mu.Lock()
 				pause := time.Duration(rng.IntN(3)*rng.IntN(2000)) * time.Microsecond
 				mu.Unlock()
@@ -185,7 +185,7 @@ func TestWriterRoleStorm(t *testing.T) {
 			var wg sync.WaitGroup
 			for g := range 16 {
 				rng := rand.New(rand.NewPCG(seed, uint64(100+g)))
-				wg.Go(func() { roleCalls(t, rng, proxy) })
+				wg.Go(func() { writerCalls(t, rng, proxy) })
 			}
 			wg.Wait()
 			time.Sleep(time.Second)
@@ -197,8 +197,8 @@ func TestWriterRoleStorm(t *testing.T) {
 	}
 }
 
-// roleCalls is one caller of the storm.
-func roleCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract) {
+// writerCalls is one caller of the storm.
+func writerCalls(t *testing.T, rng *rand.Rand, proxy *testeeContract) {
 	for range 10 {
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
