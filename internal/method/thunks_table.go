@@ -3,7 +3,7 @@
 package method
 
 // table has the thunk of every shape. It is data: generic funcs that fill a map, a
-// few for each type, would add a tenth of a megabyte to every program.
+// few for each type, would add a tenth of a megabyte to every client.
 var table = [...]struct {
 	shape string
 	thunk
