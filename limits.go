@@ -179,6 +179,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
+		s.SessionLease = true
 		if s.PingAfter, s.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
 			s.PingAfter = math.MaxInt64
 		}

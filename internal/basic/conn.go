@@ -126,7 +126,7 @@ func (c *Conn) readEnd(err error) {
 		case <-c.queue.finish():
 		case <-c.done:
 		case <-over:
-			why = fault.Lost("waiting for a sign of life", c.limits.SilenceError())
+			why = fault.Lost("keepalive", c.limits.SilenceError())
 		}
 	}
 	c.Fail(why)

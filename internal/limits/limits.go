@@ -20,6 +20,7 @@ type Conn struct {
 	FrameTimeout time.Duration
 	PingAfter    time.Duration
 	PingTimeout  time.Duration
+	SessionLease bool // PingAfter and PingTimeout are halves of the option SessionLease
 }
 
 // SilenceTimer returns a channel that receives a value after PingAfter and PingTimeout,
@@ -34,5 +35,9 @@ func (c *Conn) SilenceTimer() (over <-chan time.Time, stop func()) {
 
 // SilenceError returns the error for a peer silent for PingAfter and PingTimeout.
 func (c *Conn) SilenceError() error {
-	return fmt.Errorf("the peer has been silent for %v (Limits.PingAfter, PingTimeout)", c.PingAfter+c.PingTimeout)
+	option := "PingAfter, PingTimeout"
+	if c.SessionLease {
+		option = "SessionLease"
+	}
+	return fmt.Errorf("the peer has been silent for %v (Limits.%s)", c.PingAfter+c.PingTimeout, option)
 }

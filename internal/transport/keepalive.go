@@ -61,7 +61,7 @@ func (k *keepalive) check() {
 		// applies to them. Further PINGs would pile up in the send queue.
 		k.extend(timeout)
 	case dead:
-		c.Fail(fault.Lost("waiting for a sign of life", c.limits.SilenceError()))
+		c.Fail(fault.Lost("keepalive", c.limits.SilenceError()))
 	}
 }
 
