@@ -196,6 +196,13 @@ func (l *mistakes) sockets(t *testing.T) {
 	l.add(err)
 	_, err = bsrpc.Dial(t.Context(), "tcp", "localhost", nil)
 	l.add(err)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = bsrpc.Dial(canceled, "tcp", addr, nil)
+	l.add(err)
+	var none context.Context
+	_, err = bsrpc.Dial(none, "tcp", addr, nil)
+	l.add(err, new(bsrpc.Client).Err())
 
 	if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -262,6 +269,13 @@ func (l *mistakes) admission(t *testing.T) {
 	}
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxSessions: 1, MaxWaiting: 1, SessionMaxHold: time.Minute})
 	first, _ := l.dial(t, srv, bsrpc.ClientOptions{})
+	l.dial(t, srv, bsrpc.ClientOptions{OnWait: func(int) { panic("no seat") }})
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := bsrpc.NewClient(short, near, nil)
+	l.add(err)
 	go l.dial(t, srv, bsrpc.ClientOptions{})
 	synctest.Wait()
 	l.dial(t, srv, bsrpc.ClientOptions{})
@@ -314,7 +328,10 @@ func (l *mistakes) values(t *testing.T) {
 	ctx := t.Context()
 	l.add(client.Call(ctx, "Put", nil), client.Call(ctx, "Shop.Pay", nil), client.Call(ctx, "Shop.Put", nil),
 		client.Call(ctx, "Shop.Put", []any{1}), client.Call(ctx, "Shop.Count", []any{int64(1) << 40}),
-		client.Call(ctx, "Shop.Fill", []any{1}, []byte(nil)))
+		client.Call(ctx, "Shop.Fill", []any{1}, []byte(nil)), client.Call(ctx, "Shop.Fill", []any{1}))
+	small, _ := l.dial(t, srv, bsrpc.ClientOptions{Limits: bsrpc.Limits{DecodeBudget: 1 << 10}})
+	_, err = small.Fill(1 << 15)
+	l.add(err)
 }
 
 // times makes calls end at their time limits.
