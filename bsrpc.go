@@ -1,7 +1,7 @@
 // Package bsrpc calls ordinary Go methods of another process through an
 // ordinary Go struct of functions. It needs no schema file and no generated
-// code: the bytes on the wire follow from the Go types, and the handshake
-// verifies that both ends agree on every type.
+// code: the bytes on the wire follow from the Go types, and [Bind] verifies
+// that both ends agree on every type.
 //
 // A [Server] serves methods. A [Client] is a connection to a server. [Bind]
 // creates a proxy, a struct of funcs, each calling one method of the server.

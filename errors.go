@@ -82,7 +82,8 @@ func (o Outcome) String() string {
 // *Error of a call to another server, the caller gets its code, name and text. The
 // other results of a method are not sent together with an error.
 //
-// Messages by the library begin with "bsrpc: " and the name of the method:
+// Messages by the library begin with "bsrpc: " and, where there is one, the name of
+// the method:
 // "bsrpc: Shop.Put: connection lost: ...". A handler's message is unchanged.
 type Error struct {
 	Code    Code    // CodeUnknown if the handler returned another type of error
