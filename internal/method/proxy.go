@@ -67,8 +67,6 @@ type stub struct {
 	caller Caller
 }
 
-func (p *stub) call(ctx context.Context, v *Values) error { return p.caller.Call(ctx, v) }
-
 // callReflect is a proxy's func by reflection.
 func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 	ctx, args := context.Background(), in
@@ -81,7 +79,7 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 	for i, arg := range args {
 		v.args.Field(i).Set(arg)
 	}
-	err := p.call(ctx, v)
+	err := p.caller.Call(ctx, v)
 	out := in[:0] // MakeFunc made it for this call
 	if n := len(p.sig.results); n > 0 {
 		results := reflect.New(v.results.Type()).Elem() // v is zeroed before the caller sees them

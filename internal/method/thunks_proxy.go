@@ -86,7 +86,7 @@ func (t thunkTable) works() bool {
 func proxy0(p *stub, field address) {
 	call := func(ctx context.Context) error {
 		v := p.sig.NewValues()
-		err := p.call(ctx, v)
+		err := p.caller.Call(ctx, v)
 		v.Free()
 		return err
 	}
@@ -100,7 +100,7 @@ func proxy0(p *stub, field address) {
 func proxy0R[R any](p *stub, field address) {
 	call := func(ctx context.Context) (r R, err error) {
 		v := p.sig.NewValues()
-		err = p.call(ctx, v)
+		err = p.caller.Call(ctx, v)
 		r = *at[R](v.memory.results)
 		v.Free()
 		return r, err
@@ -116,7 +116,7 @@ func proxy1[A any](p *stub, field address) {
 	call := func(ctx context.Context, a A) error {
 		v := p.sig.NewValues()
 		*at[A](v.memory.args) = a
-		err := p.call(ctx, v)
+		err := p.caller.Call(ctx, v)
 		v.Free()
 		return err
 	}
@@ -131,7 +131,7 @@ func proxy1R[A, R any](p *stub, field address) {
 	call := func(ctx context.Context, a A) (r R, err error) {
 		v := p.sig.NewValues()
 		*at[A](v.memory.args) = a
-		err = p.call(ctx, v)
+		err = p.caller.Call(ctx, v)
 		r = *at[R](v.memory.results)
 		v.Free()
 		return r, err
@@ -148,7 +148,7 @@ func proxy2[A, B any](p *stub, field address) {
 		v := p.sig.NewValues()
 		*at[A](v.memory.args) = a
 		*at[B](v.memory.second) = b
-		err := p.call(ctx, v)
+		err := p.caller.Call(ctx, v)
 		v.Free()
 		return err
 	}
@@ -164,7 +164,7 @@ func proxy2R[A, B, R any](p *stub, field address) {
 		v := p.sig.NewValues()
 		*at[A](v.memory.args) = a
 		*at[B](v.memory.second) = b
-		err = p.call(ctx, v)
+		err = p.caller.Call(ctx, v)
 		r = *at[R](v.memory.results)
 		v.Free()
 		return r, err
@@ -182,7 +182,7 @@ func proxy3[A any](p *stub, field address) {
 		*at[A](v.memory.args) = a
 		*at[A](v.memory.second) = b
 		*at[A](v.memory.third) = c
-		err := p.call(ctx, v)
+		err := p.caller.Call(ctx, v)
 		v.Free()
 		return err
 	}
@@ -199,7 +199,7 @@ func proxy3R[A, R any](p *stub, field address) {
 		*at[A](v.memory.args) = a
 		*at[A](v.memory.second) = b
 		*at[A](v.memory.third) = c
-		err = p.call(ctx, v)
+		err = p.caller.Call(ctx, v)
 		r = *at[R](v.memory.results)
 		v.Free()
 		return r, err

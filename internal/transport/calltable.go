@@ -11,8 +11,7 @@ import (
 // A Call is a request of this end and its answer. It belongs to the calling goroutine,
 // except for the fields written by the reader.
 type Call struct {
-	Head    wire.Frame     // of the request; set by the caller
-	Timeout limits.Timeout // set by the caller
+	// What the reader touches of a call stands in its first cache line.
 
 	wake  chan bool     // capacity 1: one token for each sleep; true if the wake batch counts the call
 	state atomic.Uint32 // callRunning and so on
@@ -24,10 +23,13 @@ type Call struct {
 	periods   uint8 // watchdog periods spent parked
 	abandoned bool  // the caller has gone; the slot is kept until the answer arrives
 
+	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
-	reply   reply           // the answer; set before state is callAnswered
-	err     error           // the reason, if there is no answer
-	body    []byte          // memory of a short answer, reused by the next call
+	Timeout limits.Timeout  // set by the caller
+
+	reply reply  // the answer; set before state is callAnswered
+	err   error  // the reason, if there is no answer
+	body  []byte // memory of a short answer, reused by the next call
 }
 
 // A reply is the part of the answering message a call keeps.
