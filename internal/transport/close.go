@@ -129,8 +129,7 @@ func (c *Conn) closeDrained() {
 // it to the peer. The caller holds the read lease, and keeps it.
 func (c *Conn) failViolation(err error) {
 	c.cfg.OnViolation(err)
-	why := fault.New(fault.Internal, fault.OutcomeUnknown, "protocol violation: %v", err)
-	c.closeGracefully(why, netconn.CloseTime, func() { netconn.Drain(c.nc) })
+	c.closeGracefully(fault.Violation("%v", err), netconn.CloseTime, func() { netconn.Drain(c.nc) })
 }
 
 // closeGracefully ends the connection with a CLOSE frame behind everything in the send
