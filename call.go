@@ -21,20 +21,26 @@ import (
 // Call implements method.Caller: it sends the arguments in v and stores the results
 // there. Its error names the method.
 func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
-	var err error
-	switch b := m.binding.Load(); {
-	case b.err != nil:
-		err = b.err
-	case ctx == nil:
-		err = needContext(ctx, m.Name)
-	default:
-		err = b.link.call(ctx, m, b.number, v)
+	b := m.binding.Load()
+	if b.err != nil || ctx == nil {
+		return m.uncallable(ctx, b)
 	}
-	if err != nil {
-		return publicError(fault.About(m.Name, err))
+	if err := b.link.call(ctx, m, b.number, v); err != nil {
+		return m.failed(err)
 	}
 	return nil
 }
+
+// uncallable returns the error of a call that cannot begin.
+func (m *boundMethod) uncallable(ctx context.Context, b *binding) error {
+	if b.err != nil {
+		return m.failed(b.err)
+	}
+	return m.failed(needContext(ctx, m.Name))
+}
+
+// failed returns err as the user sees it.
+func (m *boundMethod) failed(err error) error { return publicError(fault.About(m.Name, err)) }
 
 // call implements link. The transport.Call is kept with v for the next call, to avoid an
 // allocation.

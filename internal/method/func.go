@@ -79,24 +79,5 @@ func newFunc(service, name string, sig *Signature, fn reflect.Value, of owner) *
 	return f
 }
 
-// Invoke calls the func with the arguments and the context of v, and stores the
-// results in v. recv is the receiver; nil stands for the registered one.
-func (f *Func) Invoke(recv *Receiver, v *Values) error {
-	if recv == nil {
-		recv = &f.recv
-	}
-	if f.code.valid() {
-		return f.invokeCode(recv, v)
-	}
-	in := v.inputs(recv, f.ctx)
-	var out []reflect.Value
-	if f.vari {
-		out = f.fn.CallSlice(in)
-	} else {
-		out = f.fn.Call(in)
-	}
-	return v.setResults(out)
-}
-
 // TakesContext reports whether the func has a context.Context.
 func (f *Func) TakesContext() bool { return f.ctx }

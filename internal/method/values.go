@@ -10,17 +10,18 @@ import (
 // Values are the arguments and results of one call, with an encoder and a decoder for
 // them. Each signature has a pool of Values.
 type Values struct {
-	Ctx   context.Context // of the call, for Func.Invoke
-	Enc   codec.Encoder
-	Dec   codec.Decoder
-	State any // the caller's or the server's own state of a call, pooled with the values
-
 	sig     *Signature
-	args    reflect.Value // the struct of arguments
-	results reflect.Value // the struct of results
+	memory  memory // the structs of arguments and results, as the thunks see them
 	argsRef codec.Ref
 	resRef  codec.Ref
-	memory  memory          // the same two structs, as the thunks see them
+
+	Ctx   context.Context // of the call, for Func.Invoke
+	State any             // the caller's or the server's own state of a call, pooled with the values
+	Enc   codec.Encoder
+	Dec   codec.Decoder
+
+	args    reflect.Value   // the struct of arguments
+	results reflect.Value   // the struct of results
 	in      []reflect.Value // for a call by reflection: the receiver, the context, the fields of args
 }
 
@@ -95,34 +96,4 @@ func (v *Values) ResetEncoder() {
 	if cap(v.Enc.Buf) > keepEncoder {
 		v.Enc.Buf = nil
 	}
-}
-
-// inputs returns the arguments for a call by reflection of a func with the context
-// or without, behind its receiver if it has one.
-func (v *Values) inputs(recv *Receiver, ctx bool) []reflect.Value {
-	if v.in == nil {
-		v.in = append(v.in, reflect.Value{})
-		if ctx {
-			// A Value of interface type spares the conversion of a concrete context.
-			v.in = append(v.in, reflect.ValueOf(&v.Ctx).Elem())
-		}
-		for i := range v.sig.params {
-			v.in = append(v.in, v.args.Field(i))
-		}
-	}
-	if v.in[0] = recv.value; !v.in[0].IsValid() {
-		return v.in[1:]
-	}
-	return v.in
-}
-
-// setResults stores the results of a call by reflection.
-func (v *Values) setResults(out []reflect.Value) error {
-	for i := range v.sig.results {
-		v.results.Field(i).Set(out[i])
-	}
-	if n := len(v.sig.results); len(out) > n && !out[n].IsNil() {
-		return out[n].Interface().(error)
-	}
-	return nil
 }

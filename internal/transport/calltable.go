@@ -11,7 +11,7 @@ import (
 // A Call is a request of this end and its answer. It belongs to the calling goroutine,
 // except for the fields written by the reader.
 type Call struct {
-	// What the reader touches of a call stands in its first cache line.
+	// What the reader touches of a call stands in its first two cache lines.
 
 	wake  chan bool     // capacity 1: one token for each sleep; true if the wake batch counts the call
 	state atomic.Uint32 // callRunning and so on
@@ -23,13 +23,13 @@ type Call struct {
 	periods   uint8 // watchdog periods spent parked
 	abandoned bool  // the caller has gone; the slot is kept until the answer arrives
 
+	reply reply  // the answer; set before state is callAnswered
+	body  []byte // memory of a short answer, reused by the next call
+	err   error  // the reason, if there is no answer
+
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
 	Timeout limits.Timeout  // set by the caller
-
-	reply reply  // the answer; set before state is callAnswered
-	err   error  // the reason, if there is no answer
-	body  []byte // memory of a short answer, reused by the next call
 }
 
 // A reply is the part of the answering message a call keeps.

@@ -1,0 +1,45 @@
+package transport
+
+import (
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A booking is the total size of the incomplete chunked messages from the peer. It is
+// guarded by the read lease.
+type booking struct {
+	limit  int64 // Limits.ConnBytes
+	budget *limits.Budget
+	bytes  int64
+}
+
+// book books the size of a message, or returns why it cannot.
+func (b *booking) book(size uint64) *fault.Fault {
+	if uint64(b.bytes)+size > uint64(b.limit) {
+		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed Limits.ConnBytes (%d)", b.limit)
+	}
+	b.bytes += int64(size)
+	err := b.budget.Book(int64(size))
+	if err != nil {
+		b.bytes -= int64(size)
+	}
+	return err
+}
+
+// release releases the size of a message.
+func (b *booking) release(size uint64) {
+	b.bytes -= int64(size)
+	b.budget.Release(int64(size))
+}
+
+// releaseAll returns everything to the budget of the server. Later bookings would leak.
+func (b *booking) releaseAll() { b.budget.Release(b.bytes) }
+
+// maxRefused returns how many refused messages may be incomplete at a time: as many as a
+// peer can have begun within ConnBytes and its open calls. Each refused call may be
+// followed by another at once.
+func maxRefused(l *limits.Conn, open int) int {
+	begun := min(l.ConnBytes/wire.MaxUnchunked, int64(2*min(open, 1<<slotBits)))
+	return max(maxRefusals, int(begun))
+}
