@@ -23,6 +23,10 @@ type Fault struct {
 	Detail  string // traceback from the basic wire; never sent
 	Remote  bool   // the peer reported the fault
 	Err     error  // cause at this end; may be nil
+
+	// Identities are those of a remote fault, in the format of wire.ReadIdentities, which
+	// has checked them; nil for none.
+	Identities []byte
 }
 
 // Error returns the message, or the code in words if it is empty, and the id of the

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -307,9 +308,7 @@ func (k *calls) deliver(m *Message) error {
 func (call *Call) setReply(m *Message) {
 	call.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
 	if len(m.Meta) > 0 {
-		if err := wire.ReadFields(m.Meta, noMetadata); err != nil {
-			call.err = fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
-		}
+		call.meta = slices.Clone(m.Meta)
 	}
 	if !m.Own {
 		call.body = append(call.body[:0], m.Body...)
@@ -317,13 +316,17 @@ func (call *Call) setReply(m *Message) {
 	}
 }
 
-// noMetadata is a callback for ReadFields: answers have no fields known to this version.
-func noMetadata(wire.FieldType, []byte) (bool, error) { return false, nil }
-
 // result returns the error of an answered call.
 func (call *Call) result(ctx context.Context) error {
 	if call.err != nil {
 		return call.err
+	}
+	var meta wire.ReplyMetadata
+	if call.meta != nil {
+		var err error
+		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
+			return fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
+		}
 	}
 	if call.reply.typ != wire.Error {
 		return nil
@@ -337,7 +340,7 @@ func (call *Call) result(ctx context.Context) error {
 		outcome = fault.NotRun
 	}
 	remote := remoteFault(fault.Code(call.reply.arg), &f)
-	remote.Outcome = outcome
+	remote.Outcome, remote.Identities = outcome, meta.Identities
 	if own := call.ownFault(ctx, remote); own != nil {
 		return own
 	}

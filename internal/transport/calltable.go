@@ -26,6 +26,7 @@ type Call struct {
 	reply reply  // the answer; set before state is callAnswered
 	body  []byte // memory of a short answer, reused by the next call
 	err   error  // the reason, if there is no answer
+	meta  []byte // metadata of the answer; nil for most
 
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
@@ -62,6 +63,7 @@ func (call *Call) Reset() {
 	call.state.Store(callRunning)
 	call.long, call.periods, call.abandoned = false, 0, false
 	call.Head.Meta, call.chunked, call.reply.body, call.err = nil, nil, nil, nil
+	call.meta = nil
 }
 
 // answered reports whether reply or err is set.

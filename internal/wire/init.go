@@ -31,6 +31,8 @@ const (
 	FieldPosition    FieldType = 5 // uint32: the client's position in the admission queue; absent if it has left the queue
 	FieldHeldGroups  FieldType = 6 // of a Request: uint64 each, ids of the exclusive groups held by the caller
 	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the sender's shortest idle time before a PING
+
+	FieldIdentities FieldType = 0xc // of an Error: see AppendIdentity
 )
 
 // A Hello is the native part of an INIT frame in either direction.
