@@ -207,7 +207,7 @@ func (d *differ) compare(loc location, c, s *scoped) {
 		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
 	case Slice, Array:
 		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
-	case Pointer:
+	case Pointer, Stream:
 		d.compareChild(loc.elem(c.Type, ""), c, s, c.Elem, s.Elem)
 	}
 }

@@ -23,7 +23,7 @@ type Type struct {
 	Format Format  // of a number, of the length of a String or Bytes, or of the count of a Slice or Map
 	Bytes  Format  // Slice, Map: of the byte length before the count; NoFormat for a count alone
 	Len    int     // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
-	Elem   *Type   // Array, Slice, Map, Pointer
+	Elem   *Type   // Array, Slice, Map, Pointer; Stream: an item
 	Key    *Type   // Map
 	Fields []Field // Struct
 	Opaque string  // Binary, Text: the Go type with the custom encoding
@@ -58,6 +58,8 @@ const (
 	Binary
 	Text
 	BackRef // an enclosing composite: a recursive type
+	Stream  // a sequence of items; only as a whole parameter or result of a Method
+	Reader  // a sequence of bytes; only as a whole parameter or result of a Method
 )
 
 // A Format is the encoding of a number.
@@ -104,6 +106,8 @@ var kindPrefixes = [...]string{
 	Binary:   "binary(",
 	Text:     "text(",
 	BackRef:  "^",
+	Stream:   "stream(",
+	Reader:   "reader",
 }
 
 var formatNames = [...]string{
@@ -148,6 +152,8 @@ func (l *Type) appendText(b []byte) []byte {
 		return strconv.AppendInt(b, int64(l.Len), 10)
 	case Pointer:
 		return l.Elem.appendText(b)
+	case Stream:
+		return append(l.Elem.appendText(b), ')')
 	case Array:
 		b = append(strconv.AppendInt(b, int64(l.Len), 10), ']')
 		return l.Elem.appendText(b)
@@ -169,12 +175,31 @@ func (p *parser) typ() *Type {
 		if word == "" || !p.accept(word) {
 			continue
 		}
+		if Kind(kind) == Stream || Kind(kind) == Reader {
+			p.errorf("streams and readers are whole parameters or results, not parts of them")
+			return nil
+		}
 		l := &Type{Kind: Kind(kind)}
 		p.typeOf(l)
 		return l
 	}
 	p.errorExpected("a type")
 	return nil
+}
+
+// whole parses a parameter or result: a type, a stream, or a reader.
+func (p *parser) whole() *Type {
+	switch {
+	case p.accept(kindPrefixes[Stream]):
+		// An item cannot refer to anything outside of it, so a stream is not
+		// among the enclosing composites.
+		l := &Type{Kind: Stream, Elem: p.typ()}
+		p.expect(")")
+		return l
+	case p.accept(kindPrefixes[Reader]):
+		return &Type{Kind: Reader}
+	}
+	return p.typ()
 }
 
 // typeOf parses the rest of l after the prefix of its kind.

@@ -21,6 +21,10 @@ var (
 	typeString = num(String, LE4)
 )
 
+// reader is the layout of bytes in bulk.
+var reader = &Type{Kind: Reader}
+
+func stream(l *Type) *Type         { return &Type{Kind: Stream, Elem: l} }
 func num(k Kind, f Format) *Type   { return &Type{Kind: k, Format: f} }
 func fixed(k Kind, n int) *Type    { return &Type{Kind: k, Len: n} }
 func backRef(n int) *Type          { return &Type{Kind: BackRef, Len: n} }
@@ -79,10 +83,25 @@ func goldenTypes() []*Type {
 	)
 }
 
+// goldenMethods returns the methods in testdata/layouts.golden: with what only a whole
+// parameter or result may be.
+func goldenMethods() []*Method {
+	tree := structure("Tree", "Left", pointer(backRef(2)), "Right", pointer(backRef(2)))
+	return []*Method{
+		{Service: "files", Name: "Open", Params: []*Type{typeString}, Results: []*Type{reader}},
+		{Service: "files", Name: "Create", Params: []*Type{typeString, reader}},
+		{Service: "jobs", Name: "Watch", Params: []*Type{typeUint8}, Results: []*Type{stream(pointer(tree))}},
+		{Service: "jobs", Name: "Echo", Params: []*Type{stream(slice(LE4, LE4, typeString)), reader, stream(structure(""))}, Results: []*Type{typeBool, stream(typeInt4)}},
+	}
+}
+
 func TestLayoutGolden(t *testing.T) {
 	var b strings.Builder
 	for _, l := range goldenTypes() {
 		fmt.Fprintln(&b, l)
+	}
+	for _, m := range goldenMethods() {
+		fmt.Fprintln(&b, m)
 	}
 	const file = "testdata/layouts.golden"
 	if *updateGolden {
@@ -271,6 +290,20 @@ func (m *generator) types(most int) []*Type {
 	var ls []*Type
 	for range m.IntN(most + 1) {
 		ls = append(ls, m.typ())
+	}
+	return ls
+}
+
+// wholes is types with streams and readers among them.
+func (m *generator) wholes(most int) []*Type {
+	ls := m.types(most)
+	for i, l := range ls {
+		switch m.IntN(6) {
+		case 0:
+			ls[i] = stream(l)
+		case 1:
+			ls[i] = reader
+		}
 	}
 	return ls
 }

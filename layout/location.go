@@ -59,7 +59,7 @@ func (loc location) field(name string) location {
 // rootName returns the name of a parameter's or result's type, as in Go source:
 // Order, []Order, map[string]Order. Predeclared and unnamed types have none.
 func rootName(l *Type) string {
-	for l.Kind == Pointer && l.GoType == "" {
+	for (l.Kind == Pointer || l.Kind == Stream) && l.GoType == "" {
 		l = l.Elem
 	}
 	if predeclared(l.GoType) {
@@ -74,7 +74,7 @@ func rootName(l *Type) string {
 			text += fmt.Sprintf("[%d]", l.Len)
 		case Map:
 			text += "map[" + keyName(l.Key) + "]"
-		case Pointer:
+		case Pointer, Stream:
 		default:
 			return text
 		}

@@ -71,9 +71,9 @@ func appendList(b []byte, list []*Type) []byte {
 
 // typeList parses types up to the closing parenthesis.
 func (p *parser) typeList() []*Type {
-	list := []*Type{p.typ()}
+	list := []*Type{p.whole()}
 	for p.accept(", ") {
-		list = append(list, p.typ())
+		list = append(list, p.whole())
 	}
 	p.expect(")")
 	return list
@@ -84,7 +84,7 @@ func (p *parser) results() []*Type {
 	p.expect(" ")
 	before := p.rest
 	if !p.accept("(") {
-		return []*Type{p.typ()}
+		return []*Type{p.whole()}
 	}
 	list := p.typeList()
 	// One encoding per method: a single result has no parentheses.

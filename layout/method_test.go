@@ -24,6 +24,11 @@ func TestMethod(t *testing.T) {
 			Method{"S", "M", []*Type{structure("", "A", typeBool)}, []*Type{typeBool, typeString}, true},
 			"S.M({A bool}) (bool, string.le4) oneway",
 		},
+		{
+			Method{"S", "M", []*Type{stream(pointer(structure("", "A", typeBool, "Next", pointer(backRef(2))))), reader}, []*Type{typeBool, stream(typeString)}, false},
+			"S.M(stream(*{A bool; Next *^2}), reader) (bool, stream(string.le4))",
+		},
+		{Method{Service: "S", Name: "M", Params: []*Type{stream(structure(""))}, Results: []*Type{reader}}, "S.M(stream({})) reader"},
 	}
 	for _, test := range tests {
 		if got := test.layout.String(); got != test.text {
@@ -60,6 +65,14 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping() oneway ", `offset 15: want the end, have " "`},
 		{"S.Ping() oneway bool", `offset 15: want the end, have " bool"`},
 		{"S.Ping(^1)", `offset 9: ^1 refers outside the type: it has 0 enclosing types`},
+		{"S.Ping(stream(bool)", `offset 19: want ")", have the end`},
+		{"S.Ping(stream())", `offset 14: want a type, have "))"`},
+		{"S.Ping(stream(stream(bool)))", `offset 21: streams and readers are whole parameters or results, not parts of them`},
+		{"S.Ping(stream([]reader))", `offset 22: streams and readers are whole parameters or results, not parts of them`},
+		{"S.Ping() {A reader}", `offset 18: streams and readers are whole parameters or results, not parts of them`},
+		{"S.Ping() map[string.le4]stream(bool)", `offset 31: streams and readers are whole parameters or results, not parts of them`},
+		{"S.Ping(stream(^1))", `offset 16: ^1 refers outside the type: it has 0 enclosing types`},
+		{"S.Ping() readers", `offset 15: want the end, have "s"`},
 		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}
 	for _, test := range tests {
@@ -76,7 +89,7 @@ func TestParseMethodErrors(t *testing.T) {
 func TestParseMethodRoundTrip(t *testing.T) {
 	m := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	for range 2000 {
-		want := &Method{"a.B", "C", m.types(3), m.types(3), m.IntN(2) == 0}
+		want := &Method{"a.B", "C", m.wholes(3), m.wholes(3), m.IntN(2) == 0}
 		text := want.String()
 		got, err := ParseMethod(text)
 		if len(text) > MaxText {
@@ -94,6 +107,8 @@ func TestParseMethodRoundTrip(t *testing.T) {
 func FuzzParseMethod(f *testing.F) {
 	f.Add("Greeter.Ping()")
 	f.Add("lab.v1.Scope.Read({A int.le4; B *^2}, []bool) (bool, map[le4 string.le4][3]text(big.Int)) oneway")
+	f.Add("jobs.Queue.Run(stream(*{A int.le4; B *^2}), reader, bool) (uint.varint, stream([]{}))")
+	f.Add("S.M(stream(stream(bool)), []reader) reader oneway")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := ParseMethod(text)
 		if err != nil {
