@@ -144,7 +144,7 @@ var contractProblems = []struct {
 		"Shop.Two, result 1: error has no wire form; it can only be a method's last result",
 	}},
 	{both[noForms](till{}), []string{
-		"Shop.Watch, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
+		"Shop.Watch, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
 		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},
@@ -238,7 +238,7 @@ var implProblems = []struct {
 		"Shop.Sum: the contract has func(context.Context, []int64) int, the implementation func(context.Context, ...int64) int",
 	}},
 	{as[watcherFace](till{}), []string{
-		"Shop.Watch, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
+		"Shop.Watch, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
 		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
 	}},

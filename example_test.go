@@ -142,7 +142,7 @@ func ExampleServer_RegisterName() {
 	// bsrpc: register Shop: 3 problems
 	//     Shop.Find, parameter 1: interface {} has no wire form; use a concrete type
 	//     Shop.Sizes, result 1, []: elements take no bytes on the wire
-	//     Shop.Watch, parameter 1: chan string has no wire form; this version has no streams, so use a slice, or a call for each value
+	//     Shop.Watch, parameter 1: chan string has no wire form; declare it as iter.Seq2[string, error]
 }
 
 // A func needs no receiver.

@@ -71,7 +71,7 @@ var marshalled = []struct {
 	{parcel{Parts: make([]*int16, 3)}, "", "parcel.Parts: 3 elements exceed max=2"},
 	{map[float64]bool{math.NaN(): true}, "", "map[float64]bool[key]: NaN and -0 cannot be map keys"},
 	{circle(), "", "chain.Next.Next.Next.Next...(59 more).Next.Next: " + nestedTooDeep + ", or the value is cyclic"},
-	{make(chan int), "", refusedType("marshal chan int", "chan int has no wire form; this version has no streams, so use a slice, or a call for each value")},
+	{make(chan int), "", refusedType("marshal chan int", "chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream")},
 	{closed{}, "", refusedType("marshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
 }
 
@@ -150,7 +150,7 @@ var unmarshalled = []struct {
 	{"", narrow{}, "unmarshal: bsrpc_test.narrow, want a pointer to the value"},
 	{"", map[string]int{}, "unmarshal: map[string]int, want a pointer to the value"},
 	{"", (*narrow)(nil), "unmarshal: nil *bsrpc_test.narrow, want a pointer to the value"},
-	{"\x01", new(chan int), refusedType("unmarshal chan int", "chan int has no wire form; this version has no streams, so use a slice, or a call for each value")},
+	{"\x01", new(chan int), refusedType("unmarshal chan int", "chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream")},
 	{"\x01", new(closed), refusedType("unmarshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
 
 	{"\x05", new(bool), "want 0 or 1 for a bool, offset 0"},

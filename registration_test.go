@@ -80,7 +80,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	checkText(t, "the sample", srv.RegisterName("Shop", unfit{}), `bsrpc: register Shop: 3 problems
     Shop.F, parameter 1, Order.Items[].Price: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
-    Shop.G, parameter 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value
+    Shop.G, parameter 2: chan int has no wire form; declare it as iter.Seq2[int, error]
     Shop.H, result 1, Node.Kids: elements take no bytes on the wire`)
 	if list := layouts(srv); list != nil {
 		t.Errorf("registered all the same: %q", list)
@@ -104,20 +104,21 @@ var funcProblems = []struct {
 	fn       any
 	problems []string
 }{
-	{func(chan int) {}, []string{"Shop.F, parameter 1: chan int has no wire form; this version has no streams, so use a slice, or a call for each value"}},
-	{func() <-chan int { return nil }, []string{"Shop.F, result 1: <-chan int has no wire form; this version has no streams, so use a slice, or a call for each value"}},
+	{func(chan int) {}, []string{"Shop.F, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]"}},
+	{func() <-chan int { return nil }, []string{"Shop.F, result 1: <-chan int has no wire form; declare it as iter.Seq2[int, error]"}},
 	{func(func(int)) {}, []string{"Shop.F, parameter 1: func(int) has no wire form; this version has no callbacks, so pass and return values"}},
 	{func() (int, any) { return 0, nil }, []string{"Shop.F, result 2: interface {} has no wire form; use a concrete type"}},
-	{func(io.Reader) {}, []string{"Shop.F, parameter 1, Reader: io.Reader has no wire form; this version has no streams, so use a []byte"}},
+	{func(io.Reader) {}, []string{"Shop.F: streams and readers are not served by this version; use slices, or a call for each part"}},
 	{func(map[string][]uintptr) {}, []string{"Shop.F, parameter 1, map[string][]uintptr: uintptr has no wire form; addresses are meaningless in other processes"}},
-	{func(context.Context, int, watched) {}, []string{"Shop.F, parameter 2, watched.Events[][].C[]: chan<- bool has no wire form; this version has no streams, so use a slice, or a call for each value"}},
-	{func() iter.Seq2[int, error] { return nil }, []string{"Shop.F, result 1, Seq2[int,error]: iter.Seq2[int,error] has no wire form; this version has no streams, so use a slice"}},
+	{func(context.Context, int, watched) {}, []string{"Shop.F, parameter 2, watched.Events[][].C[]: chan<- bool has no wire form; use a slice, as only a whole parameter or result of a method can be a stream"}},
+	{func() iter.Seq2[int, error] { return nil }, []string{"Shop.F: streams and readers are not served by this version; use slices, or a call for each part"}},
+	{func() []iter.Seq2[int, error] { return nil }, []string{"Shop.F, result 1, []: iter.Seq2[int, error] has no wire form; use a slice, as only a whole parameter or result of a method can be a stream"}},
+	{func() io.Reader { return nil }, []string{"Shop.F, result 1, Reader: io.Reader has no wire form; declare it as io.ReadCloser"}},
 	{func(...any) {}, []string{"Shop.F, parameter 1, []: interface {} has no wire form; use a concrete type"}},
 	{func([]struct{}) {}, []string{"Shop.F, parameter 1, []: elements take no bytes on the wire"}},
 
 	{func(map[any]int) {}, []string{"Shop.F, parameter 1, map[interface {}]int[key]: interface {} has no wire form; use a concrete type"}},
-	{func(bytes.Buffer) {}, []string{"Shop.F, parameter 1, Buffer: bytes.Buffer has fields but none is exported; " +
-		"export some, implement MarshalBinary and UnmarshalBinary, or use another type"}},
+	{func(bytes.Buffer) {}, []string{"Shop.F, parameter 1, Buffer: bytes.Buffer has fields but none is exported; declare it as io.Reader"}},
 	{func(bool, struct{ A, B, C, D, E, F, G, H, I, J uintptr }) {}, []string{
 		"Shop.F, parameter 2, A: uintptr has no wire form; addresses are meaningless in other processes",
 		"Shop.F, parameter 2, B: uintptr has no wire form; addresses are meaningless in other processes",
@@ -149,10 +150,10 @@ var funcProblems = []struct {
 	{func(func(), two) (error, chan int, *failure) { return nil, nil, nil }, []string{
 		"Shop.F, result 3: *bsrpc_test.failure implements error; declare it as error, so that nil stays nil",
 		"Shop.F, parameter 1: func() has no wire form; this version has no callbacks, so pass and return values",
-		"Shop.F, parameter 2, two.Done: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
+		"Shop.F, parameter 2, two.Done: chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream",
 		"Shop.F, parameter 2, two.Any: interface {} has no wire form; use a concrete type",
 		"Shop.F, result 1: error has no wire form; it can only be a method's last result",
-		"Shop.F, result 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value",
+		"Shop.F, result 2: chan int has no wire form; declare it as iter.Seq2[int, error]",
 	}},
 }
 

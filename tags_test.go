@@ -256,7 +256,7 @@ var tagProblems = []struct {
 	{`name=a-b`, 5, `V: name=a-b: want letters, digits and _, not starting with a digit`},
 	{`len=le1,max=256`, "", `V: max=256 does not fit in len=le1`},
 	{`fixed=3,len=le1`, "", `V: fixed=3 has no length prefix; omit len= and max=`},
-	{``, make(chan int), `V: chan int has no wire form; this version has no streams, so use a slice, or a call for each value`},
+	{``, make(chan int), `V: chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream`},
 	{``, func() {}, `V: func() has no wire form; this version has no callbacks, so pass and return values`},
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
 	{``, uintptr(0), `V: uintptr has no wire form; addresses are meaningless in other processes`},

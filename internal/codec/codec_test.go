@@ -90,7 +90,7 @@ func TestListProblems(t *testing.T) {
 		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
 		[]*Tag{le3, nil, nil})
 	want := `parameter 1: unknown format "le3"; int takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
-parameter 2: chan int has no wire form; this version has no streams, so use a slice, or a call for each value
+parameter 2: chan int has no wire form; declare it as iter.Seq2[int, error]
 parameter 3, Kids: elements take no bytes on the wire`
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) != 3 || err.Error() != want {

@@ -3,6 +3,7 @@ package codec
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -138,8 +139,16 @@ func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	case reflect.Struct:
 		c.structOf(n, tag, loc)
 	default:
-		c.problemf(loc, "%s", noWireForm(n.typ))
+		c.problemf(loc, "%s", noWireForm(n.typ, c.wordAt(loc)))
 	}
+}
+
+// wordAt returns the word of the list at the location of a whole element, "" elsewhere.
+func (c *compiler) wordAt(loc location) string {
+	if strings.LastIndexAny(loc.path, ".[") > 0 {
+		return ""
+	}
+	return c.root.word
 }
 
 // integer sets the format of an integer. int and uint are eight bytes on the

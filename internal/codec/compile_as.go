@@ -20,7 +20,7 @@ func CompileAs(t reflect.Type, l *layout.Type) (*Codec, error) {
 // [CompileList].
 func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec, error) {
 	t := listType(types)
-	return compile(pathRoot{t, word}, func(c *compiler) *node {
+	return compile(pathRoot{typ: t, word: word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
 			n.addElement(t, c.nodeAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}))

@@ -32,7 +32,11 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, tag, loc.in("."+f.Name))})
 	}
 	if len(n.fields) == 0 && hidden {
-		c.problemf(loc, "%s has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type", typeName(n.typ))
+		text := "export some, implement MarshalBinary and UnmarshalBinary, or use another type"
+		if advice := insteadOfStream(reflect.PointerTo(n.typ), c.wordAt(loc)); advice != "" { // as *os.File
+			text = advice
+		}
+		c.problemf(loc, "%s has fields but none is exported; %s", typeName(n.typ), text)
 	}
 }
 

@@ -137,15 +137,16 @@ func (ps Problems) Error() string {
 
 // A pathRoot converts paths relative to a codec's type into paths for messages.
 type pathRoot struct {
-	typ  reflect.Type
-	word string // for the elements of a list; "" for a single value
+	typ   reflect.Type
+	word  string // for the elements of a list; "" for a single value
+	place string // of a single value: "parameter 1" for the items of a stream
 }
 
 // path converts a relative path: ".ID" to "Order.ID", in a list ".A0.ID" to
 // "parameter 1, Order.ID".
 func (r pathRoot) path(inside string) string {
 	if r.word == "" {
-		return rootPath(r.typ, inside)
+		return joinPath(r.place, rootPath(r.typ, inside))
 	}
 	rest, ok := strings.CutPrefix(inside, ".A")
 	if !ok {
@@ -159,11 +160,12 @@ func (r pathRoot) path(inside string) string {
 	if err != nil || i >= r.typ.NumField() {
 		return inside
 	}
-	place := r.word + " " + strconv.Itoa(i+1)
-	if path := rootPath(r.typ.Field(i).Type, rest[end:]); path != "" {
-		place += ", " + path
-	}
-	return place
+	return joinPath(r.word+" "+strconv.Itoa(i+1), rootPath(r.typ.Field(i).Type, rest[end:]))
+}
+
+// joinPath returns a path with its parameter or result.
+func joinPath(place, path string) string {
+	return place + stringIf(place != "" && path != "", ", ") + path
 }
 
 // rootPath prepends the name of t to a relative path. Predeclared types have no
@@ -173,7 +175,7 @@ func rootPath(t reflect.Type, inside string) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
 	}
-	if t.PkgPath() == "" && t.Name() != "" {
+	if t.PkgPath() == "" && t.Name() != "" || isSeq(t) {
 		return strings.TrimPrefix(inside, ".")
 	}
 	// Spell out the type up to the first name. Each bracket of the type stands
@@ -196,7 +198,7 @@ func rootPath(t reflect.Type, inside string) string {
 		inside = strings.TrimPrefix(inside, "[]")
 		t = t.Elem()
 	}
-	return shape + t.Name() + inside
+	return shape + stringIf(!isSeq(t), t.Name()) + inside
 }
 
 // stringIf returns s if ok, or else "".

@@ -36,6 +36,13 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 	if n.op == opDeref {
 		return w.layout(n.elem)
 	}
+	if n.op == opStream {
+		l := &layout.Type{Kind: n.kind}
+		if n.item != nil {
+			l.Elem = n.item.layout
+		}
+		return l
+	}
 	l := &layout.Type{Kind: n.kind, Format: n.format, Bytes: n.lenFormat, Len: n.length, GoType: n.typ.Name()}
 	switch n.op {
 	case opInt:

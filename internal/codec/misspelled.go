@@ -47,6 +47,10 @@ func (m *keySearch) visit(t reflect.Type) {
 	case reflect.Map:
 		m.visit(t.Key())
 		m.visit(t.Elem())
+	case reflect.Func:
+		if isSeq(t) {
+			m.visit(t.In(0).In(0))
+		}
 	case reflect.Struct:
 		for i := range t.NumField() {
 			m.visitField(t, t.Field(i))

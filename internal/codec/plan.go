@@ -25,6 +25,7 @@ type node struct {
 	elem      *node
 	key       *node
 	fields    []field
+	item      *Codec // of a stream
 
 	finished // set by finish, from the fields above
 }
@@ -63,6 +64,7 @@ const (
 	opStruct
 	opBinary
 	opText
+	opStream // a stream or reader in a list: without bytes
 )
 
 // A field is a field of a struct node.
@@ -117,10 +119,13 @@ func (n *node) finish() {
 }
 
 // fastPath returns the struct for appendFast and readFast: n itself if it is
-// simple, or the simple target of the only pointer in n, or nil.
+// simple, or the simple target of n or of the only pointer in n, or nil.
 func (n *node) fastPath() (simple *node, pointer bool) {
-	if n.simple {
+	switch {
+	case n.simple:
 		return n, false
+	case n.op == opPointer && n.elem.simple:
+		return n.elem, true
 	}
 	if n.op != opStruct || len(n.steps) != 1 || n.steps[0].off != 0 {
 		return nil, false

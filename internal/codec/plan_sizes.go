@@ -30,8 +30,11 @@ func (n *node) computeMinSize() int {
 		}
 		return sum
 	}
-	if n.op == opDeref {
+	switch n.op {
+	case opDeref:
 		return n.elem.computeMinSize()
+	case opStream:
+		return 0
 	}
 	return 1 // has problems: avoid a further one
 }

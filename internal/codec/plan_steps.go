@@ -56,6 +56,8 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 	for _, f := range n.fields {
 		f.off, f.path = off+f.off, path+f.path
 		switch m := f.node; {
+		case m.op == opStream:
+			continue
 		// Neither memory nor bytes: struct{} and [0]T.
 		case m.size == 0 && m.minSize == 0 && m.op != opStruct:
 			continue

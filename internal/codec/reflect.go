@@ -40,6 +40,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 		return reflectAppendMap(w, buf, n, v, depth)
 	case opPointer, opDeref:
 		return reflectAppendPointer(w, buf, n, v, depth)
+	case opStream:
+		return buf, nil
 	}
 	return reflectAppendStruct(w, buf, n, v, depth)
 }
@@ -89,6 +91,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return reflectReadMap(r, n, v, depth)
 	case opPointer, opDeref:
 		return reflectReadPointer(r, n, v, depth)
+	case opStream:
+		return nil
 	}
 	return reflectReadStruct(r, n, v, depth)
 }

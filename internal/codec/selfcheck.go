@@ -4,6 +4,7 @@ package codec
 
 import (
 	"bytes"
+	"io"
 	"reflect"
 	"sync"
 	"time"
@@ -81,6 +82,15 @@ type sampleFixed struct {
 // A samplePointer covers structs by pointer.
 type samplePointer struct{ V *sampleRun }
 
+// A sampleList covers elements without bytes.
+type sampleList struct {
+	A0 uint32
+	A1 io.Reader
+	A2 *sampleRun
+	A3 io.Reader
+	A4 string
+}
+
 // selfCheck compares both executors on all samples.
 func selfCheck() bool {
 	simple := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
@@ -94,7 +104,8 @@ func selfCheck() bool {
 		Next: &next, Map: map[uint8]string{2: "b", 1: "a"},
 		More: sampleMore{Cplx: complex(1, -1), Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.More.When},
 	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) &&
-		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}})
+		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}}) &&
+		selfCheckList(&sampleList{A0: 1, A2: &sampleRun{1, 2, "text"}, A4: simple.Text})
 }
 
 // selfCheckValue compares the encodings of a value by both executors, and it with its
@@ -103,6 +114,22 @@ func selfCheckValue(pointer any) bool {
 	// Compile would call fastWorks and deadlock in selfCheckOnce.
 	v := reflect.ValueOf(pointer)
 	n := newCompiler(pathRoot{}).node(v.Type().Elem(), nil, location{})
+	return selfCheckNode(n, pointer)
+}
+
+// selfCheckList is selfCheckValue for a list of parameters, at pointer.
+func selfCheckList(pointer any) bool {
+	t := reflect.TypeOf(pointer).Elem()
+	c, n := newCompiler(pathRoot{typ: t, word: "parameter"}), listNode(t)
+	for i := range t.NumField() {
+		n.addElement(t, c.element(t.Field(i).Type, nil, location{}))
+	}
+	return selfCheckNode(n, pointer)
+}
+
+// selfCheckNode is selfCheckValue with the node of the value.
+func selfCheckNode(n *node, pointer any) bool {
+	v := reflect.ValueOf(pointer)
 	n.finish()
 	plain, fast := &Codec{node: n}, &Codec{node: n}
 	fast.enableFast()

@@ -4,47 +4,43 @@ package codec
 
 import (
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 )
 
-// noWireForm is the problem of a type without a wire form.
-func noWireForm(t reflect.Type) string {
-	return typeName(t) + " has no wire form; " + instead(t)
+// noWireForm is the problem of a type without a wire form. word is that of a whole
+// parameter or result, "" elsewhere.
+func noWireForm(t reflect.Type, word string) string {
+	return typeName(t) + " has no wire form; " + instead(t, word)
 }
 
 // instead suggests an alternative to a type without a wire form.
-func instead(t reflect.Type) string {
+func instead(t reflect.Type, word string) string {
 	switch {
 	case t.PkgPath() == "context" && t.Name() == "Context":
 		return "it can only be a method's first parameter"
-	case t == reflect.TypeFor[error]():
+	case t == errorType:
 		return "it can only be a method's last result"
-	case t.PkgPath() == "iter":
-		return "this version has no streams, so use a slice"
+	}
+	if text := insteadOfStream(t, word); text != "" {
+		return text
 	}
 	switch t.Kind() {
-	case reflect.Chan:
-		return "this version has no streams, so use a slice, or a call for each value"
 	case reflect.Func:
 		return "this version has no callbacks, so pass and return values"
 	case reflect.Interface:
-		if t.Implements(byteReader) || t.Implements(byteWriter) {
-			return "this version has no streams, so use a []byte"
-		}
 		return "use a concrete type"
 	}
 	return "addresses are meaningless in other processes"
 }
 
-var (
-	byteReader = reflect.TypeFor[io.Reader]()
-	byteWriter = reflect.TypeFor[io.Writer]()
-)
-
 // typeName returns the name of a type for messages.
-func typeName(t reflect.Type) string { return t.String() }
+func typeName(t reflect.Type) string {
+	if isSeq(t) {
+		return seqName(t)
+	}
+	return t.String()
+}
 
 // The allowed words by type. Formats are added by the caller.
 var (

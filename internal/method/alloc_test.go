@@ -4,8 +4,12 @@ package method
 
 import (
 	"context"
+	"io"
+	"iter"
 	"reflect"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
 // In a build with thunks neither end of a call allocates for being called.
@@ -45,6 +49,75 @@ func TestCallsWithoutAllocations(t *testing.T) {
 	}
 }
 
-type callerFunc func(context.Context, *Values) error
+// Items by pointer cost an allocation only where they are decoded, together with their
+// short string. By value they are passed by reflection.
+func TestAllocationsOfItems(t *testing.T) {
+	if !haveThunks() {
+		t.Skip("reflection passes items on this platform")
+	}
+	const perRange = 30
+	checkItemAllocations(t, &noted{1, "a short note"}, perRange, 0, 1)
+	checkItemAllocations(t, "text", perRange, 0, 1)
+	checkItemAllocations(t, 1<<30, perRange, 0, 0)
+	checkItemAllocations(t, noted{1, "a short note"}, perRange, 3, 4)
+}
 
-func (f callerFunc) Call(ctx context.Context, v *Values) error { return f(ctx, v) }
+type noted struct {
+	ID   int64
+	Note string
+}
+
+// checkItemAllocations compares the allocations of a thousand items with those allowed
+// at a producer and at a consumer.
+func checkItemAllocations[T any](t *testing.T, item T, perRange, produce, consume float64) {
+	const count = 1000
+	s := signatureOf(t, func() iter.Seq2[T, error] { return nil })
+	v, st := s.NewValues(), s.ResultStream()
+	v.results.Field(0).Set(reflect.ValueOf(iter.Seq2[T, error](func(yield func(T, error) bool) {
+		for range count {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	})))
+	items := st.Items(v)
+	var enc codec.Encoder
+	produced := testing.AllocsPerRun(10, func() {
+		items(func(ref codec.Ref, _ error) bool {
+			enc.Buf = enc.Buf[:0]
+			return st.Item.Append(&enc, ref) == nil
+		})
+	})
+	if produced > produce*count+perRange {
+		t.Errorf("%T: %v allocations to produce %d", item, produced, count)
+	}
+	st.SetItems(v, func() (ItemReader, error) {
+		return &repeated{item: st.Item, dec: codec.Decoder{Data: enc.Buf}, left: count}, nil
+	})
+	seq := v.results.Field(0).Interface().(iter.Seq2[T, error])
+	got := 0
+	consumed := testing.AllocsPerRun(10, func() {
+		for range seq {
+			got++
+		}
+	})
+	if consumed > consume*count+perRange || got != 11*count {
+		t.Errorf("%T: %v allocations to consume %d of %d", item, consumed, got, count)
+	}
+}
+
+// repeated gives one item several times.
+type repeated struct {
+	item *codec.Codec
+	dec  codec.Decoder
+	left int
+}
+
+func (r *repeated) Next(item codec.Ref) error {
+	if r.left--; r.left < 0 {
+		return io.EOF
+	}
+	return r.item.Read(&r.dec, item)
+}
+
+func (r *repeated) Stop() {}

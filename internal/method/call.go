@@ -18,7 +18,7 @@ type Caller interface {
 // fill sets a field to a func that calls c.
 func (s *Signature) fill(field reflect.Value, c Caller) {
 	p := &stub{s, c}
-	if t := thunkOf(s); t != nil {
+	if t := thunkOf(s); t != nil && s.err {
 		t.fill(p, field)
 		return
 	}
@@ -44,6 +44,9 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 		v.args.Field(i).Set(arg)
 	}
 	err := p.caller.Call(ctx, v)
+	if !p.sig.err && err != nil {
+		p.sig.resultStream.fail(v, err)
+	}
 	out := in[:0] // MakeFunc made it for this call
 	if n := len(p.sig.results); n > 0 {
 		results := reflect.New(v.results.Type()).Elem() // v is zeroed before the caller sees them
@@ -51,6 +54,9 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 		for i := range n {
 			out = append(out, results.Field(i))
 		}
+	}
+	if !p.sig.err {
+		return out
 	}
 	return append(out, errorValue(err))
 }

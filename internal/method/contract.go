@@ -80,7 +80,7 @@ func appendContract(methods []contractFunc, service string, t reflect.Type, inde
 func contractField(path string, f reflect.StructField, index []int) (contractFunc, []Problem) {
 	m := contractFunc{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: new(codec.MethodTag)}
 	var problems []Problem
-	if n := f.Type.NumOut(); n == 0 || f.Type.Out(n-1) != errorType {
+	if n := f.Type.NumOut(); (n == 0 || f.Type.Out(n-1) != errorType) && !returnsStream(f.Type) {
 		problems = append(problems, Problem{path, "must end in error: a call can fail on the way"})
 	}
 	m.key = codec.FindMisspelledKey(f.Tag)
@@ -96,6 +96,16 @@ func contractField(path string, f reflect.StructField, index []int) (contractFun
 		m.name = tag.Name
 	}
 	return m, append(problems, unservedOptions(path, tag)...)
+}
+
+// returnsStream reports whether a result is a stream or reader. These can fail later.
+func returnsStream(t reflect.Type) bool {
+	for i := range t.NumOut() {
+		if codec.IsStream("result", t.Out(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // unservedOptions reports the reserved options of the tag language. Ignoring one that

@@ -55,7 +55,7 @@ type Func struct {
 
 // FuncOf returns the method of a plain func.
 func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
-	sig, problems := compile(service+"."+name, fn.Type(), 0, new(codec.MethodTag))
+	sig, problems := compileHandler(service+"."+name, fn.Type(), 0, new(codec.MethodTag))
 	if problems != nil {
 		return nil, problems
 	}

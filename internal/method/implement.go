@@ -47,6 +47,7 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 			problems = append(problems, Problem{path, text})
 			continue
 		}
+		w.typ = withErrors(w.typ, m.Type)
 		f, more := serveAs(service, w, m.Func, of)
 		if problems = append(problems, more...); more == nil {
 			f.from = fmt.Sprintf("by RegisterAs[%v] with a %v", contract, t)
@@ -58,9 +59,13 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 
 // serveAs returns fn as the method w of a contract.
 func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func, []Problem) {
-	sig, problems := compile(service+"."+w.goName, w.typ, 0, w.tag)
+	path := service + "." + w.goName
+	sig, problems := compileHandler(path, w.typ, 0, w.tag)
 	if problems != nil {
 		return nil, problems
+	}
+	if w.tag.ID >= 0 && sig.hasStreams() {
+		return nil, []Problem{noBasicStreams(path)}
 	}
 	f := newFunc(service, w.name, sig, fn, of)
 	f.ID, f.Exclusive = w.tag.ID, w.tag.Exclusive
@@ -143,11 +148,37 @@ func missingMethod(path, name string, t reflect.Type) Problem {
 func fits(m, want reflect.Type) string {
 	haveIn, haveOut := plainSignature(m, 1)
 	needIn, needOut := plainSignature(want, 0)
-	if slices.Equal(haveIn, needIn) && slices.Equal(haveOut, needOut) {
+	if slices.EqualFunc(haveIn, needIn, takes) && slices.Equal(haveOut, needOut) {
 		return ""
 	}
 	return fmt.Sprintf("the contract takes %s and returns %s, the implementation takes %s and returns %s",
 		typeList(needIn), typeList(needOut), typeList(haveIn), typeList(haveOut))
+}
+
+// takes reports whether a method's parameter of type have can be given for one of type
+// need in the contract. A client may send an iter.Seq, which arrives with errors.
+func takes(have, need reflect.Type) bool {
+	return have == need || codec.IsSeq(need) && codec.IsStream("parameter", have) && have.Kind() == reflect.Func && have.In(0).In(0) == need.In(0).In(0)
+}
+
+// withErrors returns the type of a contract's func with the streams of the method m, with
+// its receiver first, in place of every iter.Seq.
+func withErrors(want, m reflect.Type) reflect.Type {
+	in, out := make([]reflect.Type, want.NumIn()), make([]reflect.Type, want.NumOut())
+	changed := false
+	for i := range in {
+		in[i] = want.In(i)
+		if from := i + m.NumIn() - want.NumIn(); codec.IsSeq(in[i]) {
+			in[i], changed = m.In(from), true
+		}
+	}
+	for i := range out {
+		out[i] = want.Out(i)
+	}
+	if !changed {
+		return want
+	}
+	return reflect.FuncOf(in, out, want.IsVariadic())
 }
 
 func typeList(types []reflect.Type) string {

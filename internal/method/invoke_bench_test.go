@@ -3,8 +3,11 @@ package method
 import (
 	"context"
 	"errors"
+	"iter"
 	"reflect"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
 // What a call costs beyond the codec and the connection: to come in through a
@@ -86,3 +89,58 @@ func BenchmarkProxyFunc(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkItems ranges over items at a producer and at a consumer.
+func BenchmarkItems(b *testing.B) {
+	b.Run("pointer", func(b *testing.B) { benchItems(b, &benchItem{1, "a short note"}) })
+	b.Run("value", func(b *testing.B) { benchItems(b, benchItem{1, "a short note"}) })
+}
+
+type benchItem struct {
+	ID   int64
+	Note string
+}
+
+func benchItems[T any](b *testing.B, item T) {
+	seq := func() iter.Seq2[T, error] {
+		return func(yield func(T, error) bool) {
+			for yield(item, nil) {
+			}
+		}
+	}
+	s, problems := compile("S.M", reflect.TypeOf(seq), 0, new(codec.MethodTag))
+	if problems != nil {
+		b.Fatal(problems)
+	}
+	v, st := s.NewValues(), s.ResultStream()
+	v.results.Field(0).Set(reflect.ValueOf(seq()))
+	items := st.Items(v)
+	var enc codec.Encoder
+	b.Run("produce", func(b *testing.B) {
+		b.ReportAllocs()
+		n := 0
+		items(func(ref codec.Ref, _ error) bool {
+			enc.Buf = enc.Buf[:0]
+			n++
+			return st.Item.Append(&enc, ref) == nil && n < b.N
+		})
+	})
+	b.Run("consume", func(b *testing.B) {
+		b.ReportAllocs()
+		n := 0
+		st.SetItems(v, func() (ItemReader, error) { return benchReader{st.Item, &codec.Decoder{Data: enc.Buf}}, nil })
+		for range v.results.Field(0).Interface().(iter.Seq2[T, error]) {
+			if n++; n >= b.N {
+				break
+			}
+		}
+	})
+}
+
+type benchReader struct {
+	item *codec.Codec
+	dec  *codec.Decoder
+}
+
+func (r benchReader) Next(item codec.Ref) error { return r.item.Read(r.dec, item) }
+func (benchReader) Stop()                       {}

@@ -60,3 +60,7 @@ func bindTo(t *testing.T, table *Table[*Func], service string, contract reflect.
 	}
 	return proxy
 }
+
+type callerFunc func(context.Context, *Values) error
+
+func (f callerFunc) Call(ctx context.Context, v *Values) error { return f(ctx, v) }

@@ -19,6 +19,18 @@ type Stub struct {
 
 // StubsOf returns the funcs of a struct contract. Its error lists all problems.
 func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
+	stubs, err := stubsOf(service, contract)
+	if err != nil {
+		return nil, err
+	}
+	var problems []Problem
+	for _, s := range stubs {
+		problems = append(problems, unservedStreams(s.Name, s.Sig)...)
+	}
+	return stubs, ServiceError("bind", service, problems)
+}
+
+func stubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 	if contract.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("bsrpc: bind %s: %s", cut(service, 64), notContract(contract, "a client's is a struct of funcs"))
 	}
@@ -28,6 +40,9 @@ func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 		sig, more := compile(service+"."+w.goName, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more != nil {
 			continue
+		}
+		if w.tag.ID >= 0 && sig.hasStreams() {
+			problems = append(problems, noBasicStreams(service+"."+w.goName))
 		}
 		s := &Stub{Description: describe(service, w.name, sig), Sig: sig, Tag: w.tag, Key: w.key, index: w.index}
 		if ValidService(service) == nil {

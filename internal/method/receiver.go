@@ -87,7 +87,7 @@ func FuncsOf(service string, rcvr any) (funcs []*Func, problems []Problem) {
 		if isClose(m) {
 			continue
 		}
-		sig, more := compile(service+"."+m.Name, m.Type, 1, new(codec.MethodTag))
+		sig, more := compileHandler(service+"."+m.Name, m.Type, 1, new(codec.MethodTag))
 		if problems = append(problems, more...); more == nil {
 			f := newFunc(service, m.Name, sig, m.Func, of)
 			f.from = fmt.Sprintf("as a method of %v", t)

@@ -24,23 +24,28 @@ var (
 // for all results, and a pool of call values. Each end derives it from its own Go
 // func. A Signature is safe for concurrent use.
 type Signature struct {
+	compiled
+	pool sync.Pool // of *Values
+}
+
+// compiled is what a signature is compiled to.
+type compiled struct {
 	Args    *codec.Codec // of a struct with the parameters as fields
 	Results *codec.Codec // of a struct with the results as fields
 
-	ctx      bool            // a leading context.Context
-	err      bool            // a last error
-	variadic bool            // the last parameter is a slice that is spread
-	params   []reflect.Type  // without the context
-	results  []reflect.Type  // without the error
-	memory   [2]reflect.Type // structs with the arguments, and the results, as their second field
-	pool     sync.Pool       // of *Values
+	ctx          bool            // a leading context.Context
+	err          bool            // a last error
+	variadic     bool            // the last parameter is a slice that is spread
+	params       []reflect.Type  // without the context
+	results      []reflect.Type  // without the error
+	memory       [2]reflect.Type // structs with the arguments, and the results, as their second field
+	paramStreams []*Stream       // in order
+	resultStream *Stream         // nil for none
 }
 
 // withoutValues returns a signature with the same codecs and an empty pool. Pooled
 // state may belong to the bubble of one test, as a connection does.
-func (s *Signature) withoutValues() *Signature {
-	return &Signature{Args: s.Args, Results: s.Results, ctx: s.ctx, err: s.err, variadic: s.variadic, params: s.params, results: s.results, memory: s.memory}
-}
+func (s *Signature) withoutValues() *Signature { return &Signature{compiled: s.compiled} }
 
 // signatures caches the func types compiled without formats of a tag: all methods of
 // one type, and all binds of one contract, share their codecs.
@@ -68,7 +73,7 @@ func compile(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Sign
 }
 
 func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
-	s := &Signature{variadic: t.IsVariadic()}
+	s := &Signature{compiled: compiled{variadic: t.IsVariadic()}}
 	s.ctx = t.NumIn() > skip && t.In(skip) == contextType
 	if s.ctx {
 		skip++
@@ -92,6 +97,9 @@ func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*
 	problems = append(problems, more...)
 	s.Results, more = compileList(name, "result", s.results, tag.Results)
 	problems = append(problems, more...)
+	if len(problems) == 0 {
+		problems = s.setStreams(name)
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}

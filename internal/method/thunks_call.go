@@ -43,7 +43,7 @@ func (c *funcCode) setResults(results []reflect.Type) bool {
 	}
 	class := classOf(results[0], false)
 	c.results |= class
-	return len(results) == 1 && class >= 'a'
+	return len(results) == 1 && class >= 'a' && class != 'i'
 }
 
 // setArgs finds the parts of a struct of arguments. It reports false if only reflection

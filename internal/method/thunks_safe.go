@@ -2,7 +2,11 @@
 
 package method
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+)
 
 // Without unsafe there are no thunks: reflection calls every method and makes every
 // proxy.
@@ -27,6 +31,20 @@ func codeOf(*Func) funcCode { return funcCode{} }
 func (*funcCode) valid() bool { return false }
 
 func (*Func) invokeCode(*Receiver, *Values) error { panic("bsrpc: no thunks in this build") }
+
+type seqCode struct{}
+
+func seqCodeOf(reflect.Type) seqCode { return seqCode{} }
+
+func (seqCode) valid() bool { return false }
+
+func (seqCode) items(reflect.Value) func(func(codec.Ref, error) bool) {
+	panic("bsrpc: no thunks in this build")
+}
+
+func (seqCode) set(reflect.Value, func() (ItemReader, error)) {
+	panic("bsrpc: no thunks in this build")
+}
 
 type thunk func()
 

@@ -472,7 +472,7 @@ func haveThunks() bool { return thunkOf(new(Signature)) != nil }
 // and that the method is called without it where it should be.
 func checkShape(t *testing.T, name string, c *shapeCase, proxied bool) {
 	t.Helper()
-	if got := thunkOf(&Signature{params: c.params, results: c.results}) != nil; got != proxied {
+	if got := thunkOf(&Signature{compiled: compiled{params: c.params, results: c.results}}) != nil; got != proxied {
 		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, proxied)
 	}
 	want := haveThunks() && c.takesWords() && c.returnsWord()
@@ -552,7 +552,9 @@ func TestRandomShapes(t *testing.T) {
 	for _, v := range []any{int8(0), uint16(0), false, int64(0), complex64(0), shapePoint{}, [2]string{}} {
 		all = append(all, reflect.TypeOf(v))
 	}
-	proxied := func(c *shapeCase) bool { return thunkOf(&Signature{params: c.params, results: c.results}) != nil }
+	proxied := func(c *shapeCase) bool {
+		return thunkOf(&Signature{compiled: compiled{params: c.params, results: c.results}}) != nil
+	}
 	var cases []*shapeCase
 	called := 0
 	for range 300 {

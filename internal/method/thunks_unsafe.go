@@ -17,9 +17,12 @@ package method
 // returns, and are passed as integers.
 
 import (
+	"context"
 	"reflect"
 	"runtime"
 	"unsafe"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
 // A word stands for an integer or a bool, and among the arguments of a method for a
@@ -37,8 +40,10 @@ const wordSize = unsafe.Sizeof(word(0))
 // Exact tells small integers by their size.
 func classOf(t reflect.Type, exact bool) byte {
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Map:
+	case reflect.Pointer, reflect.Map, reflect.Func:
 		return 'p'
+	case reflect.Interface:
+		return 'i' // only among the arguments of methods: two words
 	case reflect.String:
 		return 's'
 	case reflect.Slice:
@@ -205,3 +210,90 @@ func (c *funcCode) arguments(recv *Receiver, v *Values) (*ints, *floats) {
 type thunk func(p *stub, field address)
 
 func (t thunk) fill(p *stub, field reflect.Value) { t(p, field.Addr().UnsafePointer()) }
+
+// seqCode has the funcs for the iterators over items of one class.
+type seqCode struct {
+	itemsAt func(seq address, plain bool) func(func(codec.Ref, error) bool)
+	setAt   func(seq address, open func() (ItemReader, error))
+	plain   bool // an iter.Seq
+}
+
+// seqCodeOf returns the code for an iterator type, which is not valid for items that do
+// not take the words of a type below.
+func seqCodeOf(seq reflect.Type) (c seqCode) {
+	switch classOf(seq.In(0).In(0), true) {
+	case 'p':
+		c = seqCode{itemsAt: itemsOf[address], setAt: setItemsOf[address]}
+	case 's':
+		c = seqCode{itemsAt: itemsOf[string], setAt: setItemsOf[string]}
+	case 'v':
+		c = seqCode{itemsAt: itemsOf[[]byte], setAt: setItemsOf[[]byte]}
+	case 'w':
+		c = seqCode{itemsAt: itemsOf[word], setAt: setItemsOf[word]}
+	}
+	if c.plain = codec.IsSeq(seq); !c.valid() || !callsWork() || !seqsWork() {
+		return seqCode{}
+	}
+	return c
+}
+
+func (c *seqCode) valid() bool { return c.itemsAt != nil }
+
+func (c *seqCode) items(field reflect.Value) func(func(codec.Ref, error) bool) {
+	return c.itemsAt(field.Addr().UnsafePointer(), c.plain)
+}
+
+func (c *seqCode) set(field reflect.Value, open func() (ItemReader, error)) {
+	c.setAt(field.Addr().UnsafePointer(), open)
+}
+
+// itemsOf is Stream.Items for items that take the words of an R. plain says that the
+// iterator is an iter.Seq.
+func itemsOf[R any](at address, plain bool) func(func(codec.Ref, error) bool) {
+	seq := *(*func(func(R, error) bool))(at)
+	if seq == nil {
+		return nil
+	}
+	if plain {
+		one := *(*func(func(R) bool))(at)
+		seq = func(yield func(R, error) bool) { one(func(item R) bool { return yield(item, nil) }) }
+	}
+	return func(yield func(codec.Ref, error) bool) {
+		var item, zero R // one for all items
+		over := false
+		seq(func(r R, err error) bool {
+			if over {
+				return false
+			}
+			item = r
+			over = !yield(codec.RefAt(address(&item)), err)
+			return !over
+		})
+		item, over = zero, true
+	}
+}
+
+// setItemsOf is Stream.SetItems for items that take the words of an R.
+func setItemsOf[R any](at address, open func() (ItemReader, error)) {
+	*(*func(func(R, error) bool))(at) = func(yield func(R, error) bool) {
+		var item, zero R // one for all items
+		rangeOver(open, codec.RefAt(address(&item)), func(err error) bool {
+			r := item
+			if item = zero; err != nil {
+				r = zero // it may be decoded in part
+			}
+			return yield(r, err)
+		})
+	}
+}
+
+// seqsWork is the self-check of iterators: it calls one whose words only arrive whole if
+// they travel as this package takes them to.
+func seqsWork() bool {
+	p, works := &probe{"a"}, false
+	seq := func(yield func(*probe, error) bool) { works = yield(p, context.Canceled) && !yield(nil, nil) }
+	(*at[func(func(address, error) bool)](address(&seq)))(func(item address, err error) bool {
+		return item == address(p) && err == context.Canceled
+	})
+	return works
+}
