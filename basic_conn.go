@@ -64,7 +64,7 @@ func (c *basicConn) Welcome() *fault.Fault {
 	}
 	e := basic.Exception("PermissionError", "panic in the error of OnConnect or PerSession")
 	c.sessions.guard(v, "the error of OnConnect or PerSession", func() error {
-		e = refusalException(err, c.served.settings.MaxErrorText)
+		e = refusalException(err, c.served.settings)
 		return nil
 	})
 	return e
@@ -159,7 +159,7 @@ func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
 	if errors.As(err, &p) {
 		return basic.Exception("RuntimeError", "%s", p.located())
 	}
-	return exceptionFrom(err, c.served.settings.MaxErrorText)
+	return exceptionFrom(err, c.served.settings)
 }
 
 // encodeResults puts a whole frame into the encoder of the call.
@@ -182,18 +182,23 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	return basic.Exception("RuntimeError", "%s, %v", inv.method.Name, err)
 }
 
-// exceptionFrom returns the exception for the error of a handler.
-func exceptionFrom(err error, maxText int) *fault.Fault {
+// exceptionFrom returns the exception for the error of a handler. An error without a name
+// of its own gets that of its first identity from the option Errors.
+func exceptionFrom(err error, s *settings) *fault.Fault {
+	given := err
 	if e, ok := publicError(err).(*Error); ok && !e.Remote {
 		err = basic.Exception(e.Name, "%s", strings.TrimPrefix(e.Message, fault.Prefix))
 	}
-	_, f := wireError(err, maxText)
+	_, f := wireError(err, s.MaxErrorText)
+	if f.Name == "" {
+		f.Name = s.errors.Find(given, nil, "", 0).Key
+	}
 	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", fault.ValidUTF8(f.Message))
 }
 
 // refusalException returns the exception for a client refused by OnConnect or PerSession.
-func refusalException(err error, maxText int) *fault.Fault {
-	e := exceptionFrom(err, maxText)
+func refusalException(err error, s *settings) *fault.Fault {
+	e := exceptionFrom(err, s)
 	e.Name = "PermissionError"
 	var namer exceptionNamer
 	if errors.As(err, &namer) {

@@ -62,7 +62,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *
 	timeout.Start(limits.Monotonic())
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
-		return err
+		return s.identified(err, l.log, m.Name)
 	}
 	s.decode(&v.Dec, results, true)
 	v.Dec.Lenient = true

@@ -61,7 +61,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
 	if err := transport.Do(ctx, c.Conn, k, &v.Enc.Body); err != nil {
 		v.State = nil // the connection may still use k
-		return err
+		return c.settings.identified(err, c.log, m.Name)
 	}
 	data, own := k.Body()
 	c.settings.decode(&v.Dec, data, own)

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/identity"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // ErrServerClosed is returned by Serve, ServeConn and ListenAndServe after a call
 // to Shutdown or Close.
-var ErrServerClosed = errors.New("bsrpc: server closed")
+var ErrServerClosed = fault.ErrServerClosed
 
 // ErrClosed is matched by errors.Is in the error of every call ended by Client.Close
 // or made after it, even if the connection had already ended for another reason.
@@ -79,21 +82,25 @@ func (o Outcome) String() string {
 //
 // A handler chooses Code, Name and Message by returning an *Error. The other fields
 // are never sent; each caller's end sets its own. If a handler returns the
-// *Error of a call to another server, the caller gets its code, name and text. The
-// other results of a method are not sent together with an error.
+// *Error of a call to another server, the caller gets its code, name, text and
+// identities. The other results of a method are not sent together with an error.
+//
+// An error of a handler that both ends list in the option Errors is found by errors.Is or
+// errors.As, and so are standard errors such as fs.ErrNotExist, see ServerOptions.Errors.
+// Another error is only its code, name and text.
 //
 // Messages by the library begin with "bsrpc: " and, where there is one, the name of
 // the method:
 // "bsrpc: Shop.Put: connection lost: ...". A handler's message is unchanged.
 type Error struct {
 	Code    Code    // CodeUnknown if the handler returned another type of error
-	Name    string  // identity for programs: ExceptionName() of the error, or its exported type's name, or ""
+	Name    string  // identity for programs: a key of Errors, ExceptionName() of the error, its exported type's name, or ""
 	Message string  // text, at most Limits.MaxErrorText bytes
 	ID      string  // for a panic: id of the line in the log; "" if the line was suppressed
 	Detail  string  // traceback of a basic peer; never sent
 	Outcome Outcome // whether the handler ran
 	Remote  bool    // the peer reported the error; false: this end did
-	Err     error   // cause at this end, for errors.Is and errors.As; may be nil
+	Err     error   // cause at this end or identities, for errors.Is and errors.As; may be nil
 }
 
 // Error returns the message, or the code in words if it is empty, and the id of the
@@ -185,4 +192,35 @@ func errorName(err error) string {
 		return name
 	}
 	return ""
+}
+
+// nameOf returns Error.Name for the error of a handler with identities. name is that of an
+// error without any. An *Error keeps the name chosen for it.
+func nameOf(err error, name string, found *identity.Found) string {
+	var e *Error
+	switch own := errors.As(err, &e); {
+	case own && e.Name != "":
+		return name
+	case found.Key != "":
+		return found.Key
+	case name == "" && !own && len(found.Names) > 0:
+		return found.Names[0]
+	}
+	return name
+}
+
+// identified returns the error of a call of method with the errors of its identities as
+// its cause.
+func (s *settings) identified(err error, log *report.Log, method string) error {
+	f, ok := err.(*fault.Fault)
+	if !ok || !f.Remote {
+		return err
+	}
+	cause := s.errors.Receive(f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.decode(d, fields, false) })
+	if cause == nil {
+		return err
+	}
+	caused := *f
+	caused.Err = cause
+	return &caused
 }

@@ -211,9 +211,13 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	if why := c.Dismissed(); why != nil {
 		inv.err = why // of a call that is not run: others get no reply
 	}
-	code, failure := c.failureOf(inv, inv.err)
+	var meta wire.ReplyMetadata
+	code, failure := c.failureOf(inv, inv.err, &meta)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
 	inv.head = wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}
+	if inv.head.Meta = wire.AppendReplyMetadata(nil, &meta); inv.head.Meta != nil {
+		inv.head.Flags |= wire.Metadata
+	}
 	return &inv.head, &inv.Enc.Body
 }
 
@@ -232,13 +236,20 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 	return nil
 }
 
-// failureOf returns the code and the body of an ERROR frame for err.
-func (c *nativeConn) failureOf(inv *invocation, err error) (fault.Code, wire.Failure) {
+// failureOf returns the code and the body of an ERROR frame for err. It adds the identities
+// of a handler's error to meta.
+func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetadata) (fault.Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	return wireError(err, c.served.settings.MaxErrorText)
+	s := c.served.settings
+	code, failure := wireError(err, s.MaxErrorText)
+	if _, ours := err.(*fault.Fault); !ours {
+		found := s.errors.Find(err, c.served.log, inv.method.Name, s.maxDepth)
+		failure.Name, meta.Identities = nameOf(err, failure.Name, found), found.IDs
+	}
+	return code, failure
 }
 
 // errorFlags returns the flags of the ERROR frame that answers inv.

@@ -34,10 +34,11 @@ var uses = map[string][]string{
 	"internal/fault":      {},
 	"internal/limits":     {"internal/fault"},
 	"internal/report":     {"internal/fault"},
+	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
 	"examples/hostinfo":   {"."},
@@ -63,18 +64,18 @@ var onlyIn = map[string][]string{
 	// Types are examined at registration and in Bind. The packages for connections do
 	// not know types: they get encoded bytes.
 	"reflect": {
-		"internal/codec/*.go", "internal/method/*.go", "internal/strictmap/*.go",
+		"internal/codec/*.go", "internal/identity/*.go", "internal/method/*.go", "internal/strictmap/*.go",
 		"codec_reflect.go", "errors.go", "session.go", "marshal.go", "bind.go",
 	},
 	module + "/internal/codec": {
-		"internal/method/*.go", "marshal.go",
-		"call.go", "invocation.go", "basic_conn.go", "basic_link.go",
+		"internal/method/*.go", "internal/identity/*.go", "marshal.go",
+		"call.go", "errors.go", "invocation.go", "basic_conn.go", "basic_link.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"log/slog": {"*.go", "internal/report/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "examples/*/*.go"},
 }
 
 // A source is one Go file of the core module.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
@@ -110,6 +111,7 @@ type settings struct {
 	maxConcurrentCalls int
 	basic              bool
 	pollInterval       time.Duration
+	errors             *identity.List
 }
 
 // resolve returns the settings for o, and an error listing all values out of range.
@@ -123,6 +125,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, Basic: o.Basic,
+		Errors: o.Errors,
 	})
 }
 
@@ -133,7 +136,7 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	}
 	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
-		Basic: o.Basic, PollInterval: o.PollInterval,
+		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
 	})
 }
 
@@ -156,6 +159,7 @@ type rawOptions struct {
 	Basic        bool
 	PollInterval time.Duration
 
+	Errors map[string]error
 	Limits Limits
 }
 
@@ -176,6 +180,11 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	s.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
 	s.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
 	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(basic.MaxPoll, 250*time.Millisecond))
+	var problems []string
+	s.errors, problems = identity.New(o.Errors)
+	for _, p := range problems {
+		c.problems = append(c.problems, "Errors: "+p)
+	}
 	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())

@@ -75,6 +75,17 @@ type ServerOptions struct {
 	// client is admitted only after OnDisconnect has returned.
 	OnDisconnect func(s *Session)
 
+	// Errors gives errors an identity at both ends. A key is a name of letters, digits,
+	// ".", "_" and "-", such as "shop.no_stock"; it becomes Error.Name. A value is an
+	// error, found at the caller by errors.Is, or a type, found by errors.As and
+	// written as a nil pointer or a zero value: (*shop.LimitError)(nil). The exported
+	// fields of a type travel like those of a parameter, and its other fields are zero
+	// at the caller. The errors may be wrapped and joined; the first eight travel.
+	// fs.ErrNotExist, ErrExist, ErrPermission, ErrInvalid and ErrClosed,
+	// io.ErrUnexpectedEOF and errors.ErrUnsupported need no entry, and neither does
+	// io.EOF, returned as it is. NewServer copies the map.
+	Errors map[string]error
+
 	// Limits are further limits, seldom changed.
 	Limits Limits
 
@@ -122,6 +133,11 @@ type ClientOptions struct {
 	// After admission, Dial waits at most half a second for the last call to return.
 	// Nil means that positions are ignored.
 	OnWait func(position int)
+
+	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
+	// ends list the same names and errors. Unknown ones have no effect, and a type that
+	// differs between the ends is not found by errors.As.
+	Errors map[string]error
 
 	// Limits are further limits, seldom changed. MaxHandshakes, MaxConns, MaxHandlers,
 	// ServerBytes and SessionLease have an effect only at servers.

@@ -21,6 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -47,6 +48,14 @@ func (transcribed) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Er
 func (transcribed) Find(id uint16) (string, error) {
 	return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"}
 }
+func (transcribed) Buy(n uint8) error {
+	return fmt.Errorf("%w: %w", &shortage{uint16(n) - 1}, fs.ErrNotExist)
+}
+
+// A shortage is listed as "shop.shortage".
+type shortage struct{ Left uint16 }
+
+func (e *shortage) Error() string { return "too few" }
 
 // A step is one line of a transcript, with those that go on with it.
 type step struct {
@@ -223,7 +232,7 @@ func play(t *testing.T, text string) string {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		r := &replay{t: t, nc: near}
-		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}})
+		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*shortage)(nil)}})
 		if err := r.server.RegisterName("Greeter", transcribed{}); err != nil {
 			t.Fatal(err)
 		}

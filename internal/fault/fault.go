@@ -100,6 +100,9 @@ const MaxName = 256
 // ErrClosed is the cause of all faults after the user has closed a client.
 var ErrClosed = errors.New(Prefix + "client closed")
 
+// ErrServerClosed is the cause of the end of a server by Shutdown or Close.
+var ErrServerClosed = errors.New(Prefix + "server closed")
+
 // New returns a fault at this end. The message is the formatted text after Prefix, the
 // cause is the error formatted with %w.
 func New(code Code, outcome Outcome, format string, args ...any) *Fault {

@@ -325,7 +325,7 @@ func (call *Call) result(ctx context.Context) error {
 	if call.meta != nil {
 		var err error
 		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
-			return fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %w", err)
+			return fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %v", err)
 		}
 	}
 	if call.reply.typ != wire.Error {
@@ -333,7 +333,7 @@ func (call *Call) result(ctx context.Context) error {
 	}
 	f, err := wire.ReadFailure(call.reply.body)
 	if err != nil {
-		return fault.New(fault.Internal, fault.OutcomeUnknown, "answer: %w", err)
+		return fault.New(fault.Internal, fault.OutcomeUnknown, "answer: %v", err)
 	}
 	outcome := fault.Answered
 	if call.reply.flags&wire.NotRun != 0 {
