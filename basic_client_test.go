@@ -811,3 +811,26 @@ func answersIn(input []byte) (outcomes [2]string) {
 	}
 	return outcomes
 }
+
+// The basic wire carries no metadata: a call with some is not sent. A ReplyMetadata stays
+// empty.
+func TestBasicClientMetadata(t *testing.T) {
+	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
+		for md, want := range map[string]string{"a": "the server speaks the basic wire, which carries no metadata", "A": `metadata key "A"`} {
+			_, err := desk.Add(WithMetadata(t.Context(), Metadata{md: "v"}), 1, 2)
+			var e *Error
+			if !errors.As(err, &e) || e.Outcome != OutcomeNotRun || !strings.HasPrefix(e.Message, "bsrpc: Desk.Add: "+want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		}
+		ctx, reply := WithReplyMetadata(t.Context())
+		go func() {
+			p.takeCommand()
+			p.write(response(u32(3)))
+		}()
+		if sum, err := desk.Add(ctx, 1, 2); sum != 3 || err != nil || len(reply.Get()) > 0 {
+			t.Errorf("got %d, %v, %v", sum, err, reply)
+		}
+		wantSum(t, desk, p, 4, 5)
+	})
+}

@@ -1,7 +1,6 @@
 package bsrpc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,7 +82,7 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	}
 	inv := v.newInvocation(m, 0, c)
 	defer inv.Leave()
-	inv.setContext(&callContext{Context: v.ctx})
+	inv.setContext(&callContext{Context: v.ctx, head: headBasic})
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
 	v.enterRunning(inv)
 	switch {
@@ -123,7 +122,7 @@ func (c *basicConn) acquire(inv *invocation) bool {
 // reply is replier.reply. It lets other calls run before it writes: the client may read
 // slowly.
 func (c *basicConn) reply(inv *invocation, err error) {
-	inv.end(context.Canceled)
+	inv.endReplied()
 	if err == nil {
 		err = c.encodeResults(inv)
 	}
@@ -191,7 +190,7 @@ func exceptionFrom(err error, s *settings) *fault.Fault {
 	}
 	_, f := wireError(err, s.MaxErrorText)
 	if f.Name == "" {
-		f.Name = s.errors.Find(given, nil, "", 0).Key
+		f.Name = s.errors.Find(given, nil, "", 0, wire.MaxIdentityRoom).Key
 	}
 	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", fault.ValidUTF8(f.Message))
 }

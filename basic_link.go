@@ -51,6 +51,11 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *
 	if err := ctx.Err(); err != nil {
 		return fault.FromContext(err, fault.NotRun)
 	}
+	if out := outgoingOf(ctx); out != nil {
+		if err := out.beginBasic(); err != nil {
+			return err
+		}
+	}
 	s := l.settings
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
 	if err := m.appendArgs(l.log, &enc, v); err != nil {

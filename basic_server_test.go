@@ -675,3 +675,26 @@ func dialed(srv *Server) net.Conn {
 	go srv.ServeConn(far)
 	return near
 }
+
+// A handler called over the basic wire gets no metadata and can send none.
+func TestBasicServerMetadata(t *testing.T) {
+	type contract struct {
+		Set func(ctx context.Context) error `bsrpc:"id=0"`
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Basic: true, Logger: quiet, Limits: Limits{PingAfter: NoLimit}})
+		defer srv.Close()
+		err := RegisterAs[contract](srv, "Desk", &contract{Set: func(ctx context.Context) error {
+			if n := len(MetadataFrom(ctx)); n > 0 {
+				t.Errorf("got %d entries", n)
+			}
+			return SetReplyMetadata(ctx, "a", "b")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := basicClient(t, srv)
+		p.askException(command(0, ""), "RuntimeError", "bsrpc: SetReplyMetadata: the caller speaks the basic wire, which carries no metadata")
+		p.nc.Close()
+	})
+}

@@ -20,6 +20,13 @@
 // method may block. A method owns its arguments. Results must not change after
 // the method has returned them.
 //
+// # Metadata
+//
+// [Metadata] is values beside the arguments and results of a call. [WithMetadata]
+// sends them, [MetadataFrom] reads them in a handler. [SetReplyMetadata] and
+// [WithReplyMetadata] do the same for the reply, with results or an error. Nothing
+// is passed on by itself.
+//
 // # Sessions
 //
 // A [Session] is one client of a server, from its admission until its last

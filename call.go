@@ -45,6 +45,12 @@ func (m *boundMethod) failed(err error) error { return publicError(fault.About(m
 // call implements link. The transport.Call is kept with v for the next call, to avoid an
 // allocation.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+	out := outgoingOf(ctx)
+	if out != nil {
+		if err := out.begin(); err != nil {
+			return err
+		}
+	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
 		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
@@ -55,17 +61,21 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 		v.State = k
 	}
 	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, number
-	if meta := heldGroupsOf(ctx); meta != nil {
-		k.Head.Flags, k.Head.Meta = wire.Metadata, meta
+	if out != nil && out.block != nil {
+		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
-	if err := transport.Do(ctx, c.Conn, k, &v.Enc.Body); err != nil {
+	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
+	if out != nil {
+		out.reply.set(k.Entries())
+	}
+	if err != nil {
 		v.State = nil // the connection may still use k
 		return c.settings.identified(err, c.log, m.Name)
 	}
 	data, own := k.Body()
 	c.settings.decode(&v.Dec, data, own)
-	err := m.readResults(c.log, v)
+	err = m.readResults(c.log, v)
 	k.Reset()
 	return err
 }

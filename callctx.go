@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/transport"
-	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A callContext is the context of one call at a server. It takes one allocation as long as
@@ -18,6 +17,8 @@ type callContext struct {
 	heldGroups      []uint64 // ids of the exclusive groups held by the caller
 
 	mu     sync.Mutex // guards the rest
+	head   replyHead
+	meta   *callMetadata // nil without any
 	err    error
 	done   chan struct{}
 	timer  *time.Timer
@@ -36,8 +37,11 @@ func (x *callContext) expired() bool {
 
 // Value returns the library's own values of the call, and those of the session.
 func (x *callContext) Value(key any) any {
-	if key == (heldGroupsKey{}) {
-		return x.heldGroups
+	switch key {
+	case outgoingKey{}:
+		return x.outgoing()
+	case callKey{}:
+		return x
 	}
 	return x.Context.Value(key)
 }
@@ -134,6 +138,18 @@ func (x *callContext) whyCanceled() error {
 func (x *callContext) end(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.endLocked(err)
+}
+
+// endReplied ends the context of a call whose reply is about to be sent.
+func (x *callContext) endReplied() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.head = headSent
+	x.endLocked(context.Canceled)
+}
+
+func (x *callContext) endLocked(err error) {
 	if x.err != nil {
 		return
 	}
@@ -151,16 +167,4 @@ func (x *callContext) end(err error) {
 			go (*f)()
 		}
 	}
-}
-
-// heldGroupsKey is the context key of the groups held by a handler's call.
-type heldGroupsKey struct{}
-
-// heldGroupsOf returns metadata with the exclusive groups held by the caller; nil for none.
-func heldGroupsOf(ctx context.Context) []byte {
-	ids, _ := ctx.Value(heldGroupsKey{}).([]uint64)
-	if len(ids) == 0 {
-		return nil
-	}
-	return wire.AppendHeldGroups(nil, ids)
 }

@@ -52,8 +52,10 @@ func (c *nativeConn) Dismiss(why *fault.Fault) {
 
 // Admit is transport.Handler.Admit.
 func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
-	if _, err := wire.ReadMetadata(f.Meta); err != nil {
-		return fault.Refusal(fault.Unimplemented, "metadata: %v", err), nil
+	if len(f.Meta) > 0 {
+		if _, err := wire.ReadRequestMetadata(f.Meta); err != nil {
+			return fault.Refusal(fault.Unimplemented, "metadata: %v", err), nil
+		}
 	}
 	switch v := c.served; {
 	case !v.session.admitted.Load():
@@ -78,7 +80,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	if called.TakesContext() || waits {
 		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
 		if len(m.Meta) > 0 {
-			inv.call.heldGroups, _ = wire.ReadMetadata(m.Meta) // Admit has validated it
+			inv.call.receive(m.Meta)
 		}
 	}
 	if waits {

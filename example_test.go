@@ -532,3 +532,32 @@ func ExampleSessionFrom() {
 	fmt.Println(connect(srv).Call(context.Background(), "Users.Me", nil, &me), me)
 	// Output: <nil> Ann, session 1
 }
+
+// Values travel beside the arguments, and come back beside the results.
+func ExampleWithMetadata() {
+	srv := bsrpc.NewServer(nil)
+	err := srv.RegisterFunc("Stock.Count", func(ctx context.Context) (int, error) {
+		if bsrpc.MetadataFrom(ctx)["tenant"] != "acme" {
+			return 0, errors.New("unknown tenant")
+		}
+		return 10, bsrpc.SetReplyMetadata(ctx, "node", "7")
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+	stock, err := bsrpc.Bind[struct {
+		Count func(ctx context.Context) (int, error)
+	}](context.Background(), client, "Stock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := bsrpc.WithMetadata(context.Background(), bsrpc.Metadata{"tenant": "acme"})
+	ctx, reply := bsrpc.WithReplyMetadata(ctx)
+	fmt.Println(stock.Count(ctx))
+	fmt.Println(reply, reply.Get()["node"])
+	// Output:
+	// 10 <nil>
+	// metadata[node] 7
+}

@@ -413,6 +413,11 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		{"length that lies", rawHead(28, wire.Request, 0, rawEcho, 2) + u64(0) + "\xff\xff\xff\xff", CodeInvalidArgument, "Probe.Echo, parameter 1"},
 		{"critical metadata", withMeta(critical), CodeUnimplemented, "field 0x9234 is required"},
 		{"metadata that lies", withMeta("\x01\x00\xff\xff\xff\xff"), CodeUnimplemented, "metadata"},
+		{"entries: bad key", withMeta("\x0b\x00\x04\x00\x00\x00\x01A\x00\x00"), CodeUnimplemented, "metadata: field 0x000b: key with the byte 0x41"},
+		{"entries: duplicate key", withMeta("\x0b\x00\x08\x00\x00\x00\x01a\x00\x00\x01a\x00\x00"), CodeUnimplemented, "metadata: field 0x000b: duplicate key"},
+		{"entries: too many", withMeta("\x0b\x00\x1d\x01\x00\x00" + manyKeys(57)), CodeUnimplemented, "metadata: field 0x000b: more than 56 entries"},
+		{"entries: too long", withMeta("\x0b\x00\x01\x1c\x00\x00\x01a\xfd\x1b" + strings.Repeat("x", 7165)), CodeUnimplemented, "metadata: field 0x000b: entries of 7169 bytes, want at most 7168"},
+		{"entries: cut off", withMeta("\x0b\x00\x04\x00\x00\x00\x01a\x01\x00"), CodeUnimplemented, "metadata: field 0x000b: want 1 bytes, have 0"},
 		{"chunked, too long", string(bigRequest(2, rawEcho, 16<<20+1, 0)), CodeResourceExhausted, "message of 16777217 bytes, the server's MaxMessage is 16777216"},
 		{"chunked, greatest length", rawHead(32, wire.Request, wire.Chunked, rawEcho, 2) + u64(0) + u64(1<<64-1), CodeResourceExhausted, "MaxMessage is"},
 		{"chunked, to no method", string(bigRequest(2, rawUnbound, 70000, 0)), CodeUnimplemented, "number 6"},
@@ -425,6 +430,15 @@ func TestOddRequestsAreRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// manyKeys returns n entries without values, of five bytes each.
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "\x02%02d\x00\x00", i)
+	}
+	return b.String()
 }
 
 // Frames that are ignored: late ones, and optional ones.
@@ -535,6 +549,12 @@ func TestClientOddAnswers(t *testing.T) {
 		{"result cut", func(id uint64) string { return rawHead(18, wire.Response, 0, 0, id) + "\x01\x02" }, CodeInternal, "cannot decode the answer: Probe.Add, result 1: want 4 bytes, have 2"},
 		{"result too long", func(id uint64) string { return rawHead(21, wire.Response, 0, 0, id) + "\x01\x02\x03\x04\x05" }, CodeInternal, "cannot decode the answer: Probe.Add"},
 		{"error cut", func(id uint64) string { return rawHead(17, wire.Error, 0, 5, id) + "x" }, CodeInternal, "answer: want 2 bytes, have 1"},
+		{"entries of a result", func(id uint64) string {
+			return rawHead(16+2+11+4, wire.Response, wire.Metadata, 0, id) + "\x0b\x00" + "\x0b\x00\x05\x00\x00\x00\x02ab\x01\x00" + "\x03\x00\x00\x00"
+		}, CodeInternal, "metadata of the answer: field 0x000b: want 1 bytes, have 0"},
+		{"entries of an error", func(id uint64) string {
+			return rawHead(16+2+10+8, wire.Error, wire.Metadata|wire.NotRun, 5, id) + "\x0a\x00" + "\x0b\x00\x04\x00\x00\x00\x01A\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00"
+		}, CodeInternal, "metadata of the answer: field 0x000b: key with the byte 0x41"},
 		{"code of the future", func(id uint64) string {
 			return rawHead(24, wire.Error, 0, 999, id) + "\x00\x00\x00\x00\x00\x00\x00\x00"
 		}, 999, "code 999"},

@@ -556,11 +556,11 @@ func TestErrorTreeWithoutEnd(t *testing.T) {
 	list := shopList(t)
 	e := &loop{}
 	e.left, e.right = e, errNoStock
-	if found := list.Find(e, nil, "", 0); found.Key != "" && found.Key != "shop.no_stock" {
+	if found := list.Find(e, nil, "", 0, wire.MaxIdentityRoom); found.Key != "" && found.Key != "shop.no_stock" {
 		t.Errorf("found %q", found.Key)
 	}
 	e.left, e.right = errNoStock, e
-	if found := list.Find(e, nil, "", 0); found.Key != "shop.no_stock" {
+	if found := list.Find(e, nil, "", 0, wire.MaxIdentityRoom); found.Key != "shop.no_stock" {
 		t.Errorf("found %q", found.Key)
 	}
 }
@@ -631,7 +631,7 @@ func identityMeta(ids string) []byte {
 // hashOf returns the hash under which a listed type travels.
 func hashOf(t *testing.T, name string, err error) string {
 	t.Helper()
-	ids, readErr := wire.ReadIdentities(shopList(t).Find(err, report.New(quiet), "", 0).IDs)
+	ids, readErr := wire.ReadIdentities(shopList(t).Find(err, report.New(quiet), "", 0, wire.MaxIdentityRoom).IDs)
 	if readErr != nil || len(ids) == 0 || ids[0].Name != name {
 		t.Fatalf("%q, %v", ids, readErr)
 	}

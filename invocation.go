@@ -143,6 +143,9 @@ func (inv *invocation) Leave() {
 func (inv *invocation) Free() {
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
 	inv.err, inv.answered, inv.counted, inv.lenient = nil, false, false, false
+	if inv.head.Meta != nil {
+		inv.head.Meta = nil
+	}
 	if inv.canceled.Load() {
 		inv.canceled.Store(false)
 	}
@@ -152,10 +155,10 @@ func (inv *invocation) Free() {
 	inv.Values.Free()
 }
 
-// end ends the call's context, if it has one.
-func (inv *invocation) end(err error) {
+// endReplied ends the call's context, if it has one, before the reply is sent.
+func (inv *invocation) endReplied() {
 	if inv.call != nil {
-		inv.call.end(err)
+		inv.call.endReplied()
 	}
 }
 
@@ -164,7 +167,7 @@ func (inv *invocation) end(err error) {
 
 // reply is replier.reply.
 func (c *nativeConn) reply(inv *invocation, err error) {
-	inv.end(context.Canceled)
+	inv.endReplied()
 	inv.err = err
 	inv.full = c.Reply(inv)
 }
@@ -201,9 +204,10 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	if inv.err == nil && inv.canceled.Load() {
 		inv.err = context.Canceled
 	}
+	meta := wire.ReplyMetadata{Entries: inv.call.replyEntries()}
 	if inv.err == nil {
 		if inv.err = c.encodeResults(inv); inv.err == nil {
-			inv.head = wire.Frame{Type: wire.Response, ID: inv.id}
+			inv.setHead(wire.Frame{Type: wire.Response}, &meta)
 			return &inv.head, &inv.Enc.Body
 		}
 	}
@@ -211,14 +215,19 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	if why := c.Dismissed(); why != nil {
 		inv.err = why // of a call that is not run: others get no reply
 	}
-	var meta wire.ReplyMetadata
 	code, failure := c.failureOf(inv, inv.err, &meta)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
-	inv.head = wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code), ID: inv.id}
-	if inv.head.Meta = wire.AppendReplyMetadata(nil, &meta); inv.head.Meta != nil {
-		inv.head.Flags |= wire.Metadata
-	}
+	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code)}, &meta)
 	return &inv.head, &inv.Enc.Body
+}
+
+// setHead sets the head of the reply to inv.
+func (inv *invocation) setHead(head wire.Frame, meta *wire.ReplyMetadata) {
+	head.ID = inv.id
+	if head.Meta = wire.AppendReplyMetadata(nil, meta); head.Meta != nil {
+		head.Flags |= wire.Metadata
+	}
+	inv.head = head
 }
 
 // encodeResults encodes the results into inv.Enc.
@@ -237,7 +246,7 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 }
 
 // failureOf returns the code and the body of an ERROR frame for err. It adds the identities
-// of a handler's error to meta.
+// of a handler's error to meta, as far as its entries leave room.
 func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetadata) (fault.Code, wire.Failure) {
 	var p *panicError
 	if errors.As(err, &p) {
@@ -246,7 +255,7 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	s := c.served.settings
 	code, failure := wireError(err, s.MaxErrorText)
 	if _, ours := err.(*fault.Fault); !ours {
-		found := s.errors.Find(err, c.served.log, inv.method.Name, s.maxDepth)
+		found := s.errors.Find(err, c.served.log, inv.method.Name, s.maxDepth, wire.IdentityRoom(meta.Entries))
 		failure.Name, meta.Identities = nameOf(err, failure.Name, found), found.IDs
 	}
 	return code, failure

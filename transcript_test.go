@@ -45,6 +45,13 @@ func (transcribed) Hello(name string) string       { return "hello " + name }
 func (transcribed) Add2Words(a, b uint32) uint32   { return a + b }
 func (transcribed) Echo(data []byte) []byte        { return data }
 func (transcribed) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+func (transcribed) Trace(ctx context.Context) error {
+	md := bsrpc.MetadataFrom(ctx)
+	if err := bsrpc.SetReplyMetadata(ctx, "node", "7"); err != nil || md["trace"] == "" {
+		return errors.New("not traced")
+	}
+	return bsrpc.SetReplyMetadata(ctx, "trace", md["trace"])
+}
 func (transcribed) Find(id uint16) (string, error) {
 	return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"}
 }

@@ -23,14 +23,16 @@ type Found struct {
 	log     *report.Log // nil leaves out fields
 	method  string
 	depth   int // Encoder.Depth
+	room    int // bytes of IDs
 	visited int
 }
 
 // Find returns the identities of err, the error of a handler of method, and of the errors
 // in it, in the order of errors.Is. io.EOF counts only if err is io.EOF. A nil log leaves
-// out the fields of types. depth limits the nesting of fields.
-func (l *List) Find(err error, log *report.Log, method string, depth int) *Found {
-	f := &Found{list: l, log: log, method: method, depth: depth}
+// out the fields of types. depth limits the nesting of fields, and room the bytes of all
+// identities, see wire.IdentityRoom.
+func (l *List) Find(err error, log *report.Log, method string, depth, room int) *Found {
+	f := &Found{list: l, log: log, method: method, depth: depth, room: room}
 	if err == io.EOF {
 		f.add(&wire.Identity{Name: "io.EOF"})
 	}
@@ -107,7 +109,7 @@ func (f *Found) addType(e *entry, v reflect.Value) {
 	id := &wire.Identity{Name: e.name}
 	if !v.IsNil() && f.log != nil {
 		id.Hash = e.hash[:]
-		room := wire.MaxIdentityRoom - len(wire.AppendIdentity(f.IDs, id))
+		room := f.room - len(wire.AppendIdentity(f.IDs, id))
 		enc := codec.Encoder{Max: max(room, 1), Depth: f.depth}
 		if err := e.codec.Append(&enc, codec.RefTo(v)); err != nil {
 			id.Hash = nil
@@ -139,10 +141,10 @@ func (f *Found) add(id *wire.Identity) {
 		return
 	}
 	ids := wire.AppendIdentity(f.IDs, id)
-	if len(ids) > wire.MaxIdentityRoom {
+	if len(ids) > f.room {
 		ids = wire.AppendIdentity(f.IDs, &wire.Identity{Name: id.Name})
 	}
-	if len(ids) <= wire.MaxIdentityRoom {
+	if len(ids) <= f.room {
 		f.IDs, f.Names = ids, append(f.Names, id.Name)
 	}
 }

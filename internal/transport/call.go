@@ -328,6 +328,7 @@ func (call *Call) result(ctx context.Context) error {
 			return fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %v", err)
 		}
 	}
+	call.entries = meta.Entries
 	if call.reply.typ != wire.Error {
 		return nil
 	}

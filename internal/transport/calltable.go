@@ -28,6 +28,7 @@ type Call struct {
 	err   error  // the reason, if there is no answer
 	meta  []byte // metadata of the answer; nil for most
 
+	entries []byte          // the user's part of meta
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
 	Timeout limits.Timeout  // set by the caller
@@ -58,12 +59,16 @@ func NewCall() *Call { return &Call{wake: make(chan bool, 1)} }
 // memory of its own, which stays valid.
 func (call *Call) Body() (data []byte, own bool) { return call.reply.body, call.reply.own }
 
+// Entries returns the user's metadata in the answer, valid entries of package wire. They
+// have memory of their own. It returns nil before the answer.
+func (call *Call) Entries() []byte { return call.entries }
+
 // Reset prepares the call for another call, on any connection.
 func (call *Call) Reset() {
 	call.state.Store(callRunning)
 	call.long, call.periods, call.abandoned = false, 0, false
 	call.Head.Meta, call.chunked, call.reply.body, call.err = nil, nil, nil, nil
-	call.meta = nil
+	call.meta, call.entries = nil, nil
 }
 
 // answered reports whether reply or err is set.

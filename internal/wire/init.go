@@ -32,6 +32,7 @@ const (
 	FieldHeldGroups  FieldType = 6 // of a Request: uint64 each, ids of the exclusive groups held by the caller
 	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the sender's shortest idle time before a PING
 
+	FieldEntries    FieldType = 0xb // of a Request, Response or Error: see AppendEntries
 	FieldIdentities FieldType = 0xc // of an Error: see AppendIdentity
 )
 

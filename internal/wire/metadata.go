@@ -11,66 +11,92 @@ const fieldHeadSize = 6
 // maxHeldGroups bounds the groups listed in one Request.
 const maxHeldGroups = 64
 
-// AppendHeldGroups appends the metadata field listing the exclusive groups held
-// by the caller, at most the last 64 of ids. The server refuses a call to a
-// group in this list: it would wait for itself.
-func AppendHeldGroups(dst []byte, ids []uint64) []byte {
-	ids = ids[max(0, len(ids)-maxHeldGroups):]
-	dst = appendFieldHead(dst, FieldHeldGroups, 8*len(ids))
-	for _, id := range ids {
-		dst = binary.LittleEndian.AppendUint64(dst, id)
-	}
-	return dst
+// A RequestMetadata is the metadata of a Request.
+type RequestMetadata struct {
+	HeldGroups []uint64 // ids of the exclusive groups held by the caller
+	Entries    []byte   // of the user, as made by AppendEntries; read by Entries
 }
 
-// ReadMetadata reads the metadata of a Request: the exclusive groups held by
-// its caller.
-func ReadMetadata(b []byte) (held []uint64, err error) {
-	if len(b) == 0 {
-		return nil, nil
+// AppendRequestMetadata appends the fields of m. Empty ones are not sent, and at
+// most the last 64 groups are. The server refuses a call to a group in this
+// list: it would wait for itself.
+func AppendRequestMetadata(dst []byte, m *RequestMetadata) []byte {
+	if ids := m.HeldGroups[max(0, len(m.HeldGroups)-maxHeldGroups):]; len(ids) > 0 {
+		dst = appendFieldHead(dst, FieldHeldGroups, 8*len(ids))
+		for _, id := range ids {
+			dst = binary.LittleEndian.AppendUint64(dst, id)
+		}
 	}
-	err = ReadFields(b, func(t FieldType, v []byte) (bool, error) {
-		if t != FieldHeldGroups {
-			return false, nil
+	return appendBytes(dst, FieldEntries, m.Entries)
+}
+
+// ReadRequestMetadata reads the metadata of a Request. The entries alias b, and
+// are valid.
+func ReadRequestMetadata(b []byte) (m RequestMetadata, err error) {
+	err = ReadFields(b, func(f FieldType, v []byte) (bool, error) {
+		switch f {
+		case FieldHeldGroups:
+			if len(v)%8 != 0 {
+				return true, fmt.Errorf("field 0x%04x of %d bytes, want a multiple of 8", uint16(f), len(v))
+			}
+			m.HeldGroups = nil
+			for ; len(v) > 0 && len(m.HeldGroups) < maxHeldGroups; v = v[8:] {
+				m.HeldGroups = append(m.HeldGroups, binary.LittleEndian.Uint64(v))
+			}
+			return true, nil
+		case FieldEntries:
+			m.Entries = v
+			return true, checked(f, CheckEntries(v))
 		}
-		if len(v)%8 != 0 {
-			return true, fmt.Errorf("field 0x%04x of %d bytes, want a multiple of 8", uint16(t), len(v))
-		}
-		for ; len(v) > 0 && len(held) < maxHeldGroups; v = v[8:] {
-			held = append(held, binary.LittleEndian.Uint64(v))
-		}
-		return true, nil
+		return false, nil
 	})
-	return held, err
+	return m, err
 }
 
 // A ReplyMetadata is the metadata of a Response or an Error.
 type ReplyMetadata struct {
+	Entries    []byte // of the user, as made by AppendEntries; read by Entries
 	Identities []byte // of an Error, as made by AppendIdentity; read by ReadIdentities
 }
 
 // AppendReplyMetadata appends the fields of m. Empty ones are not sent.
 func AppendReplyMetadata(dst []byte, m *ReplyMetadata) []byte {
-	if len(m.Identities) > 0 {
-		dst = append(appendFieldHead(dst, FieldIdentities, len(m.Identities)), m.Identities...)
-	}
-	return dst
+	dst = appendBytes(dst, FieldEntries, m.Entries)
+	return appendBytes(dst, FieldIdentities, m.Identities)
 }
 
 // ReadReplyMetadata reads the metadata of a frame of type t, a Response or an
 // Error. The result aliases b, and its parts are valid.
 func ReadReplyMetadata(t Type, b []byte) (m ReplyMetadata, err error) {
 	err = ReadFields(b, func(f FieldType, v []byte) (bool, error) {
-		if f != FieldIdentities || t != Error {
-			return false, nil
+		switch {
+		case f == FieldEntries:
+			m.Entries = v
+			return true, checked(f, CheckEntries(v))
+		case f == FieldIdentities && t == Error:
+			m.Identities = v
+			_, err := ReadIdentities(v)
+			return true, checked(f, err)
 		}
-		if _, err := ReadIdentities(v); err != nil {
-			return true, fmt.Errorf("field 0x%04x: %w", uint16(f), err)
-		}
-		m.Identities = v
-		return true, nil
+		return false, nil
 	})
 	return m, err
+}
+
+// appendBytes appends a field unless its value is empty.
+func appendBytes(dst []byte, f FieldType, v []byte) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	return append(appendFieldHead(dst, f, len(v)), v...)
+}
+
+// checked names the field f in the error of its value.
+func checked(f FieldType, err error) error {
+	if err != nil {
+		return fmt.Errorf("field 0x%04x: %w", uint16(f), err)
+	}
+	return nil
 }
 
 // MaxIdentities bounds the identities of one Error.
@@ -79,6 +105,15 @@ const MaxIdentities = 8
 // MaxIdentityRoom is the most bytes of identities in the metadata of an Error
 // without other fields.
 const MaxIdentityRoom = MaxMetadata - fieldHeadSize
+
+// IdentityRoom returns the most bytes of identities in the metadata of an Error
+// beside these entries.
+func IdentityRoom(entries []byte) int {
+	if len(entries) == 0 {
+		return MaxIdentityRoom
+	}
+	return MaxIdentityRoom - fieldHeadSize - len(entries)
+}
 
 // An Identity is a name by which both ends know an error, and its fields if the
 // name is that of a type.

@@ -4,41 +4,59 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 )
 
-func TestMetadata(t *testing.T) {
-	const want = "\x06\x00\x10\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00\x00" + "\x08\x01\x00\x00\x00\x00\x00\x00"
-	if got := AppendHeldGroups(nil, []uint64{7, 0x108}); string(got) != want {
-		t.Errorf("got  %x\nwant %x", got, want)
+func TestRequestMetadata(t *testing.T) {
+	const groups = "\x06\x00\x10\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00\x00" + "\x08\x01\x00\x00\x00\x00\x00\x00"
+	const entries = "\x0b\x00\x05\x00\x00\x00" + "\x01a\x01\x00b"
+	m := RequestMetadata{[]uint64{7, 0x108}, AppendEntries(nil, map[string]string{"a": "b"})}
+	if got := AppendRequestMetadata(nil, &m); string(got) != groups+entries {
+		t.Errorf("got  %x\nwant %x", got, groups+entries)
 	}
-	held, err := ReadMetadata([]byte(fieldUnknown + want))
-	if !slices.Equal(held, []uint64{7, 0x108}) || err != nil {
-		t.Errorf("read %v, %v", held, err)
+	for _, b := range []string{groups + fieldUnknown + entries, groups + "\x0b\x00\x00\x00\x00\x00" + entries} {
+		if read, err := ReadRequestMetadata([]byte(b)); !reflect.DeepEqual(read, m) || err != nil {
+			t.Errorf("%q: read %v, %v", b, read, err)
+		}
 	}
-	if held, err := ReadMetadata([]byte(want + fieldCritical)); err == nil {
-		t.Errorf("unknown critical field: read %v, no error", held)
+	for _, b := range []string{
+		groups + fieldCritical,
+		"\x06\x00\x07\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00",
+		"\x0b\x00\x04\x00\x00\x00" + "\x01a\x01\x00" + entries,
+	} {
+		if read, err := ReadRequestMetadata([]byte(b)); err == nil {
+			t.Errorf("%q: read %v, no error", b, read)
+		}
 	}
-	if held, err := ReadMetadata([]byte("\x06\x00\x07\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00")); err == nil {
-		t.Errorf("an id of 7 bytes: read %v, no error", held)
+	many := AppendRequestMetadata(nil, &RequestMetadata{HeldGroups: make([]uint64, 1000), Entries: fullEntries()})
+	if read, err := ReadRequestMetadata(many); len(read.HeldGroups) != maxHeldGroups || len(read.Entries) != MaxEntryBytes || err != nil {
+		t.Errorf("%d of 1000 ids, %d bytes of entries, %v", len(read.HeldGroups), len(read.Entries), err)
 	}
-	if held, err := ReadMetadata(AppendHeldGroups(nil, make([]uint64, 1000))); len(held) != maxHeldGroups || err != nil {
-		t.Errorf("%d of 1000 ids, %v", len(held), err)
+	if len(many) > MaxMetadata {
+		t.Errorf("%d bytes of metadata, want at most %d", len(many), MaxMetadata)
 	}
 }
 
-func FuzzReadMetadata(f *testing.F) {
-	f.Add(AppendHeldGroups(nil, []uint64{1, 2}))
+func FuzzReadRequestMetadata(f *testing.F) {
+	f.Add(AppendRequestMetadata(nil, &RequestMetadata{HeldGroups: []uint64{1, 2}}))
+	for _, tt := range entryCases {
+		f.Add(AppendRequestMetadata(nil, &RequestMetadata{[]uint64{1}, []byte(tt.bytes)}))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		held, err := ReadMetadata(b)
+		m, err := ReadRequestMetadata(b)
 		if err != nil {
 			return
 		}
-		again, err := ReadMetadata(AppendHeldGroups(nil, held))
-		if err != nil || !slices.Equal(again, held) {
-			t.Fatalf("read %v, then %v (%v) after a round trip", held, again, err)
+		if again := AppendEntries(nil, maps.Collect(Entries(string(m.Entries)))); !bytes.Equal(again, m.Entries) {
+			t.Fatalf("reads %x, appends %x", m.Entries, again)
+		}
+		again, err := ReadRequestMetadata(AppendRequestMetadata(nil, &m))
+		if err != nil || !slices.Equal(again.HeldGroups, m.HeldGroups) || !bytes.Equal(again.Entries, m.Entries) {
+			t.Fatalf("read %v, then %v (%v) after a round trip", m, again, err)
 		}
 	})
 }
@@ -88,6 +106,7 @@ func TestIdentities(t *testing.T) {
 }
 
 // A field of identities belongs to Error frames. In a Response it is unknown and skipped.
+// Entries may be in both.
 func TestReplyMetadata(t *testing.T) {
 	const gone, bad = "\x04\x00gone\x00", "\x04\x00gone"
 	good := AppendReplyMetadata(nil, &ReplyMetadata{Identities: []byte(gone)})
@@ -106,17 +125,29 @@ func TestReplyMetadata(t *testing.T) {
 			t.Errorf("Response: read %q, %v", m.Identities, err)
 		}
 	}
+	both := AppendReplyMetadata(nil, &ReplyMetadata{Entries: []byte("\x01a\x01\x00b"), Identities: []byte(gone)})
+	for _, typ := range []Type{Response, Error} {
+		if m, err := ReadReplyMetadata(typ, both); string(m.Entries) != "\x01a\x01\x00b" || err != nil {
+			t.Errorf("%v: read %q, %v", typ, m.Entries, err)
+		}
+		if _, err := ReadReplyMetadata(typ, both[:len(both)-1]); err == nil {
+			t.Errorf("%v, cut: no error", typ)
+		}
+	}
 	if _, err := ReadReplyMetadata(Response, append(good, fieldCritical...)); err == nil {
 		t.Error("unknown critical field: no error")
 	}
-	if b := AppendReplyMetadata(nil, &ReplyMetadata{Identities: make([]byte, MaxIdentityRoom)}); len(b) != MaxMetadata {
-		t.Errorf("%d bytes of metadata, want %d", len(b), MaxMetadata)
+	for _, entries := range [][]byte{nil, fullEntries()} {
+		if b := AppendReplyMetadata(nil, &ReplyMetadata{entries, make([]byte, IdentityRoom(entries))}); len(b) != MaxMetadata {
+			t.Errorf("%d bytes of metadata, want %d", len(b), MaxMetadata)
+		}
 	}
 }
 
 func FuzzReadReplyMetadata(f *testing.F) {
 	for _, tt := range identityCases {
 		f.Add(AppendReplyMetadata(nil, &ReplyMetadata{Identities: []byte(tt.bytes)}))
+		f.Add(AppendReplyMetadata(nil, &ReplyMetadata{Entries: []byte("\x01a\x01\x00b"), Identities: []byte(tt.bytes)}))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ReadReplyMetadata(Error, b)

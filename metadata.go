@@ -1,0 +1,322 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Metadata is the values that travel beside the arguments of a call, or beside its
+// results or its error: a tenant, a trace, a token. WithMetadata sends them to a
+// handler, and MetadataFrom reads them there. SetReplyMetadata sends them back, and
+// WithReplyMetadata receives them.
+//
+// A key has 1 to 64 lower-case letters, digits, '-', '_' and '.'. Keys that begin with
+// "bsrpc-" are reserved for the library. A value may contain any bytes. One call carries
+// at most 56 entries in each direction, and at most 7 KiB: the bytes of all keys and
+// values, and 3 for each entry.
+//
+// Values may be secrets. Package fmt and slog print only the keys; encoders such as
+// encoding/json, and a map[string]string converted from a Metadata, contain everything.
+type Metadata map[string]string
+
+// reservedKeys begin the keys of the library.
+const reservedKeys = "bsrpc-"
+
+// Format implements fmt.Formatter. Every verb prints the keys and no values.
+func (m Metadata) Format(f fmt.State, _ rune) { io.WriteString(f, m.redacted()) }
+
+// LogValue implements slog.LogValuer. A log contains the keys and no values.
+func (m Metadata) LogValue() slog.Value { return slog.StringValue(m.redacted()) }
+
+// redacted returns the keys in order. An invalid key may be a value in the wrong place.
+func (m Metadata) redacted() string {
+	keys := slices.Sorted(maps.Keys(m))
+	for i, k := range keys {
+		if len(k) > wire.MaxEntryKey || wire.BadKeyByte(k) >= 0 {
+			keys[i] = "?"
+		}
+	}
+	return "metadata[" + strings.Join(keys, " ") + "]"
+}
+
+// WithMetadata returns a context that adds md to the metadata of the calls made with it.
+// An entry replaces one that ctx adds under the same key. The caller may change md
+// afterwards.
+//
+// A handler's context adds nothing by itself: what it got from its own caller is passed
+// on only if WithMetadata adds it again.
+//
+// If the entries of ctx and md together exceed a limit, or a key is not valid, the calls
+// fail with CodeResourceExhausted or CodeInvalidArgument and OutcomeNotRun; the error
+// names the entry. So do calls to a server that speaks the basic wire, with
+// CodeUnimplemented. Bind sends no metadata.
+func WithMetadata(ctx context.Context, md Metadata) context.Context {
+	if len(md) == 0 {
+		return ctx
+	}
+	out := copyOutgoing(ctx)
+	all := make(Metadata, len(out.entries)+len(md))
+	maps.Copy(all, out.entries)
+	maps.Copy(all, md)
+	out.entries = all
+	out.encode()
+	return context.WithValue(ctx, outgoingKey{}, out)
+}
+
+// MetadataFrom returns the metadata that a handler got from its caller, for the context
+// of the handler or one derived from it. The map belongs to the caller of MetadataFrom.
+// It is empty, and not nil, for a call without metadata, a call on the basic wire, and
+// any other context.
+func MetadataFrom(ctx context.Context) Metadata {
+	x, _ := ctx.Value(callKey{}).(*callContext)
+	if x == nil {
+		return Metadata{}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.meta == nil {
+		return Metadata{}
+	}
+	return metadataOf(x.meta.received)
+}
+
+// SetReplyMetadata adds an entry to the metadata of the reply, results or error, of a
+// handler's call. ctx is the handler's context or one derived from it. An entry replaces
+// one under the same key.
+//
+// It returns an error, and adds nothing, if ctx is not a handler's, if the key is not
+// valid, if the entries exceed a limit of Metadata, if the handler has returned, or if the
+// caller speaks the basic wire. It is safe for concurrent use.
+func SetReplyMetadata(ctx context.Context, key, value string) error {
+	x, _ := ctx.Value(callKey{}).(*callContext)
+	if x == nil {
+		return errors.New("bsrpc: SetReplyMetadata: the context is not a handler's")
+	}
+	if err := x.setReply(key, value); err != nil {
+		return fmt.Errorf("bsrpc: SetReplyMetadata: %w", err)
+	}
+	return nil
+}
+
+// WithReplyMetadata returns a context for calls, and a ReplyMetadata that receives the
+// metadata of their replies. Where ctx has one already, both receive it.
+func WithReplyMetadata(ctx context.Context) (context.Context, *ReplyMetadata) {
+	out := copyOutgoing(ctx)
+	out.reply = &ReplyMetadata{outer: out.reply}
+	return context.WithValue(ctx, outgoingKey{}, out), out.reply
+}
+
+// A ReplyMetadata receives the metadata of replies, see WithReplyMetadata. All methods
+// are safe for concurrent use.
+type ReplyMetadata struct {
+	outer   *ReplyMetadata
+	entries atomic.Pointer[string] // valid; nil for none
+}
+
+// Get returns the metadata that the last call brought, with its results or its error. The
+// map belongs to the caller of Get. It is empty, and not nil, before the first answer,
+// and if the last call brought none or was not answered.
+func (r *ReplyMetadata) Get() Metadata {
+	if s := r.entries.Load(); s != nil {
+		return metadataOf(*s)
+	}
+	return Metadata{}
+}
+
+// Format implements fmt.Formatter, as Metadata.Format does.
+func (r *ReplyMetadata) Format(f fmt.State, verb rune) { r.Get().Format(f, verb) }
+
+// LogValue implements slog.LogValuer, as Metadata.LogValue does.
+func (r *ReplyMetadata) LogValue() slog.Value { return r.Get().LogValue() }
+
+// set stores the entries of an answer; nil for none. r may be nil.
+func (r *ReplyMetadata) set(entries []byte) {
+	for ; r != nil; r = r.outer {
+		if len(entries) == 0 {
+			r.entries.Store(nil)
+			continue
+		}
+		s := string(entries)
+		r.entries.Store(&s)
+	}
+}
+
+// metadataOf returns a new map of valid entries, without those of the library. Keys and
+// values share the memory of entries.
+func metadataOf(entries string) Metadata {
+	md := make(Metadata)
+	for k, v := range wire.Entries(entries) {
+		if !strings.HasPrefix(k, reservedKeys) {
+			md[k] = v
+		}
+	}
+	return md
+}
+
+// check returns the reason why a call cannot carry m, or nil.
+func (m Metadata) check() *fault.Fault {
+	if len(m) > wire.MaxEntries {
+		return fault.Refusal(fault.ResourceExhausted, "metadata of %d entries, want at most %d", len(m), wire.MaxEntries)
+	}
+	longest := ""
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if k == "" {
+			return fault.Refusal(fault.InvalidArgument, "metadata key of 0 bytes, want 1 to %d", wire.MaxEntryKey)
+		}
+		if len(k) > wire.MaxEntryKey {
+			return fault.Refusal(fault.ResourceExhausted, "metadata key %q has %d bytes, want 1 to %d", fault.Cut(k, wire.MaxEntryKey), len(k), wire.MaxEntryKey)
+		}
+		if i := wire.BadKeyByte(k); i >= 0 {
+			return fault.Refusal(fault.InvalidArgument, "metadata key %q contains %q; use lower-case letters, digits, '-', '_' and '.'", k, k[i:i+1])
+		}
+		if strings.HasPrefix(k, reservedKeys) {
+			return fault.Refusal(fault.InvalidArgument, "metadata key %q begins with %q, which is reserved for the library", k, reservedKeys)
+		}
+		if longest == "" || len(m[k]) > len(m[longest]) {
+			longest = k
+		}
+	}
+	if size := wire.EntriesSize(m); size > wire.MaxEntryBytes {
+		return fault.Refusal(fault.ResourceExhausted, "metadata of %d bytes, want at most %d; the longest value is that of %q, %d bytes", size, wire.MaxEntryBytes, longest, len(m[longest]))
+	}
+	return nil
+}
+
+// outgoingKey is the context key of the *outgoing of calls.
+type outgoingKey struct{}
+
+// An outgoing is what a context adds to the calls made with it. It never changes once it
+// is in a context, except for the contents of reply.
+type outgoing struct {
+	heldGroups []uint64 // ids of the exclusive groups held by the caller
+	entries    Metadata
+	block      []byte         // the metadata of a REQUEST; nil for none
+	err        *fault.Fault   // why calls cannot be made
+	reply      *ReplyMetadata // receives that of the reply; may be nil
+}
+
+// outgoingOf returns what ctx adds to a call; nil for nothing.
+func outgoingOf(ctx context.Context) *outgoing {
+	out, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return out
+}
+
+// copyOutgoing returns a copy of what ctx adds to a call.
+func copyOutgoing(ctx context.Context) *outgoing {
+	if out := outgoingOf(ctx); out != nil {
+		other := *out
+		return &other
+	}
+	return new(outgoing)
+}
+
+// encode sets block and err.
+func (o *outgoing) encode() {
+	o.block = nil
+	if o.err = o.entries.check(); o.err == nil {
+		o.block = wire.AppendRequestMetadata(nil, &wire.RequestMetadata{HeldGroups: o.heldGroups, Entries: wire.AppendEntries(nil, o.entries)})
+	}
+}
+
+// begin begins a call on the native wire. It returns the reason if it cannot be made.
+func (o *outgoing) begin() error {
+	o.reply.set(nil)
+	if o.err != nil {
+		return o.err
+	}
+	return nil
+}
+
+// beginBasic is begin for the basic wire.
+func (o *outgoing) beginBasic() error {
+	if len(o.entries) > 0 && o.err == nil {
+		o.reply.set(nil)
+		return fault.Refusal(fault.Unimplemented, "the server speaks the basic wire, which carries no metadata; call without WithMetadata")
+	}
+	return o.begin()
+}
+
+// callKey is the context key of a handler's *callContext.
+type callKey struct{}
+
+// A callMetadata is the metadata of a call at a server.
+type callMetadata struct {
+	received string   // valid entries
+	reply    Metadata // valid; guarded by callContext.mu until the head is sent
+}
+
+// A replyHead is the state of the head of a reply: whether metadata can be added.
+type replyHead uint8
+
+const (
+	headOpen replyHead = iota
+	headSent
+	headBasic // the reply has none
+)
+
+// Format implements fmt.Formatter. It prints nothing of the call.
+func (x *callContext) Format(f fmt.State, _ rune) { io.WriteString(f, "bsrpc: a handler's context") }
+
+// LogValue implements slog.LogValuer.
+func (x *callContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(x)) }
+
+// receive stores the metadata of a request, which Admit has validated.
+func (x *callContext) receive(block []byte) {
+	m, _ := wire.ReadRequestMetadata(block)
+	x.heldGroups = m.HeldGroups
+	if len(m.Entries) > 0 {
+		x.meta = &callMetadata{received: string(m.Entries)}
+	}
+}
+
+// outgoing returns what a call made with x carries: none of the metadata received.
+func (x *callContext) outgoing() *outgoing {
+	if len(x.heldGroups) == 0 {
+		return nil
+	}
+	out := &outgoing{heldGroups: x.heldGroups}
+	out.encode()
+	return out
+}
+
+// setReply adds an entry to the metadata of the reply.
+func (x *callContext) setReply(key, value string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch x.head {
+	case headSent:
+		return errors.New("the reply has been sent")
+	case headBasic:
+		return errors.New("the caller speaks the basic wire, which carries no metadata")
+	}
+	if x.meta == nil {
+		x.meta = new(callMetadata)
+	}
+	reply := make(Metadata, len(x.meta.reply)+1)
+	maps.Copy(reply, x.meta.reply)
+	reply[key] = value
+	if why := reply.check(); why != nil {
+		return errors.New(why.Plain())
+	}
+	x.meta.reply = reply
+	return nil
+}
+
+// replyEntries returns the entries for the reply; nil for none. It is called after
+// endReplied. x may be nil.
+func (x *callContext) replyEntries() []byte {
+	if x == nil || x.meta == nil {
+		return nil
+	}
+	return wire.AppendEntries(nil, x.meta.reply)
+}
