@@ -209,12 +209,33 @@ func (d *differ) compare(loc location, c, s *scoped) {
 		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
 	case Pointer, Stream:
 		d.compareChild(loc.elem(c.Type, ""), c, s, c.Elem, s.Elem)
+	case Func:
+		d.compareFuncs(loc, c.Func, s.Func)
 	}
+}
+
+// compareFuncs adds the differences between the parameters and results of two funcs
+// with as many of them.
+func (d *differ) compareFuncs(loc location, c, s *Signature) {
+	if !equalShapes(c, s) {
+		return
+	}
+	d.compareList(loc.root+", func's parameter", c.Params, s.Params, d.compare)
+	d.compareList(loc.root+", func's result", c.Results, s.Results, d.compare)
+}
+
+// equalShapes reports whether two funcs are equal except for the types of their
+// parameters and results. Both may be nil.
+func equalShapes(c, s *Signature) bool {
+	if c == nil || s == nil {
+		return c == s
+	}
+	return len(c.Params) == len(s.Params) && len(c.Results) == len(s.Results) && c.Oneway == s.Oneway
 }
 
 // equalShallow reports whether two types are equal except for their children.
 func equalShallow(c, s *Type) bool {
-	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque
+	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque && equalShapes(c.Func, s.Func)
 }
 
 // compareChild compares a child of c with a child of s. Pairs reached by a back

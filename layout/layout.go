@@ -20,20 +20,28 @@ import "strconv"
 // inverse.
 type Type struct {
 	Kind   Kind
-	Format Format  // of a number, of the length of a String or Bytes, or of the count of a Slice or Map
-	Bytes  Format  // Slice, Map: of the byte length before the count; NoFormat for a count alone
-	Len    int     // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
-	Elem   *Type   // Array, Slice, Map, Pointer; Stream: an item
-	Key    *Type   // Map
-	Fields []Field // Struct
-	Opaque string  // Binary, Text: the Go type with the custom encoding
-	GoType string  // name of the Go type for messages; not part of the text
+	Format Format     // of a number, of the length of a String or Bytes, or of the count of a Slice or Map
+	Bytes  Format     // Slice, Map: of the byte length before the count; NoFormat for a count alone
+	Len    int        // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
+	Elem   *Type      // Array, Slice, Map, Pointer; Stream: an item
+	Key    *Type      // Map
+	Fields []Field    // Struct
+	Opaque string     // Binary, Text: the Go type with the custom encoding
+	Func   *Signature // Func
+	GoType string     // name of the Go type for messages; not part of the text
 }
 
 // A Field is one field of a struct's layout.
 type Field struct {
 	Name string
 	Type *Type
+}
+
+// A Signature is the layout of a func: what both ends must agree on for its calls.
+type Signature struct {
+	Params  []*Type // without the context.Context
+	Results []*Type // without the error
+	Oneway  bool    // without results and error: its calls have no answers
 }
 
 // A Kind is the kind of a Type.
@@ -60,6 +68,7 @@ const (
 	BackRef // an enclosing composite: a recursive type
 	Stream  // a sequence of items; only as a whole parameter or result of a Method
 	Reader  // a sequence of bytes; only as a whole parameter or result of a Method
+	Func    // a func that the receiver can call; only as a whole parameter of a Method
 )
 
 // A Format is the encoding of a number.
@@ -108,6 +117,7 @@ var kindPrefixes = [...]string{
 	BackRef:  "^",
 	Stream:   "stream(",
 	Reader:   "reader",
+	Func:     "func(",
 }
 
 var formatNames = [...]string{
@@ -154,6 +164,8 @@ func (l *Type) appendText(b []byte) []byte {
 		return l.Elem.appendText(b)
 	case Stream:
 		return append(l.Elem.appendText(b), ')')
+	case Func:
+		return appendSignature(b, l.Func)
 	case Array:
 		b = append(strconv.AppendInt(b, int64(l.Len), 10), ']')
 		return l.Elem.appendText(b)
@@ -175,8 +187,12 @@ func (p *parser) typ() *Type {
 		if word == "" || !p.accept(word) {
 			continue
 		}
-		if Kind(kind) == Stream || Kind(kind) == Reader {
+		switch Kind(kind) {
+		case Stream, Reader:
 			p.errorf("streams and readers are whole parameters or results, not parts of them")
+			return nil
+		case Func:
+			p.errorf("funcs are whole parameters, and neither results nor parts of types")
 			return nil
 		}
 		l := &Type{Kind: Kind(kind)}
@@ -185,21 +201,6 @@ func (p *parser) typ() *Type {
 	}
 	p.errorExpected("a type")
 	return nil
-}
-
-// whole parses a parameter or result: a type, a stream, or a reader.
-func (p *parser) whole() *Type {
-	switch {
-	case p.accept(kindPrefixes[Stream]):
-		// An item cannot refer to anything outside of it, so a stream is not
-		// among the enclosing composites.
-		l := &Type{Kind: Stream, Elem: p.typ()}
-		p.expect(")")
-		return l
-	case p.accept(kindPrefixes[Reader]):
-		return &Type{Kind: Reader}
-	}
-	return p.typ()
 }
 
 // typeOf parses the rest of l after the prefix of its kind.

@@ -24,6 +24,14 @@ var (
 // reader is the layout of bytes in bulk.
 var reader = &Type{Kind: Reader}
 
+func callable(params, results []*Type) *Type {
+	return &Type{Kind: Func, Func: &Signature{Params: params, Results: results}}
+}
+
+func oneway(params ...*Type) *Type {
+	return &Type{Kind: Func, Func: &Signature{Params: params, Oneway: true}}
+}
+
 func stream(l *Type) *Type         { return &Type{Kind: Stream, Elem: l} }
 func num(k Kind, f Format) *Type   { return &Type{Kind: k, Format: f} }
 func fixed(k Kind, n int) *Type    { return &Type{Kind: k, Len: n} }
@@ -91,6 +99,8 @@ func goldenMethods() []*Method {
 		{Service: "files", Name: "Open", Params: []*Type{typeString}, Results: []*Type{reader}},
 		{Service: "files", Name: "Create", Params: []*Type{typeString, reader}},
 		{Service: "jobs", Name: "Watch", Params: []*Type{typeUint8}, Results: []*Type{stream(pointer(tree))}},
+		{Service: "jobs", Name: "Run", Params: []*Type{oneway(typeString), callable([]*Type{typeString}, []*Type{typeBool}), callable(nil, nil)}},
+		{Service: "jobs", Name: "Log", Params: []*Type{typeString}, Oneway: true},
 		{Service: "jobs", Name: "Echo", Params: []*Type{stream(slice(LE4, LE4, typeString)), reader, stream(structure(""))}, Results: []*Type{typeBool, stream(typeInt4)}},
 	}
 }
@@ -290,6 +300,20 @@ func (m *generator) types(most int) []*Type {
 	var ls []*Type
 	for range m.IntN(most + 1) {
 		ls = append(ls, m.typ())
+	}
+	return ls
+}
+
+// params is wholes with funcs among them.
+func (m *generator) params(most int) []*Type {
+	ls := m.wholes(most)
+	for i := range ls {
+		switch m.IntN(6) {
+		case 0:
+			ls[i] = callable(m.types(2), m.types(2))
+		case 1:
+			ls[i] = oneway(m.types(2)...)
+		}
 	}
 	return ls
 }

@@ -23,18 +23,23 @@ const maxService = 255
 func (m *Method) String() string {
 	b := append([]byte(m.Service), '.')
 	b = append(append(b, m.Name...), '(')
-	b = append(appendList(b, m.Params), ')')
-	switch len(m.Results) {
+	return string(appendSignature(b, &Signature{m.Params, m.Results, m.Oneway}))
+}
+
+// appendSignature appends parameters and results after the opening parenthesis.
+func appendSignature(b []byte, f *Signature) []byte {
+	b = append(appendList(b, f.Params), ')')
+	switch len(f.Results) {
 	case 0:
 	case 1:
-		b = m.Results[0].appendText(append(b, ' '))
+		b = f.Results[0].appendText(append(b, ' '))
 	default:
-		b = append(appendList(append(b, " ("...), m.Results), ')')
+		b = append(appendList(append(b, " ("...), f.Results), ')')
 	}
-	if m.Oneway {
+	if f.Oneway {
 		b = append(b, " oneway"...)
 	}
-	return string(b)
+	return b
 }
 
 // ParseMethod parses the canonical text of a method. It accepts no other
@@ -45,11 +50,9 @@ func ParseMethod(text string) (*Method, error) {
 	m := &Method{}
 	m.Service, m.Name = p.methodName()
 	p.expect("(")
-	if !p.accept(")") {
-		m.Params = p.typeList()
-	}
+	m.Params = p.params(p.param)
 	if p.rest != "" && !p.peek(" oneway") {
-		m.Results = p.results()
+		m.Results = p.results(p.whole)
 	}
 	m.Oneway = p.accept(" oneway")
 	if err := p.end(); err != nil {
@@ -69,24 +72,62 @@ func appendList(b []byte, list []*Type) []byte {
 	return b
 }
 
-// typeList parses types up to the closing parenthesis.
-func (p *parser) typeList() []*Type {
-	list := []*Type{p.whole()}
+// whole parses a result, or a parameter: a type, a stream, or a reader.
+func (p *parser) whole() *Type {
+	switch {
+	case p.accept(kindPrefixes[Stream]):
+		// An item cannot refer to anything outside of it, so a stream is not
+		// among the enclosing composites.
+		l := &Type{Kind: Stream, Elem: p.typ()}
+		p.expect(")")
+		return l
+	case p.accept(kindPrefixes[Reader]):
+		return &Type{Kind: Reader}
+	}
+	return p.typ()
+}
+
+// param parses a parameter: a func, or what may be a result, too.
+func (p *parser) param() *Type {
+	if !p.accept(kindPrefixes[Func]) {
+		return p.whole()
+	}
+	f := &Signature{Params: p.params(p.typ)}
+	switch {
+	case p.accept(" oneway"):
+		f.Oneway = true
+	case p.peek(" "):
+		f.Results = p.results(p.typ)
+	}
+	return &Type{Kind: Func, Func: f}
+}
+
+// params parses the parameters after the opening parenthesis, up to the closing one.
+func (p *parser) params(one func() *Type) []*Type {
+	if p.accept(")") {
+		return nil
+	}
+	return p.list(one)
+}
+
+// list parses elements up to the closing parenthesis.
+func (p *parser) list(one func() *Type) []*Type {
+	list := []*Type{one()}
 	for p.accept(", ") {
-		list = append(list, p.whole())
+		list = append(list, one())
 	}
 	p.expect(")")
 	return list
 }
 
-// results parses one type, or several in parentheses.
-func (p *parser) results() []*Type {
+// results parses one element, or several in parentheses.
+func (p *parser) results(one func() *Type) []*Type {
 	p.expect(" ")
 	before := p.rest
 	if !p.accept("(") {
-		return []*Type{p.whole()}
+		return []*Type{one()}
 	}
-	list := p.typeList()
+	list := p.list(one)
 	// One encoding per method: a single result has no parentheses.
 	if len(list) < 2 {
 		p.rest = before

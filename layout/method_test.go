@@ -29,6 +29,11 @@ func TestMethod(t *testing.T) {
 			"S.M(stream(*{A bool; Next *^2}), reader) (bool, stream(string.le4))",
 		},
 		{Method{Service: "S", Name: "M", Params: []*Type{stream(structure(""))}, Results: []*Type{reader}}, "S.M(stream({})) reader"},
+		{
+			Method{"S", "M", []*Type{callable(nil, nil), oneway(typeInt4, typeString), callable([]*Type{typeBool}, []*Type{typeString}), typeBool,
+				callable([]*Type{structure("", "Next", pointer(backRef(2)))}, []*Type{typeString, typeInt4})}, nil, true},
+			"S.M(func(), func(int.le4, string.le4) oneway, func(bool) string.le4, bool, func({Next *^2}) (string.le4, int.le4)) oneway",
+		},
 	}
 	for _, test := range tests {
 		if got := test.layout.String(); got != test.text {
@@ -72,6 +77,16 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping() {A reader}", `offset 18: streams and readers are whole parameters or results, not parts of them`},
 		{"S.Ping() map[string.le4]stream(bool)", `offset 31: streams and readers are whole parameters or results, not parts of them`},
 		{"S.Ping(stream(^1))", `offset 16: ^1 refers outside the type: it has 0 enclosing types`},
+		{"S.Ping(func(bool)", `offset 17: want ")", have the end`},
+		{"S.Ping(func( oneway)", `offset 12: want a type, have " oneway)"`},
+		{"S.Ping(func(bool) )", `offset 18: want a type, have ")"`},
+		{"S.Ping(func() bool oneway)", `offset 18: want ")", have " oneway)"`},
+		{"S.Ping(func() (bool))", `offset 14: want one result without parentheses, or several, have "(bool))"`},
+		{"S.Ping(func(func()))", `offset 17: funcs are whole parameters, and neither results nor parts of types`},
+		{"S.Ping(func(reader))", `offset 18: streams and readers are whole parameters or results, not parts of them`},
+		{"S.Ping([]func())", `offset 14: funcs are whole parameters, and neither results nor parts of types`},
+		{"S.Ping() func()", `offset 14: funcs are whole parameters, and neither results nor parts of types`},
+		{"S.Ping(stream(func()))", `offset 19: funcs are whole parameters, and neither results nor parts of types`},
 		{"S.Ping() readers", `offset 15: want the end, have "s"`},
 		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}
@@ -89,7 +104,7 @@ func TestParseMethodErrors(t *testing.T) {
 func TestParseMethodRoundTrip(t *testing.T) {
 	m := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	for range 2000 {
-		want := &Method{"a.B", "C", m.wholes(3), m.wholes(3), m.IntN(2) == 0}
+		want := &Method{"a.B", "C", m.params(3), m.wholes(3), m.IntN(2) == 0}
 		text := want.String()
 		got, err := ParseMethod(text)
 		if len(text) > MaxText {
@@ -108,6 +123,7 @@ func FuzzParseMethod(f *testing.F) {
 	f.Add("Greeter.Ping()")
 	f.Add("lab.v1.Scope.Read({A int.le4; B *^2}, []bool) (bool, map[le4 string.le4][3]text(big.Int)) oneway")
 	f.Add("jobs.Queue.Run(stream(*{A int.le4; B *^2}), reader, bool) (uint.varint, stream([]{}))")
+	f.Add("jobs.Queue.Watch(func(string.le4) oneway, func(*{A int.le4; B *^2}, bool) (uint.varint, []bool), func()) func() oneway")
 	f.Add("S.M(stream(stream(bool)), []reader) reader oneway")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := ParseMethod(text)
