@@ -216,7 +216,7 @@ func TestTypesWithoutWireFormat(t *testing.T) {
 	}{
 		{func(struct{ In []inner }) {}, "S.F, parameter 1, In[].Done: chan int has no wire form"},
 		{func() map[string]inner { return nil }, "S.F, result 1, map[string]inner.Done: chan int has no wire form"},
-		{func(int, func()) {}, "S.F, parameter 2: func() has no wire form"},
+		{func(int, []func()) {}, "S.F, parameter 2, []: func() has no wire form"},
 		{func(cycle) {}, "has no wire form"},
 		{func(uintptr) {}, "uintptr has no wire form"},
 	} {

@@ -43,7 +43,7 @@ func TestContractMistakes(t *testing.T) {
 		`Shop.J: parameter 1: unknown word "LE4"; did you mean le4?`,
 		`Shop.K: unknown option "onewy"` + rawOptions,
 		"Shop.L: must end in error: a call can fail on the way",
-		"Shop.M, parameter 2: func(int) has no wire form; this version has no callbacks, so pass and return values",
+		"Shop.M: parameters that are funcs are not served by this version; pass and return values",
 	}
 	_, err = bsrpc.Bind[mistaken](t.Context(), client, "Shop")
 	checkText(t, "Bind", err, refused("bind Shop", problems...))

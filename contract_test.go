@@ -146,7 +146,7 @@ var contractProblems = []struct {
 	{both[noForms](till{}), []string{
 		"Shop.Watch, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
-		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
+		"Shop.Watch, result 1: func() has no wire form; only a whole parameter of a method can be a func",
 	}},
 	{both[badOptions](till{}), []string{
 		`Shop.A: unknown option "le4"; formats belong in the signature, as in "(le4,le4) le4"` + rawOptions,
@@ -240,7 +240,7 @@ var implProblems = []struct {
 	{as[watcherFace](till{}), []string{
 		"Shop.Watch, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]",
 		"Shop.Watch, parameter 2, Context: context.Context has no wire form; it can only be a method's first parameter",
-		"Shop.Watch, result 1: func() has no wire form; this version has no callbacks, so pass and return values",
+		"Shop.Watch, result 1: func() has no wire form; only a whole parameter of a method can be a func",
 	}},
 }
 

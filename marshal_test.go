@@ -72,7 +72,7 @@ var marshalled = []struct {
 	{map[float64]bool{math.NaN(): true}, "", "map[float64]bool[key]: NaN and -0 cannot be map keys"},
 	{circle(), "", "chain.Next.Next.Next.Next...(59 more).Next.Next: " + nestedTooDeep + ", or the value is cyclic"},
 	{make(chan int), "", refusedType("marshal chan int", "chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream")},
-	{closed{}, "", refusedType("marshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
+	{closed{}, "", refusedType("marshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; only a whole parameter of a method can be a func")},
 }
 
 // refusedType is the text of an error about a type, without its prefix.
@@ -151,7 +151,7 @@ var unmarshalled = []struct {
 	{"", map[string]int{}, "unmarshal: map[string]int, want a pointer to the value"},
 	{"", (*narrow)(nil), "unmarshal: nil *bsrpc_test.narrow, want a pointer to the value"},
 	{"\x01", new(chan int), refusedType("unmarshal chan int", "chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream")},
-	{"\x01", new(closed), refusedType("unmarshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; this version has no callbacks, so pass and return values")},
+	{"\x01", new(closed), refusedType("unmarshal bsrpc_test.closed", "closed.Lines[]: func() has no wire form; only a whole parameter of a method can be a func")},
 
 	{"\x05", new(bool), "want 0 or 1 for a bool, offset 0"},
 	{"\x02\x00\x00\x00", new(uint64), "want 8 bytes, have 4, offset 0"},

@@ -106,7 +106,7 @@ var funcProblems = []struct {
 }{
 	{func(chan int) {}, []string{"Shop.F, parameter 1: chan int has no wire form; declare it as iter.Seq2[int, error]"}},
 	{func() <-chan int { return nil }, []string{"Shop.F, result 1: <-chan int has no wire form; declare it as iter.Seq2[int, error]"}},
-	{func(func(int)) {}, []string{"Shop.F, parameter 1: func(int) has no wire form; this version has no callbacks, so pass and return values"}},
+	{func([]func(int)) {}, []string{"Shop.F, parameter 1, []: func(int) has no wire form; only a whole parameter of a method can be a func"}},
 	{func() (int, any) { return 0, nil }, []string{"Shop.F, result 2: interface {} has no wire form; use a concrete type"}},
 	{func(io.Reader) {}, []string{"Shop.F: streams and readers are not served by this version; use slices, or a call for each part"}},
 	{func(map[string][]uintptr) {}, []string{"Shop.F, parameter 1, map[string][]uintptr: uintptr has no wire form; addresses are meaningless in other processes"}},
@@ -147,9 +147,9 @@ var funcProblems = []struct {
 
 	// All problems are listed.
 	//lint:ignore ST1008 it is refused
-	{func(func(), two) (error, chan int, *failure) { return nil, nil, nil }, []string{
+	{func(func() int, two) (error, chan int, *failure) { return nil, nil, nil }, []string{
 		"Shop.F, result 3: *bsrpc_test.failure implements error; declare it as error, so that nil stays nil",
-		"Shop.F, parameter 1: func() has no wire form; this version has no callbacks, so pass and return values",
+		"Shop.F, parameter 1: func() int must end in error: a call can fail on the way, and a zero would look like an answer",
 		"Shop.F, parameter 2, two.Done: chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream",
 		"Shop.F, parameter 2, two.Any: interface {} has no wire form; use a concrete type",
 		"Shop.F, result 1: error has no wire form; it can only be a method's last result",

@@ -257,7 +257,7 @@ var tagProblems = []struct {
 	{`len=le1,max=256`, "", `V: max=256 does not fit in len=le1`},
 	{`fixed=3,len=le1`, "", `V: fixed=3 has no length prefix; omit len= and max=`},
 	{``, make(chan int), `V: chan int has no wire form; use a slice, as only a whole parameter or result of a method can be a stream`},
-	{``, func() {}, `V: func() has no wire form; this version has no callbacks, so pass and return values`},
+	{``, func() {}, `V: func() has no wire form; only a whole parameter of a method can be a func`},
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
 	{``, uintptr(0), `V: uintptr has no wire form; addresses are meaningless in other processes`},
 	{``, hidden{}, `V: bsrpc_test.hidden has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type`},

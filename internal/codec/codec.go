@@ -53,8 +53,9 @@ func Compile(t reflect.Type, tag *Tag) (*Codec, error) {
 // CompileList returns the codec of a list of parameters or results: of a struct
 // with the fields A0, A1 and so on. Paths call its elements word and a number:
 // "parameter 1". The slice tags contains one tag per type, possibly nil, or is
-// nil. Streams and readers are elements without bytes, see [Codec.Stream].
-func CompileList(word string, types []reflect.Type, tags []*Tag) (*Codec, error) {
+// nil. Streams and readers are elements without bytes, see [Codec.Stream]. Elements of
+// kind func are in funcs, with the layout of their calls.
+func CompileList(word string, types []reflect.Type, tags []*Tag, funcs map[int]*layout.Signature) (*Codec, error) {
 	t := listType(types)
 	return compile(pathRoot{typ: t, word: word}, func(c *compiler) *node {
 		n := listNode(t)
@@ -63,7 +64,7 @@ func CompileList(word string, types []reflect.Type, tags []*Tag) (*Codec, error)
 			if tags != nil {
 				tag = tags[i]
 			}
-			n.addElement(t, c.element(types[i], tag, location{path: ".A" + strconv.Itoa(i)}))
+			n.addElement(t, c.element(types[i], tag, funcs[i], location{path: ".A" + strconv.Itoa(i)}))
 		}
 		return n
 	})

@@ -52,7 +52,7 @@ func TestListPaths(t *testing.T) {
 		reflect.TypeFor[order](), reflect.TypeFor[[]*order](), reflect.TypeFor[map[string]order](), reflect.TypeFor[uint32](),
 		reflect.TypeFor[[2]uint16](), reflect.TypeFor[[]struct{ X bool }](),
 	}
-	c, err := CompileList("parameter", types, nil)
+	c, err := CompileList("parameter", types, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestListProblems(t *testing.T) {
 	}
 	_, err = CompileList("parameter",
 		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
-		[]*Tag{le3, nil, nil})
+		[]*Tag{le3, nil, nil}, nil)
 	want := `parameter 1: unknown format "le3"; int takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
 parameter 2: chan int has no wire form; declare it as iter.Seq2[int, error]
 parameter 3, Kids: elements take no bytes on the wire`
@@ -99,7 +99,7 @@ parameter 3, Kids: elements take no bytes on the wire`
 }
 
 func TestListRoundTrip(t *testing.T) {
-	c, err := CompileList("result", []reflect.Type{reflect.TypeFor[uint32](), reflect.TypeFor[uint32](), reflect.TypeFor[string]()}, nil)
+	c, err := CompileList("result", []reflect.Type{reflect.TypeFor[uint32](), reflect.TypeFor[uint32](), reflect.TypeFor[string]()}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestListRoundTrip(t *testing.T) {
 }
 
 func TestEmptyList(t *testing.T) {
-	c, err := CompileList("parameter", nil, nil)
+	c, err := CompileList("parameter", nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

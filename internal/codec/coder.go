@@ -211,14 +211,14 @@ func (r *reader) bool() (bool, *Error) {
 	return b != 0, nil
 }
 
-// presence reads the presence byte of a pointer.
-func (r *reader) presence() (bool, *Error) {
+// presence reads the presence byte of what.
+func (r *reader) presence(what string) (bool, *Error) {
 	if r.off >= len(r.data) {
 		return false, r.errShort(1)
 	}
 	b := r.data[r.off]
 	if b > 1 {
-		return false, r.errorf("want 0 or 1 for the presence of a pointer's value")
+		return false, r.errorf("want 0 or 1 for the presence of %s", what)
 	}
 	r.off++
 	return b == 1, nil

@@ -143,12 +143,13 @@ func (c *compiler) plain(n *node, tag *Tag, loc location) {
 	}
 }
 
-// wordAt returns the word of the list at the location of a whole element, "" elsewhere.
+// wordAt returns "parameter" or "result" at the location of a whole one of a method, ""
+// elsewhere: also in the lists of a func among the parameters.
 func (c *compiler) wordAt(loc location) string {
-	if strings.LastIndexAny(loc.path, ".[") > 0 {
-		return ""
+	if word := c.root.word; strings.LastIndexAny(loc.path, ".[") <= 0 && (word == "parameter" || word == "result") {
+		return word
 	}
-	return c.root.word
+	return ""
 }
 
 // integer sets the format of an integer. int and uint are eight bytes on the

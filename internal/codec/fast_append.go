@@ -57,6 +57,8 @@ func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]by
 		return fastAppendArray(w, buf, n, p, depth)
 	case opMap:
 		return fastAppendMap(w, buf, n, p, depth)
+	case opFunc:
+		return appendBool(buf, *pointerAt(p) != nil), nil
 	}
 	return fastAppendPointer(w, buf, n, p, depth)
 }

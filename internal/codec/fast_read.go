@@ -80,6 +80,12 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		return fastReadArray(r, n, p, depth)
 	case opMap:
 		return fastReadMap(r, n, p, depth)
+	case opFunc: // one stored before stays
+		set, err := r.presence("a func")
+		if !set {
+			*pointerAt(p) = nil
+		}
+		return err
 	default:
 		return fastReadPointer(r, n, p, depth)
 	}

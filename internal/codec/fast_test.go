@@ -153,7 +153,7 @@ func TestStructWithText(t *testing.T) {
 			{Name: "A", Type: reflect.ArrayOf(head, reflect.TypeFor[byte]())},
 			{Name: "B", Type: reflect.TypeFor[string]()},
 		})
-		c, err := CompileList("parameter", []reflect.Type{reflect.PointerTo(typ)}, nil)
+		c, err := CompileList("parameter", []reflect.Type{reflect.PointerTo(typ)}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestStructWithText(t *testing.T) {
 }
 
 func TestStructWithTextAllocations(t *testing.T) {
-	c, err := CompileList("parameter", []reflect.Type{reflect.TypeFor[*benchSmall]()}, nil)
+	c, err := CompileList("parameter", []reflect.Type{reflect.TypeFor[*benchSmall]()}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,8 +36,8 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 	if n.op == opDeref {
 		return w.layout(n.elem)
 	}
-	if n.op == opStream {
-		l := &layout.Type{Kind: n.kind}
+	if n.op == opStream || n.op == opFunc {
+		l := &layout.Type{Kind: n.kind, Func: n.fn}
 		if n.item != nil {
 			l.Elem = n.item.layout
 		}

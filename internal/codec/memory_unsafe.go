@@ -112,8 +112,8 @@ func textAt(p address) (data address, size uintptr) {
 	return unsafe.Pointer(unsafe.StringData(text)), uintptr(len(text))
 }
 
-// pointerAt returns the address of a pointer or a map, represented as a
-// pointer.
+// pointerAt returns the address of a pointer, a map or a func, the latter two
+// represented as a pointer.
 func pointerAt(p address) *address { return (*address)(p) }
 
 // These access the bytes of numbers. Byte arrays need no alignment, and the

@@ -25,7 +25,8 @@ type node struct {
 	elem      *node
 	key       *node
 	fields    []field
-	item      *Codec // of a stream
+	item      *Codec            // of a stream
+	fn        *layout.Signature // of a func
 
 	finished // set by finish, from the fields above
 }
@@ -65,6 +66,7 @@ const (
 	opBinary
 	opText
 	opStream // a stream or reader in a list: without bytes
+	opFunc   // a func in a list
 )
 
 // A field is a field of a struct node.

@@ -42,6 +42,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 		return reflectAppendPointer(w, buf, n, v, depth)
 	case opStream:
 		return buf, nil
+	case opFunc:
+		return appendBool(buf, !v.IsNil()), nil
 	}
 	return reflectAppendStruct(w, buf, n, v, depth)
 }
@@ -93,6 +95,12 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return reflectReadPointer(r, n, v, depth)
 	case opStream:
 		return nil
+	case opFunc: // one stored before stays
+		set, err := r.presence("a func")
+		if !set {
+			v.SetZero()
+		}
+		return err
 	}
 	return reflectReadStruct(r, n, v, depth)
 }

@@ -220,7 +220,7 @@ func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, 
 // target.
 func (r *reader) pointer(n *node, depth int) (bool, *Error) {
 	if n.op == opPointer {
-		if present, err := r.presence(); err != nil || !present {
+		if present, err := r.presence("a pointer's value"); err != nil || !present {
 			return false, err
 		}
 	}

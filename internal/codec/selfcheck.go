@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // fastWorks reports whether the fast executor agrees with the reflect executor
@@ -89,6 +91,8 @@ type sampleList struct {
 	A2 *sampleRun
 	A3 io.Reader
 	A4 string
+	A5 func()
+	A6 func()
 }
 
 // selfCheck compares both executors on all samples.
@@ -121,8 +125,9 @@ func selfCheckValue(pointer any) bool {
 func selfCheckList(pointer any) bool {
 	t := reflect.TypeOf(pointer).Elem()
 	c, n := newCompiler(pathRoot{typ: t, word: "parameter"}), listNode(t)
+	funcs := map[int]*layout.Signature{5: {}, 6: {}}
 	for i := range t.NumField() {
-		n.addElement(t, c.element(t.Field(i).Type, nil, location{}))
+		n.addElement(t, c.element(t.Field(i).Type, nil, funcs[i], location{}))
 	}
 	return selfCheckNode(n, pointer)
 }

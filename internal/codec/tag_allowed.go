@@ -27,7 +27,7 @@ func instead(t reflect.Type, word string) string {
 	}
 	switch t.Kind() {
 	case reflect.Func:
-		return "this version has no callbacks, so pass and return values"
+		return "only a whole parameter of a method can be a func"
 	case reflect.Interface:
 		return "use a concrete type"
 	}

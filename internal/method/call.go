@@ -10,7 +10,8 @@ import (
 
 // A Caller makes the calls of one func of a proxy. Call encodes the arguments of v
 // and decodes the results into v. It may be called concurrently. ctx is nil if the
-// user passed nil.
+// user passed nil. A func that does not end in error drops that of Call, or gives it as
+// the error of its stream.
 type Caller interface {
 	Call(ctx context.Context, v *Values) error
 }
@@ -44,8 +45,8 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 		v.args.Field(i).Set(arg)
 	}
 	err := p.caller.Call(ctx, v)
-	if !p.sig.err && err != nil {
-		p.sig.resultStream.fail(v, err)
+	if st := p.sig.resultStream; st != nil && !p.sig.err && err != nil {
+		st.fail(v, err)
 	}
 	out := in[:0] // MakeFunc made it for this call
 	if n := len(p.sig.results); n > 0 {

@@ -26,8 +26,8 @@ func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, 
 		return nil, fmt.Errorf("got %s for results, want %d: %v%s", plural(len(results), "pointer"), len(m.Results), m, advice)
 	}
 	for _, l := range append(append([]*layout.Type(nil), m.Params...), m.Results...) {
-		if l.Kind == layout.Stream || l.Kind == layout.Reader {
-			return nil, fmt.Errorf("%s has streams, which need a contract; use Bind: %v", name, m)
+		if l.Kind == layout.Stream || l.Kind == layout.Reader || l.Kind == layout.Func {
+			return nil, fmt.Errorf("%s has streams or funcs, which need a contract; use Bind: %v", name, m)
 		}
 	}
 	s := new(Signature)

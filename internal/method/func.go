@@ -66,7 +66,14 @@ func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
 
 // newFunc returns the method of fn. fn has a receiver if of has one.
 func newFunc(service, name string, sig *Signature, fn reflect.Value, of owner) *Func {
-	f := &Func{Description: describe(service, name, sig), Sig: sig, ID: -1, fn: fn, owner: of}
+	f := funcOf(sig, fn, of)
+	f.Description, f.ID = describe(service, name, sig), -1
+	return f
+}
+
+// funcOf is newFunc without a name.
+func funcOf(sig *Signature, fn reflect.Value, of owner) *Func {
+	f := &Func{Sig: sig, fn: fn, owner: of}
 	in := 0
 	if of.methods != nil {
 		in = 1

@@ -64,8 +64,8 @@ func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func,
 	if problems != nil {
 		return nil, problems
 	}
-	if w.tag.ID >= 0 && sig.hasStreams() {
-		return nil, []Problem{noBasicStreams(path)}
+	if w.tag.ID >= 0 && (sig.hasStreams() || sig.paramFuncs != nil) {
+		return nil, []Problem{noBasic(path)}
 	}
 	f := newFunc(service, w.name, sig, fn, of)
 	f.ID, f.Exclusive = w.tag.ID, w.tag.Exclusive

@@ -64,3 +64,9 @@ func bindTo(t *testing.T, table *Table[*Func], service string, contract reflect.
 type callerFunc func(context.Context, *Values) error
 
 func (f callerFunc) Call(ctx context.Context, v *Values) error { return f(ctx, v) }
+
+// bindable is StubsOf with funcs that are not served.
+func bindable(service string, contract reflect.Type) ([]*Stub, error) {
+	stubs, problems := stubsOf(service, contract)
+	return stubs, ServiceError("bind", service, problems)
+}

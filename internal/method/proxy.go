@@ -19,30 +19,26 @@ type Stub struct {
 
 // StubsOf returns the funcs of a struct contract. Its error lists all problems.
 func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
-	stubs, err := stubsOf(service, contract)
-	if err != nil {
-		return nil, err
+	if contract.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("bsrpc: bind %s: %s", cut(service, 64), notContract(contract, "a client's is a struct of funcs"))
 	}
-	var problems []Problem
+	stubs, problems := stubsOf(service, contract)
 	for _, s := range stubs {
 		problems = append(problems, unservedStreams(s.Name, s.Sig)...)
+		problems = append(problems, unservedFuncs(s.Name, s.Sig)...)
 	}
 	return stubs, ServiceError("bind", service, problems)
 }
 
-func stubsOf(service string, contract reflect.Type) ([]*Stub, error) {
-	if contract.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("bsrpc: bind %s: %s", cut(service, 64), notContract(contract, "a client's is a struct of funcs"))
-	}
+func stubsOf(service string, contract reflect.Type) (stubs []*Stub, problems []Problem) {
 	wanted, problems := contractOf(service, contract)
-	var stubs []*Stub
 	for _, w := range wanted {
 		sig, more := compile(service+"."+w.goName, w.typ, 0, w.tag)
 		if problems = append(problems, more...); more != nil {
 			continue
 		}
-		if w.tag.ID >= 0 && sig.hasStreams() {
-			problems = append(problems, noBasicStreams(service+"."+w.goName))
+		if w.tag.ID >= 0 && (sig.hasStreams() || sig.paramFuncs != nil) {
+			problems = append(problems, noBasic(service+"."+w.goName))
 		}
 		s := &Stub{Description: describe(service, w.name, sig), Sig: sig, Tag: w.tag, Key: w.key, index: w.index}
 		if ValidService(service) == nil {
@@ -50,7 +46,7 @@ func stubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 		}
 		stubs = append(stubs, s)
 	}
-	return stubs, ServiceError("bind", service, problems)
+	return stubs, problems
 }
 
 // Fill sets the stub's field of a proxy to a func that calls c.

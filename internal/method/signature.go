@@ -40,12 +40,20 @@ type compiled struct {
 	results      []reflect.Type  // without the error
 	memory       [2]reflect.Type // structs with the arguments, and the results, as their second field
 	paramStreams []*Stream       // in order
+	paramFuncs   []*FuncParam    // in order
 	resultStream *Stream         // nil for none
 }
 
 // withoutValues returns a signature with the same codecs and an empty pool. Pooled
 // state may belong to the bubble of one test, as a connection does.
-func (s *Signature) withoutValues() *Signature { return &Signature{compiled: s.compiled} }
+func (s *Signature) withoutValues() *Signature {
+	c := &Signature{compiled: s.compiled}
+	c.paramFuncs = nil
+	for _, p := range s.paramFuncs {
+		c.paramFuncs = append(c.paramFuncs, &FuncParam{p.Index, p.Sig.withoutValues()})
+	}
+	return c
+}
 
 // signatures caches the func types compiled without formats of a tag: all methods of
 // one type, and all binds of one contract, share their codecs.
@@ -65,14 +73,16 @@ func compile(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Sign
 			return known.(*Signature).withoutValues(), nil
 		}
 	}
-	s, problems := compileFunc(name, t, skip, tag)
+	s, problems := compileFunc(name, "", t, skip, tag)
 	if problems == nil && tag.Params == nil && tag.Results == nil {
 		signatures.Store(key, s.withoutValues())
 	}
 	return s, problems
 }
 
-func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
+// compileFunc is compile without the cache. whose begins the words for parameters and
+// results of a func that is itself a parameter.
+func compileFunc(name, whose string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
 	s := &Signature{compiled: compiled{variadic: t.IsVariadic()}}
 	s.ctx = t.NumIn() > skip && t.In(skip) == contextType
 	if s.ctx {
@@ -89,13 +99,18 @@ func compileFunc(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*
 		s.err = true
 		s.results = s.results[:n-1]
 	} else if n > 0 && s.results[n-1].Implements(errorType) {
-		problems = append(problems, Problem{fmt.Sprintf("%s, result %d", name, n),
+		problems = append(problems, Problem{fmt.Sprintf("%s, %sresult %d", name, whose, n),
 			fmt.Sprintf("%v implements error; declare it as error, so that nil stays nil", s.results[n-1])})
 	}
 	var more []Problem
-	s.Args, more = compileList(name, "parameter", s.params, tag.Params)
+	var funcs map[int]*layout.Signature
+	if whose == "" {
+		funcs, more = s.setFuncs(name)
+		problems = append(problems, more...)
+	}
+	s.Args, more = compileList(name, whose+"parameter", s.params, tag.Params, funcs)
 	problems = append(problems, more...)
-	s.Results, more = compileList(name, "result", s.results, tag.Results)
+	s.Results, more = compileList(name, whose+"result", s.results, tag.Results, nil)
 	problems = append(problems, more...)
 	if len(problems) == 0 {
 		problems = s.setStreams(name)
@@ -112,12 +127,12 @@ func (s *Signature) layMemory() {
 	s.memory = [2]reflect.Type{withRoom(s.Args.Type()), withRoom(s.Results.Type())}
 }
 
-func compileList(name, word string, types []reflect.Type, places []*codec.Tag) (*codec.Codec, []Problem) {
+func compileList(name, word string, types []reflect.Type, places []*codec.Tag, funcs map[int]*layout.Signature) (*codec.Codec, []Problem) {
 	if places != nil && len(places) != len(types) {
 		return nil, []Problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",
 			plural(len(places), word), len(types))}}
 	}
-	c, err := codec.CompileList(word, types, places)
+	c, err := codec.CompileList(word, types, places, funcs)
 	if err == nil {
 		return c, nil
 	}
@@ -163,5 +178,9 @@ func (s *Signature) Layout(service, name string) *layout.Method {
 // MisspeltKeys returns the fields of parameters and results with a tag key probably
 // meant to be bsrpc. It is not a method, which the linker would keep in every server.
 func MisspeltKeys(s *Signature) []codec.MisspelledKey {
-	return codec.FindMisspelledKeys(append(append([]reflect.Type(nil), s.params...), s.results...))
+	types := append(append([]reflect.Type(nil), s.params...), s.results...)
+	for _, p := range s.paramFuncs {
+		types = append(append(types, p.Sig.params...), p.Sig.results...)
+	}
+	return codec.FindMisspelledKeys(types)
 }

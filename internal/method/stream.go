@@ -231,11 +231,6 @@ func compileHandler(name string, t reflect.Type, skip int, tag *codec.MethodTag)
 	return s, nil
 }
 
-// noBasicStreams is the problem of a method with streams and an id=.
-func noBasicStreams(path string) Problem {
-	return Problem{path, "peers of basic-socket-rpc have no streams; leave out id=, or the streams and readers"}
-}
-
 // unservedStreams reports a method with streams: connections do not move items yet.
 func unservedStreams(name string, s *Signature) []Problem {
 	if !s.hasStreams() {

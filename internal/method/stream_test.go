@@ -292,21 +292,13 @@ func TestReaders(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	var contract struct {
-		Open  func(string) (io.ReadCloser, error)
-		Count func(context.Context, io.Reader, int) (int, error)
-		Lazy  func(string) io.ReadCloser `bsrpc:"name=Open"`
-	}
-	stubs, err := stubsOf("Files", reflect.TypeOf(&contract.Open).Elem())
-	if err == nil {
-		t.Fatal(stubs)
-	}
 	type files struct {
 		Open  func(string) (io.ReadCloser, error)
 		Count func(context.Context, io.Reader, int) (int, error)
 	}
 	var proxy files
-	if stubs, err = stubsOf("Files", reflect.TypeFor[files]()); err != nil {
+	stubs, err := bindable("Files", reflect.TypeFor[files]())
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range stubs {
@@ -353,7 +345,7 @@ func TestStreamWithoutError(t *testing.T) {
 		Open  func() io.ReadCloser
 	}
 	var proxy contract
-	stubs, err := stubsOf("S", reflect.TypeFor[contract]())
+	stubs, err := bindable("S", reflect.TypeFor[contract]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +411,7 @@ func TestSeqInContract(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	stubs, err := stubsOf("Jobs", reflect.TypeFor[contract]())
+	stubs, err := bindable("Jobs", reflect.TypeFor[contract]())
 	if err != nil || stubs[0].Hash != funcs[0].Hash {
 		t.Fatal(err, funcs[0].Layout)
 	}
@@ -480,7 +472,7 @@ func TestStreamProblems(t *testing.T) {
 		{func(struct{ R io.Reader }) {}, "S.M, parameter 1, R: io.Reader" + noForm + noBytes},
 		{func(iter.Seq2[iter.Seq2[int, error], error]) {}, place + "iter.Seq2[int, error]" + noForm + noPart},
 		{func(iter.Seq2[io.Reader, error]) {}, "S.M, parameter 1, Reader: io.Reader" + noForm + noBytes},
-		{func(iter.Seq2[func(), error]) {}, place + "func()" + noForm + "this version has no callbacks, so pass and return values"},
+		{func(iter.Seq2[func(), error]) {}, place + "func()" + noForm + "only a whole parameter of a method can be a func"},
 		{func(iter.Seq2[struct{ A []struct{} }, error]) {}, "S.M, parameter 1, A: elements take no bytes on the wire"},
 		{func() (_ iter.Seq2[int, error], _ io.ReadCloser) { return }, "S.M: 2 results are streams or readers; a method has one at most"},
 	} {
@@ -496,7 +488,7 @@ func TestStreamTags(t *testing.T) {
 	type contract struct {
 		A func(int, iter.Seq[int]) (iter.Seq2[[]int, error], error) `bsrpc:"(le2,varint) list le1"`
 	}
-	stubs, err := stubsOf("S", reflect.TypeFor[contract]())
+	stubs, err := bindable("S", reflect.TypeFor[contract]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,12 +501,12 @@ func TestStreamTags(t *testing.T) {
 		C func() (iter.Seq2[int, error], error) `bsrpc:"id=7"`
 		D func(iter.Seq[string]) int
 	}
-	_, err = stubsOf("S", reflect.TypeFor[wrong]())
+	_, err = bindable("S", reflect.TypeFor[wrong]())
 	want := `bsrpc: bind S: 4 problems
     S.D: must end in error: a call can fail on the way
     S.A, parameter 1, Reader: io.Reader does not take "le2"; it takes no words
     S.B, parameter 1: string does not take "le2"; it takes len=, max=, utf8 or fixed=
-    S.C: peers of basic-socket-rpc have no streams; leave out id=, or the streams and readers`
+    S.C: peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant\n%s", err, want)
 	}

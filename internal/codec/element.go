@@ -9,8 +9,9 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Streams and readers: whole parameters or results without bytes in their list. The
-// items of a stream are encoded one by one, with a codec of their own.
+// What only a whole parameter or result can be. Streams and readers have no bytes in
+// their list: the items of a stream are encoded one by one, with a codec of their own. A
+// func has one byte, which tells nil from others: its calls have codecs of their own.
 
 var (
 	errorType      = reflect.TypeFor[error]()
@@ -32,10 +33,11 @@ func IsStream(word string, t reflect.Type) bool { return streamKind(word, t) != 
 
 // streamKind returns the kind of IsStream, 0 for other types.
 func streamKind(word string, t reflect.Type) layout.Kind {
+	param, result := word == "parameter", word == "result"
 	switch {
-	case t == readerType && word == "parameter", t == readCloserType && word == "result":
+	case param && t == readerType, result && t == readCloserType:
 		return layout.Reader
-	case isSeq(t) && (t.In(0).NumIn() == 1 && word == "parameter" || t.In(0).NumIn() == 2 && t.In(0).In(1) == errorType):
+	case param && isSeq(t) && t.In(0).NumIn() == 1, (param || result) && isSeq(t) && t.In(0).NumIn() == 2 && t.In(0).In(1) == errorType:
 		return layout.Stream
 	}
 	return 0
@@ -44,18 +46,20 @@ func streamKind(word string, t reflect.Type) layout.Kind {
 // IsSeq reports whether t is an iter.Seq: a stream without errors.
 func IsSeq(t reflect.Type) bool { return isSeq(t) && t.In(0).NumIn() == 1 }
 
-// element returns the node of a whole parameter or result.
-func (c *compiler) element(t reflect.Type, tag *Tag, loc location) *node {
+// element returns the node of a whole parameter or result. fn is the layout of a func.
+func (c *compiler) element(t reflect.Type, tag *Tag, fn *layout.Signature, loc location) *node {
 	n := &node{op: opStream, kind: streamKind(c.root.word, t), typ: t, size: t.Size()}
-	switch n.kind {
-	case layout.Stream:
+	switch {
+	case n.kind == layout.Stream:
 		n.item = c.item(t.In(0).In(0), tag, loc)
-	case layout.Reader:
-		if tag != nil {
-			c.checkWords(tag, loc, t, noWords)
-		}
-	default:
+		return n
+	case fn != nil:
+		n.op, n.kind, n.fn = opFunc, layout.Func, fn
+	case n.kind == 0:
 		return c.node(t, tag, loc)
+	}
+	if tag != nil {
+		c.checkWords(tag, loc, t, noWords)
 	}
 	return n
 }
@@ -70,11 +74,11 @@ func (c *compiler) item(t reflect.Type, tag *Tag, loc location) *Codec {
 }
 
 // isSeq reports whether t is an iter.Seq or iter.Seq2.
-func isSeq(t reflect.Type) bool { return t.PkgPath() == "iter" && isIterator(t) }
+func isSeq(t reflect.Type) bool { return t.PkgPath() == "iter" && IsIterator(t) }
 
-// isIterator reports whether t is a func that a for loop can range over, with one or
+// IsIterator reports whether t is a func that a for loop can range over, with one or
 // two variables.
-func isIterator(t reflect.Type) bool {
+func IsIterator(t reflect.Type) bool {
 	if t.Kind() != reflect.Func || t.NumIn() != 1 || t.NumOut() != 0 || t.In(0).Kind() != reflect.Func {
 		return false
 	}
@@ -102,7 +106,7 @@ func insteadOfStream(t reflect.Type, word string) string {
 	switch {
 	case t.Kind() == reflect.Chan:
 		want = fmt.Sprintf("iter.Seq2[%s, error]", typeName(t.Elem()))
-	case isIterator(t):
+	case IsIterator(t):
 		want = fmt.Sprintf("iter.Seq2[%s, error]", typeName(t.In(0).In(0)))
 		if t.In(0).NumIn() == 2 && t.In(0).In(1) != errorType {
 			want = "iter.Seq2[T, error], T being a struct of both values"

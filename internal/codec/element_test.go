@@ -60,7 +60,7 @@ func listOf(t *testing.T, values []any) (*Codec, reflect.Value) {
 			types[i] = reflect.TypeOf(v)
 		}
 	}
-	c, err := CompileList("parameter", types, nil)
+	c, err := CompileList("parameter", types, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
