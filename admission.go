@@ -201,7 +201,7 @@ func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(func() {
-		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for SessionMaxHold (%v)", s.settings.sessionMaxHold))
+		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.sessionMaxHold))
 	})
 	switch {
 	case err == nil:
@@ -211,7 +211,7 @@ func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	case s.settings.maxWaiting == 0:
 		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.settings.maxSessions)
 	}
-	return 0, fault.Refusal(fault.ResourceExhausted, "queue full: MaxWaiting (%d) clients wait", s.settings.maxWaiting)
+	return 0, fault.Refusal(fault.ResourceExhausted, "the server's queue is full: MaxWaiting (%d) clients wait", s.settings.maxWaiting)
 }
 
 // admitted returns the admitted sessions, in the order of their ids.

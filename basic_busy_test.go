@@ -55,7 +55,7 @@ func TestBasicServerStallsAfterAnswer(t *testing.T) {
 		if took := time.Since(start); took < 10*time.Second || took > 20*time.Second {
 			t.Errorf("the connection ended after %v", took)
 		}
-		wantCall(t, client.Err(), CodeUnavailable, OutcomeUnknown, "the peer has taken nothing for Limits.WriteStall (10s)")
+		wantCall(t, client.Err(), CodeUnavailable, OutcomeUnknown, "the peer has taken nothing for this end's Limits.WriteStall (10s)")
 		<-second
 	})
 }

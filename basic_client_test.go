@@ -306,7 +306,7 @@ func TestBasicBadValues(t *testing.T) {
 		_, err = desk.Hello(t.Context(), "\xff")
 		wantCall(t, err, CodeInvalidArgument, OutcomeNotRun, "Desk.Hello, parameter 1: not UTF-8")
 		_, err = desk.Echo(t.Context(), make([]byte, 1000))
-		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: takes more than 1000 bytes (this end's MaxMessage is 1000)")
+		wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Desk.Echo, parameter 1, []uint8: too long (this end's MaxMessage is 1000)")
 		for _, tt := range []struct{ results, want string }{
 			{"", "cannot decode the answer: Desk.Hello, result 1: want 4 bytes, have 0, offset 0"},
 			{str("ok") + "x", "cannot decode the answer: Desk.Hello, 1 trailing byte, offset 6"},
@@ -318,7 +318,7 @@ func TestBasicBadValues(t *testing.T) {
 				p.write(response(tt.results))
 			}()
 			_, err := desk.Hello(t.Context(), "")
-			wantCall(t, err, CodeInternal, OutcomeUnknown, tt.want)
+			wantCall(t, err, CodeInternal, OutcomeAnswered, tt.want)
 		}
 		go func() {
 			p.takeCommand()
@@ -350,7 +350,7 @@ func TestBasicTracebackAboveMaxMessage(t *testing.T) {
 		}
 		answer(exception(basic.MaxTraceback + 1))
 		_, err := desk.Echo(t.Context(), nil)
-		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 65544 bytes, MaxMessage is 1000")
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 65544 bytes, this end's MaxMessage is 1000")
 	})
 	withBasicRaw(t, &ClientOptions{MaxMessage: 1000}, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		go func() {
@@ -358,7 +358,7 @@ func TestBasicTracebackAboveMaxMessage(t *testing.T) {
 			p.nc.Write(response(strings.Repeat("x", 1001)))
 		}()
 		_, err := desk.Echo(t.Context(), nil)
-		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 1001 bytes, MaxMessage is 1000")
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: frame too long: 1001 bytes, this end's MaxMessage is 1000")
 	})
 }
 
@@ -584,7 +584,7 @@ func TestBasicUnexpectedFrames(t *testing.T) {
 		{basicAdmitted, "protocol violation: unexpected INIT", CodeInternal},
 		{"\x05\x00\x00\x00\x07", "protocol violation: unexpected type 0x07", CodeInternal},
 		{"\x04\x00\x00\x00", "protocol violation: Reported message size too small: 4", CodeInternal},
-		{u32(1<<32-1) + "\x01", "connection lost: reading: frame too long: 4294967290 bytes, MaxMessage is 16777216", CodeUnavailable},
+		{u32(1<<32-1) + "\x01", "connection lost: reading: frame too long: 4294967290 bytes, this end's MaxMessage is 16777216", CodeUnavailable},
 	} {
 		withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 			p.write([]byte(tt.frame)[:4])
@@ -658,14 +658,14 @@ func TestBasicServerStalls(t *testing.T) {
 			p.write(response(u32(3))[:6])
 		}()
 		_, err := desk.Add(ctx, 1, 2)
-		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: a frame has stayed incomplete for Limits.FrameTimeout (1m0s)")
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: reading: a frame has stayed incomplete for this end's Limits.FrameTimeout (1m0s)")
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("after %v", took)
 		}
 	})
 	withBasicRaw(t, nil, func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer) {
 		_, err := desk.Add(t.Context(), 1, 2)
-		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: writing: the peer has taken nothing for Limits.WriteStall (10s)")
+		wantCall(t, err, CodeUnavailable, OutcomeUnknown, "connection lost: writing: the peer has taken nothing for this end's Limits.WriteStall (10s)")
 	})
 }
 

@@ -178,7 +178,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	if errors.Is(err, codec.ErrRange) {
 		return basic.Overflow()
 	}
-	return basic.Exception("RuntimeError", "%s, %v", inv.method.Name, err)
+	return basic.Exception("RuntimeError", "%s, %v", inv.method.Name, limitOf("the server's", err))
 }
 
 // exceptionFrom returns the exception for the error of a handler. An error without a name

@@ -654,13 +654,13 @@ func TestBasicStalls(t *testing.T) {
 		if took := time.Since(start); took != 60*time.Second {
 			t.Errorf("a stalled frame: closed after %v", took)
 		}
-		if err := <-p.served; err == nil || !strings.Contains(err.Error(), "a frame has stayed incomplete for Limits.FrameTimeout (1m0s)") {
+		if err := <-p.served; err == nil || !strings.Contains(err.Error(), "a frame has stayed incomplete for this end's Limits.FrameTimeout (1m0s)") {
 			t.Errorf("ServeConn: %v", err)
 		}
 		q := basicClient(t, srv)
 		start = time.Now()
 		q.write([]byte(command(2, u32(1)+u32(2))))
-		if err := <-q.served; err == nil || !strings.Contains(err.Error(), "the peer has taken nothing for Limits.WriteStall (10s)") {
+		if err := <-q.served; err == nil || !strings.Contains(err.Error(), "the peer has taken nothing for this end's Limits.WriteStall (10s)") {
 			t.Errorf("ServeConn: %v", err)
 		}
 		if took := time.Since(start); took != 10*time.Second {

@@ -93,7 +93,15 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	if errors.Is(err, codec.ErrSize) {
 		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
-	return fault.New(code, fault.NotRun, "%s, %w", m.Name, err)
+	return fault.New(code, fault.NotRun, "%s, %w", m.Name, limitOf("this end's", err))
+}
+
+// limitOf adds the owner of a limit, MaxDepth or DecodeBudget, to the error of a codec.
+func limitOf(owner string, err error) error {
+	if errors.Is(err, codec.ErrLimit) && !errors.Is(err, codec.ErrSize) {
+		return fmt.Errorf("%w (%s limit)", err, owner)
+	}
+	return err
 }
 
 // maxBody returns the limit of an encoder for messages to a peer.
@@ -130,7 +138,7 @@ func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error)
 	case nil, *fault.Fault:
 		return err
 	}
-	return fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode the answer: %s, %w", m.Name, err)
+	return fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %s, %w", m.Name, limitOf("this end's", err))
 }
 
 // readUserResults is readResults for types with decoders of their own. A panic there
@@ -138,7 +146,7 @@ func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error)
 func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.codecPanicked(log, fault.OutcomeUnknown, what, "decoding", v.Dec.UserType)
+			err = m.codecPanicked(log, fault.Answered, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	return method.ReadResults(v)

@@ -108,7 +108,7 @@ func TestWaitErrorsNameTheLimit(t *testing.T) {
 		what       string
 	}{
 		{0, func(p *sluiceContract) func(context.Context, uint32) error { return p.Pass }, "exclusive=lock"},
-		{1, func(p *sluiceContract) func(context.Context, uint32) error { return p.Other }, "its turn (MaxConcurrentCalls is 1)"},
+		{1, func(p *sluiceContract) func(context.Context, uint32) error { return p.Other }, "its turn (the server's MaxConcurrentCalls is 1)"},
 	} {
 		withSluice(t, test.concurrent, func(t *testing.T, _ *Server, p *rawPeer, proxy *sluiceContract) {
 			held := make(chan error, 1)
@@ -140,7 +140,7 @@ func TestWaitErrorsNameTheLimit(t *testing.T) {
 		p.send(wire.Frame{Type: wire.Request, Arg: 1, ID: 3}, []byte(u32(0)))
 		time.Sleep(1234 * time.Millisecond)
 		p.send(wire.Frame{Type: wire.Cancel, ID: 3}, nil)
-		p.wantError(3, CodeCanceled, wire.NotRun, "canceled: waited 1.23s for its turn (MaxConcurrentCalls is 1)")
+		p.wantError(3, CodeCanceled, wire.NotRun, "canceled: waited 1.23s for its turn (the server's MaxConcurrentCalls is 1)")
 		p.send(wire.Frame{Type: wire.Request, Arg: 1, ID: 4, Timeout: 1000_000}, []byte(u32(0)))
 		p.wantError(4, CodeDeadlineExceeded, wire.NotRun|wire.Expired, "waited 980ms for its turn")
 		p.wantAnswer(2)

@@ -229,7 +229,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 // waited returns the fault of a call that gave up waiting for a group, or for the semaphore
 // if g is nil. cause is the error of its context; nil means that its deadline is near.
 func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
-	what := fmt.Sprintf("its turn (MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
+	what := fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	if g != nil {
 		what = "exclusive=" + g.Name
 	}

@@ -261,7 +261,7 @@ func TestCallResults(t *testing.T) {
 		t.Errorf("got %q, %d, %v", text, n, err)
 	}
 	err := client.Call(t.Context(), "lab.Dynamic.Swap", []any{128, "too much"}, results...)
-	wantError(t, err, bsrpc.CodeInternal, bsrpc.OutcomeUnknown, "")
+	wantError(t, err, bsrpc.CodeInternal, bsrpc.OutcomeAnswered, "")
 	checkText(t, "a result too large", err, "bsrpc: cannot decode the answer: lab.Dynamic.Swap, result 2: does not fit in int8 of 8 bits, offset 12")
 	err = client.Call(t.Context(), "lab.Dynamic.Fail", []any{"out of paper"}, &n)
 	wantError(t, err, bsrpc.CodeUnknown, bsrpc.OutcomeAnswered, "out of paper")

@@ -123,13 +123,13 @@ func TestEncodersAtTheClient(t *testing.T) {
 		}
 		for _, how := range []string{"dec panic", "dec panic nil"} {
 			got, err := proxy.Give(how)
-			check(err, OutcomeUnknown, "Moods.Give", "decoding")
+			check(err, OutcomeAnswered, "Moods.Give", "decoding")
 			if got != (moody{}) {
 				t.Errorf("got %v beside the error", got)
 			}
 			if client.native != nil {
 				var got moody
-				check(client.Call(t.Context(), "Moods.Give", []any{how}, &got), OutcomeUnknown, "Moods.Give", "decoding")
+				check(client.Call(t.Context(), "Moods.Give", []any{how}, &got), OutcomeAnswered, "Moods.Give", "decoding")
 			}
 		}
 		ended := make(chan struct{})

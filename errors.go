@@ -216,7 +216,7 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 	if !ok || !f.Remote {
 		return err
 	}
-	cause := s.errors.Receive(f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.decode(d, fields, false) })
+	cause := identity.Receive(s.errors, f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.decode(d, fields, false) })
 	if cause == nil {
 		return err
 	}

@@ -810,7 +810,7 @@ func TestStalledFrames(t *testing.T) {
 		withRaw(t, nil, func(p *rawPeer, _ *Server, _ *testee) {
 			p.write(frame[:n])
 			start := time.Now()
-			p.wantClose(CodeInternal, "a frame has stayed incomplete for Limits.FrameTimeout (1m0s)")
+			p.wantClose(CodeInternal, "a frame has stayed incomplete for the server's Limits.FrameTimeout (1m0s)")
 			if took := time.Since(start); took != time.Minute {
 				t.Errorf("cut after %d bytes: closed after %v", n, took)
 			}

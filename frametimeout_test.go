@@ -35,7 +35,7 @@ func TestFrameTimeoutStartsWithEachFrame(t *testing.T) {
 					}
 				}
 				start := time.Now()
-				p.wantClose(CodeInternal, "a frame has stayed incomplete for Limits.FrameTimeout (5s)")
+				p.wantClose(CodeInternal, "a frame has stayed incomplete for the server's Limits.FrameTimeout (5s)")
 				if took := time.Since(start); took != timeout {
 					t.Errorf("closed %v after the frame began, want %v", took, timeout)
 				}

@@ -687,7 +687,7 @@ func TestMalformedIdentities(t *testing.T) {
 					if tt.want == "" {
 						callError{"sold out", CodeNotFound, OutcomeAnswered, true, nil}.check(t, err)
 					} else {
-						callError{tt.want + "*", CodeInternal, OutcomeUnknown, false, nil}.check(t, err)
+						callError{tt.want + "*", CodeInternal, OutcomeAnswered, false, nil}.check(t, err)
 					}
 					checkIs(t, err, tt.is)
 					var l *limitError

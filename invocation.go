@@ -75,7 +75,7 @@ func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
 	inv.Dec.Lenient = inv.lenient
 	if err := inv.ReadArgs(); err != nil {
-		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, err)
+		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf("the server's", err))
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 			code, err = fault.ResourceExhausted, fmt.Errorf("%w (the client's MaxMessage is %d)", err, c.PeerMaxMessage())
 		}
 		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
-		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, err)
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, limitOf("the server's", err))
 	}
 	return nil
 }

@@ -166,6 +166,10 @@ type rawOptions struct {
 // resolve returns the settings for o. of is the type of the options, for the error.
 func resolve(of string, o *rawOptions) (*settings, error) {
 	s := settings{basic: o.Basic}
+	s.Owner = "the client's"
+	if of == "ServerOptions" {
+		s.Owner = "the server's"
+	}
 	var c optionCheck
 	s.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
 	s.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))

@@ -187,11 +187,11 @@ func TestMaxMessage(t *testing.T) {
 				if tt.server > 0 {
 					wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Probe.Echo")
 				} else {
-					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Echo, result 1, []uint8: takes more than 100000 bytes (the client's MaxMessage is 100000)")
+					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Echo, result 1, []uint8: too long (the client's MaxMessage is 100000)")
 				}
 				_, err = proxy.Make(t.Context(), limit-3)
 				if tt.client > 0 {
-					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Make, result 1, []uint8: takes more than 100000 bytes (the client's MaxMessage is 100000)")
+					wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Probe.Make, result 1, []uint8: too long (the client's MaxMessage is 100000)")
 				}
 				if _, err := proxy.Add(t.Context(), 1, 2); err != nil {
 					t.Error(err)
@@ -228,7 +228,7 @@ func TestConnBytes(t *testing.T) {
 			t.Errorf("%d bytes booked", n)
 		}
 		p.write(first(4))
-		p.wantError(4, CodeResourceExhausted, wire.NotRun, "exceed Limits.ConnBytes (2097152)")
+		p.wantError(4, CodeResourceExhausted, wire.NotRun, "exceed the server's Limits.ConnBytes (2097152)")
 		p.write(rest(4)) // nobody wants them
 		p.wantAlive(5)
 		p.write(rest(2))
@@ -311,7 +311,7 @@ func TestClientConnBytes(t *testing.T) {
 			f, _ := p.read()
 			p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: f.ID, Total: 16 << 20}, nil)
 		}
-		wantCall(t, <-calls, CodeResourceExhausted, OutcomeUnknown, "exceed Limits.ConnBytes (33554432)")
+		wantCall(t, <-calls, CodeResourceExhausted, OutcomeAnswered, "exceed the client's Limits.ConnBytes (33554432)")
 		if f, _ := p.read(); f.Type != wire.Cancel {
 			t.Errorf("got %v, want CANCEL", f.Type)
 		}
@@ -401,7 +401,7 @@ func TestFrameTimeoutOfMessage(t *testing.T) {
 	withRaw(t, &ServerOptions{Limits: Limits{FrameTimeout: 5 * time.Second}}, func(p *rawPeer, srv *Server, _ *testee) {
 		start := time.Now()
 		p.write(bigRequest(2, rawEcho, 100_000, 1000))
-		p.wantError(2, CodeDeadlineExceeded, wire.NotRun, "its message made no progress for Limits.FrameTimeout (5s)")
+		p.wantError(2, CodeDeadlineExceeded, wire.NotRun, "its message made no progress for the server's Limits.FrameTimeout (5s)")
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("after %v", took)
 		}
@@ -433,7 +433,7 @@ func TestFrameTimeoutOfAnswer(t *testing.T) {
 		go func() { _, err := proxy.Echo(t.Context(), nil); call <- err }()
 		f, _ := p.read()
 		p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: f.ID, Total: 1 << 20}, make([]byte, 5))
-		wantCall(t, <-call, CodeDeadlineExceeded, OutcomeUnknown, "its message made no progress for Limits.FrameTimeout (5s)")
+		wantCall(t, <-call, CodeDeadlineExceeded, OutcomeAnswered, "its message made no progress for the client's Limits.FrameTimeout (5s)")
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("after %v", took)
 		}

@@ -74,7 +74,7 @@ func TestLogLinesAreTrue(t *testing.T) {
 				client.Call(t.Context(), "Probe.Make", []any{65}, &result)
 				client.Close()
 			},
-			map[string]int{`method=Probe.Make err="result 1, []uint8: takes more than 64 bytes (the client's MaxMessage is 64)"`: 1},
+			map[string]int{`method=Probe.Make err="result 1, []uint8: too long (the client's MaxMessage is 64)"`: 1},
 		},
 		"a handler that outlives its client": {
 			ServerOptions{},

@@ -35,8 +35,12 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	if most := min(c.PeerMaxMessage(), uint64(c.served.settings.MaxMessage)); texts > most && size > wire.MaxUnchunked {
-		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "the answer to BIND contains %d bytes of layouts, but MaxMessage is %d; bind fewer methods", texts, most))
+	most, owner := uint64(c.served.settings.MaxMessage), c.served.settings.Owner
+	if peer := c.PeerMaxMessage(); peer < most {
+		most, owner = peer, "the client's"
+	}
+	if texts > most && size > wire.MaxUnchunked {
+		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "the answer to BIND contains %d bytes of layouts, but %s MaxMessage is %d; bind fewer methods", texts, owner, most))
 		return nil
 	}
 	c.Respond(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)})

@@ -48,6 +48,7 @@ var noLimits = Limits{
 }
 
 func TestOptionsResolve(t *testing.T) {
+	owner := map[bool]string{true: "the server's", false: "the client's"}
 	with := func(change func(*settings)) settings {
 		b := defaultSettings
 		change(&b)
@@ -101,6 +102,8 @@ func TestOptionsResolve(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			_, server := test.options.(*ServerOptions)
+			test.want.Owner = owner[server]
 			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
@@ -152,6 +155,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
+			got.Owner = ""
 			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -43,7 +43,7 @@ func TestReplyLimitsNameTheirEnd(t *testing.T) {
 		}
 		var list []string
 		err = client.Call(t.Context(), "Shop.List", []any{5000}, &list)
-		wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Shop.List, result 1, []string: takes more than 4096 bytes (the client's MaxMessage is 4096)")
+		wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "Shop.List, result 1, []string: too long (the client's MaxMessage is 4096)")
 		var deep *nest
 		err = client.Call(t.Context(), "Shop.Deep", nil, &deep)
 		wantCall(t, err, CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (64), or the value is cyclic")
@@ -58,11 +58,76 @@ func TestReplyLimitsNameTheirEnd(t *testing.T) {
 		p.write([]byte("\x0b\x00\x00\x00\x01\x01\x00" + u32(5000)))
 		typ, payload := p.readBasic()
 		name, text, err := wire.ReadException(payload)
-		if want := "Basic.List, result 1, []string: takes more than 5000 bytes (the server's MaxMessage is 5000)"; typ != wire.Exception || name != "RuntimeError" || text != want || err != nil {
+		if want := "Basic.List, result 1, []string: too long (the server's MaxMessage is 5000)"; typ != wire.Exception || name != "RuntimeError" || text != want || err != nil {
 			t.Errorf("got %v, %s: %s, %v; want %s", typ, name, text, err, want)
 		}
 		p.nc.Close()
 		<-p.served
 		srv.Close()
 	})
+}
+
+// A tower takes and returns values of any depth.
+type tower struct{}
+
+func (tower) Put(*nest) {}
+func (tower) Get(depth int) *nest {
+	n := new(nest)
+	for range depth {
+		n = &nest{n}
+	}
+	return n
+}
+
+// The errors for depth and memory name the option, its value and its end, in either
+// direction. A method whose results the client refuses has run.
+func TestCodecLimitsNameTheirEnd(t *testing.T) {
+	type contract struct {
+		Put func(n *nest) error
+		Get func(depth int) (*nest, error)
+	}
+	deep := tower{}.Get(5)
+	for _, tt := range []struct {
+		name           string
+		server, client Limits
+		call           func(p *contract) error
+		code           Code
+		outcome        Outcome
+		want           string
+	}{
+		{"arguments at the client", Limits{}, Limits{MaxDepth: 3}, func(p *contract) error { return p.Put(deep) },
+			CodeResourceExhausted, OutcomeNotRun, "nested deeper than MaxDepth (3), or the value is cyclic (this end's limit)"},
+		{"arguments at the server", Limits{MaxDepth: 3}, Limits{}, func(p *contract) error { return p.Put(deep) },
+			CodeInvalidArgument, OutcomeNotRun, "nested deeper than MaxDepth (3), offset 4 (the server's limit)"},
+		{"results at the server", Limits{MaxDepth: 3}, Limits{}, func(p *contract) error { _, err := p.Get(5); return err },
+			CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (3), or the value is cyclic (the server's limit)"},
+		{"results at the client", Limits{}, Limits{MaxDepth: 3}, func(p *contract) error { _, err := p.Get(5); return err },
+			CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (3), offset 4 (this end's limit)"},
+		{"memory of arguments", Limits{DecodeBudget: 20}, Limits{}, func(p *contract) error { return p.Put(deep) },
+			CodeInvalidArgument, OutcomeNotRun, "needs more memory than Limits.DecodeBudget (20) allows, offset 3 (the server's limit)"},
+		{"memory of results", Limits{}, Limits{DecodeBudget: 20}, func(p *contract) error { _, err := p.Get(5); return err },
+			CodeInternal, OutcomeAnswered, "needs more memory than Limits.DecodeBudget (20) allows, offset 3 (this end's limit)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := NewServer(&ServerOptions{Logger: quiet, Limits: tt.server})
+				if err := srv.RegisterName("Tower", tower{}); err != nil {
+					t.Fatal(err)
+				}
+				near, far := net.Pipe()
+				go srv.ServeConn(far)
+				client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet, Limits: tt.client})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proxy, err := Bind[contract](t.Context(), client, "Tower")
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantCall(t, tt.call(proxy), tt.code, tt.outcome, tt.want)
+				client.Close()
+				srv.Close()
+			})
+		})
+	}
 }

@@ -268,7 +268,7 @@ func TestOnWait(t *testing.T) {
 		}
 		_, _, err := enter(t.Context(), srv, nil)
 		var e *bsrpc.Error
-		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasPrefix(e.Message, "bsrpc: queue full") {
+		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasPrefix(e.Message, "bsrpc: the server's queue is full") {
 			t.Errorf("one more than MaxWaiting: %v", err)
 		}
 		time.Sleep(time.Second)

@@ -96,7 +96,7 @@ func (c *Conn) Run() {
 	go c.serve()
 	r := newReader(c.nc, c.limits, wire.CommandIDSize)
 	r.book, r.release = c.book, c.cfg.Budget.Release
-	r.longest = c.longest
+	r.longest, r.whose = c.longest, "" // a client gets this text
 	for {
 		f, err := r.next()
 		if errors.Is(err, errTooLong) {

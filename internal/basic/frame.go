@@ -66,6 +66,7 @@ type reader struct {
 
 	prefix    int64                    // bytes of a payload before its message
 	longest   func() int64             // longest message
+	whose     string                   // "this end's ", for the error of a longer one
 	exception int64                    // longest EXCEPTION, if that is more
 	book      func(int64) *fault.Fault // asks for room for a long payload
 	release   func(int64)              // returns the room after the payload
@@ -81,7 +82,7 @@ var errTooLong = errors.New("frame too long")
 func newReader(nc net.Conn, b *limits.Conn, prefix int) *reader {
 	return &reader{
 		nc: nc, in: buffer{from: nc}, frameTimeout: b.FrameTimeout,
-		prefix: int64(prefix), longest: func() int64 { return int64(b.MaxMessage) },
+		prefix: int64(prefix), longest: func() int64 { return int64(b.MaxMessage) }, whose: "this end's ",
 		book: func(int64) *fault.Fault { return nil }, release: func(int64) {},
 	}
 }
@@ -122,7 +123,7 @@ func (r *reader) next() (f Frame, err error) {
 }
 
 func (r *reader) tooLong(n int64) error {
-	return fmt.Errorf("%w: %d bytes, MaxMessage is %d", errTooLong, n-r.prefix, r.longest())
+	return fmt.Errorf("%w: %d bytes, %sMaxMessage is %d", errTooLong, n-r.prefix, r.whose, r.longest())
 }
 
 // hurry sets the deadline of a frame that has begun to arrive. done removes it.
@@ -174,7 +175,7 @@ func (r *reader) inFrame(err error) error {
 	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", r.frameTimeout)
+		return fmt.Errorf("a frame has stayed incomplete for this end's Limits.FrameTimeout (%v)", r.frameTimeout)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func writeChunk(nc net.Conn, chunk []byte, stall time.Duration, excused func() b
 }
 
 func stalled(stall time.Duration) error {
-	return fmt.Errorf("the peer has taken nothing for Limits.WriteStall (%v)", stall)
+	return fmt.Errorf("the peer has taken nothing for this end's Limits.WriteStall (%v)", stall)
 }
 
 // neverExcused is for a server: a client can read at any time.

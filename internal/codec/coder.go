@@ -90,11 +90,10 @@ func (w *writer) checkRoom(buf []byte, n int) *Error {
 	return nil
 }
 
-// errTooLarge returns the error of a value beyond Encoder.Max. The limit counts
-// bytes in cuts, too, so it is reconstructed from the remaining limit for the
-// buffer.
+// errTooLarge returns the error of a value beyond Encoder.Max. The caller knows
+// whose limit that is.
 func (w *writer) errTooLarge() *Error {
-	e := encodeErrorf("takes more than %s", plural(w.limit-len(w.e.Buf)+w.cutBytes, "byte"))
+	e := encodeErrorf("too long")
 	e.Err = ErrSize
 	return e
 }
@@ -135,13 +134,18 @@ type reader struct {
 // begin initializes r in place.
 func (r *reader) begin(d *Decoder) {
 	r.data, r.d = d.Data, d
-	r.depth, r.budget = depthOf(d.Depth), d.Budget
+	r.depth, r.budget = depthOf(d.Depth), d.budget()
+}
+
+// budget returns the limit set by d.Budget.
+func (d *Decoder) budget() int64 {
 	switch {
-	case r.budget == 0:
-		r.budget = max(16*int64(len(d.Data)), defaultBudget)
-	case r.budget < 0:
-		r.budget = math.MaxInt64
+	case d.Budget == 0:
+		return max(16*int64(len(d.Data)), defaultBudget)
+	case d.Budget < 0:
+		return math.MaxInt64
 	}
+	return d.Budget
 }
 
 // errorf returns an error at the current offset.
@@ -183,7 +187,7 @@ func (r *reader) errBudget() *Error {
 	if name == "" {
 		name = "DecodeBudget"
 	}
-	e := r.errorf("needs more memory than %s allows", name)
+	e := r.errorf("needs more memory than %s (%d) allows", name, r.d.budget())
 	e.Err = ErrLimit
 	return e
 }

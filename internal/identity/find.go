@@ -113,7 +113,7 @@ func (f *Found) addType(e *entry, v reflect.Value) {
 		enc := codec.Encoder{Max: max(room, 1), Depth: f.depth}
 		if err := e.codec.Append(&enc, codec.RefTo(v)); err != nil {
 			id.Hash = nil
-			e.logOnce(f.log, "bsrpc: the fields of an error cannot be sent", f.method, "err", err)
+			e.logOnce(f.log, "bsrpc: the fields of an error cannot be sent", f.method, "err", err, "room", room)
 		}
 		id.Fields = enc.Buf
 	}

@@ -54,7 +54,9 @@ func (r *Received) As(target any) bool {
 // Receive returns the cause of an error with this name and these identities, which
 // wire.ReadIdentities has accepted; nil for none. The name is an identity too, if it is that
 // of a listed value. prepare sets the limits of a decoder for the fields.
-func (l *List) Receive(name string, encoded []byte, log *report.Log, method string, prepare func(d *codec.Decoder, fields []byte)) *Received {
+//
+// Receive is not a method: the linker keeps the exported methods of types in a server.
+func Receive(l *List, name string, encoded []byte, log *report.Log, method string, prepare func(d *codec.Decoder, fields []byte)) *Received {
 	ids, _ := wire.ReadIdentities(encoded)
 	if e := named(l.all(), name); e != nil && e.value != nil && !e.standard && len(ids) < wire.MaxIdentities &&
 		!slices.ContainsFunc(ids, func(id wire.Identity) bool { return id.Name == name }) {
@@ -66,15 +68,15 @@ func (l *List) Receive(name string, encoded []byte, log *report.Log, method stri
 	}
 	r := &Received{ids: encoded}
 	for i := range ids {
-		if err := l.receive(&ids[i], log, method, prepare); err != nil {
+		if err := receiveOne(l, &ids[i], log, method, prepare); err != nil {
 			r.known = append(r.known, err)
 		}
 	}
 	return r
 }
 
-// receive returns the error of one identity, or nil.
-func (l *List) receive(id *wire.Identity, log *report.Log, method string, prepare func(*codec.Decoder, []byte)) error {
+// receiveOne returns the error of one identity, or nil.
+func receiveOne(l *List, id *wire.Identity, log *report.Log, method string, prepare func(*codec.Decoder, []byte)) error {
 	e := named(l.all(), id.Name)
 	switch {
 	case e == nil:

@@ -11,6 +11,7 @@ import (
 // Conn contains the limits of one connection, documented at the options with the same
 // names. The greatest value of a type means no limit.
 type Conn struct {
+	Owner        string // "the server's" or "the client's", for errors
 	MaxMessage   int
 	MaxInflight  int
 	MaxErrorText int
@@ -39,5 +40,5 @@ func (c *Conn) SilenceError() error {
 	if c.SessionLease {
 		option = "SessionLease"
 	}
-	return fmt.Errorf("the peer has been silent for %v (Limits.%s)", c.PingAfter+c.PingTimeout, option)
+	return fmt.Errorf("the peer has been silent for %v (%s Limits.%s)", c.PingAfter+c.PingTimeout, c.Owner, option)
 }

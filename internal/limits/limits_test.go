@@ -10,12 +10,12 @@ import (
 )
 
 func TestSilenceErrorNamesTheOption(t *testing.T) {
-	c := Conn{PingAfter: 30 * time.Second, PingTimeout: 20 * time.Second}
-	if got, want := c.SilenceError().Error(), "the peer has been silent for 50s (Limits.PingAfter, PingTimeout)"; got != want {
+	c := Conn{Owner: "the server's", PingAfter: 30 * time.Second, PingTimeout: 20 * time.Second}
+	if got, want := c.SilenceError().Error(), "the peer has been silent for 50s (the server's Limits.PingAfter, PingTimeout)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	c = Conn{PingAfter: 10 * time.Second, PingTimeout: 10 * time.Second, SessionLease: true}
-	if got, want := c.SilenceError().Error(), "the peer has been silent for 20s (Limits.SessionLease)"; got != want {
+	c = Conn{Owner: "the client's", PingAfter: 10 * time.Second, PingTimeout: 10 * time.Second, SessionLease: true}
+	if got, want := c.SilenceError().Error(), "the peer has been silent for 20s (the client's Limits.SessionLease)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -9,7 +9,8 @@ import (
 // A booking is the total size of the incomplete chunked messages from the peer. It is
 // guarded by the read lease.
 type booking struct {
-	limit  int64 // Limits.ConnBytes
+	limit  int64  // Limits.ConnBytes
+	owner  string // limits.Conn.Owner
 	budget *limits.Budget
 	bytes  int64
 }
@@ -17,7 +18,7 @@ type booking struct {
 // book books the size of a message, or returns why it cannot.
 func (b *booking) book(size uint64) *fault.Fault {
 	if uint64(b.bytes)+size > uint64(b.limit) {
-		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed Limits.ConnBytes (%d)", b.limit)
+		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed %s Limits.ConnBytes (%d)", b.owner, b.limit)
 	}
 	b.bytes += int64(size)
 	err := b.budget.Book(int64(size))

@@ -115,7 +115,7 @@ func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
 		if err != nil && c.end.why == nil {
 			k.releaseLocked()
 			c.mu.Unlock()
-			return waitedError(err, fmt.Sprintf("room in Limits.OutQueue (%d)", c.limits.OutQueue))
+			return waitedError(err, fmt.Sprintf("room in %s Limits.OutQueue (%d)", c.limits.Owner, c.limits.OutQueue))
 		}
 	}
 	if c.end.why != nil {
@@ -267,7 +267,7 @@ func (k *calls) acceptReply(f *wire.Frame) (bool, error) {
 		return false, nil
 	}
 	if err := c.requests.booking.book(f.Total); err != nil {
-		err.Outcome = fault.OutcomeUnknown
+		err.Outcome = fault.Answered
 		k.fail(call, err)
 		return false, nil
 	}
@@ -325,7 +325,7 @@ func (call *Call) result(ctx context.Context) error {
 	if call.meta != nil {
 		var err error
 		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
-			return fault.New(fault.Internal, fault.OutcomeUnknown, "metadata of the answer: %v", err)
+			return fault.New(fault.Internal, call.reply.outcome(), "metadata of the answer: %v", err)
 		}
 	}
 	call.entries = meta.Entries
@@ -334,18 +334,23 @@ func (call *Call) result(ctx context.Context) error {
 	}
 	f, err := wire.ReadFailure(call.reply.body)
 	if err != nil {
-		return fault.New(fault.Internal, fault.OutcomeUnknown, "answer: %v", err)
-	}
-	outcome := fault.Answered
-	if call.reply.flags&wire.NotRun != 0 {
-		outcome = fault.NotRun
+		return fault.New(fault.Internal, call.reply.outcome(), "answer: %v", err)
 	}
 	remote := remoteFault(fault.Code(call.reply.arg), &f)
-	remote.Outcome, remote.Identities = outcome, meta.Identities
+	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
 	if own := call.ownFault(ctx, remote); own != nil {
 		return own
 	}
 	return remote
+}
+
+// outcome returns the outcome of an answered call. The header of the answer tells it, even
+// if the rest cannot be used.
+func (r *reply) outcome() fault.Outcome {
+	if r.flags&wire.NotRun != 0 {
+		return fault.NotRun
+	}
+	return fault.Answered
 }
 
 // ownFault returns the fault of this end for a call the peer has ended as timed out or

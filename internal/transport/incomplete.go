@@ -75,7 +75,7 @@ func (r *reader) dropStale() bool {
 		r.failStale(&head)
 	}
 	if r.in.isFrameStale(since) {
-		c.failViolation(fmt.Errorf("a frame has stayed incomplete for Limits.FrameTimeout (%v)", c.limits.FrameTimeout))
+		c.failViolation(fmt.Errorf("a frame has stayed incomplete for %s Limits.FrameTimeout (%v)", c.limits.Owner, c.limits.FrameTimeout))
 		return false
 	}
 	if r.in.incomplete() {
@@ -87,7 +87,7 @@ func (r *reader) dropStale() bool {
 // failStale fails the call of a stale message.
 func (r *reader) failStale(head *wire.Frame) {
 	c := r.c
-	text := fmt.Sprintf("its message made no progress for Limits.FrameTimeout (%v)", c.limits.FrameTimeout)
+	text := fmt.Sprintf("its message made no progress for %s Limits.FrameTimeout (%v)", c.limits.Owner, c.limits.FrameTimeout)
 	if head.Type == wire.Request {
 		c.requests.refuse(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))
 		c.writer.flushAsync()
@@ -97,6 +97,6 @@ func (r *reader) failStale(head *wire.Frame) {
 	call, _ := c.calls.findLocked(head.ID)
 	c.mu.Unlock()
 	if call != nil {
-		c.calls.fail(call, fault.New(fault.DeadlineExceeded, fault.OutcomeUnknown, "%s", text))
+		c.calls.fail(call, fault.New(fault.DeadlineExceeded, fault.Answered, "%s", text)) // its handler has returned
 	}
 }

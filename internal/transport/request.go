@@ -28,7 +28,7 @@ type requests struct {
 func (r *requests) init(c *Conn) {
 	r.c = c
 	r.inflight.Init()
-	r.booking = booking{limit: c.limits.ConnBytes, budget: c.cfg.Budget}
+	r.booking = booking{limit: c.limits.ConnBytes, owner: c.limits.Owner, budget: c.cfg.Budget}
 }
 
 // acceptChunked accepts or refuses a chunked request, and books its size.

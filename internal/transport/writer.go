@@ -33,7 +33,7 @@ const maxCallerBatches = 8
 const worthWriting = 8 << 10
 
 // ErrStalled is the cause of a connection whose peer accepts no bytes.
-var ErrStalled = errors.New("the peer accepted no bytes for Limits.WriteStall")
+var ErrStalled = errors.New("the peer accepted no bytes")
 
 func (w *writer) init(c *Conn) {
 	w.c, w.direct = c, netconn.IsSocket(c.nc)
@@ -239,7 +239,7 @@ func (w *writer) isBusy() bool {
 func (w *writer) fail(err error) {
 	c := w.c
 	if err == ErrStalled {
-		c.Fail(fault.Lost("writing", fmt.Errorf("%w (%v)", err, c.limits.WriteStall)))
+		c.Fail(fault.Lost("writing", fmt.Errorf("%w for %s Limits.WriteStall (%v)", err, c.limits.Owner, c.limits.WriteStall)))
 		return
 	}
 	why := fault.Lost("writing", err)
