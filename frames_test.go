@@ -652,7 +652,7 @@ func conversation() []byte {
 	return slices.Concat(
 		frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, add),
 		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: 3, Total: uint64(len(big))}, big[:70_000]),
-		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 4, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, add),
+		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 4, Meta: []byte("\x07\x00\x01\x00\x00\x00x\x0b\x00\x05\x00\x00\x00\x01a\x01\x00b")}, add),
 		frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: 5, Total: 1 << 20}, make([]byte, 100)),
 		frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 3}, big[70_000:70_001]),
 		frameBytes(wire.Frame{Type: wire.Cancel, ID: 5}, nil),
@@ -774,7 +774,7 @@ func TestTruncations(t *testing.T) {
 	frames := map[string][]byte{
 		"REQUEST":       frameBytes(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00")),
 		"first chunk":   bigRequest(2, rawEcho, 70000, 10),
-		"metadata":      frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 2, Meta: []byte("\x07\x00\x01\x00\x00\x00x")}, make([]byte, 8)),
+		"metadata":      frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Metadata, Arg: rawAdd, ID: 2, Meta: []byte("\x07\x00\x01\x00\x00\x00x\x0b\x00\x05\x00\x00\x00\x01a\x01\x00b")}, make([]byte, 8)),
 		"REQUEST_CHUNK": append(bigRequest(2, rawEcho, 70000, 10), frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 10))...),
 		"CANCEL":        frameBytes(wire.Frame{Type: wire.Cancel, ID: 1}, nil),
 		"BIND":          frameBytes(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 2}, (&wire.BindRequest{Service: "Probe", Names: []string{"Add"}}).Append(nil)),

@@ -15,12 +15,12 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Metadata is the values that travel beside the arguments of a call, or beside its
-// results or its error: a tenant, a trace, a token. WithMetadata sends them to a
-// handler, and MetadataFrom reads them there. SetReplyMetadata sends them back, and
+// Metadata is a set of values beside the arguments of a call, or beside its results or
+// its error: a tenant, a trace, a token. WithMetadata sends them to a handler, and
+// MetadataFrom reads them there. SetReplyMetadata sends values back, and
 // WithReplyMetadata receives them.
 //
-// A key has 1 to 64 lower-case letters, digits, '-', '_' and '.'. Keys that begin with
+// A key has 1 to 64 lower-case letters, digits, '-', '_' and '.'. Keys beginning with
 // "bsrpc-" are reserved for the library. A value may contain any bytes. One call carries
 // at most 56 entries in each direction, and at most 7 KiB: the bytes of all keys and
 // values, and 3 for each entry.
@@ -49,17 +49,15 @@ func (m Metadata) redacted() string {
 	return "metadata[" + strings.Join(keys, " ") + "]"
 }
 
-// WithMetadata returns a context that adds md to the metadata of the calls made with it.
-// An entry replaces one that ctx adds under the same key. The caller may change md
-// afterwards.
+// WithMetadata returns a context for calls sending md, beside the entries of ctx. An entry
+// of md replaces one of ctx under the same key. The caller may change md afterwards.
 //
-// A handler's context adds nothing by itself: what it got from its own caller is passed
-// on only if WithMetadata adds it again.
+// A handler's context sends nothing by itself: metadata received from a caller is passed
+// on only if WithMetadata adds it again. Bind sends no metadata.
 //
-// If the entries of ctx and md together exceed a limit, or a key is not valid, the calls
-// fail with CodeResourceExhausted or CodeInvalidArgument and OutcomeNotRun; the error
-// names the entry. So do calls to a server that speaks the basic wire, with
-// CodeUnimplemented. Bind sends no metadata.
+// If all entries together exceed a limit, or a key is not valid, the calls fail with
+// CodeResourceExhausted or CodeInvalidArgument; the error names the entry. Calls over the
+// basic wire fail with CodeUnimplemented. Both have the outcome OutcomeNotRun.
 func WithMetadata(ctx context.Context, md Metadata) context.Context {
 	if len(md) == 0 {
 		return ctx
@@ -73,10 +71,10 @@ func WithMetadata(ctx context.Context, md Metadata) context.Context {
 	return context.WithValue(ctx, outgoingKey{}, out)
 }
 
-// MetadataFrom returns the metadata that a handler got from its caller, for the context
-// of the handler or one derived from it. The map belongs to the caller of MetadataFrom.
-// It is empty, and not nil, for a call without metadata, a call on the basic wire, and
-// any other context.
+// MetadataFrom returns the metadata sent by the caller of a handler. ctx is the context of
+// the handler or one derived from it. The map belongs to the caller of MetadataFrom. It is
+// empty, and not nil, for a call without metadata, a call over the basic wire, and any
+// other context.
 func MetadataFrom(ctx context.Context) Metadata {
 	x, _ := ctx.Value(callKey{}).(*callContext)
 	if x == nil {
@@ -108,8 +106,8 @@ func SetReplyMetadata(ctx context.Context, key, value string) error {
 	return nil
 }
 
-// WithReplyMetadata returns a context for calls, and a ReplyMetadata that receives the
-// metadata of their replies. Where ctx has one already, both receive it.
+// WithReplyMetadata returns a context for calls, and a receiver for the metadata of their
+// replies. If ctx has a receiver already, both get the metadata.
 func WithReplyMetadata(ctx context.Context) (context.Context, *ReplyMetadata) {
 	out := copyOutgoing(ctx)
 	out.reply = &ReplyMetadata{outer: out.reply}
@@ -123,9 +121,9 @@ type ReplyMetadata struct {
 	entries atomic.Pointer[string] // valid; nil for none
 }
 
-// Get returns the metadata that the last call brought, with its results or its error. The
-// map belongs to the caller of Get. It is empty, and not nil, before the first answer,
-// and if the last call brought none or was not answered.
+// Get returns the metadata of the last call's answer, results or error. The map belongs to
+// the caller of Get. It is empty, and not nil, before the first answer, after an answer
+// without metadata, and after a call without an answer.
 func (r *ReplyMetadata) Get() Metadata {
 	if s := r.entries.Load(); s != nil {
 		return metadataOf(*s)

@@ -47,10 +47,14 @@ func (transcribed) Echo(data []byte) []byte        { return data }
 func (transcribed) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 func (transcribed) Trace(ctx context.Context) error {
 	md := bsrpc.MetadataFrom(ctx)
-	if err := bsrpc.SetReplyMetadata(ctx, "node", "7"); err != nil || md["trace"] == "" {
-		return errors.New("not traced")
+	errs := []error{bsrpc.SetReplyMetadata(ctx, "node", "7")}
+	for k, v := range md {
+		errs = append(errs, bsrpc.SetReplyMetadata(ctx, k, v))
 	}
-	return bsrpc.SetReplyMetadata(ctx, "trace", md["trace"])
+	if md["trace"] == "" {
+		errs = append(errs, errors.New("not traced"))
+	}
+	return errors.Join(errs...)
 }
 func (transcribed) Find(id uint16) (string, error) {
 	return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"}

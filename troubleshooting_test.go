@@ -329,6 +329,8 @@ func (l *mistakes) values(t *testing.T) {
 	l.add(client.Call(ctx, "Put", nil), client.Call(ctx, "Shop.Pay", nil), client.Call(ctx, "Shop.Put", nil),
 		client.Call(ctx, "Shop.Put", []any{1}), client.Call(ctx, "Shop.Count", []any{int64(1) << 40}),
 		client.Call(ctx, "Shop.Fill", []any{1}, []byte(nil)), client.Call(ctx, "Shop.Fill", []any{1}))
+	l.add(proxy.Wait(bsrpc.WithMetadata(ctx, bsrpc.Metadata{"Tenant": "acme"})),
+		proxy.Wait(bsrpc.WithMetadata(ctx, bsrpc.Metadata{"tenant": strings.Repeat("acme", 2000)})))
 	small, _ := l.dial(t, srv, bsrpc.ClientOptions{Limits: bsrpc.Limits{DecodeBudget: 1 << 10}})
 	_, err = small.Fill(1 << 15)
 	l.add(err)
