@@ -52,6 +52,7 @@ type boundMethod struct {
 	key                string        // misspelt key of the func's tag, for MismatchError
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
 	timeoutBy          string        // the source of timeout, for errors
+	optional           bool          // the server may lack it
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -92,7 +93,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional}
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod

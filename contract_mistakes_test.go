@@ -16,7 +16,7 @@ type mistaken struct {
 	D func(int) (int, error)      `bsrpc:"Timeout=5s"`
 	E func(int) (int, error)      `bsrpc:"timeout=0s"`
 	F func(int) (int, error)      `bsrpc:"exclusive"`
-	G func(int) (int, error)      `bsrpc:"optional"`
+	G func(int) (int, error)      `bsrpc:"required"`
 	H func(int) (int, error)      `bsrpc:"max=5"`
 	I func(int) (int, error)      `bsrpc:"(price,omitempty)"`
 	J func(int) (int, error)      `bsrpc:"(LE4)"`
@@ -37,7 +37,7 @@ func TestContractMistakes(t *testing.T) {
 		`Shop.D: unknown option "Timeout="; did you mean timeout=?`,
 		`Shop.E: timeout=0s: want a positive duration with a unit, such as 60s, or none`,
 		`Shop.F: "exclusive=" needs a value, as in exclusive=X`,
-		`Shop.G: unknown option "optional"` + rawOptions,
+		`Shop.G: unknown option "required"` + rawOptions,
 		`Shop.H: unknown option "max=5"; formats belong in the signature, as in "(le4,le4) le4"` + rawOptions,
 		`Shop.I: parameter 1: unknown word "price"` + strings.Replace(theWords, ", elem= and name=", " and elem=", 1),
 		`Shop.J: parameter 1: unknown word "LE4"; did you mean le4?`,

@@ -163,13 +163,13 @@ var funcImplProblems = []struct {
 }{
 	{as[onlyScope]((*onlyScope)(nil)), []string{"Shop: nil implementation"}},
 	{as[onlyScope](onlyScope{}), []string{"Shop: a bsrpc_test.onlyScope by value; pass a *bsrpc_test.onlyScope"}},
-	{as[onlyScope](&onlyScope{}), []string{"Shop.Level: nil func; set Level of the *bsrpc_test.onlyScope before it is registered, or leave it out of the contract"}},
+	{as[onlyScope](&onlyScope{}), []string{"Shop.Level: nil func; set Level of the *bsrpc_test.onlyScope before it is registered, or tag it optional"}},
 	{as[Scope](&Scope{Wait: func(context.Context) error { return nil }}), []string{
-		"Shop.Level: nil func; set Levels.Level of the *bsrpc_test.Scope before it is registered, or leave it out of the contract",
-		"Shop.Sum: nil func; set Sum of the *bsrpc_test.Scope before it is registered, or leave it out of the contract",
-		"Shop.Pair: nil func; set Pair of the *bsrpc_test.Scope before it is registered, or leave it out of the contract",
-		"Shop.Fail: nil func; set Fail of the *bsrpc_test.Scope before it is registered, or leave it out of the contract",
-		"Shop.Single: nil func; set Single of the *bsrpc_test.Scope before it is registered, or leave it out of the contract",
+		"Shop.Level: nil func; set Levels.Level of the *bsrpc_test.Scope before it is registered, or tag it optional",
+		"Shop.Sum: nil func; set Sum of the *bsrpc_test.Scope before it is registered, or tag it optional",
+		"Shop.Pair: nil func; set Pair of the *bsrpc_test.Scope before it is registered, or tag it optional",
+		"Shop.Fail: nil func; set Fail of the *bsrpc_test.Scope before it is registered, or tag it optional",
+		"Shop.Single: nil func; set Single of the *bsrpc_test.Scope before it is registered, or tag it optional",
 	}},
 	{as[onlyScope](bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*onlyScope, error) { return nil, nil })), []string{
 		"Shop: PerSession[*bsrpc_test.onlyScope]: a struct of funcs serves all sessions; make a type with methods, or pass a *bsrpc_test.onlyScope"}},

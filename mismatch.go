@@ -86,6 +86,9 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 		}
 		m.refuse(e.refusal(m, e.Differences[:1]))
 		return nil
+	case answer.Status == wire.BindUnknown && m.optional:
+		m.refuse(fault.About(m.Name, fault.Refusal(fault.Unimplemented, "the server does not have this optional method")).(*fault.Fault))
+		return nil
 	case answer.Status == wire.BindUnknown:
 		found = []Difference{{Method: m.Name, Client: m.Layout, Near: suggestionsOf(answer)}}
 	case answer.Text == m.Layout:

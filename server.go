@@ -116,7 +116,7 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 //
 // If C is a struct, impl may also be a *C: a proxy of another server, from Bind, with some
 // of its funcs wrapped if you like, or a literal. RegisterAs copies the funcs, so later
-// assignments have no effect. A nil func is an error. A forwarding proxy passes on context,
+// assignments have no effect. A nil func is an error, unless its tag says optional. A forwarding proxy passes on context,
 // deadline and the code of the error; a func without a context calls with
 // context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {

@@ -18,16 +18,17 @@ type MethodTag struct {
 	Name            string        // name on the wire; "": the field's
 	Timeout         time.Duration // 0: DefaultCallTimeout; negative: none
 	Idempotent      bool
+	Optional        bool // may be missing at a server
 	Oneway          bool
 	Exclusive       string
 	Roles           []string
 }
 
 // Options in effect. Others, oneway and roles=, are reserved.
-const allOptions = "the options are id=, name=, timeout=, idempotent and exclusive="
+const allOptions = "the options are id=, name=, timeout=, idempotent, optional and exclusive="
 
 // optionWords lists the options suggested for unknown ones.
-var optionWords = []string{"id", "name", "timeout", "idempotent", "exclusive"}
+var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "exclusive"}
 
 // ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {
@@ -130,7 +131,7 @@ func (m *MethodTag) parseOptions(parts []string) error {
 func (m *MethodTag) parseOption(word string) (key string, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	switch key {
-	case "idempotent", "oneway":
+	case "idempotent", "optional", "oneway":
 		if valued {
 			return "", fmt.Errorf("%q takes no value", key)
 		}
@@ -148,6 +149,8 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 		m.Timeout, err = parseTimeout(text)
 	case "idempotent":
 		m.Idempotent = true
+	case "optional":
+		m.Optional = true
 	case "oneway":
 		m.Oneway = true
 	case "exclusive":

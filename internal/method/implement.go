@@ -39,6 +39,9 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 	for _, w := range wanted {
 		path := service + "." + w.goName
 		if _, ok := t.MethodByName(w.goName); !ok {
+			if w.tag.Optional {
+				continue
+			}
 			problems = append(problems, missingMethod(path, w.goName, t))
 			continue
 		}
@@ -54,7 +57,7 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 			funcs = append(funcs, f)
 		}
 	}
-	return funcs, problems
+	return funcs, noneOf(service, funcs, problems)
 }
 
 // serveAs returns fn as the method w of a contract.
@@ -87,8 +90,10 @@ func funcsOfProxy(service string, impl reflect.Value) (funcs []*Func, problems [
 	for _, w := range wanted {
 		field := impl.Elem().FieldByIndex(w.index)
 		if field.IsNil() {
-			problems = append(problems, Problem{service + "." + w.goName, fmt.Sprintf("nil func; set %s of the %v before it is registered, or leave it out of the contract",
-				fieldPath(impl.Type().Elem(), w.index), impl.Type())})
+			if !w.tag.Optional {
+				problems = append(problems, Problem{service + "." + w.goName, fmt.Sprintf("nil func; set %s of the %v before it is registered, or tag it optional",
+					fieldPath(impl.Type().Elem(), w.index), impl.Type())})
+			}
 			continue
 		}
 		fn := reflect.ValueOf(field.Interface()) // a copy: the field may be set again
@@ -98,7 +103,15 @@ func funcsOfProxy(service string, impl reflect.Value) (funcs []*Func, problems [
 			funcs = append(funcs, f)
 		}
 	}
-	return funcs, problems
+	return funcs, noneOf(service, funcs, problems)
+}
+
+// noneOf adds the problem of an implementation without any func of its contract.
+func noneOf(service string, funcs []*Func, problems []Problem) []Problem {
+	if len(funcs) == 0 && len(problems) == 0 {
+		problems = append(problems, Problem{service, "every func is optional and missing; there is nothing to serve"})
+	}
+	return problems
 }
 
 // unfitFuncs reports why a struct of funcs cannot be the implementation, "" if t is
