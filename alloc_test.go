@@ -35,6 +35,21 @@ func TestCallAllocations(t *testing.T) {
 	}
 }
 
+// Metadata costs the server one copy of what it received and a struct for it, also if the
+// handler does not look at it. The caller has encoded it before, in WithMetadata.
+func TestMetadataAllocations(t *testing.T) {
+	proxy, _ := overTCP[benchContract](t, serverOf(t, contextService{}), "Bench")
+	ctx := bsrpc.WithMetadata(context.Background(), bsrpc.Metadata{"tenant": "acme", "trace": "1"})
+	call := func() {
+		if s, err := proxy.Small(ctx, &benchValue); err != nil || *s != benchValue {
+			t.Fatal(s, err)
+		}
+	}
+	if n := testing.AllocsPerRun(2000, call); n > 5 {
+		t.Errorf("%v allocations a call, want at most 5", n)
+	}
+}
+
 // The codec allocates only decoded values, and for encoding a copy of a value passed
 // by value.
 func TestMarshalAllocations(t *testing.T) {

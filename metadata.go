@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -40,7 +39,7 @@ func (m Metadata) LogValue() slog.Value { return slog.StringValue(m.redacted()) 
 
 // redacted returns the keys in order. An invalid key may be a value in the wrong place.
 func (m Metadata) redacted() string {
-	keys := slices.Sorted(maps.Keys(m))
+	keys := wire.SortedKeys(m)
 	for i, k := range keys {
 		if len(k) > wire.MaxEntryKey || wire.BadKeyByte(k) >= 0 {
 			keys[i] = "?"
@@ -167,7 +166,7 @@ func (m Metadata) check() *fault.Fault {
 		return fault.Refusal(fault.ResourceExhausted, "metadata of %d entries, want at most %d", len(m), wire.MaxEntries)
 	}
 	longest := ""
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	for _, k := range wire.SortedKeys(m) {
 		if k == "" {
 			return fault.Refusal(fault.InvalidArgument, "metadata key of 0 bytes, want 1 to %d", wire.MaxEntryKey)
 		}

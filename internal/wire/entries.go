@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -26,10 +25,23 @@ func EntriesSize(md map[string]string) (n int) {
 	return n
 }
 
+// SortedKeys returns the keys of md in their order on the wire.
+func SortedKeys(md map[string]string) []string {
+	if len(md) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(md))
+	for k := range md {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // AppendEntries appends the entries of md. They must be within the limits, and
 // the keys valid.
 func AppendEntries(dst []byte, md map[string]string) []byte {
-	for _, k := range slices.Sorted(maps.Keys(md)) {
+	for _, k := range SortedKeys(md) {
 		dst = append(append(dst, byte(len(k))), k...)
 		dst = AppendString16(dst, md[k])
 	}
