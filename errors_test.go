@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -506,4 +509,26 @@ func TestExpiredAtTheServer(t *testing.T) {
 func failureBody(text string) []byte {
 	failure := wire.Failure{Message: text}
 	return failure.Append(nil)
+}
+
+// The table of codes in docs/errors.md has each code under its number, with its words.
+func TestCodesInTheDocuments(t *testing.T) {
+	page, err := os.ReadFile("docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `Code([A-Za-z]+)` \\| ([0-9]+) \\| ([A-Z_]+) \\| [1-5][0-9]{2} \\|").FindAllStringSubmatch(string(page), -1)
+	if len(rows) != int(CodeUnauthenticated) {
+		t.Errorf("%d rows, want %d", len(rows), CodeUnauthenticated)
+	}
+	for i, row := range rows {
+		words := Code(i + 1).String()
+		grpc := strings.ToLower(strings.ReplaceAll(row[3], "_", " "))
+		if grpc == "cancelled" {
+			grpc = "canceled"
+		}
+		if row[2] != strconv.Itoa(i+1) || !strings.EqualFold(row[1], strings.ReplaceAll(words, " ", "")) || grpc != words {
+			t.Errorf("%q: want %q as row %d", row[0], words, i+1)
+		}
+	}
 }

@@ -514,6 +514,19 @@ func TestHostileErrorMethods(t *testing.T) {
 	for _, method := range []string{"Error", "Is", "As", "Unwrap", "ExceptionName"} {
 		for name, fall := range falls {
 			t.Run(method+" "+name, func(t *testing.T) {
+				if name != "hang" { // would delay the calls behind it on the basic wire
+					synctest.Test(t, func(t *testing.T) {
+						d := newIdentityScene(t, &ServerOptions{Logger: quiet, Basic: true, Errors: shopErrors}, &ClientOptions{Logger: quiet, Basic: true}, fails(&hostileError{func(m string) {
+							if m == method {
+								fall(nil)
+							}
+						}}))
+						defer d.close()
+						for range 2 {
+							wantCall(t, d.proxy.End(t.Context()), CodeUnknown, OutcomeAnswered, "panic in the handler")
+						}
+					})
+				}
 				synctest.Test(t, func(t *testing.T) {
 					thaw := make(chan struct{})
 					var hostile bool
