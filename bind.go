@@ -53,6 +53,7 @@ type boundMethod struct {
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
 	timeoutBy          string        // the source of timeout, for errors
 	optional           bool          // the server may lack it
+	streams            *streamPlan   // nil without streams
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -93,7 +94,7 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig)}
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
@@ -123,6 +124,9 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.F
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
+		if m.streams != nil && !c.SupportsStreams() {
+			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and the server does not support them", service, m.Name)
+		}
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
 	answers, err := c.bindAll(ctx, r)

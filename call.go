@@ -65,6 +65,10 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
 	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
+	if m.streams != nil {
+		v.State = nil // k serves one call only
+		return c.settings.identified(c.callStreams(ctx, m, k, v, out), c.log, m.Name)
+	}
 	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
 	if out != nil {
 		out.reply.set(k.Entries())

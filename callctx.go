@@ -141,6 +141,13 @@ func (x *callContext) end(err error) {
 	x.endLocked(err)
 }
 
+// sendHead notes that the head of a reply is about to be sent, before a stream.
+func (x *callContext) sendHead() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.head = headSent
+}
+
 // endReplied ends the context of a call whose reply is about to be sent.
 func (x *callContext) endReplied() {
 	x.mu.Lock()

@@ -33,7 +33,7 @@ func unasking(p *rawPeer) {
 		if _, err := io.ReadFull(p.nc, make([]byte, 4)); err != nil {
 			return
 		}
-		p.nc.Read(make([]byte, 64))
+		p.nc.Read(make([]byte, 256))
 		p.nc.Write([]byte(basicNotYet))
 	}
 }

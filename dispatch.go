@@ -76,6 +76,13 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	v := c.served
 	called := v.bound[m.Arg]
 	inv := v.newInvocation(called, m.ID, c)
+	if called.streams != nil {
+		if err := c.openStreams(inv); err != nil {
+			inv.Refuse(err)
+			inv.Free()
+			return nil
+		}
+	}
 	waits := v.semaphore != nil || called.group != nil
 	if called.TakesContext() || waits {
 		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
@@ -93,7 +100,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		inv.Free()
 		return nil
 	}
-	if len(m.Body) >= minOwnGoroutine || called.Sig.Args.UserCode() || called.isSlow() {
+	if len(m.Body) >= minOwnGoroutine || called.streams != nil || called.Sig.Args.UserCode() || called.isSlow() {
 		v.leaderCounted, inv.counted = false, true // the count is inv's from here on
 		c.serveConcurrently(inv, m)
 		return nil
@@ -147,7 +154,9 @@ func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("un
 
 // Cancel is transport.Handler.Cancel.
 func (c *nativeConn) Cancel(id uint64) error {
-	c.served.cancelRunning(id)
+	if s := c.served.cancelRunning(id); s != nil {
+		s.Cancel()
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"syscall"
 	"time"
@@ -28,6 +29,7 @@ func (s *settings) hello() *wire.Hello {
 		ConnBytes:   uint64(s.ConnBytes),
 		MaxInflight: uint32(min(s.MaxInflight, transport.MostInflight)),
 	}
+	h.Streams = wire.StreamLimits{Window: uint32(s.StreamWindow), Most: uint32(min(s.MaxStreams, math.MaxInt32))}
 	if s.PingAfter < transport.UnannouncedPing {
 		h.PingAfter = uint32(s.PingAfter.Milliseconds())
 	}

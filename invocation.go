@@ -38,6 +38,7 @@ type invocation struct {
 	canceled  atomic.Bool
 	waits     atomic.Bool        // the handler has returned, and the reply waits for room
 	undecoded *transport.Message // the request, if Run decodes it
+	streams   *servedStreams     // nil without streams
 	waiter    *admission.Waiter  // holds its semaphores; nil without any
 }
 
@@ -77,6 +78,9 @@ func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf("the server's", err))
 	}
+	if inv.streams != nil {
+		inv.storeParams()
+	}
 	return nil
 }
 
@@ -92,7 +96,12 @@ func (inv *invocation) serve() {
 			return
 		}
 	}
-	inv.out.reply(inv, inv.invoke())
+	err := inv.invoke()
+	if inv.streams != nil {
+		inv.serveStreams(err)
+		return
+	}
+	inv.out.reply(inv, err)
 }
 
 // recoverPanic, deferred by serve, answers the call of a handler that did not return.
@@ -141,6 +150,7 @@ func (inv *invocation) Leave() {
 
 // Free is transport.Job.Free. It returns the invocation and its values to the pool.
 func (inv *invocation) Free() {
+	inv.endStreams()
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
 	inv.err, inv.answered, inv.counted, inv.lenient = nil, false, false, false
 	if inv.head.Meta != nil {
@@ -167,8 +177,14 @@ func (inv *invocation) endReplied() {
 
 // reply is replier.reply.
 func (c *nativeConn) reply(inv *invocation, err error) {
+	if inv.err = err; inv.streams != nil && inv.streams.out != nil {
+		if inv.call != nil {
+			inv.call.sendHead()
+		}
+		inv.full = c.ReplyBefore(inv, inv.streams.out)
+		return
+	}
 	inv.endReplied()
-	inv.err = err
 	inv.full = c.Reply(inv)
 }
 
@@ -179,7 +195,7 @@ func (inv *invocation) Refused() bool { return inv.refusal != nil }
 // call leaves its exclusive group.
 func (inv *invocation) Await() {
 	inv.waits.Store(true)
-	if inv.waiter != nil {
+	if inv.waiter != nil && !inv.continues() {
 		inv.waiter.ReleaseGroup()
 	}
 }
@@ -190,8 +206,9 @@ func (inv *invocation) MayHang() bool { return inv.err != nil || inv.method.Sig.
 
 // Queued is transport.Answer.Queued. Until then user code may panic.
 func (inv *invocation) Queued(retained bool) {
-	inv.answered = true
-	inv.served.uncountCall(inv)
+	if inv.answered = true; !inv.continues() {
+		inv.served.uncountCall(inv)
+	}
 	if retained {
 		inv.Enc = codec.Encoder{}
 	}

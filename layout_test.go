@@ -69,7 +69,7 @@ var onlyIn = map[string][]string{
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "internal/identity/*.go", "marshal.go",
-		"call.go", "errors.go", "invocation.go", "basic_conn.go", "basic_link.go",
+		"call.go", "errors.go", "invocation.go", "stream.go", "basic_conn.go", "basic_link.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.

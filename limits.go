@@ -9,6 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Limits limit the memory, time and number of things a peer can cause at this end. In
@@ -52,6 +53,17 @@ type Limits struct {
 	// minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if that is more;
 	// NoLimit is allowed.
 	ServerBytes int64
+
+	// StreamWindow limits the bytes of a stream that wait to be read at this end.
+	// Each open stream has a window of its own, so a stream that nothing reads
+	// delays no other. Zero means 64 KiB; 1 KiB to 1 GiB are allowed.
+	StreamWindow int
+
+	// ConnWindow limits the growth of the windows of all streams of a connection
+	// together. A window grows while its reader waits for the peer, to at most a
+	// quarter of ConnWindow above StreamWindow. Zero means 4 MiB; 1 GiB is the
+	// maximum.
+	ConnWindow int
 
 	// OutQueue limits the encoded bytes waiting to be written to a connection.
 	// Above it senders wait, results of running calls stay unencoded, and a server
@@ -124,7 +136,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 	return resolve("ServerOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
-		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, Basic: o.Basic,
+		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		Errors: o.Errors,
 	})
 }
@@ -152,6 +164,7 @@ type rawOptions struct {
 	RefuseWhenFull     bool
 	SessionMaxHold     time.Duration
 	MaxConcurrentCalls int
+	MaxStreams         int
 
 	DialTimeout        time.Duration
 	DefaultCallTimeout time.Duration
@@ -183,6 +196,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	}
 	s.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
 	s.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
+	s.MaxStreams = resolveOne(&c, "MaxStreams", o.MaxStreams, anyCount(1024))
 	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(basic.MaxPoll, 250*time.Millisecond))
 	var problems []string
 	s.errors, problems = identity.New(o.Errors)
@@ -215,6 +229,8 @@ func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
 	s.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
 	s.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
 	s.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).because("MaxMessage"))
+	s.StreamWindow = resolveOne(c, "Limits.StreamWindow", l.StreamWindow, valueRange{least: wire.MinStreamWindow, most: 1 << 30, standard: 64 * kib, text: sizeText})
+	s.ConnWindow = resolveOne(c, "Limits.ConnWindow", l.ConnWindow, oneTo(1<<30, 4*mib, sizeText))
 	s.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
 	s.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, peerTimeout(10*time.Second))
 	s.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, peerTimeout(60*time.Second))

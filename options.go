@@ -58,6 +58,12 @@ type ServerOptions struct {
 	// another. Zero means NoLimit.
 	MaxConcurrentCalls int
 
+	// MaxStreams limits the open streams of one connection. They count from the
+	// request of their call to their own end, apart from MaxInflight. A further call
+	// with streams fails at once and has not run. Zero means 1,024; NoLimit is
+	// allowed.
+	MaxStreams int
+
 	// Basic makes the server serve clients of the Python package basic-socket-rpc
 	// too. They call methods by their id= tags; each id must then be unique. Types
 	// are not compared with such a client, and it is not authenticated. False

@@ -19,6 +19,9 @@ var defaultSettings = settings{
 		MaxInflight:  1024,
 		MaxErrorText: 4 << 10,
 		ConnBytes:    32 << 20,
+		StreamWindow: 64 << 10,
+		ConnWindow:   4 << 20,
+		MaxStreams:   1024,
 		OutQueue:     8 << 20,
 		WriteStall:   10 * time.Second,
 		FrameTimeout: 60 * time.Second,
@@ -74,10 +77,11 @@ func TestOptionsResolve(t *testing.T) {
 		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *settings) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
-		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *settings) {
+		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 2048, 7, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *settings) {
 			b.maxDepth, b.decodeBudget, b.MaxErrorText = 10_000, 1, 32<<10
 			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
 			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
+			b.StreamWindow, b.ConnWindow = 2048, 7
 			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *settings) {
@@ -131,7 +135,7 @@ func TestOptionsOutOfRange(t *testing.T) {
     MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
     DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s
     DefaultCallTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
-		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -2, time.Microsecond, -2, -2, -2, 0}}, `bsrpc: ServerOptions: 13 problems
+		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -1, -1, -2, time.Microsecond, -2, -2, -2, 0}}, `bsrpc: ServerOptions: 15 problems
     Limits.MaxDepth: want 1 to 10000, or 0 for 64
     Limits.DecodeBudget: want 1 B or more, NoLimit (-1), or 0 for 64 MiB
     Limits.MaxErrorText: want 1 B to 32 KiB, or 0 for 4 KiB
@@ -140,6 +144,8 @@ func TestOptionsOutOfRange(t *testing.T) {
     Limits.MaxHandlers: want 1 or more, NoLimit (-1), or 0 for 16384
     Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB
     Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
+    Limits.StreamWindow: want 1 KiB to 1 GiB, or 0 for 64 KiB
+    Limits.ConnWindow: want 1 B to 1 GiB, or 0 for 4 MiB
     Limits.OutQueue: want 1 B or more, NoLimit (-1), or 0 for 8 MiB
     Limits.WriteStall: want 10ms or more, NoLimit (-1), or 0 for 10s
     Limits.FrameTimeout: want 10ms or more, NoLimit (-1), or 0 for 1m0s
@@ -194,7 +200,7 @@ func TestDecodeClientOptions(t *testing.T) {
 
 func TestDecodeOptionsErrors(t *testing.T) {
 	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
-	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, Basic, Limits`
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, MaxStreams, Basic, Limits`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

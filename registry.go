@@ -21,6 +21,7 @@ type servedMethod struct {
 	*method.Func
 	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
+	streams      *streamPlan      // nil without streams
 	slow         atomic.Int32     // number of next requests to run on goroutines of their own, not inline
 }
 
@@ -45,7 +46,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, factoryIndex: -1}
+		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig)}
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err

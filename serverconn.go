@@ -298,15 +298,23 @@ func (c *serverConn) leaveRunning(inv *invocation) {
 	delete(c.running, inv.id)
 }
 
-func (c *serverConn) cancelRunning(id uint64) {
+// cancelRunning cancels a call. It returns the result stream of the call, to be canceled
+// without c.mu, or nil.
+func (c *serverConn) cancelRunning(id uint64) *transport.Sender {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if inv := c.running[id]; inv != nil {
-		inv.canceled.Store(true)
-		if inv.call != nil {
-			inv.call.end(inv.call.whyCanceled())
-		}
+	inv := c.running[id]
+	if inv == nil {
+		return nil
 	}
+	inv.canceled.Store(true)
+	if inv.call != nil {
+		inv.call.end(inv.call.whyCanceled())
+	}
+	if inv.streams == nil {
+		return nil
+	}
+	return inv.streams.out
 }
 
 // awaitIdle waits until no handler runs: then idle receives.

@@ -16,6 +16,9 @@ type Conn struct {
 	MaxInflight  int
 	MaxErrorText int
 	ConnBytes    int64
+	StreamWindow int
+	ConnWindow   int
+	MaxStreams   int
 	OutQueue     int
 	WriteStall   time.Duration
 	FrameTimeout time.Duration

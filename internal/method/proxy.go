@@ -24,7 +24,6 @@ func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 	}
 	stubs, problems := stubsOf(service, contract)
 	for _, s := range stubs {
-		problems = append(problems, unservedStreams(s.Name, s.Sig)...)
 		problems = append(problems, unservedFuncs(s.Name, s.Sig)...)
 	}
 	return stubs, ServiceError("bind", service, problems)

@@ -230,11 +230,3 @@ func compileHandler(name string, t reflect.Type, skip int, tag *codec.MethodTag)
 	}
 	return s, nil
 }
-
-// unservedStreams reports a method with streams: connections do not move items yet.
-func unservedStreams(name string, s *Signature) []Problem {
-	if !s.hasStreams() {
-		return nil
-	}
-	return []Problem{{name, "streams and readers are not served by this version; use slices, or a call for each part"}}
-}

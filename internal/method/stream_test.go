@@ -512,18 +512,6 @@ func TestStreamTags(t *testing.T) {
 	}
 }
 
-// Until connections move items, methods with streams are neither registered nor bound.
-func TestStreamsAreNotServed(t *testing.T) {
-	const want = "streams and readers are not served by this version"
-	funcs, _ := FuncsOf("Jobs", jobs{})
-	if err := new(Table[*Func]).Add("Jobs", funcs, nil); err == nil || !strings.Contains(err.Error(), want) {
-		t.Error(err)
-	}
-	if _, err := StubsOf("Jobs", reflect.TypeFor[struct{ Sum func(iter.Seq[int]) error }]()); err == nil || !strings.Contains(err.Error(), want) {
-		t.Error(err)
-	}
-}
-
 // Errors of items have the place of their stream.
 func TestItemErrors(t *testing.T) {
 	s := signatureOf(t, func(int, iter.Seq2[*streamed, error]) {})

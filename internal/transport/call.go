@@ -60,15 +60,25 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 		return err
 	}
 	// c.mu is held. The time left is taken after the wait in acquire.
-	left, expired := call.Timeout.Left()
+	timeout := &call.Timeout
+	if call.streams != nil {
+		timeout = &call.streams.Whole
+		if err := call.streams.refusedLocked(); err != nil {
+			k.releaseLocked()
+			c.mu.Unlock()
+			return err
+		}
+	}
+	left, expired := timeout.Left()
 	if expired {
 		k.releaseLocked()
 		c.mu.Unlock()
-		return call.Timeout.Fault(fault.NotRun)
+		return timeout.Fault(fault.NotRun)
 	}
 	call.Head.Timeout = left
-	// A call over after a few watchdog periods needs its own timer from the start.
-	call.long = left != 0 && left <= shortTimeout
+	// A call over after a few watchdog periods needs its own timer from the start, and one
+	// with streams another goroutine to read.
+	call.long = left != 0 && left <= shortTimeout || call.streams != nil
 	k.addLocked(call)
 	q := &c.writer.queue
 	if size > wire.MaxUnchunked {
@@ -78,6 +88,9 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	} else {
 		call.Head.ID, call.Head.BodySize = k.assignIDLocked(call), int(size)
 		q.addFrameLocked(&call.Head, body)
+	}
+	if call.streams != nil {
+		call.streams.beginLocked()
 	}
 	// During a wake batch the lease holder writes the frame.
 	joins := call.chunked == nil && c.reader.woken.anyPending() && !q.worthWritingLocked()
@@ -202,7 +215,7 @@ func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{})
 func (k *calls) abandon(call *Call) (fault.Outcome, bool) {
 	c, m := k.c, call.chunked
 	c.mu.Lock()
-	if c.end.why != nil || k.slots[call.slot] != call {
+	if c.end.why != nil || k.slots[call.slot] != call || call.abandoned {
 		c.mu.Unlock()
 		return 0, false
 	}
@@ -232,14 +245,22 @@ func (k *calls) fail(call *Call, err *fault.Fault) {
 	c.mu.Lock()
 	open := c.end.why == nil && k.slots[call.slot] == call && !call.abandoned
 	if open {
-		// The caller may reuse call at once, so another one keeps the slot.
-		k.slots[call.slot] = &Call{id: call.id, slot: call.slot, abandoned: true}
+		if call.streams != nil {
+			call.abandoned = true
+		} else { // the caller may reuse call at once, so another one keeps the slot
+			k.slots[call.slot] = &Call{id: call.id, slot: call.slot, abandoned: true}
+		}
 		k.cancelLocked(call.id)
 	}
 	c.mu.Unlock()
 	if open {
 		c.writer.flushAsync()
-		call.err = err
+		if call.err = err; call.streams != nil {
+			call.streams.end(err, true)
+			if call.streams.eager {
+				return
+			}
+		}
 		c.reader.woken.answered = append(c.reader.woken.answered, call)
 	}
 }
@@ -283,8 +304,16 @@ func (k *calls) deliver(m *Message) error {
 	k.c.mu.Lock()
 	call, unused := k.findLocked(m.ID)
 	var next *Call
-	if call != nil {
+	switch {
+	case call == nil:
+	case call.streams == nil:
 		next = k.removeLocked(call)
+	default:
+		var err error
+		if next, err = k.deliverLocked(call, m); err != nil {
+			k.c.mu.Unlock()
+			return err
+		}
 	}
 	gone := call == nil || call.abandoned
 	unused = unused && k.c.end.why == nil // after the end the table is empty
@@ -300,8 +329,25 @@ func (k *calls) deliver(m *Message) error {
 		return nil
 	}
 	call.setReply(m)
+	if call.streams != nil && call.streams.eager {
+		call.streams.delivered()
+		return nil
+	}
 	r.woken.answered = append(r.woken.answered, call)
 	return nil
+}
+
+// deliverLocked takes the answer to a call with streams. The call gives its place to the
+// next one, but keeps its slot until its result stream ends.
+func (k *calls) deliverLocked(call *Call, m *Message) (next *Call, err error) {
+	stays, err := call.streams.deliverLocked(m)
+	switch {
+	case err != nil:
+		return nil, err
+	case stays:
+		return k.closeLocked(), nil
+	}
+	return k.removeLocked(call), nil
 }
 
 // setReply copies an answer into its call. The caller has yet to wake the call.
@@ -338,7 +384,7 @@ func (call *Call) result(ctx context.Context) error {
 	}
 	remote := remoteFault(fault.Code(call.reply.arg), &f)
 	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
-	if own := call.ownFault(ctx, remote); own != nil {
+	if own := ownFault(ctx, &call.Timeout, call.reply.flags, remote); own != nil {
 		return own
 	}
 	return remote
@@ -356,18 +402,18 @@ func (r *reply) outcome() fault.Outcome {
 // ownFault returns the fault of this end for a call the peer has ended as timed out or
 // cancelled, if this end would have ended it for the same reason: the clocks of both
 // ends race. Otherwise it returns nil.
-func (call *Call) ownFault(ctx context.Context, remote *fault.Fault) *fault.Fault {
+func ownFault(ctx context.Context, t *limits.Timeout, flags wire.Flags, remote *fault.Fault) *fault.Fault {
 	switch remote.Code {
 	case fault.Canceled:
 		if err := ctx.Err(); err != nil {
 			return fault.FromContext(err, remote.Outcome)
 		}
 	case fault.DeadlineExceeded:
-		left, limited := call.Timeout.Remaining()
-		if !limited || left > 0 && call.reply.flags&wire.Expired == 0 {
+		left, limited := t.Remaining()
+		if !limited || left > 0 && flags&wire.Expired == 0 {
 			return nil
 		}
-		own := call.Timeout.Fault(remote.Outcome) // names the source of the limit
+		own := t.Fault(remote.Outcome) // names the source of the limit
 		if remote.Outcome == fault.NotRun {
 			own.Message = remote.Message // names the reason for the wait
 		}

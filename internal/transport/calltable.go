@@ -32,6 +32,7 @@ type Call struct {
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
 	Timeout limits.Timeout  // set by the caller
+	streams *StreamCall     // nil for a call without streams
 }
 
 // A reply is the part of the answering message a call keeps.
@@ -157,15 +158,26 @@ func (t *callTable) addLocked(call *Call) {
 
 // removeLocked frees the slot of a call. It returns the result of closeLocked.
 func (t *callTable) removeLocked(call *Call) (next *Call) {
+	t.freeSlotLocked(call)
+	return t.closeLocked()
+}
+
+// freeSlotLocked frees the slot of a call that has given its place to another one.
+func (t *callTable) freeSlotLocked(call *Call) {
+	if int(call.slot) >= len(t.slots) || t.slots[call.slot] != call {
+		return // the connection has ended
+	}
 	t.slots[call.slot] = nil
 	t.free = append(t.free, call.slot)
-	return t.closeLocked()
 }
 
 // assignIDLocked assigns the next id to a call. Its request is then written.
 func (t *callTable) assignIDLocked(call *Call) uint64 {
 	t.ids++
 	call.id = t.ids<<slotBits | uint64(call.slot)
+	if call.streams != nil {
+		call.streams.openLocked()
+	}
 	return call.id
 }
 

@@ -18,6 +18,8 @@ type chunkedMessage struct {
 	inUse    bool          // a chunk is being written from the memory of the message
 	stopped  bool          // the rest is dropped
 	released chan struct{} // closed when inUse ends; nil if nothing waits for it
+
+	followers []*Sender // streams that begin behind the message
 }
 
 // newChunkedMessage returns a message of size bytes.

@@ -67,6 +67,7 @@ func (c *Conn) Fail(why *fault.Fault) {
 	}
 	why = c.end.why
 	open, waiting := c.calls.clearLocked()
+	receivers := c.streams.clearLocked()
 	for _, call := range open {
 		outcome := fault.OutcomeUnknown
 		if !c.calls.writtenLocked(call) {
@@ -85,6 +86,14 @@ func (c *Conn) Fail(why *fault.Fault) {
 	c.keepalive.stop()
 	if e := c.reader.lease.current(); e.holder() == handling {
 		c.reader.replaceLeader(e)
+	}
+	for _, r := range receivers {
+		r.finish(why.WithOutcome(fault.OutcomeUnknown), false)
+	}
+	for _, call := range open {
+		if call.streams != nil {
+			call.streams.end(why.WithOutcome(fault.OutcomeUnknown), false)
+		}
 	}
 	c.reader.woken.wake(open, nil)
 	for _, call := range waiting {

@@ -24,7 +24,7 @@ import (
 // handler expected to take long, or while the peer is slow to read.
 //
 // Lock order: Conn.mu, then the locks of the Handler (serverConn.mu, then
-// callContext.mu). Deadlines of nc are set with Conn.mu held, so the locks of a guarded
+// callContext.mu). The lock of a Receiver is held together with no other. Deadlines of nc are set with Conn.mu held, so the locks of a guarded
 // net.Conn come after it. The locks of watchdog and keepalive are held together with no
 // other.
 type Conn struct {
@@ -39,9 +39,11 @@ type Conn struct {
 	watchdog  watchdog
 	keepalive keepalive
 
-	mu    sync.Mutex // guards calls, the send queue of writer, and the faults in end
+	mu    sync.Mutex // guards calls, streams, the send queue of writer, and the faults in end
 	calls calls
 	end   closeState
+
+	streams streams
 }
 
 // A Config describes a connection to New.
@@ -67,6 +69,7 @@ func New(cfg Config) *Conn {
 	c := &Conn{cfg: cfg, nc: cfg.NetConn, limits: cfg.Limits, peer: peerLimitsOf(cfg.Peer)}
 	c.end.init()
 	c.calls.init(c)
+	c.streams.init(c)
 	c.requests.init(c)
 	c.writer.init(c)
 	c.reader.init(c)
@@ -80,6 +83,7 @@ type peerLimits struct {
 	MaxMessage  uint64
 	ConnBytes   uint64
 	MaxInflight int
+	Streams     wire.StreamLimits
 }
 
 // The limits of a peer announcing none.
@@ -94,6 +98,7 @@ func peerLimitsOf(peer *wire.Hello) peerLimits {
 		MaxMessage:  cmp.Or(peer.MaxMessage, defaultMaxMessage),
 		ConnBytes:   cmp.Or(peer.ConnBytes, defaultConnBytes),
 		MaxInflight: int(min(cmp.Or(peer.MaxInflight, defaultMaxInflight), MostInflight)),
+		Streams:     peer.Streams,
 	}
 }
 

@@ -222,6 +222,9 @@ func (r *reader) handleAll(e *epoch) bool {
 		}
 	}
 	r.woken.wakeAll(r.in.lastRead())
+	if r.c.streams.dropped.Load() != nil {
+		r.c.streams.closeDropped()
+	}
 	if err != nil {
 		r.c.failViolation(err)
 		return false
@@ -245,6 +248,8 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		return true, c.requests.cancel(m)
 	case wire.Response, wire.Error:
 		return true, c.calls.deliver(m)
+	case wire.Items, wire.End, wire.Credit, wire.Stop:
+		return true, c.streams.handle(m)
 	case wire.Ping:
 		return true, c.keepalive.answerPing(m)
 	case wire.Pong:

@@ -122,6 +122,11 @@ func (b *receiveBuffer) cancelRequest(id uint64) (begun, accepted bool) {
 	return true, !p.discarded
 }
 
+// isRequestIncomplete reports whether a request has begun and is not complete.
+func (b *receiveBuffer) isRequestIncomplete(id uint64) bool {
+	return b.chunked[chunkedKey{false, id}] != nil
+}
+
 // removeReply removes a reply the peer sends no further chunks of.
 func (b *receiveBuffer) removeReply(id uint64) {
 	if p := b.chunked[chunkedKey{true, id}]; p != nil {

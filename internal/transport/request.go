@@ -18,9 +18,9 @@ const maxRefusals = 1000
 type requests struct {
 	c        *Conn
 	inflight limits.Inflight
+	booking  booking
 
 	// guarded by the read lease
-	booking  booking
 	lastID   uint64 // of a request or BIND
 	refusals int    // of calls above MaxInflight
 }
@@ -28,7 +28,7 @@ type requests struct {
 func (r *requests) init(c *Conn) {
 	r.c = c
 	r.inflight.Init()
-	r.booking = booking{limit: c.limits.ConnBytes, owner: c.limits.Owner, budget: c.cfg.Budget}
+	r.booking.init(c.limits, c.cfg.Budget)
 }
 
 // acceptChunked accepts or refuses a chunked request, and books its size.
@@ -79,7 +79,7 @@ func (r *requests) checkLimits(f *wire.Frame, inflight int64) (*fault.Fault, err
 	switch {
 	case f.Total > uint64(l.MaxMessage):
 		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, l.MaxMessage), nil
-	case inflight > int64(l.MaxInflight):
+	case inflight-r.c.streams.answered.Load() > int64(l.MaxInflight):
 		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", l.MaxInflight)
 		if r.refusals++; r.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", r.refusals, l.MaxInflight)
@@ -239,7 +239,14 @@ type Answer interface {
 // leader flushes before it waits; any other goroutine calls Flush.
 //
 // If the session has been closed, the CLOSE frame answers all calls already running.
-func (c *Conn) Reply(a Answer) (full bool) {
+func (c *Conn) Reply(a Answer) (full bool) { return c.reply(a, nil) }
+
+// ReplyBefore is Reply for a request whose results include a stream: if the answer is a
+// RESPONSE, the stream s opens behind it, and the request stays in flight until the
+// stream ends. Otherwise s is over.
+func (c *Conn) ReplyBefore(a Answer, s *Sender) (full bool) { return c.reply(a, s) }
+
+func (c *Conn) reply(a Answer, s *Sender) (full bool) {
 	q := &c.writer.queue
 	var head *wire.Frame
 	var body *wire.Body
@@ -258,8 +265,16 @@ func (c *Conn) Reply(a Answer) (full bool) {
 	}
 	// c.mu is held. The request ends in the same step as its answer is queued: a drained
 	// connection closes only behind all answers.
-	last := c.requests.inflight.Done(1)
-	a.Queued(c.end.why == nil && c.hasOwnReply(a) && q.addMessageLocked(head, body, body.Size()))
+	var chunked *chunkedMessage
+	queued := c.end.why == nil && c.hasOwnReply(a)
+	if queued {
+		chunked = q.addMessageLocked(head, body, body.Size())
+	}
+	last := false
+	if s == nil || !c.streams.beginLocked(s, queued && head.Type == wire.Response, chunked) {
+		last = c.requests.inflight.Done(1)
+	}
+	a.Queued(chunked != nil)
 	full = q.worthWritingLocked()
 	c.mu.Unlock()
 	if last && c.requests.inflight.Closing() != nil {

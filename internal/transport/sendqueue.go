@@ -20,6 +20,7 @@ type sendQueue struct {
 	booked     uint64            // total size of the messages in ready and in the batch
 	peerRoom   uint64            // the peer's ConnBytes
 	onlyChunks int               // batches in a row with nothing but chunks, up to onlyChunksLong
+	streams    []*Sender         // with bytes to write, in rotation
 
 	closeFrame   []byte        // the CLOSE frame, written once nothing else waits
 	closeWritten chan struct{} // made with closeFrame, closed when it is written
@@ -33,7 +34,9 @@ type sendQueue struct {
 func (q *sendQueue) init(peerRoom uint64, limit int) { q.peerRoom, q.limit = peerRoom, limit }
 
 // anyLocked reports whether anything can be written.
-func (q *sendQueue) anyLocked() bool { return len(q.frames) > 0 || len(q.ready) > 0 }
+func (q *sendQueue) anyLocked() bool {
+	return len(q.frames) > 0 || len(q.ready) > 0 || len(q.streams) > 0
+}
 
 // worthWritingLocked reports whether the frames are worth a system call of their own.
 func (q *sendQueue) worthWritingLocked() bool { return len(q.frames) >= worthWriting }
@@ -49,17 +52,18 @@ func (q *sendQueue) addFrameLocked(head *wire.Frame, body *wire.Body) {
 	q.frames = frames
 }
 
-// addMessageLocked queues a message of size bytes, as one frame or in chunks. It reports
-// whether the queue retains the memory of body until it is written.
-func (q *sendQueue) addMessageLocked(head *wire.Frame, body *wire.Body, size uint64) (retained bool) {
-	if retained = size > wire.MaxUnchunked; retained {
-		q.addChunkedLocked(newChunkedMessage(*head, body, size, nil))
+// addMessageLocked queues a message of size bytes, as one frame or in chunks. A message
+// in chunks is returned, and retains the memory of body until it is written.
+func (q *sendQueue) addMessageLocked(head *wire.Frame, body *wire.Body, size uint64) (m *chunkedMessage) {
+	if size > wire.MaxUnchunked {
+		m = newChunkedMessage(*head, body, size, nil)
+		q.addChunkedLocked(m)
 	} else {
 		head.BodySize = int(size)
 		q.addFrameLocked(head, body)
 	}
 	q.grantLocked()
-	return retained
+	return m
 }
 
 // addEncodedLocked queues encoded frames.
@@ -108,6 +112,9 @@ func (q *sendQueue) dropLocked(m *chunkedMessage) {
 		q.ready = slices.Delete(q.ready, i, i+1)
 		q.releaseRoomLocked(m)
 	}
+	if q.batch.current != m {
+		q.releaseFollowersLocked(m)
+	}
 }
 
 // dropReplyLocked drops a chunked reply not yet completely written. It reports whether
@@ -144,7 +151,7 @@ func (q *sendQueue) addCloseLocked(frame []byte) (written <-chan struct{}) {
 
 // discardLocked drops everything queued behind the CLOSE frame.
 func (q *sendQueue) discardLocked() {
-	q.frames, q.ready, q.blocked = q.frames[:0], nil, nil
+	q.frames, q.ready, q.blocked, q.streams = q.frames[:0], nil, nil, nil
 	q.grantLocked()
 }
 
@@ -195,6 +202,9 @@ const (
 func (q *sendQueue) fillBatchLocked(copies bool) {
 	b := &q.batch
 	var n uint64
+	if len(q.streams) > 0 {
+		q.takeStreamsLocked()
+	}
 	if len(q.frames) > 0 || len(q.ready) > 1 {
 		q.onlyChunks = 0
 	} else if q.onlyChunks < onlyChunksLong {
@@ -247,6 +257,7 @@ func (q *sendQueue) endBatchLocked() {
 			q.ready = append(q.ready, m)
 		} else {
 			q.releaseRoomLocked(m)
+			q.releaseFollowersLocked(m)
 		}
 	}
 	q.grantLocked()

@@ -9,8 +9,7 @@ import (
 // A Type is the type of a frame. Types below 0x10 belong to the basic wire.
 type Type uint8
 
-// The frame types. 0x1c and above are reserved for streams, callbacks and
-// authentication.
+// The frame types. 0x1c to 0x1f, and 0x24 and above, are reserved.
 const (
 	Init          Type = 0x00 // both wires, both directions, first
 	BasicRequest  Type = 0x01 // basic wire, to the server
@@ -29,18 +28,34 @@ const (
 	Pong          Type = 0x19 // ID: the Ping's
 	Waiting       Type = 0x1a // to the client; ID: its position in the admission queue, 1 is next
 	Admitted      Type = 0x1b // to the client: its session has begun
+
+	// Arg is the number of a stream of the call ID: 0 for its result, 1 and above for
+	// its parameters.
+	Items  Type = 0x20 // bytes of the stream
+	End    Type = 0x21 // the end of the stream; its body is a StreamEnd
+	Credit Type = 0x22 // the receiver accepts more bytes; its body is a number of 4 bytes
+	Stop   Type = 0x23 // the receiver of a parameter accepts no more
 )
+
+const (
+	lastType   = Stop
+	knownTypes = 1<<(Admitted-Request+1) - 1 | 0xf<<(Items-Request) // bit t-Request is set for each native type t
+)
+
+// known reports whether t is a type of the native wire.
+func (t Type) known() bool { return t-Request <= lastType-Request && knownTypes>>(t-Request)&1 != 0 }
 
 // Flags are the flags of a frame. Bits undefined for its type must be zero.
 type Flags uint8
 
 // The flags.
 const (
-	Chunked  Flags = 1 << iota // Request, Response: the first chunk; Total follows
-	Metadata                   // Request, Response, Error: fields precede the body
-	NotRun                     // Error: the method did not run and will not
-	Describe                   // Bind: names without hashes; the response contains every text
-	Expired                    // Error: the request's time limit had passed
+	Chunked    Flags = 1 << iota // Request, Response: the first chunk; Total follows
+	Metadata                     // Request, Response, Error: fields precede the body
+	NotRun                       // Error: the method did not run and will not
+	Describe                     // Bind: names without hashes; the response contains every text
+	Expired                      // Error, End: the request's time limit had passed
+	FromCaller                   // Items, End, Credit: the sender made the call
 )
 
 const (
@@ -72,6 +87,10 @@ var allowedFlags = [...]Flags{
 	Pong:          0,
 	Waiting:       0,
 	Admitted:      0,
+	Items:         FromCaller,
+	End:           FromCaller | Expired,
+	Credit:        FromCaller,
+	Stop:          0,
 }
 
 // A Frame is a native frame without its body: the header with all optional
@@ -132,7 +151,7 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 		Arg:   binary.LittleEndian.Uint16(b[6:]),
 		ID:    binary.LittleEndian.Uint64(b[8:]),
 	}
-	if size-headerSize > MaxFrame-headerSize || f.Type-Request > Admitted-Request || f.Flags&^allowedFlags[f.Type] != 0 {
+	if size-headerSize > MaxFrame-headerSize || !f.Type.known() || f.Flags&^allowedFlags[f.Type] != 0 {
 		return 0, f.invalid(size)
 	}
 	n := headerSize
@@ -190,7 +209,7 @@ func (f *Frame) invalid(size uint32) error {
 	switch {
 	case size < headerSize || size > MaxFrame:
 		return fmt.Errorf("frame of %d bytes, want %d to %d", size, headerSize, MaxFrame)
-	case f.Type < Request || f.Type > Admitted:
+	case !f.Type.known():
 		return fmt.Errorf("unknown frame type 0x%02x", uint8(f.Type))
 	}
 	return fmt.Errorf("%v frame with reserved flags 0x%02x", f.Type, uint8(f.Flags&^allowedFlags[f.Type]))
@@ -240,8 +259,12 @@ func (f *Frame) checkBody() error {
 			return fmt.Errorf("%v of %d bytes, want 1 to %d", f.Type, f.BodySize, MaxChunk)
 		}
 		return nil
+	case f.Type == Items && f.BodySize == 0:
+		return fmt.Errorf("%v without bytes", f.Type)
+	case f.Type == Credit && f.BodySize != creditSize:
+		return fmt.Errorf("%v with a body of %d bytes, want %d", f.Type, f.BodySize, creditSize)
 	// Cancel may have a body, ignored by receivers. Close has one.
-	case f.Type >= Ping && f.BodySize > 0:
+	case (f.Type >= Ping && f.Type <= Admitted || f.Type == Stop) && f.BodySize > 0:
 		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.BodySize)
 	case f.BodySize > MaxUnchunked:
 		return fmt.Errorf("%v of %d bytes in one frame, want at most %d", f.Type, f.BodySize, MaxUnchunked)
@@ -255,6 +278,7 @@ func (t Type) String() string {
 		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
 		ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
 		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
+		Items: "ITEMS", End: "END", Credit: "CREDIT", Stop: "STOP",
 	}
 	if s, ok := names[t]; ok {
 		return s

@@ -32,8 +32,10 @@ const (
 	FieldHeldGroups  FieldType = 6 // of a Request: uint64 each, ids of the exclusive groups held by the caller
 	FieldPingAfter   FieldType = 7 // uint32, milliseconds: the sender's shortest idle time before a PING
 
-	FieldEntries    FieldType = 0xb // of a Request, Response or Error: see AppendEntries
-	FieldIdentities FieldType = 0xc // of an Error: see AppendIdentity
+	FieldStreamWindow FieldType = 8   // uint32: the credit of a new stream to the sender, which supports streams
+	FieldMaxStreams   FieldType = 9   // uint32: the most open streams accepted by the sender
+	FieldEntries      FieldType = 0xb // of a Request, Response or Error: see AppendEntries
+	FieldIdentities   FieldType = 0xc // of an Error: see AppendIdentity
 )
 
 // A Hello is the native part of an INIT frame in either direction.
@@ -43,11 +45,22 @@ type Hello struct {
 	ConnBytes   uint64
 	MaxInflight uint32
 	PingAfter   uint32 // milliseconds
+	Streams     StreamLimits
 	RefusalCode uint16 // 0 if the client is not refused
 	Refusal     string
 	Waiting     bool   // of a server: the client is not admitted yet
 	Position    uint32 // of a waiting client in the admission queue
 }
+
+// StreamLimits are the limits of an end for streams. The zero value is an end without
+// support for them.
+type StreamLimits struct {
+	Window uint32 // the credit of each new stream
+	Most   uint32 // the open streams
+}
+
+// MinStreamWindow is the smallest credit of a new stream.
+const MinStreamWindow = 1 << 10
 
 // ErrBasic reports an INIT without a native part: the peer speaks the basic
 // wire or an unknown protocol.
@@ -80,6 +93,8 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldMaxInflight, uint64(h.MaxInflight), 4)
 	dst = appendNumber(dst, FieldPosition, uint64(h.Position), 4)
 	dst = appendNumber(dst, FieldPingAfter, uint64(h.PingAfter), 4)
+	dst = appendNumber(dst, FieldStreamWindow, uint64(h.Streams.Window), 4)
+	dst = appendNumber(dst, FieldMaxStreams, uint64(h.Streams.Most), 4)
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
 		dst = binary.LittleEndian.AppendUint16(dst, h.RefusalCode)
@@ -147,7 +162,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	want := 8
 	switch t {
 	case FieldMaxMessage, FieldConnBytes:
-	case FieldMaxInflight, FieldPosition, FieldPingAfter:
+	case FieldMaxInflight, FieldPosition, FieldPingAfter, FieldStreamWindow, FieldMaxStreams:
 		want = 4
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -172,6 +187,10 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.Position = binary.LittleEndian.Uint32(v)
 	case FieldPingAfter:
 		h.PingAfter = binary.LittleEndian.Uint32(v)
+	case FieldStreamWindow:
+		h.Streams.Window = binary.LittleEndian.Uint32(v)
+	case FieldMaxStreams:
+		h.Streams.Most = binary.LittleEndian.Uint32(v)
 	}
 	return true, nil
 }

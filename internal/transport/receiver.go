@@ -1,0 +1,369 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A Receiver is the receiving end of a stream. The lease holder appends bytes to one
+// buffer, within the credit of the peer, and the reading goroutine takes them from
+// another; the two change places. Bytes are paid back as they are read, also those of an
+// item that is not complete.
+//
+// One goroutine at a time may call Next or Read. Close may be called at any time.
+type Receiver struct {
+	c     *Conn
+	key   streamKey
+	items bool
+	call  *StreamCall // the call of this end with the result; nil for a parameter
+
+	mu      sync.Mutex
+	in      []byte // received, and not taken by the reading goroutine
+	credit  int64  // of the peer
+	left    uint64 // bytes to come of the item arriving
+	over    bool   // nothing more is accepted
+	err     *fault.Fault
+	dropped bool   // what has not been read is not wanted
+	waiting bool   // a token in wake is wanted
+	lent    int64  // the part of the window that is lent
+	booked  uint64 // of an incomplete long item
+
+	wake chan struct{} // capacity 1
+
+	// of the reading goroutine
+	cur    []byte
+	pos    int   // cur[:pos] has been read
+	prepay int64 // credit already paid back for the incomplete item at cur[pos:]
+	unpaid int64 // credit for bytes that have been read
+	window int64 // credit of the peer when everything is read
+	long   bool  // the incomplete item is booked
+	hungry bool  // the goroutine has waited since the last CREDIT
+}
+
+func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
+	window := int64(c.limits.StreamWindow)
+	return &Receiver{c: c, key: key, items: items, credit: window, window: window, wake: make(chan struct{}, 1)}
+}
+
+// accept appends the bytes of an ITEMS frame. The lease holder calls it.
+func (r *Receiver) accept(body []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return nil
+	}
+	cost, tooLong, err := r.costLocked(body)
+	if err != nil {
+		return err
+	}
+	if r.credit -= cost; r.credit < 0 {
+		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+	}
+	if tooLong > 0 {
+		r.finishLocked(fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, this end's MaxMessage is %d", tooLong, r.c.limits.MaxMessage), false)
+		return nil
+	}
+	r.in = append(r.in, body...)
+	r.wakeLocked()
+	return nil
+}
+
+// costLocked returns the credit for the bytes of a frame, and the size of an item above
+// MaxMessage in it, if there is one.
+func (r *Receiver) costLocked(body []byte) (cost int64, tooLong uint64, err error) {
+	cost = int64(len(body))
+	if !r.items {
+		return cost, 0, nil
+	}
+	for rest := body; ; {
+		if n := min(r.left, uint64(len(rest))); n > 0 {
+			rest, r.left = rest[n:], r.left-n
+		}
+		if len(rest) == 0 {
+			return cost, tooLong, nil
+		}
+		size, ok := wire.ReadItemHeader(rest)
+		if !ok {
+			return 0, 0, fmt.Errorf("ITEMS of stream %d of call %d ends in the length of an item", r.key.number, r.key.id)
+		}
+		if size > uint64(r.c.limits.MaxMessage) {
+			tooLong = size
+		}
+		cost += wire.HeaderCost(size) - wire.ItemHeader
+		rest, r.left = rest[wire.ItemHeader:], size
+	}
+}
+
+// inItem reports whether an item has arrived only partly.
+func (r *Receiver) inItem() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.items && r.left > 0
+}
+
+// finish ends the stream with why, nil for the end of a complete stream. If drop is true,
+// the bytes not read yet are dropped. Only the first reason counts.
+func (r *Receiver) finish(why *fault.Fault, drop bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.finishLocked(why, drop)
+}
+
+func (r *Receiver) finishLocked(why *fault.Fault, drop bool) {
+	if !r.over {
+		r.over, r.err = true, why
+	} else if drop && !r.dropped && why != nil {
+		r.err = why
+	}
+	if r.dropped = r.dropped || drop; r.dropped {
+		r.releaseLocked()
+	}
+	r.wakeLocked()
+}
+
+func (r *Receiver) wakeLocked() {
+	if r.waiting {
+		r.waiting = false
+		r.wake <- struct{}{}
+	}
+}
+
+// Next returns the next item, valid until the next call of Next. It returns io.EOF at the
+// end of a complete stream.
+func (r *Receiver) Next() ([]byte, error) {
+	for {
+		if size, ok := wire.ReadItemHeader(r.cur[r.pos:]); ok {
+			begin := r.pos + wire.ItemHeader
+			if size <= uint64(len(r.cur)-begin) {
+				end := begin + int(size)
+				r.pos = end
+				r.read(wire.HeaderCost(size) + int64(size) - r.prepay)
+				if r.prepay = 0; r.long {
+					r.unbook()
+				}
+				return r.cur[begin:end:end], nil
+			}
+			if err := r.bookItem(size); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Read implements io.Reader for a stream of bytes.
+func (r *Receiver) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for r.pos == len(r.cur) {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.cur[r.pos:])
+	r.pos += n
+	r.read(int64(n))
+	return n, nil
+}
+
+// bookItem books an item above the window once, as a part of Limits.ConnBytes: its bytes
+// are paid back before it is complete.
+func (r *Receiver) bookItem(size uint64) error {
+	if r.long || int64(size) < r.window {
+		return nil
+	}
+	if err := r.c.requests.booking.book(size); err != nil {
+		r.finish(err, true)
+		return err
+	}
+	r.long = true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.booked = size; r.dropped {
+		r.releaseLocked()
+	}
+	return nil
+}
+
+// unbook ends the booking of an item that is complete.
+func (r *Receiver) unbook() {
+	r.long = false
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.c.requests.booking.release(r.booked)
+	r.booked = 0
+}
+
+// releaseLocked returns what the stream has of the limits of the connection.
+func (r *Receiver) releaseLocked() {
+	r.c.requests.booking.release(r.booked)
+	r.c.streams.lent.Add(-r.lent)
+	r.in, r.booked, r.lent = nil, 0, 0
+}
+
+// read notes that bytes have been read, and pays them back once they are half a window.
+func (r *Receiver) read(cost int64) {
+	if r.unpaid += cost; r.unpaid >= r.window/2 {
+		r.payBack()
+	}
+}
+
+// payBack sends the credit for the bytes read, and more if the goroutine waits for the
+// peer: the window was too small for the way to it.
+func (r *Receiver) payBack() {
+	n := r.unpaid
+	r.unpaid = 0
+	if r.hungry {
+		n += r.grow()
+		r.hungry = false
+	}
+	r.mu.Lock()
+	over := r.over
+	r.credit += n
+	r.mu.Unlock()
+	if over || n == 0 {
+		return
+	}
+	f := r.key.frame(wire.Credit)
+	c := r.c
+	c.mu.Lock()
+	if c.end.why == nil {
+		c.writer.queue.addEncodedLocked(wire.AppendCredit(nil, &f, uint32(n)))
+		if c.writer.neededLocked() {
+			c.writer.startLocked(noWriter)
+		}
+	}
+	c.mu.Unlock()
+}
+
+// grow lends the stream as much credit as its window has, within Limits.ConnWindow: all
+// streams together have at most the whole, and one stream a quarter.
+func (r *Receiver) grow() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	most := int64(r.c.limits.ConnWindow)
+	n := min(r.window, most/4-r.lent)
+	if n <= 0 || r.over {
+		return 0
+	}
+	if r.c.streams.lent.Add(n) > most {
+		r.c.streams.lent.Add(-n)
+		return 0
+	}
+	r.lent += n
+	r.window += n
+	return n
+}
+
+// fill waits for bytes and takes them into cur.
+func (r *Receiver) fill() error {
+	r.mu.Lock()
+	for {
+		switch {
+		case r.dropped:
+			r.mu.Unlock()
+			return r.finished()
+		case len(r.in) > 0:
+			r.takeLocked()
+			r.mu.Unlock()
+			return nil
+		case r.over:
+			r.mu.Unlock()
+			return r.finished()
+		}
+		r.mu.Unlock()
+		r.payPartial()
+		r.mu.Lock()
+		if len(r.in) > 0 || r.over {
+			continue
+		}
+		r.waiting = true
+		r.mu.Unlock()
+		<-r.wake
+		r.mu.Lock()
+	}
+}
+
+// takeLocked moves the received bytes to cur, behind the rest of an incomplete item.
+func (r *Receiver) takeLocked() {
+	if r.pos == len(r.cur) {
+		spare := r.cur[:0]
+		if int64(cap(spare)) > r.window {
+			spare = nil // of a long item
+		}
+		r.cur, r.in, r.pos = r.in, spare, 0
+		return
+	}
+	if r.pos > 0 {
+		r.cur = r.cur[:copy(r.cur, r.cur[r.pos:])]
+		r.pos = 0
+	}
+	r.cur = append(r.cur, r.in...)
+	r.in = r.in[:0]
+}
+
+// payPartial pays back the bytes of an incomplete item before the goroutine waits for
+// the rest.
+func (r *Receiver) payPartial() {
+	r.hungry = true
+	rest := r.cur[r.pos:]
+	if len(rest) == 0 {
+		return
+	}
+	cost := int64(len(rest))
+	if size, ok := wire.ReadItemHeader(rest); ok {
+		cost += wire.HeaderCost(size) - wire.ItemHeader
+	}
+	r.read(cost - r.prepay)
+	r.prepay = cost
+}
+
+// finished releases the memory of a stream that is over, and returns its end.
+func (r *Receiver) finished() error {
+	r.cur, r.pos = nil, 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.releaseLocked(); r.err == nil {
+		return io.EOF
+	}
+	return r.err
+}
+
+// errClosedStream is the error of a stream after Close. It must not be changed.
+var errClosedStream = fault.New(fault.Canceled, fault.OutcomeUnknown, "the stream is closed")
+
+// Close ends the stream before its end: a parameter is stopped, and the call of a result
+// is canceled. Close of a stream that is over has no effect.
+func (r *Receiver) Close() {
+	c := r.c
+	if r.call != nil {
+		r.call.cancel(errClosedStream)
+	} else {
+		c.mu.Lock()
+		if c.streams.removeReceiverLocked(r) {
+			f := r.key.frame(wire.Stop)
+			c.writer.queue.addHeaderLocked(&f)
+			if c.writer.neededLocked() {
+				c.writer.startLocked(noWriter)
+			}
+		}
+		c.mu.Unlock()
+	}
+	r.finish(errClosedStream, true)
+}
+
+// EndOfCall ends a parameter of a request that has been answered.
+func (r *Receiver) EndOfCall(why *fault.Fault) {
+	c := r.c
+	c.mu.Lock()
+	c.streams.removeReceiverLocked(r)
+	c.mu.Unlock()
+	r.finish(why, true)
+}

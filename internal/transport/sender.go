@@ -1,0 +1,248 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// ErrStreamOver is returned by the methods of a Sender whose stream is over: the receiver
+// has stopped it, its call is over, or the connection has ended. Nothing more is to be
+// done for it.
+var ErrStreamOver = errors.New("the stream is over")
+
+// A Sender is the sending end of a stream. Its bytes wait in a buffer of the stream until
+// the writer takes them, so small items are written together while the writer is busy,
+// and at once while it is not. The buffer is one frame at most; the sender waits for the
+// writer, and for credit from the receiver.
+//
+// One goroutine at a time may call Send, Write and End.
+type Sender struct {
+	c     *Conn
+	key   streamKey
+	items bool
+
+	// guarded by Conn.mu
+	open    bool // begun, and not over
+	gone    bool // the caller has canceled the call of a result: nothing but its END is sent
+	ended   bool // END is queued
+	counted bool // in streams.answered, until End
+	listed  bool // in sendQueue.streams
+	waiting bool // a token in wake is wanted
+	credit  int64
+	out     []byte          // not in a batch yet
+	end     []byte          // the END frame, behind out
+	behind  *chunkedMessage // the message to be written first; nil once it is
+
+	wake chan struct{} // capacity 1
+}
+
+func newSender(c *Conn, key streamKey, items bool) *Sender {
+	return &Sender{c: c, key: key, items: items, wake: make(chan struct{}, 1)}
+}
+
+// beginLocked makes the sender accept bytes, to be written behind a message unless that is
+// nil.
+func (s *Sender) beginLocked(behind *chunkedMessage) {
+	s.open, s.credit = true, int64(s.c.peer.Streams.Window)
+	if behind != nil && behind.unfinishedLocked() {
+		s.behind = behind
+		behind.followers = append(behind.followers, s)
+	}
+}
+
+// Send sends one item. It returns once the item is in the send queue, or partly in it
+// and the rest of no interest any more.
+func (s *Sender) Send(item []byte) error {
+	c := s.c
+	size := uint64(len(item))
+	if size > c.peer.MaxMessage {
+		return fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, the receiver's MaxMessage is %d", size, c.peer.MaxMessage)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cost := wire.HeaderCost(size)
+	if !s.awaitLocked(cost, wire.ItemHeader+1) {
+		return ErrStreamOver
+	}
+	s.credit -= cost
+	s.out = wire.AppendItemHeader(s.out, len(item))
+	return s.appendLocked(item)
+}
+
+// Write implements io.Writer for a stream of bytes.
+func (s *Sender) Write(p []byte) (n int, err error) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if err := s.appendLocked(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// appendLocked appends bytes to the buffer, as far as credit and room allow at a time.
+func (s *Sender) appendLocked(p []byte) error {
+	for len(p) > 0 {
+		if !s.awaitLocked(1, 1) {
+			return ErrStreamOver
+		}
+		n := min(len(p), int(min(s.credit, wire.MaxUnchunked)), wire.MaxUnchunked-len(s.out))
+		s.out = append(s.out, p[:n]...)
+		s.credit -= int64(n)
+		p = p[n:]
+	}
+	s.listLocked()
+	return nil
+}
+
+// awaitLocked waits for credit, and for room in the buffer. It reports false if the
+// stream is over. It releases Conn.mu while waiting.
+func (s *Sender) awaitLocked(credit int64, room int) bool {
+	for s.open && !s.gone && (s.credit < credit || wire.MaxUnchunked-len(s.out) < room) {
+		s.listLocked()
+		s.waiting = true
+		s.c.mu.Unlock()
+		<-s.wake
+		s.c.mu.Lock()
+	}
+	return s.open && !s.gone
+}
+
+// Cancel ends a result stream whose call has been canceled: the methods return
+// ErrStreamOver. End must follow.
+func (s *Sender) Cancel() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.gone, s.out = true, nil
+	s.wakeLocked()
+}
+
+// listLocked makes the writer take the buffer.
+func (s *Sender) listLocked() {
+	if s.listed || s.behind != nil || len(s.out)+len(s.end) == 0 {
+		return
+	}
+	s.listed = true
+	w := &s.c.writer
+	w.queue.streams = append(w.queue.streams, s)
+	if w.neededLocked() {
+		w.startLocked(noWriter)
+	}
+}
+
+// wakeLocked wakes the goroutine in awaitLocked.
+func (s *Sender) wakeLocked() {
+	if s.waiting {
+		s.waiting = false
+		s.wake <- struct{}{}
+	}
+}
+
+// End ends the stream, with why if it is incomplete. A stream that is over needs no end.
+func (s *Sender) End(why *fault.Fault, flags wire.Flags) {
+	c := s.c
+	c.mu.Lock()
+	last := false
+	if s.open {
+		var e wire.StreamEnd
+		if why != nil {
+			e = wire.StreamEnd{Code: uint16(why.Code), Failure: wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.MaxErrorText), LogID: why.LogID}}
+		}
+		body := e.Append(nil)
+		f := s.key.frame(wire.End)
+		f.Flags |= flags
+		f.BodySize = len(body)
+		s.end = append(wire.AppendHeader(nil, &f), body...)
+		c.streams.removeSenderLocked(s)
+		s.open, s.ended = false, true
+		s.listLocked()
+	}
+	if s.counted {
+		s.counted = false
+		last = c.streams.endLocked()
+	}
+	c.mu.Unlock()
+	if last && c.requests.inflight.Closing() != nil {
+		c.closeDrained()
+	}
+}
+
+// closeLocked ends the stream without an END: its call is over. Bytes waiting are
+// dropped.
+func (s *Sender) closeLocked() {
+	if s.ended {
+		return // what is left is written
+	}
+	s.open, s.out = false, nil
+	s.wakeLocked()
+}
+
+// stop acts on a STOP of the receiver.
+func (s *Sender) stop() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.c.streams.removeSenderLocked(s)
+	s.closeLocked()
+}
+
+// addCredit acts on a CREDIT of the receiver.
+func (s *Sender) addCredit(n int64) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.credit += n; s.credit > math.MaxInt32 {
+		return fmt.Errorf("credit of %d bytes for stream %d of call %d, want at most %d", s.credit, s.key.number, s.key.id, math.MaxInt32)
+	}
+	s.wakeLocked()
+	return nil
+}
+
+// takeLocked appends the waiting bytes to frames, as one frame, and the END behind them.
+func (s *Sender) takeLocked(frames []byte) []byte {
+	s.listed = false
+	if len(s.out) > 0 {
+		f := s.key.frame(wire.Items)
+		f.BodySize = len(s.out)
+		frames = append(wire.AppendHeader(frames, &f), s.out...)
+		if s.out = s.out[:0]; cap(s.out) > keepOut {
+			s.out = nil
+		}
+	}
+	frames = append(frames, s.end...)
+	s.end = nil
+	s.wakeLocked()
+	return frames
+}
+
+// maxStreamBytes is how many bytes of streams go into one batch before a frame of
+// another stream. keepOut is the largest buffer a stream keeps.
+const (
+	maxStreamBytes = 128 << 10
+	keepOut        = 64 << 10
+)
+
+// takeStreamsLocked moves the buffers of streams to frames, in rotation.
+func (q *sendQueue) takeStreamsLocked() {
+	before := len(q.frames)
+	for len(q.streams) > 0 && len(q.frames)-before < maxStreamBytes {
+		s := popFirst(&q.streams)
+		q.frames = s.takeLocked(q.frames)
+	}
+	if len(q.streams) == 0 {
+		q.streams = nil
+	}
+}
+
+// releaseFollowersLocked lets the streams behind a message begin.
+func (q *sendQueue) releaseFollowersLocked(m *chunkedMessage) {
+	for _, s := range m.followers {
+		s.behind = nil
+		s.listLocked()
+	}
+	m.followers = nil
+}
+
+var _ io.Writer = (*Sender)(nil)

@@ -1,0 +1,245 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// A StreamCall is a call of this end with streams. With a result stream it is over at
+// the END of that stream, otherwise at its answer, as any call is.
+type StreamCall struct {
+	Params []*Sender
+	Result *Receiver // nil without a result stream
+	Whole  limits.Timeout
+
+	c        *Conn
+	call     *Call
+	ctx      context.Context
+	eager    bool // no caller waits for the answer
+	answered bool // RESPONSE has come, and the result stream has not ended; guarded by Conn.mu
+
+	once sync.Once
+	mu   sync.Mutex    // guards stop
+	stop []func() bool // the timer and the context; nil after the end
+	done chan struct{} // closed when the call is over
+}
+
+// NewStreamCall returns a call with the given parameters, each true for items and false
+// for bytes. result is nil without a result stream. call is set up as for Do; its Timeout
+// limits the wait for the answer, and Whole limits the call.
+//
+// If eager is true, OpenStreams does not wait for the answer.
+func NewStreamCall(c *Conn, call *Call, params []bool, result *bool, eager bool) *StreamCall {
+	s := &StreamCall{c: c, call: call, eager: eager, done: make(chan struct{})}
+	for i, items := range params {
+		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}, items))
+	}
+	if result != nil {
+		s.Result = newReceiver(c, streamKey{ours: true}, *result)
+		s.Result.call = s
+	}
+	call.streams = s
+	return s
+}
+
+// Done returns a channel closed when the call is over.
+func (s *StreamCall) Done() <-chan struct{} { return s.done }
+
+// OpenStreams sends the request of a call with streams. If it is not eager it waits for
+// the answer, while produce runs the parameters. body is not used after it has returned.
+//
+// An error means that the call is over. Otherwise a call with a result stream is over at
+// the end of that stream, and any other one is over now.
+func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, produce func()) error {
+	if err := ctx.Err(); err != nil {
+		return fault.FromContext(err, fault.NotRun)
+	}
+	now := limits.Monotonic()
+	s.ctx = ctx
+	s.call.Timeout.Start(now)
+	s.Whole.Start(now)
+	s.Whole.MarkWaited()
+	if s.eager && body.Size() > wire.MaxUnchunked {
+		body = &wire.Body{Buf: wire.AppendBody(nil, body)} // the caller does not wait for the last chunk
+	}
+	if err := c.calls.send(ctx, s.call, body); err != nil {
+		return err
+	}
+	c.calls.long.Add(1)
+	c.reader.wakeLeader()
+	if s.eager {
+		s.watch()
+		produce()
+		return nil
+	}
+	produce()
+	err := c.reader.await(ctx, s.call)
+	if s.call.chunked != nil {
+		c.writer.takeBack(s.call)
+	}
+	if err == nil {
+		err = s.call.result(ctx)
+	}
+	if err != nil {
+		f, ok := err.(*fault.Fault)
+		if !ok {
+			f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
+		}
+		s.end(f, true)
+		return err
+	}
+	if s.Result == nil {
+		s.end(nil, false)
+	} else {
+		s.watch()
+	}
+	return nil
+}
+
+// beginLocked makes the parameters of the request accept bytes.
+func (s *StreamCall) beginLocked() {
+	for _, p := range s.Params {
+		p.beginLocked(s.call.chunked)
+	}
+}
+
+// openLocked opens the streams of the request under its id.
+func (s *StreamCall) openLocked() {
+	t := &s.c.streams
+	for _, p := range s.Params {
+		p.key.id = s.call.id
+		t.senders[p.key] = p
+		t.countLocked(p.key, 1)
+	}
+	if s.Result != nil {
+		s.Result.key.id = s.call.id
+		t.addReceiverLocked(s.Result)
+	}
+}
+
+// refusedLocked returns why a call with these streams cannot be made now, nil if it
+// can.
+func (s *StreamCall) refusedLocked() *fault.Fault {
+	if s.c.peer.Streams.Window == 0 {
+		return fault.New(fault.Unimplemented, fault.NotRun, "the server does not support streams")
+	}
+	n := len(s.Params)
+	if s.Result != nil {
+		n++
+	}
+	if most := int(s.c.peer.Streams.Most); s.c.streams.ours+n > most {
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "too many open streams on this connection (the server's MaxStreams is %d)", most)
+	}
+	return nil
+}
+
+// watch ends the call with its context or its time.
+func (s *StreamCall) watch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stop := context.AfterFunc(s.ctx, func() { s.cancel(fault.FromContext(s.ctx.Err(), fault.OutcomeUnknown)) })
+	s.stop = append(s.stop, stop)
+	if left, ok := s.Whole.Remaining(); ok && s.Whole.Set() {
+		timer := time.AfterFunc(left, func() { s.cancel(s.Whole.Fault(fault.OutcomeUnknown)) })
+		s.stop = append(s.stop, timer.Stop)
+	}
+	select {
+	case <-s.done:
+		s.unwatchLocked()
+	default:
+	}
+}
+
+func (s *StreamCall) unwatchLocked() {
+	for _, stop := range s.stop {
+		stop()
+	}
+	s.stop = nil
+}
+
+// cancel ends a call with a result stream for its caller, and tells the peer.
+func (s *StreamCall) cancel(why *fault.Fault) {
+	if outcome, ok := s.c.calls.abandon(s.call); ok {
+		own := *why
+		own.Outcome = outcome
+		why = &own
+	}
+	s.end(why, true)
+}
+
+// end ends the streams at this end. Only the first call has an effect.
+func (s *StreamCall) end(why *fault.Fault, drop bool) {
+	s.once.Do(func() {
+		c := s.c
+		c.calls.long.Add(-1)
+		c.mu.Lock()
+		for _, p := range s.Params {
+			c.streams.removeSenderLocked(p)
+			p.closeLocked()
+		}
+		c.mu.Unlock()
+		close(s.done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unwatchLocked()
+	})
+	if s.Result != nil {
+		s.Result.finish(why, drop)
+	}
+}
+
+// deliverLocked takes an answer to a call with streams. It reports whether the call stays
+// open, for its result stream.
+func (s *StreamCall) deliverLocked(m *Message) (stays bool, err error) {
+	if s.answered {
+		return true, fmt.Errorf("%v for call %d, which has been answered", m.Type, m.ID)
+	}
+	s.answered = m.Type == wire.Response && s.Result != nil
+	if !s.answered && s.Result != nil {
+		s.c.streams.removeReceiverLocked(s.Result)
+	}
+	return s.answered, nil
+}
+
+// delivered acts on the answer to an eager call.
+func (s *StreamCall) delivered() {
+	err := s.call.result(s.ctx)
+	if err == nil {
+		return
+	}
+	f, ok := err.(*fault.Fault)
+	if !ok {
+		f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
+	}
+	s.end(f, false)
+}
+
+// endOfCall acts on the END of the result stream.
+func (c *Conn) endOfCall(s *StreamCall, m *Message, e *wire.StreamEnd) error {
+	c.mu.Lock()
+	if !s.answered {
+		c.mu.Unlock()
+		return fmt.Errorf("%v of call %d, which has not been answered", m.Type, m.ID)
+	}
+	c.streams.removeReceiverLocked(s.Result)
+	c.calls.freeSlotLocked(s.call)
+	c.mu.Unlock()
+	var why *fault.Fault
+	if e.Code != 0 {
+		why = remoteFault(fault.Code(e.Code), &e.Failure)
+		why.Outcome = fault.Answered
+		if own := ownFault(s.ctx, &s.Whole, m.Flags, why); own != nil {
+			why = own
+		}
+	} else if s.Result.inItem() {
+		return fmt.Errorf("%v of stream %d of call %d, in an item", m.Type, m.Arg, m.ID)
+	}
+	s.end(why, false)
+	return nil
+}

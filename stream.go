@@ -1,0 +1,401 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Calls with streams, at both ends. internal/method turns iterators and readers into
+// items and back, internal/transport carries them.
+
+// ErrStreamUsed is the error of a second range over a received stream.
+var ErrStreamUsed = errors.New("bsrpc: the stream has been ranged over already")
+
+// errCallOver is the error of a parameter used after its call. It is shared, and must not
+// be changed.
+var errCallOver = fault.New(fault.Canceled, fault.Answered, "the call is over")
+
+// A streamPlan lists the streams of a method in the form the transport needs.
+type streamPlan struct {
+	params []*method.Stream
+	result *method.Stream // nil for none
+	items  []bool         // of each of params: a stream of items, not of bytes
+	first  *bool          // the same of result
+	eager  bool           // a proxy's func does not wait for the answer
+}
+
+// streamPlanOf returns the plan of a method, nil if it has no streams.
+func streamPlanOf(sig *method.Signature) *streamPlan {
+	p := &streamPlan{params: sig.ParamStreams(), result: sig.ResultStream()}
+	if p.params == nil && p.result == nil {
+		return nil
+	}
+	for _, st := range p.params {
+		p.items = append(p.items, st.Item != nil)
+	}
+	if p.result != nil {
+		items := p.result.Item != nil
+		p.first = &items
+		p.eager = !sig.EndsInError() && len(sig.Results.Layouts()) == 1
+	}
+	return p
+}
+
+// callStreams is call for a method with streams.
+func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, sent *outgoing) error {
+	p := m.streams
+	s := transport.NewStreamCall(c.Conn, k, p.items, p.first, p.eager)
+	if m.timeoutBy == limits.ByMethod {
+		s.Whole.Begin(ctx, m.timeout, limits.ByMethod)
+	} else {
+		s.Whole.Begin(ctx, 0, "")
+	}
+	out := &sentStreams{end: c.streamEnd(m.Name), max: maxBody(c.PeerMaxMessage())}
+	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
+		for i, st := range p.params {
+			if produce := out.producer(s.Params[i], st, v); produce != nil {
+				go produce()
+			} else {
+				s.Params[i].End(nil, 0)
+			}
+		}
+	})
+	if !p.eager && sent != nil {
+		sent.reply.set(k.Entries())
+	}
+	if err != nil {
+		return err
+	}
+	if !p.eager {
+		data, own := k.Body()
+		c.settings.decode(&v.Dec, data, own)
+		if err := m.readResults(c.log, v); err != nil {
+			if s.Result != nil {
+				s.Result.Close()
+			}
+			return err
+		}
+	}
+	if s.Result != nil {
+		newReceivedStream(s.Result, c.streamEnd(m.Name), p.result).store(v)
+	}
+	return nil
+}
+
+// A streamEnd is how the errors of a stream are made, and where panics are logged.
+type streamEnd struct {
+	method   string
+	settings *settings
+	panicked func(what any) *fault.Fault // logs a panic in user code
+}
+
+// streamEnd returns the end of a client for a method.
+func (c *nativeLink) streamEnd(name string) *streamEnd {
+	return &streamEnd{name, c.settings, func(what any) *fault.Fault {
+		e := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", name)
+		e.LogID = c.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", name)
+		return e
+	}}
+}
+
+// streamEnd returns the end of a server for a call.
+func (inv *invocation) streamEnd() *streamEnd {
+	v, m := inv.served, inv.method
+	return &streamEnd{m.Name, v.settings, func(what any) *fault.Fault {
+		p := v.panicked(m, what)
+		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id}
+	}}
+}
+
+// failure returns the fault to send for the error of an iterator or a reader.
+func (e *streamEnd) failure(err error) *fault.Fault {
+	code, f := wireError(err, e.settings.MaxErrorText)
+	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID}
+}
+
+// A sentStreams is how this end sends the streams of a call.
+type sentStreams struct {
+	end  *streamEnd
+	max  int         // bytes of an item
+	call *invocation // at a server: the call of the stream, its result
+}
+
+// producer returns a func that sends a stream stored in v, nil if there is nothing to
+// send. The func does not refer to v.
+func (o *sentStreams) producer(s *transport.Sender, st *method.Stream, v *method.Values) func() {
+	if st.Item == nil {
+		r := st.Reader(v)
+		if r == nil {
+			return nil
+		}
+		return func() { o.send(s, func() error { return o.sendBytes(s, r) }) }
+	}
+	items := st.Items(v)
+	if items == nil {
+		return nil
+	}
+	return func() { o.send(s, func() error { return o.sendItems(s, st, items) }) }
+}
+
+// send runs the user's code in run, and ends the stream with its result. A panic, or
+// runtime.Goexit, is a failure of the stream.
+func (o *sentStreams) send(s *transport.Sender, run func() error) {
+	var why *fault.Fault
+	returned := false
+	defer func() {
+		if !returned {
+			why = o.end.panicked(recover())
+		}
+		o.finish(s, why)
+	}()
+	err := run()
+	if err != nil && err != transport.ErrStreamOver {
+		why = o.end.failure(err)
+	}
+	returned = true
+}
+
+// finish ends a stream. A result is not complete if its call has been canceled, or its
+// time is over: most iterators just return then.
+func (o *sentStreams) finish(s *transport.Sender, why *fault.Fault) {
+	if o.call == nil {
+		s.End(why, 0)
+		return
+	}
+	if err := o.call.ended(); why == nil && err != nil {
+		why = o.end.failure(err)
+	}
+	var flags wire.Flags
+	if why != nil {
+		flags = o.call.errorFlags(why.Code)
+	}
+	s.End(why, flags)
+}
+
+// sendItems sends the items of an iterator.
+func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items func(func(codec.Ref, error) bool)) (failed error) {
+	enc := codec.Encoder{Max: o.max, Depth: o.end.settings.maxDepth}
+	n := 0
+	items(func(item codec.Ref, err error) bool {
+		if err == nil {
+			enc.Buf = enc.Buf[:0]
+			if err = st.Item.Append(&enc, item); err != nil {
+				err = fmt.Errorf("%s, item %d: %w", o.end.method, n+1, err)
+			} else {
+				err = s.Send(enc.Buf)
+			}
+		}
+		n++
+		failed = err
+		return err == nil
+	})
+	return failed
+}
+
+// copySize is how much is read from a reader at a time.
+const copySize = 32 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+// sendBytes sends the bytes of a reader, and closes it if it is an io.Closer.
+func (o *sentStreams) sendBytes(s *transport.Sender, r io.Reader) (err error) {
+	if closer, ok := r.(io.Closer); ok {
+		defer closer.Close()
+	}
+	buf := copyBuffers.Get().(*[copySize]byte)
+	defer copyBuffers.Put(buf)
+	for empty := 0; ; {
+		n, err := r.Read(buf[:])
+		if n < 0 || n > len(buf) {
+			return errors.New("the reader returned an impossible count")
+		}
+		if n > 0 {
+			if _, err := s.Write(buf[:n]); err != nil {
+				return err
+			}
+			empty = 0
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case n == 0:
+			if empty++; empty == maxEmptyReads {
+				return io.ErrNoProgress
+			}
+		}
+	}
+}
+
+// maxEmptyReads is how many reads in a row may return nothing.
+const maxEmptyReads = 100
+
+// A receivedStream is a received stream in the hands of the user. It is not referred to by the
+// connection, so a stream dropped by the user can be canceled.
+type receivedStream struct {
+	recv   *transport.Receiver
+	end    *streamEnd
+	stream *method.Stream
+	dec    codec.Decoder
+	used   atomic.Bool
+	n      int // items
+
+	dropped runtime.Cleanup // if the user drops the stream
+}
+
+func newReceivedStream(recv *transport.Receiver, end *streamEnd, st *method.Stream) *receivedStream {
+	in := &receivedStream{recv: recv, end: end, stream: st}
+	in.dropped = runtime.AddCleanup(in, (*transport.Receiver).Drop, recv)
+	return in
+}
+
+// store stores the stream in the values of a call.
+func (in *receivedStream) store(v *method.Values) {
+	if in.stream.Item == nil {
+		in.stream.SetReader(v, in)
+		return
+	}
+	in.stream.SetItems(v, in.open)
+}
+
+// open begins the only range over a stream.
+func (in *receivedStream) open() (method.ItemReader, error) {
+	if in.used.Swap(true) {
+		return nil, ErrStreamUsed
+	}
+	return in, nil
+}
+
+// Next implements method.ItemReader.
+func (in *receivedStream) Next(item codec.Ref) error {
+	data, err := in.recv.Next()
+	if err != nil {
+		return in.failed(err)
+	}
+	in.n++
+	in.end.settings.decode(&in.dec, data, false)
+	if err := in.stream.Item.Read(&in.dec, item); err != nil {
+		in.recv.Close()
+		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, err))
+	}
+	return nil
+}
+
+// failed returns the error of a stream for its reader.
+func (in *receivedStream) failed(err error) error {
+	in.dropped.Stop()
+	if err == io.EOF {
+		return io.EOF
+	}
+	return publicError(fault.About(in.end.method, err))
+}
+
+// Stop implements method.ItemReader.
+func (in *receivedStream) Stop() {
+	in.dropped.Stop()
+	in.recv.Close()
+}
+
+// Read implements io.Reader.
+func (in *receivedStream) Read(p []byte) (int, error) {
+	n, err := in.recv.Read(p)
+	if err != nil {
+		err = in.failed(err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer: the sender stops.
+func (in *receivedStream) Close() error {
+	in.Stop()
+	return nil
+}
+
+// servedStreams are the streams of a call at a server.
+type servedStreams struct {
+	in  []*transport.Receiver
+	out *transport.Sender // nil without a result stream
+}
+
+// openStreams opens the streams of a request.
+func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
+	if !c.SupportsStreams() {
+		return fault.Refusal(fault.Unimplemented, "%s: the client does not support streams", inv.method.Name)
+	}
+	p := inv.method.streams
+	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.first)
+	if refusal == nil {
+		inv.streams = &servedStreams{in, out}
+	}
+	return refusal
+}
+
+// storeParams stores the received streams in the arguments.
+func (inv *invocation) storeParams() {
+	end := inv.streamEnd()
+	for i, st := range inv.method.streams.params {
+		newReceivedStream(inv.streams.in[i], end, st).store(inv.Values)
+	}
+}
+
+// serveStreams replies to a call with streams, and sends its result stream. The call is
+// over when it returns. A returned iterator is ranged over, and a reader closed, even if
+// the caller has gone.
+func (inv *invocation) serveStreams(err error) {
+	out, st := inv.streams.out, inv.method.streams.result
+	if st == nil || err != nil {
+		inv.out.reply(inv, err)
+		return
+	}
+	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv}
+	run := o.producer(out, st, inv.Values)
+	defer inv.endReplied()
+	inv.out.reply(inv, nil)
+	inv.out.Flush()
+	if run != nil {
+		run()
+	} else {
+		o.finish(out, nil)
+	}
+}
+
+// endStreams ends the streams of a call that is over.
+func (inv *invocation) endStreams() {
+	if inv.streams == nil {
+		return
+	}
+	for _, r := range inv.streams.in {
+		r.EndOfCall(errCallOver)
+	}
+	inv.streams = nil
+}
+
+// ended returns why the call has ended before its result stream, nil if it has not.
+func (inv *invocation) ended() error {
+	switch {
+	case inv.call != nil:
+		return inv.call.Err()
+	case inv.canceled.Load():
+		return context.Canceled
+	}
+	return nil
+}
+
+// continues reports whether a call goes on after its reply, with its result stream.
+func (inv *invocation) continues() bool {
+	return inv.streams != nil && inv.streams.out != nil && inv.err == nil
+}

@@ -1,0 +1,292 @@
+package bsrpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+type streamItem struct {
+	N    int32
+	Name string
+}
+
+// A streamService has every shape of stream.
+type streamService struct{ gone chan error }
+
+func (s *streamService) Count(ctx context.Context, n int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := range n {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *streamService) Items(ctx context.Context, n int) (iter.Seq2[*streamItem, error], error) {
+	if n < 0 {
+		return nil, errors.New("negative")
+	}
+	return func(yield func(*streamItem, error) bool) {
+		for i := range n {
+			if !yield(&streamItem{int32(i), fmt.Sprint("item ", i)}, nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+func (s *streamService) Endless(ctx context.Context) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := 0; ; i++ {
+			if !yield(i, nil) {
+				s.gone <- ctx.Err()
+				return
+			}
+		}
+	}
+}
+
+func (s *streamService) Wait(ctx context.Context) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		yield(1, nil)
+		<-ctx.Done()
+		s.gone <- ctx.Err()
+	}
+}
+
+func (s *streamService) Fail(after int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := range after {
+			if !yield(i, nil) {
+				return
+			}
+		}
+		yield(0, &bsrpc.Error{Code: bsrpc.CodeNotFound, Message: "no more"})
+	}
+}
+
+func (s *streamService) Panic(after int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := range after {
+			yield(i, nil)
+		}
+		panic("secret")
+	}
+}
+
+func (s *streamService) Sum(in iter.Seq2[int, error]) (int, error) {
+	sum := 0
+	for n, err := range in {
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func (s *streamService) First(in iter.Seq2[int, error]) (int, error) {
+	for n, err := range in {
+		return n, err
+	}
+	return -1, nil
+}
+
+func (s *streamService) Double(in iter.Seq2[int, error]) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for n, err := range in {
+			if !yield(2*n, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *streamService) Upload(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }
+
+func (s *streamService) Open(size int) (io.ReadCloser, error) {
+	if size < 0 {
+		return nil, &bsrpc.Error{Code: bsrpc.CodeNotFound, Message: "no such file"}
+	}
+	return io.NopCloser(io.LimitReader(endlessReader{}, int64(size))), nil
+}
+
+// An endlessReader is an endless reader.
+type endlessReader struct{}
+
+func (endlessReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}
+
+type streamContract struct {
+	Count   func(context.Context, int) iter.Seq2[int, error]
+	Items   func(context.Context, int) (iter.Seq2[*streamItem, error], error)
+	Endless func(context.Context) iter.Seq2[int, error]
+	Wait    func(context.Context) iter.Seq2[int, error]
+	Fail    func(int) iter.Seq2[int, error]
+	Panic   func(int) iter.Seq2[int, error]
+	Sum     func(context.Context, iter.Seq[int]) (int, error)
+	First   func(context.Context, iter.Seq2[int, error]) (int, error)
+	Double  func(context.Context, iter.Seq2[int, error]) iter.Seq2[int, error]
+	Upload  func(context.Context, io.Reader) (int64, error)
+	Open    func(context.Context, int) (io.ReadCloser, error)
+}
+
+func bindStreams(t *testing.T) (*streamContract, *streamService) {
+	t.Helper()
+	s := &streamService{gone: make(chan error, 10)}
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("S", s); err != nil {
+		t.Fatal(err)
+	}
+	return bsrpctest.Bind[streamContract](t, srv, "S"), s
+}
+
+func collect[T any](seq iter.Seq2[T, error]) (items []T, err error) {
+	for item, err := range seq {
+		if err != nil {
+			return items, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+func TestStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := bindStreams(t)
+		for _, n := range []int{0, 1, 2, 1000, 50_000} {
+			got, err := collect(p.Count(t.Context(), n))
+			if err != nil || len(got) != n || n > 0 && got[n-1] != n-1 {
+				t.Fatalf("Count(%d): %d items, %v", n, len(got), err)
+			}
+			seq, err := p.Items(t.Context(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			items, err := collect(seq)
+			if err != nil || len(items) != n || n > 0 && items[n-1].Name != fmt.Sprint("item ", n-1) {
+				t.Fatalf("Items(%d): %d items, %v", n, len(items), err)
+			}
+			if _, err := collect(seq); err != bsrpc.ErrStreamUsed {
+				t.Fatalf("second range: %v", err)
+			}
+			sum, err := p.Sum(t.Context(), func(yield func(int) bool) {
+				for i := range n {
+					if !yield(i) {
+						return
+					}
+				}
+			})
+			if err != nil || sum != n*(n-1)/2 {
+				t.Fatalf("Sum(%d): %d, %v", n, sum, err)
+			}
+		}
+		if _, err := p.Items(t.Context(), -1); err == nil || err.Error() != "negative" {
+			t.Errorf("Items(-1): %v", err)
+		}
+		for n, err := range p.Endless(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 10_000 {
+				break
+			}
+		}
+		if err := <-s.gone; err != context.Canceled {
+			t.Errorf("after break: %v", err)
+		}
+		got, err := collect(p.Fail(3))
+		var e *bsrpc.Error
+		if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound || e.Message != "no more" || e.Outcome != bsrpc.OutcomeAnswered {
+			t.Errorf("Fail: %v, %v", got, err)
+		}
+		got, err = collect(p.Panic(3))
+		if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeInternal || bytes.Contains([]byte(err.Error()), []byte("secret")) {
+			t.Errorf("Panic: %v, %v", got, err)
+		}
+		stopped := make(chan bool, 1)
+		n, err := p.First(t.Context(), func(yield func(int, error) bool) {
+			for i := 7; yield(i, nil); i++ {
+			}
+			stopped <- true
+		})
+		if <-stopped; n != 7 || err != nil {
+			t.Errorf("First: %d, %v", n, err)
+		}
+		i := 0
+		for n, err := range p.Double(t.Context(), func(yield func(int, error) bool) {
+			for i := range 1000 {
+				if !yield(i, nil) {
+					return
+				}
+			}
+		}) {
+			if err != nil || n != 2*i {
+				t.Fatalf("Double: %d, %v", n, err)
+			}
+			i++
+		}
+		if i != 1000 {
+			t.Errorf("Double gave %d items", i)
+		}
+		if n, err := p.Upload(t.Context(), io.LimitReader(endlessReader{}, 10<<20)); n != 10<<20 || err != nil {
+			t.Errorf("Upload: %d, %v", n, err)
+		}
+		r, err := p.Open(t.Context(), 3<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); n != 3<<20 || err != nil {
+			t.Errorf("Open: %d, %v", n, err)
+		}
+		if _, err := p.Open(t.Context(), -1); !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound {
+			t.Errorf("Open(-1): %v", err)
+		}
+	})
+}
+
+func TestStreamCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := bindStreams(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, err := range p.Wait(ctx) {
+			if err == nil {
+				cancel()
+				continue
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("canceled stream: %v", err)
+			}
+		}
+		if err := <-s.gone; err != context.Canceled {
+			t.Errorf("handler: %v", err)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var last error
+		for _, err := range p.Wait(ctx) {
+			last = err
+		}
+		if !errors.Is(last, context.DeadlineExceeded) {
+			t.Errorf("stream with a deadline: %v", last)
+		}
+		if err := <-s.gone; err != context.DeadlineExceeded {
+			t.Errorf("handler: %v", err)
+		}
+	})
+}
