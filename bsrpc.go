@@ -78,12 +78,15 @@
 // panic fails only its own call: the caller gets CodeInternal and an id, and the
 // server logs the stack with the same id.
 //
+// ServerOptions.Errors and ClientOptions.Errors list errors and error types by
+// name. Those of a handler are then found by errors.Is and errors.As at the caller.
+//
 // Messages by the library begin with "bsrpc: " and name the method; all others
 // are by a handler. errors.Is matches [context.Canceled] only if the caller's own
 // context was cancelled, [context.DeadlineExceeded] only if the call's own time
 // limit expired, and [ErrClosed] only if this end closed the client. A handler may
-// return the error of a call to another server: its code, name and text reach
-// the caller as the handler's own.
+// return the error of a call to another server: its code, name, text and
+// identities reach the caller as the handler's own.
 //
 // A call without a deadline ends after the timeout= tag of its method, or else
 // after ClientOptions.DefaultCallTimeout. If the connection is lost, its calls

@@ -453,6 +453,54 @@ func ExampleError() {
 	// true
 }
 
+// A shop has an error without fields, and one with fields.
+var errNoItem = errors.New("no such item")
+
+type shortage struct{ Left int }
+
+func (s *shortage) Error() string { return fmt.Sprintf("only %d left", s.Left) }
+
+// shopErrors lists them for both ends.
+var shopErrors = map[string]error{
+	"shop.no_item":  errNoItem,
+	"shop.shortage": (*shortage)(nil),
+}
+
+// take is a method of the shop.
+func take(item string, n int) error {
+	if item != "bolt" {
+		return fmt.Errorf("take %s: %w", item, errNoItem)
+	}
+	return fmt.Errorf("take %s: %w", item, &shortage{Left: 8})
+}
+
+// Errors of a handler, found at the caller.
+func ExampleServerOptions_errors() {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Errors: shopErrors})
+	if err := srv.RegisterFunc("Shop.Take", take); err != nil {
+		log.Fatal(err)
+	}
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	ctx := context.Background()
+	client, err := bsrpc.NewClient(ctx, near, &bsrpc.ClientOptions{Errors: shopErrors})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	err = client.Call(ctx, "Shop.Take", []any{"nut", 1})
+	fmt.Println(err, errors.Is(err, errNoItem))
+	err = client.Call(ctx, "Shop.Take", []any{"bolt", 100})
+	var short *shortage
+	if errors.As(err, &short) {
+		fmt.Println(err, short.Left)
+	}
+	// Output:
+	// take nut: no such item true
+	// take bolt: only 8 left 8
+}
+
 // A panic fails one call. The server logs its stack with an id, also in the error of
 // the caller.
 func ExampleServerOptions_logger() {

@@ -481,6 +481,28 @@ func TestIdentitiesThroughTwoServers(t *testing.T) {
 	}
 }
 
+// io.EOF of a further server counts like that of the handler: only as it is.
+func TestEOFThroughTwoServers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end func(err error) error
+		is  string
+	}{
+		"as it is": {func(err error) error { return err }, "EOF"},
+		"wrapped":  {func(err error) error { return fmt.Errorf("gate: %w", err) }, ""},
+		"joined":   {func(err error) error { return errors.Join(err, fs.ErrExist) }, "exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				far := newIdentityScene(t, &ServerOptions{Logger: quiet}, &ClientOptions{Logger: quiet}, fails(io.EOF))
+				defer far.close()
+				near := newIdentityScene(t, &ServerOptions{Logger: quiet}, &ClientOptions{Logger: quiet}, func(ctx context.Context) error { return tt.end(far.proxy.End(ctx)) })
+				defer near.close()
+				checkIs(t, near.proxy.End(t.Context()), tt.is)
+			})
+		})
+	}
+}
+
 // A proxy registered at a second server passes on identities.
 func TestIdentitiesThroughAForwardingProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,13 +60,13 @@ func (transcribed) Find(id uint16) (string, error) {
 	return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"}
 }
 func (transcribed) Buy(n uint8) error {
-	return fmt.Errorf("%w: %w", &shortage{uint16(n) - 1}, fs.ErrNotExist)
+	return fmt.Errorf("%w: %w", &tooFew{uint16(n) - 1}, fs.ErrNotExist)
 }
 
-// A shortage is listed as "shop.shortage".
-type shortage struct{ Left uint16 }
+// A tooFew is listed as "shop.shortage".
+type tooFew struct{ Left uint16 }
 
-func (e *shortage) Error() string { return "too few" }
+func (e *tooFew) Error() string { return "too few" }
 
 // A step is one line of a transcript, with those that go on with it.
 type step struct {
@@ -243,7 +243,7 @@ func play(t *testing.T, text string) string {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		r := &replay{t: t, nc: near}
-		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*shortage)(nil)}})
+		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*tooFew)(nil)}})
 		if err := r.server.RegisterName("Greeter", transcribed{}); err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ type Found struct {
 func (l *List) Find(err error, log *report.Log, method string, depth, room int) *Found {
 	f := &Found{list: l, log: log, method: method, depth: depth, room: room}
 	if err == io.EOF {
-		f.add(&wire.Identity{Name: "io.EOF"})
+		f.add(&wire.Identity{Name: eofName})
 	}
 	f.visit(err)
 	return f
@@ -127,11 +127,15 @@ func (f *Found) addKnown(e *entry, id *wire.Identity) {
 	}
 }
 
-// addReceived adds the identities of an error of a further call, known or not.
+// addReceived adds the identities of an error of a further call, known or not. That of
+// io.EOF counts only if the handler returns the error of the call as it is.
 func (f *Found) addReceived(r *Received) {
 	ids, _ := wire.ReadIdentities(r.ids)
+	wrapped := f.visited > 2 // the error of the call, and r as its cause
 	for i := range ids {
-		f.add(&ids[i])
+		if ids[i].Name != eofName || !wrapped {
+			f.add(&ids[i])
+		}
 	}
 }
 

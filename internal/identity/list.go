@@ -49,8 +49,10 @@ var standard = []*entry{
 	{name: "fs.ErrClosed", standard: true, value: fs.ErrClosed},
 	{name: "io.ErrUnexpectedEOF", standard: true, value: io.ErrUnexpectedEOF},
 	{name: "errors.ErrUnsupported", standard: true, value: errors.ErrUnsupported},
-	{name: "io.EOF", standard: true, value: io.EOF},
+	{name: eofName, standard: true, value: io.EOF},
 }
+
+const eofName = "io.EOF"
 
 // isReserved reports whether err has a meaning of its own at each end, which an error of
 // the other end must not match.
