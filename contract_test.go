@@ -160,8 +160,8 @@ var contractProblems = []struct {
 		`Shop.I: missing option at a comma`,
 	}},
 	{both[reserved](till{}), []string{
-		"Shop.A: the option oneway" + noAction,
 		"Shop.B: the option roles=" + noAction,
+		"Shop.A: the option oneway" + noAction,
 	}},
 	{both[badFormats](till{}), []string{
 		`Shop.A: "(le4": unbalanced parentheses`,

@@ -69,11 +69,6 @@ func (s *Signature) setFuncs(name string) (funcs map[int]*layout.Signature, prob
 	return funcs, problems
 }
 
-// noBasic is the problem of a method with streams or funcs and an id=.
-func noBasic(path string) Problem {
-	return Problem{path, "peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs"}
-}
-
 // unservedFuncs reports a method with funcs: connections do not carry their calls yet.
 func unservedFuncs(name string, s *Signature) []Problem {
 	if s.paramFuncs == nil {

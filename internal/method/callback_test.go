@@ -257,3 +257,46 @@ func TestFuncPaths(t *testing.T) {
 		t.Error(keys)
 	}
 }
+
+// A oneway method is another one than the same with an answer.
+func TestOnewayMethods(t *testing.T) {
+	type contract struct {
+		Log func(string) error `bsrpc:"(len=le1),oneway"`
+		Say func(string) error `bsrpc:"oneway,name=Tell"`
+		Ask func(string) error
+	}
+	stubs, err := bindable("S", reflect.TypeFor[contract]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"S.Log(string.le1) oneway", "S.Tell(string.le4) oneway", "S.Ask(string.le4)"} {
+		if got := stubs[i]; got.Layout != want || got.Sig.Oneway() != strings.HasSuffix(want, " oneway") || got.Sig.Layout("S", got.Name[2:]).String() != want {
+			t.Errorf("got %s, want %s", got.Layout, want)
+		}
+	}
+	say := func(string) error { return nil }
+	funcs, problems := FuncsAs("S", reflect.TypeFor[contract](), &contract{say, say, say})
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	for i, f := range funcs {
+		if f.Hash != stubs[i].Hash {
+			t.Errorf("the handler has %s, the contract %s", f.Layout, stubs[i].Layout)
+		}
+	}
+	type wrong struct {
+		A func() (int, error)                                        `bsrpc:"oneway"`
+		B func(iter.Seq2[int, error], func()) (io.ReadCloser, error) `bsrpc:"oneway,id=7"`
+		C func() error                                               `bsrpc:"oneway=1"`
+	}
+	_, err = bindable("S", reflect.TypeFor[wrong]())
+	want := `bsrpc: bind S: 5 problems
+    S.C: "oneway" takes no value
+    S.A: oneway: nothing comes back; return an error alone, or leave out the word
+    S.B: peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs
+    S.B: oneway: nothing comes back; return an error alone, or leave out the word
+    S.B: oneway: streams and funcs live as long as their call, and this one is over when it is sent; pass values`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+}

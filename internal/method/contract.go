@@ -111,13 +111,8 @@ func returnsStream(t reflect.Type) bool {
 // unservedOptions reports the reserved options of the tag language. Ignoring one that
 // guards a method would be worse than refusing it.
 func unservedOptions(path string, tag *codec.MethodTag) (problems []Problem) {
-	for _, o := range []struct {
-		name string
-		set  bool
-	}{{"oneway", tag.Oneway}, {"roles=", len(tag.Roles) > 0}} {
-		if o.set {
-			problems = append(problems, Problem{path, "the option " + o.name + " is reserved; this version does not act on it"})
-		}
+	if len(tag.Roles) > 0 {
+		problems = append(problems, Problem{path, "the option roles= is reserved; this version does not act on it"})
 	}
 	return problems
 }

@@ -67,8 +67,8 @@ func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func,
 	if problems != nil {
 		return nil, problems
 	}
-	if w.tag.ID >= 0 && (sig.hasStreams() || sig.paramFuncs != nil) {
-		return nil, []Problem{noBasic(path)}
+	if problems = sig.apply(path, w.tag); problems != nil {
+		return nil, problems
 	}
 	f := newFunc(service, w.name, sig, fn, of)
 	f.ID, f.Exclusive = w.tag.ID, w.tag.Exclusive

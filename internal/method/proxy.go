@@ -25,6 +25,7 @@ func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 	stubs, problems := stubsOf(service, contract)
 	for _, s := range stubs {
 		problems = append(problems, unservedFuncs(s.Name, s.Sig)...)
+		problems = append(problems, unservedOneway(s.Name, s.Sig)...)
 	}
 	return stubs, ServiceError("bind", service, problems)
 }
@@ -36,9 +37,7 @@ func stubsOf(service string, contract reflect.Type) (stubs []*Stub, problems []P
 		if problems = append(problems, more...); more != nil {
 			continue
 		}
-		if w.tag.ID >= 0 && (sig.hasStreams() || sig.paramFuncs != nil) {
-			problems = append(problems, noBasic(service+"."+w.goName))
-		}
+		problems = append(problems, sig.apply(service+"."+w.goName, w.tag)...)
 		s := &Stub{Description: describe(service, w.name, sig), Sig: sig, Tag: w.tag, Key: w.key, index: w.index}
 		if ValidService(service) == nil {
 			problems = append(problems, s.problems()...)

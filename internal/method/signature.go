@@ -35,6 +35,7 @@ type compiled struct {
 
 	ctx          bool            // a leading context.Context
 	err          bool            // a last error
+	oneway       bool            // the tag says so
 	variadic     bool            // the last parameter is a slice that is spread
 	params       []reflect.Type  // without the context
 	results      []reflect.Type  // without the error
@@ -172,7 +173,38 @@ func problemsOf(name, word string, n int, list codec.Problems) (problems []Probl
 
 // Layout returns the wire form of a method with this signature.
 func (s *Signature) Layout(service, name string) *layout.Method {
-	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts()}
+	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts(), Oneway: s.oneway}
+}
+
+// Oneway reports whether a call is over for its caller once it is sent: a contract says
+// so in a tag. The answer tells of failures only.
+func (s *Signature) Oneway() bool { return s.oneway }
+
+// apply sets what a func's tag adds to its own signature, and reports what the
+// signature has no place for.
+func (s *Signature) apply(path string, tag *codec.MethodTag) (problems []Problem) {
+	values := !s.hasStreams() && s.paramFuncs == nil
+	if tag.ID >= 0 && !values {
+		problems = append(problems, Problem{path, "peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs"})
+	}
+	if s.oneway = tag.Oneway; !s.oneway {
+		return problems
+	}
+	if len(s.results) > 0 {
+		problems = append(problems, Problem{path, "oneway: nothing comes back; return an error alone, or leave out the word"})
+	}
+	if !values {
+		problems = append(problems, Problem{path, "oneway: streams and funcs live as long as their call, and this one is over when it is sent; pass values"})
+	}
+	return problems
+}
+
+// unservedOneway reports a oneway method: callers still wait for answers.
+func unservedOneway(name string, s *Signature) []Problem {
+	if !s.oneway {
+		return nil
+	}
+	return []Problem{{name, "the option oneway is reserved; this version does not act on it"}}
 }
 
 // MisspeltKeys returns the fields of parameters and results with a tag key probably
