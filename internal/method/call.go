@@ -19,6 +19,10 @@ type Caller interface {
 // fill sets a field to a func that calls c.
 func (s *Signature) fill(field reflect.Value, c Caller) {
 	p := &stub{s, c}
+	if s.future != nil {
+		field.Set(reflect.MakeFunc(field.Type(), p.startReflect))
+		return
+	}
 	if t := thunkOf(s); t != nil && s.err {
 		t.fill(p, field)
 		return
@@ -34,16 +38,8 @@ type stub struct {
 
 // callReflect is a proxy's func by reflection.
 func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
-	ctx, args := context.Background(), in
-	if p.sig.ctx {
-		ctx, _ = in[0].Interface().(context.Context)
-		args = in[1:]
-	}
-	v := p.sig.NewValues()
+	ctx, v := p.values(in)
 	defer v.Free()
-	for i, arg := range args {
-		v.args.Field(i).Set(arg)
-	}
 	err := p.caller.Call(ctx, v)
 	if st := p.sig.resultStream; st != nil && !p.sig.err && err != nil {
 		st.fail(v, err)
@@ -60,6 +56,20 @@ func (p *stub) callReflect(in []reflect.Value) []reflect.Value {
 		return out
 	}
 	return append(out, errorValue(err))
+}
+
+// values returns the context and the values of a call.
+func (p *stub) values(in []reflect.Value) (context.Context, *Values) {
+	ctx, args := context.Background(), in
+	if p.sig.ctx {
+		ctx, _ = in[0].Interface().(context.Context)
+		args = in[1:]
+	}
+	v := p.sig.NewValues()
+	for i, arg := range args {
+		v.args.Field(i).Set(arg)
+	}
+	return ctx, v
 }
 
 var noError = reflect.Zero(errorType)

@@ -159,6 +159,9 @@ func missingMethod(path, name string, t reflect.Type) Problem {
 // fits explains why a method (receiver first) cannot serve a func of a contract, "" if
 // it can. The method may lack context and error, and may be variadic.
 func fits(m, want reflect.Type) string {
+	if future := futureAmong(want); future != nil {
+		return onlyInClients(future)
+	}
 	haveIn, haveOut := plainSignature(m, 1)
 	needIn, needOut := plainSignature(want, 0)
 	if slices.EqualFunc(haveIn, needIn, takes) && slices.Equal(haveOut, needOut) {

@@ -36,6 +36,7 @@ type compiled struct {
 	ctx          bool            // a leading context.Context
 	err          bool            // a last error
 	oneway       bool            // the tag says so
+	future       reflect.Type    // of the only result, which stands for results and error; nil for none
 	variadic     bool            // the last parameter is a slice that is spread
 	params       []reflect.Type  // without the context
 	results      []reflect.Type  // without the error
@@ -92,16 +93,9 @@ func compileFunc(name, whose string, t reflect.Type, skip int, tag *codec.Method
 	for i := skip; i < t.NumIn(); i++ {
 		s.params = append(s.params, t.In(i))
 	}
-	var problems []Problem
-	for i := range t.NumOut() {
-		s.results = append(s.results, t.Out(i))
-	}
-	if n := len(s.results); n > 0 && s.results[n-1] == errorType {
-		s.err = true
-		s.results = s.results[:n-1]
-	} else if n > 0 && s.results[n-1].Implements(errorType) {
-		problems = append(problems, Problem{fmt.Sprintf("%s, %sresult %d", name, whose, n),
-			fmt.Sprintf("%v implements error; declare it as error, so that nil stays nil", s.results[n-1])})
+	problems, ok := s.setFuture(name, whose, t)
+	if !ok {
+		problems = s.setResults(name, whose, t)
 	}
 	var more []Problem
 	var funcs map[int]*layout.Signature
@@ -121,6 +115,21 @@ func compileFunc(name, whose string, t reflect.Type, skip int, tag *codec.Method
 	}
 	s.layMemory()
 	return s, nil
+}
+
+// setResults sets the results of a func.
+func (s *Signature) setResults(name, whose string, t reflect.Type) (problems []Problem) {
+	for i := range t.NumOut() {
+		s.results = append(s.results, t.Out(i))
+	}
+	if n := len(s.results); n > 0 && s.results[n-1] == errorType {
+		s.err = true
+		s.results = s.results[:n-1]
+	} else if n > 0 && s.results[n-1].Implements(errorType) {
+		problems = append(problems, Problem{fmt.Sprintf("%s, %sresult %d", name, whose, n),
+			fmt.Sprintf("%v implements error; declare it as error, so that nil stays nil", s.results[n-1])})
+	}
+	return problems
 }
 
 // layMemory sets the types of the memory of a call.
@@ -190,7 +199,7 @@ func (s *Signature) apply(path string, tag *codec.MethodTag) (problems []Problem
 	if s.oneway = tag.Oneway; !s.oneway {
 		return problems
 	}
-	if len(s.results) > 0 {
+	if len(s.results) > 0 { // also a future
 		problems = append(problems, Problem{path, "oneway: nothing comes back; return an error alone, or leave out the word"})
 	}
 	if !values {

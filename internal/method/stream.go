@@ -212,11 +212,14 @@ func (r failedReader) Read([]byte) (int, error) { return 0, r.err }
 func (failedReader) Close() error               { return nil }
 
 // compileHandler is compile for a func that is called, and not filled. Only there an
-// iter.Seq is refused.
+// iter.Seq and a future are refused.
 func compileHandler(name string, t reflect.Type, skip int, tag *codec.MethodTag) (*Signature, []Problem) {
 	s, problems := compile(name, t, skip, tag)
 	if problems != nil {
 		return nil, problems
+	}
+	if s.future != nil {
+		return nil, []Problem{{name, onlyInClients(s.future)}}
 	}
 	for _, st := range s.paramStreams {
 		if st.Item != nil && codec.IsSeq(st.seq) {
