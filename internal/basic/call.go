@@ -71,7 +71,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte, timeout *limits.
 	case <-k.answered:
 		return k.result()
 	case <-ctx.Done():
-		why = func(o fault.Outcome) *fault.Fault { return fault.FromContext(ctx.Err(), o) }
+		why = func(o fault.Outcome) *fault.Fault { return timeout.ContextFault(ctx.Err(), o) }
 	case <-expired:
 		why = timeout.Fault
 	}

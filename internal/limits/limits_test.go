@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"context"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -84,4 +85,31 @@ func TestInflight(t *testing.T) {
 	default:
 		t.Error("not idle after the end")
 	}
+}
+
+// A limit that began earlier ends at its time, and its fault names the source, also if the
+// context ends first.
+func TestTimeoutBegunEarlier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var timeout Timeout
+		end := time.Now().Add(5 * time.Second)
+		time.Sleep(2 * time.Second)
+		timeout.BeginUntil(end, 5*time.Second, ByMethod)
+		timeout.Start(Monotonic())
+		if us, expired := timeout.Left(); us != 3_000_000 || expired {
+			t.Errorf("%d us left, expired %t", us, expired)
+		}
+		want := timeout.Fault(fault.NotRun)
+		if got := timeout.ContextFault(context.DeadlineExceeded, fault.NotRun); got.Message != want.Message || got.Code != want.Code {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if got := timeout.ContextFault(context.Canceled, fault.NotRun); got.Code != fault.Canceled {
+			t.Errorf("got %v", got)
+		}
+		<-timeout.Expired()
+		if !time.Now().Equal(end) {
+			t.Errorf("expired at %v, want %v", time.Now(), end)
+		}
+		timeout.Stop()
+	})
 }

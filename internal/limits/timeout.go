@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -17,6 +18,7 @@ type Timeout struct {
 	began    time.Duration // beginning of after, by Monotonic
 	by       string        // source of after; "" if the library set no limit
 	waited   bool          // the call waited after its beginning
+	started  bool          // began is set, and Start has no effect
 	timer    *time.Timer   // reused by the next call
 }
 
@@ -46,6 +48,12 @@ func (t *Timeout) Begin(ctx context.Context, after time.Duration, by string) {
 	}
 }
 
+// BeginUntil resets t for a call that began earlier, with the limit of Begin: it ends at a
+// time that the context may have as its deadline.
+func (t *Timeout) BeginUntil(end time.Time, after time.Duration, by string) {
+	*t = Timeout{timer: t.timer, after: after, by: by, began: MonotonicAt(end) - after, waited: true, started: true}
+}
+
 // Remaining returns the time left, possibly negative. ok is false if there is no limit.
 func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	switch {
@@ -72,8 +80,12 @@ func (t *Timeout) Expired() <-chan time.Time {
 	return t.timer.C
 }
 
-// Start sets the beginning of the call, by Monotonic.
-func (t *Timeout) Start(now time.Duration) { t.began = now }
+// Start sets the beginning of the call, by Monotonic. It has no effect after BeginUntil.
+func (t *Timeout) Start(now time.Duration) {
+	if !t.started {
+		t.began = now
+	}
+}
 
 // Set reports whether the library set the limit.
 func (t *Timeout) Set() bool { return t.by != "" }
@@ -120,4 +132,13 @@ func (t *Timeout) Fault(outcome fault.Outcome) *fault.Fault {
 		e.Message = fault.Prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
 	}
 	return e
+}
+
+// ContextFault returns the error of a call whose context has ended with err. A limit set by
+// the library may end the context as well, see BeginUntil.
+func (t *Timeout) ContextFault(err error, outcome fault.Outcome) *fault.Fault {
+	if t.by != "" && errors.Is(err, context.DeadlineExceeded) {
+		return t.Fault(outcome)
+	}
+	return fault.FromContext(err, outcome)
 }

@@ -30,7 +30,7 @@ func (k *calls) init(c *Conn) { k.c, k.limit = c, c.peer.MaxInflight }
 // exported methods of all types, here the whole calling side.
 func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
-		return fault.FromContext(err, fault.NotRun)
+		return call.Timeout.ContextFault(err, fault.NotRun)
 	}
 	if call.Timeout.Set() {
 		call.Timeout.Start(c.reader.woken.now())
@@ -163,7 +163,7 @@ func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 		}
 		return nil
 	case <-ctx.Done():
-		err = fault.FromContext(ctx.Err(), fault.NotRun)
+		err = call.Timeout.ContextFault(ctx.Err(), fault.NotRun)
 	case <-expired:
 		err = call.Timeout.Fault(fault.NotRun)
 	}
@@ -203,7 +203,7 @@ func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{})
 	case <-ch:
 	case <-k.c.end.done:
 	case <-ctx.Done():
-		return fault.FromContext(ctx.Err(), fault.NotRun)
+		return t.ContextFault(ctx.Err(), fault.NotRun)
 	case <-expired:
 		return t.Fault(fault.NotRun)
 	}

@@ -95,7 +95,7 @@ func (r *reader) awaitLong(ctx context.Context, call *Call) error {
 	case <-call.wake:
 		return nil
 	case <-ctx.Done():
-		over = func(o fault.Outcome) *fault.Fault { return fault.FromContext(ctx.Err(), o) }
+		over = func(o fault.Outcome) *fault.Fault { return call.Timeout.ContextFault(ctx.Err(), o) }
 	case <-expired:
 		over = call.Timeout.Fault
 	}
