@@ -4,6 +4,7 @@ package bsrpc_test
 
 import (
 	"context"
+	"net"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
@@ -47,6 +48,41 @@ func TestMetadataAllocations(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(2000, call); n > 5 {
 		t.Errorf("%v allocations a call, want at most 5", n)
+	}
+}
+
+// A call through interceptors at both ends allocates a Call at each as well, together with
+// the context.
+func TestInterceptedCallAllocations(t *testing.T) {
+	pass := []bsrpc.Interceptor{func(next bsrpc.CallFunc) bsrpc.CallFunc {
+		return func(ctx context.Context, call *bsrpc.Call) error { return next(ctx, call) }
+	}}
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Interceptors: pass})
+	if err := bsrpc.RegisterAs[benchContract](srv, "Bench", contextService{}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	client, err := bsrpc.Dial(t.Context(), "tcp", l.Addr().String(), &bsrpc.ClientOptions{Logger: quiet, Interceptors: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	proxy, err := bsrpc.Bind[benchContract](t.Context(), client, "Bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func() {
+		if s, err := proxy.Small(context.Background(), &benchValue); err != nil || *s != benchValue {
+			t.Fatal(s, err)
+		}
+	}
+	if n := testing.AllocsPerRun(2000, call); n > 4 {
+		t.Errorf("%v allocations a call, want at most 4", n)
 	}
 }
 

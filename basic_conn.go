@@ -1,11 +1,13 @@
 package bsrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
@@ -77,20 +79,25 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	v := c.served
 	m := v.registry.command(id)
 	if m == nil {
+		v.refused(v.session, nil, fault.Refusal(fault.Unimplemented, "no method has the id %d", id))
 		c.Refuse(basic.UnknownCommand(id))
 		return
 	}
 	inv := v.newInvocation(m, 0, c)
 	defer inv.Leave()
-	inv.setContext(&callContext{Context: v.ctx, head: headBasic})
+	inv.setContext(v.ctx, time.Time{})
+	inv.call.head = headBasic
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
 	v.enterRunning(inv)
+	since := time.Now()
 	switch {
 	case !c.acquire(inv): // the client has left
+		v.refused(v.session, m, fault.FromContext(context.Canceled, fault.NotRun))
 	case !v.beginHandler():
 		inv.Refuse(v.busy())
 	default:
 		inv.counted = true
+		inv.noteWait(since)
 		inv.serve()
 	}
 }
@@ -126,6 +133,7 @@ func (c *basicConn) reply(inv *invocation, err error) {
 	if err == nil {
 		err = c.encodeResults(inv)
 	}
+	inv.err = err
 	var e *fault.Fault
 	if err != nil {
 		e = c.exceptionOf(inv, err)
@@ -140,6 +148,15 @@ func (c *basicConn) reply(inv *invocation, err error) {
 		return
 	}
 	c.Respond(net.Buffers(wire.Segments(&inv.Enc.Body)))
+}
+
+// refused is basic.Config.OnRefused.
+func (c *basicConn) refused(command int, why *fault.Fault) {
+	var m *servedMethod
+	if command >= 0 {
+		m = c.served.registry.command(uint16(command))
+	}
+	c.served.refused(c.served.session, m, why)
 }
 
 // Flush is replier.Flush. Replies do not wait for others.
@@ -169,6 +186,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	err := inv.AppendResults()
 	switch {
 	case err == nil:
+		inv.ResultsSize = int(inv.Enc.Size()) - wire.BasicHeaderSize
 		wire.SetBasicSize(inv.Enc.Buf, int(inv.Enc.Size()))
 		return nil
 	case errors.Is(err, codec.ErrSize):

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -24,9 +23,11 @@ type basicLink struct {
 	log      *report.Log
 }
 
-func (l *basicLink) callTimeout() time.Duration { return l.settings.defaultCallTimeout }
-func (l *basicLink) ended() <-chan struct{}     { return l.Done() }
-func (l *basicLink) close(why *fault.Fault)     { l.Close(why) }
+func (l *basicLink) callOptions() callOptions {
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
+}
+func (l *basicLink) ended() <-chan struct{} { return l.Done() }
+func (l *basicLink) close(why *fault.Fault) { l.Close(why) }
 
 // bindMethods is link.bindMethods: the ids in the tags of the contract are the numbers. Each method
 // needs one.
@@ -62,15 +63,16 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *
 		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
+	v.ArgsSize = len(enc.Buf) - wire.BasicHeaderSize
 	var timeout limits.Timeout
-	timeout.Begin(ctx, m.timeout, m.timeoutBy)
+	ctx = m.beginTimeout(ctx, &timeout, v)
 	timeout.Start(limits.Monotonic())
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
 		return s.identified(err, l.log, m.Name)
 	}
 	s.decode(&v.Dec, results, true)
-	v.Dec.Lenient = true
+	v.Dec.Lenient, v.ResultsSize = true, len(results)
 	return m.readResults(l.log, v)
 }
 

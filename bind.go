@@ -87,9 +87,17 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 		return err
 	}
 	for i, s := range stubs {
-		s.Fill(proxy, methods[i])
+		s.Fill(proxy, methods[i].caller(l.callOptions()))
 	}
 	return err
+}
+
+// caller returns the Caller of m for a client with options.
+func (m *boundMethod) caller(o callOptions) method.Caller {
+	if o.chain == nil {
+		return m
+	}
+	return &interceptedMethod{m, o.chain, o.log}
 }
 
 // newBoundMethod returns the method of s, which has no binding yet.
@@ -98,8 +106,8 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
-	case s.Tag.Timeout == 0 && l.callTimeout() != math.MaxInt64:
-		m.timeout, m.timeoutBy = l.callTimeout(), limits.ByDefault
+	case s.Tag.Timeout == 0 && l.callOptions().timeout != math.MaxInt64:
+		m.timeout, m.timeoutBy = l.callOptions().timeout, limits.ByDefault
 	}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -64,7 +65,8 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	if out != nil && out.block != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
-	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
+	v.ArgsSize = int(v.Enc.Size())
+	ctx = m.beginTimeout(ctx, &k.Timeout, v)
 	if m.streams != nil {
 		v.State = nil // k serves one call only
 		return c.settings.identified(c.callStreams(ctx, m, k, v, out), c.log, m.Name)
@@ -79,9 +81,27 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	}
 	data, own := k.Body()
 	c.settings.decode(&v.Dec, data, own)
+	v.ResultsSize = len(data)
 	err = m.readResults(c.log, v)
 	k.Reset()
 	return err
+}
+
+// beginTimeout begins the time limit of a call. The context of an intercepted call may have
+// the limit already. beginTimeout returns the context to wait with: the caller's own, if it
+// differs only in that.
+func (m *boundMethod) beginTimeout(ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
+	if own, ok := v.Ctx.(*callContext); ok {
+		if end, ok := ctx.Deadline(); ok && end.Equal(own.deadline) {
+			t.BeginUntil(end, m.timeout, m.timeoutBy)
+			if ctx == v.Ctx {
+				ctx = own.Context
+			}
+			return ctx
+		}
+	}
+	t.Begin(ctx, m.timeout, m.timeoutBy)
+	return ctx
 }
 
 // encodeError returns the error of a call whose arguments cannot be encoded. limit names
@@ -164,8 +184,58 @@ func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what
 	return e
 }
 
+// An interceptedMethod is a boundMethod of a client with interceptors.
+type interceptedMethod struct {
+	*boundMethod
+	chain CallFunc
+	log   *report.Log
+}
+
+// Call implements method.Caller: it passes the call through the interceptors.
+func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err error) {
+	if ctx == nil {
+		return m.boundMethod.Call(ctx, v)
+	}
+	c := &Call{method: &m.Description, values: v, within: m, log: m.log}
+	c.ctx.Context, c.ctx.ofCaller = ctx, true
+	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
+		c.ctx.deadline = time.Now().Add(m.timeout)
+		v.Ctx, ctx = &c.ctx, &c.ctx
+	}
+	v.ArgsSize, v.ResultsSize = 0, 0
+	defer func() { // after Goexit too
+		if c.collapsed != nil {
+			outcome := OutcomeNotRun
+			if c.attempted {
+				outcome = OutcomeUnknown
+			}
+			err = c.collapsed.public(m.Name, outcome)
+		}
+		if err != nil {
+			method.ZeroResults(v)
+			c.resultsSize = 0
+		}
+		if m.streams == nil || err != nil { // otherwise a stream may go on
+			c.ctx.end(context.Canceled)
+		}
+		c.over(err)
+	}()
+	return c.run(ctx, m.chain)
+}
+
+// next implements nexter: it makes the call, or makes it again.
+func (m *interceptedMethod) next(ctx context.Context, v *method.Values, again bool) error {
+	if again {
+		method.ZeroResults(v)
+		v.ResetEncoder()
+		v.ArgsSize, v.ResultsSize = 0, 0
+	}
+	return m.boundMethod.Call(ctx, v)
+}
+
 // A remoteMethod is a method as described by the server.
 type remoteMethod struct {
+	method.Description
 	number uint16
 	layout *layout.Method
 }
@@ -208,13 +278,13 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	p := &boundMethod{sig: sig, Description: method.Description{Name: name}}
+	p := &boundMethod{sig: sig, Description: m.Description}
 	p.bind(c.native, m.number)
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
 	method.SetArgs(v, args)
-	if err := p.Call(ctx, v); err != nil {
+	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
 		return err
 	}
 	method.CopyResults(v, results)
@@ -251,7 +321,7 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 	case wire.BindNoService:
 		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
 	}
-	m = &remoteMethod{number: answers[0].Number}
+	m = &remoteMethod{Description: method.DescriptionOf(full, answers[0].Text), number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
 		return nil, fault.Refusal(fault.Internal, "the server's layout of %s: %w", full, err)
 	}

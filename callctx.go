@@ -8,13 +8,14 @@ import (
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
-// A callContext is the context of one call at a server. It takes one allocation as long as
-// the handler only asks for the deadline, the error and values: Done and AfterFunc create
-// the channel and the timer.
+// A callContext is the context of one call at a server, and of an intercepted call at a
+// client. It takes one allocation as long as users only ask for the deadline, the error and
+// values: Done and AfterFunc create the channel and the timer.
 type callContext struct {
-	context.Context // the connection's
+	context.Context // the connection's, or the caller's at a client
 	deadline        time.Time
 	heldGroups      []uint64 // ids of the exclusive groups held by the caller
+	ofCaller        bool     // at a client: all values are those of Context
 
 	mu     sync.Mutex // guards the rest
 	head   replyHead
@@ -37,6 +38,9 @@ func (x *callContext) expired() bool {
 
 // Value returns the library's own values of the call, and those of the session.
 func (x *callContext) Value(key any) any {
+	if x.ofCaller {
+		return x.Context.Value(key)
+	}
 	switch key {
 	case outgoingKey{}:
 		return x.outgoing()

@@ -43,10 +43,17 @@ type link interface {
 	// call calls m by its number, with the arguments in v, and leaves the results in v.
 	call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error
 
-	callTimeout() time.Duration // DefaultCallTimeout; math.MaxInt64 for none
-	close(why *fault.Fault)     // ends the link at once, and waits for its goroutines
-	ended() <-chan struct{}     // closed when the link has ended
-	Err() error                 // why it has ended; nil before
+	callOptions() callOptions
+	close(why *fault.Fault) // ends the link at once, and waits for its goroutines
+	ended() <-chan struct{} // closed when the link has ended
+	Err() error             // why it has ended; nil before
+}
+
+// callOptions are the options of a client for its calls.
+type callOptions struct {
+	timeout time.Duration // DefaultCallTimeout; math.MaxInt64 for none
+	chain   CallFunc      // the interceptors; nil for none
+	log     *report.Log
 }
 
 // A nativeLink is a connection on the native wire.
@@ -56,8 +63,10 @@ type nativeLink struct {
 	log      *report.Log
 }
 
-func (l *nativeLink) callTimeout() time.Duration { return l.settings.defaultCallTimeout }
-func (l *nativeLink) ended() <-chan struct{}     { return l.Done() }
+func (l *nativeLink) callOptions() callOptions {
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
+}
+func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
 // close implements link.
 func (l *nativeLink) close(why *fault.Fault) {
@@ -121,7 +130,7 @@ var ended = func() <-chan struct{} {
 func (noLink) bindMethods(context.Context, string, []*boundMethod) error        { return errNoLink }
 func (noLink) call(context.Context, *boundMethod, uint16, *method.Values) error { return errNoLink }
 
-func (noLink) callTimeout() time.Duration { return math.MaxInt64 }
+func (noLink) callOptions() callOptions { return callOptions{timeout: math.MaxInt64} }
 
 func (noLink) close(*fault.Fault)     {}
 func (noLink) ended() <-chan struct{} { return ended }

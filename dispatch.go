@@ -34,6 +34,9 @@ type dispatcher struct {
 	budget   limits.Budget
 	panics   atomic.Uint64
 	log      *report.Log
+
+	onRefused func(context.Context, *Session, Method, *Error) // nil for none
+	refusals  *report.HookQueue                               // of calls of onRefused
 }
 
 // A nativeConn is a connection of a server that speaks the native wire. It is the
@@ -84,8 +87,8 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		}
 	}
 	waits := v.semaphore != nil || called.group != nil
-	if called.TakesContext() || waits {
-		inv.setContext(&callContext{Context: v.ctx, deadline: c.deadline(m.Timeout)})
+	if called.TakesContext() || waits || called.chain != nil {
+		inv.setContext(v.ctx, c.deadline(m.Timeout))
 		if len(m.Meta) > 0 {
 			inv.call.receive(m.Meta)
 		}
@@ -146,6 +149,16 @@ func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 	}()
 }
 
+// refused is transport.Config.OnRefused.
+func (c *nativeConn) refused(number uint16, why *fault.Fault) {
+	v := c.served
+	var m *servedMethod
+	if int(number) < len(v.bound) {
+		m = v.bound[number]
+	}
+	v.refused(v.session, m, why)
+}
+
 // Idle is transport.Handler.Idle.
 func (c *nativeConn) Idle() { c.served.uncountLeader() }
 
@@ -178,6 +191,22 @@ func (d *dispatcher) busy() *fault.Fault {
 
 // awaitHandlers is connection.awaitHandlers.
 func (c *nativeConn) awaitHandlers() { c.served.awaitIdle(c.EndRequests()) }
+
+// unknownMethod stands in OnRefused for all methods that the server does not have: a client
+// chooses their names.
+const unknownMethod = "unknown"
+
+// refused passes a refused call to OnRefused, if it is set. A nil m is an unknown method.
+func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
+	if d.onRefused == nil {
+		return
+	}
+	of := Method{Name: unknownMethod}
+	if m != nil {
+		of = Method(m.Description)
+	}
+	d.refusals.Add(func() { d.onRefused(v.ctx, v, of, errorOf(why)) })
+}
 
 // Calls of an exclusive group, and calls of a connection with MaxConcurrentCalls, run when
 // their waiter has acquired the connection's semaphore and the group.
@@ -231,7 +260,15 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 		inv.Refuse(c.served.busy())
 	default:
 		inv.counted = true
+		inv.noteWait(since)
 		inv.serve()
+	}
+}
+
+// noteWait notes the end of a wait for the semaphores of the call.
+func (inv *invocation) noteWait(since time.Time) {
+	if inv.intercepted != nil {
+		inv.intercepted.waited = time.Since(since)
 	}
 }
 

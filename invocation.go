@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -40,6 +41,8 @@ type invocation struct {
 	undecoded *transport.Message // the request, if Run decodes it
 	streams   *servedStreams     // nil without streams
 	waiter    *admission.Waiter  // holds its semaphores; nil without any
+
+	intercepted *Call // nil without interceptors
 }
 
 // A replier is the connection of a call, on either wire.
@@ -65,16 +68,38 @@ func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *inv
 	return inv
 }
 
-// setContext makes x the context of the call.
-func (inv *invocation) setContext(x *callContext) { inv.call, inv.Ctx = x, x }
+// setContext gives the call a context, with a parent and a deadline. A call with interceptors
+// always has one.
+func (inv *invocation) setContext(parent context.Context, deadline time.Time) {
+	if inv.method.chain == nil {
+		inv.call = &callContext{Context: parent, deadline: deadline}
+	} else {
+		v := inv.served
+		c := &Call{method: &inv.method.Description, session: v.session, values: inv.Values, within: inv, log: v.log, panics: &v.panics}
+		c.ctx.Context, c.ctx.deadline = parent, deadline
+		inv.intercepted, inv.call = c, &c.ctx
+	}
+	inv.Ctx = inv.call
+}
 
-// invoke calls the method.
-func (inv *invocation) invoke() error { return inv.method.Invoke(inv.recv, inv.Values) }
+// invoke calls the method, through the interceptors.
+func (inv *invocation) invoke() error {
+	if inv.intercepted != nil {
+		return inv.intercepted.run(inv.call, inv.method.chain)
+	}
+	return inv.method.Invoke(inv.recv, inv.Values)
+}
+
+// next implements nexter: it calls the method with the context of the interceptors.
+func (inv *invocation) next(ctx context.Context, _ *method.Values, _ bool) error {
+	inv.Ctx = ctx
+	return inv.method.Invoke(inv.recv, inv.Values)
+}
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
-	inv.Dec.Lenient = inv.lenient
+	inv.Dec.Lenient, inv.ArgsSize = inv.lenient, len(m.Body)
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf("the server's", err))
 	}
@@ -95,20 +120,46 @@ func (inv *invocation) serve() {
 			inv.Refuse(err)
 			return
 		}
+		inv.undecoded = nil
 	}
-	err := inv.invoke()
-	if inv.streams != nil {
-		inv.serveStreams(err)
-		return
-	}
-	inv.out.reply(inv, err)
+	inv.answer(inv.invoke())
 }
 
 // recoverPanic, deferred by serve, answers the call of a handler that did not return.
 func (inv *invocation) recoverPanic() {
-	if !inv.answered {
-		inv.out.reply(inv, inv.served.panicked(inv.method, recover()))
+	if inv.answered {
+		return
 	}
+	what := recover()
+	if c := inv.intercepted; c != nil && what == nil && c.collapsed != nil { // already logged
+		inv.answer(c.collapsed)
+		return
+	}
+	p := inv.served.panicked(&inv.method.Description, what, "handler")
+	if inv.undecoded != nil {
+		inv.served.refused(inv.served.session, inv.method, fault.Refusal(fault.Internal, "%s: %w", inv.method.Name, p))
+	}
+	inv.answer(p)
+}
+
+// answer replies to the call, and ends it for its interceptors.
+func (inv *invocation) answer(err error) {
+	if inv.streams != nil {
+		inv.serveStreams(err)
+	} else {
+		inv.out.reply(inv, err)
+	}
+	c := inv.intercepted
+	if c == nil {
+		return
+	}
+	err = inv.err
+	if p, ok := err.(*panicError); ok {
+		err = p.public(inv.method.Name, OutcomeAnswered)
+	} else if err == nil {
+		c.resultsSize = inv.ResultsSize
+	}
+	c.over(publicError(err))
 }
 
 // Run is transport.Job.Run.
@@ -120,6 +171,7 @@ func (inv *invocation) Run() (full bool) {
 // Refuse is transport.Job.Refuse: it answers an admitted request that does not run.
 func (inv *invocation) Refuse(why *fault.Fault) {
 	inv.refusal = why
+	inv.served.refused(inv.served.session, inv.method, why)
 	inv.out.reply(inv, why)
 }
 
@@ -152,7 +204,7 @@ func (inv *invocation) Leave() {
 func (inv *invocation) Free() {
 	inv.endStreams()
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
-	inv.err, inv.answered, inv.counted, inv.lenient = nil, false, false, false
+	inv.err, inv.answered, inv.counted, inv.lenient, inv.intercepted = nil, false, false, false, nil
 	if inv.head.Meta != nil {
 		inv.head.Meta = nil
 	}
@@ -259,6 +311,7 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
 		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, limitOf("the server's", err))
 	}
+	inv.ResultsSize = int(inv.Enc.Size())
 	return nil
 }
 
@@ -280,7 +333,7 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 
 // errorFlags returns the flags of the ERROR frame that answers inv.
 func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
-	if inv.refusal != nil {
+	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
 		flags = wire.NotRun
 	}
 	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
@@ -289,23 +342,9 @@ func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 	return flags
 }
 
-// panicked counts and logs a handler that did not return. A nil what means
-// runtime.Goexit.
-func (d *dispatcher) panicked(m *servedMethod, what any) *panicError {
+// panicked counts and logs a func that did not return during a call: the handler, or another
+// part of the user's code.
+func (d *dispatcher) panicked(m *method.Description, what any, where string) *panicError {
 	d.panics.Add(1)
-	return &panicError{d.log.AddPanic(report.Panic, "bsrpc: handler panicked", what, "method", m.Name)}
-}
-
-// A panicError is the error of a handler that panicked. Its id is that of the log line, ""
-// without one.
-type panicError struct{ id string }
-
-func (e *panicError) Error() string { return "panic in the handler" }
-
-// located returns the text with the id of the log line.
-func (e *panicError) located() string {
-	if e.id == "" {
-		return e.Error()
-	}
-	return e.Error() + " (id " + e.id + " in the server's log)"
+	return newPanicError(d.log, m, what, where)
 }

@@ -124,6 +124,7 @@ type settings struct {
 	basic              bool
 	pollInterval       time.Duration
 	errors             *identity.List
+	chain              CallFunc // the interceptors; nil for none
 }
 
 // resolve returns the settings for o, and an error listing all values out of range.
@@ -137,7 +138,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
-		Errors: o.Errors,
+		Errors: o.Errors, Interceptors: o.Interceptors,
 	})
 }
 
@@ -149,6 +150,7 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
 		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
+		Interceptors: o.Interceptors,
 	})
 }
 
@@ -172,7 +174,9 @@ type rawOptions struct {
 	Basic        bool
 	PollInterval time.Duration
 
-	Errors map[string]error
+	Errors       map[string]error
+	Interceptors []Interceptor
+
 	Limits Limits
 }
 
@@ -203,6 +207,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	for _, p := range problems {
 		c.problems = append(c.problems, "Errors: "+p)
 	}
+	s.chain = c.compose(o.Interceptors)
 	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
@@ -343,6 +348,25 @@ func resolveOne[T int | int64 | time.Duration](c *optionCheck, name string, valu
 		return T(r.standard)
 	}
 	return value
+}
+
+// compose returns the interceptors of all calls, one within the other, nil without any.
+func (c *optionCheck) compose(list []Interceptor) CallFunc {
+	if len(list) == 0 {
+		return nil
+	}
+	last := CallFunc(carryOut)
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i] == nil {
+			c.problems = append(c.problems, fmt.Sprintf("Interceptors: element %d is nil", i))
+			return nil
+		}
+		if last = list[i](last); last == nil {
+			c.problems = append(c.problems, fmt.Sprintf("Interceptors: element %d returned nil; want a CallFunc that calls next", i))
+			return nil
+		}
+	}
+	return last
 }
 
 func countText(n int64) string { return strconv.FormatInt(n, 10) }

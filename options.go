@@ -92,6 +92,20 @@ type ServerOptions struct {
 	// io.EOF, returned as it is. NewServer copies the map.
 	Errors map[string]error
 
+	// Interceptors wrap the handlers of all methods, on both wires; the first is
+	// the outermost. They run after the wait for an exclusive group and for
+	// MaxConcurrentCalls, with the context of the call, see Interceptor. NewServer
+	// calls each Interceptor once. Nil means none.
+	Interceptors []Interceptor
+
+	// OnRefused is called for each call that the server refuses before it reaches the
+	// interceptors: of an unknown method, above a limit, with arguments that cannot be
+	// decoded, canceled while it waits. ctx is the context of the session. The Method of
+	// an unknown method has the name "unknown". Calls of OnRefused do not overlap, and
+	// may come after the answer; if 1,024 of them wait, further ones are dropped and
+	// counted in the log. Nil means that nothing is called.
+	OnRefused func(ctx context.Context, s *Session, m Method, err *Error)
+
 	// Limits are further limits, seldom changed.
 	Limits Limits
 
@@ -144,6 +158,12 @@ type ClientOptions struct {
 	// ends list the same names and errors. Unknown ones have no effect, and a type that
 	// differs between the ends is not found by errors.As.
 	Errors map[string]error
+
+	// Interceptors wrap all calls of the client, those of Client.Call included, on both
+	// wires; the first is the outermost. A call without a deadline in its context gets
+	// one before them, from its timeout= or DefaultCallTimeout. Dial and NewClient call
+	// each Interceptor once. Nil means none.
+	Interceptors []Interceptor
 
 	// Limits are further limits, seldom changed. MaxHandshakes, MaxConns, MaxHandlers,
 	// ServerBytes and SessionLease have an effect only at servers.

@@ -22,6 +22,7 @@ type servedMethod struct {
 	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
 	streams      *streamPlan      // nil without streams
+	chain        CallFunc         // the server's interceptors around the handler; nil for none
 	slow         atomic.Int32     // number of next requests to run on goroutines of their own, not inline
 }
 
@@ -33,6 +34,7 @@ type registry struct {
 	factories []*factory                  // of receivers for each session, each once
 	groups    map[string]*admission.Group // exclusive groups by name
 	closed    bool                        // the server is serving: too late to register
+	chain     CallFunc                    // of all methods; never changed
 }
 
 // add adds the methods of one service. With problems, or those found here, it adds
@@ -46,7 +48,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig)}
+		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain}
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err

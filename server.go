@@ -42,10 +42,12 @@ func NewServer(opts *ServerOptions) *Server {
 	log := slog.Default()
 	if opts != nil {
 		s.sessions.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
+		s.onRefused = opts.OnRefused
 		log = cmp.Or(opts.Logger, log)
 	}
 	s.log = report.New(log)
-	s.registry.table.ByID = s.settings.basic
+	s.refusals = report.NewHookQueue(s.log, "OnRefused")
+	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
 	s.budget.Init(s.settings.serverBytes)
 	s.sessions.init(&s.dispatcher)
 	return s
@@ -144,8 +146,8 @@ func (s *Server) Sessions() []*Session {
 	return s.sessions.admitted()
 }
 
-// Panics returns the number of handlers that ended in a panic or runtime.Goexit. Each was
-// one failed call.
+// Panics returns the number of handlers and interceptors that ended in a panic or
+// runtime.Goexit. Each was one failed call.
 func (s *Server) Panics() uint64 {
 	s.mustBeInitialized()
 	return s.panics.Load()

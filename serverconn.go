@@ -175,6 +175,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnRefused: c.refused,
 	})
 	v.end = c.Dismiss
 	s.enroll(c.served)
@@ -198,7 +199,7 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 	c.served.conn = c
 	c.Conn = basic.NewConn(basic.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c,
-		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) }, OnRefused: c.refused,
 	}, init)
 	v.end = c.Dismiss
 	s.enroll(c.served)

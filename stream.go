@@ -59,7 +59,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 	p := m.streams
 	s := transport.NewStreamCall(c.Conn, k, p.items, p.first, p.eager)
 	if m.timeoutBy == limits.ByMethod {
-		s.Whole.Begin(ctx, m.timeout, limits.ByMethod)
+		m.beginTimeout(ctx, &s.Whole, v)
 	} else {
 		s.Whole.Begin(ctx, 0, "")
 	}
@@ -115,7 +115,7 @@ func (c *nativeLink) streamEnd(name string) *streamEnd {
 func (inv *invocation) streamEnd() *streamEnd {
 	v, m := inv.served, inv.method
 	return &streamEnd{m.Name, v.settings, func(what any) *fault.Fault {
-		p := v.panicked(m, what)
+		p := v.panicked(&m.Description, what, "handler")
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id}
 	}}
 }

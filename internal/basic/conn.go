@@ -47,6 +47,10 @@ type Config struct {
 
 	OnEnd    func(*fault.Fault) // called once with the reason, before Done is closed
 	OnClosed func()             // called once after NetConn is closed
+
+	// OnRefused is called by the worker for each request refused before Handler.Command,
+	// with its command, -1 if it was not read; may be nil.
+	OnRefused func(command int, why *fault.Fault)
 }
 
 // A Conn is a server's connection with a client. A reader fills the request queue, and so
@@ -215,13 +219,14 @@ func (c *Conn) finish() {
 func (c *Conn) serveFrame(f *Frame) {
 	switch {
 	case c.inflight.Closing() != nil:
-		c.Refuse(errShutdown)
+		c.refuseRequest(f, fault.Unavailable, errShutdown)
 	case f.Refused != nil && f.last:
+		c.reportRefused(f, fault.ResourceExhausted, f.Refused)
 		c.leave(f.Refused, f.Refused)
 	case !c.admitted:
 		c.poll(f)
 	case f.Refused != nil:
-		c.Refuse(f.Refused)
+		c.refuseRequest(f, fault.ResourceExhausted, f.Refused)
 	case f.Type == wire.Init:
 		c.Refuse(errInitialized)
 	case f.Type != wire.BasicRequest:
@@ -234,6 +239,24 @@ func (c *Conn) serveFrame(f *Frame) {
 		}
 		c.cfg.Handler.Command(id, args)
 	}
+}
+
+// refuseRequest answers the current frame, which does not reach the Handler.
+func (c *Conn) refuseRequest(f *Frame, code fault.Code, e *fault.Fault) {
+	c.reportRefused(f, code, e)
+	c.Refuse(e)
+}
+
+// reportRefused calls OnRefused, if f is a request or too long to tell.
+func (c *Conn) reportRefused(f *Frame, code fault.Code, e *fault.Fault) {
+	if c.cfg.OnRefused == nil || f.Type != wire.BasicRequest && !f.last {
+		return
+	}
+	command := -1
+	if id, _, ok := wire.ReadCommand(f.Payload); ok {
+		command = int(id)
+	}
+	c.cfg.OnRefused(command, fault.Refusal(code, "%s", e.Plain()))
 }
 
 // Refuse answers the current frame by an exception.

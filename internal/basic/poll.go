@@ -117,7 +117,7 @@ func (c *Conn) poll(f *Frame) {
 		c.turnAway(e)
 		return
 	} else if e != nil {
-		c.Refuse(e)
+		c.refuseRequest(f, fault.FailedPrecondition, e)
 		return
 	}
 	admitted, e := c.lease.poll(c.cfg.Handler)

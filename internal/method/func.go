@@ -22,8 +22,12 @@ const (
 )
 
 func describe(service, name string, sig *Signature) Description {
-	text := sig.Layout(service, name).String()
-	return Description{Name: service + "." + name, Layout: text, Hash: sha256.Sum256([]byte(hashPrefix + text))}
+	return DescriptionOf(service+"."+name, sig.Layout(service, name).String())
+}
+
+// DescriptionOf returns the description of a method with a full name and a layout.
+func DescriptionOf(name, layout string) Description {
+	return Description{Name: name, Layout: layout, Hash: sha256.Sum256([]byte(hashPrefix + layout))}
 }
 
 // problems reports a layout that the other end could not read.

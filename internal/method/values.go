@@ -15,10 +15,12 @@ type Values struct {
 	argsRef codec.Ref
 	resRef  codec.Ref
 
-	Ctx   context.Context // of the call, for Func.Invoke
+	Ctx   context.Context // of the call, for Func.Invoke; at a caller, of an intercepted call
 	State any             // the caller's or the server's own state of a call, pooled with the values
 	Enc   codec.Encoder
 	Dec   codec.Decoder
+
+	ArgsSize, ResultsSize int // encoded bytes, set by the user of Enc and Dec
 
 	args    reflect.Value   // the struct of arguments
 	results reflect.Value   // the struct of results
@@ -97,3 +99,20 @@ func (v *Values) ResetEncoder() {
 		v.Enc.Buf = nil
 	}
 }
+
+// ArgPointers returns pointers to the arguments of v, valid until Free.
+func ArgPointers(v *Values) []any { return pointersTo(v.args) }
+
+// ResultPointers returns pointers to the results of v, valid until Free.
+func ResultPointers(v *Values) []any { return pointersTo(v.results) }
+
+func pointersTo(values reflect.Value) []any {
+	list := make([]any, values.NumField())
+	for i := range list {
+		list[i] = values.Field(i).Addr().Interface()
+	}
+	return list
+}
+
+// ZeroResults drops the results of v.
+func ZeroResults(v *Values) { v.results.SetZero() }

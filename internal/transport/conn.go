@@ -61,6 +61,10 @@ type Config struct {
 	OnViolation func(error)        // called when the peer violates the protocol
 	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil
 	OnClosed    func()             // called once after NetConn is closed; may be nil
+
+	// OnRefused is called by the lease holder for each request refused before
+	// Handler.Request, with the Arg of its header; may be nil.
+	OnRefused func(arg uint16, why *fault.Fault)
 }
 
 // New returns a connection. It reads and runs nothing before Run.

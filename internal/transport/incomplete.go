@@ -89,7 +89,7 @@ func (r *reader) failStale(head *wire.Frame) {
 	c := r.c
 	text := fmt.Sprintf("its message made no progress for %s Limits.FrameTimeout (%v)", c.limits.Owner, c.limits.FrameTimeout)
 	if head.Type == wire.Request {
-		c.requests.refuse(head.ID, fault.Refusal(fault.DeadlineExceeded, "%s", text))
+		c.requests.refuse(head, fault.Refusal(fault.DeadlineExceeded, "%s", text))
 		c.writer.flushAsync()
 		return
 	}

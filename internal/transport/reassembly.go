@@ -111,15 +111,15 @@ func (b *receiveBuffer) grow(p *reassembly, n int) {
 	recycle.Free(old)
 }
 
-// cancelRequest removes a request cancelled by the peer. It reports whether the request
-// had begun, and whether it was accepted.
-func (b *receiveBuffer) cancelRequest(id uint64) (begun, accepted bool) {
+// cancelRequest removes a request cancelled by the peer. It returns the header of a request
+// that had begun, and whether it was accepted.
+func (b *receiveBuffer) cancelRequest(id uint64) (head *wire.Frame, accepted bool) {
 	p := b.chunked[chunkedKey{false, id}]
 	if p == nil {
-		return false, false
+		return nil, false
 	}
 	b.remove(p)
-	return true, !p.discarded
+	return &p.head, !p.discarded
 }
 
 // isRequestIncomplete reports whether a request has begun and is not complete.

@@ -37,7 +37,7 @@ func (r *requests) acceptChunked(f *wire.Frame) (bool, error) {
 		return false, err
 	}
 	if err := r.booking.book(f.Total); err != nil {
-		r.refuse(f.ID, err)
+		r.refuse(f, err)
 		return false, nil
 	}
 	return true, nil
@@ -65,7 +65,7 @@ func (r *requests) accept(f *wire.Frame) (bool, error) {
 	case refusal == nil:
 		return true, nil
 	case err == nil:
-		r.refuse(f.ID, refusal)
+		r.refuse(f, refusal)
 	default:
 		r.done()
 	}
@@ -98,9 +98,12 @@ func (r *requests) checkID(f *wire.Frame) error {
 	return nil
 }
 
-// refuse answers a request in flight as not run.
-func (r *requests) refuse(id uint64, err *fault.Fault) {
-	r.c.Refuse(id, err)
+// refuse answers a request in flight, with the header f, as not run.
+func (r *requests) refuse(f *wire.Frame, err *fault.Fault) {
+	if r.c.cfg.OnRefused != nil {
+		r.c.cfg.OnRefused(f.Arg, err)
+	}
+	r.c.Refuse(f.ID, err)
 	r.done()
 }
 
@@ -118,9 +121,9 @@ func (r *requests) cancel(m *Message) error {
 	if err := c.cfg.Handler.Cancel(m.ID); err != nil {
 		return err
 	}
-	if begun, accepted := c.reader.in.cancelRequest(m.ID); begun {
+	if head, accepted := c.reader.in.cancelRequest(m.ID); head != nil {
 		if accepted {
-			r.refuse(m.ID, fault.FromContext(context.Canceled, fault.NotRun))
+			r.refuse(head, fault.FromContext(context.Canceled, fault.NotRun))
 		}
 		return nil
 	}

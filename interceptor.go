@@ -1,0 +1,367 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
+)
+
+// Interceptors at both ends, and OnRefused for the calls that do not reach them.
+
+// A CallFunc carries out a call. At a server the innermost one runs the handler, at a
+// client it sends the call and waits for the answer. Its error is the error of the call.
+type CallFunc func(ctx context.Context, call *Call) error
+
+// An Interceptor wraps all calls of a server or a client, see
+// ServerOptions.Interceptors and ClientOptions.Interceptors. It returns a CallFunc that
+// runs in place of next, and usually calls next:
+//
+//	func count(next bsrpc.CallFunc) bsrpc.CallFunc {
+//		return func(ctx context.Context, call *bsrpc.Call) error {
+//			calls.Add(1)
+//			return next(ctx, call)
+//		}
+//	}
+//
+// The Interceptor itself is called once for each server or client. Its CallFunc is called
+// concurrently.
+//
+// The CallFunc may call next with another context, derived from its own. It may change
+// arguments before next, and results after it. It may return without calling next: its
+// error, or the results it has set, are the answer then. It may replace the error of next;
+// a server sends the new one, a client returns it to the caller.
+//
+// At a server, next may be called once. At a client it may be called repeatedly, one call
+// after the other, for example to retry; each sends the call anew. Any other next returns an
+// *Error with CodeInternal. next may run on another goroutine. If the CallFunc returns
+// earlier, the call waits for this next, and at a server the context of the call ends.
+//
+// A panic or runtime.Goexit in a CallFunc fails its call only, with CodeInternal. At a
+// client, Goexit also ends the goroutine of the caller, to whom it belongs. A panic in a
+// handler is an error of next.
+type Interceptor func(next CallFunc) CallFunc
+
+// A Kind tells which parts of a call are streams.
+type Kind uint8
+
+// The kinds of calls.
+const (
+	KindUnary        Kind = iota // one message in each direction
+	KindClientStream             // the caller sends a stream
+	KindServerStream             // the handler sends a stream
+	KindBidiStream               // both do
+)
+
+// String returns the kind in words, such as "server stream".
+func (k Kind) String() string {
+	switch k {
+	case KindUnary:
+		return "unary"
+	case KindClientStream:
+		return "client stream"
+	case KindServerStream:
+		return "server stream"
+	case KindBidiStream:
+		return "bidirectional stream"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// A Call describes one call to interceptors, at a server or a client. It is created by the
+// library, and pointers from Args and Results are valid until the interceptor has
+// returned. The methods are for the goroutine of the interceptor.
+type Call struct {
+	method  *method.Description
+	session *Session       // nil at a client
+	values  *method.Values // nil after the interceptors have returned
+	within  nexter
+	log     *report.Log
+	panics  *atomic.Uint64 // the counter of a server; nil at a client
+	ctx     callContext    // of the call; at a client only used if it has the library's deadline
+
+	state     atomic.Uint32
+	returned  chan struct{} // closed by a next that returns after the interceptors
+	attempted bool          // next has been called
+	collapsed *panicError   // why handler or interceptor did not return
+	observers *observers    // nil without any
+
+	waited      time.Duration
+	argsSize    int
+	resultsSize int
+}
+
+// The states of a Call. The zero value makes a Call of a user unusable.
+const (
+	callOver    uint32 = iota // the interceptors have returned
+	callReady                 // next may be called
+	callNext                  // next runs
+	callHandled               // the handler has returned
+)
+
+// A nexter carries out a call within its interceptors: it runs the handler or sends the
+// call. again is true for a call sent before.
+type nexter interface {
+	next(ctx context.Context, v *method.Values, again bool) error
+}
+
+// observers are the funcs given to OnItem and OnEnd.
+type observers struct {
+	item []func(in bool, item any) error
+	end  []func(error)
+}
+
+// Method returns the description of the called method.
+func (c *Call) Method() Method {
+	if c.method == nil {
+		return Method{}
+	}
+	return Method(*c.method)
+}
+
+// Kind returns the kind of the call.
+func (c *Call) Kind() Kind { return KindUnary }
+
+// Session returns the session of the caller at a server, and nil at a client.
+func (c *Call) Session() *Session { return c.session }
+
+// Metadata returns the metadata of the request: that of MetadataFrom at a server, and at a
+// client what WithMetadata has added before the interceptors. An interceptor adds some by
+// calling next with a context from WithMetadata. The map belongs to the caller.
+func (c *Call) Metadata() Metadata {
+	if !c.ctx.ofCaller {
+		return MetadataFrom(&c.ctx)
+	}
+	if out := outgoingOf(c.ctx.Context); out != nil && len(out.entries) > 0 {
+		return maps.Clone(out.entries)
+	}
+	return Metadata{}
+}
+
+// Args returns pointers to the arguments, without the context: a *string for a string.
+// The caller owns the slice.
+func (c *Call) Args() []any {
+	if c.values == nil {
+		return nil
+	}
+	return method.ArgPointers(c.values)
+}
+
+// Results returns pointers to the results, without the error. The results are zero before
+// next has returned, and are dropped if the call fails. The caller owns the slice.
+func (c *Call) Results() []any {
+	if c.values == nil {
+		return nil
+	}
+	return method.ResultPointers(c.values)
+}
+
+// ArgsSize returns the size of the encoded arguments in bytes. At a client it is 0 before
+// next has returned.
+func (c *Call) ArgsSize() int {
+	if c.values != nil {
+		return c.values.ArgsSize
+	}
+	return c.argsSize
+}
+
+// ResultsSize returns the size of the encoded results in bytes, 0 for a failed call. A
+// client knows it after next, a server in funcs given to OnEnd.
+func (c *Call) ResultsSize() int {
+	if c.session == nil && c.values != nil {
+		return c.values.ResultsSize
+	}
+	return c.resultsSize
+}
+
+// Waited returns how long the call has waited at a server for its exclusive group and for
+// MaxConcurrentCalls. The interceptors run after this wait.
+func (c *Call) Waited() time.Duration { return c.waited }
+
+// OnItem makes the call pass each item of its streams to f, a pointer to the item. in is
+// true for items this end receives. An error ends the call. A unary call has no items.
+// OnItem must be called before next.
+func (c *Call) OnItem(f func(in bool, item any) error) {
+	if o := c.observed(); o != nil {
+		o.item = append(o.item, f)
+	}
+}
+
+// OnEnd makes the library call f once when the call is over, with its final error or nil.
+// At a server this is after the answer has been encoded, with the error that was sent.
+// Several funcs are called in reverse order, as deferred ones are. A panic in f is logged
+// and has no other effect. OnEnd must be called before the interceptor returns.
+func (c *Call) OnEnd(f func(err error)) {
+	if o := c.observed(); o != nil {
+		o.end = append(o.end, f)
+	}
+}
+
+// observed returns the observers of a call that is not over, otherwise nil.
+func (c *Call) observed() *observers {
+	if c.state.Load() == callOver {
+		return nil
+	}
+	if c.observers == nil {
+		c.observers = new(observers)
+	}
+	return c.observers
+}
+
+// run passes the call through its interceptors. The error is what the caller gets, or a
+// *panicError.
+func (c *Call) run(ctx context.Context, chain CallFunc) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = c.collapse(recover(), "interceptor")
+		}
+		c.end()
+	}()
+	c.state.Store(callReady)
+	err = chain(ctx, c)
+	returned, c.collapsed = true, nil
+	return err
+}
+
+// begin begins a next, or returns the error of one that must not run.
+func (c *Call) begin(ctx context.Context) error {
+	var why string
+	switch {
+	case c == nil || c.method == nil:
+		return &Error{Code: CodeInternal, Message: fault.Prefix + "next called with a *Call that is not its interceptor's"}
+	case ctx == nil:
+		why = "next called with a nil context"
+	case c.state.CompareAndSwap(callReady, callNext):
+		return nil
+	default:
+		switch c.state.Load() {
+		case callOver:
+			why = "next called after its interceptor has returned"
+		case callHandled:
+			why = "next called again; at a server it runs the handler once"
+		default:
+			why = "next called while another one runs; call it again after that"
+		}
+	}
+	return &Error{Code: CodeInternal, Message: fault.Prefix + c.method.Name + ": " + why}
+}
+
+// finishNext ends a next, and lets the call end if it waits for that.
+func (c *Call) finishNext(state uint32) {
+	if !c.state.CompareAndSwap(callNext, state) {
+		close(c.returned)
+	}
+}
+
+// end makes the call unusable after its interceptors. It waits for a next that still runs.
+func (c *Call) end() {
+	for s := c.state.Load(); s != callOver; s = c.state.Load() {
+		if s == callNext {
+			c.returned = make(chan struct{})
+			c.ctx.end(context.Canceled)
+		}
+		if c.state.CompareAndSwap(s, callOver) && s == callNext {
+			<-c.returned
+		}
+	}
+	c.argsSize, c.resultsSize = c.values.ArgsSize, c.values.ResultsSize
+	c.values, c.within = nil, nil
+}
+
+// collapse logs a func that did not return, and returns the error of its call. A nil what
+// means runtime.Goexit, which may have been logged further inside.
+func (c *Call) collapse(what any, where string) *panicError {
+	if what != nil || c.collapsed == nil {
+		c.collapsed = c.panicked(what, where)
+	}
+	return c.collapsed
+}
+
+// panicked logs a func that did not return, and counts it at a server.
+func (c *Call) panicked(what any, where string) *panicError {
+	if c.panics != nil {
+		c.panics.Add(1)
+	}
+	return newPanicError(c.log, c.method, what, where)
+}
+
+// over calls the funcs given to OnEnd, with the public form of err. Each func is user code.
+func (c *Call) over(err error) {
+	for o := c.observers; o != nil && len(o.end) > 0; {
+		c.observeEnd(err)
+	}
+}
+
+func (c *Call) observeEnd(err error) {
+	o := c.observers
+	f := o.end[len(o.end)-1]
+	o.end = o.end[:len(o.end)-1]
+	returned := false
+	defer func() {
+		if !returned {
+			c.panicked(recover(), "OnEnd func")
+			c.over(err) // Goexit ends the loop of the others
+		}
+	}()
+	f(err)
+	returned = true
+}
+
+// carryOut is the CallFunc within all interceptors. A panic in a handler is its error.
+func carryOut(ctx context.Context, c *Call) (err error) {
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	returned, after := false, callReady
+	if c.session != nil {
+		after = callHandled
+	}
+	defer func() {
+		if !returned && c.session != nil {
+			err = c.collapse(recover(), "handler").public(c.method.Name, OutcomeAnswered)
+		}
+		c.finishNext(after)
+	}()
+	again := c.attempted
+	c.attempted = true
+	err = c.within.next(ctx, c.values, again)
+	returned = true
+	return err
+}
+
+// notRun reports whether err says that the call was not run, and no handler was.
+func (c *Call) notRun(err error) bool {
+	var e *Error
+	return !c.attempted && errors.As(err, &e) && e.Outcome == OutcomeNotRun
+}
+
+// A panicError is the error of a func that panicked. Its id is that of the log line, ""
+// without one.
+type panicError struct{ where, id string }
+
+// newPanicError logs a panic. A nil what means runtime.Goexit.
+func newPanicError(log *report.Log, m *method.Description, what any, where string) *panicError {
+	return &panicError{where, log.AddPanic(report.Panic, "bsrpc: "+where+" panicked", what, "method", m.Name)}
+}
+
+func (e *panicError) Error() string { return "panic in the " + e.where }
+
+// public returns the error for users of this end.
+func (e *panicError) public(name string, outcome Outcome) *Error {
+	return &Error{Code: CodeInternal, Outcome: outcome, Message: fault.Prefix + name + ": " + e.Error(), ID: e.id, Err: e}
+}
+
+// located returns the text with the id of the log line.
+func (e *panicError) located() string {
+	if e.id == "" {
+		return e.Error()
+	}
+	return e.Error() + " (id " + e.id + " in the server's log)"
+}
