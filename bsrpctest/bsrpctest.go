@@ -5,11 +5,15 @@
 // closed when the test ends. Servers are not, as tests may share one. Close a
 // server to wait for OnDisconnect or for receivers; otherwise it holds no
 // resources after its connections are closed.
+//
+// A test of a caller needs neither: a fake is a struct literal of funcs, and a stream of
+// a fake is a func with a yield.
 package bsrpctest
 
 import (
 	"context"
 	"errors"
+	"iter"
 	"net"
 	"testing"
 
@@ -58,4 +62,18 @@ func Bind[C any](tb testing.TB, server *bsrpc.Server, service string) *C {
 		tb.Fatal(err)
 	}
 	return proxy
+}
+
+// Collect ranges over a stream and returns its items. At the first error it stops and
+// returns the items before it, with the error. An empty stream gives a nil slice. The
+// stream may come from a proxy or from a fake. It must end, if only with its context.
+func Collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
+	var items []T
+	for item, err := range seq {
+		if err != nil {
+			return items, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }
