@@ -41,7 +41,9 @@ var uses = map[string][]string{
 	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"bsrpctest":           {"."},
 	"examples/greet":      {"."},
+	"examples/files":      {"."},
 	"examples/hostinfo":   {"."},
+	"examples/jobs":       {"."},
 	"examples/instrument": {"."},
 }
 
@@ -52,7 +54,9 @@ var testsUse = map[string][]string{
 	"internal/method":     {"internal/wire"},
 	"bsrpctest":           {"bsrpctest"},
 	"examples/greet":      {"bsrpctest"},
+	"examples/files":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
+	"examples/jobs":       {"bsrpctest"},
 	"examples/instrument": {"bsrpctest"},
 }
 
