@@ -271,7 +271,10 @@ func (c *Call) end() {
 			<-c.returned
 		}
 	}
-	c.argsSize, c.resultsSize = c.values.ArgsSize, c.values.ResultsSize
+	c.argsSize = c.values.ArgsSize
+	if c.session == nil { // a server encodes the results later
+		c.resultsSize = c.values.ResultsSize
+	}
 	c.values, c.within = nil, nil
 }
 

@@ -40,6 +40,7 @@ var uses = map[string][]string{
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
 	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"bsrpctest":           {"."},
+	"middleware":          {"."},
 	"examples/greet":      {"."},
 	"examples/files":      {"."},
 	"examples/hostinfo":   {"."},
@@ -53,6 +54,7 @@ var testsUse = map[string][]string{
 	"layout":              {"layout"},
 	"internal/method":     {"internal/wire"},
 	"bsrpctest":           {"bsrpctest"},
+	"middleware":          {"middleware", "bsrpctest"},
 	"examples/greet":      {"bsrpctest"},
 	"examples/files":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
@@ -78,8 +80,8 @@ var onlyIn = map[string][]string{
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
+	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
 }
 
 // A source is one Go file of the core module.
