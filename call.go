@@ -54,7 +54,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
-		return m.encodeError(err, "the server's MaxMessage", c.PeerMaxMessage())
+		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)
 	if !ok {

@@ -30,7 +30,8 @@ type Client struct {
 	described map[string]*remoteMethod // by full name: methods already used by Call
 }
 
-// A Caller makes calls for the proxies from Bind. *Client is its only implementation.
+// A Caller makes calls for the proxies from Bind: a *Client calls its server, a *Session
+// the client of the session.
 type Caller interface{ link() link }
 
 // A link carries the calls of proxies. It is a connection on either wire. Proxies know

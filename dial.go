@@ -23,6 +23,9 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 		return nil, err
 	}
 	s, err := opts.resolve()
+	if err == nil {
+		err = checkHandlers(opts.handlers())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +52,9 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 		return nil, err
 	}
 	s, err := opts.resolve()
+	if err == nil {
+		err = checkHandlers(opts.handlers())
+	}
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -71,8 +77,18 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	}
 	r := report.New(opts.logger())
 	w := newAdmissionWait(peer)
+	h := newClientHandler(nc, w, opts.handlers(), s, r)
 	link := &nativeLink{settings: s, log: r}
-	link.Conn = transport.New(transport.Config{NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: w, SharesLease: true, OnViolation: r.Violations(nc.RemoteAddr())})
+	link.Conn = transport.New(transport.Config{
+		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
+		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnClosed: func() {
+			go func() {
+				link.Wait()
+				h.awaitHandlers()
+			}()
+		},
+	})
+	h.Conn, h.served.session.caller = link.Conn, link
 	go link.Run()
 	if peer.Waiting {
 		if err := w.await(d.ctx, link.Conn, opts.waitHook(r)); err != nil {
@@ -89,6 +105,14 @@ func (o *ClientOptions) waitHook(r *report.Log) *waitHook {
 		h.onWait = o.OnWait
 	}
 	return h
+}
+
+// handlers returns Handlers. o may be nil.
+func (o *ClientOptions) handlers() *Server {
+	if o == nil {
+		return nil
+	}
+	return o.Handlers
 }
 
 // logger returns the user's Logger or the default. o may be nil.
@@ -170,9 +194,8 @@ func (d *dialState) handshakeError(nc net.Conn, err error) error {
 	return fault.About(d.what, fault.New(fault.Unavailable, fault.NotRun, "handshake: %w", fault.WithoutContextErrors(err)))
 }
 
-// An admissionWait receives the frames of a connection from its server until the client
-// is admitted. It is the transport.Handler of a client, and treats all requests from
-// the server as violations of the protocol.
+// An admissionWait receives the WAITING and ADMITTED frames of a server until the client is
+// admitted.
 type admissionWait struct {
 	positions chan int      // capacity 1: the newest position in the queue
 	admitted  chan struct{} // closed by ADMITTED
@@ -187,14 +210,6 @@ func newAdmissionWait(hello *wire.Hello) *admissionWait {
 	}
 	return w
 }
-
-func (w *admissionWait) Admit(f *wire.Frame) (*fault.Fault, error) {
-	return nil, fmt.Errorf("unexpected %v", f.Type)
-}
-func (w *admissionWait) Request(*transport.Message) transport.Job { return nil }
-func (w *admissionWait) Bind(m *transport.Message) error          { return fmt.Errorf("unexpected %v", m.Type) }
-func (w *admissionWait) Cancel(uint64) error                      { return fmt.Errorf("unexpected %v", wire.Cancel) }
-func (w *admissionWait) Idle()                                    {}
 
 // Control handles a WAITING or ADMITTED frame. It never blocks: the channel has room
 // after an older position has been removed.

@@ -79,12 +79,14 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	v := c.served
 	called := v.bound[m.Arg]
 	inv := v.newInvocation(called, m.ID, c)
+	var refusal *fault.Fault
 	if called.streams != nil {
-		if err := c.openStreams(inv); err != nil {
-			inv.Refuse(err)
-			inv.Free()
-			return nil
-		}
+		refusal = c.openStreams(inv)
+	}
+	if refusal != nil && !v.atClient {
+		inv.Refuse(refusal)
+		inv.Free()
+		return nil
 	}
 	waits := v.semaphore != nil || called.group != nil
 	if called.TakesContext() || waits || called.chain != nil {
@@ -92,6 +94,10 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		if len(m.Meta) > 0 {
 			inv.call.receive(m.Meta)
 		}
+	}
+	if v.atClient && (!waits || refusal != nil) {
+		c.requestAtClient(inv, m, refusal)
+		return nil
 	}
 	if waits {
 		v.uncountLeader() // the call counts for itself, and may run at once

@@ -510,10 +510,8 @@ func TestClientViolations(t *testing.T) {
 		}, "ERROR for call 65536000, which was never made"},
 		{"chunked response to no call", func(uint64) string { return rawHead(24, wire.Response, wire.Chunked, 0, never) + u64(1<<20) }, "which was never made"},
 		{"chunk of no message", func(id uint64) string { return rawHead(17, wire.ResponseChunk, 0, 0, id) + "x" }, "not begun, or already complete"},
-		{"request", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 1) + u64(0) }, "unexpected REQUEST"},
-		{"chunked request", func(uint64) string { return string(bigRequest(1, 0, 70000, 0)) }, "unexpected REQUEST"},
-		{"bind", func(uint64) string { return rawHead(20, wire.Bind, 0, 0, 1) + "\x00\x00\x00\x00" }, "unexpected BIND"},
-		{"cancel", func(id uint64) string { return rawHead(16, wire.Cancel, 0, 0, id) }, "unexpected CANCEL"},
+		{"request with the id 0", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 0) + u64(0) }, "REQUEST 0 after 0: ids must rise"},
+		{"malformed bind", func(uint64) string { return rawHead(17, wire.Bind, 0, 0, 1) + "x" }, "BIND: "},
 		{"unknown type", func(uint64) string { return rawHead(16, 0x42, 0, 0, 1) }, "unknown frame type 0x42"},
 		{"size that lies", func(uint64) string { return "\x00\x00\x00\x80" }, "frame of 2147483648 bytes"},
 	} {
@@ -536,6 +534,33 @@ func TestClientViolations(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client without Handlers answers the calls of its server, and goes on.
+func TestClientWithoutHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := rawServer(t, nil)
+		call := make(chan error, 1)
+		go func() { _, err := proxy.Add(context.Background(), 1, 2); call <- err }()
+		f, _ := p.read()
+		p.write([]byte(rawHead(24, wire.Request, 0, 0, 5) + u64(0)))
+		p.wantError(5, CodeUnimplemented, wire.NotRun, "no method is bound to the number 0")
+		p.write(bigRequest(6, 0, 70000, 0))
+		p.wantError(6, CodeUnimplemented, wire.NotRun, "no method is bound to the number 0")
+		p.write([]byte(rawHead(16, wire.Cancel, 0, 0, 6)))
+		r := &wire.BindRequest{Service: "Events", Names: []string{"Alarm"}, Hashes: make([][32]byte, 1)}
+		p.send(wire.Frame{Type: wire.Bind, ID: 7}, r.Append(nil))
+		if f, body := p.read(); f.Type != wire.Response || f.ID != 7 || body[2] != byte(wire.BindNoService) {
+			t.Errorf("answer to BIND: %v %x", f, body)
+		}
+		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, []byte{3, 0, 0, 0, 0, 0, 0, 0})
+		<-call
+		if err := client.Err(); err != nil {
+			t.Error(err)
+		}
+		client.Close()
+		p.nc.Close()
+	})
 }
 
 // Answers with invalid content fail only their call.

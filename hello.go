@@ -39,7 +39,9 @@ func (s *settings) hello() *wire.Hello {
 // clientHandshake returns the answer of a server to the INIT of a client. Version 0 is a
 // server of the basic wire.
 func clientHandshake(ctx context.Context, nc net.Conn, s *settings) (*wire.Hello, error) {
-	return exchangeInit(ctx, nc, s, wire.AppendClientInit(nil, s.hello()))
+	h := s.hello()
+	h.AcceptsCalls = true
+	return exchangeInit(ctx, nc, s, wire.AppendClientInit(nil, h))
 }
 
 // exchangeInit sends an INIT and reads the answer. An error leaves the connection

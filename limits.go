@@ -125,6 +125,7 @@ type settings struct {
 	pollInterval       time.Duration
 	errors             *identity.List
 	chain              CallFunc // the interceptors; nil for none
+	outgoing           CallFunc // those of a server's calls to clients; nil for none
 }
 
 // resolve returns the settings for o, and an error listing all values out of range.
@@ -138,7 +139,8 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
-		Errors: o.Errors, Interceptors: o.Interceptors,
+		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
+		OutgoingInterceptors: o.OutgoingInterceptors,
 	})
 }
 
@@ -174,8 +176,9 @@ type rawOptions struct {
 	Basic        bool
 	PollInterval time.Duration
 
-	Errors       map[string]error
-	Interceptors []Interceptor
+	Errors               map[string]error
+	Interceptors         []Interceptor
+	OutgoingInterceptors []Interceptor
 
 	Limits Limits
 }
@@ -207,7 +210,8 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	for _, p := range problems {
 		c.problems = append(c.problems, "Errors: "+p)
 	}
-	s.chain = c.compose(o.Interceptors)
+	s.chain = c.compose("Interceptors", o.Interceptors)
+	s.outgoing = c.compose("OutgoingInterceptors", o.OutgoingInterceptors)
 	s.resolveLimits(&c, &o.Limits)
 	if o.MaxSessions > 0 {
 		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
@@ -351,18 +355,18 @@ func resolveOne[T int | int64 | time.Duration](c *optionCheck, name string, valu
 }
 
 // compose returns the interceptors of all calls, one within the other, nil without any.
-func (c *optionCheck) compose(list []Interceptor) CallFunc {
+func (c *optionCheck) compose(name string, list []Interceptor) CallFunc {
 	if len(list) == 0 {
 		return nil
 	}
 	last := CallFunc(carryOut)
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i] == nil {
-			c.problems = append(c.problems, fmt.Sprintf("Interceptors: element %d is nil", i))
+			c.problems = append(c.problems, fmt.Sprintf("%s: element %d is nil", name, i))
 			return nil
 		}
 		if last = list[i](last); last == nil {
-			c.problems = append(c.problems, fmt.Sprintf("Interceptors: element %d returned nil; want a CallFunc that calls next", i))
+			c.problems = append(c.problems, fmt.Sprintf("%s: element %d returned nil; want a CallFunc that calls next", name, i))
 			return nil
 		}
 	}

@@ -58,6 +58,11 @@ type ServerOptions struct {
 	// another. Zero means NoLimit.
 	MaxConcurrentCalls int
 
+	// DefaultCallTimeout limits the time of a call to a client, over its Session,
+	// without a deadline in its context and without a timeout= tag. Zero means 20 s;
+	// NoLimit is allowed.
+	DefaultCallTimeout time.Duration
+
 	// MaxStreams limits the open streams of one connection. They count from the
 	// request of their call to their own end, apart from MaxInflight. A further call
 	// with streams fails at once and has not run. Zero means 1,024; NoLimit is
@@ -98,6 +103,10 @@ type ServerOptions struct {
 	// calls each Interceptor once. Nil means none.
 	Interceptors []Interceptor
 
+	// OutgoingInterceptors wrap the calls of the server to its clients, over their
+	// sessions, as ClientOptions.Interceptors do at a client. Nil means none.
+	OutgoingInterceptors []Interceptor
+
 	// OnRefused is called for each call that the server refuses before it reaches the
 	// interceptors: of an unknown method, above a limit, with arguments that cannot be
 	// decoded, canceled while it waits. ctx is the context of the session. The Method of
@@ -135,6 +144,12 @@ type ClientOptions struct {
 	// DefaultCallTimeout limits the time of a call without a deadline in its
 	// context and without a timeout= tag. Zero means 20 s; NoLimit is allowed.
 	DefaultCallTimeout time.Duration
+
+	// Handlers has the methods that the server may call at this client, over the same
+	// connection. It is registered like the methods of any server, and need not
+	// serve. A Session in its handlers stands for the server. Options for
+	// connections and sessions, such as OnConnect, are errors there. Nil means none.
+	Handlers *Server
 
 	// Basic makes the client accept servers of the Python package basic-socket-rpc
 	// too. Methods are called there by their id= tags, and types are not compared

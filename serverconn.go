@@ -35,6 +35,7 @@ type serverConn struct {
 	numbers       map[*servedMethod]uint16 // the inverse of bound
 	semaphore     *admission.Semaphore     // of MaxConcurrentCalls; nil for none
 	leaderCounted bool                     // the leader is counted as a handler
+	atClient      bool                     // the connection is a client's, which serves its server
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc
@@ -48,11 +49,11 @@ type serverConn struct {
 }
 
 // newServerConn returns the connection of a session.
-func (s *Server) newServerConn(v *Session) *serverConn {
-	c := &serverConn{dispatcher: &s.dispatcher, session: v}
+func newServerConn(d *dispatcher, v *Session) *serverConn {
+	c := &serverConn{dispatcher: d, session: v}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = c.ctx
-	if n := s.settings.maxConcurrentCalls; n < math.MaxInt {
+	if n := d.settings.maxConcurrentCalls; n < math.MaxInt {
 		c.semaphore = admission.NewSemaphore(n)
 	}
 	return c
@@ -170,14 +171,14 @@ func (s *Server) leave(nc *net.Conn) {
 // the session: at once, or after its admission if the answer says to wait.
 func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
 	settled := make(chan struct{}) // closed after admission or refusal
-	c := &nativeConn{served: s.newServerConn(v)}
+	c := &nativeConn{served: newServerConn(&s.dispatcher, v)}
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused,
 	})
-	v.end = c.Dismiss
+	v.end, v.caller = c.Dismiss, newSessionLink(c, peer)
 	s.enroll(c.served)
 	if !waits {
 		s.sessions.begin(v) // cannot fail without hooks
@@ -195,8 +196,9 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverConn {
 	settled := make(chan struct{})
 	close(settled) // its admission is part of a call
-	c := &basicConn{sessions: &s.sessions, served: s.newServerConn(v)}
+	c := &basicConn{sessions: &s.sessions, served: newServerConn(&s.dispatcher, v)}
 	c.served.conn = c
+	v.caller = basicSession{}
 	c.Conn = basic.NewConn(basic.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c,
 		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) }, OnRefused: c.refused,

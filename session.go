@@ -26,6 +26,7 @@ type Session struct {
 	calls    atomic.Uint64
 	ctx      context.Context
 	end      func(why *fault.Fault) // closes the connection
+	caller   link                   // to the client
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 

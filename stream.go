@@ -334,7 +334,7 @@ type servedStreams struct {
 // openStreams opens the streams of a request.
 func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
 	if !c.SupportsStreams() {
-		return fault.Refusal(fault.Unimplemented, "%s: the client does not support streams", inv.method.Name)
+		return fault.Refusal(fault.Unimplemented, "%s: the caller does not support streams", inv.method.Name)
 	}
 	p := inv.method.streams
 	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.first)

@@ -27,6 +27,14 @@ type Conn struct {
 	SessionLease bool // PingAfter and PingTimeout are halves of the option SessionLease
 }
 
+// PeerName is the counterpart of Owner: "the client's" or "the server's".
+func (c *Conn) PeerName() string {
+	if c.Owner == "the client's" {
+		return "the server's"
+	}
+	return "the client's"
+}
+
 // SilenceTimer returns a channel that receives a value after PingAfter and PingTimeout,
 // for a peer on the basic wire: it cannot answer a PING. stop releases the timer.
 func (c *Conn) SilenceTimer() (over <-chan time.Time, stop func()) {

@@ -54,7 +54,7 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	c := k.c
 	size := body.Size()
 	if size > c.peer.MaxMessage && call.Head.Type == wire.Request {
-		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, the server's MaxMessage is %d", size, c.peer.MaxMessage)
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "message of %d bytes, %s MaxMessage is %d", size, c.limits.PeerName(), c.peer.MaxMessage)
 	}
 	if err := k.acquire(ctx, call, size); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (k *calls) acquire(ctx context.Context, call *Call, size uint64) error {
 		err := k.awaitOpen(ctx, call)
 		c.mu.Lock()
 		if err != nil && c.end.why == nil {
-			what := fmt.Sprintf("the server's MaxInflight (%d)", k.limit)
+			what := fmt.Sprintf("%s MaxInflight (%d)", c.limits.PeerName(), k.limit)
 			c.mu.Unlock()
 			return waitedError(err, what)
 		}

@@ -52,7 +52,7 @@ type Config struct {
 	Limits  *limits.Conn
 	Peer    *wire.Hello // the peer's INIT
 	Handler Handler
-	Serves  bool           // Handler accepts requests
+	Serves  bool           // a server: the leader runs jobs, and waits for room before the next one
 	Budget  *limits.Budget // of all connections of a server; may be nil
 
 	// SharesLease lets waiting callers hold the read lease.

@@ -78,9 +78,9 @@ func (r *requests) checkLimits(f *wire.Frame, inflight int64) (*fault.Fault, err
 	l := r.c.limits
 	switch {
 	case f.Total > uint64(l.MaxMessage):
-		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, the server's MaxMessage is %d", f.Total, l.MaxMessage), nil
+		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, %s MaxMessage is %d", f.Total, l.Owner, l.MaxMessage), nil
 	case inflight-r.c.streams.answered.Load() > int64(l.MaxInflight):
-		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (the server's MaxInflight is %d)", l.MaxInflight)
+		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (%s MaxInflight is %d)", l.Owner, l.MaxInflight)
 		if r.refusals++; r.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", r.refusals, l.MaxInflight)
 		}
@@ -199,6 +199,15 @@ func (c *Conn) Refuse(id uint64, err *fault.Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writer.queue.addEncodedLocked(frame)
+	c.startWriterLocked()
+}
+
+// startWriterLocked makes sure that a frame queued by the reader of a client is written.
+// The leader of a server flushes before it waits.
+func (c *Conn) startWriterLocked() {
+	if !c.cfg.Serves && c.writer.neededLocked() {
+		c.writer.startLocked(noWriter)
+	}
 }
 
 // EndRequests releases the bookings of a connection that has ended. The channel receives
@@ -329,7 +338,8 @@ func (c *Conn) encodeReserved(a Answer, size *uint64) (head *wire.Frame, body *w
 }
 
 // AwaitRoom waits, on a connection with Serves, until the send queue has room for the
-// reply to another request. Only the lease holder may call it.
+// reply to another request. The reader of a client does not wait: two ends waiting for
+// each other to read would stand still. Only the lease holder may call it.
 func (c *Conn) AwaitRoom() {
 	if c.cfg.Serves && c.writer.queue.isFull() {
 		c.cfg.Handler.Idle()
@@ -352,6 +362,14 @@ func (c *Conn) Respond(head *wire.Frame, body *wire.Body) {
 	c.AwaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer.awaitRoomLocked(size)
+	if c.cfg.Serves {
+		c.writer.awaitRoomLocked(size)
+	} else if c.writer.queue.mustWaitLocked(size) {
+		c.end.spawnLocked(func() {
+			c.Fail(fault.Violation("requests while %s Limits.OutQueue of unread replies is full", c.limits.Owner))
+		})
+		return
+	}
 	c.writer.queue.addMessageLocked(head, body, size)
+	c.startWriterLocked()
 }

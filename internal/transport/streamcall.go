@@ -127,14 +127,14 @@ func (s *StreamCall) openLocked() {
 // can.
 func (s *StreamCall) refusedLocked() *fault.Fault {
 	if s.c.peer.Streams.Window == 0 {
-		return fault.New(fault.Unimplemented, fault.NotRun, "the server does not support streams")
+		return fault.New(fault.Unimplemented, fault.NotRun, "the peer does not support streams")
 	}
 	n := len(s.Params)
 	if s.Result != nil {
 		n++
 	}
 	if most := int(s.c.peer.Streams.Most); s.c.streams.ours+n > most {
-		return fault.New(fault.ResourceExhausted, fault.NotRun, "too many open streams on this connection (the server's MaxStreams is %d)", most)
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "too many open streams on this connection (%s MaxStreams is %d)", s.c.limits.PeerName(), most)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Rece
 		n++
 	}
 	if most := c.limits.MaxStreams; t.peers+n > most {
-		return nil, nil, fault.Refusal(fault.ResourceExhausted, "too many open streams on this connection (the server's MaxStreams is %d)", most)
+		return nil, nil, fault.Refusal(fault.ResourceExhausted, "too many open streams on this connection (%s MaxStreams is %d)", c.limits.Owner, most)
 	}
 	for i, items := range params {
 		r := newReceiver(c, streamKey{id: id, number: uint16(i + 1)}, items)

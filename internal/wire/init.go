@@ -34,22 +34,24 @@ const (
 
 	FieldStreamWindow FieldType = 8   // uint32: the credit of a new stream to the sender, which supports streams
 	FieldMaxStreams   FieldType = 9   // uint32: the most open streams accepted by the sender
+	FieldAcceptsCalls FieldType = 0xa // of a client, 1 byte, 1: it accepts calls of the server
 	FieldEntries      FieldType = 0xb // of a Request, Response or Error: see AppendEntries
 	FieldIdentities   FieldType = 0xc // of an Error: see AppendIdentity
 )
 
 // A Hello is the native part of an INIT frame in either direction.
 type Hello struct {
-	Version     uint8  // of the native wire
-	MaxMessage  uint64 // 0 if absent, as in the next two fields
-	ConnBytes   uint64
-	MaxInflight uint32
-	PingAfter   uint32 // milliseconds
-	Streams     StreamLimits
-	RefusalCode uint16 // 0 if the client is not refused
-	Refusal     string
-	Waiting     bool   // of a server: the client is not admitted yet
-	Position    uint32 // of a waiting client in the admission queue
+	Version      uint8  // of the native wire
+	MaxMessage   uint64 // 0 if absent, as in the next two fields
+	ConnBytes    uint64
+	MaxInflight  uint32
+	PingAfter    uint32 // milliseconds
+	Streams      StreamLimits
+	AcceptsCalls bool   // of a client
+	RefusalCode  uint16 // 0 if the client is not refused
+	Refusal      string
+	Waiting      bool   // of a server: the client is not admitted yet
+	Position     uint32 // of a waiting client in the admission queue
 }
 
 // StreamLimits are the limits of an end for streams. The zero value is an end without
@@ -95,6 +97,9 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldPingAfter, uint64(h.PingAfter), 4)
 	dst = appendNumber(dst, FieldStreamWindow, uint64(h.Streams.Window), 4)
 	dst = appendNumber(dst, FieldMaxStreams, uint64(h.Streams.Most), 4)
+	if h.AcceptsCalls {
+		dst = appendNumber(dst, FieldAcceptsCalls, 1, 1)
+	}
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
 		dst = binary.LittleEndian.AppendUint16(dst, h.RefusalCode)
@@ -164,6 +169,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	case FieldMaxMessage, FieldConnBytes:
 	case FieldMaxInflight, FieldPosition, FieldPingAfter, FieldStreamWindow, FieldMaxStreams:
 		want = 4
+	case FieldAcceptsCalls:
+		want = 1
 	case FieldRefusal:
 		if len(v) < 2 {
 			return true, fmt.Errorf("refusal of %d bytes, want at least 2", len(v))
@@ -187,6 +194,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.Position = binary.LittleEndian.Uint32(v)
 	case FieldPingAfter:
 		h.PingAfter = binary.LittleEndian.Uint32(v)
+	case FieldAcceptsCalls:
+		h.AcceptsCalls = v[0] == 1
 	case FieldStreamWindow:
 		h.Streams.Window = binary.LittleEndian.Uint32(v)
 	case FieldMaxStreams:

@@ -1,0 +1,156 @@
+package bsrpc
+
+import (
+	"context"
+	"math"
+	"net"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Calls from a server to its clients. A connection carries calls in both directions; a
+// client serves them with the methods of ClientOptions.Handlers.
+
+// link implements Caller: the calls go to the client of the session.
+func (s *Session) link() link {
+	if s == nil || s.caller == nil {
+		return noLink{}
+	}
+	return s.caller
+}
+
+// A sessionLink carries the calls of a server to the client of a session.
+type sessionLink struct {
+	*nativeLink
+	session *Session
+	accepts bool // the client accepts calls
+}
+
+// newSessionLink returns the link of a session on a native connection.
+func newSessionLink(c *nativeConn, peer *wire.Hello) *sessionLink {
+	v := c.served
+	return &sessionLink{&nativeLink{Conn: c.Conn, settings: v.settings, log: v.log}, v.session, peer.AcceptsCalls}
+}
+
+func (l *sessionLink) callOptions() callOptions {
+	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log}
+}
+
+// bindMethods implements link.
+func (l *sessionLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
+	if !l.accepts {
+		return fault.Refusal(fault.Unimplemented, "bind %s: the client does not accept calls; it is of an older version", service)
+	}
+	err := l.nativeLink.bindMethods(ctx, service, methods)
+	for _, m := range methods {
+		if b := m.binding.Load(); b != nil && b.err == nil {
+			m.bind(l, b.number)
+		}
+	}
+	return err
+}
+
+// call implements link. OnConnect may bind, but the client is called only once it is
+// admitted.
+func (l *sessionLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+	if !l.session.admitted.Load() && l.Err() == nil {
+		return fault.Refusal(fault.FailedPrecondition, "%s: the session is not admitted yet; call after OnConnect has returned", m.Name)
+	}
+	return l.nativeLink.call(ctx, m, number, v)
+}
+
+// A basicSession is the link of a session on the basic wire.
+type basicSession struct{ noLink }
+
+func (basicSession) bindMethods(_ context.Context, service string, _ []*boundMethod) error {
+	return fault.Refusal(fault.Unimplemented, "bind %s: the client speaks the basic wire, which has no calls to clients", service)
+}
+
+// A clientHandler is the transport.Handler of a client. It serves the calls of the server.
+type clientHandler struct {
+	nativeConn
+	wait *admissionWait
+}
+
+// newClientHandler returns the handler of a client. handlers has the methods; nil for
+// none.
+func newClientHandler(nc net.Conn, w *admissionWait, handlers *Server, s *settings, log *report.Log) *clientHandler {
+	var d *dispatcher
+	v := &Session{remote: nc.RemoteAddr(), since: time.Now()}
+	if handlers != nil {
+		handlers.registry.close()
+		d, v.draining = &handlers.dispatcher, handlers.sessions.draining
+	} else {
+		d = &dispatcher{registry: new(registry), settings: s, log: log}
+		d.budget.Init(s.serverBytes)
+	}
+	v.admitted.Store(true) // the server decides
+	c := newServerConn(d, v)
+	h := &clientHandler{nativeConn{served: c}, w}
+	c.conn, c.atClient = h, true
+	v.end = h.Dismiss
+	return h
+}
+
+// Control implements transport.Handler.
+func (h *clientHandler) Control(m *transport.Message) error { return h.wait.Control(m) }
+
+// requestAtClient serves a request of the server. The reader of a client may be a caller,
+// and never waits, so the request runs on a goroutine of its own.
+func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refusal *fault.Fault) {
+	c.served.enterRunning(inv)
+	kept := m.Keep()
+	inv.undecoded = &kept
+	go func() {
+		defer inv.Leave()
+		if refusal == nil && !c.served.beginHandler() {
+			refusal = c.served.busy()
+		}
+		if refusal != nil {
+			inv.Refuse(refusal)
+			return
+		}
+		inv.counted = true
+		inv.serve()
+	}()
+}
+
+// checkHandlers returns an error if a Server cannot be ClientOptions.Handlers.
+func checkHandlers(h *Server) error {
+	if h == nil {
+		return nil
+	}
+	if !h.isInitialized() {
+		return fault.Refusal(fault.InvalidArgument, "ClientOptions.Handlers: zero Server; use NewServer")
+	}
+	if h.err != nil {
+		return h.err
+	}
+	s, unused := h.settings, ""
+	switch {
+	case h.sessions.hooks.onConnect != nil:
+		unused = "OnConnect"
+	case h.sessions.hooks.onDisconnect != nil:
+		unused = "OnDisconnect"
+	case s.basic:
+		unused = "Basic"
+	case s.maxSessions != math.MaxInt:
+		unused = "MaxSessions"
+	case s.sessionMaxHold != math.MaxInt64:
+		unused = "SessionMaxHold"
+	case s.maxConcurrentCalls != math.MaxInt:
+		unused = "MaxConcurrentCalls"
+	}
+	if unused != "" {
+		return fault.Refusal(fault.InvalidArgument, "ClientOptions.Handlers: %s is an option for connections and sessions, which the client has not; leave it out", unused)
+	}
+	if n := len(h.registry.factories); n > 0 {
+		return fault.Refusal(fault.InvalidArgument, "ClientOptions.Handlers: PerSession makes receivers for the sessions of a server; register a receiver")
+	}
+	return nil
+}
