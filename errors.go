@@ -194,6 +194,18 @@ func errorName(err error) string {
 	return ""
 }
 
+// failureOf returns the code, the failure and the identities to send for an error of user
+// code, or for a fault in its place. The identities take at most room bytes.
+func (s *settings) failureOf(err error, log *report.Log, method string, room int) (fault.Code, wire.Failure, []byte) {
+	code, failure := wireError(err, s.MaxErrorText)
+	if _, ours := err.(*fault.Fault); ours {
+		return code, failure, nil
+	}
+	found := s.errors.Find(err, log, method, s.maxDepth, room)
+	failure.Name = nameOf(err, failure.Name, found)
+	return code, failure, found.IDs
+}
+
 // nameOf returns Error.Name for the error of a handler with identities. name is that of an
 // error without any. An *Error keeps the name chosen for it.
 func nameOf(err error, name string, found *identity.Found) string {

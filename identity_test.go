@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/bsrpc/bsrpc/internal/identity"
@@ -770,6 +772,191 @@ func TestIdentitiesOnTheBasicWire(t *testing.T) {
 						t.Errorf("errors.Is of %v is %v", target, target != tt.is)
 					}
 				}
+			})
+		})
+	}
+}
+
+// A streamShop has streams that fail.
+type streamShop struct {
+	err  error             // of the streams, after two items
+	seen chan error        // the error of a parameter, as its handler ranged over it
+	pass func(error) error // what the handler returns for it
+}
+
+func (s *streamShop) List() iter.Seq2[int, error] { return failing(s.err) }
+func (s *streamShop) Open() (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(s.err))), nil
+}
+
+func (s *streamShop) Take(in iter.Seq2[int, error]) error {
+	for _, err := range in {
+		if err != nil {
+			s.seen <- err
+			return s.pass(err)
+		}
+	}
+	return nil
+}
+
+type streamShopContract struct {
+	List func(ctx context.Context) iter.Seq2[int, error]
+	Open func(ctx context.Context) (io.ReadCloser, error)
+	Take func(ctx context.Context, in iter.Seq2[int, error]) error
+}
+
+// failing yields two items, and then err.
+func failing(err error) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		_ = yield(1, nil) && yield(2, nil) && yield(0, err)
+	}
+}
+
+// rangeOver returns the items of a stream before its error.
+func rangeOver(seq iter.Seq2[int, error]) (items []int, err error) {
+	for i, err := range seq {
+		if err != nil {
+			return items, err
+		}
+		items = append(items, i)
+	}
+	return items, nil
+}
+
+// The last error of a stream has identities like that of a call, in both directions, and
+// the items before it arrive.
+func TestIdentitiesInStreams(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		err    error
+		is     string
+		limit  uint64 // of a limitError; 0 for none
+		failed string
+	}{
+		{"a value", fmt.Errorf("list: %w", errNoStock), "noStock", 0, "shop.no_stock"},
+		{"a type", fmt.Errorf("list: %w", &limitError{Limit: 5}), "", 5, "shop.limit"},
+		{"in an Error", &Error{Code: CodeAborted, Message: "x", Err: errClosed}, "closed", 0, "shop.closed"},
+		{"EOF, wrapped", fmt.Errorf("list: %w", io.EOF), "", 0, ""},
+		{"no identity", errors.New("other"), "", 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := &streamShop{err: tt.err, seen: make(chan error, 1), pass: func(err error) error { return err }}
+				srv := NewServer(&ServerOptions{Logger: quiet, Errors: shopErrors})
+				if err := RegisterAs[streamShopContract](srv, "Shop", service); err != nil {
+					t.Fatal(err)
+				}
+				near, far := net.Pipe()
+				go srv.ServeConn(far)
+				client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet, Errors: shopErrors})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proxy, err := Bind[streamShopContract](t.Context(), client, "Shop")
+				if err != nil {
+					t.Fatal(err)
+				}
+				check := func(where string, err error) {
+					t.Helper()
+					var e *Error
+					if !errors.As(err, &e) || !e.Remote || e.Name != tt.failed {
+						t.Errorf("%s: got %+v, want name %q", where, e, tt.failed)
+					}
+					checkIs(t, err, tt.is)
+					var l *limitError
+					if errors.As(err, &l) != (tt.limit != 0) || l != nil && l.Limit != tt.limit {
+						t.Errorf("%s: errors.As: %+v", where, l)
+					}
+				}
+				items, err := rangeOver(proxy.List(t.Context()))
+				if len(items) != 2 {
+					t.Errorf("%v before the error", items)
+				}
+				check("a result", err)
+				r, err := proxy.Open(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(r)
+				if string(b) != "ab" {
+					t.Errorf("%q before the error", b)
+				}
+				check("a reader", err)
+				err = proxy.Take(t.Context(), failing(tt.err))
+				check("a parameter, at the server", <-service.seen)
+				check("a parameter, and back", err)
+				client.Close()
+				srv.Close()
+			})
+		})
+	}
+}
+
+// An iterator that yields io.EOF itself ends with an error, which is io.EOF for errors.Is.
+func TestEOFInStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := RegisterAs[streamShopContract](srv, "Shop", &streamShop{err: io.EOF}); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := Bind[streamShopContract](t.Context(), client, "Shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, err := rangeOver(proxy.List(t.Context()))
+		var e *Error
+		if len(items) != 2 || !errors.As(err, &e) || e.Name != "io.EOF" {
+			t.Errorf("%v, %+v", items, e)
+		}
+		checkIs(t, err, "EOF")
+		client.Close()
+		srv.Close()
+	})
+}
+
+// The metadata of an END is read like its failure: a malformed block ends the connection,
+// and an unknown field is skipped.
+func TestMalformedIdentitiesInStreams(t *testing.T) {
+	for _, tt := range []struct {
+		name, meta string
+		want       string // of CLOSE; "" for none
+		is         string
+	}{
+		{"known", string(identityMeta("\x0d\x00shop.no_stock\x00")), "", "noStock"},
+		{"entries", "\x0b\x00\x02\x00\x00\x00\xff\xff", "", ""},
+		{"cut off", string(identityMeta("\x0d\x00shop.no_stoc")), "END: metadata: field 0x000c: want 13 bytes, have 12", ""},
+		{"required", "\x0c\x80\x00\x00\x00\x00", "END: metadata: unknown field 0x800c is required by the peer", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := &streamShop{seen: make(chan error, 1), pass: func(err error) error { return nil }}
+				srv := NewServer(&ServerOptions{Logger: quiet, Errors: shopErrors})
+				if err := RegisterAs[streamShopContract](srv, "Shop", service); err != nil {
+					t.Fatal(err)
+				}
+				p := rawDial(t, srv)
+				p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: 1 << 16, Most: 8}}))
+				p.readBasic()
+				p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, (&wire.BindRequest{Service: "Shop", Names: []string{"Take"}}).Append(nil))
+				p.wantAnswer(1)
+				p.send(wire.Frame{Type: wire.Request, ID: 2}, nil)
+				end := wire.StreamEnd{Code: 5, Failure: wire.Failure{Message: "sold out"}}
+				p.nc.Write(frameBytes(wire.Frame{Type: wire.End, Flags: wire.FromCaller | wire.Metadata, Arg: 1, ID: 2, Meta: []byte(tt.meta)}, end.Append(nil)))
+				if tt.want != "" {
+					p.wantClose(CodeInternal, tt.want)
+				} else {
+					checkIs(t, <-service.seen, tt.is)
+					p.wantAnswer(2)
+				}
+				p.nc.Close()
+				<-p.served
+				srv.Close()
 			})
 		})
 	}

@@ -322,12 +322,8 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	s := c.served.settings
-	code, failure := wireError(err, s.MaxErrorText)
-	if _, ours := err.(*fault.Fault); !ours {
-		found := s.errors.Find(err, c.served.log, inv.method.Name, s.maxDepth, wire.IdentityRoom(meta.Entries))
-		failure.Name, meta.Identities = nameOf(err, failure.Name, found), found.IDs
-	}
+	code, failure, ids := c.served.settings.failureOf(err, c.served.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
+	meta.Identities = ids
 	return code, failure
 }
 

@@ -99,12 +99,13 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 type streamEnd struct {
 	method   string
 	settings *settings
+	log      *report.Log
 	panicked func(what any) *fault.Fault // logs a panic in user code
 }
 
 // streamEnd returns the end of a client for a method.
 func (c *nativeLink) streamEnd(name string) *streamEnd {
-	return &streamEnd{name, c.settings, func(what any) *fault.Fault {
+	return &streamEnd{name, c.settings, c.log, func(what any) *fault.Fault {
 		e := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", name)
 		e.LogID = c.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", name)
 		return e
@@ -114,7 +115,7 @@ func (c *nativeLink) streamEnd(name string) *streamEnd {
 // streamEnd returns the end of a server for a call.
 func (inv *invocation) streamEnd() *streamEnd {
 	v, m := inv.served, inv.method
-	return &streamEnd{m.Name, v.settings, func(what any) *fault.Fault {
+	return &streamEnd{m.Name, v.settings, v.log, func(what any) *fault.Fault {
 		p := v.panicked(&m.Description, what, "handler")
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id}
 	}}
@@ -122,8 +123,8 @@ func (inv *invocation) streamEnd() *streamEnd {
 
 // failure returns the fault to send for the error of an iterator or a reader.
 func (e *streamEnd) failure(err error) *fault.Fault {
-	code, f := wireError(err, e.settings.MaxErrorText)
-	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID}
+	code, f, ids := e.settings.failureOf(err, e.log, e.method, wire.MaxIdentityRoom)
+	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Identities: ids}
 }
 
 // A sentStreams is how this end sends the streams of a call.
@@ -176,7 +177,7 @@ func (o *sentStreams) finish(s *transport.Sender, why *fault.Fault) {
 		return
 	}
 	if err := o.call.ended(); why == nil && err != nil {
-		why = o.end.failure(err)
+		why = fault.FromContext(err, fault.Answered)
 	}
 	var flags wire.Flags
 	if why != nil {
@@ -193,7 +194,7 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 		if err == nil {
 			enc.Buf = enc.Buf[:0]
 			if err = st.Item.Append(&enc, item); err != nil {
-				err = fmt.Errorf("%s, item %d: %w", o.end.method, n+1, err)
+				err = o.itemError(n+1, err)
 			} else {
 				err = s.Send(enc.Buf)
 			}
@@ -203,6 +204,18 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 		return err == nil
 	})
 	return failed
+}
+
+// itemError returns the error of an item that cannot be sent.
+func (o *sentStreams) itemError(n int, err error) *fault.Fault {
+	peer, code := "the server's", fault.InvalidArgument
+	if o.call != nil {
+		peer, code = "the client's", fault.Internal
+	}
+	if errors.Is(err, codec.ErrSize) {
+		code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, peer, o.max)
+	}
+	return fault.New(code, fault.OutcomeUnknown, "%s, item %d: %w", o.end.method, n, limitOf(o.end.settings.Owner, err))
 }
 
 // copySize is how much is read from a reader at a time.
@@ -220,7 +233,7 @@ func (o *sentStreams) sendBytes(s *transport.Sender, r io.Reader) (err error) {
 	for empty := 0; ; {
 		n, err := r.Read(buf[:])
 		if n < 0 || n > len(buf) {
-			return errors.New("the reader returned an impossible count")
+			return fault.New(fault.Internal, fault.OutcomeUnknown, "%s: the reader returned an impossible count", o.end.method)
 		}
 		if n > 0 {
 			if _, err := s.Write(buf[:n]); err != nil {
@@ -290,7 +303,7 @@ func (in *receivedStream) Next(item codec.Ref) error {
 	in.end.settings.decode(&in.dec, data, false)
 	if err := in.stream.Item.Read(&in.dec, item); err != nil {
 		in.recv.Close()
-		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, err))
+		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, limitOf(in.end.settings.Owner, err)))
 	}
 	return nil
 }
@@ -301,7 +314,7 @@ func (in *receivedStream) failed(err error) error {
 	if err == io.EOF {
 		return io.EOF
 	}
-	return publicError(fault.About(in.end.method, err))
+	return publicError(fault.About(in.end.method, in.end.settings.identified(err, in.end.log, in.end.method)))
 }
 
 // Stop implements method.ItemReader.

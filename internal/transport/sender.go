@@ -155,6 +155,10 @@ func (s *Sender) End(why *fault.Fault, flags wire.Flags) {
 		body := e.Append(nil)
 		f := s.key.frame(wire.End)
 		f.Flags |= flags
+		if why != nil && len(why.Identities) > 0 {
+			f.Flags |= wire.Metadata
+			f.Meta = wire.AppendReplyMetadata(nil, &wire.ReplyMetadata{Identities: why.Identities})
+		}
 		f.BodySize = len(body)
 		s.end = append(wire.AppendHeader(nil, &f), body...)
 		c.streams.removeSenderLocked(s)

@@ -220,8 +220,8 @@ func (s *StreamCall) delivered() {
 	s.end(f, false)
 }
 
-// endOfCall acts on the END of the result stream.
-func (c *Conn) endOfCall(s *StreamCall, m *Message, e *wire.StreamEnd) error {
+// endOfCall acts on the END of the result stream. why is nil for a complete one.
+func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) error {
 	c.mu.Lock()
 	if !s.answered {
 		c.mu.Unlock()
@@ -230,9 +230,7 @@ func (c *Conn) endOfCall(s *StreamCall, m *Message, e *wire.StreamEnd) error {
 	c.streams.removeReceiverLocked(s.Result)
 	c.calls.freeSlotLocked(s.call)
 	c.mu.Unlock()
-	var why *fault.Fault
-	if e.Code != 0 {
-		why = remoteFault(fault.Code(e.Code), &e.Failure)
+	if why != nil {
 		why.Outcome = fault.Answered
 		if own := ownFault(s.ctx, &s.Whole, m.Flags, why); own != nil {
 			why = own

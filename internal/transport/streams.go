@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -216,14 +217,20 @@ func (t *streams) handleEnd(r *Receiver, m *Message) error {
 	if err != nil {
 		return fmt.Errorf("%v: %w", m.Type, err)
 	}
-	c := t.c
-	if r.call != nil {
-		return c.endOfCall(r.call, m, &e)
+	meta, err := wire.ReadReplyMetadata(wire.End, m.Meta)
+	if err != nil {
+		return fmt.Errorf("%v: metadata: %w", m.Type, err)
 	}
+	c := t.c
 	var why *fault.Fault
 	if e.Code != 0 {
 		why = remoteFault(fault.Code(e.Code), &e.Failure)
-	} else if r.inItem() {
+		why.Identities = slices.Clone(meta.Identities)
+	}
+	if r.call != nil {
+		return c.endOfCall(r.call, m, why)
+	}
+	if why == nil && r.inItem() {
 		return fmt.Errorf("%v of stream %d of call %d, in an item", m.Type, m.Arg, m.ID)
 	}
 	c.mu.Lock()

@@ -88,7 +88,7 @@ var allowedFlags = [...]Flags{
 	Waiting:       0,
 	Admitted:      0,
 	Items:         FromCaller,
-	End:           FromCaller | Expired,
+	End:           FromCaller | Expired | Metadata,
 	Credit:        FromCaller,
 	Stop:          0,
 }

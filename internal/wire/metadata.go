@@ -53,10 +53,10 @@ func ReadRequestMetadata(b []byte) (m RequestMetadata, err error) {
 	return m, err
 }
 
-// A ReplyMetadata is the metadata of a Response or an Error.
+// A ReplyMetadata is the metadata of a Response, an Error or an End.
 type ReplyMetadata struct {
-	Entries    []byte // of the user, as made by AppendEntries; read by Entries
-	Identities []byte // of an Error, as made by AppendIdentity; read by ReadIdentities
+	Entries    []byte // of a Response or Error, as made by AppendEntries; read by Entries
+	Identities []byte // of an Error or End, as made by AppendIdentity; read by ReadIdentities
 }
 
 // AppendReplyMetadata appends the fields of m. Empty ones are not sent.
@@ -65,15 +65,15 @@ func AppendReplyMetadata(dst []byte, m *ReplyMetadata) []byte {
 	return appendBytes(dst, FieldIdentities, m.Identities)
 }
 
-// ReadReplyMetadata reads the metadata of a frame of type t, a Response or an
-// Error. The result aliases b, and its parts are valid.
+// ReadReplyMetadata reads the metadata of a frame of type t, a Response, an Error
+// or an End. The result aliases b, and its parts are valid.
 func ReadReplyMetadata(t Type, b []byte) (m ReplyMetadata, err error) {
 	err = ReadFields(b, func(f FieldType, v []byte) (bool, error) {
 		switch {
-		case f == FieldEntries:
+		case f == FieldEntries && t != End:
 			m.Entries = v
 			return true, checked(f, CheckEntries(v))
-		case f == FieldIdentities && t == Error:
+		case f == FieldIdentities && t != Response:
 			m.Identities = v
 			_, err := ReadIdentities(v)
 			return true, checked(f, err)

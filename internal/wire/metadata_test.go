@@ -120,6 +120,9 @@ func TestReplyMetadata(t *testing.T) {
 	if _, err := ReadReplyMetadata(Error, malformed); err == nil || !strings.HasPrefix(err.Error(), "field 0x000c: ") {
 		t.Errorf("Error, malformed: %v", err)
 	}
+	if m, err := ReadReplyMetadata(End, good); string(m.Identities) != gone || err != nil {
+		t.Errorf("End: read %q, %v", m.Identities, err)
+	}
 	for _, b := range [][]byte{good, malformed} {
 		if m, err := ReadReplyMetadata(Response, b); m.Identities != nil || err != nil {
 			t.Errorf("Response: read %q, %v", m.Identities, err)
