@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -419,6 +421,97 @@ func TestReplyMetadata(t *testing.T) {
 		srv.Close()
 		proxy.Echo(ctx, nil)
 		want("after the end of the connection", "map[]")
+	})
+}
+
+type metaStreams struct {
+	late error // of SetReplyMetadata in an iterator
+}
+
+func (m *metaStreams) Count(ctx context.Context, n int) iter.Seq2[int, error] {
+	setErr := bsrpc.SetReplyMetadata(ctx, "got", bsrpc.MetadataFrom(ctx)["sent"])
+	return func(yield func(int, error) bool) {
+		m.late = bsrpc.SetReplyMetadata(ctx, "late", "x")
+		for i := range n {
+			if setErr != nil || !yield(i, setErr) {
+				return
+			}
+		}
+	}
+}
+func (m *metaStreams) Items(ctx context.Context, n int) (iter.Seq2[int, error], error) {
+	if n < 0 {
+		return nil, errors.Join(bsrpc.SetReplyMetadata(ctx, "got", "an error"), errors.New("on purpose"))
+	}
+	return m.Count(ctx, n), nil
+}
+func (m *metaStreams) Sum(ctx context.Context, in iter.Seq2[int, error]) (sum int, err error) {
+	for i, err := range in {
+		if err != nil {
+			return 0, err
+		}
+		sum += i
+	}
+	return sum, bsrpc.SetReplyMetadata(ctx, "got", bsrpc.MetadataFrom(ctx)["sent"])
+}
+
+type metaStreamsContract struct {
+	Count func(ctx context.Context, n int) (iter.Seq2[int, error], error)
+	Items func(ctx context.Context, n int) (iter.Seq2[int, error], error)
+	Sum   func(ctx context.Context, in iter.Seq[int]) (int, error)
+}
+
+// Calls with streams carry metadata in both directions, until the stream begins.
+func TestMetadataOfStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		defer srv.Close()
+		m := new(metaStreams)
+		if err := srv.RegisterName("S", m); err != nil {
+			t.Fatal(err)
+		}
+		eager := bsrpctest.Bind[struct {
+			Count func(ctx context.Context, n int) iter.Seq2[int, error]
+		}](t, srv, "S")
+		proxy := bsrpctest.Bind[metaStreamsContract](t, srv, "S")
+		sent := bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"sent": "1"})
+		want := func(what, text string, reply *bsrpc.ReplyMetadata) {
+			t.Helper()
+			if got := describe(reply.Get()); got != text {
+				t.Errorf("%s: got %s, want %s", what, got, text)
+			}
+		}
+		ctx, reply := bsrpc.WithReplyMetadata(sent)
+		for i, err := range eager.Count(ctx, 3) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(fmt.Sprint("eager, item ", i), "map[got:1]", reply)
+		}
+		synctest.Wait()
+		if m.late == nil || m.late.Error() != "bsrpc: SetReplyMetadata: the reply has been sent" {
+			t.Errorf("in the iterator: %v", m.late)
+		}
+		for name, call := range map[string]func(ctx context.Context, n int) (iter.Seq2[int, error], error){"Count": proxy.Count, "Items": proxy.Items} {
+			ctx, reply = bsrpc.WithReplyMetadata(sent)
+			items, err := call(ctx, 3)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			want(name, "map[got:1]", reply)
+			for range items {
+			}
+		}
+		ctx, reply = bsrpc.WithReplyMetadata(sent)
+		if _, err := proxy.Items(ctx, -1); err == nil {
+			t.Error("no error")
+		}
+		want("an error", "map[got:an error]", reply)
+		ctx, reply = bsrpc.WithReplyMetadata(sent)
+		if sum, err := proxy.Sum(ctx, slices.Values([]int{1, 2})); sum != 3 || err != nil {
+			t.Error(sum, err)
+		}
+		want("a client stream", "map[got:1]", reply)
 	})
 }
 

@@ -63,6 +63,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 	} else {
 		s.Whole.Begin(ctx, 0, "")
 	}
+	if p.eager && sent != nil && sent.reply != nil {
+		s.OnAnswer = sent.reply.set
+	}
 	out := &sentStreams{end: c.streamEnd(m.Name), max: maxBody(c.PeerMaxMessage())}
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
 		for i, st := range p.params {

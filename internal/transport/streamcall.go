@@ -18,6 +18,10 @@ type StreamCall struct {
 	Result *Receiver // nil without a result stream
 	Whole  limits.Timeout
 
+	// OnAnswer, if not nil, gets Call.Entries of the answer to an eager call. The holder of
+	// the read lease calls it before it reads an item.
+	OnAnswer func(entries []byte)
+
 	c        *Conn
 	call     *Call
 	ctx      context.Context
@@ -210,6 +214,9 @@ func (s *StreamCall) deliverLocked(m *Message) (stays bool, err error) {
 // delivered acts on the answer to an eager call.
 func (s *StreamCall) delivered() {
 	err := s.call.result(s.ctx)
+	if s.OnAnswer != nil {
+		s.OnAnswer(s.call.Entries())
+	}
 	if err == nil {
 		return
 	}
