@@ -50,7 +50,7 @@ func TestCallsWithoutAllocations(t *testing.T) {
 }
 
 // Items by pointer cost an allocation only where they are decoded, together with their
-// short string. By value they are passed by reflection.
+// short string. By value they come from a producer by reflection.
 func TestAllocationsOfItems(t *testing.T) {
 	if !haveThunks() {
 		t.Skip("reflection passes items on this platform")
@@ -59,7 +59,11 @@ func TestAllocationsOfItems(t *testing.T) {
 	checkItemAllocations(t, &noted{1, "a short note"}, perRange, 0, 1)
 	checkItemAllocations(t, "text", perRange, 0, 1)
 	checkItemAllocations(t, 1<<30, perRange, 0, 0)
-	checkItemAllocations(t, noted{1, "a short note"}, perRange, 3, 4)
+	consume := 1.0
+	if !smallWords() { // yield's bool is none
+		consume = 4
+	}
+	checkItemAllocations(t, noted{1, "a short note"}, perRange, 3, consume)
 }
 
 type noted struct {

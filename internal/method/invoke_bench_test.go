@@ -12,7 +12,7 @@ import (
 
 // What a call costs beyond the codec and the connection: to come in through a
 // proxy's func, and to go out to a method. Parameters by pointer have thunks;
-// structs by value go by reflection.
+// structs by value go by reflection through a proxy, and as results.
 
 type invokeSmall struct {
 	ID    int64

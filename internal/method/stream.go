@@ -79,9 +79,9 @@ func (st *Stream) field(v *Values) reflect.Value {
 // again. The func does not refer to v.
 //
 // Items that are pointers, maps, strings, slices or words cost an indirect call each;
-// others are passed by reflection, with two to three allocations.
+// others come by reflection, with three allocations.
 func (st *Stream) Items(v *Values) func(yield func(item codec.Ref, err error) bool) {
-	if st.code.valid() {
+	if st.code.hasItems() {
 		return st.code.items(st.field(v))
 	}
 	return itemsReflect(st.field(v))
@@ -145,7 +145,7 @@ type ItemReader interface {
 // range; an error of open is yielded, and ends the range. The iterator refers to open,
 // and not to v.
 func (st *Stream) SetItems(v *Values, open func() (ItemReader, error)) {
-	if st.code.valid() {
+	if st.code.hasSet() {
 		st.code.set(st.field(v), open)
 		return
 	}

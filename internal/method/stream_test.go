@@ -148,6 +148,17 @@ func TestStreamItems(t *testing.T) {
 	checkItems(t, [2]string{"a", "b"}, [2]string{})
 	checkItems(t, time.Unix(1, 2).UTC())
 	checkItems(t, struct{}{}, struct{}{})
+	checkItems(t, shapeNest{A: -1, E: 0.5, F: true}, shapeNest{})
+	checkItems(t, shapeFew{1, 2, 3}, shapeFew{4, 5, 6})
+	checkItems(t, shapeFloats{[1]float32{0.5}, []int16{1, 2}, -1}, shapeFloats{})
+	checkItems(t, [1]string{"a"}, [1]string{"b"})
+	checkItems(t, struct{ A, B, C, D string }{"a", "b", "c", "d"}) // more than registers
+	checkItems(t, struct{ A, B, C, D float64 }{1, 2, 3, 4})        // the same for floats
+	checkItems(t, struct{ A, B, C []byte }{[]byte("a"), []byte("b"), []byte("c")})
+	checkItems(t, struct {
+		A float64
+		B float32
+	}{1, 2})
 	checkItems(t, complex(1, 2))
 	checkItems[*string](t)
 }

@@ -49,34 +49,54 @@ func (c *funcCode) setResults(results []reflect.Type) bool {
 // setArgs finds the parts of a struct of arguments. It reports false if only reflection
 // can pass them.
 func (c *funcCode) setArgs(args reflect.Type) bool {
-	singles := 0
 	for i := range args.NumField() {
-		field := args.Field(i)
-		at, size := field.Offset, field.Type.Size()
-		switch classOf(field.Type, true) {
-		case '?':
+		if f := args.Field(i); f.Type.Size() == 0 || !c.addParts(f.Type, f.Offset) {
 			return false
-		case 'f':
-			singles++
-			fallthrough
-		case 'd':
-			c.floats = append(c.floats, part{at, size})
-		default:
-			for end := at + size; at < end; at += wordSize {
-				c.ints = append(c.ints, part{at, min(size, wordSize)})
-			}
 		}
 	}
 	if !inRegisters {
 		c.ints, c.floats = nil, nil
 		return c.setWords(int((args.Size() + wordSize - 1) / wordSize))
 	}
-	if !c.setWords(len(c.ints)) || len(c.floats) > maxFloats || singles > 0 && singles < len(c.floats) {
+	if !c.setWords(len(c.ints)) || len(c.floats) > maxFloats {
 		return false
 	}
-	c.single = singles > 0
+	c.single = len(c.floats) > 0 && c.floats[0].size == 4
+	for _, p := range c.floats {
+		if c.single != (p.size == 4) {
+			return false
+		}
+	}
 	if inOrder(c.ints) && inOrder(c.floats) {
 		c.ints, c.floats = nil, nil
+	}
+	return true
+}
+
+// addParts adds the parts of a value that lies at an offset in the arguments: a struct
+// has those of its fields. It reports false for types that are not passed in registers.
+func (c *funcCode) addParts(t reflect.Type, at uintptr) bool {
+	switch classOf(t, true) {
+	case 'f', 'd':
+		c.floats = append(c.floats, part{at, t.Size()})
+	case '?':
+		switch t.Kind() {
+		case reflect.Array:
+			return t.Len() == 1 && c.addParts(t.Elem(), at)
+		case reflect.Struct:
+			for i := range t.NumField() {
+				if f := t.Field(i); f.Name == "_" || !c.addParts(f.Type, at+f.Offset) {
+					return false
+				}
+			}
+			return true
+		}
+		return false
+	default:
+		size := t.Size()
+		for end := at + size; at < end; at += wordSize {
+			c.ints = append(c.ints, part{at, min(size, wordSize)})
+		}
 	}
 	return true
 }
@@ -130,14 +150,15 @@ var (
 )
 
 func tryCalls() bool {
-	join, sum, mean := (*probe).join, (*probe).sum, (*probe).mean
-	var joined string
+	join, sum, mean, nest := (*probe).join, (*probe).sum, (*probe).mean, (*probe).nest
+	var joined, nested string
 	var added int
 	var half float64
 	p := &probe{"a"}
 	return p.works(address(&join), 's', joinArgs{p, "b"}, address(&joined)) && joined == "aab" &&
 		p.works(address(&sum), 'w', sumArgs{-128, -1}, address(&added)) && added == -129 &&
-		p.works(address(&mean), 'd', meanArgs{1, 2, -1.5}, address(&half)) && half == 0.5
+		p.works(address(&mean), 'd', meanArgs{1, 2, -1.5}, address(&half)) && half == 0.5 &&
+		p.works(address(&nest), 's', nestArgs{nestArg{-1, nestPart{"b", [1]uint16{3}, 0.5}}}, address(&nested)) && nested == "ab"
 }
 
 // A probe has the methods of the self-check.
@@ -153,6 +174,16 @@ type (
 		b int
 	}
 	meanArgs struct{ a, b, c float64 }
+	nestPart struct {
+		s string
+		n [1]uint16
+		f float64
+	}
+	nestArg struct {
+		i    int8
+		part nestPart
+	}
+	nestArgs struct{ arg nestArg }
 )
 
 func (p *probe) join(_ context.Context, q *probe, s string) (string, error) {
@@ -165,6 +196,13 @@ func (*probe) sum(_ context.Context, a int8, b int) (int, error) {
 
 func (*probe) mean(_ context.Context, a, b, c float64) (float64, error) {
 	return (a + b + c) / 3, context.Canceled
+}
+
+func (p *probe) nest(_ context.Context, arg nestArg) (string, error) {
+	if arg.i != -1 || arg.part.n != [1]uint16{3} || arg.part.f != 0.5 {
+		return "", nil
+	}
+	return p.name + arg.part.s, context.Canceled
 }
 
 // works calls a method of p.

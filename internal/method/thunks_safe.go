@@ -36,7 +36,9 @@ type seqCode struct{}
 
 func seqCodeOf(reflect.Type) seqCode { return seqCode{} }
 
-func (seqCode) valid() bool { return false }
+func (seqCode) hasItems() bool { return false }
+
+func (seqCode) hasSet() bool { return false }
 
 func (seqCode) items(reflect.Value) func(func(codec.Ref, error) bool) {
 	panic("bsrpc: no thunks in this build")

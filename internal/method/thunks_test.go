@@ -39,6 +39,21 @@ type (
 		Tags []string
 	}
 	shapeLink *shapePoint
+	shapeNest struct {
+		A int8
+		B struct {
+			C uint16
+			D string
+		}
+		E float64
+		F bool
+	}
+	shapeFew    struct{ A, B, C uint8 }
+	shapeFloats struct {
+		A [1]float32
+		B []int16
+		C float32
+	}
 	shapeWide struct {
 		A int8
 		B string
@@ -494,19 +509,38 @@ func (c *shapeCase) takesWords() bool {
 	var fields []reflect.StructField
 	for i, t := range c.params {
 		fields = append(fields, reflect.StructField{Name: fmt.Sprint("P", i), Type: t})
-		switch k := t.Kind(); {
-		case k == reflect.Struct || k == reflect.Array || k == reflect.Complex64 || k == reflect.Complex128 || isInteger(t) && t.Size() > wordBytes:
+		if t.Size() == 0 {
 			return false
-		case inRegistersHere() && (k == reflect.Float32 || k == reflect.Float64):
-			floats[k]++
-		case inRegistersHere():
-			words += int((t.Size() + wordBytes - 1) / wordBytes)
+		}
+		for _, t := range leavesOf(t) {
+			switch k := t.Kind(); {
+			case k == reflect.Array || k == reflect.Complex64 || k == reflect.Complex128 || isInteger(t) && t.Size() > wordBytes:
+				return false
+			case inRegistersHere() && (k == reflect.Float32 || k == reflect.Float64):
+				floats[k]++
+			case inRegistersHere():
+				words += int((t.Size() + wordBytes - 1) / wordBytes)
+			}
 		}
 	}
 	if !inRegistersHere() {
 		words += int((reflect.StructOf(fields).Size() + wordBytes - 1) / wordBytes)
 	}
 	return words <= registers() && len(floats) <= 1 && floats[reflect.Float32] <= 3 && floats[reflect.Float64] <= 3
+}
+
+// leavesOf returns the types of which a struct, or an array of one element, consists.
+func leavesOf(t reflect.Type) (leaves []reflect.Type) {
+	switch {
+	case t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			leaves = append(leaves, leavesOf(t.Field(i).Type)...)
+		}
+		return leaves
+	case t.Kind() == reflect.Array && t.Len() == 1:
+		return leavesOf(t.Elem())
+	}
+	return []reflect.Type{t}
 }
 
 // returnsWord reports whether the method has at most one result, of a type that may be
@@ -549,7 +583,7 @@ func TestRandomShapes(t *testing.T) {
 	for _, class := range "psvwWfd4" { // in a fixed order
 		all = append(all, alike[byte(class)]...)
 	}
-	for _, v := range []any{int8(0), uint16(0), false, int64(0), complex64(0), shapePoint{}, [2]string{}} {
+	for _, v := range []any{int8(0), uint16(0), false, int64(0), complex64(0), shapePoint{}, [2]string{}, shapeNest{}, [1]shapeFew{}, shapeFloats{}} {
 		all = append(all, reflect.TypeOf(v))
 	}
 	proxied := func(c *shapeCase) bool {
@@ -599,6 +633,9 @@ func TestEveryShapedType(t *testing.T) {
 var shapeless = []struct{ params, results []any }{
 	{[]any{shapeWide{}}, []any{shapeWide{}}},
 	{[]any{shapePoint{}}, nil},
+	{[]any{shapeNest{}}, []any{int64(0)}},
+	{[]any{shapeFew{}, [1]shapeFloats{}, uint8(0)}, []any{""}},
+	{[]any{shapeNest{}, shapeFloats{}}, []any{""}},
 	{nil, []any{shapePoint{}}},
 	{[]any{[3]uint32{}}, []any{[2]string{}}},
 	{[]any{[1]*shapePoint{}}, []any{[1]float32{}}},

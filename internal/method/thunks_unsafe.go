@@ -190,11 +190,7 @@ func (c *funcCode) gather(m *memory) *gathered {
 
 // arguments returns the words of receiver, context and arguments, and the floats.
 func (c *funcCode) arguments(recv *Receiver, v *Values) (*ints, *floats) {
-	words, float := v.memory.args, v.memory.args
-	if c.ints != nil || c.floats != nil {
-		g := c.gather(&v.memory)
-		words, float = address(&g.ints), address(&g.floats)
-	}
+	words, float := c.parts(&v.memory)
 	if c.form&withContext != 0 {
 		words = unsafe.Add(words, -2*int(wordSize))
 		*(*[2]word)(words) = *(*[2]word)(address(&v.Ctx))
@@ -206,22 +202,40 @@ func (c *funcCode) arguments(recv *Receiver, v *Values) (*ints, *floats) {
 	return (*ints)(words), (*floats)(float)
 }
 
+// parts returns the addresses of the words, and of the floats, of the arguments.
+func (c *funcCode) parts(m *memory) (words, float address) {
+	if c.ints == nil && c.floats == nil {
+		return m.args, m.args
+	}
+	g := c.gather(m)
+	return address(&g.ints), address(&g.floats)
+}
+
 // A thunk stores a func that calls p into a field of a proxy.
 type thunk func(p *stub, field address)
 
 func (t thunk) fill(p *stub, field reflect.Value) { t(p, field.Addr().UnsafePointer()) }
 
-// seqCode has the funcs for the iterators over items of one class.
+// seqCode has the code for the iterators over items of one type. A nil func leaves them
+// to reflection.
 type seqCode struct {
 	itemsAt func(seq address, plain bool) func(func(codec.Ref, error) bool)
-	setAt   func(seq address, open func() (ItemReader, error))
+	setAt   func(c *seqCode, seq address, open func() (ItemReader, error))
 	plain   bool // an iter.Seq
+
+	// For setStructs: yield's code without its func, and a struct type with its arguments
+	// as the second field.
+	yield funcCode
+	room  reflect.Type
 }
 
-// seqCodeOf returns the code for an iterator type, which is not valid for items that do
-// not take the words of a type below.
+// seqCodeOf returns the code for an iterator type.
 func seqCodeOf(seq reflect.Type) (c seqCode) {
-	switch classOf(seq.In(0).In(0), true) {
+	if !callsWork() || !seqsWork() {
+		return c
+	}
+	item := seq.In(0).In(0)
+	switch classOf(item, true) {
 	case 'p':
 		c = seqCode{itemsAt: itemsOf[address], setAt: setItemsOf[address]}
 	case 's':
@@ -230,21 +244,26 @@ func seqCodeOf(seq reflect.Type) (c seqCode) {
 		c = seqCode{itemsAt: itemsOf[[]byte], setAt: setItemsOf[[]byte]}
 	case 'w':
 		c = seqCode{itemsAt: itemsOf[word], setAt: setItemsOf[word]}
+	default:
+		args := reflect.StructOf([]reflect.StructField{{Name: "Item", Type: item}, {Name: "Err", Type: errorType}})
+		if c.yield.setResults([]reflect.Type{reflect.TypeFor[bool]()}) && c.yield.setArgs(args) {
+			c.setAt, c.room = setStructs, withRoom(args)
+		}
 	}
-	if c.plain = codec.IsSeq(seq); !c.valid() || !callsWork() || !seqsWork() {
-		return seqCode{}
-	}
+	c.plain = codec.IsSeq(seq)
 	return c
 }
 
-func (c *seqCode) valid() bool { return c.itemsAt != nil }
+func (c *seqCode) hasItems() bool { return c.itemsAt != nil }
 
 func (c *seqCode) items(field reflect.Value) func(func(codec.Ref, error) bool) {
 	return c.itemsAt(field.Addr().UnsafePointer(), c.plain)
 }
 
+func (c *seqCode) hasSet() bool { return c.setAt != nil }
+
 func (c *seqCode) set(field reflect.Value, open func() (ItemReader, error)) {
-	c.setAt(field.Addr().UnsafePointer(), open)
+	c.setAt(c, field.Addr().UnsafePointer(), open)
 }
 
 // itemsOf is Stream.Items for items that take the words of an R. plain says that the
@@ -274,7 +293,7 @@ func itemsOf[R any](at address, plain bool) func(func(codec.Ref, error) bool) {
 }
 
 // setItemsOf is Stream.SetItems for items that take the words of an R.
-func setItemsOf[R any](at address, open func() (ItemReader, error)) {
+func setItemsOf[R any](_ *seqCode, at address, open func() (ItemReader, error)) {
 	*(*func(func(R, error) bool))(at) = func(yield func(R, error) bool) {
 		var item, zero R // one for all items
 		rangeOver(open, codec.RefAt(address(&item)), func(err error) bool {
@@ -283,6 +302,27 @@ func setItemsOf[R any](at address, open func() (ItemReader, error)) {
 				r = zero // it may be decoded in part
 			}
 			return yield(r, err)
+		})
+	}
+}
+
+// setStructs is Stream.SetItems for items with parts that yield takes in registers, as a
+// method takes its arguments.
+func setStructs(c *seqCode, at address, open func() (ItemReader, error)) {
+	*(*func(address))(at) = func(yield address) {
+		args := reflect.New(c.room).Elem().Field(1)
+		item, failed := args.Field(0), args.Field(1).Addr().Interface().(*error)
+		code, more := c.yield, word(0)
+		code.fn = address(&yield)
+		m := memory{args: args.Addr().UnsafePointer(), results: address(&more)}
+		rangeOver(open, codec.RefAt(m.args), func(err error) bool {
+			if *failed = err; err != nil {
+				item.SetZero() // it may be decoded in part
+			}
+			words, float := code.parts(&m)
+			code.call((*ints)(words), (*floats)(float), &m)
+			item.SetZero() // holds what the words point to until here
+			return *(*bool)(m.results)
 		})
 	}
 }
