@@ -961,3 +961,41 @@ func TestMalformedIdentitiesInStreams(t *testing.T) {
 		})
 	}
 }
+
+// A server finds the errors of its clients' handlers, and passes them on to its callers.
+func TestIdentitiesOfACallToAClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handlers := NewServer(&ServerOptions{Logger: quiet, Errors: shopErrors})
+		if err := RegisterAs[mournerContract](handlers, "Desk", &errorService{fails(fmt.Errorf("ask: %w", &limitError{Limit: 4})), make(chan *Session, 9)}); err != nil {
+			t.Fatal(err)
+		}
+		atServer := make(chan error, 1)
+		srv := NewServer(&ServerOptions{Logger: quiet, Errors: shopErrors})
+		if err := srv.RegisterFunc("Shop.Ask", func(ctx context.Context) error {
+			desk, err := Bind[mournerContract](ctx, SessionFrom(ctx), "Desk")
+			if err == nil {
+				err = desk.End(ctx)
+			}
+			atServer <- err
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet, Errors: shopErrors, Handlers: handlers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := client.Call(t.Context(), "Shop.Ask", nil)
+		for where, err := range map[string]error{"at the server": <-atServer, "back at the client": back} {
+			var l *limitError
+			if !errors.As(err, &l) || l.Limit != 4 || err.Error() != "ask: limit of 4 " {
+				t.Errorf("%s: %v, %+v", where, err, l)
+			}
+		}
+		client.Close()
+		srv.Close()
+		handlers.Close()
+	})
+}

@@ -170,7 +170,7 @@ type ClientOptions struct {
 	OnWait func(position int)
 
 	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
-	// ends list the same names and errors. Unknown ones have no effect, and a type that
+	// ends list the same names and errors. The errors of Handlers are in its own options. Unknown ones have no effect, and a type that
 	// differs between the ends is not found by errors.As.
 	Errors map[string]error
 

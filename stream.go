@@ -211,9 +211,11 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 
 // itemError returns the error of an item that cannot be sent.
 func (o *sentStreams) itemError(n int, err error) *fault.Fault {
-	peer, code := "the server's", fault.InvalidArgument
+	peer, code := o.end.settings.PeerName(), fault.InvalidArgument
 	if o.call != nil {
-		peer, code = "the client's", fault.Internal
+		if code = fault.Internal; o.call.served.atClient {
+			peer = "the server's"
+		}
 	}
 	if errors.Is(err, codec.ErrSize) {
 		code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, peer, o.max)
