@@ -197,10 +197,13 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		return m.boundMethod.Call(ctx, v)
 	}
 	c := &Call{method: &m.Description, values: v, within: m, log: m.log}
-	c.ctx.Context, c.ctx.ofCaller = ctx, true
+	c.ctx.Context, c.ctx.call, v.Ctx = ctx, c, &c.ctx
+	if m.streams != nil {
+		c.kind = m.streams.kind
+	}
 	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
 		c.ctx.deadline = time.Now().Add(m.timeout)
-		v.Ctx, ctx = &c.ctx, &c.ctx
+		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
 	defer func() { // after Goexit too
@@ -215,17 +218,41 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 			method.ZeroResults(v)
 			c.resultsSize = 0
 		}
-		if m.streams == nil || err != nil { // otherwise a stream may go on
-			c.ctx.end(context.Canceled)
+		if s := c.streams; s != nil && s.Result != nil {
+			if err == nil {
+				m.overWith(s, c)
+				return
+			}
+			s.Result.Close()
 		}
+		c.ctx.end(context.Canceled)
 		c.over(err)
 	}()
 	return c.run(ctx, m.chain)
 }
 
+// overWith ends a call together with its streams.
+func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
+	s.WhenOver(func(why *fault.Fault) {
+		c.ctx.end(context.Canceled)
+		if why == nil {
+			c.over(nil)
+		} else {
+			c.over(publicError(fault.About(m.Name, why)))
+		}
+	})
+}
+
 // next implements nexter: it makes the call, or makes it again.
 func (m *interceptedMethod) next(ctx context.Context, v *method.Values, again bool) error {
+	c := v.Ctx.(*callContext).call
 	if again {
+		if s := c.streams; s != nil && s.Produced && len(s.Params) > 0 {
+			return &Error{Code: CodeInternal, Message: fault.Prefix + m.Name + ": next called again after a stream of the call has been sent"}
+		} else if s != nil && s.Result != nil {
+			s.Result.Close()
+		}
+		c.streams = nil
 		method.ZeroResults(v)
 		v.ResetEncoder()
 		v.ArgsSize, v.ResultsSize = 0, 0

@@ -15,7 +15,7 @@ type callContext struct {
 	context.Context // the connection's, or the caller's at a client
 	deadline        time.Time
 	heldGroups      []uint64 // ids of the exclusive groups held by the caller
-	ofCaller        bool     // at a client: all values are those of Context
+	call            *Call    // at a client, where all values are those of Context; else nil
 
 	mu     sync.Mutex // guards the rest
 	head   replyHead
@@ -38,7 +38,7 @@ func (x *callContext) expired() bool {
 
 // Value returns the library's own values of the call, and those of the session.
 func (x *callContext) Value(key any) any {
-	if x.ofCaller {
+	if x.call != nil {
 		return x.Context.Value(key)
 	}
 	switch key {

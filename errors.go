@@ -8,6 +8,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -235,4 +236,28 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 	caused := *f
 	caused.Err = cause
 	return &caused
+}
+
+// A panicError is the error of a func that panicked. Its id is that of the log line, ""
+// without one.
+type panicError struct{ where, id string }
+
+// newPanicError logs a panic. A nil what means runtime.Goexit.
+func newPanicError(log *report.Log, m *method.Description, what any, where string) *panicError {
+	return &panicError{where, log.AddPanic(report.Panic, "bsrpc: "+where+" panicked", what, "method", m.Name)}
+}
+
+func (e *panicError) Error() string { return "panic in the " + e.where }
+
+// public returns the error for users of this end.
+func (e *panicError) public(name string, outcome Outcome) *Error {
+	return &Error{Code: CodeInternal, Outcome: outcome, Message: fault.Prefix + name + ": " + e.Error(), ID: e.id, Err: e}
+}
+
+// located returns the text with the id of the log line.
+func (e *panicError) located() string {
+	if e.id == "" {
+		return e.Error()
+	}
+	return e.Error() + " (id " + e.id + " in the server's log)"
 }

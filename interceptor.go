@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // Interceptors at both ends, and OnRefused for the calls that do not reach them.
@@ -38,10 +39,14 @@ type CallFunc func(ctx context.Context, call *Call) error
 // error, or the results it has set, are the answer then. It may replace the error of next;
 // a server sends the new one, a client returns it to the caller.
 //
-// At a server, next may be called once. At a client it may be called repeatedly, one call
-// after the other, for example to retry; each sends the call anew. Any other next returns an
-// *Error with CodeInternal. next may run on another goroutine. If the CallFunc returns
-// earlier, the call waits for this next, and at a server the context of the call ends.
+// At a server, next may be called once. It returns when the call is over, its result stream
+// included, with the last error of the stream. At a client, next returns when the func of
+// the proxy can, and OnEnd waits for the streams. There it may be called repeatedly, one
+// call after the other, for example to retry; each sends the call anew, so none may follow
+// one that has sent a stream. Any other next returns an *Error with CodeInternal.
+//
+// next may run on another goroutine. If the CallFunc returns earlier, the call waits for
+// this next, and at a server the context of the call ends.
 //
 // A panic or runtime.Goexit in a CallFunc fails its call only, with CodeInternal. At a
 // client, Goexit also ends the goroutine of the caller, to whom it belongs. A panic in a
@@ -88,9 +93,11 @@ type Call struct {
 
 	state     atomic.Uint32
 	returned  chan struct{} // closed by a next that returns after the interceptors
-	attempted bool          // next has been called
-	collapsed *panicError   // why handler or interceptor did not return
-	observers *observers    // nil without any
+	kind      Kind
+	attempted bool                  // next has been called
+	collapsed *panicError           // why handler or interceptor did not return
+	observers *observers            // nil without any
+	streams   *transport.StreamCall // at a client: of the last next; nil without streams
 
 	waited      time.Duration
 	argsSize    int
@@ -126,7 +133,7 @@ func (c *Call) Method() Method {
 }
 
 // Kind returns the kind of the call.
-func (c *Call) Kind() Kind { return KindUnary }
+func (c *Call) Kind() Kind { return c.kind }
 
 // Session returns the session of the caller at a server, and nil at a client.
 func (c *Call) Session() *Session { return c.session }
@@ -135,7 +142,7 @@ func (c *Call) Session() *Session { return c.session }
 // client what WithMetadata has added before the interceptors. An interceptor adds some by
 // calling next with a context from WithMetadata. The map belongs to the caller.
 func (c *Call) Metadata() Metadata {
-	if !c.ctx.ofCaller {
+	if c.ctx.call == nil {
 		return MetadataFrom(&c.ctx)
 	}
 	if out := outgoingOf(c.ctx.Context); out != nil && len(out.entries) > 0 {
@@ -184,23 +191,40 @@ func (c *Call) ResultsSize() int {
 // MaxConcurrentCalls. The interceptors run after this wait.
 func (c *Call) Waited() time.Duration { return c.waited }
 
-// OnItem makes the call pass each item of its streams to f, a pointer to the item. in is
-// true for items this end receives. An error ends the call. A unary call has no items.
-// OnItem must be called before next.
+// OnItem makes the call pass a pointer to a copy of each item of its streams to f, before the
+// item is sent or after it is received. in is true for items this end receives. An error
+// from f ends the stream, with this error. A reader has no items. The streams of one call
+// may call f at the same time. OnItem must be called before next.
 func (c *Call) OnItem(f func(in bool, item any) error) {
 	if o := c.observed(); o != nil {
 		o.item = append(o.item, f)
 	}
 }
 
-// OnEnd makes the library call f once when the call is over, with its final error or nil.
-// At a server this is after the answer has been encoded, with the error that was sent.
+// OnEnd makes the library call f once when the call is over, streams included, with its final
+// error or nil. At a server this is after the answer has been encoded, with the error that
+// was sent. At a client the end of a stream may arrive before its items have been read.
 // Several funcs are called in reverse order, as deferred ones are. A panic in f is logged
 // and has no other effect. OnEnd must be called before the interceptor returns.
 func (c *Call) OnEnd(f func(err error)) {
 	if o := c.observed(); o != nil {
 		o.end = append(o.end, f)
 	}
+}
+
+// watchesItems reports whether OnItem has been called. c may be nil.
+func (c *Call) watchesItems() bool {
+	return c != nil && c.observers != nil && len(c.observers.item) > 0
+}
+
+// passItem passes an item to the funcs given to OnItem.
+func (c *Call) passItem(in bool, item any) error {
+	for _, f := range c.observers.item {
+		if err := f(in, item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // observed returns the observers of a call that is not over, otherwise nil.
@@ -343,28 +367,4 @@ func carryOut(ctx context.Context, c *Call) (err error) {
 func (c *Call) notRun(err error) bool {
 	var e *Error
 	return !c.attempted && errors.As(err, &e) && e.Outcome == OutcomeNotRun
-}
-
-// A panicError is the error of a func that panicked. Its id is that of the log line, ""
-// without one.
-type panicError struct{ where, id string }
-
-// newPanicError logs a panic. A nil what means runtime.Goexit.
-func newPanicError(log *report.Log, m *method.Description, what any, where string) *panicError {
-	return &panicError{where, log.AddPanic(report.Panic, "bsrpc: "+where+" panicked", what, "method", m.Name)}
-}
-
-func (e *panicError) Error() string { return "panic in the " + e.where }
-
-// public returns the error for users of this end.
-func (e *panicError) public(name string, outcome Outcome) *Error {
-	return &Error{Code: CodeInternal, Outcome: outcome, Message: fault.Prefix + name + ": " + e.Error(), ID: e.id, Err: e}
-}
-
-// located returns the text with the id of the log line.
-func (e *panicError) located() string {
-	if e.id == "" {
-		return e.Error()
-	}
-	return e.Error() + " (id " + e.id + " in the server's log)"
 }

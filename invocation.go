@@ -77,6 +77,9 @@ func (inv *invocation) setContext(parent context.Context, deadline time.Time) {
 		v := inv.served
 		c := &Call{method: &inv.method.Description, session: v.session, values: inv.Values, within: inv, log: v.log, panics: &v.panics}
 		c.ctx.Context, c.ctx.deadline = parent, deadline
+		if inv.streams != nil {
+			c.kind = inv.method.streams.kind
+		}
 		inv.intercepted, inv.call = c, &c.ctx
 	}
 	inv.Ctx = inv.call
@@ -90,10 +93,15 @@ func (inv *invocation) invoke() error {
 	return inv.method.Invoke(inv.recv, inv.Values)
 }
 
-// next implements nexter: it calls the method with the context of the interceptors.
+// next implements nexter: it calls the method with the context of the interceptors, and
+// sends its result stream.
 func (inv *invocation) next(ctx context.Context, _ *method.Values, _ bool) error {
 	inv.Ctx = ctx
-	return inv.method.Invoke(inv.recv, inv.Values)
+	err := inv.method.Invoke(inv.recv, inv.Values)
+	if err == nil && inv.streams != nil && inv.streams.out != nil {
+		err = inv.sendResult(true)
+	}
+	return err
 }
 
 // decode decodes the arguments.
@@ -128,6 +136,9 @@ func (inv *invocation) serve() {
 // recoverPanic, deferred by serve, answers the call of a handler that did not return.
 func (inv *invocation) recoverPanic() {
 	if inv.answered {
+		if c := inv.intercepted; c != nil && c.collapsed != nil && inv.streams != nil && inv.streams.out != nil {
+			inv.answer(c.collapsed) // Goexit in a stream, or after it
+		}
 		return
 	}
 	what := recover()
@@ -144,10 +155,13 @@ func (inv *invocation) recoverPanic() {
 
 // answer replies to the call, and ends it for its interceptors.
 func (inv *invocation) answer(err error) {
-	if inv.streams != nil {
-		inv.serveStreams(err)
-	} else {
+	switch {
+	case inv.streams == nil:
 		inv.out.reply(inv, err)
+	case inv.answered: // by next
+		inv.endResult(err)
+	default:
+		inv.serveStreams(err)
 	}
 	c := inv.intercepted
 	if c == nil {

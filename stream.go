@@ -35,6 +35,7 @@ type streamPlan struct {
 	items  []bool         // of each of params: a stream of items, not of bytes
 	first  *bool          // the same of result
 	eager  bool           // a proxy's func does not wait for the answer
+	kind   Kind
 }
 
 // streamPlanOf returns the plan of a method, nil if it has no streams.
@@ -45,8 +46,10 @@ func streamPlanOf(sig *method.Signature) *streamPlan {
 	}
 	for _, st := range p.params {
 		p.items = append(p.items, st.Item != nil)
+		p.kind |= KindClientStream
 	}
 	if p.result != nil {
+		p.kind |= KindServerStream
 		items := p.result.Item != nil
 		p.first = &items
 		p.eager = !sig.EndsInError() && len(sig.Results.Layouts()) == 1
@@ -66,7 +69,12 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 	if p.eager && sent != nil && sent.reply != nil {
 		s.OnAnswer = sent.reply.set
 	}
-	out := &sentStreams{end: c.streamEnd(m.Name), max: maxBody(c.PeerMaxMessage())}
+	end := c.streamEnd(m.Name)
+	if x, ok := v.Ctx.(*callContext); ok {
+		end.seen = x.call
+		end.seen.streams = s
+	}
+	out := &sentStreams{end: end, max: maxBody(c.PeerMaxMessage())}
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
 		for i, st := range p.params {
 			if produce := out.producer(s.Params[i], st, v); produce != nil {
@@ -93,7 +101,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		}
 	}
 	if s.Result != nil {
-		newReceivedStream(s.Result, c.streamEnd(m.Name), p.result).store(v)
+		newReceivedStream(s.Result, end, p.result).store(v)
 	}
 	return nil
 }
@@ -104,11 +112,12 @@ type streamEnd struct {
 	settings *settings
 	log      *report.Log
 	panicked func(what any) *fault.Fault // logs a panic in user code
+	seen     *Call                       // by interceptors; nil without any
 }
 
 // streamEnd returns the end of a client for a method.
 func (c *nativeLink) streamEnd(name string) *streamEnd {
-	return &streamEnd{name, c.settings, c.log, func(what any) *fault.Fault {
+	return &streamEnd{method: name, settings: c.settings, log: c.log, panicked: func(what any) *fault.Fault {
 		e := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", name)
 		e.LogID = c.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", name)
 		return e
@@ -118,14 +127,21 @@ func (c *nativeLink) streamEnd(name string) *streamEnd {
 // streamEnd returns the end of a server for a call.
 func (inv *invocation) streamEnd() *streamEnd {
 	v, m := inv.served, inv.method
-	return &streamEnd{m.Name, v.settings, v.log, func(what any) *fault.Fault {
+	return &streamEnd{method: m.Name, settings: v.settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
 		p := v.panicked(&m.Description, what, "handler")
-		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id}
+		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
 	}}
 }
 
 // failure returns the fault to send for the error of an iterator or a reader.
 func (e *streamEnd) failure(err error) *fault.Fault {
+	if f, ok := err.(*fault.Fault); ok {
+		return f
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + e.method + ": " + p.Error(), LogID: p.id}
+	}
 	code, f, ids := e.settings.failureOf(err, e.log, e.method, wire.MaxIdentityRoom)
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Identities: ids}
 }
@@ -135,6 +151,8 @@ type sentStreams struct {
 	end  *streamEnd
 	max  int         // bytes of an item
 	call *invocation // at a server: the call of the stream, its result
+	held bool        // the interceptors decide on the end of the stream
+	why  error       // why the held stream is not complete
 }
 
 // producer returns a func that sends a stream stored in v, nil if there is nothing to
@@ -157,7 +175,7 @@ func (o *sentStreams) producer(s *transport.Sender, st *method.Stream, v *method
 // send runs the user's code in run, and ends the stream with its result. A panic, or
 // runtime.Goexit, is a failure of the stream.
 func (o *sentStreams) send(s *transport.Sender, run func() error) {
-	var why *fault.Fault
+	var why error
 	returned := false
 	defer func() {
 		if !returned {
@@ -165,28 +183,32 @@ func (o *sentStreams) send(s *transport.Sender, run func() error) {
 		}
 		o.finish(s, why)
 	}()
-	err := run()
-	if err != nil && err != transport.ErrStreamOver {
-		why = o.end.failure(err)
+	if err := run(); err != transport.ErrStreamOver {
+		why = err
 	}
 	returned = true
 }
 
 // finish ends a stream. A result is not complete if its call has been canceled, or its
 // time is over: most iterators just return then.
-func (o *sentStreams) finish(s *transport.Sender, why *fault.Fault) {
-	if o.call == nil {
-		s.End(why, 0)
+func (o *sentStreams) finish(s *transport.Sender, why error) {
+	if o.call != nil && why == nil {
+		if why = o.call.ended(); why != nil && !o.held {
+			why = fault.FromContext(why, fault.Answered)
+		}
+	}
+	if o.why = why; o.held {
 		return
 	}
-	if err := o.call.ended(); why == nil && err != nil {
-		why = fault.FromContext(err, fault.Answered)
-	}
+	var failure *fault.Fault
 	var flags wire.Flags
 	if why != nil {
-		flags = o.call.errorFlags(why.Code)
+		failure = o.end.failure(why)
+		if o.call != nil {
+			flags = o.call.errorFlags(failure.Code)
+		}
 	}
-	s.End(why, flags)
+	s.End(failure, flags)
 }
 
 // sendItems sends the items of an iterator.
@@ -194,6 +216,9 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 	enc := codec.Encoder{Max: o.max, Depth: o.end.settings.maxDepth}
 	n := 0
 	items(func(item codec.Ref, err error) bool {
+		if err == nil && o.end.seen.watchesItems() {
+			err = o.end.seen.passItem(false, method.CopyItem(st, item))
+		}
 		if err == nil {
 			enc.Buf = enc.Buf[:0]
 			if err = st.Item.Append(&enc, item); err != nil {
@@ -310,6 +335,12 @@ func (in *receivedStream) Next(item codec.Ref) error {
 		in.recv.Close()
 		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, limitOf(in.end.settings.Owner, err)))
 	}
+	if in.end.seen.watchesItems() {
+		if err := in.end.seen.passItem(true, method.CopyItem(in.stream, item)); err != nil {
+			in.Stop()
+			return err
+		}
+	}
 	return nil
 }
 
@@ -374,20 +405,40 @@ func (inv *invocation) storeParams() {
 // over when it returns. A returned iterator is ranged over, and a reader closed, even if
 // the caller has gone.
 func (inv *invocation) serveStreams(err error) {
-	out, st := inv.streams.out, inv.method.streams.result
-	if st == nil || err != nil {
+	if inv.streams.out == nil || err != nil {
 		inv.out.reply(inv, err)
 		return
 	}
-	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv}
-	run := o.producer(out, st, inv.Values)
 	defer inv.endReplied()
+	inv.sendResult(false)
+}
+
+// sendResult replies to a call with its results, and sends its result stream. With hold the
+// end of the stream is left to endResult, and sendResult returns its error.
+func (inv *invocation) sendResult(hold bool) error {
+	out, st := inv.streams.out, inv.method.streams.result
+	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv, held: hold}
+	run := o.producer(out, st, inv.Values)
 	inv.out.reply(inv, nil)
 	inv.out.Flush()
 	if run != nil {
 		run()
 	} else {
 		o.finish(out, nil)
+	}
+	if inv.err != nil { // the results could not be sent
+		return publicError(inv.err)
+	}
+	return publicError(o.why)
+}
+
+// endResult ends a result stream after the interceptors of its call.
+func (inv *invocation) endResult(err error) {
+	defer inv.endReplied()
+	o := &sentStreams{end: inv.streamEnd(), call: inv}
+	o.finish(inv.streams.out, err)
+	if inv.err == nil {
+		inv.err = o.why
 	}
 }
 

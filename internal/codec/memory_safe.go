@@ -13,6 +13,13 @@ type Ref struct{ v reflect.Value }
 // RefTo returns a Ref to the target of ptr, a non-nil pointer.
 func RefTo(ptr reflect.Value) Ref { return Ref{ptr.Elem()} }
 
+// CopyOf returns a pointer to a copy of the value at r.
+func CopyOf(c *Codec, r Ref) any {
+	to := reflect.New(c.Type())
+	to.Elem().Set(r.v)
+	return to.Interface()
+}
+
 // LookupCached always misses: without unsafe code there is no cache.
 func LookupCached(any) (*Codec, Ref, bool) { return nil, Ref{}, false }
 

@@ -34,6 +34,13 @@ func RefTo(ptr reflect.Value) Ref { return Ref{ptr.UnsafePointer()} }
 // not retain p, so it may point to the caller's stack.
 func RefAt(p unsafe.Pointer) Ref { return Ref{p} }
 
+// CopyOf returns a pointer to a copy of the value at r.
+func CopyOf(c *Codec, r Ref) any {
+	to := reflect.New(c.Type())
+	to.Elem().Set(reflect.NewAt(c.Type(), r.p).Elem())
+	return to.Interface()
+}
+
 // pointerCache is a direct-mapped cache of codecs, ten times faster than the
 // map of Compile. The first codec in a slot stays.
 var pointerCache [256]atomic.Pointer[cacheEntry]

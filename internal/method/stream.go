@@ -233,3 +233,6 @@ func compileHandler(name string, t reflect.Type, skip int, tag *codec.MethodTag)
 	}
 	return s, nil
 }
+
+// CopyItem returns a pointer to a copy of an item of a stream.
+func CopyItem(st *Stream, item codec.Ref) any { return codec.CopyOf(st.Item, item) }

@@ -32,6 +32,22 @@ type StreamCall struct {
 	mu   sync.Mutex    // guards stop
 	stop []func() bool // the timer and the context; nil after the end
 	done chan struct{} // closed when the call is over
+	why  *fault.Fault  // nil for a complete call; set before done is closed
+
+	Produced bool // OpenStreams has called produce: parameters may have been read
+}
+
+// WhenOver calls f on a goroutine of its own once the call is over, with the reason if its
+// result stream is not complete.
+func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+		go f(s.why)
+	default:
+		s.stop = append(s.stop, func() bool { go f(s.why); return true })
+	}
 }
 
 // NewStreamCall returns a call with the given parameters, each true for items and false
@@ -77,6 +93,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	}
 	c.calls.long.Add(1)
 	c.reader.wakeLeader()
+	s.Produced = true
 	if s.eager {
 		s.watch()
 		produce()
@@ -188,6 +205,7 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 			p.closeLocked()
 		}
 		c.mu.Unlock()
+		s.why = why
 		close(s.done)
 		s.mu.Lock()
 		defer s.mu.Unlock()
