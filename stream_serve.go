@@ -1,0 +1,114 @@
+package bsrpc
+
+import (
+	"context"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/transport"
+)
+
+// Calls with streams at a server, from the request to the end of the result stream.
+
+// servedStreams are the streams of a call at a server.
+type servedStreams struct {
+	in  []*transport.Receiver
+	out *transport.Sender // nil without a result stream
+}
+
+// openStreams opens the streams of a request.
+func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
+	if !c.SupportsStreams() {
+		return fault.Refusal(fault.Unimplemented, "%s: the caller does not support streams", inv.method.Name)
+	}
+	p := inv.method.streams
+	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.first)
+	if refusal == nil {
+		inv.streams = &servedStreams{in, out}
+	}
+	return refusal
+}
+
+// storeParams stores the received streams in the arguments.
+func (inv *invocation) storeParams() {
+	end := inv.streamEnd()
+	for i, st := range inv.method.streams.params {
+		newReceivedStream(inv.streams.in[i], end, st).store(inv.Values)
+	}
+}
+
+// serveStreams replies to a call with streams, and sends its result stream. The call is
+// over when it returns. A returned iterator is ranged over, and a reader closed, even if
+// the caller has gone.
+func (inv *invocation) serveStreams(err error) {
+	if inv.streams.out == nil || err != nil {
+		inv.out.reply(inv, err)
+		return
+	}
+	defer inv.endReplied()
+	inv.sendResult(false)
+}
+
+// sendResult replies to a call with its results, and sends its result stream. With hold the
+// end of the stream is left to endResult, and sendResult returns its error.
+func (inv *invocation) sendResult(hold bool) error {
+	out, st := inv.streams.out, inv.method.streams.result
+	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv, held: hold}
+	run := o.producer(out, st, inv.Values)
+	inv.out.reply(inv, nil)
+	inv.out.Flush()
+	if run != nil {
+		run()
+	} else {
+		o.finish(out, nil)
+	}
+	if inv.err != nil { // the results could not be sent
+		return publicError(inv.err)
+	}
+	return publicError(o.why)
+}
+
+// endResult ends a result stream after the interceptors of its call.
+func (inv *invocation) endResult(err error) {
+	defer inv.endReplied()
+	o := &sentStreams{end: inv.streamEnd(), call: inv}
+	o.finish(inv.streams.out, err)
+	if inv.err == nil {
+		inv.err = o.why
+	}
+}
+
+// endStreams ends the streams of a call that is over.
+func (inv *invocation) endStreams() {
+	if inv.streams == nil {
+		return
+	}
+	for _, r := range inv.streams.in {
+		r.EndOfCall(errCallOver)
+	}
+	inv.streams = nil
+}
+
+// ended returns why the call has ended before its result stream, nil if it has not.
+func (inv *invocation) ended() error {
+	switch {
+	case inv.call != nil:
+		return inv.call.Err()
+	case inv.canceled.Load():
+		return context.Canceled
+	}
+	return nil
+}
+
+// continues reports whether a call goes on after its reply, with its result stream.
+func (inv *invocation) continues() bool {
+	return inv.streams != nil && inv.streams.out != nil && inv.err == nil
+}
+
+// streamEnd returns the end of a server for a call.
+func (inv *invocation) streamEnd() *streamEnd {
+	v, m := inv.served, inv.method
+	return &streamEnd{method: m.Name, settings: v.settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
+		p := v.panicked(&m.Description, what, "handler")
+		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
+	}}
+}
