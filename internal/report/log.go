@@ -45,8 +45,8 @@ const rate = 10
 // A Kind is a kind of log line. Suppressed lines are counted for each kind.
 type Kind uint8
 
-// The kinds. Those from HTTP on are limited to one a minute each: port scanners and
-// misconfigured clients repeat them.
+// The kinds. Oneway is limited to one line a second. Those from HTTP on are limited to one
+// a minute each: port scanners and misconfigured clients repeat them.
 const (
 	Violation Kind = iota // the peer violated the protocol
 	Result                // a result cannot be encoded or sent
@@ -56,6 +56,7 @@ const (
 	Accept                // Accept failed
 	Mismatch              // a contract differs
 	Full                  // Limits.MaxConns
+	Oneway                // a call without a waiting caller failed
 	HTTP                  // the peer speaks HTTP
 	TLS
 	SSH
@@ -65,8 +66,11 @@ const (
 
 // interval returns the minimum time between two lines of a kind.
 func (k Kind) interval() time.Duration {
-	if k >= HTTP {
+	switch {
+	case k >= HTTP:
 		return time.Minute
+	case k == Oneway:
+		return time.Second
 	}
 	return 0
 }
@@ -107,6 +111,13 @@ func (l *Log) Add(k Kind, level slog.Level, text string, args ...any) bool {
 	}
 	l.write(level, suppressed, text, args)
 	return true
+}
+
+// Post is Add without waiting for the user's handler.
+func (l *Log) Post(k Kind, level slog.Level, text string, args ...any) {
+	if suppressed, ok := l.allow(k); ok {
+		go l.write(level, suppressed, text, args)
+	}
 }
 
 // write writes a line, with the number of suppressed ones unless it is 0.

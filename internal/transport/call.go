@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -257,9 +256,10 @@ func (k *calls) fail(call *Call, err *fault.Fault) {
 		c.writer.flushAsync()
 		if call.err = err; call.streams != nil {
 			call.streams.end(err, true)
-			if call.streams.eager {
-				return
-			}
+		}
+		if call.eager {
+			call.over()
+			return
 		}
 		c.reader.woken.answered = append(c.reader.woken.answered, call)
 	}
@@ -329,8 +329,8 @@ func (k *calls) deliver(m *Message) error {
 		return nil
 	}
 	call.setReply(m)
-	if call.streams != nil && call.streams.eager {
-		call.streams.delivered()
+	if call.eager {
+		call.over()
 		return nil
 	}
 	r.woken.answered = append(r.woken.answered, call)
@@ -348,81 +348,4 @@ func (k *calls) deliverLocked(call *Call, m *Message) (next *Call, err error) {
 		return k.closeLocked(), nil
 	}
 	return k.removeLocked(call), nil
-}
-
-// setReply copies an answer into its call. The caller has yet to wake the call.
-func (call *Call) setReply(m *Message) {
-	call.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
-	if len(m.Meta) > 0 {
-		call.meta = slices.Clone(m.Meta)
-	}
-	if !m.Own {
-		call.body = append(call.body[:0], m.Body...)
-		call.reply.body = call.body
-	}
-}
-
-// result returns the error of an answered call.
-func (call *Call) result(ctx context.Context) error {
-	if call.err != nil {
-		return call.err
-	}
-	var meta wire.ReplyMetadata
-	if call.meta != nil {
-		var err error
-		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
-			return fault.New(fault.Internal, call.reply.outcome(), "metadata of the answer: %v", err)
-		}
-	}
-	call.entries = meta.Entries
-	if call.reply.typ != wire.Error {
-		return nil
-	}
-	f, err := wire.ReadFailure(call.reply.body)
-	if err != nil {
-		return fault.New(fault.Internal, call.reply.outcome(), "answer: %v", err)
-	}
-	remote := remoteFault(fault.Code(call.reply.arg), &f)
-	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
-	if own := ownFault(ctx, &call.Timeout, call.reply.flags, remote); own != nil {
-		return own
-	}
-	return remote
-}
-
-// outcome returns the outcome of an answered call. The header of the answer tells it, even
-// if the rest cannot be used.
-func (r *reply) outcome() fault.Outcome {
-	if r.flags&wire.NotRun != 0 {
-		return fault.NotRun
-	}
-	return fault.Answered
-}
-
-// ownFault returns the fault of this end for a call the peer has ended as timed out or
-// cancelled, if this end would have ended it for the same reason: the clocks of both
-// ends race. Otherwise it returns nil.
-func ownFault(ctx context.Context, t *limits.Timeout, flags wire.Flags, remote *fault.Fault) *fault.Fault {
-	switch remote.Code {
-	case fault.Canceled:
-		if err := ctx.Err(); err != nil {
-			return fault.FromContext(err, remote.Outcome)
-		}
-	case fault.DeadlineExceeded:
-		left, limited := t.Remaining()
-		if !limited || left > 0 && flags&wire.Expired == 0 {
-			return nil
-		}
-		own := t.Fault(remote.Outcome) // names the source of the limit
-		if remote.Outcome == fault.NotRun {
-			own.Message = remote.Message // names the reason for the wait
-		}
-		return own
-	}
-	return nil
-}
-
-// remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.
-func remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
-	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
 }

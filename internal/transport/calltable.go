@@ -22,6 +22,7 @@ type Call struct {
 	slot      uint16
 	periods   uint8 // watchdog periods spent parked
 	abandoned bool  // the caller has gone; the slot is kept until the answer arrives
+	eager     bool  // no caller waits: over is called in place of a token in wake; set before sending
 
 	reply reply  // the answer; set before state is callAnswered
 	body  []byte // memory of a short answer, reused by the next call
@@ -33,6 +34,10 @@ type Call struct {
 	chunked *chunkedMessage // the request, if it is sent in chunks
 	Timeout limits.Timeout  // set by the caller
 	streams *StreamCall     // nil for a call without streams
+
+	Over       func(error) // of a call for Start; set by the caller
+	HandedOver bool        // see Conn.AnyHandedOver; set by the caller
+	over       func()      // of an eager call; must not wait
 }
 
 // A reply is the part of the answering message a call keeps.

@@ -94,6 +94,9 @@ func (c *Conn) Fail(why *fault.Fault) {
 		if call.streams != nil {
 			call.streams.end(why.WithOutcome(fault.OutcomeUnknown), false)
 		}
+		if call.eager {
+			call.over()
+		}
 	}
 	c.reader.woken.wake(open, nil)
 	for _, call := range waiting {

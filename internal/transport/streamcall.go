@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -25,14 +24,12 @@ type StreamCall struct {
 	c        *Conn
 	call     *Call
 	ctx      context.Context
-	eager    bool // no caller waits for the answer
 	answered bool // RESPONSE has come, and the result stream has not ended; guarded by Conn.mu
 
-	once sync.Once
-	mu   sync.Mutex    // guards stop
-	stop []func() bool // the timer and the context; nil after the end
-	done chan struct{} // closed when the call is over
-	why  *fault.Fault  // nil for a complete call; set before done is closed
+	watch watch
+	once  sync.Once
+	done  chan struct{} // closed when the call is over
+	why   *fault.Fault  // nil for a complete call; set before done is closed
 
 	Produced bool // OpenStreams has called produce: parameters may have been read
 }
@@ -40,14 +37,7 @@ type StreamCall struct {
 // WhenOver calls f on a goroutine of its own once the call is over, with the reason if its
 // result stream is not complete.
 func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.done:
-		go f(s.why)
-	default:
-		s.stop = append(s.stop, func() bool { go f(s.why); return true })
-	}
+	s.watch.atEnd(func() { go f(s.why) })
 }
 
 // NewStreamCall returns a call with the given parameters, each true for items and false
@@ -56,7 +46,8 @@ func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
 //
 // If eager is true, OpenStreams does not wait for the answer.
 func NewStreamCall(c *Conn, call *Call, params []bool, result *bool, eager bool) *StreamCall {
-	s := &StreamCall{c: c, call: call, eager: eager, done: make(chan struct{})}
+	s := &StreamCall{c: c, call: call, done: make(chan struct{})}
+	call.eager, call.over = eager, s.delivered
 	for i, items := range params {
 		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}, items))
 	}
@@ -85,17 +76,16 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	s.call.Timeout.Start(now)
 	s.Whole.Start(now)
 	s.Whole.MarkWaited()
-	if s.eager && body.Size() > wire.MaxUnchunked {
-		body = &wire.Body{Buf: wire.AppendBody(nil, body)} // the caller does not wait for the last chunk
+	if s.call.eager {
+		body = ownBody(body)
 	}
 	if err := c.calls.send(ctx, s.call, body); err != nil {
 		return err
 	}
-	c.calls.long.Add(1)
-	c.reader.wakeLeader()
+	c.countEager()
 	s.Produced = true
-	if s.eager {
-		s.watch()
+	if s.call.eager {
+		s.watch.begin(ctx, &s.Whole, s.cancel)
 		produce()
 		return nil
 	}
@@ -118,7 +108,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	if s.Result == nil {
 		s.end(nil, false)
 	} else {
-		s.watch()
+		s.watch.begin(ctx, &s.Whole, s.cancel)
 	}
 	return nil
 }
@@ -160,30 +150,6 @@ func (s *StreamCall) refusedLocked() *fault.Fault {
 	return nil
 }
 
-// watch ends the call with its context or its time.
-func (s *StreamCall) watch() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stop := context.AfterFunc(s.ctx, func() { s.cancel(fault.FromContext(s.ctx.Err(), fault.OutcomeUnknown)) })
-	s.stop = append(s.stop, stop)
-	if left, ok := s.Whole.Remaining(); ok && s.Whole.Set() {
-		timer := time.AfterFunc(left, func() { s.cancel(s.Whole.Fault(fault.OutcomeUnknown)) })
-		s.stop = append(s.stop, timer.Stop)
-	}
-	select {
-	case <-s.done:
-		s.unwatchLocked()
-	default:
-	}
-}
-
-func (s *StreamCall) unwatchLocked() {
-	for _, stop := range s.stop {
-		stop()
-	}
-	s.stop = nil
-}
-
 // cancel ends a call with a result stream for its caller, and tells the peer.
 func (s *StreamCall) cancel(why *fault.Fault) {
 	if outcome, ok := s.c.calls.abandon(s.call); ok {
@@ -207,9 +173,7 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 		c.mu.Unlock()
 		s.why = why
 		close(s.done)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.unwatchLocked()
+		s.watch.end()
 	})
 	if s.Result != nil {
 		s.Result.finish(why, drop)

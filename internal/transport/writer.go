@@ -215,8 +215,7 @@ func (w *writer) continueAfter(err error) bool {
 func (w *writer) takeBack(call *Call) {
 	c := w.c
 	c.mu.Lock()
-	if call.chunked.begunLocked() && call.chunked.unfinishedLocked() && c.end.why == nil {
-		c.calls.cancelLocked(call.id) // the peer refused it halfway
+	if w.cancelRestLocked(call) {
 		defer w.flushAsync()
 	}
 	released := w.queue.takeBackLocked(call.chunked)
@@ -225,6 +224,26 @@ func (w *writer) takeBack(call *Call) {
 		c.nc.SetWriteDeadline(netconn.LongAgo)
 		<-released
 	}
+}
+
+// drop is takeBack for a message with memory of its own.
+func (w *writer) drop(call *Call) {
+	w.c.mu.Lock()
+	if w.cancelRestLocked(call) {
+		defer w.flushAsync()
+	}
+	w.queue.dropLocked(call.chunked)
+	w.c.mu.Unlock()
+}
+
+// cancelRestLocked tells the peer that the rest of a chunked request, which it refused
+// halfway, will not come. It reports whether there is a rest.
+func (w *writer) cancelRestLocked(call *Call) bool {
+	rest := call.chunked.begunLocked() && call.chunked.unfinishedLocked() && w.c.end.why == nil
+	if rest {
+		w.c.calls.cancelLocked(call.id)
+	}
+	return rest
 }
 
 // isBusy reports whether something is queued or being written.

@@ -1,0 +1,89 @@
+package transport
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// The answer to a call of this end, as its caller gets it.
+
+// setReply copies an answer into its call. The caller has yet to wake the call.
+func (call *Call) setReply(m *Message) {
+	call.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
+	if len(m.Meta) > 0 {
+		call.meta = slices.Clone(m.Meta)
+	}
+	if !m.Own {
+		call.body = append(call.body[:0], m.Body...)
+		call.reply.body = call.body
+	}
+}
+
+// result returns the error of an answered call.
+func (call *Call) result(ctx context.Context) error {
+	if call.err != nil {
+		return call.err
+	}
+	var meta wire.ReplyMetadata
+	if call.meta != nil {
+		var err error
+		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
+			return fault.New(fault.Internal, call.reply.outcome(), "metadata of the answer: %v", err)
+		}
+	}
+	call.entries = meta.Entries
+	if call.reply.typ != wire.Error {
+		return nil
+	}
+	f, err := wire.ReadFailure(call.reply.body)
+	if err != nil {
+		return fault.New(fault.Internal, call.reply.outcome(), "answer: %v", err)
+	}
+	remote := remoteFault(fault.Code(call.reply.arg), &f)
+	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
+	if own := ownFault(ctx, &call.Timeout, call.reply.flags, remote); own != nil {
+		return own
+	}
+	return remote
+}
+
+// outcome returns the outcome of an answered call. The header of the answer tells it, even
+// if the rest cannot be used.
+func (r *reply) outcome() fault.Outcome {
+	if r.flags&wire.NotRun != 0 {
+		return fault.NotRun
+	}
+	return fault.Answered
+}
+
+// ownFault returns the fault of this end for a call the peer has ended as timed out or
+// cancelled, if this end would have ended it for the same reason: the clocks of both
+// ends race. Otherwise it returns nil.
+func ownFault(ctx context.Context, t *limits.Timeout, flags wire.Flags, remote *fault.Fault) *fault.Fault {
+	switch remote.Code {
+	case fault.Canceled:
+		if err := ctx.Err(); err != nil {
+			return fault.FromContext(err, remote.Outcome)
+		}
+	case fault.DeadlineExceeded:
+		left, limited := t.Remaining()
+		if !limited || left > 0 && flags&wire.Expired == 0 {
+			return nil
+		}
+		own := t.Fault(remote.Outcome) // names the source of the limit
+		if remote.Outcome == fault.NotRun {
+			own.Message = remote.Message // names the reason for the wait
+		}
+		return own
+	}
+	return nil
+}
+
+// remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.
+func remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
+	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
+}
