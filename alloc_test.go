@@ -86,6 +86,31 @@ func TestInterceptedCallAllocations(t *testing.T) {
 	}
 }
 
+// A future needs a call, a timer, channels and reflection.
+func TestEagerAllocations(t *testing.T) {
+	q := newQueue()
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	if err := bsrpc.RegisterAs[queueServer](srv, "Queue", q); err != nil {
+		t.Fatal(err)
+	}
+	proxy, _ := overTCP[queueContract](t, srv, "Queue")
+	ctx := context.Background()
+	if n := testing.AllocsPerRun(2000, func() {
+		if k, err := proxy.Double(ctx, 4).Wait(ctx); k != 8 || err != nil {
+			t.Fatal(k, err)
+		}
+	}); n > 25 {
+		t.Errorf("%v allocations a future, want at most 25", n)
+	}
+	if n := testing.AllocsPerRun(2000, func() {
+		if err := proxy.Put(ctx, 4); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 10 {
+		t.Errorf("%v allocations a oneway call, want at most 10", n)
+	}
+}
+
 // The codec allocates only decoded values, and for encoding a copy of a value passed
 // by value.
 func TestMarshalAllocations(t *testing.T) {

@@ -91,6 +91,20 @@ func bindBasic(t testing.TB, client *Client) *basicDesk {
 	return &basicDesk{Hello: part.Hello, Add: part.Add, Narrow: part.Narrow, Truth: part.Truth, Hold: part.Hold, Echo: part.Echo, Both: part.Both}
 }
 
+// Calls that nothing waits for are an error of Bind.
+func TestBasicEager(t *testing.T) {
+	client, _, _ := basicRaw(t, nil)
+	type contract struct {
+		A func() error        `bsrpc:"id=1,oneway"`
+		B func() *Future[int] `bsrpc:"id=2"`
+	}
+	const why = "a server that speaks the basic wire answers each call in turn; leave out oneway, and return a result and an error in place of a future"
+	_, err := Bind[contract](t.Context(), client, "S")
+	if want := "bsrpc: bind S: 2 problems\n    S.A: " + why + "\n    S.B: " + why; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // withBasicRaw runs f with an admitted client and its server.
 func withBasicRaw(t *testing.T, opts *ClientOptions, f func(t *testing.T, client *Client, desk *basicDesk, p *rawPeer)) {
 	t.Helper()

@@ -39,6 +39,8 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 		switch other, taken := names[m.id]; {
 		case m.id < 0:
 			problems = append(problems, method.Problem{Path: m.Name, Text: "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
+		case m.eager:
+			problems = append(problems, method.Problem{Path: m.Name, Text: "a server that speaks the basic wire answers each call in turn; leave out oneway, and return a result and an error in place of a future"})
 		case taken:
 			problems = append(problems, method.Problem{Path: m.Name, Text: fmt.Sprintf("id=%d is %s's", m.id, other)})
 		}

@@ -54,6 +54,7 @@ type boundMethod struct {
 	timeoutBy          string        // the source of timeout, for errors
 	optional           bool          // the server may lack it
 	streams            *streamPlan   // nil without streams
+	eager              bool          // its callers do not wait for the answer
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -102,7 +103,7 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig)}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), eager: s.Sig.Oneway() || s.Sig.Future()}
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod

@@ -58,8 +58,9 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	}
 	k, ok := v.State.(*transport.Call)
 	if !ok {
-		k = transport.NewCall()
-		v.State = k
+		if k = transport.NewCall(); !m.eager { // otherwise k serves one call only
+			v.State = k
+		}
 	}
 	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, number
 	if out != nil && out.block != nil {
@@ -70,6 +71,9 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	if m.streams != nil {
 		v.State = nil // k serves one call only
 		return c.settings.identified(c.callStreams(ctx, m, k, v, out), c.log, m.Name)
+	}
+	if m.eager {
+		return c.start(ctx, m, k, v, out)
 	}
 	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
 	if out != nil {
@@ -206,6 +210,9 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
+	if m.sig.Oneway() {
+		v.State = new(sending)
+	}
 	defer func() { // after Goexit too
 		if c.collapsed != nil {
 			outcome := OutcomeNotRun
@@ -217,6 +224,8 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		if err != nil {
 			method.ZeroResults(v)
 			c.resultsSize = 0
+		} else if m.eager && c.goOn(v) {
+			return
 		}
 		if s := c.streams; s != nil && s.Result != nil {
 			if err == nil {

@@ -34,7 +34,7 @@ type sessionLink struct {
 // newSessionLink returns the link of a session on a native connection.
 func newSessionLink(c *nativeConn, peer *wire.Hello) *sessionLink {
 	v := c.served
-	return &sessionLink{&nativeLink{Conn: c.Conn, settings: v.settings, log: v.log}, v.session, peer.AcceptsCalls}
+	return &sessionLink{&nativeLink{Conn: c.Conn, settings: v.settings, log: v.log, onewayErrors: &v.onewayErrors}, v.session, peer.AcceptsCalls}
 }
 
 func (l *sessionLink) callOptions() callOptions {

@@ -5,10 +5,12 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
@@ -62,6 +64,8 @@ type nativeLink struct {
 	*transport.Conn
 	settings *settings
 	log      *report.Log
+
+	onewayErrors *atomic.Uint64 // of this end
 }
 
 func (l *nativeLink) callOptions() callOptions {
@@ -71,6 +75,10 @@ func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
 // close implements link.
 func (l *nativeLink) close(why *fault.Fault) {
+	if l.AnyHandedOver() {
+		l.Conn.Close(why)
+		netconn.AwaitEnd(l.Done())
+	}
 	l.Fail(why)
 	l.Wait()
 }
@@ -102,7 +110,8 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 }
 
 // Close closes the connection. Running and later calls fail with an error wrapping
-// ErrClosed. Close always returns nil, and may be called repeatedly.
+// ErrClosed. If oneway calls have no answer yet, Close first makes sure that their requests
+// are written, for at most 500 ms. Close always returns nil, and may be called repeatedly.
 func (c *Client) Close() error {
 	c.link().close(&fault.Fault{Code: fault.Canceled, Message: fault.ErrClosed.Error(), Err: fault.ErrClosed})
 	return nil

@@ -79,7 +79,6 @@ type (
 		Put func(int64) error `rpc:"bsrpc:(le4)"`
 	}
 	reserved struct {
-		A func() error `bsrpc:"oneway"`
 		B func() error `bsrpc:"roles=admin|cashier"`
 	}
 	badFormats struct {
@@ -93,7 +92,7 @@ type (
 )
 
 const (
-	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional and exclusive="
+	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway and exclusive="
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
 	noAction   = " is reserved; this version does not act on it"
 )
@@ -161,7 +160,6 @@ var contractProblems = []struct {
 	}},
 	{both[reserved](till{}), []string{
 		"Shop.B: the option roles=" + noAction,
-		"Shop.A: the option oneway" + noAction,
 	}},
 	{both[badFormats](till{}), []string{
 		`Shop.A: "(le4": unbalanced parentheses`,

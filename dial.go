@@ -78,7 +78,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	r := report.New(opts.logger())
 	w := newAdmissionWait(peer)
 	h := newClientHandler(nc, w, opts.handlers(), s, r)
-	link := &nativeLink{settings: s, log: r}
+	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnClosed: func() {

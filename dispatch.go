@@ -28,12 +28,13 @@ const stuckLog = 10 * time.Second
 // A dispatcher contains what the connections of a server share to serve calls. It is
 // safe for concurrent use.
 type dispatcher struct {
-	registry *registry
-	settings *settings
-	handlers atomic.Int64 // running handlers, counted by beginHandler
-	budget   limits.Budget
-	panics   atomic.Uint64
-	log      *report.Log
+	registry     *registry
+	settings     *settings
+	handlers     atomic.Int64 // running handlers, counted by beginHandler
+	budget       limits.Budget
+	panics       atomic.Uint64
+	onewayErrors atomic.Uint64
+	log          *report.Log
 
 	onRefused func(context.Context, *Session, Method, *Error) // nil for none
 	refusals  *report.HookQueue                               // of calls of onRefused

@@ -251,6 +251,9 @@ func (c *nativeConn) reply(inv *invocation, err error) {
 		return
 	}
 	inv.endReplied()
+	if err != nil && inv.method.Sig.Oneway() {
+		inv.served.onewayFailed(inv.method, err)
+	}
 	inv.full = c.Reply(inv)
 }
 

@@ -24,11 +24,11 @@ type MethodTag struct {
 	Roles           []string
 }
 
-// Options in effect. Others, oneway and roles=, are reserved.
-const allOptions = "the options are id=, name=, timeout=, idempotent, optional and exclusive="
+// Options in effect. roles= is reserved.
+const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway and exclusive="
 
 // optionWords lists the options suggested for unknown ones.
-var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "exclusive"}
+var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive"}
 
 // ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {

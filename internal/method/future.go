@@ -19,8 +19,9 @@ type FutureOf[T any] struct{ _ [0]T }
 // A Starter is a Caller of funcs that return futures.
 type Starter interface {
 	Caller
-	// Start begins a call with the arguments of v, which it frees when it is over. future
-	// is a new zero value of the func's result type: it gets the result, or any error.
+	// Start begins a call with the arguments of v, which is free again when Start returns.
+	// future is a new zero value of the func's result type: it gets the result, or any
+	// error.
 	Start(ctx context.Context, v *Values, future any)
 }
 
@@ -37,6 +38,9 @@ func futureResult(t reflect.Type) reflect.Type {
 	}
 	return mark.Field(0).Type.Elem()
 }
+
+// Future reports whether the func returns a future.
+func (s *Signature) Future() bool { return s.future != nil }
 
 // futureAmong returns the first future among the results of a func, nil if there is none.
 func futureAmong(t reflect.Type) reflect.Type {
@@ -81,6 +85,7 @@ func onlyInClients(future reflect.Type) string {
 // startReflect is a proxy's func that returns a future.
 func (p *stub) startReflect(in []reflect.Value) []reflect.Value {
 	ctx, v := p.values(in)
+	defer v.Free()
 	future := reflect.New(p.sig.future.Elem())
 	p.caller.(Starter).Start(ctx, v, future.Interface())
 	return append(in[:0], future)

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"reflect"
@@ -38,8 +39,9 @@ func (c *lateCaller) Start(ctx context.Context, v *Values, future any) {
 	if err := v.AppendArgs(&v.Enc); err != nil {
 		c.t.Error(err)
 	}
-	v.Dec.Data = v.Enc.Buf // the result is the argument
-	future.(interface{ begin(*Values) }).begin(v)
+	answer := v.sig.NewValues()
+	answer.Dec.Data = bytes.Clone(v.Enc.Buf) // the result is the argument
+	future.(interface{ begin(*Values) }).begin(answer)
 }
 
 // A func with a future has the layout of one with its value and an error.

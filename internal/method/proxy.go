@@ -25,7 +25,6 @@ func StubsOf(service string, contract reflect.Type) ([]*Stub, error) {
 	stubs, problems := stubsOf(service, contract)
 	for _, s := range stubs {
 		problems = append(problems, unservedFuncs(s.Name, s.Sig)...)
-		problems = append(problems, unservedOneway(s.Name, s.Sig)...)
 	}
 	return stubs, ServiceError("bind", service, problems)
 }

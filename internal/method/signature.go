@@ -208,14 +208,6 @@ func (s *Signature) apply(path string, tag *codec.MethodTag) (problems []Problem
 	return problems
 }
 
-// unservedOneway reports a oneway method: callers still wait for answers.
-func unservedOneway(name string, s *Signature) []Problem {
-	if !s.oneway {
-		return nil
-	}
-	return []Problem{{name, "the option oneway is reserved; this version does not act on it"}}
-}
-
 // MisspeltKeys returns the fields of parameters and results with a tag key probably
 // meant to be bsrpc. It is not a method, which the linker would keep in every server.
 func MisspeltKeys(s *Signature) []codec.MisspelledKey {

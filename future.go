@@ -1,0 +1,317 @@
+package bsrpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
+)
+
+// Calls whose caller does not wait for the answer: funcs that return a *Future, and those
+// with oneway in their tag.
+
+// A Future is the result of a call, available later. In a client's contract, a func with a
+// *Future[T] as its only result returns once its request is in the send queue:
+//
+//	Price func(ctx context.Context, item string) *bsrpc.Future[float64]
+//
+// On the wire, this is a method with the result T and an error. The func waits for a free
+// call first, as every call does (the server's MaxInflight). It never returns nil: if the
+// call cannot be made, Wait returns the error.
+//
+// The context of the func limits the call, and cancels it also after the func has returned.
+// Without a deadline there, timeout= of the method or ClientOptions.DefaultCallTimeout
+// limits the call. The call of a dropped Future runs to its end. Until then it counts among
+// the open calls. A Future has no goroutine of its own.
+//
+// All methods are safe for concurrent use. A nil or zero Future has failed.
+type Future[T any] struct {
+	_    method.FutureOf[T] // makes internal/method recognize a future
+	call *eagerCall         // nil if the result was known from the beginning
+
+	mu      sync.Mutex    // guards decoded
+	decoded chan struct{} // made by the first Wait; closed once value and err are set
+	value   T
+	err     error
+}
+
+// NewFuture returns a Future with a value, or an error if err is not nil. The funcs of a
+// fake, a contract filled by a test, return it.
+func NewFuture[T any](value T, err error) *Future[T] {
+	f := &Future[T]{decoded: make(chan struct{}), value: value, err: err}
+	if err != nil {
+		f.value = *new(T)
+	}
+	close(f.decoded)
+	return f
+}
+
+// errNoFuture is shared, and must not be changed.
+var errNoFuture = errorOf(fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Future; use the funcs of a proxy, or NewFuture"))
+
+// Wait waits for the end of the call, and returns its result or its *Error. The first Wait
+// decodes the result. All return the same value, and share the memory of its pointers,
+// slices and maps.
+//
+// ctx limits this Wait alone. If it ends first, Wait returns an *Error wrapping ctx.Err(),
+// with OutcomeUnknown; the call continues, and Wait may be called again.
+func (f *Future[T]) Wait(ctx context.Context) (value T, err error) {
+	switch {
+	case f == nil:
+		return value, errNoFuture
+	case ctx == nil:
+		return value, publicError(needContext(ctx, "Future.Wait"))
+	case !waitFor(ctx, f.Done()):
+		return value, f.call.stopped(ctx)
+	}
+	f.mu.Lock()
+	decoded, first := f.decoded, f.decoded == nil
+	if first {
+		decoded = make(chan struct{})
+		f.decoded = decoded
+	}
+	f.mu.Unlock()
+	if first {
+		f.decode()
+	} else if !waitFor(ctx, decoded) { // the decoder of a user's type may take any time
+		return value, f.call.stopped(ctx)
+	}
+	return f.value, f.err
+}
+
+// Done returns a channel closed at the end of the call. After that, Wait returns without
+// waiting.
+func (f *Future[T]) Done() <-chan struct{} {
+	if f == nil || f.call == nil {
+		return ended
+	}
+	return f.call.done
+}
+
+// decode sets the value and the error, and closes decoded, even if the decoder of a user's
+// type does not return.
+func (f *Future[T]) decode() {
+	defer close(f.decoded)
+	if f.call == nil {
+		f.err = errNoFuture
+		return
+	}
+	f.err = f.call.method.failed(errNotDecoded)
+	var value T
+	if f.err = f.call.result(&value); f.err == nil {
+		f.value = value
+	}
+}
+
+// errNotDecoded is shared, and must not be changed.
+var errNotDecoded = fault.New(fault.Internal, fault.Answered, "the decoder of the result has not returned")
+
+// begin implements starting.
+func (f *Future[T]) begin(call *eagerCall, v *method.Values, err error) {
+	switch {
+	case err != nil:
+		f.err = err
+	case call != nil:
+		f.call = call
+		return
+	default: // an interceptor has set the result
+		method.CopyResults(v, []any{&f.value})
+	}
+	f.decoded = make(chan struct{})
+	close(f.decoded)
+}
+
+// waitFor waits for done. It reports false if ctx ends before.
+func waitFor(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// A starting is a new *Future of any type. begin gives it its call, or err, or else the
+// result in v.
+type starting interface {
+	begin(call *eagerCall, v *method.Values, err error)
+}
+
+// startFuture makes a call with the arguments in v through c, for a new future.
+func startFuture(ctx context.Context, c method.Caller, v *method.Values, future any) {
+	s := new(sending)
+	v.State = s
+	defer func() { v.State = nil }()
+	err := c.Call(ctx, v)
+	future.(starting).begin(s.call, v, err)
+}
+
+// Start implements method.Starter.
+func (m *boundMethod) Start(ctx context.Context, v *method.Values, future any) {
+	startFuture(ctx, m, v, future)
+}
+
+// Start implements method.Starter.
+func (m *interceptedMethod) Start(ctx context.Context, v *method.Values, future any) {
+	startFuture(ctx, m, v, future)
+}
+
+// A sending is the State of the values of a call without a waiting caller while its func
+// runs, for a future or with interceptors.
+type sending struct{ call *eagerCall } // the newest: interceptors may repeat it
+
+// An eagerCall is a call whose caller does not wait for the answer.
+type eagerCall struct {
+	link   *nativeLink
+	method *boundMethod
+	call   *transport.Call // has the answer once done is closed
+	out    *outgoing       // receives the metadata of the answer; may be nil
+	done   chan struct{}   // closed when the call is over
+
+	mu   sync.Mutex // guards the rest until done is closed
+	err  error
+	over bool
+	end  func(error) // of the interceptors; must not wait
+}
+
+// start is call for a caller that does not wait for the answer. The context of a oneway call
+// limits its sending alone: most callers end it when the func has returned.
+func (c *nativeLink) start(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
+	e := &eagerCall{link: c, method: m, call: k, out: out, done: make(chan struct{})}
+	k.Over, k.HandedOver = e.finish, m.sig.Oneway()
+	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
+		return err
+	}
+	if s, ok := v.State.(*sending); ok {
+		s.call = e
+	}
+	return nil
+}
+
+// finish ends the call. It does not wait.
+func (e *eagerCall) finish(err error) {
+	e.mu.Lock()
+	e.err, e.over = err, true
+	end := e.end
+	e.mu.Unlock()
+	if e.out != nil {
+		e.out.reply.set(e.call.Entries())
+	}
+	if err != nil && e.method.sig.Oneway() {
+		e.link.onewayFailed(e.method, err)
+	}
+	if end != nil {
+		end(err)
+	}
+	close(e.done)
+}
+
+// atEnd calls f at the end of the call.
+func (e *eagerCall) atEnd(f func(error)) {
+	e.mu.Lock()
+	e.end = f
+	over := e.over
+	e.mu.Unlock()
+	if over {
+		f(e.err)
+	}
+}
+
+// result decodes the result of a call that is over into value, a pointer.
+func (e *eagerCall) result(value any) error {
+	c, m := e.link, e.method
+	if e.err != nil {
+		return e.failed(e.err)
+	}
+	v := m.sig.NewValues()
+	defer v.Free()
+	data, own := e.call.Body()
+	c.settings.decode(&v.Dec, data, own)
+	if err := m.readResults(c.log, v); err != nil {
+		return m.failed(err)
+	}
+	method.CopyResults(v, []any{value})
+	e.call = nil // the memory of the answer
+	return nil
+}
+
+// failed returns an error of the call as the user sees it. It runs user code.
+func (e *eagerCall) failed(err error) error {
+	return e.method.failed(e.link.settings.identified(err, e.link.log, e.method.Name))
+}
+
+// stopped returns the error of a Wait whose context has ended. e may be nil.
+func (e *eagerCall) stopped(ctx context.Context) error {
+	if e == nil {
+		return errNoFuture
+	}
+	return e.method.failed(fault.FromContext(ctx.Err(), fault.OutcomeUnknown))
+}
+
+// goOn makes the call that the interceptors have handed over end for them later. It reports
+// false if there is none.
+func (c *Call) goOn(v *method.Values) bool {
+	s, ok := v.State.(*sending)
+	if !ok || s.call == nil {
+		return false
+	}
+	v.State = nil
+	e := s.call
+	e.atEnd(func(err error) {
+		c.ctx.end(context.Canceled)
+		if c.observers == nil {
+			return
+		}
+		if err == nil {
+			data, _ := e.call.Body()
+			c.resultsSize = len(data)
+		}
+		go func() { c.over(e.failed(err)) }()
+	})
+	return true
+}
+
+// onewayFailed counts and logs the error of a oneway call that was handed over. If the
+// client is closed before the answer to a written one, nothing is known to have failed.
+func (c *nativeLink) onewayFailed(m *boundMethod, err error) {
+	if f, ok := err.(*fault.Fault); ok && f.Outcome == fault.OutcomeUnknown && errors.Is(err, ErrClosed) {
+		return
+	}
+	c.onewayErrors.Add(1)
+	c.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", fault.Cut(m.failed(err).Error(), 256))
+}
+
+// onewayFailed counts and logs the error of a oneway call at the server. err may be the
+// user's.
+func (d *dispatcher) onewayFailed(m *servedMethod, err error) {
+	d.onewayErrors.Add(1)
+	d.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", err)
+}
+
+// OnewayErrors returns the number of failed calls of methods with oneway in their tag, those
+// made to clients included. The callers do not see these errors. The log has one line a
+// second at most.
+func (s *Server) OnewayErrors() uint64 {
+	s.mustBeInitialized()
+	return s.onewayErrors.Load()
+}
+
+// OnewayErrors returns the number of oneway calls that failed after their func had returned
+// nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
+// most.
+func (c *Client) OnewayErrors() uint64 {
+	if c == nil || c.native == nil {
+		return 0
+	}
+	return c.native.onewayErrors.Load()
+}
