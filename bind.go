@@ -10,6 +10,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -35,13 +37,93 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 	proxy := new(C)
 	err := needContext(ctx, "bind "+fault.Cut(service, 64))
 	if err == nil {
-		err = bindContract(ctx, linkOf(caller), service, reflect.ValueOf(proxy).Elem())
+		if value := reflect.ValueOf(proxy).Elem(); caller == nil {
+			err = bindContract(ctx, noLink{}, service, value)
+		} else {
+			err = caller.bind(ctx, service, value)
+		}
 	}
 	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return nil, publicError(err)
 	}
 	return proxy, err
 }
+
+// A Caller makes calls for the proxies from Bind: a *Client calls its server, a *Session
+// the client of the session. Its method is bindContract on its own link.
+type Caller interface {
+	bind(ctx context.Context, service string, proxy reflect.Value) error
+}
+
+// A link carries the calls of proxies. It is a connection on either wire. Proxies know
+// a link only by this interface, so it needs neither a wire nor a connection.
+type link interface {
+	// bindMethods sets the binding of each method of a contract. With a *MismatchError
+	// the methods that agree can be called, and the others return their error.
+	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
+
+	// call calls m by its number, with the arguments in v, and leaves the results in v.
+	call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error
+
+	callOptions() callOptions
+	close(why *fault.Fault) // ends the link at once, and waits for its goroutines
+	ended() <-chan struct{} // closed when the link has ended
+	Err() error             // why it has ended; nil before
+}
+
+// callOptions are the options of a client for its calls.
+type callOptions struct {
+	timeout time.Duration // DefaultCallTimeout; math.MaxInt64 for none
+	chain   CallFunc      // the interceptors; nil for none
+	log     *report.Log
+}
+
+// A nativeLink is a connection on the native wire.
+type nativeLink struct {
+	*transport.Conn
+	settings *settings
+	log      *report.Log
+
+	onewayErrors *atomic.Uint64 // of this end
+}
+
+func (l *nativeLink) callOptions() callOptions {
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
+}
+func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
+
+// close implements link.
+func (l *nativeLink) close(why *fault.Fault) {
+	if l.AnyHandedOver() {
+		l.Conn.Close(why)
+		netconn.AwaitEnd(l.Done())
+	}
+	l.Fail(why)
+	l.Wait()
+}
+
+// A noLink is the link of a nil or zero Client, such as the result of a failed Dial. It
+// has ended, and every call fails.
+type noLink struct{}
+
+// errNoLink is shared by all calls, and must not be changed.
+var errNoLink = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
+
+// ended is a closed channel.
+var ended = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (noLink) bindMethods(context.Context, string, []*boundMethod) error        { return errNoLink }
+func (noLink) call(context.Context, *boundMethod, uint16, *method.Values) error { return errNoLink }
+
+func (noLink) callOptions() callOptions { return callOptions{timeout: math.MaxInt64} }
+
+func (noLink) close(*fault.Fault)     {}
+func (noLink) ended() <-chan struct{} { return ended }
+func (noLink) Err() error             { return errNoLink }
 
 // A boundMethod is a method bound by a client. It implements method.Caller for one func
 // of a proxy. Only its binding changes.

@@ -14,7 +14,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
-	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Calls at a client: through a proxy on the native wire, and by name.
@@ -267,105 +266,4 @@ func (m *interceptedMethod) next(ctx context.Context, v *method.Values, again bo
 		v.ArgsSize, v.ResultsSize = 0, 0
 	}
 	return m.boundMethod.Call(ctx, v)
-}
-
-// A remoteMethod is a method as described by the server.
-type remoteMethod struct {
-	method.Description
-	number uint16
-	layout *layout.Method
-}
-
-// Call calls a method by its full name, such as "Greeter.Hello", without a contract. The
-// first Call of a method asks the server for its layout; the arguments are encoded
-// accordingly.
-//
-// An argument is any Go value of a suitable kind: numbers are checked for their range,
-// structs are matched by the names of their fields, and nil means a nil pointer, slice
-// or map. Each element of results is a pointer to a variable for one result, converted
-// in the same way. Without a deadline in ctx, ClientOptions.DefaultCallTimeout applies.
-//
-// Unsuitable values are not sent: the error is an *Error with CodeInvalidArgument and
-// names the parameter, the Go type and the layout. Call is for tools and scripts;
-// a proxy does this work only once, in Bind.
-//
-// A basic server does not describe its methods. There Call always fails with
-// CodeUnimplemented.
-func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
-	return publicError(c.callByName(ctx, name, args, results))
-}
-
-// callByName implements Call, with internal errors.
-func (c *Client) callByName(ctx context.Context, name string, args, results []any) error {
-	if err := needContext(ctx, "call "+fault.Cut(name, 64)); err != nil {
-		return err
-	}
-	if c == nil || c.conn == nil {
-		return errNoLink
-	}
-	if c.native == nil {
-		return fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(name, 64))
-	}
-	m, err := c.describe(ctx, name)
-	if err != nil {
-		return err
-	}
-	sig, err := method.CompileAs(name, m.layout, args, results)
-	if err != nil {
-		return fault.Refusal(fault.InvalidArgument, "%v", err)
-	}
-	p := &boundMethod{sig: sig, Description: m.Description}
-	p.bind(c.native, m.number)
-	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
-	v := sig.NewValues()
-	defer v.Free()
-	method.SetArgs(v, args)
-	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
-		return err
-	}
-	method.CopyResults(v, results)
-	return nil
-}
-
-// maxMethodName is the length of the longest full name in one BIND frame.
-const maxMethodName = wire.MaxUnchunked - 5
-
-// describe returns the server's description of a method, and caches it. Concurrent first
-// calls may all ask the server; c.mu is not held meanwhile.
-func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
-	c.mu.Lock()
-	m := c.described[full]
-	c.mu.Unlock()
-	if m != nil {
-		return m, nil
-	}
-	service, name, ok := method.SplitName(full)
-	if !ok || !method.IsIdentifier(name) || method.ValidService(service) != nil {
-		return nil, fault.Refusal(fault.InvalidArgument, "method %q: want Service.Method", fault.Cut(full, 64))
-	}
-	if len(full) > maxMethodName {
-		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
-	}
-	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.native.bind(ctx, r, wire.Describe)
-	if err != nil {
-		return nil, fault.About(full, err)
-	}
-	switch answers[0].Status {
-	case wire.BindUnknown:
-		return nil, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no method "+full, "it has", suggestionsOf(&answers[0])))
-	case wire.BindNoService:
-		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
-	}
-	m = &remoteMethod{Description: method.DescriptionOf(full, answers[0].Text), number: answers[0].Number}
-	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
-		return nil, fault.Refusal(fault.Internal, "the server's layout of %s: %w", full, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.described == nil {
-		c.described = make(map[string]*remoteMethod)
-	}
-	c.described[full] = m
-	return m, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net"
+	"reflect"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -16,12 +17,13 @@ import (
 // Calls from a server to its clients. A connection carries calls in both directions; a
 // client serves them with the methods of ClientOptions.Handlers.
 
-// link implements Caller: the calls go to the client of the session.
-func (s *Session) link() link {
-	if s == nil || s.caller == nil {
-		return noLink{}
+// bind implements Caller.
+func (s *Session) bind(ctx context.Context, service string, proxy reflect.Value) error {
+	var l link = noLink{}
+	if s != nil && s.caller != nil {
+		l = s.caller.(link)
 	}
-	return s.caller
+	return bindContract(ctx, l, service, proxy)
 }
 
 // A sessionLink carries the calls of a server to the client of a session.
@@ -74,12 +76,12 @@ func (basicSession) bindMethods(_ context.Context, service string, _ []*boundMet
 // A clientHandler is the transport.Handler of a client. It serves the calls of the server.
 type clientHandler struct {
 	nativeConn
-	wait *admissionWait
+	control func(*transport.Message) error // accepts WAITING and ADMITTED
 }
 
 // newClientHandler returns the handler of a client. handlers has the methods; nil for
 // none.
-func newClientHandler(nc net.Conn, w *admissionWait, handlers *Server, s *settings, log *report.Log) *clientHandler {
+func newClientHandler(nc net.Conn, control func(*transport.Message) error, handlers *Server, s *settings, log *report.Log) *clientHandler {
 	var d *dispatcher
 	v := &Session{remote: nc.RemoteAddr(), since: time.Now()}
 	if handlers != nil {
@@ -91,18 +93,19 @@ func newClientHandler(nc net.Conn, w *admissionWait, handlers *Server, s *settin
 	}
 	v.admitted.Store(true) // the server decides
 	c := newServerConn(d, v)
-	h := &clientHandler{nativeConn{served: c}, w}
+	h := &clientHandler{nativeConn{served: c}, control}
 	c.conn, c.atClient = h, true
 	v.end = h.Dismiss
 	return h
 }
 
 // Control implements transport.Handler.
-func (h *clientHandler) Control(m *transport.Message) error { return h.wait.Control(m) }
+func (h *clientHandler) Control(m *transport.Message) error { return h.control(m) }
 
 // requestAtClient serves a request of the server. The reader of a client may be a caller,
 // and never waits, so the request runs on a goroutine of its own.
 func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refusal *fault.Fault) {
+	// The request is registered before its goroutine starts, so that a CANCEL finds it.
 	c.served.enterRunning(inv)
 	kept := m.Keep()
 	inv.undecoded = &kept

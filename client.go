@@ -2,17 +2,15 @@ package bsrpc
 
 import (
 	"context"
-	"math"
 	"net"
+	"reflect"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/netconn"
-	"github.com/bsrpc/bsrpc/internal/report"
-	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A Client is a connection to a server. Create one with Dial or NewClient; make calls
@@ -30,57 +28,6 @@ type Client struct {
 
 	mu        sync.Mutex               // guards described
 	described map[string]*remoteMethod // by full name: methods already used by Call
-}
-
-// A Caller makes calls for the proxies from Bind: a *Client calls its server, a *Session
-// the client of the session.
-type Caller interface{ link() link }
-
-// A link carries the calls of proxies. It is a connection on either wire. Proxies know
-// a link only by this interface, so it needs neither a wire nor a connection.
-type link interface {
-	// bindMethods sets the binding of each method of a contract. With a *MismatchError
-	// the methods that agree can be called, and the others return their error.
-	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
-
-	// call calls m by its number, with the arguments in v, and leaves the results in v.
-	call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error
-
-	callOptions() callOptions
-	close(why *fault.Fault) // ends the link at once, and waits for its goroutines
-	ended() <-chan struct{} // closed when the link has ended
-	Err() error             // why it has ended; nil before
-}
-
-// callOptions are the options of a client for its calls.
-type callOptions struct {
-	timeout time.Duration // DefaultCallTimeout; math.MaxInt64 for none
-	chain   CallFunc      // the interceptors; nil for none
-	log     *report.Log
-}
-
-// A nativeLink is a connection on the native wire.
-type nativeLink struct {
-	*transport.Conn
-	settings *settings
-	log      *report.Log
-
-	onewayErrors *atomic.Uint64 // of this end
-}
-
-func (l *nativeLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
-}
-func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
-
-// close implements link.
-func (l *nativeLink) close(why *fault.Fault) {
-	if l.AnyHandedOver() {
-		l.Conn.Close(why)
-		netconn.AwaitEnd(l.Done())
-	}
-	l.Fail(why)
-	l.Wait()
 }
 
 // Dial connects to the server at an address, as for net.Dial, and waits for admission.
@@ -123,29 +70,6 @@ func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 // Err returns the reason for the end of the connection, an *Error, or nil before.
 func (c *Client) Err() error { return publicError(c.link().Err()) }
 
-// A noLink is the link of a nil or zero Client, such as the result of a failed Dial. It
-// has ended, and every call fails.
-type noLink struct{}
-
-// errNoLink is shared by all calls, and must not be changed.
-var errNoLink = fault.New(fault.FailedPrecondition, fault.NotRun, "nil or zero Client; use Dial or NewClient, and check the error")
-
-// ended is a closed channel.
-var ended = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-func (noLink) bindMethods(context.Context, string, []*boundMethod) error        { return errNoLink }
-func (noLink) call(context.Context, *boundMethod, uint16, *method.Values) error { return errNoLink }
-
-func (noLink) callOptions() callOptions { return callOptions{timeout: math.MaxInt64} }
-
-func (noLink) close(*fault.Fault)     {}
-func (noLink) ended() <-chan struct{} { return ended }
-func (noLink) Err() error             { return errNoLink }
-
 // link returns the connection, or noLink if there is none.
 func (c *Client) link() link {
 	if c == nil || c.conn == nil {
@@ -154,10 +78,118 @@ func (c *Client) link() link {
 	return c.conn
 }
 
-// linkOf returns the link of a caller, or noLink for nil.
-func linkOf(caller Caller) link {
-	if caller == nil {
-		return noLink{}
+// bind implements Caller.
+func (c *Client) bind(ctx context.Context, service string, proxy reflect.Value) error {
+	return bindContract(ctx, c.link(), service, proxy)
+}
+
+// A remoteMethod is a method as described by the server.
+type remoteMethod struct {
+	method.Description
+	number uint16
+	layout *layout.Method
+}
+
+// Call calls a method by its full name, such as "Greeter.Hello", without a contract. The
+// first Call of a method asks the server for its layout; the arguments are encoded
+// accordingly.
+//
+// An argument is any Go value of a suitable kind: numbers are checked for their range,
+// structs are matched by the names of their fields, and nil means a nil pointer, slice
+// or map. Each element of results is a pointer to a variable for one result, converted
+// in the same way. Without a deadline in ctx, ClientOptions.DefaultCallTimeout applies.
+//
+// Unsuitable values are not sent: the error is an *Error with CodeInvalidArgument and
+// names the parameter, the Go type and the layout. Call is for tools and scripts;
+// a proxy does this work only once, in Bind.
+//
+// A basic server does not describe its methods. There Call always fails with
+// CodeUnimplemented.
+func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
+	return publicError(c.callByName(ctx, name, args, results))
+}
+
+// callByName implements Call, with internal errors.
+func (c *Client) callByName(ctx context.Context, name string, args, results []any) error {
+	if err := needContext(ctx, "call "+fault.Cut(name, 64)); err != nil {
+		return err
 	}
-	return caller.link()
+	if c == nil || c.conn == nil {
+		return errNoLink
+	}
+	if c.native == nil {
+		return fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(name, 64))
+	}
+	m, err := c.describe(ctx, name)
+	if err != nil {
+		return err
+	}
+	sig, err := method.CompileAs(name, m.layout, args, results)
+	if err != nil {
+		return fault.Refusal(fault.InvalidArgument, "%v", err)
+	}
+	p := &boundMethod{sig: sig, Description: m.Description}
+	p.bind(c.native, m.number)
+	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
+	v := sig.NewValues()
+	defer v.Free()
+	method.SetArgs(v, args)
+	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
+		return err
+	}
+	method.CopyResults(v, results)
+	return nil
+}
+
+// maxMethodName is the length of the longest full name in one BIND frame.
+const maxMethodName = wire.MaxUnchunked - 5
+
+// describe returns the server's description of a method, and caches it. Concurrent first
+// calls may all ask the server; c.mu is not held meanwhile.
+func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
+	c.mu.Lock()
+	m := c.described[full]
+	c.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	service, name, ok := method.SplitName(full)
+	if !ok || !method.IsIdentifier(name) || method.ValidService(service) != nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "method %q: want Service.Method", fault.Cut(full, 64))
+	}
+	if len(full) > maxMethodName {
+		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
+	}
+	r := &wire.BindRequest{Service: service, Names: []string{name}}
+	answers, err := c.native.bind(ctx, r, wire.Describe)
+	if err != nil {
+		return nil, fault.About(full, err)
+	}
+	switch answers[0].Status {
+	case wire.BindUnknown:
+		return nil, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no method "+full, "it has", suggestionsOf(&answers[0])))
+	case wire.BindNoService:
+		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
+	}
+	m = &remoteMethod{Description: method.DescriptionOf(full, answers[0].Text), number: answers[0].Number}
+	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {
+		return nil, fault.Refusal(fault.Internal, "the server's layout of %s: %w", full, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.described == nil {
+		c.described = make(map[string]*remoteMethod)
+	}
+	c.described[full] = m
+	return m, nil
+}
+
+// OnewayErrors returns the number of oneway calls that failed after their func had returned
+// nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
+// most.
+func (c *Client) OnewayErrors() uint64 {
+	if c == nil || c.native == nil {
+		return 0
+	}
+	return c.native.onewayErrors.Load()
 }

@@ -77,7 +77,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	}
 	r := report.New(opts.logger())
 	w := newAdmissionWait(peer)
-	h := newClientHandler(nc, w, opts.handlers(), s, r)
+	h := newClientHandler(nc, w.Control, opts.handlers(), s, r)
 	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
@@ -121,14 +121,6 @@ func (o *ClientOptions) logger() *slog.Logger {
 		return o.Logger
 	}
 	return slog.Default()
-}
-
-// needContext returns an error for a nil context, instead of a panic deep in the library.
-func needContext(ctx context.Context, doing string) error {
-	if ctx == nil {
-		return fault.Refusal(fault.InvalidArgument, "%s: nil context; use context.Background()", doing)
-	}
-	return nil
 }
 
 // A dialState is the state of one call of Dial or NewClient, for its time limits and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -301,4 +302,11 @@ func roundTime(d time.Duration) time.Duration {
 		}
 	}
 	return d
+}
+
+// onewayFailed counts and logs the error of a oneway call at the server. err may be the
+// user's.
+func (d *dispatcher) onewayFailed(m *servedMethod, err error) {
+	d.onewayErrors.Add(1)
+	d.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", err)
 }

@@ -261,3 +261,11 @@ func (e *panicError) located() string {
 	}
 	return e.Error() + " (id " + e.id + " in the server's log)"
 }
+
+// needContext returns an error for a nil context, instead of a panic deep in the library.
+func needContext(ctx context.Context, doing string) error {
+	if ctx == nil {
+		return fault.Refusal(fault.InvalidArgument, "%s: nil context; use context.Background()", doing)
+	}
+	return nil
+}

@@ -290,28 +290,3 @@ func (c *nativeLink) onewayFailed(m *boundMethod, err error) {
 	c.onewayErrors.Add(1)
 	c.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", fault.Cut(m.failed(err).Error(), 256))
 }
-
-// onewayFailed counts and logs the error of a oneway call at the server. err may be the
-// user's.
-func (d *dispatcher) onewayFailed(m *servedMethod, err error) {
-	d.onewayErrors.Add(1)
-	d.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", err)
-}
-
-// OnewayErrors returns the number of failed calls of methods with oneway in their tag, those
-// made to clients included. The callers do not see these errors. The log has one line a
-// second at most.
-func (s *Server) OnewayErrors() uint64 {
-	s.mustBeInitialized()
-	return s.onewayErrors.Load()
-}
-
-// OnewayErrors returns the number of oneway calls that failed after their func had returned
-// nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
-// most.
-func (c *Client) OnewayErrors() uint64 {
-	if c == nil || c.native == nil {
-		return 0
-	}
-	return c.native.onewayErrors.Load()
-}

@@ -71,7 +71,7 @@ var onlyIn = map[string][]string{
 	// not know types: they get encoded bytes.
 	"reflect": {
 		"internal/codec/*.go", "internal/identity/*.go", "internal/method/*.go", "internal/strictmap/*.go",
-		"codec_reflect.go", "errors.go", "session.go", "marshal.go", "bind.go",
+		"registry.go", "errors.go", "session.go", "marshal.go", "bind.go", "client.go", "callback.go",
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "internal/identity/*.go", "marshal.go",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
@@ -11,6 +12,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
+
+// NoLimit removes the limit of an option, if the documentation of its field allows
+// that. Zero always means the default.
+const NoLimit = -1
 
 // Limits limit the memory, time and number of things a peer can cause at this end. In
 // each field zero means the default, and a call refused because of a limit has not run.
@@ -126,34 +131,6 @@ type settings struct {
 	errors             *identity.List
 	chain              CallFunc // the interceptors; nil for none
 	outgoing           CallFunc // those of a server's calls to clients; nil for none
-}
-
-// resolve returns the settings for o, and an error listing all values out of range.
-// The settings are valid even then: they have the defaults in place of such values. A
-// nil o means the zero value.
-func (o *ServerOptions) resolve() (*settings, error) {
-	if o == nil {
-		o = new(ServerOptions)
-	}
-	return resolve("ServerOptions", &rawOptions{
-		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
-		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
-		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
-		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors,
-	})
-}
-
-// resolve returns the settings for o, like ServerOptions.resolve.
-func (o *ClientOptions) resolve() (*settings, error) {
-	if o == nil {
-		o = new(ClientOptions)
-	}
-	return resolve("ClientOptions", &rawOptions{
-		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
-		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
-		Interceptors: o.Interceptors,
-	})
 }
 
 // rawOptions are the options of either end before their defaults are filled in.
@@ -387,4 +364,13 @@ func sizeText(n int64) string {
 		i++
 	}
 	return fmt.Sprintf("%d %s", n, units[i])
+}
+
+// optionsError returns the error for one or more problems. of is the type of the
+// options.
+func optionsError(of string, problems []string) error {
+	if len(problems) == 1 {
+		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])
+	}
+	return fmt.Errorf("bsrpc: %s: %d problems\n    %s", of, len(problems), strings.Join(problems, "\n    "))
 }

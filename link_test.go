@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -18,7 +19,9 @@ type echo struct {
 	err   error
 }
 
-func (e *echo) link() link { return e }
+func (e *echo) bind(ctx context.Context, service string, proxy reflect.Value) error {
+	return bindContract(ctx, e, service, proxy)
+}
 
 func (e *echo) bindMethods(_ context.Context, _ string, methods []*boundMethod) error {
 	for i, m := range methods {

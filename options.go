@@ -2,17 +2,12 @@ package bsrpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
-
-// NoLimit removes the limit of an option, if the documentation of its field allows
-// that. Zero always means the default.
-const NoLimit = -1
 
 // ServerOptions are the options of a [Server]. The zero value has the defaults.
 // NewServer copies the options. Values out of range are reported by Serve, ServeConn
@@ -221,11 +216,30 @@ func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	return o, nil
 }
 
-// optionsError returns the error for one or more problems. of is the type of the
-// options.
-func optionsError(of string, problems []string) error {
-	if len(problems) == 1 {
-		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])
+// resolve returns the settings for o, and an error listing all values out of range.
+// The settings are valid even then: they have the defaults in place of such values. A
+// nil o means the zero value.
+func (o *ServerOptions) resolve() (*settings, error) {
+	if o == nil {
+		o = new(ServerOptions)
 	}
-	return fmt.Errorf("bsrpc: %s: %d problems\n    %s", of, len(problems), strings.Join(problems, "\n    "))
+	return resolve("ServerOptions", &rawOptions{
+		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
+		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
+		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
+		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
+		OutgoingInterceptors: o.OutgoingInterceptors,
+	})
+}
+
+// resolve returns the settings for o, like ServerOptions.resolve.
+func (o *ClientOptions) resolve() (*settings, error) {
+	if o == nil {
+		o = new(ClientOptions)
+	}
+	return resolve("ClientOptions", &rawOptions{
+		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
+		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
+		Interceptors: o.Interceptors,
+	})
 }

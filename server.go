@@ -266,3 +266,11 @@ func (s *Server) offer(service string, funcs []*method.Func, perSession *factory
 	}
 	return s.registry.add(service, funcs, perSession, problems)
 }
+
+// OnewayErrors returns the number of failed calls of methods with oneway in their tag, those
+// made to clients included. The callers do not see these errors. The log has one line a
+// second at most.
+func (s *Server) OnewayErrors() uint64 {
+	s.mustBeInitialized()
+	return s.onewayErrors.Load()
+}

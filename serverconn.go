@@ -48,7 +48,8 @@ type serverConn struct {
 	running map[uint64]*invocation // calls that do not run on the leader, by id
 }
 
-// newServerConn returns the connection of a session.
+// newServerConn returns the connection of a session. At a client, d has the methods of
+// ClientOptions.Handlers, and v stands for the server.
 func newServerConn(d *dispatcher, v *Session) *serverConn {
 	c := &serverConn{dispatcher: d, session: v}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))

@@ -26,7 +26,7 @@ type Session struct {
 	calls    atomic.Uint64
 	ctx      context.Context
 	end      func(why *fault.Fault) // closes the connection
-	caller   link                   // to the client
+	caller   any                    // the link to the client, as any: a server that binds none need not contain proxies
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 

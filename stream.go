@@ -137,13 +137,21 @@ func (e *streamEnd) failure(err error) *fault.Fault {
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Identities: ids}
 }
 
-// A sentStreams is how this end sends the streams of a call.
+// A sentStreams is how this end sends the streams of a call. At a caller each parameter has a
+// goroutine of its own, at a server the result has that of the handler.
 type sentStreams struct {
 	end  *streamEnd
-	max  int         // bytes of an item
-	call *invocation // at a server: the call of the stream, its result
-	held bool        // the interceptors decide on the end of the stream
-	why  error       // why the held stream is not complete
+	max  int        // bytes of an item
+	call resultCall // at a server: the call of the stream, its result
+	held bool       // the interceptors decide on the end of the stream
+	why  error      // why the held stream is not complete
+}
+
+// A resultCall is a call at a server, as its result stream sees it: an invocation.
+type resultCall interface {
+	ended() error                          // why the call has ended before the stream; nil if it has not
+	errorFlags(code fault.Code) wire.Flags // of an END with a failure
+	peerName() string                      // the owner of the limits of the peer
 }
 
 // producer returns a func that sends a stream stored in v, nil if there is nothing to
@@ -229,9 +237,7 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 func (o *sentStreams) itemError(n int, err error) *fault.Fault {
 	peer, code := o.end.settings.PeerName(), fault.InvalidArgument
 	if o.call != nil {
-		if code = fault.Internal; o.call.served.atClient {
-			peer = "the server's"
-		}
+		peer, code = o.call.peerName(), fault.Internal
 	}
 	if errors.Is(err, codec.ErrSize) {
 		code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, peer, o.max)
@@ -251,6 +257,7 @@ func (o *sentStreams) sendBytes(s *transport.Sender, r io.Reader) (err error) {
 	}
 	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
+	// A reader is user code: its count is checked, and so is its progress.
 	for empty := 0; ; {
 		n, err := r.Read(buf[:])
 		if n < 0 || n > len(buf) {

@@ -99,6 +99,14 @@ func (inv *invocation) ended() error {
 	return nil
 }
 
+// peerName returns the owner of the limits of the caller.
+func (inv *invocation) peerName() string {
+	if inv.served.atClient {
+		return "the server's"
+	}
+	return inv.served.settings.PeerName()
+}
+
 // continues reports whether a call goes on after its reply, with its result stream.
 func (inv *invocation) continues() bool {
 	return inv.streams != nil && inv.streams.out != nil && inv.err == nil

@@ -25,8 +25,9 @@ func (s *Signature) ParamFuncs() []*FuncParam { return s.paramFuncs }
 func (p *FuncParam) Oneway() bool { return !p.Sig.err }
 
 // SetCaller stores in v, at a handler, a func that calls c. It comes before ReadArgs, which
-// replaces the func by nil if the caller's is nil.
-func (p *FuncParam) SetCaller(v *Values, c Caller) { p.Sig.fill(v.args.Field(p.Index), c) }
+// replaces the func by nil if the caller's is nil. It is not a method, which the linker
+// would keep in every server, with the thunks of all proxies.
+func SetCaller(p *FuncParam, v *Values, c Caller) { p.Sig.fill(v.args.Field(p.Index), c) }
 
 // Func returns the func stored in v, at a caller, for calls with values of p.Sig; nil if
 // it is nil. It has no name, and does not refer to v.

@@ -45,7 +45,7 @@ func callWithFuncs(ctx context.Context, f *Func, sig *Signature, v *Values) erro
 	served := f.Sig.NewValues()
 	defer served.Free()
 	for i, p := range f.Sig.ParamFuncs() {
-		p.SetCaller(served, backwards{sig.ParamFuncs()[i].Func(v)})
+		SetCaller(p, served, backwards{sig.ParamFuncs()[i].Func(v)})
 	}
 	if err := v.AppendArgs(&v.Enc); err != nil {
 		return err
@@ -145,7 +145,7 @@ func TestFuncByte(t *testing.T) {
 		"\x00\x02\x03": "1 trailing byte, offset 2",
 	} {
 		v := s.NewValues()
-		s.ParamFuncs()[0].SetCaller(v, callerFunc(func(context.Context, *Values) error { return nil }))
+		SetCaller(s.ParamFuncs()[0], v, callerFunc(func(context.Context, *Values) error { return nil }))
 		v.Dec.Data = []byte(data)
 		err := v.ReadArgs()
 		if err == nil && want != "" || err != nil && err.Error() != want {
@@ -163,7 +163,7 @@ func TestOnewayFunc(t *testing.T) {
 	s := signatureOf(t, func(func(string), func(context.Context)) {})
 	v := s.NewValues()
 	got := ""
-	s.ParamFuncs()[0].SetCaller(v, callerFunc(func(_ context.Context, v *Values) error {
+	SetCaller(s.ParamFuncs()[0], v, callerFunc(func(_ context.Context, v *Values) error {
 		got = v.args.Field(0).String()
 		return errCut
 	}))

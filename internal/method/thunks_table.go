@@ -4,6 +4,10 @@ package method
 
 // table has the thunk of every shape. It is data: generic funcs that fill a map, a
 // few for each type, would add a tenth of a megabyte to every client.
+//
+// A shape is the classes of the parameters, '>', and those of the results: p a pointer, s a
+// string, v a slice, w a word, f a float32, d a float64 (classOf). The context and the error
+// are not part of it. A func with a shape that is not here is made by reflection.
 var table = [...]struct {
 	shape string
 	thunk

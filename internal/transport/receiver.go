@@ -14,6 +14,16 @@ import (
 // another; the two change places. Bytes are paid back as they are read, also those of an
 // item that is not complete.
 //
+// Invariants:
+//   - credit is what the peer may still send: the window, less the bytes in the two
+//     buffers, less unpaid. accept takes from it, payBack adds to it.
+//   - Before the reading goroutine waits, it has paid back all but half a window. The peer
+//     can then send half a window at least, so the two never wait for each other.
+//   - After over, nothing is appended and nothing paid back; the peer needs no credit for a
+//     stream that is over.
+//   - What the stream has of the limits of the connection, lent and booked, is released
+//     once: when the stream is dropped, or when its end is read.
+//
 // One goroutine at a time may call Next or Read. Close may be called at any time.
 type Receiver struct {
 	c     *Conn
@@ -265,6 +275,8 @@ func (r *Receiver) grow() int64 {
 // fill waits for bytes and takes them into cur.
 func (r *Receiver) fill() error {
 	r.mu.Lock()
+	// The order of the cases matters: bytes received before the end are read first, but a
+	// caller that has canceled its call gets no more of them.
 	for {
 		switch {
 		case r.dropped:
@@ -317,6 +329,8 @@ func (r *Receiver) payPartial() {
 	if len(rest) == 0 {
 		return
 	}
+	// The next call of payPartial pays only for what has come since, and Next for what is
+	// still missing.
 	cost := int64(len(rest))
 	if size, ok := wire.ReadItemHeader(rest); ok {
 		cost += wire.HeaderCost(size) - wire.ItemHeader

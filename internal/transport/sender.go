@@ -20,6 +20,10 @@ var ErrStreamOver = errors.New("the stream is over")
 // and at once while it is not. The buffer is one frame at most; the sender waits for the
 // writer, and for credit from the receiver.
 //
+// A sender that is over drops what waits in its buffer, and returns ErrStreamOver from then
+// on. Its END is sent nevertheless if the peer expects one: for a result, until the
+// connection ends.
+//
 // One goroutine at a time may call Send, Write and End.
 type Sender struct {
 	c     *Conn
@@ -90,6 +94,7 @@ func (s *Sender) appendLocked(p []byte) error {
 		if !s.awaitLocked(1, 1) {
 			return ErrStreamOver
 		}
+		// A frame may end anywhere in an item. Its header has been appended as a whole.
 		n := min(len(p), int(min(s.credit, wire.MaxUnchunked)), wire.MaxUnchunked-len(s.out))
 		s.out = append(s.out, p[:n]...)
 		s.credit -= int64(n)

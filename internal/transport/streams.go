@@ -10,7 +10,13 @@ import (
 )
 
 // streams are the open streams of a connection, of calls by either end. Conn.mu guards
-// the maps.
+// the maps and the counts.
+//
+// A stream is in its map from the moment its call has an id until its END is sent or
+// received, until STOP, or until its call is over. A frame about any other stream of a known
+// call is late, and ignored: the two ends learn of an end at different times. Counting in
+// both directions this way, an end never sees more open streams of its peer than the peer
+// itself does.
 type streams struct {
 	c         *Conn
 	senders   map[streamKey]*Sender
