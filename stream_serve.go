@@ -54,17 +54,23 @@ func (inv *invocation) sendResult(hold bool) error {
 	out, st := inv.streams.out, inv.method.streams.result
 	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv, held: hold}
 	run := o.producer(out, st, inv.Values)
-	inv.out.reply(inv, nil)
-	inv.out.Flush()
-	if run != nil {
-		run()
-	} else {
-		o.finish(out, nil)
+	if run == nil {
+		run = func() { o.finish(out, nil) }
 	}
+	inv.replyAndSend(run)
 	if inv.err != nil { // the results could not be sent
 		return publicError(inv.err)
 	}
 	return publicError(o.why)
+}
+
+// replyAndSend replies to a call and calls send, also if an encoder of the results panics or
+// calls runtime.Goexit.
+func (inv *invocation) replyAndSend(send func()) {
+	defer send()
+	defer inv.out.Flush()
+	defer inv.recoverPanic()
+	inv.out.reply(inv, nil)
 }
 
 // endResult ends a result stream after the interceptors of its call.

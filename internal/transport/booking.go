@@ -24,10 +24,14 @@ func (b *booking) init(l *limits.Conn, budget *limits.Budget) {
 	b.limit, b.owner, b.budget = l.ConnBytes, l.Owner, budget
 }
 
-// book books the size of a message, or returns why it cannot.
+// book books the size of a message, or returns why it cannot. After releaseAll only the
+// readers of streams call it, for bytes already there: they count no more.
 func (b *booking) book(size uint64) *fault.Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over {
+		return nil
+	}
 	if uint64(b.bytes)+size > uint64(b.limit) {
 		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed %s Limits.ConnBytes (%d)", b.owner, b.limit)
 	}
@@ -50,7 +54,7 @@ func (b *booking) release(size uint64) {
 	b.budget.Release(int64(size))
 }
 
-// releaseAll returns everything to the budget of the server. Later bookings would leak.
+// releaseAll returns everything to the budget of the server.
 func (b *booking) releaseAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -169,9 +169,12 @@ func (k *calls) acceptReply(f *wire.Frame) (bool, error) {
 	c.mu.Lock()
 	call, unused := k.findLocked(f.ID)
 	wanted := call != nil && !call.abandoned
+	answered := call != nil && call.streams != nil && call.streams.answered
 	unused = unused && c.end.why == nil // after the end the table is empty
 	c.mu.Unlock()
 	switch {
+	case answered:
+		return false, call.streams.answeredAgain(f)
 	case unused:
 		return false, fmt.Errorf("%v for call %d, which was never made", f.Type, f.ID)
 	case !wanted:

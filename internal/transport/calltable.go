@@ -116,8 +116,12 @@ type callTable struct {
 
 const slotBits = 16
 
-// MostInflight is the greatest number of open calls of one end.
-const MostInflight = 1 << slotBits
+// MostInflight is the greatest number of open calls of one end, and mostStreams that of its
+// open streams. A call keeps its slot until its result stream ends, so both share the slots.
+const (
+	MostInflight = 1 << (slotBits - 1)
+	mostStreams  = 1 << (slotBits - 1)
+)
 
 // openLocked makes a call one of the open calls. If there are as many as the peer allows, it
 // makes the call wait for a token in wake instead, and reports false.

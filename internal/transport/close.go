@@ -157,6 +157,9 @@ func (c *Conn) closeGracefully(why *fault.Fault, within time.Duration, halfClose
 		return
 	}
 	c.end.closing = why
+	for _, s := range c.streams.senders {
+		s.closeLocked() // or CLOSE would wait for an endless one
+	}
 	head := wire.Frame{Type: wire.Close, Arg: uint16(why.Code), BodySize: len(body)}
 	written := c.writer.queue.addCloseLocked(append(wire.AppendHeader(nil, &head), body...))
 	if !c.writer.queue.hasWriterLocked() {

@@ -60,12 +60,16 @@ func Residue(c *Conn) string {
 	if n := c.reader.woken.pending.Load() + uint32(t.long.Load()); n != 0 {
 		left = append(left, fmt.Sprintf("calls: %d wait", n))
 	}
-	if q := &c.writer.queue; len(q.frames) != 0 || len(q.ready) != 0 || len(q.blocked) != 0 || q.booked != 0 || q.role != noWriter || q.batch.current != nil {
+	if q := &c.writer.queue; len(q.frames) != 0 || len(q.ready) != 0 || len(q.blocked) != 0 || len(q.streams)+len(q.credits) != 0 || q.booked != 0 || q.role != noWriter || q.batch.current != nil {
 		left = append(left, fmt.Sprintf("send queue: %d bytes of frames, %d queued, %d held, %d booked, writer %v",
 			len(q.frames), len(q.ready), len(q.blocked), q.booked, q.role))
 	}
 	if n := c.requests.inflight.Count(); n != 0 {
 		left = append(left, fmt.Sprintf("requests: %d in flight", n))
+	}
+	if s := &c.streams; len(s.senders)+len(s.receivers) != 0 || s.ours != 0 || s.peers != 0 || s.answered.Load() != 0 || s.lent.Load() != 0 {
+		left = append(left, fmt.Sprintf("streams: %d sent, %d received, %d counted of this end and %d of the peer, %d requests, %d bytes lent",
+			len(s.senders), len(s.receivers), s.ours, s.peers, s.answered.Load(), s.lent.Load()))
 	}
 	return strings.Join(left, "; ")
 }

@@ -30,6 +30,7 @@ type Receiver struct {
 	key   streamKey
 	items bool
 	call  *StreamCall // the call of this end with the result; nil for a parameter
+	owed  int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
 	mu      sync.Mutex
 	in      []byte // received, and not taken by the reading goroutine
@@ -61,58 +62,65 @@ func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
 
 // accept appends the bytes of an ITEMS frame. The lease holder calls it.
 func (r *Receiver) accept(body []byte) error {
+	tooLong, err := r.append(body)
+	if tooLong > 0 {
+		r.leave(fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, this end's MaxMessage is %d", tooLong, r.c.limits.MaxMessage), false)
+	}
+	return err
+}
+
+// append appends the bytes of an ITEMS frame, up to an item above MaxMessage. It returns the
+// size of that item, if there is one.
+func (r *Receiver) append(body []byte) (tooLong uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
-		return nil
+		return 0, nil
 	}
-	cost, tooLong, err := r.costLocked(body)
+	cost, fits, tooLong, err := r.costLocked(body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if r.credit -= cost; r.credit < 0 {
-		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+		return 0, fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
 	}
-	if tooLong > 0 {
-		r.finishLocked(fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, this end's MaxMessage is %d", tooLong, r.c.limits.MaxMessage), false)
-		return nil
-	}
-	r.in = append(r.in, body...)
+	r.in = append(r.in, body[:fits]...)
 	r.wakeLocked()
-	return nil
+	return tooLong, nil
 }
 
-// costLocked returns the credit for the bytes of a frame, and the size of an item above
-// MaxMessage in it, if there is one.
-func (r *Receiver) costLocked(body []byte) (cost int64, tooLong uint64, err error) {
-	cost = int64(len(body))
+// costLocked returns the credit for the bytes of a frame, the size of the first item above
+// MaxMessage in it, if there is one, and how many bytes stand before that.
+func (r *Receiver) costLocked(body []byte) (cost int64, fits int, tooLong uint64, err error) {
+	cost, fits = int64(len(body)), len(body)
 	if !r.items {
-		return cost, 0, nil
+		return cost, fits, 0, nil
 	}
 	for rest := body; ; {
 		if n := min(r.left, uint64(len(rest))); n > 0 {
 			rest, r.left = rest[n:], r.left-n
 		}
 		if len(rest) == 0 {
-			return cost, tooLong, nil
+			return cost, fits, tooLong, nil
 		}
 		size, ok := wire.ReadItemHeader(rest)
 		if !ok {
-			return 0, 0, fmt.Errorf("ITEMS of stream %d of call %d ends in the length of an item", r.key.number, r.key.id)
+			return 0, 0, 0, fmt.Errorf("ITEMS of stream %d of call %d ends in the length of an item", r.key.number, r.key.id)
 		}
-		if size > uint64(r.c.limits.MaxMessage) {
-			tooLong = size
+		if size > uint64(r.c.limits.MaxMessage) && tooLong == 0 {
+			tooLong, fits = size, len(body)-len(rest)
 		}
 		cost += wire.HeaderCost(size) - wire.ItemHeader
 		rest, r.left = rest[wire.ItemHeader:], size
 	}
 }
 
-// inItem reports whether an item has arrived only partly.
+// inItem reports whether an item has arrived only partly. The items of a stream that is
+// over are not counted.
 func (r *Receiver) inItem() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.items && r.left > 0
+	return !r.over && r.left > 0
 }
 
 // finish ends the stream with why, nil for the end of a complete stream. If drop is true,
@@ -190,7 +198,7 @@ func (r *Receiver) bookItem(size uint64) error {
 		return nil
 	}
 	if err := r.c.requests.booking.book(size); err != nil {
-		r.finish(err, true)
+		r.leave(err, true)
 		return err
 	}
 	r.long = true
@@ -241,16 +249,31 @@ func (r *Receiver) payBack() {
 	if over || n == 0 {
 		return
 	}
-	f := r.key.frame(wire.Credit)
 	c := r.c
 	c.mu.Lock()
-	if c.end.why == nil {
-		c.writer.queue.addEncodedLocked(wire.AppendCredit(nil, &f, uint32(n)))
-		if c.writer.neededLocked() {
-			c.writer.startLocked(noWriter)
-		}
+	defer c.mu.Unlock()
+	if c.end.why != nil {
+		return
 	}
-	c.mu.Unlock()
+	if q := &c.writer.queue; r.owed == 0 {
+		q.credits = append(q.credits, r)
+	}
+	r.owed += n
+	if c.writer.neededLocked() {
+		c.writer.startLocked(noWriter)
+	}
+}
+
+// takeCreditsLocked moves the CREDIT frames to frames: one for each stream, so a peer that
+// does not read cannot make them pile up.
+func (q *sendQueue) takeCreditsLocked() {
+	for _, r := range q.credits {
+		f := r.key.frame(wire.Credit)
+		q.frames = wire.AppendCredit(q.frames, &f, uint32(r.owed))
+		r.owed = 0
+	}
+	clear(q.credits)
+	q.credits = q.credits[:0]
 }
 
 // grow lends the stream as much credit as its window has, within Limits.ConnWindow: all
@@ -353,12 +376,15 @@ func (r *Receiver) finished() error {
 // errClosedStream is the error of a stream after Close. It must not be changed.
 var errClosedStream = fault.New(fault.Canceled, fault.OutcomeUnknown, "the stream is closed")
 
-// Close ends the stream before its end: a parameter is stopped, and the call of a result
-// is canceled. Close of a stream that is over has no effect.
-func (r *Receiver) Close() {
+// Close ends the stream before its end. Close of a stream that is over has no effect.
+func (r *Receiver) Close() { r.leave(errClosedStream, true) }
+
+// leave ends the stream before its end, with why: a parameter is stopped, and the call of a
+// result is canceled. If drop is true, the bytes not read yet are dropped.
+func (r *Receiver) leave(why *fault.Fault, drop bool) {
 	c := r.c
 	if r.call != nil {
-		r.call.cancel(errClosedStream)
+		r.call.cancel(why, drop)
 	} else {
 		c.mu.Lock()
 		if c.streams.removeReceiverLocked(r) {
@@ -370,7 +396,7 @@ func (r *Receiver) Close() {
 		}
 		c.mu.Unlock()
 	}
-	r.finish(errClosedStream, true)
+	r.finish(why, drop)
 }
 
 // EndOfCall ends a parameter of a request that has been answered.

@@ -39,20 +39,27 @@ type Sender struct {
 	waiting bool // a token in wake is wanted
 	credit  int64
 	out     []byte          // not in a batch yet
-	end     []byte          // the END frame, behind out
+	end     *streamEnd      // behind out; nil once it is in a batch
 	behind  *chunkedMessage // the message to be written first; nil once it is
 
 	wake chan struct{} // capacity 1
 }
 
+// A streamEnd is an END that waits to be written. Its stream may not have an id yet.
+type streamEnd struct {
+	flags wire.Flags
+	meta  []byte
+	body  []byte
+}
+
 func newSender(c *Conn, key streamKey, items bool) *Sender {
-	return &Sender{c: c, key: key, items: items, wake: make(chan struct{}, 1)}
+	return &Sender{c: c, key: key, items: items, credit: int64(c.peer.Streams.Window), wake: make(chan struct{}, 1)}
 }
 
 // beginLocked makes the sender accept bytes, to be written behind a message unless that is
 // nil.
 func (s *Sender) beginLocked(behind *chunkedMessage) {
-	s.open, s.credit = true, int64(s.c.peer.Streams.Window)
+	s.open = s.c.end.closing == nil
 	if behind != nil && behind.unfinishedLocked() {
 		s.behind = behind
 		behind.followers = append(behind.followers, s)
@@ -128,7 +135,7 @@ func (s *Sender) Cancel() {
 
 // listLocked makes the writer take the buffer.
 func (s *Sender) listLocked() {
-	if s.listed || s.behind != nil || len(s.out)+len(s.end) == 0 {
+	if s.listed || s.behind != nil || len(s.out) == 0 && s.end == nil {
 		return
 	}
 	s.listed = true
@@ -157,15 +164,11 @@ func (s *Sender) End(why *fault.Fault, flags wire.Flags) {
 		if why != nil {
 			e = wire.StreamEnd{Code: uint16(why.Code), Failure: wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.MaxErrorText), LogID: why.LogID}}
 		}
-		body := e.Append(nil)
-		f := s.key.frame(wire.End)
-		f.Flags |= flags
+		s.end = &streamEnd{flags: flags, body: e.Append(nil)}
 		if why != nil && len(why.Identities) > 0 {
-			f.Flags |= wire.Metadata
-			f.Meta = wire.AppendReplyMetadata(nil, &wire.ReplyMetadata{Identities: why.Identities})
+			s.end.flags |= wire.Metadata
+			s.end.meta = wire.AppendReplyMetadata(nil, &wire.ReplyMetadata{Identities: why.Identities})
 		}
-		f.BodySize = len(body)
-		s.end = append(wire.AppendHeader(nil, &f), body...)
 		c.streams.removeSenderLocked(s)
 		s.open, s.ended = false, true
 		s.listLocked()
@@ -188,6 +191,13 @@ func (s *Sender) closeLocked() {
 	}
 	s.open, s.out = false, nil
 	s.wakeLocked()
+}
+
+// dropLocked ends a stream whose message is not completely sent: nothing more of either is.
+func (s *Sender) dropLocked() {
+	s.behind, s.end, s.ended = nil, nil, false
+	s.c.streams.removeSenderLocked(s)
+	s.closeLocked()
 }
 
 // stop acts on a STOP of the receiver.
@@ -220,8 +230,14 @@ func (s *Sender) takeLocked(frames []byte) []byte {
 			s.out = nil
 		}
 	}
-	frames = append(frames, s.end...)
-	s.end = nil
+	if s.end != nil {
+		f := s.key.frame(wire.End)
+		f.Flags |= s.end.flags
+		f.Meta = s.end.meta
+		f.BodySize = len(s.end.body)
+		frames = append(wire.AppendHeader(frames, &f), s.end.body...)
+		s.end = nil
+	}
 	s.wakeLocked()
 	return frames
 }
@@ -250,6 +266,15 @@ func (q *sendQueue) releaseFollowersLocked(m *chunkedMessage) {
 	for _, s := range m.followers {
 		s.behind = nil
 		s.listLocked()
+	}
+	m.followers = nil
+}
+
+// dropFollowersLocked ends the streams behind a message that is dropped. The peer does not
+// know of them, or their call is over.
+func (q *sendQueue) dropFollowersLocked(m *chunkedMessage) {
+	for _, s := range m.followers {
+		s.dropLocked()
 	}
 	m.followers = nil
 }

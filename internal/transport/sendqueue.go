@@ -21,6 +21,7 @@ type sendQueue struct {
 	peerRoom   uint64            // the peer's ConnBytes
 	onlyChunks int               // batches in a row with nothing but chunks, up to onlyChunksLong
 	streams    []*Sender         // with bytes to write, in rotation
+	credits    []*Receiver       // with a CREDIT to write
 
 	closeFrame   []byte        // the CLOSE frame, written once nothing else waits
 	closeWritten chan struct{} // made with closeFrame, closed when it is written
@@ -35,7 +36,7 @@ func (q *sendQueue) init(peerRoom uint64, limit int) { q.peerRoom, q.limit = pee
 
 // anyLocked reports whether anything can be written.
 func (q *sendQueue) anyLocked() bool {
-	return len(q.frames) > 0 || len(q.ready) > 0 || len(q.streams) > 0
+	return len(q.frames) > 0 || len(q.ready) > 0 || len(q.streams)+len(q.credits) > 0
 }
 
 // worthWritingLocked reports whether the frames are worth a system call of their own.
@@ -112,8 +113,8 @@ func (q *sendQueue) dropLocked(m *chunkedMessage) {
 		q.ready = slices.Delete(q.ready, i, i+1)
 		q.releaseRoomLocked(m)
 	}
-	if q.batch.current != m {
-		q.releaseFollowersLocked(m)
+	if m.left > 0 { // otherwise they begin when the batch has been written
+		q.dropFollowersLocked(m)
 	}
 }
 
@@ -151,7 +152,7 @@ func (q *sendQueue) addCloseLocked(frame []byte) (written <-chan struct{}) {
 
 // discardLocked drops everything queued behind the CLOSE frame.
 func (q *sendQueue) discardLocked() {
-	q.frames, q.ready, q.blocked, q.streams = q.frames[:0], nil, nil, nil
+	q.frames, q.ready, q.blocked, q.streams, q.credits = q.frames[:0], nil, nil, nil, nil
 	q.grantLocked()
 }
 
@@ -202,6 +203,9 @@ const (
 func (q *sendQueue) fillBatchLocked(copies bool) {
 	b := &q.batch
 	var n uint64
+	if len(q.credits) > 0 {
+		q.takeCreditsLocked()
+	}
 	if len(q.streams) > 0 {
 		q.takeStreamsLocked()
 	}

@@ -85,7 +85,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	c.countEager()
 	s.Produced = true
 	if s.call.eager {
-		s.watch.begin(ctx, &s.Whole, s.cancel)
+		s.watch.begin(ctx, &s.Whole, func(why *fault.Fault) { s.cancel(why, true) })
 		produce()
 		return nil
 	}
@@ -102,13 +102,13 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 		if !ok {
 			f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
 		}
-		s.end(f, true)
+		s.cancel(f, true)
 		return err
 	}
 	if s.Result == nil {
 		s.end(nil, false)
 	} else {
-		s.watch.begin(ctx, &s.Whole, s.cancel)
+		s.watch.begin(ctx, &s.Whole, func(why *fault.Fault) { s.cancel(why, true) })
 	}
 	return nil
 }
@@ -124,7 +124,9 @@ func (s *StreamCall) beginLocked() {
 func (s *StreamCall) openLocked() {
 	t := &s.c.streams
 	for _, p := range s.Params {
-		p.key.id = s.call.id
+		if p.key.id = s.call.id; p.ended {
+			continue // behind the request, which waited for the peer
+		}
 		t.senders[p.key] = p
 		t.countLocked(p.key, 1)
 	}
@@ -144,20 +146,19 @@ func (s *StreamCall) refusedLocked() *fault.Fault {
 	if s.Result != nil {
 		n++
 	}
-	if most := int(s.c.peer.Streams.Most); s.c.streams.ours+n > most {
+	if most := int(min(s.c.peer.Streams.Most, mostStreams)); s.c.streams.ours+n > most {
 		return fault.New(fault.ResourceExhausted, fault.NotRun, "too many open streams on this connection (%s MaxStreams is %d)", s.c.limits.PeerName(), most)
 	}
 	return nil
 }
 
-// cancel ends a call with a result stream for its caller, and tells the peer.
-func (s *StreamCall) cancel(why *fault.Fault) {
-	if outcome, ok := s.c.calls.abandon(s.call); ok {
-		own := *why
-		own.Outcome = outcome
-		why = &own
+// cancel ends a call for its caller, and tells the peer unless that has ended it. If drop
+// is true, the items not read yet are dropped.
+func (s *StreamCall) cancel(why *fault.Fault, drop bool) {
+	if outcome, ok := s.c.calls.abandon(s.call); ok && outcome == fault.NotRun {
+		why = why.WithOutcome(outcome)
 	}
-	s.end(why, true)
+	s.end(why, drop)
 }
 
 // end ends the streams at this end. Only the first call has an effect.
@@ -184,7 +185,7 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 // open, for its result stream.
 func (s *StreamCall) deliverLocked(m *Message) (stays bool, err error) {
 	if s.answered {
-		return true, fmt.Errorf("%v for call %d, which has been answered", m.Type, m.ID)
+		return true, s.answeredAgain(&m.Frame)
 	}
 	s.answered = m.Type == wire.Response && s.Result != nil
 	if !s.answered && s.Result != nil {
@@ -193,11 +194,19 @@ func (s *StreamCall) deliverLocked(m *Message) (stays bool, err error) {
 	return s.answered, nil
 }
 
+// answeredAgain returns the violation of a second answer.
+func (s *StreamCall) answeredAgain(f *wire.Frame) error {
+	return fmt.Errorf("%v for call %d, which has been answered", f.Type, f.ID)
+}
+
 // delivered acts on the answer to an eager call.
 func (s *StreamCall) delivered() {
 	err := s.call.result(s.ctx)
 	if s.OnAnswer != nil {
 		s.OnAnswer(s.call.Entries())
+	}
+	if n := len(s.call.reply.body); err == nil && n > 0 {
+		err = fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %d trailing bytes", n)
 	}
 	if err == nil {
 		return
@@ -206,16 +215,12 @@ func (s *StreamCall) delivered() {
 	if !ok {
 		f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
 	}
-	s.end(f, false)
+	s.cancel(f, false)
 }
 
 // endOfCall acts on the END of the result stream. why is nil for a complete one.
-func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) error {
+func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) {
 	c.mu.Lock()
-	if !s.answered {
-		c.mu.Unlock()
-		return fmt.Errorf("%v of call %d, which has not been answered", m.Type, m.ID)
-	}
 	c.streams.removeReceiverLocked(s.Result)
 	c.calls.freeSlotLocked(s.call)
 	c.mu.Unlock()
@@ -224,9 +229,6 @@ func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) error {
 		if own := ownFault(s.ctx, &s.Whole, m.Flags, why); own != nil {
 			why = own
 		}
-	} else if s.Result.inItem() {
-		return fmt.Errorf("%v of stream %d of call %d, in an item", m.Type, m.Arg, m.ID)
 	}
 	s.end(why, false)
-	return nil
 }

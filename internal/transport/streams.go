@@ -82,7 +82,10 @@ func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Rece
 	}
 	if result != nil {
 		out = newSender(c, streamKey{id: id}, *result)
-		t.countLocked(out.key, 1)
+		if c.end.why == nil { // from now on: its CREDIT may come before it begins
+			t.senders[out.key] = out
+			t.countLocked(out.key, 1)
+		}
 	}
 	return in, out, nil
 }
@@ -91,13 +94,12 @@ func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Rece
 // is a RESPONSE. It reports whether the stream is open.
 func (t *streams) beginLocked(s *Sender, response bool, reply *chunkedMessage) bool {
 	if !response {
-		t.countLocked(s.key, -1)
+		t.removeSenderLocked(s)
 		return false
 	}
 	t.answered.Add(1)
 	s.beginLocked(reply)
 	s.counted = true
-	t.senders[s.key] = s
 	return true
 }
 
@@ -180,8 +182,11 @@ func (t *streams) handle(m *Message) error {
 	key := streamOf(&m.Frame)
 	t.c.mu.Lock()
 	r, s := t.receivers[key], t.senders[key]
+	early := r != nil && r.call != nil && !r.call.answered
 	t.c.mu.Unlock()
 	switch {
+	case early && (m.Type == wire.Items || m.Type == wire.End):
+		return fmt.Errorf("%v of call %d, which has not been answered", m.Type, m.ID)
 	case m.Type == wire.Items && r != nil:
 		return r.accept(m.Body)
 	case m.Type == wire.End && r != nil:
@@ -227,6 +232,9 @@ func (t *streams) handleEnd(r *Receiver, m *Message) error {
 	if err != nil {
 		return fmt.Errorf("%v: metadata: %w", m.Type, err)
 	}
+	if e.Code == 0 && r.inItem() {
+		return fmt.Errorf("%v of stream %d of call %d, in an item", m.Type, m.Arg, m.ID)
+	}
 	c := t.c
 	var why *fault.Fault
 	if e.Code != 0 {
@@ -234,10 +242,8 @@ func (t *streams) handleEnd(r *Receiver, m *Message) error {
 		why.Identities = slices.Clone(meta.Identities)
 	}
 	if r.call != nil {
-		return c.endOfCall(r.call, m, why)
-	}
-	if why == nil && r.inItem() {
-		return fmt.Errorf("%v of stream %d of call %d, in an item", m.Type, m.Arg, m.ID)
+		c.endOfCall(r.call, m, why)
+		return nil
 	}
 	c.mu.Lock()
 	t.removeReceiverLocked(r)

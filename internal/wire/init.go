@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 const (
@@ -197,7 +198,11 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	case FieldAcceptsCalls:
 		h.AcceptsCalls = v[0] == 1
 	case FieldStreamWindow:
-		h.Streams.Window = binary.LittleEndian.Uint32(v)
+		n := binary.LittleEndian.Uint32(v)
+		if n != 0 && n < MinStreamWindow || n > math.MaxInt32 {
+			return true, fmt.Errorf("field 0x%04x (StreamWindow) is %d, want %d to %d", uint16(t), n, MinStreamWindow, math.MaxInt32)
+		}
+		h.Streams.Window = n
 	case FieldMaxStreams:
 		h.Streams.Most = binary.LittleEndian.Uint32(v)
 	}
