@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -58,6 +59,25 @@ func (transcribed) Trace(ctx context.Context) error {
 }
 func (transcribed) Find(id uint16) (string, error) {
 	return "", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"}
+}
+func (transcribed) Lines(n uint8) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if n == 0 {
+			yield("", &bsrpc.Error{Code: bsrpc.CodeNotFound, Name: "NoSuchOrder", Message: "no such order"})
+		}
+		for range n {
+			if !yield(strings.Repeat("r", 600), nil) {
+				return
+			}
+			time.Sleep(time.Millisecond) // the bytes so far are one frame
+		}
+	}
+}
+func (transcribed) Pick(in iter.Seq2[string, error]) (string, error) {
+	for line, err := range in {
+		return line, err
+	}
+	return "", nil
 }
 func (transcribed) Buy(n uint8) error {
 	return fmt.Errorf("%w: %w", &tooFew{uint16(n) - 1}, fs.ErrNotExist)
