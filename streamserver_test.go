@@ -353,20 +353,23 @@ func TestCancelOfStreams(t *testing.T) {
 	})
 }
 
+// streamConversation is what a client may send: calls in every state of their streams.
+var streamConversation = rawHead(24, wire.Request, 0, hoseTotal, 2) + u64(0) +
+	streamFrame(wire.Items, byCaller, 2, 1, blobs("one", strings.Repeat("two", 9))+u32(9)+"in") +
+	rawHead(28, wire.Request, 0, hoseCount, 3) + u64(0) + u32(100) +
+	streamFrame(wire.Credit, byCaller, 3, 0, u32(64)) +
+	rawHead(24, wire.Request, 0, hoseEcho, 4) + u64(0) +
+	streamFrame(wire.Items, byCaller, 4, 1, itemsOf(u32(1))) +
+	streamFrame(wire.End, byCaller, 4, 1, failedEnd(5, "x")) +
+	rawHead(24, wire.Request, 0, hoseQuiet, 5) + u64(0) +
+	rawHead(28, wire.Request, 0, hoseLate, 6) + u64(0) + u32(1) +
+	rawHead(24, wire.Request, 0, hoseFirst, 7) + u64(0) +
+	streamFrame(wire.Items, byCaller, 7, 1, blobs("x")) +
+	rawHead(16, wire.Cancel, 0, 0, 3) + rawHead(16, wire.Cancel, 0, 0, 6)
+
 // A connection lost at any byte of a conversation with streams leaves nothing.
 func TestStreamTruncations(t *testing.T) {
-	all := []byte(rawHead(24, wire.Request, 0, hoseTotal, 2) + u64(0) +
-		streamFrame(wire.Items, byCaller, 2, 1, blobs("one", strings.Repeat("two", 9))+u32(9)+"in") +
-		rawHead(28, wire.Request, 0, hoseCount, 3) + u64(0) + u32(100) +
-		streamFrame(wire.Credit, byCaller, 3, 0, u32(64)) +
-		rawHead(24, wire.Request, 0, hoseEcho, 4) + u64(0) +
-		streamFrame(wire.Items, byCaller, 4, 1, itemsOf(u32(1))) +
-		streamFrame(wire.End, byCaller, 4, 1, failedEnd(5, "x")) +
-		rawHead(24, wire.Request, 0, hoseQuiet, 5) + u64(0) +
-		rawHead(28, wire.Request, 0, hoseLate, 6) + u64(0) + u32(1) +
-		rawHead(24, wire.Request, 0, hoseFirst, 7) + u64(0) +
-		streamFrame(wire.Items, byCaller, 7, 1, blobs("x")) +
-		rawHead(16, wire.Cancel, 0, 0, 3) + rawHead(16, wire.Cancel, 0, 0, 6))
+	all := []byte(streamConversation)
 	for n := 0; n <= len(all); n++ {
 		withHose(t, nil, func(p *rawPeer, _ *Server, _ *hose) {
 			go drain(p)

@@ -145,3 +145,39 @@ func FuzzReadException(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadStreamEnd(f *testing.F) {
+	f.Add([]byte{})
+	f.Add((&StreamEnd{Code: 5, Failure: Failure{"KeyError", "no such key", "00ff"}}).Append(nil))
+	f.Add(make([]byte, 10))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ReadStreamEnd(b)
+		if err != nil {
+			return
+		}
+		if got := e.Append(nil); !bytes.Equal(got, b) {
+			t.Fatalf("reads %x, appends %x", b, got)
+		}
+	})
+}
+
+func FuzzReadCredit(f *testing.F) {
+	f.Add([]byte("\x14\x00\x00\x00\x22\x20\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x60\x02\x00\x00"))
+	f.Add([]byte("\x14\x00\x00\x00\x22\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var frame Frame
+		n, err := ReadHeader(b, &frame)
+		if err != nil || frame.Type != Credit || len(b) < n+frame.BodySize {
+			return
+		}
+		b = b[:n+frame.BodySize]
+		credit, err := ReadCredit(b[n:])
+		if err != nil {
+			return
+		}
+		if got := AppendCredit(nil, &frame, credit); !bytes.Equal(got, b) {
+			t.Fatalf("reads %x, appends %x", b, got)
+		}
+	})
+}
