@@ -1,0 +1,404 @@
+package bsrpc_test
+
+// What docs/calls.md and the guide say about the kinds of calls: deadlines, limits, and what
+// happens at the end of a connection.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// A kindService has a method of each kind. Its streams have an item a minute.
+type kindService struct {
+	ended chan error    // of the context of each stream, at its end
+	late  chan error    // of a parameter used after its call
+	block chan struct{} // handlers wait until it is closed
+}
+
+type kindContract struct {
+	Unary     func(context.Context) error
+	Watch     func(context.Context, int) iter.Seq2[int, error]
+	Opened    func(context.Context, int) (iter.Seq2[int, error], error)
+	Bounded   func(context.Context, int) (iter.Seq2[int, error], error) `bsrpc:"timeout=90s"`
+	Alone     func(context.Context, int) iter.Seq2[int, error]          `bsrpc:"exclusive=one"`
+	AloneToo  func(context.Context) error                               `bsrpc:"exclusive=one"`
+	Blocked   func(context.Context) iter.Seq2[int, error]
+	Refusing  func(context.Context) (iter.Seq2[int, error], error)
+	Load      func(context.Context, iter.Seq[int]) (int, error)
+	LoadLong  func(context.Context, iter.Seq[int]) (int, error) `bsrpc:"timeout=none"`
+	Keep      func(context.Context, iter.Seq2[int, error]) error
+	Read      func(context.Context, io.Reader) (int64, error)
+	Open      func(context.Context) (io.ReadCloser, error)
+	Nil       func(context.Context) (iter.Seq2[int, error], error)
+	NilReader func(context.Context) (io.ReadCloser, error)
+	Echo      func(context.Context, iter.Seq2[int, error]) iter.Seq2[int, error]
+	Long      func(context.Context, int) iter.Seq2[[]byte, error]
+	LoadBytes func(context.Context, iter.Seq[[]byte]) (int, error)
+}
+
+func (s *kindService) Unary(context.Context) error { return nil }
+
+func (s *kindService) Watch(ctx context.Context, n int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		defer func() { s.ended <- ctx.Err() }()
+		for i := range n {
+			if !yield(i, nil) {
+				return
+			}
+			select {
+			case <-time.After(time.Minute):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (s *kindService) Opened(ctx context.Context, n int) (iter.Seq2[int, error], error) {
+	return s.Watch(ctx, n), nil
+}
+
+func (s *kindService) Bounded(ctx context.Context, n int) (iter.Seq2[int, error], error) {
+	return s.Watch(ctx, n), nil
+}
+
+func (s *kindService) Alone(ctx context.Context, n int) iter.Seq2[int, error] { return s.Watch(ctx, n) }
+func (s *kindService) AloneToo(context.Context) error                         { return nil }
+
+func (s *kindService) Blocked(context.Context) iter.Seq2[int, error] {
+	<-s.block
+	return nil
+}
+
+func (s *kindService) Refusing(ctx context.Context) (iter.Seq2[int, error], error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (s *kindService) Load(items iter.Seq2[int, error]) (n int, err error) {
+	for _, err := range items {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (s *kindService) LoadLong(items iter.Seq2[int, error]) (int, error) { return s.Load(items) }
+
+func (s *kindService) Keep(items iter.Seq2[int, error]) error {
+	go func() {
+		<-s.block
+		for _, err := range items {
+			s.late <- err
+		}
+	}()
+	return nil
+}
+
+func (s *kindService) Read(r io.Reader) (int64, error)                        { return io.Copy(io.Discard, r) }
+func (s *kindService) Open() (io.ReadCloser, error)                           { return io.NopCloser(endlessReader{}), nil }
+func (s *kindService) Nil() (iter.Seq2[int, error], error)                    { return nil, nil }
+func (s *kindService) NilReader() (io.ReadCloser, error)                      { return nil, nil }
+func (s *kindService) Echo(items iter.Seq2[int, error]) iter.Seq2[int, error] { return items }
+
+func (s *kindService) Long(size int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		_ = yield(make([]byte, 10), nil) && yield(make([]byte, size), nil)
+	}
+}
+
+func (s *kindService) LoadBytes(items iter.Seq2[[]byte, error]) (n int, err error) {
+	for item, err := range items {
+		if err != nil {
+			return n, err
+		}
+		n += len(item)
+	}
+	for _, err := range items {
+		return n, err // a second range
+	}
+	return n, nil
+}
+
+// bindKinds connects a client to a server with a kindService.
+func bindKinds(t *testing.T, opts *bsrpc.ServerOptions, clientOpts *bsrpc.ClientOptions) (*kindContract, *kindService, *bsrpc.Client, *bsrpc.Server) {
+	t.Helper()
+	s := &kindService{make(chan error, 100), make(chan error, 100), make(chan struct{})}
+	srv := bsrpc.NewServer(opts)
+	if err := bsrpc.RegisterAs[kindContract](srv, "S", s); err != nil {
+		t.Fatal(err)
+	}
+	client, err := bsrpctest.Dial(t, srv, clientOpts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := bsrpc.Bind[kindContract](t.Context(), client, "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, s, client, srv
+}
+
+// minutely yields an item every minute.
+func minutely(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if time.Sleep(time.Minute); !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// checkTime checks that err is the end of a time limit after d, with a text that names it.
+func checkTime(t *testing.T, name string, err error, start time.Time, d time.Duration, text string) {
+	t.Helper()
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != d || !strings.Contains(err.Error(), text) {
+		t.Errorf("%s: %v, after %v", name, err, time.Since(start))
+	}
+}
+
+// DefaultCallTimeout limits the time until the func of a stream returns, and timeout= and
+// the context the whole call.
+func TestKindDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, _, _ := bindKinds(t, nil, nil)
+		opened, err := p.Opened(t.Context(), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, seq := range []iter.Seq2[int, error]{opened, p.Watch(t.Context(), 5)} {
+			if got, err := collect(seq); len(got) != 5 || err != nil || <-s.ended != nil {
+				t.Errorf("a stream of five minutes: %v, %v", got, err)
+			}
+		}
+		if n, err := p.LoadLong(t.Context(), minutely(2)); n != 2 || err != nil {
+			t.Errorf("timeout=none: %d, %v", n, err)
+		}
+		start := time.Now()
+		_, err = p.Refusing(t.Context())
+		checkTime(t, "a handler that does not return", err, start, 20*time.Second, "DefaultCallTimeout")
+		start = time.Now()
+		_, err = p.Load(t.Context(), minutely(2))
+		checkTime(t, "a slow upload", err, start, 20*time.Second, "DefaultCallTimeout")
+		start = time.Now()
+		bounded, err := p.Bounded(t.Context(), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := collect(bounded)
+		checkTime(t, "timeout=90s", err, start, 90*time.Second, "timeout=")
+		if handler := <-s.ended; len(got) != 2 || handler != context.DeadlineExceeded {
+			t.Errorf("timeout=90s: %v; at the handler %v", got, handler)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		start = time.Now()
+		got, err = collect(p.Watch(ctx, 5))
+		checkTime(t, "a context", err, start, 90*time.Second, "")
+		if handler := <-s.ended; len(got) != 2 || handler != context.DeadlineExceeded {
+			t.Errorf("a context: %v; at the handler %v", got, handler)
+		}
+		start = time.Now()
+		time.AfterFunc(time.Hour, func() { close(s.block) })
+		if got, err := collect(p.Blocked(t.Context())); got != nil || err != nil || time.Since(start) != time.Hour {
+			t.Errorf("a func that does not wait for its handler: %v, %v", got, err)
+		}
+	})
+}
+
+// The items that have come are given before the error of a lost connection. Both ends learn
+// about the end at once.
+func TestKindLost(t *testing.T) {
+	for name, lose := range map[string]func(*bsrpc.Client, *bsrpc.Server){
+		"client": func(c *bsrpc.Client, _ *bsrpc.Server) { c.Close() },
+		"server": func(_ *bsrpc.Client, s *bsrpc.Server) { s.Close() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, s, client, srv := bindKinds(t, nil, nil)
+			next, stop := iter.Pull2(p.Watch(t.Context(), 5))
+			defer stop()
+			r, err := p.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			echoed, stopEcho := iter.Pull2(p.Echo(t.Context(), func(yield func(int, error) bool) {
+				for yield(1, nil) {
+				}
+				s.late <- nil
+			}))
+			defer stopEcho()
+			if n, err, ok := echoed(); n != 1 || err != nil || !ok {
+				t.Errorf("%s: echoed %d, %v, %v", name, n, err, ok)
+			}
+			time.Sleep(90 * time.Second)
+			lose(client, srv)
+			for i := range 2 {
+				if n, err, ok := next(); n != i || err != nil || !ok {
+					t.Errorf("%s: item %d, %v, %v", name, n, err, ok)
+				}
+			}
+			_, err, _ = next()
+			n, readErr := io.Copy(io.Discard, r)
+			if n != 64<<10 {
+				t.Errorf("%s: %d bytes read", name, n)
+			}
+			for _, err := range []error{err, readErr} {
+				var e *bsrpc.Error
+				if !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeUnknown || errors.Is(err, bsrpc.ErrClosed) != (name == "client") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if handler := <-s.ended; handler == nil {
+				t.Errorf("%s: the handler's context lives on", name)
+			}
+			<-s.late // the producer has ended
+		})
+	}
+}
+
+// A result stream does not count in MaxInflight, and one above MaxStreams is refused at
+// once. Shutdown waits for both open streams.
+func TestKindLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, _, srv := bindKinds(t, &bsrpc.ServerOptions{MaxStreams: 2, MaxInflight: 1}, nil)
+		var open [2]iter.Seq2[int, error]
+		for i := range open {
+			var err error
+			if open[i], err = p.Opened(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Unary(t.Context()); err != nil {
+			t.Errorf("a call beside streams: %v", err)
+		}
+		_, err := p.Opened(t.Context(), 3)
+		_, ranged := collect(p.Watch(t.Context(), 3))
+		for _, err := range []error{err, ranged} {
+			var e *bsrpc.Error
+			if !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun || e.Code != bsrpc.CodeResourceExhausted || !strings.Contains(e.Message, "MaxStreams is 2") {
+				t.Errorf("a third stream: %v", err)
+			}
+		}
+		shut := make(chan error, 1)
+		go func() { shut <- srv.Shutdown(context.Background()) }()
+		synctest.Wait()
+		for _, seq := range open {
+			if got, err := collect(seq); len(got) != 3 || err != nil {
+				t.Errorf("during Shutdown: %v, %v", got, err)
+			}
+		}
+		if err := <-shut; err != nil || <-s.ended != nil || <-s.ended != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+// A result stream keeps its exclusive group, and its place in MaxConcurrentCalls, until its
+// end.
+func TestKindTurns(t *testing.T) {
+	for text, c := range map[string]struct {
+		opts *bsrpc.ServerOptions
+		call func(context.Context, *kindContract) error
+	}{
+		"exclusive=one":           {nil, func(ctx context.Context, p *kindContract) error { return p.AloneToo(ctx) }},
+		"MaxConcurrentCalls is 1": {&bsrpc.ServerOptions{MaxConcurrentCalls: 1}, func(ctx context.Context, p *kindContract) error { return p.Unary(ctx) }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, s, _, _ := bindKinds(t, c.opts, nil)
+			for _, err := range p.Alone(t.Context(), 1) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				var e *bsrpc.Error
+				if err := c.call(t.Context(), p); !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun || !strings.Contains(e.Message, text) {
+					t.Errorf("beside a stream: %v", err)
+				}
+			}
+			if err := c.call(t.Context(), p); err != nil || <-s.ended != nil {
+				t.Errorf("after the stream: %v", err)
+			}
+		})
+	}
+}
+
+// nil arrives as an empty stream. A parameter ends with its call. Calls by name have no
+// streams.
+func TestKindOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, client, _ := bindKinds(t, nil, nil)
+		seq, err := p.Nil(t.Context())
+		if err != nil || seq == nil {
+			t.Fatal(err)
+		}
+		if got, err := collect(seq); got != nil || err != nil {
+			t.Errorf("a nil stream: %v, %v", got, err)
+		}
+		r, err := p.NilReader(t.Context())
+		if err != nil || r == nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); len(got) != 0 || err != nil {
+			t.Errorf("a nil reader: %q, %v", got, err)
+		}
+		if n, err := p.Load(t.Context(), nil); n != 0 || err != nil {
+			t.Errorf("a nil parameter: %d, %v", n, err)
+		}
+		if err := p.Keep(t.Context(), func(yield func(int, error) bool) {
+			for yield(1, nil) {
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		close(s.block)
+		if err := <-s.late; err == nil || !strings.HasSuffix(err.Error(), "the call is over") {
+			t.Errorf("a parameter after its call: %v", err)
+		}
+		var e *bsrpc.Error
+		if err := client.Call(t.Context(), "S.Watch", []any{1}, new(any)); !errors.As(err, &e) || e.Code != bsrpc.CodeInvalidArgument || !strings.Contains(e.Message, "use Bind") {
+			t.Errorf("by name: %v", err)
+		}
+	})
+}
+
+// The length of a stream has no limit, that of an item is MaxMessage of its receiver.
+func TestKindItems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, _, _ := bindKinds(t, &bsrpc.ServerOptions{MaxMessage: 1000}, nil)
+		small, _, _, _ := bindKinds(t, nil, &bsrpc.ClientOptions{MaxMessage: 1000})
+		check := func(name string, err error, text string) {
+			t.Helper()
+			var e *bsrpc.Error
+			if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || !strings.HasSuffix(e.Message, text) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		got, err := collect(small.Long(t.Context(), 1000))
+		if len(got) != 1 {
+			t.Errorf("%d items", len(got))
+		}
+		check("to the client", err, "S.Long, item 2: result 1, []uint8: too long (the client's MaxMessage is 1000)")
+		long := func(yield func([]byte) bool) { _ = yield(nil) && yield(make([]byte, 1000)) }
+		_, err = p.LoadBytes(t.Context(), long)
+		check("to the server", err, "S.LoadBytes, item 2: parameter 1, []uint8: too long (the server's MaxMessage is 1000)")
+		if got, err := collect(p.Long(t.Context(), 100_000)); len(got) != 2 || len(got[1]) != 100_000 || err != nil {
+			t.Errorf("%d items, %v", len(got), err)
+		}
+		_, err = small.LoadBytes(t.Context(), slices.Values([][]byte{make([]byte, 500), make([]byte, 900)}))
+		if err == nil || err.Error() != bsrpc.ErrStreamUsed.Error() {
+			t.Errorf("a second range at the server: %v", err)
+		}
+	})
+}
