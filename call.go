@@ -23,6 +23,7 @@ import (
 func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 	b := m.binding.Load()
 	if b.err != nil || ctx == nil {
+		m.closeReaders(v)
 		return m.uncallable(ctx, b)
 	}
 	if err := b.link.call(ctx, m, b.number, v); err != nil {
@@ -48,11 +49,13 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	out := outgoingOf(ctx)
 	if out != nil {
 		if err := out.begin(); err != nil {
+			m.closeReaders(v)
 			return err
 		}
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
+		m.closeReaders(v)
 		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)

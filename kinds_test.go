@@ -10,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -399,6 +400,40 @@ func TestKindItems(t *testing.T) {
 		_, err = small.LoadBytes(t.Context(), slices.Values([][]byte{make([]byte, 500), make([]byte, 900)}))
 		if err == nil || err.Error() != bsrpc.ErrStreamUsed.Error() {
 			t.Errorf("a second range at the server: %v", err)
+		}
+	})
+}
+
+// A closeCounter is a reader that counts its Closes.
+type closeCounter struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (c *closeCounter) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
+// A reader that is an io.Closer is closed once, also if its call does not begin.
+func TestKindReadersClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, client, _ := bindKinds(t, nil, nil)
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		tagged := bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"NOT A KEY": ""})
+		for _, c := range []struct {
+			name string
+			ctx  context.Context
+		}{{"runs", t.Context()}, {"canceled", canceled}, {"metadata", tagged}, {"nil", nil}, {"closed", t.Context()}} {
+			if c.name == "closed" {
+				client.Close()
+			}
+			r := &closeCounter{Reader: strings.NewReader("abc")}
+			_, err := p.Read(c.ctx, r)
+			if synctest.Wait(); (err == nil) != (c.name == "runs") || r.closed.Load() != 1 {
+				t.Errorf("%s: closed %d times, %v", c.name, r.closed.Load(), err)
+			}
 		}
 	})
 }

@@ -75,7 +75,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		end.seen.streams = s
 	}
 	out := &sentStreams{end: end, max: maxBody(c.PeerMaxMessage())}
+	begun := false
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
+		begun = true
 		for i, st := range p.params {
 			if produce := out.producer(s.Params[i], st, v); produce != nil {
 				go produce()
@@ -88,6 +90,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		sent.reply.set(k.Entries())
 	}
 	if err != nil {
+		if !begun {
+			m.closeReaders(v)
+		}
 		return err
 	}
 	if !p.eager {
@@ -104,6 +109,22 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		newReceivedStream(s.Result, end, p.result).store(v)
 	}
 	return nil
+}
+
+// closeReaders closes the readers among the arguments of a call that has not begun. Those of
+// another are closed after their last Read.
+func (m *boundMethod) closeReaders(v *method.Values) {
+	if m.streams == nil {
+		return
+	}
+	for _, st := range m.streams.params {
+		if st.Item != nil {
+			continue
+		}
+		if closer, ok := st.Reader(v).(io.Closer); ok {
+			closer.Close()
+		}
+	}
 }
 
 // A streamEnd is how the errors of a stream are made, and where panics are logged.
