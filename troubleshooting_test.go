@@ -460,11 +460,32 @@ func (l *mistakes) busy(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
+// streams makes mistakes with streams.
+func (l *mistakes) streams(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxStreams: 1})
+	s := &kindService{make(chan error, 1), make(chan error, 1), make(chan struct{})}
+	if err := bsrpc.RegisterAs[kindContract](srv, "S", s); err != nil {
+		t.Fatal(err)
+	}
+	p := bsrpctest.Bind[kindContract](t, srv, "S")
+	open, err := p.Opened(t.Context(), 1)
+	_, tooMany := p.Opened(t.Context(), 1)
+	_, first := collect(open)
+	_, second := collect(open)
+	l.add(err, tooMany, first, second)
+	err = p.Keep(t.Context(), func(yield func(int, error) bool) {
+		for yield(1, nil) {
+		}
+	})
+	close(s.block)
+	l.add(err, <-s.late)
+}
+
 // all makes every mistake, and returns the texts.
 func (l *mistakes) all(t *testing.T) []string {
 	t.Helper()
 	l.sockets(t)
-	for _, make := range []func(*testing.T){l.register, l.options, l.strangers, l.admission, l.bind, l.values, l.times, l.ends, l.busy} {
+	for _, make := range []func(*testing.T){l.register, l.options, l.strangers, l.admission, l.bind, l.values, l.times, l.ends, l.busy, l.streams} {
 		synctest.Test(t, make)
 	}
 	return l.texts
