@@ -1,7 +1,9 @@
 package bsrpc
 
 import (
+	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,6 +89,8 @@ func TestCodecLimitsNameTheirEnd(t *testing.T) {
 		Get func(depth int) (*nest, error)
 	}
 	deep := tower{}.Get(5)
+	budget := int64(strconv.IntSize / 8 * 5 / 2) // for two of its pointers
+	memory := fmt.Sprintf("needs more memory than Limits.DecodeBudget (%d) allows, offset 3 ", budget)
 	for _, tt := range []struct {
 		name           string
 		server, client Limits
@@ -103,10 +107,10 @@ func TestCodecLimitsNameTheirEnd(t *testing.T) {
 			CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (3), or the value is cyclic (the server's limit)"},
 		{"results at the client", Limits{}, Limits{MaxDepth: 3}, func(p *contract) error { _, err := p.Get(5); return err },
 			CodeInternal, OutcomeAnswered, "nested deeper than MaxDepth (3), offset 4 (this end's limit)"},
-		{"memory of arguments", Limits{DecodeBudget: 20}, Limits{}, func(p *contract) error { return p.Put(deep) },
-			CodeInvalidArgument, OutcomeNotRun, "needs more memory than Limits.DecodeBudget (20) allows, offset 3 (the server's limit)"},
-		{"memory of results", Limits{}, Limits{DecodeBudget: 20}, func(p *contract) error { _, err := p.Get(5); return err },
-			CodeInternal, OutcomeAnswered, "needs more memory than Limits.DecodeBudget (20) allows, offset 3 (this end's limit)"},
+		{"memory of arguments", Limits{DecodeBudget: budget}, Limits{}, func(p *contract) error { return p.Put(deep) },
+			CodeInvalidArgument, OutcomeNotRun, memory + "(the server's limit)"},
+		{"memory of results", Limits{}, Limits{DecodeBudget: budget}, func(p *contract) error { _, err := p.Get(5); return err },
+			CodeInternal, OutcomeAnswered, memory + "(this end's limit)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

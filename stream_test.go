@@ -192,7 +192,7 @@ func TestStreams(t *testing.T) {
 					}
 				}
 			})
-			if err != nil || sum != n*(n-1)/2 {
+			if err != nil || sum != n/2*(n-1) {
 				t.Fatalf("Sum(%d): %d, %v", n, sum, err)
 			}
 		}

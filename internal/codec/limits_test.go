@@ -128,7 +128,8 @@ func TestBudget(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := readAll(t, c, Decoder{Data: data, Budget: size - 1, BudgetName: "Limits.DecodeBudget"})
-	if !errors.Is(err, ErrLimit) || err.Error() != "[]string: needs more memory than Limits.DecodeBudget (15999) allows, offset 8" {
+	want := fmt.Sprintf("[]string: needs more memory than Limits.DecodeBudget (%d) allows, offset 8", size-1)
+	if !errors.Is(err, ErrLimit) || err.Error() != want {
 		t.Error(err)
 	}
 }
