@@ -60,7 +60,7 @@ func streamPlanOf(sig *method.Signature) *streamPlan {
 // callStreams is call for a method with streams.
 func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, sent *outgoing) error {
 	p := m.streams
-	s := transport.NewStreamCall(c.Conn, k, p.items, p.first, p.eager)
+	s := transport.NewStreamCall(c.Conn, k, len(p.params), p.first, p.eager)
 	if m.timeoutBy == limits.ByMethod {
 		m.beginTimeout(ctx, &s.Whole, v)
 	} else {
@@ -75,9 +75,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		end.seen.streams = s
 	}
 	out := &sentStreams{end: end, max: maxBody(c.PeerMaxMessage())}
-	begun := false
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
-		begun = true
 		for i, st := range p.params {
 			if produce := out.producer(s.Params[i], st, v); produce != nil {
 				go produce()
@@ -90,7 +88,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		sent.reply.set(k.Entries())
 	}
 	if err != nil {
-		if !begun {
+		if !s.Produced {
 			m.closeReaders(v)
 		}
 		return err

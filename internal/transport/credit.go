@@ -32,9 +32,7 @@ func (r *Receiver) payBack() {
 		q.credits = append(q.credits, r)
 	}
 	r.owed += n
-	if c.writer.neededLocked() {
-		c.writer.startLocked(noWriter)
-	}
+	c.writer.startIfNeededLocked()
 }
 
 // grow lends the stream as much credit as its window has, within Limits.ConnWindow: all

@@ -322,9 +322,7 @@ func (r *Receiver) leave(why *fault.Fault, drop bool) {
 		if c.streams.removeReceiverLocked(r) {
 			f := r.key.frame(wire.Stop)
 			c.writer.queue.addHeaderLocked(&f)
-			if c.writer.neededLocked() {
-				c.writer.startLocked(noWriter)
-			}
+			c.writer.startIfNeededLocked()
 		}
 		c.mu.Unlock()
 	}

@@ -205,8 +205,8 @@ func (c *Conn) Refuse(id uint64, err *fault.Fault) {
 // startWriterLocked makes sure that a frame queued by the reader of a client is written.
 // The leader of a server flushes before it waits.
 func (c *Conn) startWriterLocked() {
-	if !c.cfg.Serves && c.writer.neededLocked() {
-		c.writer.startLocked(noWriter)
+	if !c.cfg.Serves {
+		c.writer.startIfNeededLocked()
 	}
 }
 

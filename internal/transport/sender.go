@@ -26,9 +26,8 @@ var ErrStreamOver = errors.New("the stream is over")
 //
 // One goroutine at a time may call Send, Write and End.
 type Sender struct {
-	c     *Conn
-	key   streamKey
-	items bool
+	c   *Conn
+	key streamKey
 
 	// guarded by Conn.mu
 	open    bool // begun, and not over
@@ -52,8 +51,8 @@ type streamEnd struct {
 	body  []byte
 }
 
-func newSender(c *Conn, key streamKey, items bool) *Sender {
-	return &Sender{c: c, key: key, items: items, credit: int64(c.peer.Streams.Window), wake: make(chan struct{}, 1)}
+func newSender(c *Conn, key streamKey) *Sender {
+	return &Sender{c: c, key: key, credit: int64(c.peer.Streams.Window), wake: make(chan struct{}, 1)}
 }
 
 // beginLocked makes the sender accept bytes, to be written behind a message unless that is
@@ -141,9 +140,7 @@ func (s *Sender) listLocked() {
 	s.listed = true
 	w := &s.c.writer
 	w.queue.streams = append(w.queue.streams, s)
-	if w.neededLocked() {
-		w.startLocked(noWriter)
-	}
+	w.startIfNeededLocked()
 }
 
 // wakeLocked wakes the goroutine in awaitLocked.
@@ -193,19 +190,23 @@ func (s *Sender) closeLocked() {
 	s.wakeLocked()
 }
 
+// removeLocked ends a stream as closeLocked does, and removes it from the table.
+func (s *Sender) removeLocked() {
+	s.c.streams.removeSenderLocked(s)
+	s.closeLocked()
+}
+
 // dropLocked ends a stream whose message is not completely sent: nothing more of either is.
 func (s *Sender) dropLocked() {
 	s.behind, s.end, s.ended = nil, nil, false
-	s.c.streams.removeSenderLocked(s)
-	s.closeLocked()
+	s.removeLocked()
 }
 
 // stop acts on a STOP of the receiver.
 func (s *Sender) stop() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.c.streams.removeSenderLocked(s)
-	s.closeLocked()
+	s.removeLocked()
 }
 
 // addCredit acts on a CREDIT of the receiver.

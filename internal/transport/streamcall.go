@@ -40,16 +40,16 @@ func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
 	s.watch.atEnd(func() { go f(s.why) })
 }
 
-// NewStreamCall returns a call with the given parameters, each true for items and false
-// for bytes. result is nil without a result stream. call is set up as for Do; its Timeout
-// limits the wait for the answer, and Whole limits the call.
+// NewStreamCall returns a call with a number of stream parameters. result is true for a
+// stream of items, false for bytes, and nil without a result stream. call is set up as for
+// Do; its Timeout limits the wait for the answer, and Whole limits the call.
 //
 // If eager is true, OpenStreams does not wait for the answer.
-func NewStreamCall(c *Conn, call *Call, params []bool, result *bool, eager bool) *StreamCall {
+func NewStreamCall(c *Conn, call *Call, params int, result *bool, eager bool) *StreamCall {
 	s := &StreamCall{c: c, call: call, done: make(chan struct{})}
 	call.eager, call.over = eager, s.delivered
-	for i, items := range params {
-		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}, items))
+	for i := range params {
+		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}))
 	}
 	if result != nil {
 		s.Result = newReceiver(c, streamKey{ours: true}, *result)
@@ -98,11 +98,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 		err = s.call.result(ctx)
 	}
 	if err != nil {
-		f, ok := err.(*fault.Fault)
-		if !ok {
-			f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
-		}
-		s.cancel(f, true)
+		s.cancel(faultOf(err), true)
 		return err
 	}
 	if s.Result == nil {
@@ -127,8 +123,7 @@ func (s *StreamCall) openLocked() {
 		if p.key.id = s.call.id; p.ended {
 			continue // behind the request, which waited for the peer
 		}
-		t.senders[p.key] = p
-		t.countLocked(p.key, 1)
+		t.addSenderLocked(p)
 	}
 	if s.Result != nil {
 		s.Result.key.id = s.call.id
@@ -168,8 +163,7 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 		c.calls.long.Add(-1)
 		c.mu.Lock()
 		for _, p := range s.Params {
-			c.streams.removeSenderLocked(p)
-			p.closeLocked()
+			p.removeLocked()
 		}
 		c.mu.Unlock()
 		s.why = why
@@ -208,14 +202,17 @@ func (s *StreamCall) delivered() {
 	if n := len(s.call.reply.body); err == nil && n > 0 {
 		err = fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %d trailing bytes", n)
 	}
-	if err == nil {
-		return
+	if err != nil {
+		s.cancel(faultOf(err), false)
 	}
-	f, ok := err.(*fault.Fault)
-	if !ok {
-		f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
+}
+
+// faultOf returns the error of a call as a fault.
+func faultOf(err error) *fault.Fault {
+	if f, ok := err.(*fault.Fault); ok {
+		return f
 	}
-	s.cancel(f, false)
+	return fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
 }
 
 // endOfCall acts on the END of the result stream. why is nil for a complete one.

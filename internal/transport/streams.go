@@ -81,10 +81,9 @@ func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Rece
 		}
 	}
 	if result != nil {
-		out = newSender(c, streamKey{id: id}, *result)
+		out = newSender(c, streamKey{id: id})
 		if c.end.why == nil { // from now on: its CREDIT may come before it begins
-			t.senders[out.key] = out
-			t.countLocked(out.key, 1)
+			t.addSenderLocked(out)
 		}
 	}
 	return in, out, nil
@@ -107,6 +106,11 @@ func (t *streams) beginLocked(s *Sender, response bool, reply *chunkedMessage) b
 func (t *streams) endLocked() (last bool) {
 	t.answered.Add(-1)
 	return t.c.requests.inflight.Done(1)
+}
+
+func (t *streams) addSenderLocked(s *Sender) {
+	t.senders[s.key] = s
+	t.countLocked(s.key, 1)
 }
 
 func (t *streams) addReceiverLocked(r *Receiver) {

@@ -66,6 +66,11 @@ func (w *writer) flush(own *chunkedMessage) {
 func (w *writer) flushAsync() {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
+	w.startIfNeededLocked()
+}
+
+// startIfNeededLocked is flushAsync with Conn.mu held.
+func (w *writer) startIfNeededLocked() {
 	if w.neededLocked() {
 		w.startLocked(noWriter)
 	}
