@@ -28,8 +28,7 @@ type StreamCall struct {
 
 	watch watch
 	once  sync.Once
-	done  chan struct{} // closed when the call is over
-	why   *fault.Fault  // nil for a complete call; set before done is closed
+	why   *fault.Fault // nil for a complete call; set before the end of watch
 
 	Produced bool // OpenStreams has called produce: parameters may have been read
 }
@@ -46,7 +45,7 @@ func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
 //
 // If eager is true, OpenStreams does not wait for the answer.
 func NewStreamCall(c *Conn, call *Call, params int, result *bool, eager bool) *StreamCall {
-	s := &StreamCall{c: c, call: call, done: make(chan struct{})}
+	s := &StreamCall{c: c, call: call}
 	call.eager, call.over = eager, s.delivered
 	for i := range params {
 		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}))
@@ -58,9 +57,6 @@ func NewStreamCall(c *Conn, call *Call, params int, result *bool, eager bool) *S
 	call.streams = s
 	return s
 }
-
-// Done returns a channel closed when the call is over.
-func (s *StreamCall) Done() <-chan struct{} { return s.done }
 
 // OpenStreams sends the request of a call with streams. If it is not eager it waits for
 // the answer, while produce runs the parameters. body is not used after it has returned.
@@ -167,7 +163,6 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 		}
 		c.mu.Unlock()
 		s.why = why
-		close(s.done)
 		s.watch.end()
 	})
 	if s.Result != nil {
