@@ -21,10 +21,11 @@ type basicLink struct {
 	*basic.Client
 	settings *settings
 	log      *report.Log
+	remote   remoteEnd
 }
 
 func (l *basicLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote}
 }
 func (l *basicLink) ended() <-chan struct{} { return l.Done() }
 func (l *basicLink) close(why *fault.Fault) { l.Close(why) }
@@ -101,7 +102,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 		nc.Close()
 		return nil, fault.About(d.what, err)
 	}
-	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log}}, nil
+	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log, remote: d.remote(nc)}}, nil
 }
 
 // pollBasic asks once for admission, within DialTimeout.

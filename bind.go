@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"math"
+	"net"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,14 @@ type callOptions struct {
 	timeout time.Duration // DefaultCallTimeout; math.MaxInt64 for none
 	chain   CallFunc      // the interceptors; nil for none
 	log     *report.Log
+	remote  *remoteEnd // nil for a link without an end
+}
+
+// A remoteEnd is the other end of a link, for interceptors. It never changes.
+type remoteEnd struct {
+	addr             net.Addr
+	network, address string // given to Dial; "" without
+	metadata         bool   // calls may have metadata
 }
 
 // A nativeLink is a connection on the native wire.
@@ -85,10 +94,11 @@ type nativeLink struct {
 	log      *report.Log
 
 	onewayErrors *atomic.Uint64 // of this end
+	remote       remoteEnd
 }
 
 func (l *nativeLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote}
 }
 func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
@@ -180,7 +190,7 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 	if o.chain == nil {
 		return m
 	}
-	return &interceptedMethod{m, o.chain, o.log}
+	return &interceptedMethod{m, o.chain, o.log, o.remote}
 }
 
 // newBoundMethod returns the method of s, which has no binding yet.

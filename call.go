@@ -193,8 +193,9 @@ func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what
 // An interceptedMethod is a boundMethod of a client with interceptors.
 type interceptedMethod struct {
 	*boundMethod
-	chain CallFunc
-	log   *report.Log
+	chain  CallFunc
+	log    *report.Log
+	remote *remoteEnd
 }
 
 // Call implements method.Caller: it passes the call through the interceptors.
@@ -202,7 +203,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	if ctx == nil {
 		return m.boundMethod.Call(ctx, v)
 	}
-	c := &Call{method: &m.Description, values: v, within: m, log: m.log}
+	c := &Call{method: &m.Description, values: v, within: m, log: m.log, remote: m.remote}
 	c.ctx.Context, c.ctx.call, v.Ctx = ctx, c, &c.ctx
 	if m.streams != nil {
 		c.kind = m.streams.kind

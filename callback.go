@@ -36,11 +36,13 @@ type sessionLink struct {
 // newSessionLink returns the link of a session on a native connection.
 func newSessionLink(c *nativeConn, peer *wire.Hello) *sessionLink {
 	v := c.served
-	return &sessionLink{&nativeLink{Conn: c.Conn, settings: v.settings, log: v.log, onewayErrors: &v.onewayErrors}, v.session, peer.AcceptsCalls}
+	link := &nativeLink{Conn: c.Conn, settings: v.settings, log: v.log, onewayErrors: &v.onewayErrors}
+	link.remote = remoteEnd{addr: v.session.remote, metadata: true}
+	return &sessionLink{link, v.session, peer.AcceptsCalls}
 }
 
 func (l *sessionLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote}
 }
 
 // bindMethods implements link.

@@ -31,6 +31,7 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	}
 	d, stop := newDialState(ctx, "dial "+network+" "+address, s.dialTimeout)
 	defer stop()
+	d.network, d.address = network, address
 	var dialer net.Dialer
 	nc, err := dialer.DialContext(d.timed, network, address)
 	if err == nil {
@@ -78,7 +79,8 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	r := report.New(opts.logger())
 	w := newAdmissionWait(peer)
 	h := newClientHandler(nc, w.Control, opts.handlers(), s, r)
-	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors}
+	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors, remote: d.remote(nc)}
+	link.remote.metadata = true
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnClosed: func() {
@@ -131,6 +133,13 @@ type dialState struct {
 	ctx   context.Context
 	timed context.Context
 	limit time.Duration // DialTimeout
+
+	network, address string // "" for NewClient
+}
+
+// remote returns the other end of nc, which has no metadata on the basic wire.
+func (d *dialState) remote(nc net.Conn) remoteEnd {
+	return remoteEnd{addr: nc.RemoteAddr(), network: d.network, address: d.address}
 }
 
 // newDialState returns the state of a dial beginning now. The caller must call stop.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,7 @@ func (k Kind) String() string {
 type Call struct {
 	method  *method.Description
 	session *Session       // nil at a client
+	remote  *remoteEnd     // at a client; nil at a server
 	values  *method.Values // nil after the interceptors have returned
 	within  nexter
 	log     *report.Log
@@ -138,9 +140,30 @@ func (c *Call) Kind() Kind { return c.kind }
 // Session returns the session of the caller at a server, and nil at a client.
 func (c *Call) Session() *Session { return c.session }
 
+// RemoteAddr returns the address of the other end of the connection.
+func (c *Call) RemoteAddr() net.Addr {
+	switch {
+	case c.session != nil:
+		return c.session.remote
+	case c.remote != nil:
+		return c.remote.addr
+	}
+	return nil
+}
+
+// Dialed returns the network and the address given to Dial, at a client that Dial has
+// created. Otherwise they are empty.
+func (c *Call) Dialed() (network, address string) {
+	if c.remote == nil {
+		return "", ""
+	}
+	return c.remote.network, c.remote.address
+}
+
 // Metadata returns the metadata of the request: that of MetadataFrom at a server, and at a
 // client what WithMetadata has added before the interceptors. An interceptor adds some by
-// calling next with a context from WithMetadata. The map belongs to the caller.
+// calling next with a context from WithMetadata, see CarriesMetadata. The map belongs to
+// the caller.
 func (c *Call) Metadata() Metadata {
 	if c.ctx.call == nil {
 		return MetadataFrom(&c.ctx)

@@ -363,6 +363,74 @@ func TestInterceptorsAndMetadata(t *testing.T) {
 	})
 }
 
+// Interceptors know the other end: by its connection, and by the address given to Dial.
+func TestCallKnowsTheOtherEnd(t *testing.T) {
+	var mu sync.Mutex
+	var ends []string
+	note := around(func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+		network, address := call.Dialed()
+		mu.Lock()
+		ends = append(ends, fmt.Sprintf("%v, dialed %q %q, carries %t", call.RemoteAddr(), network, address, call.CarriesMetadata(ctx)))
+		mu.Unlock()
+		return next(ctx, call)
+	})
+	srv := bsrpc.NewServer(atServer(note))
+	defer srv.Close()
+	if err := bsrpc.RegisterAs[branchContract](srv, "Branch", &branch{}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	client, err := bsrpc.Dial(t.Context(), "tcp4", l.Addr().String(), atClient(note))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	piped, err := bsrpctest.Dial(t, srv, atClient(note))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*bsrpc.Client{client, piped} {
+		if err := c.Call(t.Context(), "Branch.Add", []any{1, 2}, new(int)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{fmt.Sprintf("%v, dialed \"tcp4\" %q, carries true", l.Addr(), l.Addr()), "", `pipe, dialed "" "", carries true`, `pipe, dialed "" "", carries false`}
+	if len(ends) == 4 && strings.HasPrefix(ends[1], "127.0.0.1:") && strings.HasSuffix(ends[1], `, dialed "" "", carries false`) {
+		ends[1] = "" // any port
+	}
+	if !slices.Equal(ends, want) {
+		t.Errorf("got %q, want %q", ends, want)
+	}
+	var zero bsrpc.Call
+	if network, address := zero.Dialed(); zero.RemoteAddr() != nil || network != "" || address != "" || zero.CarriesMetadata(t.Context()) {
+		t.Error("a zero Call knows an end")
+	}
+}
+
+// An interceptor can ask whether its metadata would make the call fail.
+func TestCarriesMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var added bsrpc.Metadata
+		var carried bool
+		p := newBranch(t, atServer(), atClient(around(func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+			with := bsrpc.WithMetadata(ctx, added)
+			carried = call.CarriesMetadata(with)
+			return next(with, call)
+		})))
+		sent := bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"user": "Ann"})
+		for _, added = range []bsrpc.Metadata{nil, {"trace": "7"}, {"Trace": "7"}, manyEntries(55, 1), manyEntries(56, 1), {"k": strings.Repeat("x", 7<<10)}} {
+			_, err := p.proxy.Add(sent, 1, 2)
+			if carried != (err == nil) {
+				t.Errorf("%v: carried %t, but %v", added, carried, err)
+			}
+		}
+	})
+}
+
 // A next that must not run is CodeInternal, and has no effect on the call.
 func TestNextOutOfPlace(t *testing.T) {
 	var ran atomic.Int32

@@ -87,6 +87,24 @@ func MetadataFrom(ctx context.Context) Metadata {
 	return metadataOf(x.meta.received)
 }
 
+// CarriesMetadata reports whether next can send the metadata of ctx, as a client's call: the
+// wire carries some or there is none, and it is within the limits. An interceptor that adds
+// metadata to every call asks first, because next fails otherwise:
+//
+//	if traced := bsrpc.WithMetadata(ctx, trace); call.CarriesMetadata(traced) {
+//		ctx = traced
+//	}
+//	return next(ctx, call)
+//
+// At a server it returns false.
+func (c *Call) CarriesMetadata(ctx context.Context) bool {
+	if c.remote == nil {
+		return false
+	}
+	out := outgoingOf(ctx)
+	return out == nil || out.err == nil && (c.remote.metadata || len(out.entries) == 0)
+}
+
 // SetReplyMetadata adds an entry to the metadata of the reply, results or error, of a
 // handler's call. ctx is the handler's context or one derived from it. An entry replaces
 // one under the same key.

@@ -251,6 +251,9 @@ func TestInterceptorsOfBasicClient(t *testing.T) {
 	var left time.Duration
 	note := func(next CallFunc) CallFunc {
 		return func(ctx context.Context, call *Call) error {
+			if !call.CarriesMetadata(ctx) || call.CarriesMetadata(WithMetadata(ctx, Metadata{"trace": "7"})) {
+				t.Error("the wire carries no metadata, and a call without any can be made")
+			}
 			deadline, _ := ctx.Deadline()
 			left = time.Until(deadline)
 			*call.Args()[0].(*uint32) += 1000
