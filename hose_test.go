@@ -272,7 +272,9 @@ func hoseClient(t testing.TB, opts *ClientOptions, hello wire.Hello) (*Client, *
 	if opts != nil {
 		o = *opts
 	}
-	o.Logger, o.Limits.PingAfter = quiet, NoLimit
+	if o.Logger = quiet; o.Limits.PingAfter == 0 {
+		o.Limits.PingAfter = NoLimit
+	}
 	client, err := NewClient(context.Background(), near, &o)
 	if err != nil {
 		t.Fatal(err)

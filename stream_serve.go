@@ -21,7 +21,7 @@ func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
 		return fault.Refusal(fault.Unimplemented, "%s: the caller does not support streams", inv.method.Name)
 	}
 	p := inv.method.streams
-	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.first)
+	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.result != nil)
 	if refusal == nil {
 		inv.streams = &servedStreams{in, out}
 	}

@@ -3,10 +3,14 @@ package bsrpc_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,95 +173,148 @@ func collect[T any](seq iter.Seq2[T, error]) (items []T, err error) {
 func TestStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, s := bindStreams(t)
-		for _, n := range []int{0, 1, 2, 1000, 50_000} {
-			got, err := collect(p.Count(t.Context(), n))
-			if err != nil || len(got) != n || n > 0 && got[n-1] != n-1 {
-				t.Fatalf("Count(%d): %d items, %v", n, len(got), err)
+		checkStreams(t, p, s)
+	})
+}
+
+// All of this over sockets, plain and within TLS.
+func TestStreamsOverSockets(t *testing.T) {
+	authority := certificate(t, "server", nil)
+	pool := x509.NewCertPool()
+	pool.AddCert(authority.Leaf)
+	for _, tt := range []struct {
+		name, network string
+		secure        bool
+	}{{"tcp", "tcp", false}, {"unix", "unix", false}, {"TLS", "tcp", true}, {"TLS over unix", "unix", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &streamService{gone: make(chan error, 10)}
+			srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+			if err := srv.RegisterName("S", s); err != nil {
+				t.Fatal(err)
 			}
-			seq, err := p.Items(t.Context(), n)
+			address := "127.0.0.1:0"
+			if tt.network == "unix" {
+				address = filepath.Join(t.TempDir(), "socket")
+			}
+			l, err := net.Listen(tt.network, address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			items, err := collect(seq)
-			if err != nil || len(items) != n || n > 0 && items[n-1].Name != fmt.Sprint("item ", n-1) {
-				t.Fatalf("Items(%d): %d items, %v", n, len(items), err)
-			}
-			if _, err := collect(seq); err != bsrpc.ErrStreamUsed {
-				t.Fatalf("second range: %v", err)
-			}
-			sum, err := p.Sum(t.Context(), func(yield func(int) bool) {
-				for i := range n {
-					if !yield(i) {
-						return
-					}
-				}
-			})
-			if err != nil || sum != n/2*(n-1) {
-				t.Fatalf("Sum(%d): %d, %v", n, sum, err)
-			}
-		}
-		if _, err := p.Items(t.Context(), -1); err == nil || err.Error() != "negative" {
-			t.Errorf("Items(-1): %v", err)
-		}
-		for n, err := range p.Endless(t.Context()) {
+			dialed, err := net.Dial(tt.network, l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n == 10_000 {
-				break
+			if tt.secure {
+				l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{authority}})
+				dialed = tls.Client(dialed, &tls.Config{ServerName: "server", RootCAs: pool})
 			}
-		}
-		if err := <-s.gone; err != context.Canceled {
-			t.Errorf("after break: %v", err)
-		}
-		got, err := collect(p.Fail(3))
-		var e *bsrpc.Error
-		if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound || e.Message != "no more" || e.Outcome != bsrpc.OutcomeAnswered {
-			t.Errorf("Fail: %v, %v", got, err)
-		}
-		got, err = collect(p.Panic(3))
-		if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeInternal || bytes.Contains([]byte(err.Error()), []byte("secret")) {
-			t.Errorf("Panic: %v, %v", got, err)
-		}
-		stopped := make(chan bool, 1)
-		n, err := p.First(t.Context(), func(yield func(int, error) bool) {
-			for i := 7; yield(i, nil); i++ {
+			go srv.Serve(l)
+			defer srv.Close()
+			client, err := bsrpc.NewClient(t.Context(), dialed, nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-			stopped <- true
+			defer client.Close()
+			p, err := bsrpc.Bind[streamContract](t.Context(), client, "S")
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkStreams(t, p, s)
 		})
-		if <-stopped; n != 7 || err != nil {
-			t.Errorf("First: %d, %v", n, err)
+	}
+}
+
+// checkStreams makes calls with streams of every shape.
+func checkStreams(t *testing.T, p *streamContract, s *streamService) {
+	t.Helper()
+	for _, n := range []int{0, 1, 2, 1000, 50_000} {
+		got, err := collect(p.Count(t.Context(), n))
+		if err != nil || len(got) != n || n > 0 && got[n-1] != n-1 {
+			t.Fatalf("Count(%d): %d items, %v", n, len(got), err)
 		}
-		i := 0
-		for n, err := range p.Double(t.Context(), func(yield func(int, error) bool) {
-			for i := range 1000 {
-				if !yield(i, nil) {
-					return
-				}
-			}
-		}) {
-			if err != nil || n != 2*i {
-				t.Fatalf("Double: %d, %v", n, err)
-			}
-			i++
-		}
-		if i != 1000 {
-			t.Errorf("Double gave %d items", i)
-		}
-		if n, err := p.Upload(t.Context(), io.LimitReader(endlessReader{}, 10<<20)); n != 10<<20 || err != nil {
-			t.Errorf("Upload: %d, %v", n, err)
-		}
-		r, err := p.Open(t.Context(), 3<<20)
+		seq, err := p.Items(t.Context(), n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := io.Copy(io.Discard, r); n != 3<<20 || err != nil {
-			t.Errorf("Open: %d, %v", n, err)
+		items, err := collect(seq)
+		if err != nil || len(items) != n || n > 0 && items[n-1].Name != fmt.Sprint("item ", n-1) {
+			t.Fatalf("Items(%d): %d items, %v", n, len(items), err)
 		}
-		if _, err := p.Open(t.Context(), -1); !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound {
-			t.Errorf("Open(-1): %v", err)
+		if _, err := collect(seq); err != bsrpc.ErrStreamUsed {
+			t.Fatalf("second range: %v", err)
 		}
+		sum, err := p.Sum(t.Context(), func(yield func(int) bool) {
+			for i := range n {
+				if !yield(i) {
+					return
+				}
+			}
+		})
+		if err != nil || sum != n/2*(n-1) {
+			t.Fatalf("Sum(%d): %d, %v", n, sum, err)
+		}
+	}
+	if _, err := p.Items(t.Context(), -1); err == nil || err.Error() != "negative" {
+		t.Errorf("Items(-1): %v", err)
+	}
+	for n, err := range p.Endless(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 10_000 {
+			break
+		}
+	}
+	if err := <-s.gone; err != context.Canceled {
+		t.Errorf("after break: %v", err)
+	}
+	got, err := collect(p.Fail(3))
+	var e *bsrpc.Error
+	if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound || e.Message != "no more" || e.Outcome != bsrpc.OutcomeAnswered {
+		t.Errorf("Fail: %v, %v", got, err)
+	}
+	got, err = collect(p.Panic(3))
+	if len(got) != 3 || !errors.As(err, &e) || e.Code != bsrpc.CodeInternal || bytes.Contains([]byte(err.Error()), []byte("secret")) {
+		t.Errorf("Panic: %v, %v", got, err)
+	}
+	stopped := make(chan bool, 1)
+	n, err := p.First(t.Context(), func(yield func(int, error) bool) {
+		for i := 7; yield(i, nil); i++ {
+		}
+		stopped <- true
 	})
+	if <-stopped; n != 7 || err != nil {
+		t.Errorf("First: %d, %v", n, err)
+	}
+	i := 0
+	for n, err := range p.Double(t.Context(), func(yield func(int, error) bool) {
+		for i := range 1000 {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}) {
+		if err != nil || n != 2*i {
+			t.Fatalf("Double: %d, %v", n, err)
+		}
+		i++
+	}
+	if i != 1000 {
+		t.Errorf("Double gave %d items", i)
+	}
+	if n, err := p.Upload(t.Context(), io.LimitReader(endlessReader{}, 10<<20)); n != 10<<20 || err != nil {
+		t.Errorf("Upload: %d, %v", n, err)
+	}
+	r, err := p.Open(t.Context(), 3<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, r); n != 3<<20 || err != nil {
+		t.Errorf("Open: %d, %v", n, err)
+	}
+	if _, err := p.Open(t.Context(), -1); !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound {
+		t.Errorf("Open(-1): %v", err)
+	}
 }
 
 func TestStreamCancel(t *testing.T) {

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"iter"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -344,4 +347,101 @@ func TestServerWithoutStreams(t *testing.T) {
 			far.Close()
 		})
 	}
+}
+
+// dropStream drops a stream, and waits until the garbage collector has found it.
+func dropStream(t *testing.T, client *Client, proxy *hoseContract, p *rawPeer) (id uint64) {
+	t.Helper()
+	func() {
+		seq := proxy.Quiet(context.Background())
+		f, _ := p.read()
+		id = f.ID
+		p.send(wire.Frame{Type: wire.Response, ID: id}, nil)
+		synctest.Wait()
+		runtime.KeepAlive(seq)
+	}()
+	for i := 0; !transport.StateOf(client.native.Conn).Dropped; i++ {
+		if i == 10_000 {
+			t.Fatal("the stream is never found")
+		}
+		runtime.GC()
+		runtime.Gosched() // cleanups run outside of the bubble
+	}
+	return id
+}
+
+// A dropped stream is canceled at the next write of the connection, or when the keepalive
+// looks, although the peer sends nothing.
+func TestDroppedStreamWithoutReads(t *testing.T) {
+	opts := &ClientOptions{Limits: Limits{PingAfter: time.Minute}}
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := hoseClient(t, opts, manyStreams)
+		id := dropStream(t, client, proxy, p)
+		other := proxy.Quiet(context.Background()) // a write
+		if f, _ := p.skipTo(wire.Cancel); f.ID != id {
+			t.Errorf("CANCEL of call %d, want %d", f.ID, id)
+		}
+		runtime.KeepAlive(other)
+		client.Close()
+		p.nc.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		client, proxy, p := hoseClient(t, opts, manyStreams)
+		id, since := dropStream(t, client, proxy, p), time.Now()
+		if f, _ := p.read(); f.Type != wire.Cancel || f.ID != id {
+			t.Errorf("got %v %d, want CANCEL of call %d", f.Type, f.ID, id)
+		}
+		if after := time.Since(since); after > time.Minute {
+			t.Errorf("canceled after %v", after)
+		}
+		client.Close()
+		p.nc.Close()
+	})
+}
+
+// The streams of a call that waits for its first chunk count in MaxStreams.
+func TestMaxStreamsCountsWaitingCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hello := manyStreams
+		hello.ConnBytes, hello.Streams.Most = 200_000, 2
+		client, proxy, p := hoseClient(t, nil, hello)
+		stop := make(chan struct{})
+		defer close(stop)
+		put := func(ctx context.Context, size int) chan error {
+			done := make(chan error, 1)
+			go func() {
+				_, err := proxy.Put(ctx, make([]byte, size), func(func([]byte, error) bool) { <-stop })
+				done <- err
+			}()
+			synctest.Wait()
+			return done
+		}
+		check := func(err error, code Code, text string) {
+			t.Helper()
+			var e *Error
+			if !errors.As(err, &e) || e.Code != code || e.Outcome != OutcomeNotRun || !strings.Contains(e.Message, text) {
+				t.Errorf("got %v, want %v, %q, not run", err, code, text)
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		first := put(ctx, 190_000)
+		p.read()
+		second := put(ctx, 100_000) // waits for room at the server
+		for range 3 {
+			check(<-put(ctx, 1), CodeResourceExhausted, "too many open streams on this connection (the server's MaxStreams is 2)")
+		}
+		cancel()
+		check(<-second, CodeCanceled, "")
+		go drain(p)
+		<-first
+		third := put(context.Background(), 1)
+		select {
+		case err := <-third:
+			t.Errorf("after the calls were canceled: %v", err)
+		default:
+			client.Close()
+			<-third
+		}
+		p.nc.Close()
+	})
 }

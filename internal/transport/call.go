@@ -77,6 +77,9 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	// with streams another goroutine to read.
 	call.long = left != 0 && left <= shortTimeout || call.streams != nil
 	k.addLocked(call)
+	if call.streams != nil {
+		call.streams.countLocked(1)
+	}
 	q := &c.writer.queue
 	if size > wire.MaxUnchunked {
 		// Ids rise in the order of writing, so the id is assigned at the first chunk.
@@ -113,6 +116,9 @@ func (k *calls) abandon(call *Call) (fault.Outcome, bool) {
 	}
 	if m != nil && !m.begunLocked() { // the peer knows nothing of the call
 		c.writer.queue.dropLocked(m)
+		if call.streams != nil {
+			call.streams.countLocked(-1)
+		}
 		if next := k.removeLocked(call); next != nil {
 			next.wake <- false
 		}

@@ -6,6 +6,13 @@ import (
 
 // What a Receiver pays back to its peer.
 
+// read notes that bytes have been read, and pays them back once they are half a window.
+func (r *Receiver) read(cost int64) {
+	if r.unpaid += cost; r.unpaid >= r.window/2 {
+		r.payBack()
+	}
+}
+
 // payBack sends the credit for the bytes read, and more if the goroutine waits for the
 // peer: the window was too small for the way to it.
 func (r *Receiver) payBack() {
@@ -70,4 +77,16 @@ func (r *Receiver) payPartial() {
 	}
 	r.read(cost - r.prepay)
 	r.prepay = cost
+}
+
+// takeCreditsLocked moves the CREDIT frames to frames: one for each stream, so a peer that
+// does not read cannot make them pile up.
+func (q *sendQueue) takeCreditsLocked() {
+	for _, r := range q.credits {
+		f := r.key.frame(wire.Credit)
+		q.frames = wire.AppendCredit(q.frames, &f, uint32(r.owed))
+		r.owed = 0
+	}
+	clear(q.credits)
+	q.credits = q.credits[:0]
 }

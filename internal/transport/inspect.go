@@ -19,6 +19,7 @@ type State struct {
 	Long     int    // calls waiting with timers of their own
 	Parked   bool   // a call is parked
 	Watched  bool   // the watchdog is armed
+	Dropped  bool   // a stream has been dropped, and not closed yet
 }
 
 // StateOf returns the state of a connection. It is safe for concurrent use.
@@ -37,6 +38,7 @@ func StateOf(c *Conn) State {
 		Long:     int(c.calls.long.Load()),
 		Parked:   c.calls.anyParkedLocked(),
 		Watched:  c.watchdog.armed.Load(),
+		Dropped:  c.streams.anyDropped(),
 	}
 }
 
@@ -67,9 +69,9 @@ func Residue(c *Conn) string {
 	if n := c.requests.inflight.Count(); n != 0 {
 		left = append(left, fmt.Sprintf("requests: %d in flight", n))
 	}
-	if s := &c.streams; len(s.senders)+len(s.receivers) != 0 || s.ours != 0 || s.peers != 0 || s.answered.Load() != 0 || s.lent.Load() != 0 {
+	if s := &c.streams; len(s.senders)+len(s.receivers) != 0 || s.ours+s.unsent != 0 || s.peers != 0 || s.answered.Load() != 0 || s.lent.Load() != 0 {
 		left = append(left, fmt.Sprintf("streams: %d sent, %d received, %d counted of this end and %d of the peer, %d requests, %d bytes lent",
-			len(s.senders), len(s.receivers), s.ours, s.peers, s.answered.Load(), s.lent.Load()))
+			len(s.senders), len(s.receivers), s.ours+s.unsent, s.peers, s.answered.Load(), s.lent.Load()))
 	}
 	return strings.Join(left, "; ")
 }

@@ -51,6 +51,9 @@ func (k *keepalive) stop() {
 // check runs when the peer may have been silent for too long.
 func (k *keepalive) check() {
 	c := k.c
+	if c.streams.anyDropped() {
+		c.streams.closeDropped()
+	}
 	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
 	ping, dead := k.next(after, timeout)
 	switch {

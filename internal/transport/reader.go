@@ -222,7 +222,7 @@ func (r *reader) handleAll(e *epoch) bool {
 		}
 	}
 	r.woken.wakeAll(r.in.lastRead())
-	if r.c.streams.dropped.Load() != nil {
+	if r.c.streams.anyDropped() {
 		r.c.streams.closeDropped()
 	}
 	if err != nil {

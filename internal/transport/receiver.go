@@ -226,25 +226,6 @@ func (r *Receiver) releaseLocked() {
 	r.in, r.booked, r.lent = nil, 0, 0
 }
 
-// read notes that bytes have been read, and pays them back once they are half a window.
-func (r *Receiver) read(cost int64) {
-	if r.unpaid += cost; r.unpaid >= r.window/2 {
-		r.payBack()
-	}
-}
-
-// takeCreditsLocked moves the CREDIT frames to frames: one for each stream, so a peer that
-// does not read cannot make them pile up.
-func (q *sendQueue) takeCreditsLocked() {
-	for _, r := range q.credits {
-		f := r.key.frame(wire.Credit)
-		q.frames = wire.AppendCredit(q.frames, &f, uint32(r.owed))
-		r.owed = 0
-	}
-	clear(q.credits)
-	q.credits = q.credits[:0]
-}
-
 // fill waits for bytes and takes them into cur.
 func (r *Receiver) fill() error {
 	r.mu.Lock()

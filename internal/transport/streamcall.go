@@ -112,9 +112,21 @@ func (s *StreamCall) beginLocked() {
 	}
 }
 
+// countLocked adds n times the streams of the call to those whose request has no id.
+func (s *StreamCall) countLocked(n int) { s.c.streams.unsent += n * s.streams() }
+
+// streams returns the number of streams of the call.
+func (s *StreamCall) streams() int {
+	if s.Result != nil {
+		return len(s.Params) + 1
+	}
+	return len(s.Params)
+}
+
 // openLocked opens the streams of the request under its id.
 func (s *StreamCall) openLocked() {
 	t := &s.c.streams
+	s.countLocked(-1)
 	for _, p := range s.Params {
 		if p.key.id = s.call.id; p.ended {
 			continue // behind the request, which waited for the peer
@@ -133,11 +145,8 @@ func (s *StreamCall) refusedLocked() *fault.Fault {
 	if s.c.peer.Streams.Window == 0 {
 		return fault.New(fault.Unimplemented, fault.NotRun, "the peer does not support streams")
 	}
-	n := len(s.Params)
-	if s.Result != nil {
-		n++
-	}
-	if most := int(min(s.c.peer.Streams.Most, mostStreams)); s.c.streams.ours+n > most {
+	t := &s.c.streams
+	if most := int(min(s.c.peer.Streams.Most, mostStreams)); t.ours+t.unsent+s.streams() > most {
 		return fault.New(fault.ResourceExhausted, fault.NotRun, "too many open streams on this connection (%s MaxStreams is %d)", s.c.limits.PeerName(), most)
 	}
 	return nil

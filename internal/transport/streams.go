@@ -22,6 +22,7 @@ type streams struct {
 	senders   map[streamKey]*Sender
 	receivers map[streamKey]*Receiver
 	ours      int // open streams of calls by this end
+	unsent    int // streams of calls by this end without an id: their requests wait for the peer
 	peers     int // open streams of calls by the peer, with the results to come
 
 	dropped  atomic.Pointer[droppedStream]
@@ -59,14 +60,14 @@ func (t *streams) init(c *Conn) {
 func (c *Conn) SupportsStreams() bool { return c.peer.Streams.Window > 0 }
 
 // AcceptStreams opens the streams of a request of the peer: its parameters, each true for
-// items and false for bytes, and its result, nil for none. The result opens with
+// items and false for bytes, and its result, if it has one. The result opens with
 // ReplyBefore. Only methods of the Handler may call it, before Request returns. It
 // returns a refusal if the peer has too many streams.
-func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Receiver, out *Sender, refusal *fault.Fault) {
+func (c *Conn) AcceptStreams(id uint64, params []bool, result bool) (in []*Receiver, out *Sender, refusal *fault.Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, n := &c.streams, len(params)
-	if result != nil {
+	if result {
 		n++
 	}
 	if most := c.limits.MaxStreams; t.peers+n > most {
@@ -80,7 +81,7 @@ func (c *Conn) AcceptStreams(id uint64, params []bool, result *bool) (in []*Rece
 			r.finish(c.end.faultLocked(fault.OutcomeUnknown), false)
 		}
 	}
-	if result != nil {
+	if result {
 		out = newSender(c, streamKey{id: id})
 		if c.end.why == nil { // from now on: its CREDIT may come before it begins
 			t.addSenderLocked(out)
@@ -154,7 +155,7 @@ func (t *streams) clearLocked() (receivers []*Receiver) {
 	}
 	clear(t.senders)
 	clear(t.receivers)
-	t.ours, t.peers = 0, 0
+	t.ours, t.unsent, t.peers = 0, 0, 0
 	return receivers
 }
 
@@ -165,7 +166,7 @@ type droppedStream struct {
 	next *droppedStream
 }
 
-// Drop closes a stream later, at the next read or PING of the connection. Unlike Close it
+// Drop closes a stream later, at the next read, write or keepalive of the connection. Unlike Close it
 // touches nothing but an atomic list, so that a cleanup may call it.
 func (r *Receiver) Drop() {
 	d := &droppedStream{r: r}
@@ -174,7 +175,10 @@ func (r *Receiver) Drop() {
 	}
 }
 
-// closeDropped closes the dropped streams.
+// anyDropped reports whether closeDropped has something to do.
+func (t *streams) anyDropped() bool { return t.dropped.Load() != nil }
+
+// closeDropped closes the dropped streams. It takes Conn.mu.
 func (t *streams) closeDropped() {
 	for d := t.dropped.Swap(nil); d != nil; d = d.next {
 		d.r.Close()

@@ -118,6 +118,9 @@ func (w *writer) passToConn() {
 // none: the role has been released or passed on.
 func (w *writer) nextCallerBatch(round int, own *chunkedMessage) (more bool) {
 	c := w.c
+	if c.streams.anyDropped() {
+		c.streams.closeDropped()
+	}
 	c.mu.Lock()
 	if own != nil || c.calls.open > 1 && !w.queue.worthWritingLocked() {
 		c.mu.Unlock()
@@ -180,6 +183,9 @@ func (w *writer) writeAsConn() {
 // sets its own deadline afterwards.
 func (w *writer) nextConnBatch() (start time.Time, ok bool) {
 	c := w.c
+	if c.streams.anyDropped() {
+		c.streams.closeDropped()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w.queue.batch.unwritten() > 0 {
