@@ -1,6 +1,7 @@
 package bsrpc_test
 
 import (
+	"iter"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ type mistaken struct {
 	K func(int) (int, error)      `bsrpc:"onewy"`
 	L func(int) int
 	M func(int, func(int)) error
+	N func() iter.Seq2[int, error] `bsrpc:"onewy"`
 }
 
 func TestContractMistakes(t *testing.T) {
@@ -43,6 +45,7 @@ func TestContractMistakes(t *testing.T) {
 		`Shop.J: parameter 1: unknown word "LE4"; did you mean le4?`,
 		`Shop.K: unknown option "onewy"; did you mean oneway?`,
 		"Shop.L: must end in error: a call can fail on the way",
+		`Shop.N: unknown option "onewy"; did you mean oneway?`,
 		"Shop.M: parameters that are funcs are not served by this version; pass and return values",
 	}
 	_, err = bsrpc.Bind[mistaken](t.Context(), client, "Shop")
@@ -51,6 +54,7 @@ func TestContractMistakes(t *testing.T) {
 	impl.A = func(a, b int) (int, error) { return a + b, nil }
 	same := func(n int) (int, error) { return n, nil }
 	impl.B, impl.C, impl.D, impl.E, impl.F, impl.G, impl.H, impl.I, impl.J, impl.K = same, same, same, same, same, same, same, same, same, same
+	impl.N = func() iter.Seq2[int, error] { return nil }
 	impl.M = func(int, func(int)) error { return nil }
 	checkText(t, "RegisterAs", bsrpc.RegisterAs[mistaken](bsrpc.NewServer(nil), "Shop", impl), refused("register Shop", problems...))
 }

@@ -78,7 +78,7 @@ func appendContract(methods []contractFunc, service string, t reflect.Type, inde
 }
 
 func contractField(path string, f reflect.StructField, index []int) (contractFunc, []Problem) {
-	m := contractFunc{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: new(codec.MethodTag)}
+	m := contractFunc{goName: f.Name, name: f.Name, typ: f.Type, index: index, tag: &codec.MethodTag{ID: -1}}
 	var problems []Problem
 	if n := f.Type.NumOut(); (n == 0 || f.Type.Out(n-1) != errorType) && !returnsStream(f.Type) && futureAmong(f.Type) == nil {
 		problems = append(problems, Problem{path, "must end in error: a call can fail on the way"})
