@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -226,7 +227,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
 		if m.streams != nil && !c.SupportsStreams() {
-			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and the server does not support them", service, m.Name)
+			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, strings.TrimSuffix(c.settings.PeerName(), "'s"))
 		}
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
@@ -237,7 +238,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
 		m.bind(c, answers[i].Number)
-		if err := mismatch.add(m, &answers[i]); err != nil {
+		if err := mismatch.add(m, &answers[i], c.settings.PeerName()); err != nil {
 			return err
 		}
 	}

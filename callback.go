@@ -96,7 +96,7 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 	v.admitted.Store(true) // the server decides
 	c := newServerConn(d, v)
 	h := &clientHandler{nativeConn{served: c}, control}
-	c.conn, c.atClient = h, true
+	c.conn, c.limits, c.atClient = h, &s.Conn, true
 	v.end = h.Dismiss
 	return h
 }

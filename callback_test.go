@@ -219,7 +219,7 @@ func TestBindInOnConnect(t *testing.T) {
 			t.Errorf("%d, %v", n, err)
 		}
 		_, err := bsrpctest.Dial(t, srv, nil)
-		if err == nil || !strings.Contains(err.Error(), "no service Events") {
+		if err == nil || !strings.Contains(err.Error(), "the client has no service Events") {
 			t.Errorf("a client without Handlers: %v", err)
 		}
 	})

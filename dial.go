@@ -22,10 +22,7 @@ func dial(ctx context.Context, network, address string, opts *ClientOptions) (*C
 	if err := needContext(ctx, "dial"); err != nil {
 		return nil, err
 	}
-	s, err := opts.resolve()
-	if err == nil {
-		err = checkHandlers(opts.handlers())
-	}
+	s, err := opts.settings()
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +49,7 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 		nc.Close()
 		return nil, err
 	}
-	s, err := opts.resolve()
-	if err == nil {
-		err = checkHandlers(opts.handlers())
-	}
+	s, err := opts.settings()
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -98,6 +92,19 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 		}
 	}
 	return &Client{conn: link, native: link}, nil
+}
+
+// settings returns the settings for o and its Handlers. o may be nil.
+func (o *ClientOptions) settings() (*settings, error) {
+	s, err := o.resolve()
+	h := o.handlers()
+	if err == nil {
+		err = checkHandlers(h)
+	}
+	if err == nil && h != nil {
+		s.MaxInflight, s.MaxStreams = h.settings.MaxInflight, h.settings.MaxStreams
+	}
+	return s, err
 }
 
 // waitHook returns the hook for OnWait. o may be nil.

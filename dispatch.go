@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -193,8 +194,9 @@ func (d *dispatcher) beginHandler() bool {
 // endHandler uncounts a handler.
 func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
 
-func (d *dispatcher) busy() *fault.Fault {
-	return fault.Refusal(fault.ResourceExhausted, "the server is busy: it runs Limits.MaxHandlers (%d) handlers", d.settings.maxHandlers)
+func (v *serverConn) busy() *fault.Fault {
+	end := strings.TrimSuffix(v.limits.Owner, "'s")
+	return fault.Refusal(fault.ResourceExhausted, "%s is busy: it runs Limits.MaxHandlers (%d) handlers", end, v.settings.maxHandlers)
 }
 
 // awaitHandlers is connection.awaitHandlers.

@@ -109,7 +109,7 @@ func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
 	inv.Dec.Lenient, inv.ArgsSize = inv.lenient, len(m.Body)
 	if err := inv.ReadArgs(); err != nil {
-		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf(inv.served.settings.Owner, err))
+		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf(inv.served.limits.Owner, err))
 	}
 	if inv.streams != nil {
 		inv.storeParams()
@@ -323,10 +323,10 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
-			code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, c.served.settings.PeerName(), c.PeerMaxMessage())
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, c.served.limits.PeerName(), c.PeerMaxMessage())
 		}
 		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
-		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, limitOf(c.served.settings.Owner, err))
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, limitOf(c.served.limits.Owner, err))
 	}
 	inv.ResultsSize = int(inv.Enc.Size())
 	return nil

@@ -14,7 +14,8 @@ import (
 // A MismatchError lists the differences between a client's contract and a server's
 // methods. Bind returns it together with a proxy. Methods known only to the server are
 // not a difference. If the server lacks the whole service, there is one Difference
-// with the service as its Method.
+// with the service as its Method. If a server binds over a Session, the contract is its own
+// and the methods are the client's.
 type MismatchError struct {
 	Service     string
 	Methods     int          // number of methods in the contract
@@ -29,7 +30,7 @@ type Difference struct {
 	Client string // the client's layout or field names at Place; "" if it has none
 	Server string // the same for the server
 	Note   string // a possible cause, such as a misspelt tag key at the client
-	Near   string // for a name unknown to the server: at most three similar names it has
+	Near   string // for a name unknown to the end with the methods: at most three similar names it has
 }
 
 // String returns the difference in one line:
@@ -45,13 +46,28 @@ func (d Difference) String() string {
 	if d.Note != "" {
 		line += "; " + d.Note
 	}
-	return withSuggestion(line, "the server has", d.Near)
+	return withSuggestion(line, d.lacking()+" has", d.Near)
+}
+
+// lacking returns the end without the method or service, for an unknown name.
+func (d Difference) lacking() string {
+	if d.Client == "" {
+		return "the client"
+	}
+	return "the server"
+}
+
+// ofServer swaps the ends of differences found with the contract of a server.
+func ofServer(found []Difference) {
+	for i := range found {
+		found[i].Client, found[i].Server = found[i].Server, found[i].Client
+	}
 }
 
 // Error returns all differences, one a line.
 func (e *MismatchError) Error() string {
 	if e.lacksService() {
-		return withSuggestion(fault.Prefix+"the server has no service "+e.Service, "it has", e.Differences[0].Near)
+		return withSuggestion(fault.Prefix+e.Differences[0].lacking()+" has no service "+e.Service, "it has", e.Differences[0].Near)
 	}
 	var b strings.Builder
 	differ, last := 0, ""
@@ -72,22 +88,26 @@ func (e *MismatchError) lacksService() bool {
 	return len(e.Differences) == 1 && e.Differences[0].Method == e.Service
 }
 
-// add evaluates the server's answer for m. If the ends disagree, it adds the differences
+// add evaluates the peer's answer for m. If the ends disagree, it adds the differences
 // to e and makes calls of m fail. It returns an error only if the answer
-// violates the protocol.
-func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
+// violates the protocol. peer is "the server's", or "the client's" if a server binds.
+func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string) error {
 	var found []Difference
+	atServer := peer == "the client's"
 	switch {
 	case answer.Status == wire.BindOK:
 		return nil
 	case answer.Status == wire.BindNoService:
 		if e.Differences == nil {
 			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: suggestionsOf(answer)}}
+			if atServer {
+				ofServer(e.Differences)
+			}
 		}
 		m.refuse(e.refusal(m, e.Differences[:1]))
 		return nil
 	case answer.Status == wire.BindUnknown && m.optional:
-		m.refuse(fault.About(m.Name, fault.Refusal(fault.Unimplemented, "the server does not have this optional method")).(*fault.Fault))
+		m.refuse(fault.About(m.Name, fault.Refusal(fault.Unimplemented, "%s does not have this optional method", strings.TrimSuffix(peer, "'s"))).(*fault.Fault))
 		return nil
 	case answer.Status == wire.BindUnknown:
 		found = []Difference{{Method: m.Name, Client: m.Layout, Near: suggestionsOf(answer)}}
@@ -95,11 +115,14 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult) error {
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
 		var err error
-		if found, err = differences(m, m.Layout, answer.Text); err != nil {
+		if found, err = differences(m, answer.Text, peer); err != nil {
 			return err
 		}
 	}
 	m.explain(found)
+	if atServer {
+		ofServer(found)
+	}
 	e.Differences = append(e.Differences, found...)
 	m.refuse(e.refusal(m, found))
 	return nil
@@ -135,12 +158,12 @@ func (e *MismatchError) refusal(m *boundMethod, found []Difference) *fault.Fault
 	return fault.About(m.Name, err).(*fault.Fault)
 }
 
-// differences compares the layout of m with text, the server's layout. The error is for
+// differences compares the layout of m with text, the peer's layout. The error is for
 // a text without the syntax of a layout.
-func differences(m *boundMethod, own, text string) ([]Difference, error) {
+func differences(m *boundMethod, text, peer string) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
-		return nil, fault.New(fault.Internal, fault.NotRun, "the server's layout of %s: %w", m.Name, err)
+		return nil, fault.New(fault.Internal, fault.NotRun, "%s layout of %s: %w", peer, m.Name, err)
 	}
 	var found []Difference
 	service, name, _ := method.SplitName(m.Name)

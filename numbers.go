@@ -35,9 +35,9 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 	answers, texts := v.bindAll(r)
 	v.logBound(r, answers)
 	size := wire.BindResponseSize(answers)
-	most, owner := uint64(c.served.settings.MaxMessage), c.served.settings.Owner
+	most, owner := uint64(v.limits.MaxMessage), v.limits.Owner
 	if peer := c.PeerMaxMessage(); peer < most {
-		most, owner = peer, "the client's"
+		most, owner = peer, v.limits.PeerName()
 	}
 	if texts > most && size > wire.MaxUnchunked {
 		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "the answer to BIND contains %d bytes of layouts, but %s MaxMessage is %d; bind fewer methods", texts, owner, most))

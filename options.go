@@ -142,8 +142,9 @@ type ClientOptions struct {
 
 	// Handlers has the methods that the server may call at this client, over the same
 	// connection. It is registered like the methods of any server, and need not
-	// serve. A Session in its handlers stands for the server. Options for
-	// connections and sessions, such as OnConnect, are errors there. Nil means none.
+	// serve. A Session in its handlers stands for the server. Its options MaxInflight,
+	// MaxStreams and Limits.MaxHandlers limit the calls of the server. Options for
+	// sessions, such as OnConnect, are errors there. Nil means none.
 	Handlers *Server
 
 	// Basic makes the client accept servers of the Python package basic-socket-rpc

@@ -15,6 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -31,6 +32,7 @@ type serverConn struct {
 	*dispatcher
 	conn          connection
 	session       *Session
+	limits        *limits.Conn             // of this end; at a client not those of dispatcher.settings
 	bound         []*servedMethod          // by number
 	numbers       map[*servedMethod]uint16 // the inverse of bound
 	semaphore     *admission.Semaphore     // of MaxConcurrentCalls; nil for none
@@ -51,7 +53,7 @@ type serverConn struct {
 // newServerConn returns the connection of a session. At a client, d has the methods of
 // ClientOptions.Handlers, and v stands for the server.
 func newServerConn(d *dispatcher, v *Session) *serverConn {
-	c := &serverConn{dispatcher: d, session: v}
+	c := &serverConn{dispatcher: d, session: v, limits: &d.settings.Conn}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = c.ctx
 	if n := d.settings.maxConcurrentCalls; n < math.MaxInt {

@@ -129,6 +129,7 @@ func (m *boundMethod) closeReaders(v *method.Values) {
 type streamEnd struct {
 	method   string
 	settings *settings
+	limits   *limits.Conn // of this end
 	log      *report.Log
 	panicked func(what any) *fault.Fault // logs a panic in user code
 	seen     *Call                       // by interceptors; nil without any
@@ -136,7 +137,7 @@ type streamEnd struct {
 
 // streamEnd returns the end of a client for a method.
 func (c *nativeLink) streamEnd(name string) *streamEnd {
-	return &streamEnd{method: name, settings: c.settings, log: c.log, panicked: func(what any) *fault.Fault {
+	return &streamEnd{method: name, settings: c.settings, limits: &c.settings.Conn, log: c.log, panicked: func(what any) *fault.Fault {
 		e := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", name)
 		e.LogID = c.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", name)
 		return e
@@ -170,7 +171,6 @@ type sentStreams struct {
 type resultCall interface {
 	ended() error                          // why the call has ended before the stream; nil if it has not
 	errorFlags(code fault.Code) wire.Flags // of an END with a failure
-	peerName() string                      // the owner of the limits of the peer
 }
 
 // producer returns a func that sends a stream stored in v, nil if there is nothing to
@@ -254,14 +254,14 @@ func (o *sentStreams) sendItems(s *transport.Sender, st *method.Stream, items fu
 
 // itemError returns the error of an item that cannot be sent.
 func (o *sentStreams) itemError(n int, err error) *fault.Fault {
-	peer, code := o.end.settings.PeerName(), fault.InvalidArgument
+	code := fault.InvalidArgument
 	if o.call != nil {
-		peer, code = o.call.peerName(), fault.Internal
+		code = fault.Internal
 	}
 	if errors.Is(err, codec.ErrSize) {
-		code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, peer, o.max)
+		code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, o.end.limits.PeerName(), o.max)
 	}
-	return fault.New(code, fault.OutcomeUnknown, "%s, item %d: %w", o.end.method, n, limitOf(o.end.settings.Owner, err))
+	return fault.New(code, fault.OutcomeUnknown, "%s, item %d: %w", o.end.method, n, limitOf(o.end.limits.Owner, err))
 }
 
 // copySize is how much is read from a reader at a time.
@@ -350,7 +350,7 @@ func (in *receivedStream) Next(item codec.Ref) error {
 	in.end.settings.decode(&in.dec, data, false)
 	if err := in.stream.Item.Read(&in.dec, item); err != nil {
 		in.recv.Close()
-		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, limitOf(in.end.settings.Owner, err)))
+		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, limitOf(in.end.limits.Owner, err)))
 	}
 	if in.end.seen.watchesItems() {
 		if err := in.end.seen.passItem(true, method.CopyItem(in.stream, item)); err != nil {

@@ -105,14 +105,6 @@ func (inv *invocation) ended() error {
 	return nil
 }
 
-// peerName returns the owner of the limits of the caller.
-func (inv *invocation) peerName() string {
-	if inv.served.atClient {
-		return "the server's"
-	}
-	return inv.served.settings.PeerName()
-}
-
 // continues reports whether a call goes on after its reply, with its result stream.
 func (inv *invocation) continues() bool {
 	return inv.streams != nil && inv.streams.out != nil && inv.err == nil
@@ -121,7 +113,7 @@ func (inv *invocation) continues() bool {
 // streamEnd returns the end of a server for a call.
 func (inv *invocation) streamEnd() *streamEnd {
 	v, m := inv.served, inv.method
-	return &streamEnd{method: m.Name, settings: v.settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
+	return &streamEnd{method: m.Name, settings: v.settings, limits: v.limits, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
 		p := v.panicked(&m.Description, what, "handler")
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
 	}}
