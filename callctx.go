@@ -19,6 +19,7 @@ type callContext struct {
 
 	mu     sync.Mutex // guards the rest
 	head   replyHead
+	lost   bool          // err is that of the connection, or of the caller at a client
 	meta   *callMetadata // nil without any
 	err    error
 	done   chan struct{}
@@ -36,8 +37,33 @@ func (x *callContext) expired() bool {
 	return x != nil && !x.deadline.IsZero() && !time.Now().Before(x.deadline)
 }
 
-// Value returns the library's own values of the call, and those of the session.
+// causeKey is the key by which context.Cause finds the cause of a context; it is unexported
+// there.
+var causeKey = func() (key any) {
+	context.Cause(keyCatcher{context.Background(), &key})
+	return key
+}()
+
+// A keyCatcher stores the key of a Value. It has ended, because context.Cause looks no
+// further otherwise.
+type keyCatcher struct {
+	context.Context
+	key *any
+}
+
+func (c keyCatcher) Err() error { return context.Canceled }
+
+func (c keyCatcher) Value(key any) any {
+	*c.key = key
+	return nil
+}
+
+// Value returns the library's own values of the call, and those of the session. A call that
+// ended first has no cause of its connection.
 func (x *callContext) Value(key any) any {
+	if key == causeKey && x.endedItself() {
+		return nil
+	}
 	if x.call != nil {
 		return x.Context.Value(key)
 	}
@@ -72,7 +98,7 @@ func (x *callContext) watchLocked() {
 		x.timer = time.AfterFunc(time.Until(x.deadline), func() { x.end(context.DeadlineExceeded) })
 	}
 	parent := x.Context
-	x.unlink = context.AfterFunc(parent, func() { x.end(parent.Err()) })
+	x.unlink = context.AfterFunc(parent, func() { x.endWith(parent) })
 }
 
 // Err returns why Done is closed.
@@ -83,10 +109,10 @@ func (x *callContext) Err() error {
 	switch {
 	case err != nil:
 		return err
-	case x.Context.Err() != nil:
-		x.end(x.Context.Err())
-	case x.expired():
+	case x.expired(): // the connection may have ended later
 		x.end(context.DeadlineExceeded)
+	case x.Context.Err() != nil:
+		x.endWith(x.Context)
 	default:
 		return nil
 	}
@@ -143,6 +169,21 @@ func (x *callContext) end(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.endLocked(err)
+}
+
+// endWith ends the context with its parent.
+func (x *callContext) endWith(parent context.Context) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lost = x.lost || x.err == nil
+	x.endLocked(parent.Err())
+}
+
+// endedItself reports whether the context has ended, and not with its parent.
+func (x *callContext) endedItself() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.err != nil && !x.lost
 }
 
 // sendHead notes that the head of a reply is about to be sent, before a stream.

@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -349,6 +350,51 @@ func TestCallContextConcurrency(t *testing.T) {
 		}
 		if n := ran.Load() + stopped.Load(); n != 8 {
 			t.Errorf("%d funcs ran, %d were stopped; want 8", ran.Load(), stopped.Load())
+		}
+	}
+}
+
+// The cause is that of the first end: a connection lost later does not replace it.
+func TestHandlerContextCause(t *testing.T) {
+	lost := errors.New("connection lost")
+	for how, notice := range notices {
+		for _, test := range []struct {
+			name      string
+			end       func(x *callContext)
+			err       error
+			lostFirst bool
+			cause     string
+		}{
+			{"deadline", func(*callContext) { time.Sleep(time.Minute) }, context.DeadlineExceeded, false, "context deadline exceeded"},
+			{"caller", func(x *callContext) { x.end(context.Canceled) }, context.Canceled, false, "context canceled"},
+			{"connection", func(*callContext) { time.Sleep(time.Minute) }, context.Canceled, true, "connection lost"},
+		} {
+			if how == "Err" && test.lostFirst {
+				continue // it asks too late to know
+			}
+			synctest.Test(t, func(t *testing.T) {
+				parent, lose := context.WithCancelCause(context.Background())
+				x := &callContext{Context: parent, deadline: time.Now().Add(time.Minute)}
+				var child context.Context
+				if how != "Err" {
+					var cancel context.CancelFunc
+					child, cancel = context.WithCancel(x)
+					defer cancel()
+				}
+				if test.lostFirst {
+					lose(lost)
+					synctest.Wait()
+				}
+				test.end(x)
+				synctest.Wait()
+				lose(lost)
+				notice(x)
+				synctest.Wait()
+				checkEnded(t, x, test.err, test.cause)
+				if child != nil {
+					checkEnded(t, child, test.err, test.cause)
+				}
+			})
 		}
 	}
 }
