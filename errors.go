@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -49,6 +50,24 @@ const (
 
 // String returns the code in words, such as "deadline exceeded".
 func (c Code) String() string { return fault.Code(c).String() }
+
+// CodeOf returns the code of an error as the caller of a method gets it: that of the *Error
+// found by errors.As, CodeDeadlineExceeded or CodeCanceled for an error of a context, and
+// CodeUnknown for any other one. It returns CodeOK for nil.
+func CodeOf(err error) Code {
+	var e *Error
+	switch {
+	case err == nil:
+		return CodeOK
+	case errors.As(err, &e):
+		return cmp.Or(e.Code, CodeUnknown)
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeDeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return CodeCanceled
+	}
+	return CodeUnknown
+}
 
 // An Outcome tells whether the handler of a failed call ran. After OutcomeNotRun the
 // call can be repeated safely, whatever the method does.
@@ -149,22 +168,14 @@ type exceptionNamer interface{ ExceptionName() string }
 // in its place. The text is cut to maxText bytes.
 func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 	err = publicError(err)
+	code, name, text := CodeOf(err), "", ""
 	var e *Error
 	if errors.As(err, &e) {
-		code, name := e.Code, e.Name
-		if code == CodeOK {
-			code = CodeUnknown
-		}
-		return fault.Code(code), wire.Failure{Name: fault.Cut(name, fault.MaxName), Message: fault.Cut(e.text(err), maxText)}
+		name, text = e.Name, e.text(err)
+	} else {
+		name, text = errorName(err), err.Error()
 	}
-	code := CodeUnknown
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		code = CodeDeadlineExceeded
-	case errors.Is(err, context.Canceled):
-		code = CodeCanceled
-	}
-	return fault.Code(code), wire.Failure{Name: fault.Cut(errorName(err), fault.MaxName), Message: fault.Cut(err.Error(), maxText)}
+	return fault.Code(code), wire.Failure{Name: fault.Cut(name, fault.MaxName), Message: fault.Cut(text, maxText)}
 }
 
 // text returns the message to send for e, found in the tree of err. Only an *Error

@@ -532,3 +532,32 @@ func TestCodesInTheDocuments(t *testing.T) {
 		}
 	}
 }
+
+// CodeOf is the code that the caller of a handler's error gets.
+func TestCodeOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var end error
+		d := newErrorScene(t, false, func(context.Context) error { return end })
+		defer d.close()
+		for _, tt := range []struct {
+			err  error
+			want Code
+		}{
+			{nil, CodeOK},
+			{errors.New("plain"), CodeUnknown},
+			{&Error{Code: CodeNotFound}, CodeNotFound},
+			{fmt.Errorf("wrapped: %w", &Error{Code: CodeAborted}), CodeAborted},
+			{&Error{Message: "no code"}, CodeUnknown},
+			{&Error{Code: 99}, 99},
+			{context.DeadlineExceeded, CodeDeadlineExceeded},
+			{fmt.Errorf("wrapped: %w", context.Canceled), CodeCanceled},
+			{&Error{Code: CodeInternal, Err: context.Canceled}, CodeInternal},
+		} {
+			end = tt.err
+			if got, atCaller := CodeOf(tt.err), CodeOf(d.proxy.End(t.Context())); got != tt.want || atCaller != got {
+				t.Errorf("%v: got %v, want %v, and %v at the caller", tt.err, got, tt.want, atCaller)
+			}
+			<-d.began
+		}
+	})
+}

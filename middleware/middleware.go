@@ -7,7 +7,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -64,7 +63,7 @@ func write(ctx context.Context, l *slog.Logger, level slog.Level, text string, c
 	}
 	attrs := []slog.Attr{
 		slog.String("method", call.Method().Name),
-		slog.String("code", codeOf(err).String()),
+		slog.String("code", bsrpc.CodeOf(err).String()),
 		slog.Duration("duration", took),
 		slog.Int("args", call.ArgsSize()),
 		slog.Int("results", call.ResultsSize()),
@@ -82,21 +81,4 @@ func write(ctx context.Context, l *slog.Logger, level slog.Level, text string, c
 		attrs = append(attrs, slog.String("err", err.Error()))
 	}
 	l.LogAttrs(ctx, level, text, attrs...)
-}
-
-// codeOf returns the code of an error as the caller gets it. A handler's error may have
-// none.
-func codeOf(err error) bsrpc.Code {
-	var e *bsrpc.Error
-	switch {
-	case err == nil:
-		return bsrpc.CodeOK
-	case errors.As(err, &e) && e.Code != bsrpc.CodeOK:
-		return e.Code
-	case e == nil && errors.Is(err, context.DeadlineExceeded):
-		return bsrpc.CodeDeadlineExceeded
-	case e == nil && errors.Is(err, context.Canceled):
-		return bsrpc.CodeCanceled
-	}
-	return bsrpc.CodeUnknown
 }
