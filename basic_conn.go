@@ -118,7 +118,7 @@ func (c *basicConn) acquire(inv *invocation) bool {
 		inv.waiter = w
 		return true
 	case <-c.served.ctx.Done():
-		if _, ok := w.GiveUp(); !ok {
+		if _, _, ok := w.GiveUp(); !ok {
 			<-acquired
 			w.Release()
 		}

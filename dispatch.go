@@ -238,12 +238,15 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	inv.undecoded = &kept
 	w := admission.NewWaiter(v.semaphore, g)
 	inv.waiter = w
+	if inv.streams != nil {
+		inv.setLease(w)
+	}
 	stops := make(chan func(), 1) // the waiter may start the call before stop is known
 	stop := func() {}
 	if w.Start(func() { (<-stops)(); c.runWaiting(inv, since) }) {
 		stop = call.onGiveUp(func() {
-			if g, ok := w.GiveUp(); ok {
-				inv.Refuse(v.waited(since, g, call.Err()))
+			if g, holders, ok := w.GiveUp(); ok {
+				inv.Refuse(v.waited(since, g, holders, call.Err()))
 				inv.Leave()
 			}
 		})
@@ -265,7 +268,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	defer inv.Leave()
 	switch {
 	case inv.call.Err() != nil:
-		inv.Refuse(c.served.waited(since, inv.method.group, inv.call.Err()))
+		inv.Refuse(c.served.waited(since, inv.method.group, nil, inv.call.Err()))
 	case !c.served.beginHandler():
 		inv.Refuse(c.served.busy())
 	default:
@@ -283,11 +286,14 @@ func (inv *invocation) noteWait(since time.Time) {
 }
 
 // waited returns the fault of a call that gave up waiting for a group, or for the semaphore
-// if g is nil. cause is the error of its context; nil means that its deadline is near.
-func (v *serverConn) waited(since time.Time, g *admission.Group, cause error) *fault.Fault {
+// if g is nil. holders are the methods whose streams hold it, as far as they are known. cause is the error of its context; nil means that its deadline is near.
+func (v *serverConn) waited(since time.Time, g *admission.Group, holders []string, cause error) *fault.Fault {
 	what := fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	if g != nil {
 		what = "exclusive=" + g.Name
+	}
+	if len(holders) > 0 {
+		what += ", held by a stream of " + strings.Join(holders, ", ")
 	}
 	code, text := fault.DeadlineExceeded, "waited %v for %s"
 	if errors.Is(cause, context.Canceled) {

@@ -96,8 +96,11 @@ type Limits struct {
 	PingTimeout time.Duration
 
 	// SessionLease replaces PingAfter and PingTimeout at a server with MaxSessions,
-	// because dead clients keep others waiting there: each is half of it. Zero
-	// means 20 s, the minimum is 20 ms; NoLimit is allowed.
+	// because dead clients keep others waiting there: each is half of it. At every
+	// server it also limits the time in which a client reads nothing of a stream
+	// with a full window, if other calls wait for the place of the call in
+	// MaxConcurrentCalls, or for its exclusive group: then the stream fails with
+	// CodeAborted. Zero means 20 s, the minimum is 20 ms; NoLimit is allowed.
 	SessionLease time.Duration
 }
 
@@ -190,10 +193,10 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	s.chain = c.compose("Interceptors", o.Interceptors)
 	s.outgoing = c.compose("OutgoingInterceptors", o.OutgoingInterceptors)
 	s.resolveLimits(&c, &o.Limits)
+	s.Lease = resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
 	if o.MaxSessions > 0 {
-		lease := resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
 		s.SessionLease = true
-		if s.PingAfter, s.PingTimeout = lease/2, lease/2; lease == math.MaxInt64 {
+		if s.PingAfter, s.PingTimeout = s.Lease/2, s.Lease/2; s.Lease == math.MaxInt64 {
 			s.PingAfter = math.MaxInt64
 		}
 	}

@@ -27,6 +27,7 @@ var defaultSettings = settings{
 		FrameTimeout: 60 * time.Second,
 		PingAfter:    30 * time.Second,
 		PingTimeout:  20 * time.Second,
+		Lease:        20 * time.Second,
 	},
 	handshakeTimeout:   10 * time.Second,
 	dialTimeout:        10 * time.Second,

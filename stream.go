@@ -211,7 +211,9 @@ func (o *sentStreams) send(s *transport.Sender, run func() error) {
 // time is over: most iterators just return then.
 func (o *sentStreams) finish(s *transport.Sender, why error) {
 	if o.call != nil && why == nil {
-		if why = o.call.ended(); why != nil && !o.held {
+		if f := s.LeaseOver(); f != nil {
+			why = f
+		} else if why = o.call.ended(); why != nil && !o.held {
 			why = fault.FromContext(why, fault.Answered)
 		}
 	}

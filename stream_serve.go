@@ -2,8 +2,12 @@ package bsrpc
 
 import (
 	"context"
+	"log/slog"
+	"math"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -26,6 +30,22 @@ func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
 		inv.streams = &servedStreams{in, out}
 	}
 	return refusal
+}
+
+// setLease names the method to calls that wait for what w holds, and lets them end a result
+// stream whose window stays full for Limits.SessionLease.
+func (inv *invocation) setLease(w *admission.Waiter) {
+	v, m, call := inv.served, inv.method, inv.call
+	w.Name = m.Name
+	lease := v.settings.Lease
+	if inv.streams.out == nil || lease == math.MaxInt64 {
+		return
+	}
+	inv.streams.out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
+		v.report(report.Lease, slog.LevelWarn, "bsrpc: stream ended: its reader kept others waiting", "session", v.session.id, "method", m.Name)
+		call.end(context.Canceled)
+		return fault.New(fault.Aborted, fault.Answered, "%s: others wait, and the reader has left the window of the stream full for %s Limits.SessionLease (%v)", m.Name, v.settings.Owner, lease)
+	})
 }
 
 // storeParams stores the received streams in the arguments.

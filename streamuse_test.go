@@ -501,3 +501,102 @@ func TestShutdownAwaitsStreams(t *testing.T) {
 		}
 	})
 }
+
+// A stream whose reader leaves its window full is ended once others have waited for its place,
+// or its group, and the lease is over: not before.
+func TestStreamLease(t *testing.T) {
+	const lease = 8 * time.Second
+	for _, tt := range []struct {
+		concurrent int
+		what       string
+	}{{0, "exclusive=bench"}, {1, "its turn (the server's MaxConcurrentCalls is 1)"}} {
+		var ended atomic.Pointer[context.Context]
+		s := &usedService{count: func(ctx context.Context, n uint32) iter.Seq2[uint32, error] {
+			return func(yield func(uint32, error) bool) {
+				ended.Store(&ctx)
+				upTo(ctx, n)(yield)
+			}
+		}}
+		opts := &ServerOptions{MaxConcurrentCalls: tt.concurrent, Limits: Limits{SessionLease: lease}}
+		withUsed(t, s, opts, func(p *usedContract, client *Client, _ *Server) {
+			g, err := Bind[groupedContract](t.Context(), client, "Grouped")
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, count, add := "Used.Count", p.Count, p.Add
+			if tt.concurrent == 0 {
+				name, count, add = "Grouped.Count", g.Count, g.Add
+			}
+			next, stop := iter.Pull2(count(context.Background(), endless))
+			defer stop()
+			next()
+
+			// A call that gives up sooner is told what it waited for.
+			ctx, cancel := context.WithTimeout(context.Background(), lease/2)
+			_, err = add(ctx, 1, 2)
+			cancel()
+			var e *Error
+			if want := tt.what + ", held by a stream of " + name; !errors.As(err, &e) || e.Code != CodeDeadlineExceeded || e.Outcome != OutcomeNotRun || !strings.HasSuffix(e.Message, want) {
+				t.Errorf("got %v, want ...%q", err, want)
+			}
+			if err := (*ended.Load()).Err(); err != nil {
+				t.Errorf("the stream has ended: %v", err)
+			}
+
+			// Reading begins a new lease.
+			for range 100_000 {
+				if _, err, ok := next(); err != nil || !ok {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(lease / 2)
+			since := time.Now()
+			if n, err := add(context.Background(), 1, 2); n != 3 || err != nil {
+				t.Errorf("1 + 2 = %d, %v", n, err)
+			}
+			if d := time.Since(since); d < lease/4 || d > lease {
+				t.Errorf("the stream ended after %v", d)
+			}
+			if (*ended.Load()).Err() == nil {
+				t.Error("the context of the handler goes on")
+			}
+			items := 0
+			var last error
+			for _, err, ok := next(); ok; _, err, ok = next() {
+				items, last = items+1, err
+			}
+			want := name + ": others wait, and the reader has left the window of the stream full for the server's Limits.SessionLease (8s)"
+			if !errors.As(last, &e) || e.Code != CodeAborted || e.Outcome != OutcomeAnswered || !strings.Contains(e.Message, want) || items < 100 {
+				t.Errorf("after %d items: %v", items, last)
+			}
+		})
+	}
+}
+
+// Without others, and for as long as the option says without a limit, a full window stays.
+func TestStreamLeaseAlone(t *testing.T) {
+	for _, lease := range []time.Duration{time.Second, NoLimit} {
+		opts := &ServerOptions{MaxConcurrentCalls: 1, Limits: Limits{SessionLease: lease}}
+		withUsed(t, &usedService{count: upTo}, opts, func(p *usedContract, _ *Client, _ *Server) {
+			next, stop := iter.Pull2(p.Count(context.Background(), endless))
+			next()
+			time.Sleep(time.Hour)
+			done := make(chan error, 1)
+			if lease == NoLimit {
+				go func() { _, err := p.Add(context.Background(), 1, 2); done <- err }()
+				time.Sleep(10 * time.Second)
+			}
+			for i := range 100_000 {
+				if _, err, ok := next(); err != nil || !ok {
+					t.Fatalf("item %d: %v", i, err)
+				}
+			}
+			stop()
+			if lease == NoLimit {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"regexp"
@@ -479,6 +480,30 @@ func (l *mistakes) streams(t *testing.T) {
 	})
 	close(s.block)
 	l.add(err, <-s.late)
+
+	srv = bsrpc.NewServer(&bsrpc.ServerOptions{MaxConcurrentCalls: 1})
+	type contract struct {
+		Count func(ctx context.Context) (iter.Seq2[int, error], error)
+		Nap   func(ctx context.Context) error `bsrpc:"timeout=none"`
+	}
+	if err := bsrpc.RegisterAs[contract](srv, "S", &contract{
+		Count: func(context.Context) (iter.Seq2[int, error], error) {
+			return func(yield func(int, error) bool) {
+				for yield(1, nil) {
+				}
+			}, nil
+		},
+		Nap: func(context.Context) error { return nil },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	q := bsrpctest.Bind[contract](t, srv, "S")
+	unread, err := q.Count(t.Context())
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	l.add(err, q.Nap(short), q.Nap(t.Context()))
+	_, last := collect(unread)
+	l.add(last)
 }
 
 // all makes every mistake, and returns the texts.

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -15,7 +16,8 @@ type Semaphore struct {
 
 	mu          sync.Mutex // guards the rest, and the places in line of its waiters
 	free        int
-	first, last *Waiter // of the line; nil if it is empty
+	first, last *Waiter   // of the line; nil if it is empty
+	long        []*Waiter // that hold a slot and have a Name
 }
 
 // NewSemaphore returns a semaphore with n slots.
@@ -45,7 +47,53 @@ func (s *Semaphore) acquire(w *Waiter) bool {
 		return false
 	}
 	s.free--
+	s.holdLocked(w)
 	return true
+}
+
+// hold notes that w holds a slot.
+func (s *Semaphore) hold(w *Waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdLocked(w)
+}
+
+func (s *Semaphore) holdLocked(w *Waiter) {
+	if w.Name != "" {
+		s.long = append(s.long, w)
+	}
+}
+
+// unhold is called before w releases its slot.
+func (s *Semaphore) unhold(w *Waiter) {
+	if w.Name == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.long = slices.DeleteFunc(s.long, func(o *Waiter) bool { return o == w })
+}
+
+// isWanted reports whether a waiter is in line.
+func (s *Semaphore) isWanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first != nil
+}
+
+// maxNames is how many holders are named to a waiter.
+const maxNames = 3
+
+// holders returns the names of waiters that hold slots, each once, and at most maxNames.
+func (s *Semaphore) holders() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.long {
+		if len(names) < maxNames && !slices.Contains(names, w.Name) {
+			names = append(names, w.Name)
+		}
+	}
+	return names
 }
 
 // release hands a slot to the first in line. A waiter may give up after next has
@@ -90,6 +138,9 @@ func (s *Semaphore) enqueueLocked(w *Waiter) {
 		s.last.behind = w
 	}
 	s.last = w
+	for _, h := range s.long {
+		h.wanted()
+	}
 }
 
 // dequeueLocked takes w out of the line.

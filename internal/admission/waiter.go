@@ -1,6 +1,9 @@
 package admission
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A Waiter acquires a semaphore and a group, in this order, and then starts a
 // func. The order keeps waiters of one semaphore out of the line of a group that
@@ -12,6 +15,12 @@ import "sync"
 // Invariant: w holds the first held of its semaphores; while it waits, it is in
 // line of the next, or about to be given a slot of that.
 type Waiter struct {
+	// Name, if not empty, is told to those that wait in vain for what w holds, perhaps for
+	// long. It is set before Start.
+	Name string
+
+	overdue atomic.Pointer[func()] // see WhenWanted
+
 	semaphores []*Semaphore
 	place      // in the line of a semaphore, and guarded by it
 
@@ -69,26 +78,53 @@ func (w *Waiter) acquired() bool {
 	if w.gaveUp {
 		return false
 	}
+	w.semaphores[w.held].hold(w)
 	w.held++
 	w.proceedLocked()
 	return true
 }
 
+// WhenWanted calls f once, on a goroutine of its own, when another waiter is in line for
+// what w holds, now or later; w has a Name. A second call, with nil for none, replaces
+// the first. It is for any goroutine, after run has started.
+func (w *Waiter) WhenWanted(f func()) {
+	if f == nil {
+		w.overdue.Store(nil)
+		return
+	}
+	// Store first, then look at the line; a waiter does the reverse.
+	w.overdue.Store(&f)
+	for _, s := range w.semaphores {
+		if s.isWanted() {
+			w.wanted()
+		}
+	}
+}
+
+// wanted acts on another waiter in line.
+func (w *Waiter) wanted() {
+	if f := w.overdue.Swap(nil); f != nil {
+		go (*f)()
+	}
+}
+
 // GiveUp ends the waiting and releases what w holds; run will not start. The
-// result g is the group w waited for, or nil if it waited for its semaphore. GiveUp
-// reports false if run has started, or w has given up before.
-func (w *Waiter) GiveUp() (g *Group, ok bool) {
+// result g is the group w waited for, or nil if it waited for its semaphore, and
+// holders are the names of some that hold it. GiveUp reports false if run has started,
+// or w has given up before.
+func (w *Waiter) GiveUp() (g *Group, holders []string, ok bool) {
 	w.mu.Lock()
 	if w.started || w.gaveUp {
 		w.mu.Unlock()
-		return nil, false
+		return nil, nil, false
 	}
 	w.gaveUp = true
 	at := w.semaphores[w.held]
 	at.remove(w)
 	w.mu.Unlock()
+	holders = at.holders()
 	w.Release() // acquired does not touch w.held any more
-	return at.group, true
+	return at.group, holders, true
 }
 
 // Release releases everything held. Doing so again has no effect.
@@ -107,5 +143,7 @@ func (w *Waiter) ReleaseGroup() {
 
 func (w *Waiter) releaseLast() {
 	w.held--
-	w.semaphores[w.held].release()
+	s := w.semaphores[w.held]
+	s.unhold(w)
+	s.release()
 }

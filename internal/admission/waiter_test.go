@@ -44,24 +44,24 @@ func TestGiveUpBetweenSemaphores(t *testing.T) {
 		all = append(all, w)
 	}
 	between := first.next() // as release does
-	if g, ok := between.GiveUp(); !ok || g != nil {
+	if g, _, ok := between.GiveUp(); !ok || g != nil {
 		t.Fatalf("got %v, %v", g, ok)
 	}
 	if between.acquired() || second.one.inLine() != 0 {
 		t.Error("it has passed all the same")
 	}
 	first.release()
-	if _, ok := between.GiveUp(); ok {
+	if _, _, ok := between.GiveUp(); ok {
 		t.Error("it gave up twice")
 	}
-	if g, ok := all[1].GiveUp(); !ok || g != second { // releases the first semaphore
+	if g, _, ok := all[1].GiveUp(); !ok || g != second { // releases the first semaphore
 		t.Fatalf("got %v, %v", g, ok)
 	}
 	second.one.release()
 	if i := <-ran; i != 2 {
 		t.Errorf("%d has run", i)
 	}
-	if _, ok := all[2].GiveUp(); ok {
+	if _, _, ok := all[2].GiveUp(); ok {
 		t.Error("one that runs gave up")
 	}
 	all[2].Release()
@@ -119,7 +119,7 @@ func TestWaiterOrder(t *testing.T) {
 		if got := started(&ran); !slices.Equal(got, []int{0, 1}) {
 			t.Errorf("got %v", got)
 		}
-		if g, ok := all[3].GiveUp(); !ok || g != nil || s.inLine() != 3 {
+		if g, _, ok := all[3].GiveUp(); !ok || g != nil || s.inLine() != 3 {
 			t.Errorf("got %v, %v, %d in line", g, ok, s.inLine())
 		}
 		for i, want := range [][]int{{2}, {4}, {5}} {
@@ -178,7 +178,7 @@ func TestZeroWaiter(t *testing.T) {
 		t.Error("a waiter for nothing waits")
 	}
 	<-done
-	if _, ok := w.GiveUp(); ok {
+	if _, _, ok := w.GiveUp(); ok {
 		t.Error("one that runs gave up")
 	}
 }
@@ -201,7 +201,7 @@ func TestWaitersTakeNoGoroutine(t *testing.T) {
 		t.Errorf("%d goroutines, %d before", n, before)
 	}
 	for _, w := range all {
-		if at, ok := w.GiveUp(); !ok || at != g {
+		if at, _, ok := w.GiveUp(); !ok || at != g {
 			t.Errorf("got %v, %v", at, ok)
 		}
 	}
@@ -255,7 +255,7 @@ func TestWaiterStorm(t *testing.T) {
 					ran.Add(1)
 				})
 				time.AfterFunc(ms(waits), func() {
-					if _, ok := w.GiveUp(); ok {
+					if _, _, ok := w.GiveUp(); ok {
 						gaveUp.Add(1)
 						wg.Done()
 					}
@@ -297,7 +297,7 @@ func TestWaiterRaces(t *testing.T) {
 				for range rng.IntN(4) {
 					runtime.Gosched()
 				}
-				if _, ok := w.GiveUp(); !ok {
+				if _, _, ok := w.GiveUp(); !ok {
 					<-over
 				}
 			}

@@ -24,7 +24,8 @@ type Conn struct {
 	FrameTimeout time.Duration
 	PingAfter    time.Duration
 	PingTimeout  time.Duration
-	SessionLease bool // PingAfter and PingTimeout are halves of the option SessionLease
+	Lease        time.Duration // the option SessionLease
+	SessionLease bool          // PingAfter and PingTimeout are halves of Lease
 }
 
 // PeerName is the counterpart of Owner: "the client's" or "the server's".

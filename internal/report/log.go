@@ -57,6 +57,7 @@ const (
 	Mismatch              // a contract differs
 	Full                  // Limits.MaxConns
 	Oneway                // a call without a waiting caller failed
+	Lease                 // a stream that nothing reads has ended, because others wait
 	HTTP                  // the peer speaks HTTP
 	TLS
 	SSH

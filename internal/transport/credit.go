@@ -1,10 +1,13 @@
 package transport
 
 import (
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// What a Receiver pays back to its peer.
+// What a Receiver pays back to its peer, and how long a Sender waits for it.
 
 // read notes that bytes have been read, and pays them back once they are half a window.
 func (r *Receiver) read(cost int64) {
@@ -89,4 +92,76 @@ func (q *sendQueue) takeCreditsLocked() {
 	}
 	clear(q.credits)
 	q.credits = q.credits[:0]
+}
+
+// A windowLease limits the time for which a receiver may leave the window of a stream full
+// while others wait for what the call of the stream holds. Conn.mu guards it.
+type windowLease struct {
+	after      time.Duration
+	whenWanted func(f func())      // calls f once others wait; nil cancels
+	end        func() *fault.Fault // called once; returns why the stream ends
+	timer      *time.Timer         // of the current wait for credit, nil between two
+	waits      int                 // ended waits for credit: an old timer has no effect
+	why        *fault.Fault        // the lease is over
+}
+
+// SetLease sets the lease of a stream that has not begun. If its receiver leaves its window
+// full for longer than after, the stream is over as soon as whenWanted calls its argument.
+// end is called then, once, and returns the reason; LeaseOver has it from then on. Any
+// goroutine may call end. End must follow.
+func (s *Sender) SetLease(after time.Duration, whenWanted func(f func()), end func() *fault.Fault) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.lease = &windowLease{after: after, whenWanted: whenWanted, end: end}
+}
+
+// LeaseOver returns why the lease of the stream is over, nil if it is not.
+func (s *Sender) LeaseOver() *fault.Fault {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.lease == nil {
+		return nil
+	}
+	return s.lease.why
+}
+
+// beginLeaseLocked begins the lease of a sender that waits for credit.
+func (s *Sender) beginLeaseLocked() {
+	l := s.lease
+	wait := l.waits
+	l.timer = time.AfterFunc(l.after, func() {
+		s.c.mu.Lock()
+		waits := l.waits == wait
+		s.c.mu.Unlock()
+		if waits {
+			l.whenWanted(func() { s.expire(wait) })
+		}
+	})
+}
+
+// endLeaseLocked ends the lease of a sender that has waited.
+func (s *Sender) endLeaseLocked() {
+	l := s.lease
+	if l.waits++; l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+		l.whenWanted(nil)
+	}
+}
+
+// expire ends the stream of a sender that still waits for the same credit. What it has
+// sent, and what is in its buffer, reaches the receiver.
+func (s *Sender) expire(wait int) {
+	c, l := s.c, s.lease
+	c.mu.Lock()
+	waits := s.open && !s.gone && l.waits == wait
+	c.mu.Unlock()
+	if !waits {
+		return
+	}
+	why := l.end() // takes the lock of the call
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.why, s.gone = why, true
+	s.wakeLocked()
 }

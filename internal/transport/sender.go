@@ -31,7 +31,7 @@ type Sender struct {
 
 	// guarded by Conn.mu
 	open    bool // begun, and not over
-	gone    bool // the caller has canceled the call of a result: nothing but its END is sent
+	gone    bool // the methods return ErrStreamOver, and nothing but END follows: the call of a result is canceled, or its lease is over
 	ended   bool // END is queued
 	counted bool // in streams.answered, until End
 	listed  bool // in sendQueue.streams
@@ -40,6 +40,7 @@ type Sender struct {
 	out     []byte          // not in a batch yet
 	end     *streamEnd      // behind out; nil once it is in a batch
 	behind  *chunkedMessage // the message to be written first; nil once it is
+	lease   *windowLease    // nil for most
 
 	wake chan struct{} // capacity 1
 }
@@ -116,9 +117,15 @@ func (s *Sender) awaitLocked(credit int64, room int) bool {
 	for s.open && !s.gone && (s.credit < credit || wire.MaxUnchunked-len(s.out) < room) {
 		s.listLocked()
 		s.waiting = true
+		if s.lease != nil && s.credit < credit {
+			s.beginLeaseLocked()
+		}
 		s.c.mu.Unlock()
 		<-s.wake
 		s.c.mu.Lock()
+		if s.lease != nil {
+			s.endLeaseLocked()
+		}
 	}
 	return s.open && !s.gone
 }
