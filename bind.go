@@ -146,8 +146,12 @@ type boundMethod struct {
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
 	timeoutBy          string        // the source of timeout, for errors
 	optional           bool          // the server may lack it
-	streams            *streamPlan   // nil without streams
-	eager              bool          // its callers do not wait for the answer
+	kind               Kind
+	streams            *streamPlan         // nil without streams
+	funcs              []*method.FuncParam // its parameters that are funcs
+	eager              bool                // its callers do not wait for the answer
+	oneway             bool                // ... nor does anything use it
+	callOf             uint64              // the func is an argument of this call of the peer; 0 for a method
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -196,7 +200,8 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), eager: s.Sig.Oneway() || s.Sig.Future()}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), funcs: s.Sig.ParamFuncs(), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
+	m.kind = m.streams.kindOf()
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod

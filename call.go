@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -68,8 +69,20 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	if out != nil && out.block != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
+	if m.callOf != 0 {
+		k.Head.Flags |= wire.Callback
+		k.Head.Call = m.callOf
+	}
 	v.ArgsSize = int(v.Enc.Size())
 	ctx = m.beginTimeout(ctx, &k.Timeout, v)
+	if m.funcs != nil {
+		return c.callWithFuncs(ctx, m, k, v, out)
+	}
+	return c.carry(ctx, m, k, v, out)
+}
+
+// carry sends the request of a call, whose arguments are encoded, and receives its answer.
+func (c *nativeLink) carry(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
 	if m.streams != nil {
 		v.State = nil // k serves one call only
 		return c.settings.identified(c.callStreams(ctx, m, k, v, out), c.log, m.Name)
@@ -91,6 +104,30 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	err = m.readResults(c.log, v)
 	k.Reset()
 	return err
+}
+
+// callWithFuncs is carry for a method with funcs among its parameters.
+func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
+	f := callback.New(ctx, m.funcs, v)
+	if k.Funcs = f; !m.eager {
+		v.State = nil // k serves one call only
+	}
+	end := func() {
+		left, limited := k.Timeout.Remaining()
+		f.End(left, limited)
+	}
+	if err := c.carry(ctx, m, k, v, out); err != nil {
+		end()
+		return err
+	}
+	switch s := k.Streams(); {
+	case m.eager: // ended by eagerCall.finish
+	case s != nil && s.Result != nil:
+		s.WhenOver(func(*fault.Fault) { f.End(0, false) })
+	default:
+		end()
+	}
+	return nil
 }
 
 // beginTimeout begins the time limit of a call. The context of an intercepted call may have
@@ -205,15 +242,13 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	}
 	c := &Call{method: &m.Description, values: v, within: m, log: m.log, remote: m.remote}
 	c.ctx.Context, c.ctx.call, v.Ctx = ctx, c, &c.ctx
-	if m.streams != nil {
-		c.kind = m.streams.kind
-	}
+	c.kind = m.kind
 	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
 		c.ctx.deadline = time.Now().Add(m.timeout)
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
-	if m.sig.Oneway() {
+	if m.oneway {
 		v.State = new(sending)
 	}
 	defer func() { // after Goexit too

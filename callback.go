@@ -2,11 +2,13 @@ package bsrpc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"net"
-	"reflect"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -14,66 +16,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Calls from a server to its clients. A connection carries calls in both directions; a
-// client serves them with the methods of ClientOptions.Handlers.
-
-// bind implements Caller.
-func (s *Session) bind(ctx context.Context, service string, proxy reflect.Value) error {
-	var l link = noLink{}
-	if s != nil && s.caller != nil {
-		l = s.caller.(link)
-	}
-	return bindContract(ctx, l, service, proxy)
-}
-
-// A sessionLink carries the calls of a server to the client of a session.
-type sessionLink struct {
-	*nativeLink
-	session *Session
-	accepts bool // the client accepts calls
-}
-
-// newSessionLink returns the link of a session on a native connection.
-func newSessionLink(c *nativeConn, peer *wire.Hello) *sessionLink {
-	v := c.served
-	link := &nativeLink{Conn: c.Conn, settings: v.settings, log: v.log, onewayErrors: &v.onewayErrors}
-	link.remote = remoteEnd{addr: v.session.remote, metadata: true}
-	return &sessionLink{link, v.session, peer.AcceptsCalls}
-}
-
-func (l *sessionLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote}
-}
-
-// bindMethods implements link.
-func (l *sessionLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
-	if !l.accepts {
-		return fault.Refusal(fault.Unimplemented, "bind %s: the client does not accept calls; it is of an older version", service)
-	}
-	err := l.nativeLink.bindMethods(ctx, service, methods)
-	for _, m := range methods {
-		if b := m.binding.Load(); b != nil && b.err == nil {
-			m.bind(l, b.number)
-		}
-	}
-	return err
-}
-
-// call implements link. OnConnect may bind, but the client is called only once it is
-// admitted.
-func (l *sessionLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
-	if !l.session.admitted.Load() && l.Err() == nil {
-		return fault.Refusal(fault.FailedPrecondition, "%s: the session is not admitted yet; call after OnConnect has returned", m.Name)
-	}
-	return l.nativeLink.call(ctx, m, number, v)
-}
-
-// A basicSession is the link of a session on the basic wire.
-type basicSession struct{ noLink }
-
-func (basicSession) bindMethods(_ context.Context, service string, _ []*boundMethod) error {
-	return fault.Refusal(fault.Unimplemented, "bind %s: the client speaks the basic wire, which has no calls to clients", service)
-}
+// Calls in the other direction: a client serves its server with the methods of
+// ClientOptions.Handlers, and a caller serves its handler with the funcs among the arguments.
 
 // A clientHandler is the transport.Handler of a client. It serves the calls of the server.
 type clientHandler struct {
@@ -158,4 +102,135 @@ func checkHandlers(h *Server) error {
 		return fault.Refusal(fault.InvalidArgument, "ClientOptions.Handlers: PerSession makes receivers for the sessions of a server; register a receiver")
 	}
 	return nil
+}
+
+// admitCallback is Admit for a call of a func among the arguments of a call by this end.
+func (c *nativeConn) admitCallback(f *wire.Frame) (*fault.Fault, error) {
+	of, err := transport.FuncsOf(c.Conn, f.Call)
+	switch funcs, ok := of.(*callback.Funcs); {
+	case err != nil:
+		return nil, err
+	case of == nil:
+		return errCallOver.WithOutcome(fault.NotRun), nil
+	case !ok:
+		return nil, fmt.Errorf("callback of call %d, which has no funcs", f.Call)
+	default:
+		if _, fn := funcs.Find(f.Arg); fn == nil {
+			return nil, fmt.Errorf("callback of func %d of call %d, which has none", f.Arg, f.Call)
+		}
+	}
+	return nil, nil
+}
+
+// serveCallback serves a request that admitCallback has admitted. It never waits: at a client
+// the reader may be the caller itself.
+func (c *nativeConn) serveCallback(m *transport.Message) {
+	of, _ := transport.FuncsOf(c.Conn, m.Call)
+	funcs, ok := of.(*callback.Funcs)
+	if !ok { // over since then
+		c.RefuseAdmitted(&m.Frame, errCallOver)
+		return
+	}
+	p, fn := funcs.Find(m.Arg)
+	v := c.served
+	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c)
+	inv.setContext(funcs.Context(), c.deadline(m.Timeout))
+	if len(m.Meta) > 0 {
+		inv.call.receive(m.Meta)
+	}
+	v.enterRunning(inv)
+	kept := m.Keep()
+	inv.undecoded = &kept
+	run := func(drop bool) {
+		defer inv.Leave()
+		inv.runCallback(drop)
+	}
+	if !funcs.Start(p.Oneway(), run) {
+		run(true)
+	}
+}
+
+// runCallback runs a callback, or refuses it if its call is over.
+func (inv *invocation) runCallback(drop bool) {
+	switch {
+	case drop:
+		inv.Refuse(errCallOver)
+	case !inv.served.beginHandler():
+		inv.Refuse(inv.served.busy())
+	default:
+		inv.counted = true
+		inv.serve()
+	}
+}
+
+// A calledBack is a func among the arguments of a call, at its handler. It implements
+// method.Caller, and may be used after the call.
+type calledBack struct {
+	boundMethod
+	through method.Caller // the boundMethod in its interceptors
+	call    *callContext
+	link    *nativeLink
+}
+
+// storeFuncs sets the funcs among the arguments, before these are decoded.
+func (inv *invocation) storeFuncs() {
+	l := inv.served.session.caller.(link)
+	for i, p := range inv.method.Sig.ParamFuncs() {
+		f := &calledBack{call: inv.call, link: nativeOf(l)}
+		f.Description, f.sig, f.id, f.kind, f.callOf = p.Description, p.Sig, -1, KindCallback, inv.id
+		f.oneway, f.eager = p.Oneway(), p.Oneway()
+		f.bind(l, uint16(i+1))
+		f.through = f.caller(l.callOptions())
+		method.SetCaller(p, inv.Values, f)
+	}
+}
+
+// nativeOf returns the connection of a link on the native wire.
+func nativeOf(l link) *nativeLink {
+	if s, ok := l.(*sessionLink); ok {
+		return s.nativeLink
+	}
+	return l.(*nativeLink)
+}
+
+// Call implements method.Caller. The callback ends with the call.
+func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
+	if ctx == nil {
+		return f.boundMethod.Call(ctx, v)
+	}
+	ctx, stop := f.within(ctx)
+	defer stop()
+	err := error(errCallOver)
+	if !f.call.isOver() {
+		if err = f.through.Call(ctx, v); err == nil {
+			return nil
+		}
+		var e *Error
+		switch {
+		case !errors.As(err, &e): // an interceptor's
+		case f.call.isOver(), e.Remote && e.Code == CodeCanceled && e.Outcome == OutcomeNotRun:
+			err = errCallOver.WithOutcome(fault.Outcome(e.Outcome))
+		}
+	}
+	if f.oneway {
+		f.link.onewayFailed(&f.boundMethod, err)
+	}
+	return f.failed(err)
+}
+
+// within returns a context that also ends with the call. A func without a context has that of
+// the call.
+func (f *calledBack) within(ctx context.Context) (context.Context, func()) {
+	if !f.sig.TakesContext() {
+		return f.call, func() {}
+	}
+	if x, ok := ctx.Value(callKey{}).(*callContext); ok && x == f.call {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(f.call, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }

@@ -20,6 +20,7 @@ type callContext struct {
 	mu     sync.Mutex // guards the rest
 	head   replyHead
 	lost   bool          // err is that of the connection, or of the caller at a client
+	over   bool          // the call is, streams included
 	meta   *callMetadata // nil without any
 	err    error
 	done   chan struct{}
@@ -197,8 +198,15 @@ func (x *callContext) sendHead() {
 func (x *callContext) endReplied() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.head = headSent
+	x.head, x.over = headSent, true
 	x.endLocked(context.Canceled)
+}
+
+// isOver reports whether the call is over, streams included.
+func (x *callContext) isOver() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.over
 }
 
 func (x *callContext) endLocked(err error) {

@@ -66,6 +66,8 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 	switch v := c.served; {
 	case !v.session.admitted.Load():
 		return notAdmitted(), nil
+	case f.Flags&wire.Callback != 0:
+		return c.admitCallback(f)
 	case int(f.Arg) >= len(v.bound):
 		return fault.Refusal(fault.Unimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	}
@@ -79,6 +81,10 @@ func notAdmitted() *fault.Fault {
 // Request is transport.Handler.Request. It returns a request that is expected to be quick
 // as a job, and runs any other on a goroutine of its own.
 func (c *nativeConn) Request(m *transport.Message) transport.Job {
+	if m.Flags&wire.Callback != 0 {
+		c.serveCallback(m)
+		return nil
+	}
 	v := c.served
 	called := v.bound[m.Arg]
 	inv := v.newInvocation(called, m.ID, c)
@@ -92,7 +98,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		return nil
 	}
 	waits := v.semaphore != nil || called.group != nil
-	if called.TakesContext() || waits || called.chain != nil {
+	if called.TakesContext() || waits || called.chain != nil || called.Sig.ParamFuncs() != nil {
 		inv.setContext(v.ctx, c.deadline(m.Timeout))
 		if len(m.Meta) > 0 {
 			inv.call.receive(m.Meta)
@@ -112,7 +118,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		inv.Free()
 		return nil
 	}
-	if len(m.Body) >= minOwnGoroutine || called.streams != nil || called.Sig.Args.UserCode() || called.isSlow() {
+	if len(m.Body) >= minOwnGoroutine || called.streams != nil || called.Sig.ParamFuncs() != nil || called.Sig.Args.UserCode() || called.isSlow() {
 		v.leaderCounted, inv.counted = false, true // the count is inv's from here on
 		c.serveConcurrently(inv, m)
 		return nil
@@ -159,11 +165,11 @@ func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 }
 
 // refused is transport.Config.OnRefused.
-func (c *nativeConn) refused(number uint16, why *fault.Fault) {
+func (c *nativeConn) refused(head *wire.Frame, why *fault.Fault) {
 	v := c.served
 	var m *servedMethod
-	if int(number) < len(v.bound) {
-		m = v.bound[number]
+	if head.Flags&wire.Callback == 0 && int(head.Arg) < len(v.bound) {
+		m = v.bound[head.Arg]
 	}
 	v.refused(v.session, m, why)
 }

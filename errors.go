@@ -18,6 +18,10 @@ import (
 // to Shutdown or Close.
 var ErrServerClosed = fault.ErrServerClosed
 
+// ErrCallOver is matched by errors.Is in the error of a func or a stream used by a handler
+// after its call.
+var ErrCallOver = errors.New(fault.Prefix + "the call is over")
+
 // ErrClosed is matched by errors.Is in the error of every call ended by Client.Close
 // or made after it, even if the connection had already ended for another reason.
 var ErrClosed = fault.ErrClosed

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -188,7 +189,7 @@ type eagerCall struct {
 // limits its sending alone: most callers end it when the func has returned.
 func (c *nativeLink) start(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
 	e := &eagerCall{link: c, method: m, call: k, out: out, done: make(chan struct{})}
-	k.Over, k.HandedOver = e.finish, m.sig.Oneway()
+	k.Over, k.HandedOver = e.finish, m.oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
 		return err
 	}
@@ -198,8 +199,21 @@ func (c *nativeLink) start(ctx context.Context, m *boundMethod, k *transport.Cal
 	return nil
 }
 
-// finish ends the call. It does not wait.
+// finish ends the call, after the funcs among its arguments. It does not wait.
 func (e *eagerCall) finish(err error) {
+	f, ok := e.call.Funcs.(*callback.Funcs)
+	if !ok {
+		e.endWith(err)
+		return
+	}
+	go func() {
+		f.End(e.call.Timeout.Remaining())
+		e.endWith(err)
+	}()
+}
+
+// endWith ends the call. It does not wait.
+func (e *eagerCall) endWith(err error) {
 	e.mu.Lock()
 	e.err, e.over = err, true
 	end := e.end
@@ -207,7 +221,7 @@ func (e *eagerCall) finish(err error) {
 	if e.out != nil {
 		e.out.reply.set(e.call.Entries())
 	}
-	if err != nil && e.method.sig.Oneway() {
+	if err != nil && e.method.oneway {
 		e.link.onewayFailed(e.method, err)
 	}
 	if end != nil {

@@ -54,7 +54,7 @@ type CallFunc func(ctx context.Context, call *Call) error
 // handler is an error of next.
 type Interceptor func(next CallFunc) CallFunc
 
-// A Kind tells which parts of a call are streams.
+// A Kind tells which parts of a call are streams, and whether it is a callback.
 type Kind uint8
 
 // The kinds of calls.
@@ -63,6 +63,7 @@ const (
 	KindClientStream             // the caller sends a stream
 	KindServerStream             // the handler sends a stream
 	KindBidiStream               // both do
+	KindCallback                 // a func among the arguments of another call is called
 )
 
 // String returns the kind in words, such as "server stream".
@@ -76,6 +77,8 @@ func (k Kind) String() string {
 		return "server stream"
 	case KindBidiStream:
 		return "bidirectional stream"
+	case KindCallback:
+		return "callback"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -77,9 +77,7 @@ func (inv *invocation) setContext(parent context.Context, deadline time.Time) {
 		v := inv.served
 		c := &Call{method: &inv.method.Description, session: v.session, values: inv.Values, within: inv, log: v.log, panics: &v.panics}
 		c.ctx.Context, c.ctx.deadline = parent, deadline
-		if inv.streams != nil {
-			c.kind = inv.method.streams.kind
-		}
+		c.kind = inv.method.kind
 		inv.intercepted, inv.call = c, &c.ctx
 	}
 	inv.Ctx = inv.call
@@ -108,6 +106,9 @@ func (inv *invocation) next(ctx context.Context, _ *method.Values, _ bool) error
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
 	inv.Dec.Lenient, inv.ArgsSize = inv.lenient, len(m.Body)
+	if inv.method.Sig.ParamFuncs() != nil {
+		inv.storeFuncs()
+	}
 	if err := inv.ReadArgs(); err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf(inv.served.limits.Owner, err))
 	}
@@ -244,7 +245,9 @@ func (inv *invocation) endReplied() {
 // reply is replier.reply.
 func (c *nativeConn) reply(inv *invocation, err error) {
 	if inv.err = err; inv.streams != nil && inv.streams.out != nil {
-		if inv.call != nil {
+		if err != nil {
+			inv.endReplied()
+		} else if inv.call != nil {
 			inv.call.sendHead()
 		}
 		inv.full = c.ReplyBefore(inv, inv.streams.out)

@@ -34,11 +34,12 @@ var uses = map[string][]string{
 	"internal/fault":      {},
 	"internal/limits":     {"internal/fault"},
 	"internal/report":     {"internal/fault"},
+	"internal/callback":   {"internal/method"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"bsrpctest":           {"."},
 	"middleware":          {"."},
 	"examples/greet":      {"."},
@@ -80,7 +81,7 @@ var onlyIn = map[string][]string{
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
 	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -294,12 +295,18 @@ func (x *callContext) receive(block []byte) {
 	}
 }
 
-// outgoing returns what a call made with x carries: none of the metadata received.
+// outgoing returns what a call made with x carries: the held groups, none of the metadata
+// received, and in a callback what the caller's context adds.
 func (x *callContext) outgoing() *outgoing {
-	if len(x.heldGroups) == 0 {
+	outer := outgoingOf(x.Context)
+	if len(x.heldGroups) == 0 && outer == nil {
 		return nil
 	}
 	out := &outgoing{heldGroups: x.heldGroups}
+	if outer != nil {
+		out.heldGroups = append(slices.Clip(out.heldGroups), outer.heldGroups...)
+		out.entries = outer.entries
+	}
 	out.encode()
 	return out
 }

@@ -25,9 +25,10 @@ type servedMethod struct {
 	*method.Func
 	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
-	streams      *streamPlan      // nil without streams
-	chain        CallFunc         // the server's interceptors around the handler; nil for none
-	slow         atomic.Int32     // number of next requests to run on goroutines of their own, not inline
+	kind         Kind
+	streams      *streamPlan  // nil without streams
+	chain        CallFunc     // the server's interceptors around the handler; nil for none
+	slow         atomic.Int32 // number of next requests to run on goroutines of their own, not inline
 }
 
 // A registry contains the methods of a server. It may be changed until close, and is
@@ -53,6 +54,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
 		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain}
+		methods[i].kind = methods[i].streams.kindOf()
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err

@@ -181,7 +181,9 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused,
 	})
-	v.end, v.caller = c.Dismiss, newSessionLink(c, peer)
+	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
+		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.remote, metadata: true},
+	}, v, peer.AcceptsCalls}
 	s.enroll(c.served)
 	if !waits {
 		s.sessions.begin(v) // cannot fail without hooks

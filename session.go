@@ -147,6 +147,58 @@ func (s *Session) runningHook() string {
 	return ""
 }
 
+// Calls from a server to the client of a session.
+
+// bind implements Caller.
+func (s *Session) bind(ctx context.Context, service string, proxy reflect.Value) error {
+	var l link = noLink{}
+	if s != nil && s.caller != nil {
+		l = s.caller.(link)
+	}
+	return bindContract(ctx, l, service, proxy)
+}
+
+// A sessionLink carries the calls of a server to the client of a session.
+type sessionLink struct {
+	*nativeLink
+	session *Session
+	accepts bool // the client accepts calls
+}
+
+func (l *sessionLink) callOptions() callOptions {
+	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote}
+}
+
+// bindMethods implements link.
+func (l *sessionLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
+	if !l.accepts {
+		return fault.Refusal(fault.Unimplemented, "bind %s: the client does not accept calls; it is of an older version", service)
+	}
+	err := l.nativeLink.bindMethods(ctx, service, methods)
+	for _, m := range methods {
+		if b := m.binding.Load(); b != nil && b.err == nil {
+			m.bind(l, b.number)
+		}
+	}
+	return err
+}
+
+// call implements link. OnConnect may bind, but the client is called only once it is
+// admitted.
+func (l *sessionLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+	if !l.session.admitted.Load() && l.Err() == nil {
+		return fault.Refusal(fault.FailedPrecondition, "%s: the session is not admitted yet; call after OnConnect has returned", m.Name)
+	}
+	return l.nativeLink.call(ctx, m, number, v)
+}
+
+// A basicSession is the link of a session on the basic wire.
+type basicSession struct{ noLink }
+
+func (basicSession) bindMethods(_ context.Context, service string, _ []*boundMethod) error {
+	return fault.Refusal(fault.Unimplemented, "bind %s: the client speaks the basic wire, which has no calls to clients", service)
+}
+
 // A Factory creates a receiver for each session. Create one with PerSession and pass it
 // to Register, RegisterName or RegisterAs in place of a receiver. A Factory may be
 // registered under several names: the services then share one receiver per session.

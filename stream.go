@@ -26,7 +26,7 @@ var ErrStreamUsed = errors.New("bsrpc: the stream has been ranged over already")
 
 // errCallOver is the error of a parameter used after its call. It is shared, and must not
 // be changed.
-var errCallOver = fault.New(fault.Canceled, fault.Answered, "the call is over")
+var errCallOver = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Message: ErrCallOver.Error(), Err: ErrCallOver}
 
 // A streamPlan lists the streams of a method in the form the transport needs.
 type streamPlan struct {
@@ -36,6 +36,14 @@ type streamPlan struct {
 	first  *bool          // the same of result
 	eager  bool           // a proxy's func does not wait for the answer
 	kind   Kind
+}
+
+// kindOf returns the kind of a method with the plan. p may be nil.
+func (p *streamPlan) kindOf() Kind {
+	if p == nil {
+		return KindUnary
+	}
+	return p.kind
 }
 
 // streamPlanOf returns the plan of a method, nil if it has no streams.

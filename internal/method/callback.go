@@ -11,8 +11,10 @@ import (
 // Callbacks: parameters that are funcs. A handler calls them, and they run at the
 // caller. Among the arguments each takes a byte, which tells nil from others.
 
-// A FuncParam is a parameter that is a func. It is immutable.
+// A FuncParam is a parameter that is a func. It is immutable. Its Description has the name
+// "Service.Method, parameter 2", and the layout of the func.
 type FuncParam struct {
+	Description
 	Index int        // in the parameters, from 0
 	Sig   *Signature // of its calls; without streams and funcs
 }
@@ -25,18 +27,23 @@ func (s *Signature) ParamFuncs() []*FuncParam { return s.paramFuncs }
 func (p *FuncParam) Oneway() bool { return !p.Sig.err }
 
 // SetCaller stores in v, at a handler, a func that calls c. It comes before ReadArgs, which
-// replaces the func by nil if the caller's is nil. It is not a method, which the linker
-// would keep in every server, with the thunks of all proxies.
-func SetCaller(p *FuncParam, v *Values, c Caller) { p.Sig.fill(v.args.Field(p.Index), c) }
+// replaces the func by nil if the caller's is nil. It makes a func by reflection, so that
+// servers need not contain the thunks of proxies.
+func SetCaller(p *FuncParam, v *Values, c Caller) {
+	field := v.args.Field(p.Index)
+	field.Set(reflect.MakeFunc(field.Type(), (&stub{p.Sig, c}).callReflect))
+}
 
 // Func returns the func stored in v, at a caller, for calls with values of p.Sig; nil if
-// it is nil. It has no name, and does not refer to v.
+// it is nil. It does not refer to v.
 func (p *FuncParam) Func(v *Values) *Func {
 	field := v.args.Field(p.Index)
 	if field.IsNil() {
 		return nil
 	}
-	return funcOf(p.Sig, reflect.ValueOf(field.Interface()), owner{}) // a copy: the field is zeroed when the call ends
+	f := funcOf(p.Sig, reflect.ValueOf(field.Interface()), owner{}) // a copy: the field is zeroed when the call ends
+	f.Description, f.ID = p.Description, -1
+	return f
 }
 
 // layout returns the layout of the func.
@@ -63,17 +70,10 @@ func (s *Signature) setFuncs(name string) (funcs map[int]*layout.Signature, prob
 			problems = append(problems, more...)
 			continue
 		}
-		p := &FuncParam{i, sig}
-		s.paramFuncs = append(s.paramFuncs, p)
+		p := &FuncParam{Index: i, Sig: sig}
 		funcs[i] = p.layout()
+		p.Description = DescriptionOf(path, (&layout.Type{Kind: layout.Func, Func: funcs[i]}).String())
+		s.paramFuncs = append(s.paramFuncs, p)
 	}
 	return funcs, problems
-}
-
-// unservedFuncs reports a method with funcs: connections do not carry their calls yet.
-func unservedFuncs(name string, s *Signature) []Problem {
-	if s.paramFuncs == nil {
-		return nil
-	}
-	return []Problem{{name, "parameters that are funcs are not served by this version; pass and return values"}}
 }

@@ -52,7 +52,7 @@ func (s *Signature) withoutValues() *Signature {
 	c := &Signature{compiled: s.compiled}
 	c.paramFuncs = nil
 	for _, p := range s.paramFuncs {
-		c.paramFuncs = append(c.paramFuncs, &FuncParam{p.Index, p.Sig.withoutValues()})
+		c.paramFuncs = append(c.paramFuncs, &FuncParam{p.Description, p.Index, p.Sig.withoutValues()})
 	}
 	return c
 }
@@ -184,6 +184,9 @@ func problemsOf(name, word string, n int, list codec.Problems) (problems []Probl
 func (s *Signature) Layout(service, name string) *layout.Method {
 	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts(), Oneway: s.oneway}
 }
+
+// TakesContext reports whether the func type has a context.Context.
+func (s *Signature) TakesContext() bool { return s.ctx }
 
 // Oneway reports whether a call is over for its caller once it is sent: a contract says
 // so in a tag. The answer tells of failures only.

@@ -34,7 +34,6 @@ func (t *Table[M]) Add(service string, methods []M, problems []Problem) error {
 		if other, ok := t.Find(f.Name); ok {
 			problems = append(problems, Problem{f.Name, twice(other.self().from, f.from)})
 		}
-		problems = append(problems, unservedFuncs(f.Name, f.Sig)...)
 		if ValidService(service) == nil {
 			problems = append(problems, f.problems()...)
 		}

@@ -101,6 +101,21 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	return nil
 }
 
+// FuncsOf returns Call.Funcs of the open call of this end with an id; nil if it is over. An
+// error is a protocol violation: this end never made the call.
+func FuncsOf(c *Conn, id uint64) (any, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call, unused := c.calls.findLocked(id)
+	switch {
+	case unused && c.end.why == nil:
+		return nil, fmt.Errorf("callback of call %d, which was never made", id)
+	case call == nil || call.abandoned:
+		return nil, nil
+	}
+	return call.Funcs, nil
+}
+
 // shortTimeout is the longest time, in microseconds, of a call waiting with its own timer
 // from the start.
 const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)

@@ -35,6 +35,7 @@ type Call struct {
 	Timeout limits.Timeout  // set by the caller
 	streams *StreamCall     // nil for a call without streams
 
+	Funcs      any         // the funcs among its arguments, for FuncsOf; nil for none; set by the caller
 	Over       func(error) // of a call for Start; set by the caller
 	HandedOver bool        // see Conn.AnyHandedOver; set by the caller
 	over       func()      // of an eager call; must not wait

@@ -63,8 +63,8 @@ type Config struct {
 	OnClosed    func()             // called once after NetConn is closed; may be nil
 
 	// OnRefused is called by the lease holder for each request refused before
-	// Handler.Request, with the Arg of its header; may be nil.
-	OnRefused func(arg uint16, why *fault.Fault)
+	// Handler.Request, with its header; may be nil.
+	OnRefused func(head *wire.Frame, why *fault.Fault)
 }
 
 // New returns a connection. It reads and runs nothing before Run.

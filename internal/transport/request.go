@@ -101,7 +101,7 @@ func (r *requests) checkID(f *wire.Frame) error {
 // refuse answers a request in flight, with the header f, as not run.
 func (r *requests) refuse(f *wire.Frame, err *fault.Fault) {
 	if r.c.cfg.OnRefused != nil {
-		r.c.cfg.OnRefused(f.Arg, err)
+		r.c.cfg.OnRefused(f, err)
 	}
 	r.c.Refuse(f.ID, err)
 	r.done()
@@ -216,6 +216,10 @@ func (c *Conn) EndRequests() <-chan struct{} {
 	c.requests.booking.releaseAll()
 	return c.requests.inflight.End(c.reader.in.unfinishedRequests())
 }
+
+// RefuseAdmitted answers an admitted request in place of Handler.Request. Only that may call
+// it.
+func (c *Conn) RefuseAdmitted(f *wire.Frame, why *fault.Fault) { c.requests.refuse(f, why) }
 
 func errorFrame(id uint64, flags wire.Flags, code fault.Code, failure wire.Failure) []byte {
 	body := failure.Append(nil)

@@ -33,6 +33,9 @@ type StreamCall struct {
 	Produced bool // OpenStreams has called produce: parameters may have been read
 }
 
+// Streams returns the streams of the call; nil without any.
+func (call *Call) Streams() *StreamCall { return call.streams }
+
 // WhenOver calls f on a goroutine of its own once the call is over, with the reason if its
 // result stream is not complete.
 func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {

@@ -56,17 +56,19 @@ const (
 	Describe                     // Bind: names without hashes; the response contains every text
 	Expired                      // Error, End: the request's time limit had passed
 	FromCaller                   // Items, End, Credit: the sender made the call
+	Callback                     // Request: calls a func among the arguments of a call by the receiver; Call follows
 )
 
 const (
 	headerSize      = 16         // size, type, flags, arg, id
 	ChunkHeaderSize = headerSize // of every chunk after the first
 	timeoutSize     = 8          // of a Request, after the fixed header
+	callSize        = 8          // of a Request with Callback, after the timeout
 	MaxUnchunked    = 64 << 10   // the longest body of an unchunked message
 	MaxChunk        = 128 << 10
 	MaxMetadata     = 8 << 10
-	MinCut          = 32 << 10                                       // memory of this many bytes is sent without a copy
-	MaxHeader       = headerSize + timeoutSize + 8 + 2 + MaxMetadata // a frame without its body
+	MinCut          = 32 << 10                                                  // memory of this many bytes is sent without a copy
+	MaxHeader       = headerSize + timeoutSize + callSize + 8 + 2 + MaxMetadata // a frame without its body
 	MaxFrame        = MaxHeader + MaxChunk
 )
 
@@ -75,7 +77,7 @@ var ErrShort = errors.New("short frame")
 
 // allowedFlags lists the flags defined for each frame type.
 var allowedFlags = [...]Flags{
-	Request:       Chunked | Metadata,
+	Request:       Chunked | Metadata | Callback,
 	RequestChunk:  0,
 	Response:      Chunked | Metadata,
 	ResponseChunk: 0,
@@ -101,6 +103,7 @@ type Frame struct {
 	Arg      uint16
 	ID       uint64 // of the call, unless the type defines another meaning
 	Timeout  uint64 // Request: microseconds left, 0 for no limit
+	Call     uint64 // Request with Callback: the id of the receiver's call; Arg: the number of the func, 1 and above
 	Total    uint64 // length of the whole body, over all chunks
 	Meta     []byte // aliases the input
 	BodySize int    // length of the body in this frame
@@ -112,6 +115,9 @@ func AppendHeader(dst []byte, f *Frame) []byte {
 	size := headerSize + f.BodySize
 	if f.Type == Request {
 		size += timeoutSize
+	}
+	if f.Flags&Callback != 0 {
+		size += callSize
 	}
 	if f.Flags&Chunked != 0 {
 		size += 8
@@ -125,6 +131,9 @@ func AppendHeader(dst []byte, f *Frame) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, f.ID)
 	if f.Type == Request {
 		dst = binary.LittleEndian.AppendUint64(dst, f.Timeout)
+	}
+	if f.Flags&Callback != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, f.Call)
 	}
 	if f.Flags&Chunked != 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, f.Total)
@@ -162,7 +171,7 @@ func ReadHeader(b []byte, f *Frame) (int, error) {
 		f.Timeout = binary.LittleEndian.Uint64(b[n:])
 		n += timeoutSize
 	}
-	if f.Flags&(Chunked|Metadata) != 0 {
+	if f.Flags&(Chunked|Metadata|Callback) != 0 {
 		var err error
 		if n, err = f.readOptional(b, size, n); err != nil {
 			return 0, err
@@ -218,6 +227,13 @@ func (f *Frame) invalid(size uint32) error {
 // readOptional reads the parts announced by flags, starting at b[n], and
 // returns the offset after them.
 func (f *Frame) readOptional(b []byte, size uint32, n int) (int, error) {
+	if f.Flags&Callback != 0 {
+		if err := f.checkHeader(b, size, n+callSize); err != nil {
+			return 0, err
+		}
+		f.Call = binary.LittleEndian.Uint64(b[n:])
+		n += callSize
+	}
 	if f.Flags&Chunked != 0 {
 		if err := f.checkHeader(b, size, n+8); err != nil {
 			return 0, err

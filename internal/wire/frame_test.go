@@ -106,9 +106,9 @@ func TestHeaderErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name, bytes, want string
 	}{
-		{"size 0", head(0, Cancel, 0, none), "frame of 0 bytes, want 16 to 139298"},
+		{"size 0", head(0, Cancel, 0, none), "frame of 0 bytes, want 16 to 139306"},
 		{"size below the header", head(15, Cancel, 0, none), "frame of 15 bytes"},
-		{"size above the limit", head(MaxFrame+1, Request, 0, none), "frame of 139299 bytes"},
+		{"size above the limit", head(MaxFrame+1, Request, 0, none), "frame of 139307 bytes"},
 		{"largest size", head(math.MaxUint32, Request, 0, none), "frame of 4294967295 bytes"},
 		{"size alone", "\x0f\x00\x00\x00", "frame of 15 bytes"},
 		{"size alone, too large", "\xff\xff\xff\xff", "frame of 4294967295 bytes"},
