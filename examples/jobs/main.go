@@ -1,5 +1,5 @@
 // Jobs runs long work on a server. The progress of a job is a stream, and leaving the
-// stream cancels the job.
+// stream cancels the job. Before long work, the server asks the client, by a callback.
 //
 //	go run ./examples/jobs          server and client in one process
 //	go run ./examples/jobs server   the server alone, until it is interrupted
@@ -84,9 +84,13 @@ func connect(ctx context.Context, out *log.Logger, addr string) error {
 }
 
 // demonstrate follows a job to its end, leaves one, has too little time for a third, and
-// submits a fourth that is refused.
+// submits two that do not begin: one is refused by the client itself, the other by the server.
 func demonstrate(ctx context.Context, out *log.Logger, jobs *Jobs) error {
-	_, err := follow(ctx, jobs, Job{Below: 500_000, Every: 100_000}, func(id int64, p Progress) bool {
+	agree := func(_ context.Context, question string) (bool, error) {
+		out.Printf("client: asked %q: yes", question)
+		return true, nil
+	}
+	_, err := follow(ctx, jobs, Job{Below: 500_000, Every: 100_000}, agree, func(id int64, p Progress) bool {
 		out.Printf("client: job %d: %d primes below %d", id, p.Primes, p.Below)
 		return true
 	})
@@ -95,7 +99,7 @@ func demonstrate(ctx context.Context, out *log.Logger, jobs *Jobs) error {
 	}
 
 	endless := Job{Below: 1 << 30, Every: 10_000}
-	last, err := follow(ctx, jobs, endless, func(_ int64, p Progress) bool { return p.Primes < 5000 })
+	last, err := follow(ctx, jobs, endless, agree, func(_ int64, p Progress) bool { return p.Primes < 5000 })
 	if err != nil {
 		return err
 	}
@@ -103,21 +107,24 @@ func demonstrate(ctx context.Context, out *log.Logger, jobs *Jobs) error {
 
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	_, err = follow(short, jobs, endless, func(int64, Progress) bool { return true })
+	_, err = follow(short, jobs, endless, nil, func(int64, Progress) bool { return true })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("a job without time ended with %v", err)
 	}
 	out.Printf("client: 100 ms are over: %v", err)
 
-	_, err = follow(ctx, jobs, Job{Below: -1}, nil)
+	_, err = follow(ctx, jobs, endless, func(context.Context, string) (bool, error) { return false, nil }, nil)
+	out.Printf("client: said no: %v", err)
+
+	_, err = follow(ctx, jobs, Job{Below: -1}, agree, nil)
 	out.Printf("client: refused: %v", err)
 	return nil
 }
 
 // follow submits a job and passes its progress to report, until report returns false or the
 // job ends. It returns the last progress.
-func follow(ctx context.Context, jobs *Jobs, job Job, report func(id int64, p Progress) bool) (last Progress, err error) {
-	id, progress, err := jobs.Submit(ctx, job)
+func follow(ctx context.Context, jobs *Jobs, job Job, confirm Confirm, report func(id int64, p Progress) bool) (last Progress, err error) {
+	id, progress, err := jobs.Submit(ctx, job, confirm)
 	if err != nil {
 		return last, err // the job has not begun
 	}

@@ -30,7 +30,7 @@ func newJobs(t *testing.T) (*Jobs, *bytes.Buffer) {
 
 func TestProgress(t *testing.T) {
 	jobs, _ := newJobs(t)
-	_, progress, err := jobs.Submit(t.Context(), Job{Below: 100, Every: 30})
+	_, progress, err := jobs.Submit(t.Context(), Job{Below: 100, Every: 30}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	var e *bsrpc.Error
-	if _, _, err := jobs.Submit(t.Context(), Job{Below: 100}); !errors.As(err, &e) || e.Code != bsrpc.CodeInvalidArgument {
+	if _, _, err := jobs.Submit(t.Context(), Job{Below: 100}, nil); !errors.As(err, &e) || e.Code != bsrpc.CodeInvalidArgument {
 		t.Errorf("a wrong job: %v", err)
 	}
 }
@@ -54,7 +54,7 @@ func TestLeave(t *testing.T) {
 			"cancel": func(int64, Progress) bool { cancel(); return true },
 		} {
 			logged.Reset()
-			_, err := follow(ctx, jobs, Job{Below: 1 << 30, Every: 1 << 10}, leave)
+			_, err := follow(ctx, jobs, Job{Below: 1 << 30, Every: 1 << 10}, nil, leave)
 			if name == "break" && err != nil || name == "cancel" && !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -69,15 +69,36 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// The server asks before a long job, and before no other.
+func TestConfirm(t *testing.T) {
+	jobs, _ := newJobs(t)
+	asked := 0
+	no := func(_ context.Context, question string) (bool, error) {
+		asked++
+		return false, nil
+	}
+	if _, _, err := jobs.Submit(t.Context(), Job{Below: long, Every: 1}, no); bsrpc.CodeOf(err) != bsrpc.CodeAborted || asked != 1 {
+		t.Errorf("a job that was not confirmed: %v, asked %d times", err, asked)
+	}
+	if _, _, err := jobs.Submit(t.Context(), Job{Below: 2, Every: 1}, no); err != nil || asked != 1 {
+		t.Errorf("a short job: %v, asked %d times", err, asked)
+	}
+	broken := errors.New("no keyboard")
+	ask := func(context.Context, string) (bool, error) { return true, broken }
+	if _, _, err := jobs.Submit(t.Context(), Job{Below: long, Every: 1}, ask); err == nil || !strings.Contains(err.Error(), "no keyboard") {
+		t.Errorf("a confirm that fails: %v", err)
+	}
+}
+
 // A fake of the server is a struct literal, and its stream a func.
 func TestFake(t *testing.T) {
 	lost := errors.New("connection lost")
-	fake := &Jobs{Submit: func(context.Context, Job) (int64, iter.Seq2[Progress, error], error) {
+	fake := &Jobs{Submit: func(context.Context, Job, Confirm) (int64, iter.Seq2[Progress, error], error) {
 		return 7, func(yield func(Progress, error) bool) {
 			_ = yield(Progress{10, 4}, nil) && yield(Progress{}, lost)
 		}, nil
 	}}
-	last, err := follow(t.Context(), fake, Job{}, func(id int64, p Progress) bool { return id == 7 })
+	last, err := follow(t.Context(), fake, Job{}, nil, func(id int64, p Progress) bool { return id == 7 })
 	if err != lost || last != (Progress{10, 4}) {
 		t.Errorf("got %v, %v", last, err)
 	}
@@ -97,6 +118,8 @@ var (
 		"client: job 1: 9592 primes below 100000\n", "client: job 1: 41538 primes below 500000\n",
 		" primes are enough, left the job\n",
 		"client: 100 ms are over: ",
+		"client: asked \"search 1073741824 numbers?\": yes\n",
+		"client: said no: not confirmed\n",
 		"client: refused: want Below of 2 or more",
 	}
 	serverSays = []string{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log"
 	"sync/atomic"
@@ -14,8 +15,17 @@ type Jobs struct {
 	// Submit starts a job. The stream is its progress, and ends with it. A client that
 	// leaves the stream, or cancels ctx, cancels the job. ctx limits the whole job, and
 	// ClientOptions.DefaultCallTimeout only the time until Submit returns.
-	Submit func(ctx context.Context, job Job) (id int64, progress iter.Seq2[Progress, error], err error)
+	//
+	// The server calls confirm before it begins a job that takes long. A nil confirm
+	// agrees to every job.
+	Submit func(ctx context.Context, job Job, confirm Confirm) (id int64, progress iter.Seq2[Progress, error], err error)
 }
+
+// A Confirm decides on a job. It runs at the client, while Submit runs at the server.
+type Confirm func(ctx context.Context, question string) (bool, error)
+
+// long is the least Job.Below to confirm.
+const long = 100_000_000
 
 // A Job is a count of primes.
 type Job struct {
@@ -36,9 +46,18 @@ type service struct {
 }
 
 // Submit refuses a job, or returns the iterator that does the work.
-func (s *service) Submit(ctx context.Context, job Job) (int64, iter.Seq2[Progress, error], error) {
+func (s *service) Submit(ctx context.Context, job Job, confirm Confirm) (int64, iter.Seq2[Progress, error], error) {
 	if job.Below < 2 || job.Every < 1 {
 		return 0, nil, &bsrpc.Error{Code: bsrpc.CodeInvalidArgument, Message: "want Below of 2 or more and Every of 1 or more"}
+	}
+	if job.Below >= long && confirm != nil {
+		ok, err := confirm(ctx, fmt.Sprintf("search %d numbers?", job.Below))
+		if err != nil {
+			return 0, nil, err
+		}
+		if !ok {
+			return 0, nil, &bsrpc.Error{Code: bsrpc.CodeAborted, Message: "not confirmed"}
+		}
 	}
 	id := s.last.Add(1)
 	return id, func(yield func(Progress, error) bool) {
