@@ -23,14 +23,15 @@ func (r *reader) lead(e epoch) {
 // leader any more.
 //
 // On a connection with a shared lease it releases the lease once all messages of a read
-// are handled. fresh means there was a read since the leader was woken: it was woken for
+// are handled, unless the peer calls this end: its next request would wait for the
+// watchdog. fresh means there was a read since the leader was woken: it was woken for
 // a long call, and must read for that call first.
 func (r *reader) readAsLeader(e *epoch) {
 	c := r.c
 	for fresh := false; r.handleAll(e); {
 		c.cfg.Handler.Idle()
 		r.coalesceWrites()
-		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && !r.in.incomplete() {
+		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && r.asked == 0 && !r.in.incomplete() {
 			r.releaseLease(*e)
 			select {
 			case <-r.leaderWake:
@@ -41,6 +42,7 @@ func (r *reader) readAsLeader(e *epoch) {
 			fresh = false
 			continue
 		}
+		r.asked = max(0, r.asked-1)
 		if err := r.fill(); err != nil && !r.continueAfter(err) {
 			return
 		}

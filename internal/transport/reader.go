@@ -11,6 +11,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
+// askedReads is how many reads the leader keeps a shared lease after a request of the peer.
+const askedReads = 64
+
 // A reader reads a connection, on the goroutine with the read lease: a caller waiting
 // for its answer, or the leader (leader.go).
 type reader struct {
@@ -20,6 +23,7 @@ type reader struct {
 	leaderWake  chan struct{} // capacity 1: the leader has the lease again
 
 	// guarded by the lease
+	asked  int       // reads of the leader until the peer counts as one that only answers
 	woken  wakeBatch // callers also use its atomic fields
 	in     receiveBuffer
 	timer  frameTimer
@@ -149,11 +153,11 @@ func (r *reader) interrupt(e epoch) {
 	r.c.nc.SetReadDeadline(netconn.LongAgo)
 }
 
-// releaseLease releases the lease of epoch e: to the leader if a call is long, and
-// otherwise to the next caller.
+// releaseLease releases the lease of epoch e: to the leader if a call is long or the peer
+// calls this end, and otherwise to the next caller.
 func (r *reader) releaseLease(e epoch) {
 	c := r.c
-	if c.calls.long.Load() > 0 {
+	if c.calls.long.Load() > 0 || r.asked > 0 {
 		r.passToLeader(e)
 		return
 	}
@@ -239,6 +243,10 @@ func (r *reader) handleAll(e *epoch) bool {
 // if this goroutine has been replaced as the leader.
 func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 	c := r.c
+	if m.Type == wire.Response || m.Type == wire.Error {
+		return true, c.calls.deliver(m)
+	}
+	r.asked = askedReads
 	switch m.Type {
 	case wire.Request:
 		return r.serve(m, e)
@@ -246,8 +254,6 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		return true, c.cfg.Handler.Bind(m)
 	case wire.Cancel:
 		return true, c.requests.cancel(m)
-	case wire.Response, wire.Error:
-		return true, c.calls.deliver(m)
 	case wire.Items, wire.End, wire.Credit, wire.Stop:
 		return true, c.streams.handle(m)
 	case wire.Ping:
