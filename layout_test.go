@@ -45,6 +45,7 @@ var uses = map[string][]string{
 	"examples/greet":      {"."},
 	"examples/files":      {"."},
 	"examples/hostinfo":   {"."},
+	"examples/alarms":     {"."},
 	"examples/jobs":       {"."},
 	"examples/instrument": {"."},
 }
@@ -59,6 +60,7 @@ var testsUse = map[string][]string{
 	"examples/greet":      {"bsrpctest"},
 	"examples/files":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
+	"examples/alarms":     {"bsrpctest"},
 	"examples/jobs":       {"bsrpctest"},
 	"examples/instrument": {"bsrpctest"},
 }
