@@ -55,6 +55,7 @@ type LabCalls struct {
 	Double func(ctx context.Context, items iter.Seq2[int, error]) iter.Seq2[int, error]
 	Far    func(ctx context.Context, a, b uint32) (uint32, error)
 	Back   func(ctx context.Context) (string, error)
+	Ask    func(ctx context.Context, f func(context.Context, int) (int, error)) (int, error)
 }
 
 func (l *lab) Add(ctx context.Context, a, b uint32) uint32 {
@@ -143,6 +144,11 @@ func (*lab) Back(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return b.Ring(ctx)
+}
+
+// Ask calls a func of the client.
+func (*lab) Ask(ctx context.Context, f func(context.Context, int) (int, error)) (int, error) {
+	return f(ctx, 7)
 }
 
 // A recorder has the spans and metrics of all ends of a test.

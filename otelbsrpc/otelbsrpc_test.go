@@ -253,6 +253,10 @@ func TestHops(t *testing.T) {
 			t.Error(sound, err)
 		}
 		wantChain(t, r.take(), "client Lab.Back", "server Lab.Back", "client Bell.Ring", "server Bell.Ring")
+		if n, err := proxy.Ask(t.Context(), func(_ context.Context, n int) (int, error) { return n + 1, nil }); n != 8 || err != nil {
+			t.Error(n, err)
+		}
+		wantChain(t, r.take(), "client Lab.Ask", "server Lab.Ask", "client Lab.Ask, parameter 1", "server Lab.Ask, parameter 1")
 	})
 }
 
