@@ -261,7 +261,7 @@ func (r *Receiver) fill() error {
 func (r *Receiver) takeLocked() {
 	if r.pos == len(r.cur) {
 		spare := r.cur[:0]
-		if int64(cap(spare)) > r.window {
+		if int64(cap(spare)) > 2*r.window { // append makes some more than the window
 			spare = nil // of a long item
 		}
 		r.cur, r.in, r.pos = r.in, spare, 0

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -43,6 +45,7 @@ type Sender struct {
 	lease   *windowLease    // nil for most
 
 	wake chan struct{} // capacity 1
+	pace pace          // of the sending goroutine
 }
 
 // A streamEnd is an END that waits to be written. Its stream may not have an id yet.
@@ -75,14 +78,51 @@ func (s *Sender) Send(item []byte) error {
 		return fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, the receiver's MaxMessage is %d", size, c.peer.MaxMessage)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	cost := wire.HeaderCost(size)
 	if !s.awaitLocked(cost, wire.ItemHeader+1) {
+		c.mu.Unlock()
 		return ErrStreamOver
 	}
 	s.credit -= cost
 	s.out = wire.AppendItemHeader(s.out, len(item))
-	return s.appendLocked(item)
+	writes := s.pace.alternatesLocked(&c.writer) && s.fitsLocked(len(item))
+	if writes {
+		c.writer.queue.role.passLocked(noWriter, callerWriter)
+	}
+	err := s.appendLocked(item)
+	c.mu.Unlock()
+	if writes {
+		c.writer.writeAsCaller(nil)
+		s.pace.sent = limits.Monotonic()
+	}
+	return err
+}
+
+// fitsLocked reports whether n more bytes can be appended without waiting.
+func (s *Sender) fitsLocked(n int) bool {
+	return s.behind == nil && s.credit >= int64(n) && wire.MaxUnchunked-len(s.out) >= n
+}
+
+// A pace tells senders that alternate with their peer from those with many items at once. One
+// that alternates finds nothing waiting to be written, again and again, and pauses in between:
+// it writes its item itself, as a caller writes its request. Otherwise a goroutine writes,
+// while the sender makes more items. The sending goroutine alone uses it.
+type pace struct {
+	sent time.Duration // the end of the last Send that found the writer idle; 0 if the last one did not
+}
+
+// minPause is the shortest pause between two items that are written by their sender.
+const minPause = 4 * time.Microsecond
+
+// alternatesLocked reports whether the sender shall write its next item itself.
+func (p *pace) alternatesLocked(w *writer) bool {
+	if !w.direct || w.queue.role != noWriter || w.queue.anyLocked() || w.c.end.closing != nil || w.c.end.why != nil {
+		p.sent = 0
+		return false
+	}
+	last, now := p.sent, limits.Monotonic()
+	p.sent = now
+	return last != 0 && now-last >= minPause
 }
 
 // Write implements io.Writer for a stream of bytes.
@@ -254,8 +294,13 @@ func (s *Sender) takeLocked(frames []byte) []byte {
 // another stream. keepOut is the largest buffer a stream keeps.
 const (
 	maxStreamBytes = 128 << 10
-	keepOut        = 64 << 10
+	keepOut        = 128 << 10 // append makes some more than a frame
 )
+
+// joinsLocked reports whether other streams may soon add to the waiting bytes of one.
+func (q *sendQueue) joinsLocked(t *streams) bool {
+	return len(q.streams) > 0 && len(t.senders) > len(q.streams)
+}
 
 // takeStreamsLocked moves the buffers of streams to frames, in rotation.
 func (q *sendQueue) takeStreamsLocked() {

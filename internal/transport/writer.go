@@ -122,7 +122,7 @@ func (w *writer) nextCallerBatch(round int, own *chunkedMessage) (more bool) {
 		c.streams.closeDropped()
 	}
 	c.mu.Lock()
-	if own != nil || c.calls.open > 1 && !w.queue.worthWritingLocked() {
+	if own != nil || (c.calls.open > 1 || w.queue.joinsLocked(&c.streams)) && !w.queue.worthWritingLocked() {
 		c.mu.Unlock()
 		runtime.Gosched() // other callers join the batch, or run between chunks
 		c.mu.Lock()
@@ -188,6 +188,11 @@ func (w *writer) nextConnBatch() (start time.Time, ok bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if w.queue.joinsLocked(&c.streams) {
+		c.mu.Unlock()
+		runtime.Gosched() // items of other streams join the batch
+		c.mu.Lock()
+	}
 	if w.queue.batch.unwritten() > 0 {
 		w.queue.batch.copyStoppedLocked()
 	} else {
