@@ -182,8 +182,8 @@ func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("un
 
 // Cancel is transport.Handler.Cancel.
 func (c *nativeConn) Cancel(id uint64) error {
-	if s := c.served.cancelRunning(id); s != nil {
-		s.Cancel()
+	if s, why := c.served.cancelRunning(id); s != nil {
+		s.cancel(why)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type kindContract struct {
 	Load      func(context.Context, iter.Seq[int]) (int, error)
 	LoadLong  func(context.Context, iter.Seq[int]) (int, error) `bsrpc:"timeout=none"`
 	Keep      func(context.Context, iter.Seq2[int, error]) error
+	Drain     func(context.Context, iter.Seq2[int, error]) error
 	Read      func(context.Context, io.Reader) (int64, error)
 	Open      func(context.Context) (io.ReadCloser, error)
 	Nil       func(context.Context) (iter.Seq2[int, error], error)
@@ -97,6 +98,13 @@ func (s *kindService) Load(items iter.Seq2[int, error]) (n int, err error) {
 }
 
 func (s *kindService) LoadLong(items iter.Seq2[int, error]) (int, error) { return s.Load(items) }
+
+// Drain has no context.
+func (s *kindService) Drain(items iter.Seq2[int, error]) error {
+	_, err := s.Load(items)
+	s.ended <- err
+	return err
+}
 
 func (s *kindService) Keep(items iter.Seq2[int, error]) error {
 	go func() {
@@ -436,4 +444,42 @@ func TestKindReadersClosed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A handler that reads a parameter, and does not watch its context, is woken by the end of the
+// caller.
+func TestKindCanceledParameters(t *testing.T) {
+	for want, end := range map[error]func(context.Context) (context.Context, context.CancelFunc){
+		context.Canceled: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		},
+		context.DeadlineExceeded: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, s, client, _ := bindKinds(t, nil, nil)
+			ctx, cancel := end(t.Context())
+			defer cancel()
+			slow := func(yield func(int, error) bool) {
+				yield(1, nil)
+				time.Sleep(time.Minute)
+			}
+			if err := p.Drain(ctx, slow); !errors.Is(err, want) {
+				t.Errorf("the caller: %v", err)
+			}
+			select {
+			case err := <-s.ended:
+				if bsrpc.CodeOf(err) != bsrpc.CodeCanceled { // without a context, it has no deadline
+					t.Errorf("the handler: %v", err)
+				}
+			case <-time.After(time.Hour):
+				t.Errorf("%v: the handler waits for its parameter", want)
+			}
+			time.Sleep(time.Minute) // the end of slow
+			client.Close()
+		})
+	}
 }

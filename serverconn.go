@@ -306,23 +306,22 @@ func (c *serverConn) leaveRunning(inv *invocation) {
 	delete(c.running, inv.id)
 }
 
-// cancelRunning cancels a call. It returns the result stream of the call, to be canceled
-// without c.mu, or nil.
-func (c *serverConn) cancelRunning(id uint64) *transport.Sender {
+// cancelRunning cancels a call. It returns the streams of the call, to be canceled with why
+// and without c.mu, or nil.
+func (c *serverConn) cancelRunning(id uint64) (streams *servedStreams, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inv := c.running[id]
 	if inv == nil {
-		return nil
+		return nil, nil
 	}
 	inv.canceled.Store(true)
+	why = context.Canceled
 	if inv.call != nil {
-		inv.call.end(inv.call.whyCanceled())
+		why = inv.call.whyCanceled()
+		inv.call.end(why)
 	}
-	if inv.streams == nil {
-		return nil
-	}
-	return inv.streams.out
+	return inv.streams, why
 }
 
 // awaitIdle waits until no handler runs: then idle receives.

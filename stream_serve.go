@@ -103,6 +103,17 @@ func (inv *invocation) endResult(err error) {
 	}
 }
 
+// cancel ends the streams of a call that its caller has canceled: nothing more comes for the
+// parameters, and their readers may wait without watching the context.
+func (s *servedStreams) cancel(why error) {
+	for _, r := range s.in {
+		r.EndOfCall(fault.FromContext(why, fault.OutcomeUnknown))
+	}
+	if s.out != nil {
+		s.out.Cancel()
+	}
+}
+
 // endStreams ends the streams of a call that is over.
 func (inv *invocation) endStreams() {
 	if inv.streams == nil {

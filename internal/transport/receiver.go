@@ -310,7 +310,7 @@ func (r *Receiver) leave(why *fault.Fault, drop bool) {
 	r.finish(why, drop)
 }
 
-// EndOfCall ends a parameter of a request that has been answered.
+// EndOfCall ends a parameter of a request that has been answered, or canceled by its caller.
 func (r *Receiver) EndOfCall(why *fault.Fault) {
 	c := r.c
 	c.mu.Lock()
