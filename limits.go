@@ -50,8 +50,9 @@ type Limits struct {
 	// ConnBytes limits the unfinished messages above 64 KiB on one connection: the
 	// sum of their announced sizes, in each direction. It is sent to the peer, and
 	// the peer's further long messages wait. This end refuses a call exceeding it.
-	// The minimum is 2 x MaxMessage. Zero means 32 MiB, or the minimum if that is
-	// more; NoLimit is allowed.
+	// Unfinished items of streams, above the window of their stream, have the same
+	// limit again, and wait for each other. The minimum is 2 x MaxMessage. Zero
+	// means 32 MiB, or the minimum if that is more; NoLimit is allowed.
 	ConnBytes int64
 
 	// ServerBytes is the same limit for all connections to a server together. The
@@ -84,8 +85,9 @@ type Limits struct {
 	WriteStall time.Duration
 
 	// FrameTimeout limits the time between the beginning and the end of a frame,
-	// and the time between two frames of a message above 64 KiB. The first ends the
-	// connection, the second only the call. Zero means 60 s, the minimum is 10 ms;
+	// and the time between two frames of a message above 64 KiB, or of an item above
+	// the window of its stream. The first ends the connection, the others only the
+	// call or stream. Zero means 60 s, the minimum is 10 ms;
 	// NoLimit is allowed.
 	FrameTimeout time.Duration
 

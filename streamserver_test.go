@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -149,13 +150,11 @@ func TestLongItems(t *testing.T) {
 
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		for id := range uint64(3) { // the third is above ConnBytes
+		for id := range uint64(3) { // the third is above ConnBytes, and waits
 			p.request(4+id, hoseTotal, "")
 			p.write([]byte(streamFrame(wire.Items, byCaller, 4+id, 1, u32(16<<20))))
 			synctest.Wait()
 		}
-		p.want(wire.Stop, 6, 1, 0)
-		p.wantError(6, CodeResourceExhausted, 0, "exceed the server's Limits.ConnBytes (33554432)")
 		if n := srv.budget.Booked(); n != 32<<20 {
 			t.Errorf("%d bytes are booked", n)
 		}
@@ -170,6 +169,20 @@ func TestLongItems(t *testing.T) {
 		}
 		p.write([]byte(streamFrame(wire.End, byCaller, 4, 1, failedEnd(CodeDataLoss, "disk"))))
 		p.wantError(4, CodeDataLoss, 0, "disk")
+		synctest.Wait()
+		if n := srv.budget.Booked(); n != 32<<20 {
+			t.Errorf("%d bytes are booked, with the third item in place of the first", n)
+		}
+		p.write([]byte(streamFrame(wire.Items, byCaller, 5, 1, "x")))
+		time.Sleep(30 * time.Second)
+		p.write([]byte(streamFrame(wire.Items, byCaller, 5, 1, "x"))) // progress
+		p.want(wire.Stop, 6, 1, 0)
+		p.wantError(6, CodeDeadlineExceeded, 0, "an item made no progress for the server's Limits.FrameTimeout (1m0s)")
+		p.want(wire.Stop, 5, 1, 0)
+		p.wantError(5, CodeDeadlineExceeded, 0, "an item made no progress")
+		if n := srv.budget.Booked(); n != 0 {
+			t.Errorf("%d bytes are booked at the end", n)
+		}
 	})
 }
 

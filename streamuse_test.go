@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -599,4 +600,89 @@ func TestStreamLeaseAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Many long items at once wait for each other: no call fails, in either direction, and long
+// messages beside them do not wait.
+func TestManyLongItems(t *testing.T) {
+	const size, connBytes = 1<<20 - 8, 2 << 20
+	synctest.Test(t, func(t *testing.T) {
+		limits := Limits{ConnBytes: connBytes, PingAfter: NoLimit}
+		srv := NewServer(&ServerOptions{Logger: quiet, MaxMessage: 1 << 20, Limits: limits})
+		var most atomic.Int64
+		blobs := func(n int) iter.Seq2[[]byte, error] {
+			return func(yield func([]byte, error) bool) {
+				for ; n > 0 && yield(make([]byte, size), nil); n-- {
+				}
+			}
+		}
+		type contract struct {
+			Blobs func(ctx context.Context, n int) iter.Seq2[[]byte, error]
+			Sink  func(ctx context.Context, in iter.Seq2[[]byte, error]) (int, error)
+			Len   func(ctx context.Context, b []byte) (int, error)
+		}
+		err := RegisterAs[contract](srv, "Long", &contract{
+			Blobs: func(_ context.Context, n int) iter.Seq2[[]byte, error] { return blobs(n) },
+			Sink: func(_ context.Context, in iter.Seq2[[]byte, error]) (n int, _ error) {
+				for b, err := range in {
+					if err != nil {
+						return 0, err
+					}
+					n += len(b)
+					most.Store(max(most.Load(), srv.budget.Booked()))
+				}
+				return n, nil
+			},
+			Len: func(_ context.Context, b []byte) (int, error) { return len(b), nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet, MaxMessage: 1 << 20, Limits: limits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Bind[contract](t.Context(), client, "Long")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() {
+				if n, err := p.Sink(context.Background(), blobs(5)); n != 5*size || err != nil {
+					t.Errorf("Sink: %d, %v", n, err)
+				}
+			})
+			all.Go(func() {
+				n := 0
+				for b, err := range p.Blobs(context.Background(), 5) {
+					if err != nil {
+						t.Error(err)
+					}
+					n += len(b)
+				}
+				if n != 5*size {
+					t.Errorf("Blobs: %d bytes", n)
+				}
+			})
+			all.Go(func() {
+				for range 5 {
+					if n, err := p.Len(context.Background(), make([]byte, size)); n != size || err != nil {
+						t.Errorf("Len: %d, %v", n, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := most.Load(); n > 2*connBytes {
+			t.Errorf("%d bytes were booked", n)
+		}
+		synctest.Wait()
+		checkNothing(t, client)
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -192,14 +193,19 @@ func (r *Receiver) Read(p []byte) (int, error) {
 }
 
 // bookItem books an item above the window once, as a part of Limits.ConnBytes: its bytes
-// are paid back before it is complete.
+// are paid back before it is complete. It waits for room, while the sender waits for credit.
 func (r *Receiver) bookItem(size uint64) error {
 	if r.long || int64(size) < r.window {
 		return nil
 	}
-	if err := r.c.requests.booking.book(size); err != nil {
-		r.leave(err, true)
-		return err
+	b := &r.c.requests.booking
+	room := b.bookItem(size)
+	if !r.awaitRoom(room) && b.cancelItem(room) {
+		return nil // the stream is over, and fill returns its end
+	}
+	if room.err != nil {
+		r.leave(room.err, true)
+		return room.err
 	}
 	r.long = true
 	r.mu.Lock()
@@ -210,18 +216,64 @@ func (r *Receiver) bookItem(size uint64) error {
 	return nil
 }
 
+// awaitRoom waits until room is granted. It reports false if the stream is over before.
+func (r *Receiver) awaitRoom(room *itemRoom) bool {
+	for {
+		r.mu.Lock()
+		over := r.over
+		r.waiting = !over
+		r.mu.Unlock()
+		if over {
+			return false
+		}
+		select {
+		case <-r.wake: // perhaps for bytes
+		case <-room.granted:
+			r.stopWaiting()
+			return true
+		}
+	}
+}
+
+// stopWaiting ends a wait for another reason than a token in wake. It reports false if there
+// is a token.
+func (r *Receiver) stopWaiting() bool {
+	r.mu.Lock()
+	waiting := r.waiting
+	r.waiting = false
+	r.mu.Unlock()
+	if !waiting {
+		<-r.wake
+	}
+	return waiting
+}
+
+// awaitLong waits for more bytes of a booked item, for at most Limits.FrameTimeout.
+func (r *Receiver) awaitLong() {
+	timeout := r.c.limits.FrameTimeout
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-r.wake:
+	case <-timer.C:
+		if r.stopWaiting() {
+			r.leave(fault.New(fault.DeadlineExceeded, fault.OutcomeUnknown, "an item made no progress for %s Limits.FrameTimeout (%v)", r.c.limits.Owner, timeout), true)
+		}
+	}
+}
+
 // unbook ends the booking of an item that is complete.
 func (r *Receiver) unbook() {
 	r.long = false
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.c.requests.booking.release(r.booked)
+	r.c.requests.booking.releaseItem(r.booked)
 	r.booked = 0
 }
 
 // releaseLocked returns what the stream has of the limits of the connection.
 func (r *Receiver) releaseLocked() {
-	r.c.requests.booking.release(r.booked)
+	r.c.requests.booking.releaseItem(r.booked)
 	r.c.streams.lent.Add(-r.lent)
 	r.in, r.booked, r.lent = nil, 0, 0
 }
@@ -252,7 +304,11 @@ func (r *Receiver) fill() error {
 		}
 		r.waiting = true
 		r.mu.Unlock()
-		<-r.wake
+		if r.long {
+			r.awaitLong()
+		} else {
+			<-r.wake
+		}
 		r.mu.Lock()
 	}
 }
