@@ -75,7 +75,7 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 	call.Head.Timeout = left
 	// A call over after a few watchdog periods needs its own timer from the start, and one
 	// with streams another goroutine to read.
-	call.long = left != 0 && left <= shortTimeout || call.streams != nil
+	call.long = k.startsLongLocked() || left != 0 && left <= shortTimeout || call.streams != nil
 	k.addLocked(call)
 	if call.streams != nil {
 		call.streams.countLocked(1)

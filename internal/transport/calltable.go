@@ -113,6 +113,34 @@ type callTable struct {
 	waiting []*Call // for a place among open, first come, first served
 
 	long atomic.Int32 // calls waiting with timers of their own
+
+	// The calls of a slow peer, or of a busy machine, are long from the start: becoming long
+	// costs more than all else of a call.
+	startLong int // how many of the next calls are
+	penalty   int // twice startLong after the last call that became long
+	attempts  int // calls since then that were not long from the start
+}
+
+// maxStartLong bounds startLong: one call in so many finds out whether the peer is still slow.
+const maxStartLong = 256
+
+// startsLongLocked reports whether the next call is long from the start.
+func (t *callTable) startsLongLocked() bool {
+	if t.startLong > 0 {
+		t.startLong--
+		return true
+	}
+	if t.attempts++; t.attempts > 2 {
+		t.penalty = 0
+	}
+	return false
+}
+
+// becameLongLocked notes a call that was not long from the start. A single one changes
+// nothing.
+func (t *callTable) becameLongLocked() {
+	t.penalty = min(2*t.penalty+1, 2*maxStartLong)
+	t.startLong, t.attempts = t.penalty/2, 0
 }
 
 const slotBits = 16

@@ -48,6 +48,9 @@ func (r *reader) init(c *Conn) {
 // than a watchdog period or two waits with its context and a timer, and leaves reading
 // to the leader.
 func (r *reader) await(ctx context.Context, call *Call) error {
+	if call.long {
+		return r.awaitLong(ctx, call)
+	}
 	for !call.long && !call.answered() {
 		// Check for a free lease before each sleep, and after each waking.
 		if e := r.lease.current(); e.holder() == nobody {
@@ -61,6 +64,9 @@ func (r *reader) await(ctx context.Context, call *Call) error {
 	if call.answered() {
 		return nil
 	}
+	r.c.mu.Lock()
+	r.c.calls.becameLongLocked()
+	r.c.mu.Unlock()
 	return r.awaitLong(ctx, call)
 }
 
