@@ -6,6 +6,7 @@ package bsrpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net"
@@ -386,4 +387,28 @@ func checkEnd(t *testing.T, what string, err error, text string) {
 	if err == nil || !strings.HasSuffix(err.Error(), text) {
 		t.Errorf("%s: %v\nwant %s", what, err, text)
 	}
+}
+
+// A method of a client may take funcs. Its handlers may bind and call the server.
+func TestPushBothWays(t *testing.T) {
+	type handlers struct {
+		Each func(ctx context.Context, n int, f func(ctx context.Context, i int) error) (string, error)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, proxy := newPush[handlers, handlers](t, pushOptions{}, &handlers{func(ctx context.Context, n int, f func(context.Context, int) error) (string, error) {
+			s := bsrpc.SessionFrom(ctx)
+			_, err := bsrpc.Bind[labContract](ctx, s, "Absent")
+			for i := range n {
+				if err := f(ctx, i); err != nil {
+					return "", err
+				}
+			}
+			return fmt.Sprint(s.ID(), " ", err), nil
+		}})
+		sum := 0
+		got, err := proxy.Each(t.Context(), 5, func(_ context.Context, i int) error { sum += i; return nil })
+		if sum != 10 || got != "0 bsrpc: the server has no service Absent" || err != nil {
+			t.Errorf("%d, %q, %v", sum, got, err)
+		}
+	})
 }
