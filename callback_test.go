@@ -17,6 +17,7 @@ import (
 
 // A hub calls its clients.
 type hub struct {
+	srv     *bsrpc.Server
 	mu      sync.Mutex
 	members []*events
 }
@@ -129,6 +130,7 @@ func join(t *testing.T) (*hub, *listener, *bsrpc.Client) {
 	if err := errors.Join(srv.RegisterName("Hub", h), handlers.RegisterName("Events", l)); err != nil {
 		t.Fatal(err)
 	}
+	h.srv = srv
 	client, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{Handlers: handlers, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
