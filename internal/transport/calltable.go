@@ -136,8 +136,8 @@ func (t *callTable) startsLongLocked() bool {
 	return false
 }
 
-// becameLongLocked notes a call that was not long from the start. A single one changes
-// nothing.
+// becameLongLocked notes a call that became long while its goroutine read for it. A single
+// one changes nothing.
 func (t *callTable) becameLongLocked() {
 	t.penalty = min(2*t.penalty+1, 2*maxStartLong)
 	t.startLong, t.attempts = t.penalty/2, 0

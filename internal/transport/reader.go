@@ -48,9 +48,6 @@ func (r *reader) init(c *Conn) {
 // than a watchdog period or two waits with its context and a timer, and leaves reading
 // to the leader.
 func (r *reader) await(ctx context.Context, call *Call) error {
-	if call.long {
-		return r.awaitLong(ctx, call)
-	}
 	for !call.long && !call.answered() {
 		// Check for a free lease before each sleep, and after each waking.
 		if e := r.lease.current(); e.holder() == nobody {
@@ -64,9 +61,6 @@ func (r *reader) await(ctx context.Context, call *Call) error {
 	if call.answered() {
 		return nil
 	}
-	r.c.mu.Lock()
-	r.c.calls.becameLongLocked()
-	r.c.mu.Unlock()
 	return r.awaitLong(ctx, call)
 }
 
@@ -145,12 +139,20 @@ func (r *reader) readAsCaller(call *Call, e epoch) {
 			}
 			// A late interrupt of an earlier caller has another epoch and is ignored.
 			if epoch(r.interrupted.Load()) == e {
-				call.long = true
+				r.becameLong(call)
 				r.passToLeader(e)
 				return
 			}
 		}
 	}
+}
+
+// becameLong makes a call long whose goroutine has read for it.
+func (r *reader) becameLong(call *Call) {
+	call.long = true
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.calls.becameLongLocked()
 }
 
 // interrupt makes the caller with epoch e stop reading.
