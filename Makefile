@@ -15,5 +15,5 @@ bench: ## the benchmarks, six times, to compare with benchstat
 	go test -run '^$$' -bench . -benchmem -count 6 ./... | tee .ci/cache/bench.txt
 	go tool -modfile=tools/go.mod benchstat .ci/cache/bench.txt
 
-bench-check: ## bsrpc beside two echoes: what is worse than in bench/recorded.json; a minute
+bench-check: ## bsrpc beside two echoes: what is worse than in bench/recorded.json; two minutes
 	cd bench && go run . -check recorded.json $(BENCHFLAGS)

@@ -25,7 +25,16 @@ func newLoad(cs []client, w workload) *load {
 
 // prepare makes the call of one caller, with a value of its own.
 func prepare(c client, w workload) call {
+	if w.isStream() {
+		return prepareStream(c, w)
+	}
 	switch w.kind {
+	case "bare":
+		if b, ok := c.(*bsrpcClient); ok {
+			return b.bare(small)
+		}
+	case "each":
+		return c.(*bsrpcClient).each(streamItems)
 	case "bulk":
 		return c.bulk(makeBulk(w.size))
 	case "items":

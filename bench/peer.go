@@ -44,14 +44,30 @@ func (d dialer) dial() (net.Conn, error) { return net.Dial(d.network, d.address)
 // peers are all of them, in the order of the tables.
 var peers = []peer{plain{}, typed{}, bsrpcPeer{}, netRPC{}, drpcPeer{}, ttrpcPeer{}, grpcPeer{}, connectPeer{}}
 
-// universal is embedded by peers that run every workload.
+// universal is embedded by peers that run every workload of calls.
 type universal struct{}
 
-func (universal) cannot(workload) string { return "" }
+func (universal) cannot(w workload) string {
+	if w.isStream() {
+		return "no streams measured"
+	}
+	return streaming{}.cannot(w)
+}
+
+// streaming is embedded by peers that run streams, too.
+type streaming struct{}
+
+func (streaming) cannot(w workload) string {
+	switch w.kind {
+	case "each", "idlestreams":
+		return "measured of bsrpc only"
+	}
+	return ""
+}
 
 func findPeer(name string) (peer, error) {
 	var names []string
-	for _, p := range peers {
+	for _, p := range append(peers[:len(peers):len(peers)], bsrpcPeer{intercepted: true}) {
 		if p.name() == name {
 			return p, nil
 		}

@@ -8,7 +8,20 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-type bsrpcPeer struct{ universal }
+// A bsrpcPeer may have an interceptor at both ends that does nothing.
+type bsrpcPeer struct{ intercepted bool }
+
+func (bsrpcPeer) cannot(workload) string { return "" }
+
+// of returns the peer for a workload.
+func (p bsrpcPeer) of(w workload) peer { return bsrpcPeer{w.kind == "intercepted"} }
+
+func (p bsrpcPeer) interceptors() []bsrpc.Interceptor {
+	if p.intercepted {
+		return []bsrpc.Interceptor{pass}
+	}
+	return nil
+}
 
 // bsrpcEcho is the contract, bsrpcService its methods.
 type bsrpcEcho struct {
@@ -16,49 +29,69 @@ type bsrpcEcho struct {
 	Bulk  func(ctx context.Context, b []byte) ([]byte, error)
 	Items func(ctx context.Context, items []Item) ([]Item, error)
 	Hold  func(ctx context.Context, v *Small) (*Small, error)
+	Bare  func(ctx context.Context, v *Small) (*Small, error)
 }
 
 type bsrpcService struct{}
 
-func (bsrpcService) Small(v *Small) *Small     { return v }
-func (bsrpcService) Bulk(b []byte) []byte      { return b }
-func (bsrpcService) Items(items []Item) []Item { return items }
+func (bsrpcService) Small(_ context.Context, v *Small) (*Small, error) { return v, nil }
+func (bsrpcService) Bulk(b []byte) []byte                              { return b }
+func (bsrpcService) Items(items []Item) []Item                         { return items }
+
+// Bare has neither a context nor an error.
+func (bsrpcService) Bare(v *Small) *Small { return v }
 
 func (bsrpcService) Hold(v *Small) *Small {
 	held.wait()
 	return v
 }
 
-func (bsrpcPeer) name() string { return "bsrpc" }
+func (p bsrpcPeer) name() string {
+	if p.intercepted {
+		return "bsrpc-intercepted"
+	}
+	return "bsrpc"
+}
 
-func (bsrpcPeer) serve(l net.Listener) (stop func()) {
+func (p bsrpcPeer) serve(l net.Listener) (stop func()) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
-		MaxMessage: maxMessage,
-		Logger:     slog.New(slog.DiscardHandler),
+		MaxMessage:   maxMessage,
+		MaxStreams:   bsrpc.NoLimit,
+		Interceptors: p.interceptors(),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err := bsrpc.RegisterAs[bsrpcEcho](srv, "Echo", bsrpcService{}); err != nil {
+		panic(err)
+	}
+	if err := bsrpc.RegisterAs[bsrpcStreams](srv, "Streams", bsrpcService{}); err != nil {
 		panic(err)
 	}
 	go srv.Serve(l)
 	return func() { srv.Close() }
 }
 
-func (bsrpcPeer) dial(d dialer) (client, error) {
+func (p bsrpcPeer) dial(d dialer) (client, error) {
 	ctx := context.Background()
-	c, err := bsrpc.Dial(ctx, d.network, d.address, &bsrpc.ClientOptions{MaxMessage: maxMessage})
+	c, err := bsrpc.Dial(ctx, d.network, d.address, &bsrpc.ClientOptions{MaxMessage: maxMessage, Interceptors: p.interceptors()})
 	if err != nil {
 		return nil, err
 	}
 	echo, err := bsrpc.Bind[bsrpcEcho](ctx, c, "Echo")
-	return &bsrpcClient{c, echo}, err
+	if err != nil {
+		return nil, err
+	}
+	streams, err := bsrpc.Bind[bsrpcStreams](ctx, c, "Streams")
+	return &bsrpcClient{c, echo, streams}, err
 }
 
 type bsrpcClient struct {
-	c    *bsrpc.Client
-	echo *bsrpcEcho
+	c       *bsrpc.Client
+	echo    *bsrpcEcho
+	streams *bsrpcStreams
 }
 
 func (c *bsrpcClient) small(v Small) call { return bsrpcSmall(c.echo.Small, v) }
+func (c *bsrpcClient) bare(v Small) call  { return bsrpcSmall(c.echo.Bare, v) }
 func (c *bsrpcClient) hold(v Small) call  { return bsrpcSmall(c.echo.Hold, v) }
 
 func bsrpcSmall(method func(context.Context, *Small) (*Small, error), v Small) call {

@@ -12,13 +12,14 @@ import (
 )
 
 // connectPeer speaks Connect's own protocol over HTTP/2 without TLS.
-type connectPeer struct{ universal }
+type connectPeer struct{ streaming }
 
 func (connectPeer) name() string { return "connect-go" }
 
 func (connectPeer) serve(l net.Listener) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle(pbconnect.NewEchoHandler(connectService{}))
+	handleConnectStreams(mux)
 	srv := &http.Server{
 		Handler:   mux,
 		Protocols: h2c(),
@@ -34,10 +35,11 @@ func (connectPeer) dial(d dialer) (client, error) {
 		Protocols:   h2c(),
 		HTTP2:       &http.HTTP2Config{StrictMaxConcurrentRequests: true}, // one connection
 	}
-	c := pbconnect.NewEchoClient(&http.Client{Transport: t}, "http://bench",
+	hc := &http.Client{Transport: t}
+	c := pbconnect.NewEchoClient(hc, "http://bench",
 		connect.WithAcceptCompression("gzip", nil, nil)) // no other peer compresses
 	end := func() error { t.CloseIdleConnections(); return nil }
-	return protoClient{connectEcho{c}, end}, nil
+	return newConnectClient(protoClient{connectEcho{c}, end}, hc, "http://bench"), nil
 }
 
 func h2c() *http.Protocols {

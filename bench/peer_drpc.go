@@ -24,7 +24,7 @@ func (drpcPeer) cannot(w workload) string {
 	if w.kind == "inflight" && w.callers > 1 {
 		return "one call at a time on a connection"
 	}
-	return ""
+	return universal{}.cannot(w)
 }
 
 func (drpcPeer) serve(l net.Listener) (stop func()) {

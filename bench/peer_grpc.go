@@ -10,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/bench/proto/pb"
 )
 
-type grpcPeer struct{ universal }
+type grpcPeer struct{ streaming }
 
 type grpcService struct {
 	pb.UnimplementedEchoServer
@@ -30,6 +30,7 @@ func (grpcPeer) name() string { return "grpc-go" }
 func (grpcPeer) serve(l net.Listener) (stop func()) {
 	srv := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	pb.RegisterEchoServer(srv, grpcService{})
+	srv.RegisterService(&grpcStreams, nil)
 	go srv.Serve(l)
 	return srv.Stop
 }
@@ -42,7 +43,7 @@ func (grpcPeer) dial(d dialer) (client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return protoClient{grpcEcho{pb.NewEchoClient(cc)}, cc.Close}, nil
+	return grpcClient{protoClient{grpcEcho{pb.NewEchoClient(cc)}, cc.Close}, cc}, nil
 }
 
 // grpcEcho leaves out the options that calls may have.

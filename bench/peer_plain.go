@@ -23,7 +23,7 @@ func (plain) cannot(w workload) string {
 	if w.kind == "inflight" {
 		return "no handlers"
 	}
-	return ""
+	return streaming{}.cannot(w)
 }
 
 func servePlain(nc net.Conn) {
@@ -34,7 +34,14 @@ func servePlain(nc net.Conn) {
 		if _, err := io.ReadFull(r, head); err != nil {
 			return
 		}
-		body = resize(body, int(binary.LittleEndian.Uint32(head)))
+		n := binary.LittleEndian.Uint32(head)
+		if n >= plainDown {
+			if servePlainStream(n, r, w) != nil {
+				return
+			}
+			continue
+		}
+		body = resize(body, int(n))
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
@@ -61,7 +68,7 @@ func (plain) dial(d dialer) (client, error) {
 	c := &plainClient{out: batch{nc: nc}, r: bufio.NewReaderSize(nc, bufferSize), waiting: make(chan *plainCall, d.callers)}
 	c.alone = d.callers == 1
 	if !c.alone {
-		go c.read()
+		go c.readReplies()
 	}
 	return c, nil
 }
@@ -102,9 +109,9 @@ func (p *plainCall) do() error {
 	return <-p.wake
 }
 
-// read answers the callers in their order; when the connection has ended, all
+// readReplies answers the callers in their order; when the connection has ended, all
 // get the error.
-func (c *plainClient) read() {
+func (c *plainClient) readReplies() {
 	for p := range c.waiting {
 		p.wake <- c.readReply(p)
 	}

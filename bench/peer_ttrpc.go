@@ -18,7 +18,7 @@ func (ttrpcPeer) cannot(w workload) string {
 	if w.size+1<<10 > 4<<20 {
 		return "messages end at 4 MiB"
 	}
-	return ""
+	return universal{}.cannot(w)
 }
 
 func (ttrpcPeer) serve(l net.Listener) (stop func()) {

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 func TestPeers(t *testing.T) {
 	for _, p := range peers {
 		for _, j := range []job{
-			{Network: "tcp", Workloads: []string{"small/1", "small/64", "bulk/16B", "bulk/1MiB", "items/1", "items/4", "beside", "conns/3"}},
-			{Network: "unix", Child: true, Workloads: []string{"small/4", "bulk/64KiB", "items/2", "conns/2", "idle", "idle/2", "inflight/1", "inflight/64"}},
+			{Network: "tcp", Workloads: []string{"small/1", "small/64", "bulk/16B", "bulk/1MiB", "items/1", "items/4", "beside", "conns/3", "bare/2", "intercepted/2", "down", "downvalues", "up", "upvalues", "pingpong/1", "pingpong/3", "read/1GiB", "each"}},
+			{Network: "unix", Child: true, Workloads: []string{"small/4", "bulk/64KiB", "items/2", "conns/2", "idle", "idle/2", "inflight/1", "inflight/64", "down", "idlestreams"}},
 		} {
 			j.Peer, j.Time, j.Reduced = p.name(), time.Millisecond, true
 			t.Run(p.name()+"/"+j.Network, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestWorkloadNames(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"small", "small/0", "small/5000", "bulk/1B", "bulk/65MiB", "bulk/x", "huge/1", "conns/0", "idle/x", "inflight/5000", "beside/2"} {
+	for _, name := range []string{"small", "small/0", "small/5000", "bulk/1B", "bulk/65MiB", "bulk/x", "huge/1", "conns/0", "idle/x", "inflight/5000", "beside/2", "down/1", "pingpong/0", "read/2GiB", "idlestreams/5"} {
 		if w, err := parseWorkload(name); err == nil {
 			t.Errorf("%q reads as %v", name, w)
 		}

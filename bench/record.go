@@ -25,16 +25,31 @@ type ratio struct {
 	name   string
 	to     string // the echo; "" for the figure as it is
 	figure func(result) float64
+	calls  bool    // of calls only, not of streams
 	more   bool    // more is better
 	slack  float64 // what a change must be above, whatever its share
 }
 
 var ratios = []ratio{
-	{name: "p50 to typed", to: "typed", figure: func(r result) float64 { return r.P50 }},
-	{name: "calls/s of typed", to: "typed", figure: func(r result) float64 { return r.Rate }, more: true},
+	{name: "p50 to typed", to: "typed", calls: true, figure: func(r result) float64 { return r.P50 }},
+	{name: "calls/s of typed", to: "typed", calls: true, figure: func(r result) float64 { return r.Rate }, more: true},
 	{name: "p50 to plain", to: "plain", figure: func(r result) float64 { return r.P50 }},
-	{name: "CPU to typed", to: "typed", figure: func(r result) float64 { return r.CPU }},
+	{name: "CPU to typed", to: "typed", calls: true, figure: func(r result) float64 { return r.CPU }},
 	{name: "allocs a call", figure: func(r result) float64 { return r.Allocs }, slack: 0.5},
+}
+
+// ratiosOf returns the ratios of a workload: typed has no streams.
+func ratiosOf(w workload) []ratio {
+	if !w.isStream() {
+		return ratios
+	}
+	var of []ratio
+	for _, q := range ratios {
+		if !q.calls {
+			of = append(of, q)
+		}
+	}
+	return of
 }
 
 // of returns a ratio's value in a report, NaN where it was not measured.
@@ -63,7 +78,7 @@ func newRecord(rep *report) (*record, error) {
 	var errs []error
 	for _, w := range rep.workloads() {
 		of := make(map[string]float64)
-		for _, q := range ratios {
+		for _, q := range ratiosOf(w) {
 			v := q.of(rep, w)
 			if !usable(v) {
 				errs = append(errs, fmt.Errorf("%s: %s: %s", w, q.name, rep.whyAny(w)))
@@ -89,7 +104,7 @@ func round(v float64) float64 {
 func (rec *record) check(rep *report, tolerance float64, out io.Writer) (n int) {
 	compared := 0
 	for _, w := range rep.workloads() {
-		for _, q := range ratios {
+		for _, q := range ratiosOf(w) {
 			compared++
 			if complaint := rec.compare(rep, w, q, tolerance); complaint != "" {
 				n++

@@ -142,8 +142,8 @@ func TestRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range ws {
-		if got := len(rec.Ratios[w.String()]); got != len(ratios) {
-			t.Errorf("%s: %d ratios, want %d: go run . -record recorded.json", w, got, len(ratios))
+		if got, want := len(rec.Ratios[w.String()]), len(ratiosOf(w)); got != want {
+			t.Errorf("%s: %d ratios, want %d: go run . -record recorded.json", w, got, want)
 		}
 	}
 }

@@ -54,6 +54,9 @@ func (j job) measure(p peer, w workload) (result, error) {
 	if j.Reduced {
 		w = w.reduced()
 	}
+	if b, ok := p.(bsrpcPeer); ok {
+		p = b.of(w)
+	}
 	start := startServer
 	if j.Child || w.ofMemory() {
 		start = startChild
@@ -68,6 +71,8 @@ func (j job) measure(p peer, w workload) (result, error) {
 		return measureIdle(p, s, w.size)
 	case "inflight":
 		return measureInflight(p, s, w.callers)
+	case "idlestreams":
+		return measureIdleStreams(p, s, w.size)
 	}
 	cs, err := s.connectAll(p, w)
 	defer closeAll(cs)
@@ -148,8 +153,11 @@ func measureCalls(cs []client, s *server, w workload, d time.Duration) (result, 
 		return result{}, err
 	}
 	r := t.result()
-	if w.kind == "bulk" {
+	if w.kind == "bulk" || w.kind == "read" {
 		r.MB = r.Rate * float64(w.size) / 1e6
+	}
+	if n := float64(w.parts()); n > 1 { // of an item
+		r.Rate, r.CPU, r.Allocs = r.Rate*n, r.CPU/n, r.Allocs/n
 	}
 	return r, nil
 }

@@ -60,7 +60,7 @@ func (rep *report) columns(w workload) []column {
 	p50 := figure("p50, µs", func(r result) float64 { return r.P50 })
 	p99 := figure("p99, µs", func(r result) float64 { return r.P99 })
 	switch w.kind {
-	case "idle", "inflight":
+	case "idle", "inflight", "idlestreams":
 		return []column{
 			figure("client heap, B", func(r result) float64 { return r.ClientHeap }),
 			figure("server heap, B", func(r result) float64 { return r.ServerHeap }),
@@ -76,13 +76,16 @@ func (rep *report) columns(w workload) []column {
 		}
 	}
 	columns := []column{figure("calls/s", func(r result) float64 { return r.Rate })}
-	if w.kind == "bulk" {
+	if w.parts() > 1 {
+		columns = []column{figure("items/s", func(r result) float64 { return r.Rate })}
+	}
+	if w.kind == "bulk" || w.kind == "read" {
 		columns = []column{figure("MB/s", func(r result) float64 { return r.MB })}
 	}
 	columns = append(columns, p50, p99,
 		figure("CPU, s per million", func(r result) float64 { return r.CPU }),
 		figure("CPUs busy", func(r result) float64 { return r.CPU * r.Rate / 1e6 }),
-		figure("allocs a call", func(r result) float64 { return r.Allocs }))
+		figure("allocs a call or item", func(r result) float64 { return r.Allocs }))
 	if w.callers > 1 {
 		columns = append(columns, figure("slowest to fastest caller", func(r result) float64 { return r.Spread }))
 	}

@@ -22,7 +22,9 @@ func (w workload) conns() int {
 }
 
 // ofMemory is whether memory is measured, and not calls.
-func (w workload) ofMemory() bool { return w.kind == "idle" || w.kind == "inflight" }
+func (w workload) ofMemory() bool {
+	return w.kind == "idle" || w.kind == "inflight" || w.kind == "idlestreams"
+}
 
 const (
 	itemCount  = 1000
@@ -37,7 +39,9 @@ var groups = map[string][]string{
 	"items":   {"items/1", "items/16"},
 	"calls":   {"small", "bulk", "items"},
 	"all":     {"calls", "beside", "idle"},
-	"check":   {"calls"},
+	"streams": {"down", "downvalues", "up", "upvalues", "pingpong/1", "pingpong/64", "read/1GiB"},
+	"extra":   {"bare/64", "bare/512", "intercepted/64", "each", "idlestreams"},
+	"check":   {"calls", "intercepted/64", "down", "downvalues", "up", "upvalues", "pingpong/1", "pingpong/64", "read/64MiB"},
 	"callers": powers("small/%d", 1, maxCallers, 4),
 	"sizes":   {"bulk/16B", "bulk/64B", "bulk/256B", "bulk/1KiB", "bulk/4KiB", "bulk/16KiB", "bulk/64KiB", "bulk/256KiB", "bulk/1MiB", "bulk/4MiB", "bulk/16MiB", "bulk/64MiB"},
 	"conns":   {"conns/1", "conns/4", "conns/16", "conns/64", "conns/256", "conns/1000"},
@@ -83,6 +87,13 @@ func parseWorkload(name string) (workload, error) {
 	switch {
 	case name == "beside":
 		return workload{kind: kind, callers: 2, size: besideSize}, nil
+	case name == "idlestreams":
+		return workload{kind: kind, callers: 1, size: idleStreams}, nil
+	case name == "down" || name == "downvalues" || name == "up" || name == "upvalues" || name == "each":
+		return workload{kind: kind, callers: 1}, nil
+	case kind == "read":
+		n, err := parseLength(arg)
+		return workload{kind: kind, callers: 1, size: n}, err
 	case name == "idle":
 		return workload{kind: kind, callers: 1, size: idleConns}, nil
 	case kind == "bulk":
@@ -91,11 +102,11 @@ func parseWorkload(name string) (workload, error) {
 	case kind == "idle":
 		n, err := parseCount(name, arg)
 		return workload{kind: kind, callers: 1, size: n}, err
-	case kind == "small" || kind == "items" || kind == "conns" || kind == "inflight":
+	case kind == "small" || kind == "items" || kind == "conns" || kind == "inflight" || kind == "pingpong" || kind == "bare" || kind == "intercepted":
 		n, err := parseCount(name, arg)
 		return workload{kind: kind, callers: n}, err
 	}
-	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, conns/CONNECTIONS, idle/CONNECTIONS, inflight/CALLS, beside, idle, and groups of them: all, calls, check, growth", name)
+	return workload{}, fmt.Errorf("workload %q: there are small/CALLERS, bulk/SIZE, items/CALLERS, conns/CONNECTIONS, idle/CONNECTIONS, inflight/CALLS, beside, idle, down, downvalues, up, upvalues, pingpong/STREAMS, read/SIZE, each, bare/CALLERS, intercepted/CALLERS, idlestreams, and groups of them: all, calls, streams, extra, check, growth", name)
 }
 
 func parseCount(name, arg string) (int, error) {
@@ -111,17 +122,21 @@ func (w workload) reduced() workload {
 	switch w.kind {
 	case "beside":
 		w.size = 256 << 10
-	case "idle":
+	case "idle", "idlestreams":
 		w.size = min(w.size, 5)
+	case "read":
+		w.size = min(w.size, 1<<20)
 	}
 	return w
 }
 
 func (w workload) String() string {
 	switch w.kind {
+	case "read":
+		return "read/" + formatLength(w.size)
 	case "bulk":
 		return "bulk/" + formatSize(w.size)
-	case "small", "items", "conns", "inflight":
+	case "small", "items", "conns", "inflight", "pingpong", "bare", "intercepted":
 		return fmt.Sprintf("%s/%d", w.kind, w.callers)
 	case "idle":
 		if w.size != idleConns {
@@ -138,6 +153,22 @@ func (w workload) title() string {
 		callers = fmt.Sprintf("%d callers", w.callers)
 	}
 	switch w.kind {
+	case "down", "downvalues":
+		return "a stream of small items from the server, by " + w.by()
+	case "up", "upvalues":
+		return "a stream of small items to the server, by " + w.by()
+	case "each":
+		return "small items from the server, by a callback without results"
+	case "pingpong":
+		return fmt.Sprintf("small items there and back on %d streams, one at a time on each", w.callers)
+	case "read":
+		return formatLength(w.size) + " by an io.Reader, from the server"
+	case "idlestreams":
+		return fmt.Sprintf("memory of an open stream, of %d on one connection; the server's with its goroutine", w.size)
+	case "bare":
+		return "small, a handler without a context, " + callers
+	case "intercepted":
+		return "small, an interceptor at both ends, " + callers
 	case "small":
 		return "a struct of {int64, string of 16, uint32, float64}, " + callers
 	case "bulk":
@@ -177,4 +208,27 @@ func parseSize(s string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("size %q: want one of 8B to 64MiB", s)
+}
+
+// by returns how the items of a stream are passed.
+func (w workload) by() string {
+	if strings.HasSuffix(w.kind, "values") {
+		return "value"
+	}
+	return "pointer"
+}
+
+// parseLength reads the length of read: up to 1GiB, in MiB.
+func parseLength(s string) (int, error) {
+	if s == "1GiB" {
+		return 1 << 30, nil
+	}
+	return parseSize(s)
+}
+
+func formatLength(n int) string {
+	if n == 1<<30 {
+		return "1GiB"
+	}
+	return formatSize(n)
 }
