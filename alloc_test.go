@@ -90,7 +90,7 @@ func TestInterceptedCallAllocations(t *testing.T) {
 func TestEagerAllocations(t *testing.T) {
 	q := newQueue()
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
-	if err := bsrpc.RegisterAs[queueServer](srv, "Queue", q); err != nil {
+	if err := bsrpc.RegisterAs[queueContract](srv, "Queue", q); err != nil {
 		t.Fatal(err)
 	}
 	proxy, _ := overTCP[queueContract](t, srv, "Queue")

@@ -16,14 +16,14 @@ import (
 // Calls whose caller does not wait for the answer: funcs that return a *Future, and those
 // with oneway in their tag.
 
-// A Future is the result of a call, available later. In a client's contract, a func with a
+// A Future is the result of a call, available later. In a contract, a func with a
 // *Future[T] as its only result returns once its request is in the send queue:
 //
 //	Price func(ctx context.Context, item string) *bsrpc.Future[float64]
 //
-// On the wire, this is a method with the result T and an error. The func waits for a free
-// call first, as every call does (the server's MaxInflight). It never returns nil: if the
-// call cannot be made, Wait returns the error.
+// On the wire and at the server, this is a method with the result T and an error. The func
+// waits for a free call first, as every call does (the server's MaxInflight). It never
+// returns nil: if the call cannot be made, Wait returns the error.
 //
 // The context of the func limits the call, and cancels it also after the func has returned.
 // Without a deadline there, timeout= of the method or ClientOptions.DefaultCallTimeout

@@ -70,6 +70,7 @@ func (q *queue) Hold(ctx context.Context, n int) (int, error) {
 func (q *queue) Moody(m fickle) (fickle, error) { return m, nil }
 func (q *queue) Panic()                         { panic("secret") }
 
+// queueContract is the contract of both ends.
 type queueContract struct {
 	Put    func(ctx context.Context, n int) error `bsrpc:"oneway"`
 	Long   func(ctx context.Context, s string) *bsrpc.Future[int]
@@ -77,17 +78,6 @@ type queueContract struct {
 	Names  func(n int) *bsrpc.Future[[]string]
 	Hold   func(ctx context.Context, n int) *bsrpc.Future[int]
 	Moody  func(m fickle) *bsrpc.Future[fickle]
-	Panic  func() error `bsrpc:"oneway"`
-}
-
-// queueServer is queueContract as a server has it.
-type queueServer struct {
-	Put    func(n int) error `bsrpc:"oneway"`
-	Long   func(s string) (int, error)
-	Double func(n int) (int, error)
-	Names  func(n int) ([]string, error)
-	Hold   func(ctx context.Context, n int) (int, error)
-	Moody  func(m fickle) (fickle, error)
 	Panic  func() error `bsrpc:"oneway"`
 }
 
@@ -106,7 +96,7 @@ func newQueuePair(t *testing.T, server bsrpc.ServerOptions, client bsrpc.ClientO
 	server.Logger = slog.New(slog.NewTextHandler(&p.logs[0], nil))
 	client.Logger = slog.New(slog.NewTextHandler(&p.logs[1], nil))
 	p.srv = bsrpc.NewServer(&server)
-	err := bsrpc.RegisterAs[queueServer](p.srv, "Queue", p.queue)
+	err := bsrpc.RegisterAs[queueContract](p.srv, "Queue", p.queue)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ type pushedQueue struct {
 func newPushedQueue(t *testing.T, o pushOptions) *pushedQueue {
 	t.Helper()
 	p := &pushedQueue{queue: newQueue()}
-	p.pushPair, p.proxy = newPush[queueServer, queueContract](t, o, p.queue)
+	p.pushPair, p.proxy = newPush[queueContract, queueContract](t, o, p.queue)
 	return p
 }
 

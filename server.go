@@ -113,14 +113,15 @@ func (s *Server) RegisterFunc(name string, fn any) error {
 // RegisterAs offers only the methods of impl that the contract C names. C is either a
 // struct of funcs, as for Bind, with tags for names and formats, or an interface that impl
 // implements. A method of impl may omit the context or the error of the struct's func, and
-// may be variadic instead of taking a slice; all other types must be equal. Errors are
-// those of RegisterName.
+// may be variadic instead of taking a slice. For a *Future[T] it returns a T and an error,
+// and for an iter.Seq[T] it takes an iter.Seq2[T, error]. All other types must be equal.
+// Errors are those of RegisterName.
 //
-// If C is a struct, impl may also be a *C: a proxy of another server, from Bind, with some
-// of its funcs wrapped if you like, or a literal. RegisterAs copies the funcs, so later
-// assignments have no effect. A nil func is an error, unless its tag says optional. A forwarding proxy passes on context,
-// deadline and the code of the error; a func without a context calls with
-// context.Background.
+// If C is a struct, impl may also be a *C without futures: a proxy of another server, from
+// Bind, with some of its funcs wrapped if you like, or a literal. RegisterAs copies the
+// funcs, so later assignments have no effect. A nil func is an error, unless its tag says
+// optional. A forwarding proxy passes on context, deadline and the code of the error; a func
+// without a context calls with context.Background.
 func RegisterAs[C any](s *Server, service string, impl any) error {
 	given, perSession, problems := splitFactory(service, impl)
 	if problems != nil {

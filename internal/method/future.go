@@ -9,7 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
 
-// Futures: a func of a client's contract may return one in place of its result and its
+// Futures: a func of a contract may return one in place of its result and its
 // error. On the wire it is the result itself.
 
 // FutureOf marks a struct type: a pointer to one with a FutureOf[T] as its first field is
@@ -80,6 +80,19 @@ func (s *Signature) setFuture(name, whose string, t reflect.Type) (problems []Pr
 // onlyInClients is the problem of a func that would have to wait for its own future.
 func onlyInClients(future reflect.Type) string {
 	return fmt.Sprintf("%v is for the funcs of a client's contract; return %v and an error", future, futureResult(future))
+}
+
+// served returns the type of a contract's func at the server: with a result and an error in
+// place of a future, the only result.
+func served(t reflect.Type) reflect.Type {
+	if t.NumOut() != 1 || futureResult(t.Out(0)) == nil {
+		return t
+	}
+	in := make([]reflect.Type, t.NumIn())
+	for i := range in {
+		in[i] = t.In(i)
+	}
+	return reflect.FuncOf(in, []reflect.Type{futureResult(t.Out(0)), errorType}, t.IsVariadic())
 }
 
 // startReflect is a proxy's func that returns a future.

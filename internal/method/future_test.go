@@ -125,14 +125,37 @@ func TestFutureProblems(t *testing.T) {
 	fn := func() *later[int] { return nil }
 	_, first := FuncsAs("S", reflect.TypeFor[contract](), &contract{fn})
 	_, second := FuncOf("S", "M", reflect.ValueOf(fn))
-	_, third := FuncsAs("S", reflect.TypeFor[contract](), withM{})
-	for _, problems := range [][]Problem{first, second, third} {
+	for _, problems := range [][]Problem{first, second} {
 		if len(problems) != 1 || problems[0].String() != want {
 			t.Errorf("%v\nwant\n%s", problems, want)
 		}
 	}
 }
 
-type withM struct{}
+// A method with the result and an error implements a func that returns a future.
+func TestFutureImplemented(t *testing.T) {
+	type contract struct {
+		M func(ctx context.Context, s string) *later[int] `bsrpc:"(len=le1) be2"`
+	}
+	for _, impl := range []any{withM{}, withoutError{}} {
+		funcs, problems := FuncsAs("S", reflect.TypeFor[contract](), impl)
+		if len(problems) != 0 || len(funcs) != 1 || funcs[0].Description.Layout != "S.M(string.le1) int.be2" {
+			t.Errorf("%T: %v", impl, problems)
+		}
+	}
+	const want = "S.M: the contract takes (string) and returns (int), the implementation takes (string) and returns (string)"
+	if _, problems := FuncsAs("S", reflect.TypeFor[contract](), withString{}); len(problems) != 1 || problems[0].String() != want {
+		t.Errorf("%v\nwant\n%s", problems, want)
+	}
+}
 
-func (withM) M() (int, error) { return 0, nil }
+type (
+	withM        struct{}
+	withoutError struct{}
+	withString   struct{}
+)
+
+func (withoutError) M(ctx context.Context, s string) int           { return 0 }
+func (withString) M(ctx context.Context, s string) (string, error) { return "", nil }
+
+func (withM) M(s string) (int, error) { return 0, nil }

@@ -29,6 +29,9 @@ func FuncsAs(service string, contract reflect.Type, impl any) (funcs []*Func, pr
 			return nil, []Problem{{service, text}}
 		}
 		wanted, problems = contractOf(service, contract)
+		for i := range wanted {
+			wanted[i].typ = served(wanted[i].typ)
+		}
 	case reflect.Interface:
 		if wanted, problems = interfaceContract(service, contract, reflect.Zero(t)); len(problems) > 0 {
 			return nil, problems
@@ -159,9 +162,6 @@ func missingMethod(path, name string, t reflect.Type) Problem {
 // fits explains why a method (receiver first) cannot serve a func of a contract, "" if
 // it can. The method may lack context and error, and may be variadic.
 func fits(m, want reflect.Type) string {
-	if future := futureAmong(want); future != nil {
-		return onlyInClients(future)
-	}
 	haveIn, haveOut := plainSignature(m, 1)
 	needIn, needOut := plainSignature(want, 0)
 	if slices.EqualFunc(haveIn, needIn, takes) && slices.Equal(haveOut, needOut) {
