@@ -42,12 +42,11 @@ func closeStorm(t *testing.T, seed uint64, how string, direct bool) {
 	rng := rand.New(rand.NewPCG(seed, 6))
 	srv := testeeServer(t, newTestee(), nil)
 	near, far := net.Pipe()
-	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
 	far = &halfClosing{far}
 	if direct {
 		far = &halfClosingSocket{pipeSocket{Conn: far, t: t}}
 	}
-	go func() { p.served <- srv.ServeConn(far) }()
+	p := rawDialOver(t, srv, near, far)
 	p.runHandshake()
 	var bytesSent []byte
 	methods := []uint16{rawAdd, rawFail, rawHold, rawMake}

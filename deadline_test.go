@@ -326,8 +326,7 @@ func oddRaws(t *testing.T, limits Limits, f func(t *testing.T, p *oddRaw, slack 
 func oddRawNativeServer(t testing.TB, odd func(net.Conn) net.Conn, limits Limits) *oddRaw {
 	srv := testeeServer(t, newTestee(), &ServerOptions{Limits: limits})
 	near, far := net.Pipe()
-	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
-	go func() { p.served <- srv.ServeConn(odd(far)) }()
+	p := rawDialOver(t, srv, near, odd(far))
 	p.runHandshake()
 	ask := func() {
 		p.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 2}, []byte("\x01\x00\x00\x00\x02\x00\x00\x00"))
@@ -338,8 +337,7 @@ func oddRawNativeServer(t testing.TB, odd func(net.Conn) net.Conn, limits Limits
 func oddRawBasicServer(t testing.TB, odd func(net.Conn) net.Conn, limits Limits) *oddRaw {
 	srv := basicServer(t, newBasicClerk(), &ServerOptions{Limits: limits})
 	near, far := net.Pipe()
-	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
-	go func() { p.served <- srv.ServeConn(odd(far)) }()
+	p := rawDialOver(t, srv, near, odd(far))
 	p.ask(basicInit, basicAdmitted)
 	return &oddRaw{p, func() { p.write([]byte(command(2, u32(1)+u32(2)))) }, func() error { return <-p.served }, func() { srv.Close() }}
 }
@@ -398,8 +396,7 @@ func TestGracefulCloseWithoutDeadlines(t *testing.T) {
 	oddly(t, func(t *testing.T, odd func(net.Conn) net.Conn, slack time.Duration) {
 		srv := testeeServer(t, newTestee(), nil)
 		near, far := net.Pipe()
-		p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
-		go func() { p.served <- srv.ServeConn(&halfClosing{odd(far)}) }()
+		p := rawDialOver(t, srv, near, &halfClosing{odd(far)})
 		p.runHandshake()
 		within(t, "graceful close", netconn.CloseTime, slack, func() {
 			p.write([]byte(violations[0].frames))

@@ -39,8 +39,7 @@ func duplexPair() (near, far *duplex) {
 // halfClient connects a basic client by a duplex.
 func halfClient(t *testing.T, srv *Server) *rawPeer {
 	near, far := duplexPair()
-	p := &rawPeer{t: t, nc: near, served: make(chan error, 1)}
-	go func() { p.served <- srv.ServeConn(far) }()
+	p := rawDialOver(t, srv, near, far)
 	p.ask(basicInit, basicAdmitted)
 	return p
 }

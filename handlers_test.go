@@ -74,11 +74,7 @@ func withWorkshop(t *testing.T, opts ServerOptions, f func(t *testing.T, srv *Se
 // workshopPeer connects a peer that discards its input.
 func workshopPeer(t *testing.T, srv *Server) *rawPeer {
 	p := rawDial(t, srv)
-	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
-	p.readBasic()
-	r := wire.BindRequest{Service: "Workshop", Names: []string{"Work"}}
-	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
-	p.wantAnswer(1)
+	p.bindAs(&wire.Hello{Version: 1}, "Workshop", "Work")
 	go io.Copy(io.Discard, p.nc)
 	return p
 }

@@ -168,11 +168,7 @@ func hoseServer(t testing.TB, h *hose, opts *ServerOptions) *Server {
 func hosePeer(t testing.TB, srv *Server, window uint32) *rawPeer {
 	t.Helper()
 	p := rawDial(t, srv)
-	p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: window}}))
-	p.readBasic()
-	r := wire.BindRequest{Service: "Hose", Names: hoseMethods}
-	p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
-	p.wantAnswer(1)
+	p.bindAs(&wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: window}}, "Hose", hoseMethods...)
 	return p
 }
 
@@ -194,12 +190,6 @@ func withHose(t *testing.T, opts *ServerOptions, f func(p *rawPeer, srv *Server,
 	})
 }
 
-// request sends a REQUEST.
-func (p *rawPeer) request(id uint64, method uint16, args string) {
-	p.t.Helper()
-	p.send(wire.Frame{Type: wire.Request, Arg: method, ID: id}, []byte(args))
-}
-
 // wantSum makes a call beside the streams. The frames of streams before its answer are
 // skipped.
 func (p *rawPeer) wantSum(id uint64) {
@@ -215,16 +205,6 @@ func (p *rawPeer) wantSum(id uint64) {
 		}
 		return
 	}
-}
-
-// want reads one frame and checks its head.
-func (p *rawPeer) want(typ wire.Type, id uint64, arg uint16, flags wire.Flags) []byte {
-	p.t.Helper()
-	f, body := p.read()
-	if f.Type != typ || f.ID != id || f.Arg != arg || f.Flags != flags {
-		p.t.Fatalf("got %v %d, arg %d, flags %x, %q; want %v %d, arg %d, flags %x", f.Type, f.ID, f.Arg, f.Flags, body, typ, id, arg, flags)
-	}
-	return body
 }
 
 // streamFrame returns a frame about a stream.
@@ -253,21 +233,7 @@ func hoseClient(t testing.TB, opts *ClientOptions, hello wire.Hello) (*Client, *
 	near, far := net.Pipe()
 	p := &rawPeer{t: t, nc: far}
 	hello.Version = 1
-	go func() {
-		p.readBasic()
-		p.write(wire.AppendServerInit(nil, &hello))
-		f, body := p.read()
-		r, err := wire.ReadBindRequest(body, f.Flags)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		answers := make([]wire.BindResult, len(r.Names))
-		for i := range answers {
-			answers[i].Number = uint16(i)
-		}
-		p.send(wire.Frame{Type: wire.Response, ID: f.ID}, wire.AppendBindResponse(nil, answers))
-	}()
+	go p.answerBind(&hello)
 	var o ClientOptions
 	if opts != nil {
 		o = *opts

@@ -57,16 +57,6 @@ func withHoseClient(t *testing.T, f func(client *Client, proxy *hoseContract, p 
 	})
 }
 
-// skipTo reads frames until one of a type.
-func (p *rawPeer) skipTo(typ wire.Type) (wire.Frame, []byte) {
-	p.t.Helper()
-	for {
-		if f, body := p.read(); f.Type == typ {
-			return f, body
-		}
-	}
-}
-
 func TestClientStreamViolations(t *testing.T) {
 	const never = 1000 << 16
 	begun := func(typ wire.Type, number uint16, body string) func(c *hoseCalls) string {
