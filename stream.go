@@ -177,7 +177,7 @@ type sentStreams struct {
 
 // A resultCall is a call at a server, as its result stream sees it: an invocation.
 type resultCall interface {
-	ended() error                          // why the call has ended before the stream; nil if it has not
+	ended(held bool) error                 // why the call has ended before the stream; nil if it has not
 	errorFlags(code fault.Code) wire.Flags // of an END with a failure
 }
 
@@ -219,11 +219,7 @@ func (o *sentStreams) send(s *transport.Sender, run func() error) {
 // time is over: most iterators just return then.
 func (o *sentStreams) finish(s *transport.Sender, why error) {
 	if o.call != nil && why == nil {
-		if f := s.LeaseOver(); f != nil {
-			why = f
-		} else if why = o.call.ended(); why != nil && !o.held {
-			why = fault.FromContext(why, fault.Answered)
-		}
+		why = o.call.ended(o.held)
 	}
 	if o.why = why; o.held {
 		return

@@ -125,15 +125,22 @@ func (inv *invocation) endStreams() {
 	inv.streams = nil
 }
 
-// ended returns why the call has ended before its result stream, nil if it has not.
-func (inv *invocation) ended() error {
+// ended returns why the call has ended before its result stream, nil if it has not. held says
+// that interceptors see the error.
+func (inv *invocation) ended(held bool) (why error) {
+	if over := inv.streams.out.LeaseOver(); over != nil {
+		return over
+	}
 	switch {
 	case inv.call != nil:
-		return inv.call.Err()
+		why = inv.call.Err()
 	case inv.canceled.Load():
-		return context.Canceled
+		why = context.Canceled
 	}
-	return nil
+	if why == nil || held {
+		return why
+	}
+	return fault.FromContext(why, fault.Answered)
 }
 
 // continues reports whether a call goes on after its reply, with its result stream.

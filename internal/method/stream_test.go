@@ -163,6 +163,70 @@ func TestStreamItems(t *testing.T) {
 	checkItems[*string](t)
 }
 
+// Structs that yield takes without reflection, with pointers that nothing else holds.
+func TestStructItems(t *testing.T) {
+	type row struct {
+		ID    int64
+		Name  string
+		Flags uint32
+		Value float64
+	}
+	type nested struct {
+		ID   uint64
+		Part struct{ Name, Note string }
+	}
+	type shifted struct { // its last field is not where that of a flat struct would be
+		Part struct {
+			A int64
+			B int32
+		}
+		C int32
+	}
+	checkItems(t, row{-1, "a", 1 << 31, 0.5}, row{}, row{1 << 62, "b", 1, -1})
+	checkItems(t, nested{1, struct{ Name, Note string }{"a", "b"}}, nested{})
+	checkItems(t, struct{ T, V float64 }{1, 2})
+	checkItems(t, struct{ X, Y uint32 }{1, 2}, struct{ X, Y uint32 }{3, 4})
+	checkItems(t, struct {
+		N int32
+		S string
+	}{-1, "a"})
+	checkItems(t, struct {
+		N int
+		P *point
+	}{1, &point{1, 2}})
+	checkItems(t, struct{ A, B, C, D int }{1, 2, 3, 4})
+	checkItems(t, shifted{C: 7})
+	if code := seqCodeOf(reflect.TypeFor[iter.Seq2[shifted, error]]()); code.hasItems() {
+		t.Error("a struct with room in its middle is taken for a flat one")
+	}
+
+	s := signatureOf(t, func() (r iter.Seq2[row, error], err error) { return })
+	v := s.NewValues()
+	v.results.Field(0).Set(reflect.ValueOf(iter.Seq2[row, error](func(yield func(row, error) bool) {
+		for i := range 1000 {
+			if !yield(row{ID: int64(i), Name: strings.Repeat("x", i)}, nil) {
+				return
+			}
+		}
+	})))
+	i := 0
+	s.ResultStream().Items(v)(func(item codec.Ref, err error) bool {
+		if i%100 == 0 {
+			runtime.GC()
+		}
+		var enc codec.Encoder
+		if err := s.ResultStream().Item.Append(&enc, item); err != nil || len(enc.Buf) < i || strings.Count(string(enc.Buf), "x") < i {
+			t.Fatalf("item %d: %q, %v", i, enc.Buf, err)
+		}
+		i++
+		return true
+	})
+	v.Free()
+	if i != 1000 {
+		t.Errorf("%d items", i)
+	}
+}
+
 type point struct{ X, Y int32 }
 
 // A nil iterator is found; an iter.Seq has no errors.

@@ -223,6 +223,8 @@ type seqCode struct {
 	setAt   func(c *seqCode, seq address, open func() (ItemReader, error))
 	plain   bool // an iter.Seq
 
+	yieldMaker yieldMaker // for structItems; nil without
+
 	// For setStructs: yield's code without its func, and a struct type with its arguments
 	// as the second field.
 	yield funcCode
@@ -250,13 +252,26 @@ func seqCodeOf(seq reflect.Type) (c seqCode) {
 			c.setAt, c.room = setStructs, withRoom(args)
 		}
 	}
-	c.plain = codec.IsSeq(seq)
+	if c.plain = codec.IsSeq(seq); c.itemsAt == nil && !c.plain {
+		c.yieldMaker = yieldMakerOf(item)
+	}
 	return c
 }
 
-func (c *seqCode) hasItems() bool { return c.itemsAt != nil }
+// funcAddress returns a func as a word.
+func funcAddress[F any](f F) address { return *at[address](address(&f)) }
+
+// callSeq calls an iterator with a func as a word.
+func callSeq(seq reflect.Value, yield address) {
+	(*at[func(address)](seq.Addr().UnsafePointer()))(yield)
+}
+
+func (c *seqCode) hasItems() bool { return c.itemsAt != nil || c.yieldMaker != nil }
 
 func (c *seqCode) items(field reflect.Value) func(func(codec.Ref, error) bool) {
+	if c.yieldMaker != nil {
+		return c.structItems(field)
+	}
 	return c.itemsAt(field.Addr().UnsafePointer(), c.plain)
 }
 
