@@ -13,7 +13,7 @@ import (
 type Call struct {
 	// What the reader touches of a call stands in its first two cache lines.
 
-	wake  chan bool     // capacity 1: one token for each sleep; true if the wake batch counts the call
+	wake  chan bool     // capacity 1, nil for an eager call that has not waited: one token for each sleep; true if the wake batch counts the call
 	state atomic.Uint32 // callRunning and so on
 	long  bool          // waits with timers of its own, and never reads
 
@@ -159,7 +159,9 @@ func (t *callTable) openLocked(call *Call) bool {
 		t.open++
 		return true
 	}
-	t.waiting = append(t.waiting, call)
+	if t.waiting = append(t.waiting, call); call.wake == nil {
+		call.wake = make(chan bool, 1)
+	}
 	return false
 }
 

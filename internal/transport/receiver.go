@@ -44,7 +44,7 @@ type Receiver struct {
 	lent    int64  // the part of the window that is lent
 	booked  uint64 // of an incomplete long item
 
-	wake chan struct{} // capacity 1
+	wake chan struct{} // capacity 1; made by the first wait
 
 	// of the reading goroutine
 	cur    []byte
@@ -58,7 +58,7 @@ type Receiver struct {
 
 func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
 	window := int64(c.limits.StreamWindow)
-	return &Receiver{c: c, key: key, items: items, credit: window, window: window, wake: make(chan struct{}, 1)}
+	return &Receiver{c: c, key: key, items: items, credit: window, window: window}
 }
 
 // accept appends the bytes of an ITEMS frame. The lease holder calls it.
@@ -144,6 +144,14 @@ func (r *Receiver) finishLocked(why *fault.Fault, drop bool) {
 	r.wakeLocked()
 }
 
+// waitLocked announces that the reading goroutine waits for a token in wake.
+func (r *Receiver) waitLocked() {
+	r.waiting = true
+	if r.wake == nil {
+		r.wake = make(chan struct{}, 1)
+	}
+}
+
 func (r *Receiver) wakeLocked() {
 	if r.waiting {
 		r.waiting = false
@@ -220,12 +228,12 @@ func (r *Receiver) bookItem(size uint64) error {
 func (r *Receiver) awaitRoom(room *itemRoom) bool {
 	for {
 		r.mu.Lock()
-		over := r.over
-		r.waiting = !over
-		r.mu.Unlock()
-		if over {
+		if r.over {
+			r.mu.Unlock()
 			return false
 		}
+		r.waitLocked()
+		r.mu.Unlock()
 		select {
 		case <-r.wake: // perhaps for bytes
 		case <-room.granted:
@@ -302,7 +310,7 @@ func (r *Receiver) fill() error {
 		if len(r.in) > 0 || r.over {
 			continue
 		}
-		r.waiting = true
+		r.waitLocked()
 		r.mu.Unlock()
 		if r.long {
 			r.awaitLong()

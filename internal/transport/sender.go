@@ -44,7 +44,7 @@ type Sender struct {
 	behind  *chunkedMessage // the message to be written first; nil once it is
 	lease   *windowLease    // nil for most
 
-	wake chan struct{} // capacity 1
+	wake chan struct{} // capacity 1; made by the first wait
 	pace pace          // of the sending goroutine
 }
 
@@ -56,7 +56,7 @@ type streamEnd struct {
 }
 
 func newSender(c *Conn, key streamKey) *Sender {
-	return &Sender{c: c, key: key, credit: int64(c.peer.Streams.Window), wake: make(chan struct{}, 1)}
+	return &Sender{c: c, key: key, credit: int64(c.peer.Streams.Window)}
 }
 
 // beginLocked makes the sender accept bytes, to be written behind a message unless that is
@@ -156,7 +156,9 @@ func (s *Sender) appendLocked(p []byte) error {
 func (s *Sender) awaitLocked(credit int64, room int) bool {
 	for s.open && !s.gone && (s.credit < credit || wire.MaxUnchunked-len(s.out) < room) {
 		s.listLocked()
-		s.waiting = true
+		if s.waiting = true; s.wake == nil {
+			s.wake = make(chan struct{}, 1)
+		}
 		if s.lease != nil && s.credit < credit {
 			s.beginLeaseLocked()
 		}

@@ -49,7 +49,9 @@ func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
 // If eager is true, OpenStreams does not wait for the answer.
 func NewStreamCall(c *Conn, call *Call, params int, result *bool, eager bool) *StreamCall {
 	s := &StreamCall{c: c, call: call}
-	call.eager, call.over = eager, s.delivered
+	if call.eager, call.over = eager, s.delivered; eager {
+		call.wake = nil // for as long as the stream is open; openLocked makes another if the call waits
+	}
 	for i := range params {
 		s.Params = append(s.Params, newSender(c, streamKey{number: uint16(i + 1), ours: true}))
 	}
