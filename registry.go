@@ -31,6 +31,14 @@ type servedMethod struct {
 	slow         atomic.Int32 // number of next requests to run on goroutines of their own, not inline
 }
 
+// kindOf returns the kind of a method with the plan. p may be nil.
+func (p *streamPlan) kindOf() Kind {
+	if p == nil {
+		return KindUnary
+	}
+	return p.kind
+}
+
 // A registry contains the methods of a server. It may be changed until close, and is
 // safe for concurrent use.
 type registry struct {

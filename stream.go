@@ -38,14 +38,6 @@ type streamPlan struct {
 	kind   Kind
 }
 
-// kindOf returns the kind of a method with the plan. p may be nil.
-func (p *streamPlan) kindOf() Kind {
-	if p == nil {
-		return KindUnary
-	}
-	return p.kind
-}
-
 // streamPlanOf returns the plan of a method, nil if it has no streams.
 func streamPlanOf(sig *method.Signature) *streamPlan {
 	p := &streamPlan{params: sig.ParamStreams(), result: sig.ResultStream()}
