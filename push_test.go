@@ -325,6 +325,7 @@ func TestPushOrder(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if !slices.Equal(got, want) {
 			t.Errorf("%v", got)
 		}
