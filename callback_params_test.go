@@ -87,7 +87,14 @@ func (s *bazaar) Narrow(ctx context.Context, ask func(context.Context, string) (
 	return err
 }
 
+func (s *bazaar) Parts(sizes []int, each func(int, []byte)) {
+	for i, size := range sizes {
+		each(i, make([]byte, size))
+	}
+}
+
 type bazaarContract struct {
+	Parts  func(ctx context.Context, sizes []int, each func(int, []byte)) error
 	Count  func(ctx context.Context, n int, progress func(int)) (int, error)
 	Order  func(ctx context.Context, item string, confirm func(ctx context.Context, question string) (bool, error)) (string, error)
 	Mixed  func(ctx context.Context, note func(string), ask func(string) (string, error)) (string, error)
@@ -140,6 +147,20 @@ func TestOnewayCallbacksRunBeforeTheFuncReturns(t *testing.T) {
 		}
 		if len(got) != 500 || !slices.IsSorted(got) {
 			t.Errorf("%d callbacks before the func returned, in order: %v", len(got), slices.IsSorted(got))
+		}
+	})
+}
+
+// Callbacks in chunks keep the order too, and come before the answer.
+func TestLongOnewayCallbacks(t *testing.T) {
+	withShop(t, nil, nil, func(t *testing.T, _ *bsrpc.Client, c *bazaarContract, _ *bazaar) {
+		sizes := []int{1, 1 << 20, 2, 70_000, 10 << 20, 3, 4, 1 << 20}
+		var order, got []int
+		err := c.Parts(t.Context(), sizes, func(i int, part []byte) {
+			order, got = append(order, i), append(got, len(part))
+		})
+		if err != nil || !slices.Equal(got, sizes) || !slices.IsSorted(order) {
+			t.Errorf("%v, in the order %v, %v; want %v", got, order, err, sizes)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -18,6 +19,7 @@ type chunkedMessage struct {
 	inUse    bool          // a chunk is being written from the memory of the message
 	stopped  bool          // the rest is dropped
 	released chan struct{} // closed when inUse ends; nil if nothing waits for it
+	sent     chan struct{} // closed when it is written or dropped; nil if nothing waits for it
 
 	followers []*Sender // streams that begin behind the message
 }
@@ -79,6 +81,34 @@ func (m *chunkedMessage) takeLocked(b *writeBatch, n uint64) {
 		}
 		n -= k
 	}
+}
+
+// endLocked notes that the message has been written or dropped.
+func (m *chunkedMessage) endLocked() {
+	if m.sent != nil {
+		close(m.sent)
+		m.sent = nil
+	}
+}
+
+// awaitSent waits until a message has been written or dropped, or the connection ends. It
+// reports false if ctx ends before.
+func (c *Conn) awaitSent(ctx context.Context, m *chunkedMessage) bool {
+	c.mu.Lock()
+	if !m.inUse && !m.unfinishedLocked() {
+		c.mu.Unlock()
+		return true
+	}
+	sent := make(chan struct{})
+	m.sent = sent
+	c.mu.Unlock()
+	select {
+	case <-sent:
+	case <-c.end.done:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // releaseLocked ends the use of the memory of the message.

@@ -18,7 +18,9 @@ import (
 // calls call.Over once, from any goroutine, with the error of the call or nil; the answer
 // then stays in call. Over must not wait, and call is not used again.
 //
-// If bound is true, the call ends with ctx. Otherwise ctx limits sending only.
+// If bound is true, the call ends with ctx. Otherwise ctx limits sending only. A callback
+// in chunks is written before Start returns: those after it, and the answer to the call,
+// must not pass it.
 func Start(ctx context.Context, c *Conn, call *Call, body *wire.Body, bound bool) error {
 	if err := ctx.Err(); err != nil {
 		return call.Timeout.ContextFault(err, fault.NotRun)
@@ -35,6 +37,9 @@ func Start(ctx context.Context, c *Conn, call *Call, body *wire.Body, bound bool
 	c.countEager()
 	if bound {
 		e.watch.begin(ctx, &call.Timeout, e.cancel)
+	}
+	if m := call.chunked; m != nil && call.Head.Flags&wire.Callback != 0 && !c.awaitSent(ctx, m) {
+		e.cancel(call.Timeout.ContextFault(ctx.Err(), fault.OutcomeUnknown))
 	}
 	return nil
 }

@@ -105,6 +105,7 @@ func (q *sendQueue) releaseRoomLocked(m *chunkedMessage) {
 // dropLocked drops the rest of a chunked message, except for chunks in the batch.
 func (q *sendQueue) dropLocked(m *chunkedMessage) {
 	m.stopped = true
+	m.endLocked()
 	defer q.grantLocked()
 	if i := slices.Index(q.blocked, m); i >= 0 {
 		q.blocked = slices.Delete(q.blocked, i, i+1)
@@ -262,6 +263,7 @@ func (q *sendQueue) endBatchLocked() {
 		} else {
 			q.releaseRoomLocked(m)
 			q.releaseFollowersLocked(m)
+			m.endLocked()
 		}
 	}
 	q.grantLocked()
