@@ -233,7 +233,12 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
 		if slices.Contains(inv.call.heldGroups, g.ID) {
-			inv.Refuse(fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name))
+			why := fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name)
+			if v.atClient {
+				c.requestAtClient(inv, m, why)
+				return
+			}
+			inv.Refuse(why)
 			inv.Free()
 			return
 		}

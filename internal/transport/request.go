@@ -23,6 +23,8 @@ type requests struct {
 	// guarded by the read lease
 	lastID   uint64 // of a request or BIND
 	refusals int    // of calls above MaxInflight
+
+	unread int // answers of sendAnswer that wait for room at a client; guarded by Conn.mu
 }
 
 func (r *requests) init(c *Conn) {
@@ -195,10 +197,39 @@ func (c *Conn) CheckID(f *wire.Frame) error { return c.requests.checkID(f) }
 // Refuse answers a request or BIND as not run. Only methods of the Handler may call it.
 func (c *Conn) Refuse(id uint64, err *fault.Fault) {
 	frame := errorFrame(id, wire.NotRun, err.Code, wire.Failure{Message: fault.Cut(err.Message, c.limits.MaxErrorText)})
+	c.sendAnswer(0, func() { c.writer.queue.addEncodedLocked(frame) })
+}
+
+// sendAnswer calls add, with Conn.mu held, once there is room for size bytes; with size 0, for
+// a short message. The reader of a client does not wait: up to MaxInflight answers wait on
+// goroutines of their own, and another one ends the connection.
+func (c *Conn) sendAnswer(size uint64, add func()) {
 	c.AwaitRoom()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer.queue.addEncodedLocked(frame)
+	r := &c.requests
+	switch {
+	case c.cfg.Serves:
+		c.writer.awaitRoomLocked(size)
+	case !c.writer.queue.mustWaitLocked(size):
+	case r.unread >= c.limits.MaxInflight:
+		c.end.spawnLocked(func() {
+			c.Fail(fault.Violation("requests while %s Limits.OutQueue of unread replies is full", c.limits.Owner))
+		})
+		return
+	default:
+		r.unread++
+		c.end.spawnLocked(func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.writer.awaitRoomLocked(size)
+			r.unread--
+			add()
+			c.startWriterLocked()
+		})
+		return
+	}
+	add()
 	c.startWriterLocked()
 }
 
@@ -363,17 +394,5 @@ func (c *Conn) WaitForRoom() {
 // Only methods of the Handler may call it.
 func (c *Conn) Respond(head *wire.Frame, body *wire.Body) {
 	size := body.Size()
-	c.AwaitRoom()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cfg.Serves {
-		c.writer.awaitRoomLocked(size)
-	} else if c.writer.queue.mustWaitLocked(size) {
-		c.end.spawnLocked(func() {
-			c.Fail(fault.Violation("requests while %s Limits.OutQueue of unread replies is full", c.limits.Owner))
-		})
-		return
-	}
-	c.writer.queue.addMessageLocked(head, body, size)
-	c.startWriterLocked()
+	c.sendAnswer(size, func() { c.writer.queue.addMessageLocked(head, body, size) })
 }
