@@ -107,17 +107,15 @@ func checkHandlers(h *Server) error {
 // admitCallback is Admit for a call of a func among the arguments of a call by this end.
 func (c *nativeConn) admitCallback(f *wire.Frame) (*fault.Fault, error) {
 	of, err := transport.FuncsOf(c.Conn, f.Call)
-	switch funcs, ok := of.(*callback.Funcs); {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case of == nil:
-		return errCallOver.WithOutcome(fault.NotRun), nil
-	case !ok:
-		return nil, fmt.Errorf("callback of call %d, which has no funcs", f.Call)
-	default:
-		if _, fn := funcs.Find(f.Arg); fn == nil {
-			return nil, fmt.Errorf("callback of func %d of call %d, which has none", f.Arg, f.Call)
-		}
+	}
+	funcs, ok := of.(*callback.Funcs)
+	if !ok {
+		return errCallOver, nil
+	}
+	if _, fn := funcs.Find(f.Arg); fn == nil {
+		return nil, fmt.Errorf("callback of func %d of call %d, which has none", f.Arg, f.Call)
 	}
 	return nil, nil
 }
@@ -146,15 +144,18 @@ func (c *nativeConn) serveCallback(m *transport.Message) {
 		inv.runCallback(drop)
 	}
 	if !funcs.Start(p.Oneway(), run) {
-		run(true)
+		go run(true) // its answer may wait for room
 	}
 }
 
-// runCallback runs a callback, or refuses it if its call is over.
+// runCallback runs a callback, or refuses it: if its call is over, or it has been canceled or
+// expired while it waited for others.
 func (inv *invocation) runCallback(drop bool) {
 	switch {
 	case drop:
 		inv.Refuse(errCallOver)
+	case inv.call.Err() != nil:
+		inv.Refuse(fault.FromContext(inv.call.Err(), fault.NotRun))
 	case !inv.served.beginHandler():
 		inv.Refuse(inv.served.busy())
 	default:

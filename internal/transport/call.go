@@ -102,7 +102,7 @@ func (k *calls) send(ctx context.Context, call *Call, body *wire.Body) error {
 }
 
 // FuncsOf returns Call.Funcs of the open call of this end with an id; nil if it is over. An
-// error is a protocol violation: this end never made the call.
+// error is a protocol violation: this end never made the call, or it has no funcs.
 func FuncsOf(c *Conn, id uint64) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,6 +112,8 @@ func FuncsOf(c *Conn, id uint64) (any, error) {
 		return nil, fmt.Errorf("callback of call %d, which was never made", id)
 	case call == nil || call.abandoned:
 		return nil, nil
+	case call.Funcs == nil:
+		return nil, fmt.Errorf("callback of call %d, which has no funcs", id)
 	}
 	return call.Funcs, nil
 }
