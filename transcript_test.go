@@ -79,6 +79,10 @@ func (transcribed) Pick(in iter.Seq2[string, error]) (string, error) {
 	}
 	return "", nil
 }
+func (transcribed) Poll(note func(string), ask func(string) (string, error)) (string, error) {
+	note("hm")
+	return ask("now?")
+}
 func (transcribed) Buy(n uint8) error {
 	return fmt.Errorf("%w: %w", &tooFew{uint16(n) - 1}, fs.ErrNotExist)
 }
