@@ -483,3 +483,26 @@ func TestKindCanceledParameters(t *testing.T) {
 		})
 	}
 }
+
+// A connection may be lost while the caller of a stream reads the answer. The race detector
+// finds writes to it.
+func TestKindLostAtTheAnswer(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			p, _, _, srv := bindKinds(t, &bsrpc.ServerOptions{Logger: quiet}, nil)
+			opened := make(chan error, 1)
+			go func() {
+				seq, err := p.Opened(t.Context(), 3)
+				if err == nil {
+					_, err = collect(seq)
+				}
+				opened <- err
+			}()
+			go srv.Close()
+			if err := <-opened; err == nil {
+				t.Error("a whole stream")
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}

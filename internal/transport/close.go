@@ -68,7 +68,12 @@ func (c *Conn) Fail(why *fault.Fault) {
 	why = c.end.why
 	open, waiting := c.calls.clearLocked()
 	receivers := c.streams.clearLocked()
+	var unanswered []*Call
 	for _, call := range open {
+		if call.streams != nil && call.streams.answered {
+			continue // the stream ends; the caller may be reading the answer
+		}
+		unanswered = append(unanswered, call)
 		outcome := fault.OutcomeUnknown
 		if !c.calls.writtenLocked(call) {
 			outcome = fault.NotRun
@@ -94,11 +99,13 @@ func (c *Conn) Fail(why *fault.Fault) {
 		if call.streams != nil {
 			call.streams.end(why.WithOutcome(fault.OutcomeUnknown), false)
 		}
+	}
+	for _, call := range unanswered {
 		if call.eager {
 			call.over()
 		}
 	}
-	c.reader.woken.wake(open, nil)
+	c.reader.woken.wake(unanswered, nil)
 	for _, call := range waiting {
 		call.wake <- false
 	}
