@@ -127,6 +127,8 @@ func (o *op) invoke(ctx context.Context) (int, error) {
 	case alone:
 		n, err := p.Alone(ctx, o.id)
 		return check(n == o.id+1, err)
+	case callback:
+		return o.callback(ctx, p)
 	case relay:
 		n, err := p.Relay(ctx, o.id)
 		return check(n == o.id+1, err)
@@ -136,6 +138,45 @@ func (o *op) invoke(ctx context.Context) (int, error) {
 		return 0, p.Note(ctx, o.id)
 	}
 	return o.stream(ctx, p)
+}
+
+// callback makes a call with two funcs. The first must be called in order, and before the
+// call returns. The second fails in the last third of its calls, if it is to fail.
+func (o *op) callback(ctx context.Context, p *contract) (int, error) {
+	w := o.link.world
+	tell := func(item *Item) {
+		if o.over.Load() && o.err == nil { // after an end by its context, one may be starting
+			w.fault(o, "a callback begins after the call")
+		}
+		n := o.told.Load()
+		if item == nil || *item != o.item(int64(n)) {
+			w.fault(o, "item %d of a callback is wrong", n)
+		}
+		if o.told.Add(1) != n+1 {
+			w.fault(o, "two callbacks at the same time")
+		}
+	}
+	ask := func(ctx context.Context, n int64) (string, error) {
+		o.sending.Add(1)
+		defer o.sending.Add(-1)
+		if told := int64(o.told.Load()); told < n && ctx.Err() == nil {
+			w.fault(o, "callback %d starts before those before it: %d", n, told)
+		}
+		if o.step > 0 {
+			w.sleep(ctx, o.step, o.deaf)
+		}
+		if n >= int64(o.items-4) {
+			if err := o.sentEnds.act(o); err != nil {
+				return "", err
+			}
+		}
+		return o.text(n), nil
+	}
+	n, err := p.Callback(ctx, o.id, tell, ask)
+	if err == nil && (n != o.id+1 || int(o.told.Load()) != o.items && !w.shutdown) { // a draining server refuses callbacks
+		w.fault(o, "%d callbacks without results, or the result of another call", o.told.Load())
+	}
+	return 0, err
 }
 
 // await makes a call with a future.

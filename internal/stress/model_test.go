@@ -27,7 +27,8 @@ const (
 	alone
 	future
 	oneway
-	relay // the handler makes a call in the other direction, and returns its error
+	callback // the handler calls two funcs of the caller
+	relay    // the handler makes a call in the other direction, and returns its error
 	watch
 	watchValues
 	opened
@@ -40,7 +41,7 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"unary", "byValue", "bulk", "quick", "byName", "alone", "future", "oneway", "relay",
+	"unary", "byValue", "bulk", "quick", "byName", "alone", "future", "oneway", "callback", "relay",
 	"watch", "watchValues", "opened", "load", "loadValues", "both", "download", "upload",
 }
 
@@ -83,14 +84,15 @@ type op struct {
 
 	begun, left, ranged, ranging atomic.Int32 // at the handler: calls, iterators and readers
 	sending, closed              atomic.Int32 // of the caller's iterator or reader
+	told                         atomic.Int32 // runs of the callback without an answer
 	over                         atomic.Bool  // the call has returned
 	err                          error        // set before over
 	strict                       bool         // no disturbance excuses an error
 }
 
 func (o *op) String() string {
-	return fmt.Sprintf("op %d, %v (connection %d, to client %v): items %d, sent %d, takes %d, handles %d, size %d, ends %v, sentEnds %v, early %v, hangs %v, dropped %v, start %v, cancel %v, timeout %v",
-		o.id, o.kind, o.link.n, o.toClient, o.items, o.sent, o.takes, o.handles, o.size, o.ends, o.sentEnds, o.early, o.hangs, o.dropped, o.start, o.cancel, o.timeout)
+	return fmt.Sprintf("op %d, %v (connection %d, %+v at %v, freeze %v, to client %v, nested %v): items %d, sent %d, takes %d, handles %d, size %d, ends %v, sentEnds %v, early %v, hangs %v, dropped %v, start %v, cancel %v, timeout %v",
+		o.id, o.kind, o.link.n, o.link.disturbed, o.link.at, o.link.freeze, o.toClient, o.nested, o.items, o.sent, o.takes, o.handles, o.size, o.ends, o.sentEnds, o.early, o.hangs, o.dropped, o.start, o.cancel, o.timeout)
 }
 
 // An Item is an item of a stream, and the message of unary calls.
@@ -203,6 +205,9 @@ func (o *op) want() wanted {
 	if o.hangs {
 		w.end = never
 	}
+	if o.kind == callback && o.sentEnds != fine {
+		w.end = o.sentEnds // of the asked func
+	}
 	if o.kind.sends() && !(o.early && o.kind == both) {
 		if w.received = o.sent; o.handles >= 0 && o.handles <= o.sent {
 			w.received = o.handles
@@ -279,7 +284,7 @@ func (o *op) excused(err error) bool {
 		return o.link.world.fewStreams && strings.Contains(e.Message, "MaxStreams")
 	}
 	// The handler was disturbed, and its error has arrived.
-	relayed := o.kind == relay || o.kind.sends()
+	relayed := o.kind == relay || o.kind == callback || o.kind.sends()
 	return relayed && e.Remote && (o.contextEnds() || o.innerEnds()) && (e.Code == bsrpc.CodeCanceled || e.Code == bsrpc.CodeDeadlineExceeded)
 }
 

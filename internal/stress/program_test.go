@@ -125,7 +125,7 @@ func (g generator) end() ending {
 func (g generator) op(l *link, toClient bool, depth int) *op {
 	w := g.world
 	o := g.add(&op{kind: kind(g.IntN(int(kinds))), link: l, toClient: toClient, nested: depth > 0, takes: -1, handles: -1, size: g.few(80, 5000)})
-	for o.kind == byName && toClient || o.kind == relay && g.noRelay(toClient, depth) {
+	for o.kind == byName && toClient || (o.kind == relay || o.kind == callback) && g.noRelay(toClient, depth) {
 		o.kind = kind(g.IntN(int(kinds)))
 	}
 	if depth == 0 && g.chance(0.6) {
@@ -155,7 +155,7 @@ func (g generator) op(l *link, toClient bool, depth int) *op {
 	return o
 }
 
-// noRelay reports whether a relay might wait for a call that waits for it.
+// noRelay reports whether a call with calls back might wait for one that waits for it.
 func (g generator) noRelay(toClient bool, depth int) bool {
 	limited := g.world.maxInflight > 0 || g.world.maxConcurrent > 0
 	return depth > 2 || limited && (toClient || depth > 0)
@@ -183,6 +183,12 @@ func (g generator) streams(o *op) {
 		}
 		if g.chance(0.25) {
 			o.handles = g.IntN(o.sent + 2)
+		}
+	}
+	if o.kind == callback {
+		o.items = g.few(20, 200)
+		if o.sentEnds = g.end(); o.items == 0 {
+			o.sentEnds = fine
 		}
 	}
 	if o.kind.returns() {

@@ -4,6 +4,7 @@ package stress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -21,6 +22,7 @@ type Methods struct {
 	Quick       func(ctx context.Context, id int64) (int64, error)
 	Alone       func(ctx context.Context, id int64) (int64, error) `bsrpc:"exclusive=one"`
 	Note        func(ctx context.Context, id int64) error          `bsrpc:"oneway"`
+	Callback    func(ctx context.Context, id int64, tell func(*Item), ask func(ctx context.Context, n int64) (string, error)) (int64, error)
 	Relay       func(ctx context.Context, id int64) (int64, error)
 	Watch       func(ctx context.Context, id int64) iter.Seq2[*Item, error]
 	WatchValues func(ctx context.Context, id int64) iter.Seq2[Item, error]
@@ -181,6 +183,33 @@ func (s *service) Relay(ctx context.Context, id int64) (int64, error) {
 	defer o.leave()
 	if err := o.inner.call(ctx); err != nil {
 		return 0, err
+	}
+	return id + 1, o.work(ctx)
+}
+
+// Callback tells the caller its items, in order, and asks it as often. At its end the funcs
+// must have no effect.
+func (s *service) Callback(ctx context.Context, id int64, tell func(*Item), ask func(ctx context.Context, n int64) (string, error)) (int64, error) {
+	o := s.begin(ctx, id)
+	defer o.leave()
+	defer s.world.after(func() {
+		if _, err := ask(context.Background(), 0); !errors.Is(err, bsrpc.ErrCallOver) && !o.link.disturbed.lost() && !s.world.shutdown {
+			s.world.fault(o, "a callback after the call: %v", err)
+		}
+		tell(nil)
+	})
+	for i := range o.items {
+		item := o.item(int64(i))
+		tell(&item)
+		if i%4 == 0 {
+			text, err := ask(ctx, int64(i))
+			if err != nil {
+				return 0, err
+			}
+			if text != o.text(int64(i)) {
+				s.world.fault(o, "answer %d of a callback is wrong", i)
+			}
+		}
 	}
 	return id + 1, o.work(ctx)
 }

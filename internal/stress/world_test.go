@@ -40,7 +40,7 @@ type world struct {
 	server             *bsrpc.Server
 	intercepts, passed atomic.Int64 // calls seen by interceptors, and those that have ended
 	connected, gone    atomic.Int64 // sessions
-	served             sync.WaitGroup
+	served, later      sync.WaitGroup
 	mu                 sync.Mutex // guards the rest
 	ends               []func()
 	faults             int
@@ -87,6 +87,14 @@ func (w *world) atEnd(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ends = append(w.ends, f)
+}
+
+// after calls f a little later, also after the end of the call that asks for it.
+func (w *world) after(f func()) {
+	w.later.Go(func() {
+		time.Sleep(500 * time.Millisecond)
+		f()
+	})
 }
 
 // sleep waits for d, or for the end of ctx unless deaf is set.
@@ -245,6 +253,7 @@ func (w *world) run(t testing.TB) {
 	}
 	w.await(&running)
 	w.settle()
+	w.await(&w.later)
 	for _, l := range w.links {
 		l.check()
 	}
