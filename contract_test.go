@@ -134,8 +134,8 @@ var contractProblems = []struct {
 	}},
 	{both[struct{ puts }](till{}), []string{"Shop.puts: not exported; a contract has exported func fields and nothing else"}},
 	{both[struct{ *Puts }](till{}), []string{"Shop.Puts: *bsrpc_test.Puts in a contract; want a func, or an embedded struct of funcs"}},
-	{both[putTwice](till{}), []string{"Shop.Put: named by Puts.Put and by Put"}},
-	{both[putRenamed](till{}), []string{"Shop.Put: named by Puts.Put and by B", "Shop.Get: named by Get and by A"}},
+	{both[putTwice](till{}), []string{"Shop.Put: named by Puts.Put and by Put; rename one, or tag it name="}},
+	{both[putRenamed](till{}), []string{"Shop.Put: named by Puts.Put and by B; rename one, or tag it name=", "Shop.Get: named by Get and by A; rename one, or tag it name="}},
 	{both[noErrors](till{}), []string{
 		"Shop.Put: must end in error: a call can fail on the way",
 		"Shop.Get: must end in error: a call can fail on the way",
@@ -219,7 +219,7 @@ var implProblems = []struct {
 		Get     func(int64) (int64, string, error)
 		Put     func(context.Context, int32) error
 	}](till{}), []string{
-		"Shop.Put: named by Named and by Put",
+		"Shop.Put: named by Named and by Put; rename one, or tag it name=",
 		"Shop.Clear: needs a *bsrpc_test.till; pass a pointer",
 		"Shop.Nothing: bsrpc_test.till has no such method",
 		"Shop.Named: bsrpc_test.till has no such method",

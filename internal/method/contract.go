@@ -26,7 +26,7 @@ func contractOf(service string, t reflect.Type) ([]contractFunc, []Problem) {
 	for _, m := range methods {
 		field := fieldPath(t, m.index)
 		if other, ok := seen[m.name]; ok {
-			problems = append(problems, Problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s", other, field)})
+			problems = append(problems, Problem{service + "." + m.name, fmt.Sprintf("named by %s and by %s; rename one, or tag it name=", other, field)})
 		}
 		seen[m.name] = field
 	}
