@@ -22,8 +22,9 @@ import (
 // its name.
 //
 // C is a contract: a struct of exported func fields and embedded contracts only. It may
-// describe a part of the service. Each func returns an error last, and may have a
-// context.Context as its first parameter; without one, calls use context.Background.
+// describe a part of the service. Each func returns an error last, or a stream or a
+// *Future alone, and may have a context.Context as its first parameter; without one, calls
+// use context.Background.
 // Tags choose formats, names and time limits, see docs/tags.md. An interface cannot be
 // bound, because Go cannot create its methods at run time.
 //
@@ -33,8 +34,9 @@ import (
 // error. For any other error the proxy is nil.
 //
 // The funcs of the proxy are safe for concurrent use, and work until the connection of
-// the caller ends. You may reuse arguments once the func returns; the library never
-// touches results afterwards.
+// the caller ends. You may reuse arguments once the func returns, except readers,
+// iterators and funcs: a step of a reader or an iterator, such as Read, may outlast a call
+// that has ended early. The library never touches results afterwards.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
 	proxy := new(C)
 	err := needContext(ctx, "bind "+fault.Cut(service, 64))
@@ -52,7 +54,7 @@ func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error)
 }
 
 // A Caller makes calls for the proxies from Bind: a *Client calls its server, a *Session
-// the client of the session. Its method is bindContract on its own link.
+// the client of the session. No other types implement it.
 type Caller interface {
 	bind(ctx context.Context, service string, proxy reflect.Value) error
 }

@@ -20,6 +20,19 @@
 // method may block. A method owns its arguments. Results must not change after
 // the method has returned them.
 //
+// # Streams, callbacks, and calls without waiting
+//
+// A parameter iter.Seq2[T, error] or io.Reader, and a result iter.Seq2[T, error] or
+// io.ReadCloser, is a stream: its parts travel while the handler runs. Breaking out of
+// a range cancels the call.
+//
+// A parameter func is a callback: the handler calls it, and it runs at the caller,
+// until the call is over. A [Server] in ClientOptions.Handlers has methods for calls
+// at any time: a server binds them with [Bind] over a [*Session].
+//
+// A func returning a [*Future], or with the word oneway in its tag, returns once its
+// request is in the send queue. docs/calls.md compares all kinds of calls.
+//
 // # Metadata
 //
 // [Metadata] is values beside the arguments and results of a call. [WithMetadata]
@@ -37,7 +50,8 @@
 //
 // # Contracts
 //
-// A contract is a struct of exported func fields, each returning an error last:
+// A contract is a struct of exported func fields, each returning an error last. A
+// stream or a [*Future] may be its only result, and contains the error then:
 //
 //	type Greeter struct {
 //		Hello func(ctx context.Context, name string) (string, error)

@@ -166,8 +166,10 @@ type ClientOptions struct {
 	OnWait func(position int)
 
 	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
-	// ends list the same names and errors. The errors of Handlers are in its own options. Unknown ones have no effect, and a type that
-	// differs between the ends is not found by errors.As.
+	// ends list the same names and errors. An error listed at one end only is not found,
+	// and neither is a type that differs between the ends. Errors returned by handlers of
+	// this client and by its callbacks are listed in the options of Handlers, or here if
+	// Handlers is nil.
 	Errors map[string]error
 
 	// Interceptors wrap all calls of the client, those of Client.Call included, on both
