@@ -85,7 +85,7 @@ type (
 		A   func() error               `bsrpc:"(le4"`
 		B   func() error               `bsrpc:"(le4)"`
 		C   func() error               `bsrpc:"() (le4,le4)"`
-		Put func(int64) error          `bsrpc:"(le3)"`
+		Put func(int64) error          `bsrpc:"(le9)"`
 		Get func() (int64, error)      `bsrpc:"() utf8"`
 		Sum func([]int64) (int, error) `bsrpc:"(le4,max=3)"`
 	}
@@ -165,8 +165,8 @@ var contractProblems = []struct {
 		`Shop.A: "(le4": unbalanced parentheses`,
 		`Shop.B: the tag has formats for 1 parameter, the func has 0` + eachItsOwn,
 		`Shop.C: the tag has formats for 2 results, the func has 0` + eachItsOwn,
-		`Shop.Put, parameter 1: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
-		`Shop.Get, result 1: int64 does not take "utf8"; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`,
+		`Shop.Put, parameter 1: unknown format "le9"; int64 takes le1 to le8, be1 to be8, varint or uvarint`,
+		`Shop.Get, result 1: int64 does not take "utf8"; it takes le1 to le8, be1 to be8, varint or uvarint`,
 		`Shop.Sum: the tag has formats for 2 parameters, the func has 1` + eachItsOwn,
 	}},
 	{both[unquoted](till{}), []string{"Shop.Put: malformed tag \"rpc:\\\"bsrpc:(le4)\\\"\"; want `bsrpc:\"...\"`"}},

@@ -108,6 +108,16 @@ var mismatches = []struct {
 		{"parameter 1, Sale.Tags", "[]string.le4", "[le2]string.le1", "client []string.le4, server [le2]string.le1"},
 		{"parameter 1, Sale.Tags[]", "string.le4", "string.le1", "client string.le4, server string.le1"},
 	}},
+	{"other widths and varints", bindShop[selling], func(struct {
+		ID    uint64 `bsrpc:"be7"`
+		Price int32  `bsrpc:"uvarint"`
+		Tags  []string
+	}) (n int) {
+		return
+	}, [][4]string{
+		{"parameter 1, Sale.ID", "uint.le8", "uint.be7", "client uint.le8, server uint.be7"},
+		{"parameter 1, Sale.Price", "int.le4", "int.uvarint", "client int.le4, server int.uvarint"},
+	}},
 	{"a pointer", bindShop[selling], func(*Sale) (n int) { return }, [][4]string{
 		{"parameter 1, Sale", "{ID uint.le8; Price int.le4; Tags []string.le4}", "*{ID uint.le8; Price int.le4; Tags []string.le4}", "client {ID uint.le8; Price int.le4; Tags []string.le4}, server *{ID uint.le8; Price int.le4; Tags []string.le4}"},
 	}},

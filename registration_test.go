@@ -63,7 +63,7 @@ func layouts(srv *bsrpc.Server) (list []string) {
 type (
 	unfit     struct{}
 	unfitItem struct {
-		Price int64 `bsrpc:"le3"`
+		Price int64 `bsrpc:"le9"`
 	}
 	Order struct{ Items []unfitItem }
 	Node  struct{ Kids []struct{} }
@@ -79,7 +79,7 @@ func (unfit) Close()            {}
 func TestAllProblemsAtOnce(t *testing.T) {
 	srv := bsrpc.NewServer(nil)
 	checkText(t, "the sample", srv.RegisterName("Shop", unfit{}), `bsrpc: register Shop: 3 problems
-    Shop.F, parameter 1, Order.Items[].Price: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
+    Shop.F, parameter 1, Order.Items[].Price: unknown format "le9"; int64 takes le1 to le8, be1 to be8, varint or uvarint
     Shop.G, parameter 2: chan int has no wire form; declare it as iter.Seq2[int, error]
     Shop.H, result 1, Node.Kids: elements take no bytes on the wire`)
 	if list := layouts(srv); list != nil {

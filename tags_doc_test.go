@@ -24,7 +24,11 @@ var shownBytes = []struct {
 	{"int", "", "-2", -2},
 	{"int", "be2", "-2", -2},
 	{"uint32", "varint", "300", uint32(300)},
+	{"int32", "be3", "-2", int32(-2)},
+	{"uint64", "le6", "300", uint64(300)},
 	{"int32", "varint", "-2", int32(-2)},
+	{"int32", "uvarint", "300", int32(300)},
+	{"int32", "uvarint", "-2", int32(-2)},
 	{"float32", "", "1", float32(1)},
 	{"float64", "be8", "1", 1.0},
 	{"complex64", "", "(1+2i)", complex64(complex(1, 2))},
@@ -95,7 +99,7 @@ func TestTagsPageErrors(t *testing.T) {
 		tag string
 		typ any
 	}{
-		{"le3", int64(0)}, {"le4", 1.5}, {"utf8", []string(nil)}, {"le4,le8", 0}, {"lsit", []int64(nil)}, {"max=300,len=le1", ""},
+		{"le9", int64(0)}, {"le4", 1.5}, {"utf8", []string(nil)}, {"le4,le8", 0}, {"lsit", []int64(nil)}, {"max=300,len=le1", ""},
 		{"", []struct{}(nil)}, {"", map[*int]int(nil)},
 	} {
 		_, err := codec.Compile(field(reflect.TypeOf(test.typ), test.tag), nil)

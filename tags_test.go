@@ -59,6 +59,22 @@ var tagBytes = []struct {
 	{`varint`, int32(-1), "01"},
 	{`varint`, int32(1), "02"},
 	{`varint`, uint64(math.MaxUint64), "ffffffffffffffffff01"},
+	{`le3`, int64(-2), "feffff"},
+	{`be3`, int32(-1 << 23), "800000"},
+	{`le3`, uint32(0x123456), "563412"},
+	{`be3`, uint32(0x123456), "123456"},
+	{`le5`, 0x123456789a, "9a78563412"},
+	{`be5`, 0x123456789a, "123456789a"},
+	{`le6`, uint64(1<<48 - 1), "ffffffffffff"},
+	{`be6`, int64(-2), "fffffffffffe"},
+	{`le7`, int64(-1 << 55), "00000000000080"},
+	{`be7`, uint8(1), "00000000000001"},
+	{`be7`, int16(-2), "fffffffffffffe"},
+	{`uvarint`, 300, "ac02"},
+	{`uvarint`, int8(-1), "ffffffffffffffffff01"},
+	{`uvarint`, int64(math.MinInt64), "80808080808080808001"},
+	{`uvarint`, int64(math.MaxInt64), "ffffffffffffffff7f"},
+	{`uvarint`, uint32(300), "ac02"},
 	{``, float32(1), "0000803f"},
 	{`be4`, float32(1), "3f800000"},
 	{`le4`, float32(1), "0000803f"},
@@ -75,6 +91,7 @@ var tagBytes = []struct {
 	{`len=le1`, "ab", "02 6162"},
 	{`len=be2`, "ab", "0002 6162"},
 	{`len=varint`, "ab", "02 6162"},
+	{`len=be3`, "ab", "000002 6162"},
 	{`max=2`, "ab", "02000000 6162"},
 	{`utf8`, "hé", "03000000 68c3a9"},
 	{`fixed=4`, "ab", "61620000"},
@@ -96,6 +113,10 @@ var tagBytes = []struct {
 	{`list,len=le1`, []uint16{1, 2}, "02 01000200"},
 	{`len=le2`, []uint16{1, 2}, "0600 0200 01000200"},
 	{`len=varint`, []uint16{1, 2}, "05 02 01000200"},
+	{`len=uvarint`, []uint16{1, 2}, "05 02 01000200"},
+	{`len=le3`, []uint16{1, 2}, "070000 020000 01000200"},
+	{`list,len=be5,le3`, []int8{1, -2}, "0000000002 010000 feffff"},
+	{`list,len=le1,key=be3,elem=uvarint`, map[int]int{2: -2, -1: 1}, "02 000002 feffffffffffffffff01 ffffff 01"},
 	{`varint list`, []int{1, -1}, "02000000 02 01"},
 	{`le1`, [][]int{{1}, {2, 3}}, "17000000 02000000 0500000001000000 01 0600000002000000 0203"},
 	{`list,len=le2,elem=(len=le1 max=32)`, []string{"a", "bc"}, "0200 01 61 02 6263"},
@@ -187,7 +208,7 @@ type (
 	}
 	deep struct {
 		Orders map[string][]struct {
-			Price int64 `bsrpc:"le3"`
+			Price int64 `bsrpc:"le9"`
 		}
 	}
 	always struct{ Kids [][0]int }
@@ -198,7 +219,7 @@ var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()
 
-const theWords = "; the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name="
+const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name="
 
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
@@ -206,9 +227,14 @@ var tagProblems = []struct {
 	typ  any
 	want string
 }{
-	{`le3`, int64(0), `V: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
-	{`le16`, int64(0), `V: unknown format "le16"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
-	{`be`, int64(0), `V: unknown format "be"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`le9`, int64(0), `V: unknown format "le9"; int64 takes le1 to le8, be1 to be8, varint or uvarint`},
+	{`le3`, float32(1.5), `V: float32 does not take "le3"; it takes le4 or be4`},
+	{`uvarint`, 1.5, `V: float64 does not take "uvarint"; it takes le8 or be8`},
+	{`uvarnt`, 5, `V: unknown word "uvarnt"; did you mean uvarint?`},
+	{`be3,uvarint`, 5, `V: two formats, "be3" and "uvarint"; give one`},
+	{`len=le3,max=16777216`, "", `V: max=16777216 does not fit in len=le3`},
+	{`le16`, int64(0), `V: unknown format "le16"; int64 takes le1 to le8, be1 to be8, varint or uvarint`},
+	{`be`, int64(0), `V: unknown format "be"; int64 takes le1 to le8, be1 to be8, varint or uvarint`},
 	{`LE4`, int64(0), `V: unknown word "LE4"; did you mean le4?`},
 	{`uint32`, int64(0), `V: unknown word "uint32"` + theWords},
 	{`price,omitempty`, int64(0), `V: unknown word "price"; to name the field, write name=price` + theWords},
@@ -226,7 +252,7 @@ var tagProblems = []struct {
 	{`list`, "", `V: string does not take "list"; it takes len=, max=, utf8 or fixed=`},
 	{`utf8`, []byte(nil), `V: []uint8 does not take "utf8"; it takes len=, max=, fixed=, le1 or list`},
 	{`elem=le1`, []byte(nil), `V: []uint8 does not take "elem="; it takes len=, max=, fixed=, le1 or list`},
-	{`max=3`, 5, `V: int does not take "max="; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`max=3`, 5, `V: int does not take "max="; it takes le1 to le8, be1 to be8, varint or uvarint`},
 	{`key=le1`, []int(nil), `V: []int does not take "key="; it takes list, len=, max=, elem= or a format of its numbers`},
 	{`utf8`, []string(nil), `V: []string does not take "utf8"; it takes list, len=, max=, elem= or a format of its numbers`},
 	{`fixed=3`, map[int]int(nil), `V: map[int]int does not take "fixed="; it takes list, len=, max=, key=, elem= or a format of its numbers`},
@@ -235,7 +261,7 @@ var tagProblems = []struct {
 	{`le4`, struct{ A int }{}, `V: struct { A int } does not take "le4"; it takes no words; tag its fields instead`},
 	{`len=le1`, netip.Addr{}, `V: netip.Addr does not take "len="; it takes binary or max=`},
 	{`binary,text`, netip.Addr{}, `V: binary and text exclude each other; give one`},
-	{`binary`, 5, `V: int does not take "binary"; it takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`binary`, 5, `V: int does not take "binary"; it takes le1 to le8, be1 to be8, varint or uvarint`},
 	{`le4 elem=le2`, []int(nil), `V: two formats, "le4" and "le2" within elem=; give one`},
 	{`le4,le8`, 5, `V: two formats, "le4" and "le8"; give one`},
 	{`max=3,max=4`, "", `V: duplicate word "max="`},
@@ -243,11 +269,11 @@ var tagProblems = []struct {
 	{`max=0`, "", `V: max=0: want a number from 1 to 2147483647`},
 	{`max=x`, "", `V: max=x: want a number from 1 to 2147483647`},
 	{`fixed=-1`, "", `V: fixed=-1: want a number from 1 to 2147483647`},
-	{`len=le3`, "", `V: len=le3: want le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{`len=le9`, "", `V: len=le9: want le1 to le8, be1 to be8, varint or uvarint`},
 	{`len=`, "", `V: "len=" needs a value, as in len=le2`},
 	{`len`, "", `V: "len" needs a value, as in len=le2`},
 	{`list=1`, []int(nil), `V: "list" takes no value`},
-	{`size=3`, "", `V: unknown word "size="; the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name=`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, len=, max=, fixed=, key=, elem= and name=`},
 	{`le4,-`, 5, `V: "-" must stand alone; it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": missing word at a comma`},
 	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},
@@ -269,7 +295,7 @@ var tagProblems = []struct {
 	{``, self{}, `V.Self[]: bsrpc_test.self does not take "le4"; it takes no words; tag its fields instead`},
 	{``, badTag, "V.A: malformed tag \"bsrpc:le4\"; want `bsrpc:\"...\"`"},
 	{``, tagHidden{}, `V.b: unexported fields are not encoded and take no tag`},
-	{``, deep{}, `V.Orders[][].Price: unknown format "le3"; int64 takes le1, le2, le4, le8, be1, be2, be4, be8 or varint`},
+	{``, deep{}, `V.Orders[][].Price: unknown format "le9"; int64 takes le1 to le8, be1 to be8, varint or uvarint`},
 	{``, always{}, `V.Kids: elements take no bytes on the wire`},
 	{``, map[*int]int{}, `V[key]: *int: map keys must not contain pointers`},
 	{``, map[struct{ P *int }]int{}, `V[key].P: *int: map keys must not contain pointers`},
@@ -297,6 +323,13 @@ var appendErrors = []struct {
 	{`le1`, 128, `V: does not fit in 1 byte`},
 	{`le1`, uint(256), `V: does not fit in 1 byte`},
 	{`le4`, int64(1 << 31), `V: does not fit in 4 bytes`},
+	{`le3`, 1 << 23, `V: does not fit in 3 bytes`},
+	{`be3`, -1<<23 - 1, `V: does not fit in 3 bytes`},
+	{`le3`, uint32(1 << 24), `V: does not fit in 3 bytes`},
+	{`be5`, 1 << 39, `V: does not fit in 5 bytes`},
+	{`be6`, uint64(1 << 48), `V: does not fit in 6 bytes`},
+	{`le7`, []int64{0, -1<<55 - 1}, `V[]: does not fit in 7 bytes`},
+	{`list,key=be3`, map[uint32]bool{1 << 24: true}, `V[key]: does not fit in 3 bytes`},
 	{`be2`, []int{1, 1 << 20}, `V[]: does not fit in 2 bytes`},
 	{`max=2`, "abc", `V: 3 bytes exceed max=2`},
 	{`max=2`, []int{1, 2, 3}, `V: 3 elements exceed max=2`},
@@ -342,6 +375,13 @@ var readErrors = []struct {
 	{`varint`, uint64(0), "80", `V: truncated varint, offset 0`},
 	{`varint`, uint64(0), "8000", `V: varint is not in its shortest form, offset 0`},
 	{`varint`, uint64(0), "ffffffffffffffffff02", `V: varint does not fit in 64 bits, offset 0`},
+	{`uvarint`, int64(0), "8000", `V: varint is not in its shortest form, offset 0`},
+	{`uvarint`, int64(0), "ffffffffffffffffff02", `V: varint does not fit in 64 bits, offset 0`},
+	{`uvarint`, int32(0), "ffffffff0f", `V: does not fit in int32 of 32 bits, offset 0`},
+	{`uvarint`, int8(0), "8001", `V: does not fit in int8 of 8 bits, offset 0`},
+	{`be3`, int16(0), "008000", `V: does not fit in int16 of 16 bits, offset 0`},
+	{`le3`, uint16(0), "000001", `V: does not fit in uint16 of 16 bits, offset 0`},
+	{`le7`, 0, "010203040506", `V: want 7 bytes, have 6, offset 0`},
 	{`varint`, uint8(0), "8002", `V: does not fit in uint8 of 8 bits, offset 0`},
 	{`le8`, int16(0), "0080000000000000", `V: does not fit in int16 of 16 bits, offset 0`},
 	{``, "", "05000000 6162", `V: want 5 bytes, have 2, offset 4`},

@@ -137,7 +137,7 @@ func (l *mistakes) register(t *testing.T) {
 		Panic func()
 		Wait  func() error           `bsrpc:"timeout=5"`
 		Put   func(b []byte) error   `bsrpc:"(mx=5)"`
-		Count func(n int64) error    `bsrpc:"(le3)"`
+		Count func(n int64) error    `bsrpc:"(le9)"`
 		Names func(s []string) error `bsrpc:"roles=admin"`
 		Turn  func() error           `bsrpc:"exclusiv=till"`
 		Total int

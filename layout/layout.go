@@ -74,17 +74,28 @@ const (
 // A Format is the encoding of a number.
 type Format uint8
 
-// The formats of numbers. There is no BE1: one byte is LE1.
+// The formats of numbers: this many bytes, little-endian or big-endian, and varints.
+// There is no BE1: one byte is LE1. Signed numbers are in zigzag in Varint and in two's
+// complement elsewhere. Uvarint is for signed numbers only: others are Varint.
 const (
 	NoFormat Format = iota
 	LE1
 	LE2
+	LE3
 	LE4
+	LE5
+	LE6
+	LE7
 	LE8
 	BE2
+	BE3
 	BE4
+	BE5
+	BE6
+	BE7
 	BE8
 	Varint
+	Uvarint
 )
 
 // Limits of printing and parsing. Methods beyond them cannot be registered,
@@ -121,7 +132,9 @@ var kindPrefixes = [...]string{
 }
 
 var formatNames = [...]string{
-	LE1: "le1", LE2: "le2", LE4: "le4", LE8: "le8", BE2: "be2", BE4: "be4", BE8: "be8", Varint: "varint",
+	LE1: "le1", LE2: "le2", LE3: "le3", LE4: "le4", LE5: "le5", LE6: "le6", LE7: "le7", LE8: "le8",
+	BE2: "be2", BE3: "be3", BE4: "be4", BE5: "be5", BE6: "be6", BE7: "be7", BE8: "be8",
+	Varint: "varint", Uvarint: "uvarint",
 }
 
 // String returns the format as written in tags and layouts.
@@ -206,7 +219,9 @@ func (p *parser) typ() *Type {
 // typeOf parses the rest of l after the prefix of its kind.
 func (p *parser) typeOf(l *Type) {
 	switch l.Kind {
-	case Int, Uint:
+	case Int:
+		l.Format = p.intFormat()
+	case Uint:
 		l.Format = p.format()
 	case Float, Complex:
 		l.Format = p.floatFormat()
@@ -368,17 +383,4 @@ func (p *parser) backRef() int {
 	}
 	p.errorf("^%d makes a value of infinite size", n)
 	return n
-}
-
-// floatFormat parses one of the formats allowed for floats.
-func (p *parser) floatFormat() Format {
-	// Reset rest on errors, to report the offset of the format.
-	before := p.rest
-	switch f := p.format(); f {
-	case LE4, LE8, BE4, BE8:
-		return f
-	}
-	p.rest = before
-	p.errorExpected("the format of a float: le4, le8, be4 or be8")
-	return NoFormat
 }

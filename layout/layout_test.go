@@ -64,6 +64,7 @@ func structure(typ string, parts ...any) *Type {
 // goldenTypes returns the types in testdata/layouts.golden.
 func goldenTypes() []*Type {
 	all := []*Type{typeBool, {Kind: Time}, {Kind: Duration}}
+	all = append(all, num(Int, Uvarint))
 	for f := LE1; f <= Varint; f++ {
 		all = append(all, num(Int, f), num(Uint, f), num(String, f), num(Bytes, f), list(f, typeBool))
 	}
@@ -151,10 +152,14 @@ func TestParseErrors(t *testing.T) {
 		{" bool", `offset 0: want a type, have " bool"`},
 		{"boolean", `offset 4: want the end, have "ean"`},
 		{"int", `offset 0: want a type, have "int"`},
-		{"int.", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have the end`},
-		{"int.be1", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "be1"`},
-		{"int.le3", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "le3"`},
-		{"int.4", `offset 4: want a format: le1 to le8, be2 to be8 or varint, have "4"`},
+		{"int.", `offset 4: want a format: le1 to le8, be2 to be8, varint or uvarint, have the end`},
+		{"int.be1", `offset 4: want a format: le1 to le8, be2 to be8, varint or uvarint, have "be1"`},
+		{"int.le9", `offset 4: want a format: le1 to le8, be2 to be8, varint or uvarint, have "le9"`},
+		{"uint.uvarint", `offset 5: want a format: le1 to le8, be2 to be8 or varint, have "uvarint"`},
+		{"[uvarint]bool", `offset 1: want a format: le1 to le8, be2 to be8 or varint, have "uvarint]bool"`},
+		{"map[uvarint bool]bool", `offset 4: want a type, have "uvarint bool]boo"`},
+		{"float.le3", `offset 6: want the format of a float: le4, le8, be4 or be8, have "le3"`},
+		{"int.4", `offset 4: want a format: le1 to le8, be2 to be8, varint or uvarint, have "4"`},
 		{"float.le2", `offset 6: want the format of a float: le4, le8, be4 or be8, have "le2"`},
 		{"complex.varint", `offset 8: want the format of a float: le4, le8, be4 or be8, have "varint"`},
 		{"string.", `offset 7: want a format: le1 to le8, be2 to be8 or varint, have the end`},
@@ -241,7 +246,9 @@ func (m *generator) typ() *Type {
 	}
 	l := &Type{Kind: k}
 	switch k {
-	case Int, Uint:
+	case Int:
+		l.Format = LE1 + Format(m.IntN(int(Uvarint)))
+	case Uint:
 		l.Format = m.format()
 	case Float, Complex:
 		l.Format = []Format{LE4, LE8, BE4, BE8}[m.IntN(4)]

@@ -125,6 +125,7 @@ func FuzzParseMethod(f *testing.F) {
 	f.Add("jobs.Queue.Run(stream(*{A int.le4; B *^2}), reader, bool) (uint.varint, stream([]{}))")
 	f.Add("jobs.Queue.Watch(func(string.le4) oneway, func(*{A int.le4; B *^2}, bool) (uint.varint, []bool), func()) func() oneway")
 	f.Add("S.M(stream(stream(bool)), []reader) reader oneway")
+	f.Add("S.M({A int.le3; B uint.be7; C int.uvarint}, [le5 be6]bool) map[varint be3 uint.le6]int.be5")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := ParseMethod(text)
 		if err != nil {

@@ -87,9 +87,9 @@ func (p *parser) push(k Kind) {
 // pop ends the children of a composite.
 func (p *parser) pop() { p.enclosing = p.enclosing[:len(p.enclosing)-1] }
 
-// acceptFormat consumes a format if one comes next.
+// acceptFormat consumes a format if one comes next, except Uvarint.
 func (p *parser) acceptFormat() (Format, bool) {
-	for f, name := range formatNames {
+	for f, name := range formatNames[:Uvarint] {
 		if name != "" && p.accept(name) {
 			return Format(f), true
 		}
@@ -104,6 +104,31 @@ func (p *parser) format() Format {
 		p.errorExpected("a format: le1 to le8, be2 to be8 or varint")
 	}
 	return f
+}
+
+// intFormat parses one of the formats allowed for signed numbers.
+func (p *parser) intFormat() Format {
+	if p.accept(Uvarint.String()) {
+		return Uvarint
+	}
+	f, ok := p.acceptFormat()
+	if !ok {
+		p.errorExpected("a format: le1 to le8, be2 to be8, varint or uvarint")
+	}
+	return f
+}
+
+// floatFormat parses one of the formats allowed for floats.
+func (p *parser) floatFormat() Format {
+	// Reset rest on errors, to report the offset of the format.
+	before := p.rest
+	switch f := p.format(); f {
+	case LE4, LE8, BE4, BE8:
+		return f
+	}
+	p.rest = before
+	p.errorExpected("the format of a float: le4, le8, be4 or be8")
+	return NoFormat
 }
 
 // maxNumber bounds numbers, to the same value on every platform.

@@ -82,14 +82,14 @@ func TestListPaths(t *testing.T) {
 }
 
 func TestListProblems(t *testing.T) {
-	le3, err := ParseTag("le3")
+	le9, err := ParseTag("le9")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = CompileList("parameter",
 		[]reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[chan int](), reflect.TypeFor[struct{ Kids []struct{} }]()},
-		[]*Tag{le3, nil, nil}, nil)
-	want := `parameter 1: unknown format "le3"; int takes le1, le2, le4, le8, be1, be2, be4, be8 or varint
+		[]*Tag{le9, nil, nil}, nil)
+	want := `parameter 1: unknown format "le9"; int takes le1 to le8, be1 to be8, varint or uvarint
 parameter 2: chan int has no wire form; declare it as iter.Seq2[int, error]
 parameter 3, Kids: elements take no bytes on the wire`
 	var problems Problems

@@ -165,7 +165,9 @@ func (c *compiler) integer(n *node, tag *Tag, loc location) {
 	}
 	allowed := allowedWords{text: allFormats}
 	if f, ok := parseFormat(tag.Format); ok {
-		n.format = f
+		if n.format = f; n.op == opUint {
+			n.format = unsignedFormat(f)
+		}
 		allowed.words = []string{tag.Format}
 	}
 	c.checkWords(tag, loc, n.typ, allowed)
@@ -209,7 +211,7 @@ func (c *compiler) sizedText(n *node, tag *Tag, loc location, allowed allowedWor
 	c.checkWords(tag, loc, n.typ, allowed)
 	n.format, n.max, n.utf8 = layout.LE4, tag.Max, tag.UTF8
 	if tag.Len != "" {
-		n.format, _ = parseFormat(tag.Len)
+		n.format = lengthFormat(tag.Len)
 	}
 	if tag.Fixed > 0 {
 		n.format, n.length = layout.NoFormat, tag.Fixed
@@ -264,7 +266,7 @@ func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
 	c.checkWords(&own, loc, n.typ, allowed)
 	n.format, n.lenFormat, n.max = layout.LE4, layout.LE4, tag.Max
 	if tag.Len != "" {
-		n.format, _ = parseFormat(tag.Len)
+		n.format = lengthFormat(tag.Len)
 		n.lenFormat = n.format
 	}
 	if tag.List {

@@ -42,6 +42,13 @@ var fuzzShapes = []reflect.Type{
 		F []uint8      `bsrpc:"list,be2"`
 	}](),
 	reflect.TypeFor[struct {
+		A int32          `bsrpc:"le3"`
+		B []uint64       `bsrpc:"be7,len=le3"`
+		C map[int16]int8 `bsrpc:"len=be5,key=be6,le5"`
+		D []int16        `bsrpc:"uvarint"`
+		E int8           `bsrpc:"uvarint"`
+	}](),
+	reflect.TypeFor[struct {
 		T time.Time
 		D []time.Duration
 		P **uint16

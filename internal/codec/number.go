@@ -10,33 +10,36 @@ import (
 
 // parseFormat returns the format for a word of a tag.
 func parseFormat(word string) (f layout.Format, ok bool) {
-	switch word {
-	case "le1", "be1":
-		f = layout.LE1
-	case "le2":
-		f = layout.LE2
-	case "le4":
-		f = layout.LE4
-	case "le8":
-		f = layout.LE8
-	case "be2":
-		f = layout.BE2
-	case "be4":
-		f = layout.BE4
-	case "be8":
-		f = layout.BE8
-	case "varint":
-		f = layout.Varint
-	default:
-		return layout.NoFormat, false
+	if word == "be1" {
+		return layout.LE1, true
 	}
-	return f, true
+	for f := layout.LE1; f <= layout.Uvarint; f++ {
+		if f.String() == word {
+			return f, true
+		}
+	}
+	return layout.NoFormat, false
+}
+
+// unsignedFormat returns the format of an unsigned number or a length for f: the
+// varints differ in negative numbers only.
+func unsignedFormat(f layout.Format) layout.Format {
+	if f == layout.Uvarint {
+		return layout.Varint
+	}
+	return f
+}
+
+// lengthFormat returns the format for the value of len=, checked before.
+func lengthFormat(word string) layout.Format {
+	f, _ := parseFormat(word)
+	return unsignedFormat(f)
 }
 
 // allFormats lists the words for messages.
-const allFormats = "le1, le2, le4, le8, be1, be2, be4, be8 or varint"
+const allFormats = "le1 to le8, be1 to be8, varint or uvarint"
 
-// looksLikeFormat reports whether word was intended as a format: le3, be16, le.
+// looksLikeFormat reports whether word was intended as a format: le9, be16, le.
 func looksLikeFormat(word string) bool {
 	if _, ok := parseFormat(word); ok {
 		return true
@@ -50,15 +53,12 @@ func looksLikeFormat(word string) bool {
 
 // widthOf returns the size of a number in format f, 0 for a varint.
 func widthOf(f layout.Format) int {
-	switch f {
-	case layout.LE1:
-		return 1
-	case layout.LE2, layout.BE2:
-		return 2
-	case layout.LE4, layout.BE4:
-		return 4
-	case layout.LE8, layout.BE8:
-		return 8
+	// In the order of the formats, LE8 is followed by BE2.
+	switch {
+	case f <= layout.LE8:
+		return int(f)
+	case f <= layout.BE8:
+		return int(f-layout.LE8) + 1
 	}
 	return 0
 }
@@ -77,7 +77,7 @@ var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 // isNative reports whether numbers of a size have the same bytes in memory as
 // in format f.
 func isNative(f layout.Format, size uintptr) bool {
-	if f == layout.Varint || widthOf(f) != int(size) {
+	if widthOf(f) != int(size) {
 		return false
 	}
 	switch f {
@@ -129,18 +129,33 @@ func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 	case layout.BE8:
 		return binary.BigEndian.AppendUint64(buf, u)
 	}
-	return binary.AppendUvarint(buf, u)
+	return appendOther(buf, u, f)
 }
 
-// appendLength is appendUint for lengths and counts, whose callers would be much longer
-// if it was inlined.
+// appendOther is appendUint for varints and for the widths without an instruction. It
+// writes nothing after the number: lengths are set in front of their elements.
 //
 //go:noinline
+func appendOther(buf []byte, u uint64, f layout.Format) []byte {
+	var whole [8]byte
+	switch n := widthOf(f); {
+	case n == 0:
+		return binary.AppendUvarint(buf, u)
+	case f <= layout.LE8:
+		binary.LittleEndian.PutUint64(whole[:], u)
+		return append(buf, whole[:n]...)
+	default:
+		binary.BigEndian.PutUint64(whole[:], u)
+		return append(buf, whole[8-n:]...)
+	}
+}
+
+// appendLength is appendUint for lengths and counts.
 func appendLength(buf []byte, n int, f layout.Format) []byte { return appendUint(buf, uint64(n), f) }
 
 // uint reads an unsigned number in format f.
 func (r *reader) uint(f layout.Format) (uint64, *Error) {
-	if f == layout.Varint {
+	if f >= layout.Varint {
 		return r.varint()
 	}
 	b, err := r.next(widthOf(f))
@@ -160,15 +175,31 @@ func (r *reader) uint(f layout.Format) (uint64, *Error) {
 		return uint64(binary.BigEndian.Uint16(b)), nil
 	case layout.BE4:
 		return uint64(binary.BigEndian.Uint32(b)), nil
+	case layout.BE8:
+		return binary.BigEndian.Uint64(b), nil
 	}
-	return binary.BigEndian.Uint64(b), nil
+	return uintOf(b, f), nil
+}
+
+// uintOf returns the number of at most 7 bytes b in format f.
+func uintOf(b []byte, f layout.Format) uint64 {
+	var whole [8]byte
+	if f <= layout.LE8 {
+		copy(whole[:], b)
+		return binary.LittleEndian.Uint64(whole[:])
+	}
+	copy(whole[8-len(b):], b)
+	return binary.BigEndian.Uint64(whole[:])
 }
 
 // int reads a signed number in format f.
 func (r *reader) int(f layout.Format) (int64, *Error) {
 	u, err := r.uint(f)
-	if f == layout.Varint {
+	switch f {
+	case layout.Varint:
 		return unzigzag(u), err
+	case layout.Uvarint:
+		return int64(u), err
 	}
 	return signExtend(u, widthOf(f)), err
 }

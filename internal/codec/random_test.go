@@ -85,7 +85,10 @@ func sliceUnlessEmpty(elem reflect.Type) reflect.Type {
 
 // randomTag returns a valid tag for t.
 func randomTag(r *rand.Rand, t reflect.Type) reflect.StructTag {
-	formats := []string{"le8", "be8", "varint"}
+	formats := []string{"le8", "be8", "varint", "uvarint"}
+	if t.Size() <= 2 {
+		formats = append(formats, "le3", "be3", "le5", "be6", "be7")
+	}
 	var tags []string
 	switch t.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -96,9 +99,9 @@ func randomTag(r *rand.Rand, t reflect.Type) reflect.StructTag {
 	case reflect.Float64:
 		tags = []string{"be8", "le8"}
 	case reflect.String:
-		tags = []string{"len=varint", "len=be2", "max=1000", "fixed=40"}
+		tags = []string{"len=varint", "len=be2", "len=le3", "max=1000", "fixed=40"}
 	case reflect.Slice:
-		tags = []string{"list", "len=varint", "list,len=le2", "max=100"}
+		tags = []string{"list", "len=varint", "list,len=le2", "len=be3", "max=100"}
 		if t == reflect.TypeFor[[]byte]() {
 			tags = []string{"list", "len=be4", "varint"}
 		}

@@ -4,6 +4,7 @@ package codec
 // values are already loaded from memory, or not yet stored.
 
 import (
+	"encoding/binary"
 	"math"
 	"time"
 
@@ -29,11 +30,10 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 	case !fitsInt(i, n.format):
 		return buf, rangeError(plural(widthOf(n.format), "byte"))
 	}
-	u := uint64(i)
 	if n.format == layout.Varint {
-		u = zigzag(i)
+		return binary.AppendUvarint(buf, zigzag(i)), nil
 	}
-	return appendUint(buf, u, n.format), nil
+	return appendUint(buf, uint64(i), n.format), nil
 }
 
 // uint appends an unsigned Go integer. Its format may be signed, for CompileAs.
@@ -176,8 +176,8 @@ func (r *reader) complex(n *node) (bits [2]uint64, err *Error) {
 
 // appendTime appends Unix seconds and nanoseconds.
 func appendTime(buf []byte, t time.Time) []byte {
-	buf = appendUint(buf, uint64(t.Unix()), layout.LE8)
-	return appendUint(buf, uint64(t.Nanosecond()), layout.LE4)
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(t.Unix()))
+	return binary.LittleEndian.AppendUint32(buf, uint32(t.Nanosecond()))
 }
 
 // time reads Unix seconds and nanoseconds.

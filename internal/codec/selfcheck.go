@@ -55,6 +55,11 @@ type sampleMore struct {
 	Cplx complex128
 	Big  int64 `bsrpc:"be8"`
 	Var  []int `bsrpc:"varint"`
+	Two  []int `bsrpc:"uvarint"`
+	Odd  [2]struct {
+		L int   `bsrpc:"le3"`
+		B int64 `bsrpc:"be7"`
+	}
 	When time.Time
 }
 
@@ -106,7 +111,11 @@ func selfCheck() bool {
 		Runs: []sampleRun{{1, -1, "a"}, {2, -2, "eight of it"}}, Flats: []sampleSimple{simple, simple},
 		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
 		Next: &next, Map: map[uint8]string{2: "b", 1: "a"},
-		More: sampleMore{Cplx: complex(1, -1), Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.More.When},
+		More: sampleMore{Cplx: complex(1, -1), Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.More.When,
+			Two: []int{300, -2}, Odd: [2]struct {
+				L int   `bsrpc:"le3"`
+				B int64 `bsrpc:"be7"`
+			}{{-2, 1 << 54}, {1 << 22, -1 << 55}}},
 	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) &&
 		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}}) &&
 		selfCheckList(&sampleList{A0: 1, A2: &sampleRun{1, 2, "text"}, A4: simple.Text})

@@ -31,11 +31,11 @@ type Tag struct {
 const (
 	wordsOfFields = commonWords + ", elem= and name="
 	wordsOfValues = commonWords + " and elem=" // without a field to name
-	commonWords   = "the words are le1, le2, le4, le8, be1, be2, be4, be8, varint, list, utf8, binary, text, len=, max=, fixed=, key="
+	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, len=, max=, fixed=, key="
 )
 
 // knownWords lists the words suggested for unknown ones, the one for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "name"}
+var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "name"}
 
 // exampleOf returns an example of a word with a value, "" for others.
 func exampleOf(word string) string {

@@ -63,7 +63,7 @@ func reversed(b []byte) string {
 func checkRoundTrip[T comparable](t *testing.T, values ...T) {
 	t.Helper()
 	typ := reflect.TypeFor[T]()
-	for _, format := range []string{"", "le8", "be8", "varint"} {
+	for _, format := range []string{"", "le8", "be8", "varint", "uvarint"} {
 		tag, err := ParseTag(format)
 		if err != nil {
 			t.Fatal(err)
