@@ -63,6 +63,7 @@ func (r *reader) replaceLeader(e epoch) {
 	}
 	r.inline.Detach()
 	if c.end.why != nil {
+		r.woken.wakeAll(r.in.lastRead()) // no other leader does
 		c.cfg.Handler.Idle()
 		c.end.running.Done()
 		return
