@@ -112,12 +112,8 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *trans
 	if k.Funcs = f; !m.eager {
 		v.State = nil // k serves one call only
 	}
-	end := func() {
-		left, limited := k.Timeout.Remaining()
-		f.End(left, limited)
-	}
 	if err := c.carry(ctx, m, k, v, out); err != nil {
-		end()
+		f.End(k.Timeout.Remaining())
 		return err
 	}
 	switch s := k.Streams(); {
@@ -125,7 +121,7 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *trans
 	case s != nil && s.Result != nil:
 		s.WhenOver(func(*fault.Fault) { f.End(0, false) })
 	default:
-		end()
+		f.End(k.Timeout.Remaining())
 	}
 	return nil
 }

@@ -297,7 +297,8 @@ func (inv *invocation) noteWait(since time.Time) {
 }
 
 // waited returns the fault of a call that gave up waiting for a group, or for the semaphore
-// if g is nil. holders are the methods whose streams hold it, as far as they are known. cause is the error of its context; nil means that its deadline is near.
+// if g is nil. holders are the methods whose streams hold it, as far as they are known. cause
+// is the error of its context; nil means that its deadline is near.
 func (v *serverConn) waited(since time.Time, g *admission.Group, holders []string, cause error) *fault.Fault {
 	what := fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	if g != nil {
