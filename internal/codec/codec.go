@@ -21,6 +21,7 @@ type Codec struct {
 	maxPerByte     int  // see MaxPerByte
 	userCode       bool // see UserCode
 	useFast        bool // the fast executor runs the node tree
+	standalone     *Problem
 }
 
 // codecs caches the results of Compile by type and tag.
@@ -110,7 +111,7 @@ func compile(r pathRoot, makeNode func(*compiler) *node) (*Codec, error) {
 		c.problemf(location{}, "every value takes at least 1 GiB; use a slice")
 		return nil, c.problems
 	}
-	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode}
+	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode, standalone: c.standalone}
 	if fastWorks() {
 		made.enableFast()
 	}
@@ -149,6 +150,15 @@ func (c *Codec) MaxPerByte() int { return c.maxPerByte }
 
 // UserCode reports whether the codec calls marshal methods of users' types.
 func (c *Codec) UserCode() bool { return c.userCode }
+
+// Standalone returns the error of using c for a part of a call, or nil. It is of type
+// Problems. Only Compile returns codecs with one.
+func (c *Codec) Standalone() error {
+	if c.standalone == nil {
+		return nil
+	}
+	return Problems{*c.standalone}
+}
 
 // Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type
 // *Error and leave both unchanged.

@@ -15,6 +15,7 @@ type compiler struct {
 	problems   Problems
 	sizeChecks []sizeCheck // deferred until the tree is complete
 	root       pathRoot
+	standalone *Problem // of the first word that a call cannot have
 }
 
 // A nodeKey identifies a node: equal types with equal tags share one.
@@ -47,6 +48,18 @@ func (loc location) in(step string) location { return location{loc.path + step, 
 // problemf adds a problem at loc.
 func (c *compiler) problemf(loc location, format string, args ...any) {
 	c.problems = append(c.problems, Problem{c.root.path(loc.path), fmt.Sprintf(format, args...)})
+}
+
+// onlyStandalone notes a word, at loc, for values that stand alone: those of Marshal and
+// Unmarshal. In a part of a call it is a problem: an end without the word could not skip
+// the value, and a call has one encoding for each value.
+func (c *compiler) onlyStandalone(loc location, word string) {
+	text := fmt.Sprintf("%q is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte", word)
+	if c.root.inCall() {
+		c.problemf(loc, "%s", text)
+	} else if c.standalone == nil {
+		c.standalone = &Problem{c.root.path(loc.path), text}
+	}
 }
 
 // node returns the node of t with the given tag. For a type in progress it

@@ -142,6 +142,9 @@ type pathRoot struct {
 	place string // of a single value: "parameter 1" for the items of a stream
 }
 
+// inCall reports whether the type is a part of a call.
+func (r pathRoot) inCall() bool { return r.word != "" || r.place != "" }
+
 // path converts a relative path: ".ID" to "Order.ID", in a list ".A0.ID" to
 // "parameter 1, Order.ID".
 func (r pathRoot) path(inside string) string {

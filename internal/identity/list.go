@@ -152,6 +152,9 @@ func (e *entry) setType(t reflect.Type) (err error) {
 	if e.codec, err = codec.Compile(target, nil); err != nil {
 		return err
 	}
+	if err = e.codec.Standalone(); err != nil { // the fields of an error travel in answers
+		return err
+	}
 	e.typ = t
 	e.hash = sha256.Sum256([]byte("bsrpc error 1\n" + e.codec.Layout().String()))
 	return nil
