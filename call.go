@@ -119,7 +119,7 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *trans
 	switch s := k.Streams(); {
 	case m.eager: // ended by eagerCall.finish
 	case s != nil && s.Result != nil:
-		s.WhenOver(func(*fault.Fault) { f.End(0, false) })
+		s.WhenOver(func(*fault.Fault) { f.End(s.Whole.Remaining()) })
 	default:
 		f.End(k.Timeout.Remaining())
 	}

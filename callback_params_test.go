@@ -354,7 +354,6 @@ func TestCallbacksOfAStream(t *testing.T) {
 		if err != nil || len(items) != 4 {
 			t.Fatal(items, err)
 		}
-		synctest.Wait()
 		if want := []int{0, 1, 2, 3, -1}; !slices.Equal(got, want) {
 			t.Errorf("callbacks %v, want %v", got, want)
 		}

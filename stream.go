@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -104,7 +105,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 		}
 	}
 	if s.Result != nil {
-		newReceivedStream(s.Result, end, p.result).store(v)
+		in := newReceivedStream(s.Result, end, p.result)
+		in.funcs, _ = k.Funcs.(*callback.Funcs)
+		in.store(v)
 	}
 	return nil
 }
@@ -309,6 +312,7 @@ type receivedStream struct {
 	end    *streamEnd
 	stream *method.Stream
 	dec    codec.Decoder
+	funcs  *callback.Funcs // of the call; nil without any
 	used   atomic.Bool
 	n      int // items
 
@@ -359,9 +363,12 @@ func (in *receivedStream) Next(item codec.Ref) error {
 	return nil
 }
 
-// failed returns the error of a stream for its reader.
+// failed returns the error of a stream for its reader. The call is over, so the callbacks
+// without results that have arrived run before.
 func (in *receivedStream) failed(err error) error {
-	in.dropped.Stop()
+	if in.dropped.Stop(); in.funcs != nil {
+		in.funcs.AwaitEnd()
+	}
 	if err == io.EOF {
 		return io.EOF
 	}

@@ -19,6 +19,7 @@ type Funcs struct {
 	cancel context.CancelFunc
 	params []*method.FuncParam
 	funcs  []*method.Func // nil for a nil func
+	ended  chan struct{}  // closed when End returns
 
 	mu      sync.Mutex    // guards the rest
 	waiting []start       // the first one is oneway
@@ -35,7 +36,7 @@ type start struct {
 
 // New returns the funcs among the arguments v of a call. Their context is ctx, until End.
 func New(ctx context.Context, params []*method.FuncParam, v *method.Values) *Funcs {
-	f := &Funcs{params: params}
+	f := &Funcs{params: params, ended: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	for _, p := range params {
 		f.funcs = append(f.funcs, p.Func(v))
@@ -123,6 +124,7 @@ func (f *Funcs) shiftLocked() start {
 // and End waits for them while the context, and the time left if it is limited, permit. The
 // others are canceled. End is called once.
 func (f *Funcs) End(left time.Duration, limited bool) {
+	defer close(f.ended)
 	defer f.cancel()
 	idle := f.stop()
 	if idle == nil {
@@ -142,6 +144,9 @@ func (f *Funcs) End(left time.Duration, limited bool) {
 		f.drop()
 	}
 }
+
+// AwaitEnd waits until End has returned.
+func (f *Funcs) AwaitEnd() { <-f.ended }
 
 // stop stops further starts. It returns a channel closed after the last one, nil if nothing
 // waits.
