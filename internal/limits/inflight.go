@@ -70,7 +70,18 @@ func (f *Inflight) Dismiss(why *fault.Fault) {
 	}
 }
 
-// Closing returns the reason to refuse further requests, or nil if they are admitted.
+// Refuses returns the reason to refuse a request, or nil to admit it. After Drain, callbacks of
+// calls by this end are admitted: a running handler may have made the call, and wait for it. Even
+// behind the CLOSE frame, which drops their answers, those without results must run, because
+// their call may still be answered.
+func (f *Inflight) Refuses(callback bool) *fault.Fault {
+	if why := f.closing.Load(); why != draining || !callback {
+		return why
+	}
+	return nil
+}
+
+// Closing returns the reason to refuse further requests, or nil before Drain and Dismiss.
 func (f *Inflight) Closing() *fault.Fault { return f.closing.Load() }
 
 // Dismissed returns the reason given to Dismiss, or nil.

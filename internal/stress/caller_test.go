@@ -173,7 +173,7 @@ func (o *op) callback(ctx context.Context, p *contract) (int, error) {
 		return o.text(n), nil
 	}
 	n, err := p.Callback(ctx, o.id, tell, ask)
-	if err == nil && (n != o.id+1 || int(o.told.Load()) != o.items && !w.shutdown) { // a draining server refuses callbacks
+	if err == nil && (n != o.id+1 || int(o.told.Load()) != o.items) {
 		w.fault(o, "%d callbacks without results, or the result of another call", o.told.Load())
 	}
 	return 0, err

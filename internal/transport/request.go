@@ -58,7 +58,7 @@ func (r *requests) accept(f *wire.Frame) (bool, error) {
 	// Counted before closing is checked, and shutdown does the reverse: either this
 	// request is refused, or shutdown waits for it.
 	n := r.inflight.Begin()
-	if why := r.inflight.Closing(); why != nil {
+	if why := r.inflight.Refuses(refusal == nil && f.Flags&wire.Callback != 0); why != nil {
 		refusal = why
 	} else if refusal == nil {
 		refusal, err = r.checkLimits(f, n)
