@@ -200,7 +200,7 @@ func (d *differ) compare(loc location, c, s *scoped) {
 		return
 	}
 	switch c.Kind {
-	case Struct:
+	case Struct, Union:
 		d.compareStructs(loc, c, s)
 	case Map:
 		d.compareChild(loc.elem(c.Type, "[key]"), c, s, c.Key, s.Key)
@@ -250,7 +250,7 @@ func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
 	d.compare(loc, c, s)
 }
 
-// compareStructs adds the differences between two structs: the client's fields
+// compareStructs adds the differences between two structs or unions: the client's fields
 // in order, the server's additional fields, and the order of the fields.
 func (d *differ) compareStructs(loc location, c, s *scoped) {
 	matches := d.matchFields(c.Fields, s.Fields)

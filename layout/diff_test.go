@@ -78,6 +78,12 @@ func TestDiff(t *testing.T) {
 		{"kind", structure("Order", "A", typeInt4), list(typeInt4), "parameter 1, Order: client {A int.le4}, server []int.le4"},
 		{"no common field", structure("Order", "A", typeInt4), structure("", "B", typeString), "parameter 1, Order: client {A int.le4}, server {B string.le4}"},
 		{"only on the client", structure("Order", "A", typeInt4, "B", typeString), structure("", "A", typeInt4), "parameter 1, Order.B: only on the client"},
+		{"member", union("Event", "A", structure("Alarm", "Level", typeInt4), "B", typeBool), union("", "A", structure("", "Level", typeUint8), "C", typeString, "B", typeBool),
+			"parameter 1, Event.A.Level: client int.le4, server uint.le8\nparameter 1, Event.C: only on the server"},
+		{"order of members", list(union("Event", "A", typeInt4, "B", typeBool)), list(union("", "B", typeBool, "A", typeInt4)), "parameter 1, []Event: client order A, B; server order B, A"},
+		{"renamed member", union("Event", "A", typeInt4), union("", "B", typeInt4), "parameter 1, Event.A: client calls it A, server calls it B (renamed)"},
+		{"a union in place of a struct", structure("Event", "A", typeInt4), union("", "A", typeInt4), "parameter 1, Event: client {A int.le4}, server <A int.le4>"},
+		{"recursive member", union("Expr", "Val", typeInt4, "Not", backRef(1)), union("", "Val", typeBool, "Not", backRef(1)), "parameter 1, Expr.Val: client int.le4, server bool"},
 		{"all fields removed", structure("Order", "A", typeInt4), structure(""), "parameter 1, Order.A: only on the client"},
 		{"renamed", structure("Order", "A", typeInt4, "B", typeString), structure("", "X", typeInt4, "B", typeString),
 			"parameter 1, Order.A: client calls it A, server calls it X (renamed)"},
@@ -306,7 +312,7 @@ func (m *generator) mutate(l *Type) *Type {
 		}
 		c.Elem = m.mutate(l.Elem)
 		return &c
-	case Struct:
+	case Struct, Union:
 		c.Fields = append([]Field(nil), l.Fields...)
 		at := m.IntN(len(c.Fields) + 1)
 		switch {
@@ -331,6 +337,7 @@ func FuzzDiff(f *testing.F) {
 	f.Add("S.M({ID uint.le8; Price int.le4})", "S.M({Price uint.le8; ID uint.le8; Note string.le4})")
 	f.Add("S.M({Val int.le4; Next *^2}) bool", "S.M({Val int.le4; Next *{Val bool; Next *^4}}, [3]bool) oneway")
 	f.Add("S.M(map[le4 string.4][]^2)", "S.M(map[le4 string.5][][]^2)")
+	f.Add("S.M(<Val bool; Not ^1; All []^2>)", "S.M(<Not <Val bool; Not ^2>; Val bool; All []^2>)")
 	f.Fuzz(func(t *testing.T, client, server string) {
 		c, err := ParseMethod(client)
 		if err != nil {

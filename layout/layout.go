@@ -25,13 +25,13 @@ type Type struct {
 	Len    int        // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
 	Elem   *Type      // Array, Slice, Map, Pointer; Stream: an item
 	Key    *Type      // Map
-	Fields []Field    // Struct
+	Fields []Field    // Struct, Union: its members
 	Opaque string     // Binary, Text: the Go type with the custom encoding
 	Func   *Signature // Func
 	GoType string     // name of the Go type for messages; not part of the text
 }
 
-// A Field is one field of a struct's layout.
+// A Field is one field of a struct's layout, or one member of a union's.
 type Field struct {
 	Name string
 	Type *Type
@@ -69,6 +69,7 @@ const (
 	Stream  // a sequence of items; only as a whole parameter or result of a Method
 	Reader  // a sequence of bytes; only as a whole parameter or result of a Method
 	Func    // a func that the receiver can call; only as a whole parameter of a Method
+	Union   // one of several types, its members
 )
 
 // A Format is the encoding of a number.
@@ -101,8 +102,9 @@ const (
 // Limits of printing and parsing. Methods beyond them cannot be registered,
 // because a peer could not parse their text.
 const (
-	MaxText  = 64 << 10 // bytes of text
-	MaxDepth = 128      // nested structs, slices, arrays, maps and pointers
+	MaxText    = 64 << 10 // bytes of text
+	MaxDepth   = 128      // nested structs, unions, slices, arrays, maps and pointers
+	MaxMembers = 255      // of a union
 )
 
 // kindPrefixes identify the kind of a text by its start. None is a prefix of
@@ -129,6 +131,7 @@ var kindPrefixes = [...]string{
 	Stream:   "stream(",
 	Reader:   "reader",
 	Func:     "func(",
+	Union:    "<",
 }
 
 var formatNames = [...]string{
@@ -187,8 +190,8 @@ func (l *Type) appendText(b []byte) []byte {
 		return l.Elem.appendText(b)
 	case Map:
 		return l.appendMap(b)
-	case Struct:
-		return l.appendStruct(b)
+	case Struct, Union:
+		return l.appendFields(b)
 	}
 	return b
 }
@@ -210,6 +213,7 @@ func (p *parser) typ() *Type {
 		}
 		l := &Type{Kind: Kind(kind)}
 		p.typeOf(l)
+		p.checkFinite(l)
 		return l
 	}
 	p.errorExpected("a type")
@@ -242,8 +246,8 @@ func (p *parser) typeOf(l *Type) {
 		p.arrayOrSlice(l)
 	case Map:
 		p.mapOf(l)
-	case Struct:
-		p.structOf(l)
+	case Struct, Union:
+		p.fieldsOf(l)
 	}
 }
 
@@ -329,58 +333,4 @@ func (p *parser) mapOf(l *Type) {
 	p.expect("]")
 	l.Elem = p.typ()
 	p.pop()
-}
-
-// appendStruct appends the text of a struct after its prefix.
-func (l *Type) appendStruct(b []byte) []byte {
-	for i, f := range l.Fields {
-		if len(b) > MaxText {
-			return b
-		}
-		if i > 0 {
-			b = append(b, "; "...)
-		}
-		b = append(append(b, f.Name...), ' ')
-		b = f.Type.appendText(b)
-	}
-	return append(b, '}')
-}
-
-// structOf parses the rest of a struct. It is the inverse of appendStruct.
-func (p *parser) structOf(l *Type) {
-	if p.accept("}") {
-		return
-	}
-	p.push(Struct)
-	// Duplicate names would make differences between fields ambiguous.
-	seen := make(map[string]bool)
-	for more := true; more; more = p.accept("; ") {
-		name := p.name()
-		if seen[name] {
-			p.errorf("duplicate field %q before this", truncate(name))
-		}
-		seen[name] = true
-		p.expect(" ")
-		l.Fields = append(l.Fields, Field{name, p.typ()})
-	}
-	p.expect("}")
-	p.pop()
-}
-
-// backRef parses the levels of a back reference. The reference must lead to an
-// enclosing composite, through a slice, map or pointer: only these can be empty
-// and end the recursion. Without one every value would be infinite.
-func (p *parser) backRef() int {
-	n := p.number()
-	if n < 1 || n > len(p.enclosing) {
-		p.errorf("^%d refers outside the type: it has %d enclosing types", n, len(p.enclosing))
-		return n
-	}
-	for _, k := range p.enclosing[len(p.enclosing)-n:] {
-		if k == Slice || k == Map || k == Pointer {
-			return n
-		}
-	}
-	p.errorf("^%d makes a value of infinite size", n)
-	return n
 }

@@ -61,6 +61,13 @@ func structure(typ string, parts ...any) *Type {
 	return l
 }
 
+// union is structure for unions.
+func union(typ string, parts ...any) *Type {
+	l := structure(typ, parts...)
+	l.Kind = Union
+	return l
+}
+
 // goldenTypes returns the types in testdata/layouts.golden.
 func goldenTypes() []*Type {
 	all := []*Type{typeBool, {Kind: Time}, {Kind: Duration}}
@@ -86,6 +93,10 @@ func goldenTypes() []*Type {
 		structure("Twice", "A", tree, "B", pointer(backRef(2))),
 		slice(LE4, LE4, backRef(1)), pointer(backRef(1)), mapOf(LE4, LE4, typeString, backRef(1)),
 		array(2, pointer(backRef(2))), array(2, array(2, list(LE4, backRef(3)))),
+		union("Event", "Alarm", structure("Alarm", "Level", typeUint8), "Reading", num(Float, BE4), "None", structure("")),
+		union("One", "A", pointer(union("Two", "B", backRef(2), "C", backRef(3), "D", typeBool))),
+		slice(LE4, LE4, union("Expr", "Not", backRef(1), "Pair", array(2, backRef(2)), "All", list(LE1, backRef(2)), "Up", backRef(2))),
+		structure("", "A", union("", "B", array(0, backRef(3)))),
 		custom(Binary, "netip.Addr"), custom(Text, "big.Int"), slice(LE4, LE4, custom(Text, "*big.Int")),
 		custom(Binary, "opt.Of[func(int) (string, error)]"),
 		custom(Binary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
@@ -191,6 +202,20 @@ func TestParseErrors(t *testing.T) {
 		{"{A.B bool}", `offset 2: want " ", have ".B bool}"`},
 		{"{A bool; A bool}", `offset 10: duplicate field "A" before this`},
 		{"{\xff bool}", `offset 1: want a name, have "\xff bool}"`},
+		{"<>", `offset 1: want a name, have ">"`},
+		{"<A>", `offset 2: want " ", have ">"`},
+		{"<A bool}", `offset 7: want ">", have "}"`},
+		{"{A bool>", `offset 7: want "}", have ">"`},
+		{"<A bool; A bool>", `offset 10: duplicate field "A" before this`},
+		{"<A ^1>", `offset 6: ` + endlessUnion},
+		{"*<A ^1>", `offset 7: ` + endlessUnion},
+		{"{X <A ^2>}", `offset 10: ` + endlessUnion},
+		{"[]{X <A ^2>; Y bool}", `offset 20: ` + endlessUnion},
+		{"<A <B ^2>; C {D ^2; E bool}>", `offset 28: ` + endlessUnion},
+		{"<A bool; B <C [2]^2>>", `offset 21: ` + endlessUnion},
+		{"map[{A <B ^2>}]bool", `offset 19: ` + endlessUnion},
+		{"<A bool; B {C ^1}>", `offset 16: ^1 makes a value of infinite size`},
+		{"<" + members(256) + ">", `offset 2696: more than 255 members of a union`},
 		{"binary()", `offset 7: want a Go type and ")", have ")"`},
 		{"binary(a", `offset 7: want a Go type and ")", have "a"`},
 		{"binary(a(b)", `offset 7: want a Go type and ")", have "a(b)"`},
@@ -216,6 +241,17 @@ func TestParseErrors(t *testing.T) {
 	if _, err := Parse(deep + "bool"); err != nil {
 		t.Errorf("at the limit of depth: %v", err)
 	}
+}
+
+const endlessUnion = "the union before this has no member without itself: a value of infinite size"
+
+// members returns n members of a union.
+func members(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "M%d time; ", i)
+	}
+	return strings.TrimSuffix(b.String(), "; ")
 }
 
 // The text of a tree with shared nodes, of exponential length, is bounded.
@@ -244,6 +280,9 @@ func (m *generator) typ() *Type {
 	if len(m.enclosing) > 6 && k >= Array && k <= Struct {
 		k = Bool
 	}
+	if k == Struct && m.IntN(3) == 0 {
+		k = Union
+	}
 	l := &Type{Kind: k}
 	switch k {
 	case Int:
@@ -260,7 +299,7 @@ func (m *generator) typ() *Type {
 		l.Opaque = []string{"netip.Addr", "a.B[func(c.D)]", `a.B["\")("]`}[m.IntN(3)]
 	case BackRef:
 		return m.backRef()
-	case Array, Slice, Map, Pointer, Struct:
+	case Array, Slice, Map, Pointer, Struct, Union:
 		m.enclosing = append(m.enclosing, k)
 		m.fill(l)
 		m.enclosing = m.enclosing[:len(m.enclosing)-1]
@@ -270,8 +309,12 @@ func (m *generator) typ() *Type {
 
 func (m *generator) fill(l *Type) {
 	switch l.Kind {
-	case Struct:
-		for i := range m.IntN(5) {
+	case Struct, Union:
+		least := 0
+		if l.Kind == Union {
+			least = 1
+		}
+		for i := range least + m.IntN(5) {
 			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.typ()})
 		}
 		return

@@ -124,6 +124,7 @@ func FuzzParseMethod(f *testing.F) {
 	f.Add("lab.v1.Scope.Read({A int.le4; B *^2}, []bool) (bool, map[le4 string.le4][3]text(big.Int)) oneway")
 	f.Add("jobs.Queue.Run(stream(*{A int.le4; B *^2}), reader, bool) (uint.varint, stream([]{}))")
 	f.Add("jobs.Queue.Watch(func(string.le4) oneway, func(*{A int.le4; B *^2}, bool) (uint.varint, []bool), func()) func() oneway")
+	f.Add("S.M(<A {X ^2; Y bool}; B <C ^1; D ^2>; E []^2>, stream(<A bool>)) <B binary(a.B)>")
 	f.Add("S.M(stream(stream(bool)), []reader) reader oneway")
 	f.Add("S.M({A int.le3; B uint.be7; C int.uvarint}, [le5 be6]bool) map[varint be3 uint.le6]int.be5")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -17,6 +17,7 @@ type parser struct {
 	text      string
 	rest      string // unread suffix of text
 	enclosing []Kind // composites around the current position, outermost first
+	unions    bool   // there are unions in the text so far
 	err       error  // the first error
 }
 
