@@ -354,6 +354,31 @@ func ExampleMarshal() {
 	// Output: 12 34 6d 56 00 00 02 00 00 80 3f 00 00 00 40 <nil>
 }
 
+// An Event is a union: exactly one of its members is set.
+type Event struct {
+	_       struct{} `bsrpc:"union"`
+	Alarm   *string
+	Reading *Reading
+}
+
+// A union is the number of the member that is set, and its value.
+func ExampleMarshal_union() {
+	text := "hot"
+	data, err := bsrpc.Marshal(Event{Alarm: &text})
+	fmt.Printf("% x %v\n", data, err)
+
+	var event Event
+	err = bsrpc.Unmarshal(data, &event)
+	fmt.Println(*event.Alarm, event.Reading, err)
+
+	_, err = bsrpc.Marshal([]Event{{Alarm: &text}, {}})
+	fmt.Println(err)
+	// Output:
+	// 01 03 00 00 00 68 6f 74 <nil>
+	// hot <nil> <nil>
+	// bsrpc: []Event: no member of the union is set; set one
+}
+
 // Append returns the buffer unchanged if a value does not fit its format.
 func ExampleAppend() {
 	buf := []byte{0xff}

@@ -51,6 +51,12 @@ var hashChanges = []struct {
 	changes bool
 }{
 	{"the order of a struct's fields", func(struct{ A, B int64 }) {}, func(struct{ B, A int64 }) {}, true},
+	{"the order, the names or the types of a union's members", func(either) {}, func(struct {
+		_ struct{} `bsrpc:"union"`
+		B *string  `bsrpc:"len=le1,name=Text"`
+		A *uint16  `bsrpc:"be2"`
+	}) {
+	}, true},
 	{"a field's name", func(struct{ A int64 }) {}, func(struct{ B int64 }) {}, true},
 	{"the order, number or form of parameters", func(int64, bool) {}, func(bool, int64) {}, true},
 	{"the order, number or form of parameters", func(int64) {}, func(int64, int64) {}, true},

@@ -47,9 +47,24 @@ var shownBytes = []struct {
 	{"map[string]uint16", "list,len=le1,key=len=le1", `{"b": 1, "a": 2}`, map[string]uint16{"b": 1, "a": 2}},
 	{"*int8", "", "nil", (*int8)(nil)},
 	{"*int8", "", "5", ptr(int8(5))},
+	{"Event", "", "{Idle: &struct{}{}}", tagEvent{Idle: &struct{}{}}},
+	{"Event", "", `{Alarm: &Alarm{3, "hot"}}`, tagEvent{Alarm: &tagAlarm{3, "hot"}}},
 	{"time.Duration", "", "2ns", 2 * time.Nanosecond},
 	{"netip.Addr", "", "1.2.3.4", netip.MustParseAddr("1.2.3.4")},
 	{"netip.Addr", "text", "1.2.3.4", netip.MustParseAddr("1.2.3.4")},
+}
+
+// A tagEvent is the union of the page.
+type tagEvent struct {
+	_       struct{} `bsrpc:"union"`
+	Alarm   *tagAlarm
+	Reading *float32 `bsrpc:"be4"`
+	Idle    *struct{}
+}
+
+type tagAlarm struct {
+	Level uint8
+	Text  string `bsrpc:"len=le1"`
 }
 
 // code is text as the page's tables have it.
@@ -100,7 +115,7 @@ func TestTagsPageErrors(t *testing.T) {
 		typ any
 	}{
 		{"le9", int64(0)}, {"le4", 1.5}, {"utf8", []string(nil)}, {"le4,le8", 0}, {"lsit", []int64(nil)}, {"max=300,len=le1", ""},
-		{"", []struct{}(nil)}, {"", map[*int]int(nil)},
+		{"", []struct{}(nil)}, {"", map[*int]int(nil)}, {"union", 0},
 	} {
 		_, err := codec.Compile(field(reflect.TypeOf(test.typ), test.tag), nil)
 		if err == nil {

@@ -140,6 +140,11 @@ var tagBytes = []struct {
 	}{0, 2, 0}, "0200"},
 	{``, struct{}{}, ""},
 
+	// Unions: the number of the member, from 1, and its value.
+	{``, either{A: ptr(uint16(300))}, "01 012c"},
+	{``, either{B: ptr("ab")}, "02 02 6162"},
+	{`list`, []either{{B: ptr("")}, {A: ptr(uint16(1))}}, "02000000 02 00 01 0001"},
+
 	// Encodings of a type's own.
 	{``, id{1, 2}, "02000000 0102"},
 	{`binary`, id{1, 2}, "02000000 0102"},
@@ -187,6 +192,44 @@ func TestTagBytes(t *testing.T) {
 }
 
 type (
+	either struct {
+		_ struct{} `bsrpc:"union"`
+		A *uint16  `bsrpc:"be2"`
+		B *string  `bsrpc:"len=le1,name=Text"`
+	}
+	badMembers struct {
+		_ struct{} `bsrpc:"union"`
+		A int
+		B []*int
+		C *float64 `bsrpc:"le4"`
+		d *int     //lint:ignore U1000 only the type is looked at
+		E *int
+		F *int `bsrpc:"name=E"`
+	}
+	alone struct {
+		_ struct{} `bsrpc:"union,list"`
+		A *int
+	}
+	noMembers struct {
+		_ struct{} `bsrpc:"union"`
+		A *int     `bsrpc:"-"`
+	}
+	notBlank struct {
+		A *int `bsrpc:"union"`
+	}
+	paddedUnion struct {
+		_ uint16 `bsrpc:"union"`
+		A *int
+	}
+	misspeltUnion struct {
+		_ struct{} `bsrpc:"unoin"`
+		A *int
+	}
+	endless struct {
+		_ struct{} `bsrpc:"union"`
+		A *endless
+		B *struct{ Both [2]endless }
+	}
 	//lint:ignore U1000 only the type is looked at
 	hidden   struct{ a, b int }
 	promoted struct {
@@ -300,6 +343,22 @@ var tagProblems = []struct {
 	{``, map[*int]int{}, `V[key]: *int: map keys must not contain pointers`},
 	{``, map[struct{ P *int }]int{}, `V[key].P: *int: map keys must not contain pointers`},
 	{``, map[time.Time]int{}, `V[key]: time.Time contains a pointer, and map keys must not; use its Unix time`},
+	{``, map[either]int{}, `V[key]: bsrpc_test.either is a union of pointers, and map keys must not contain pointers`},
+	{``, badMembers{}, "V.A: the members of a union are pointers; declare it as *int\n" +
+		"V.B: the members of a union are pointers; declare it as *[]*int\n" +
+		"V.C: float64 does not take \"le4\"; it takes le8 or be8\n" +
+		"V.d: not exported, but a member of a union; export it, or tag it \"-\"\n" +
+		"V.F: duplicate field name E; rename one with name="},
+	{``, noMembers{}, `V: bsrpc_test.noMembers is a union without members; declare them as pointers`},
+	{``, alone{}, `V._: union must stand alone; tag the members instead`},
+	{``, notBlank{}, `V.A: union marks a struct, as the tag of a blank field without a size: _ struct{}`},
+	{``, paddedUnion{}, `V._: union marks a struct, as the tag of a blank field without a size: _ struct{}`},
+	{``, misspeltUnion{}, `V._: unknown word "unoin"; did you mean union?`},
+	{`union`, 5, `V: union marks a struct, as the tag of a blank field without a size: _ struct{}`},
+	{`elem=union`, []int(nil), `V: union marks a struct, as the tag of a blank field without a size: _ struct{}`},
+	{`union=2`, 5, `V: "union" takes no value`},
+	{`list`, either{}, `V: bsrpc_test.either does not take "list"; it takes no words; tag its fields instead`},
+	{``, endless{}, `V: a value of bsrpc_test.endless is infinite, as each member contains another one; add a member without, or make one a slice`},
 	{``, map[struct{}]struct{}{}, `V: elements take no bytes on the wire`},
 }
 
@@ -340,6 +399,9 @@ var appendErrors = []struct {
 	{`len=le1`, strings.Repeat("a", 256), `V: 256 bytes do not fit in a length of 1 byte`},
 	{`list,len=le1`, make([]bool, 256), `V: 256 elements do not fit in a count of 1 byte`},
 	{`len=le1`, make([]uint16, 128), `V: 257 bytes do not fit in a length of 1 byte`},
+	{``, either{}, `V: no member of the union is set; set one`},
+	{``, []either{{A: ptr(uint16(1)), B: ptr("")}}, `V[]: A and B are set, two members of a union; set one`},
+	{``, either{B: ptr(strings.Repeat("a", 256))}, `V.B: 256 bytes do not fit in a length of 1 byte`},
 	{``, map[float64]int{math.NaN(): 1}, `V[key]: NaN and -0 cannot be map keys`},
 	{``, map[float32]int{float32(math.Copysign(0, -1)): 1}, `V[key]: NaN and -0 cannot be map keys`},
 	{``, map[[1]complex64]int{{complex(0, float32(math.NaN()))}: 1}, `V[key][]: NaN and -0 cannot be map keys`},
@@ -372,6 +434,9 @@ var readErrors = []struct {
 	{``, uint8(0), "0000", `1 trailing byte, offset 1`},
 	{``, true, "02", `V: want 0 or 1 for a bool, offset 0`},
 	{``, (*int8)(nil), "02", `V: want 0 or 1 for the presence of a pointer's value, offset 0`},
+	{``, either{}, "00", `V: want 1 to 2 for the member of a union, offset 0`},
+	{``, either{}, "03", `V: want 1 to 2 for the member of a union, offset 0`},
+	{``, either{}, "02 03 6161", `V.B: want 3 bytes, have 2, offset 2`},
 	{`varint`, uint64(0), "80", `V: truncated varint, offset 0`},
 	{`varint`, uint64(0), "8000", `V: varint is not in its shortest form, offset 0`},
 	{`varint`, uint64(0), "ffffffffffffffffff02", `V: varint does not fit in 64 bits, offset 0`},

@@ -96,6 +96,7 @@ func compile(r pathRoot, makeNode func(*compiler) *node) (*Codec, error) {
 	c := newCompiler(r)
 	n := makeNode(c)
 	c.checkSizes()
+	c.checkUnions()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

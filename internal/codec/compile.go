@@ -14,6 +14,7 @@ type compiler struct {
 	inProgress map[nodeKey]int   // nodes whose children are being compiled, and the number of problems before them
 	problems   Problems
 	sizeChecks []sizeCheck // deferred until the tree is complete
+	unions     []union     // for checkUnions, deferred as well
 	root       pathRoot
 	standalone *Problem // of the first word that a call cannot have
 }

@@ -74,7 +74,7 @@ func (f *asCompiler) mismatch(loc location, t reflect.Type, l *layout.Type) {
 	if !refersOutside(l, 0) {
 		text = l.String()
 	} else {
-		text = "a recursive " + map[layout.Kind]string{layout.Struct: "struct", layout.Slice: "slice", layout.Array: "array",
+		text = "a recursive " + map[layout.Kind]string{layout.Struct: "struct", layout.Union: "union", layout.Slice: "slice", layout.Array: "array",
 			layout.Map: "map", layout.Pointer: "pointer"}[l.Kind]
 	}
 	f.problemf(loc, "%s does not fit %s", typeName(t), text)
@@ -175,7 +175,7 @@ func (f *asCompiler) byKind(n *node, l *layout.Type, loc location) {
 		n.key = f.node(n.typ.Key(), l.Key, location{loc.path + "[key]", true})
 		n.elem = f.node(n.typ.Elem(), l.Elem, loc.in("[]"))
 		f.sizeChecks = append(f.sizeChecks, sizeCheck{loc.path, []*node{n.key, n.elem}})
-	case opStruct:
+	case opStruct, opUnion:
 		f.structOf(n, l, loc)
 	}
 }
@@ -207,6 +207,9 @@ func opFor(t reflect.Type, l *layout.Type) op {
 	case reflect.Pointer:
 		return opIf(l.Kind == layout.Pointer, opPointer)
 	case reflect.Struct:
+		if isUnion(t) {
+			return opIf(l.Kind == layout.Union, opUnion)
+		}
 		return opIf(l.Kind == layout.Struct, opStruct)
 	}
 	return 0
@@ -220,7 +223,7 @@ func opIf(ok bool, o op) op {
 	return 0
 }
 
-// structOf completes a struct. Fields are matched by name, and every field of
+// structOf completes a struct or union. Fields are matched by name, and every field of
 // both sides needs a match.
 func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	// Only name= and - of a tag apply: the layout determines all formats.
@@ -238,8 +241,13 @@ func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 			continue
 		}
 		delete(have, lf.Name)
-		path := "." + sf.Name
-		n.fields = append(n.fields, field{lf.Name, path, sf.Index[0], sf.Offset, f.node(sf.Type, lf.Type, loc.in(path))})
+		path, t := "."+sf.Name, sf.Type
+		if n.op == opUnion {
+			if t = f.memberType(sf, loc); t == nil {
+				continue
+			}
+		}
+		n.fields = append(n.fields, field{lf.Name, path, sf.Index[0], sf.Offset, f.node(t, lf.Type, loc.in(path))})
 	}
 	for i := range n.typ.NumField() {
 		if sf := n.typ.Field(i); have[sf.Name].Name != "" {

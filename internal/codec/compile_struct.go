@@ -10,9 +10,12 @@ import (
 
 // structOf completes a struct. Each field is compiled with the tag on it.
 func (c *compiler) structOf(n *node, tag *Tag, loc location) {
-	n.op, n.kind = opStruct, layout.Struct
 	c.checkWords(tag, loc, n.typ, structWords)
-	names := map[string]bool{}
+	if isUnion(n.typ) {
+		c.unionOf(n, loc)
+		return
+	}
+	n.op, n.kind = opStruct, layout.Struct
 	hidden := false // there are unexported fields, other than padding
 	for i := range n.typ.NumField() {
 		f := n.typ.Field(i)
@@ -21,15 +24,7 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 			hidden = hidden || !f.IsExported() && !isPadding(f)
 			continue
 		}
-		name := tag.name(f.Name)
-		if names[name] {
-			c.problemf(loc.in("."+f.Name), "duplicate field name %s; rename one with name=", name)
-		}
-		names[name] = true
-		// name= is for this field only; the node is shared by all fields of its
-		// type.
-		tag.Name = ""
-		n.fields = append(n.fields, field{name, "." + f.Name, i, f.Offset, c.node(f.Type, tag, loc.in("."+f.Name))})
+		c.addField(n, f, f.Type, tag, loc)
 	}
 	if len(n.fields) == 0 && hidden {
 		text := "export some, implement MarshalBinary and UnmarshalBinary, or use another type"
@@ -38,6 +33,18 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 		}
 		c.problemf(loc, "%s has fields but none is exported; %s", typeName(n.typ), text)
 	}
+}
+
+// addField adds f to a struct or union, with the node of t.
+func (c *compiler) addField(n *node, f reflect.StructField, t reflect.Type, tag *Tag, loc location) {
+	name, at := tag.name(f.Name), loc.in("."+f.Name)
+	if slices.ContainsFunc(n.fields, func(other field) bool { return other.name == name }) {
+		c.problemf(at, "duplicate field name %s; rename one with name=", name)
+	}
+	// name= is for this field only; the node is shared by all fields of its
+	// type.
+	tag.Name = ""
+	n.fields = append(n.fields, field{name, "." + f.Name, f.Index[0], f.Offset, c.node(t, tag, at)})
 }
 
 // name returns the name in the layout of the field with this tag.
@@ -61,14 +68,17 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 		c.problemf(at, "%v", err)
 		tag = &Tag{}
 	}
-	if f.IsExported() || skip {
+	if skip || f.IsExported() && !tag.Union {
 		return tag, skip
 	}
 	switch {
+	case tag.Union && isMarker(f):
+	case tag.Union:
+		c.problemf(at, unionMarks)
 	case isPadding(f):
 		c.problemf(at, "a blank field of %s is not encoded, unlike padding in encoding/binary; name it, or tag it \"-\"",
 			plural(int(f.Type.Size()), "byte"))
-	case ok:
+	case ok && err == nil:
 		c.problemf(at, "unexported fields are not encoded and take no tag")
 	case f.Anonymous && hasExported(f.Type, nil):
 		c.problemf(at, "embedded but unexported, so its fields are not encoded; give it an exported name, or tag it \"-\"")

@@ -57,6 +57,8 @@ func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]by
 		return fastAppendArray(w, buf, n, p, depth)
 	case opMap:
 		return fastAppendMap(w, buf, n, p, depth)
+	case opUnion:
+		return fastAppendUnion(w, buf, n, p, depth)
 	case opFunc:
 		return appendBool(buf, *pointerAt(p) != nil), nil
 	}
@@ -297,4 +299,28 @@ func fastAppendPointer(w *writer, buf []byte, n *node, p address, depth int) ([]
 		return buf, err
 	}
 	return fastAppendValue(w, buf, n.elem, q, depth+1)
+}
+
+// fastAppendUnion appends the number and the target of the only pointer set in the union at p.
+func fastAppendUnion(w *writer, buf []byte, n *node, p address, depth int) ([]byte, *Error) {
+	// Each pointer is read once: with a data race it could become nil.
+	set, target := none, address(nil)
+	for i := range n.fields {
+		switch q := *pointerAt(offset(p, n.fields[i].off)); {
+		case q == nil:
+		case set != none:
+			return buf, n.errTwoMembers(set, i)
+		default:
+			set, target = i, q
+		}
+	}
+	buf, err := w.member(buf, set, depth+1)
+	if err != nil {
+		return buf, err
+	}
+	f := &n.fields[set]
+	if buf, err = fastAppendValue(w, buf, f.node, target, depth+1); err != nil {
+		return buf, err.in(f.path)
+	}
+	return buf, nil
 }

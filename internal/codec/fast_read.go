@@ -80,6 +80,8 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		return fastReadArray(r, n, p, depth)
 	case opMap:
 		return fastReadMap(r, n, p, depth)
+	case opUnion:
+		return fastReadUnion(r, n, p, depth)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {
@@ -358,4 +360,22 @@ func fastReadPointer(r *reader, n *node, p address, depth int) *Error {
 	q := n.elem.alloc.new()
 	*pointerAt(p) = q
 	return fastReadValue(r, n.elem, q, depth+1)
+}
+
+// fastReadUnion reads the target of one pointer in the union at p and sets the others to nil.
+func fastReadUnion(r *reader, n *node, p address, depth int) *Error {
+	// Before the number is read: after an error no old member may remain beside a new one.
+	for i := range n.fields {
+		*pointerAt(offset(p, n.fields[i].off)) = nil
+	}
+	f, err := r.member(n, depth+1)
+	if err != nil {
+		return err
+	}
+	q := f.node.alloc.new()
+	*pointerAt(offset(p, f.off)) = q
+	if err := fastReadValue(r, f.node, q, depth+1); err != nil {
+		return err.in(f.path)
+	}
+	return nil
 }

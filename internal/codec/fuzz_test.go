@@ -49,6 +49,17 @@ var fuzzShapes = []reflect.Type{
 		E int8           `bsrpc:"uvarint"`
 	}](),
 	reflect.TypeFor[struct {
+		U struct {
+			_ struct{} `bsrpc:"union"`
+			A *uint16  `bsrpc:"be2"`
+			B *struct{}
+			C *[2]float32
+			D **string
+			E *[]uint32
+		}
+		L []recursiveUnion
+	}](),
+	reflect.TypeFor[struct {
 		T time.Time
 		D []time.Duration
 		P **uint16

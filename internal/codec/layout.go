@@ -51,7 +51,7 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 		}
 	case opBinary, opText:
 		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
-	case opStruct, opSlice, opArray, opMap, opPointer:
+	case opStruct, opUnion, opSlice, opArray, opMap, opPointer:
 		// A node is shared by all places with equal types and tags, so a back
 		// reference is found by identity.
 		for i, a := range w.enclosing {

@@ -61,7 +61,11 @@ func (m *memoryBound) measure(n *node) {
 	case opSlice:
 		m.add(allocRounding*float64(n.elem.size)/float64(n.elem.minSize), 8/float64(n.minSize))
 	case opPointer, opDeref:
-		m.pointer(n)
+		m.pointer(n, n.elem)
+	case opUnion:
+		for _, f := range n.fields {
+			m.pointer(n, f.node)
+		}
 	case opMap:
 		m.mapOf(n)
 	}
@@ -73,18 +77,18 @@ func (m *memoryBound) add(instance, overhead float64) {
 	m.overhead = max(m.overhead, overhead)
 }
 
-// pointer adds the target of a pointer. A target without bytes is paid by the
-// presence byte.
-func (m *memoryBound) pointer(n *node) {
-	size := max(8, allocRounding*float64(n.elem.size))
+// pointer adds the target of a pointer, or of a union's pointers. A target
+// without bytes is paid by the byte before it.
+func (m *memoryBound) pointer(n, target *node) {
+	size := max(8, allocRounding*float64(target.size))
 	switch {
-	case n.elem.size == 0:
+	case target.size == 0:
 	case n.op == opDeref: // the bytes also belong to the instance with the pointer
-		m.add(0, size/float64(max(n.elem.minSize, 1)))
-	case n.elem.minSize == 0:
+		m.add(0, size/float64(max(target.minSize, 1)))
+	case target.minSize == 0:
 		m.add(0, size)
 	default:
-		m.add(size/float64(n.elem.minSize), 0)
+		m.add(size/float64(target.minSize), 0)
 	}
 }
 

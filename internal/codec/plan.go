@@ -24,7 +24,7 @@ type node struct {
 	inKey     bool          // float: part of a map key, must not be NaN or -0
 	elem      *node
 	key       *node
-	fields    []field
+	fields    []field           // of a union: the nodes of the targets of its pointers
 	item      *Codec            // of a stream
 	fn        *layout.Signature // of a func
 
@@ -63,13 +63,14 @@ const (
 	opPointer
 	opDeref // a pointer without a presence byte on the wire: must not be nil
 	opStruct
+	opUnion
 	opBinary
 	opText
 	opStream // a stream or reader in a list: without bytes
 	opFunc   // a func in a list
 )
 
-// A field is a field of a struct node.
+// A field is a field of a struct node, or a member of a union node.
 type field struct {
 	name  string  // in the layout
 	path  string  // ".ID"
@@ -89,7 +90,7 @@ var (
 )
 
 // finish sets the derived fields of a complete tree, children first. A
-// recursive type meets itself unfinished, behind a pointer, slice or map, and
+// recursive type meets itself unfinished, behind a pointer, slice, map or union, and
 // then gets the generic code there.
 func (n *node) finish() {
 	if n == nil || n.done {
@@ -98,6 +99,9 @@ func (n *node) finish() {
 	n.done = true
 	for i := range n.fields {
 		n.fields[i].node.finish()
+		if n.op == opUnion {
+			n.fields[i].node.setAllocator()
+		}
 	}
 	n.key.finish()
 	n.elem.finish()
@@ -116,9 +120,12 @@ func (n *node) finish() {
 	}
 	n.loop = n.chooseLoop()
 	if n.op == opPointer || n.op == opDeref {
-		n.elem.alloc = newAllocator(n.elem.typ)
+		n.elem.setAllocator()
 	}
 }
+
+// setAllocator prepares n for being the target of a pointer.
+func (n *node) setAllocator() { n.alloc = newAllocator(n.typ) }
 
 // fastPath returns the struct for appendFast and readFast: n itself if it is
 // simple, or the simple target of n or of the only pointer in n, or nil.

@@ -7,7 +7,7 @@ import "github.com/bsrpc/bsrpc/layout"
 // finished children.
 func (n *node) computeMinSize() int {
 	switch n.op {
-	case opBool, opPointer, opFunc:
+	case opBool, opPointer, opUnion, opFunc:
 		return 1
 	case opInt, opUint, opFloat:
 		return minWidth(n.format)

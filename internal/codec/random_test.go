@@ -27,6 +27,14 @@ type (
 		Next *tree
 		Opt  map[string]*tree
 	}
+	expr struct {
+		_    struct{} `bsrpc:"union"`
+		Val  *int32
+		Not  *expr
+		Pair *[2]expr
+		Args *[]expr
+		Env  *map[string]expr
+	}
 )
 
 func (e enum) MarshalText() ([]byte, error)     { return []byte{byte(e)}, nil }
@@ -38,7 +46,7 @@ var leaves = []reflect.Type{
 	reflect.TypeFor[uint64](), reflect.TypeFor[float32](), reflect.TypeFor[float64](), reflect.TypeFor[complex64](),
 	reflect.TypeFor[complex128](), reflect.TypeFor[string](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](),
 	reflect.TypeFor[time.Time](), reflect.TypeFor[time.Duration](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[enum](),
-	reflect.TypeFor[named](), reflect.TypeFor[tree](), reflect.TypeFor[struct{}](),
+	reflect.TypeFor[named](), reflect.TypeFor[tree](), reflect.TypeFor[expr](), reflect.TypeFor[struct{}](),
 }
 
 var keys = []reflect.Type{
@@ -55,7 +63,7 @@ func randomType(r *rand.Rand, depth int) reflect.Type {
 		return leaves[r.IntN(len(leaves))]
 	}
 	elem := randomType(r, depth-1)
-	switch r.IntN(6) {
+	switch r.IntN(7) {
 	case 0:
 		return sliceUnlessEmpty(elem)
 	case 1:
@@ -64,12 +72,27 @@ func randomType(r *rand.Rand, depth int) reflect.Type {
 		return reflect.PointerTo(elem)
 	case 3:
 		return reflect.MapOf(keys[r.IntN(len(keys))], elem)
+	case 4:
+		return randomUnion(r, depth)
 	}
 	fields := make([]reflect.StructField, 1+r.IntN(6))
 	for i := range fields {
 		t := randomType(r, depth-1)
 		fields[i] = reflect.StructField{Name: fmt.Sprint("F", i), Type: t, Tag: randomTag(r, t)}
 	}
+	return reflect.StructOf(fields)
+}
+
+// randomUnion returns a union, with the marker at a random place.
+func randomUnion(r *rand.Rand, depth int) reflect.Type {
+	fields := make([]reflect.StructField, 2+r.IntN(4))
+	marker := r.IntN(len(fields))
+	for i := range fields {
+		t := randomType(r, depth-1)
+		fields[i] = reflect.StructField{Name: fmt.Sprint("M", i), Type: reflect.PointerTo(t), Tag: randomTag(r, t)}
+	}
+	fields[1-min(marker, 1)].Tag = "" // not skipped: the union needs a member
+	fields[marker] = reflect.StructField{Name: "_", PkgPath: "codec", Type: reflect.TypeFor[struct{}](), Tag: `bsrpc:"union"`}
 	return reflect.StructOf(fields)
 }
 
@@ -200,12 +223,32 @@ func fillComposite(r *rand.Rand, v reflect.Value, depth int) {
 			fill(r, v.Elem(), depth+1)
 		}
 	case reflect.Struct:
+		if isUnion(v.Type()) {
+			fillUnion(r, v, depth)
+			return
+		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).Tag.Get("bsrpc") != "-" {
 				fill(r, v.Field(i), depth+1)
 			}
 		}
 	}
+}
+
+// fillUnion sets a random member, or the first one in deep values, to end a recursion.
+func fillUnion(r *rand.Rand, v reflect.Value, depth int) {
+	var members []reflect.Value
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); f.Name != "_" && f.Tag.Get("bsrpc") != "-" {
+			members = append(members, v.Field(i))
+		}
+	}
+	m := members[0]
+	if depth <= 6 {
+		m = members[r.IntN(len(members))]
+	}
+	m.Set(reflect.New(m.Type().Elem()))
+	fill(r, m.Elem(), depth+1)
 }
 
 // fillKey is like fill, without NaN and -0.

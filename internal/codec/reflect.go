@@ -40,6 +40,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 		return reflectAppendMap(w, buf, n, v, depth)
 	case opPointer, opDeref:
 		return reflectAppendPointer(w, buf, n, v, depth)
+	case opUnion:
+		return reflectAppendUnion(w, buf, n, v, depth)
 	case opStream:
 		return buf, nil
 	case opFunc:
@@ -93,6 +95,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return reflectReadMap(r, n, v, depth)
 	case opPointer, opDeref:
 		return reflectReadPointer(r, n, v, depth)
+	case opUnion:
+		return reflectReadUnion(r, n, v, depth)
 	case opStream:
 		return nil
 	case opFunc: // one stored before stays
@@ -196,10 +200,53 @@ func reflectReadPointer(r *reader, n *node, v reflect.Value, depth int) *Error {
 	if err != nil || !present {
 		return err
 	}
+	return reflectReadTarget(r, n.elem, v, depth+1)
+}
+
+// reflectReadTarget reads the new target n of the pointer v.
+func reflectReadTarget(r *reader, n *node, v reflect.Value, depth int) *Error {
 	// Convert, as the pointer type may have a name.
-	p := reflect.New(n.elem.typ)
-	v.Set(p.Convert(n.typ))
-	return reflectReadValue(r, n.elem, p.Elem(), depth+1)
+	p := reflect.New(n.typ)
+	v.Set(p.Convert(v.Type()))
+	return reflectReadValue(r, n, p.Elem(), depth)
+}
+
+// reflectAppendUnion appends the number and the target of the only pointer set.
+func reflectAppendUnion(w *writer, buf []byte, n *node, v reflect.Value, depth int) ([]byte, *Error) {
+	set := none
+	for i := range n.fields {
+		switch {
+		case v.Field(n.fields[i].index).IsNil():
+		case set != none:
+			return buf, n.errTwoMembers(set, i)
+		default:
+			set = i
+		}
+	}
+	buf, err := w.member(buf, set, depth+1)
+	if err != nil {
+		return buf, err
+	}
+	f := &n.fields[set]
+	if buf, err = reflectAppendValue(w, buf, f.node, v.Field(f.index).Elem(), depth+1); err != nil {
+		return buf, err.in(f.path)
+	}
+	return buf, nil
+}
+
+// reflectReadUnion reads the target of one pointer and sets the others to nil.
+func reflectReadUnion(r *reader, n *node, v reflect.Value, depth int) *Error {
+	for i := range n.fields {
+		v.Field(n.fields[i].index).SetZero()
+	}
+	f, err := r.member(n, depth+1)
+	if err != nil {
+		return err
+	}
+	if err := reflectReadTarget(r, f.node, v.Field(f.index), depth+1); err != nil {
+		return err.in(f.path)
+	}
+	return nil
 }
 
 // reflectAppendStruct appends the fields of a struct, without anything between them.

@@ -60,7 +60,16 @@ type sampleMore struct {
 		L int   `bsrpc:"le3"`
 		B int64 `bsrpc:"be7"`
 	}
-	When time.Time
+	When   time.Time
+	Unions []sampleUnion
+}
+
+type sampleUnion struct {
+	_    struct{} `bsrpc:"union"`
+	Flag *bool
+	Runs *[]sampleRun
+	None *struct{}
+	Rec  *sampleUnion
 }
 
 // A sampleRun is for loopRunString.
@@ -112,7 +121,8 @@ func selfCheck() bool {
 		Fixed: []sampleFixed{fixed, fixed}, Ptrs: []*sampleFixed{&fixed, nil, &fixed},
 		Next: &next, Map: map[uint8]string{2: "b", 1: "a"},
 		More: sampleMore{Cplx: complex(1, -1), Big: 1 << 40, Var: []int{0, -1, 1 << 20}, When: next.More.When,
-			Two: []int{300, -2}, Odd: [2]struct {
+			Unions: []sampleUnion{{Flag: new(bool)}, {None: &struct{}{}}, {Rec: &sampleUnion{Runs: &[]sampleRun{{1, 2, "a"}}}}},
+			Two:    []int{300, -2}, Odd: [2]struct {
 				L int   `bsrpc:"le3"`
 				B int64 `bsrpc:"be7"`
 			}{{-2, 1 << 54}, {1 << 22, -1 << 55}}},

@@ -23,6 +23,7 @@ type Tag struct {
 	Max    int
 	Fixed  int
 	Name   string
+	Union  bool
 
 	key, elem *Tag // of key= and elem=; nil: defaults
 }
@@ -34,8 +35,8 @@ const (
 	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, len=, max=, fixed=, key="
 )
 
-// knownWords lists the words suggested for unknown ones, the one for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "name"}
+// knownWords lists the words suggested for unknown ones, those for fields last.
+var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "union", "name"}
 
 // exampleOf returns an example of a word with a value, "" for others.
 func exampleOf(word string) string {
@@ -60,6 +61,9 @@ func ParseTag(text string) (*Tag, error) {
 	tag, err := parseWords(text, false)
 	if err == nil && tag.Name != "" {
 		return nil, errors.New("name= applies to struct fields only")
+	}
+	if err == nil && tag.Union {
+		return nil, errors.New(unionMarks)
 	}
 	return tag, err
 }
@@ -97,6 +101,9 @@ func parseWords(text string, field bool) (*Tag, error) {
 		}
 		said = append(said, key)
 	}
+	if tag.Union && len(said) > 1 {
+		return nil, errors.New("union must stand alone; tag the members instead")
+	}
 	if tag.Binary && tag.Text {
 		return nil, errors.New("binary and text exclude each other; give one")
 	}
@@ -129,7 +136,7 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 		t.key, err = parseGroup(text)
 	case "elem":
 		t.elem, err = parseGroup(text)
-	case "list", "utf8", "binary", "text":
+	case "list", "utf8", "binary", "text", "union":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
 		err = unknownWord(key+"=", field)
@@ -148,6 +155,8 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		t.Binary = true
 	case "text":
 		t.Text = true
+	case "union":
+		t.Union = true
 	case "-":
 		return "", fmt.Errorf(`"-" must stand alone; it skips the field`)
 	default:
@@ -169,7 +178,7 @@ func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
 	known, all := knownWords, wordsOfFields
 	if !field {
-		known, all = known[:len(known)-1], wordsOfValues
+		known, all = known[:len(known)-2], wordsOfValues
 	}
 	near := strictmap.Nearest(bare, known)
 	// LE4 is a format with the wrong case.
@@ -352,5 +361,6 @@ func (t *Tag) words() []string {
 	add(t.key != nil, "key=")
 	add(t.elem != nil, "elem=")
 	add(t.Name != "", "name=")
+	add(t.Union, "union")
 	return list
 }
