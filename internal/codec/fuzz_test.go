@@ -165,7 +165,7 @@ func FuzzTypes(f *testing.F) {
 // FuzzTags parses tags. A valid tag is unchanged by a round trip through its
 // text.
 func FuzzTags(f *testing.F) {
-	for _, tag := range []string{"le4", "list,len=le2,elem=(len=le1 max=32)", "key=(le2) elem=list", "-", "name=x", "(le4,le4) le4,id=2", "() (le4,),oneway,roles=a|b", "timeout=60s"} {
+	for _, tag := range []string{"le4", "list,len=le2,elem=(len=le1 max=32)", "key=(le2) elem=list", "-", "union", "name=x", "(le4,le4) le4,id=2", "() (le4,),oneway,roles=a|b", "timeout=60s"} {
 		f.Add(tag)
 	}
 	f.Fuzz(func(t *testing.T, tag string) {
