@@ -85,7 +85,7 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	}
 	inv := v.newInvocation(m, 0, c)
 	defer inv.Leave()
-	inv.setContext(v.ctx, time.Time{})
+	inv.setContext(v.ctx, 0)
 	inv.call.head = headBasic
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
 	v.enterRunning(inv)
@@ -111,7 +111,7 @@ func (c *basicConn) acquire(inv *invocation) bool {
 	}
 	acquired := make(chan struct{})
 	w := admission.NewWaiter(nil, g)
-	inv.call.heldGroups = []uint64{g.ID}
+	inv.call.addGroup(g.ID)
 	w.Start(func() { close(acquired) })
 	select {
 	case <-acquired:

@@ -88,6 +88,18 @@ type remoteEnd struct {
 	addr             net.Addr
 	network, address string // given to Dial; "" without
 	metadata         bool   // calls may have metadata
+
+	now func() time.Duration // limits.Monotonic, or cheaper
+}
+
+// A callEnd is what the calls of one end share.
+type callEnd struct {
+	log    *report.Log
+	panics *atomic.Uint64 // the counter of a server; nil at a client
+	remote *remoteEnd     // at a client; nil at a server
+
+	// carryOut runs the handler or sends the call. again is true for a call sent before.
+	carryOut func(ctx context.Context, c *Call, again bool) error
 }
 
 // A nativeLink is a connection on the native wire.
@@ -146,7 +158,7 @@ type boundMethod struct {
 	id                 int           // from the id= tag; -1 for none
 	key                string        // misspelt key of the func's tag, for MismatchError
 	timeout            time.Duration // of a call whose context has no deadline; 0 for none
-	timeoutBy          string        // the source of timeout, for errors
+	timeoutBy          limits.Source // the source of timeout, for errors
 	optional           bool          // the server may lack it
 	kind               Kind
 	streams            *streamPlan         // nil without streams
@@ -197,7 +209,9 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 	if o.chain == nil {
 		return m
 	}
-	return &interceptedMethod{m, o.chain, o.log, o.remote}
+	i := &interceptedMethod{m, o.chain, callEnd{log: o.log, remote: o.remote}}
+	i.end.carryOut = i.next
+	return i
 }
 
 // newBoundMethod returns the method of s, which has no binding yet.

@@ -1,11 +1,11 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -130,12 +130,16 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *trans
 // the limit already. beginTimeout returns the context to wait with: the caller's own, if it
 // differs only in that.
 func (m *boundMethod) beginTimeout(ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
-	if own, ok := v.Ctx.(*callContext); ok {
-		if end, ok := ctx.Deadline(); ok && end.Equal(own.deadline) {
-			t.BeginUntil(end, m.timeout, m.timeoutBy)
-			if ctx == v.Ctx {
-				ctx = own.Context
-			}
+	own, ok := v.Ctx.(*callContext)
+	switch {
+	case !ok || own.deadline == 0:
+	case ctx == v.Ctx:
+		t.BeginUntil(own.deadline, m.timeout, m.timeoutBy)
+		return own.Context
+	default:
+		end, _ := own.Deadline()
+		if at, ok := ctx.Deadline(); ok && at.Equal(end) {
+			t.BeginUntil(own.deadline, m.timeout, m.timeoutBy)
 			return ctx
 		}
 	}
@@ -226,9 +230,8 @@ func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what
 // An interceptedMethod is a boundMethod of a client with interceptors.
 type interceptedMethod struct {
 	*boundMethod
-	chain  CallFunc
-	log    *report.Log
-	remote *remoteEnd
+	chain CallFunc
+	end   callEnd
 }
 
 // Call implements method.Caller: it passes the call through the interceptors.
@@ -236,11 +239,10 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	if ctx == nil {
 		return m.boundMethod.Call(ctx, v)
 	}
-	c := &Call{method: &m.Description, values: v, within: m, log: m.log, remote: m.remote}
+	c := &Call{method: &m.Description, kind: m.kind, end: &m.end, values: v}
 	c.ctx.Context, c.ctx.call, v.Ctx = ctx, c, &c.ctx
-	c.kind = m.kind
 	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
-		c.ctx.deadline = time.Now().Add(m.timeout)
+		c.ctx.deadline = cmp.Or(m.end.remote.now()+m.timeout, 1)
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
@@ -268,7 +270,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 			}
 			s.Result.Close()
 		}
-		c.ctx.end(context.Canceled)
+		c.ctx.end(endedCanceled)
 		c.over(err)
 	}()
 	return c.run(ctx, m.chain)
@@ -277,7 +279,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 // overWith ends a call together with its streams.
 func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
 	s.WhenOver(func(why *fault.Fault) {
-		c.ctx.end(context.Canceled)
+		c.ctx.end(endedCanceled)
 		if why == nil {
 			c.over(nil)
 		} else {
@@ -286,9 +288,9 @@ func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
 	})
 }
 
-// next implements nexter: it makes the call, or makes it again.
-func (m *interceptedMethod) next(ctx context.Context, v *method.Values, again bool) error {
-	c := v.Ctx.(*callContext).call
+// next is callEnd.carryOut: it makes the call, or makes it again.
+func (m *interceptedMethod) next(ctx context.Context, c *Call, again bool) error {
+	v := c.values
 	if again {
 		if s := c.streams; s != nil && s.Produced && len(s.Params) > 0 {
 			return &Error{Code: CodeInternal, Message: fault.Prefix + m.Name + ": next called again after a stream of the call has been sent"}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -12,17 +13,38 @@ import (
 // client. It takes one allocation as long as users only ask for the deadline, the error and
 // values: Done and AfterFunc create the channel and the timer.
 type callContext struct {
-	context.Context // the connection's, or the caller's at a client
-	deadline        time.Time
-	heldGroups      []uint64 // ids of the exclusive groups held by the caller
-	call            *Call    // at a client, where all values are those of Context; else nil
+	context.Context               // the connection's, or the caller's at a client
+	deadline        time.Duration // by limits.Monotonic; 0 for none
+	call            *Call         // at a client, where all values are those of Context; else nil
 
-	mu     sync.Mutex // guards the rest
-	head   replyHead
-	lost   bool          // err is that of the connection, or of the caller at a client
-	over   bool          // the call is, streams included
-	meta   *callMetadata // nil without any
-	err    error
+	mu    sync.Mutex // guards the rest
+	head  replyHead
+	ended contextEnd
+	over  bool          // the call is, streams included
+	extra *callExtra    // nil for most
+	watch *contextWatch // nil until a user waits
+}
+
+// A contextEnd is why a callContext has ended.
+type contextEnd uint8
+
+const (
+	notEnded contextEnd = iota
+	endedCanceled
+	endedLate // at the deadline
+	endedLost // with the connection, or with the context of the caller at a client
+)
+
+// own returns the error of a context that has ended first.
+func (e contextEnd) own() error {
+	if e == endedLate {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
+
+// A contextWatch is what ends with a callContext.
+type contextWatch struct {
 	done   chan struct{}
 	timer  *time.Timer
 	unlink func() bool // from the connection's context
@@ -30,12 +52,17 @@ type callContext struct {
 }
 
 // Deadline returns the deadline of the caller.
-func (x *callContext) Deadline() (time.Time, bool) { return x.deadline, !x.deadline.IsZero() }
+func (x *callContext) Deadline() (at time.Time, ok bool) {
+	if x.deadline == 0 {
+		return at, false
+	}
+	return limits.TimeOf(x.deadline), true
+}
 
 // expired reports whether the caller's deadline has passed, whatever ended the call. A nil
 // callContext has no deadline.
 func (x *callContext) expired() bool {
-	return x != nil && !x.deadline.IsZero() && !time.Now().Before(x.deadline)
+	return x != nil && x.deadline != 0 && limits.Monotonic() >= x.deadline
 }
 
 // causeKey is the key by which context.Cause finds the cause of a context; it is unexported
@@ -82,38 +109,40 @@ func (x *callContext) Value(key any) any {
 func (x *callContext) Done() <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.watchLocked()
-	return x.done
+	return x.watchLocked().done
 }
 
-func (x *callContext) watchLocked() {
-	if x.done != nil {
-		return
+func (x *callContext) watchLocked() *contextWatch {
+	if x.watch != nil {
+		return x.watch
 	}
-	x.done = make(chan struct{})
-	if x.err != nil {
-		close(x.done)
-		return
+	w := &contextWatch{done: make(chan struct{})}
+	x.watch = w
+	if x.ended != notEnded {
+		close(w.done)
+		return w
 	}
-	if !x.deadline.IsZero() {
-		x.timer = time.AfterFunc(time.Until(x.deadline), func() { x.end(context.DeadlineExceeded) })
+	if x.deadline != 0 {
+		w.timer = time.AfterFunc(x.deadline-limits.Monotonic(), func() { x.end(endedLate) })
 	}
-	parent := x.Context
-	x.unlink = context.AfterFunc(parent, func() { x.endWith(parent) })
+	w.unlink = context.AfterFunc(x.Context, func() { x.end(endedLost) })
+	return w
 }
 
 // Err returns why Done is closed.
 func (x *callContext) Err() error {
 	x.mu.Lock()
-	err := x.err
+	ended := x.ended
 	x.mu.Unlock()
 	switch {
-	case err != nil:
-		return err
+	case ended == endedLost:
+		return x.Context.Err()
+	case ended != notEnded:
+		return ended.own()
 	case x.expired(): // the connection may have ended later
-		x.end(context.DeadlineExceeded)
+		x.end(endedLate)
 	case x.Context.Err() != nil:
-		x.endWith(x.Context)
+		x.end(endedLost)
 	default:
 		return nil
 	}
@@ -124,20 +153,20 @@ func (x *callContext) Err() error {
 func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.err != nil {
+	if x.ended != notEnded {
 		go f()
 		return func() bool { return false }
 	}
-	x.watchLocked()
-	i := len(x.after)
-	x.after = append(x.after, &f)
+	w := x.watchLocked()
+	i := len(w.after)
+	w.after = append(w.after, &f)
 	return func() bool {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if x.err != nil || x.after[i] == nil {
+		if x.ended != notEnded || w.after[i] == nil {
 			return false
 		}
-		x.after[i] = nil
+		w.after[i] = nil
 		return true
 	}
 }
@@ -149,42 +178,34 @@ const graceTime = 20 * time.Millisecond
 // beforeDeadline calls f when nine tenths of the remaining time have passed, or all but
 // graceTime. It does nothing without a deadline.
 func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
-	if x.deadline.IsZero() {
+	if x.deadline == 0 {
 		return func() bool { return false }
 	}
-	left := time.Until(x.deadline)
+	left := x.deadline - limits.Monotonic()
 	return time.AfterFunc(left-min(left/10, graceTime), f).Stop
 }
 
 // whyCanceled returns the meaning of a CANCEL: a caller sends it also at its deadline, at
 // about the time at which this end finds the same.
-func (x *callContext) whyCanceled() error {
-	if !x.deadline.IsZero() && time.Until(x.deadline) < transport.WatchdogPeriod {
-		return context.DeadlineExceeded
+func (x *callContext) whyCanceled() contextEnd {
+	if x.deadline != 0 && x.deadline-limits.Monotonic() < transport.WatchdogPeriod {
+		return endedLate
 	}
-	return context.Canceled
+	return endedCanceled
 }
 
-// end sets the context's error, unless it has one.
-func (x *callContext) end(err error) {
+// end ends the context, unless it has ended.
+func (x *callContext) end(why contextEnd) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.endLocked(err)
-}
-
-// endWith ends the context with its parent.
-func (x *callContext) endWith(parent context.Context) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.lost = x.lost || x.err == nil
-	x.endLocked(parent.Err())
+	x.endLocked(why)
 }
 
 // endedItself reports whether the context has ended, and not with its parent.
 func (x *callContext) endedItself() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.err != nil && !x.lost
+	return x.ended == endedCanceled || x.ended == endedLate
 }
 
 // sendHead notes that the head of a reply is about to be sent, before a stream.
@@ -199,7 +220,7 @@ func (x *callContext) endReplied() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.head, x.over = headSent, true
-	x.endLocked(context.Canceled)
+	x.endLocked(endedCanceled)
 }
 
 // isOver reports whether the call is over, streams included.
@@ -209,20 +230,21 @@ func (x *callContext) isOver() bool {
 	return x.over
 }
 
-func (x *callContext) endLocked(err error) {
-	if x.err != nil {
+func (x *callContext) endLocked(why contextEnd) {
+	if x.ended != notEnded {
 		return
 	}
-	x.err = err
-	if x.done == nil {
+	x.ended = why
+	w := x.watch
+	if w == nil {
 		return
 	}
-	close(x.done)
-	if x.timer != nil {
-		x.timer.Stop()
+	close(w.done)
+	if w.timer != nil {
+		w.timer.Stop()
 	}
-	x.unlink()
-	for _, f := range x.after {
+	w.unlink()
+	for _, f := range w.after {
 		if f != nil {
 			go (*f)()
 		}

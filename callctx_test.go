@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -186,13 +187,13 @@ func TestHandlerContextExpires(t *testing.T) {
 				parent, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				start := time.Now()
-				x := &callContext{Context: parent, deadline: start.Add(time.Minute)}
+				x := &callContext{Context: parent, deadline: limits.MonotonicAt(start.Add(time.Minute))}
 				notice(x)
 				if took := time.Since(start); took != time.Minute {
 					t.Errorf("noticed after %v", took)
 				}
 				checkEnded(t, x, context.DeadlineExceeded, "context deadline exceeded")
-				x.end(context.Canceled) // the handler returns
+				x.end(endedCanceled) // the handler returns
 				checkEnded(t, x, context.DeadlineExceeded, "context deadline exceeded")
 			})
 		})
@@ -303,8 +304,8 @@ func TestCallContextStop(t *testing.T) {
 		if !stops[1]() || stops[1]() {
 			t.Error("the first stop of a func has an effect, and no other")
 		}
-		x.end(context.DeadlineExceeded)
-		x.end(context.Canceled)
+		x.end(endedLate)
+		x.end(endedCanceled)
 		synctest.Wait()
 		if stops[0]() || stops[1]() {
 			t.Error("stopped after the end")
@@ -321,7 +322,7 @@ func TestCallContextStop(t *testing.T) {
 func TestCallContextConcurrency(t *testing.T) {
 	for range 200 {
 		parent, cancel := context.WithCancel(t.Context())
-		x := &callContext{Context: parent, deadline: time.Now().Add(time.Hour)}
+		x := &callContext{Context: parent, deadline: limits.Monotonic() + time.Hour}
 		var ran, stopped atomic.Int32
 		var wg sync.WaitGroup
 		ended := make(chan struct{}, 8)
@@ -343,7 +344,7 @@ func TestCallContextConcurrency(t *testing.T) {
 			})
 		}
 		wg.Go(cancel)
-		wg.Go(func() { x.end(context.Canceled) })
+		wg.Go(func() { x.end(endedCanceled) })
 		wg.Wait()
 		for range 8 {
 			<-ended
@@ -366,7 +367,7 @@ func TestHandlerContextCause(t *testing.T) {
 			cause     string
 		}{
 			{"deadline", func(*callContext) { time.Sleep(time.Minute) }, context.DeadlineExceeded, false, "context deadline exceeded"},
-			{"caller", func(x *callContext) { x.end(context.Canceled) }, context.Canceled, false, "context canceled"},
+			{"caller", func(x *callContext) { x.end(endedCanceled) }, context.Canceled, false, "context canceled"},
 			{"connection", func(*callContext) { time.Sleep(time.Minute) }, context.Canceled, true, "connection lost"},
 		} {
 			if how == "Err" && test.lostFirst {
@@ -374,7 +375,7 @@ func TestHandlerContextCause(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				parent, lose := context.WithCancelCause(context.Background())
-				x := &callContext{Context: parent, deadline: time.Now().Add(time.Minute)}
+				x := &callContext{Context: parent, deadline: limits.Monotonic() + time.Minute}
 				var child context.Context
 				if how != "Err" {
 					var cancel context.CancelFunc

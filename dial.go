@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -74,7 +75,6 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	w := newAdmissionWait(peer)
 	h := newClientHandler(nc, w.Control, opts.handlers(), s, r)
 	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors, remote: d.remote(nc)}
-	link.remote.metadata = true
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnClosed: func() {
@@ -84,6 +84,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 			}()
 		},
 	})
+	link.remote.metadata, link.remote.now = true, link.Conn.Now
 	h.Conn, h.served.session.caller = link.Conn, link
 	go link.Run()
 	if peer.Waiting {
@@ -146,7 +147,7 @@ type dialState struct {
 
 // remote returns the other end of nc, which has no metadata on the basic wire.
 func (d *dialState) remote(nc net.Conn) remoteEnd {
-	return remoteEnd{addr: nc.RemoteAddr(), network: d.network, address: d.address}
+	return remoteEnd{addr: nc.RemoteAddr(), network: d.network, address: d.address, now: limits.Monotonic}
 }
 
 // newDialState returns the state of a dial beginning now. The caller must call stop.

@@ -1,11 +1,11 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +37,7 @@ type dispatcher struct {
 	panics       atomic.Uint64
 	onewayErrors atomic.Uint64
 	log          *report.Log
+	callEnd      callEnd // of calls with interceptors
 
 	onRefused func(context.Context, *Session, Method, *Error) // nil for none
 	refusals  *report.HookQueue                               // of calls of onRefused
@@ -132,13 +133,13 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	return inv
 }
 
-// deadline returns the deadline of a call, from the microseconds in its request. Zero
-// means none.
-func (c *nativeConn) deadline(us uint64) time.Time {
+// deadline returns the deadline of a call, by limits.Monotonic, from the microseconds in its
+// request. Zero means none.
+func (c *nativeConn) deadline(us uint64) time.Duration {
 	if us == 0 || us >= uint64((24*time.Hour)/time.Microsecond) {
-		return time.Time{}
+		return 0
 	}
-	return c.LastRead().Add(time.Duration(us) * time.Microsecond)
+	return cmp.Or(limits.MonotonicAt(c.LastRead())+time.Duration(us)*time.Microsecond, 1)
 }
 
 // isSlow reports whether the next request of m runs on a goroutine of its own because an
@@ -232,7 +233,7 @@ func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	v, g := c.served, inv.method.group
 	if g != nil {
-		if slices.Contains(inv.call.heldGroups, g.ID) {
+		if !inv.call.addGroup(g.ID) {
 			why := fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name)
 			if v.atClient {
 				c.requestAtClient(inv, m, why)
@@ -242,7 +243,6 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 			inv.Free()
 			return
 		}
-		inv.call.heldGroups = append(inv.call.heldGroups, g.ID)
 	}
 	v.enterRunning(inv)
 	kept, since, call := m.Keep(), c.LastRead(), inv.call
@@ -292,7 +292,10 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 // noteWait notes the end of a wait for the semaphores of the call.
 func (inv *invocation) noteWait(since time.Time) {
 	if inv.intercepted != nil {
-		inv.intercepted.waited = time.Since(since)
+		x := inv.call
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.extraLocked().waited = time.Since(since)
 	}
 }
 

@@ -282,13 +282,13 @@ func (c *Call) goOn(v *method.Values) bool {
 	v.State = nil
 	e := s.call
 	e.atEnd(func(err error) {
-		c.ctx.end(context.Canceled)
+		c.ctx.end(endedCanceled)
 		if c.observers == nil {
 			return
 		}
 		if err == nil {
 			data, _ := e.call.Body()
-			c.resultsSize = len(data)
+			c.resultsSize = uint32(len(data))
 		}
 		go func() { c.over(e.failed(err)) }()
 	})

@@ -11,7 +11,6 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -86,42 +85,33 @@ func (k Kind) String() string {
 // A Call describes one call to interceptors, at a server or a client. It is created by the
 // library, and pointers from Args and Results are valid until the interceptor has
 // returned. The methods are for the goroutine of the interceptor.
+//
+// Its size matters, as each call with interceptors allocates one at each end.
 type Call struct {
-	method  *method.Description
+	method  *method.Description // nil in a Call of a user, which is unusable
+	end     *callEnd
 	session *Session       // nil at a client
-	remote  *remoteEnd     // at a client; nil at a server
 	values  *method.Values // nil after the interceptors have returned
-	within  nexter
-	log     *report.Log
-	panics  *atomic.Uint64 // the counter of a server; nil at a client
 	ctx     callContext    // of the call; at a client only used if it has the library's deadline
 
 	state     atomic.Uint32
-	returned  chan struct{} // closed by a next that returns after the interceptors
 	kind      Kind
 	attempted bool                  // next has been called
+	returned  chan struct{}         // closed by a next that returns after the interceptors
 	collapsed *panicError           // why handler or interceptor did not return
 	observers *observers            // nil without any
 	streams   *transport.StreamCall // at a client: of the last next; nil without streams
 
-	waited      time.Duration
-	argsSize    int
-	resultsSize int
+	argsSize, resultsSize uint32 // once values is nil
 }
 
-// The states of a Call. The zero value makes a Call of a user unusable.
+// The states of a Call.
 const (
-	callOver    uint32 = iota // the interceptors have returned
-	callReady                 // next may be called
+	callReady   uint32 = iota // next may be called
 	callNext                  // next runs
 	callHandled               // the handler has returned
+	callOver                  // the interceptors have returned
 )
-
-// A nexter carries out a call within its interceptors: it runs the handler or sends the
-// call. again is true for a call sent before.
-type nexter interface {
-	next(ctx context.Context, v *method.Values, again bool) error
-}
 
 // observers are the funcs given to OnItem and OnEnd.
 type observers struct {
@@ -148,8 +138,8 @@ func (c *Call) RemoteAddr() net.Addr {
 	switch {
 	case c.session != nil:
 		return c.session.remote
-	case c.remote != nil:
-		return c.remote.addr
+	case c.end != nil:
+		return c.end.remote.addr
 	}
 	return nil
 }
@@ -157,10 +147,10 @@ func (c *Call) RemoteAddr() net.Addr {
 // Dialed returns the network and the address given to Dial, at a client that Dial has
 // created. Otherwise they are empty.
 func (c *Call) Dialed() (network, address string) {
-	if c.remote == nil {
+	if c.end == nil || c.end.remote == nil {
 		return "", ""
 	}
-	return c.remote.network, c.remote.address
+	return c.end.remote.network, c.end.remote.address
 }
 
 // Metadata returns the metadata of the request: that of MetadataFrom at a server, and at a
@@ -201,7 +191,7 @@ func (c *Call) ArgsSize() int {
 	if c.values != nil {
 		return c.values.ArgsSize
 	}
-	return c.argsSize
+	return int(c.argsSize)
 }
 
 // ResultsSize returns the size of the encoded results in bytes, 0 for a failed call. A
@@ -210,12 +200,19 @@ func (c *Call) ResultsSize() int {
 	if c.session == nil && c.values != nil {
 		return c.values.ResultsSize
 	}
-	return c.resultsSize
+	return int(c.resultsSize)
 }
 
 // Waited returns how long the call has waited at a server for its exclusive group and for
 // MaxConcurrentCalls. The interceptors run after this wait.
-func (c *Call) Waited() time.Duration { return c.waited }
+func (c *Call) Waited() time.Duration {
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
+	if c.ctx.extra == nil {
+		return 0
+	}
+	return c.ctx.extra.waited
+}
 
 // OnItem makes the call pass a pointer to a copy of each item of its streams to f, before the
 // item is sent or after it is received. in is true for items this end receives. An error
@@ -255,7 +252,7 @@ func (c *Call) passItem(in bool, item any) error {
 
 // observed returns the observers of a call that is not over, otherwise nil.
 func (c *Call) observed() *observers {
-	if c.state.Load() == callOver {
+	if c.method == nil || c.state.Load() == callOver {
 		return nil
 	}
 	if c.observers == nil {
@@ -272,9 +269,8 @@ func (c *Call) run(ctx context.Context, chain CallFunc) (err error) {
 		if !returned {
 			err = c.collapse(recover(), "interceptor")
 		}
-		c.end()
+		c.finish()
 	}()
-	c.state.Store(callReady)
 	err = chain(ctx, c)
 	returned, c.collapsed = true, nil
 	return err
@@ -310,22 +306,22 @@ func (c *Call) finishNext(state uint32) {
 	}
 }
 
-// end makes the call unusable after its interceptors. It waits for a next that still runs.
-func (c *Call) end() {
+// finish makes the call unusable after its interceptors. It waits for a next that still runs.
+func (c *Call) finish() {
 	for s := c.state.Load(); s != callOver; s = c.state.Load() {
 		if s == callNext {
 			c.returned = make(chan struct{})
-			c.ctx.end(context.Canceled)
+			c.ctx.end(endedCanceled)
 		}
 		if c.state.CompareAndSwap(s, callOver) && s == callNext {
 			<-c.returned
 		}
 	}
-	c.argsSize = c.values.ArgsSize
+	c.argsSize = uint32(c.values.ArgsSize)
 	if c.session == nil { // a server encodes the results later
-		c.resultsSize = c.values.ResultsSize
+		c.resultsSize = uint32(c.values.ResultsSize)
 	}
-	c.values, c.within = nil, nil
+	c.values = nil
 }
 
 // collapse logs a func that did not return, and returns the error of its call. A nil what
@@ -339,10 +335,10 @@ func (c *Call) collapse(what any, where string) *panicError {
 
 // panicked logs a func that did not return, and counts it at a server.
 func (c *Call) panicked(what any, where string) *panicError {
-	if c.panics != nil {
-		c.panics.Add(1)
+	if c.end.panics != nil {
+		c.end.panics.Add(1)
 	}
-	return newPanicError(c.log, c.method, what, where)
+	return newPanicError(c.end.log, c.method, what, where)
 }
 
 // over calls the funcs given to OnEnd, with the public form of err. Each func is user code.
@@ -384,7 +380,7 @@ func carryOut(ctx context.Context, c *Call) (err error) {
 	}()
 	again := c.attempted
 	c.attempted = true
-	err = c.within.next(ctx, c.values, again)
+	err = c.end.carryOut(ctx, c, again)
 	returned = true
 	return err
 }

@@ -68,16 +68,15 @@ func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *inv
 	return inv
 }
 
-// setContext gives the call a context, with a parent and a deadline. A call with interceptors
-// always has one.
-func (inv *invocation) setContext(parent context.Context, deadline time.Time) {
+// setContext gives the call a context, with a parent and a deadline by limits.Monotonic, 0 for
+// none. A call with interceptors always has one.
+func (inv *invocation) setContext(parent context.Context, deadline time.Duration) {
 	if inv.method.chain == nil {
 		inv.call = &callContext{Context: parent, deadline: deadline}
 	} else {
 		v := inv.served
-		c := &Call{method: &inv.method.Description, session: v.session, values: inv.Values, within: inv, log: v.log, panics: &v.panics}
+		c := &Call{method: &inv.method.Description, kind: inv.method.kind, end: &v.callEnd, session: v.session, values: inv.Values}
 		c.ctx.Context, c.ctx.deadline = parent, deadline
-		c.kind = inv.method.kind
 		inv.intercepted, inv.call = c, &c.ctx
 	}
 	inv.Ctx = inv.call
@@ -91,9 +90,10 @@ func (inv *invocation) invoke() error {
 	return inv.method.Invoke(inv.recv, inv.Values)
 }
 
-// next implements nexter: it calls the method with the context of the interceptors, and
-// sends its result stream.
-func (inv *invocation) next(ctx context.Context, _ *method.Values, _ bool) error {
+// carryOutServed is callEnd.carryOut: it calls the method with the context of the interceptors,
+// and sends its result stream.
+func carryOutServed(ctx context.Context, c *Call, _ bool) error {
+	inv := c.values.State.(*invocation)
 	inv.Ctx = ctx
 	err := inv.method.Invoke(inv.recv, inv.Values)
 	if err == nil && inv.streams != nil && inv.streams.out != nil {
@@ -172,7 +172,7 @@ func (inv *invocation) answer(err error) {
 	if p, ok := err.(*panicError); ok {
 		err = p.public(inv.method.Name, OutcomeAnswered)
 	} else if err == nil {
-		c.resultsSize = inv.ResultsSize
+		c.resultsSize = uint32(inv.ResultsSize)
 	}
 	c.over(publicError(err))
 }

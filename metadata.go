@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -82,10 +83,10 @@ func MetadataFrom(ctx context.Context) Metadata {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.meta == nil {
+	if x.extra == nil {
 		return Metadata{}
 	}
-	return metadataOf(x.meta.received)
+	return metadataOf(x.extra.received)
 }
 
 // CarriesMetadata reports whether next can send the metadata of ctx, as a client's call: the
@@ -99,11 +100,11 @@ func MetadataFrom(ctx context.Context) Metadata {
 //
 // At a server it returns false.
 func (c *Call) CarriesMetadata(ctx context.Context) bool {
-	if c.remote == nil {
+	if c.end == nil || c.end.remote == nil {
 		return false
 	}
 	out := outgoingOf(ctx)
-	return out == nil || out.err == nil && (c.remote.metadata || len(out.entries) == 0)
+	return out == nil || out.err == nil && (c.end.remote.metadata || len(out.entries) == 0)
 }
 
 // SetReplyMetadata adds an entry to the metadata of the reply, results or error, of a
@@ -265,10 +266,33 @@ func (o *outgoing) beginBasic() error {
 // callKey is the context key of a handler's *callContext.
 type callKey struct{}
 
-// A callMetadata is the metadata of a call at a server.
-type callMetadata struct {
-	received string   // valid entries
-	reply    Metadata // valid; guarded by callContext.mu until the head is sent
+// A callExtra is what only some calls have at a server. callContext.mu guards it.
+type callExtra struct {
+	heldGroups []uint64 // ids of the exclusive groups held by the caller
+	received   string   // valid entries
+	reply      Metadata // valid; unchanged once the head is sent
+	waited     time.Duration
+}
+
+// extraLocked returns the callExtra of x, a new one at first.
+func (x *callContext) extraLocked() *callExtra {
+	if x.extra == nil {
+		x.extra = new(callExtra)
+	}
+	return x.extra
+}
+
+// addGroup adds a group to those held by the caller. It reports false if that holds it
+// already.
+func (x *callContext) addGroup(id uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.extraLocked()
+	if slices.Contains(e.heldGroups, id) {
+		return false
+	}
+	e.heldGroups = append(e.heldGroups, id)
+	return true
 }
 
 // A replyHead is the state of the head of a reply: whether metadata can be added.
@@ -289,20 +313,22 @@ func (x *callContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint
 // receive stores the metadata of a request, which Admit has validated.
 func (x *callContext) receive(block []byte) {
 	m, _ := wire.ReadRequestMetadata(block)
-	x.heldGroups = m.HeldGroups
-	if len(m.Entries) > 0 {
-		x.meta = &callMetadata{received: string(m.Entries)}
-	}
+	x.extra = &callExtra{heldGroups: m.HeldGroups, received: string(m.Entries)}
 }
 
 // outgoing returns what a call made with x carries: the held groups, none of the metadata
 // received, and in a callback what the caller's context adds.
 func (x *callContext) outgoing() *outgoing {
 	outer := outgoingOf(x.Context)
-	if len(x.heldGroups) == 0 && outer == nil {
+	out := new(outgoing)
+	x.mu.Lock()
+	if x.extra != nil {
+		out.heldGroups = x.extra.heldGroups
+	}
+	x.mu.Unlock()
+	if len(out.heldGroups) == 0 && outer == nil {
 		return nil
 	}
-	out := &outgoing{heldGroups: x.heldGroups}
 	if outer != nil {
 		out.heldGroups = append(slices.Clip(out.heldGroups), outer.heldGroups...)
 		out.entries = outer.entries
@@ -321,24 +347,22 @@ func (x *callContext) setReply(key, value string) error {
 	case headBasic:
 		return errors.New("the caller speaks the basic wire, which carries no metadata")
 	}
-	if x.meta == nil {
-		x.meta = new(callMetadata)
-	}
-	reply := make(Metadata, len(x.meta.reply)+1)
-	maps.Copy(reply, x.meta.reply)
+	e := x.extraLocked()
+	reply := make(Metadata, len(e.reply)+1)
+	maps.Copy(reply, e.reply)
 	reply[key] = value
 	if why := reply.check(); why != nil {
 		return errors.New(why.Plain())
 	}
-	x.meta.reply = reply
+	e.reply = reply
 	return nil
 }
 
 // replyEntries returns the entries for the reply; nil for none. It is called after
 // endReplied. x may be nil.
 func (x *callContext) replyEntries() []byte {
-	if x == nil || x.meta == nil {
+	if x == nil || x.extra == nil {
 		return nil
 	}
-	return wire.AppendEntries(nil, x.meta.reply)
+	return wire.AppendEntries(nil, x.extra.reply)
 }

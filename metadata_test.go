@@ -23,13 +23,13 @@ import (
 type echo struct {
 	calls atomic.Int64
 	next  *echoContract // of another server
-	last  context.Context
+	last  atomic.Pointer[context.Context]
 }
 
 // reply makes the metadata of ctx that of the reply.
 func (e *echo) reply(ctx context.Context) error {
 	e.calls.Add(1)
-	e.last = ctx
+	e.last.Store(&ctx)
 	for k, v := range bsrpc.MetadataFrom(ctx) {
 		if err := bsrpc.SetReplyMetadata(ctx, k, v); err != nil {
 			return err
@@ -540,11 +540,11 @@ func TestSetReplyMetadata(t *testing.T) {
 			if _, err := proxy.Echo(bsrpc.WithMetadata(t.Context(), md), nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := bsrpc.SetReplyMetadata(e.last, "late", "x"); err == nil || err.Error() != "bsrpc: SetReplyMetadata: the reply has been sent" {
+			if err := bsrpc.SetReplyMetadata(*e.last.Load(), "late", "x"); err == nil || err.Error() != "bsrpc: SetReplyMetadata: the reply has been sent" {
 				t.Error(err)
 			}
 		}
-		if len(bsrpc.MetadataFrom(e.last)) != 1 {
+		if len(bsrpc.MetadataFrom(*e.last.Load())) != 1 {
 			t.Error("the metadata of a call that is over has gone")
 		}
 	})
@@ -592,8 +592,8 @@ func TestMetadataRedacted(t *testing.T) {
 		t.Fatal(describe(reply.Get()), err)
 	}
 	var out bytes.Buffer
-	derived := context.WithValue(e.last, "key", "value") //lint:ignore SA1029 a key that prints
-	for _, v := range []any{md, &md, reply, e.last, ctx, derived, struct{ MD bsrpc.Metadata }{md}, []any{md, reply}} {
+	derived := context.WithValue(*e.last.Load(), "key", "value") //lint:ignore SA1029 a key that prints
+	for _, v := range []any{md, &md, reply, *e.last.Load(), ctx, derived, struct{ MD bsrpc.Metadata }{md}, []any{md, reply}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}

@@ -46,6 +46,7 @@ func NewServer(opts *ServerOptions) *Server {
 		log = cmp.Or(opts.Logger, log)
 	}
 	s.log = report.New(log)
+	s.callEnd = callEnd{log: s.log, panics: &s.panics, carryOut: carryOutServed}
 	s.refusals = report.NewHookQueue(s.log, "OnRefused")
 	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
 	s.budget.Init(s.settings.serverBytes)

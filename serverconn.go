@@ -182,7 +182,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 		OnRefused: c.refused,
 	})
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
-		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.remote, metadata: true},
+		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.remote, metadata: true, now: c.Conn.Now},
 	}, v, peer.AcceptsCalls}
 	s.enroll(c.served)
 	if !waits {
@@ -316,12 +316,12 @@ func (c *serverConn) cancelRunning(id uint64) (streams *servedStreams, why error
 		return nil, nil
 	}
 	inv.canceled.Store(true)
-	why = context.Canceled
+	end := endedCanceled
 	if inv.call != nil {
-		why = inv.call.whyCanceled()
-		inv.call.end(why)
+		end = inv.call.whyCanceled()
+		inv.call.end(end)
 	}
-	return inv.streams, why
+	return inv.streams, end.own()
 }
 
 // awaitIdle waits until no handler runs: then idle receives.

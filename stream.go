@@ -65,7 +65,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 	if m.timeoutBy == limits.ByMethod {
 		m.beginTimeout(ctx, &s.Whole, v)
 	} else {
-		s.Whole.Begin(ctx, 0, "")
+		s.Whole.Begin(ctx, 0, 0)
 	}
 	if p.eager && sent != nil && sent.reply != nil {
 		s.OnAnswer = sent.reply.set

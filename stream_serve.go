@@ -43,7 +43,7 @@ func (inv *invocation) setLease(w *admission.Waiter) {
 	}
 	inv.streams.out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
 		v.report(report.Lease, slog.LevelWarn, "bsrpc: stream ended: its reader kept others waiting", "session", v.session.id, "method", m.Name)
-		call.end(context.Canceled)
+		call.end(endedCanceled)
 		return fault.New(fault.Aborted, fault.Answered, "%s: others wait, and the reader has left the window of the stream full for %s Limits.SessionLease (%v)", m.Name, v.settings.Owner, lease)
 	})
 }

@@ -94,7 +94,7 @@ func TestTimeoutBegunEarlier(t *testing.T) {
 		var timeout Timeout
 		end := time.Now().Add(5 * time.Second)
 		time.Sleep(2 * time.Second)
-		timeout.BeginUntil(end, 5*time.Second, ByMethod)
+		timeout.BeginUntil(MonotonicAt(end), 5*time.Second, ByMethod)
 		timeout.Start(Monotonic())
 		if us, expired := timeout.Left(); us != 3_000_000 || expired {
 			t.Errorf("%d us left, expired %t", us, expired)

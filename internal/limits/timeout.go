@@ -14,19 +14,32 @@ import (
 // call may use a Timeout.
 type Timeout struct {
 	deadline time.Time     // of the context; zero for none
-	after    time.Duration // set by the library; valid if by is not ""
+	after    time.Duration // set by the library; valid if by is not byNone
 	began    time.Duration // beginning of after, by Monotonic
-	by       string        // source of after; "" if the library set no limit
-	waited   bool          // the call waited after its beginning
-	started  bool          // began is set, and Start has no effect
-	timer    *time.Timer   // reused by the next call
+	left     time.Duration // of after, at Start
+	by       Source
+	waited   bool        // the call waited after Start
+	earlier  bool        // the call began before Start
+	timer    *time.Timer // reused by the next call
 }
 
-// The sources of a limit set by the library.
+// A Source is where the library has a limit from.
+type Source uint8
+
+// The sources of limits.
 const (
-	ByMethod  = "timeout= of the method"
-	ByDefault = "DefaultCallTimeout"
+	byNone Source = iota // the library set no limit
+	ByMethod
+	ByDefault
 )
+
+// String returns the name of a source in errors.
+func (s Source) String() string {
+	if s == ByMethod {
+		return "timeout= of the method"
+	}
+	return "DefaultCallTimeout"
+}
 
 // Monotonic returns the time since the start of the program. It costs half of time.Now,
 // because it reads only the monotonic clock.
@@ -35,29 +48,35 @@ func Monotonic() time.Duration { return time.Since(epoch) }
 // MonotonicAt returns the value of Monotonic at a time.
 func MonotonicAt(at time.Time) time.Duration { return at.Sub(epoch) }
 
+// TimeOf returns the time at which Monotonic returns d.
+func TimeOf(d time.Duration) time.Time {
+	now := time.Now()
+	return now.Add(d - MonotonicAt(now))
+}
+
 var epoch = time.Now()
 
 // Begin resets t for a new call. If ctx has no deadline and after is not 0, the limit is
 // after, and by names its source. Start must follow before the other methods.
-func (t *Timeout) Begin(ctx context.Context, after time.Duration, by string) {
+func (t *Timeout) Begin(ctx context.Context, after time.Duration, by Source) {
 	*t = Timeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
 		t.deadline = at
 	} else if after > 0 {
-		t.after, t.by = after, by
+		t.after, t.left, t.by = after, after, by
 	}
 }
 
 // BeginUntil resets t for a call that began earlier, with the limit of Begin: it ends at a
-// time that the context may have as its deadline.
-func (t *Timeout) BeginUntil(end time.Time, after time.Duration, by string) {
-	*t = Timeout{timer: t.timer, after: after, by: by, began: MonotonicAt(end) - after, waited: true, started: true}
+// time by Monotonic that the context may have as its deadline.
+func (t *Timeout) BeginUntil(end, after time.Duration, by Source) {
+	*t = Timeout{timer: t.timer, after: after, by: by, began: end - after, waited: true, earlier: true}
 }
 
 // Remaining returns the time left, possibly negative. ok is false if there is no limit.
 func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	switch {
-	case t.by != "":
+	case t.by != byNone:
 		return t.began + t.after - Monotonic(), true
 	case t.deadline.IsZero():
 		return 0, false
@@ -68,7 +87,7 @@ func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 // Expired returns a channel that receives a value at the end of a limit set by the
 // library, or nil without one. Stop must follow.
 func (t *Timeout) Expired() <-chan time.Time {
-	if t.by == "" {
+	if t.by == byNone {
 		return nil
 	}
 	left, _ := t.Remaining()
@@ -80,18 +99,21 @@ func (t *Timeout) Expired() <-chan time.Time {
 	return t.timer.C
 }
 
-// Start sets the beginning of the call, by Monotonic. It has no effect after BeginUntil.
+// Start notes the time, by Monotonic. It is the beginning of the call, except after
+// BeginUntil.
 func (t *Timeout) Start(now time.Duration) {
-	if !t.started {
+	if t.earlier {
+		t.left, t.waited = t.began+t.after-now, false
+	} else {
 		t.began = now
 	}
 }
 
 // Set reports whether the library set the limit.
-func (t *Timeout) Set() bool { return t.by != "" }
+func (t *Timeout) Set() bool { return t.by != byNone }
 
-// MarkWaited must be called if the call waits before its request is written. Left then
-// reads the clock; otherwise it assumes that no time has passed.
+// MarkWaited must be called if the call waits between Start and the writing of its request.
+// Left then reads the clock; otherwise it assumes that no time has passed.
 func (t *Timeout) MarkWaited() { t.waited = true }
 
 // Stop releases the timer of Expired.
@@ -104,7 +126,7 @@ func (t *Timeout) Stop() {
 // Left returns the time left in the unit of the wire: microseconds, 0 for no limit or
 // more than a day. expired reports whether the limit has passed.
 func (t *Timeout) Left() (us uint64, expired bool) {
-	left, ok := t.after, t.by != ""
+	left, ok := t.left, t.by != byNone
 	if !ok || t.waited {
 		left, ok = t.Remaining()
 	}
@@ -124,12 +146,12 @@ func (t *Timeout) Left() (us uint64, expired bool) {
 // source of the limit.
 func (t *Timeout) Fault(outcome fault.Outcome) *fault.Fault {
 	e := fault.New(fault.DeadlineExceeded, outcome, "%w", context.DeadlineExceeded)
-	if t.by != "" {
+	if t.by != byNone {
 		advice := "give the context a deadline, or the method timeout="
 		if t.by == ByMethod {
 			advice = "change it, or give the context a deadline"
 		}
-		e.Message = fault.Prefix + "no answer in " + t.after.String() + " (" + t.by + "); " + advice
+		e.Message = fault.Prefix + "no answer in " + t.after.String() + " (" + t.by.String() + "); " + advice
 	}
 	return e
 }
@@ -137,7 +159,7 @@ func (t *Timeout) Fault(outcome fault.Outcome) *fault.Fault {
 // ContextFault returns the error of a call whose context has ended with err. A limit set by
 // the library may end the context as well, see BeginUntil.
 func (t *Timeout) ContextFault(err error, outcome fault.Outcome) *fault.Fault {
-	if t.by != "" && errors.Is(err, context.DeadlineExceeded) {
+	if t.by != byNone && errors.Is(err, context.DeadlineExceeded) {
 		return t.Fault(outcome)
 	}
 	return fault.FromContext(err, outcome)

@@ -140,6 +140,10 @@ func (c *Conn) Ended(outcome fault.Outcome) *fault.Fault {
 	return c.end.faultLocked(outcome)
 }
 
+// Now is limits.Monotonic for the beginning of a call. Among calls answered by one read it costs
+// no clock.
+func (c *Conn) Now() time.Duration { return c.reader.woken.now() }
+
 // PeerMaxMessage returns the peer's MaxMessage.
 func (c *Conn) PeerMaxMessage() uint64 { return c.peer.MaxMessage }
 
