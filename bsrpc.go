@@ -74,7 +74,8 @@
 //	Raw   []int  `bsrpc:"list,elem=varint"` // a count, and varints
 //
 // docs/tags.md lists all words with their bytes. [Marshal] and [Unmarshal] use
-// the codec without a connection.
+// the codec without a connection, a [Decoder] and an [Encoder] for records one
+// behind another, in files and on serial lines.
 //
 // # Handshake
 //

@@ -28,6 +28,7 @@ var uses = map[string][]string{
 	"layout":              {},
 	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
 	"internal/method":     {"internal/codec", "layout"},
+	"internal/record":     {"internal/codec"},
 	"internal/recycle":    {},
 	"internal/sockread":   {},
 	"internal/admission":  {},
@@ -39,7 +40,7 @@ var uses = map[string][]string{
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/codec", "internal/method", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {"."},
 	"middleware":          {"."},
@@ -79,7 +80,7 @@ var onlyIn = map[string][]string{
 		"registry.go", "errors.go", "session.go", "marshal.go", "bind.go", "client.go", "callback.go",
 	},
 	module + "/internal/codec": {
-		"internal/method/*.go", "internal/identity/*.go", "marshal.go",
+		"internal/method/*.go", "internal/identity/*.go", "internal/record/*.go", "marshal.go",
 		"call.go", "errors.go", "invocation.go", "stream.go", "basic_conn.go", "basic_link.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To

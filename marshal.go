@@ -3,10 +3,13 @@ package bsrpc
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"reflect"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/record"
 )
 
 // Marshal returns the encoding of v, the same bytes as of an argument of a call. Its
@@ -17,7 +20,7 @@ import (
 // value does not fit its format, the error names the place in the value. A panic in a
 // method of v, such as MarshalBinary, is not recovered.
 //
-// Marshal, Append and Unmarshal are safe for concurrent use. They compile each type
+// Marshal, Append, Unmarshal and Decode are safe for concurrent use. They compile each type
 // once and cache the result.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
@@ -91,6 +94,30 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
+// Decode decodes the value at the start of data into the value v points to, like
+// Unmarshal, and returns the bytes after it: a part of data, for the next Decode of
+// records one behind another. If there is an error, it returns data unchanged; the error
+// of data that ends within the value matches io.ErrUnexpectedEOF.
+func Decode(data []byte, v any) (rest []byte, err error) {
+	c, at, err := toDecode(v)
+	if err != nil {
+		return data, err
+	}
+	n, err := codec.DecodeStart(c, data, at)
+	if err != nil {
+		return data, fmt.Errorf("bsrpc: %w", err)
+	}
+	return data[n:], nil
+}
+
+// toDecode returns the codec of the value v points to, and a reference to it.
+func toDecode(v any) (*codec.Codec, codec.Ref, error) {
+	if c, at, ok := codec.LookupCached(v); ok {
+		return c, at, nil
+	}
+	return toUnmarshal(v)
+}
+
 // toUnmarshal returns the codec of the value v points to, and a reference to it.
 func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
 	p := reflect.ValueOf(v)
@@ -103,6 +130,92 @@ func toUnmarshal(v any) (*codec.Codec, codec.Ref, error) {
 		return nil, codec.Ref{}, fmt.Errorf("bsrpc: unmarshal: nil %T, want a pointer to the value", v)
 	}
 	return compilePointed("unmarshal", v, p)
+}
+
+// A Decoder reads records from an io.Reader: values one behind another, as in files and
+// on serial lines. Create one with [NewDecoder]. A Decoder is not safe for concurrent use.
+type Decoder struct {
+	// MaxRecord limits the bytes of one record. Zero means 16 MiB; NoLimit is allowed.
+	MaxRecord int
+
+	source record.Source
+}
+
+// NewDecoder returns a Decoder of the records in r. It takes from r whatever a read
+// returns, so r may have been read further than the last record; those bytes are for
+// later calls of Decode.
+func NewDecoder(r io.Reader) *Decoder { return &Decoder{source: record.Source{R: r}} }
+
+// defaultMaxRecord is the limit for a record by default.
+const defaultMaxRecord = 16 << 20
+
+// Decode decodes the next record into the value v points to, with the rules and limits
+// of [Unmarshal], memory included: 16 times the bytes of the record, or 64 MiB. It reads
+// no further than needed to complete the record, and waits for the rest of a record that
+// has arrived in part. Records may have different types. A record takes at least one
+// byte.
+//
+// At the end of r it returns io.EOF between records, and within one an error that
+// matches io.ErrUnexpectedEOF. Errors contain the offset from the first byte of r. After
+// an error the record is still the next one, with all of its bytes: Decode may read it
+// into another type, or go on once the reader has more, as after a timeout. A reader
+// that returns 100 times neither bytes nor an error makes it io.ErrNoProgress. A panic
+// in r is an error, too.
+func (d *Decoder) Decode(v any) error {
+	limit := d.MaxRecord
+	switch {
+	case limit == 0:
+		limit = defaultMaxRecord
+	case limit == NoLimit:
+		limit = math.MaxInt
+	case limit < 0:
+		return fmt.Errorf("bsrpc: MaxRecord is %d; want a number of bytes, 0 or NoLimit", limit)
+	}
+	c, at, err := toDecode(v)
+	if err != nil {
+		return err
+	}
+	err = d.source.Decode(c, at, limit, "MaxRecord")
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return fmt.Errorf("bsrpc: %w", err)
+}
+
+// An Encoder writes records to an io.Writer: values one behind another, without anything
+// between them. Create one with [NewEncoder]. An Encoder is not safe for concurrent use.
+type Encoder struct {
+	w      io.Writer
+	buf    []byte
+	broken error // by a write that ended within a record
+}
+
+// NewEncoder returns an Encoder of records to w.
+func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
+
+// Encode writes the encoding of v, as by [Marshal], in one call of Write. If v cannot be
+// encoded, it writes nothing. After a write of a part of a record, all calls return the
+// error of that write: later records could not be found. A panic in w is an error.
+func (e *Encoder) Encode(v any) error {
+	if e.broken != nil {
+		return e.broken
+	}
+	buf, err := Append(e.buf[:0], v)
+	if err != nil {
+		return err
+	}
+	if e.buf = buf; cap(buf) > 64<<10 {
+		e.buf = nil
+	}
+	n, err := record.Write(e.w, buf)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("bsrpc: writing failed after %d of %d bytes: %w", n, len(buf), err)
+	if n > 0 && n < len(buf) {
+		e.broken = err
+	}
+	return err
 }
 
 // compileError returns the error for a type without a wire format.

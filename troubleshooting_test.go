@@ -317,6 +317,9 @@ func (l *mistakes) bind(t *testing.T) {
 
 // values sends values exceeding their tags or limits.
 func (l *mistakes) values(t *testing.T) {
+	dec := bsrpc.NewDecoder(strings.NewReader("\x05\x00\x00\x00hello"))
+	dec.MaxRecord = 8
+	l.add(dec.Decode(new(string)))
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{DecodeBudget: 1 << 20}})
 	proxy, client := l.dial(t, srv, bsrpc.ClientOptions{MaxMessage: 1 << 19, Limits: bsrpc.Limits{DecodeBudget: bsrpc.NoLimit}})
 	deep := new(nesting)

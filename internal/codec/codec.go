@@ -215,6 +215,30 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 	return nil
 }
 
+// ReadStart decodes the value at the start of d.Data into v, like Read, and returns the
+// size of its encoding. With d.More it uses the reflect executor: the fast one holds
+// addresses of the input.
+func (c *Codec) ReadStart(d *Decoder, v Ref) (int, error) {
+	if n := c.fastPath; n != nil && !c.singlePointer && n.isFixedSize() && len(d.Data) >= n.minSize {
+		start := Decoder{Data: d.Data[:n.minSize], Budget: d.Budget, Lenient: d.Lenient}
+		if c.readFast(&start, v) {
+			return n.minSize, nil
+		}
+	}
+	var r reader
+	r.begin(d)
+	var err *Error
+	if d.More == nil {
+		err = c.readValue(&r, v)
+	} else {
+		err = c.reflectRead(&r, v)
+	}
+	if err != nil {
+		return 0, err.withPath(c.root)
+	}
+	return r.off, nil
+}
+
 // Encode appends v to buf with the defaults of an Encoder. After an error it
 // returns buf unchanged.
 func Encode(c *Codec, buf []byte, v Ref) ([]byte, error) {
@@ -244,6 +268,16 @@ func Decode(c *Codec, data []byte, v Ref) error {
 	d.Data = nil
 	decoders.Put(d)
 	return err
+}
+
+// DecodeStart is ReadStart with the defaults of a Decoder.
+func DecodeStart(c *Codec, data []byte, v Ref) (int, error) {
+	d := decoders.Get().(*Decoder)
+	d.Data = data
+	n, err := c.ReadStart(d, v)
+	d.Data = nil
+	decoders.Put(d)
+	return n, err
 }
 
 // Encoders and decoders for Encode and Decode, pooled because those passed to

@@ -41,6 +41,11 @@ type Decoder struct {
 	Depth      int    // limit for nested slices, maps and pointers; 0: 64; -1: none
 	Lenient    bool   // for basic peers: any non-zero byte is true; require valid UTF-8 in every string
 
+	// More returns Data extended to at least n bytes, or as far as possible. It may
+	// move the bytes, but must not change those it has returned before. If nil, Data
+	// is complete.
+	More func(n int) []byte
+
 	UserType reflect.Type // like Encoder.UserType, for unmarshal methods
 }
 
@@ -129,6 +134,8 @@ type reader struct {
 	depth  int    // limit
 	arena  arena
 	d      *Decoder
+
+	bounded bool // within a list that has its length in bytes: data is complete
 }
 
 // begin initializes r in place.
@@ -157,7 +164,7 @@ func (r *reader) errorf(format string, args ...any) *Error {
 
 // next consumes n bytes. The result aliases the input.
 func (r *reader) next(n int) ([]byte, *Error) {
-	if n > len(r.data)-r.off {
+	if n > len(r.data)-r.off && !r.more(uint64(n)) {
 		return nil, r.errShort(n)
 	}
 	b := r.data[r.off : r.off+n : r.off+n]
@@ -165,10 +172,38 @@ func (r *reader) next(n int) ([]byte, *Error) {
 	return b, nil
 }
 
+// more waits for n bytes at the current offset, by Decoder.More, and reports whether
+// they are there.
+//
+//go:noinline
+func (r *reader) more(n uint64) bool {
+	if r.d.More == nil || r.bounded {
+		return false
+	}
+	before := r.d.budget()
+	r.d.Data = r.d.More(r.needs(n))
+	r.data = r.d.Data
+	r.budget += r.d.budget() - before
+	return n <= uint64(len(r.data)-r.off)
+}
+
+// needs returns the size of an input with n bytes at the current offset, at most
+// math.MaxInt.
+func (r *reader) needs(n uint64) int {
+	return r.off + int(min(n, uint64(math.MaxInt-r.off)))
+}
+
 // errShort returns the error of n bytes missing at the current offset.
 func (r *reader) errShort(n int) *Error {
-	e := r.errorf("want %s, have %d", plural(n, "byte"), len(r.data)-r.off)
-	e.Err = io.ErrUnexpectedEOF
+	return r.short(uint64(n), r.errorf("want %s, have %d", plural(n, "byte"), len(r.data)-r.off))
+}
+
+// short completes e, the error of n bytes missing at the current offset. Those missing
+// in a list with its length in bytes are wrong, not truncated.
+func (r *reader) short(n uint64, e *Error) *Error {
+	if !r.bounded {
+		e.Err, e.Need = io.ErrUnexpectedEOF, r.needs(n)
+	}
 	return e
 }
 
@@ -204,7 +239,7 @@ func (r *reader) checkDepth(depth int) *Error {
 
 // bool reads a bool: 0 or 1, or any byte if lenient.
 func (r *reader) bool() (bool, *Error) {
-	if r.off >= len(r.data) {
+	if r.off >= len(r.data) && !r.more(1) {
 		return false, r.errShort(1)
 	}
 	b := r.data[r.off]
@@ -217,7 +252,7 @@ func (r *reader) bool() (bool, *Error) {
 
 // presence reads the presence byte of what.
 func (r *reader) presence(what string) (bool, *Error) {
-	if r.off >= len(r.data) {
+	if r.off >= len(r.data) && !r.more(1) {
 		return false, r.errShort(1)
 	}
 	b := r.data[r.off]

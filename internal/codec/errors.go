@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,9 @@ type Error struct {
 	Path   string // "parameter 1, Order.ID"
 	Offset int    // in the input; -1 if encoding
 	Text   string // the reason and, if helpful, the remedy
-	Err    error  // the cause: ErrLimit, ErrRange, or the error of a type's own method
+	Err    error  // the cause: ErrLimit, ErrRange, io.ErrUnexpectedEOF, or the error of a type's own method
+	Need   int    // of a truncated input: the size of the whole, as far as known; 0 for other errors
+	Base   int64  // added to Offset in the text
 
 	steps []string // of Path, innermost first, until withPath joins them
 }
@@ -43,7 +46,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Text)
 	if e.Offset >= 0 {
 		b.WriteString(", offset ")
-		b.WriteString(strconv.Itoa(e.Offset))
+		b.WriteString(strconv.FormatInt(e.Base+int64(e.Offset), 10))
 	}
 	return b.String()
 }
@@ -112,6 +115,30 @@ func rangeError(text string) *Error {
 	e := encodeErrorf("does not fit in %s", text)
 	e.Err = ErrRange
 	return e
+}
+
+// A panicError is the error of a panic in a method of a user's type.
+type panicError struct {
+	method string
+	value  any
+}
+
+// PanicError returns the error of a panic with this value in a method. Its text contains
+// the value only if it is by the Go runtime; an error is unwrapped.
+func PanicError(method string, value any) error { return &panicError{method, value} }
+
+// Error returns the method and, of runtime errors, the text.
+func (e *panicError) Error() string {
+	if err, ok := e.value.(runtime.Error); ok {
+		return e.method + " panicked: " + err.Error()
+	}
+	return e.method + " panicked"
+}
+
+// Unwrap returns the value of the panic if that is an error.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
 }
 
 // A Problem is a reason for a type to have no codec.

@@ -13,7 +13,7 @@ import (
 func (c *Codec) readValue(r *reader, v Ref) *Error {
 	switch {
 	case !c.useFast:
-		return reflectReadAt(r, c.node, v.p)
+		return c.reflectRead(r, v)
 	case c.node.op == opStruct:
 		return fastReadStruct(r, c.node, v.p, 0)
 	}
@@ -33,9 +33,9 @@ func splitString(b []byte) ([]byte, bool) {
 	return b[:size], true
 }
 
-// reflectReadAt leaves the value at p to the reflect executor.
-func reflectReadAt(r *reader, n *node, p address) *Error {
-	return reflectReadValue(r, n, n.value(p), 0)
+// reflectRead leaves the value at v to the reflect executor.
+func (c *Codec) reflectRead(r *reader, v Ref) *Error {
+	return reflectReadValue(r, c.node, c.node.value(v.p), 0)
 }
 
 // fastReadValue reads into the value at p.

@@ -75,6 +75,8 @@ func (w *writer) numCuts() int { return max(len(w.cuts), len(w.e.Cuts)) }
 type listReader struct {
 	data []byte // reader.data outside of the list
 	end  int    // offset of the end of the elements; -1 without a byte length
+
+	bounded bool // reader.bounded outside of the list
 }
 
 // beginList reads the lengths before the elements, each of at least least
@@ -82,7 +84,7 @@ type listReader struct {
 // remaining input cannot contain count elements, so callers may allocate count
 // of them.
 func (r *reader) beginList(n *node, least, depth int) (count int, list listReader, err *Error) {
-	list = listReader{r.data, -1}
+	list = listReader{r.data, -1, r.bounded}
 	if err := r.checkDepth(depth); err != nil {
 		return 0, list, err
 	}
@@ -91,28 +93,35 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 		if err != nil {
 			return 0, list, err
 		}
-		if size > uint64(len(r.data)-r.off) {
-			return 0, list, r.errorf("want %s of elements, have %d", plural(size, "byte"), len(r.data)-r.off)
+		if size > uint64(len(r.data)-r.off) && !r.more(size) {
+			return 0, list, r.short(size, r.errorf("want %s of elements, have %d", plural(size, "byte"), len(r.data)-r.off))
 		}
-		list.end = r.off + int(size)
-		r.data = r.data[:list.end]
+		list.data, list.end = r.data, r.off+int(size)
+		r.data, r.bounded = r.data[:list.end], true
 	}
 	from := r.off
 	u, err := r.uint(n.format)
 	if err != nil {
 		return 0, list, err
 	}
-	// u is limited first: the product of two 31-bit numbers fits in 64 bits.
-	if u > math.MaxInt32 || int64(u)*int64(least) > int64(len(r.data)-r.off) {
-		have := len(r.data) - r.off
-		r.off = from
-		return 0, list, r.errorf("want %s of at least %s, have %s", plural(u, "element"), plural(least, "byte"), plural(have, "byte"))
-	}
 	if n.max > 0 && u > uint64(n.max) {
 		r.off = from
 		return 0, list, r.errorf("%s exceed max=%d", plural(u, "element"), n.max)
 	}
+	// u is limited first: the product of two 31-bit numbers fits in 64 bits.
+	if u > math.MaxInt32 || u*uint64(least) > uint64(len(r.data)-r.off) && !r.more(u*uint64(least)) {
+		return 0, list, r.errCount(from, u, least)
+	}
 	return int(u), list, nil
+}
+
+// errCount returns the error of a count, read at from, beyond the remaining input.
+func (r *reader) errCount(from int, count uint64, least int) *Error {
+	e := r.errorf("want %s of at least %s, have %s", plural(count, "element"), plural(least, "byte"), plural(len(r.data)-r.off, "byte"))
+	if e.Offset = from; count <= math.MaxInt32 {
+		e = r.short(count*uint64(least), e)
+	}
+	return e
 }
 
 // endList restores the input. Bytes left in the list are an error.
@@ -120,7 +129,9 @@ func (r *reader) endList(list listReader) *Error {
 	if list.end >= 0 && r.off != list.end {
 		return r.errorf("%s after the elements", plural(list.end-r.off, "trailing byte"))
 	}
-	r.data = list.data
+	if list.end >= 0 { // otherwise reader.more may have moved the data
+		r.data, r.bounded = list.data, list.bounded
+	}
 	return nil
 }
 

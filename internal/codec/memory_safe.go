@@ -47,7 +47,8 @@ func fastReadTo(r *reader, n *node, p reflect.Value, depth int) *Error {
 	return reflectReadValue(r, n, p.Elem(), depth)
 }
 
-func (c *Codec) readValue(r *reader, v Ref) *Error { return reflectReadValue(r, c.node, v.v, 0) }
+func (c *Codec) readValue(r *reader, v Ref) *Error   { return reflectReadValue(r, c.node, v.v, 0) }
+func (c *Codec) reflectRead(r *reader, v Ref) *Error { return reflectReadValue(r, c.node, v.v, 0) }
 
 // An arena holds short strings in a shared allocation. A strings.Builder
 // returns strings that share its memory and may be extended afterwards.

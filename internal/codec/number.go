@@ -208,9 +208,12 @@ func (r *reader) int(f layout.Format) (int64, *Error) {
 func (r *reader) varint() (uint64, *Error) {
 	// Uvarint accepts longer forms of a number, padded with zeros.
 	u, n := binary.Uvarint(r.data[r.off:])
+	for n == 0 && r.more(uint64(len(r.data)-r.off)+1) {
+		u, n = binary.Uvarint(r.data[r.off:])
+	}
 	switch {
 	case n == 0:
-		return 0, r.errorf("truncated varint")
+		return 0, r.short(uint64(len(r.data)-r.off)+1, r.errorf("truncated varint"))
 	case n < 0:
 		return 0, r.errorf("varint does not fit in 64 bits")
 	case n != uvarintLen(u):

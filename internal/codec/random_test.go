@@ -304,6 +304,7 @@ func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 	if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
 		t.Fatalf("%v: %x: fast %v\nreflect %v", c.Type(), d.Data, errs[0], errs[1])
 	}
+	readInParts(t, c, d, errs[0])
 	if errs[0] == nil {
 		a, err1 := appendAll(t, c, Encoder{}, ptrs[0])
 		b, err2 := appendAll(t, c, Encoder{}, ptrs[1])
@@ -312,6 +313,27 @@ func readAll(t testing.TB, c *Codec, d Decoder) (reflect.Value, error) {
 		}
 	}
 	return ptrs[0], errs[0]
+}
+
+// readInParts reads data whose bytes arrive a few at a time. The result must be that of
+// reading all of it, want.
+func readInParts(t testing.TB, c *Codec, d Decoder, want error) {
+	t.Helper()
+	whole := d.Data
+	d.Data = nil
+	d.More = func(n int) []byte {
+		if n <= len(d.Data) {
+			t.Fatalf("%v: %x: waits for %d bytes and has %d", c.Type(), whole, n, len(d.Data))
+		}
+		return bytes.Clone(whole[:min(n+n%3, len(whole))]) // others than before
+	}
+	n, err := c.ReadStart(&d, RefTo(reflect.New(c.Type())))
+	if trailing := len(whole) - n; err == nil && trailing > 0 {
+		err = &Error{Path: rootPath(c.Type(), ""), Offset: n, Text: plural(trailing, "trailing byte")}
+	}
+	if !errors.Is(want, ErrLimit) && fmt.Sprint(err) != fmt.Sprint(want) { // the budget grows with the bytes
+		t.Fatalf("%v: %x: in parts %v\nat once %v", c.Type(), whole, err, want)
+	}
 }
 
 func TestRandomTypes(t *testing.T) {

@@ -110,12 +110,12 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 		return nil, err
 	}
 	// Compare as uint64: the size is from the peer and may not fit in an int.
-	if size > uint64(len(r.data)-r.off) {
-		return nil, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off)
-	}
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
 		return nil, r.errorf("%s exceed max=%d", plural(size, "byte"), n.max)
+	}
+	if size > uint64(len(r.data)-r.off) && !r.more(size) {
+		return nil, r.short(size, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off))
 	}
 	b, _ := r.next(int(size))
 	return b, r.checkText(n, b)

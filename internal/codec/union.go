@@ -22,7 +22,7 @@ func (w *writer) member(buf []byte, i, depth int) ([]byte, *Error) {
 
 // member reads the number of a member and charges the memory of its target.
 func (r *reader) member(n *node, depth int) (*field, *Error) {
-	if r.off >= len(r.data) {
+	if r.off >= len(r.data) && !r.more(1) {
 		return nil, r.errShort(1)
 	}
 	// The offset of an error is that of the number.
