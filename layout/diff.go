@@ -2,41 +2,7 @@ package layout
 
 import (
 	"fmt"
-	"strings"
-	"unicode/utf8"
 )
-
-// A Difference is one difference between the client's and the server's layout
-// of a method.
-type Difference struct {
-	Place  string // "parameter 1, Order.Price"; "" for the method itself
-	Client string // the client's side; "" if absent
-	Server string // the server's side; "" if absent
-}
-
-// Detail describes the difference without its place.
-func (d Difference) Detail() string {
-	switch {
-	case d.Client == "" && d.Server == "":
-		return ""
-	case d.Client == "":
-		return "only on the server"
-	case d.Server == "":
-		return "only on the client"
-	case strings.Contains(d.Client+d.Server, ", "):
-		return "client " + d.Client + "; server " + d.Server
-	}
-	return "client " + d.Client + ", server " + d.Server
-}
-
-// String describes the difference with its place: "parameter 1, Order.Price:
-// client int.le4, server uint.le8".
-func (d Difference) String() string {
-	if d.Place == "" || d.Detail() == "" {
-		return d.Place + d.Detail()
-	}
-	return d.Place + ": " + d.Detail()
-}
 
 // Limits of a comparison. The server's text is untrusted: comparing two types
 // may take exponential time in the length of their texts.
@@ -62,6 +28,8 @@ func Diff(client, server *Method) []Difference {
 	if client.Oneway != server.Oneway {
 		d.add("", onewayText(client.Oneway), onewayText(server.Oneway))
 	}
+	d.compareMarks("parameter", len(client.Params), len(server.Params), client.OptionalParams, server.OptionalParams)
+	d.compareMarks("result", len(client.Results), len(server.Results), client.OptionalResults, server.OptionalResults)
 	// No difference in structure: the texts may still differ, see above.
 	if d.count == 0 {
 		d.compareLists(client, server, d.compareTexts)
@@ -69,12 +37,18 @@ func Diff(client, server *Method) []Difference {
 	return d.result()
 }
 
-// onewayText describes the property oneway.
-func onewayText(oneway bool) string {
-	if oneway {
-		return "oneway"
+// compareMarks compares which of the parameters or results of both ends are optional.
+func (d *differ) compareMarks(word string, client, server, cOptional, sOptional int) {
+	for i := range min(client, server) {
+		d.compareOptional(fmt.Sprintf("%s %d", word, i+1), i >= client-cOptional, i >= server-sOptional)
 	}
-	return "not oneway"
+}
+
+// compareOptional adds a difference if one end alone is optional.
+func (d *differ) compareOptional(place string, client, server bool) {
+	if client != server {
+		d.add(place, optionalText(client), optionalText(server))
+	}
 }
 
 // A differ compares two methods and collects the differences.
@@ -84,6 +58,9 @@ type differ struct {
 	steps     int           // so far
 	seen      map[pair]bool // compared or in progress; ends the recursion
 	truncated bool          // a limit ended the comparison
+
+	dir  direction // what is compared
+	args bool      // ... among arguments
 }
 
 // A pair identifies two types by their nodes.
@@ -107,10 +84,13 @@ func (n *scoped) child(part *Type) *scoped {
 }
 
 // add adds a difference, or only counts it beyond the limit.
-func (d *differ) add(place, client, server string) {
+func (d *differ) add(place, client, server string) { d.addFix(place, client, server, "") }
+
+// addFix is add for a difference with a fix.
+func (d *differ) addFix(place, client, server, fix string) {
 	d.count++
 	if !d.full() {
-		d.found = append(d.found, Difference{place, client, server})
+		d.found = append(d.found, Difference{place, client, server, fix})
 	}
 }
 
@@ -118,13 +98,13 @@ func (d *differ) add(place, client, server string) {
 func (d *differ) full() bool { return len(d.found) == maxDifferences }
 
 // addChanged adds a difference between two types.
-func (d *differ) addChanged(loc location, c, s *Type) {
+func (d *differ) addChanged(loc location, c, s *Type, fix string) {
 	if d.full() { // spares the time for large texts
 		d.count++
 		return
 	}
 	client, server := truncatePair(c.String(), s.String())
-	d.add(loc.String(), client, server)
+	d.addFix(loc.String(), client, server, fix)
 }
 
 // result returns the differences, with a summary of those not listed.
@@ -179,7 +159,7 @@ func (d *differ) compareList(word string, client, server []*Type, compare func(l
 // compareTexts adds a difference if the texts differ.
 func (d *differ) compareTexts(loc location, c, s *scoped) {
 	if c.String() != s.String() {
-		d.addChanged(loc, c.Type, s.Type)
+		d.addChanged(loc, c.Type, s.Type, "")
 	}
 }
 
@@ -192,8 +172,14 @@ func (d *differ) compare(loc location, c, s *scoped) {
 	}
 	// Mark the pair before its children: a back reference to it ends there.
 	d.seen[pair{c.Type, s.Type}] = true
-	if !equalShallow(c.Type, s.Type) {
-		d.addChanged(loc, c.Type, s.Type)
+	if d.dir == equal {
+		if !equalShallow(c.Type, s.Type) {
+			d.addChanged(loc, c.Type, s.Type, "")
+		}
+	} else if d.throughPointer(loc, c, s) {
+		return
+	} else if ok, fix := d.fits(c.Type, s.Type); !ok {
+		d.addChanged(loc, c.Type, s.Type, fix)
 	}
 	// Children are comparable for equal kinds only.
 	if c.Kind != s.Kind {
@@ -203,7 +189,10 @@ func (d *differ) compare(loc location, c, s *scoped) {
 	case Struct, Union:
 		d.compareStructs(loc, c, s)
 	case Map:
+		dir := d.dir
+		d.dir = equal // keys are in the order of their bytes
 		d.compareChild(loc.elem(c.Type, "[key]"), c, s, c.Key, s.Key)
+		d.dir = dir
 		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
 	case Slice, Array:
 		d.compareChild(loc.elem(c.Type, "[]"), c, s, c.Elem, s.Elem)
@@ -214,9 +203,31 @@ func (d *differ) compare(loc location, c, s *scoped) {
 	}
 }
 
+// throughPointer compares the writer's type with the target of the reader's pointer, and
+// reports whether that is the case here.
+func (d *differ) throughPointer(loc location, c, s *scoped) bool {
+	w, r := order(d.dir, c, s)
+	if r.Kind != Pointer || w.Kind == Pointer {
+		return false
+	}
+	loc.depth++
+	if r = r.child(r.Elem); d.dir == toServer {
+		d.compare(loc, w, r)
+	} else {
+		d.compare(loc, r, w)
+	}
+	return true
+}
+
 // compareFuncs adds the differences between the parameters and results of two funcs
 // with as many of them.
 func (d *differ) compareFuncs(loc location, c, s *Signature) {
+	if d.dir != equal {
+		dir, args := d.dir, d.args
+		d.compareSignatures(loc.root+", func's ", c, s, dir.reverse())
+		d.dir, d.args = dir, args
+		return
+	}
 	if !equalShapes(c, s) {
 		return
 	}
@@ -253,11 +264,15 @@ func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
 // compareStructs adds the differences between two structs or unions: the client's fields
 // in order, the server's additional fields, and the order of the fields.
 func (d *differ) compareStructs(loc location, c, s *scoped) {
+	if d.dir != equal {
+		d.fitStructs(loc, c, s)
+		return
+	}
 	matches := d.matchFields(c.Fields, s.Fields)
 	// Without any match these are different structs. One difference says more
 	// than one per field.
 	if len(matches) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
-		d.addChanged(loc, c.Type, s.Type)
+		d.addChanged(loc, c.Type, s.Type, "")
 		return
 	}
 	taken, last, moved := make(map[int]bool), -1, false
@@ -271,6 +286,7 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 			d.add(loc.field(f.Name).String(), "calls it "+truncate(f.Name), "calls it "+truncate(name)+" (renamed)")
 		} else {
 			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
+			d.compareOptional(loc.field(f.Name).String(), f.Optional, s.Fields[j].Optional)
 		}
 		taken[j] = true
 		moved = moved || j < last
@@ -321,49 +337,4 @@ func (d *differ) equalText(c, s *Type) bool {
 	text := c.String()
 	d.steps += len(text) / 16
 	return text == s.String()
-}
-
-// fieldOrders describes the order of the fields at both ends. A long list
-// starts with the last field before the first difference.
-func fieldOrders(client, server []Field) (string, string) {
-	c, s := fieldNames(client), fieldNames(server)
-	if len(c) > maxQuoted || len(s) > maxQuoted {
-		same := 0
-		for client[same].Name == server[same].Name { // the orders differ before either ends
-			same++
-		}
-		same = max(same-1, 0)
-		c, s = truncate(fieldNames(client[same:])), truncate(fieldNames(server[same:]))
-		if same > 0 {
-			c, s = "..., "+c, "..., "+s
-		}
-	}
-	return "order " + c, "order " + s
-}
-
-// fieldNames returns the names of fields, separated by commas.
-func fieldNames(fields []Field) string {
-	list := make([]string, len(fields))
-	for i, f := range fields {
-		list[i] = f.Name
-	}
-	return strings.Join(list, ", ")
-}
-
-// truncatePair shortens two texts for a message, to an excerpt around their
-// first difference.
-func truncatePair(a, b string) (string, string) {
-	const lead = 40
-	same := 0
-	for same < min(len(a), len(b)) && a[same] == b[same] {
-		same++
-	}
-	from := same - lead
-	for from > 0 && !utf8.RuneStart(a[from]) {
-		from--
-	}
-	if from <= 0 || max(len(a), len(b)) <= maxQuoted {
-		return truncate(a), truncate(b)
-	}
-	return "..." + truncate(a[from:]), "..." + truncate(b[from:])
 }

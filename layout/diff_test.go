@@ -30,9 +30,9 @@ func TestDiffOrder(t *testing.T) {
 	server := method(structure("", "Price", typeUint8, "ID", typeUint8, "Note", typeString))
 	got := Diff(client, parsed(t, server))
 	want := []Difference{
-		{"parameter 1, Order.Price", "int.le4", "uint.le8"},
-		{"parameter 1, Order.Note", "", "string.le4"},
-		{"parameter 1, Order", "order ID, Price", "order Price, ID, Note"},
+		{"parameter 1, Order.Price", "int.le4", "uint.le8", ""},
+		{"parameter 1, Order.Note", "", "string.le4", ""},
+		{"parameter 1, Order", "order ID, Price", "order Price, ID, Note", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -50,7 +50,7 @@ func TestDiff(t *testing.T) {
 	node := func(val *Type) *Type { return structure("Node", "Val", val, "Next", pointer(backRef(2))) }
 	long := structure("Long")
 	for i := range 60 {
-		long.Fields = append(long.Fields, Field{fmt.Sprintf("Field%d", i), typeBool})
+		long.Fields = append(long.Fields, Field{Name: fmt.Sprintf("Field%d", i), Type: typeBool})
 	}
 	swapped := structure("", "Long", typeBool)
 	swapped.Fields = append(append([]Field(nil), long.Fields[:58]...), long.Fields[59], long.Fields[58])
@@ -145,13 +145,13 @@ func TestDiffMethods(t *testing.T) {
 	}{
 		{"equal", "S.M(bool) bool", "S.M(bool) bool", nil},
 		{"more parameters", "S.M(bool)", "S.M(bool, int.le4, {A bool})", []Difference{
-			{"parameter 2", "", "int.le4"}, {"parameter 3", "", "{A bool}"},
+			{"parameter 2", "", "int.le4", ""}, {"parameter 3", "", "{A bool}", ""},
 		}},
-		{"fewer results", "S.M() (bool, int.le4)", "S.M() bool", []Difference{{"result 2", "int.le4", ""}}},
-		{"second result", "S.M(bool) (bool, bool)", "S.M(bool) (bool, int.le4)", []Difference{{"result 2", "bool", "int.le4"}}},
-		{"oneway", "S.M() oneway", "S.M()", []Difference{{"", "oneway", "not oneway"}}},
-		{"oneway on the server", "S.M() bool", "S.M() oneway", []Difference{{"result 1", "bool", ""}, {"", "not oneway", "oneway"}}},
-		{"method name", "S.M()", "T.N()", []Difference{{"name", "S.M", "T.N"}}},
+		{"fewer results", "S.M() (bool, int.le4)", "S.M() bool", []Difference{{"result 2", "int.le4", "", ""}}},
+		{"second result", "S.M(bool) (bool, bool)", "S.M(bool) (bool, int.le4)", []Difference{{"result 2", "bool", "int.le4", ""}}},
+		{"oneway", "S.M() oneway", "S.M()", []Difference{{"", "oneway", "not oneway", ""}}},
+		{"oneway on the server", "S.M() bool", "S.M() oneway", []Difference{{"result 1", "bool", "", ""}, {"", "not oneway", "oneway", ""}}},
+		{"method name", "S.M()", "T.N()", []Difference{{"name", "S.M", "T.N", ""}}},
 	}
 	for _, test := range tests {
 		client, err := ParseMethod(test.client)
@@ -173,9 +173,9 @@ func TestDifferenceString(t *testing.T) {
 		d    Difference
 		want string
 	}{
-		{Difference{"parameter 1", "bool", "int.le4"}, "parameter 1: client bool, server int.le4"},
-		{Difference{"result 1", "bool", ""}, "result 1: only on the client"},
-		{Difference{"", "oneway", "not oneway"}, "client oneway, server not oneway"},
+		{Difference{"parameter 1", "bool", "int.le4", ""}, "parameter 1: client bool, server int.le4"},
+		{Difference{"result 1", "bool", "", ""}, "result 1: only on the client"},
+		{Difference{"", "oneway", "not oneway", ""}, "client oneway, server not oneway"},
 		{Difference{Place: "3 more differences"}, "3 more differences"},
 	}
 	for _, test := range tests {
@@ -189,7 +189,7 @@ func TestDiffBounds(t *testing.T) {
 	wide := func(l *Type) *Type {
 		s := structure("Wide", "Same", typeBool)
 		for i := range 100 {
-			s.Fields = append(s.Fields, Field{fmt.Sprintf("F%d", i), l})
+			s.Fields = append(s.Fields, Field{Name: fmt.Sprintf("F%d", i), Type: l})
 		}
 		return s
 	}
@@ -317,7 +317,7 @@ func (m *generator) mutate(l *Type) *Type {
 		at := m.IntN(len(c.Fields) + 1)
 		switch {
 		case at == len(c.Fields):
-			c.Fields = append(c.Fields, Field{"New", typeNew})
+			c.Fields = append(c.Fields, Field{Name: "New", Type: typeNew})
 		case m.IntN(3) == 0:
 			c.Fields[at].Name = "Other"
 		case m.IntN(2) == 0 || c.Fields[at].Type.Kind == BackRef:

@@ -11,8 +11,11 @@ func (l *Type) appendFields(b []byte) []byte {
 		if i > 0 {
 			b = append(b, "; "...)
 		}
-		b = append(append(b, f.Name...), ' ')
-		b = f.Type.appendText(b)
+		b = append(b, f.Name...)
+		if f.Optional {
+			b = append(b, '?')
+		}
+		b = f.Type.appendText(append(b, ' '))
 	}
 	return append(b, l.closing()...)
 }
@@ -43,8 +46,10 @@ func (p *parser) fieldsOf(l *Type) {
 			p.errorf("duplicate field %q before this", truncate(name))
 		}
 		seen[name] = true
+		f := Field{Name: name, Optional: p.accept("?")}
 		p.expect(" ")
-		l.Fields = append(l.Fields, Field{name, p.typ()})
+		f.Type = p.typ()
+		l.Fields = append(l.Fields, f)
 	}
 	p.expect(l.closing())
 	p.pop()

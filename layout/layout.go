@@ -33,8 +33,9 @@ type Type struct {
 
 // A Field is one field of a struct's layout, or one member of a union's.
 type Field struct {
-	Name string
-	Type *Type
+	Name     string
+	Type     *Type
+	Optional bool // a peer may lack the field, see [Compare]
 }
 
 // A Signature is the layout of a func: what both ends must agree on for its calls.
@@ -42,6 +43,8 @@ type Signature struct {
 	Params  []*Type // without the context.Context
 	Results []*Type // without the error
 	Oneway  bool    // without results and error: its calls have no answers
+
+	OptionalParams, OptionalResults int // the last ones that a peer may lack, see [Compare]
 }
 
 // A Kind is the kind of a Type.
@@ -214,6 +217,7 @@ func (p *parser) typ() *Type {
 		l := &Type{Kind: Kind(kind)}
 		p.typeOf(l)
 		p.checkFinite(l)
+		p.checkBytes(l)
 		return l
 	}
 	p.errorExpected("a type")

@@ -56,7 +56,7 @@ func mapOf(bytes, count Format, key, elem *Type) *Type {
 func structure(typ string, parts ...any) *Type {
 	l := &Type{Kind: Struct, GoType: typ}
 	for i := 0; i < len(parts); i += 2 {
-		l.Fields = append(l.Fields, Field{parts[i].(string), parts[i+1].(*Type)})
+		l.Fields = append(l.Fields, Field{Name: parts[i].(string), Type: parts[i+1].(*Type)})
 	}
 	return l
 }
@@ -315,7 +315,7 @@ func (m *generator) fill(l *Type) {
 			least = 1
 		}
 		for i := range least + m.IntN(5) {
-			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.typ()})
+			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.typ(), m.IntN(4) == 0})
 		}
 		return
 	case Array:
@@ -328,6 +328,27 @@ func (m *generator) fill(l *Type) {
 		l.Key = m.typ()
 	}
 	l.Elem = m.typ()
+	if l.Kind != Array && takesNoBytes(l.Elem) {
+		l.Elem = &Type{Kind: Bool}
+	}
+}
+
+// takesNoBytes reports whether values of l are empty on the wire.
+func takesNoBytes(l *Type) bool {
+	switch l.Kind {
+	case String, Bytes:
+		return l.Format == NoFormat && l.Len == 0
+	case Array:
+		return l.Len == 0 || takesNoBytes(l.Elem)
+	case Struct:
+		for _, f := range l.Fields {
+			if !takesNoBytes(f.Type) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // backRef returns a reference to a random enclosing composite with finite

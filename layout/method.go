@@ -10,6 +10,8 @@ type Method struct {
 	Params  []*Type // without the context.Context
 	Results []*Type // without the error
 	Oneway  bool
+
+	OptionalParams, OptionalResults int // the last ones that a peer may lack, see [Compare]
 }
 
 // maxService is the longest service name in bytes.
@@ -23,18 +25,23 @@ const maxService = 255
 func (m *Method) String() string {
 	b := append([]byte(m.Service), '.')
 	b = append(append(b, m.Name...), '(')
-	return string(appendSignature(b, &Signature{m.Params, m.Results, m.Oneway}))
+	return string(appendSignature(b, m.signature()))
+}
+
+// signature returns the parameters and results of m.
+func (m *Method) signature() *Signature {
+	return &Signature{m.Params, m.Results, m.Oneway, m.OptionalParams, m.OptionalResults}
 }
 
 // appendSignature appends parameters and results after the opening parenthesis.
 func appendSignature(b []byte, f *Signature) []byte {
-	b = append(appendList(b, f.Params), ')')
+	b = append(appendList(b, f.Params, f.OptionalParams), ')')
 	switch len(f.Results) {
 	case 0:
 	case 1:
-		b = f.Results[0].appendText(append(b, ' '))
+		b = appendList(append(b, ' '), f.Results, f.OptionalResults)
 	default:
-		b = append(appendList(append(b, " ("...), f.Results), ')')
+		b = append(appendList(append(b, " ("...), f.Results, f.OptionalResults), ')')
 	}
 	if f.Oneway {
 		b = append(b, " oneway"...)
@@ -50,9 +57,9 @@ func ParseMethod(text string) (*Method, error) {
 	m := &Method{}
 	m.Service, m.Name = p.methodName()
 	p.expect("(")
-	m.Params = p.params(p.param)
+	m.Params = p.params(p.optional(p.param, &m.OptionalParams))
 	if p.rest != "" && !p.peek(" oneway") {
-		m.Results = p.results(p.whole)
+		m.Results = p.results(p.optional(p.whole, &m.OptionalResults))
 	}
 	m.Oneway = p.accept(" oneway")
 	if err := p.end(); err != nil {
@@ -61,15 +68,35 @@ func ParseMethod(text string) (*Method, error) {
 	return m, nil
 }
 
-// appendList appends types separated by commas.
-func appendList(b []byte, list []*Type) []byte {
+// appendList appends types separated by commas. The last ones are optional.
+func appendList(b []byte, list []*Type, optional int) []byte {
 	for i, l := range list {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
 		b = l.appendText(b)
+		if i >= len(list)-optional {
+			b = append(b, '?')
+		}
 	}
 	return b
+}
+
+// optional returns a func that parses what one does, and the mark of an optional
+// parameter or result behind it. It counts those with the mark, the last ones.
+func (p *parser) optional(one func() *Type, count *int) func() *Type {
+	return func() *Type {
+		l := one()
+		switch marked := p.accept("?"); {
+		case marked && l != nil && (l.Kind == Stream || l.Kind == Reader):
+			p.errorf("streams and readers are never optional")
+		case marked:
+			*count++
+		case *count > 0:
+			p.errorExpected(`"?", as after the one before`)
+		}
+		return l
+	}
 }
 
 // whole parses a result, or a parameter: a type, a stream, or a reader.

@@ -17,21 +17,26 @@ func TestMethod(t *testing.T) {
 		{Method{Service: "Greeter", Name: "Ping", Oneway: true}, "Greeter.Ping() oneway"},
 		{Method{Service: "lab.v1.Scope", Name: "Arm", Results: []*Type{typeBool}}, "lab.v1.Scope.Arm() bool"},
 		{
-			Method{"Greeter", "Add2Words", []*Type{num(Uint, LE4), num(Uint, LE4)}, []*Type{num(Uint, LE4)}, false},
+			Method{"Greeter", "Add2Words", []*Type{num(Uint, LE4), num(Uint, LE4)}, []*Type{num(Uint, LE4)}, false, 0, 0},
 			"Greeter.Add2Words(uint.le4, uint.le4) uint.le4",
 		},
 		{
-			Method{"S", "M", []*Type{structure("", "A", typeBool)}, []*Type{typeBool, typeString}, true},
+			Method{"S", "M", []*Type{structure("", "A", typeBool)}, []*Type{typeBool, typeString}, true, 0, 0},
 			"S.M({A bool}) (bool, string.le4) oneway",
 		},
 		{
-			Method{"S", "M", []*Type{stream(pointer(structure("", "A", typeBool, "Next", pointer(backRef(2))))), reader}, []*Type{typeBool, stream(typeString)}, false},
+			Method{"S", "M", []*Type{stream(pointer(structure("", "A", typeBool, "Next", pointer(backRef(2))))), reader}, []*Type{typeBool, stream(typeString)}, false, 0, 0},
 			"S.M(stream(*{A bool; Next *^2}), reader) (bool, stream(string.le4))",
 		},
+		{
+			Method{"S", "M", []*Type{{Kind: Struct, Fields: []Field{{"A", typeBool, false}, {"B", typeBool, true}}}, typeBool, typeString}, []*Type{typeBool, typeString}, false, 2, 1},
+			"S.M({A bool; B? bool}, bool?, string.le4?) (bool, string.le4?)",
+		},
+		{Method{Service: "S", Name: "M", Results: []*Type{typeBool}, OptionalResults: 1}, "S.M() bool?"},
 		{Method{Service: "S", Name: "M", Params: []*Type{stream(structure(""))}, Results: []*Type{reader}}, "S.M(stream({})) reader"},
 		{
 			Method{"S", "M", []*Type{callable(nil, nil), oneway(typeInt4, typeString), callable([]*Type{typeBool}, []*Type{typeString}), typeBool,
-				callable([]*Type{structure("", "Next", pointer(backRef(2)))}, []*Type{typeString, typeInt4})}, nil, true},
+				callable([]*Type{structure("", "Next", pointer(backRef(2)))}, []*Type{typeString, typeInt4})}, nil, true, 0, 0},
 			"S.M(func(), func(int.le4, string.le4) oneway, func(bool) string.le4, bool, func({Next *^2}) (string.le4, int.le4)) oneway",
 		},
 	}
@@ -87,6 +92,11 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping([]func())", `offset 14: funcs are whole parameters, and neither results nor parts of types`},
 		{"S.Ping() func()", `offset 14: funcs are whole parameters, and neither results nor parts of types`},
 		{"S.Ping(stream(func()))", `offset 19: funcs are whole parameters, and neither results nor parts of types`},
+		{"S.Ping(bool?, bool)", `offset 18: want "?", as after the one before, have ")"`},
+		{"S.Ping() reader?", `offset 16: streams and readers are never optional`},
+		{"S.Ping(func(bool?))", `offset 16: want ")", have "?))"`},
+		{"S.Ping({A ?bool})", `offset 10: want a type, have "?bool})"`},
+		{"S.Ping([]{A {}; B [0]bool})", `offset 26: elements before this take no bytes`},
 		{"S.Ping() readers", `offset 15: want the end, have "s"`},
 		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}
@@ -101,10 +111,20 @@ func TestParseMethodErrors(t *testing.T) {
 	}
 }
 
+// optional returns how many of the last of list are optional.
+func (m *generator) optional(list []*Type) int {
+	most := 0
+	for most < len(list) && list[len(list)-1-most].Kind != Stream && list[len(list)-1-most].Kind != Reader {
+		most++
+	}
+	return m.IntN(most + 1)
+}
+
 func TestParseMethodRoundTrip(t *testing.T) {
 	m := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	for range 2000 {
-		want := &Method{"a.B", "C", m.params(3), m.wholes(3), m.IntN(2) == 0}
+		want := &Method{"a.B", "C", m.params(3), m.wholes(3), m.IntN(2) == 0, 0, 0}
+		want.OptionalParams, want.OptionalResults = m.optional(want.Params), m.optional(want.Results)
 		text := want.String()
 		got, err := ParseMethod(text)
 		if len(text) > MaxText {

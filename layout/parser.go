@@ -15,10 +15,11 @@ import (
 // nothing and return, so that they need not check err.
 type parser struct {
 	text      string
-	rest      string // unread suffix of text
-	enclosing []Kind // composites around the current position, outermost first
-	unions    bool   // there are unions in the text so far
-	err       error  // the first error
+	rest      string         // unread suffix of text
+	enclosing []Kind         // composites around the current position, outermost first
+	empty     map[*Type]bool // the types so far whose values take no bytes
+	unions    bool           // there are unions in the text so far
+	err       error          // the first error
 }
 
 // newParser returns a parser for text. Text beyond MaxText is an error before
@@ -87,6 +88,34 @@ func (p *parser) push(k Kind) {
 
 // pop ends the children of a composite.
 func (p *parser) pop() { p.enclosing = p.enclosing[:len(p.enclosing)-1] }
+
+// checkBytes records whether values of l take no bytes. It refuses lists of them: a few
+// bytes could announce billions. A back reference is never one of them, for its target
+// contains the slice, map or pointer through which it passes.
+func (p *parser) checkBytes(l *Type) {
+	empty := false
+	switch l.Kind {
+	case String, Bytes:
+		empty = l.Format == NoFormat && l.Len == 0
+	case Array:
+		empty = l.Len == 0 || p.empty[l.Elem]
+	case Struct:
+		empty = true
+		for _, f := range l.Fields {
+			empty = empty && p.empty[f.Type]
+		}
+	case Slice, Map:
+		if p.empty[l.Elem] && (l.Kind == Slice || p.empty[l.Key]) {
+			p.errorf("elements before this take no bytes")
+		}
+	}
+	if empty {
+		if p.empty == nil {
+			p.empty = make(map[*Type]bool)
+		}
+		p.empty[l] = true
+	}
+}
 
 // acceptFormat consumes a format if one comes next, except Uvarint.
 func (p *parser) acceptFormat() (Format, bool) {

@@ -1,0 +1,179 @@
+package layout
+
+import "fmt"
+
+// Compare returns what keeps a client and a server with these layouts of a method from
+// working together; nil if they fit. It is the verdict when a client binds a contract. Two
+// methods fit if each end can read what the other writes:
+//
+//   - Fields of structs are matched by name, in any order. A field, last parameter or last
+//     result of the reader alone must be optional there, and reads as zero. One of the writer
+//     alone is dropped among results. Among arguments it must be optional at the writer, and
+//     a call fails if it is not zero.
+//   - The reader's format of a number covers the range of the writer's, as int.be4 does of
+//     int.le2. Lengths and counts may differ in format.
+//   - A pointer reads what its target reads.
+//
+// Everything else must be equal. The parameters of a func are written by the server, its
+// results by the client. Places are as in [Diff], and each difference has a Fix where a
+// change at one end would do. Methods too large to compare do not fit.
+func Compare(client, server *Method) []Difference {
+	d := &differ{seen: make(map[pair]bool)}
+	d.compareNames(client, server)
+	d.compareSignatures("", client.signature(), server.signature(), toServer)
+	return d.result()
+}
+
+// A direction is what a comparison asks for: equal types, or an end that can read what the
+// other writes.
+type direction uint8
+
+const (
+	equal direction = iota
+	toServer
+	toClient
+)
+
+// reverse returns the direction of answers.
+func (dir direction) reverse() direction {
+	if dir == toServer {
+		return toClient
+	}
+	return toServer
+}
+
+// ends returns the names of the writer and the reader.
+func (dir direction) ends() (writer, reader string) {
+	if dir == toServer {
+		return "client", "server"
+	}
+	return "server", "client"
+}
+
+// order returns what belongs to the client and the server as the writer's and the reader's.
+func order[T any](dir direction, client, server T) (writer, reader T) {
+	if dir == toServer {
+		return client, server
+	}
+	return server, client
+}
+
+// compareSignatures adds what keeps the ends from working together. Parameters go in dir.
+func (d *differ) compareSignatures(whose string, c, s *Signature, dir direction) {
+	d.fitLists(whose+"parameter", c.Params, s.Params, c.OptionalParams, s.OptionalParams, dir, true)
+	d.fitLists(whose+"result", c.Results, s.Results, c.OptionalResults, s.OptionalResults, dir.reverse(), false)
+	if c.Oneway != s.Oneway {
+		d.add("", onewayText(c.Oneway), onewayText(s.Oneway))
+	}
+}
+
+// fitLists compares parameters, which are arguments, or results, written in dir. The last
+// ones are optional.
+func (d *differ) fitLists(word string, client, server []*Type, cOptional, sOptional int, dir direction, args bool) {
+	both := min(len(client), len(server))
+	d.dir, d.args = dir, args
+	d.compareList(word, client[:both], server[:both], d.compare)
+	for i := both; i < max(len(client), len(server)); i++ {
+		loc := location{root: fmt.Sprintf("%s %d", word, i+1)}
+		if i < len(client) {
+			d.addAlone(loc, client[i], dir == toServer, i >= len(client)-cOptional)
+		} else {
+			d.addAlone(loc, server[i], dir == toClient, i >= len(server)-sOptional)
+		}
+	}
+}
+
+// addAlone adds the difference of a field, parameter or result of one end alone, unless it
+// fits: of the writer, if written.
+func (d *differ) addAlone(loc location, l *Type, written, optional bool) {
+	whole := l.Kind == Stream || l.Kind == Reader
+	if optional || written && !d.args && !whole {
+		return
+	}
+	end, other := d.dir.ends()
+	if !written {
+		end, other = other, end
+	}
+	fix := "tag it optional at the " + end
+	if whole {
+		fix = ""
+	} else if written {
+		fix += ", and calls fail where it is set"
+	}
+	if end == "client" {
+		d.addFix(loc.String(), truncate(l.String()), "", fix)
+	} else {
+		d.addFix(loc.String(), "", truncate(l.String()), fix)
+	}
+}
+
+// fits reports whether the reader of two types reads what the writer writes, apart from
+// their children. The fix is a change that would do if not.
+func (d *differ) fits(c, s *Type) (ok bool, fix string) {
+	w, r := order(d.dir, c, s)
+	switch {
+	case w.Kind != r.Kind:
+		if _, reader := d.dir.ends(); w.Kind == Pointer && r.Kind != Stream && r.Kind != Reader && r.Kind != Func {
+			return false, "make it a pointer at the " + reader
+		}
+		return false, ""
+	case w.Kind == String || w.Kind == Bytes:
+		return r.Format != NoFormat || w.Format == NoFormat && w.Len == r.Len, ""
+	case w.Kind == Slice || w.Kind == Map:
+		return true, ""
+	case w.Format != NoFormat && !covers(r.Format, w.Format):
+		_, reader := d.dir.ends()
+		return false, fmt.Sprintf("use %v or a wider format at the %s", w.Format, reader)
+	}
+	return w.Len == r.Len && w.Opaque == r.Opaque && (w.Func == nil || w.Func.Oneway == r.Func.Oneway), ""
+}
+
+// covers reports whether the range of numbers in a format contains that of another.
+func covers(r, w Format) bool { return r.width() >= w.width() }
+
+// width returns the width in bytes of the widest number in f.
+func (f Format) width() int {
+	switch {
+	case f >= Varint:
+		return 8
+	case f >= BE2:
+		return int(f-BE2) + 2
+	}
+	return int(f)
+}
+
+// fitStructs adds what keeps the reader from reading the writer's struct.
+func (d *differ) fitStructs(loc location, c, s *scoped) {
+	matches, taken := d.matchFields(c.Fields, s.Fields), make(map[int]bool)
+	for i, f := range c.Fields {
+		j, ok := matches[i]
+		if ok && s.Fields[j].Name == f.Name {
+			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
+			taken[j] = true
+			continue
+		}
+		before := d.count
+		d.addAlone(loc.field(f.Name), f.Type, d.dir == toServer, f.Optional)
+		if ok && d.addRenamed(loc, f.Name, s.Fields[j].Name, before) {
+			taken[j] = true
+		}
+	}
+	for j, f := range s.Fields {
+		if !taken[j] {
+			d.addAlone(loc.field(truncate(f.Name)), f.Type, d.dir == toClient, f.Optional)
+		}
+	}
+}
+
+// addRenamed replaces the difference after the first before by that of two fields alike but
+// for their names, if it is listed.
+func (d *differ) addRenamed(loc location, client, server string, before int) bool {
+	if len(d.found) != before+1 {
+		return false
+	}
+	d.found = d.found[:before]
+	d.count = before
+	client, server = truncate(client), truncate(server)
+	d.addFix(loc.field(client).String(), "calls it "+client, "calls it "+server+" (renamed)", "keep the old name by name= in the tag")
+	return true
+}
