@@ -36,11 +36,11 @@ func (e *echo) call(_ context.Context, m *boundMethod, _ uint16, v *method.Value
 		return e.err
 	}
 	var enc codec.Encoder
-	if err := v.AppendArgs(&enc); err != nil {
+	if err := m.sig.AppendArgs(&enc, v); err != nil {
 		return err
 	}
 	v.Dec.Data = bytes.Clone(enc.Buf)
-	return method.ReadResults(v)
+	return method.ReadResults(m.sig, v)
 }
 
 // A proxy only binds and calls through its link.

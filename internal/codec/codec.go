@@ -22,6 +22,9 @@ type Codec struct {
 	userCode       bool // see UserCode
 	useFast        bool // the fast executor runs the node tree
 	standalone     *Problem
+
+	absent *absent // see WriteTo; nil for none
+	peer   string  // ... without them
 }
 
 // codecs caches the results of Compile by type and tag.
@@ -65,7 +68,11 @@ func CompileList(word string, types []reflect.Type, tags []*Tag, funcs map[int]*
 			if tags != nil {
 				tag = tags[i]
 			}
-			n.addElement(t, c.element(types[i], tag, funcs[i], location{path: ".A" + strconv.Itoa(i)}))
+			loc := location{path: ".A" + strconv.Itoa(i)}
+			n.addElement(t, c.element(types[i], tag, funcs[i], loc), tag)
+			if i > 0 && n.fields[i-1].optional && !n.fields[i].optional {
+				c.problemf(loc, "must be optional, too, as %s %d before it", word, i)
+			}
 		}
 		return n
 	})
@@ -85,10 +92,15 @@ func listNode(t reflect.Type) *node {
 	return &node{op: opStruct, kind: layout.Struct, typ: t, size: t.Size()}
 }
 
-// addElement adds the node of the next element of the list n of type t.
-func (n *node) addElement(t reflect.Type, elem *node) {
+// addElement adds the node of the next element of the list n of type t. The tag may be
+// nil.
+func (n *node) addElement(t reflect.Type, elem *node, tag *Tag) {
 	f := t.Field(len(n.fields))
-	n.fields = append(n.fields, field{f.Name, "." + f.Name, f.Index[0], f.Offset, elem})
+	made := field{name: f.Name, path: "." + f.Name, index: f.Index[0], off: f.Offset, node: elem}
+	if tag != nil {
+		made.optional, made.ignorable = tag.Optional, tag.Ignorable
+	}
+	n.fields = append(n.fields, made)
 }
 
 // compile returns the codec of the node returned by makeNode.
@@ -142,6 +154,17 @@ func (c *Codec) Layouts() []*layout.Type {
 	return list
 }
 
+// Optional returns how many of a list's last elements a peer may lack.
+func (c *Codec) Optional() int {
+	n := 0
+	for _, f := range c.layout.Fields {
+		if f.Optional {
+			n++
+		}
+	}
+	return n
+}
+
 // Min returns the minimum size of an encoding.
 func (c *Codec) Min() int { return c.node.minSize }
 
@@ -177,6 +200,9 @@ func (c *Codec) appendSlow(e *Encoder, v Ref) error {
 	buf, err := c.appendValue(&w, e.Buf, v)
 	if err == nil {
 		err = w.checkRoom(buf, 0)
+	}
+	if err == nil && c.absent != nil { // only now: v is not cyclic
+		err = c.absent.check(c.valueAt(v), c.peer)
 	}
 	if err != nil {
 		if w.cuts != nil {

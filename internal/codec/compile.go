@@ -97,6 +97,9 @@ func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	if tag.Name != "" {
 		c.problemf(loc, "name= applies to struct fields only")
 	}
+	if tag.Optional {
+		c.problemf(loc, "optional applies to struct fields, and to whole parameters and results of a method")
+	}
 	// A text encoding is second choice to the plain form, unless the tag asks
 	// for it.
 	own := c.customEncoding(n.typ, tag, loc)

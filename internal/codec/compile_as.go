@@ -23,7 +23,7 @@ func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec
 	return compile(pathRoot{typ: t, word: word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
-			n.addElement(t, c.nodeAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}))
+			n.addElement(t, c.nodeAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}), nil)
 		}
 		return n
 	})
@@ -247,7 +247,7 @@ func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 				continue
 			}
 		}
-		n.fields = append(n.fields, field{lf.Name, path, sf.Index[0], sf.Offset, f.node(t, lf.Type, loc.in(path))})
+		n.fields = append(n.fields, field{name: lf.Name, path: path, index: sf.Index[0], off: sf.Offset, node: f.node(t, lf.Type, loc.in(path))})
 	}
 	for i := range n.typ.NumField() {
 		if sf := n.typ.Field(i); have[sf.Name].Name != "" {

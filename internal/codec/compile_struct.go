@@ -41,10 +41,11 @@ func (c *compiler) addField(n *node, f reflect.StructField, t reflect.Type, tag 
 	if slices.ContainsFunc(n.fields, func(other field) bool { return other.name == name }) {
 		c.problemf(at, "duplicate field name %s; rename one with name=", name)
 	}
-	// name= is for this field only; the node is shared by all fields of its
-	// type.
-	tag.Name = ""
-	n.fields = append(n.fields, field{name, "." + f.Name, f.Index[0], f.Offset, c.node(t, tag, at)})
+	made := field{name: name, path: "." + f.Name, index: f.Index[0], off: f.Offset, optional: tag.Optional, ignorable: tag.Ignorable}
+	// These are for this field only; the node is shared by all fields of its type.
+	tag.Name, tag.Optional, tag.Ignorable = "", false, false
+	made.node = c.node(t, tag, at)
+	n.fields = append(n.fields, made)
 }
 
 // name returns the name in the layout of the field with this tag.

@@ -49,6 +49,14 @@ func IsSeq(t reflect.Type) bool { return isSeq(t) && t.In(0).NumIn() == 1 }
 // element returns the node of a whole parameter or result. fn is the layout of a func.
 func (c *compiler) element(t reflect.Type, tag *Tag, fn *layout.Signature, loc location) *node {
 	n := &node{op: opStream, kind: streamKind(c.root.word, t), typ: t, size: t.Size()}
+	if tag != nil && tag.Optional {
+		if n.kind != 0 {
+			c.problemf(loc, "streams and readers are never optional; add a method")
+		}
+		own := *tag // without what concerns the element alone
+		own.Optional, own.Ignorable = false, false
+		tag = &own
+	}
 	switch {
 	case n.kind == layout.Stream:
 		n.item = c.item(t.In(0).In(0), tag, loc)

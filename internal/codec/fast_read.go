@@ -82,6 +82,8 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		return fastReadMap(r, n, p, depth)
 	case opUnion:
 		return fastReadUnion(r, n, p, depth)
+	case opSkip:
+		return r.skipValue(n.skipped, depth)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {

@@ -75,6 +75,6 @@ func (w *layoutBuilder) children(l *layout.Type, n *node) {
 		l.Elem = w.layout(n.elem)
 	}
 	for _, f := range n.fields {
-		l.Fields = append(l.Fields, layout.Field{Name: f.name, Type: w.layout(f.node)})
+		l.Fields = append(l.Fields, layout.Field{Name: f.name, Type: w.layout(f.node), Optional: f.optional})
 	}
 }

@@ -20,6 +20,9 @@ func CopyOf(c *Codec, r Ref) any {
 	return to.Interface()
 }
 
+// valueAt returns the value at r.
+func (c *Codec) valueAt(r Ref) reflect.Value { return r.v }
+
 // LookupCached always misses: without unsafe code there is no cache.
 func LookupCached(any) (*Codec, Ref, bool) { return nil, Ref{}, false }
 

@@ -97,6 +97,9 @@ func (c *Codec) ZeroSinglePointer(v Ref) bool {
 // stored.
 func (n *node) value(p address) reflect.Value { return reflect.NewAt(n.typ, p).Elem() }
 
+// valueAt returns the value at r.
+func (c *Codec) valueAt(r Ref) reflect.Value { return c.node.value(r.p) }
+
 // offset returns the address of a part of the value at p. The part must not be
 // empty, so that the address is never past the end of an allocation.
 func offset(p address, off uintptr) address { return unsafe.Add(p, off) }

@@ -27,6 +27,7 @@ type node struct {
 	fields    []field           // of a union: the nodes of the targets of its pointers
 	item      *Codec            // of a stream
 	fn        *layout.Signature // of a func
+	skipped   *skipped          // of opSkip
 
 	finished // set by finish, from the fields above
 }
@@ -68,6 +69,7 @@ const (
 	opText
 	opStream // a stream or reader in a list: without bytes
 	opFunc   // a func in a list
+	opSkip   // bytes of a peer without a place in memory
 )
 
 // A field is a field of a struct node, or a member of a union node.
@@ -77,6 +79,8 @@ type field struct {
 	index int     // in the Go struct
 	off   uintptr // in memory
 	node  *node
+
+	optional, ignorable bool // a peer may lack it; then its value is dropped
 }
 
 var (

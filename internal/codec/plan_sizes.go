@@ -35,6 +35,8 @@ func (n *node) computeMinSize() int {
 		return n.elem.computeMinSize()
 	case opStream:
 		return 0
+	case opSkip:
+		return n.skipped.minSize
 	}
 	return 1 // has problems: avoid a further one
 }

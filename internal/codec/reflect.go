@@ -99,6 +99,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return reflectReadUnion(r, n, v, depth)
 	case opStream:
 		return nil
+	case opSkip:
+		return r.skipValue(n.skipped, depth)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {

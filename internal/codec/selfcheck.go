@@ -146,7 +146,7 @@ func selfCheckList(pointer any) bool {
 	c, n := newCompiler(pathRoot{typ: t, word: "parameter"}), listNode(t)
 	funcs := map[int]*layout.Signature{5: {}, 6: {}}
 	for i := range t.NumField() {
-		n.addElement(t, c.element(t.Field(i).Type, nil, funcs[i], location{}))
+		n.addElement(t, c.element(t.Field(i).Type, nil, funcs[i], location{}), nil)
 	}
 	return selfCheckNode(n, pointer)
 }

@@ -25,6 +25,8 @@ type Tag struct {
 	Name   string
 	Union  bool
 
+	Optional, Ignorable bool // a peer may lack it; ... and a call drops its value then
+
 	key, elem *Tag // of key= and elem=; nil: defaults
 }
 
@@ -32,11 +34,11 @@ type Tag struct {
 const (
 	wordsOfFields = commonWords + ", elem= and name="
 	wordsOfValues = commonWords + " and elem=" // without a field to name
-	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, len=, max=, fixed=, key="
+	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, key="
 )
 
 // knownWords lists the words suggested for unknown ones, those for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "union", "name"}
+var knownWords = []string{"list", "utf8", "binary", "text", "optional", "ignorable", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "union", "name"}
 
 // exampleOf returns an example of a word with a value, "" for others.
 func exampleOf(word string) string {
@@ -104,6 +106,9 @@ func parseWords(text string, field bool) (*Tag, error) {
 	if tag.Union && len(said) > 1 {
 		return nil, errors.New("union must stand alone; tag the members instead")
 	}
+	if tag.Ignorable && !tag.Optional {
+		return nil, errors.New("ignorable goes with optional: a call drops the value if the server lacks its place")
+	}
 	if tag.Binary && tag.Text {
 		return nil, errors.New("binary and text exclude each other; give one")
 	}
@@ -136,7 +141,7 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 		t.key, err = parseGroup(text)
 	case "elem":
 		t.elem, err = parseGroup(text)
-	case "list", "utf8", "binary", "text", "union":
+	case "list", "utf8", "binary", "text", "optional", "ignorable", "union":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
 		err = unknownWord(key+"=", field)
@@ -157,6 +162,10 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		t.Text = true
 	case "union":
 		t.Union = true
+	case "optional":
+		t.Optional = true
+	case "ignorable":
+		t.Ignorable = true
 	case "-":
 		return "", fmt.Errorf(`"-" must stand alone; it skips the field`)
 	default:
@@ -200,7 +209,7 @@ func unknownWord(word string, field bool) error {
 }
 
 // wordsOfOtherTags lists words of other libraries' tags, not intended as names.
-var wordsOfOtherTags = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required", "optional",
+var wordsOfOtherTags = []string{"omitempty", "omitzero", "string", "inline", "squash", "remain", "required",
 	"bool", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float32", "float64"}
 
 // parseGroup parses the value of key= or elem=: a word, or several in
@@ -361,6 +370,8 @@ func (t *Tag) words() []string {
 	add(t.key != nil, "key=")
 	add(t.elem != nil, "elem=")
 	add(t.Name != "", "name=")
+	add(t.Optional, "optional")
+	add(t.Ignorable, "ignorable")
 	add(t.Union, "union")
 	return list
 }

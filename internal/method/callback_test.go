@@ -21,7 +21,7 @@ import (
 type backwards struct{ fn *Func }
 
 func (b backwards) Call(ctx context.Context, v *Values) error {
-	if err := v.AppendArgs(&v.Enc); err != nil {
+	if err := v.sig.AppendArgs(&v.Enc, v); err != nil {
 		return err
 	}
 	run := b.fn.Sig.NewValues()
@@ -37,7 +37,7 @@ func (b backwards) Call(ctx context.Context, v *Values) error {
 		return err
 	}
 	v.Dec.Data = bytes.Clone(run.Enc.Buf)
-	return ReadResults(v)
+	return ReadResults(v.sig, v)
 }
 
 // callWithFuncs serves a call with callbacks.
@@ -47,7 +47,7 @@ func callWithFuncs(ctx context.Context, f *Func, sig *Signature, v *Values) erro
 	for i, p := range f.Sig.ParamFuncs() {
 		SetCaller(p, served, backwards{sig.ParamFuncs()[i].Func(v)})
 	}
-	if err := v.AppendArgs(&v.Enc); err != nil {
+	if err := v.sig.AppendArgs(&v.Enc, v); err != nil {
 		return err
 	}
 	served.Ctx, served.Dec.Data = ctx, bytes.Clone(v.Enc.Buf)
@@ -61,7 +61,7 @@ func callWithFuncs(ctx context.Context, f *Func, sig *Signature, v *Values) erro
 		return err
 	}
 	v.Dec.Data = bytes.Clone(served.Enc.Buf)
-	return ReadResults(v)
+	return ReadResults(v.sig, v)
 }
 
 type (
@@ -249,7 +249,7 @@ func TestFuncPaths(t *testing.T) {
 	s := signatureOf(t, func(int, func(string, item) error) {})
 	v := s.ParamFuncs()[0].Sig.NewValues()
 	v.args.Field(1).Set(reflect.ValueOf(item{B: 1 << 20}))
-	err := v.AppendArgs(&v.Enc)
+	err := v.sig.AppendArgs(&v.Enc, v)
 	if want := "func's parameter 2, item.B: does not fit in 2 bytes"; !errors.Is(err, codec.ErrRange) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

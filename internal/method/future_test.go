@@ -18,7 +18,7 @@ func (l *later[T]) begin(v *Values) { l.v = v }
 
 // wait gives the result, once.
 func (l *later[T]) wait() (t T, err error) {
-	err = ReadResults(l.v)
+	err = ReadResults(l.v.sig, l.v)
 	CopyResults(l.v, []any{&t})
 	l.v.Free()
 	return t, err
@@ -36,7 +36,7 @@ func (c *lateCaller) Start(ctx context.Context, v *Values, future any) {
 	if ctx != c.ctx {
 		c.t.Error("another context")
 	}
-	if err := v.AppendArgs(&v.Enc); err != nil {
+	if err := v.sig.AppendArgs(&v.Enc, v); err != nil {
 		c.t.Error(err)
 	}
 	answer := v.sig.NewValues()

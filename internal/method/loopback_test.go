@@ -13,7 +13,7 @@ import (
 type loopback struct{ f *Func }
 
 func (l loopback) Call(ctx context.Context, v *Values) error {
-	if err := v.AppendArgs(&v.Enc); err != nil {
+	if err := v.sig.AppendArgs(&v.Enc, v); err != nil {
 		return err
 	}
 	request := bytes.Clone(v.Enc.Buf)
@@ -39,7 +39,7 @@ func (l loopback) Call(ctx context.Context, v *Values) error {
 		return err
 	}
 	v.Dec.Data = response
-	return ReadResults(v)
+	return ReadResults(v.sig, v)
 }
 
 // bindTo returns a proxy of a contract for the methods of a table, after it has

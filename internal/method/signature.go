@@ -182,7 +182,8 @@ func problemsOf(name, word string, n int, list codec.Problems) (problems []Probl
 
 // Layout returns the wire form of a method with this signature.
 func (s *Signature) Layout(service, name string) *layout.Method {
-	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts(), Oneway: s.oneway}
+	return &layout.Method{Service: service, Name: name, Params: s.Args.Layouts(), Results: s.Results.Layouts(), Oneway: s.oneway,
+		OptionalParams: s.Args.Optional(), OptionalResults: s.Results.Optional()}
 }
 
 // TakesContext reports whether the func type has a context.Context.

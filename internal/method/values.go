@@ -58,8 +58,10 @@ func (v *Values) Free() {
 	v.sig.pool.Put(v)
 }
 
-// AppendArgs encodes the arguments into enc.
-func (v *Values) AppendArgs(enc *codec.Encoder) error { return v.sig.Args.Append(enc, v.argsRef) }
+// AppendArgs encodes the arguments of v into enc. v has the types of s.
+func (s *Signature) AppendArgs(enc *codec.Encoder, v *Values) error {
+	return s.Args.Append(enc, v.argsRef)
+}
 
 // ReadArgs decodes the arguments from Dec.
 func (v *Values) ReadArgs() error { return v.sig.Args.Read(&v.Dec, v.argsRef) }
@@ -67,23 +69,24 @@ func (v *Values) ReadArgs() error { return v.sig.Args.Read(&v.Dec, v.argsRef) }
 // AppendResults encodes the results into Enc.
 func (v *Values) AppendResults() error { return v.sig.Results.Append(&v.Enc, v.resRef) }
 
-// ReadResults decodes the results of v from Dec. If it fails all results are zero.
+// ReadResults decodes the results of v from Dec with the codec of s, which has the types
+// of v. If it fails all results are zero.
 //
 // Like SetArgs and CopyResults it is for clients and not a method: the linker keeps
 // exported methods in every server.
-func ReadResults(v *Values) error {
-	if v.sig.Results.UserCode() { // which may panic
+func ReadResults(s *Signature, v *Values) error {
+	if s.Results.UserCode() { // which may panic
 		ok := false
 		defer func() {
 			if !ok {
 				v.results.SetZero()
 			}
 		}()
-		err := v.sig.Results.Read(&v.Dec, v.resRef)
+		err := s.Results.Read(&v.Dec, v.resRef)
 		ok = err == nil
 		return err
 	}
-	err := v.sig.Results.Read(&v.Dec, v.resRef)
+	err := s.Results.Read(&v.Dec, v.resRef)
 	if err != nil {
 		v.results.SetZero()
 	}

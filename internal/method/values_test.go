@@ -102,12 +102,12 @@ func TestResultsAreWholeOrZero(t *testing.T) {
 	_, w := placed(t, "Wide")
 	for n := range v.Enc.Buf {
 		w.Dec.Data = v.Enc.Buf[:n]
-		if err := ReadResults(w); err == nil || !w.results.IsZero() {
+		if err := ReadResults(w.sig, w); err == nil || !w.results.IsZero() {
 			t.Errorf("%d of %d bytes: %v, %v", n, len(v.Enc.Buf), err, w.results)
 		}
 	}
 	w.Dec.Data = v.Enc.Buf
-	if err := ReadResults(w); err != nil || !reflect.DeepEqual(w.results.Interface(), v.results.Interface()) {
+	if err := ReadResults(w.sig, w); err != nil || !reflect.DeepEqual(w.results.Interface(), v.results.Interface()) {
 		t.Errorf("%v: got %v, want %v", err, w.results, v.results)
 	}
 }

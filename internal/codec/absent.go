@@ -1,0 +1,198 @@
+package codec
+
+// Writing to a peer that lacks optional fields or parameters: their values must be zero,
+// because the peer drops what it does not know.
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// WriteTo returns a codec that appends values of c for a peer with the layout l. Its
+// Append fails if a value that the peer lacks is not zero, unless it may be ignored; peer
+// names the peer in that error. It is c if the peer lacks nothing of that kind.
+func (c *Codec) WriteTo(l *layout.Type, peer string) *Codec {
+	return c.checked(peer, func(f *absentFinder) *absent { return f.find(c.node, l) })
+}
+
+// WriteListTo is [Codec.WriteTo] for a list of parameters.
+func (c *Codec) WriteListTo(list []*layout.Type, peer string) *Codec {
+	return c.checked(peer, func(f *absentFinder) *absent {
+		a := &absent{op: opStruct}
+		for i, own := range c.node.fields {
+			var l *layout.Type
+			if i < len(list) {
+				l = list[i]
+			}
+			f.field(a, &own, l)
+		}
+		return a
+	})
+}
+
+// checked returns c with a check of the values that find finds.
+func (c *Codec) checked(peer string, find func(*absentFinder) *absent) *Codec {
+	a := find(&absentFinder{known: make(map[translation]*absent)})
+	if !a.needed(make(map[*absent]bool)) {
+		return c
+	}
+	a.prune(make(map[*absent]bool))
+	made := *c
+	made.absent, made.peer, made.fastPath, made.singlePointer = a, peer, nil, false
+	return &made
+}
+
+// An absent is a value of which a peer lacks some parts. It is nil if the peer has all.
+type absent struct {
+	op     op
+	fields []absentField // struct
+	elem   *absent       // of an array, slice, map or pointer
+}
+
+// An absentField is a field of which a peer lacks parts, or all.
+type absentField struct {
+	index int // in the Go struct
+	path  string
+	value *absent // nil: the peer lacks the field
+}
+
+// An absentFinder compares own nodes with the layouts of the peer.
+type absentFinder struct {
+	enclosing []*layout.Type // as in a translator
+	known     map[translation]*absent
+}
+
+// find returns what a peer with the layout l lacks of own.
+func (f *absentFinder) find(own *node, l *layout.Type) *absent {
+	if l.Kind == layout.BackRef {
+		around := f.enclosing
+		defer func() { f.enclosing = around }()
+		at := len(around) - l.Len
+		l, f.enclosing = around[at], around[:at:at]
+	}
+	k := translation{own, l}
+	if a, ok := f.known[k]; ok {
+		return a
+	}
+	a := &absent{op: own.op}
+	f.known[k] = a
+	if l.Kind == layout.Pointer && own.op != opPointer { // T is read into *T
+		f.enclosing = append(f.enclosing, l)
+		*a = absent{op: opDeref, elem: f.find(own, l.Elem)}
+		f.enclosing = f.enclosing[:len(f.enclosing)-1]
+		return a
+	}
+	f.enclosing = append(f.enclosing, l)
+	switch own.op {
+	case opArray, opSlice, opMap, opPointer:
+		a.elem = f.find(own.elem, l.Elem)
+	case opStruct:
+		for i := range own.fields {
+			own := &own.fields[i]
+			at := slices.IndexFunc(l.Fields, func(f layout.Field) bool { return f.Name == own.name })
+			if at < 0 {
+				f.field(a, own, nil)
+			} else {
+				f.field(a, own, l.Fields[at].Type)
+			}
+		}
+	}
+	f.enclosing = f.enclosing[:len(f.enclosing)-1]
+	return a
+}
+
+// field adds an own field to a. l is nil if the peer lacks it.
+func (f *absentFinder) field(a *absent, own *field, l *layout.Type) {
+	made := absentField{index: own.index, path: own.path}
+	switch {
+	case l != nil && (own.node.op == opStream || own.node.op == opFunc): // their values are checked where they are sent
+		return
+	case l != nil:
+		made.value = f.find(own.node, l)
+	case own.ignorable:
+		return
+	}
+	a.fields = append(a.fields, made)
+}
+
+// needed reports whether a value can have a part that the peer lacks. seen are those
+// that have none.
+func (a *absent) needed(seen map[*absent]bool) bool {
+	if a == nil || seen[a] {
+		return false
+	}
+	seen[a] = true
+	for _, f := range a.fields {
+		if f.value == nil || f.value.needed(seen) {
+			return true
+		}
+	}
+	return a.elem.needed(seen)
+}
+
+// prune removes what is not needed below a.
+func (a *absent) prune(seen map[*absent]bool) {
+	if a == nil || seen[a] {
+		return
+	}
+	seen[a] = true
+	if !a.elem.needed(make(map[*absent]bool)) {
+		a.elem = nil
+	}
+	a.elem.prune(seen)
+	a.fields = slices.DeleteFunc(a.fields, func(f absentField) bool {
+		return f.value != nil && !f.value.needed(make(map[*absent]bool))
+	})
+	for _, f := range a.fields {
+		f.value.prune(seen)
+	}
+}
+
+// check returns an error if a part of v is not zero and the peer lacks it.
+func (a *absent) check(v reflect.Value, peer string) *Error {
+	if a.op != opStruct && a.elem == nil {
+		return nil
+	}
+	switch a.op {
+	case opStruct:
+		for _, f := range a.fields {
+			if f.value != nil {
+				if err := f.value.check(v.Field(f.index), peer); err != nil {
+					return err.in(f.path)
+				}
+			} else if !isZero(v.Field(f.index)) {
+				return encodeErrorf("the %s does not know it", peer).in(f.path)
+			}
+		}
+	case opArray, opSlice:
+		for i := range v.Len() {
+			if err := a.elem.check(v.Index(i), peer); err != nil {
+				return err.in("[]")
+			}
+		}
+	case opMap:
+		for it := v.MapRange(); it.Next(); {
+			if err := a.elem.check(it.Value(), peer); err != nil {
+				return err.in("[]")
+			}
+		}
+	case opPointer:
+		if !v.IsNil() {
+			return a.elem.check(v.Elem(), peer)
+		}
+	case opDeref:
+		return a.elem.check(v, peer)
+	}
+	return nil
+}
+
+// isZero reports whether v has the value that a reader gives what it lacks, or an empty
+// slice or map.
+func isZero(v reflect.Value) bool {
+	if k := v.Kind(); k == reflect.Slice || k == reflect.Map {
+		return v.Len() == 0
+	}
+	return v.IsZero()
+}

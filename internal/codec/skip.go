@@ -1,0 +1,161 @@
+package codec
+
+// Skipping what a peer writes and this end does not have.
+
+import (
+	"reflect"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// nothing is the type of values that are skipped.
+var nothing = reflect.TypeFor[struct{}]()
+
+// skip returns a field that skips l.
+func (t *translator) skip(name string, l *layout.Type) field {
+	return field{name: name, path: "." + name, node: &node{op: opSkip, typ: nothing, skipped: t.skipped(l)}}
+}
+
+// A skipped is a layout of bytes that are read and dropped.
+type skipped struct {
+	kind      layout.Kind
+	format    layout.Format // of a length or count, or of a number
+	lenFormat layout.Format // slice, map: of the byte length; NoFormat if omitted
+	length    int           // array: elements
+	minSize   int           // minimum bytes, at most maxMinSize
+	fixed     bool          // all values take minSize bytes
+	parts     []*skipped    // fields, or key and element
+}
+
+// skipped returns what skips l.
+func (t *translator) skipped(l *layout.Type) *skipped {
+	l, restore := t.resolve(l)
+	defer restore()
+	if s, ok := t.skips[l]; ok {
+		return s
+	}
+	s := &skipped{kind: l.Kind, format: l.Format, lenFormat: l.Bytes, length: l.Len}
+	t.skips[l] = s
+	t.enclosing = append(t.enclosing, l)
+	for _, part := range []*layout.Type{l.Key, l.Elem} {
+		if part != nil {
+			s.parts = append(s.parts, t.skipped(part))
+		}
+	}
+	for _, f := range l.Fields {
+		s.parts = append(s.parts, t.skipped(f.Type))
+	}
+	t.enclosing = t.enclosing[:len(t.enclosing)-1]
+	s.setSize()
+	return s
+}
+
+// setSize sets the size of s from its parts. A recursive type passes a slice, map or
+// pointer, whose size does not depend on them.
+func (s *skipped) setSize() {
+	s.fixed = true
+	switch s.kind {
+	case layout.Bool:
+		s.minSize = 1
+	case layout.Int, layout.Uint, layout.Float:
+		s.minSize, s.fixed = minWidth(s.format), widthOf(s.format) > 0
+	case layout.Complex:
+		s.minSize = 2 * minWidth(s.format)
+	case layout.Duration:
+		s.minSize = 8
+	case layout.Time:
+		s.minSize = 12
+	case layout.Array:
+		s.minSize = mulSaturated(s.length, s.parts[0].minSize)
+		s.fixed = s.parts[0].fixed
+	case layout.Struct:
+		for _, part := range s.parts {
+			s.minSize = min(s.minSize+part.minSize, maxMinSize)
+			s.fixed = s.fixed && part.fixed
+		}
+	case layout.String, layout.Bytes:
+		s.minSize, s.fixed = minWidth(s.format)+s.length, s.format == layout.NoFormat
+	case layout.Binary, layout.Text:
+		s.format, s.minSize, s.fixed = layout.LE4, 4, false
+	case layout.Pointer:
+		s.minSize, s.fixed = 1, false
+	default:
+		s.minSize, s.fixed = minWidth(s.format)+minWidth(s.lenFormat), false
+	}
+	s.fixed = s.fixed && s.minSize < maxMinSize
+}
+
+// skipValue skips a value. It checks lengths, counts and depth, and nothing that has no
+// influence on the next value.
+func (r *reader) skipValue(s *skipped, depth int) *Error {
+	if s.fixed {
+		_, err := r.next(s.minSize)
+		return err
+	}
+	switch s.kind {
+	case layout.Int, layout.Uint:
+		_, err := r.uint(s.format)
+		return err
+	case layout.String, layout.Bytes, layout.Binary, layout.Text:
+		return r.skipText(s)
+	case layout.Array:
+		for range s.length {
+			if err := r.skipValue(s.parts[0], depth); err != nil {
+				return err
+			}
+		}
+	case layout.Struct:
+		for _, part := range s.parts {
+			if err := r.skipValue(part, depth); err != nil {
+				return err
+			}
+		}
+	case layout.Pointer:
+		if err := r.checkDepth(depth + 1); err != nil {
+			return err
+		}
+		if present, err := r.presence("a pointer's value"); err != nil || !present {
+			return err
+		}
+		return r.skipValue(s.parts[0], depth+1)
+	default:
+		return r.skipList(s, depth+1)
+	}
+	return nil
+}
+
+// skipText skips a length and as many bytes.
+func (r *reader) skipText(s *skipped) *Error {
+	size, err := r.uint(s.format)
+	if err != nil {
+		return err
+	}
+	if size > uint64(len(r.data)-r.off) {
+		return r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off)
+	}
+	r.off += int(size)
+	return nil
+}
+
+// skipList skips a slice or map, by its length in bytes if it has one.
+func (r *reader) skipList(s *skipped, depth int) *Error {
+	if s.lenFormat != layout.NoFormat {
+		return r.skipText(&skipped{format: s.lenFormat})
+	}
+	if err := r.checkDepth(depth); err != nil {
+		return err
+	}
+	count, err := r.uint(s.format)
+	if err != nil {
+		return err
+	}
+	// Every element takes at least a byte, so the input bounds the loop.
+	for range count {
+		for _, part := range s.parts {
+			if err := r.skipValue(part, depth); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package codec
+
+// Reading what a peer with another version of a type writes. The peer's layout and the own
+// node tree, matched as layout.Compare does, make a node tree that reads the peer's bytes
+// into own values. Both executors run it as any other.
+
+import (
+	"fmt"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// ReadFrom returns a codec that reads what a peer with the layout l writes into values of
+// c. It reads into zero values only, since fields that the peer lacks stay as they are, and
+// it does not append. layout.Compare must have found that c can read l.
+func (c *Codec) ReadFrom(l *layout.Type) (*Codec, error) {
+	return c.translated(func(t *translator) *node { return t.node(c.node, l) })
+}
+
+// ReadListFrom is [Codec.ReadFrom] for a list of parameters or results.
+func (c *Codec) ReadListFrom(list []*layout.Type) (*Codec, error) {
+	return c.translated(func(t *translator) *node {
+		n := listNode(c.node.typ)
+		for i, l := range list {
+			if i < len(c.node.fields) {
+				f := c.node.fields[i]
+				f.node = t.element(f.node, l)
+				n.fields = append(n.fields, f)
+			} else {
+				n.fields = append(n.fields, t.skip(fmt.Sprintf("A%d", i), l))
+			}
+		}
+		return n
+	})
+}
+
+// translated returns a codec with the values of c and the node of makeNode.
+func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
+	t := &translator{nodes: make(map[translation]*node), skips: make(map[*layout.Type]*skipped)}
+	n := makeNode(t)
+	if t.err != nil {
+		return nil, t.err
+	}
+	n.finish()
+	m := measure(n)
+	if m.huge {
+		return nil, fmt.Errorf("every value takes at least 1 GiB")
+	}
+	made := &Codec{root: c.root, node: n, layout: c.layout, maxPerByte: m.maxPerByte(), userCode: m.userCode}
+	if fastWorks() {
+		made.enableFast()
+	}
+	return made, nil
+}
+
+// A translator makes nodes from pairs of an own node and a layout of the peer.
+type translator struct {
+	enclosing []*layout.Type // the targets of back references, outermost first
+	nodes     map[translation]*node
+	skips     map[*layout.Type]*skipped
+	err       error
+}
+
+// A translation is what one node reads: equal pairs share it.
+type translation struct {
+	own  *node
+	peer *layout.Type
+}
+
+// fail records that own cannot read l.
+func (t *translator) fail(own *node, l *layout.Type) *node {
+	if t.err == nil {
+		t.err = fmt.Errorf("%s cannot read its counterpart of kind %d", typeName(own.typ), l.Kind)
+	}
+	return own
+}
+
+// element returns the node of a whole parameter or result.
+func (t *translator) element(own *node, l *layout.Type) *node {
+	switch {
+	case own.op == opStream && own.kind == l.Kind && own.item != nil:
+		item, err := own.item.ReadFrom(l.Elem)
+		if err != nil {
+			t.err = err
+			return own
+		}
+		n := *own
+		n.item = item
+		return &n
+	case own.op == opStream || own.op == opFunc:
+		if own.kind != l.Kind {
+			return t.fail(own, l)
+		}
+		return own
+	}
+	return t.node(own, l)
+}
+
+// resolve returns the target of l if it is a back reference, or else l. It leaves in
+// t.enclosing what encloses the result; restore undoes that.
+func (t *translator) resolve(l *layout.Type) (target *layout.Type, restore func()) {
+	around := t.enclosing
+	if l.Kind != layout.BackRef {
+		return l, func() {}
+	}
+	at := len(around) - l.Len
+	t.enclosing = around[:at:at]
+	return around[at], func() { t.enclosing = around }
+}
+
+// node returns the node that reads l into a value of own.
+func (t *translator) node(own *node, l *layout.Type) *node {
+	l, restore := t.resolve(l)
+	defer restore()
+	k := translation{own, l}
+	if n, ok := t.nodes[k]; ok {
+		return n
+	}
+	n := &node{op: own.op, kind: own.kind, typ: own.typ, size: own.size, format: own.format, lenFormat: own.lenFormat,
+		length: own.length, max: own.max, utf8: own.utf8, inKey: own.inKey}
+	t.nodes[k] = n // before its children, which may refer to it
+	if own.op == opPointer && l.Kind != layout.Pointer {
+		n.op = opDeref
+		n.elem = t.node(own.elem, l)
+		return n
+	}
+	if own.kind != l.Kind {
+		return t.fail(own, l)
+	}
+	t.enclosing = append(t.enclosing, l)
+	t.fill(n, own, l)
+	t.enclosing = t.enclosing[:len(t.enclosing)-1]
+	return n
+}
+
+// fill completes n, which reads l and has what own has.
+func (t *translator) fill(n, own *node, l *layout.Type) {
+	switch own.op {
+	case opInt, opUint, opFloat, opComplex:
+		if l.Format != layout.NoFormat { // as that of a Duration
+			n.format = l.Format
+		}
+	case opString, opBytes:
+		n.format, n.length = l.Format, l.Len
+	case opSlice:
+		n.format, n.lenFormat = l.Format, l.Bytes
+		n.elem = t.node(own.elem, l.Elem)
+	case opMap:
+		n.format, n.lenFormat = l.Format, l.Bytes
+		n.key, n.elem = t.node(own.key, l.Key), t.node(own.elem, l.Elem)
+	case opArray:
+		if n.length != l.Len {
+			t.fail(own, l)
+			return
+		}
+		n.elem = t.node(own.elem, l.Elem)
+	case opPointer:
+		n.elem = t.node(own.elem, l.Elem)
+	case opStruct:
+		t.structOf(n, own, l)
+	case opBinary, opText:
+		if own.typ.String() != l.Opaque {
+			t.fail(own, l)
+		}
+	}
+}
+
+// structOf sets the fields of n, in the order of the peer.
+func (t *translator) structOf(n, own *node, l *layout.Type) {
+	byName := make(map[string]*field, len(own.fields))
+	for i := range own.fields {
+		byName[own.fields[i].name] = &own.fields[i]
+	}
+	for _, peer := range l.Fields {
+		if f := byName[peer.Name]; f != nil {
+			made := *f
+			made.node = t.node(f.node, peer.Type)
+			n.fields = append(n.fields, made)
+		} else {
+			n.fields = append(n.fields, t.skip(peer.Name, peer.Type))
+		}
+	}
+}

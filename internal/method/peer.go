@@ -1,0 +1,62 @@
+package method
+
+import (
+	"slices"
+
+	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// ForPeer returns the signature for calls between this end and a peer with another layout
+// of the method, for which layout.Compare has found no difference. It has the Go types of
+// s, reads what the peer writes, and checks what the peer lacks. calls tells that this end
+// makes the calls; peer names the other end in errors.
+func (s *Signature) ForPeer(m *layout.Method, calls bool, peer string) (*Signature, error) {
+	return s.forPeer(&layout.Signature{Params: m.Params, Results: m.Results}, calls, peer)
+}
+
+// forPeer is ForPeer with the layout of a method or func.
+func (s *Signature) forPeer(l *layout.Signature, calls bool, peer string) (t *Signature, err error) {
+	t = &Signature{compiled: s.compiled}
+	if calls {
+		t.Args = s.Args.WriteListTo(l.Params, peer)
+		t.Results, err = s.Results.ReadListFrom(l.Results)
+	} else {
+		t.Args, err = s.Args.ReadListFrom(l.Params)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st := s.resultStream; st != nil && calls {
+		item, _ := t.Results.Stream(st.Index)
+		t.resultStream = st.withItem(item)
+	}
+	t.paramStreams = slices.Clone(s.paramStreams)
+	for i, st := range s.paramStreams {
+		switch item, _ := t.Args.Stream(st.Index); {
+		case !calls:
+			t.paramStreams[i] = st.withItem(item)
+		case item != nil:
+			t.paramStreams[i] = st.withItem(item.WriteTo(l.Params[st.Index].Elem, peer))
+		}
+	}
+	t.paramFuncs = nil
+	for _, p := range s.paramFuncs {
+		own := &FuncParam{p.Description, p.Index, p.Sig.withoutValues()}
+		if p.Index < len(l.Params) {
+			// The callee of the method calls its funcs.
+			if own.Sig, err = p.Sig.forPeer(l.Params[p.Index].Func, !calls, peer); err != nil {
+				return nil, err
+			}
+		}
+		t.paramFuncs = append(t.paramFuncs, own)
+	}
+	return t, nil
+}
+
+// withItem returns st with another codec of the same items.
+func (st *Stream) withItem(item *codec.Codec) *Stream {
+	t := *st
+	t.Item = item
+	return &t
+}
