@@ -51,7 +51,7 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 }
 
 // call is link.call.
-func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error {
 	if err := ctx.Err(); err != nil {
 		return fault.FromContext(err, fault.NotRun)
 	}
@@ -61,8 +61,8 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *
 		}
 	}
 	s := l.settings
-	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
-	if err := m.appendArgs(l.log, &enc, v); err != nil {
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
+	if err := m.appendArgs(l.log, b.sig, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
@@ -76,7 +76,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, number uint16, v *
 	}
 	s.decode(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
-	return m.readResults(l.log, v)
+	return m.readResults(l.log, b.sig, v)
 }
 
 // newBasicClient returns a client over a connection after peer, the first answer of a

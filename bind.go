@@ -16,6 +16,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Bind creates a proxy for a service: a *C with every func set to call the method of
@@ -66,8 +67,8 @@ type link interface {
 	// the methods that agree can be called, and the others return their error.
 	bindMethods(ctx context.Context, service string, methods []*boundMethod) error
 
-	// call calls m by its number, with the arguments in v, and leaves the results in v.
-	call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error
+	// call calls m as it is bound by b, with the arguments in v, and leaves the results in v.
+	call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error
 
 	callOptions() callOptions
 	close(why *fault.Fault) // ends the link at once, and waits for its goroutines
@@ -141,8 +142,8 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
-func (noLink) bindMethods(context.Context, string, []*boundMethod) error        { return errNoLink }
-func (noLink) call(context.Context, *boundMethod, uint16, *method.Values) error { return errNoLink }
+func (noLink) bindMethods(context.Context, string, []*boundMethod) error          { return errNoLink }
+func (noLink) call(context.Context, *boundMethod, *binding, *method.Values) error { return errNoLink }
 
 func (noLink) callOptions() callOptions { return callOptions{timeout: math.MaxInt64} }
 
@@ -161,24 +162,33 @@ type boundMethod struct {
 	timeoutBy          limits.Source // the source of timeout, for errors
 	optional           bool          // the server may lack it
 	kind               Kind
-	streams            *streamPlan         // nil without streams
-	funcs              []*method.FuncParam // its parameters that are funcs
-	eager              bool                // its callers do not wait for the answer
-	oneway             bool                // ... nor does anything use it
-	callOf             uint64              // the func is an argument of this call of the peer; 0 for a method
+	streams            *streamPlan // nil without streams
+	eager              bool        // its callers do not wait for the answer
+	oneway             bool        // ... nor does anything use it
+	callOf             uint64      // the func is an argument of this call of the peer; 0 for a method
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
 
 // A binding is the destination of the calls of a method. It never changes.
 type binding struct {
-	link   link
-	number uint16       // on the connection of the link; on the basic wire the id
-	err    *fault.Fault // returned by every call; nil if the ends agree
+	link    link
+	number  uint16            // on the connection of the link; on the basic wire the id
+	sig     *method.Signature // the method's own, or that for a peer with another version
+	streams *streamPlan       // of sig; nil without streams
+	funcs   []*method.FuncParam
+	err     *fault.Fault // returned by every call; nil if the ends agree
 }
 
 // bind makes calls go to a link, by a number there.
-func (m *boundMethod) bind(l link, number uint16) { m.binding.Store(&binding{link: l, number: number}) }
+func (m *boundMethod) bind(l link, number uint16) {
+	m.binding.Store(&binding{link: l, number: number, sig: m.sig, streams: m.streams, funcs: m.sig.ParamFuncs()})
+}
+
+// bindAs is bind for a peer with another version of the method.
+func (m *boundMethod) bindAs(l link, number uint16, sig *method.Signature) {
+	m.binding.Store(&binding{link: l, number: number, sig: sig, streams: streamPlanOf(sig), funcs: sig.ParamFuncs()})
+}
 
 // refuse makes every call return err.
 func (m *boundMethod) refuse(err *fault.Fault) { m.binding.Store(&binding{err: err}) }
@@ -216,7 +226,7 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), funcs: s.Sig.ParamFuncs(), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
 	m.kind = m.streams.kindOf()
 	switch {
 	case s.Tag.Timeout > 0:
@@ -228,9 +238,9 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 }
 
 // bind sends one BIND frame and returns the answers, one per name.
-func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest, flags wire.Flags) ([]wire.BindResult, error) {
+func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
 	k := transport.NewCall()
-	k.Head = wire.Frame{Type: wire.Bind, Flags: flags}
+	k.Head = wire.Frame{Type: wire.Bind, Flags: r.Flags()}
 	k.Timeout.Begin(ctx, c.settings.defaultCallTimeout, limits.ByDefault)
 	if err := transport.Do(ctx, c.Conn, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
 		return nil, err
@@ -253,13 +263,21 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
 	answers, err := c.bindAll(ctx, r)
+	var versions map[*boundMethod]*method.Signature
+	if err == nil && c.Evolves() {
+		versions, err = c.bindVersions(ctx, service, methods, answers)
+	}
 	if err != nil {
 		return fault.About("bind "+service, err)
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
+		if sig := versions[m]; sig != nil {
+			m.bindAs(c, answers[i].Number, sig)
+			continue
+		}
 		m.bind(c, answers[i].Number)
-		if err := mismatch.add(m, &answers[i], c.settings.PeerName()); err != nil {
+		if err := mismatch.add(m, &answers[i], c.settings.PeerName(), c.Evolves()); err != nil {
 			return err
 		}
 	}
@@ -269,22 +287,75 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	return nil
 }
 
-// bindAll sends the names of r in as many BIND frames as necessary: a BIND is never
-// chunked.
-func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
-	for len(r.Names) > 0 {
-		n, size := 0, 4+len(r.Service)
-		for n < len(r.Names) && (n == 0 || size+wire.BindNameSize(r.Names[n]) <= wire.MaxUnchunked) {
-			size += wire.BindNameSize(r.Names[n])
-			n++
+// bindVersions binds the methods of which the peer has another version that fits, by their
+// texts. It returns the signatures for these, and stores the answers.
+func (c *nativeLink) bindVersions(ctx context.Context, service string, methods []*boundMethod, answers []wire.BindResult) (map[*boundMethod]*method.Signature, error) {
+	versions := make(map[*boundMethod]*method.Signature)
+	r := &wire.BindRequest{Service: service}
+	var at []int // of the names of r in methods
+	for i, m := range methods {
+		if answers[i].Status != wire.BindDiffers || answers[i].Text == m.Layout {
+			continue // the latter is a fault of an end
 		}
-		part := &wire.BindRequest{Service: r.Service, Names: r.Names[:n], Hashes: r.Hashes[:n]}
-		more, err := c.bind(ctx, part, 0)
+		// The server compares as well: it cannot know what the client has found.
+		peer, err := layout.ParseMethod(answers[i].Text)
+		if err != nil || len(layout.Compare(m.layout(), peer)) > 0 {
+			continue // a mismatch
+		}
+		sig, err := m.sig.ForPeer(peer, true, strings.TrimSuffix(c.settings.PeerName(), "'s"))
+		if err != nil {
+			continue
+		}
+		versions[m] = sig
+		at, r.Names, r.Texts = append(at, i), append(r.Names, m.Name[len(service)+1:]), append(r.Texts, m.Layout)
+	}
+	more, err := c.bindAll(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range at {
+		if more[k].Status == wire.BindOK {
+			answers[i] = more[k]
+		} else {
+			delete(versions, methods[i])
+		}
+	}
+	return versions, nil
+}
+
+// layout returns the layout of m, of the contract.
+func (m *boundMethod) layout() *layout.Method {
+	service, name, _ := method.SplitName(m.Name)
+	return m.sig.Layout(service, name)
+}
+
+// bindAll sends the names of r in as many BIND frames as necessary: a BIND is never
+// chunked. A text too long for a frame differs.
+func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
+	for from := 0; from < len(r.Names); {
+		to, size := from, 4+len(r.Service)
+		for to < len(r.Names) && size+r.NameSize(to) <= wire.MaxUnchunked {
+			size += r.NameSize(to)
+			to++
+		}
+		if to == from {
+			answers = append(answers, wire.BindResult{Status: wire.BindDiffers})
+			from++
+			continue
+		}
+		part := &wire.BindRequest{Service: r.Service, Names: r.Names[from:to]}
+		if r.Hashes != nil {
+			part.Hashes = r.Hashes[from:to]
+		}
+		if r.Texts != nil {
+			part.Texts = r.Texts[from:to]
+		}
+		more, err := c.bind(ctx, part)
 		if err != nil {
 			return nil, err
 		}
 		answers = append(answers, more...)
-		r = &wire.BindRequest{Service: r.Service, Names: r.Names[n:], Hashes: r.Hashes[n:]}
+		from = to
 	}
 	return answers, nil
 }

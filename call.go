@@ -27,7 +27,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 		m.closeReaders(v)
 		return m.uncallable(ctx, b)
 	}
-	if err := b.link.call(ctx, m, b.number, v); err != nil {
+	if err := b.link.call(ctx, m, b, v); err != nil {
 		return m.failed(err)
 	}
 	return nil
@@ -46,7 +46,7 @@ func (m *boundMethod) failed(err error) error { return publicError(fault.About(m
 
 // call implements link. The transport.Call is kept with v for the next call, to avoid an
 // allocation.
-func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error {
 	out := outgoingOf(ctx)
 	if out != nil {
 		if err := out.begin(); err != nil {
@@ -55,7 +55,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 		}
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
-	if err := m.appendArgs(c.log, &v.Enc, v); err != nil {
+	if err := m.appendArgs(c.log, b.sig, &v.Enc, v); err != nil {
 		m.closeReaders(v)
 		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
@@ -65,7 +65,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 			v.State = k
 		}
 	}
-	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, number
+	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, b.number
 	if out != nil && out.block != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
@@ -75,20 +75,20 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, number uint16, v 
 	}
 	v.ArgsSize = int(v.Enc.Size())
 	ctx = m.beginTimeout(ctx, &k.Timeout, v)
-	if m.funcs != nil {
-		return c.callWithFuncs(ctx, m, k, v, out)
+	if b.funcs != nil {
+		return c.callWithFuncs(ctx, m, b, k, v, out)
 	}
-	return c.carry(ctx, m, k, v, out)
+	return c.carry(ctx, m, b, k, v, out)
 }
 
 // carry sends the request of a call, whose arguments are encoded, and receives its answer.
-func (c *nativeLink) carry(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
-	if m.streams != nil {
+func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+	if b.streams != nil {
 		v.State = nil // k serves one call only
-		return c.settings.identified(c.callStreams(ctx, m, k, v, out), c.log, m.Name)
+		return c.settings.identified(c.callStreams(ctx, m, b, k, v, out), c.log, m.Name)
 	}
 	if m.eager {
-		return c.start(ctx, m, k, v, out)
+		return c.start(ctx, m, b, k, v, out)
 	}
 	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
 	if out != nil {
@@ -101,18 +101,18 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, k *transport.Cal
 	data, own := k.Body()
 	c.settings.decode(&v.Dec, data, own)
 	v.ResultsSize = len(data)
-	err = m.readResults(c.log, v)
+	err = m.readResults(c.log, b.sig, v)
 	k.Reset()
 	return err
 }
 
 // callWithFuncs is carry for a method with funcs among its parameters.
-func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
-	f := callback.New(ctx, m.funcs, v)
+func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+	f := callback.New(ctx, b.funcs, v)
 	if k.Funcs = f; !m.eager {
 		v.State = nil // k serves one call only
 	}
-	if err := c.carry(ctx, m, k, v, out); err != nil {
+	if err := c.carry(ctx, m, b, k, v, out); err != nil {
 		f.End(k.Timeout.Remaining())
 		return err
 	}
@@ -176,30 +176,30 @@ func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
 
 // appendArgs encodes the arguments in v. Only types with code of the user need a
 // deferred recover; the others avoid its cost.
-func (m *boundMethod) appendArgs(log *report.Log, enc *codec.Encoder, v *method.Values) error {
-	if m.sig.Args.UserCode() {
-		return m.appendUserArgs(log, enc, v)
+func (m *boundMethod) appendArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) error {
+	if sig.Args.UserCode() {
+		return m.appendUserArgs(log, sig, enc, v)
 	}
-	return v.AppendArgs(enc)
+	return sig.AppendArgs(enc, v)
 }
 
 // appendUserArgs is appendArgs for types with encoders of their own. A panic there fails
 // the call only.
-func (m *boundMethod) appendUserArgs(log *report.Log, enc *codec.Encoder, v *method.Values) (err error) {
+func (m *boundMethod) appendUserArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
 			err = m.codecPanicked(log, fault.NotRun, what, "encoding", enc.UserType)
 		}
 	}()
-	return v.AppendArgs(enc)
+	return sig.AppendArgs(enc, v)
 }
 
 // readResults decodes the results into v.
-func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error) {
-	if m.sig.Results.UserCode() {
-		err = m.readUserResults(log, v)
+func (m *boundMethod) readResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
+	if sig.Results.UserCode() {
+		err = m.readUserResults(log, sig, v)
 	} else {
-		err = method.ReadResults(v)
+		err = method.ReadResults(sig, v)
 	}
 	switch err.(type) {
 	case nil, *fault.Fault:
@@ -210,13 +210,13 @@ func (m *boundMethod) readResults(log *report.Log, v *method.Values) (err error)
 
 // readUserResults is readResults for types with decoders of their own. A panic there
 // fails the call only.
-func (m *boundMethod) readUserResults(log *report.Log, v *method.Values) (err error) {
+func (m *boundMethod) readUserResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
 			err = m.codecPanicked(log, fault.Answered, what, "decoding", v.Dec.UserType)
 		}
 	}()
-	return method.ReadResults(v)
+	return method.ReadResults(sig, v)
 }
 
 // codecPanicked logs a panic in the encoder or decoder of typ, and returns the error of

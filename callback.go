@@ -34,7 +34,7 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 		handlers.registry.close()
 		d, v.draining = &handlers.dispatcher, handlers.sessions.draining
 	} else {
-		d = &dispatcher{registry: new(registry), settings: s, log: log}
+		d = &dispatcher{registry: newRegistry(), settings: s, log: log}
 		d.budget.Init(s.serverBytes)
 	}
 	v.admitted.Store(true) // the server decides

@@ -161,7 +161,7 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.native.bind(ctx, r, wire.Describe)
+	answers, err := c.native.bind(ctx, r)
 	if err != nil {
 		return nil, fault.About(full, err)
 	}

@@ -102,8 +102,7 @@ func Example_mismatch() {
 	// Output:
 	// bsrpc: client and server disagree on 1 of 2 methods of Shop
 	//     Shop.PlaceOrder, parameter 1, Order.Price: client int.le4, server uint.le8
-	//     Shop.PlaceOrder, parameter 1, Order.Note: only on the server
-	//     Shop.PlaceOrder, parameter 1, Order: client order ID, Price; server order Price, ID, Note
+	//     Shop.PlaceOrder, parameter 1, Order.Note: only on the server; tag it optional at the server
 	// Count: <nil>
 }
 

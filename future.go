@@ -175,9 +175,10 @@ type sending struct{ call *eagerCall } // the newest: interceptors may repeat it
 type eagerCall struct {
 	link   *nativeLink
 	method *boundMethod
-	call   *transport.Call // has the answer once done is closed
-	out    *outgoing       // receives the metadata of the answer; may be nil
-	done   chan struct{}   // closed when the call is over
+	sig    *method.Signature // for the peer
+	call   *transport.Call   // has the answer once done is closed
+	out    *outgoing         // receives the metadata of the answer; may be nil
+	done   chan struct{}     // closed when the call is over
 
 	mu   sync.Mutex // guards the rest until done is closed
 	err  error
@@ -187,8 +188,8 @@ type eagerCall struct {
 
 // start is call for a caller that does not wait for the answer. The context of a oneway call
 // limits its sending alone: most callers end it when the func has returned.
-func (c *nativeLink) start(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, out *outgoing) error {
-	e := &eagerCall{link: c, method: m, call: k, out: out, done: make(chan struct{})}
+func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+	e := &eagerCall{link: c, method: m, sig: b.sig, call: k, out: out, done: make(chan struct{})}
 	k.Over, k.HandedOver = e.finish, m.oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
 		return err
@@ -251,7 +252,7 @@ func (e *eagerCall) result(value any) error {
 	defer v.Free()
 	data, own := e.call.Body()
 	c.settings.decode(&v.Dec, data, own)
-	if err := m.readResults(c.log, v); err != nil {
+	if err := m.readResults(c.log, e.sig, v); err != nil {
 		return m.failed(err)
 	}
 	method.CopyResults(v, []any{value})

@@ -24,6 +24,7 @@ import (
 // hello returns the INIT of an end with these settings.
 func (s *settings) hello() *wire.Hello {
 	h := &wire.Hello{
+		Evolves:     true,
 		Version:     wire.NativeVersion,
 		MaxMessage:  uint64(s.MaxMessage),
 		ConnBytes:   uint64(s.ConnBytes),

@@ -25,6 +25,7 @@ const module = "github.com/bsrpc/bsrpc"
 var uses = map[string][]string{
 	"internal/wire":       {},
 	"internal/strictmap":  {},
+	"internal/weakcache":  {},
 	"layout":              {},
 	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
 	"internal/method":     {"internal/codec", "layout"},
@@ -40,7 +41,7 @@ var uses = map[string][]string{
 	"internal/netconn":    {},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {"."},
 	"middleware":          {"."},

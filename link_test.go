@@ -30,7 +30,7 @@ func (e *echo) bindMethods(_ context.Context, _ string, methods []*boundMethod) 
 	return nil
 }
 
-func (e *echo) call(_ context.Context, m *boundMethod, _ uint16, v *method.Values) error {
+func (e *echo) call(_ context.Context, m *boundMethod, _ *binding, v *method.Values) error {
 	e.calls = append(e.calls, m.Name)
 	if e.err != nil {
 		return e.err

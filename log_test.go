@@ -189,7 +189,7 @@ func TestPeerCannotFillTheLog(t *testing.T) {
 			}
 			client.Close()
 		}},
-		"contracts that differ": {"client and server disagree", 1, func(t *testing.T, srv *Server) {
+		"contracts that differ": {"client and server have different versions", 1, func(t *testing.T, srv *Server) {
 			client, _ := testeeClient(t, srv, nil)
 			for range 20 {
 				Bind[struct{ Add func() error }](t.Context(), client, "Probe")

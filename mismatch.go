@@ -30,6 +30,7 @@ type Difference struct {
 	Client string // the client's layout or field names at Place; "" if it has none
 	Server string // the same for the server
 	Note   string // a possible cause, such as a misspelt tag key at the client
+	Fix    string // a change at one end that would make them fit, by the rules of docs/evolution.md; "" if there is none
 	Near   string // for a name unknown to the end with the methods: at most three similar names it has
 }
 
@@ -43,8 +44,10 @@ func (d Difference) String() string {
 	if words := (layout.Difference{Client: d.Client, Server: d.Server}).Detail(); words != "" {
 		line += ": " + words
 	}
-	if d.Note != "" {
-		line += "; " + d.Note
+	for _, more := range []string{d.Note, d.Fix} {
+		if more != "" {
+			line += "; " + more
+		}
 	}
 	return withSuggestion(line, d.lacking()+" has", d.Near)
 }
@@ -57,10 +60,13 @@ func (d Difference) lacking() string {
 	return "the server"
 }
 
+var swapEnds = strings.NewReplacer("client", "server", "server", "client")
+
 // ofServer swaps the ends of differences found with the contract of a server.
 func ofServer(found []Difference) {
 	for i := range found {
 		found[i].Client, found[i].Server = found[i].Server, found[i].Client
+		found[i].Fix = swapEnds.Replace(found[i].Fix)
 	}
 }
 
@@ -90,8 +96,9 @@ func (e *MismatchError) lacksService() bool {
 
 // add evaluates the peer's answer for m. If the ends disagree, it adds the differences
 // to e and makes calls of m fail. It returns an error only if the answer
-// violates the protocol. peer is "the server's", or "the client's" if a server binds.
-func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string) error {
+// violates the protocol. peer is "the server's", or "the client's" if a server binds. With a
+// peer that evolves, what fits is not a difference.
+func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string, evolves bool) error {
 	var found []Difference
 	atServer := peer == "the client's"
 	switch {
@@ -115,7 +122,7 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
 		var err error
-		if found, err = differences(m, answer.Text, peer); err != nil {
+		if found, err = differences(m, answer.Text, peer, evolves); err != nil {
 			return err
 		}
 	}
@@ -160,15 +167,21 @@ func (e *MismatchError) refusal(m *boundMethod, found []Difference) *fault.Fault
 
 // differences compares the layout of m with text, the peer's layout. The error is for
 // a text without the syntax of a layout.
-func differences(m *boundMethod, text, peer string) ([]Difference, error) {
+func differences(m *boundMethod, text, peer string, evolves bool) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
 		return nil, fault.New(fault.Internal, fault.NotRun, "%s layout of %s: %w", peer, m.Name, err)
 	}
-	var found []Difference
-	service, name, _ := method.SplitName(m.Name)
-	for _, d := range layout.Diff(m.sig.Layout(service, name), server) {
-		found = append(found, Difference{Method: m.Name, Place: d.Place, Client: d.Client, Server: d.Server})
+	var list []layout.Difference
+	if evolves {
+		list = layout.Compare(m.layout(), server)
+	}
+	if len(list) == 0 {
+		list = layout.Diff(m.layout(), server)
+	}
+	found := make([]Difference, len(list))
+	for i, d := range list {
+		found[i] = Difference{Method: m.Name, Place: d.Place, Client: d.Client, Server: d.Server, Fix: d.Fix}
 	}
 	return found, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -32,8 +33,12 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 		c.Refuse(m.ID, notAdmitted())
 		return nil
 	}
+	if err := v.bindTexts(r); err != nil {
+		c.Refuse(m.ID, err)
+		return nil
+	}
 	answers, texts := v.bindAll(r)
-	v.logBound(r, answers)
+	v.logBound(r, answers, c.Evolves())
 	size := wire.BindResponseSize(answers)
 	most, owner := uint64(v.limits.MaxMessage), v.limits.Owner
 	if peer := c.PeerMaxMessage(); peer < most {
@@ -77,7 +82,11 @@ func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.Bind
 	case r.Hashes == nil:
 		return wire.BindResult{Number: v.number(m), Text: m.Layout}
 	case r.Hashes[i] != m.Hash:
-		return wire.BindResult{Status: wire.BindDiffers, Text: m.Layout}
+		made := v.versions[version{m, r.Hashes[i]}]
+		if made == nil || len(v.bound) >= maxNumbers {
+			return wire.BindResult{Status: wire.BindDiffers, Text: m.Layout}
+		}
+		m = made
 	}
 	return wire.BindResult{Number: v.number(m)}
 }
@@ -96,11 +105,46 @@ func (v *serverConn) number(m *servedMethod) uint16 {
 	return n
 }
 
+// maxTexts limits the bytes of texts in the BINDs of one connection.
+const maxTexts = 1 << 20
+
+// maxNumbers is the number of numbers on one connection.
+const maxNumbers = 1 << 16
+
+// bindTexts finds the versions of the methods in a BIND with texts, and sets their hashes.
+// Texts of earlier BINDs do not count again.
+func (v *serverConn) bindTexts(r *wire.BindRequest) *fault.Fault {
+	service := v.registry.service(r.Service)
+	for i, text := range r.Texts {
+		r.Hashes = append(r.Hashes, method.DescriptionOf("", text).Hash)
+		m := service[r.Names[i]]
+		if m == nil {
+			continue
+		}
+		k := version{m, r.Hashes[i]}
+		if _, ok := v.versions[k]; ok || k.hash == m.Hash {
+			continue
+		}
+		if v.textBytes += len(text); len(v.versions) >= v.registry.size() || v.textBytes > maxTexts {
+			return fault.Refusal(fault.ResourceExhausted, "BIND with more than %s of %d bytes on one connection", plural(v.registry.size(), "text"), maxTexts)
+		}
+		made, err := v.registry.versionOf(m, text, k.hash, strings.TrimSuffix(v.limits.PeerName(), "'s"))
+		if err != nil {
+			return fault.Refusal(fault.InvalidArgument, "BIND: the layout of %s: %w", m.Name, err)
+		}
+		if v.versions == nil {
+			v.versions = make(map[version]*servedMethod)
+		}
+		v.versions[k] = made
+	}
+	return nil
+}
+
 // maxBindLines limits the lines at Debug about the BINDs of one connection.
 const maxBindLines = 16
 
 // logBound logs a BIND: at Info if the contract differs, else at Debug.
-func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
+func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, evolves bool) {
 	unknown, differ := 0, 0
 	for i := range answers {
 		switch answers[i].Status {
@@ -116,7 +160,12 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult) {
 	case r.Hashes == nil: // from Client.Call, for the layout
 		text, args = "bsrpc: described", append(args, "unknown", unknown)
 	case unknown+differ > 0:
-		v.report(report.Mismatch, slog.LevelInfo, "bsrpc: client and server disagree", append(args, "differ", differ, "unknown", unknown)...)
+		text = "bsrpc: client and server disagree"
+		if unknown == 0 && r.Texts == nil && evolves {
+			// The client compares them, and may bind by texts next.
+			text = "bsrpc: client and server have different versions"
+		}
+		v.report(report.Mismatch, slog.LevelInfo, text, append(args, "differ", differ, "unknown", unknown)...)
 		return
 	}
 	if v.binds++; v.binds <= maxBindLines {

@@ -359,7 +359,7 @@ func TestPushNamesEnds(t *testing.T) {
 			Absent func() error `bsrpc:"optional"`
 		}](t.Context(), p.session, "Queue")
 		checkEnd(t, "mismatch", err, `bsrpc: client and server disagree on 2 of 3 methods of Queue
-    Queue.Unary, result 1: only on the server
+    Queue.Unary, result 1: only on the server; tag it optional at the server
     Queue.Opend: only on the server; the client has Queue.Open, Queue.Opened`)
 		_, err = bsrpc.Bind[queueContract](t.Context(), p.session, "Queu")
 		checkEnd(t, "service", err, "bsrpc: the client has no service Queu; it has Queue")

@@ -11,6 +11,8 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/weakcache"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // A Method describes a registered method.
@@ -48,6 +50,46 @@ type registry struct {
 	groups    map[string]*admission.Group // exclusive groups by name
 	closed    bool                        // the server is serving: too late to register
 	chain     CallFunc                    // of all methods; never changed
+
+	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
+}
+
+func newRegistry() *registry {
+	return &registry{versions: weakcache.New[version, servedMethod](maxVersions)}
+}
+
+// A version is a method for peers with another text, of which this is the hash.
+type version struct {
+	method *servedMethod
+	hash   [32]byte
+}
+
+// maxVersions limits the memory of versions while no connection uses them.
+const maxVersions = 16 << 20
+
+// versionOf returns m for a peer with another text of the method, nil if the two do not fit.
+// The error is for a text that is not a layout. peer names the peer in errors of calls.
+func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer string) (*servedMethod, error) {
+	k := version{m, hash}
+	if known := r.versions.Get(k); known != nil {
+		return known, nil
+	}
+	l, err := layout.ParseMethod(text)
+	if err != nil {
+		return nil, err
+	}
+	service, name, _ := method.SplitName(m.Name)
+	if len(layout.Compare(l, m.Sig.Layout(service, name))) > 0 {
+		return nil, nil
+	}
+	sig, err := m.Sig.ForPeer(l, false, peer)
+	if err != nil {
+		return nil, nil
+	}
+	f := *m.Func
+	f.Sig = sig
+	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain}
+	return r.versions.Add(k, made, 4<<10+32*len(text)), nil
 }
 
 // add adds the methods of one service. With problems, or those found here, it adds
@@ -108,6 +150,13 @@ func (r *registry) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+}
+
+// size returns the number of methods.
+func (r *registry) size() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.table.Len()
 }
 
 // find returns the method with a full name, or nil.

@@ -37,7 +37,7 @@ type Server struct {
 // ServeConn and ListenAndServe report values out of range.
 func NewServer(opts *ServerOptions) *Server {
 	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}
-	s.registry = new(registry)
+	s.registry = newRegistry()
 	s.settings, s.err = opts.resolve()
 	log := slog.Default()
 	if opts != nil {

@@ -32,12 +32,14 @@ type serverConn struct {
 	*dispatcher
 	conn          connection
 	session       *Session
-	limits        *limits.Conn             // of this end; at a client not those of dispatcher.settings
-	bound         []*servedMethod          // by number
-	numbers       map[*servedMethod]uint16 // the inverse of bound
-	semaphore     *admission.Semaphore     // of MaxConcurrentCalls; nil for none
-	leaderCounted bool                     // the leader is counted as a handler
-	atClient      bool                     // the connection is a client's, which serves its server
+	limits        *limits.Conn              // of this end; at a client not those of dispatcher.settings
+	bound         []*servedMethod           // by number
+	numbers       map[*servedMethod]uint16  // the inverse of bound
+	versions      map[version]*servedMethod // bound by texts; nil if they do not fit
+	textBytes     int                       // of these
+	semaphore     *admission.Semaphore      // of MaxConcurrentCalls; nil for none
+	leaderCounted bool                      // the leader is counted as a handler
+	atClient      bool                      // the connection is a client's, which serves its server
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc

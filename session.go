@@ -177,7 +177,9 @@ func (l *sessionLink) bindMethods(ctx context.Context, service string, methods [
 	err := l.nativeLink.bindMethods(ctx, service, methods)
 	for _, m := range methods {
 		if b := m.binding.Load(); b != nil && b.err == nil {
-			m.bind(l, b.number)
+			own := *b
+			own.link = l
+			m.binding.Store(&own)
 		}
 	}
 	return err
@@ -185,11 +187,11 @@ func (l *sessionLink) bindMethods(ctx context.Context, service string, methods [
 
 // call implements link. OnConnect may bind, but the client is called only once it is
 // admitted.
-func (l *sessionLink) call(ctx context.Context, m *boundMethod, number uint16, v *method.Values) error {
+func (l *sessionLink) call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error {
 	if !l.session.admitted.Load() && l.Err() == nil {
 		return fault.Refusal(fault.FailedPrecondition, "%s: the session is not admitted yet; call after OnConnect has returned", m.Name)
 	}
-	return l.nativeLink.call(ctx, m, number, v)
+	return l.nativeLink.call(ctx, m, b, v)
 }
 
 // A basicSession is the link of a session on the basic wire.

@@ -59,8 +59,8 @@ func streamPlanOf(sig *method.Signature) *streamPlan {
 }
 
 // callStreams is call for a method with streams.
-func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transport.Call, v *method.Values, sent *outgoing) error {
-	p := m.streams
+func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, sent *outgoing) error {
+	p := b.streams
 	s := transport.NewStreamCall(c.Conn, k, len(p.params), p.first, p.eager)
 	if m.timeoutBy == limits.ByMethod {
 		m.beginTimeout(ctx, &s.Whole, v)
@@ -97,7 +97,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, k *transpo
 	if !p.eager {
 		data, own := k.Body()
 		c.settings.decode(&v.Dec, data, own)
-		if err := m.readResults(c.log, v); err != nil {
+		if err := m.readResults(c.log, b.sig, v); err != nil {
 			if s.Result != nil {
 				s.Result.Close()
 			}

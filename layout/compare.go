@@ -34,7 +34,8 @@ const (
 	toClient
 )
 
-// reverse returns the direction of answers.
+// reverse returns the direction of answers: results of a method, and arguments of a func
+// that the callee calls.
 func (dir direction) reverse() direction {
 	if dir == toServer {
 		return toClient
@@ -112,11 +113,13 @@ func (d *differ) addAlone(loc location, l *Type, written, optional bool) {
 func (d *differ) fits(c, s *Type) (ok bool, fix string) {
 	w, r := order(d.dir, c, s)
 	switch {
+	// A pointer is nil sometimes, and a value has no nil.
 	case w.Kind != r.Kind:
 		if _, reader := d.dir.ends(); w.Kind == Pointer && r.Kind != Stream && r.Kind != Reader && r.Kind != Func {
 			return false, "make it a pointer at the " + reader
 		}
 		return false, ""
+	// A length may differ in format, while a fixed number of bytes is a limit of the type.
 	case w.Kind == String || w.Kind == Bytes:
 		return r.Format != NoFormat || w.Format == NoFormat && w.Len == r.Len, ""
 	case w.Kind == Slice || w.Kind == Map:
@@ -145,6 +148,8 @@ func (f Format) width() int {
 // fitStructs adds what keeps the reader from reading the writer's struct.
 func (d *differ) fitStructs(loc location, c, s *scoped) {
 	matches, taken := d.matchFields(c.Fields, s.Fields), make(map[int]bool)
+	// Fields of one name fit by their types. A field of one end alone fits if it may be
+	// absent; if not, it may be a field of the other end with another name.
 	for i, f := range c.Fields {
 		j, ok := matches[i]
 		if ok && s.Fields[j].Name == f.Name {

@@ -12,7 +12,7 @@ import (
 
 // WriteTo returns a codec that appends values of c for a peer with the layout l. Its
 // Append fails if a value that the peer lacks is not zero, unless it may be ignored; peer
-// names the peer in that error. It is c if the peer lacks nothing of that kind.
+// names the peer, as "the server", in that error. It is c if the peer lacks nothing of that kind.
 func (c *Codec) WriteTo(l *layout.Type, peer string) *Codec {
 	return c.checked(peer, func(f *absentFinder) *absent { return f.find(c.node, l) })
 }
@@ -78,7 +78,8 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 	}
 	a := &absent{op: own.op}
 	f.known[k] = a
-	if l.Kind == layout.Pointer && own.op != opPointer { // T is read into *T
+	// The peer reads T into *T: the pointer has no counterpart here.
+	if l.Kind == layout.Pointer && own.op != opPointer {
 		f.enclosing = append(f.enclosing, l)
 		*a = absent{op: opDeref, elem: f.find(own, l.Elem)}
 		f.enclosing = f.enclosing[:len(f.enclosing)-1]
@@ -163,7 +164,7 @@ func (a *absent) check(v reflect.Value, peer string) *Error {
 					return err.in(f.path)
 				}
 			} else if !isZero(v.Field(f.index)) {
-				return encodeErrorf("the %s does not know it", peer).in(f.path)
+				return encodeErrorf("%s does not know it", peer).in(f.path)
 			}
 		}
 	case opArray, opSlice:

@@ -136,10 +136,12 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 // fill completes n, which reads l and has what own has.
 func (t *translator) fill(n, own *node, l *layout.Type) {
 	switch own.op {
+	// The executors check the range of each number for the Go type.
 	case opInt, opUint, opFloat, opComplex:
 		if l.Format != layout.NoFormat { // as that of a Duration
 			n.format = l.Format
 		}
+	// The limits of the own tag stay: max=, utf8.
 	case opString, opBytes:
 		n.format, n.length = l.Format, l.Len
 	case opSlice:

@@ -10,7 +10,7 @@ import (
 // ForPeer returns the signature for calls between this end and a peer with another layout
 // of the method, for which layout.Compare has found no difference. It has the Go types of
 // s, reads what the peer writes, and checks what the peer lacks. calls tells that this end
-// makes the calls; peer names the other end in errors.
+// makes the calls; peer names the other end in errors, as "the server".
 func (s *Signature) ForPeer(m *layout.Method, calls bool, peer string) (*Signature, error) {
 	return s.forPeer(&layout.Signature{Params: m.Params, Results: m.Results}, calls, peer)
 }
@@ -31,6 +31,8 @@ func (s *Signature) forPeer(l *layout.Signature, calls bool, peer string) (t *Si
 		item, _ := t.Results.Stream(st.Index)
 		t.resultStream = st.withItem(item)
 	}
+	// Both ends agree on which parameters are streams: layout.Compare does not let them
+	// differ.
 	t.paramStreams = slices.Clone(s.paramStreams)
 	for i, st := range s.paramStreams {
 		switch item, _ := t.Args.Stream(st.Index); {
@@ -42,6 +44,7 @@ func (s *Signature) forPeer(l *layout.Signature, calls bool, peer string) (t *Si
 	}
 	t.paramFuncs = nil
 	for _, p := range s.paramFuncs {
+		// A func that the peer lacks is nil, and has its own signature.
 		own := &FuncParam{p.Description, p.Index, p.Sig.withoutValues()}
 		if p.Index < len(l.Params) {
 			// The callee of the method calls its funcs.

@@ -110,5 +110,8 @@ func (t *Table[M]) Command(id int) (m M, ok bool) {
 	return m, ok
 }
 
+// Len returns the number of methods.
+func (t *Table[M]) Len() int { return len(t.list) }
+
 // All returns all methods, in the order in which they were added.
 func (t *Table[M]) All() iter.Seq[M] { return slices.Values(t.list) }

@@ -88,6 +88,7 @@ type peerLimits struct {
 	ConnBytes   uint64
 	MaxInflight int
 	Streams     wire.StreamLimits
+	Evolves     bool
 }
 
 // The limits of a peer announcing none.
@@ -103,6 +104,7 @@ func peerLimitsOf(peer *wire.Hello) peerLimits {
 		ConnBytes:   cmp.Or(peer.ConnBytes, defaultConnBytes),
 		MaxInflight: int(min(cmp.Or(peer.MaxInflight, defaultMaxInflight), MostInflight)),
 		Streams:     peer.Streams,
+		Evolves:     peer.Evolves,
 	}
 }
 

@@ -56,6 +56,9 @@ func (t *streams) init(c *Conn) {
 	t.senders, t.receivers = make(map[streamKey]*Sender), make(map[streamKey]*Receiver)
 }
 
+// Evolves reports whether the peer binds contracts by their texts, too.
+func (c *Conn) Evolves() bool { return c.peer.Evolves }
+
 // SupportsStreams reports whether the peer supports streams.
 func (c *Conn) SupportsStreams() bool { return c.peer.Streams.Window > 0 }
 

@@ -13,11 +13,32 @@ const HashSize = 32
 type BindRequest struct {
 	Service string
 	Names   []string
-	Hashes  [][HashSize]byte // one for each name; nil with the flag Describe
+	Hashes  [][HashSize]byte // one for each name; nil with the flag Describe or Texts
+	Texts   []string         // with the flag Texts: one canonical text for each name
 }
 
-// BindNameSize returns the length of one name with its hash in a BindRequest.
-func BindNameSize(name string) int { return 2 + len(name) + 1 + HashSize }
+// NameSize returns the length of the i-th name with its hash or text.
+func (r *BindRequest) NameSize(i int) int {
+	size := 2 + len(r.Names[i])
+	if r.Hashes != nil {
+		size += 1 + HashSize
+	}
+	if r.Texts != nil {
+		size += 4 + len(r.Texts[i])
+	}
+	return size
+}
+
+// Flags returns the flags of the frame.
+func (r *BindRequest) Flags() Flags {
+	switch {
+	case r.Texts != nil:
+		return Texts
+	case r.Hashes != nil:
+		return 0
+	}
+	return Describe
+}
 
 // Append appends the request's bytes.
 func (r *BindRequest) Append(dst []byte) []byte {
@@ -29,18 +50,28 @@ func (r *BindRequest) Append(dst []byte) []byte {
 			dst = append(dst, HashSize)
 			dst = append(dst, r.Hashes[i][:]...)
 		}
+		if r.Texts != nil {
+			dst = AppendString32(dst, r.Texts[i])
+		}
 	}
 	return dst
 }
 
 // ReadBindRequest reads the body of a Bind frame with these flags. A body with
-// the flag Describe contains no hashes.
+// the flag Describe or Texts contains no hashes.
 func ReadBindRequest(body []byte, flags Flags) (*BindRequest, error) {
 	c := NewCursor(body)
 	r := &BindRequest{Service: c.String16()}
+	if flags == Describe|Texts {
+		c.Fail("both flags, DESCRIBE and TEXTS")
+	}
 	for n := int(c.Uint16()); n > 0 && c.Err() == nil; n-- {
 		r.Names = append(r.Names, c.String16())
 		if flags&Describe != 0 {
+			continue
+		}
+		if flags&Texts != 0 {
+			r.Texts = append(r.Texts, c.String32())
 			continue
 		}
 		if size := c.Uint8(); c.Err() == nil && size != HashSize {

@@ -17,12 +17,17 @@ func TestBindRequest(t *testing.T) {
 		flags   Flags
 		bytes   string
 	}{
-		{"two methods", BindRequest{"Shop", []string{"Put", "Get"}, [][HashSize]byte{a, b}}, 0,
+		{"two methods", BindRequest{Service: "Shop", Names: []string{"Put", "Get"}, Hashes: [][HashSize]byte{a, b}}, 0,
 			"\x04\x00Shop" + "\x02\x00" + "\x03\x00Put\x20" + string(a[:]) + "\x03\x00Get\x20" + string(b[:])},
 		{"names only", BindRequest{Service: "Shop", Names: []string{"Put"}}, Describe, "\x04\x00Shop" + "\x01\x00" + "\x03\x00Put"},
+		{"texts", BindRequest{Service: "Shop", Names: []string{"Put", "Get"}, Texts: []string{"Shop.Put()", ""}}, Texts,
+			"\x04\x00Shop" + "\x02\x00" + "\x03\x00Put\x0a\x00\x00\x00Shop.Put()" + "\x03\x00Get\x00\x00\x00\x00"},
 		{"empty", BindRequest{}, 0, "\x00\x00\x00\x00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.request.Flags(); tt.request.Names != nil && got != tt.flags {
+				t.Errorf("flags %x, want %x", got, tt.flags)
+			}
 			if got := tt.request.Append(nil); string(got) != tt.bytes {
 				t.Errorf("Append: got\n%x, want\n%x", got, tt.bytes)
 			}
@@ -53,12 +58,14 @@ func TestBindHashSize(t *testing.T) {
 	}
 }
 
-// BindNameSize is the length of one more name.
-func TestBindNameSize(t *testing.T) {
-	one := &BindRequest{"S", []string{"A"}, make([][HashSize]byte, 1)}
-	two := &BindRequest{"S", []string{"A", "Long"}, make([][HashSize]byte, 2)}
-	if got, want := len(two.Append(nil))-len(one.Append(nil)), BindNameSize("Long"); got != want {
-		t.Errorf("got %d bytes, BindNameSize returns %d", got, want)
+// NameSize is the length of one more name.
+func TestNameSize(t *testing.T) {
+	for _, more := range []BindRequest{{}, {Hashes: make([][HashSize]byte, 2)}, {Texts: []string{"", "text"}}} {
+		one := &BindRequest{Service: "S", Names: []string{"A"}, Hashes: more.Hashes[:len(more.Hashes)/2], Texts: more.Texts[:len(more.Texts)/2]}
+		two := &BindRequest{Service: "S", Names: []string{"A", "Long"}, Hashes: more.Hashes, Texts: more.Texts}
+		if got, want := len(two.Append(nil))-len(one.Append(nil)), two.NameSize(1); got != want {
+			t.Errorf("got %d bytes, NameSize returns %d", got, want)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ const (
 	Expired                      // Error, End: the request's time limit had passed
 	FromCaller                   // Items, End, Credit: the sender made the call
 	Callback                     // Request: calls a func among the arguments of a call by the receiver; Call follows
+	Texts                        // Bind: names with texts in place of hashes
 )
 
 const (
@@ -83,7 +84,7 @@ var allowedFlags = [...]Flags{
 	ResponseChunk: 0,
 	Error:         Metadata | NotRun | Expired,
 	Cancel:        0,
-	Bind:          Describe,
+	Bind:          Describe | Texts,
 	Close:         0,
 	Ping:          0,
 	Pong:          0,

@@ -84,17 +84,13 @@ func FuzzReadServerInit(f *testing.F) {
 const stringHeaderSize = 16
 
 func FuzzReadBindRequest(f *testing.F) {
-	r := BindRequest{"Shop", []string{"Put", "Get"}, make([][HashSize]byte, 2)}
-	f.Add(r.Append(nil), false)
-	r.Hashes = nil
-	f.Add(r.Append(nil), true)
-	f.Fuzz(func(t *testing.T, b []byte, describe bool) {
-		var flags Flags
-		if describe {
-			flags = Describe
-		}
-		r, err := ReadBindRequest(b, flags)
-		if size := len(r.Names)*stringHeaderSize + len(r.Hashes)*HashSize; size > 64*(len(b)+1) {
+	for _, r := range []BindRequest{{Hashes: make([][HashSize]byte, 2)}, {}, {Texts: []string{"Shop.Put()", ""}}} {
+		r.Service, r.Names = "Shop", []string{"Put", "Get"}
+		f.Add(r.Append(nil), byte(r.Flags()))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, flags byte) {
+		r, err := ReadBindRequest(b, Flags(flags)&(Describe|Texts))
+		if size := (len(r.Names)+len(r.Texts))*stringHeaderSize + len(r.Hashes)*HashSize; size > 64*(len(b)+1) {
 			t.Fatalf("%d bytes of memory from %d on the wire", size, len(b))
 		}
 		if err != nil {

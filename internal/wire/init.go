@@ -38,6 +38,7 @@ const (
 	FieldAcceptsCalls FieldType = 0xa // of a client, 1 byte, 1: it accepts calls of the server
 	FieldEntries      FieldType = 0xb // of a Request, Response or Error: see AppendEntries
 	FieldIdentities   FieldType = 0xc // of an Error: see AppendIdentity
+	FieldEvolves      FieldType = 0xd // 1 byte, 1: the sender answers a Bind with Texts
 )
 
 // A Hello is the native part of an INIT frame in either direction.
@@ -49,6 +50,7 @@ type Hello struct {
 	PingAfter    uint32 // milliseconds
 	Streams      StreamLimits
 	AcceptsCalls bool   // of a client
+	Evolves      bool   // it answers a Bind with Texts
 	RefusalCode  uint16 // 0 if the client is not refused
 	Refusal      string
 	Waiting      bool   // of a server: the client is not admitted yet
@@ -100,6 +102,9 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	dst = appendNumber(dst, FieldMaxStreams, uint64(h.Streams.Most), 4)
 	if h.AcceptsCalls {
 		dst = appendNumber(dst, FieldAcceptsCalls, 1, 1)
+	}
+	if h.Evolves {
+		dst = appendNumber(dst, FieldEvolves, 1, 1)
 	}
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
@@ -170,7 +175,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	case FieldMaxMessage, FieldConnBytes:
 	case FieldMaxInflight, FieldPosition, FieldPingAfter, FieldStreamWindow, FieldMaxStreams:
 		want = 4
-	case FieldAcceptsCalls:
+	case FieldAcceptsCalls, FieldEvolves:
 		want = 1
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -197,6 +202,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.PingAfter = binary.LittleEndian.Uint32(v)
 	case FieldAcceptsCalls:
 		h.AcceptsCalls = v[0] == 1
+	case FieldEvolves:
+		h.Evolves = v[0] == 1
 	case FieldStreamWindow:
 		n := binary.LittleEndian.Uint32(v)
 		if n != 0 && n < MinStreamWindow || n > math.MaxInt32 {
