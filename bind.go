@@ -170,7 +170,8 @@ type boundMethod struct {
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
 
-// A binding is the destination of the calls of a method. It never changes.
+// A binding is the destination of the calls of a method. It never changes. Its signature
+// has the Go types of the method's own, so that values of one serve the other.
 type binding struct {
 	link    link
 	number  uint16            // on the connection of the link; on the basic wire the id
@@ -287,7 +288,8 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	return nil
 }
 
-// bindVersions binds the methods of which the peer has another version that fits, by their
+// bindVersions is the second step with a peer that evolves. It binds the methods of which
+// the peer has another version that fits, by their
 // texts. It returns the signatures for these, and stores the answers.
 func (c *nativeLink) bindVersions(ctx context.Context, service string, methods []*boundMethod, answers []wire.BindResult) (map[*boundMethod]*method.Signature, error) {
 	versions := make(map[*boundMethod]*method.Signature)

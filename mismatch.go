@@ -60,6 +60,7 @@ func (d Difference) lacking() string {
 	return "the server"
 }
 
+// swapEnds exchanges the names of the ends in a text.
 var swapEnds = strings.NewReplacer("client", "server", "server", "client")
 
 // ofServer swaps the ends of differences found with the contract of a server.

@@ -111,7 +111,8 @@ const maxTexts = 1 << 20
 // maxNumbers is the number of numbers on one connection.
 const maxNumbers = 1 << 16
 
-// bindTexts finds the versions of the methods in a BIND with texts, and sets their hashes.
+// bindTexts is the first half of a BIND with texts; bindAll then answers as for hashes. It
+// finds the versions of the methods in a BIND with texts, and sets their hashes.
 // Texts of earlier BINDs do not count again.
 func (v *serverConn) bindTexts(r *wire.BindRequest) *fault.Fault {
 	service := v.registry.service(r.Service)

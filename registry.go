@@ -58,7 +58,8 @@ func newRegistry() *registry {
 	return &registry{versions: weakcache.New[version, servedMethod](maxVersions)}
 }
 
-// A version is a method for peers with another text, of which this is the hash.
+// A version is a method for peers with another text, of which this is the hash. The server
+// computes the hash: a peer must not choose the key of what others use.
 type version struct {
 	method *servedMethod
 	hash   [32]byte
@@ -67,7 +68,7 @@ type version struct {
 // maxVersions limits the memory of versions while no connection uses them.
 const maxVersions = 16 << 20
 
-// versionOf returns m for a peer with another text of the method, nil if the two do not fit.
+// versionOf compares and compiles once for all connections with this text. It returns m for a peer with another text of the method, nil if the two do not fit.
 // The error is for a text that is not a layout. peer names the peer in errors of calls.
 func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer string) (*servedMethod, error) {
 	k := version{m, hash}

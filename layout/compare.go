@@ -2,6 +2,10 @@ package layout
 
 import "fmt"
 
+// The comparison of two versions goes through both trees at once, as that of Diff, and asks
+// another question at each pair of types: not whether they are equal, but whether the reader
+// can read what the writer writes. Parameters and results have different writers.
+
 // Compare returns what keeps a client and a server with these layouts of a method from
 // working together; nil if they fit. It is the verdict when a client binds a contract. Two
 // methods fit if each end can read what the other writes:
@@ -84,8 +88,9 @@ func (d *differ) fitLists(word string, client, server []*Type, cOptional, sOptio
 	}
 }
 
-// addAlone adds the difference of a field, parameter or result of one end alone, unless it
-// fits: of the writer, if written.
+// addAlone adds the difference of a field, parameter or result of one end alone, the
+// writer's if written, unless it fits: a reader takes zero in its place, and a result is
+// dropped. An argument must not be lost silently, so its writer must be ready for an error.
 func (d *differ) addAlone(loc location, l *Type, written, optional bool) {
 	whole := l.Kind == Stream || l.Kind == Reader
 	if optional || written && !d.args && !whole {
@@ -131,7 +136,8 @@ func (d *differ) fits(c, s *Type) (ok bool, fix string) {
 	return w.Len == r.Len && w.Opaque == r.Opaque && (w.Func == nil || w.Func.Oneway == r.Func.Oneway), ""
 }
 
-// covers reports whether the range of numbers in a format contains that of another.
+// covers compares ranges alone: byte order and varints do not matter to a reader. It
+// reports whether the range of numbers in a format contains that of another.
 func covers(r, w Format) bool { return r.width() >= w.width() }
 
 // width returns the width in bytes of the widest number in f.
@@ -145,7 +151,8 @@ func (f Format) width() int {
 	return int(f)
 }
 
-// fitStructs adds what keeps the reader from reading the writer's struct.
+// fitStructs compares two structs whose fields may differ in order and number. It adds
+// what keeps the reader from reading the writer's struct.
 func (d *differ) fitStructs(loc location, c, s *scoped) {
 	matches, taken := d.matchFields(c.Fields, s.Fields), make(map[int]bool)
 	// Fields of one name fit by their types. A field of one end alone fits if it may be

@@ -2,6 +2,10 @@ package codec
 
 // Writing to a peer that lacks optional fields or parameters: their values must be zero,
 // because the peer drops what it does not know.
+//
+// The check is a tree beside the node tree, with the parts alone that the peer lacks or that
+// contain such parts. It does not change what is written: the peer skips the bytes of zero
+// values, too. Most pairs of versions need no check, and use the codec as it is.
 
 import (
 	"reflect"
@@ -60,8 +64,8 @@ type absentField struct {
 
 // An absentFinder compares own nodes with the layouts of the peer.
 type absentFinder struct {
-	enclosing []*layout.Type // as in a translator
-	known     map[translation]*absent
+	enclosing []*layout.Type          // as in a translator
+	known     map[translation]*absent // complete or in progress, for recursive types
 }
 
 // find returns what a peer with the layout l lacks of own.
@@ -146,12 +150,14 @@ func (a *absent) prune(seen map[*absent]bool) {
 	a.fields = slices.DeleteFunc(a.fields, func(f absentField) bool {
 		return f.value != nil && !f.value.needed(make(map[*absent]bool))
 	})
+	// The rest is needed, or has a part that is.
 	for _, f := range a.fields {
 		f.value.prune(seen)
 	}
 }
 
-// check returns an error if a part of v is not zero and the peer lacks it.
+// check walks v by reflection, which is slow, but only with a peer that lacks something of
+// v. It returns an error if a part of v is not zero and the peer lacks it.
 func (a *absent) check(v reflect.Value, peer string) *Error {
 	if a.op != opStruct && a.elem == nil {
 		return nil

@@ -32,6 +32,14 @@
 // Read, and all code on values outside of memory: numbers, strings and their
 // checks, lengths and counts, the order of map keys.
 //
+// # Versions
+//
+// A peer may have another version of a type. [Codec.ReadFrom] makes a codec from
+// the node tree and the peer's layout: its tree has the fields of the peer in
+// their order and formats, nodes that skip what this end does not have, and
+// leaves zero what the peer lacks. [Codec.WriteTo] makes a codec that refuses
+// values the peer would lose.
+//
 // # Limits
 //
 // A peer controls the bytes passed to Read. A count is checked against the

@@ -1,6 +1,12 @@
 package codec
 
-// Skipping what a peer writes and this end does not have.
+// Skipping what a peer writes and this end does not have. There are neither Go types nor
+// memory for it, so it is no node tree of its own: a skipped has the layout alone, with the
+// sizes that make skipping fast.
+//
+// The bytes are hostile, as all others. The length of a text and of a list is checked
+// against the input, and the depth of pointers and of lists without a byte length against
+// the limit of the reader. Nothing is allocated.
 
 import (
 	"reflect"
@@ -27,7 +33,8 @@ type skipped struct {
 	parts     []*skipped    // fields, or key and element
 }
 
-// skipped returns what skips l.
+// skipped returns what skips l. A recursive layout refers to a skipped in progress, of
+// which the size is not needed: it is behind a slice, a map or a pointer.
 func (t *translator) skipped(l *layout.Type) *skipped {
 	l, restore := t.resolve(l)
 	defer restore()
@@ -137,7 +144,8 @@ func (r *reader) skipText(s *skipped) *Error {
 	return nil
 }
 
-// skipList skips a slice or map, by its length in bytes if it has one.
+// skipList skips a slice or map, by its length in bytes if it has one. The elements are
+// then not looked at, and their depth does not count.
 func (r *reader) skipList(s *skipped, depth int) *Error {
 	if s.lenFormat != layout.NoFormat {
 		return r.skipText(&skipped{format: s.lenFormat})

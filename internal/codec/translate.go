@@ -2,7 +2,21 @@ package codec
 
 // Reading what a peer with another version of a type writes. The peer's layout and the own
 // node tree, matched as layout.Compare does, make a node tree that reads the peer's bytes
-// into own values. Both executors run it as any other.
+// into own values. Both executors run it as any other, and its plans are computed as those
+// of any other: a type whose last field is new at this end is read as fast as before.
+//
+// A node of the new tree has the operation, the Go type and the limits of the own node, and
+// the formats and the order of the peer's layout:
+//
+//	own            peer             read by
+//	a number       a number         the own operation, in the peer's format
+//	a pointer      its target       opDeref, which has no byte for the presence
+//	a struct       a struct         the fields of the peer, in its order
+//	(no field)     a field          opSkip
+//	a field        (no field)       nothing; it stays zero
+//
+// Only reading is translated. Each end writes its own layout, because the writer of an old
+// version cannot know what a new one wants, while the reader of a new one knows both.
 
 import (
 	"fmt"
@@ -61,7 +75,8 @@ type translator struct {
 	err       error
 }
 
-// A translation is what one node reads: equal pairs share it.
+// A translation is what one node reads. Equal pairs share it: a recursive type of either
+// end would have no end otherwise.
 type translation struct {
 	own  *node
 	peer *layout.Type
@@ -119,6 +134,7 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 	n := &node{op: own.op, kind: own.kind, typ: own.typ, size: own.size, format: own.format, lenFormat: own.lenFormat,
 		length: own.length, max: own.max, utf8: own.utf8, inKey: own.inKey}
 	t.nodes[k] = n // before its children, which may refer to it
+	// The peer's value is always present, so the pointer has no byte for its presence.
 	if own.op == opPointer && l.Kind != layout.Pointer {
 		n.op = opDeref
 		n.elem = t.node(own.elem, l)
@@ -167,7 +183,8 @@ func (t *translator) fill(n, own *node, l *layout.Type) {
 	}
 }
 
-// structOf sets the fields of n, in the order of the peer.
+// structOf sets the fields of n, in the order of the peer. Own fields without a
+// counterpart are not among them: nothing reads them, so they stay zero.
 func (t *translator) structOf(n, own *node, l *layout.Type) {
 	byName := make(map[string]*field, len(own.fields))
 	for i := range own.fields {

@@ -7,6 +7,11 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
+// Two versions of a method at two ends. The caller writes arguments and reads results, the
+// callee does the reverse; for the items of streams this is as for the parameter or result
+// they belong to. A func among the parameters is called by the callee, so its arguments
+// and results go the other way.
+
 // ForPeer returns the signature for calls between this end and a peer with another layout
 // of the method, for which layout.Compare has found no difference. It has the Go types of
 // s, reads what the peer writes, and checks what the peer lacks. calls tells that this end

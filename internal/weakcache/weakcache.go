@@ -1,5 +1,10 @@
 // Package weakcache shares values made from keys. A value stays as long as it is in use
 // anywhere, and the most recent ones stay longer.
+//
+// A cache of a fixed size drops what is in use, and makes it again for the next user, so
+// that many users of many values share nothing. A cache without a limit keeps what one peer
+// made it keep. This one refers to all values by weak pointers, and to the most recent ones
+// by ordinary ones, within a limit.
 package weakcache
 
 import (
@@ -66,7 +71,8 @@ func (c *Cache[K, V]) Add(k K, v *V, size int) *V {
 	return v
 }
 
-// keepLocked makes e the most recent entry, and no longer keeps the oldest ones beyond the
+// keepLocked refers to the value of e, so that it does not become garbage. It makes e the
+// most recent entry, and no longer keeps the oldest ones beyond the
 // limit.
 func (c *Cache[K, V]) keepLocked(e *entry[K, V], v *V) {
 	if e.kept != nil {
@@ -82,7 +88,8 @@ func (c *Cache[K, V]) keepLocked(e *entry[K, V], v *V) {
 	}
 }
 
-// remove removes e, whose value is garbage, unless its key has a new entry.
+// remove runs on a goroutine of the runtime, at some time after the value of e has become
+// garbage. It removes e, whose value is garbage, unless its key has a new entry.
 func (c *Cache[K, V]) remove(e *entry[K, V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
