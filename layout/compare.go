@@ -16,6 +16,8 @@ import "fmt"
 //     a call fails if it is not zero.
 //   - The reader's format of a number covers the range of the writer's, as int.be4 does of
 //     int.le2. Lengths and counts may differ in format.
+//   - Members of unions are matched by name. A member of the writer alone must be optional
+//     there, and the reader then has no member set.
 //   - A pointer reads what its target reads.
 //
 // Everything else must be equal. The parameters of a func are written by the server, its
@@ -165,15 +167,32 @@ func (d *differ) fitStructs(loc location, c, s *scoped) {
 			continue
 		}
 		before := d.count
-		d.addAlone(loc.field(f.Name), f.Type, d.dir == toServer, f.Optional)
+		d.addField(loc, c.Kind, f, d.dir == toServer)
 		if ok && d.addRenamed(loc, f.Name, s.Fields[j].Name, before) {
 			taken[j] = true
 		}
 	}
 	for j, f := range s.Fields {
 		if !taken[j] {
-			d.addAlone(loc.field(truncate(f.Name)), f.Type, d.dir == toClient, f.Optional)
+			d.addField(loc, c.Kind, f, d.dir == toClient)
 		}
+	}
+}
+
+// addField is addAlone for a field of a struct, or a member of a union. The reader never
+// misses a member. It reads one it lacks as none, so the writer must expect that.
+func (d *differ) addField(loc location, k Kind, f Field, written bool) {
+	at := loc.field(truncate(f.Name))
+	switch {
+	case k != Union:
+		d.addAlone(at, f.Type, written, f.Optional)
+	case written && !f.Optional:
+		writer, reader := d.dir.ends()
+		client, server := truncate(f.Type.String()), ""
+		if d.dir == toClient {
+			client, server = server, client
+		}
+		d.addFix(at.String(), client, server, "tag it optional at the "+writer+", and the "+reader+" reads a union without a member")
 	}
 }
 

@@ -93,13 +93,21 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 	switch own.op {
 	case opArray, opSlice, opMap, opPointer:
 		a.elem = f.find(own.elem, l.Elem)
-	case opStruct:
+	case opStruct, opUnion:
+		union := own.op == opUnion
+		a.op = opStruct
 		for i := range own.fields {
 			own := &own.fields[i]
 			at := slices.IndexFunc(l.Fields, func(f layout.Field) bool { return f.Name == own.name })
-			if at < 0 {
+			switch {
+			// The peer reads a member that it lacks as none.
+			case at < 0 && union:
+			case at < 0:
 				f.field(a, own, nil)
-			} else {
+			case union: // own is the target of the member
+				part := &absent{op: opPointer, elem: f.find(own.node, l.Fields[at].Type)}
+				a.fields = append(a.fields, absentField{own.index, own.path, part})
+			default:
 				f.field(a, own, l.Fields[at].Type)
 			}
 		}

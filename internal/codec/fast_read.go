@@ -368,11 +368,19 @@ func fastReadPointer(r *reader, n *node, p address, depth int) *Error {
 func fastReadUnion(r *reader, n *node, p address, depth int) *Error {
 	// Before the number is read: after an error no old member may remain beside a new one.
 	for i := range n.fields {
-		*pointerAt(offset(p, n.fields[i].off)) = nil
+		if f := &n.fields[i]; f.node.op != opSkip {
+			*pointerAt(offset(p, f.off)) = nil
+		}
 	}
 	f, err := r.member(n, depth+1)
 	if err != nil {
 		return err
+	}
+	if f.node.op == opSkip { // none is set
+		if err := r.skipValue(f.node.skipped, depth+1); err != nil {
+			return err.in(f.path)
+		}
+		return nil
 	}
 	q := f.node.alloc.new()
 	*pointerAt(offset(p, f.off)) = q

@@ -239,11 +239,19 @@ func reflectAppendUnion(w *writer, buf []byte, n *node, v reflect.Value, depth i
 // reflectReadUnion reads the target of one pointer and sets the others to nil.
 func reflectReadUnion(r *reader, n *node, v reflect.Value, depth int) *Error {
 	for i := range n.fields {
-		v.Field(n.fields[i].index).SetZero()
+		if f := &n.fields[i]; f.node.op != opSkip {
+			v.Field(f.index).SetZero()
+		}
 	}
 	f, err := r.member(n, depth+1)
 	if err != nil {
 		return err
+	}
+	if f.node.op == opSkip { // none is set
+		if err := r.skipValue(f.node.skipped, depth+1); err != nil {
+			return err.in(f.path)
+		}
+		return nil
 	}
 	if err := reflectReadTarget(r, f.node, v.Field(f.index), depth+1); err != nil {
 		return err.in(f.path)

@@ -84,7 +84,7 @@ func (s *skipped) setSize() {
 		s.minSize, s.fixed = minWidth(s.format)+s.length, s.format == layout.NoFormat
 	case layout.Binary, layout.Text:
 		s.format, s.minSize, s.fixed = layout.LE4, 4, false
-	case layout.Pointer:
+	case layout.Pointer, layout.Union:
 		s.minSize, s.fixed = 1, false
 	default:
 		s.minSize, s.fixed = minWidth(s.format)+minWidth(s.lenFormat), false
@@ -125,10 +125,28 @@ func (r *reader) skipValue(s *skipped, depth int) *Error {
 			return err
 		}
 		return r.skipValue(s.parts[0], depth+1)
+	case layout.Union:
+		return r.skipUnion(s, depth+1)
 	default:
 		return r.skipList(s, depth+1)
 	}
 	return nil
+}
+
+// skipUnion skips the number of a member and its value.
+func (r *reader) skipUnion(s *skipped, depth int) *Error {
+	if err := r.checkDepth(depth); err != nil {
+		return err
+	}
+	if r.off >= len(r.data) {
+		return r.errShort(1)
+	}
+	i := int(r.data[r.off])
+	if i < 1 || i > len(s.parts) {
+		return r.errorf("want 1 to %d for the member of a union", len(s.parts))
+	}
+	r.off++
+	return r.skipValue(s.parts[i-1], depth)
 }
 
 // skipText skips a length and as many bytes.

@@ -14,6 +14,8 @@ package codec
 //	a struct       a struct         the fields of the peer, in its order
 //	(no field)     a field          opSkip
 //	a field        (no field)       nothing; it stays zero
+//	a union        a union          the members of the peer, by its numbers
+//	(no member)    a member         opSkip, and no member is set
 //
 // Only reading is translated. Each end writes its own layout, because the writer of an old
 // version cannot know what a new one wants, while the reader of a new one knows both.
@@ -174,7 +176,7 @@ func (t *translator) fill(n, own *node, l *layout.Type) {
 		n.elem = t.node(own.elem, l.Elem)
 	case opPointer:
 		n.elem = t.node(own.elem, l.Elem)
-	case opStruct:
+	case opStruct, opUnion:
 		t.structOf(n, own, l)
 	case opBinary, opText:
 		if own.typ.String() != l.Opaque {
@@ -183,7 +185,7 @@ func (t *translator) fill(n, own *node, l *layout.Type) {
 	}
 }
 
-// structOf sets the fields of n, in the order of the peer. Own fields without a
+// structOf sets the fields of n, a struct or a union, in the order of the peer. Own fields without a
 // counterpart are not among them: nothing reads them, so they stay zero.
 func (t *translator) structOf(n, own *node, l *layout.Type) {
 	byName := make(map[string]*field, len(own.fields))
