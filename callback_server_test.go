@@ -19,11 +19,17 @@ import (
 // A stall calls the funcs among its arguments.
 type stall struct {
 	notes int
+	hold  chan struct{} // ends Hold
+	asked chan string   // if not nil, has the answer in Ask
 	kept  []func(context.Context, string) (string, error)
 }
 
 func (s *stall) Ask(ctx context.Context, ask func(context.Context, string) (string, error)) (string, error) {
-	return ask(ctx, "now?")
+	answer, err := ask(ctx, "now?")
+	if s.asked != nil {
+		s.asked <- answer
+	}
+	return answer, err
 }
 
 func (s *stall) Note(note func(string)) {
@@ -53,6 +59,9 @@ func (s *stall) AskMany(ctx context.Context, ask func(context.Context, string) (
 
 func (s *stall) Keep(ask func(context.Context, string) (string, error)) { s.kept = append(s.kept, ask) }
 
+// Hold holds the leader up.
+func (s *stall) Hold() { <-s.hold }
+
 func (s *stall) Add(a, b uint32) uint32 { return a + b }
 
 const (
@@ -61,6 +70,7 @@ const (
 	stallAskMany
 	stallKeep
 	stallAdd
+	stallHold
 )
 
 // firstCallback is the id of the first call of a server on a connection.
@@ -81,7 +91,7 @@ func withStall(t *testing.T, inflight uint32, f func(p *rawPeer, srv *Server, s 
 		p := rawDial(t, srv)
 		p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxInflight: inflight, MaxMessage: 1 << 20}))
 		p.readBasic()
-		r := wire.BindRequest{Service: "Stall", Names: []string{"Ask", "Note", "AskMany", "Keep", "Add"}}
+		r := wire.BindRequest{Service: "Stall", Names: []string{"Ask", "Note", "AskMany", "Keep", "Add", "Hold"}}
 		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
 		p.wantAnswer(1)
 		f(p, srv, s)
@@ -196,6 +206,24 @@ func TestUnansweredCallbacks(t *testing.T) {
 		p.wantStallSum(6)
 		p.request(7, stallAsk, "\x01") // ended by the connection
 		p.wantCallback(7, 1)
+	})
+}
+
+// The leader reads the answer to a callback and a request together, and runs the request when
+// the connection ends. There is no next leader to wake the caller of the callback.
+func TestAnswerInTheLastReadOfALeader(t *testing.T) {
+	withStall(t, 0, func(p *rawPeer, srv *Server, s *stall) {
+		s.hold, s.asked = make(chan struct{}), make(chan string, 1)
+		p.request(2, stallAsk, "\x01")
+		id := p.wantCallback(2, 1)
+		p.write(append(frameBytes(wire.Frame{Type: wire.Response, ID: id}, []byte(text("yes"))),
+			frameBytes(wire.Frame{Type: wire.Request, Arg: stallHold, ID: 3}, nil)...))
+		synctest.Wait() // within the first period of the watchdog
+		srv.Close()
+		if got := <-s.asked; got != "yes" {
+			t.Errorf("the callback has returned %q", got)
+		}
+		close(s.hold)
 	})
 }
 
