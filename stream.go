@@ -23,7 +23,7 @@ import (
 // items and back, internal/transport carries them.
 
 // ErrStreamUsed is the error of a second range over a received stream.
-var ErrStreamUsed = errors.New("bsrpc: the stream has been ranged over already")
+var ErrStreamUsed = method.ErrStreamUsed
 
 // errCallOver is the error of a parameter used after its call. It is shared, and must not
 // be changed.

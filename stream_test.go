@@ -317,6 +317,27 @@ func checkStreams(t *testing.T, p *streamContract, s *streamService) {
 	}
 }
 
+// A stream is ranged over once, also if its call has failed before it began.
+func TestSecondRangeOfAFailedCall(t *testing.T) {
+	p, _ := bindStreams(t)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, seq := range map[string]iter.Seq2[int, error]{
+		"by its context, before":  p.Count(canceled, 3),
+		"by its context, as both": p.Double(canceled, p.Count(t.Context(), 3)),
+		"by its handler":          p.Fail(0),
+	} {
+		if _, err := collect(seq); err == nil || errors.Is(err, bsrpc.ErrStreamUsed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for range 2 {
+			if _, err := collect(seq); err != bsrpc.ErrStreamUsed {
+				t.Errorf("%s, ranged over again: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestStreamCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, s := bindStreams(t)

@@ -1,9 +1,11 @@
 package method
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -195,6 +197,9 @@ func rangeOver(open func() (ItemReader, error), item codec.Ref, yield func(err e
 	}
 }
 
+// ErrStreamUsed is the error of a second range over a received stream.
+var ErrStreamUsed = errors.New("bsrpc: the stream has been ranged over already")
+
 // fail stores a stream that fails with err in the results of v: the answer of a func
 // without an error.
 func (st *Stream) fail(v *Values, err error) {
@@ -202,7 +207,13 @@ func (st *Stream) fail(v *Values, err error) {
 		st.SetReader(v, failedReader{err})
 		return
 	}
-	st.SetItems(v, func() (ItemReader, error) { return nil, err })
+	used := new(atomic.Bool)
+	st.SetItems(v, func() (ItemReader, error) {
+		if used.Swap(true) {
+			return nil, ErrStreamUsed
+		}
+		return nil, err
+	})
 }
 
 // A failedReader is a reader whose call has failed.
