@@ -125,12 +125,14 @@ type Error struct {
 	Outcome Outcome // whether the handler ran
 	Remote  bool    // the peer reported the error; false: this end did
 	Err     error   // cause at this end or identities, for errors.Is and errors.As; may be nil
+
+	byClient bool // the peer with Remote is a client
 }
 
 // Error returns the message, or the code in words if it is empty, and the id of the
 // line in the log, if any.
 func (e *Error) Error() string {
-	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.Message, LogID: e.ID, Remote: e.Remote}).Error()
+	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.Message, LogID: e.ID, Remote: e.Remote, ByClient: e.byClient}).Error()
 }
 
 // Unwrap returns e.Err.
@@ -149,7 +151,7 @@ func publicError(err error) error {
 func errorOf(f *fault.Fault) *Error {
 	return &Error{
 		Code: Code(f.Code), Name: f.Name, Message: f.Message, ID: f.LogID, Detail: f.Detail,
-		Outcome: Outcome(f.Outcome), Remote: f.Remote, Err: f.Err,
+		Outcome: Outcome(f.Outcome), Remote: f.Remote, Err: f.Err, byClient: f.ByClient,
 	}
 }
 
@@ -185,7 +187,7 @@ func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 // text returns the message to send for e, found in the tree of err. Only an *Error
 // made and returned by the handler itself is sent as its plain Message. If it is
 // wrapped, the text of the wrapping error counts, and if it is the error of a call to
-// another server, the text includes the id in that server's log.
+// the other end of a connection, the text includes the id in the log of that end.
 func (e *Error) text(err error) string {
 	if err == error(e) && !e.Remote {
 		return e.Message
@@ -251,6 +253,14 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 	caused := *f
 	caused.Err = cause
 	return &caused
+}
+
+// userCode returns what a call of a kind runs, for errors and the log.
+func userCode(k Kind) string {
+	if k == KindCallback {
+		return "callback"
+	}
+	return "handler"
 }
 
 // A panicError is the error of a func that panicked. Its id is that of the log line, ""

@@ -374,7 +374,7 @@ func carryOut(ctx context.Context, c *Call) (err error) {
 	}
 	defer func() {
 		if !returned && c.session != nil {
-			err = c.collapse(recover(), "handler").public(c.method.Name, OutcomeAnswered)
+			err = c.collapse(recover(), userCode(c.kind)).public(c.method.Name, OutcomeAnswered)
 		}
 		c.finishNext(after)
 	}()

@@ -147,7 +147,7 @@ func (inv *invocation) recoverPanic() {
 		inv.answer(c.collapsed)
 		return
 	}
-	p := inv.served.panicked(&inv.method.Description, what, "handler")
+	p := inv.served.panicked(&inv.method.Description, what, userCode(inv.method.kind))
 	if inv.undecoded != nil {
 		inv.served.refused(inv.served.session, inv.method, fault.Refusal(fault.Internal, "%s: %w", inv.method.Name, p))
 	}

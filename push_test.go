@@ -390,6 +390,31 @@ func checkEnd(t *testing.T, what string, err error, text string) {
 	}
 }
 
+// After a panic at a client, the error names its log.
+func TestPushPanic(t *testing.T) {
+	type handlers struct {
+		Fail func(ctx context.Context) error
+		Each func(ctx context.Context) iter.Seq2[int, error]
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p, proxy := newPush[handlers, handlers](t, pushOptions{}, &handlers{
+			Fail: func(context.Context) error { panic("on purpose") },
+			Each: func(context.Context) iter.Seq2[int, error] {
+				return func(func(int, error) bool) { panic("on purpose") }
+			},
+		})
+		_, inStream := collect(proxy.Each(t.Context()))
+		for _, err := range []error{proxy.Fail(t.Context()), inStream} {
+			var e *bsrpc.Error
+			if !errors.As(err, &e) || !e.Remote || e.ID == "" || !strings.HasSuffix(e.Error(), "(id "+e.ID+" in the client's log)") {
+				t.Error(err)
+			} else if log := p.logs[1].String(); !strings.Contains(log, e.ID) {
+				t.Errorf("%q is not in the log of the client: %s", e.ID, log)
+			}
+		}
+	})
+}
+
 // A method of a client may take funcs. Its handlers may bind and call the server.
 func TestPushBothWays(t *testing.T) {
 	type handlers struct {

@@ -464,8 +464,17 @@ func (l *mistakes) busy(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
-// streams makes mistakes with streams.
+// streams makes mistakes with streams and callbacks.
 func (l *mistakes) streams(t *testing.T) {
+	type asking struct {
+		Ask func(ctx context.Context, f func() error) error
+	}
+	asks := bsrpc.NewServer(nil)
+	if err := bsrpc.RegisterAs[asking](asks, "A", &asking{func(_ context.Context, f func() error) error { return f() }}); err != nil {
+		t.Fatal(err)
+	}
+	l.add(bsrpctest.Bind[asking](t, asks, "A").Ask(t.Context(), func() error { panic("on purpose") }))
+
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxStreams: 1})
 	s := &kindService{make(chan error, 1), make(chan error, 1), make(chan struct{})}
 	if err := bsrpc.RegisterAs[kindContract](srv, "S", s); err != nil {

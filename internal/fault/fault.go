@@ -24,6 +24,10 @@ type Fault struct {
 	Remote  bool   // the peer reported the fault
 	Err     error  // cause at this end; may be nil
 
+	// ByClient is true if the peer is a client. It reports panics in callbacks, in the methods
+	// of ClientOptions.Handlers, and in its iterators.
+	ByClient bool
+
 	// Identities are those of a remote fault, in the format of wire.ReadIdentities, which
 	// has checked them; nil for none.
 	Identities []byte
@@ -33,13 +37,16 @@ type Fault struct {
 // line in the log, if any.
 func (f *Fault) Error() string {
 	text := cmp.Or(f.Message, f.Code.String())
+	end := "this end's"
 	switch {
 	case f.LogID == "":
 		return text
+	case f.Remote && f.ByClient:
+		end = "the client's"
 	case f.Remote:
-		return text + " (id " + f.LogID + " in the server's log)"
+		end = "the server's"
 	}
-	return text + " (id " + f.LogID + " in this end's log)"
+	return text + " (id " + f.LogID + " in " + end + " log)"
 }
 
 // Unwrap returns f.Err.

@@ -24,7 +24,7 @@ func (call *Call) setReply(m *Message) {
 }
 
 // result returns the error of an answered call.
-func (call *Call) result(ctx context.Context) error {
+func (call *Call) result(ctx context.Context, c *Conn) error {
 	if call.err != nil {
 		return call.err
 	}
@@ -43,7 +43,7 @@ func (call *Call) result(ctx context.Context) error {
 	if err != nil {
 		return fault.New(fault.Internal, call.reply.outcome(), "answer: %v", err)
 	}
-	remote := remoteFault(fault.Code(call.reply.arg), &f)
+	remote := c.remoteFault(fault.Code(call.reply.arg), &f)
 	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
 	if own := ownFault(ctx, &call.Timeout, call.reply.flags, remote); own != nil {
 		return own
@@ -84,6 +84,6 @@ func ownFault(ctx context.Context, t *limits.Timeout, flags wire.Flags, remote *
 }
 
 // remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.
-func remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
-	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true}
+func (c *Conn) remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
+	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true, ByClient: c.cfg.Serves}
 }

@@ -42,7 +42,7 @@ func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
 	if err != nil {
 		return err
 	}
-	return call.result(ctx)
+	return call.result(ctx, c)
 }
 
 // send adds the call to the table and then writes its request, so the answer always

@@ -72,7 +72,7 @@ func (e *eagerCall) answered() {
 	if e.call.chunked != nil {
 		e.c.writer.drop(e.call)
 	}
-	e.end(e.call.result(e.ctx))
+	e.end(e.call.result(e.ctx, e.c))
 }
 
 // cancel ends the call for its caller, unless the answer is being delivered.

@@ -275,7 +275,7 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		c.Fail(remoteFault(fault.Code(m.Arg), &f))
+		c.Fail(c.remoteFault(fault.Code(m.Arg), &f))
 		return true, nil
 	}
 	return true, fmt.Errorf("unexpected %v", m.Type)

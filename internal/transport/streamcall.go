@@ -96,7 +96,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 		c.writer.takeBack(s.call)
 	}
 	if err == nil {
-		err = s.call.result(ctx)
+		err = s.call.result(ctx, c)
 	}
 	if err != nil {
 		s.cancel(faultOf(err), true)
@@ -204,7 +204,7 @@ func (s *StreamCall) answeredAgain(f *wire.Frame) error {
 
 // delivered acts on the answer to an eager call.
 func (s *StreamCall) delivered() {
-	err := s.call.result(s.ctx)
+	err := s.call.result(s.ctx, s.c)
 	if s.OnAnswer != nil {
 		s.OnAnswer(s.call.Entries())
 	}

@@ -249,7 +249,7 @@ func (t *streams) handleEnd(r *Receiver, m *Message) error {
 	c := t.c
 	var why *fault.Fault
 	if e.Code != 0 {
-		why = remoteFault(fault.Code(e.Code), &e.Failure)
+		why = c.remoteFault(fault.Code(e.Code), &e.Failure)
 		why.Identities = slices.Clone(meta.Identities)
 	}
 	if r.call != nil {
