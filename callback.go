@@ -106,12 +106,11 @@ func checkHandlers(h *Server) error {
 
 // admitCallback is Admit for a call of a func among the arguments of a call by this end.
 func (c *nativeConn) admitCallback(f *wire.Frame) (*fault.Fault, error) {
-	of, err := transport.FuncsOf(c.Conn, f.Call)
-	if err != nil {
+	funcs, err := c.funcsOf(f)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	funcs, ok := of.(*callback.Funcs)
-	if !ok {
+	case funcs == nil:
 		return errCallOver, nil
 	}
 	if _, fn := funcs.Find(f.Arg); fn == nil {
@@ -120,12 +119,19 @@ func (c *nativeConn) admitCallback(f *wire.Frame) (*fault.Fault, error) {
 	return nil, nil
 }
 
+// funcsOf returns the funcs of the call of a callback; nil if it is over. An error is a
+// violation.
+func (c *nativeConn) funcsOf(f *wire.Frame) (*callback.Funcs, error) {
+	of, err := transport.FuncsOf(c.Conn, f.Call)
+	funcs, _ := of.(*callback.Funcs)
+	return funcs, err
+}
+
 // serveCallback serves a request that admitCallback has admitted. It never waits: at a client
 // the reader may be the caller itself.
 func (c *nativeConn) serveCallback(m *transport.Message) {
-	of, _ := transport.FuncsOf(c.Conn, m.Call)
-	funcs, ok := of.(*callback.Funcs)
-	if !ok { // over since then
+	funcs, _ := c.funcsOf(&m.Frame)
+	if funcs == nil { // over since then
 		c.RefuseAdmitted(&m.Frame, errCallOver)
 		return
 	}

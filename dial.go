@@ -77,7 +77,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors, remote: d.remote(nc)}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
-		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnClosed: func() {
+		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, OnClosed: func() {
 			go func() {
 				link.Wait()
 				h.awaitHandlers()

@@ -169,7 +169,13 @@ func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 func (c *nativeConn) refused(head *wire.Frame, why *fault.Fault) {
 	v := c.served
 	var m *servedMethod
-	if head.Flags&wire.Callback == 0 && int(head.Arg) < len(v.bound) {
+	if head.Flags&wire.Callback != 0 {
+		if funcs, _ := c.funcsOf(head); funcs != nil {
+			if _, fn := funcs.Find(head.Arg); fn != nil {
+				m = &servedMethod{Func: fn}
+			}
+		}
+	} else if int(head.Arg) < len(v.bound) {
 		m = v.bound[head.Arg]
 	}
 	v.refused(v.session, m, why)

@@ -111,6 +111,33 @@ func TestOnRefused(t *testing.T) {
 }
 
 // The calls refused by a server that is shutting down, or given up while they wait.
+func TestOnRefusedAtAClient(t *testing.T) {
+	var r refusals
+	handlers := NewServer(&ServerOptions{Logger: quiet, OnRefused: r.add})
+	withFair(t, &ClientOptions{Handlers: handlers, MaxMessage: 100_000}, func(t *testing.T, c *fairCall) {
+		go drain(c.p)
+		c.p.send(wire.Frame{Type: wire.Request, Arg: 7, ID: 1}, nil)
+		r.want(t, "unknown: unimplemented: bsrpc: no method is bound to the number 7 on this connection")
+		c.next = 1
+		long := wire.Frame{Type: wire.Request, Flags: wire.Callback | wire.Chunked, Arg: fairAsk, ID: 2, Call: c.id, Total: 200_000}
+		c.p.send(long, []byte("xy"))
+		r.want(t, "Fair.Run, parameter 2: resource exhausted: bsrpc: message of 200000 bytes, the client's MaxMessage is 100000")
+		c.p.send(wire.Frame{Type: wire.Cancel, ID: 2}, nil)
+		long.ID, long.Total = 3, 70_000
+		c.p.send(long, []byte("xy"))
+		c.p.send(wire.Frame{Type: wire.Cancel, ID: 3}, nil)
+		r.want(t, "Fair.Run, parameter 2: canceled: bsrpc: context canceled")
+		c.p.write([]byte(callbackOf(4, c.id, fairAsk, "bad")))
+		r.want(t, "Fair.Run, parameter 2: invalid argument: bsrpc: Fair.Run, parameter 2, func's parameter 1")
+		odd := wire.Frame{Type: wire.Request, Flags: wire.Callback | wire.Metadata, Arg: 9, ID: 5, Call: c.id, Meta: []byte("x")}
+		c.p.send(odd, nil)
+		r.want(t, "unknown: unimplemented: bsrpc: metadata")
+		c.answer()
+		c.p.write([]byte(callbackOf(6, c.id, fairAsk, text("late"))))
+		r.want(t, "unknown: canceled: bsrpc: the call is over")
+	})
+}
+
 func TestOnRefusedOfWaitingCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r refusals
