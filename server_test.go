@@ -163,7 +163,7 @@ func TestCloseWhileBlocked(t *testing.T) {
 		}
 		wantCall(t, <-deaf, CodeUnavailable, OutcomeUnknown, "")
 		wantCall(t, <-deaf, CodeUnavailable, OutcomeUnknown, "")
-		if text := logged.String(); strings.Count(text, "closing while a handler runs") != 2 || !strings.Contains(text, "Probe.Deaf") {
+		if text := logged.String(); strings.Count(text, "Close returns while a handler runs") != 2 || !strings.Contains(text, "Probe.Deaf") {
 			t.Errorf("the log: %s", text)
 		}
 		close(service.release)
@@ -173,6 +173,38 @@ func TestCloseWhileBlocked(t *testing.T) {
 		p.nc.Close()
 		checkBooked(t, srv)
 	})
+}
+
+// Close says nothing about handlers that end with their contexts, of a client that has left or
+// not.
+func TestCloseOfHandlersThatEnd(t *testing.T) {
+	for _, leaves := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			logged, began := new(logLines), make(chan struct{})
+			srv := NewServer(&ServerOptions{
+				Logger: slog.New(slog.NewTextHandler(logged, nil)), OnDisconnect: func(*Session) {}, // Close waits for it
+			})
+			if err := srv.RegisterFunc("Probe.Watch", func(ctx context.Context) error { close(began); <-ctx.Done(); return ctx.Err() }); err != nil {
+				t.Fatal(err)
+			}
+			near, far := net.Pipe()
+			go srv.ServeConn(far)
+			client, err := NewClient(t.Context(), near, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go client.Call(context.Background(), "Probe.Watch", nil)
+			<-began
+			if leaves {
+				client.Close()
+			}
+			srv.Close()
+			if text := logged.String(); text != "" {
+				t.Errorf("the log: %s", text)
+			}
+			client.Close()
+		})
+	}
 }
 
 type logLines struct {

@@ -66,7 +66,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 const closeGrace = 500 * time.Millisecond
 
 // Close stops the server at once: it closes listeners and connections, cancels the contexts
-// of running handlers, and logs the handlers. It does not wait for them, except where
+// of running handlers, and logs those that have not returned. It does not wait for them, except where
 // sessions have PerSession receivers or OnDisconnect is set: then it waits for the Close of
 // the receivers and for OnDisconnect, in all sessions whose handlers return within half a
 // second, and for each hook at most ten seconds. Close returns nil.
@@ -77,9 +77,6 @@ func (s *Server) Close() error {
 	within := report.InHook()
 	conns, closing := s.stop()
 	began := time.Now()
-	for _, c := range conns {
-		c.logRunning("bsrpc: closing while a handler runs")
-	}
 	failed := s.failAll(conns)
 	closed := make(chan struct{})
 	go func() {
@@ -95,6 +92,9 @@ func (s *Server) Close() error {
 	}
 	if s.sessions.runsHooksLast() {
 		s.awaitLeaving(within, began)
+	}
+	for _, c := range conns {
+		c.logRunning("bsrpc: Close returns while a handler runs")
 	}
 	return nil
 }
