@@ -228,7 +228,7 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
-	m.kind = m.streams.kindOf()
+	m.kind = kindOf(m.sig, m.streams)
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod

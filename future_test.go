@@ -573,11 +573,20 @@ func TestEagerInterceptors(t *testing.T) {
 					return nil
 				}
 				err := next(context.WithValue(ctx, branchKey{}, 1), call)
-				event("%s next %v", name, err)
+				event("%s next %v, %v", name, err, call.Kind())
 				return err
 			}
 		}
-		p := newQueuePair(t, bsrpc.ServerOptions{}, bsrpc.ClientOptions{Interceptors: []bsrpc.Interceptor{observe}})
+		var served []string
+		note := func(next bsrpc.CallFunc) bsrpc.CallFunc {
+			return func(ctx context.Context, call *bsrpc.Call) error {
+				mu.Lock()
+				served = append(served, fmt.Sprint(call.Method().Name, " ", call.Kind()))
+				mu.Unlock()
+				return next(ctx, call)
+			}
+		}
+		p := newQueuePair(t, bsrpc.ServerOptions{Interceptors: []bsrpc.Interceptor{note}}, bsrpc.ClientOptions{Interceptors: []bsrpc.Interceptor{observe}})
 		f := p.proxy.Hold(t.Context(), 3)
 		if err := p.proxy.Put(t.Context(), -1); err != nil {
 			t.Fatal(err)
@@ -589,9 +598,12 @@ func TestEagerInterceptors(t *testing.T) {
 			t.Error(n, err)
 		}
 		synctest.Wait()
-		want := []string{"Queue.Hold next <nil>", "Queue.Put next <nil>", "Queue.Put ended, true, 0 bytes", "Queue.Hold ended, false, 8 bytes"}
+		want := []string{"Queue.Hold next <nil>, unary", "Queue.Put next <nil>, oneway", "Queue.Put ended, true, 0 bytes", "Queue.Hold ended, false, 8 bytes"}
 		if !slices.Equal(events, want) {
 			t.Errorf("%q", events)
+		}
+		if slices.Sort(served); !slices.Equal(served, []string{"Queue.Hold unary", "Queue.Put oneway"}) {
+			t.Errorf("at the server: %q", served)
 		}
 		short = true
 		if n, err := p.proxy.Double(t.Context(), 1).Wait(t.Context()); n != 5 || err != nil {

@@ -53,7 +53,8 @@ type CallFunc func(ctx context.Context, call *Call) error
 // handler is an error of next.
 type Interceptor func(next CallFunc) CallFunc
 
-// A Kind tells which parts of a call are streams, and whether it is a callback.
+// A Kind tells which parts of a call are streams, and whether it is oneway or a callback. It
+// belongs to the method: a call with a Future has the same kind as one that waits.
 type Kind uint8
 
 // The kinds of calls.
@@ -63,6 +64,7 @@ const (
 	KindServerStream             // the handler sends a stream
 	KindBidiStream               // both do
 	KindCallback                 // a func among the arguments of another call is called
+	KindOneway                   // the caller does not wait for the answer; at a client, next returns when the request is in the send queue
 )
 
 // String returns the kind in words, such as "server stream".
@@ -78,6 +80,8 @@ func (k Kind) String() string {
 		return "bidirectional stream"
 	case KindCallback:
 		return "callback"
+	case KindOneway:
+		return "oneway"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -33,12 +33,15 @@ type servedMethod struct {
 	slow         atomic.Int32 // number of next requests to run on goroutines of their own, not inline
 }
 
-// kindOf returns the kind of a method with the plan. p may be nil.
-func (p *streamPlan) kindOf() Kind {
-	if p == nil {
-		return KindUnary
+// kindOf returns the kind of a method with a plan of streams, nil without any.
+func kindOf(sig *method.Signature, p *streamPlan) Kind {
+	switch {
+	case p != nil:
+		return p.kind
+	case sig.Oneway():
+		return KindOneway
 	}
-	return p.kind
+	return KindUnary
 }
 
 // A registry contains the methods of a server. It may be changed until close, and is
@@ -105,7 +108,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
 		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain}
-		methods[i].kind = methods[i].streams.kindOf()
+		methods[i].kind = kindOf(methods[i].Sig, methods[i].streams)
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err
