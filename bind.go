@@ -166,6 +166,7 @@ type boundMethod struct {
 	eager              bool        // its callers do not wait for the answer
 	oneway             bool        // ... nor does anything use it
 	callOf             uint64      // the func is an argument of this call of the peer; 0 for a method
+	of                 *settings   // then those of the method of that call, with its list of errors
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }

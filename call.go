@@ -96,7 +96,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	}
 	if err != nil {
 		v.State = nil // the connection may still use k
-		return c.settings.identified(err, c.log, m.Name)
+		return cmp.Or(m.of, c.settings).identified(err, c.log, m.Name)
 	}
 	data, own := k.Body()
 	c.settings.decode(&v.Dec, data, own)

@@ -185,6 +185,7 @@ func (inv *invocation) storeFuncs() {
 	for i, p := range inv.method.Sig.ParamFuncs() {
 		f := &calledBack{call: inv.call, link: nativeOf(l)}
 		f.Description, f.sig, f.id, f.kind, f.callOf = p.Description, p.Sig, -1, KindCallback, inv.id
+		f.of = inv.served.settings
 		f.oneway, f.eager = p.Oneway(), p.Oneway()
 		f.bind(l, uint16(i+1))
 		f.through = f.caller(l.callOptions())

@@ -342,7 +342,11 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	code, failure, ids := c.served.settings.failureOf(err, c.served.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
+	s := c.served.settings
+	if inv.method.kind == KindCallback { // a part of a call by this end
+		s = nativeOf(c.served.session.caller.(link)).settings
+	}
+	code, failure, ids := s.failureOf(err, c.served.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
 	meta.Identities = ids
 	return code, failure
 }

@@ -167,9 +167,9 @@ type ClientOptions struct {
 
 	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
 	// ends list the same names and errors. An error listed at one end only is not found,
-	// and neither is a type that differs between the ends. Errors returned by handlers of
-	// this client and by its callbacks are listed in the options of Handlers, or here if
-	// Handlers is nil.
+	// and neither is a type that differs between the ends. The list is that of the calls
+	// which the client makes, with their streams and callbacks. The options of Handlers
+	// have the list of the calls to it.
 	Errors map[string]error
 
 	// Interceptors wrap all calls of the client, those of Client.Call included, on both

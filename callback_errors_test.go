@@ -1,0 +1,80 @@
+package bsrpc_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// A callback has the list of errors of its call: that of ClientOptions if the client makes the
+// call, and that of Handlers if the server does.
+func TestErrorsOfCallbacks(t *testing.T) {
+	called, pushed := errors.New("of calls"), errors.New("of calls to the client")
+	both := map[string]error{"called": called, "pushed": pushed}
+	found := func(err error) (names []string) {
+		for name, listed := range both {
+			if errors.Is(err, listed) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	type ends struct {
+		Run func(ctx context.Context, f func() error) error
+	}
+	for _, withHandlers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var proxy *ends
+			var inHandler []string // found at the server, in the handler
+			srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Errors: both, OnConnect: func(ctx context.Context, s *bsrpc.Session) (err error) {
+				if withHandlers {
+					proxy, err = bsrpc.Bind[ends](ctx, s, "Client")
+				}
+				return err
+			}})
+			if err := bsrpc.RegisterAs[ends](srv, "Server", &ends{func(ctx context.Context, f func() error) error {
+				inHandler = found(f())
+				return errors.Join(called, pushed)
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			opts := bsrpc.ClientOptions{Logger: quiet, Errors: map[string]error{"called": called}}
+			var atClient []string // found in the method of Handlers
+			if withHandlers {
+				opts.Handlers = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Errors: map[string]error{"pushed": pushed}})
+				if err := bsrpc.RegisterAs[ends](opts.Handlers, "Client", &ends{func(ctx context.Context, f func() error) error {
+					atClient = found(f())
+					return errors.Join(called, pushed)
+				}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			client, err := bsrpctest.Dial(t, srv, &opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := bsrpc.Bind[ends](t.Context(), client, "Server")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := func(what string, got []string, name string) {
+				t.Helper()
+				if !slices.Equal(got, []string{name}) {
+					t.Errorf("with Handlers %v: %s: found %q, want %s", withHandlers, what, got, name)
+				}
+			}
+			fails := func() error { return errors.Join(called, pushed) }
+			want("a call", found(p.Run(t.Context(), fails)), "called")
+			want("its callback", inHandler, "called")
+			if withHandlers {
+				want("a call to the client", found(proxy.Run(t.Context(), fails)), "pushed")
+				want("its callback", atClient, "pushed")
+			}
+		})
+	}
+}
