@@ -4,6 +4,7 @@ package stress
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -95,14 +96,11 @@ func (l *link) check() {
 	if l.disturbed.shutdown || l.disturbed.cut {
 		return
 	}
-	err := l.client.Err()
-	if l.disturbed.lost() {
-		if err == nil {
-			w.fault(nil, "connection %d: still open", l.n)
-		}
+	if l.disturbed.lost() { // the other end has just closed it, perhaps
+		w.until(fmt.Sprintf("connection %d: still open", l.n), func() bool { return l.client.Err() != nil })
 		return
 	}
-	if err != nil {
+	if err := l.client.Err(); err != nil {
 		w.fault(nil, "connection %d: %v", l.n, err)
 		return
 	}
