@@ -85,7 +85,7 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	}
 	inv := v.newInvocation(m, 0, c)
 	defer inv.Leave()
-	inv.setContext(v.ctx, 0)
+	inv.setContext(v.ctx, 0, nil)
 	inv.call.head = headBasic
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
 	v.enterRunning(inv)

@@ -138,10 +138,7 @@ func (c *nativeConn) serveCallback(m *transport.Message) {
 	p, fn := funcs.Find(m.Arg)
 	v := c.served
 	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c)
-	inv.setContext(funcs.Context(), c.deadline(m.Timeout))
-	if len(m.Meta) > 0 {
-		inv.call.receive(m.Meta)
-	}
+	inv.setContext(funcs.Context(), c.deadline(m.Timeout), m.Meta)
 	v.enterRunning(inv)
 	kept := m.Keep()
 	inv.undecoded = &kept

@@ -100,10 +100,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	}
 	waits := v.semaphore != nil || called.group != nil
 	if called.TakesContext() || waits || called.chain != nil || called.Sig.ParamFuncs() != nil {
-		inv.setContext(v.ctx, c.deadline(m.Timeout))
-		if len(m.Meta) > 0 {
-			inv.call.receive(m.Meta)
-		}
+		inv.setContext(v.ctx, c.deadline(m.Timeout), m.Meta)
 	}
 	if v.atClient && (!waits || refusal != nil) {
 		c.requestAtClient(inv, m, refusal)

@@ -68,9 +68,9 @@ func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *inv
 	return inv
 }
 
-// setContext gives the call a context, with a parent and a deadline by limits.Monotonic, 0 for
-// none. A call with interceptors always has one.
-func (inv *invocation) setContext(parent context.Context, deadline time.Duration) {
+// setContext gives the call a context, with a parent, a deadline by limits.Monotonic, 0 for none,
+// and the metadata of its request, nil for none. A call with interceptors always has one.
+func (inv *invocation) setContext(parent context.Context, deadline time.Duration, meta []byte) {
 	if inv.method.chain == nil {
 		inv.call = &callContext{Context: parent, deadline: deadline}
 	} else {
@@ -79,7 +79,9 @@ func (inv *invocation) setContext(parent context.Context, deadline time.Duration
 		c.ctx.Context, c.ctx.deadline = parent, deadline
 		inv.intercepted, inv.call = c, &c.ctx
 	}
-	inv.Ctx = inv.call
+	if inv.Ctx = inv.call; len(meta) > 0 {
+		inv.call.receive(meta)
+	}
 }
 
 // invoke calls the method, through the interceptors.
