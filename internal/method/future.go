@@ -88,10 +88,7 @@ func served(t reflect.Type) reflect.Type {
 	if t.NumOut() != 1 || futureResult(t.Out(0)) == nil {
 		return t
 	}
-	in := make([]reflect.Type, t.NumIn())
-	for i := range in {
-		in[i] = t.In(i)
-	}
+	in, _ := funcTypes(t)
 	return reflect.FuncOf(in, []reflect.Type{futureResult(t.Out(0)), errorType}, t.IsVariadic())
 }
 

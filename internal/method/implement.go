@@ -180,21 +180,28 @@ func takes(have, need reflect.Type) bool {
 // withErrors returns the type of a contract's func with the streams of the method m, with
 // its receiver first, in place of every iter.Seq.
 func withErrors(want, m reflect.Type) reflect.Type {
-	in, out := make([]reflect.Type, want.NumIn()), make([]reflect.Type, want.NumOut())
+	in, out := funcTypes(want)
 	changed := false
 	for i := range in {
-		in[i] = want.In(i)
 		if from := i + m.NumIn() - want.NumIn(); codec.IsSeq(in[i]) {
 			in[i], changed = m.In(from), true
 		}
-	}
-	for i := range out {
-		out[i] = want.Out(i)
 	}
 	if !changed {
 		return want
 	}
 	return reflect.FuncOf(in, out, want.IsVariadic())
+}
+
+// funcTypes returns the parameters and results of a func, for another one.
+func funcTypes(t reflect.Type) (in, out []reflect.Type) {
+	for i := range t.NumIn() {
+		in = append(in, t.In(i))
+	}
+	for i := range t.NumOut() {
+		out = append(out, t.Out(i))
+	}
+	return in, out
 }
 
 func typeList(types []reflect.Type) string {
