@@ -234,26 +234,7 @@ func basicWitness(t testing.TB, srv *Server) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			if sum, err := desk.Add(context.Background(), 1, 2); sum != 3 || err != nil {
-				t.Errorf("witness: %d, %v", sum, err)
-				return
-			}
-			select {
-			case <-quit:
-				return
-			case <-time.After(time.Second):
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-		client.Close()
-	}
+	return witnessOf(t, client, desk.Add)
 }
 
 // The frames shown in docs/basic-wire.md equal the recorded ones.

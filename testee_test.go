@@ -120,6 +120,11 @@ func testeeClientOn(t testing.TB, nc net.Conn, opts *ClientOptions) (*Client, *t
 // witness calls srv again and again, by a connection of its own, until stop.
 func witness(t testing.TB, srv *Server) (stop func()) {
 	client, proxy := testeeClient(t, srv, nil)
+	return witnessOf(t, client, proxy.Add)
+}
+
+// witnessOf calls add with client again and again, until stop. stop closes the client.
+func witnessOf(t testing.TB, client *Client, add func(ctx context.Context, a, b uint32) (uint32, error)) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	pause := 100 * time.Millisecond
 	go func() {
@@ -128,7 +133,7 @@ func witness(t testing.TB, srv *Server) (stop func()) {
 			if n == 100 && !LongTests {
 				pause *= 10 // hours of virtual time cost seconds of the processor's
 			}
-			if sum, err := proxy.Add(context.Background(), n, 1); sum != n+1 || err != nil {
+			if sum, err := add(context.Background(), n, 1); sum != n+1 || err != nil {
 				t.Errorf("the witness: got %d, %v; want %d", sum, err, n+1)
 				return
 			}
