@@ -52,28 +52,14 @@ func smallValues(first int64, n int) iter.Seq2[Small, error] {
 
 func (bsrpcService) Up(first int64, in iter.Seq2[*Small, error]) (int64, error) {
 	c := counter{first: first}
-	for v, err := range in {
-		if err == nil {
-			err = c.check(v.ID)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return c.n, nil
+	err := checkAll(&c, in, itemID)
+	return c.n, err
 }
 
 func (bsrpcService) UpValues(first int64, in iter.Seq2[Small, error]) (int64, error) {
 	c := counter{first: first}
-	for v, err := range in {
-		if err == nil {
-			err = c.check(v.ID)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return c.n, nil
+	err := checkAll(&c, in, valueID)
+	return c.n, err
 }
 
 func (bsrpcService) Both(in iter.Seq2[*Small, error]) iter.Seq2[*Small, error] { return in }
@@ -111,33 +97,36 @@ func (r *bulkReader) Read(p []byte) (int, error) {
 
 func (c *bsrpcClient) down(n int, byValue bool) call {
 	ctx := context.Background()
-	if byValue {
-		return func(seq int64) error {
-			count := counter{first: seq}
-			for v, err := range c.streams.DownValues(ctx, seq, n) {
-				if err == nil {
-					err = count.check(v.ID)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return count.end(n)
-		}
-	}
 	return func(seq int64) error {
 		count := counter{first: seq}
-		for v, err := range c.streams.Down(ctx, seq, n) {
-			if err == nil {
-				err = count.check(v.ID)
-			}
-			if err != nil {
-				return err
-			}
+		var err error
+		if byValue {
+			err = checkAll(&count, c.streams.DownValues(ctx, seq, n), valueID)
+		} else {
+			err = checkAll(&count, c.streams.Down(ctx, seq, n), itemID)
+		}
+		if err != nil {
+			return err
 		}
 		return count.end(n)
 	}
 }
+
+// checkAll checks the items of a stream.
+func checkAll[T any](c *counter, in iter.Seq2[T, error], id func(T) int64) error {
+	for v, err := range in {
+		if err == nil {
+			err = c.check(id(v))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func itemID(v *Small) int64 { return v.ID }
+func valueID(v Small) int64 { return v.ID }
 
 func (c *bsrpcClient) up(n int, byValue bool) call {
 	ctx := context.Background()
