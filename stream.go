@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
@@ -265,26 +264,23 @@ func (o *sentStreams) itemError(n int, err error) *fault.Fault {
 	return fault.New(code, fault.OutcomeUnknown, "%s, item %d: %w", o.end.method, n, limitOf(o.end.limits.Owner, err))
 }
 
-// copySize is how much is read from a reader at a time.
-const copySize = 32 << 10
-
-var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
-
 // sendBytes sends the bytes of a reader, and closes it if it is an io.Closer.
 func (o *sentStreams) sendBytes(s *transport.Sender, r io.Reader) (err error) {
 	if closer, ok := r.(io.Closer); ok {
 		defer closer.Close()
 	}
-	buf := copyBuffers.Get().(*[copySize]byte)
-	defer copyBuffers.Put(buf)
+	buf := transport.NewByteBuffer()
+	defer func() { buf.Free() }()
 	// A reader is user code: its count is checked, and so is its progress.
 	for empty := 0; ; {
-		n, err := r.Read(buf[:])
-		if n < 0 || n > len(buf) {
+		space := buf.Space()
+		n, err := r.Read(space)
+		if n < 0 || n > len(space) {
 			return fault.New(fault.Internal, fault.OutcomeUnknown, "%s: the reader returned an impossible count", o.end.method)
 		}
 		if n > 0 {
-			if _, err := s.Write(buf[:n]); err != nil {
+			var err error
+			if buf, err = s.SendBuffer(buf, n); err != nil {
 				return err
 			}
 			empty = 0

@@ -22,6 +22,8 @@ type receiveBuffer struct {
 	newest     int       // index in buf of the bytes of the last read
 	frameBegan time.Time // arrival of the first byte of the incomplete frame in buf
 	message    Message   // the last result of next
+	long       longFrame // arriving; its bytes are not in buf
+	wasLong    bool      // the last frame was
 
 	chunked    map[chunkedKey]*reassembly
 	arriving   *reassembly // the message of the chunk arriving, nil if none
@@ -46,6 +48,8 @@ type Message struct {
 	wire.Frame
 	Body []byte
 	Own  bool // Body has memory of its own; otherwise Meta and Body are valid until the next read
+
+	Buffer *ByteBuffer // with Body, for a long frame of a stream; freed by next unless it is set to nil
 }
 
 // Keep returns a copy of m with memory of its own, without metadata.
@@ -67,6 +71,10 @@ const (
 // next returns the next complete message, or nil. It is valid until the next call. An
 // error is a protocol violation by the peer.
 func (b *receiveBuffer) next() (*Message, error) {
+	if b.wasLong && b.message.Buffer != nil {
+		b.message.Buffer.Free()
+		b.message.Buffer = nil
+	}
 	for {
 		if b.arriving != nil {
 			if b.takeChunk() {
@@ -76,6 +84,12 @@ func (b *receiveBuffer) next() (*Message, error) {
 				return nil, nil
 			}
 			b.arriving = nil
+		}
+		if b.long.buf != nil {
+			if b.takeLong() {
+				return &b.message, nil
+			}
+			return nil, nil
 		}
 		if b.r == b.w {
 			return nil, nil
@@ -98,10 +112,14 @@ func (b *receiveBuffer) next() (*Message, error) {
 		}
 		end := b.r + n + f.BodySize
 		if b.w < end {
+			if f.Type == wire.Items && f.BodySize >= minOwnFrame {
+				b.beginLong(f, n)
+				continue
+			}
 			return nil, nil // the header is read again with the rest of the frame
 		}
 		b.message.Body, b.message.Own = b.buf[b.r+n:end:end], false
-		b.r = end
+		b.r, b.wasLong = end, false
 		return &b.message, nil
 	}
 }
@@ -118,10 +136,13 @@ func (b *receiveBuffer) fill() error {
 		b.chunkArrived(n)
 		return readError(n, err)
 	}
+	if b.long.buf != nil {
+		return b.fillLong()
+	}
 	b.makeRoom()
 	b.newest = b.w
 	space := b.buf[b.w:]
-	if len(b.chunked) > 0 && b.r == b.w {
+	if (len(b.chunked) > 0 || b.wasLong) && b.r == b.w {
 		space = space[:min(len(space), minBuffer)] // mostly a chunk follows: copy little of it
 	}
 	n, err := b.small.Read(space)
@@ -174,13 +195,13 @@ func (b *receiveBuffer) makeRoom() {
 func (b *receiveBuffer) lastRead() time.Time { return b.readAt }
 
 // hasPartialFrame reports whether the buffer has a part of a frame.
-func (b *receiveBuffer) hasPartialFrame() bool { return b.r < b.w }
+func (b *receiveBuffer) hasPartialFrame() bool { return b.r < b.w || b.long.buf != nil }
 
 // incomplete reports whether a frame or a chunked message is incomplete. It is called
 // after each read, once next has returned all messages.
 func (b *receiveBuffer) incomplete() bool {
 	partial := b.hasPartialFrame()
-	if partial && b.r >= b.newest {
+	if partial && b.r >= b.newest && b.long.buf == nil {
 		b.frameBegan = b.readAt
 	}
 	return partial || len(b.chunked) > 0

@@ -34,10 +34,11 @@ type Receiver struct {
 	owed  int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
 	mu      sync.Mutex
-	in      []byte // received, and not taken by the reading goroutine
-	credit  int64  // of the peer
-	left    uint64 // bytes to come of the item arriving
-	over    bool   // nothing more is accepted
+	in      []byte        // received, and not taken by the reading goroutine
+	long    []*ByteBuffer // long frames before in, of a stream of bytes
+	credit  int64         // of the peer
+	left    uint64        // bytes to come of the item arriving
+	over    bool          // nothing more is accepted
 	err     *fault.Fault
 	dropped bool   // what has not been read is not wanted
 	waiting bool   // a token in wake is wanted
@@ -48,12 +49,13 @@ type Receiver struct {
 
 	// of the reading goroutine
 	cur    []byte
-	pos    int   // cur[:pos] has been read
-	prepay int64 // credit already paid back for the incomplete item at cur[pos:]
-	unpaid int64 // credit for bytes that have been read
-	window int64 // credit of the peer when everything is read
-	long   bool  // the incomplete item is booked
-	hungry bool  // the goroutine has waited since the last CREDIT
+	own    *ByteBuffer // with cur, if that is a long frame
+	pos    int         // cur[:pos] has been read
+	prepay int64       // credit already paid back for the incomplete item at cur[pos:]
+	unpaid int64       // credit for bytes that have been read
+	window int64       // credit of the peer when everything is read
+	books  bool        // the incomplete item is booked
+	hungry bool        // the goroutine has waited since the last CREDIT
 }
 
 func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
@@ -82,12 +84,20 @@ func (r *Receiver) append(body []byte) (tooLong uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if r.credit -= cost; r.credit < 0 {
-		return 0, fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+	if err := r.spendLocked(cost); err != nil {
+		return 0, err
 	}
 	r.in = append(r.in, body[:fits]...)
 	r.wakeLocked()
 	return tooLong, nil
+}
+
+// spendLocked takes cost from the credit of the peer.
+func (r *Receiver) spendLocked(cost int64) error {
+	if r.credit -= cost; r.credit < 0 {
+		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+	}
+	return nil
 }
 
 // costLocked returns the credit for the bytes of a frame, the size of the first item above
@@ -169,7 +179,7 @@ func (r *Receiver) Next() ([]byte, error) {
 				end := begin + int(size)
 				r.pos = end
 				r.read(wire.HeaderCost(size) + int64(size) - r.prepay)
-				if r.prepay = 0; r.long {
+				if r.prepay = 0; r.books {
 					r.unbook()
 				}
 				return r.cur[begin:end:end], nil
@@ -203,7 +213,7 @@ func (r *Receiver) Read(p []byte) (int, error) {
 // bookItem books an item above the window once, as a part of Limits.ConnBytes: its bytes
 // are paid back before it is complete. It waits for room, while the sender waits for credit.
 func (r *Receiver) bookItem(size uint64) error {
-	if r.long || int64(size) < r.window {
+	if r.books || int64(size) < r.window {
 		return nil
 	}
 	b := &r.c.requests.booking
@@ -215,7 +225,7 @@ func (r *Receiver) bookItem(size uint64) error {
 		r.leave(room.err, true)
 		return room.err
 	}
-	r.long = true
+	r.books = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.booked = size; r.dropped {
@@ -272,7 +282,7 @@ func (r *Receiver) awaitLong() {
 
 // unbook ends the booking of an item that is complete.
 func (r *Receiver) unbook() {
-	r.long = false
+	r.books = false
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.c.requests.booking.releaseItem(r.booked)
@@ -283,7 +293,10 @@ func (r *Receiver) unbook() {
 func (r *Receiver) releaseLocked() {
 	r.c.requests.booking.releaseItem(r.booked)
 	r.c.streams.lent.Add(-r.lent)
-	r.in, r.booked, r.lent = nil, 0, 0
+	for _, b := range r.long {
+		b.Free()
+	}
+	r.in, r.long, r.booked, r.lent = nil, nil, 0, 0
 }
 
 // fill waits for bytes and takes them into cur.
@@ -296,7 +309,7 @@ func (r *Receiver) fill() error {
 		case r.dropped:
 			r.mu.Unlock()
 			return r.finished()
-		case len(r.in) > 0:
+		case len(r.in)+len(r.long) > 0:
 			r.takeLocked()
 			r.mu.Unlock()
 			return nil
@@ -307,12 +320,12 @@ func (r *Receiver) fill() error {
 		r.mu.Unlock()
 		r.payPartial()
 		r.mu.Lock()
-		if len(r.in) > 0 || r.over {
+		if len(r.in)+len(r.long) > 0 || r.over {
 			continue
 		}
 		r.waitLocked()
 		r.mu.Unlock()
-		if r.long {
+		if r.books {
 			r.awaitLong()
 		} else {
 			<-r.wake
@@ -323,6 +336,9 @@ func (r *Receiver) fill() error {
 
 // takeLocked moves the received bytes to cur, behind the rest of an incomplete item.
 func (r *Receiver) takeLocked() {
+	if r.takeBufferLocked() {
+		return
+	}
 	if r.pos == len(r.cur) {
 		spare := r.cur[:0]
 		if int64(cap(spare)) > 2*r.window { // append makes some more than the window
@@ -341,9 +357,10 @@ func (r *Receiver) takeLocked() {
 
 // finished releases the memory of a stream that is over, and returns its end.
 func (r *Receiver) finished() error {
-	r.cur, r.pos = nil, 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.takeBufferLocked()
+	r.cur, r.pos = nil, 0
 	if r.releaseLocked(); r.err == nil {
 		return io.EOF
 	}

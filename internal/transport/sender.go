@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
@@ -26,7 +25,7 @@ var ErrStreamOver = errors.New("the stream is over")
 // on. Its END is sent nevertheless if the peer expects one: for a result, until the
 // connection ends.
 //
-// One goroutine at a time may call Send, Write and End.
+// One goroutine at a time may call Send, SendBuffer and End.
 type Sender struct {
 	c   *Conn
 	key streamKey
@@ -40,6 +39,7 @@ type Sender struct {
 	waiting bool // a token in wake is wanted
 	credit  int64
 	out     []byte          // not in a batch yet
+	own     *ByteBuffer     // the same, in place of out; nil for none
 	end     *streamEnd      // behind out; nil once it is in a batch
 	behind  *chunkedMessage // the message to be written first; nil once it is
 	lease   *windowLease    // nil for most
@@ -100,7 +100,7 @@ func (s *Sender) Send(item []byte) error {
 
 // fitsLocked reports whether n more bytes can be appended without waiting.
 func (s *Sender) fitsLocked(n int) bool {
-	return s.behind == nil && s.credit >= int64(n) && wire.MaxUnchunked-len(s.out) >= n
+	return s.behind == nil && s.own == nil && s.credit >= int64(n) && wire.MaxUnchunked-len(s.out) >= n
 }
 
 // A pace tells senders that alternate with their peer from those with many items at once. One
@@ -125,16 +125,6 @@ func (p *pace) alternatesLocked(w *writer) bool {
 	return last != 0 && now-last >= minPause
 }
 
-// Write implements io.Writer for a stream of bytes.
-func (s *Sender) Write(p []byte) (n int, err error) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if err := s.appendLocked(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
 // appendLocked appends bytes to the buffer, as far as credit and room allow at a time.
 func (s *Sender) appendLocked(p []byte) error {
 	for len(p) > 0 {
@@ -154,7 +144,7 @@ func (s *Sender) appendLocked(p []byte) error {
 // awaitLocked waits for credit, and for room in the buffer. It reports false if the
 // stream is over. It releases Conn.mu while waiting.
 func (s *Sender) awaitLocked(credit int64, room int) bool {
-	for s.open && !s.gone && (s.credit < credit || wire.MaxUnchunked-len(s.out) < room) {
+	for s.open && !s.gone && (s.credit < credit || s.own != nil || wire.MaxUnchunked-len(s.out) < room) {
 		s.listLocked()
 		if s.waiting = true; s.wake == nil {
 			s.wake = make(chan struct{}, 1)
@@ -177,13 +167,13 @@ func (s *Sender) awaitLocked(credit int64, room int) bool {
 func (s *Sender) Cancel() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.gone, s.out = true, nil
+	s.gone, s.out, s.own = true, nil, nil
 	s.wakeLocked()
 }
 
 // listLocked makes the writer take the buffer.
 func (s *Sender) listLocked() {
-	if s.listed || s.behind != nil || len(s.out) == 0 && s.end == nil {
+	if s.listed || s.behind != nil || len(s.out) == 0 && s.own == nil && s.end == nil {
 		return
 	}
 	s.listed = true
@@ -235,7 +225,7 @@ func (s *Sender) closeLocked() {
 	if s.ended {
 		return // what is left is written
 	}
-	s.open, s.out = false, nil
+	s.open, s.out, s.own = false, nil, nil
 	s.wakeLocked()
 }
 
@@ -304,12 +294,16 @@ func (q *sendQueue) joinsLocked(t *streams) bool {
 	return len(q.streams) > 0 && len(t.senders) > len(q.streams)
 }
 
-// takeStreamsLocked moves the buffers of streams to frames, in rotation.
+// takeStreamsLocked moves the buffers of streams to frames, or to the batch, in rotation. A
+// stream listed again meanwhile waits for the next batch.
 func (q *sendQueue) takeStreamsLocked() {
 	before := len(q.frames)
-	for len(q.streams) > 0 && len(q.frames)-before < maxStreamBytes {
-		s := popFirst(&q.streams)
-		q.frames = s.takeLocked(q.frames)
+	for n := len(q.streams); n > 0 && len(q.frames)-before < maxStreamBytes; n-- {
+		if s := popFirst(&q.streams); s.own != nil {
+			before -= q.takeOwnLocked(s)
+		} else {
+			q.frames = s.takeLocked(q.frames)
+		}
 	}
 	if len(q.streams) == 0 {
 		q.streams = nil
@@ -333,5 +327,3 @@ func (q *sendQueue) dropFollowersLocked(m *chunkedMessage) {
 	}
 	m.followers = nil
 }
-
-var _ io.Writer = (*Sender)(nil)

@@ -215,13 +215,16 @@ func (q *sendQueue) fillBatchLocked(copies bool) {
 	} else if q.onlyChunks < onlyChunksLong {
 		q.onlyChunks++
 	}
-	if len(q.ready) > 0 {
+	if len(q.ready) > 0 && len(b.own) == 0 {
 		b.current = q.ready[0]
 		q.ready = slices.Delete(q.ready, 0, 1)
 		q.frames, n = b.current.beginChunkLocked(q.frames)
 	}
 	b.bufs = append(b.bufs[:0], q.frames)
 	q.frames, b.spare = b.spare[:0], q.frames
+	if len(b.own) > 0 {
+		b.addOwnLocked()
+	}
 	if n > 0 {
 		b.current.takeLocked(b, n)
 		if copies {
@@ -246,10 +249,11 @@ func (q *sendQueue) endBatchLocked() {
 	if len(b.bufs) == 0 {
 		return // there is none
 	}
-	if b.current == nil {
+	if b.current == nil && len(b.own) == 0 {
 		b.bufs[0] = nil // clear costs more than everything else here
 	} else {
 		clear(b.bufs)
+		b.freeOwnLocked()
 	}
 	b.bufs, b.left, b.spare = b.bufs[:0], nil, b.spare[:0]
 	if cap(b.spare) > maxSpare {

@@ -198,6 +198,12 @@ func (t *streams) handle(m *Message) error {
 	switch {
 	case early && (m.Type == wire.Items || m.Type == wire.End):
 		return fmt.Errorf("%v of call %d, which has not been answered", m.Type, m.ID)
+	case m.Type == wire.Items && r != nil && m.Buffer != nil:
+		taken, err := r.acceptBuffer(m.Buffer)
+		if taken {
+			m.Buffer = nil
+		}
+		return err
 	case m.Type == wire.Items && r != nil:
 		return r.accept(m.Body)
 	case m.Type == wire.End && r != nil:

@@ -12,6 +12,7 @@ type writeBatch struct {
 	left    net.Buffers     // not written yet, in order
 	bufs    [][]byte        // memory of left
 	spare   []byte          // the frames in the batch; alternates with sendQueue.frames
+	own     []*ByteBuffer   // frames of streams, without chunks beside them
 	current *chunkedMessage // the message with chunks in the batch
 	headers []byte          // of its chunks after the first
 	copied  []byte          // its chunk, if not written from the memory of the message
