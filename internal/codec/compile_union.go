@@ -7,11 +7,11 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A union is a struct of pointers, its members, marked by a blank field. Exactly one member
-// is set. The nodes of the members are those of the pointers' targets: the number before them
-// takes the place of a presence byte.
+// Unions: structs of pointers, their members, marked by a blank field. The nodes of the
+// members are those of the pointers' targets: the number of the member takes the place of a
+// presence byte.
 
-// A union is the node of one and its place, for checkUnions.
+// A union is a node and its place, for checkUnions.
 type union struct {
 	node *node
 	loc  location

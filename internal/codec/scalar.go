@@ -210,15 +210,10 @@ func (w *writer) present(buf []byte, n *node, present bool, depth int) ([]byte, 
 	if !present {
 		return buf, nil
 	}
-	return buf, w.checkTarget(buf, depth)
-}
-
-// checkTarget checks the limits before the target of a pointer.
-func (w *writer) checkTarget(buf []byte, depth int) *Error {
 	if err := w.checkDepth(depth); err != nil {
-		return err
+		return buf, err
 	}
-	return w.checkRoom(buf, 0)
+	return buf, w.checkRoom(buf, 0)
 }
 
 // pointer reads the presence byte of a pointer and charges the memory of its
@@ -229,13 +224,8 @@ func (r *reader) pointer(n *node, depth int) (bool, *Error) {
 			return false, err
 		}
 	}
-	return true, r.target(n.elem, depth)
-}
-
-// target checks the depth of the target of a pointer and charges its memory.
-func (r *reader) target(n *node, depth int) *Error {
 	if err := r.checkDepth(depth); err != nil {
-		return err
+		return false, err
 	}
-	return r.charge(int64(n.size))
+	return true, r.charge(int64(n.elem.size))
 }

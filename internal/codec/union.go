@@ -1,7 +1,8 @@
 package codec
 
-// A union is one byte, the number of the member that is set, from 1 in their order, and the
-// target of its pointer. The number 0 is free.
+// Unions: one byte, the number of the member that is set, from 1 in their order, and the
+// target of its pointer. No writer writes 0: the number is free. The target is limited as
+// that of any pointer.
 
 // none is the index of the set member of a union without one.
 const none = -1
@@ -16,8 +17,10 @@ func (w *writer) member(buf []byte, i, depth int) ([]byte, *Error) {
 	if i == none {
 		return buf, encodeErrorf("no member of the union is set; set one")
 	}
-	buf = append(buf, byte(i+1))
-	return buf, w.checkTarget(buf, depth)
+	if err := w.checkDepth(depth); err != nil {
+		return buf, err
+	}
+	return append(buf, byte(i+1)), w.checkRoom(buf, 1)
 }
 
 // member reads the number of a member and charges the memory of its target.
@@ -31,6 +34,9 @@ func (r *reader) member(n *node, depth int) (*field, *Error) {
 		return nil, r.errorf("want 1 to %d for the member of a union", len(n.fields))
 	}
 	r.off++
+	if err := r.checkDepth(depth); err != nil {
+		return nil, err
+	}
 	f := &n.fields[i-1]
-	return f, r.target(f.node, depth)
+	return f, r.charge(int64(f.node.size))
 }
