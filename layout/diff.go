@@ -246,7 +246,7 @@ func equalShapes(c, s *Signature) bool {
 
 // equalShallow reports whether two types are equal except for their children.
 func equalShallow(c, s *Type) bool {
-	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque && equalShapes(c.Func, s.Func)
+	return c.Kind == s.Kind && c.Format == s.Format && c.Bytes == s.Bytes && c.Len == s.Len && c.Opaque == s.Opaque && c.Const == s.Const && equalShapes(c.Func, s.Func)
 }
 
 // compareChild compares a child of c with a child of s. Pairs reached by a back
@@ -307,13 +307,13 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 // else, for a renamed field, by position if the types are equal and the
 // server's field has no match by name. Fields without a match are absent.
 func (d *differ) matchFields(client, server []Field) map[int]int {
-	byName := make(map[string]int)
-	for j, f := range server {
-		byName[f.Name] = j
+	byKey := make(map[string]int)
+	for j, key := range fieldKeys(server) {
+		byKey[key] = j
 	}
 	matches, taken := make(map[int]int), make(map[int]bool)
-	for i, f := range client {
-		if j, ok := byName[f.Name]; ok {
+	for i, key := range fieldKeys(client) {
+		if j, ok := byKey[key]; ok {
 			matches[i] = j
 			taken[j] = true
 		}

@@ -95,6 +95,12 @@ func TestDiff(t *testing.T) {
 			"parameter 1, P.A: only on the client\nparameter 1, P.C: only on the server"},
 		{"inserted field", structure("P", "A", typeInt4, "B", typeBool), structure("", "A", typeInt4, "C", typeString, "B", typeBool), "parameter 1, P.C: only on the server"},
 		{"long order", long, swapped, "parameter 1, Long: client order ..., Field57, Field58, Field59; server order ..., Field57, Field59, Field58"},
+		{"length alone", list(typeInt4), slice(LE2, NoFormat, typeInt4), "parameter 1, []: client []int.le4, server [bytes=le2]int.le4"},
+		{"constant", structure("F", "_", constant(Uint, LE2, "1"), "A", typeBool, "_", constant(Uint, LE2, "2")), structure("", "_", constant(Uint, LE2, "1"), "A", typeBool, "_", constant(Uint, LE2, "3")),
+			"parameter 1, F._: client uint.le2=2, server uint.le2=3"},
+		{"constant removed", structure("F", "_", constant(Uint, LE2, "1"), "A", typeBool), structure("", "A", typeBool), "parameter 1, F._: only on the client"},
+		{"constant moved", structure("F", "_", constant(Uint, LE2, "1"), "A", typeBool), structure("", "A", typeBool, "_", constant(Uint, LE2, "1")),
+			"parameter 1, F: client order _, A; server order A, _"},
 		{"elements", list(structure("Order", "Price", typeInt4)), list(structure("", "Price", typeUint8)),
 			"parameter 1, []Order.Price: client int.le4, server uint.le8"},
 		{"nested elements", structure("Shop", "Orders", list(array(2, structure("Order", "Price", typeInt4)))), structure("", "Orders", list(array(2, structure("", "Price", typeUint8)))),
@@ -300,8 +306,8 @@ func TestDiffSingleChange(t *testing.T) {
 	}
 }
 
-// mutate returns a copy of l with one change: a leaf of another type, or a
-// field added, removed or renamed.
+// mutate returns a copy of l with one change: a leaf of another type, a field added,
+// removed or renamed, or another constant.
 func (m *generator) mutate(l *Type) *Type {
 	c := *l
 	switch l.Kind {
@@ -318,6 +324,8 @@ func (m *generator) mutate(l *Type) *Type {
 		switch {
 		case at == len(c.Fields):
 			c.Fields = append(c.Fields, Field{Name: "New", Type: typeNew})
+		case c.Fields[at].Name == blankName: // one less or more would change those after it
+			c.Fields[at].Type = constant(Uint, LE2, "300")
 		case m.IntN(3) == 0:
 			c.Fields[at].Name = "Other"
 		case m.IntN(2) == 0 || c.Fields[at].Type.Kind == BackRef:

@@ -42,6 +42,14 @@ func (p *parser) fieldsOf(l *Type) {
 			p.errorf("more than %d members of a union", MaxMembers)
 		}
 		name := p.name()
+		if name == blankName && l.Kind == Struct {
+			p.expect(" ")
+			l.Fields = append(l.Fields, Field{Name: name, Type: p.blank()})
+			continue
+		}
+		if name == blankName {
+			p.errorf("blank member of a union before this")
+		}
 		if seen[name] {
 			p.errorf("duplicate field %q before this", truncate(name))
 		}

@@ -5,6 +5,12 @@
 //
 //	Shop.PlaceOrder({ID int.le8; Price int.le4}) bool
 //
+// Values of [github.com/bsrpc/bsrpc.Marshal] have further forms, for the bytes of devices and
+// other programs. They are not in the text of a Method, because an end without them could
+// not skip what they describe:
+//
+//	{Name string.until=0; _ pad.3; Lines [rest]string.until=10}
+//
 // A server and its clients derive these texts from their own Go types and
 // compare hashes of them when a client binds a contract. [Parse] and
 // [ParseMethod] read a text back, and [Diff] lists the differences between two
@@ -13,25 +19,30 @@
 // Layouts are immutable after construction and safe for concurrent use.
 package layout
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // A Type is the layout of one value: a tree of formats and field names. Its
 // canonical text, [Type.String], is the same on every platform; [Parse] is the
 // inverse.
 type Type struct {
 	Kind   Kind
-	Format Format     // of a number, of the length of a String or Bytes, or of the count of a Slice or Map
-	Bytes  Format     // Slice, Map: of the byte length before the count; NoFormat for a count alone
-	Len    int        // Array: elements; String, Bytes: bytes, if Format is NoFormat; BackRef: levels up
+	Format Format     // of a number, of the length of a String or Bytes or what else ends it, or of the count of a Slice or Map
+	Bytes  Format     // Slice, Map: of the byte length before the count; NoFormat for a count alone. Without a count, Format is NoFormat
+	Len    int        // Array: elements; String, Bytes: bytes, if Format is NoFormat, or the byte after them, if Until; BackRef: levels up; Pad: bytes
 	Elem   *Type      // Array, Slice, Map, Pointer; Stream: an item
 	Key    *Type      // Map
 	Fields []Field    // Struct, Union: its members
 	Opaque string     // Binary, Text: the Go type with the custom encoding
 	Func   *Signature // Func
+	Const  string     // Int, Uint: the only value, in decimal, of a blank field; "" elsewhere
 	GoType string     // name of the Go type for messages; not part of the text
 }
 
-// A Field is one field of a struct's layout, or one member of a union's.
+// A Field is one field of a struct's layout, or one member of a union's. Blank fields of
+// structs have the name _ and are padding or constants; there may be several.
 type Field struct {
 	Name     string
 	Type     *Type
@@ -73,6 +84,7 @@ const (
 	Reader  // a sequence of bytes; only as a whole parameter or result of a Method
 	Func    // a func that the receiver can call; only as a whole parameter of a Method
 	Union   // one of several types, its members
+	Pad     // bytes without a meaning: zeros from the writer; only as a blank field, and not in a Method
 )
 
 // A Format is the encoding of a number.
@@ -100,6 +112,10 @@ const (
 	BE8
 	Varint
 	Uvarint
+
+	// The ends of values without a length. They are not in a Method.
+	Until // up to a given byte
+	Rest  // up to the end of the message
 )
 
 // Limits of printing and parsing. Methods beyond them cannot be registered,
@@ -135,12 +151,13 @@ var kindPrefixes = [...]string{
 	Reader:   "reader",
 	Func:     "func(",
 	Union:    "<",
+	Pad:      "pad.",
 }
 
 var formatNames = [...]string{
 	LE1: "le1", LE2: "le2", LE3: "le3", LE4: "le4", LE5: "le5", LE6: "le6", LE7: "le7", LE8: "le8",
 	BE2: "be2", BE3: "be3", BE4: "be4", BE5: "be5", BE6: "be6", BE7: "be7", BE8: "be8",
-	Varint: "varint", Uvarint: "uvarint",
+	Varint: "varint", Uvarint: "uvarint", Until: "until", Rest: "rest",
 }
 
 // String returns the format as written in tags and layouts.
@@ -155,6 +172,9 @@ func (l *Type) String() string { return string(l.appendText(nil)) }
 func Parse(text string) (*Type, error) {
 	p := newParser(text)
 	l := p.typ()
+	if p.err == nil && strings.Contains(text, Rest.String()) {
+		(&restChecker{p: p}).visit(l, true)
+	}
 	if err := p.end(); err != nil {
 		return nil, err
 	}
@@ -169,15 +189,16 @@ func (l *Type) appendText(b []byte) []byte {
 	b = append(b, kindPrefixes[l.Kind]...)
 	switch l.Kind {
 	case Int, Uint, Float, Complex:
-		return append(b, l.Format.String()...)
-	case String, Bytes:
-		if l.Format == NoFormat {
-			return strconv.AppendInt(b, int64(l.Len), 10)
+		b = append(b, l.Format.String()...)
+		if l.Const != "" {
+			b = append(append(b, '='), l.Const...)
 		}
-		return append(b, l.Format.String()...)
+		return b
+	case String, Bytes:
+		return l.appendEnd(b)
 	case Binary, Text:
 		return append(append(b, l.Opaque...), ')')
-	case BackRef:
+	case BackRef, Pad:
 		return strconv.AppendInt(b, int64(l.Len), 10)
 	case Pointer:
 		return l.Elem.appendText(b)
@@ -213,6 +234,9 @@ func (p *parser) typ() *Type {
 		case Func:
 			p.errorf("funcs are whole parameters, and neither results nor parts of types")
 			return nil
+		case Pad:
+			p.errorf("padding is a blank field, called _")
+			return nil
 		}
 		l := &Type{Kind: Kind(kind)}
 		p.typeOf(l)
@@ -234,11 +258,7 @@ func (p *parser) typeOf(l *Type) {
 	case Float, Complex:
 		l.Format = p.floatFormat()
 	case String, Bytes:
-		if p.peekDigit() {
-			l.Len = p.number()
-		} else {
-			l.Format = p.format()
-		}
+		p.endOf(l)
 	case Binary, Text:
 		l.Opaque = p.goType()
 		p.expect(")")
@@ -261,80 +281,4 @@ func (p *parser) elem(k Kind) *Type {
 	l := p.typ()
 	p.pop()
 	return l
-}
-
-// lengthFormats returns the formats of the byte length and the count before the
-// elements, or "" for the default, le4 and le4.
-func (l *Type) lengthFormats() string {
-	switch {
-	case l.Bytes == NoFormat:
-		return l.Format.String()
-	case l.Bytes == LE4 && l.Format == LE4:
-		return ""
-	}
-	return l.Bytes.String() + " " + l.Format.String()
-}
-
-// setLengthFormats sets the formats of l from the text; NoFormat stands for an
-// omitted one. It is the inverse of lengthFormats.
-func (p *parser) setLengthFormats(l *Type, first, second Format) {
-	switch {
-	case first == NoFormat:
-		l.Bytes, l.Format = LE4, LE4
-	case second == NoFormat:
-		l.Format = first
-	case first == LE4 && second == LE4:
-		p.errorf(`"le4 le4" is the default and must be omitted`)
-	default:
-		l.Bytes, l.Format = first, second
-	}
-}
-
-// arrayOrSlice parses the rest of an array or slice: a length, or formats.
-func (p *parser) arrayOrSlice(l *Type) {
-	if p.peekDigit() {
-		l.Len = p.number()
-	} else {
-		l.Kind = Slice
-		var first, second Format
-		if !p.peek("]") {
-			first = p.format()
-			if p.accept(" ") {
-				second = p.format()
-			}
-		}
-		p.setLengthFormats(l, first, second)
-	}
-	p.expect("]")
-	l.Elem = p.elem(l.Kind)
-}
-
-// appendMap appends the text of a map after its prefix.
-func (l *Type) appendMap(b []byte) []byte {
-	if prefixes := l.lengthFormats(); prefixes != "" {
-		b = append(append(b, prefixes...), ' ')
-	}
-	b = append(l.Key.appendText(b), ']')
-	return l.Elem.appendText(b)
-}
-
-// mapOf parses the rest of a map. It is the inverse of appendMap.
-func (p *parser) mapOf(l *Type) {
-	// Up to two formats precede the key. A key may not start like one: no
-	// prefix of a kind is a format.
-	var formats [2]Format
-	for i := range formats {
-		f, ok := p.acceptFormat()
-		if !ok {
-			break
-		}
-		formats[i] = f
-		p.expect(" ")
-	}
-	p.setLengthFormats(l, formats[0], formats[1])
-	p.push(Map)
-	l.Key = p.typ()
-	p.expect("]")
-	l.Elem = p.typ()
-	p.pop()
 }

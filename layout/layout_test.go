@@ -37,10 +37,17 @@ func num(k Kind, f Format) *Type   { return &Type{Kind: k, Format: f} }
 func fixed(k Kind, n int) *Type    { return &Type{Kind: k, Len: n} }
 func backRef(n int) *Type          { return &Type{Kind: BackRef, Len: n} }
 func pointer(l *Type) *Type        { return &Type{Kind: Pointer, Elem: l} }
+func pad(n int) *Type              { return &Type{Kind: Pad, Len: n} }
 func list(f Format, l *Type) *Type { return &Type{Kind: Slice, Format: f, Elem: l} }
 func array(n int, l *Type) *Type   { return &Type{Kind: Array, Len: n, Elem: l} }
 func custom(k Kind, goType string) *Type {
 	return &Type{Kind: k, Opaque: goType}
+}
+
+func until(k Kind, end int) *Type { return &Type{Kind: k, Format: Until, Len: end} }
+
+func constant(k Kind, f Format, value string) *Type {
+	return &Type{Kind: k, Format: f, Const: value}
 }
 
 func slice(bytes, count Format, l *Type) *Type {
@@ -99,6 +106,12 @@ func goldenTypes() []*Type {
 		structure("", "A", union("", "B", array(0, backRef(3)))),
 		custom(Binary, "netip.Addr"), custom(Text, "big.Int"), slice(LE4, LE4, custom(Text, "*big.Int")),
 		custom(Binary, "opt.Of[func(int) (string, error)]"),
+		until(String, 0), until(Bytes, 255), num(String, Rest), num(Bytes, Rest), list(Rest, until(String, 10)),
+		slice(LE4, NoFormat, typeString), slice(BE3, NoFormat, slice(Varint, NoFormat, typeBool)),
+		mapOf(LE1, NoFormat, typeString, typeBool), mapOf(Varint, NoFormat, until(String, 0), slice(LE2, NoFormat, backRef(2))),
+		structure("", "A", until(String, 0), "B", pointer(structure("", "C", list(Rest, num(Uint, BE2))))),
+		structure("Frame", "_", constant(Uint, BE2, "46434"), "A", typeInt4, "_", pad(3), "_", constant(Int, LE3, "-8388608")),
+		structure("", "_", constant(Uint, LE8, "18446744073709551615"), "_", constant(Int, Varint, "-9223372036854775808"), "_", constant(Int, Uvarint, "0")),
 		custom(Binary, `opt.Of[struct { A int "json:\"a)\\\"\"" }]`),
 	)
 }
@@ -201,7 +214,37 @@ func TestParseErrors(t *testing.T) {
 		{"{1 bool}", `offset 1: want a name, have "1 bool}"`},
 		{"{A.B bool}", `offset 2: want " ", have ".B bool}"`},
 		{"{A bool; A bool}", `offset 10: duplicate field "A" before this`},
+		{"string.until", `offset 7: want a format: le1 to le8, be2 to be8 or varint, have "until"`},
+		{"string.until=256", `offset 13: want a byte, 0 to 255, have "256"`},
+		{"string.until=010", `offset 13: want a number up to 2147483647 without leading zeros, have "010"`},
+		{"int.rest", `offset 4: want a format: le1 to le8, be2 to be8, varint or uvarint, have "rest"`},
+		{"{A string.rest; B bool}", `offset 23: rest is not at the end of the message`},
+		{"[2]string.rest", `offset 14: rest is not at the end of the message`},
+		{"map[string.rest]bool", `offset 20: rest is not at the end of the message`},
+		{"{A []^2; B [rest]bool}", `offset 22: a type with rest is not at the end of the message`},
+		{"{A *{B bool; C *{D [rest]bool}}; E []^2}", `offset 40: rest is not at the end of the message`},
+		{"map[rest bool]bool", `offset 4: want a type, have "rest bool]bool"`},
+		{"[bytes=]bool", `offset 7: want a format: le1 to le8, be2 to be8 or varint, have "]bool"`},
+		{"[bytes=le1 le1]bool", `offset 10: want "]", have " le1]bool"`},
+		{"[le1 bytes=le1]bool", `offset 5: want a format: le1 to le8, be2 to be8 or varint, have "bytes=le1]bool"`},
+		{"map[bytes=le1]bool", `offset 13: want " ", have "]bool"`},
+		{"{_ bool}", `offset 7: want padding or a constant for a blank field before this`},
+		{"{_ int.le4}", `offset 10: want "=", have "}"`},
+		{"{A int.le4=3}", `offset 10: want "}", have "=3}"`},
+		{"{_ pad.0}", `offset 8: padding without bytes before this`},
+		{"{_ pad.03}", `offset 7: want a number up to 2147483647 without leading zeros, have "03}"`},
+		{"pad.3", `offset 4: padding is a blank field, called _`},
+		{"{_ [2]uint.le1=3}", `offset 14: want padding or a constant for a blank field before this`},
+		{"{_ uint.le1=256}", `offset 12: want a decimal number in the range of uint.le1, have "256}"`},
+		{"{_ uint.le1=-1}", `offset 12: want a decimal number in the range of uint.le1, have "-1}"`},
+		{"{_ int.be3=8388608}", `offset 11: want a decimal number in the range of int.be3, have "8388608}"`},
+		{"{_ int.be3=-0}", `offset 11: want a decimal number in the range of int.be3, have "-0}"`},
+		{"{_ int.be3=07}", `offset 11: want a decimal number in the range of int.be3, have "07}"`},
+		{"{_ int.be3=}", `offset 11: want a decimal number in the range of int.be3, have "}"`},
+		{"{_ uint.varint=18446744073709551616}", `offset 15: want a decimal number in the range of uint.varint, have "1844674407370955"`},
 		{"{\xff bool}", `offset 1: want a name, have "\xff bool}"`},
+		{"<_ uint.le1=3>", `offset 2: blank member of a union before this`},
+		{"<A string.rest; B {C bool; D []^3}>", `offset 35: a type with rest is not at the end of the message`},
 		{"<>", `offset 1: want a name, have ">"`},
 		{"<A>", `offset 2: want " ", have ">"`},
 		{"<A bool}", `offset 7: want ">", have "}"`},
@@ -315,6 +358,10 @@ func (m *generator) fill(l *Type) {
 			least = 1
 		}
 		for i := range least + m.IntN(5) {
+			if l.Kind == Struct && m.IntN(8) == 0 {
+				l.Fields = append(l.Fields, Field{Name: "_", Type: constant(Int, m.format(), fmt.Sprint(m.IntN(256)-128))})
+				continue
+			}
 			l.Fields = append(l.Fields, Field{fmt.Sprintf("F%d", i), m.typ(), m.IntN(4) == 0})
 		}
 		return
@@ -323,6 +370,9 @@ func (m *generator) fill(l *Type) {
 	case Slice, Map:
 		l.Format = m.format()
 		l.Bytes = Format(m.IntN(int(Varint) + 1))
+		if l.Bytes != NoFormat && m.IntN(4) == 0 { // a length in bytes alone
+			l.Format = NoFormat
+		}
 	}
 	if l.Kind == Map {
 		l.Key = m.typ()

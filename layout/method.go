@@ -54,6 +54,7 @@ func appendSignature(b []byte, f *Signature) []byte {
 // offset.
 func ParseMethod(text string) (*Method, error) {
 	p := newParser(text)
+	p.method = true
 	m := &Method{}
 	m.Service, m.Name = p.methodName()
 	p.expect("(")

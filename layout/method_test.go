@@ -98,6 +98,10 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping({A ?bool})", `offset 10: want a type, have "?bool})"`},
 		{"S.Ping([]{A {}; B [0]bool})", `offset 26: elements before this take no bytes`},
 		{"S.Ping() readers", `offset 15: want the end, have "s"`},
+		{"S.Ping(string.until=0)", `offset 20: until= is for values of Marshal only, not for methods`},
+		{"S.Ping() bytes.rest", `offset 19: rest is for values of Marshal only, not for methods`},
+		{"S.Ping(stream([rest]bool))", `offset 19: rest is for values of Marshal only, not for methods`},
+		{"S.Ping({_ pad.3})", `offset 14: padding is for values of Marshal only, not for methods`},
 		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}
 	for _, test := range tests {
@@ -146,6 +150,8 @@ func FuzzParseMethod(f *testing.F) {
 	f.Add("jobs.Queue.Watch(func(string.le4) oneway, func(*{A int.le4; B *^2}, bool) (uint.varint, []bool), func()) func() oneway")
 	f.Add("S.M(<A {X ^2; Y bool}; B <C ^1; D ^2>; E []^2>, stream(<A bool>)) <B binary(a.B)>")
 	f.Add("S.M(stream(stream(bool)), []reader) reader oneway")
+	f.Add("S.M([bytes=le1]bool, map[bytes=varint string.le4][bytes=be3]int.le1)")
+	f.Add("S.M({_ uint.be2=46434; A bool; _ int.varint=-5; _ pad.3})")
 	f.Add("S.M({A int.le3; B uint.be7; C int.uvarint}, [le5 be6]bool) map[varint be3 uint.le6]int.be5")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := ParseMethod(text)

@@ -19,6 +19,7 @@ type parser struct {
 	enclosing []Kind         // composites around the current position, outermost first
 	empty     map[*Type]bool // the types so far whose values take no bytes
 	unions    bool           // there are unions in the text so far
+	method    bool           // the text is that of a method
 	err       error          // the first error
 }
 
