@@ -41,7 +41,7 @@ func TestContractMistakes(t *testing.T) {
 		`Shop.F: "exclusive=" needs a value, as in exclusive=X`,
 		`Shop.G: unknown option "required"` + rawOptions,
 		`Shop.H: unknown option "max=5"; formats belong in the signature, as in "(le4,le4) le4"` + rawOptions,
-		`Shop.I: parameter 1: unknown word "price"` + strings.Replace(theWords, ", elem= and name=", " and elem=", 1),
+		`Shop.I: parameter 1: unknown word "price"` + strings.Replace(theWords, ", elem=, name=, pad and const=", " and elem=", 1),
 		`Shop.J: parameter 1: unknown word "LE4"; did you mean le4?`,
 		`Shop.K: unknown option "onewy"; did you mean oneway?`,
 		"Shop.L: must end in error: a call can fail on the way",

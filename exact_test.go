@@ -210,7 +210,7 @@ func (*anyKey) UnmarshalBinary(b []byte) error { return nil }
 const (
 	floatLoses  = "rounds to 64 bits; send its Text('p', 0) as a string and its Prec, or accept this with the tag text"
 	regexpLoses = "loses POSIX and Longest; send its String as a string, or accept this with the tag text"
-	sayName     = ` is not encoded, unlike padding in encoding/binary; name it, or tag it "-"`
+	sayName     = ` is not encoded, unlike padding in encoding/binary; tag it pad, const= or "-", or name it`
 )
 
 // Each line is a type whose values would change in transit.

@@ -404,6 +404,49 @@ func ExampleUnmarshal() {
 	// bsrpc: Reading: 1 trailing byte, offset 11
 }
 
+// An Ack is a frame of a satellite receiver: constants, and two bytes of payload.
+type Ack struct {
+	_          uint16 `bsrpc:"be2,const=0xB562"`
+	_          uint16 `bsrpc:"be2,const=0x0501"`
+	_          uint16 `bsrpc:"const=2"` // the size of the payload
+	Class, ID  uint8
+	SumA, SumB uint8
+}
+
+// Blank fields hold constants of a protocol. Unmarshal checks them.
+func ExampleUnmarshal_constants() {
+	var a Ack
+	fmt.Println(bsrpc.Unmarshal([]byte{0xb5, 0x62, 5, 1, 2, 0, 6, 1, 0x0f, 0x38}, &a))
+	fmt.Println(a.Class, a.ID)
+	fmt.Println(bsrpc.Unmarshal([]byte{0xb5, 0x62, 5, 0, 2, 0, 6, 1, 0x0e, 0x33}, &a))
+	// Output:
+	// <nil>
+	// 6 1
+	// bsrpc: Ack._: want the constant 1281, which is 05 01, offset 2
+}
+
+// A Track has values without counts: text up to a zero byte, a size in bytes, and what is
+// left.
+type Track struct {
+	Title string   `bsrpc:"until=0"`
+	Marks []uint16 `bsrpc:"bytes=le1,be2"`
+	Data  []byte   `bsrpc:"rest"`
+}
+
+// Tags describe formats of other programs, too.
+func ExampleMarshal_ends() {
+	data, err := bsrpc.Marshal(Track{"A", []uint16{300, 301}, []byte("xyz")})
+	fmt.Printf("% x %v\n", data, err)
+	var t Track
+	fmt.Println(bsrpc.Unmarshal(data, &t), t)
+	_, err = bsrpc.Marshal(Track{Title: "A\x00B"})
+	fmt.Println(err)
+	// Output:
+	// 41 00 04 01 2c 01 2d 78 79 7a <nil>
+	// <nil> {A [300 301] [120 121 122]}
+	// bsrpc: Track.Title: contains the byte 0x00, which ends it (until=0)
+}
+
 // Mistakes in the options of a configuration file are errors, with a suggestion.
 func ExampleDecodeServerOptions() {
 	o, err := bsrpc.DecodeServerOptions(map[string]any{

@@ -152,7 +152,7 @@ const defaultMaxRecord = 16 << 20
 // Decode decodes the next record into the value v points to, with the rules and limits
 // of [Unmarshal], memory included: 16 times the bytes of the record, or 64 MiB. It reads
 // no further than needed to complete the record, and waits for the rest of a record that
-// has arrived in part. Records may have different types. A record takes at least one
+// has arrived in part. One tagged rest goes on to the end of r. Records may have different types. A record takes at least one
 // byte.
 //
 // At the end of r it returns io.EOF between records, and within one an error that

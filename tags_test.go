@@ -105,6 +105,38 @@ var tagBytes = []struct {
 	{`list,le2`, []byte{1, 2}, "02000000 0100 0200"},
 	{``, []enum{1, 2}, "02000000 0102"},
 
+	// Ends without a length.
+	{`until=0`, "ab", "6162 00"},
+	{`until=0x0A`, "", "0a"},
+	{`until=10 max=2 utf8`, "hé"[:1], "68 0a"},
+	{`until=255`, []byte{1, 0}, "0100 ff"},
+	{`until=0`, []byte(nil), "00"},
+	{`until=0`, [2]string{"a", "b"}, "6100 6200"},
+	{`list,elem=until=0`, []string{"a", ""}, "02000000 6100 00"},
+	{`list,key=until=0,elem=until=0x0d`, map[string]string{"b": "x", "ab": ""}, "02000000 616200 0d 6200 780d"},
+	{`rest`, "ab", "6162"},
+	{`rest`, "", ""},
+	{`rest,max=2,utf8`, ptr("ab"), "01 6162"},
+	{`rest`, (*[]byte)(nil), "00"},
+	{`rest`, []byte{1, 2}, "0102"},
+	{`rest,max=2`, []byte{1, 2}, "0102"},
+	{`rest`, []uint16{1, 2}, "01000200"},
+	{`rest,be2`, []uint16{1, 2}, "00010002"},
+	{`rest,le2`, []byte{1, 2}, "01000200"},
+	{`rest`, []uint16(nil), ""},
+	{`rest,elem=len=le1`, []string{"a", "", "bc"}, "0161 00 026263"},
+	{`rest,elem=until=0,max=2`, []string{"a", "bc"}, "6100 626300"},
+	{`rest,varint`, []int{1, -1, 300}, "02 01 d804"},
+	{`bytes=le1`, []uint16{1, 2}, "04 01000200"},
+	{`bytes=be2,be2`, []uint16{1, 2}, "0004 00010002"},
+	{`bytes=varint,elem=len=le1`, []string{"a", "", "bc"}, "06 0161 00 026263"},
+	{`bytes=le1`, []uint16(nil), "00"},
+	{`bytes=le1,le1`, []byte{1, 2}, "02 0102"},
+	{`bytes=le1,elem=bytes=le1`, [][]int8{{1}, nil, {2, 3}}, "06 01 01 00 02 0203"},
+	{`bytes=le1`, map[uint8]uint16{2: 20, 1: 10}, "06 01 0a00 02 1400"},
+	{`bytes=le3,key=len=le1,max=2`, map[string]bool{"b": true, "": false}, "050000 0000 016201"},
+	{`bytes=le1`, map[uint8]bool{}, "00"},
+
 	// Arrays, slices and maps.
 	{``, [3]uint16{1, 2, 3}, "010002000300"},
 	{`be2`, [2]int{1, 2}, "0001 0002"},
@@ -144,6 +176,30 @@ var tagBytes = []struct {
 	{``, either{A: ptr(uint16(300))}, "01 012c"},
 	{``, either{B: ptr("ab")}, "02 02 6162"},
 	{`list`, []either{{B: ptr("")}, {A: ptr(uint16(1))}}, "02000000 02 00 01 0001"},
+
+	// Blank fields.
+	{``, struct {
+		_ uint16 `bsrpc:"be2,const=0xB562"`
+		A uint8
+		_ [3]byte `bsrpc:"pad"`
+		_ int     `bsrpc:"varint,const=-2"`
+	}{A: 1}, "b562 01 000000 03"},
+	{`list`, []struct {
+		_ [2][2]uint16 `bsrpc:"pad"`
+		_ uint32       `bsrpc:"be4,const=0x52494646"`
+	}{{}, {}}, "02000000 0000000000000000 52494646 0000000000000000 52494646"},
+	{``, struct {
+		_ int8   `bsrpc:"const=-128"`
+		_ int64  `bsrpc:"le3,const=-0x800000"`
+		_ uint64 `bsrpc:"const=18446744073709551615"`
+		_ uint   `bsrpc:"varint,const=300"`
+		_ int16  `bsrpc:"uvarint,const=-1"`
+		_ int    `bsrpc:"const=5"`
+	}{}, "80 000080 ffffffffffffffff ac02 ffffffffffffffffff01 0500000000000000"},
+	{`list`, map[struct {
+		A uint8
+		_ uint8 `bsrpc:"const=9"`
+	}]bool{{A: 1}: true}, "01000000 0109 01"},
 
 	// Encodings of a type's own.
 	{``, id{1, 2}, "02000000 0102"},
@@ -255,6 +311,21 @@ type (
 		}
 	}
 	always struct{ Kids [][0]int }
+	tail   struct {
+		A    uint8
+		Last *struct {
+			B    uint8
+			Rest []byte `bsrpc:"rest"`
+		}
+	}
+	trails struct {
+		Kids []trails
+		Rest []byte `bsrpc:"rest"`
+	}
+	magic struct {
+		_ uint16 `bsrpc:"be2,const=0xB562"`
+		A uint8
+	}
 )
 
 // badTag has a tag without quotes; vet would report it in a struct type.
@@ -262,7 +333,7 @@ var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()
 
-const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, key=, elem= and name="
+const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const="
 
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
@@ -291,14 +362,14 @@ var tagProblems = []struct {
 	{`le4`, 1.5, `V: float64 does not take "le4"; it takes le8 or be8`},
 	{`varint`, float32(1.5), `V: float32 does not take "varint"; it takes le4 or be4`},
 	{`le4`, true, `V: bool does not take "le4"; it takes no words`},
-	{`le4`, "", `V: string does not take "le4"; it takes len=, max=, utf8 or fixed=`},
-	{`list`, "", `V: string does not take "list"; it takes len=, max=, utf8 or fixed=`},
-	{`utf8`, []byte(nil), `V: []uint8 does not take "utf8"; it takes len=, max=, fixed=, le1 or list`},
-	{`elem=le1`, []byte(nil), `V: []uint8 does not take "elem="; it takes len=, max=, fixed=, le1 or list`},
+	{`le4`, "", `V: string does not take "le4"; it takes len=, max=, utf8, fixed=, until= or rest`},
+	{`list`, "", `V: string does not take "list"; it takes len=, max=, utf8, fixed=, until= or rest`},
+	{`utf8`, []byte(nil), `V: []uint8 does not take "utf8"; it takes len=, max=, fixed=, until=, rest, le1 or list`},
+	{`elem=le1`, []byte(nil), `V: []uint8 does not take "elem="; it takes len=, max=, fixed=, until=, rest, le1 or list`},
 	{`max=3`, 5, `V: int does not take "max="; it takes le1 to le8, be1 to be8, varint or uvarint`},
-	{`key=le1`, []int(nil), `V: []int does not take "key="; it takes list, len=, max=, elem= or a format of its numbers`},
-	{`utf8`, []string(nil), `V: []string does not take "utf8"; it takes list, len=, max=, elem= or a format of its numbers`},
-	{`fixed=3`, map[int]int(nil), `V: map[int]int does not take "fixed="; it takes list, len=, max=, key=, elem= or a format of its numbers`},
+	{`key=le1`, []int(nil), `V: []int does not take "key="; it takes list, len=, max=, bytes=, rest, elem= or a format of its numbers`},
+	{`utf8`, []string(nil), `V: []string does not take "utf8"; it takes list, len=, max=, bytes=, rest, elem= or a format of its numbers`},
+	{`fixed=3`, map[int]int(nil), `V: map[int]int does not take "fixed="; it takes list, len=, max=, bytes=, key=, elem= or a format of its numbers`},
 	{`le4`, time.Second, `V: time.Duration does not take "le4"; it takes no words`},
 	{`le4`, time.Time{}, `V: time.Time does not take "le4"; it takes binary or text, or no word`},
 	{`le4`, struct{ A int }{}, `V: struct { A int } does not take "le4"; it takes no words; tag its fields instead`},
@@ -316,7 +387,7 @@ var tagProblems = []struct {
 	{`len=`, "", `V: "len=" needs a value, as in len=le2`},
 	{`len`, "", `V: "len" needs a value, as in len=le2`},
 	{`list=1`, []int(nil), `V: "list" takes no value`},
-	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, key=, elem= and name=`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
 	{`le4,-`, 5, `V: "-" must stand alone; it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": missing word at a comma`},
 	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},
@@ -330,7 +401,83 @@ var tagProblems = []struct {
 	{``, []any(nil), `V[]: interface {} has no wire form; use a concrete type`},
 	{``, uintptr(0), `V: uintptr has no wire form; addresses are meaningless in other processes`},
 	{``, hidden{}, `V: bsrpc_test.hidden has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type`},
-	{``, struct{ _ [3]uint16 }{}, `V._: a blank field of 6 bytes is not encoded, unlike padding in encoding/binary; name it, or tag it "-"`},
+	{``, struct{ _ [3]uint16 }{}, `V._: a blank field of 6 bytes is not encoded, unlike padding in encoding/binary; tag it pad, const= or "-", or name it`},
+	{``, struct {
+		_ uint16 `bsrpc:"be2"`
+	}{}, `V._: a blank field of 2 bytes is not encoded, unlike padding in encoding/binary; tag it pad, const= or "-", or name it`},
+	{`until=256`, "", `V: until=256: want a byte, 0 to 255 or 0x00 to 0xff`},
+	{`until=-1`, "", `V: until=-1: want a byte, 0 to 255 or 0x00 to 0xff`},
+	{`until=x`, "", `V: until=x: want a byte, 0 to 255 or 0x00 to 0xff`},
+	{`until`, "", `V: "until" needs a value, as in until=0`},
+	{`rest=3`, "", `V: "rest" takes no value`},
+	{`bytes=le9`, []int8(nil), `V: bytes=le9: want le1 to le8, be1 to be8, varint or uvarint`},
+	{`bytes`, []int8(nil), `V: "bytes" needs a value, as in bytes=le2`},
+	{`until=0,fixed=3`, "", `V: fixed= and until= exclude each other; give one`},
+	{`rest,until=0`, "", `V: until= and rest exclude each other; give one`},
+	{`rest,bytes=le1`, []int8(nil), `V: rest and bytes= exclude each other; give one`},
+	{`until=0,len=le2`, "", `V: until= leaves no place for another length or count; omit list and len=`},
+	{`rest,list`, []int8(nil), `V: rest leaves no place for another length or count; omit list and len=`},
+	{`bytes=le1,len=le2`, []int8(nil), `V: bytes= leaves no place for another length or count; omit list and len=`},
+	{`until=0`, []string(nil), `V: []string does not take "until="; it takes list, len=, max=, bytes=, rest, elem= or a format of its numbers`},
+	{`until=0`, 3, `V: int does not take "until="; it takes le1 to le8, be1 to be8, varint or uvarint`},
+	{`rest`, 3, `V: int does not take "rest"; it takes le1 to le8, be1 to be8, varint or uvarint`},
+	{`rest`, map[int]int(nil), `V: map[int]int does not take "rest"; it takes list, len=, max=, bytes=, key=, elem= or a format of its numbers`},
+	{`bytes=le1`, "", `V: string does not take "bytes="; it takes len=, max=, utf8, fixed=, until= or rest`},
+	{`bytes=le1`, []byte(nil), `V: []uint8 does not take "bytes="; it takes len=, max=, fixed=, until=, rest, le1 or list`},
+	{`rest`, netip.Addr{}, `V: netip.Addr does not take "rest"; it takes binary or max=`},
+	{`rest`, [1]string{}, `V[]: rest goes on to the end of the message, so it is for the last field only`},
+	{`elem=rest`, []string{}, "V: elements take no bytes on the wire\n" + `V[]: rest goes on to the end of the message, so it is for the last field only`},
+	{`key=rest`, map[string]int{}, `V[key]: rest goes on to the end of the message, so it is for the last field only`},
+	{`rest`, []struct{}{}, `V: elements take no bytes on the wire`},
+	{`bytes=le1`, []struct{}{}, `V: elements take no bytes on the wire`},
+	{``, struct {
+		A tail
+		B *tail
+	}{}, `V.A.Last.Rest: rest goes on to the end of the message, so it is for the last field only`},
+	{``, trails{}, `V.Kids[].Rest: rest goes on to the end of the message, so it is for the last field only`},
+	{``, []tail{}, `V[].Last.Rest: rest goes on to the end of the message, so it is for the last field only`},
+	{``, struct {
+		_ struct{} `bsrpc:"union"`
+		_ uint8    `bsrpc:"const=1"`
+		A *int8
+	}{}, `V._: a union has neither constants nor padding; declare them in a struct around it`},
+	{`pad`, [3]byte{}, `V: pad and const= are for blank fields, such as _ [3]byte`},
+	{`const=3`, 3, `V: pad and const= are for blank fields, such as _ [3]byte`},
+	{`elem=pad`, [][3]byte{}, `V: pad and const= apply to blank fields of structs only`},
+	{`elem=(const=3)`, []int{}, `V: pad and const= apply to blank fields of structs only`},
+	{`const=3.5`, 3, `V: const=3.5: want an integer, decimal or hexadecimal as 0xB562`},
+	{`const=017`, 3, `V: const=017: want an integer, decimal or hexadecimal as 0xB562`},
+	{`const=18446744073709551616`, 3, `V: const=18446744073709551616: want an integer, decimal or hexadecimal as 0xB562`},
+	{`const`, 3, `V: "const" needs a value, as in const=0xB562`},
+	{`pad=3`, 3, `V: "pad" takes no value`},
+	{`pad,le2`, 3, `V: pad must stand alone`},
+	{`name=_`, 3, `V: name=_: blank fields have this name in the layout; choose another one`},
+	{``, struct {
+		a int           //lint:ignore U1000 only the type is looked at
+		_ [3]int        `bsrpc:"pad"`
+		_ string        `bsrpc:"pad"`
+		_ uint16        `bsrpc:"const=65536"`
+		_ int32         `bsrpc:"le2,const=-32769"`
+		_ uint8         `bsrpc:"be2,const=256"`
+		_ uint8         `bsrpc:"const=-1"`
+		_ [4]byte       `bsrpc:"const=1"`
+		_ bool          `bsrpc:"const=1"`
+		_ uint8         `bsrpc:"max=2,const=1"`
+		_ time.Duration `bsrpc:"const=1"`
+	}{}, "V._: [3]int does not take \"pad\"; pad takes numbers of a fixed size, and arrays of them, such as [3]byte\n" +
+		"V._: string does not take \"pad\"; pad takes numbers of a fixed size, and arrays of them, such as [3]byte\n" +
+		"V._: const=65536 does not fit in le2 of uint16\n" +
+		"V._: const=-32769 does not fit in le2 of int32\n" +
+		"V._: const=256 does not fit in be2 of uint8\n" +
+		"V._: const=-1 does not fit in le1 of uint8\n" +
+		"V._: [4]uint8 does not take \"const=\"; a constant is an integer, such as uint32 with be4 for four letters\n" +
+		"V._: bool does not take \"const=\"; a constant is an integer, such as uint32 with be4 for four letters\n" +
+		"V._: uint8 does not take \"max=\"; it takes le1 to le8, be1 to be8, varint or uvarint\n" +
+		"V._: time.Duration does not take \"const=\"; a constant is an integer, such as uint32 with be4 for four letters"},
+	{``, map[struct {
+		A int
+		_ uint8 `bsrpc:"pad"`
+	}]int{}, `V[key]._: map keys must not contain padding: their order depends on their bytes`},
 	{``, promoted{}, `V: bsrpc_test.promoted is encoded by methods promoted from its embedded field Addr, without its other fields; name that field, or accept this with the tag binary or text`},
 	{``, unexported{}, `V.base: embedded but unexported, so its fields are not encoded; give it an exported name, or tag it "-"` + "\n" +
 		`V: bsrpc_test.unexported has fields but none is exported; export some, implement MarshalBinary and UnmarshalBinary, or use another type`},
@@ -402,6 +549,16 @@ var appendErrors = []struct {
 	{``, either{}, `V: no member of the union is set; set one`},
 	{``, []either{{A: ptr(uint16(1)), B: ptr("")}}, `V[]: A and B are set, two members of a union; set one`},
 	{``, either{B: ptr(strings.Repeat("a", 256))}, `V.B: 256 bytes do not fit in a length of 1 byte`},
+	{`until=0`, "a\x00", `V: contains the byte 0x00, which ends it (until=0)`},
+	{`until=0x0d`, []byte{1, 13, 2}, `V: contains the byte 0x0d, which ends it (until=13)`},
+	{`list,elem=until=0`, []string{"a", "\x00"}, `V[]: contains the byte 0x00, which ends it (until=0)`},
+	{`until=0,max=1`, "ab", `V: 2 bytes exceed max=1`},
+	{`until=0,utf8`, "\xff", `V: not UTF-8`},
+	{`rest,max=1`, "ab", `V: 2 bytes exceed max=1`},
+	{`rest,max=1`, []byte("ab"), `V: 2 bytes exceed max=1`},
+	{`rest,max=1`, []int8{1, 2}, `V: 2 elements exceed max=1`},
+	{`bytes=le1`, make([]uint16, 128), `V: 256 bytes do not fit in a length of 1 byte`},
+	{`bytes=le1,max=1`, []int8{1, 2}, `V: 2 elements exceed max=1`},
 	{``, map[float64]int{math.NaN(): 1}, `V[key]: NaN and -0 cannot be map keys`},
 	{``, map[float32]int{float32(math.Copysign(0, -1)): 1}, `V[key]: NaN and -0 cannot be map keys`},
 	{``, map[[1]complex64]int{{complex(0, float32(math.NaN()))}: 1}, `V[key][]: NaN and -0 cannot be map keys`},
@@ -465,6 +622,30 @@ var readErrors = []struct {
 	{``, time.Time{}, "0000000000000000 00ca9a3b", `V: want less than 1e9 nanoseconds, offset 8`},
 	{``, netip.Addr{}, "01000000 01", `V: netip.Addr.UnmarshalBinary returned an error, offset 0`},
 	{``, []struct{ A, B uint32 }{}, "0c000000 01000000 0000000000000000 00", `1 trailing byte, offset 16`},
+	{`until=0`, "", "6162", `V: want the byte 0x00 (until=0) in the last 2 bytes, offset 0`},
+	{`until=0,max=1`, "", "6162", `V: want at most max=1 bytes before the byte 0x00 (until=0), offset 0`},
+	{`until=0,max=1`, "", "616200", `V: want at most max=1 bytes before the byte 0x00 (until=0), offset 0`},
+	{`until=0,max=3`, "", "6162", `V: want the byte 0x00 (until=0) in the last 2 bytes, offset 0`},
+	{`until=0,utf8`, "", "ff00", `V: not UTF-8, offset 2`},
+	{`until=0`, []byte{}, "616200 61", `1 trailing byte, offset 3`},
+	{`rest,max=1`, "", "6162", `V: more than max=1 bytes, offset 0`},
+	{`rest,max=1`, []uint16{}, "01000200", `V: more than max=1 elements, offset 0`},
+	{`rest`, []uint16{}, "010002", `V: want a multiple of 2 bytes, have 3, offset 0`},
+	{`rest,varint`, []uint16{}, "01 80", `V[]: truncated varint, offset 1`},
+	{`rest,varint,max=1`, []uint16{}, "01 01", `V: more than max=1 elements, offset 1`},
+	{`bytes=le1`, []uint16{}, "03 010002", `V: want a multiple of 2 bytes, have 3, offset 1`},
+	{`bytes=le1`, []uint16{}, "04 010002", `V: want 4 bytes of elements, have 3, offset 1`},
+	{`bytes=le1`, []uint16{}, "02 0100 02", `1 trailing byte, offset 3`},
+	{`bytes=le1,elem=len=le1`, []string{}, "03 0161 02 6162", `V[]: want 2 bytes, have 0, offset 4`},
+	{`bytes=le1`, map[uint8]uint8{}, "03 0101 02", `V: want a multiple of 2 bytes, have 3, offset 1`},
+	{`bytes=le1,varint,max=1`, map[uint8]uint8{}, "04 0101 0202", `V: more than max=1 elements, offset 3`},
+	{`bytes=le1,varint`, map[uint8]uint8{}, "04 0201 0102", `V[key]: want unique keys in the order of their bytes, offset 3`},
+	{``, magic{}, "b563 01", `V._: want the constant 46434, which is b5 62, offset 0`},
+	{``, magic{}, "b5", `V._: want 2 bytes, have 1, offset 0`},
+	{``, struct {
+		A int8
+		_ [5]byte `bsrpc:"pad"`
+	}{}, "01020304", `V._: want 5 bytes, have 3, offset 1`},
 	{`list`, []struct {
 		A uint32
 		S string

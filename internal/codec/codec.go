@@ -22,6 +22,7 @@ type Codec struct {
 	userCode       bool // see UserCode
 	useFast        bool // the fast executor runs the node tree
 	standalone     *Problem
+	toEnd          bool // see ToEnd
 
 	absent *absent // see WriteTo; nil for none
 	peer   string  // ... without them
@@ -109,6 +110,7 @@ func compile(r pathRoot, makeNode func(*compiler) *node) (*Codec, error) {
 	n := makeNode(c)
 	c.checkSizes()
 	c.checkUnions()
+	toEnd := c.checkRest(n)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -124,7 +126,7 @@ func compile(r pathRoot, makeNode func(*compiler) *node) (*Codec, error) {
 		c.problemf(location{}, "every value takes at least 1 GiB; use a slice")
 		return nil, c.problems
 	}
-	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode, standalone: c.standalone}
+	made := &Codec{root: r, node: n, layout: l, maxPerByte: m.maxPerByte(), userCode: m.userCode, standalone: c.standalone, toEnd: toEnd}
 	if fastWorks() {
 		made.enableFast()
 	}
@@ -183,6 +185,10 @@ func (c *Codec) Standalone() error {
 	}
 	return Problems{*c.standalone}
 }
+
+// ToEnd reports whether values go on to the end of the input, by the word rest. Such a value
+// is complete only if there are no more bytes to come.
+func (c *Codec) ToEnd() bool { return c.toEnd }
 
 // Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type
 // *Error and leave both unchanged.

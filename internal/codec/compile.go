@@ -236,6 +236,7 @@ func (c *compiler) sizedText(n *node, tag *Tag, loc location, allowed allowedWor
 			c.problemf(loc, "fixed=%d has no length prefix; omit len= and max=", tag.Fixed)
 		}
 	}
+	c.setEnd(n, tag, loc)
 	c.checkMax(n, tag, loc)
 }
 
@@ -286,9 +287,13 @@ func (c *compiler) list(n *node, tag *Tag, loc location, allowed allowedWords) {
 		n.format = lengthFormat(tag.Len)
 		n.lenFormat = n.format
 	}
-	if tag.List {
+	if tag.Bytes != "" {
+		n.format, n.lenFormat = layout.NoFormat, lengthFormat(tag.Bytes)
+	}
+	if tag.List || tag.Rest {
 		n.lenFormat = layout.NoFormat
 	}
+	c.setEnd(n, tag, loc)
 	c.checkMax(n, tag, loc)
 }
 

@@ -230,11 +230,15 @@ func (f *asCompiler) structOf(n *node, l *layout.Type, loc location) {
 	have := map[string]reflect.StructField{}
 	for i := range n.typ.NumField() {
 		sf := n.typ.Field(i)
-		if tag, skip := f.fieldTag(sf, loc); !skip {
+		if tag, skip := f.fieldTag(sf, loc); !skip && sf.Name != "_" {
 			have[tag.name(sf.Name)] = sf
 		}
 	}
 	for _, lf := range l.Fields {
+		if lf.Name == "_" {
+			n.fields = append(n.fields, field{name: lf.Name, path: "._", index: -1, node: blankAs(lf.Type)})
+			continue
+		}
 		sf, ok := have[lf.Name]
 		if !ok {
 			f.problemf(loc, "%s has no field %s, required by the wire format", typeName(n.typ), lf.Name)

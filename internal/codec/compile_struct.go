@@ -24,6 +24,11 @@ func (c *compiler) structOf(n *node, tag *Tag, loc location) {
 			hidden = hidden || !f.IsExported() && !isPadding(f)
 			continue
 		}
+		if f.Name == "_" {
+			at := loc.in("._")
+			n.fields = append(n.fields, field{name: f.Name, path: "._", index: -1, node: c.blank(f.Type, tag, at)})
+			continue
+		}
 		c.addField(n, f, f.Type, tag, loc)
 	}
 	if len(n.fields) == 0 && hidden {
@@ -69,15 +74,18 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 		c.problemf(at, "%v", err)
 		tag = &Tag{}
 	}
-	if skip || f.IsExported() && !tag.Union {
+	blank := tag != nil && (tag.Pad || tag.Const != "")
+	if skip || f.IsExported() && !tag.Union && !blank || f.Name == "_" && blank {
 		return tag, skip
 	}
 	switch {
 	case tag.Union && isMarker(f):
 	case tag.Union:
 		c.problemf(at, unionMarks)
+	case blank:
+		c.problemf(at, "pad and const= are for blank fields, such as _ [3]byte")
 	case isPadding(f):
-		c.problemf(at, "a blank field of %s is not encoded, unlike padding in encoding/binary; name it, or tag it \"-\"",
+		c.problemf(at, "a blank field of %s is not encoded, unlike padding in encoding/binary; tag it pad, const= or \"-\", or name it",
 			plural(int(f.Type.Size()), "byte"))
 	case ok && err == nil:
 		c.problemf(at, "unexported fields are not encoded and take no tag")

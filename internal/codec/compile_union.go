@@ -52,6 +52,8 @@ func (c *compiler) unionOf(n *node, loc location) {
 		sound := len(c.problems)
 		tag, skip := c.fieldTag(f, loc)
 		switch {
+		case !skip && f.Name == "_":
+			c.problemf(loc.in("._"), "a union has neither constants nor padding; declare them in a struct around it")
 		case tag == nil || f.Name == "_" || len(c.problems) > sound: // skipped, the marker, or reported
 		case skip:
 			c.problemf(loc.in("."+f.Name), `not exported, but a member of a union; export it, or tag it "-"`)

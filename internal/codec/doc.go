@@ -40,11 +40,27 @@
 // leaves zero what the peer lacks. [Codec.WriteTo] makes a codec that refuses
 // values the peer would lose.
 //
+// # Ends and blank fields
+//
+// Most values say in front of them where they end. Four words of tags replace
+// that: fixed= by a number of bytes, until= by a byte behind the value, rest by
+// the end of the message, and bytes= by a length in bytes without a count. The
+// formats Until and Rest, and NoFormat, stand for them in a node. An end
+// without a count becomes one before the elements are read if all elements
+// have the same size. Both executors then go on as with any list. Otherwise
+// the list grows, in code shared by both.
+//
+// Blank fields are constants and padding. They have bytes, and no value.
+//
+// The words until=, rest and pad are for values that stand alone, outside of
+// calls: [Codec.Standalone].
+//
 // # Limits
 //
 // A peer controls the bytes passed to Read. A count is checked against the
 // remaining bytes before anything is allocated for it; elements without bytes
-// on the wire are therefore refused at compile time. Every allocation is
+// on the wire are therefore refused at compile time. Without a count, each
+// growth of a list is limited to the remaining bytes. Every allocation is
 // charged to the budget of the Decoder first, and slices, maps and pointers are
 // limited in depth. [Codec.MaxPerByte] bounds the memory per byte of input.
 //
@@ -54,7 +70,8 @@
 // # Invariants
 //
 //   - A value has one encoding: if Read succeeds, Append returns the same bytes.
-//     The only exceptions are types with methods of their own and lenient Decoders.
+//     The only exceptions are types with methods of their own, padding, and lenient
+//     Decoders.
 //   - After an error from Append the Encoder is unchanged. After an error from Read
 //     the value is partly set, but valid.
 //   - Errors contain the path and the offset, never a value.

@@ -61,6 +61,8 @@ func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]by
 		return fastAppendUnion(w, buf, n, p, depth)
 	case opFunc:
 		return appendBool(buf, *pointerAt(p) != nil), nil
+	case opBlank:
+		return w.blank(buf, n)
 	}
 	return fastAppendPointer(w, buf, n, p, depth)
 }

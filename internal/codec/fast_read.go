@@ -84,6 +84,8 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		return fastReadUnion(r, n, p, depth)
 	case opSkip:
 		return r.skipValue(n.skipped, depth)
+	case opBlank:
+		return r.blank(n)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {
@@ -214,6 +216,8 @@ func fastReadSlice(r *reader, n *node, p address, depth int) *Error {
 		if err := fastReadElems(r, n, p, count, depth+1); err != nil {
 			return err.in("[]")
 		}
+	} else if count < 0 {
+		return r.readRest(n, n.value(p), list, depth+1, true)
 	}
 	return r.endList(list)
 }

@@ -49,6 +49,10 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 		if n.kind == layout.Duration {
 			l.Format = layout.NoFormat
 		}
+	case opBlank:
+		if n.only != nil {
+			l.Const = n.only.text
+		}
 	case opBinary, opText:
 		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
 	case opStruct, opUnion, opSlice, opArray, opMap, opPointer:

@@ -82,7 +82,7 @@ type listReader struct {
 // beginList reads the lengths before the elements, each of at least least
 // bytes, and narrows the input to the elements. It returns an error if the
 // remaining input cannot contain count elements, so callers may allocate count
-// of them.
+// of them. The count is -1 if only the end of the elements is known.
 func (r *reader) beginList(n *node, least, depth int) (count int, list listReader, err *Error) {
 	list = listReader{r.data, -1, r.bounded}
 	if err := r.checkDepth(depth); err != nil {
@@ -98,6 +98,10 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 		}
 		list.data, list.end = r.data, r.off+int(size)
 		r.data, r.bounded = r.data[:list.end], true
+	}
+	if unprefixed(n.format) {
+		count, err = r.countRest(n)
+		return count, list, err
 	}
 	from := r.off
 	u, err := r.uint(n.format)
@@ -311,7 +315,7 @@ func (r *reader) checkKeyOrder(last []byte, from, i int) ([]byte, *Error) {
 // A mapReader is the state of a map being read.
 type mapReader struct {
 	listReader
-	count int
+	count int // -1: up to the end
 }
 
 // beginMap reads the lengths before the pairs and makes the map. An empty map
@@ -320,12 +324,12 @@ func (r *reader) beginMap(n *node, depth int) (m reflect.Value, list mapReader, 
 	list.count, list.listReader, err = r.beginList(n, n.key.minSize+n.elem.minSize, depth+1)
 	if err == nil {
 		// Before the map is made, so that a forged count cannot allocate it.
-		err = r.charge(mapMemory(n, list.count))
+		err = r.charge(mapMemory(n, max(list.count, 0)))
 	}
 	if err != nil {
 		return m, list, err
 	}
-	return reflect.MakeMapWithSize(n.typ, list.count), list, nil
+	return reflect.MakeMapWithSize(n.typ, max(list.count, 0)), list, nil
 }
 
 // readPairs reads the pairs of m, by the fast executor or the reflect executor.
@@ -337,7 +341,13 @@ func (r *reader) readPairs(n *node, m reflect.Value, list mapReader, depth int, 
 	}
 	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
 	var last []byte
-	for i := range list.count {
+	i := 0
+	for ; i < list.count || list.count < 0 && r.off < len(r.data); i++ {
+		if list.count < 0 {
+			if err := r.chargePair(n, i); err != nil {
+				return err
+			}
+		}
 		from := r.off
 		if err := r.readAt(n.key, key, depth+1, fast); err != nil {
 			return err.in("[key]")
@@ -353,7 +363,7 @@ func (r *reader) readPairs(n *node, m reflect.Value, list mapReader, depth int, 
 		}
 		m.SetMapIndex(key.Elem(), elem.Elem())
 	}
-	return r.endMap(list.listReader, m.Len(), list.count)
+	return r.endMap(list.listReader, m.Len(), i)
 }
 
 // readAt reads into the target of p.

@@ -59,7 +59,11 @@ func (m *memoryBound) measure(n *node) {
 		m.userCode = true
 		m.add(allocRounding, float64(n.size)/4)
 	case opSlice:
-		m.add(allocRounding*float64(n.elem.size)/float64(n.elem.minSize), 8/float64(n.minSize))
+		growth := 1.0
+		if unprefixed(n.format) && !n.elem.constant { // see readRest
+			growth = 4
+		}
+		m.add(growth*allocRounding*float64(n.elem.size)/float64(n.elem.minSize), 8/float64(max(n.minSize, 1)))
 	case opPointer, opDeref:
 		m.pointer(n, n.elem)
 	case opUnion:
@@ -100,5 +104,9 @@ func (m *memoryBound) mapOf(n *node) {
 	least := float64(n.key.minSize + n.elem.minSize)
 	prefix := float64(n.minSize)
 	few := mapHeaderSize + 1.25*(8*slot+8) + slot + 16 // with the variables for a pair
-	m.add(0, max(mapHeaderSize/prefix, few/(prefix+least), 2.5*(slot+1)/least))
+	growth := 1.0
+	if unprefixed(n.format) && !(n.key.constant && n.elem.constant) { // see chargePair
+		growth = 2
+	}
+	m.add(0, max(mapHeaderSize/prefix, few/(prefix+least), growth*2.5*(slot+1)/least))
 }

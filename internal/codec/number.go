@@ -63,9 +63,10 @@ func widthOf(f layout.Format) int {
 	return 0
 }
 
-// minWidth returns the minimum size of a number in format f.
+// minWidth returns the minimum size of a number in format f, or of what else ends a
+// value: Until takes a byte.
 func minWidth(f layout.Format) int {
-	if f == layout.NoFormat {
+	if f == layout.NoFormat || f == layout.Rest {
 		return 0
 	}
 	return max(widthOf(f), 1)
@@ -139,6 +140,8 @@ func appendUint(buf []byte, u uint64, f layout.Format) []byte {
 func appendOther(buf []byte, u uint64, f layout.Format) []byte {
 	var whole [8]byte
 	switch n := widthOf(f); {
+	case unprefixed(f): // the count of a list without one
+		return buf
 	case n == 0:
 		return binary.AppendUvarint(buf, u)
 	case f <= layout.LE8:

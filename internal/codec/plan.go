@@ -18,7 +18,7 @@ type node struct {
 	size      uintptr       // of a value in memory
 	format    layout.Format // of a number, of the length of a string, or of the count of a slice or map
 	lenFormat layout.Format // slice, map: of the byte length; NoFormat if omitted
-	length    int           // array: elements; string, []byte: bytes if format is NoFormat
+	length    int           // array: elements; string, []byte: bytes if format is NoFormat, the last one if Until; padding: bytes
 	max       int           // limit for bytes of a string, elements of a slice or map; 0: none
 	utf8      bool          // string: must be valid UTF-8
 	inKey     bool          // float: part of a map key, must not be NaN or -0
@@ -28,6 +28,7 @@ type node struct {
 	item      *Codec            // of a stream
 	fn        *layout.Signature // of a func
 	skipped   *skipped          // of opSkip
+	only      *constant         // of a blank field; nil for padding
 
 	finished // set by finish, from the fields above
 }
@@ -36,6 +37,7 @@ type node struct {
 type finished struct {
 	done       bool
 	minSize    int       // minimum bytes on the wire, at most maxMinSize
+	constant   bool      // all values take minSize bytes
 	rawSize    uintptr   // size of a value with the same bytes in memory as on the wire; 0 for others
 	swapSize   uintptr   // size of a number with its bytes in reverse order on the wire; 0 for others
 	steps      []step    // struct: the plan
@@ -70,13 +72,14 @@ const (
 	opStream // a stream or reader in a list: without bytes
 	opFunc   // a func in a list
 	opSkip   // bytes of a peer without a place in memory
+	opBlank  // a blank field: a constant, or padding
 )
 
 // A field is a field of a struct node, or a member of a union node.
 type field struct {
 	name  string  // in the layout
 	path  string  // ".ID"
-	index int     // in the Go struct
+	index int     // in the Go struct; -1 for blank fields
 	off   uintptr // in memory
 	node  *node
 
@@ -111,6 +114,7 @@ func (n *node) finish() {
 	n.elem.finish()
 	// The order matters: each of these uses the ones before.
 	n.minSize = n.computeMinSize()
+	n.constant = n.isConstant()
 	n.rawSize = n.computeRawSize()
 	n.swapSize = n.computeSwapSize()
 	n.steps = n.appendSteps(nil, 0, "")

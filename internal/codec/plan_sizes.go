@@ -14,6 +14,9 @@ func (n *node) computeMinSize() int {
 	case opComplex:
 		return 2 * minWidth(n.format)
 	case opString, opBytes:
+		if n.format == layout.Until {
+			return 1
+		}
 		return minWidth(n.format) + n.length
 	case opTime:
 		return 12
@@ -37,8 +40,33 @@ func (n *node) computeMinSize() int {
 		return 0
 	case opSkip:
 		return n.skipped.minSize
+	case opBlank:
+		return n.blankSize()
 	}
 	return 1 // has problems: avoid a further one
+}
+
+// isConstant reports whether all encodings have the minimum size. The children are
+// finished.
+func (n *node) isConstant() bool {
+	switch n.op {
+	case opBool, opTime, opBlank:
+		return true
+	case opInt, opUint, opFloat, opComplex:
+		return widthOf(n.format) > 0
+	case opString, opBytes:
+		return n.format == layout.NoFormat
+	case opArray:
+		return n.length == 0 || n.elem.constant
+	case opStruct:
+		for _, f := range n.fields {
+			if !f.node.constant {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // maxMinSize limits the minimum size of a type. It prevents overflows in sums

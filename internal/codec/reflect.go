@@ -46,6 +46,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 		return buf, nil
 	case opFunc:
 		return appendBool(buf, !v.IsNil()), nil
+	case opBlank:
+		return w.blank(buf, n)
 	}
 	return reflectAppendStruct(w, buf, n, v, depth)
 }
@@ -101,6 +103,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return nil
 	case opSkip:
 		return r.skipValue(n.skipped, depth)
+	case opBlank:
+		return r.blank(n)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {
@@ -156,6 +160,9 @@ func reflectReadSlice(r *reader, n *node, v reflect.Value, depth int) *Error {
 	}
 	// beginList has checked count against the input, charge checks it against
 	// the budget. Only then may the slice be allocated.
+	if count < 0 {
+		return r.readRest(n, v, list, depth+1, false)
+	}
 	if count > 0 {
 		if err := r.charge(int64(count) * int64(n.elem.size)); err != nil {
 			return err
@@ -263,7 +270,7 @@ func reflectReadUnion(r *reader, n *node, v reflect.Value, depth int) *Error {
 func reflectAppendStruct(w *writer, buf []byte, n *node, v reflect.Value, depth int) (_ []byte, err *Error) {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if buf, err = reflectAppendValue(w, buf, f.node, v.Field(f.index), depth); err != nil {
+		if buf, err = reflectAppendValue(w, buf, f.node, f.of(v), depth); err != nil {
 			return buf, err.in(f.path)
 		}
 	}
@@ -274,11 +281,19 @@ func reflectAppendStruct(w *writer, buf []byte, n *node, v reflect.Value, depth 
 func reflectReadStruct(r *reader, n *node, v reflect.Value, depth int) *Error {
 	for i := range n.fields {
 		f := &n.fields[i]
-		if err := reflectReadValue(r, f.node, v.Field(f.index), depth); err != nil {
+		if err := reflectReadValue(r, f.node, f.of(v), depth); err != nil {
 			return err.in(f.path)
 		}
 	}
 	return nil
+}
+
+// of returns the field of the struct v, which stands for blank fields itself.
+func (f *field) of(v reflect.Value) reflect.Value {
+	if f.index < 0 {
+		return v
+	}
+	return v.Field(f.index)
 }
 
 // Floats are copied as bits, as conversions between float types change some

@@ -62,6 +62,12 @@ type sampleMore struct {
 	}
 	When   time.Time
 	Unions []sampleUnion
+	_      uint32         `bsrpc:"be3,const=0xB562"`
+	_      [2]byte        `bsrpc:"pad"`
+	Line   string         `bsrpc:"until=10"`
+	Lens   []string       `bsrpc:"bytes=le2"`
+	Each   []uint32       `bsrpc:"bytes=le1"`
+	Pair   map[int]string `bsrpc:"bytes=varint,key=varint"`
 }
 
 type sampleUnion struct {
@@ -95,6 +101,11 @@ type sampleFixed struct {
 	B uint64
 }
 
+// A sampleRest covers elements up to the end.
+type sampleRest struct {
+	Rest []sampleRun `bsrpc:"rest"`
+}
+
 // A samplePointer covers structs by pointer.
 type samplePointer struct{ V *sampleRun }
 
@@ -113,7 +124,7 @@ type sampleList struct {
 func selfCheck() bool {
 	simple := sampleSimple{1, "a text that takes more than two moves", [3]byte{1, 2, 3}, 4, "short", [9]byte{8: 9}, 1 << 60}
 	fixed := sampleFixed{1 << 30, 2}
-	next := sample{Text: "inner", Map: map[uint8]string{}, More: sampleMore{When: time.Unix(1, 2).UTC()}}
+	next := sample{Text: "inner", Map: map[uint8]string{}, More: sampleMore{When: time.Unix(1, 2).UTC(), Pair: map[int]string{}}}
 	return selfCheckValue(&sample{
 		A: -2, B: 3, C: 1 << 31, Bool: true, Text: "text", F: -0.5, G: 1e-3,
 		Raw: []uint16{1, 0xff00}, Lists: [][]uint16{{1, 2}, {0xfffe}}, Swaps: []uint32{1, 1 << 31}, Blob: []byte{0, 1, 2},
@@ -125,8 +136,9 @@ func selfCheck() bool {
 			Two:    []int{300, -2}, Odd: [2]struct {
 				L int   `bsrpc:"le3"`
 				B int64 `bsrpc:"be7"`
-			}{{-2, 1 << 54}, {1 << 22, -1 << 55}}},
-	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) &&
+			}{{-2, 1 << 54}, {1 << 22, -1 << 55}}, Line: "line", Lens: []string{"a", ""}, Each: []uint32{1, 2},
+			Pair: map[int]string{-1: "a", 300: "b"}},
+	}) && selfCheckValue(&simple) && selfCheckValue(&fixed) && selfCheckValue(&sampleRest{[]sampleRun{{1, 2, "a"}, {3, 4, ""}}}) &&
 		selfCheckValue(&samplePointer{&sampleRun{1, 2, "room for it"}}) && selfCheckValue(&samplePointer{&sampleRun{1, 2, simple.Text}}) &&
 		selfCheckList(&sampleList{A0: 1, A2: &sampleRun{1, 2, "text"}, A4: simple.Text})
 }
@@ -136,7 +148,7 @@ func selfCheck() bool {
 func selfCheckValue(pointer any) bool {
 	// Compile would call fastWorks and deadlock in selfCheckOnce.
 	v := reflect.ValueOf(pointer)
-	n := newCompiler(pathRoot{}).node(v.Type().Elem(), nil, location{})
+	n := newCompiler(pathRoot{typ: v.Type().Elem()}).node(v.Type().Elem(), nil, location{})
 	return selfCheckNode(n, pointer)
 }
 
@@ -155,7 +167,8 @@ func selfCheckList(pointer any) bool {
 func selfCheckNode(n *node, pointer any) bool {
 	v := reflect.ValueOf(pointer)
 	n.finish()
-	plain, fast := &Codec{node: n}, &Codec{node: n}
+	root := pathRoot{typ: v.Type().Elem()}
+	plain, fast := &Codec{node: n, root: root}, &Codec{node: n, root: root}
 	fast.enableFast()
 	var want, got Encoder
 	ref := RefTo(v)

@@ -22,8 +22,13 @@ type Tag struct {
 	Len    string
 	Max    int
 	Fixed  int
+	Until  string // a byte, in decimal
+	Rest   bool
+	Bytes  string // a format, as Len
 	Name   string
 	Union  bool
+	Pad    bool
+	Const  string // an integer, in decimal
 
 	Optional, Ignorable bool // a peer may lack it; ... and a call drops its value then
 
@@ -32,25 +37,32 @@ type Tag struct {
 
 // Lists of words for messages.
 const (
-	wordsOfFields = commonWords + ", elem= and name="
+	wordsOfFields = commonWords + ", elem=, name=, pad and const="
 	wordsOfValues = commonWords + " and elem=" // without a field to name
-	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, key="
+	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key="
 )
 
 // knownWords lists the words suggested for unknown ones, those for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "optional", "ignorable", "len", "max", "fixed", "key", "elem", "varint", "uvarint", "union", "name"}
+var knownWords = []string{"list", "utf8", "binary", "text", "optional", "ignorable", "len", "max", "fixed", "until", "rest", "bytes", "key", "elem", "varint", "uvarint", "union", "pad", "const", "name"}
+
+// numFieldWords is the number of words for fields in knownWords.
+const numFieldWords = 4
 
 // exampleOf returns an example of a word with a value, "" for others.
 func exampleOf(word string) string {
 	switch word {
-	case "len", "key", "elem":
+	case "len", "bytes", "key", "elem":
 		return word + "=le2"
 	case "max":
 		return "max=100"
 	case "fixed":
 		return "fixed=16"
+	case "until":
+		return "until=0"
 	case "name":
 		return "name=X"
+	case "const":
+		return "const=0xB562"
 	}
 	return ""
 }
@@ -66,6 +78,9 @@ func ParseTag(text string) (*Tag, error) {
 	}
 	if err == nil && tag.Union {
 		return nil, errors.New(unionMarks)
+	}
+	if err == nil && (tag.Pad || tag.Const != "") {
+		return nil, errors.New("pad and const= apply to blank fields of structs only")
 	}
 	return tag, err
 }
@@ -109,6 +124,12 @@ func parseWords(text string, field bool) (*Tag, error) {
 	if tag.Ignorable && !tag.Optional {
 		return nil, errors.New("ignorable goes with optional: a call drops the value if the server lacks its place")
 	}
+	if tag.Pad && len(said) > 1 {
+		return nil, errors.New("pad must stand alone")
+	}
+	if err := tag.checkEnds(); err != nil {
+		return nil, err
+	}
 	if tag.Binary && tag.Text {
 		return nil, errors.New("binary and text exclude each other; give one")
 	}
@@ -134,14 +155,25 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 	case "fixed":
 		t.Fixed, err = parseNumber(key, text)
 	case "len":
-		t.Len, err = parseLen(text)
+		t.Len, err = parseLen(key, text)
+	case "bytes":
+		t.Bytes, err = parseLen(key, text)
+	case "until":
+		t.Until, err = parseByte(key, text)
 	case "name":
-		t.Name, err = parseIdentifier(key, text)
+		if t.Name, err = parseIdentifier(key, text); text == "_" {
+			err = errors.New("name=_: blank fields have this name in the layout; choose another one")
+		}
+	case "const":
+		var ok bool
+		if t.Const, ok = parseInteger(text); !ok {
+			err = fmt.Errorf("const=%s: want an integer, decimal or hexadecimal as 0xB562", text)
+		}
 	case "key":
 		t.key, err = parseGroup(text)
 	case "elem":
 		t.elem, err = parseGroup(text)
-	case "list", "utf8", "binary", "text", "optional", "ignorable", "union":
+	case "list", "utf8", "binary", "text", "optional", "ignorable", "union", "rest", "pad":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
 		err = unknownWord(key+"=", field)
@@ -166,6 +198,10 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		t.Optional = true
 	case "ignorable":
 		t.Ignorable = true
+	case "rest":
+		t.Rest = true
+	case "pad":
+		t.Pad = true
 	case "-":
 		return "", fmt.Errorf(`"-" must stand alone; it skips the field`)
 	default:
@@ -187,7 +223,7 @@ func unknownWord(word string, field bool) error {
 	bare := strings.TrimSuffix(word, "=")
 	known, all := knownWords, wordsOfFields
 	if !field {
-		known, all = known[:len(known)-2], wordsOfValues
+		known, all = known[:len(known)-numFieldWords], wordsOfValues
 	}
 	near := strictmap.Nearest(bare, known)
 	// LE4 is a format with the wrong case.
@@ -230,10 +266,19 @@ func parseNumber(key, text string) (int, error) {
 	return int(n), nil
 }
 
-// parseLen validates the value of len=.
-func parseLen(text string) (string, error) {
+// parseByte parses the value of until=.
+func parseByte(key, text string) (string, error) {
+	decimal, ok := parseInteger(text)
+	if _, err := strconv.ParseUint(decimal, 10, 8); !ok || err != nil {
+		return "", fmt.Errorf("%s=%s: want a byte, 0 to 255 or 0x00 to 0xff", key, text)
+	}
+	return decimal, nil
+}
+
+// parseLen validates the value of len= or bytes=.
+func parseLen(key, text string) (string, error) {
 	if _, ok := parseFormat(text); !ok {
-		return "", fmt.Errorf("len=%s: want %s", text, allFormats)
+		return "", fmt.Errorf("%s=%s: want %s", key, text, allFormats)
 	}
 	return text, nil
 }
@@ -256,68 +301,6 @@ func isIdentifier(s string) bool {
 	return s != ""
 }
 
-// splitWords splits text at commas and spaces outside of parentheses.
-func splitWords(text string) (list []string, err error) {
-	parts := splitTopLevel(text, ",")
-	for _, part := range parts {
-		found := slices.DeleteFunc(splitTopLevel(part, " \t"), func(word string) bool { return word == "" })
-		if len(found) == 0 && len(parts) > 1 {
-			return nil, fmt.Errorf("%q: missing word at a comma", text)
-		}
-		list = append(list, found...)
-	}
-	for _, word := range list {
-		if err := checkParens(word); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// splitTopLevel splits text at each of the separators outside parentheses.
-func splitTopLevel(text, separators string) (parts []string) {
-	depth, from := 0, 0
-	// Bytes suffice, as all separators and parentheses are ASCII.
-	for i := range len(text) {
-		switch {
-		case text[i] == '(':
-			depth++
-		case text[i] == ')':
-			depth--
-		case depth <= 0 && strings.IndexByte(separators, text[i]) >= 0:
-			parts = append(parts, text[from:i])
-			from = i + 1
-		}
-	}
-	return append(parts, text[from:])
-}
-
-// checkParens returns an error unless parentheses are balanced and enclose the
-// whole value of the word.
-func checkParens(word string) error {
-	open := strings.IndexByte(word, '(')
-	if open < 0 && !strings.Contains(word, ")") {
-		return nil
-	}
-	depth := 0
-	for i := range len(word) {
-		switch word[i] {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		}
-		// An unopened parenthesis, or text after the closing one.
-		if depth < 0 || depth == 0 && i >= open && i < len(word)-1 && open >= 0 {
-			return fmt.Errorf("%q: unbalanced parentheses", word)
-		}
-	}
-	if depth != 0 || open == 0 || word[open-1] != '=' {
-		return fmt.Errorf("%q: unbalanced parentheses", word)
-	}
-	return nil
-}
-
 // withoutValue returns a word up to its equals sign.
 func withoutValue(word string) string {
 	key, _, valued := strings.Cut(word, "=")
@@ -335,12 +318,18 @@ func (t *Tag) String() string {
 		switch w {
 		case "len=":
 			w += t.Len
+		case "bytes=":
+			w += t.Bytes
 		case "max=":
 			w += strconv.Itoa(t.Max)
 		case "fixed=":
 			w += strconv.Itoa(t.Fixed)
+		case "until=":
+			w += t.Until
 		case "name=":
 			w += t.Name
+		case "const=":
+			w += t.Const
 		case "key=":
 			w += "(" + t.key.String() + ")"
 		case "elem=":
@@ -367,11 +356,16 @@ func (t *Tag) words() []string {
 	add(t.Len != "", "len=")
 	add(t.Max != 0, "max=")
 	add(t.Fixed != 0, "fixed=")
+	add(t.Until != "", "until=")
+	add(t.Rest, "rest")
+	add(t.Bytes != "", "bytes=")
 	add(t.key != nil, "key=")
 	add(t.elem != nil, "elem=")
 	add(t.Name != "", "name=")
 	add(t.Optional, "optional")
 	add(t.Ignorable, "ignorable")
 	add(t.Union, "union")
+	add(t.Pad, "pad")
+	add(t.Const != "", "const=")
 	return list
 }

@@ -45,10 +45,10 @@ func typeName(t reflect.Type) string {
 // The allowed words by type. Formats are added by the caller.
 var (
 	noWords     = allowedWords{text: "no words"}
-	stringWords = allowedWords{"len=, max=, utf8 or fixed=", []string{"len=", "max=", "utf8", "fixed="}}
-	bytesWords  = allowedWords{"len=, max=, fixed=, le1 or list", []string{"len=", "max=", "fixed="}}
-	sliceWords  = allowedWords{"list, len=, max=, elem= or a format of its numbers", []string{"list", "len=", "max=", "elem="}}
-	mapWords    = allowedWords{"list, len=, max=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "key=", "elem="}}
+	stringWords = allowedWords{"len=, max=, utf8, fixed=, until= or rest", []string{"len=", "max=", "utf8", "fixed=", "until=", "rest"}}
+	bytesWords  = allowedWords{"len=, max=, fixed=, until=, rest, le1 or list", []string{"len=", "max=", "fixed=", "until=", "rest"}}
+	sliceWords  = allowedWords{"list, len=, max=, bytes=, rest, elem= or a format of its numbers", []string{"list", "len=", "max=", "bytes=", "rest", "elem="}}
+	mapWords    = allowedWords{"list, len=, max=, bytes=, key=, elem= or a format of its numbers", []string{"list", "len=", "max=", "bytes=", "key=", "elem="}}
 	structWords = allowedWords{text: "no words; tag its fields instead"}
 	timeWords   = allowedWords{text: "binary or text, or no word"}
 	textWords   = allowedWords{"text, max= or utf8", []string{"text", "max=", "utf8"}}

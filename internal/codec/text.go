@@ -1,7 +1,7 @@
 package codec
 
 // Strings, []byte and custom encodings: a length prefix and bytes, or a fixed
-// number of bytes.
+// number of bytes, or bytes up to an end.
 
 import (
 	"bytes"
@@ -29,15 +29,28 @@ func (w *writer) string(buf []byte, n *node, s string) ([]byte, *Error) {
 	if invalidUTF8(n, w.e.Lenient, s) {
 		return buf, encodeErrorf("not UTF-8")
 	}
-	// fixed=N: no length prefix, padding instead.
-	if n.format == layout.NoFormat {
-		return w.padded(buf, n.length, s)
+	if unprefixed(n.format) {
+		return w.unprefixedString(buf, n, s)
 	}
 	buf, err := w.prefix(buf, n, len(s))
 	if err != nil {
 		return buf, err
 	}
 	return append(buf, s...), nil
+}
+
+// unprefixedString appends a string without a length prefix.
+func (w *writer) unprefixedString(buf []byte, n *node, s string) ([]byte, *Error) {
+	switch n.format {
+	case layout.Until:
+		return w.until(buf, n, []byte(s))
+	case layout.Rest:
+		if err := w.checkSize(buf, n, len(s)); err != nil {
+			return buf, err
+		}
+		return append(buf, s...), nil
+	}
+	return w.padded(buf, n.length, s) // fixed=N
 }
 
 // padded appends a string of a fixed size, padded with zero bytes.
@@ -58,17 +71,25 @@ func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 
 // blob appends a []byte.
 func (w *writer) blob(buf []byte, n *node, b []byte) ([]byte, *Error) {
-	if n.format == layout.NoFormat {
-		if len(b) != n.length {
-			return buf, encodeErrorf("want %s (fixed=%d), have %d", plural(n.length, "byte"), n.length, len(b))
-		}
-		if err := w.checkRoom(buf, len(b)); err != nil {
-			return buf, err
-		}
-		return w.blobBytes(buf, b), nil
+	if unprefixed(n.format) {
+		return w.unprefixedBlob(buf, n, b)
 	}
 	buf, err := w.prefix(buf, n, len(b))
 	if err != nil {
+		return buf, err
+	}
+	return w.blobBytes(buf, b), nil
+}
+
+// unprefixedBlob appends a []byte without a length prefix.
+func (w *writer) unprefixedBlob(buf []byte, n *node, b []byte) ([]byte, *Error) {
+	switch {
+	case n.format == layout.Until:
+		return w.until(buf, n, b)
+	case n.format == layout.NoFormat && len(b) != n.length:
+		return buf, encodeErrorf("want %s (fixed=%d), have %d", plural(n.length, "byte"), n.length, len(b))
+	}
+	if err := w.checkSize(buf, n, len(b)); err != nil {
 		return buf, err
 	}
 	return w.blobBytes(buf, b), nil
@@ -101,8 +122,8 @@ func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Erro
 // text reads and checks the bytes of a string, []byte or custom encoding. The
 // result aliases the input.
 func (r *reader) text(n *node) ([]byte, *Error) {
-	if n.format == layout.NoFormat {
-		return r.fixed(n)
+	if unprefixed(n.format) {
+		return r.unprefixed(n)
 	}
 	from := r.off
 	size, err := r.uint(n.format)
@@ -121,8 +142,14 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	return b, r.checkText(n, b)
 }
 
-// fixed reads bytes without a length prefix and removes the padding of strings.
-func (r *reader) fixed(n *node) ([]byte, *Error) {
+// unprefixed reads bytes without a length prefix and removes the padding of strings.
+func (r *reader) unprefixed(n *node) ([]byte, *Error) {
+	switch n.format {
+	case layout.Until:
+		return r.until(n)
+	case layout.Rest:
+		return r.rest(n)
+	}
 	b, err := r.next(n.length)
 	if err != nil || n.op == opBytes {
 		return b, err

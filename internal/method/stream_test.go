@@ -580,7 +580,7 @@ func TestStreamTags(t *testing.T) {
 	want := `bsrpc: bind S: 4 problems
     S.D: must end in error: a call can fail on the way
     S.A, parameter 1, Reader: io.Reader does not take "le2"; it takes no words
-    S.B, parameter 1: string does not take "le2"; it takes len=, max=, utf8 or fixed=
+    S.B, parameter 1: string does not take "le2"; it takes len=, max=, utf8, fixed=, until= or rest
     S.C: peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant\n%s", err, want)

@@ -65,7 +65,7 @@ func (s *Source) Decode(c *codec.Codec, v codec.Ref, limit int, name string) err
 func (s *Source) attempt(c *codec.Codec, v codec.Ref) (int, error) {
 	d := &s.decoder
 	*d = codec.Decoder{}
-	for {
+	for !c.ToEnd() {
 		d.Data = s.buffered()
 		n, err := c.ReadStart(d, v)
 		e, wrong := err.(*codec.Error)
@@ -82,7 +82,12 @@ func (s *Source) attempt(c *codec.Codec, v codec.Ref) (int, error) {
 		}
 	}
 	d.Data, d.More = s.buffered(), s.more
-	return c.ReadStart(d, v)
+	n, err := c.ReadStart(d, v)
+	// A value up to the end of the stream has been read as if it ended here.
+	if c.ToEnd() && err == nil && s.err != nil && s.err != io.EOF {
+		err = &codec.Error{Offset: n, Need: n + 1}
+	}
+	return n, err
 }
 
 // explain completes the error of a record.

@@ -1,0 +1,129 @@
+package bsrpc_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/bsrpc/bsrpc"
+)
+
+// Types with words for values that stand alone.
+type (
+	padded3 struct {
+		A uint8
+		_ [3]byte `bsrpc:"pad"`
+	}
+	inside struct {
+		Kids map[uint8][]*padded3
+	}
+	lines struct {
+		Put func(string, []int) ([]byte, error) `bsrpc:"(until=0,rest) rest"`
+	}
+	paddedError struct{ In inside }
+)
+
+func (paddedError) Error() string { return "padded" }
+
+// Records of a stream end at a byte, or with the stream.
+func TestRecordsUpToAnEnd(t *testing.T) {
+	type line struct {
+		Text string `bsrpc:"until=10,max=20"`
+	}
+	type file struct {
+		_    uint16   `bsrpc:"be2,const=0xB562"`
+		Data []uint32 `bsrpc:"rest"`
+	}
+	type words struct {
+		List []string `bsrpc:"rest,elem=until=0"`
+	}
+	const stream = "first\nsecond\n\xb5\x62\x01\x00\x00\x00\x02\x00\x00\x00"
+	for _, r := range []io.Reader{strings.NewReader(stream), iotest.OneByteReader(strings.NewReader(stream))} {
+		d := bsrpc.NewDecoder(r)
+		var a, b line
+		var f file
+		if err := cmp.Or(d.Decode(&a), d.Decode(&b), d.Decode(&f)); err != nil || a.Text != "first" || b.Text != "second" || !slices.Equal(f.Data, []uint32{1, 2}) {
+			t.Errorf("%v, %v, %v, %v", err, a, b, f)
+		}
+		if err := d.Decode(&a); err != io.EOF {
+			t.Error(err)
+		}
+	}
+	var w words
+	long := strings.Repeat("ab\x00", 5000)
+	if err := bsrpc.NewDecoder(iotest.HalfReader(strings.NewReader(long))).Decode(&w); err != nil || len(w.List) != 5000 {
+		t.Errorf("%v, %d words", err, len(w.List))
+	}
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		data string
+		v    any
+		want string
+	}{
+		{"first", new(line), "bsrpc: line.Text: want the byte 0x0a (until=10) in the last 5 bytes, offset 0"},
+		{strings.Repeat("a", 30), new(line), "bsrpc: line.Text: want at most max=20 bytes before the byte 0x0a (until=10), offset 0"},
+		{"\xb5\x62\x01", new(file), "bsrpc: file.Data: want a multiple of 4 bytes, have 1, offset 2"},
+		{strings.Repeat("a\x00", 40), new(words), "bsrpc: the record exceeds MaxRecord (64), offset 64"},
+		{"a\x00b", new(words), "bsrpc: words.List[]: want the byte 0x00 (until=0) in the last 1 byte, offset 2"},
+		{"", new(words), "bsrpc: reading failed: broken, offset 4"},
+	} {
+		r := io.Reader(strings.NewReader(tt.data))
+		if tt.data == "" {
+			r = io.MultiReader(strings.NewReader("a\x00b\x00"), iotest.ErrReader(broken))
+		}
+		d := bsrpc.NewDecoder(r)
+		d.MaxRecord = 64
+		checkText(t, tt.data, d.Decode(tt.v), tt.want)
+	}
+	rest, err := bsrpc.Decode([]byte("a\nb\n"), new(line))
+	if err != nil || string(rest) != "b\n" {
+		t.Errorf("%v, %q", err, rest)
+	}
+	if rest, err = bsrpc.Decode([]byte("a\x00b\x00"), &w); err != nil || len(rest) > 0 || len(w.List) != 2 {
+		t.Errorf("%v, %q", err, rest)
+	}
+}
+
+// notInCalls is the problem of a word for values that stand alone.
+func notInCalls(word string) string {
+	return `"` + word + `" is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte`
+}
+
+func TestStandaloneWordsInMethods(t *testing.T) {
+	pad, until, rest := notInCalls("pad"), notInCalls("until="), notInCalls("rest")
+	for _, tt := range []struct {
+		name string
+		reg  registration
+		want []string
+	}{
+		{"a parameter and a result", fn("Shop.Put", func(padded3, int, *padded3) []padded3 { return nil }),
+			[]string{"Shop.Put, parameter 1, padded3._: " + pad, "Shop.Put, parameter 3, padded3._: " + pad, "Shop.Put, result 1, []padded3._: " + pad}},
+		{"a part", fn("Shop.Put", func(inside) {}), []string{"Shop.Put, parameter 1, inside.Kids[][]._: " + pad}},
+		{"other words", fn("Shop.Put", func(struct {
+			A []string `bsrpc:"elem=until=0"`
+			B []int    `bsrpc:"rest"`
+		}) *struct {
+			C string `bsrpc:"rest"`
+		} {
+			return nil
+		}), []string{"Shop.Put, parameter 1, A[]: " + until, "Shop.Put, parameter 1, B: " + rest, "Shop.Put, result 1, C: " + rest}},
+		{"a contract", as[lines](&lines{func(string, []int) ([]byte, error) { return nil, nil }}), []string{"Shop.Put, parameter 1: " + until, "Shop.Put, parameter 2, []int: " + rest, "Shop.Put, result 1, []uint8: " + rest}},
+		{"items", fn("Shop.Put", func(context.Context, iter.Seq2[padded3, error]) (iter.Seq2[inside, error], error) { return nil, nil }),
+			[]string{"Shop.Put, parameter 1, padded3._: " + pad, "Shop.Put, result 1, inside.Kids[][]._: " + pad}},
+		{"a func", fn("Shop.Put", func(_ context.Context, f func(padded3) (padded3, error), r io.Reader) error { return nil }),
+			[]string{"Shop.Put, parameter 1, func's parameter 1, padded3._: " + pad, "Shop.Put, parameter 1, func's result 1, padded3._: " + pad}},
+	} {
+		srv := bsrpc.NewServer(nil)
+		checkText(t, tt.name, tt.reg(srv), refused("register Shop", tt.want...))
+	}
+	near, _ := net.Pipe()
+	_, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{Errors: map[string]error{"shop.padded": paddedError{}}})
+	checkText(t, "an error", err, `bsrpc: ClientOptions: Errors: key "shop.padded": paddedError.In.Kids[][]._: `+pad+`; a field with the tag "-" does not travel`)
+}
