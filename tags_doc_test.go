@@ -56,6 +56,7 @@ var shownBytes = []struct {
 	{"Event", "", `{Alarm: &Alarm{3, "hot"}}`, tagEvent{Alarm: &tagAlarm{3, "hot"}}},
 	{"time.Duration", "", "2ns", 2 * time.Nanosecond},
 	{"netip.Addr", "", "1.2.3.4", netip.MustParseAddr("1.2.3.4")},
+	{"Flags", "raw", "{Quality: 7, Health: 1}", tagFlags{7, 1}},
 	{"netip.Addr", "text", "1.2.3.4", netip.MustParseAddr("1.2.3.4")},
 }
 
@@ -65,6 +66,17 @@ type tagEvent struct {
 	Alarm   *tagAlarm
 	Reading *float32 `bsrpc:"be4"`
 	Idle    *struct{}
+}
+
+// tagFlags are the Flags of the page.
+type tagFlags struct{ Quality, Health uint8 }
+
+func (f tagFlags) AppendBinary(b []byte) ([]byte, error) {
+	return append(b, f.Health<<4|f.Quality), nil
+}
+func (f *tagFlags) DecodeBinary(data []byte) (int, error) {
+	f.Quality, f.Health = data[0]&15, data[0]>>4
+	return 1, nil
 }
 
 type tagAlarm struct {

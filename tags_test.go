@@ -333,7 +333,7 @@ var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()
 
-const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const="
+const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const="
 
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
@@ -387,7 +387,7 @@ var tagProblems = []struct {
 	{`len=`, "", `V: "len=" needs a value, as in len=le2`},
 	{`len`, "", `V: "len" needs a value, as in len=le2`},
 	{`list=1`, []int(nil), `V: "list" takes no value`},
-	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
 	{`le4,-`, 5, `V: "-" must stand alone; it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": missing word at a comma`},
 	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},

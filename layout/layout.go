@@ -35,7 +35,7 @@ type Type struct {
 	Elem   *Type      // Array, Slice, Map, Pointer; Stream: an item
 	Key    *Type      // Map
 	Fields []Field    // Struct, Union: its members
-	Opaque string     // Binary, Text: the Go type with the custom encoding
+	Opaque string     // Binary, Text, Raw: the Go type with the custom encoding
 	Func   *Signature // Func
 	Const  string     // Int, Uint: the only value, in decimal, of a blank field; "" elsewhere
 	GoType string     // name of the Go type for messages; not part of the text
@@ -85,6 +85,7 @@ const (
 	Func    // a func that the receiver can call; only as a whole parameter of a Method
 	Union   // one of several types, its members
 	Pad     // bytes without a meaning: zeros from the writer; only as a blank field, and not in a Method
+	Raw     // bytes of a Go type's own; not in a Method
 )
 
 // A Format is the encoding of a number.
@@ -146,6 +147,7 @@ var kindPrefixes = [...]string{
 	Struct:   "{",
 	Binary:   "binary(",
 	Text:     "text(",
+	Raw:      "raw(",
 	BackRef:  "^",
 	Stream:   "stream(",
 	Reader:   "reader",
@@ -196,7 +198,7 @@ func (l *Type) appendText(b []byte) []byte {
 		return b
 	case String, Bytes:
 		return l.appendEnd(b)
-	case Binary, Text:
+	case Binary, Text, Raw:
 		return append(append(b, l.Opaque...), ')')
 	case BackRef, Pad:
 		return strconv.AppendInt(b, int64(l.Len), 10)
@@ -259,7 +261,7 @@ func (p *parser) typeOf(l *Type) {
 		l.Format = p.floatFormat()
 	case String, Bytes:
 		p.endOf(l)
-	case Binary, Text:
+	case Binary, Text, Raw:
 		l.Opaque = p.goType()
 		p.expect(")")
 	case BackRef:

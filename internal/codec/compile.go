@@ -55,12 +55,17 @@ func (c *compiler) problemf(loc location, format string, args ...any) {
 // Unmarshal. In a part of a call it is a problem: an end without the word could not skip
 // the value, and a call has one encoding for each value.
 func (c *compiler) onlyStandalone(loc location, word string) {
-	text := fmt.Sprintf("%q is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte", word)
+	text := standaloneText(word)
 	if c.root.inCall() {
 		c.problemf(loc, "%s", text)
 	} else if c.standalone == nil {
 		c.standalone = &Problem{c.root.path(loc.path), text}
 	}
+}
+
+// standaloneText is the problem of a word for values that stand alone in a call.
+func standaloneText(word string) string {
+	return fmt.Sprintf("%q is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte", word)
 }
 
 // node returns the node of t with the given tag. For a type in progress it
@@ -99,6 +104,10 @@ func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	}
 	if tag.Optional {
 		c.problemf(loc, "optional applies to struct fields, and to whole parameters and results of a method")
+	}
+	if tag.Raw {
+		c.rawOrInside(n, tag, loc)
+		return
 	}
 	// A text encoding is second choice to the plain form, unless the tag asks
 	// for it.
@@ -322,7 +331,11 @@ func (c *compiler) checkSizes() {
 		for _, n := range z.elems {
 			least += n.computeMinSize()
 		}
-		if least == 0 {
+		switch {
+		case least > 0:
+		case c.standalone != nil && c.standalone.Text == standaloneText("raw"):
+			c.problemf(location{path: z.path}, "elements may take no bytes on the wire; make the list itself a type with raw")
+		default:
 			c.problemf(location{path: z.path}, "elements take no bytes on the wire")
 		}
 	}

@@ -134,7 +134,7 @@ func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 		n.elem = f.node(t.Elem(), l, loc)
 		return
 	}
-	if l.Kind == layout.Binary || l.Kind == layout.Text {
+	if l.Kind == layout.Binary || l.Kind == layout.Text || l.Kind == layout.Raw {
 		f.checkKey(t, loc)
 	}
 	switch {
@@ -146,7 +146,9 @@ func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 		n.op, n.format = opBinary, layout.LE4
 	case l.Kind == layout.Text && t.String() == l.Opaque && (hasText(t) || t == timeType):
 		n.op, n.format = opText, layout.LE4
-	case l.Kind == layout.Time, l.Kind == layout.Binary, l.Kind == layout.Text:
+	case l.Kind == layout.Raw && t.String() == l.Opaque && reflect.PointerTo(t).Implements(binaryAppender) && reflect.PointerTo(t).Implements(binaryDecoder):
+		n.op = opRaw
+	case l.Kind == layout.Time, l.Kind == layout.Binary, l.Kind == layout.Text, l.Kind == layout.Raw:
 		f.mismatch(loc, t, l)
 	default:
 		f.byKind(n, l, loc)

@@ -238,7 +238,7 @@ func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 // contain the method's text, which may quote the value; callers may unwrap the
 // error.
 func methodFailed(n *node, method string) string {
-	if n.op == opBinary {
+	if n.op != opText {
 		return typeName(n.typ) + "." + method + "Binary returned an error"
 	}
 	return typeName(n.typ) + "." + method + "Text returned an error"

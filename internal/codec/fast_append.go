@@ -53,6 +53,8 @@ func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]by
 	case opBinary, opText:
 		b, err := w.marshal(n, n.value(p))
 		return w.custom(buf, n, b, err)
+	case opRaw:
+		return w.raw(buf, n, n.value(p))
 	case opArray:
 		return fastAppendArray(w, buf, n, p, depth)
 	case opMap:
@@ -108,7 +110,7 @@ func fastAppendArray(w *writer, buf []byte, n *node, p address, depth int) (_ []
 	if n.rawSize > 0 {
 		return append(buf, bytesView(p, n.rawSize)...), nil
 	}
-	if n.elem.size == 0 {
+	if n.elem.isNothing() {
 		return buf, nil
 	}
 	for i := range n.length {

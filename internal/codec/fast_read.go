@@ -76,6 +76,8 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		*timeAt(p), err = r.time()
 	case opBinary, opText:
 		return r.unmarshal(n, n.value(p))
+	case opRaw:
+		return r.raw(n, n.value(p))
 	case opArray:
 		return fastReadArray(r, n, p, depth)
 	case opMap:
@@ -188,7 +190,7 @@ func fastReadArray(r *reader, n *node, p address, depth int) *Error {
 		r.off += copy(bytesView(p, n.rawSize), r.data[r.off:])
 		return nil
 	}
-	if n.elem.size == 0 {
+	if n.elem.isNothing() {
 		return nil
 	}
 	for i := range n.length {

@@ -93,6 +93,15 @@ var fuzzShapes = []reflect.Type{
 		B [][]byte  `bsrpc:"rest,max=100"`
 	}](),
 	reflect.TypeFor[struct {
+		A rawBits `bsrpc:"raw"`
+		B []struct {
+			N uint16
+			R rawBits     `bsrpc:"raw"`
+			M *[2]rawMark `bsrpc:"raw"`
+		} `bsrpc:"list"`
+		C [2]*rawBits `bsrpc:"raw"`
+	}](),
+	reflect.TypeFor[struct {
 		T time.Time
 		D []time.Duration
 		P **uint16

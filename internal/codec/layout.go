@@ -53,7 +53,7 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 		if n.only != nil {
 			l.Const = n.only.text
 		}
-	case opBinary, opText:
+	case opBinary, opText, opRaw:
 		l.Format, l.Opaque = layout.NoFormat, n.typ.String()
 	case opStruct, opUnion, opSlice, opArray, opMap, opPointer:
 		// A node is shared by all places with equal types and tags, so a back

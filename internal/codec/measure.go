@@ -58,6 +58,9 @@ func (m *memoryBound) measure(n *node) {
 	case opBinary, opText:
 		m.userCode = true
 		m.add(allocRounding, float64(n.size)/4)
+	case opRaw: // only its new value: the other memory is that of its methods
+		m.userCode = true
+		m.add(0, allocRounding*float64(n.size))
 	case opSlice:
 		growth := 1.0
 		if unprefixed(n.format) && !n.elem.constant { // see readRest

@@ -69,6 +69,7 @@ const (
 	opUnion
 	opBinary
 	opText
+	opRaw
 	opStream // a stream or reader in a list: without bytes
 	opFunc   // a func in a list
 	opSkip   // bytes of a peer without a place in memory
@@ -92,6 +93,8 @@ var (
 
 	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	binaryAppender    = reflect.TypeFor[encoding.BinaryAppender]()
+	binaryDecoder     = reflect.TypeFor[rawDecoder]()
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
 )

@@ -36,7 +36,7 @@ func (n *node) computeMinSize() int {
 	switch n.op {
 	case opDeref:
 		return n.elem.computeMinSize()
-	case opStream:
+	case opStream, opRaw:
 		return 0
 	case opSkip:
 		return n.skipped.minSize

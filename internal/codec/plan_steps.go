@@ -58,8 +58,7 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 		switch m := f.node; {
 		case m.op == opStream:
 			continue
-		// Neither memory nor bytes: struct{} and [0]T.
-		case m.size == 0 && m.minSize == 0 && m.op != opStruct:
+		case m.isNothing():
 			continue
 		case m.rawSize > 0:
 			steps = appendRun(steps, f)

@@ -32,6 +32,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 	case opBinary, opText:
 		b, err := w.marshal(n, v)
 		return w.custom(buf, n, b, err)
+	case opRaw:
+		return w.raw(buf, n, v)
 	case opArray:
 		return reflectAppendArray(w, buf, n, v, depth)
 	case opSlice:
@@ -89,6 +91,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return err
 	case opBinary, opText:
 		return r.unmarshal(n, v)
+	case opRaw:
+		return r.raw(n, v)
 	case opArray:
 		return reflectReadArray(r, n, v, depth)
 	case opSlice:

@@ -19,6 +19,7 @@ type Tag struct {
 	UTF8   bool
 	Binary bool
 	Text   bool
+	Raw    bool
 	Len    string
 	Max    int
 	Fixed  int
@@ -39,11 +40,11 @@ type Tag struct {
 const (
 	wordsOfFields = commonWords + ", elem=, name=, pad and const="
 	wordsOfValues = commonWords + " and elem=" // without a field to name
-	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key="
+	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key="
 )
 
 // knownWords lists the words suggested for unknown ones, those for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "optional", "ignorable", "len", "max", "fixed", "until", "rest", "bytes", "key", "elem", "varint", "uvarint", "union", "pad", "const", "name"}
+var knownWords = []string{"list", "utf8", "binary", "text", "raw", "optional", "ignorable", "len", "max", "fixed", "until", "rest", "bytes", "key", "elem", "varint", "uvarint", "union", "pad", "const", "name"}
 
 // numFieldWords is the number of words for fields in knownWords.
 const numFieldWords = 4
@@ -173,7 +174,7 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 		t.key, err = parseGroup(text)
 	case "elem":
 		t.elem, err = parseGroup(text)
-	case "list", "utf8", "binary", "text", "optional", "ignorable", "union", "rest", "pad":
+	case "list", "utf8", "binary", "text", "raw", "optional", "ignorable", "union", "rest", "pad":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
 		err = unknownWord(key+"=", field)
@@ -192,6 +193,8 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		t.Binary = true
 	case "text":
 		t.Text = true
+	case "raw":
+		t.Raw = true
 	case "union":
 		t.Union = true
 	case "optional":
@@ -353,6 +356,7 @@ func (t *Tag) words() []string {
 	add(t.UTF8, "utf8")
 	add(t.Binary, "binary")
 	add(t.Text, "text")
+	add(t.Raw, "raw")
 	add(t.Len != "", "len=")
 	add(t.Max != 0, "max=")
 	add(t.Fixed != 0, "fixed=")

@@ -52,6 +52,7 @@ var (
 	structWords = allowedWords{text: "no words; tag its fields instead"}
 	timeWords   = allowedWords{text: "binary or text, or no word"}
 	textWords   = allowedWords{"text, max= or utf8", []string{"text", "max=", "utf8"}}
+	rawWords    = allowedWords{"raw alone", []string{"raw"}}
 	binaryWords = allowedWords{"binary or max=", []string{"binary", "max="}}
 )
 
