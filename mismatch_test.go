@@ -82,7 +82,7 @@ var mismatches = []struct {
 		Tags []string
 	}) (n int) {
 		return
-	}, [][4]string{{"parameter 1, Sale.Price", "calls it Price", "calls it Cost (renamed)", "client calls it Price, server calls it Cost (renamed); keep the old name by name= in the tag"}}},
+	}, [][4]string{{"parameter 1, Sale.Price", "calls it Price", "calls it Cost (renamed)", "client calls it Price, server calls it Cost (renamed); give it the old name by name= in its tag"}}},
 	{"field added", bindShop[selling], func(struct {
 		ID    uint64
 		Note  *string
@@ -96,7 +96,7 @@ var mismatches = []struct {
 		Tags []string
 	}) (n int) {
 		return
-	}, [][4]string{{"parameter 1, Sale.Price", "int.le4", "", "only on the client; tag it optional at the client, and calls fail where it is set"}}},
+	}, [][4]string{{"parameter 1, Sale.Price", "int.le4", "", "only on the client; tag it optional at the client, and only calls that set it fail"}}},
 	{"tags differ", bindShop[selling], func(struct {
 		ID    uint64   `bsrpc:"be8"`
 		Price int32    `bsrpc:"varint"`
@@ -111,14 +111,14 @@ var mismatches = []struct {
 	}) (n int) {
 		return
 	}, [][4]string{
-		{"parameter 1, Sale.ID", "uint.le8", "uint.be7", "client uint.le8, server uint.be7; use le8 or a wider format at the server"},
+		{"parameter 1, Sale.ID", "uint.le8", "uint.be7", "client uint.le8, server uint.be7; make it at least 8 bytes wide at the server"},
 	}},
 	{"a pointer", bindShop[selling], func(*Sale) (n int) { return }, nil},
 	{"another kind", bindShop[selling], func(string) (n int) { return }, [][4]string{
 		{"parameter 1, Sale", "{ID uint.le8; Price int.le4; Tags []string.le4}", "string.le4", "client {ID uint.le8; Price int.le4; Tags []string.le4}, server string.le4"},
 	}},
 	{"no parameter", bindShop[selling], func() (n int) { return }, [][4]string{
-		{"parameter 1", "{ID uint.le8; Price int.le4; Tags []string.le4}", "", "only on the client; tag it optional at the client, and calls fail where it is set"},
+		{"parameter 1", "{ID uint.le8; Price int.le4; Tags []string.le4}", "", "only on the client; tag it optional at the client, and only calls that set it fail"},
 	}},
 	{"one more parameter", bindShop[selling], func(context.Context, Sale, bool) (n int) { return }, [][4]string{
 		{"parameter 2", "", "bool", "only on the server; tag it optional at the server"},
@@ -126,8 +126,8 @@ var mismatches = []struct {
 	{"no result", bindShop[selling], func(Sale) error { return nil }, [][4]string{
 		{"result 1", "int.le8", "", "only on the client; tag it optional at the client"},
 	}},
-	{"more results", bindShop[selling], func(Sale) (a uint8, b string, err error) { return }, [][4]string{
-		{"result 1", "int.le8", "uint.le1", "client int.le8, server uint.le1"},
+	{"more results", bindShop[selling], func(Sale) (a bool, b string, err error) { return }, [][4]string{
+		{"result 1", "int.le8", "bool", "client int.le8, server bool"},
 	}},
 	{"deep inside", bindShop[locating], func(*struct {
 		Host  string
@@ -136,12 +136,12 @@ var mismatches = []struct {
 	}, [][4]string{
 		{"parameter 1, Place.Host", "binary(netip.Addr)", "string.le4", "client binary(netip.Addr), server string.le4"},
 		{"parameter 1, Place.Rooms[key]", "uint.le1", "uint.le2", "client uint.le1, server uint.le2"},
-		{"parameter 1, Place.Rooms[].Width", "float.le8", "float.le4", "client float.le8, server float.le4; use le8 or a wider format at the server"},
-		{"parameter 1, Place.Rooms[].Height", "float.le8", "float.le4", "client float.le8, server float.le4; use le8 or a wider format at the server"},
+		{"parameter 1, Place.Rooms[].Width", "float.le8", "float.le4", "client float.le8, server float.le4; make it at least 8 bytes wide at the server"},
+		{"parameter 1, Place.Rooms[].Height", "float.le8", "float.le4", "client float.le8, server float.le4; make it at least 8 bytes wide at the server"},
 		{"parameter 2, [2]int8", "[2]int.le1", "[3]int.le1", "client [2]int.le1, server [3]int.le1"},
 	}},
 	{"the client's tag", bindShop[formatted], func(int, string) (n int) { return }, [][4]string{
-		{"result 1", "int.be2", "int.le8", "client int.be2, server int.le8; use le8 or a wider format at the client"},
+		{"result 1", "int.be2", "int.le8", "client int.be2, server int.le8; make it at least 8 bytes wide at the client"},
 	}},
 	{"no method", bindShop[formatted], nil, [][4]string{
 		{"", "Shop.Put(int.le2, string.le1) int.be2", "", "only on the client"},
@@ -227,18 +227,18 @@ func TestMismatchedProxy(t *testing.T) {
 		List func(page int) ([]int64, error)
 	}](t.Context(), client, "Shop")
 	checkText(t, "Bind", err, `bsrpc: client and server disagree on 3 of 4 methods of Shop
-    Shop.Put, parameter 1: client int.le4, server int.le2; use le4 or a wider format at the server
+    Shop.Put, parameter 1: client int.le4, server int.le2; make it at least 4 bytes wide at the server
     Shop.Gone: only on the client
-    Shop.List, parameter 1: only on the client; tag it optional at the client, and calls fail where it is set
+    Shop.List, parameter 1: only on the client; tag it optional at the client, and only calls that set it fail
     Shop.List, result 1, []int64: client int.le8, server string.le4`)
 
 	checkRefusal(t, proxy.Put(t.Context(), 1), 1, `bsrpc: client and server disagree on 1 of 1 methods of Shop
-    Shop.Put, parameter 1: client int.le4, server int.le2; use le4 or a wider format at the server`)
+    Shop.Put, parameter 1: client int.le4, server int.le2; make it at least 4 bytes wide at the server`)
 	checkRefusal(t, proxy.Gone(), 1, `bsrpc: client and server disagree on 1 of 1 methods of Shop
     Shop.Gone: only on the client`)
 	list, err := proxy.List(1)
 	checkRefusal(t, err, 2, `bsrpc: client and server disagree on 1 of 1 methods of Shop
-    Shop.List, parameter 1: only on the client; tag it optional at the client, and calls fail where it is set
+    Shop.List, parameter 1: only on the client; tag it optional at the client, and only calls that set it fail
     Shop.List, result 1, []int64: client int.le8, server string.le4`)
 	if n, err := proxy.Get(); n != 7 || err != nil {
 		t.Errorf("Get: %d, %v", n, err)
@@ -271,7 +271,7 @@ func TestMismatchFromBothEnds(t *testing.T) {
 		want   string
 	}{
 		{func(New) {}, bindShop[oldShop], "Shop.Put, parameter 1, Old.C: only on the server; tag it optional at the server"},
-		{func(Old) {}, bindShop[newShop], "Shop.Put, parameter 1, New.C: only on the client; tag it optional at the client, and calls fail where it is set"},
+		{func(Old) {}, bindShop[newShop], "Shop.Put, parameter 1, New.C: only on the client; tag it optional at the client, and only calls that set it fail"},
 		{func(Old) {}, bindShop[oldShop], ""},
 		{func(New) {}, bindShop[newShop], ""},
 	} {

@@ -38,8 +38,8 @@ func TestMismatchNotesMisspeltKeys(t *testing.T) {
 		Sel  func(context.Context, int) error `bsrcp:"name=Sell"`
 	}](t.Context(), client, "Shop")
 	checkText(t, "Bind", err, `bsrpc: client and server disagree on 3 of 4 methods of Shop
-    Shop.Put, parameter 1, slipOfAKey.Price: client int.le8, server int.le4; slipOfAKey.Price has the tag key bsrcp, not bsrpc; use le8 or a wider format at the server
-    Shop.Put, parameter 1, slipOfAKey.Note: only on the client; slipOfAKey.Note has the tag key BSRPC, not bsrpc; tag it optional at the client, and calls fail where it is set
+    Shop.Put, parameter 1, slipOfAKey.Price: client int.le8, server int.le4; slipOfAKey.Price has the tag key bsrcp, not bsrpc; make it at least 8 bytes wide at the server
+    Shop.Put, parameter 1, slipOfAKey.Note: only on the client; slipOfAKey.Note has the tag key BSRPC, not bsrpc; tag it optional at the client, and only calls that set it fail
     Shop.Send, parameter 1, slipOfAKey: client *{Price int.le8; Note string.le4}, server {Price int.le8; Note string.le4}; slipOfAKey.Price has the tag key bsrcp, not bsrpc; slipOfAKey.Note has the tag key BSRPC, not bsrpc; make it a pointer at the server
     Shop.Sel: only on the client; its func has the tag key bsrcp, not bsrpc; the server has Shop.Sell`)
 	var m *bsrpc.MismatchError

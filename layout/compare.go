@@ -1,6 +1,9 @@
 package layout
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The comparison of two versions goes through both trees at once, as that of Diff, and asks
 // another question at each pair of types: not whether they are equal, but whether the reader
@@ -15,18 +18,21 @@ import "fmt"
 //     alone is dropped among results. Among arguments it must be optional at the writer, and
 //     a call fails if it is not zero.
 //   - The reader's format of a number covers the range of the writer's, as int.be4 does of
-//     int.le2. Lengths and counts may differ in format.
+//     int.le2 and of uint.le3. Lengths and counts may differ in format.
 //   - Members of unions are matched by name. A member of the writer alone must be optional
 //     there, and the reader then has no member set.
 //   - A pointer reads what its target reads.
 //
-// Everything else must be equal. The parameters of a func are written by the server, its
-// results by the client. Places are as in [Diff], and each difference has a Fix where a
-// change at one end would do. Methods too large to compare do not fit.
+// Everything else must be equal, and so must map keys. The parameters of a func are written
+// by the server, its results by the client. Places are as in [Diff], and each difference has
+// a Fix where a change at one end would do. Methods too large to compare do not fit.
 func Compare(client, server *Method) []Difference {
 	d := &differ{seen: make(map[pair]bool)}
 	d.compareNames(client, server)
-	d.compareSignatures("", client.signature(), server.signature(), toServer)
+	d.fitSignatures("", client.signature(), server.signature(), toServer)
+	if client.Oneway != server.Oneway {
+		d.add("", onewayText(client.Oneway), onewayText(server.Oneway))
+	}
 	return d.result()
 }
 
@@ -58,6 +64,7 @@ func (dir direction) ends() (writer, reader string) {
 }
 
 // order returns what belongs to the client and the server as the writer's and the reader's.
+// It is its own inverse.
 func order[T any](dir direction, client, server T) (writer, reader T) {
 	if dir == toServer {
 		return client, server
@@ -65,13 +72,11 @@ func order[T any](dir direction, client, server T) (writer, reader T) {
 	return server, client
 }
 
-// compareSignatures adds what keeps the ends from working together. Parameters go in dir.
-func (d *differ) compareSignatures(whose string, c, s *Signature, dir direction) {
+// fitSignatures adds what keeps the ends from working together. Parameters go in dir. whose
+// is "" for a method, or names a func.
+func (d *differ) fitSignatures(whose string, c, s *Signature, dir direction) {
 	d.fitLists(whose+"parameter", c.Params, s.Params, c.OptionalParams, s.OptionalParams, dir, true)
 	d.fitLists(whose+"result", c.Results, s.Results, c.OptionalResults, s.OptionalResults, dir.reverse(), false)
-	if c.Oneway != s.Oneway {
-		d.add("", onewayText(c.Oneway), onewayText(s.Oneway))
-	}
 }
 
 // fitLists compares parameters, which are arguments, or results, written in dir. The last
@@ -90,23 +95,26 @@ func (d *differ) fitLists(word string, client, server []*Type, cOptional, sOptio
 	}
 }
 
-// addAlone adds the difference of a field, parameter or result of one end alone, the
-// writer's if written, unless it fits: a reader takes zero in its place, and a result is
+// addAlone adds the difference of a field, parameter or result of one end alone, which
+// writes it or reads it, unless it fits: a reader takes zero in its place, and a result is
 // dropped. An argument must not be lost silently, so its writer must be ready for an error.
-func (d *differ) addAlone(loc location, l *Type, written, optional bool) {
-	whole := l.Kind == Stream || l.Kind == Reader
-	if optional || written && !d.args && !whole {
+func (d *differ) addAlone(loc location, l *Type, writes, optional bool) {
+	streamed := l.Kind == Stream || l.Kind == Reader
+	if optional || writes && !d.args && !streamed {
 		return
 	}
 	end, other := d.dir.ends()
-	if !written {
+	if !writes {
 		end, other = other, end
 	}
 	fix := "tag it optional at the " + end
-	if whole {
+	switch {
+	case streamed:
+		fix = "streams and readers are never optional: add a method"
+	case loc.path == "" && strings.Contains(loc.root, funcWord): // without tags
 		fix = ""
-	} else if written {
-		fix += ", and calls fail where it is set"
+	case writes:
+		fix += ", and only calls that set it fail"
 	}
 	if end == "client" {
 		d.addFix(loc.String(), truncate(l.String()), "", fix)
@@ -115,32 +123,53 @@ func (d *differ) addAlone(loc location, l *Type, written, optional bool) {
 	}
 }
 
+// target returns c and s, or in place of the reader's pointer its target if the writer has
+// no pointer. A pointer whose target is itself stays.
+func (d *differ) target(c, s *scoped) (client, server *scoped) {
+	w, r := order(d.dir, c, s)
+	for i := 0; w.Kind != Pointer && r.Kind == Pointer && i < MaxDepth; i++ {
+		r = r.child(r.Elem)
+	}
+	return order(d.dir, w, r)
+}
+
 // fits reports whether the reader of two types reads what the writer writes, apart from
 // their children. The fix is a change that would do if not.
 func (d *differ) fits(c, s *Type) (ok bool, fix string) {
 	w, r := order(d.dir, c, s)
+	_, reader := d.dir.ends()
 	switch {
+	case w.Kind == r.Kind && w.Format != NoFormat && w.isNumber(), w.Kind == Uint && r.Kind == Int:
+		least := w.Format.width()
+		if r.Kind != w.Kind {
+			least++ // for the sign
+		}
+		switch {
+		case r.Format.width() >= least:
+			return true, ""
+		case least > LE8.width():
+			return false, ""
+		}
+		return false, fmt.Sprintf("make it at least %d bytes wide at the %s", least, reader)
 	// A pointer is nil sometimes, and a value has no nil.
 	case w.Kind != r.Kind:
-		if _, reader := d.dir.ends(); w.Kind == Pointer && r.Kind != Stream && r.Kind != Reader && r.Kind != Func {
+		if w.Kind == Pointer && (w.Elem.Kind == r.Kind || w.Elem.Kind == BackRef) {
 			return false, "make it a pointer at the " + reader
 		}
 		return false, ""
 	// A length may differ in format, while a fixed number of bytes is a limit of the type.
 	case w.Kind == String || w.Kind == Bytes:
-		return r.Format != NoFormat || w.Format == NoFormat && w.Len == r.Len, ""
-	case w.Kind == Slice || w.Kind == Map:
-		return true, ""
-	case w.Format != NoFormat && !covers(r.Format, w.Format):
-		_, reader := d.dir.ends()
-		return false, fmt.Sprintf("use %v or a wider format at the %s", w.Format, reader)
+		if r.Format != NoFormat || w.Format == NoFormat && w.Len == r.Len {
+			return true, ""
+		}
+		return false, "omit fixed= at the " + reader
 	}
 	return w.Len == r.Len && w.Opaque == r.Opaque && (w.Func == nil || w.Func.Oneway == r.Func.Oneway), ""
 }
 
-// covers compares ranges alone: byte order and varints do not matter to a reader. It
-// reports whether the range of numbers in a format contains that of another.
-func covers(r, w Format) bool { return r.width() >= w.width() }
+// isNumber reports whether the format of l is that of a number. Ranges alone are compared:
+// byte order and varints do not matter to a reader.
+func (l *Type) isNumber() bool { return l.Kind >= Int && l.Kind <= Complex }
 
 // width returns the width in bytes of the widest number in f.
 func (f Format) width() int {
@@ -205,6 +234,6 @@ func (d *differ) addRenamed(loc location, client, server string, before int) boo
 	d.found = d.found[:before]
 	d.count = before
 	client, server = truncate(client), truncate(server)
-	d.addFix(loc.field(client).String(), "calls it "+client, "calls it "+server+" (renamed)", "keep the old name by name= in the tag")
+	d.addFix(loc.field(client).String(), "calls it "+client, "calls it "+server+" (renamed)", "give it the old name by name= in its tag")
 	return true
 }

@@ -1,8 +1,6 @@
 package layout
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Limits of a comparison. The server's text is untrusted: comparing two types
 // may take exponential time in the length of their texts.
@@ -22,7 +20,7 @@ const (
 // differences are listed. If there are more, a last Difference with a Place
 // alone contains their number.
 func Diff(client, server *Method) []Difference {
-	d := &differ{seen: make(map[pair]bool)}
+	d := &differ{seen: make(map[pair]bool), marks: true}
 	d.compareNames(client, server)
 	d.compareLists(client, server, d.compare)
 	if client.Oneway != server.Oneway {
@@ -59,12 +57,16 @@ type differ struct {
 	seen      map[pair]bool // compared or in progress; ends the recursion
 	truncated bool          // a limit ended the comparison
 
-	dir  direction // what is compared
-	args bool      // ... among arguments
+	dir   direction // what is compared
+	args  bool      // ... among arguments
+	marks bool      // by Diff: one optional field is a difference
 }
 
 // A pair identifies two types by their nodes.
-type pair struct{ client, server *Type }
+type pair struct {
+	client, server *Type
+	dir            direction
+}
 
 // A scoped is a type with its enclosing types, the targets of back references.
 type scoped struct {
@@ -112,7 +114,9 @@ func (d *differ) result() []Difference {
 	more := d.count - len(d.found)
 	switch {
 	case d.truncated && more > 0:
-		d.addSummary(fmt.Sprintf("loc least %d more differences", more))
+		d.addSummary(fmt.Sprintf("at least %d more differences", more))
+	case d.truncated && d.count == 0:
+		d.addSummary("the types are too large to compare")
 	case d.truncated:
 		d.addSummary("possibly more differences: the types are too large to compare")
 	case more > 0:
@@ -171,15 +175,17 @@ func (d *differ) compare(loc location, c, s *scoped) {
 		return
 	}
 	// Mark the pair before its children: a back reference to it ends there.
-	d.seen[pair{c.Type, s.Type}] = true
+	d.seen[pair{c.Type, s.Type, d.dir}] = true
 	if d.dir == equal {
 		if !equalShallow(c.Type, s.Type) {
 			d.addChanged(loc, c.Type, s.Type, "")
 		}
-	} else if d.throughPointer(loc, c, s) {
-		return
-	} else if ok, fix := d.fits(c.Type, s.Type); !ok {
-		d.addChanged(loc, c.Type, s.Type, fix)
+	} else {
+		client, server := d.target(c, s)
+		if ok, fix := d.fits(client.Type, server.Type); !ok {
+			d.addChanged(loc, c.Type, s.Type, fix)
+		}
+		c, s = client, server
 	}
 	// Children are comparable for equal kinds only.
 	if c.Kind != s.Kind {
@@ -203,37 +209,23 @@ func (d *differ) compare(loc location, c, s *scoped) {
 	}
 }
 
-// throughPointer compares the writer's type with the target of the reader's pointer, and
-// reports whether that is the case here.
-func (d *differ) throughPointer(loc location, c, s *scoped) bool {
-	w, r := order(d.dir, c, s)
-	if r.Kind != Pointer || w.Kind == Pointer {
-		return false
-	}
-	loc.depth++
-	if r = r.child(r.Elem); d.dir == toServer {
-		d.compare(loc, w, r)
-	} else {
-		d.compare(loc, r, w)
-	}
-	return true
-}
-
-// compareFuncs adds the differences between the parameters and results of two funcs
-// with as many of them.
+// compareFuncs adds the differences between the parameters and results of two funcs.
 func (d *differ) compareFuncs(loc location, c, s *Signature) {
 	if d.dir != equal {
 		dir, args := d.dir, d.args
-		d.compareSignatures(loc.root+", func's ", c, s, dir.reverse())
+		d.fitSignatures(loc.root+funcWord, c, s, dir.reverse())
 		d.dir, d.args = dir, args
 		return
 	}
 	if !equalShapes(c, s) {
 		return
 	}
-	d.compareList(loc.root+", func's parameter", c.Params, s.Params, d.compare)
-	d.compareList(loc.root+", func's result", c.Results, s.Results, d.compare)
+	d.compareList(loc.root+funcWord+"parameter", c.Params, s.Params, d.compare)
+	d.compareList(loc.root+funcWord+"result", c.Results, s.Results, d.compare)
 }
+
+// funcWord follows the place of a func in the places of its parameters and results.
+const funcWord = ", func's "
 
 // equalShapes reports whether two funcs are equal except for the types of their
 // parameters and results. Both may be nil.
@@ -255,7 +247,7 @@ func equalShallow(c, s *Type) bool {
 func (d *differ) compareChild(loc location, c, s *scoped, cPart, sPart *Type) {
 	c, s = c.child(cPart), s.child(sPart)
 	led := cPart.Kind == BackRef || sPart.Kind == BackRef
-	if led && d.seen[pair{c.Type, s.Type}] {
+	if led && d.seen[pair{c.Type, s.Type, d.dir}] {
 		return
 	}
 	d.compare(loc, c, s)
@@ -286,7 +278,9 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 			d.add(loc.field(f.Name).String(), "calls it "+truncate(f.Name), "calls it "+truncate(name)+" (renamed)")
 		} else {
 			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
-			d.compareOptional(loc.field(f.Name).String(), f.Optional, s.Fields[j].Optional)
+			if d.marks {
+				d.compareOptional(loc.field(f.Name).String(), f.Optional, s.Fields[j].Optional)
+			}
 		}
 		taken[j] = true
 		moved = moved || j < last
