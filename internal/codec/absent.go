@@ -8,6 +8,7 @@ package codec
 // values, too. Most pairs of versions need no check, and use the codec as it is.
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 
@@ -24,7 +25,7 @@ func (c *Codec) WriteTo(l *layout.Type, peer string) *Codec {
 // WriteListTo is [Codec.WriteTo] for a list of parameters.
 func (c *Codec) WriteListTo(list []*layout.Type, peer string) *Codec {
 	return c.checked(peer, func(f *absentFinder) *absent {
-		a := &absent{op: opStruct}
+		a := f.add(translation{}, opStruct)
 		for i, own := range c.node.fields {
 			var l *layout.Type
 			if i < len(list) {
@@ -38,11 +39,11 @@ func (c *Codec) WriteListTo(list []*layout.Type, peer string) *Codec {
 
 // checked returns c with a check of the values that find finds.
 func (c *Codec) checked(peer string, find func(*absentFinder) *absent) *Codec {
-	a := find(&absentFinder{known: make(map[translation]*absent)})
-	if !a.needed(make(map[*absent]bool)) {
+	f := &absentFinder{known: make(map[translation]*absent)}
+	a := find(f)
+	if f.prune(); !a.lacks {
 		return c
 	}
-	a.prune(make(map[*absent]bool))
 	made := *c
 	made.absent, made.peer, made.fastPath, made.singlePointer = a, peer, nil, false
 	return &made
@@ -53,12 +54,14 @@ type absent struct {
 	op     op
 	fields []absentField // struct
 	elem   *absent       // of an array, slice, map or pointer
+	lacks  bool          // the peer lacks parts, here or below
 }
 
 // An absentField is a field of which a peer lacks parts, or all.
 type absentField struct {
 	index int // in the Go struct
 	path  string
+	own   *node
 	value *absent // nil: the peer lacks the field
 }
 
@@ -66,6 +69,15 @@ type absentField struct {
 type absentFinder struct {
 	enclosing []*layout.Type          // as in a translator
 	known     map[translation]*absent // complete or in progress, for recursive types
+	all       []*absent               // in the order of their beginning
+}
+
+// add returns the absent of an operation, which is that of k.
+func (f *absentFinder) add(k translation, o op) *absent {
+	a := &absent{op: o}
+	f.known[k] = a
+	f.all = append(f.all, a)
+	return a
 }
 
 // find returns what a peer with the layout l lacks of own.
@@ -80,12 +92,11 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 	if a, ok := f.known[k]; ok {
 		return a
 	}
-	a := &absent{op: own.op}
-	f.known[k] = a
+	a := f.add(k, own.op)
 	// The peer reads T into *T: the pointer has no counterpart here.
 	if l.Kind == layout.Pointer && own.op != opPointer {
 		f.enclosing = append(f.enclosing, l)
-		*a = absent{op: opDeref, elem: f.find(own, l.Elem)}
+		a.op, a.elem = opDeref, f.find(own, l.Elem)
 		f.enclosing = f.enclosing[:len(f.enclosing)-1]
 		return a
 	}
@@ -118,7 +129,7 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 
 // field adds an own field to a. l is nil if the peer lacks it.
 func (f *absentFinder) field(a *absent, own *field, l *layout.Type) {
-	made := absentField{index: own.index, path: own.path}
+	made := absentField{index: own.index, path: own.path, own: own.node}
 	switch {
 	case l != nil && (own.node.op == opStream || own.node.op == opFunc): // their values are checked where they are sent
 		return
@@ -130,44 +141,40 @@ func (f *absentFinder) field(a *absent, own *field, l *layout.Type) {
 	a.fields = append(a.fields, made)
 }
 
-// needed reports whether a value can have a part that the peer lacks. seen are those
-// that have none.
-func (a *absent) needed(seen map[*absent]bool) bool {
-	if a == nil || seen[a] {
-		return false
+// prune removes the values of which the peer has all parts.
+func (f *absentFinder) prune() {
+	// Children come after their parents, except in recursive types: those need more rounds.
+	for again := true; again; {
+		again = false
+		for i := len(f.all) - 1; i >= 0; i-- {
+			if a := f.all[i]; !a.lacks && a.lacksPart() {
+				a.lacks, again = true, true
+			}
+		}
 	}
-	seen[a] = true
+	for _, a := range f.all {
+		if a.elem != nil && !a.elem.lacks {
+			a.elem = nil
+		}
+		a.fields = slices.DeleteFunc(a.fields, func(f absentField) bool { return f.value != nil && !f.value.lacks })
+	}
+}
+
+// lacksPart reports whether the peer lacks a field of a, or a part of its children, as far
+// as these are known.
+func (a *absent) lacksPart() bool {
 	for _, f := range a.fields {
-		if f.value == nil || f.value.needed(seen) {
+		if f.value == nil || f.value.lacks {
 			return true
 		}
 	}
-	return a.elem.needed(seen)
-}
-
-// prune removes what is not needed below a.
-func (a *absent) prune(seen map[*absent]bool) {
-	if a == nil || seen[a] {
-		return
-	}
-	seen[a] = true
-	if !a.elem.needed(make(map[*absent]bool)) {
-		a.elem = nil
-	}
-	a.elem.prune(seen)
-	a.fields = slices.DeleteFunc(a.fields, func(f absentField) bool {
-		return f.value != nil && !f.value.needed(make(map[*absent]bool))
-	})
-	// The rest is needed, or has a part that is.
-	for _, f := range a.fields {
-		f.value.prune(seen)
-	}
+	return a.elem != nil && a.elem.lacks
 }
 
 // check walks v by reflection, which is slow, but only with a peer that lacks something of
 // v. It returns an error if a part of v is not zero and the peer lacks it.
 func (a *absent) check(v reflect.Value, peer string) *Error {
-	if a.op != opStruct && a.elem == nil {
+	if !a.lacks {
 		return nil
 	}
 	switch a.op {
@@ -177,7 +184,7 @@ func (a *absent) check(v reflect.Value, peer string) *Error {
 				if err := f.value.check(v.Field(f.index), peer); err != nil {
 					return err.in(f.path)
 				}
-			} else if !isZero(v.Field(f.index)) {
+			} else if !f.own.isZero(v.Field(f.index)) {
 				return encodeErrorf("%s does not know it", peer).in(f.path)
 			}
 		}
@@ -203,11 +210,31 @@ func (a *absent) check(v reflect.Value, peer string) *Error {
 	return nil
 }
 
-// isZero reports whether v has the value that a reader gives what it lacks, or an empty
-// slice or map.
-func isZero(v reflect.Value) bool {
-	if k := v.Kind(); k == reflect.Slice || k == reflect.Map {
+// isZero reports whether the encoding of v is that of what a reader gives what it lacks:
+// of zero, or an empty slice or map. Fields that are not sent are ignored.
+func (n *node) isZero(v reflect.Value) bool {
+	switch n.op {
+	case opBytes:
+		if n.format == layout.NoFormat { // fixed=: nil has no encoding
+			return len(bytes.Trim(v.Bytes(), "\x00")) == 0
+		}
 		return v.Len() == 0
+	case opSlice, opMap:
+		return v.Len() == 0
+	case opArray:
+		for i := range v.Len() {
+			if !n.elem.isZero(v.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case opStruct:
+		for _, f := range n.fields {
+			if !f.node.isZero(v.Field(f.index)) {
+				return false
+			}
+		}
+		return true
 	}
 	return v.IsZero()
 }

@@ -13,6 +13,10 @@ func (n *node) columns(count int, wire, mem address, back bool) {
 	for i := range n.steps {
 		s := &n.steps[i]
 		c := column{s.op, s.size, count}
+		if s.op == stepSkip {
+			off += s.size
+			continue
+		}
 		if back {
 			c.copy(offset(mem, s.off), n.size, offset(wire, off), uintptr(n.minSize))
 		} else {

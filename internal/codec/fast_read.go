@@ -120,6 +120,12 @@ func fastReadStruct(r *reader, n *node, p address, depth int) *Error {
 			}
 			*stringAt(q) = text
 			off = r.off
+		case s.op == stepSkip:
+			if uintptr(len(r.data)-off) < s.size {
+				r.off = off
+				return r.errShort(int(s.size)).in(s.path)
+			}
+			off += int(s.size)
 		default:
 			r.off = off
 			if err := fastReadValue(r, s.node, q, depth); err != nil {

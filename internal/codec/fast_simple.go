@@ -162,6 +162,8 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 		case stepSwap8:
 			swap8(to, offset(from, k))
 			k += 8
+		case stepSkip:
+			k += s.size
 		}
 	}
 	return k == end

@@ -122,7 +122,7 @@ func (n *node) finish() {
 	n.swapSize = n.computeSwapSize()
 	n.steps = n.appendSteps(nil, 0, "")
 	setMinRest(n.steps)
-	n.simple = n.op == opStruct
+	n.simple = n.op == opStruct && n.minSize < maxMinSize // else minSize is not the sum of the steps
 	for _, s := range n.steps {
 		n.simple = n.simple && s.op != stepGeneric
 		if s.op == stepString {

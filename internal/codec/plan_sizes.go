@@ -17,7 +17,7 @@ func (n *node) computeMinSize() int {
 		if n.format == layout.Until {
 			return 1
 		}
-		return minWidth(n.format) + n.length
+		return addSaturated(minWidth(n.format), n.length)
 	case opTime:
 		return 12
 	case opSlice, opMap:
@@ -29,7 +29,7 @@ func (n *node) computeMinSize() int {
 	case opStruct:
 		sum := 0
 		for _, f := range n.fields {
-			sum = min(sum+f.node.computeMinSize(), maxMinSize)
+			sum = addSaturated(sum, f.node.computeMinSize())
 		}
 		return sum
 	}
@@ -78,6 +78,11 @@ func mulSaturated(a, b int) int {
 	return int(min(int64(a)*int64(b), maxMinSize))
 }
 
+// addSaturated returns a+b, at most maxMinSize.
+func addSaturated(a, b int) int {
+	return int(min(int64(a)+int64(b), maxMinSize))
+}
+
 // computeRawSize returns the size of a value with the same bytes in memory as
 // on the wire, and without any invalid encoding, or else 0.
 func (n *node) computeRawSize() uintptr {
@@ -99,7 +104,7 @@ func (n *node) computeRawSize() uintptr {
 			return n.size
 		}
 	case opStruct:
-		if steps := n.appendSteps(nil, 0, ""); len(steps) == 1 && steps[0].size == n.size {
+		if steps := n.appendSteps(nil, 0, ""); len(steps) == 1 && steps[0].fields != nil && steps[0].size == n.size {
 			return n.size
 		}
 	}

@@ -7,7 +7,7 @@ import "github.com/bsrpc/bsrpc/layout"
 type step struct {
 	op      stepOp
 	off     uintptr // in memory
-	size    uintptr // run: bytes
+	size    uintptr // run, skip: bytes
 	minRest int     // minimum bytes of the later steps
 	node    *node   // single field
 	path    string  // ".Item.ID"; of the first field of a run
@@ -31,6 +31,7 @@ const (
 	stepSwap4
 	stepSwap8
 	stepString // string with an le4 length and no limits
+	stepSkip   // bytes of a peer without a place in memory, as many as size
 )
 
 // An elemLoop selects the loop over the elements of a slice.
@@ -64,6 +65,8 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 			steps = appendRun(steps, f)
 		case m.op == opStruct:
 			steps = m.appendSteps(steps, f.off, f.path)
+		case m.op == opSkip && m.skipped.fixed:
+			steps = append(steps, step{op: stepSkip, size: uintptr(m.minSize), node: m, path: f.path})
 		default:
 			steps = append(steps, step{op: stepOpOf(m), off: f.off, node: m, path: f.path})
 		}
@@ -89,9 +92,10 @@ func setMinRest(steps []step) {
 	rest := 0
 	for i := len(steps) - 1; i >= 0; i-- {
 		steps[i].minRest = rest
-		rest += int(steps[i].size)
-		if steps[i].node != nil {
-			rest += steps[i].node.minSize
+		if n := steps[i].node; n != nil {
+			rest += n.minSize
+		} else {
+			rest += int(steps[i].size)
 		}
 	}
 }

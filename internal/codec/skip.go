@@ -19,7 +19,7 @@ var nothing = reflect.TypeFor[struct{}]()
 
 // skip returns a field that skips l.
 func (t *translator) skip(name string, l *layout.Type) field {
-	return field{name: name, path: "." + name, node: &node{op: opSkip, typ: nothing, skipped: t.skipped(l)}}
+	return field{name: name, path: "." + name, index: -1, node: &node{op: opSkip, typ: nothing, skipped: t.skipped(l)}}
 }
 
 // A skipped is a layout of bytes that are read and dropped.
@@ -62,7 +62,7 @@ func (t *translator) skipped(l *layout.Type) *skipped {
 func (s *skipped) setSize() {
 	s.fixed = true
 	switch s.kind {
-	case layout.Bool:
+	case layout.Bool, layout.Func:
 		s.minSize = 1
 	case layout.Int, layout.Uint, layout.Float:
 		s.minSize, s.fixed = minWidth(s.format), widthOf(s.format) > 0
@@ -77,11 +77,11 @@ func (s *skipped) setSize() {
 		s.fixed = s.parts[0].fixed
 	case layout.Struct:
 		for _, part := range s.parts {
-			s.minSize = min(s.minSize+part.minSize, maxMinSize)
+			s.minSize = addSaturated(s.minSize, part.minSize)
 			s.fixed = s.fixed && part.fixed
 		}
 	case layout.String, layout.Bytes:
-		s.minSize, s.fixed = minWidth(s.format)+s.length, s.format == layout.NoFormat
+		s.minSize, s.fixed = addSaturated(minWidth(s.format), s.length), s.format == layout.NoFormat
 	case layout.Binary, layout.Text:
 		s.format, s.minSize, s.fixed = layout.LE4, 4, false
 	case layout.Pointer, layout.Union:
@@ -104,7 +104,11 @@ func (r *reader) skipValue(s *skipped, depth int) *Error {
 		_, err := r.uint(s.format)
 		return err
 	case layout.String, layout.Bytes, layout.Binary, layout.Text:
-		return r.skipText(s)
+		if s.format == layout.NoFormat { // a gigabyte or more
+			_, err := r.next(s.length)
+			return err
+		}
+		return r.skipText(s.format)
 	case layout.Array:
 		for range s.length {
 			if err := r.skipValue(s.parts[0], depth); err != nil {
@@ -150,8 +154,8 @@ func (r *reader) skipUnion(s *skipped, depth int) *Error {
 }
 
 // skipText skips a length and as many bytes.
-func (r *reader) skipText(s *skipped) *Error {
-	size, err := r.uint(s.format)
+func (r *reader) skipText(length layout.Format) *Error {
+	size, err := r.uint(length)
 	if err != nil {
 		return err
 	}
@@ -166,7 +170,7 @@ func (r *reader) skipText(s *skipped) *Error {
 // then not looked at, and their depth does not count.
 func (r *reader) skipList(s *skipped, depth int) *Error {
 	if s.lenFormat != layout.NoFormat {
-		return r.skipText(&skipped{format: s.lenFormat})
+		return r.skipText(s.lenFormat)
 	}
 	if err := r.checkDepth(depth); err != nil {
 		return err

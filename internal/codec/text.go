@@ -150,12 +150,19 @@ func (r *reader) unprefixed(n *node) ([]byte, *Error) {
 	case layout.Rest:
 		return r.rest(n)
 	}
+	from := r.off
 	b, err := r.next(n.length)
-	if err != nil || n.op == opBytes {
-		return b, err
+	if err != nil {
+		return nil, err
 	}
-	// Padding is unambiguous, as Append refuses strings ending in a zero byte.
-	b = bytes.TrimRight(b, "\x00")
+	if n.op == opString {
+		// Padding is unambiguous, as Append refuses strings ending in a zero byte.
+		b = bytes.TrimRight(b, "\x00")
+	}
+	if n.max > 0 && len(b) > n.max { // fixed= of a peer, and max= of this end
+		r.off = from
+		return nil, r.errorf("%s exceed max=%d", plural(len(b), "byte"), n.max)
+	}
 	return b, r.checkText(n, b)
 }
 

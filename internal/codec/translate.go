@@ -59,9 +59,6 @@ func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
 	}
 	n.finish()
 	m := measure(n)
-	if m.huge {
-		return nil, fmt.Errorf("every value takes at least 1 GiB")
-	}
 	made := &Codec{root: c.root, node: n, layout: c.layout, maxPerByte: m.maxPerByte(), userCode: m.userCode}
 	if fastWorks() {
 		made.enableFast()
@@ -138,17 +135,34 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 	t.nodes[k] = n // before its children, which may refer to it
 	// The peer's value is always present, so the pointer has no byte for its presence.
 	if own.op == opPointer && l.Kind != layout.Pointer {
+		if own.pointsToItself() {
+			return t.fail(own, l)
+		}
 		n.op = opDeref
 		n.elem = t.node(own.elem, l)
 		return n
 	}
 	if own.kind != l.Kind {
-		return t.fail(own, l)
+		if own.kind != layout.Int || l.Kind != layout.Uint {
+			return t.fail(own, l)
+		}
+		n.kind = layout.Uint
 	}
 	t.enclosing = append(t.enclosing, l)
 	t.fill(n, own, l)
 	t.enclosing = t.enclosing[:len(t.enclosing)-1]
 	return n
+}
+
+// pointsToItself reports whether n is a pointer like type P *P: it leads to no other value.
+func (n *node) pointsToItself() bool {
+	for range layout.MaxDepth {
+		if n.op != opPointer {
+			return false
+		}
+		n = n.elem
+	}
+	return true
 }
 
 // fill completes n, which reads l and has what own has.
