@@ -187,8 +187,11 @@ func (r pathRoot) path(inside string) string {
 		end = len(rest)
 	}
 	i, err := strconv.Atoi(rest[:end])
-	if err != nil || i >= r.typ.NumField() {
+	if err != nil {
 		return inside
+	}
+	if i >= r.typ.NumField() { // of the peer alone
+		return r.word + " " + strconv.Itoa(i+1)
 	}
 	return joinPath(r.word+" "+strconv.Itoa(i+1), rootPath(r.typ.Field(i).Type, rest[end:]))
 }

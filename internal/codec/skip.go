@@ -10,6 +10,8 @@ package codec
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -17,8 +19,14 @@ import (
 // nothing is the type of values that are skipped.
 var nothing = reflect.TypeFor[struct{}]()
 
+// maxSkipName is the longest name of a peer's field in an error.
+const maxSkipName = 100
+
 // skip returns a field that skips l.
 func (t *translator) skip(name string, l *layout.Type) field {
+	if len(name) > maxSkipName {
+		name = strings.ToValidUTF8(name[:maxSkipName], "")
+	}
 	return field{name: name, path: "." + name, index: -1, node: &node{op: opSkip, typ: nothing, skipped: t.skipped(l)}}
 }
 
@@ -30,11 +38,12 @@ type skipped struct {
 	length    int           // array: elements
 	minSize   int           // minimum bytes, at most maxMinSize
 	fixed     bool          // all values take minSize bytes
+	sized     bool          // minSize and fixed are set
 	parts     []*skipped    // fields, or key and element
 }
 
-// skipped returns what skips l. A recursive layout refers to a skipped in progress, of
-// which the size is not needed: it is behind a slice, a map or a pointer.
+// skipped returns what skips l, without its size: a recursive layout refers to a skipped in
+// progress.
 func (t *translator) skipped(l *layout.Type) *skipped {
 	l, restore := t.resolve(l)
 	defer restore()
@@ -53,14 +62,21 @@ func (t *translator) skipped(l *layout.Type) *skipped {
 		s.parts = append(s.parts, t.skipped(f.Type))
 	}
 	t.enclosing = t.enclosing[:len(t.enclosing)-1]
-	s.setSize()
 	return s
 }
 
 // setSize sets the size of s from its parts. A recursive type passes a slice, map or
 // pointer, whose size does not depend on them.
 func (s *skipped) setSize() {
-	s.fixed = true
+	if s.sized {
+		return
+	}
+	s.sized, s.fixed = true, true
+	if s.kind == layout.Array || s.kind == layout.Struct {
+		for _, part := range s.parts {
+			part.setSize()
+		}
+	}
 	switch s.kind {
 	case layout.Bool, layout.Func:
 		s.minSize = 1
@@ -80,6 +96,7 @@ func (s *skipped) setSize() {
 			s.minSize = addSaturated(s.minSize, part.minSize)
 			s.fixed = s.fixed && part.fixed
 		}
+		s.parts = slices.DeleteFunc(s.parts, (*skipped).empty)
 	case layout.String, layout.Bytes:
 		s.minSize, s.fixed = addSaturated(minWidth(s.format), s.length), s.format == layout.NoFormat
 	case layout.Binary, layout.Text:
@@ -91,6 +108,10 @@ func (s *skipped) setSize() {
 	}
 	s.fixed = s.fixed && s.minSize < maxMinSize
 }
+
+// empty reports whether values of s take no bytes. Thousands of such fields in an element of
+// one byte would take thousands of steps for each byte of input.
+func (s *skipped) empty() bool { return s.fixed && s.minSize == 0 }
 
 // skipValue skips a value. It checks lengths, counts and depth, and nothing that has no
 // influence on the next value.

@@ -22,6 +22,7 @@ package codec
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -56,6 +57,12 @@ func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
 	n := makeNode(t)
 	if t.err != nil {
 		return nil, t.err
+	}
+	for _, s := range t.skips {
+		s.setSize()
+	}
+	for _, m := range t.nodes {
+		m.fields = slices.DeleteFunc(m.fields, func(f field) bool { return f.node.op == opSkip && f.node.skipped.empty() })
 	}
 	n.finish()
 	m := measure(n)
