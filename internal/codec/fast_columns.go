@@ -13,23 +13,25 @@ func (n *node) columns(count int, wire, mem address, back bool) {
 	for i := range n.steps {
 		s := &n.steps[i]
 		c := column{s.op, s.size, count}
-		if s.op == stepSkip {
-			off += s.size
-			continue
-		}
-		if back {
+		switch {
+		case s.op == stepSkip:
+		case s.op == stepWiden:
+			for k := range uintptr(count) {
+				widen(s.node, offset(mem, s.off+k*n.size), offset(wire, off+k*uintptr(n.minSize)))
+			}
+		case back:
 			c.copy(offset(mem, s.off), n.size, offset(wire, off), uintptr(n.minSize))
-		} else {
+		default:
 			c.copy(offset(wire, off), uintptr(n.minSize), offset(mem, s.off), n.size)
 		}
 		off += s.wireSize()
 	}
 }
 
-// wireSize returns the size of a step without strings on the wire.
+// wireSize returns the size of a step of constant size on the wire.
 func (s *step) wireSize() uintptr {
 	if s.node != nil {
-		return s.node.swapSize
+		return uintptr(s.node.minSize)
 	}
 	return s.size
 }

@@ -96,5 +96,7 @@ func (c *Codec) readFast(d *Decoder, v Ref) bool {
 		}
 		*pointerAt(v.p) = p
 	}
-	return readSimple(data, n.steps, p, room)
+	from, end := dataPtr(data), uintptr(len(data))
+	k, done, _ := readSimple(nil, n.steps, p, from, 0, end, room)
+	return done == len(n.steps) && k == end
 }

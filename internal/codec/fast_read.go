@@ -102,9 +102,14 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 
 // fastReadStruct executes the plan of a struct.
 func fastReadStruct(r *reader, n *node, p address, depth int) *Error {
+	return fastReadSteps(r, n.steps, p, depth)
+}
+
+// fastReadSteps executes steps of the plan of the struct at p.
+func fastReadSteps(r *reader, steps []step, p address, depth int) *Error {
 	off := r.off // local copy; r.off is set before calls
-	for i := range n.steps {
-		s := &n.steps[i]
+	for i := range steps {
+		s := &steps[i]
 		q := offset(p, s.off)
 		switch {
 		case s.fields != nil:
@@ -255,6 +260,16 @@ func fastReadElems(r *reader, n *node, p address, count, depth int) *Error {
 		if !r.d.Lenient {
 			return fastReadRunStrings(r, n, data, count)
 		}
+	case loopSimple:
+		if !r.d.Lenient {
+			return fastReadSimple(r, n, data, count)
+		}
+	case loopWiden:
+		b, _ := r.next(count * n.elem.minSize)
+		for i := range uintptr(count) {
+			widen(n.elem, offset(data, i*n.elem.size), offset(dataPtr(b), i*uintptr(n.elem.minSize)))
+		}
+		return nil
 	case loopPointer:
 		return fastReadPointers(r, n, data, count, depth)
 	}
@@ -343,6 +358,27 @@ func fastReadRunStrings(r *reader, n *node, data address, count int) (err *Error
 			copyShort(into, text, size)
 		}
 		*to = stringOf(into, size)
+	}
+	r.off = int(k)
+	return nil
+}
+
+// fastReadSimple reads simple structs. It leaves truncated ones to fastReadSteps.
+func fastReadSimple(r *reader, n *node, data address, count int) *Error {
+	e := n.elem
+	from, k, end := dataPtr(r.data), uintptr(r.off), uintptr(len(r.data))
+	for i := range uintptr(count) {
+		p, done := offset(data, i*e.size), 0
+		if uintptr(e.minSize) <= end-k {
+			var err *Error
+			if k, done, err = readSimple(r, e.steps, p, from, k, end, nil); err != nil {
+				return err
+			}
+		}
+		if done < len(e.steps) {
+			r.off = int(k)
+			return fastReadSteps(r, e.steps[done:], p, 0) // returns the error
+		}
 	}
 	r.off = int(k)
 	return nil

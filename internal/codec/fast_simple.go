@@ -5,7 +5,11 @@ package codec
 // The fast executor on simple steps: copies, swaps and unchecked strings. Most
 // small structs consist of nothing else.
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
 
 // appendSimple executes steps up to the first one that is not simple or exceeds
 // the capacity, and returns the remaining steps. It requires capacity for the
@@ -101,13 +105,13 @@ func appendInline(buf []byte, steps []step, p address) (uintptr, int) {
 	return k, len(steps)
 }
 
-// readSimple decodes simple steps from data to p and reports whether data is
-// valid. It requires at least the minimum size of all steps. If room is not
-// nil, it provides space for the only string, as long as the rest of data.
-func readSimple(data []byte, steps []step, p, room address) bool {
-	// from is the start of the data, k the offset so far, and end its length.
-	from := dataPtr(data)
-	k, end := uintptr(0), uintptr(len(data))
+// readSimple decodes simple steps to p from the input at from, of which k bytes are read and
+// end bytes are all. It returns the number of bytes read, and of steps done: fewer than all
+// if a text is too long. It requires at least the minimum size of all steps.
+//
+// Short strings share the arena of r. Without r each has its own allocation, or if room is
+// not nil, that is space for the only one, as long as the rest of the input.
+func readSimple(r *reader, steps []step, p, from address, k, end uintptr, room address) (uintptr, int, *Error) {
 	for i := range steps {
 		s := &steps[i]
 		to := offset(p, s.off)
@@ -137,19 +141,34 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 			size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k))[:]))
 			// The later steps need minRest bytes, so their copies stay within
 			// the data.
-			if k += 4; size > end-k-uintptr(s.minRest) {
-				return false
+			if size > end-k-4-uintptr(s.minRest) {
+				return k, i, nil
 			}
+			k += 4
 			// A string of any length up to the end of data: in the space
-			// provided for it, or in an allocation of its own.
+			// provided for it, in the arena, or in an allocation of its own.
 			text := ""
 			switch {
 			case size == 0:
 			case room != nil:
 				copyShort(room, offset(from, k), size)
 				text = stringOf(room, size)
-			default:
+			case r == nil:
 				text = string(bytesView(offset(from, k), size))
+			case size <= maxArenaString && int(size) <= r.arena.avail():
+				into := r.arena.alloc(int(size))
+				if 8 <= size && size < 16 {
+					copy8to16(into, offset(from, k), size)
+				} else {
+					copyShort(into, offset(from, k), size)
+				}
+				text = stringOf(into, size)
+			default:
+				var err *Error
+				r.off = int(k + size)
+				if text, err = r.newString(bytesView(offset(from, k), size)); err != nil {
+					return k, i, err.in(s.path)
+				}
 			}
 			k += size
 			*stringAt(to) = text
@@ -162,11 +181,43 @@ func readSimple(data []byte, steps []step, p, room address) bool {
 		case stepSwap8:
 			swap8(to, offset(from, k))
 			k += 8
+		case stepWiden:
+			widen(s.node, to, offset(from, k))
+			k += s.size
 		case stepSkip:
 			k += s.size
+		case stepSkipText:
+			size := uintptr(binary.LittleEndian.Uint32(array4At(offset(from, k))[:]))
+			if size > end-k-4-uintptr(s.minRest) {
+				return k, i, nil
+			}
+			k += 4 + size
 		}
 	}
-	return k == end
+	return k, len(steps), nil
+}
+
+// widen reads a number with n.widens at from to to.
+func widen(n *node, to, from address) {
+	width := widthOf(n.format)
+	var u uint64
+	switch n.format {
+	case layout.LE1:
+		u = uint64(*byteAt(from))
+	case layout.LE2:
+		u = uint64(binary.LittleEndian.Uint16(bytesView(from, 2)))
+	case layout.LE4:
+		u = uint64(binary.LittleEndian.Uint32(array4At(from)[:]))
+	default:
+		u = uintOf(bytesView(from, uintptr(width)), n.format)
+	}
+	switch {
+	case n.op == opFloat:
+		u, _ = convertFloat(u, 4)
+	case n.wireSigned():
+		u = uint64(signExtend(u, width))
+	}
+	storeUint(to, n.size, u)
 }
 
 // bufLimit returns the capacity of buf, limited so that lengths fit their

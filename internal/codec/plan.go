@@ -29,6 +29,7 @@ type node struct {
 	fn        *layout.Signature // of a func
 	skipped   *skipped          // of opSkip
 	only      *constant         // of a blank field; nil for padding
+	readOnly  bool              // made to read what a peer writes
 
 	finished // set by finish, from the fields above
 }
@@ -43,6 +44,7 @@ type finished struct {
 	steps      []step    // struct: the plan
 	simple     bool      // struct: all steps are copies, swaps and unchecked strings
 	numStrings int       // number of stepString
+	fixedSize  bool      // simple struct of a constant size above zero
 	loop       elemLoop  // slice: the loop over its elements
 	alloc      allocator // target of a pointer: allocates a value
 }
@@ -123,8 +125,10 @@ func (n *node) finish() {
 	n.steps = n.appendSteps(nil, 0, "")
 	setMinRest(n.steps)
 	n.simple = n.op == opStruct && n.minSize < maxMinSize // else minSize is not the sum of the steps
+	n.fixedSize = n.simple && n.minSize > 0
 	for _, s := range n.steps {
 		n.simple = n.simple && s.op != stepGeneric
+		n.fixedSize = n.fixedSize && n.simple && s.op != stepString && s.op != stepSkipText
 		if s.op == stepString {
 			n.numStrings++
 		}

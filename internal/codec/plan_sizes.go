@@ -133,6 +133,20 @@ func (n *node) computeSwapSize() uintptr {
 // wireSigned reports whether an integer is signed on the wire.
 func (n *node) wireSigned() bool { return n.kind == layout.Int || n.kind == layout.Duration }
 
-// isFixedSize reports whether n is a simple struct of a constant size above
-// zero.
-func (n *node) isFixedSize() bool { return n.simple && n.numStrings == 0 && n.minSize > 0 }
+// widens reports whether n reads a number of a constant size that fits in memory whatever
+// its value is.
+func (n *node) widens() bool {
+	width := uintptr(widthOf(n.format))
+	if !n.readOnly || width == 0 {
+		return false
+	}
+	switch n.op {
+	case opInt:
+		return width < n.size || width == n.size && n.wireSigned()
+	case opUint:
+		return width <= n.size && !n.wireSigned()
+	case opFloat:
+		return width <= n.size && !n.inKey
+	}
+	return false
+}

@@ -7,7 +7,7 @@ import "github.com/bsrpc/bsrpc/layout"
 type step struct {
 	op      stepOp
 	off     uintptr // in memory
-	size    uintptr // run, skip: bytes
+	size    uintptr // run, skip, widen: bytes on the wire
 	minRest int     // minimum bytes of the later steps
 	node    *node   // single field
 	path    string  // ".Item.ID"; of the first field of a run
@@ -31,7 +31,11 @@ const (
 	stepSwap4
 	stepSwap8
 	stepString // string with an le4 length and no limits
-	stepSkip   // bytes of a peer without a place in memory, as many as size
+
+	// Only for reading what a peer with another version of a type writes.
+	stepWiden    // number of a peer, narrower than the own one
+	stepSkip     // bytes without a place in memory, as many as size
+	stepSkipText // bytes without a place in memory, behind an le4 length
 )
 
 // An elemLoop selects the loop over the elements of a slice.
@@ -46,6 +50,7 @@ const (
 	loopSimple             // simple structs
 	loopPointer            // pointers to values of a constant size
 	loopSlice              // slices of raw elements without limits
+	loopWiden              // numbers of a peer, narrower than the own ones
 )
 
 // appendSteps appends the steps of the struct n, at offset off of the outermost
@@ -65,10 +70,12 @@ func (n *node) appendSteps(steps []step, off uintptr, path string) []step {
 			steps = appendRun(steps, f)
 		case m.op == opStruct:
 			steps = m.appendSteps(steps, f.off, f.path)
-		case m.op == opSkip && m.skipped.fixed:
-			steps = append(steps, step{op: stepSkip, size: uintptr(m.minSize), node: m, path: f.path})
 		default:
-			steps = append(steps, step{op: stepOpOf(m), off: f.off, node: m, path: f.path})
+			s := step{op: stepOpOf(m), off: f.off, node: m, path: f.path}
+			if s.op == stepSkip || s.op == stepWiden {
+				s.size = uintptr(m.minSize)
+			}
+			steps = append(steps, s)
 		}
 	}
 	return steps
@@ -133,6 +140,12 @@ func stepOpOf(n *node) stepOp {
 		return stepSwap4
 	case n.swapSize == 8:
 		return stepSwap8
+	case n.widens():
+		return stepWiden
+	case n.op == opSkip && n.skipped.fixed:
+		return stepSkip
+	case n.op == opSkip && n.skipped.isText() && n.skipped.format == layout.LE4:
+		return stepSkipText
 	}
 	return stepGeneric
 }
@@ -153,13 +166,15 @@ func (n *node) chooseLoop() elemLoop {
 		return loopCopy
 	case e.swapSize > 0:
 		return loopSwap
-	case e.isFixedSize():
+	case e.fixedSize:
 		return loopFixedSize
 	case len(e.steps) == 2 && e.steps[0].fields != nil && e.steps[1].op == stepString:
 		return loopRunString
 	case e.simple:
 		return loopSimple
-	case e.op == opPointer && (e.elem.rawSize > 0 || e.elem.isFixedSize()):
+	case e.widens():
+		return loopWiden
+	case e.op == opPointer && (e.elem.rawSize > 0 || e.elem.fixedSize):
 		return loopPointer
 	// The inner lengths have a constant width, so the loop needs no beginList.
 	case e.loop == loopCopy && e.format == layout.LE4 && e.lenFormat == layout.LE4 && e.max == 0:

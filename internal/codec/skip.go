@@ -113,6 +113,11 @@ func (s *skipped) setSize() {
 // one byte would take thousands of steps for each byte of input.
 func (s *skipped) empty() bool { return s.fixed && s.minSize == 0 }
 
+// isText reports whether values of s are a length and as many bytes.
+func (s *skipped) isText() bool {
+	return s.kind == layout.String || s.kind == layout.Bytes || s.kind == layout.Binary || s.kind == layout.Text
+}
+
 // skipValue skips a value. It checks lengths, counts and depth, and nothing that has no
 // influence on the next value.
 func (r *reader) skipValue(s *skipped, depth int) *Error {

@@ -138,7 +138,7 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 		return n
 	}
 	n := &node{op: own.op, kind: own.kind, typ: own.typ, size: own.size, format: own.format, lenFormat: own.lenFormat,
-		length: own.length, max: own.max, utf8: own.utf8, inKey: own.inKey}
+		length: own.length, max: own.max, utf8: own.utf8, inKey: own.inKey, readOnly: true}
 	t.nodes[k] = n // before its children, which may refer to it
 	// The peer's value is always present, so the pointer has no byte for its presence.
 	if own.op == opPointer && l.Kind != layout.Pointer {
