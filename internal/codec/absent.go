@@ -210,8 +210,9 @@ func (a *absent) check(v reflect.Value, peer string) *Error {
 	return nil
 }
 
-// isZero reports whether the encoding of v is that of what a reader gives what it lacks:
-// of zero, or an empty slice or map. Fields that are not sent are ignored.
+// isZero reports whether the encoding of v is that of what a reader gives what it lacks.
+// Unlike reflect.Value.IsZero it takes an empty slice or map for zero, also within a
+// struct, and ignores the fields that are not sent.
 func (n *node) isZero(v reflect.Value) bool {
 	switch n.op {
 	case opBytes:

@@ -14,6 +14,7 @@ func (n *node) columns(count int, wire, mem address, back bool) {
 		s := &n.steps[i]
 		c := column{s.op, s.size, count}
 		switch {
+		// What a peer writes and this end lacks has a column on the wire only.
 		case s.op == stepSkip:
 		case s.op == stepWiden:
 			for k := range uintptr(count) {

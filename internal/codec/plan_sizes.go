@@ -134,7 +134,9 @@ func (n *node) computeSwapSize() uintptr {
 func (n *node) wireSigned() bool { return n.kind == layout.Int || n.kind == layout.Duration }
 
 // widens reports whether n reads a number of a constant size that fits in memory whatever
-// its value is.
+// its value is. Numbers with the bytes of memory are raw or swapped and come first. Only a
+// node of a translation is for reading alone: appending the number would need a check of its
+// range, so an own tag for a narrower number takes the generic step.
 func (n *node) widens() bool {
 	width := uintptr(widthOf(n.format))
 	if !n.readOnly || width == 0 {

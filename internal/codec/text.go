@@ -142,7 +142,8 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	return b, r.checkText(n, b)
 }
 
-// unprefixed reads bytes without a length prefix and removes the padding of strings.
+// unprefixed reads bytes without a length prefix and removes the padding of strings. An own tag
+// has either fixed= or max=, but the fixed= of a peer is read under an own max=.
 func (r *reader) unprefixed(n *node) ([]byte, *Error) {
 	switch n.format {
 	case layout.Until:

@@ -161,7 +161,8 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 	return n
 }
 
-// pointsToItself reports whether n is a pointer like type P *P: it leads to no other value.
+// pointsToItself reports whether n is a pointer like type P *P: it leads to no other value,
+// and reading one in its place would never end. Pointers nest at most as deep as layouts.
 func (n *node) pointsToItself() bool {
 	for range layout.MaxDepth {
 		if n.op != opPointer {
