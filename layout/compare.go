@@ -107,6 +107,7 @@ func (d *differ) addAlone(loc location, l *Type, writes, optional bool) {
 	if !writes {
 		end, other = other, end
 	}
+	// Tags reach fields, and whole parameters and results of methods.
 	fix := "tag it optional at the " + end
 	switch {
 	case streamed:
@@ -139,6 +140,8 @@ func (d *differ) fits(c, s *Type) (ok bool, fix string) {
 	w, r := order(d.dir, c, s)
 	_, reader := d.dir.ends()
 	switch {
+	// All unsigned numbers of a width are signed ones of the next, but no signed number is
+	// sure to be unsigned.
 	case w.Kind == r.Kind && w.Format != NoFormat && w.isNumber(), w.Kind == Uint && r.Kind == Int:
 		least := w.Format.width()
 		if r.Kind != w.Kind {
@@ -153,6 +156,7 @@ func (d *differ) fits(c, s *Type) (ok bool, fix string) {
 		return false, fmt.Sprintf("make it at least %d bytes wide at the %s", least, reader)
 	// A pointer is nil sometimes, and a value has no nil.
 	case w.Kind != r.Kind:
+		// Only if their targets may fit: a back reference may be anything.
 		if w.Kind == Pointer && (w.Elem.Kind == r.Kind || w.Elem.Kind == BackRef) {
 			return false, "make it a pointer at the " + reader
 		}

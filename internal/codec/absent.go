@@ -160,8 +160,8 @@ func (f *absentFinder) prune() {
 	}
 }
 
-// lacksPart reports whether the peer lacks a field of a, or a part of its children, as far
-// as these are known.
+// lacksPart is one round of prune at one value. It reports whether the peer lacks a field of
+// a, or a part of its children, as far as these are known.
 func (a *absent) lacksPart() bool {
 	for _, f := range a.fields {
 		if f.value == nil || f.value.lacks {

@@ -155,6 +155,8 @@ func readSimple(r *reader, steps []step, p, from address, k, end uintptr, room a
 				text = stringOf(room, size)
 			case r == nil:
 				text = string(bytesView(offset(from, k), size))
+			// As newString does, without the calls: most strings are short, and the arena has
+			// room for them.
 			case size <= maxArenaString && int(size) <= r.arena.avail():
 				into := r.arena.alloc(int(size))
 				if 8 <= size && size < 16 {

@@ -2,7 +2,10 @@
 
 package codec
 
-// The fast executor, reading slices: a loop for each kind of elements.
+// The fast executor, reading slices: a loop for each kind of elements. A loop dispatches on
+// the kind once, and keeps what it needs in local variables. Each gives the values and the
+// errors of the generic loop at the end of fastReadElems, and leaves invalid input to the
+// code below it: errors are worth no speed.
 
 import "encoding/binary"
 

@@ -125,6 +125,8 @@ func (n *node) finish() {
 	n.steps = n.appendSteps(nil, 0, "")
 	setMinRest(n.steps)
 	n.simple = n.op == opStruct && n.minSize < maxMinSize // else minSize is not the sum of the steps
+	// One generic step makes a struct not simple. Texts are simple, but have no constant
+	// size, whether they are kept or dropped.
 	n.fixedSize = n.simple && n.minSize > 0
 	for _, s := range n.steps {
 		n.simple = n.simple && s.op != stepGeneric

@@ -32,7 +32,8 @@ const (
 	stepSwap8
 	stepString // string with an le4 length and no limits
 
-	// Only for reading what a peer with another version of a type writes.
+	// Only for reading what a peer with another version of a type writes: a plan with
+	// these steps stays simple. Appending does not know them.
 	stepWiden    // number of a peer, narrower than the own one
 	stepSkip     // bytes without a place in memory, as many as size
 	stepSkipText // bytes without a place in memory, behind an le4 length

@@ -96,6 +96,7 @@ func (s *skipped) setSize() {
 			s.minSize = addSaturated(s.minSize, part.minSize)
 			s.fixed = s.fixed && part.fixed
 		}
+		// Only now: the sizes of the parts are complete.
 		s.parts = slices.DeleteFunc(s.parts, (*skipped).empty)
 	case layout.String, layout.Bytes:
 		s.minSize, s.fixed = addSaturated(minWidth(s.format), s.length), s.format == layout.NoFormat

@@ -58,6 +58,8 @@ func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
+	// The trees are complete: sizes do not meet a layout in progress. Skipped fields without
+	// bytes are no work at all.
 	for _, s := range t.skips {
 		s.setSize()
 	}
