@@ -70,6 +70,17 @@ var hashChanges = []struct {
 		A string `bsrpc:"len=le2"`
 	}) {
 	}, true},
+	{"`optional` on a field, parameter or result", func(struct{ A int }) {}, func(struct {
+		A int `bsrpc:"optional"`
+	}) {
+	}, true},
+	{"`max=`, `utf8`, `ignorable`", func(struct {
+		A int `bsrpc:"optional"`
+	}) {
+	}, func(struct {
+		A int `bsrpc:"optional,ignorable"`
+	}) {
+	}, false},
 	{"the Go name of a type with an encoding of its own", func(netip.Addr) {}, func(addr) {}, true},
 	{"the Go name of any other type", func(int64) {}, func(celsius) {}, false},
 	{"`int` in place of `int64`", func(int) {}, func(int64) {}, false},

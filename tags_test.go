@@ -150,6 +150,10 @@ var tagBytes = []struct {
 	{`list,len=be5,le3`, []int8{1, -2}, "0000000002 010000 feffff"},
 	{`list,len=le1,key=be3,elem=uvarint`, map[int]int{2: -2, -1: 1}, "02 000002 feffffffffffffffff01 ffffff 01"},
 	{`varint list`, []int{1, -1}, "02000000 02 01"},
+
+	// These change no bytes.
+	{`be2,optional`, 5, "0005"},
+	{`optional ignorable len=le1`, "ab", "02 6162"},
 	{`le1`, [][]int{{1}, {2, 3}}, "17000000 02000000 0500000001000000 01 0600000002000000 0203"},
 	{`list,len=le2,elem=(len=le1 max=32)`, []string{"a", "bc"}, "0200 01 61 02 6263"},
 	{`elem=fixed=2`, []string{"a", "bc"}, "08000000 02000000 6100 6263"},
@@ -387,6 +391,12 @@ var tagProblems = []struct {
 	{`len=`, "", `V: "len=" needs a value, as in len=le2`},
 	{`len`, "", `V: "len" needs a value, as in len=le2`},
 	{`list=1`, []int(nil), `V: "list" takes no value`},
+	{`optional=1`, 5, `V: "optional" takes no value`},
+	{`optional,optional`, 5, `V: duplicate word "optional"`},
+	{`ignorable`, 5, `V: ignorable goes with optional: a call drops the value if the server lacks its place`},
+	{`elem=optional`, []int(nil), `V[]: optional applies to struct fields, and to whole parameters and results of a method`},
+	{`list,elem=(optional ignorable)`, []int(nil), `V[]: optional applies to struct fields, and to whole parameters and results of a method`},
+	{`key=optional`, map[int]int(nil), `V[key]: optional applies to struct fields, and to whole parameters and results of a method`},
 	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
 	{`le4,-`, 5, `V: "-" must stand alone; it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": missing word at a comma`},

@@ -85,6 +85,32 @@ func TestStreamsAreNoValues(t *testing.T) {
 	}
 }
 
+// Parameters after an optional one are optional, and streams never are.
+func TestOptionalElements(t *testing.T) {
+	number, seq, reader := reflect.TypeFor[int](), reflect.TypeFor[iter.Seq2[int, error]](), reflect.TypeFor[io.Reader]()
+	optional := &Tag{Optional: true}
+	for _, test := range []struct {
+		types []reflect.Type
+		tags  []*Tag
+		want  string
+	}{
+		{[]reflect.Type{number, number}, []*Tag{nil, optional}, ""},
+		{[]reflect.Type{number, number}, []*Tag{{Optional: true, Ignorable: true}, optional}, ""},
+		{[]reflect.Type{number, number}, []*Tag{optional, nil}, "parameter 2: must be optional, too, as parameter 1 before it"},
+		{[]reflect.Type{number, seq}, []*Tag{optional, nil}, "parameter 2: must be optional, too, as parameter 1 before it"},
+		{[]reflect.Type{seq}, []*Tag{optional}, "parameter 1: streams and readers are never optional; add a method"},
+		{[]reflect.Type{reader}, []*Tag{optional}, "parameter 1, Reader: streams and readers are never optional; add a method"},
+	} {
+		c, err := CompileList("parameter", test.types, test.tags, nil)
+		if test.want == "" && err == nil && c.Optional() > 0 {
+			continue
+		}
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%v, %v: %v, want %s", test.types, test.tags, err, test.want)
+		}
+	}
+}
+
 // Fields of items with a misspelt key are found.
 func TestMisspelledKeysOfItems(t *testing.T) {
 	type item struct {
