@@ -37,7 +37,8 @@
 // A peer may have another version of a type. [Codec.ReadFrom] makes a codec from
 // the node tree and the peer's layout: its tree has the fields of the peer in
 // their order and formats, nodes that skip what this end does not have, and
-// leaves zero what the peer lacks. [Codec.WriteTo] makes a codec that refuses
+// leaves zero what the peer lacks. Both executors run it as any other; its plans
+// have steps of their own for numbers of another width and for what is skipped. [Codec.WriteTo] makes a codec that refuses
 // values the peer would lose.
 //
 // # Ends and blank fields
