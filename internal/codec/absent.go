@@ -45,8 +45,23 @@ func (c *Codec) checked(peer string, find func(*absentFinder) *absent) *Codec {
 		return c
 	}
 	made := *c
-	made.absent, made.peer, made.fastPath, made.singlePointer = a, peer, nil, false
+	made.absent, made.peer, made.unchecked, made.fastPath, made.singlePointer = a, peer, c, nil, false
 	return &made
+}
+
+// appendChecked is Append with a check of what the peer lacks.
+func (c *Codec) appendChecked(e *Encoder, v Ref) error {
+	buf, cuts := e.Buf, e.Cuts
+	if err := c.unchecked.Append(e, v); err != nil {
+		return err
+	}
+	// Only now: v is not cyclic.
+	if err := c.absent.check(c.valueAt(v), c.peer); err != nil {
+		clear(e.Cuts[len(cuts):])
+		e.Buf, e.Cuts = buf, cuts
+		return err.withPath(c.root)
+	}
+	return nil
 }
 
 // An absent is a value of which a peer lacks some parts. It is nil if the peer has all.

@@ -24,8 +24,9 @@ type Codec struct {
 	standalone     *Problem
 	toEnd          bool // see ToEnd
 
-	absent *absent // see WriteTo; nil for none
-	peer   string  // ... without them
+	absent    *absent // see WriteTo; nil for none
+	peer      string  // ... without them
+	unchecked *Codec  // ... that does not check them
 }
 
 // codecs caches the results of Compile by type and tag.
@@ -201,14 +202,14 @@ func (c *Codec) Append(e *Encoder, v Ref) error {
 
 // appendSlow is Append for values without a fast path.
 func (c *Codec) appendSlow(e *Encoder, v Ref) error {
+	if c.absent != nil {
+		return c.appendChecked(e, v)
+	}
 	var w writer
 	w.begin(e)
 	buf, err := c.appendValue(&w, e.Buf, v)
 	if err == nil {
 		err = w.checkRoom(buf, 0)
-	}
-	if err == nil && c.absent != nil { // only now: v is not cyclic
-		err = c.absent.check(c.valueAt(v), c.peer)
 	}
 	if err != nil {
 		if w.cuts != nil {

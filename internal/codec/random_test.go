@@ -297,6 +297,9 @@ func fillKey(r *rand.Rand, v reflect.Value) {
 func executors(c *Codec) []*Codec {
 	plain := *c
 	plain.useFast, plain.fastPath = false, nil
+	if c.unchecked != nil {
+		plain.unchecked = executors(c.unchecked)[1]
+	}
 	return []*Codec{c, &plain}
 }
 
