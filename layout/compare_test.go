@@ -158,6 +158,23 @@ func TestCompare(t *testing.T) {
 		{"time and duration", "S.M(time)", "S.M(duration)", "parameter 1: client time, server duration"},
 		{"a number and a duration", "S.M(int.le8)", "S.M(duration)", "parameter 1: client int.le8, server duration"},
 
+		// Unions.
+		{"members in another order", "S.M(<A int.le4; B bool>)", "S.M(<B bool; A int.le8>)", ""},
+		{"member of the client", "S.M(<A int.le4; B bool>)", "S.M(<A int.le4>)",
+			"parameter 1, B: only on the client; tag it optional at the client, and the server reads a union without a member"},
+		{"optional member of the client", "S.M(<A int.le4; B? bool>)", "S.M(<A int.le4>)", ""},
+		{"member of the server", "S.M(<A int.le4>)", "S.M(<A int.le4; B bool>)", ""},
+		{"result, member of the server", "S.M() <A int.le4>", "S.M() <A int.le4; B bool>",
+			"result 1, B: only on the server; tag it optional at the server, and the client reads a union without a member"},
+		{"result, optional member of the server", "S.M() <A int.le4>", "S.M() <A int.le4; B? bool>", ""},
+		{"result, member of the client", "S.M() <A int.le4; B bool>", "S.M() <A int.le4>", ""},
+		{"in a member", "S.M(<A {X int.le4}>)", "S.M(<A {X int.le4; Y bool}>)", "parameter 1, A.Y: only on the server; tag it optional at the server"},
+		{"member renamed", "S.M(<A int.le4; B bool>)", "S.M(<X int.le4; B bool>)",
+			"parameter 1, A: client calls it A, server calls it X (renamed); give it the old name by name= in its tag"},
+		{"no common member", "S.M(<A? int.le4>)", "S.M(<B bool>)", ""},
+		{"a union and a struct", "S.M(<A *int.le4>)", "S.M({A *int.le4})", "parameter 1: client <A *int.le4>, server {A *int.le4}"},
+		{"recursive union", "S.M(<A ^1; B int.le4>)", "S.M(<B int.le8; A ^1; C? [2]^2>)", ""},
+
 		// Recursion.
 		{"recursive", "S.M({Val int.le4; Next *^2})", "S.M({Val int.le8; Next *^2; Note? string.le4})", ""},
 		{"recursive, field of the client", "S.M({Val int.le4; Kids []^2; Note bool})", "S.M({Val int.le4; Kids []^2})",

@@ -25,7 +25,7 @@ func (c *Codec) WriteTo(l *layout.Type, peer string) *Codec {
 // WriteListTo is [Codec.WriteTo] for a list of parameters.
 func (c *Codec) WriteListTo(list []*layout.Type, peer string) *Codec {
 	return c.checked(peer, func(f *absentFinder) *absent {
-		a := f.add(translation{}, opStruct)
+		a := f.make(opStruct)
 		for i, own := range c.node.fields {
 			var l *layout.Type
 			if i < len(list) {
@@ -87,10 +87,9 @@ type absentFinder struct {
 	all       []*absent               // in the order of their beginning
 }
 
-// add returns the absent of an operation, which is that of k.
-func (f *absentFinder) add(k translation, o op) *absent {
+// make returns the absent of an operation.
+func (f *absentFinder) make(o op) *absent {
 	a := &absent{op: o}
-	f.known[k] = a
 	f.all = append(f.all, a)
 	return a
 }
@@ -107,7 +106,8 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 	if a, ok := f.known[k]; ok {
 		return a
 	}
-	a := f.add(k, own.op)
+	a := f.make(own.op)
+	f.known[k] = a
 	// The peer reads T into *T: the pointer has no counterpart here.
 	if l.Kind == layout.Pointer && own.op != opPointer {
 		f.enclosing = append(f.enclosing, l)
@@ -131,8 +131,9 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 			case at < 0:
 				f.field(a, own, nil)
 			case union: // own is the target of the member
-				part := &absent{op: opPointer, elem: f.find(own.node, l.Fields[at].Type)}
-				a.fields = append(a.fields, absentField{own.index, own.path, part})
+				part := f.make(opPointer)
+				part.elem = f.find(own.node, l.Fields[at].Type)
+				a.fields = append(a.fields, absentField{index: own.index, path: own.path, own: own.node, value: part})
 			default:
 				f.field(a, own, l.Fields[at].Type)
 			}

@@ -252,7 +252,7 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 // size of its encoding. With d.More it uses the reflect executor: the fast one holds
 // addresses of the input.
 func (c *Codec) ReadStart(d *Decoder, v Ref) (int, error) {
-	if n := c.fastPath; n != nil && !c.singlePointer && n.isFixedSize() && len(d.Data) >= n.minSize {
+	if n := c.fastPath; n != nil && !c.singlePointer && n.fixedSize && len(d.Data) >= n.minSize {
 		start := Decoder{Data: d.Data[:n.minSize], Budget: d.Budget, Lenient: d.Lenient}
 		if c.readFast(&start, v) {
 			return n.minSize, nil

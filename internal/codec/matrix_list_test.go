@@ -56,6 +56,7 @@ func (m pairMaker) lists() (a, b *listShape) {
 		f := shapeField{optional: optional, ignorable: optional && m.one(3)}
 		if !m.one(6) {
 			f.shape, _ = m.pair(2)
+			f.shape = pointerToUnion(f.shape)
 		}
 		longer.parts = append(longer.parts, f)
 		longer.optional++
@@ -283,7 +284,7 @@ func (count *matrixCount) listValue(t *testing.T, r *rand.Rand, seed uint64, w *
 	expected, err := appendAll(t, rc, Encoder{}, want)
 	for _, v := range out {
 		got, err2 := appendAll(t, rc, Encoder{}, v)
-		if fmt.Sprint(err) != fmt.Sprint(err2) || !bytes.Equal(got, expected) {
+		if (err == nil) != (err2 == nil) || !bytes.Equal(got, expected) {
 			t.Fatalf("seed %d: %x\n%v\n%v\nwant %x %v\ngot  %x %v", seed, data, to.Layout(), rc.Layout(), expected, err, got, err2)
 		}
 	}

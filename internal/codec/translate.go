@@ -64,6 +64,9 @@ func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
 		s.setSize()
 	}
 	for _, m := range t.nodes {
+		if m.op == opUnion { // each member has its number
+			continue
+		}
 		m.fields = slices.DeleteFunc(m.fields, func(f field) bool { return f.node.op == opSkip && f.node.skipped.empty() })
 	}
 	n.finish()
