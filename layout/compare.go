@@ -22,6 +22,7 @@ import (
 //   - Members of unions are matched by name. A member of the writer alone must be optional
 //     there, and the reader then has no member set.
 //   - A pointer reads what its target reads.
+//   - Constants are the same at both ends, in the same order.
 //
 // Everything else must be equal, and so must map keys. The parameters of a func are written
 // by the server, its results by the client. Places are as in [Diff], and each difference has
@@ -192,8 +193,15 @@ func (d *differ) fitStructs(loc location, c, s *scoped) {
 	matches, taken := d.matchFields(c.Fields, s.Fields), make(map[int]bool)
 	// Fields of one name fit by their types. A field of one end alone fits if it may be
 	// absent; if not, it may be a field of the other end with another name.
+	if client, server := constants(c.Fields), constants(s.Fields); client != server {
+		client, server = truncatePair(client, server)
+		d.add(loc.field(blankName).String(), client, server)
+	}
 	for i, f := range c.Fields {
 		j, ok := matches[i]
+		if f.Name == blankName {
+			continue
+		}
 		if ok && s.Fields[j].Name == f.Name {
 			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
 			taken[j] = true
@@ -206,10 +214,22 @@ func (d *differ) fitStructs(loc location, c, s *scoped) {
 		}
 	}
 	for j, f := range s.Fields {
-		if !taken[j] {
+		if !taken[j] && f.Name != blankName {
 			d.addField(loc, c.Kind, f, d.dir == toClient)
 		}
 	}
+}
+
+// constants returns the types of the constants among fields, which both ends must have in
+// common.
+func constants(fields []Field) string {
+	var list []string
+	for _, f := range fields {
+		if f.Name == blankName {
+			list = append(list, f.Type.String())
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // addField is addAlone for a field of a struct, or a member of a union. The reader never

@@ -124,6 +124,9 @@ func (f *absentFinder) find(own *node, l *layout.Type) *absent {
 		a.op = opStruct
 		for i := range own.fields {
 			own := &own.fields[i]
+			if own.node.op == opBlank { // the peer has the same
+				continue
+			}
 			at := slices.IndexFunc(l.Fields, func(f layout.Field) bool { return f.Name == own.name })
 			switch {
 			// The peer reads a member that it lacks as none.

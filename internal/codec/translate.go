@@ -217,10 +217,16 @@ func (t *translator) fill(n, own *node, l *layout.Type) {
 func (t *translator) structOf(n, own *node, l *layout.Type) {
 	byName := make(map[string]*field, len(own.fields))
 	for i := range own.fields {
-		byName[own.fields[i].name] = &own.fields[i]
+		if f := &own.fields[i]; f.node.op != opBlank {
+			byName[f.name] = f
+		}
 	}
 	for _, peer := range l.Fields {
-		if f := byName[peer.Name]; f != nil {
+		// The constants of both ends are equal. One between fields in another order has its
+		// place from the peer.
+		if peer.Type.Const != "" {
+			n.fields = append(n.fields, field{name: peer.Name, path: "._", index: -1, node: blankAs(peer.Type)})
+		} else if f := byName[peer.Name]; f != nil {
 			made := *f
 			made.node = t.node(f.node, peer.Type)
 			n.fields = append(n.fields, made)

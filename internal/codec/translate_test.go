@@ -310,7 +310,10 @@ func TestSkipRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 17))
 		typ := reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[uint8]()}, {Name: "X", Type: randomType(r, 4)}, {Name: "Z", Type: reflect.TypeFor[uint8]()}})
-		peer := compileType(t, typ)
+		peer, err := Compile(typ, nil)
+		if err != nil || peer.Standalone() != nil { // a word that must come last, or is not for calls
+			continue
+		}
 		from, err := c.ReadFrom(reparsed(t, peer.Layout()))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)

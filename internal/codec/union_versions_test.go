@@ -76,3 +76,47 @@ func TestUnionVersions(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+type frameV1 struct {
+	_  uint16 `bsrpc:"be2,const=0xB562"`
+	ID uint8
+	_  uint8 `bsrpc:"const=7"`
+	N  int16
+}
+
+type frameV2 struct {
+	N    int32
+	_    uint16 `bsrpc:"be2,const=0xB562"`
+	Note string `bsrpc:"optional"`
+	_    uint8  `bsrpc:"const=7"`
+	ID   uint8
+}
+
+// Constants have their place from the writer, and are checked there.
+func TestConstantsOfVersions(t *testing.T) {
+	v1, v2 := compileType(t, reflect.TypeFor[frameV1]()), compileType(t, reflect.TypeFor[frameV2]())
+	m := func(l *layout.Type) *layout.Method { return &layout.Method{Params: []*layout.Type{l}} }
+	if d := layout.Compare(m(v1.Layout()), m(v2.Layout())); len(d) > 0 {
+		t.Error(d)
+	}
+	other := compileType(t, reflect.TypeFor[struct {
+		_  uint16 `bsrpc:"be2,const=0xB563"`
+		ID uint8
+		_  uint8 `bsrpc:"const=7"`
+		N  int16
+	}]())
+	if d := layout.Compare(m(v1.Layout()), m(other.Layout())); len(d) != 1 || d[0].String() != "parameter 1, frameV1._: client uint.be2=46434, uint.le1=7; server uint.be2=46435, uint.le1=7" {
+		t.Errorf("another constant: %v", d)
+	}
+	read, err := v2.ReadFrom(v1.Layout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got frameV2
+	if err := Decode(read, []byte{0xB5, 0x62, 3, 7, 0xFE, 0xFF}, RefTo(reflect.ValueOf(&got))); err != nil || got.ID != 3 || got.N != -2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := Decode(read, []byte{0xB5, 0x62, 3, 8, 0xFE, 0xFF}, RefTo(reflect.ValueOf(&got))); err == nil {
+		t.Error("another constant: no error")
+	}
+}
