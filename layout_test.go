@@ -43,7 +43,7 @@ var uses = map[string][]string{
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
 	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/identity", "internal/limits", "internal/netconn", "internal/report", "internal/transport", "internal/basic", "layout"},
 	"internal/stress":     {},
-	"bsrpctest":           {"."},
+	"bsrpctest":           {".", "internal/method", "layout"},
 	"middleware":          {"."},
 	"examples/greet":      {"."},
 	"examples/files":      {"."},
@@ -79,6 +79,7 @@ var onlyIn = map[string][]string{
 	"reflect": {
 		"internal/codec/*.go", "internal/identity/*.go", "internal/method/*.go", "internal/strictmap/*.go",
 		"registry.go", "errors.go", "session.go", "marshal.go", "bind.go", "client.go", "callback.go",
+		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {
 		"internal/method/*.go", "internal/identity/*.go", "internal/record/*.go", "marshal.go",

@@ -8,6 +8,8 @@
 //
 // A test of a caller needs neither: a fake is a struct literal of funcs, and a stream of
 // a fake is a func with a yield.
+//
+// Golden finds the changes of a contract that part programs already released.
 package bsrpctest
 
 import (

@@ -1,0 +1,221 @@
+package bsrpctest
+
+// What Golden reports. "Old" is a released end in these texts, "new" one with the contract.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// A verdict is what a comparison of a contract with all releases found.
+type verdict struct {
+	misfits    []misfit   // in the order of methods in the file, then of dates
+	unrecorded []*current // their texts are not in the file
+}
+
+// A misfit is a text that does not work together with the contract.
+type misfit struct {
+	*record
+	found     []difference
+	deploy    string // the end to deploy first
+	supported string // from this date on, later texts fit
+}
+
+// A difference is one reason of a misfit.
+type difference struct {
+	oldServer bool // between a new client and an old server, or else the reverse
+	layout.Difference
+}
+
+// String describes d with a fix for the contract: one at the released end comes too late.
+func (d difference) String() string {
+	ends, released := "old client, new server: ", "at the client"
+	if d.oldServer {
+		ends, released = "new client, old server: ", "at the server"
+	}
+	if strings.Contains(d.Fix, released) {
+		d.Fix = "keep it as released"
+	}
+	return ends + d.Difference.String()
+}
+
+// compareAll compares a contract with every text of a file.
+func compareAll(d *described, f *records) *verdict {
+	v := new(verdict)
+	for i := range d.methods {
+		if m := &d.methods[i]; !slices.ContainsFunc(f.of(m.name()), func(r *record) bool { return r.text == m.text }) {
+			v.unrecorded = append(v.unrecorded, m)
+		}
+	}
+	seen := make(map[string]bool)
+	for _, first := range f.all() {
+		if seen[first.name()] {
+			continue
+		}
+		seen[first.name()] = true
+		for _, r := range f.of(first.name()) {
+			if found, deploy := r.compare(d.find(r.name())); len(found) > 0 {
+				v.misfits = append(v.misfits, misfit{r, found, deploy, f.until(r)})
+			}
+		}
+	}
+	return v
+}
+
+// compare returns what keeps the programs of r from working together with programs of m,
+// and how to deploy the change nevertheless. m is nil if the method is gone.
+func (r *record) compare(m *current) (found []difference, deploy string) {
+	if m == nil {
+		return []difference{{Difference: layout.Difference{Place: "the method is gone", Fix: "keep it"}}},
+			"first clients that do not call it; servers once no other client is in use"
+	}
+	if m.text == r.text {
+		return nil, ""
+	}
+	old := withGoTypes(r.layout, m.layout)
+	oldClient := layout.Compare(old, m.layout)
+	var oldServer []layout.Difference
+	if !r.clients {
+		oldServer = layout.Compare(m.layout, old)
+	}
+	for _, d := range oldServer {
+		found = append(found, difference{true, d})
+	}
+	for _, d := range oldClient {
+		found = append(found, difference{false, d})
+	}
+	switch {
+	case len(oldClient) == 0: // new servers serve everybody
+		deploy = "servers first; clients once no server of that release is in use"
+	case len(oldServer) == 0:
+		deploy = "clients first; servers once no client of that release is in use"
+	default:
+		deploy = "neither end can be first"
+	}
+	return found, deploy
+}
+
+// misfitText explains the misfits, and how to go on: change the contract, correct the file,
+// or give up the programs. The command has the first date with an effect on all of them.
+func (v *verdict) misfitText(f *records, d *described) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s does not fit %d of the %d texts released, in %s", d.name, len(v.misfits), len(f.all()), f.path)
+	supported, ofServers := "", true
+	for i, m := range v.misfits {
+		supported = max(supported, m.supported)
+		ofServers = ofServers && m.found[len(m.found)-1].oldServer
+		if i > 0 && v.misfits[i-1].name() == m.name() && slices.Equal(v.misfits[i-1].found, m.found) {
+			continue // listed with the one before
+		}
+		dates := []string{m.date}
+		for _, same := range v.misfits[i+1:] {
+			if same.name() != m.name() || !slices.Equal(same.found, m.found) {
+				break
+			}
+			dates = append(dates, same.date)
+		}
+		fmt.Fprintf(&b, "\n    %s, released %s", m.name(), strings.Join(dates, ", "))
+		for _, d := range m.found {
+			b.WriteString("\n        " + d.String())
+		}
+		b.WriteString("\n        to deploy: " + m.deploy)
+	}
+	b.WriteString("\nfollow the advice above, or leave the method as it is and add another; bsrpc's docs/evolution.md lists all changes" +
+		"\nif a text was never released: delete its line from the file" +
+		"\nif its programs are no longer in use: " + goldenVariable + "=retire:" + supported + " go test")
+	if ofServers {
+		b.WriteString("\nif its servers are no longer in use, but its clients are: " + goldenVariable + "=retire-servers:" + supported + " go test")
+	}
+	return b.String()
+}
+
+// changeText explains a change that fits all releases. Its first words suit an error, too.
+func (v *verdict) changeText(f *records, d *described) string {
+	var b strings.Builder
+	last := f.last()
+	if last == "" {
+		return fmt.Sprintf("%s is not yet in %s\n", d.name, f.path)
+	}
+	fmt.Fprintf(&b, "%s has changed since %s and fits all %d texts in %s\n", d.name, last, len(f.all()), f.path)
+	both := bothWays(d)
+	for _, m := range v.unrecorded {
+		b.WriteString("    " + m.name() + "\n")
+		for _, line := range m.notes(f, both) {
+			b.WriteString("        " + line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// notes explains what changed in a method since its latest release, and the order of
+// deployment. Changes of formats and of the order of fields need no explanation: if they fit,
+// no call is different. Both has the structs that clients send and receive.
+func (m *current) notes(f *records, both map[string]bool) []string {
+	list := f.of(m.name())
+	if len(list) == 0 && m.optional {
+		return []string{"is new and optional: a client without it gets CodeUnimplemented", "to deploy: either end first"}
+	}
+	if len(list) == 0 {
+		return []string{"is new: Bind of a new client at an old server returns a mismatch for it; a client that goes on without it tags it optional",
+			"to deploy: servers first"}
+	}
+	old := list[len(list)-1].layout
+	var lines []string
+	servers, clients := false, false // which end is first, if calls must not fail meanwhile
+	for _, c := range changesOf(old, m.layout) {
+		switch {
+		case c.added && c.sentByClient:
+			servers = true
+			lines = append(lines, c.place+" is new: calls that set it fail at old servers, not run, unless it is ignorable")
+		case c.added:
+			lines = append(lines, c.place+" is new: old clients drop it, and from old servers it is zero")
+		case c.sentByClient:
+			clients = true
+			lines = append(lines, c.place+" is gone: calls of old clients that set it fail at new servers, not run, unless it is ignorable there")
+		default:
+			lines = append(lines, c.place+" is gone: old clients read zero")
+		}
+		// A program that reads a value, changes it and sends it back is the usual way to
+		// lose data by a compatible change.
+		if c.added && both[c.of] {
+			lines = append(lines, fmt.Sprintf("%s is a parameter and a result: old clients that read it and write it back lose %s", c.of, c.field))
+		}
+	}
+	switch {
+	case servers && clients:
+		return append(lines, "to deploy: servers first, for what is new; clients first, for what is gone")
+	case servers:
+		return append(lines, "to deploy: servers first; clients may be first if they do not set what is new")
+	case clients:
+		return append(lines, "to deploy: clients first; servers may be first if no client sets what is gone")
+	}
+	return append(lines, "to deploy: either end first")
+}
+
+// retirementText lists what a contract no longer supports.
+func retirementText(f *records, d *described, retired []retirement, servers bool) string {
+	if len(retired) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	ends, total := "programs", len(retired)+len(f.all())
+	if servers {
+		ends, total = "servers", len(f.all())
+	}
+	fmt.Fprintf(&b, "%s: retired %s of %d of %d texts\n", f.path, ends, len(retired), total)
+	for _, r := range retired {
+		fmt.Fprintf(&b, "    %s, in %s from %s until %s\n", r.name(), ends, r.date, r.until)
+		found, _ := r.compare(d.find(r.name()))
+		for _, one := range found {
+			one.Fix = "" // it is too late
+			b.WriteString("        parted: " + one.String() + "\n")
+		}
+		if len(found) == 0 {
+			b.WriteString("        still fits; later changes may part these " + ends + "\n")
+		}
+	}
+	return b.String()
+}
