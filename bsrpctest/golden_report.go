@@ -102,7 +102,7 @@ func (r *record) compare(m *current) (found []difference, deploy string) {
 // or give up the programs. The command has the first date with an effect on all of them.
 func (v *verdict) misfitText(f *records, d *described) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s does not fit %d of the %d texts released, in %s", d.name, len(v.misfits), len(f.all()), f.path)
+	fmt.Fprintf(&b, "%s does not fit %d of %d texts released, in %s", d.name, len(v.misfits), len(f.all()), f.path)
 	supported, ofServers := "", true
 	for i, m := range v.misfits {
 		supported = max(supported, m.supported)
@@ -139,7 +139,7 @@ func (v *verdict) changeText(f *records, d *described) string {
 	if last == "" {
 		return fmt.Sprintf("%s is not yet in %s\n", d.name, f.path)
 	}
-	fmt.Fprintf(&b, "%s has changed since %s and fits all %d texts in %s\n", d.name, last, len(f.all()), f.path)
+	fmt.Fprintf(&b, "%s has changed since %s and fits every text in %s\n", d.name, last, f.path)
 	both := bothWays(d)
 	for _, m := range v.unrecorded {
 		b.WriteString("    " + m.name() + "\n")

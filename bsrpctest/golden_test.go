@@ -141,7 +141,7 @@ func TestGolden(t *testing.T) {
 		}
 	}
 
-	change := `Shop has changed since 2000-01-01 and fits all 3 texts in testdata/shop.contract
+	change := `Shop has changed since 2000-01-01 and fits every text in testdata/shop.contract
     Shop.Place
         parameter 1, noteOrder.Note is new: calls that set it fail at old servers, not run, unless it is ignorable
         noteOrder is a parameter and a result: old clients that read it and write it back lose Note
@@ -168,7 +168,7 @@ func TestGolden(t *testing.T) {
 		t.Error(got)
 	}
 	// Back to the first version: Count is missing, the rest fits.
-	wantText(t, golden(t, 60, "", file, Shop{}), `bsrpctest.Golden: Shop does not fit 1 of the 6 texts released, in testdata/shop.contract
+	wantText(t, golden(t, 60, "", file, Shop{}), `bsrpctest.Golden: Shop does not fit 1 of 6 texts released, in testdata/shop.contract
     Shop.Count, released 2000-01-31
         old client, new server: the method is gone; keep it
         to deploy: first clients that do not call it; servers once no other client is in use
@@ -196,7 +196,7 @@ if its programs are no longer in use: BSRPC_GOLDEN=retire:2000-02-10 go test`
         old client, new server: parameter 1, wideOrder.Note: only on the server; tag it optional at the server
         to deploy: neither end can be first
 `
-	all := "Shop does not fit 4 of the 4 texts released, in testdata/shop.contract\n    Shop.Place, released 2000-01-01, 2000-01-20" + place + rest
+	all := "Shop does not fit 4 of 4 texts released, in testdata/shop.contract\n    Shop.Place, released 2000-01-01, 2000-01-20" + place + rest
 	find, more, _ := strings.Cut(rest, "follow")
 	file := fileWith(t, before)
 	for _, test := range []struct{ command, want string }{
@@ -204,7 +204,7 @@ if its programs are no longer in use: BSRPC_GOLDEN=retire:2000-02-10 go test`
 		{"update", all},
 		{"retire-servers:2000-01-01", all},
 		// The first text of Place is old enough.
-		{"retire:2000-02-09", "Shop does not fit 3 of the 3 texts released, in testdata/shop.contract\n" + find + "    Shop.Place, released 2000-01-20" + place + "follow" + more},
+		{"retire:2000-02-09", "Shop does not fit 3 of 3 texts released, in testdata/shop.contract\n" + find + "    Shop.Place, released 2000-01-20" + place + "follow" + more},
 	} {
 		wantText(t, golden(t, 40, test.command, file, ShopWide{}), "bsrpctest.Golden: "+test.want)
 		if content(t, file) != before {

@@ -182,3 +182,7 @@ func TestUsageErrors(t *testing.T) {
 		}
 	}
 }
+
+// The contract works with every one released. After a change that fits:
+// BSRPC_GOLDEN=update go test
+func TestContract(t *testing.T) { bsrpctest.Golden(t, "testdata/jobs.contract", Jobs{}) }
