@@ -11,35 +11,41 @@ import (
 
 // A change is a field, parameter or result that one of two versions of a method lacks.
 type change struct {
-	place        string // "parameter 1, Order.Note"
-	of           string // the struct with the field, see typeName; "" for a parameter or result
-	field        string
-	added        bool
-	sentByClient bool
+	place string // "parameter 1, Order.Note"
+	of    string // the struct with the field, see typeName; "" for a parameter or result
+	field string
+	added bool
+	flow
+}
+
+// A flow is who writes a value, and what for.
+type flow struct {
+	arg      bool // of a call or a callback
+	byClient bool // the client writes it
 }
 
 // changesOf returns the fields, parameters and results that one of two versions of a method
 // lacks. The versions fit.
 func changesOf(old, now *layout.Method) []change {
 	var w walk
-	w.list("parameter", old.Params, now.Params, true)
-	w.list("result", old.Results, now.Results, false)
+	w.list("parameter", old.Params, now.Params, flow{arg: true, byClient: true})
+	w.list("result", old.Results, now.Results, flow{})
 	return w.changes
 }
 
 // A walk collects changes.
 type walk struct {
-	changes      []change
-	sentByClient bool // of the types being compared
+	changes []change
+	flow    // of the types being compared
 }
 
 // list compares parameters or results.
-func (w *walk) list(word string, old, now []*layout.Type, sentByClient bool) {
+func (w *walk) list(word string, old, now []*layout.Type, f flow) {
 	for i := range max(len(old), len(now)) {
-		w.sentByClient = sentByClient
+		w.flow = f
 		place := fmt.Sprintf("%s %d", word, i+1)
 		if i >= len(old) || i >= len(now) {
-			w.changes = append(w.changes, change{place: place, added: i >= len(old), sentByClient: sentByClient})
+			w.changes = append(w.changes, change{place: place, added: i >= len(old), flow: f})
 			continue
 		}
 		w.compare(place, "", old[i], now[i])
@@ -60,10 +66,8 @@ func (w *walk) compare(root, path string, old, now *layout.Type) {
 	}
 	switch {
 	case now.Func != nil: // the server calls it
-		sent := w.sentByClient
-		w.list(root+", func's parameter", old.Func.Params, now.Func.Params, !sent)
-		w.list(root+", func's result", old.Func.Results, now.Func.Results, sent)
-		w.sentByClient = sent
+		w.list(root+", func's parameter", old.Func.Params, now.Func.Params, flow{arg: true})
+		w.list(root+", func's result", old.Func.Results, now.Func.Results, flow{byClient: true})
 	case now.Elem != nil: // keys of maps are equal
 		if path != "" && now.Kind != layout.Stream {
 			path += "[]"
@@ -86,12 +90,12 @@ func (w *walk) fields(root, path string, old, now *layout.Type) {
 		if before := fieldOf(old, f.Name); before != nil {
 			w.compare(root, path+f.Name, before.Type, f.Type)
 		} else {
-			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, true, w.sentByClient})
+			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, true, w.flow})
 		}
 	}
 	for _, f := range old.Fields {
 		if fieldOf(now, f.Name) == nil {
-			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, false, w.sentByClient})
+			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, false, w.flow})
 		}
 	}
 }

@@ -96,7 +96,7 @@ func TestGoldenMerge(t *testing.T) {
 	wantText(t, golden(t, 2, "update", file, merged{}), `Shop has changed since 2000-01-02 and fits every text in testdata/shop.contract
     Shop.Place
         parameter 1, noteTip.Tip is new: calls that set it fail at old servers, not run, unless it is ignorable
-        to deploy: servers first; clients may be first if they do not set what is new
+        to deploy: servers first, if those calls must not fail
 recorded`)
 	wantText(t, content(t, file), lines+"2000-01-03 Shop.Place({ID? int.le8; Tip? int.le8; Note? string.le4})")
 
@@ -268,11 +268,11 @@ func TestGoldenKinds(t *testing.T) {
         parameter 3 is gone: calls of old clients that set it fail at new servers, not run, unless it is ignorable there
         result 1, richItem.Tags[][].Note is new: old clients drop it, and from old servers it is zero
         result 1, richItem.Gone is gone: old clients read zero
-        to deploy: clients first; servers may be first if no client sets what is gone
+        to deploy: clients first, if those calls must not fail
     Rich.Submit
-        parameter 1, func's parameter 1, richStep.Left is gone: old clients read zero
-        parameter 1, func's result 1, richAnswer.Why is gone: calls of old clients that set it fail at new servers, not run, unless it is ignorable there
-        to deploy: clients first; servers may be first if no client sets what is gone
+        parameter 1, func's parameter 1, richStep.Left is gone: callbacks of old servers that set it fail at new clients, not run, unless it is ignorable there
+        parameter 1, func's result 1, richAnswer.Why is gone: old servers read zero
+        to deploy: servers first, if those calls must not fail
     Rich.Ping
         is new and optional: a client without it gets CodeUnimplemented
         to deploy: either end first

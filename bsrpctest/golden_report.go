@@ -166,17 +166,11 @@ func (m *current) notes(f *records, both map[string]bool) []string {
 	var lines []string
 	servers, clients := false, false // which end is first, if calls must not fail meanwhile
 	for _, c := range changesOf(old, m.layout) {
-		switch {
-		case c.added && c.sentByClient:
-			servers = true
-			lines = append(lines, c.place+" is new: calls that set it fail at old servers, not run, unless it is ignorable")
-		case c.added:
-			lines = append(lines, c.place+" is new: old clients drop it, and from old servers it is zero")
-		case c.sentByClient:
-			clients = true
-			lines = append(lines, c.place+" is gone: calls of old clients that set it fail at new servers, not run, unless it is ignorable there")
-		default:
-			lines = append(lines, c.place+" is gone: old clients read zero")
+		lines = append(lines, c.String())
+		if c.arg {
+			// The reader goes first where something is new, the writer where it is gone.
+			servers = servers || c.byClient == c.added
+			clients = clients || c.byClient != c.added
 		}
 		// A program that reads a value, changes it and sends it back is the usual way to
 		// lose data by a compatible change.
@@ -186,13 +180,30 @@ func (m *current) notes(f *records, both map[string]bool) []string {
 	}
 	switch {
 	case servers && clients:
-		return append(lines, "to deploy: servers first, for what is new; clients first, for what is gone")
+		return append(lines, "to deploy: neither end first, if those calls must not fail")
 	case servers:
-		return append(lines, "to deploy: servers first; clients may be first if they do not set what is new")
+		return append(lines, "to deploy: servers first, if those calls must not fail")
 	case clients:
-		return append(lines, "to deploy: clients first; servers may be first if no client sets what is gone")
+		return append(lines, "to deploy: clients first, if those calls must not fail")
 	}
 	return append(lines, "to deploy: either end first")
+}
+
+// String explains what happens between old and new programs.
+func (c change) String() string {
+	writer, reader, calls := "server", "client", "callbacks"
+	if c.byClient {
+		writer, reader, calls = "client", "server", "calls"
+	}
+	switch {
+	case c.arg && c.added:
+		return fmt.Sprintf("%s is new: %s that set it fail at old %ss, not run, unless it is ignorable", c.place, calls, reader)
+	case c.arg:
+		return fmt.Sprintf("%s is gone: %s of old %ss that set it fail at new %ss, not run, unless it is ignorable there", c.place, calls, writer, reader)
+	case c.added:
+		return fmt.Sprintf("%s is new: old %ss drop it, and from old %ss it is zero", c.place, reader, writer)
+	}
+	return fmt.Sprintf("%s is gone: old %ss read zero", c.place, reader)
 }
 
 // retirementText lists what a contract no longer supports.
