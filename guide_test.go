@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	guideFile   = regexp.MustCompile("(?m)^<!-- file: (\\S+) -->\n+```go\n((?:.*\n)*?)```$")
+	guideFile   = regexp.MustCompile("(?m)^<!-- file: (\\S+) -->\n+```(?:go|text)\n((?:.*\n)*?)```$")
 	guideOutput = regexp.MustCompile("(?m)^<!-- output: (\\S+) -->\n+```text\n((?:.*\n)*?)```$")
 	guideMark   = regexp.MustCompile("(?m)^<!-- (?:file|output): ")
 )
@@ -66,6 +66,10 @@ func (m *guideModule) add(t *testing.T, page, text string) {
 	for _, f := range files {
 		if _, err := os.Stat(filepath.Join(m.dir, f[1])); err == nil {
 			t.Errorf("%s: a second file %s", page, f[1])
+		}
+		if path.Ext(f[1]) != ".go" {
+			m.write(t, f[1], f[2])
+			continue
 		}
 		if tidy, err := gofmt.Source([]byte(f[2])); err != nil || string(tidy) != f[2] {
 			t.Errorf("%s: gofmt would change %s (%v)", page, f[1], err)

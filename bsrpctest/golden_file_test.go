@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 )
@@ -277,4 +278,50 @@ func TestGoldenKinds(t *testing.T) {
         is new and optional: a client without it gets CodeUnimplemented
         to deploy: either end first
 record it and commit the file: BSRPC_GOLDEN=update go test`)
+}
+
+// The guide shows what a test reports.
+func TestGoldenGuide(t *testing.T) {
+	page := strings.Split(content(t, "../docs/guide/fields.md"), "```text\n")
+	shown := func(begin string) string {
+		for _, block := range page {
+			if strings.HasPrefix(block, begin) {
+				text, _, _ := strings.Cut(block, "```")
+				return text
+			}
+		}
+		t.Fatalf("the page has no block %q", begin)
+		return ""
+	}
+	released := strings.Join(strings.SplitAfter(shown("# Shop"), "\n")[:3], "")
+	days := int(time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC).Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).Hours() / 24)
+	file := fileWith(t, released)
+	wantText(t, golden(t, days, "", file, guideWithout()), shown("bsrpctest.Golden: Shop does not fit"))
+	wantText(t, golden(t, days, "", file, guideWith()), shown("bsrpctest.Golden: Shop has changed"))
+	golden(t, days, "update", file, guideWith())
+	wantText(t, content(t, file), shown("# Shop"))
+}
+
+func guideWithout() any {
+	type Order struct {
+		Item  string
+		Count int32
+		Gift  bool
+	}
+	type Shop struct {
+		Place func(ctx context.Context, o Order) (id int64, err error)
+	}
+	return Shop{}
+}
+
+func guideWith() any {
+	type Order struct {
+		Item  string
+		Count int32
+		Gift  bool `bsrpc:"optional"`
+	}
+	type Shop struct {
+		Place func(ctx context.Context, o Order) (id int64, err error)
+	}
+	return Shop{}
 }
