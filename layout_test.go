@@ -51,6 +51,9 @@ var uses = map[string][]string{
 	"examples/alarms":     {"."},
 	"examples/jobs":       {"."},
 	"examples/instrument": {"."},
+
+	"examples/versions/old": {"."},
+	"examples/versions/new": {"."},
 }
 
 // testsUse lists additional imports of the tests of a package.
@@ -67,6 +70,9 @@ var testsUse = map[string][]string{
 	"examples/alarms":     {"bsrpctest"},
 	"examples/jobs":       {"bsrpctest"},
 	"examples/instrument": {"bsrpctest"},
+
+	"examples/versions/old": {"bsrpctest"},
+	"examples/versions/new": {"bsrpctest"},
 }
 
 // onlyIn lists the files that may import a package; tests are free to.
@@ -87,9 +93,9 @@ var onlyIn = map[string][]string{
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go"},
-	"context":  {"*.go", "internal/callback/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
-	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 
 // A source is one Go file of the core module.
