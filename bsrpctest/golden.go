@@ -18,6 +18,10 @@ import (
 // do not work together: a client with the contract and each released server, and each
 // released client and a server with the contract. A change that fits must be recorded.
 //
+//	func TestContract(t *testing.T) {
+//		bsrpctest.Golden(t, "testdata/shop.contract", Shop{})
+//	}
+//
 // contract is a struct of funcs, or a pointer to one: only its type matters. Or it is a
 // *bsrpc.Server: then all its methods are compared, registered in any way.
 //
@@ -47,7 +51,8 @@ func Golden(tb testing.TB, file string, contract any) {
 
 const goldenVariable = "BSRPC_GOLDEN"
 
-// golden is Golden with the value of its variable.
+// golden is Golden with the value of its variable. It writes the file last, and only if the
+// contract fits: a failed command has no effect.
 func golden(file string, contract any, value string) error {
 	c, err := parseCommand(value)
 	if err != nil {
@@ -69,6 +74,7 @@ func golden(file string, contract any, value string) error {
 	if missing && !c.update {
 		return fmt.Errorf("%s does not exist; create it and commit it: %s=update go test", file, goldenVariable)
 	}
+	// Retire first: what is out of use must not keep the contract from fitting.
 	var retired []retirement
 	if c.retire != "" {
 		retired = f.retire(d, c.retire, c.servers)
@@ -97,7 +103,8 @@ func golden(file string, contract any, value string) error {
 	return nil
 }
 
-// today returns the date of releases recorded now.
+// today returns the date of releases recorded now. It is the same in all time zones, so that
+// the machines of a team agree. In a bubble of testing/synctest it is the bubble's.
 func today() string { return time.Now().UTC().Format(time.DateOnly) }
 
 // A command is what to do with the file after a comparison, or before.
@@ -107,7 +114,8 @@ type command struct {
 	servers bool   // retire servers only
 }
 
-// parseCommand parses the value of the variable.
+// parseCommand parses the value of the variable. A date to come is refused: the releases
+// until then are not known.
 func parseCommand(value string) (c command, err error) {
 	if value == "" {
 		return c, nil
@@ -155,12 +163,13 @@ func (d *described) find(name string) *current {
 }
 
 // describe returns the methods of a contract or a server. The file has the service of a
-// contract: its own is known only when it is bound or registered.
+// contract: its own is known only when it is bound or registered. So the type may change its
+// name, as it may on the wire.
 func describe(contract any, f *records) (*described, error) {
 	if srv, ok := contract.(*bsrpc.Server); ok {
 		d := &described{name: "the server"}
 		for _, m := range srv.Methods() {
-			l, err := layout.ParseMethod(m.Layout)
+			l, err := layout.ParseMethod(m.Layout) // without the names of Go types
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.Name, err)
 			}

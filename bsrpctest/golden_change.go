@@ -84,7 +84,8 @@ func (w *walk) compare(root, path string, old, now *layout.Type) {
 	}
 }
 
-// fields compares the fields of two structs, or the members of two unions.
+// fields compares the fields of two structs, or the members of two unions. First come the
+// fields now, in their order, then those that are gone.
 func (w *walk) fields(root, path string, old, now *layout.Type) {
 	for _, f := range now.Fields {
 		if before := fieldOf(old, f.Name); before != nil {
@@ -111,7 +112,8 @@ func fieldOf(l *layout.Type, name string) *layout.Field {
 }
 
 // typeName returns the name of a struct's Go type, or its layout: a server does not know
-// the names.
+// the names. Two types of one name in different packages count as one, which is good enough
+// for a note.
 func typeName(l *layout.Type) string {
 	if l.GoType != "" {
 		return l.GoType
@@ -119,7 +121,8 @@ func typeName(l *layout.Type) string {
 	return l.String()
 }
 
-// bothWays returns the names of the structs that clients send and receive.
+// bothWays returns the names of the structs that clients send and receive. A callback turns
+// the direction: what the server passes to it, the client receives.
 func bothWays(d *described) map[string]bool {
 	sent, received := make(map[string]bool), make(map[string]bool)
 	var add func(types []*layout.Type, to, back map[string]bool)

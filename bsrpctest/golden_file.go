@@ -1,5 +1,16 @@
 package bsrpctest
 
+// The file of released texts:
+//
+//	# Shop: the text of every method ever released, for bsrpctest.Golden.
+//	2026-01-31 clients Shop.Place({Item string.le4; Count int.le4}) int.le8
+//	2026-05-04 Shop.Place({Item string.le4; Count int.le8}) int.le8
+//	2026-01-31 Shop.Cancel(int.le8)
+//
+// A text is in use from its date until that of the next text of its method. The word clients
+// tells that its servers are out of use already. The order of lines has no meaning, and equal
+// lines count once, so that the lines of two branches can be kept as they are.
+
 import (
 	"bytes"
 	"errors"
@@ -156,7 +167,8 @@ func (f *records) all() (list []*record) {
 	return list
 }
 
-// of returns the records of a method, the oldest first.
+// of returns the records of a method, the oldest first. Texts of one day stay in the order of
+// the lines: two branches may have added them.
 func (f *records) of(name string) []*record {
 	list := slices.DeleteFunc(f.all(), func(r *record) bool { return r.name() != name })
 	slices.SortStableFunc(list, func(a, b *record) int { return strings.Compare(a.date, b.date) })
@@ -171,7 +183,8 @@ func (f *records) last() (date string) {
 	return date
 }
 
-// until returns the date of the next text of r's method, today for the latest.
+// until returns the date of the next text of r's method. For the latest it is today: a
+// contract with another text, or without the method, replaces it today.
 func (f *records) until(r *record) string {
 	for _, later := range f.of(r.name()) {
 		if later.date > r.date {
@@ -190,6 +203,7 @@ func (f *records) record(d *described, methods []*current) {
 			{content: "# After a change that fits all of them: " + goldenVariable + "=update go test"},
 		}
 	}
+	// Comments at the end of the file stay above the lines of new methods.
 	for _, m := range methods {
 		at := len(f.lines)
 		for i, l := range f.lines {
@@ -235,7 +249,7 @@ func (f *records) retire(d *described, date string, servers bool) (retired []ret
 	return retired
 }
 
-// write writes the file. It creates the folder, too: a package without testdata is usual.
+// write writes the file with the line ends it had. It creates the folder, too: a package without testdata is usual.
 func (f *records) write() error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o777); err != nil {
 		return err

@@ -42,7 +42,8 @@ func (d difference) String() string {
 	return ends + d.Difference.String()
 }
 
-// compareAll compares a contract with every text of a file.
+// compareAll compares a contract with every text of a file. The texts of a method are next to
+// each other in the result, so that those with equal differences are listed together.
 func compareAll(d *described, f *records) *verdict {
 	v := new(verdict)
 	for i := range d.methods {
@@ -75,6 +76,7 @@ func (r *record) compare(m *current) (found []difference, deploy string) {
 	if m.text == r.text {
 		return nil, ""
 	}
+	// Places have the names of Go types at the client, and the text has none.
 	old := withGoTypes(r.layout, m.layout)
 	oldClient := layout.Compare(old, m.layout)
 	var oldServer []layout.Difference
@@ -151,7 +153,9 @@ func (v *verdict) changeText(f *records, d *described) string {
 }
 
 // notes explains what changed in a method since its latest release, and the order of
-// deployment. Changes of formats and of the order of fields need no explanation: if they fit,
+// deployment. Older releases differ from the latest by what was explained then.
+//
+// Changes of formats and of the order of fields need no explanation: if they fit,
 // no call is different. Both has the structs that clients send and receive.
 func (m *current) notes(f *records, both map[string]bool) []string {
 	list := f.of(m.name())
@@ -178,6 +182,7 @@ func (m *current) notes(f *records, both map[string]bool) []string {
 			lines = append(lines, fmt.Sprintf("%s is a parameter and a result: old clients that read it and write it back lose %s", c.of, c.field))
 		}
 	}
+	// Both ends are first only if one release adds an argument and drops another.
 	switch {
 	case servers && clients:
 		return append(lines, "to deploy: neither end first, if those calls must not fail")
@@ -206,7 +211,8 @@ func (c change) String() string {
 	return fmt.Sprintf("%s is gone: old %ss read zero", c.place, reader)
 }
 
-// retirementText lists what a contract no longer supports.
+// retirementText lists what a contract no longer supports. A text may still fit: then its
+// programs go on working until a later change.
 func retirementText(f *records, d *described, retired []retirement, servers bool) string {
 	if len(retired) == 0 {
 		return ""
