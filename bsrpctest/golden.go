@@ -23,7 +23,9 @@ import (
 //	}
 //
 // contract is a struct of funcs, or a pointer to one: only its type matters. Or it is a
-// *bsrpc.Server: then all its methods are compared, registered in any way.
+// *bsrpc.Server: then all its methods are compared, registered in any way. In the texts of
+// failures a client is the end that calls: for a Server in ClientOptions.Handlers that is the
+// program with the other Server.
 //
 // The file contains the text of every method ever released, one a line behind the date of
 // its release, in any order, and comments after #. Commit it with the contract. A new struct
