@@ -11,10 +11,11 @@ import (
 
 // A change is a field, parameter or result that one of two versions of a method lacks.
 type change struct {
-	place string // "parameter 1, Order.Note"
-	of    string // the struct with the field, see typeName; "" for a parameter or result
-	field string
-	added bool
+	place  string // "parameter 1, Order.Note"
+	of     string // the struct with the field, see typeName; "" for a parameter or result
+	field  string
+	added  bool
+	member bool // of a union
 	flow
 }
 
@@ -91,12 +92,12 @@ func (w *walk) fields(root, path string, old, now *layout.Type) {
 		if before := fieldOf(old, f.Name); before != nil {
 			w.compare(root, path+f.Name, before.Type, f.Type)
 		} else {
-			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, true, w.flow})
+			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, true, now.Kind == layout.Union, w.flow})
 		}
 	}
 	for _, f := range old.Fields {
 		if fieldOf(now, f.Name) == nil {
-			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, false, w.flow})
+			w.changes = append(w.changes, change{root + ", " + path + f.Name, typeName(now), f.Name, false, now.Kind == layout.Union, w.flow})
 		}
 	}
 }

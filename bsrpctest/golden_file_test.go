@@ -97,7 +97,7 @@ func TestGoldenMerge(t *testing.T) {
 	wantText(t, golden(t, 2, "update", file, merged{}), `Shop has changed since 2000-01-02 and fits every text in testdata/shop.contract
     Shop.Place
         parameter 1, noteTip.Tip is new: calls that set it fail at old servers, not run, unless it is ignorable
-        to deploy: servers first, if those calls must not fail
+        to deploy: servers first, if nothing must fail or be lost meanwhile
 recorded`)
 	wantText(t, content(t, file), lines+"2000-01-03 Shop.Place({ID? int.le8; Tip? int.le8; Note? string.le4})")
 
@@ -269,11 +269,11 @@ func TestGoldenKinds(t *testing.T) {
         parameter 3 is gone: calls of old clients that set it fail at new servers, not run, unless it is ignorable there
         result 1, richItem.Tags[][].Note is new: old clients drop it, and from old servers it is zero
         result 1, richItem.Gone is gone: old clients read zero
-        to deploy: clients first, if those calls must not fail
+        to deploy: clients first, if nothing must fail or be lost meanwhile
     Rich.Submit
         parameter 1, func's parameter 1, richStep.Left is gone: callbacks of old servers that set it fail at new clients, not run, unless it is ignorable there
         parameter 1, func's result 1, richAnswer.Why is gone: old servers read zero
-        to deploy: servers first, if those calls must not fail
+        to deploy: servers first, if nothing must fail or be lost meanwhile
     Rich.Ping
         is new and optional: a client without it gets CodeUnimplemented
         to deploy: either end first
@@ -324,4 +324,33 @@ func guideWith() any {
 		Place func(ctx context.Context, o Order) (id int64, err error)
 	}
 	return Shop{}
+}
+
+// Members of unions: the reader of an unknown one has none set.
+func TestGoldenUnions(t *testing.T) {
+	type Event struct {
+		_     struct{} `bsrpc:"union"`
+		Alarm *string
+		Idle  *struct{} `bsrpc:"optional"`
+	}
+	type Log struct {
+		Put  func(e Event) error
+		Last func() (Event, error)
+	}
+	file := fileWith(t, "2000-01-01 Log.Put(<Alarm string.le4; Reset? bool>)\n2000-01-01 Log.Last() <Alarm string.le4>\n")
+	wantText(t, golden(t, 1, "", file, Log{}), `bsrpctest.Golden: Log has changed since 2000-01-01 and fits every text in testdata/shop.contract
+    Log.Put
+        parameter 1, Event.Idle is new: old servers read a union without a member
+        parameter 1, Event.Reset is gone: from old clients, new servers read a union without a member
+        to deploy: neither end first, if nothing must fail or be lost meanwhile
+    Log.Last
+        result 1, Event.Idle is new: old clients read a union without a member
+        to deploy: clients first, if nothing must fail or be lost meanwhile
+record it and commit the file: BSRPC_GOLDEN=update go test`)
+	file = fileWith(t, "2000-01-01 Log.Put(<Alarm string.le4; Idle {}>)\n2000-01-01 Log.Last() <Alarm string.le4; Reset bool>\n")
+	if got := golden(t, 1, "", file, Log{}); !strings.Contains(got, "Log.Last, released 2000-01-01\n"+
+		"        new client, old server: result 1, Event.Reset: only on the server; keep it as released\n"+
+		"        to deploy: servers first; clients once no server of that release is in use\n") {
+		t.Error(got)
+	}
 }

@@ -171,25 +171,25 @@ func (m *current) notes(f *records, both map[string]bool) []string {
 	servers, clients := false, false // which end is first, if calls must not fail meanwhile
 	for _, c := range changesOf(old, m.layout) {
 		lines = append(lines, c.String())
-		if c.arg {
+		if c.arg || c.member {
 			// The reader goes first where something is new, the writer where it is gone.
 			servers = servers || c.byClient == c.added
 			clients = clients || c.byClient != c.added
 		}
 		// A program that reads a value, changes it and sends it back is the usual way to
 		// lose data by a compatible change.
-		if c.added && both[c.of] {
+		if c.added && both[c.of] && !c.member {
 			lines = append(lines, fmt.Sprintf("%s is a parameter and a result: old clients that read it and write it back lose %s", c.of, c.field))
 		}
 	}
 	// Both ends are first only if one release adds an argument and drops another.
 	switch {
 	case servers && clients:
-		return append(lines, "to deploy: neither end first, if those calls must not fail")
+		return append(lines, "to deploy: neither end first, if nothing must fail or be lost meanwhile")
 	case servers:
-		return append(lines, "to deploy: servers first, if those calls must not fail")
+		return append(lines, "to deploy: servers first, if nothing must fail or be lost meanwhile")
 	case clients:
-		return append(lines, "to deploy: clients first, if those calls must not fail")
+		return append(lines, "to deploy: clients first, if nothing must fail or be lost meanwhile")
 	}
 	return append(lines, "to deploy: either end first")
 }
@@ -201,6 +201,10 @@ func (c change) String() string {
 		writer, reader, calls = "client", "server", "calls"
 	}
 	switch {
+	case c.member && c.added:
+		return fmt.Sprintf("%s is new: old %ss read a union without a member", c.place, reader)
+	case c.member:
+		return fmt.Sprintf("%s is gone: from old %ss, new %ss read a union without a member", c.place, writer, reader)
 	case c.arg && c.added:
 		return fmt.Sprintf("%s is new: %s that set it fail at old %ss, not run, unless it is ignorable", c.place, calls, reader)
 	case c.arg:

@@ -145,7 +145,7 @@ func TestGolden(t *testing.T) {
     Shop.Place
         parameter 1, noteOrder.Note is new: calls that set it fail at old servers, not run, unless it is ignorable
         noteOrder is a parameter and a result: old clients that read it and write it back lose Note
-        to deploy: servers first, if those calls must not fail
+        to deploy: servers first, if nothing must fail or be lost meanwhile
     Shop.Find
         result 1, noteOrder.Note is new: old clients drop it, and from old servers it is zero
         noteOrder is a parameter and a result: old clients that read it and write it back lose Note
