@@ -354,3 +354,21 @@ record it and commit the file: BSRPC_GOLDEN=update go test`)
 		t.Error(got)
 	}
 }
+
+// Two steps that fit one by one may part the first release from the third.
+func TestGoldenOlderReleases(t *testing.T) {
+	type Item struct {
+		ID   int64
+		Note int64 `bsrpc:"optional"`
+	}
+	type Shop struct {
+		Put func(i Item) error
+	}
+	file := fileWith(t, "2000-01-01 Shop.Put({ID int.le8; Note? string.le4})\n2000-01-02 Shop.Put({ID int.le8})\n")
+	if got := golden(t, 5, "update", file, Shop{}); !strings.HasPrefix(got, "bsrpctest.Golden: Shop does not fit 1 of 2 texts released, in testdata/shop.contract\n"+
+		"    Shop.Put, released 2000-01-01\n        new client, old server: parameter 1, Item.Note: client int.le8, server string.le4\n") {
+		t.Error(got)
+	}
+	golden(t, 5, "retire:2000-01-02", file, Shop{})
+	wantText(t, content(t, file), "2000-01-02 Shop.Put({ID int.le8})\n2000-01-06 Shop.Put({ID int.le8; Note? int.le8})")
+}
