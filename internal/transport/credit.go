@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -8,6 +9,14 @@ import (
 )
 
 // What a Receiver pays back to its peer, and how long a Sender waits for it.
+
+// spendLocked takes cost from the credit of the peer.
+func (r *Receiver) spendLocked(cost int64) error {
+	if r.credit -= cost; r.credit < 0 {
+		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+	}
+	return nil
+}
 
 // read notes that bytes have been read, and pays them back once they are half a window.
 func (r *Receiver) read(cost int64) {

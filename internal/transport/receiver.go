@@ -92,14 +92,6 @@ func (r *Receiver) append(body []byte) (tooLong uint64, err error) {
 	return tooLong, nil
 }
 
-// spendLocked takes cost from the credit of the peer.
-func (r *Receiver) spendLocked(cost int64) error {
-	if r.credit -= cost; r.credit < 0 {
-		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
-	}
-	return nil
-}
-
 // costLocked returns the credit for the bytes of a frame, the size of the first item above
 // MaxMessage in it, if there is one, and how many bytes stand before that.
 func (r *Receiver) costLocked(body []byte) (cost int64, fits int, tooLong uint64, err error) {
