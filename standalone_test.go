@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
 // Types with words for values that stand alone.
@@ -88,6 +89,37 @@ func TestRecordsUpToAnEnd(t *testing.T) {
 	}
 	if rest, err = bsrpc.Decode([]byte("a\x00b\x00"), &w); err != nil || len(rest) > 0 || len(w.List) != 2 {
 		t.Errorf("%v, %q", err, rest)
+	}
+}
+
+// Constants and lengths in bytes are for calls, too. Client.Call needs no fields for constants.
+func TestConstantsInCalls(t *testing.T) {
+	type query struct {
+		_    uint8    `bsrpc:"const=3"`
+		Regs []uint16 `bsrpc:"bytes=le1,be2"`
+	}
+	type gate struct {
+		Ask func(ctx context.Context, q query) (*query, error)
+	}
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterFunc("Gate.Ask", func(q query) *query { return &query{Regs: q.Regs[1:]} }); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := layouts(srv)[0], "Gate.Ask({_ uint.le1=3; Regs [bytes=le1]uint.be2}) *{_ uint.le1=3; Regs [bytes=le1]uint.be2}"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	got, err := bsrpctest.Bind[gate](t, srv, "Gate").Ask(t.Context(), query{Regs: []uint16{1, 2}})
+	if err != nil || !slices.Equal(got.Regs, []uint16{2}) {
+		t.Errorf("%v, %v", err, got)
+	}
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type plain struct{ Regs []int }
+	var answer *plain
+	if err := client.Call(t.Context(), "Gate.Ask", []any{plain{[]int{1, 2}}}, &answer); err != nil || !slices.Equal(answer.Regs, []int{2}) {
+		t.Errorf("%v, %v", err, answer)
 	}
 }
 
