@@ -114,6 +114,9 @@ func (s *shape) word(key string) string {
 // width returns the bytes of the widest number of s.
 func (s *shape) width() int {
 	size := int(s.typ.Size())
+	if k := s.typ.Kind(); k == reflect.Int || k == reflect.Uint {
+		size = 8 // on every platform
+	}
 	if s.typ.Kind() == reflect.Complex64 || s.typ.Kind() == reflect.Complex128 {
 		size /= 2
 	}
