@@ -190,7 +190,7 @@ func (f Format) width() int {
 // fitStructs compares two structs whose fields may differ in order and number. It adds
 // what keeps the reader from reading the writer's struct.
 func (d *differ) fitStructs(loc location, c, s *scoped) {
-	matches, taken := d.matchFields(c.Fields, s.Fields), make(map[int]bool)
+	matches, taken := d.matchFields(c.Fields, s.Fields), make([]bool, len(s.Fields))
 	// Fields of one name fit by their types. A field of one end alone fits if it may be
 	// absent; if not, it may be a field of the other end with another name.
 	if client, server := constants(c.Fields), constants(s.Fields); client != server {
@@ -198,18 +198,18 @@ func (d *differ) fitStructs(loc location, c, s *scoped) {
 		d.add(loc.field(blankName).String(), client, server)
 	}
 	for i, f := range c.Fields {
-		j, ok := matches[i]
+		j := matches[i]
 		if f.Name == blankName {
 			continue
 		}
-		if ok && s.Fields[j].Name == f.Name {
+		if j >= 0 && s.Fields[j].Name == f.Name {
 			d.compareChild(loc.field(f.Name), c, s, f.Type, s.Fields[j].Type)
 			taken[j] = true
 			continue
 		}
 		before := d.count
 		d.addField(loc, c.Kind, f, d.dir == toServer)
-		if ok && d.addRenamed(loc, f.Name, s.Fields[j].Name, before) {
+		if j >= 0 && d.addRenamed(loc, f.Name, s.Fields[j].Name, before) {
 			taken[j] = true
 		}
 	}

@@ -1,6 +1,9 @@
 package layout
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Limits of a comparison. The server's text is untrusted: comparing two types
 // may take exponential time in the length of their texts.
@@ -263,14 +266,14 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 	matches := d.matchFields(c.Fields, s.Fields)
 	// Without any match these are different structs. One difference says more
 	// than one per field.
-	if len(matches) == 0 && len(c.Fields) > 0 && len(s.Fields) > 0 {
+	if !slices.ContainsFunc(matches, func(j int) bool { return j >= 0 }) && len(c.Fields) > 0 && len(s.Fields) > 0 {
 		d.addChanged(loc, c.Type, s.Type, "")
 		return
 	}
-	taken, last, moved := make(map[int]bool), -1, false
+	taken, last, moved := make([]bool, len(s.Fields)), -1, false
 	for i, f := range c.Fields {
-		j, ok := matches[i]
-		if !ok {
+		j := matches[i]
+		if j < 0 {
 			d.add(loc.field(f.Name).String(), truncate(f.Type.String()), "")
 			continue
 		}
@@ -297,23 +300,30 @@ func (d *differ) compareStructs(loc location, c, s *scoped) {
 	}
 }
 
-// matchFields maps the index of a client's field to the server's: by name, or
-// else, for a renamed field, by position if the types are equal and the
-// server's field has no match by name. Fields without a match are absent.
-func (d *differ) matchFields(client, server []Field) map[int]int {
-	byKey := make(map[string]int)
-	for j, key := range fieldKeys(server) {
-		byKey[key] = j
-	}
-	matches, taken := make(map[int]int), make(map[int]bool)
-	for i, key := range fieldKeys(client) {
-		if j, ok := byKey[key]; ok {
-			matches[i] = j
-			taken[j] = true
+// matchFields returns the server's field for each of a client's, or -1: by name, or
+// else, for a renamed field, by position if the types are equal and the server's field has
+// no match by name.
+func (d *differ) matchFields(client, server []Field) []int {
+	var byKey map[string]int // only for fields in another order
+	cKeys, sKeys := fieldKeys(client), fieldKeys(server)
+	matches, taken := make([]int, len(client)), make([]bool, len(server))
+	for i, key := range cKeys {
+		j, ok := i, i < len(server) && sKeys[i] == key
+		if !ok {
+			if byKey == nil {
+				byKey = make(map[string]int, len(server))
+				for j, key := range sKeys {
+					byKey[key] = j
+				}
+			}
+			j, ok = byKey[key]
+		}
+		if matches[i] = -1; ok {
+			matches[i], taken[j] = j, true
 		}
 	}
 	for i, f := range client {
-		if _, ok := matches[i]; !ok && i < len(server) && !taken[i] && d.equalText(f.Type, server[i].Type) {
+		if matches[i] < 0 && i < len(server) && !taken[i] && d.equalText(f.Type, server[i].Type) {
 			matches[i] = i
 		}
 	}

@@ -226,7 +226,7 @@ func (l *Type) appendText(b []byte) []byte {
 func (p *parser) typ() *Type {
 	// The order of kinds is irrelevant, as prefixes are unique.
 	for kind, word := range kindPrefixes {
-		if word == "" || !p.accept(word) {
+		if word == "" || !p.peekByte(word[0]) || !p.accept(word) {
 			continue
 		}
 		switch Kind(kind) {

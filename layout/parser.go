@@ -65,6 +65,9 @@ func (p *parser) peek(s string) bool { return strings.HasPrefix(p.rest, s) }
 // peekDigit reports whether the unread text starts with a digit.
 func (p *parser) peekDigit() bool { return p.rest != "" && p.rest[0] >= '0' && p.rest[0] <= '9' }
 
+// peekByte reports whether the unread text starts with c. It is cheaper than peek.
+func (p *parser) peekByte(c byte) bool { return p.rest != "" && p.rest[0] == c }
+
 // accept consumes s if it comes next.
 func (p *parser) accept(s string) bool {
 	rest, ok := strings.CutPrefix(p.rest, s)
@@ -121,7 +124,7 @@ func (p *parser) checkBytes(l *Type) {
 // acceptFormat consumes a format if one comes next, except Uvarint.
 func (p *parser) acceptFormat() (Format, bool) {
 	for f, name := range formatNames[:Uvarint] {
-		if name != "" && p.accept(name) {
+		if name != "" && p.peekByte(name[0]) && p.accept(name) {
 			return Format(f), true
 		}
 	}

@@ -136,6 +136,9 @@ func (t *translator) resolve(l *layout.Type) (target *layout.Type, restore func(
 
 // node returns the node that reads l into a value of own.
 func (t *translator) node(own *node, l *layout.Type) *node {
+	if own.readsAsIs(l) {
+		return own
+	}
 	l, restore := t.resolve(l)
 	defer restore()
 	k := translation{own, l}
@@ -164,6 +167,22 @@ func (t *translator) node(own *node, l *layout.Type) *node {
 	t.fill(n, own, l)
 	t.enclosing = t.enclosing[:len(t.enclosing)-1]
 	return n
+}
+
+// readsAsIs reports whether own has no parts and reads l without a translation.
+func (own *node) readsAsIs(l *layout.Type) bool {
+	if own.kind != l.Kind {
+		return false
+	}
+	switch own.op {
+	case opBool, opTime:
+		return true
+	case opInt, opUint, opFloat, opComplex:
+		return own.format == l.Format || l.Format == layout.NoFormat // a Duration
+	case opString, opBytes:
+		return own.format == l.Format && own.length == l.Len
+	}
+	return false
 }
 
 // pointsToItself reports whether n is a pointer like type P *P: it leads to no other value,
@@ -215,18 +234,27 @@ func (t *translator) fill(n, own *node, l *layout.Type) {
 // structOf sets the fields of n, a struct or a union, in the order of the peer. Own fields without a
 // counterpart are not among them: nothing reads them, so they stay zero.
 func (t *translator) structOf(n, own *node, l *layout.Type) {
-	byName := make(map[string]*field, len(own.fields))
-	for i := range own.fields {
-		if f := &own.fields[i]; f.node.op != opBlank {
-			byName[f.name] = f
-		}
-	}
-	for _, peer := range l.Fields {
+	var byName map[string]*field // only for fields at other places
+	for i, peer := range l.Fields {
 		// The constants of both ends are equal. One between fields in another order has its
 		// place from the peer.
 		if peer.Type.Const != "" {
 			n.fields = append(n.fields, field{name: peer.Name, path: "._", index: -1, node: blankAs(peer.Type)})
-		} else if f := byName[peer.Name]; f != nil {
+			continue
+		}
+		var f *field
+		if i < len(own.fields) && own.fields[i].name == peer.Name {
+			f = &own.fields[i]
+		} else {
+			if byName == nil {
+				byName = make(map[string]*field, len(own.fields))
+				for i := range own.fields {
+					byName[own.fields[i].name] = &own.fields[i]
+				}
+			}
+			f = byName[peer.Name]
+		}
+		if f != nil {
 			made := *f
 			made.node = t.node(f.node, peer.Type)
 			n.fields = append(n.fields, made)
