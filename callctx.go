@@ -112,6 +112,7 @@ func (x *callContext) Done() <-chan struct{} {
 	return x.watchLocked().done
 }
 
+// watchLocked returns what watches the context, and begins it at the first use.
 func (x *callContext) watchLocked() *contextWatch {
 	if x.watch != nil {
 		return x.watch
@@ -230,6 +231,7 @@ func (x *callContext) isOver() bool {
 	return x.over
 }
 
+// endLocked ends the context, once.
 func (x *callContext) endLocked(why contextEnd) {
 	if x.ended != notEnded {
 		return

@@ -75,6 +75,7 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 	return nil, nil
 }
 
+// notAdmitted is the refusal of frames before ADMITTED.
 func notAdmitted() *fault.Fault {
 	return fault.Refusal(fault.FailedPrecondition, "the session is not admitted yet; wait for ADMITTED")
 }
@@ -204,6 +205,7 @@ func (d *dispatcher) beginHandler() bool {
 // endHandler uncounts a handler.
 func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
 
+// busy is the refusal of a call beyond MaxHandlers.
 func (v *serverConn) busy() *fault.Fault {
 	end := strings.TrimSuffix(v.limits.Owner, "'s")
 	return fault.Refusal(fault.ResourceExhausted, "%s is busy: it runs Limits.MaxHandlers (%d) handlers", end, v.settings.maxHandlers)

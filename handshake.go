@@ -59,6 +59,7 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
 }
 
+// hello is the first step: INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
 	h.peer, h.init, err = readHello(h.nc, h.server.settings.basic)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -67,6 +68,7 @@ func (h *handshake) hello() (err error) {
 	return err
 }
 
+// authenticate is the second step, empty so far.
 func (h *handshake) authenticate() error { return nil }
 
 // seek enters the session of a native client into the admission queue. A basic client

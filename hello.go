@@ -109,6 +109,7 @@ func readAnswer(nc net.Conn, s *settings) (*wire.Hello, error) {
 	return peer, nil
 }
 
+// versionError is the error of a peer with another version of the native wire.
 func versionError(who string, version uint8) error {
 	return fmt.Errorf("the %s speaks version %d of the native wire, this end version %d", who, version, wire.NativeVersion)
 }
@@ -137,6 +138,7 @@ type foreignPeer struct {
 
 func (e *foreignPeer) Error() string { return e.text }
 
+// speaks returns the error of a peer that speaks another protocol, of a kind for the log.
 func speaks(kind report.Kind, format string, args ...any) error {
 	return &foreignPeer{kind, fmt.Sprintf(format, args...)}
 }

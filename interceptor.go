@@ -352,6 +352,7 @@ func (c *Call) over(err error) {
 	}
 }
 
+// observeEnd calls the last OnEnd func, which may panic or call Goexit.
 func (c *Call) observeEnd(err error) {
 	o := c.observers
 	f := o.end[len(o.end)-1]

@@ -355,8 +355,10 @@ func (c *optionCheck) compose(name string, list []Interceptor) CallFunc {
 	return last
 }
 
+// countText returns a number of things as in an option.
 func countText(n int64) string { return strconv.FormatInt(n, 10) }
 
+// timeText returns a time as in an option.
 func timeText(n int64) string { return time.Duration(n).String() }
 
 // sizeText formats a number of bytes in the largest unit without a fraction, for

@@ -187,6 +187,7 @@ func differences(m *boundMethod, text, peer string, evolves bool) ([]Difference,
 	return found, nil
 }
 
+// plural returns "1 word" or "n words".
 func plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word

@@ -57,6 +57,7 @@ type registry struct {
 	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
 }
 
+// newRegistry returns a registry without methods.
 func newRegistry() *registry {
 	return &registry{versions: weakcache.New[version, servedMethod](maxVersions)}
 }

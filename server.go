@@ -235,12 +235,14 @@ func (s *Server) begin() error {
 	return nil
 }
 
+// isStopping reports whether Shutdown or Close has begun.
 func (s *Server) isStopping() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stopping
 }
 
+// track enters a listener to close at the end, unless that has begun.
 func (s *Server) track(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,6 +253,7 @@ func (s *Server) track(l *net.Listener) bool {
 	return true
 }
 
+// untrack undoes track.
 func (s *Server) untrack(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

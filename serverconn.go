@@ -226,6 +226,7 @@ func (s *Server) enroll(c *serverConn) {
 	}
 }
 
+// serverClosed is why connections end when their server does.
 func serverClosed() *fault.Fault {
 	return &fault.Fault{Code: fault.Unavailable, Message: ErrServerClosed.Error(), Err: ErrServerClosed}
 }
@@ -293,6 +294,7 @@ func (c *serverConn) uncountCall(inv *invocation) {
 	}
 }
 
+// enterRunning makes a call known to CANCEL and to the end of the connection.
 func (c *serverConn) enterRunning(inv *invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -302,6 +304,7 @@ func (c *serverConn) enterRunning(inv *invocation) {
 	c.running[inv.id] = inv
 }
 
+// leaveRunning undoes enterRunning.
 func (c *serverConn) leaveRunning(inv *invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -152,6 +152,7 @@ type current struct {
 // name returns the full name of c.
 func (c current) name() string { return fullName(c.layout) }
 
+// fullName returns the name of service and method.
 func fullName(m *layout.Method) string { return m.Service + "." + m.Name }
 
 // find returns the method with a full name, nil if d has none.

@@ -164,6 +164,7 @@ func withGoTypes(old, now *layout.Method) *layout.Method {
 	return &named
 }
 
+// nameTypes returns old with the names of Go types from now, for places in texts.
 func nameTypes(old, now []*layout.Type) []*layout.Type {
 	list := make([]*layout.Type, len(old))
 	for i, l := range old {

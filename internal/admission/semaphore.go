@@ -58,6 +58,7 @@ func (s *Semaphore) hold(w *Waiter) {
 	s.holdLocked(w)
 }
 
+// holdLocked gives a place to w.
 func (s *Semaphore) holdLocked(w *Waiter) {
 	if w.Name != "" {
 		s.long = append(s.long, w)

@@ -136,6 +136,7 @@ func (c *Conn) readEnd(err error) {
 	c.Fail(why)
 }
 
+// isEOF reports whether err is the end of the input.
 func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // canHalfClose reports whether one direction of nc can be closed alone.
@@ -186,6 +187,7 @@ func (c *Conn) serve() {
 	ended = true
 }
 
+// serveNext serves the next frame of the queue.
 func (c *Conn) serveNext() bool {
 	f, ok := c.queue.take()
 	if !ok || !c.begin() {

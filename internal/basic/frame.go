@@ -122,6 +122,7 @@ func (r *reader) next() (f Frame, err error) {
 	return f, err
 }
 
+// tooLong is the error of a frame beyond the limit.
 func (r *reader) tooLong(n int64) error {
 	return fmt.Errorf("%w: %d bytes, %sMaxMessage is %d", errTooLong, n-r.prefix, r.whose, r.longest())
 }

@@ -23,6 +23,7 @@ type requestQueue struct {
 	served chan struct{} // closed when all frames are served after the last
 }
 
+// newRequestQueue returns an empty queue.
 func newRequestQueue() *requestQueue {
 	q := &requestQueue{served: make(chan struct{})}
 	q.moved.L = &q.mu
@@ -93,6 +94,7 @@ func (q *requestQueue) isIdle() bool {
 	return q.isIdleLocked()
 }
 
+// isIdleLocked reports whether no request waits or runs.
 func (q *requestQueue) isIdleLocked() bool { return len(q.frames) == 0 && !q.busy }
 
 // end drops all frames.

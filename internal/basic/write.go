@@ -68,6 +68,7 @@ func writeChunk(nc net.Conn, chunk []byte, stall time.Duration, excused func() b
 	return err
 }
 
+// stalled is the error of a peer that does not read.
 func stalled(stall time.Duration) error {
 	return fmt.Errorf("the peer has taken nothing for this end's Limits.WriteStall (%v)", stall)
 }

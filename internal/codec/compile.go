@@ -39,6 +39,7 @@ type location struct {
 	inKey bool // part of a map key
 }
 
+// newCompiler returns a compiler for one codec.
 func newCompiler(r pathRoot) *compiler {
 	return &compiler{nodes: map[nodeKey]*node{}, inProgress: map[nodeKey]int{}, root: r}
 }

@@ -223,6 +223,7 @@ type keyOrder struct {
 	base int    // ... from this offset
 }
 
+// less compares the keys of two pairs.
 func (o *keyOrder) less(p, q *mapPair) bool {
 	if p.sortKey != q.sortKey {
 		return p.sortKey < q.sortKey

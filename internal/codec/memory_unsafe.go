@@ -137,14 +137,17 @@ func array16At(p address) *[16]byte { return (*[16]byte)(p) }
 
 // swap2, swap4 and swap8 copy a number and reverse its bytes.
 
+// swap2 copies two bytes in reverse order.
 func swap2(to, from address) {
 	binary.NativeEndian.PutUint16(array2At(to)[:], bits.ReverseBytes16(binary.NativeEndian.Uint16(array2At(from)[:])))
 }
 
+// swap4 copies four bytes in reverse order.
 func swap4(to, from address) {
 	binary.NativeEndian.PutUint32(array4At(to)[:], bits.ReverseBytes32(binary.NativeEndian.Uint32(array4At(from)[:])))
 }
 
+// swap8 copies eight bytes in reverse order.
 func swap8(to, from address) {
 	binary.NativeEndian.PutUint64(array8At(to)[:], bits.ReverseBytes64(binary.NativeEndian.Uint64(array8At(from)[:])))
 }

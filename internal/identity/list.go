@@ -183,6 +183,7 @@ func isZeroWithFields(v reflect.Value) bool {
 	return false
 }
 
+// isName reports whether s can be the name of an identity.
 func isName(s string) bool {
 	for _, c := range []byte(s) {
 		if c != '_' && c != '-' && c != '.' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {

@@ -74,6 +74,7 @@ func (p *stub) values(in []reflect.Value) (context.Context, *Values) {
 
 var noError = reflect.Zero(errorType)
 
+// errorValue returns err as a value of type error, also if it is nil.
 func errorValue(err error) reflect.Value {
 	if err == nil {
 		return noError

@@ -21,6 +21,7 @@ const (
 	hashPrefix    = "bsrpc method 1\n"
 )
 
+// describe returns the description of a method with a signature.
 func describe(service, name string, sig *Signature) Description {
 	return DescriptionOf(service+"."+name, sig.Layout(service, name).String())
 }

@@ -150,6 +150,7 @@ func interfaceContract(service string, contract reflect.Type, impl reflect.Value
 	return funcs, problems
 }
 
+// missingMethod is the problem of an implementation without a method of the contract.
 func missingMethod(path, name string, t reflect.Type) Problem {
 	if t.Kind() != reflect.Pointer {
 		if _, ok := reflect.PointerTo(t).MethodByName(name); ok {
@@ -204,6 +205,7 @@ func funcTypes(t reflect.Type) (in, out []reflect.Type) {
 	return in, out
 }
 
+// typeList returns the types, separated by commas.
 func typeList(types []reflect.Type) string {
 	names := make([]string, len(types))
 	for i, t := range types {

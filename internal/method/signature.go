@@ -137,6 +137,7 @@ func (s *Signature) layMemory() {
 	s.memory = [2]reflect.Type{withRoom(s.Args.Type()), withRoom(s.Results.Type())}
 }
 
+// compileList compiles parameters or results. places has one tag for each, or is nil.
 func compileList(name, word string, types []reflect.Type, places []*codec.Tag, funcs map[int]*layout.Signature) (*codec.Codec, []Problem) {
 	if places != nil && len(places) != len(types) {
 		return nil, []Problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",

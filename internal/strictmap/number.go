@@ -128,6 +128,7 @@ type wholeNumber struct {
 	abs      uint64
 }
 
+// int64 returns n if it is in range.
 func (n wholeNumber) int64() (int64, bool) {
 	if n.negative {
 		return -int64(n.abs), n.abs <= 1<<63

@@ -112,6 +112,7 @@ func (b *booking) release(size uint64) {
 	}
 }
 
+// releaseLocked returns booked bytes to the connection and the server.
 func (b *booking) releaseLocked(size uint64) {
 	b.bytes -= int64(size)
 	b.budget.Release(int64(size))

@@ -87,6 +87,7 @@ func (w *watchdog) check() {
 	}
 }
 
+// anyParked reports whether a caller is parked, waiting for its answer.
 func (w *watchdog) anyParked() bool {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()

@@ -71,6 +71,7 @@ func (b *writeBatch) releaseLocked() {
 	}
 }
 
+// flatten appends all buffers to dst.
 func flatten(dst []byte, bufs [][]byte) []byte {
 	for _, b := range bufs {
 		dst = append(dst, b...)

@@ -86,6 +86,7 @@ func AppendServerInit(dst []byte, h *Hello) []byte {
 	return appendInit(dst, admitted, h)
 }
 
+// appendInit appends an INIT with the basic part of an end.
 func appendInit(dst []byte, basic string, h *Hello) []byte {
 	// The size at the start is set last.
 	start := len(dst)
@@ -115,6 +116,7 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	return dst
 }
 
+// appendNumber appends a field with a number, unless it is 0.
 func appendNumber(dst []byte, t FieldType, v uint64, width int) []byte {
 	// Zero means absent, so it is never sent.
 	if v == 0 {
@@ -126,6 +128,7 @@ func appendNumber(dst []byte, t FieldType, v uint64, width int) []byte {
 	return append(dst, b[:width]...)
 }
 
+// appendFieldHead appends the type and the length of a field.
 func appendFieldHead(dst []byte, t FieldType, n int) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(t))
 	return binary.LittleEndian.AppendUint32(dst, uint32(n))
@@ -156,6 +159,7 @@ func ReadServerInit(payload []byte) (h *Hello, err error) {
 	return h, err
 }
 
+// readHello reads the native part of an INIT.
 func readHello(b []byte) (*Hello, error) {
 	// At least the version must follow the magic.
 	if len(b) <= len(magic) || string(b[:len(magic)]) != magic {
