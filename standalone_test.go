@@ -123,6 +123,50 @@ func TestConstantsInCalls(t *testing.T) {
 	}
 }
 
+// Versions of a struct have the same constants, and other fields that fit.
+func TestConstantsInVersions(t *testing.T) {
+	type gate[T any] struct {
+		Ask func(ctx context.Context, v T) (T, error)
+	}
+	type first struct {
+		_ uint16 `bsrpc:"be2,const=0xB562"`
+		A uint8
+		_ uint8 `bsrpc:"const=3"`
+	}
+	type third struct {
+		_ uint16 `bsrpc:"be2,const=0xB563"`
+		A uint8
+	}
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterFunc("Gate.Ask", func(v first) first { v.A++; return v }); err != nil {
+		t.Fatal(err)
+	}
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = bsrpc.Bind[gate[third]](t.Context(), client, "Gate")
+	if want := "parameter 1, third._: client uint.be2=46435; server uint.be2=46434, uint.le1=3"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+	type newer struct {
+		B string `bsrpc:"optional"`
+		_ uint16 `bsrpc:"be2,const=0xB562"`
+		_ uint8  `bsrpc:"const=3"`
+		A uint8
+	}
+	proxy, err := bsrpc.Bind[gate[newer]](t.Context(), client, "Gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := proxy.Ask(t.Context(), newer{A: 7}); err != nil || got.A != 8 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := proxy.Ask(t.Context(), newer{A: 7, B: "x"}); err == nil {
+		t.Error("B is lost")
+	}
+}
+
 // notInCalls is the problem of a word for values that stand alone.
 func notInCalls(word string) string {
 	return `"` + word + `" is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte`
