@@ -39,6 +39,10 @@ func TestCompare(t *testing.T) {
 	}{
 		// Fields among arguments: the client writes.
 		{"equal", "S.M({A int.le4}) {B bool}", "S.M({A int.le4}) {B bool}", ""},
+		{"constants in other places", "S.M({_ uint.le1=3; A bool; _ int.be2=-1})", "S.M({_ uint.le1=3; _ int.be2=-1; A bool; B? bool})", ""},
+		{"another constant", "S.M({_ uint.le1=3; A bool})", "S.M({_ uint.le1=4; A bool})", "parameter 1, _: client uint.le1=3, server uint.le1=4"},
+		{"constant of one end", "S.M() {A bool}", "S.M() {_ uint.le1=4; A bool}", "result 1, _: only on the server"},
+		{"lengths in bytes", "S.M([bytes=le1]bool, map[bool]bool)", "S.M([]bool, map[bytes=varint bool]bool)", ""},
 		{"argument, field of the server", "S.M({A int.le4})", "S.M({A int.le4; B bool})",
 			"parameter 1, B: only on the server; tag it optional at the server"},
 		{"argument, optional field of the server", "S.M({A int.le4})", "S.M({B? bool; A int.le4})", ""},
