@@ -192,7 +192,7 @@ if a text was never released: delete its line from the file
 if its programs are no longer in use: BSRPC_GOLDEN=retire:2000-02-10 go test`
 	place := `
         new client, old server: parameter 1, wideOrder.Price: client int.le8, server int.le4; keep it as released
-        new client, old server: parameter 1, wideOrder.Note: only on the client; tag it optional at the client, and calls fail where it is set
+        new client, old server: parameter 1, wideOrder.Note: only on the client; tag it optional at the client, and only calls that set it fail
         old client, new server: parameter 1, wideOrder.Note: only on the server; tag it optional at the server
         to deploy: neither end can be first
 `
