@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
@@ -124,6 +125,22 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 		f.End(k.Timeout.Remaining())
 	}
 	return nil
+}
+
+// closeReaders closes the readers among the arguments of a call that has not begun. Those of
+// another are closed after their last Read.
+func (m *boundMethod) closeReaders(v *method.Values) {
+	if m.streams == nil {
+		return
+	}
+	for _, st := range m.streams.params {
+		if st.Item != nil {
+			continue
+		}
+		if closer, ok := st.Reader(v).(io.Closer); ok {
+			closer.Close()
+		}
+	}
 }
 
 // beginTimeout begins the time limit of a call. The context of an intercepted call may have

@@ -36,6 +36,8 @@ type streamPlan struct {
 	first  *bool          // the same of result
 	eager  bool           // a proxy's func does not wait for the answer
 	kind   Kind
+
+	end atomic.Pointer[streamEnd] // of calls of a proxy without interceptors
 }
 
 // streamPlanOf returns the plan of a method, nil if it has no streams.
@@ -69,10 +71,15 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if p.eager && sent != nil && sent.reply != nil {
 		s.OnAnswer = sent.reply.set
 	}
-	end := c.streamEnd(m.Name)
+	end := p.end.Load()
+	if end == nil {
+		end = c.streamEnd(m.Name)
+		p.end.Store(end)
+	}
 	if x, ok := v.Ctx.(*callContext); ok {
-		end.seen = x.call
-		end.seen.streams = s
+		own := *end
+		end, own.seen = &own, x.call
+		own.seen.streams = s
 	}
 	out := &sentStreams{end: end, max: maxBody(c.PeerMaxMessage())}
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
@@ -104,27 +111,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 		}
 	}
 	if s.Result != nil {
-		in := newReceivedStream(s.Result, end, p.result)
-		in.funcs, _ = k.Funcs.(*callback.Funcs)
-		in.store(v)
+		newReceivedStream(s.Result, end.withFuncs(k.Funcs), p.result).store(v)
 	}
 	return nil
-}
-
-// closeReaders closes the readers among the arguments of a call that has not begun. Those of
-// another are closed after their last Read.
-func (m *boundMethod) closeReaders(v *method.Values) {
-	if m.streams == nil {
-		return
-	}
-	for _, st := range m.streams.params {
-		if st.Item != nil {
-			continue
-		}
-		if closer, ok := st.Reader(v).(io.Closer); ok {
-			closer.Close()
-		}
-	}
 }
 
 // A streamEnd is how the errors of a stream are made, and where panics are logged.
@@ -135,6 +124,19 @@ type streamEnd struct {
 	log      *report.Log
 	panicked func(what any) *fault.Fault // logs a panic in user code
 	seen     *Call                       // by interceptors; nil without any
+	funcs    *callback.Funcs             // of the call; nil without any
+}
+
+// withFuncs returns e for a call with these transport.Call.Funcs. It does not change e, which
+// other calls share.
+func (e *streamEnd) withFuncs(funcs any) *streamEnd {
+	f, ok := funcs.(*callback.Funcs)
+	if !ok {
+		return e
+	}
+	own := *e
+	own.funcs = f
+	return &own
 }
 
 // streamEnd returns the end of a client for a method.
@@ -307,12 +309,15 @@ type receivedStream struct {
 	recv   *transport.Receiver
 	end    *streamEnd
 	stream *method.Stream
-	dec    codec.Decoder
-	funcs  *callback.Funcs // of the call; nil without any
-	used   atomic.Bool
-	n      int // items
+	ranged atomic.Pointer[ranging] // nil before the first range
 
 	dropped runtime.Cleanup // if the user drops the stream
+}
+
+// A ranging is the range over a stream.
+type ranging struct {
+	dec codec.Decoder
+	n   int // items
 }
 
 func newReceivedStream(recv *transport.Receiver, end *streamEnd, st *method.Stream) *receivedStream {
@@ -332,7 +337,7 @@ func (in *receivedStream) store(v *method.Values) {
 
 // open begins the only range over a stream.
 func (in *receivedStream) open() (method.ItemReader, error) {
-	if in.used.Swap(true) {
+	if !in.ranged.CompareAndSwap(nil, new(ranging)) {
 		return nil, ErrStreamUsed
 	}
 	return in, nil
@@ -344,11 +349,12 @@ func (in *receivedStream) Next(item codec.Ref) error {
 	if err != nil {
 		return in.failed(err)
 	}
-	in.n++
-	in.end.settings.decode(&in.dec, data, false)
-	if err := in.stream.Item.Read(&in.dec, item); err != nil {
+	r := in.ranged.Load()
+	r.n++
+	in.end.settings.decode(&r.dec, data, false)
+	if err := in.stream.Item.Read(&r.dec, item); err != nil {
 		in.recv.Close()
-		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, in.n, limitOf(in.end.limits.Owner, err)))
+		return errorOf(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.method, r.n, limitOf(in.end.limits.Owner, err)))
 	}
 	if in.end.seen.watchesItems() {
 		if err := in.end.seen.passItem(true, method.CopyItem(in.stream, item)); err != nil {
@@ -362,8 +368,8 @@ func (in *receivedStream) Next(item codec.Ref) error {
 // failed returns the error of a stream for its reader. The call is over, so the callbacks
 // without results that have arrived run before.
 func (in *receivedStream) failed(err error) error {
-	if in.dropped.Stop(); in.funcs != nil {
-		in.funcs.AwaitEnd()
+	if in.dropped.Stop(); in.end.funcs != nil {
+		in.end.funcs.AwaitEnd()
 	}
 	if err == io.EOF {
 		return io.EOF

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,7 +14,7 @@ import (
 // here, with the advantage that sending it requires no clock. Only the goroutine of the
 // call may use a Timeout.
 type Timeout struct {
-	deadline time.Time     // of the context; zero for none
+	deadline time.Duration // of the context, by Monotonic; 0 for none
 	after    time.Duration // set by the library; valid if by is not byNone
 	began    time.Duration // beginning of after, by Monotonic
 	left     time.Duration // of after, at Start
@@ -48,6 +49,9 @@ func Monotonic() time.Duration { return time.Since(epoch) }
 // MonotonicAt returns the value of Monotonic at a time.
 func MonotonicAt(at time.Time) time.Duration { return at.Sub(epoch) }
 
+// farAway is as good as the end of time, and may be added to any Monotonic.
+const farAway = 1 << 62
+
 // TimeOf returns the time at which Monotonic returns d.
 func TimeOf(d time.Duration) time.Time {
 	now := time.Now()
@@ -61,7 +65,7 @@ var epoch = time.Now()
 func (t *Timeout) Begin(ctx context.Context, after time.Duration, by Source) {
 	*t = Timeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
-		t.deadline = at
+		t.deadline = cmp.Or(max(-farAway, min(farAway, MonotonicAt(at))), 1)
 	} else if after > 0 {
 		t.after, t.left, t.by = after, after, by
 	}
@@ -78,10 +82,10 @@ func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	switch {
 	case t.by != byNone:
 		return t.began + t.after - Monotonic(), true
-	case t.deadline.IsZero():
+	case t.deadline == 0:
 		return 0, false
 	}
-	return time.Until(t.deadline), true
+	return t.deadline - Monotonic(), true
 }
 
 // Expired returns a channel that receives a value at the end of a limit set by the
@@ -122,6 +126,9 @@ func (t *Timeout) Stop() {
 		t.timer.Stop()
 	}
 }
+
+// Forget frees the timer of a limit that is kept but not waited for again.
+func (t *Timeout) Forget() { t.timer = nil }
 
 // Left returns the time left in the unit of the wire: microseconds, 0 for no limit or
 // more than a day. expired reports whether the limit has passed.

@@ -15,7 +15,7 @@ import (
 func (call *Call) setReply(m *Message) {
 	call.reply = reply{m.Type, m.Flags, m.Arg, m.Own, m.Body}
 	if len(m.Meta) > 0 {
-		call.meta = slices.Clone(m.Meta)
+		call.meta = &answerMeta{all: slices.Clone(m.Meta)}
 	}
 	if !m.Own {
 		call.body = append(call.body[:0], m.Body...)
@@ -31,11 +31,11 @@ func (call *Call) result(ctx context.Context, c *Conn) error {
 	var meta wire.ReplyMetadata
 	if call.meta != nil {
 		var err error
-		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta); err != nil {
+		if meta, err = wire.ReadReplyMetadata(call.reply.typ, call.meta.all); err != nil {
 			return fault.New(fault.Internal, call.reply.outcome(), "metadata of the answer: %v", err)
 		}
+		call.meta.entries = meta.Entries
 	}
-	call.entries = meta.Entries
 	if call.reply.typ != wire.Error {
 		return nil
 	}

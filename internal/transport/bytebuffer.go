@@ -131,6 +131,23 @@ func (b *receiveBuffer) fillLong() error {
 	return readError(n, err)
 }
 
+// longFrames are the long frames of a stream of bytes at its receiver.
+type longFrames struct {
+	waiting []*ByteBuffer // guarded by Receiver.mu
+	current *ByteBuffer   // in Receiver.cur; of the reading goroutine
+}
+
+// releaseLocked frees the waiting frames. f may be nil.
+func (f *longFrames) releaseLocked() {
+	if f == nil {
+		return
+	}
+	for _, b := range f.waiting {
+		b.Free()
+	}
+	f.waiting = nil
+}
+
 // acceptBuffer is accept for a long frame. It reports whether it has taken b: another goroutine
 // frees it then.
 func (r *Receiver) acceptBuffer(b *ByteBuffer) (taken bool, err error) {
@@ -143,22 +160,35 @@ func (r *Receiver) acceptBuffer(b *ByteBuffer) (taken bool, err error) {
 	if err := r.spendLocked(int64(b.n)); err != nil {
 		return false, err
 	}
-	r.long = append(r.long, b)
+	if r.frames == nil {
+		r.frames = new(longFrames)
+	}
+	r.frames.waiting = append(r.frames.waiting, b)
 	r.wakeLocked()
 	return true, nil
 }
 
 // takeBufferLocked is takeLocked for a long frame. It reports false if there is none.
 func (r *Receiver) takeBufferLocked() bool {
-	if r.own != nil {
-		r.own.Free()
-		r.own, r.cur, r.pos = nil, nil, 0
-	}
-	if len(r.long) == 0 {
+	f := r.frames
+	if f == nil {
 		return false
 	}
-	r.own = r.long[0]
-	r.long = slices.Delete(r.long, 0, 1)
-	r.cur, r.pos = r.own.body(), 0
+	if f.current != nil {
+		f.current.Free()
+		f.current, r.cur, r.pos = nil, nil, 0
+	}
+	if len(f.waiting) == 0 {
+		return false
+	}
+	f.current = f.waiting[0]
+	f.waiting = slices.Delete(f.waiting, 0, 1)
+	r.cur, r.pos = f.current.body(), 0
 	return true
+}
+
+// hasBytesLocked reports whether there are received bytes that the reading goroutine has not
+// taken.
+func (r *Receiver) hasBytesLocked() bool {
+	return len(r.in) > 0 || r.frames != nil && len(r.frames.waiting) > 0
 }

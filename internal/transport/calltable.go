@@ -24,12 +24,11 @@ type Call struct {
 	abandoned bool  // the caller has gone; the slot is kept until the answer arrives
 	eager     bool  // no caller waits: over is called in place of a token in wake; set before sending
 
-	reply reply  // the answer; set before state is callAnswered
-	body  []byte // memory of a short answer, reused by the next call
-	err   error  // the reason, if there is no answer
-	meta  []byte // metadata of the answer; nil for most
+	reply reply       // the answer; set before state is callAnswered
+	body  []byte      // memory of a short answer, reused by the next call
+	err   error       // the reason, if there is no answer
+	meta  *answerMeta // nil for most
 
-	entries []byte          // the user's part of meta
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
 	Timeout limits.Timeout  // set by the caller
@@ -40,6 +39,9 @@ type Call struct {
 	HandedOver bool        // see Conn.AnyHandedOver; set by the caller
 	over       func()      // of an eager call; must not wait
 }
+
+// An answerMeta is the metadata of an answer, and the user's part of it.
+type answerMeta struct{ all, entries []byte }
 
 // A reply is the part of the answering message a call keeps.
 type reply struct {
@@ -68,14 +70,19 @@ func (call *Call) Body() (data []byte, own bool) { return call.reply.body, call.
 
 // Entries returns the user's metadata in the answer, valid entries of package wire. They
 // have memory of their own. It returns nil before the answer.
-func (call *Call) Entries() []byte { return call.entries }
+func (call *Call) Entries() []byte {
+	if call.meta == nil {
+		return nil
+	}
+	return call.meta.entries
+}
 
 // Reset prepares the call for another call, on any connection.
 func (call *Call) Reset() {
 	call.state.Store(callRunning)
 	call.long, call.periods, call.abandoned = false, 0, false
 	call.Head.Meta, call.chunked, call.reply.body, call.err = nil, nil, nil, nil
-	call.meta, call.entries = nil, nil
+	call.meta = nil
 }
 
 // answered reports whether reply or err is set.

@@ -27,35 +27,35 @@ import (
 //
 // One goroutine at a time may call Next or Read. Close may be called at any time.
 type Receiver struct {
-	c     *Conn
-	key   streamKey
-	items bool
-	call  *StreamCall // the call of this end with the result; nil for a parameter
-	owed  int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
+	c    *Conn
+	key  streamKey
+	call *StreamCall // the call of this end with the result; nil for a parameter
+	owed int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
 	mu      sync.Mutex
-	in      []byte        // received, and not taken by the reading goroutine
-	long    []*ByteBuffer // long frames before in, of a stream of bytes
-	credit  int64         // of the peer
-	left    uint64        // bytes to come of the item arriving
-	over    bool          // nothing more is accepted
+	frames  *longFrames // before in; nil for a stream without any
+	in      []byte      // received, and not taken by the reading goroutine
+	credit  int64       // of the peer
 	err     *fault.Fault
+	over    bool   // nothing more is accepted
 	dropped bool   // what has not been read is not wanted
 	waiting bool   // a token in wake is wanted
 	lent    int64  // the part of the window that is lent
-	booked  uint64 // of an incomplete long item
+	left    uint32 // bytes to come of the item arriving
+	booked  uint32 // of an incomplete long item
 
 	wake chan struct{} // capacity 1; made by the first wait
 
 	// of the reading goroutine
 	cur    []byte
-	own    *ByteBuffer // with cur, if that is a long frame
-	pos    int         // cur[:pos] has been read
-	prepay int64       // credit already paid back for the incomplete item at cur[pos:]
-	unpaid int64       // credit for bytes that have been read
-	window int64       // credit of the peer when everything is read
-	books  bool        // the incomplete item is booked
-	hungry bool        // the goroutine has waited since the last CREDIT
+	pos    int   // cur[:pos] has been read
+	prepay int64 // credit already paid back for the incomplete item at cur[pos:]
+	unpaid int64 // credit for bytes that have been read
+	window int64 // credit of the peer when everything is read
+	books  bool  // the incomplete item is booked
+	hungry bool  // the goroutine has waited since the last CREDIT
+
+	items bool // a stream of items; never changes
 }
 
 func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
@@ -100,8 +100,8 @@ func (r *Receiver) costLocked(body []byte) (cost int64, fits int, tooLong uint64
 		return cost, fits, 0, nil
 	}
 	for rest := body; ; {
-		if n := min(r.left, uint64(len(rest))); n > 0 {
-			rest, r.left = rest[n:], r.left-n
+		if n := min(uint64(r.left), uint64(len(rest))); n > 0 {
+			rest, r.left = rest[n:], r.left-uint32(n)
 		}
 		if len(rest) == 0 {
 			return cost, fits, tooLong, nil
@@ -114,7 +114,7 @@ func (r *Receiver) costLocked(body []byte) (cost int64, fits int, tooLong uint64
 			tooLong, fits = size, len(body)-len(rest)
 		}
 		cost += wire.HeaderCost(size) - wire.ItemHeader
-		rest, r.left = rest[wire.ItemHeader:], size
+		rest, r.left = rest[wire.ItemHeader:], uint32(size)
 	}
 }
 
@@ -220,7 +220,7 @@ func (r *Receiver) bookItem(size uint64) error {
 	r.books = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.booked = size; r.dropped {
+	if r.booked = uint32(size); r.dropped {
 		r.releaseLocked()
 	}
 	return nil
@@ -277,18 +277,16 @@ func (r *Receiver) unbook() {
 	r.books = false
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.c.requests.booking.releaseItem(r.booked)
+	r.c.requests.booking.releaseItem(uint64(r.booked))
 	r.booked = 0
 }
 
 // releaseLocked returns what the stream has of the limits of the connection.
 func (r *Receiver) releaseLocked() {
-	r.c.requests.booking.releaseItem(r.booked)
+	r.c.requests.booking.releaseItem(uint64(r.booked))
 	r.c.streams.lent.Add(-r.lent)
-	for _, b := range r.long {
-		b.Free()
-	}
-	r.in, r.long, r.booked, r.lent = nil, nil, 0, 0
+	r.frames.releaseLocked()
+	r.in, r.booked, r.lent = nil, 0, 0
 }
 
 // fill waits for bytes and takes them into cur.
@@ -301,7 +299,7 @@ func (r *Receiver) fill() error {
 		case r.dropped:
 			r.mu.Unlock()
 			return r.finished()
-		case len(r.in)+len(r.long) > 0:
+		case r.hasBytesLocked():
 			r.takeLocked()
 			r.mu.Unlock()
 			return nil
@@ -312,7 +310,7 @@ func (r *Receiver) fill() error {
 		r.mu.Unlock()
 		r.payPartial()
 		r.mu.Lock()
-		if len(r.in)+len(r.long) > 0 || r.over {
+		if r.hasBytesLocked() || r.over {
 			continue
 		}
 		r.waitLocked()

@@ -24,13 +24,12 @@ type StreamCall struct {
 	c        *Conn
 	call     *Call
 	ctx      context.Context
+	Produced bool // OpenStreams has called produce: parameters may have been read
 	answered bool // RESPONSE has come, and the result stream has not ended; guarded by Conn.mu
 
 	watch watch
 	once  sync.Once
 	why   *fault.Fault // nil for a complete call; set before the end of watch
-
-	Produced bool // OpenStreams has called produce: parameters may have been read
 }
 
 // Streams returns the streams of the call; nil without any.
@@ -98,6 +97,8 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	if err == nil {
 		err = s.call.result(ctx, c)
 	}
+	s.call.wake = nil // the call stays for as long as its stream, and does not wait again
+	s.call.Timeout.Forget()
 	if err != nil {
 		s.cancel(faultOf(err), true)
 		return err
