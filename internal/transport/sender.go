@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -297,17 +298,15 @@ func (q *sendQueue) joinsLocked(t *streams) bool {
 // takeStreamsLocked moves the buffers of streams to frames, or to the batch, in rotation. A
 // stream listed again meanwhile waits for the next batch.
 func (q *sendQueue) takeStreamsLocked() {
-	before := len(q.frames)
-	for n := len(q.streams); n > 0 && len(q.frames)-before < maxStreamBytes; n-- {
-		if s := popFirst(&q.streams); s.own != nil {
+	before, i := len(q.frames), 0
+	for n := len(q.streams); i < n && len(q.frames)-before < maxStreamBytes; i++ {
+		if s := q.streams[i]; s.own != nil {
 			before -= q.takeOwnLocked(s)
 		} else {
 			q.frames = s.takeLocked(q.frames)
 		}
 	}
-	if len(q.streams) == 0 {
-		q.streams = nil
-	}
+	q.streams = slices.Delete(q.streams, 0, i)
 }
 
 // releaseFollowersLocked lets the streams behind a message begin.
