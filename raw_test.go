@@ -31,11 +31,6 @@ type rawLine struct {
 	Line line `bsrpc:"raw"`
 }
 
-// rawLineError is an error with such a field.
-type rawLineError struct{ rawLine }
-
-func (rawLineError) Error() string { return "line" }
-
 const rawRefused = `"raw" is for Marshal and Unmarshal only, not for calls; send the result of Marshal as a []byte`
 
 // A method cannot have raw, wherever it is.

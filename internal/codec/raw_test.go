@@ -270,7 +270,7 @@ func TestRawProblems(t *testing.T) {
 type (
 	halfRaw    int
 	otherHalf  int
-	rawPointer struct{ p *int }
+	rawPointer struct{ _ *int }
 )
 
 func (halfRaw) AppendBinary(b []byte) ([]byte, error)           { return b, nil }

@@ -6,8 +6,8 @@ import (
 )
 
 type value struct {
-	n    int
-	next *value // so that it is not a tiny allocation
+	n int
+	_ *value // so that it is not a tiny allocation
 }
 
 func TestSharesValues(t *testing.T) {
