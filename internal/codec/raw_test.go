@@ -270,10 +270,10 @@ func TestRawProblems(t *testing.T) {
 type (
 	halfRaw    int
 	otherHalf  int
-	rawPointer struct{ _ *int }
+	rawPointer struct{ p *int }
 )
 
 func (halfRaw) AppendBinary(b []byte) ([]byte, error)           { return b, nil }
 func (*otherHalf) DecodeBinary(data []byte) (n int, err error)  { return 0, nil }
-func (rawPointer) AppendBinary(b []byte) ([]byte, error)        { return b, nil }
+func (r rawPointer) AppendBinary(b []byte) ([]byte, error)      { _ = r.p; return b, nil }
 func (*rawPointer) DecodeBinary(data []byte) (n int, err error) { return 0, nil }
