@@ -250,7 +250,7 @@ func (n *node) isZero(v reflect.Value) bool {
 		return true
 	case opStruct:
 		for _, f := range n.fields {
-			if !f.node.isZero(v.Field(f.index)) {
+			if f.node.op != opBlank && !f.node.isZero(v.Field(f.index)) {
 				return false
 			}
 		}

@@ -25,6 +25,7 @@ type shape struct {
 	key, elem *shape
 	fields    []shapeField // of a struct; members of a union, with their pointers
 	union     bool
+	constant  string // the tag of a blank field
 }
 
 type shapeField struct {
@@ -218,6 +219,9 @@ func (v *verdict) check(path string, w, r *shape) {
 }
 
 func (v *verdict) fields(path string, w, r *shape) {
+	if w.constant != r.constant {
+		v.refuse(strings.TrimPrefix(path+"._", "."))
+	}
 	for _, f := range w.fields {
 		if g := r.field(f.name); g != nil {
 			v.check(strings.TrimPrefix(path+"."+f.name, "."), f.shape, g.shape)
@@ -593,10 +597,13 @@ func (m pairMaker) pair(depth int) (a, b *shape) {
 func (m pairMaker) slice(elem *shape) *shape {
 	s := &shape{typ: reflect.SliceOf(elem.typ), elem: elem}
 	if m.one(4) {
-		s.words = []string{[]string{"len=varint", "len=be2", "len=le3"}[m.IntN(3)]}
+		s.words = []string{[]string{"len=varint", "len=be2", "len=le3", "bytes=varint", "bytes=be4"}[m.IntN(5)]}
 	}
-	if elem.typ.Kind() == reflect.Uint8 || m.one(4) {
+	if s.word("bytes") == "" && (elem.typ.Kind() == reflect.Uint8 || m.one(4)) {
 		s.words = append(s.words, "list")
+	}
+	if elem.typ.Kind() == reflect.Uint8 {
+		s.words = []string{"list"}
 	}
 	if c, err := Compile(elem.typ, nil); err != nil || c.Min() == 0 {
 		return elem
@@ -638,6 +645,12 @@ func (m pairMaker) structs(depth int) (a, b *shape) {
 	}
 	if m.one(2) {
 		m.Shuffle(len(b.fields), reflect.Swapper(b.fields))
+	}
+	if len(a.fields) > 0 && len(b.fields) > 0 && m.one(6) {
+		a.constant = []string{"const=7", "be2,const=0xb562"}[m.IntN(2)]
+		if b.constant = a.constant; m.one(10) {
+			b.constant = ""
+		}
 	}
 	return a.build(), b.build()
 }
@@ -697,8 +710,15 @@ func (s *shape) build() *shape {
 	if s.union {
 		list = append(list, reflect.StructField{Name: "_", PkgPath: "codec", Type: reflect.TypeFor[struct{}](), Tag: `bsrpc:"union"`})
 	}
+	blank := -1
+	if s.constant != "" {
+		blank = len(s.fields) / 2 * (len(s.fields) % 2) // at the start, or in the middle
+	}
 	for i := range s.fields {
 		f := &s.fields[i]
+		if i == blank {
+			list = append(list, reflect.StructField{Name: "_", PkgPath: "codec", Type: reflect.TypeFor[uint16](), Tag: reflect.StructTag(`bsrpc:"` + s.constant + `"`)})
+		}
 		f.at = len(list)
 		words := slices.Clone(f.tag())
 		if f.optional {
