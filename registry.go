@@ -94,7 +94,7 @@ func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer s
 	f := *m.Func
 	f.Sig = sig
 	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain}
-	return r.versions.Add(k, made, 4<<10+32*len(text)), nil
+	return r.versions.Add(k, made, 4<<10+64*len(text)), nil
 }
 
 // add adds the methods of one service. With problems, or those found here, it adds
