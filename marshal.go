@@ -18,7 +18,8 @@ import (
 //
 // If the type has no wire format, the error lists all problems of the type. If the
 // value does not fit its format, the error names the place in the value. A panic in a
-// method of v, such as MarshalBinary, is not recovered.
+// method of v, such as MarshalBinary, is not recovered, but in those of a value tagged
+// raw it is an error.
 //
 // Marshal, Append, Unmarshal and Decode are safe for concurrent use. They compile each type
 // once and cache the result.

@@ -262,6 +262,9 @@ func (p *parser) typeOf(l *Type) {
 	case String, Bytes:
 		p.endOf(l)
 	case Binary, Text, Raw:
+		if l.Kind == Raw {
+			p.checkStandalone("raw")
+		}
 		l.Opaque = p.goType()
 		p.expect(")")
 	case BackRef:

@@ -101,6 +101,7 @@ func TestParseMethodErrors(t *testing.T) {
 		{"S.Ping(string.until=0)", `offset 20: until= is for values of Marshal only, not for methods`},
 		{"S.Ping() bytes.rest", `offset 19: rest is for values of Marshal only, not for methods`},
 		{"S.Ping(stream([rest]bool))", `offset 19: rest is for values of Marshal only, not for methods`},
+		{"S.Ping({A raw(bits.Flags)})", `offset 14: raw is for values of Marshal only, not for methods`},
 		{"S.Ping({_ pad.3})", `offset 14: padding is for values of Marshal only, not for methods`},
 		{long + ".M()", `offset 258: service name of 256 bytes exceeds the limit of 255`},
 	}

@@ -101,6 +101,8 @@ func (p *parser) checkBytes(l *Type) {
 	switch l.Kind {
 	case String, Bytes:
 		empty = l.Format == NoFormat && l.Len == 0
+	case Raw: // perhaps
+		empty = true
 	case Array:
 		empty = l.Len == 0 || p.empty[l.Elem]
 	case Struct:

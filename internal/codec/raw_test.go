@@ -54,8 +54,11 @@ type rawMark struct{}
 func (rawMark) AppendBinary(b []byte) ([]byte, error) { return append(b, 0xaa), nil }
 
 func (*rawMark) DecodeBinary(data []byte) (int, error) {
-	if len(data) == 0 {
+	switch {
+	case len(data) == 0:
 		return 0, io.ErrUnexpectedEOF
+	case data[0] != 0xaa:
+		return 0, errors.New("another mark")
 	}
 	return 1, nil
 }
