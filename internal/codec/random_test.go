@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -440,7 +441,8 @@ func checkCorrupted(t *testing.T, r *rand.Rand, c *Codec, data []byte) {
 			bad[r.IntN(len(bad))] ^= 1 << r.IntN(8)
 		}
 		out, err := readAll(t, c, Decoder{Data: bad, Lenient: r.IntN(4) == 0})
-		if err != nil || bytes.Contains([]byte(c.Layout().String()), []byte("binary")) {
+		// Types with bytes of their own need not have one encoding of a value.
+		if l := c.Layout().String(); err != nil || strings.Contains(l, "binary(") || strings.Contains(l, "raw(") {
 			continue
 		}
 		if again, err := appendAll(t, c, Encoder{}, out); err == nil && !bytes.Equal(again, bad) && !hasBool(c) && !hasPadding(c) {
