@@ -233,6 +233,7 @@ func (r *replay) expect(s step) step {
 func (r *replay) happen(what string) {
 	if what == "shutdown" {
 		r.ended = make(chan error, 1)
+		synctest.Wait() // the server has the frames written so far
 		go func() { r.ended <- r.server.Shutdown(context.Background()) }()
 		synctest.Wait()
 		return
