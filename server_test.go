@@ -197,6 +197,7 @@ func TestCloseOfHandlersThatEnd(t *testing.T) {
 			<-began
 			if leaves {
 				client.Close()
+				synctest.Wait() // the server knows
 			}
 			srv.Close()
 			if text := logged.String(); text != "" {

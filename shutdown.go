@@ -94,6 +94,9 @@ func (s *Server) Close() error {
 		s.awaitLeaving(within, began)
 	}
 	for _, c := range conns {
+		if !within && s.sessions.runsHooksLast() { // also of sessions that have left already
+			awaitUntil(c.session.handlersDone, began.Add(closeGrace))
+		}
 		c.logRunning("bsrpc: Close returns while a handler runs")
 	}
 	return nil

@@ -296,7 +296,6 @@ second  it is my turn; are there settings?
 second    NotConfigured: no settings yet; call Configure
 `
 		const third = `third   the instrument is in use; my position in the queue is 2
-third   the instrument is in use; my position in the queue is 1
 third   it is my turn; are there settings?
 third     NotConfigured: no settings yet; call Configure
 `
@@ -310,7 +309,10 @@ scope   session 3, pipe, has the instrument
 scope   session 3 left after 1 calls in 0s
 `
 		for speaker, want := range map[string]string{"second": second, "third": third, "scope": scopes} {
-			if got := srv.saidBy(speaker); got != want {
+			got := srv.saidBy(speaker)
+			// The second leaves at once: its place may be free before the third hears of being next.
+			got = strings.Replace(got, "third   the instrument is in use; my position in the queue is 1\n", "", 1)
+			if got != want {
 				t.Errorf("%s said\n%swant\n%s", speaker, got, want)
 			}
 		}
