@@ -94,8 +94,10 @@ func (s *Server) Close() error {
 		s.awaitLeaving(within, began)
 	}
 	for _, c := range conns {
-		if !within && s.sessions.runsHooksLast() { // also of sessions that have left already
-			awaitUntil(c.session.handlersDone, began.Add(closeGrace))
+		// Also of sessions that have left already. A handler that has returned may be among the
+		// running ones for a moment.
+		if !within && s.sessions.runsHooksLast() && awaitUntil(c.session.handlersDone, began.Add(closeGrace)) {
+			continue
 		}
 		c.logRunning("bsrpc: Close returns while a handler runs")
 	}
