@@ -82,9 +82,9 @@ type absentField struct {
 
 // An absentFinder compares own nodes with the layouts of the peer.
 type absentFinder struct {
-	enclosing []*layout.Type          // as in a translator
-	known     map[translation]*absent // complete or in progress, for recursive types
-	all       []*absent               // in the order of their beginning
+	scope
+	known map[translation]*absent // complete or in progress, for recursive types
+	all   []*absent               // in the order of their beginning
 }
 
 // make returns the absent of an operation.
@@ -96,12 +96,8 @@ func (f *absentFinder) make(o op) *absent {
 
 // find returns what a peer with the layout l lacks of own.
 func (f *absentFinder) find(own *node, l *layout.Type) *absent {
-	if l.Kind == layout.BackRef {
-		around := f.enclosing
-		defer func() { f.enclosing = around }()
-		at := len(around) - l.Len
-		l, f.enclosing = around[at], around[:at:at]
-	}
+	l, restore := f.resolve(l)
+	defer restore()
 	k := translation{own, l}
 	if a, ok := f.known[k]; ok {
 		return a

@@ -52,8 +52,25 @@ func NilType(l *layout.Type) reflect.Type {
 // An asCompiler builds nodes from pairs of a Go type and a layout.
 type asCompiler struct {
 	*compiler
-	nodes     map[asKey]*node
+	scope
+	nodes map[asKey]*node
+}
+
+// A scope follows the back references of a layout.
+type scope struct {
 	enclosing []*layout.Type // composites around the current layout, outermost first; the targets of back references
+}
+
+// resolve returns the target of l if it is a back reference, or else l. It leaves in
+// enclosing what encloses the result; restore undoes that.
+func (s *scope) resolve(l *layout.Type) (target *layout.Type, restore func()) {
+	if l.Kind != layout.BackRef {
+		return l, func() {}
+	}
+	around := s.enclosing
+	at := len(around) - l.Len
+	s.enclosing = around[:at:at] // those after at stay: appending makes a copy
+	return around[at], func() { s.enclosing = around }
 }
 
 type asKey struct {
@@ -103,14 +120,8 @@ func refersOutside(l *layout.Type, depth int) bool {
 
 // node returns the node of t in the layout l, a child of the enclosing layouts.
 func (f *asCompiler) node(t reflect.Type, l *layout.Type, loc location) *node {
-	// Resolve the reference: continue at its target with the target's own
-	// enclosing layouts.
-	if l.Kind == layout.BackRef {
-		around := f.enclosing
-		defer func() { f.enclosing = around }()
-		f.enclosing = around[:len(around)-l.Len]
-		l = around[len(around)-l.Len]
-	}
+	l, restore := f.resolve(l)
+	defer restore()
 	k := asKey{t, l, loc.inKey}
 	if n, ok := f.nodes[k]; ok {
 		return n

@@ -135,8 +135,6 @@ func array4At(p address) *[4]byte   { return (*[4]byte)(p) }
 func array8At(p address) *[8]byte   { return (*[8]byte)(p) }
 func array16At(p address) *[16]byte { return (*[16]byte)(p) }
 
-// swap2, swap4 and swap8 copy a number and reverse its bytes.
-
 // swap2 copies two bytes in reverse order.
 func swap2(to, from address) {
 	binary.NativeEndian.PutUint16(array2At(to)[:], bits.ReverseBytes16(binary.NativeEndian.Uint16(array2At(from)[:])))

@@ -80,10 +80,10 @@ func (c *Codec) translated(makeNode func(*translator) *node) (*Codec, error) {
 
 // A translator makes nodes from pairs of an own node and a layout of the peer.
 type translator struct {
-	enclosing []*layout.Type // the targets of back references, outermost first
-	nodes     map[translation]*node
-	skips     map[*layout.Type]*skipped
-	err       error
+	scope
+	nodes map[translation]*node
+	skips map[*layout.Type]*skipped
+	err   error
 }
 
 // A translation is what one node reads. Equal pairs share it: a recursive type of either
@@ -120,18 +120,6 @@ func (t *translator) element(own *node, l *layout.Type) *node {
 		return own
 	}
 	return t.node(own, l)
-}
-
-// resolve returns the target of l if it is a back reference, or else l. It leaves in
-// t.enclosing what encloses the result; restore undoes that.
-func (t *translator) resolve(l *layout.Type) (target *layout.Type, restore func()) {
-	around := t.enclosing
-	if l.Kind != layout.BackRef {
-		return l, func() {}
-	}
-	at := len(around) - l.Len
-	t.enclosing = around[:at:at]
-	return around[at], func() { t.enclosing = around }
 }
 
 // node returns the node that reads l into a value of own.
