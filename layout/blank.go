@@ -37,14 +37,7 @@ func (p *parser) constant(l *Type) string {
 	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || n == 0 && p.rest[n] == '-') {
 		n++
 	}
-	// Varints have 64 bits, and so has the widest other format.
-	text, bits := p.rest[:n], 64
-	switch {
-	case l.Format <= LE8:
-		bits = 8 * int(l.Format)
-	case l.Format <= BE8:
-		bits = 8 * int(l.Format-LE8+1)
-	}
+	text, bits := p.rest[:n], 8*l.Format.width()
 	canonical := ""
 	if l.Kind == Int {
 		if i, err := strconv.ParseInt(text, 10, bits); err == nil {
