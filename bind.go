@@ -5,7 +5,6 @@ import (
 	"math"
 	"net"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -260,7 +259,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	r := &wire.BindRequest{Service: service}
 	for _, m := range methods {
 		if m.streams != nil && !c.SupportsStreams() {
-			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, strings.TrimSuffix(c.settings.PeerName(), "'s"))
+			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.settings.Peer())
 		}
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
@@ -305,7 +304,7 @@ func (c *nativeLink) bindVersions(ctx context.Context, service string, methods [
 		if err != nil || len(layout.Compare(m.layout(), peer)) > 0 {
 			continue // a mismatch
 		}
-		sig, err := m.sig.ForPeer(peer, true, strings.TrimSuffix(c.settings.PeerName(), "'s"))
+		sig, err := m.sig.ForPeer(peer, true, c.settings.Peer())
 		if err != nil {
 			continue
 		}

@@ -129,7 +129,7 @@ func (v *serverConn) bindTexts(r *wire.BindRequest) *fault.Fault {
 		if v.textBytes += len(text); len(v.versions) >= v.registry.size() || v.textBytes > maxTexts {
 			return fault.Refusal(fault.ResourceExhausted, "BIND with more than %s of %d bytes on one connection", plural(v.registry.size(), "text"), maxTexts)
 		}
-		made, err := v.registry.versionOf(m, text, k.hash, strings.TrimSuffix(v.limits.PeerName(), "'s"))
+		made, err := v.registry.versionOf(m, text, k.hash, v.limits.Peer())
 		if err != nil {
 			return fault.Refusal(fault.InvalidArgument, "BIND: the layout of %s: %w", m.Name, err)
 		}

@@ -30,10 +30,15 @@ type Conn struct {
 
 // PeerName is the counterpart of Owner: "the client's" or "the server's".
 func (c *Conn) PeerName() string {
+	return c.Peer() + "'s"
+}
+
+// Peer returns the name of the other end: "the server" or "the client".
+func (c *Conn) Peer() string {
 	if c.Owner == "the client's" {
-		return "the server's"
+		return "the server"
 	}
-	return "the client's"
+	return "the client"
 }
 
 // SilenceTimer returns a channel that receives a value after PingAfter and PingTimeout,
