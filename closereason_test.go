@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -255,7 +256,7 @@ func TestErrorsAfterTheEnd(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) { // in the handshake
 		near, far := net.Pipe()
-		go func() { readFrame(far, wire.MaxInit); far.Close() }()
+		go func() { basic.ReadFrame(far, wire.MaxInit); far.Close() }()
 		if _, err := NewClient(t.Context(), near, nil); errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v", err)
 		}

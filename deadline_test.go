@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -244,9 +245,9 @@ func TestDialEndsWithoutDeadlines(t *testing.T) {
 			}
 		},
 		"basic that lets wait": func(nc net.Conn) { // and does not answer the next INIT
-			readFrame(nc, wire.MaxInit)
+			basic.ReadFrame(nc, wire.MaxInit)
 			nc.Write([]byte(basicNotYet))
-			readFrame(nc, wire.MaxInit)
+			basic.ReadFrame(nc, wire.MaxInit)
 		},
 	}
 	for name, peer := range peers {

@@ -155,17 +155,6 @@ func errorOf(f *fault.Fault) *Error {
 	}
 }
 
-// An explained error replaces the text of its cause and keeps the cause for
-// errors.Is and errors.As.
-type explained struct {
-	text  string
-	cause error
-}
-
-func (e *explained) Error() string { return e.text }
-
-func (e *explained) Unwrap() error { return e.cause }
-
 // An exceptionNamer is an error with a name of its own choice, Error.Name at the
 // other end.
 type exceptionNamer interface{ ExceptionName() string }

@@ -1,16 +1,18 @@
 package bsrpc
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
-	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -61,9 +63,9 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 
 // hello is the first step: INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
-	h.peer, h.init, err = readHello(h.nc, h.server.settings.basic)
+	h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &explained{fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err}
+		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
 	}
 	return err
 }
@@ -77,7 +79,7 @@ func (h *handshake) seek() error {
 	sessions := &h.server.sessions
 	session, refuse := sessions.open(h.nc)
 	if refuse != nil {
-		return &refusal{err: refuse, basic: h.peer == nil, full: true}
+		return &hello.Refusal{Err: refuse, Basic: h.peer == nil, Full: true}
 	}
 	h.session = session
 	if h.peer == nil {
@@ -85,7 +87,7 @@ func (h *handshake) seek() error {
 	}
 	position, refuse := sessions.enter(session)
 	if refuse != nil {
-		return &refusal{err: refuse}
+		return &hello.Refusal{Err: refuse}
 	}
 	h.answer = h.server.settings.hello()
 	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
@@ -105,9 +107,9 @@ func (h *handshake) welcome() error {
 // refuse sends the client the reason of a refusal, and ends the session, if it was
 // opened.
 func (h *handshake) refuse(err error) {
-	var r *refusal
+	var r *hello.Refusal
 	if errors.As(err, &r) {
-		refuseInit(h.nc, h.server.settings, r)
+		r.Send(h.nc, h.server.settings.hello(), h.server.settings.MaxErrorText)
 	}
 	if h.session != nil {
 		close(h.session.disconnected)
@@ -115,62 +117,31 @@ func (h *handshake) refuse(err error) {
 	}
 }
 
-// A refusal is the reason of a server for closing a connection in the handshake. The
-// client can read it.
-type refusal struct {
-	err   *fault.Fault
-	basic bool // sent as an exception of the basic wire
-	full  bool // by Limits.MaxConns
+// hello returns the INIT of an end with these settings.
+func (s *settings) hello() *wire.Hello {
+	h := &wire.Hello{
+		Evolves:     true,
+		Version:     wire.NativeVersion,
+		MaxMessage:  uint64(s.MaxMessage),
+		ConnBytes:   uint64(s.ConnBytes),
+		MaxInflight: uint32(min(s.MaxInflight, transport.MostInflight)),
+	}
+	h.Streams = wire.StreamLimits{Window: uint32(s.StreamWindow), Most: uint32(min(s.MaxStreams, math.MaxInt32))}
+	if s.PingAfter < transport.UnannouncedPing {
+		h.PingAfter = uint32(s.PingAfter.Milliseconds())
+	}
+	return h
 }
 
-func (r *refusal) Error() string { return r.err.Plain() }
-
-// readHello reads the first frame of a client. For a client of the basic wire peer is nil,
-// and init is its INIT.
-func readHello(nc net.Conn, bothWires bool) (peer *wire.Hello, init basic.Frame, err error) {
-	f, err := readFrame(nc, wire.MaxInit)
-	if err != nil {
-		return nil, f, err
-	}
-	peer, err = wire.ReadClientInit(f.Payload)
-	native := f.Refused == nil && f.Type == wire.Init && peer != nil
-	switch {
-	case !native && bothWires:
-		init, e, err := basic.AwaitInit(nc, f)
-		if e != nil {
-			err = &refusal{err: e, basic: true}
-		}
-		return nil, init, protocolOf(err)
-	case !native:
-		return nil, f, nativeOnly(&f)
-	case err != nil:
-		err = &refusal{err: fault.Refusal(fault.FailedPrecondition, "INIT: %v", err)}
-	case peer.Version != wire.NativeVersion:
-		err = &refusal{err: fault.Refusal(fault.FailedPrecondition, "%v", versionError("client", peer.Version))}
-	}
-	return peer, f, err
+// clientHandshake returns the answer of a server to the INIT of a client. Version 0 is a
+// server of the basic wire.
+func clientHandshake(ctx context.Context, nc net.Conn, s *settings) (*wire.Hello, error) {
+	h := s.hello()
+	h.AcceptsCalls = true
+	return hello.Exchange(ctx, nc, s.accepted(), wire.AppendClientInit(nil, h))
 }
 
-// nativeOnly returns the error of a first frame not of the native wire, at a server
-// without the basic wire.
-func nativeOnly(f *basic.Frame) error {
-	if f.Refused != nil {
-		return f.Refused
-	}
-	return &refusal{err: basic.Unsupported(f), basic: true}
-}
-
-// refuseInit answers INIT by a refusal, and gives the client time to read it.
-func refuseInit(nc net.Conn, s *settings, r *refusal) {
-	var frame []byte
-	if r.basic {
-		frame = wire.AppendException(nil, cmp.Or(r.err.Name, "ConnectionError"), r.err.Plain())
-	} else {
-		h := s.hello()
-		h.RefusalCode, h.Refusal = uint16(r.err.Code), fault.Cut(r.err.Message, min(s.MaxErrorText, wire.MaxInit/2))
-		frame = wire.AppendServerInit(nil, h)
-	}
-	if _, err := nc.Write(frame); err == nil {
-		netconn.Drain(nc)
-	}
+// accepted returns what a client with these settings accepts in the handshake.
+func (s *settings) accepted() *hello.Limits {
+	return &hello.Limits{Basic: s.basic, MaxErrorText: s.MaxErrorText}
 }

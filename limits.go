@@ -1,15 +1,13 @@
 package bsrpc
 
 import (
-	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -172,61 +170,58 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	if of == "ServerOptions" {
 		s.Owner = "the server's"
 	}
-	var c optionCheck
-	s.MaxMessage = resolveOne(&c, "MaxMessage", o.MaxMessage, oneTo(1<<30, defaultMaxMessage, sizeText))
-	s.MaxInflight = resolveOne(&c, "MaxInflight", o.MaxInflight, anyCount(defaultMaxInflight))
-	s.handshakeTimeout = resolveOne(&c, "HandshakeTimeout", o.HandshakeTimeout, anyTime(10*time.Second))
-	s.dialTimeout = resolveOne(&c, "DialTimeout", o.DialTimeout, anyTime(10*time.Second))
-	s.defaultCallTimeout = resolveOne(&c, "DefaultCallTimeout", o.DefaultCallTimeout, anyTime(20*time.Second))
-	s.maxSessions = resolveOne(&c, "MaxSessions", o.MaxSessions, anyCount(math.MaxInt))
-	s.maxWaiting = resolveOne(&c, "MaxWaiting", o.MaxWaiting, anyCount(64))
+	var c option.Check
+	s.MaxMessage = option.Resolve(&c, "MaxMessage", o.MaxMessage, option.OneTo(1<<30, defaultMaxMessage, option.SizeText))
+	s.MaxInflight = option.Resolve(&c, "MaxInflight", o.MaxInflight, option.AnyCount(defaultMaxInflight))
+	s.handshakeTimeout = option.Resolve(&c, "HandshakeTimeout", o.HandshakeTimeout, option.AnyTime(10*time.Second))
+	s.dialTimeout = option.Resolve(&c, "DialTimeout", o.DialTimeout, option.AnyTime(10*time.Second))
+	s.defaultCallTimeout = option.Resolve(&c, "DefaultCallTimeout", o.DefaultCallTimeout, option.AnyTime(20*time.Second))
+	s.maxSessions = option.Resolve(&c, "MaxSessions", o.MaxSessions, option.AnyCount(math.MaxInt))
+	s.maxWaiting = option.Resolve(&c, "MaxWaiting", o.MaxWaiting, option.AnyCount(64))
 	if o.RefuseWhenFull {
 		s.maxWaiting = 0
 	}
-	s.sessionMaxHold = resolveOne(&c, "SessionMaxHold", o.SessionMaxHold, anyTime(math.MaxInt64))
-	s.maxConcurrentCalls = resolveOne(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, anyCount(math.MaxInt))
-	s.MaxStreams = resolveOne(&c, "MaxStreams", o.MaxStreams, anyCount(1024))
-	s.pollInterval = resolveOne(&c, "PollInterval", o.PollInterval, timeTo(basic.MaxPoll, 250*time.Millisecond))
+	s.sessionMaxHold = option.Resolve(&c, "SessionMaxHold", o.SessionMaxHold, option.AnyTime(math.MaxInt64))
+	s.maxConcurrentCalls = option.Resolve(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, option.AnyCount(math.MaxInt))
+	s.MaxStreams = option.Resolve(&c, "MaxStreams", o.MaxStreams, option.AnyCount(1024))
+	s.pollInterval = option.Resolve(&c, "PollInterval", o.PollInterval, option.TimeTo(basic.MaxPoll, 250*time.Millisecond))
 	var problems []string
 	s.errors, problems = identity.New(o.Errors)
 	for _, p := range problems {
-		c.problems = append(c.problems, "Errors: "+p)
+		c.Add("Errors: %s", p)
 	}
-	s.chain = c.compose("Interceptors", o.Interceptors)
-	s.outgoing = c.compose("OutgoingInterceptors", o.OutgoingInterceptors)
+	s.chain = compose(&c, "Interceptors", o.Interceptors)
+	s.outgoing = compose(&c, "OutgoingInterceptors", o.OutgoingInterceptors)
 	s.resolveLimits(&c, &o.Limits)
-	s.Lease = resolveOne(&c, "Limits.SessionLease", o.Limits.SessionLease, peerTimeout(20*time.Second).twice())
+	s.Lease = option.Resolve(&c, "Limits.SessionLease", o.Limits.SessionLease, option.PeerTimeout(20*time.Second).Twice())
 	if o.MaxSessions > 0 {
 		s.SessionLease = true
 		if s.PingAfter, s.PingTimeout = s.Lease/2, s.Lease/2; s.Lease == math.MaxInt64 {
 			s.PingAfter = math.MaxInt64
 		}
 	}
-	if len(c.problems) > 0 {
-		return &s, optionsError(of, c.problems)
-	}
-	return &s, nil
+	return &s, c.Err(of)
 }
 
 // resolveLimits sets the settings for l. MaxMessage must be set already, as defaults
 // depend on it.
-func (s *settings) resolveLimits(c *optionCheck, l *Limits) {
+func (s *settings) resolveLimits(c *option.Check, l *Limits) {
 	message := int64(s.MaxMessage)
-	s.maxDepth = resolveOne(c, "Limits.MaxDepth", l.MaxDepth, oneTo(10_000, 64, countText))
-	s.decodeBudget = resolveOne(c, "Limits.DecodeBudget", l.DecodeBudget, anySize(1, max(4*message, 64*mib)))
-	s.MaxErrorText = resolveOne(c, "Limits.MaxErrorText", l.MaxErrorText, oneTo(32*kib, 4*kib, sizeText))
-	s.maxHandshakes = resolveOne(c, "Limits.MaxHandshakes", l.MaxHandshakes, anyCount(256))
-	s.maxConns = resolveOne(c, "Limits.MaxConns", l.MaxConns, anyCount(10_000))
-	s.maxHandlers = resolveOne(c, "Limits.MaxHandlers", l.MaxHandlers, anyCount(16_384))
-	s.ConnBytes = resolveOne(c, "Limits.ConnBytes", l.ConnBytes, anySize(2*message, max(2*message, defaultConnBytes)).because("2 x MaxMessage"))
-	s.serverBytes = resolveOne(c, "Limits.ServerBytes", l.ServerBytes, anySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).because("MaxMessage"))
-	s.StreamWindow = resolveOne(c, "Limits.StreamWindow", l.StreamWindow, valueRange{least: wire.MinStreamWindow, most: 1 << 30, standard: 64 * kib, text: sizeText})
-	s.ConnWindow = resolveOne(c, "Limits.ConnWindow", l.ConnWindow, oneTo(1<<30, 4*mib, sizeText))
-	s.OutQueue = resolveOne(c, "Limits.OutQueue", l.OutQueue, anyCount(8*mib).in(sizeText))
-	s.WriteStall = resolveOne(c, "Limits.WriteStall", l.WriteStall, peerTimeout(10*time.Second))
-	s.FrameTimeout = resolveOne(c, "Limits.FrameTimeout", l.FrameTimeout, peerTimeout(60*time.Second))
-	s.PingAfter = resolveOne(c, "Limits.PingAfter", l.PingAfter, peerTimeout(30*time.Second))
-	s.PingTimeout = resolveOne(c, "Limits.PingTimeout", l.PingTimeout, peerTimeout(20*time.Second))
+	s.maxDepth = option.Resolve(c, "Limits.MaxDepth", l.MaxDepth, option.OneTo(10_000, 64, option.CountText))
+	s.decodeBudget = option.Resolve(c, "Limits.DecodeBudget", l.DecodeBudget, option.AnySize(1, max(4*message, 64*mib)))
+	s.MaxErrorText = option.Resolve(c, "Limits.MaxErrorText", l.MaxErrorText, option.OneTo(32*kib, 4*kib, option.SizeText))
+	s.maxHandshakes = option.Resolve(c, "Limits.MaxHandshakes", l.MaxHandshakes, option.AnyCount(256))
+	s.maxConns = option.Resolve(c, "Limits.MaxConns", l.MaxConns, option.AnyCount(10_000))
+	s.maxHandlers = option.Resolve(c, "Limits.MaxHandlers", l.MaxHandlers, option.AnyCount(16_384))
+	s.ConnBytes = option.Resolve(c, "Limits.ConnBytes", l.ConnBytes, option.AnySize(2*message, max(2*message, defaultConnBytes)).Because("2 x MaxMessage"))
+	s.serverBytes = option.Resolve(c, "Limits.ServerBytes", l.ServerBytes, option.AnySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).Because("MaxMessage"))
+	s.StreamWindow = option.Resolve(c, "Limits.StreamWindow", l.StreamWindow, option.Range{Least: wire.MinStreamWindow, Most: 1 << 30, Default: 64 * kib, Text: option.SizeText})
+	s.ConnWindow = option.Resolve(c, "Limits.ConnWindow", l.ConnWindow, option.OneTo(1<<30, 4*mib, option.SizeText))
+	s.OutQueue = option.Resolve(c, "Limits.OutQueue", l.OutQueue, option.AnyCount(8*mib).In(option.SizeText))
+	s.WriteStall = option.Resolve(c, "Limits.WriteStall", l.WriteStall, option.PeerTimeout(10*time.Second))
+	s.FrameTimeout = option.Resolve(c, "Limits.FrameTimeout", l.FrameTimeout, option.PeerTimeout(60*time.Second))
+	s.PingAfter = option.Resolve(c, "Limits.PingAfter", l.PingAfter, option.PeerTimeout(30*time.Second))
+	s.PingTimeout = option.Resolve(c, "Limits.PingTimeout", l.PingTimeout, option.PeerTimeout(20*time.Second))
 }
 
 // minServerBytes returns the ServerBytes needed for one connection to use all of its
@@ -241,143 +236,23 @@ func minServerBytes(connBytes int64) int64 {
 const (
 	kib = 1 << 10
 	mib = 1 << 20
-
-	minPeerTimeout = 10 * time.Millisecond
 )
 
-// A valueRange is the range of the values of an option, and its default. The numbers
-// are in the unit of the option's type.
-type valueRange struct {
-	least, most int64
-	why         string             // reason for least, if it depends on another option
-	standard    int64              // default, for zero
-	noLimit     bool               // NoLimit is allowed and means most
-	text        func(int64) string // formats a value
-}
-
-// oneTo is the range of an option without NoLimit, from 1.
-func oneTo(most, standard int64, text func(int64) string) valueRange {
-	return valueRange{least: 1, most: most, standard: standard, text: text}
-}
-
-// anyCount is the range of an int with NoLimit.
-func anyCount(standard int64) valueRange {
-	return valueRange{least: 1, most: math.MaxInt, standard: standard, noLimit: true, text: countText}
-}
-
-// anySize is the range of an int64 with NoLimit.
-func anySize(least, standard int64) valueRange {
-	return valueRange{least: least, most: math.MaxInt64, standard: standard, noLimit: true, text: sizeText}
-}
-
-// anyTime is the range of a duration with NoLimit. A duration below a millisecond is
-// most likely a number without its unit.
-func anyTime(standard time.Duration) valueRange {
-	return valueRange{least: int64(time.Millisecond), most: math.MaxInt64, standard: int64(standard), noLimit: true, text: timeText}
-}
-
-// peerTimeout is the range of a time allowed to a peer. Two watchdog periods may pass
-// before a well-behaved peer reads, as its leader may be running a handler.
-func peerTimeout(standard time.Duration) valueRange {
-	r := anyTime(standard)
-	r.least = int64(minPeerTimeout)
-	return r
-}
-
-// twice returns r with the double minimum, for the sum of two such times.
-func (r valueRange) twice() valueRange {
-	r.least *= 2
-	return r
-}
-
-// timeTo is the range of a duration without NoLimit.
-func timeTo(most, standard time.Duration) valueRange {
-	return valueRange{least: int64(time.Millisecond), most: int64(most), standard: int64(standard), text: timeText}
-}
-
-// because returns r with a reason for its minimum.
-func (r valueRange) because(why string) valueRange {
-	r.why = " (" + why + ")"
-	return r
-}
-
-// in returns r with another format for its values.
-func (r valueRange) in(text func(int64) string) valueRange {
-	r.text = text
-	return r
-}
-
-// String describes the range for an error: "1 B to 1 GiB, or 0 for 16 MiB".
-func (r valueRange) String() string {
-	if r.noLimit && r.standard == r.most {
-		return fmt.Sprintf("%s%s or more, or 0 or NoLimit (-1)", r.text(r.least), r.why)
-	}
-	if r.noLimit {
-		return fmt.Sprintf("%s%s or more, NoLimit (-1), or 0 for %s", r.text(r.least), r.why, r.text(r.standard))
-	}
-	return fmt.Sprintf("%s to %s, or 0 for %s", r.text(r.least), r.text(r.most), r.text(r.standard))
-}
-
-// An optionCheck collects the problems of options.
-type optionCheck struct{ problems []string }
-
-// resolveOne returns the setting for the value of an option. If the value is out of
-// range, it adds a problem to c and returns the default.
-func resolveOne[T int | int64 | time.Duration](c *optionCheck, name string, value T, r valueRange) T {
-	switch {
-	case value == 0:
-		return T(r.standard)
-	case value == NoLimit && r.noLimit:
-		return T(r.most)
-	case int64(value) < r.least || int64(value) > r.most:
-		c.problems = append(c.problems, fmt.Sprintf("%s: want %v", name, r))
-		return T(r.standard)
-	}
-	return value
-}
-
 // compose returns the interceptors of all calls, one within the other, nil without any.
-func (c *optionCheck) compose(name string, list []Interceptor) CallFunc {
+func compose(c *option.Check, name string, list []Interceptor) CallFunc {
 	if len(list) == 0 {
 		return nil
 	}
 	last := CallFunc(carryOut)
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i] == nil {
-			c.problems = append(c.problems, fmt.Sprintf("%s: element %d is nil", name, i))
+			c.Add("%s: element %d is nil", name, i)
 			return nil
 		}
 		if last = list[i](last); last == nil {
-			c.problems = append(c.problems, fmt.Sprintf("%s: element %d returned nil; want a CallFunc that calls next", name, i))
+			c.Add("%s: element %d returned nil; want a CallFunc that calls next", name, i)
 			return nil
 		}
 	}
 	return last
-}
-
-// countText returns a number of things as in an option.
-func countText(n int64) string { return strconv.FormatInt(n, 10) }
-
-// timeText returns a time as in an option.
-func timeText(n int64) string { return time.Duration(n).String() }
-
-// sizeText formats a number of bytes in the largest unit without a fraction, for
-// example "16 MiB". DecodeServerOptions reads this format.
-func sizeText(n int64) string {
-	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB"}
-	i := 0
-	for i < len(units)-1 && n != 0 && n%kib == 0 {
-		n /= kib
-		i++
-	}
-	return fmt.Sprintf("%d %s", n, units[i])
-}
-
-// optionsError returns the error for one or more problems. of is the type of the
-// options.
-func optionsError(of string, problems []string) error {
-	if len(problems) == 1 {
-		return fmt.Errorf("bsrpc: %s: %s", of, problems[0])
-	}
-	return fmt.Errorf("bsrpc: %s: %d problems\n    %s", of, len(problems), strings.Join(problems, "\n    "))
 }

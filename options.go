@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/strictmap"
 )
 
@@ -204,7 +205,7 @@ type ClientOptions struct {
 func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
 	o := new(ServerOptions)
 	if err := strictmap.Decode(m, o); err != nil {
-		return nil, optionsError("ServerOptions", strings.Split(err.Error(), "\n"))
+		return nil, option.Error("ServerOptions", strings.Split(err.Error(), "\n"))
 	}
 	return o, nil
 }
@@ -214,7 +215,7 @@ func DecodeServerOptions(m map[string]any) (*ServerOptions, error) {
 func DecodeClientOptions(m map[string]any) (*ClientOptions, error) {
 	o := new(ClientOptions)
 	if err := strictmap.Decode(m, o); err != nil {
-		return nil, optionsError("ClientOptions", strings.Split(err.Error(), "\n"))
+		return nil, option.Error("ClientOptions", strings.Split(err.Error(), "\n"))
 	}
 	return o, nil
 }

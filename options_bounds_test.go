@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -27,7 +28,7 @@ type optionBounds struct {
 var (
 	anyCountBounds = optionBounds{1, NoLimit, false}
 	anyTimeBounds  = optionBounds{int64(time.Millisecond), NoLimit, false}
-	peerTimeBounds = optionBounds{int64(minPeerTimeout), NoLimit, false}
+	peerTimeBounds = optionBounds{int64(option.MinPeerTimeout), NoLimit, false}
 )
 
 // boundsOfOptions contains every numeric option of either end.
@@ -58,7 +59,7 @@ var boundsOfOptions = map[string]optionBounds{
 	"Limits.FrameTimeout":  peerTimeBounds,
 	"Limits.PingAfter":     peerTimeBounds,
 	"Limits.PingTimeout":   peerTimeBounds,
-	"Limits.SessionLease":  {2 * int64(minPeerTimeout), NoLimit, false},
+	"Limits.SessionLease":  {2 * int64(option.MinPeerTimeout), NoLimit, false},
 }
 
 // numbersOf returns the names of all numeric options of a struct.

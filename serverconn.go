@@ -15,6 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -116,12 +117,12 @@ func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 // something about it.
 func (s *Server) logRefused(nc net.Conn, err error) {
 	args := []any{"remote", nc.RemoteAddr(), "err", fault.Cut(err.Error(), 256)}
-	var f *foreignPeer
-	var r *refusal
+	var f *hello.Foreign
+	var r *hello.Refusal
 	switch {
 	case errors.As(err, &f):
-		s.log.Add(f.kind, slog.LevelInfo, "bsrpc: client refused", args...)
-	case errors.As(err, &r) && r.full:
+		s.log.Add(f.Kind, slog.LevelInfo, "bsrpc: client refused", args...)
+	case errors.As(err, &r) && r.Full:
 		s.log.Add(report.Full, slog.LevelWarn, "bsrpc: client refused", args...)
 	default:
 		report.Unlimited(s.log).Debug("bsrpc: client refused", args...)
