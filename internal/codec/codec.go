@@ -191,15 +191,6 @@ func (c *Codec) Standalone() error {
 // is complete only if there are no more bytes to come.
 func (c *Codec) ToEnd() bool { return c.toEnd }
 
-// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type
-// *Error and leave both unchanged.
-func (c *Codec) Append(e *Encoder, v Ref) error {
-	if c.appendFast(e, v) {
-		return nil
-	}
-	return c.appendSlow(e, v)
-}
-
 // appendSlow is Append for values without a fast path.
 func (c *Codec) appendSlow(e *Encoder, v Ref) error {
 	if c.absent != nil {

@@ -5,6 +5,72 @@ package codec
 // The fast path: a simple struct, or a pointer to one, is encoded and decoded
 // in a single pass. This covers the parameters and results of most calls.
 
+import "encoding/binary"
+
+// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type
+// *Error and leave both unchanged.
+//
+// A simple struct in pieces, or a pointer to one, is appended here, if it fits the remaining
+// capacity: without calls, so that the variables of the loop stay in registers. It writes
+// beyond the length of e.Buf only, so giving up in the middle has no effect.
+func (c *Codec) Append(e *Encoder, v Ref) error {
+	if n, p := c.fastPath, v.p; n != nil && n.inPieces.room <= cap(e.Buf)-len(e.Buf) && !e.Lenient {
+		to, k, room := dataPtr(e.Buf), uintptr(len(e.Buf)), bufLimit(e.Buf)
+		if c.singlePointer {
+			if p = *pointerAt(p); p == nil {
+				return c.appendSlow(e, v)
+			}
+			*byteAt(offset(to, k)) = 1
+			k++
+		}
+		left := n.inPieces.pieces
+		for len(left) > 0 {
+			s := &left[0]
+			if s.size > 0 {
+				*array8At(offset(to, k)) = *array8At(offset(p, s.first))
+				*array8At(offset(to, k+s.lastAt)) = *array8At(offset(p, s.last))
+				k += s.size
+			}
+			if s.hasText {
+				text, size := textAt(offset(p, s.text))
+				binary.LittleEndian.PutUint32(array4At(offset(to, k))[:], uint32(size))
+				k += 4
+				// k+least <= room by the first condition, so the subtraction cannot
+				// wrap around.
+				if size > maxInlineCopy || size > room-k-s.least {
+					break
+				}
+				switch {
+				case size >= 16:
+					copy16to32(offset(to, k), text, size)
+				case size >= 8:
+					copy8to16(offset(to, k), text, size)
+				case size >= 4:
+					copy4to8(offset(to, k), text, size)
+				case size > 0:
+					copy1to3(offset(to, k), text, size)
+				}
+				k += size
+			}
+			left = left[1:]
+		}
+		if size := n.inPieces.tailSize; len(left) == 0 && (e.Max <= 0 || int(k+size)-len(e.Buf) <= e.Max) {
+			switch tail := n.inPieces.tail; {
+			case size >= 4:
+				copy4to8(offset(to, k), offset(p, tail), size)
+			case size > 0:
+				copy1to3(offset(to, k), offset(p, tail), size)
+			}
+			e.Buf = e.Buf[:k+size]
+			return nil
+		}
+	}
+	if c.appendFast(e, v) {
+		return nil
+	}
+	return c.appendSlow(e, v)
+}
+
 // appendFast appends a simple struct, or a pointer to one, without a writer. It
 // first tries to fit all of it in the remaining capacity by inline copies
 // alone, and else grows the buffer once. It returns false, without any effect,

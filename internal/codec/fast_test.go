@@ -4,8 +4,11 @@ package codec
 
 import (
 	"bytes"
+	"math"
+	"math/rand"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -141,6 +144,78 @@ func TestSimpleStepsWithinBuffer(t *testing.T) {
 				t.Fatalf("run %d, string %d: read a truncated encoding", run, size)
 			}
 		}
+	}
+}
+
+// Structs in pieces, of all short shapes, stay within their values and buffers.
+func TestPiecesWithinBuffer(t *testing.T) {
+	kinds := []reflect.Type{reflect.TypeFor[uint8](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](),
+		reflect.TypeFor[string](), reflect.TypeFor[[5]byte](), reflect.TypeFor[[3]uint64]()}
+	rnd := rand.New(rand.NewSource(1))
+	whole := 0
+	for range 4000 {
+		var fields []reflect.StructField
+		for i := range 1 + rnd.Intn(5) {
+			fields = append(fields, reflect.StructField{Name: "F" + strconv.Itoa(i), Type: kinds[rnd.Intn(len(kinds))]})
+		}
+		typ := reflect.StructOf(fields)
+		c, err := Compile(typ, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.fastPath != nil && c.fastPath.inPieces.room < math.MaxInt {
+			whole++
+		}
+		v := reflect.New(typ)
+		for i := range fields {
+			if f := v.Elem().Field(i); f.Kind() == reflect.String {
+				f.SetString("0123456789012345678901234567890123456789"[:rnd.Intn(40)])
+			} else {
+				rnd.Read(bytesView(f.Addr().UnsafePointer(), f.Type().Size()))
+			}
+		}
+		plain := *c
+		plain.useFast, plain.fastPath = false, nil
+		var want Encoder
+		if err := plain.Append(&want, RefTo(v)); err != nil {
+			t.Fatal(err)
+		}
+		for _, room := range []int{0, len(want.Buf) - 1, len(want.Buf), len(want.Buf) + 1, len(want.Buf) + 16} {
+			memory := bytes.Repeat([]byte{0xee}, len(want.Buf)+24)
+			e := Encoder{Body: wire.Body{Buf: memory[:0:max(room, 0)]}}
+			if err := c.Append(&e, RefTo(v)); err != nil || string(e.Buf) != string(want.Buf) {
+				t.Fatalf("%v, room %d: %x, %v, want %x", typ, room, e.Buf, err, want.Buf)
+			}
+			if behind := memory[len(want.Buf):]; bytes.Count(behind, []byte{0xee}) != len(behind) {
+				t.Fatalf("%v, room %d: wrote beyond its end: %x", typ, room, behind)
+			}
+			e = Encoder{Max: len(want.Buf) - 1}
+			e.Buf = make([]byte, 0, 256)
+			if err := c.Append(&e, RefTo(v)); err == nil && e.Max > 0 || len(e.Buf) > 0 && e.Max > 0 {
+				t.Fatalf("%v: %d bytes within a maximum of %d", typ, len(e.Buf), e.Max)
+			}
+		}
+	}
+	if whole < 1000 {
+		t.Errorf("only %d structs were in pieces", whole)
+	}
+}
+
+// Fields that are not encoded are not read either: another goroutine may use them.
+func TestPiecesLeaveOtherFields(t *testing.T) {
+	type value struct {
+		A     uint32
+		count uint32
+		B     string
+	}
+	c := mustCompile[value](t)
+	if c.node.inPieces.room != math.MaxInt {
+		t.Error("the word of A reaches into a field that is not encoded")
+	}
+	v := value{A: 1, count: 2, B: "b"}
+	var e Encoder
+	if err := c.Append(&e, RefTo(reflect.ValueOf(&v))); err != nil || string(e.Buf) != "\x01\x00\x00\x00\x01\x00\x00\x00b" {
+		t.Errorf("%x, %v", e.Buf, err)
 	}
 }
 

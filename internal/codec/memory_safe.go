@@ -38,6 +38,10 @@ func (c *Codec) appendValue(w *writer, buf []byte, v Ref) ([]byte, *Error) {
 	return reflectAppendValue(w, buf, c.node, v.v, 0)
 }
 
+// Append appends the encoding of v to e.Buf and e.Cuts. Errors are of type *Error and leave
+// both unchanged.
+func (c *Codec) Append(e *Encoder, v Ref) error { return c.appendSlow(e, v) }
+
 // There are no fast paths.
 func (c *Codec) appendFast(*Encoder, Ref) bool { return false }
 func (c *Codec) readFast(*Decoder, Ref) bool   { return false }

@@ -42,6 +42,7 @@ type finished struct {
 	rawSize    uintptr   // size of a value with the same bytes in memory as on the wire; 0 for others
 	swapSize   uintptr   // size of a number with its bytes in reverse order on the wire; 0 for others
 	steps      []step    // struct: the plan
+	inPieces   pieceList // struct: the same, shorter, for appending
 	simple     bool      // struct: all steps are copies, swaps and unchecked strings
 	numStrings int       // number of stepString
 	fixedSize  bool      // simple struct of a constant size above zero
@@ -135,6 +136,7 @@ func (n *node) finish() {
 			n.numStrings++
 		}
 	}
+	n.inPieces = n.makePieces()
 	n.loop = n.chooseLoop()
 	if n.op == opPointer || n.op == opDeref {
 		n.elem.setAllocator()
