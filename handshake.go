@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -36,25 +37,26 @@ type handshake struct {
 // runHandshake does the handshake, and makes a connection of it.
 func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	h := &handshake{server: s, nc: nc}
-	if err := s.enter(&h.nc); err != nil {
+	// Set before enter: the handshake may be dropped from then on, by a deadline in the past.
+	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
+	entered, err := s.enter(nc)
+	if err != nil {
 		return nil, err
 	}
 	defer s.handshakes.Done()
-	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
-	var err error
 	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
 		if err = step(); err != nil {
 			break
 		}
 	}
+	if s.handshaking.Leave(entered) {
+		err = h.dropped()
+	}
 	if err != nil {
 		h.refuse(err)
-	}
-	nc.SetDeadline(time.Time{})
-	s.leave(&h.nc)
-	if err != nil {
 		return nil, err
 	}
+	nc.SetDeadline(time.Time{})
 	if h.peer == nil {
 		return s.openBasic(nc, h.session, h.init), nil
 	}
@@ -69,6 +71,16 @@ func (h *handshake) hello() (err error) {
 	}
 	return err
 }
+
+// dropped returns the refusal of a client whose place another one needs.
+func (h *handshake) dropped() error {
+	h.nc.SetDeadline(time.Now().Add(dropTime))
+	why := fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxHandshakes (%d) unfinished handshakes", h.server.settings.maxHandshakes)
+	return &hello.Refusal{Err: why, Basic: h.server.settings.basic, Full: true, Hurry: true}
+}
+
+// dropTime is how long the refusal of a dropped handshake may take to be written.
+const dropTime = 10 * time.Millisecond
 
 // authenticate is the second step, empty so far.
 func (h *handshake) authenticate() error { return nil }

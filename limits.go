@@ -32,7 +32,8 @@ type Limits struct {
 	MaxErrorText int
 
 	// MaxHandshakes limits the connections to a server in their handshake. A
-	// further connection replaces the oldest of them. Zero means 256; NoLimit is
+	// further connection replaces the oldest one of the address with the most of
+	// them; an IPv6 network of 64 bits is one address. Zero means 256; NoLimit is
 	// allowed.
 	MaxHandshakes int
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -26,9 +27,9 @@ type Server struct {
 
 	// The types of users' listeners and connections may not be comparable, so the server
 	// keeps pointers of its own.
-	mu          sync.Mutex // guards the rest
+	mu          sync.Mutex // guards the rest; locked before that of handshaking
 	listeners   map[*net.Listener]bool
-	handshaking []*net.Conn // before the answer to INIT, oldest first
+	handshaking admission.Handshakes[net.Conn] // before the answer to INIT
 	conns       map[*serverConn]bool
 	stopping    bool
 }
@@ -50,6 +51,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.refusals = report.NewHookQueue(s.log, "OnRefused")
 	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
 	s.budget.Init(s.settings.serverBytes)
+	s.handshaking.Init(s.settings.maxHandshakes)
 	s.sessions.init(&s.dispatcher)
 	return s
 }

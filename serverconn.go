@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,33 +143,21 @@ func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	return errorOf(why)
 }
 
-// enter registers a connection before its handshake. It closes the oldest of too many
-// unfinished handshakes.
-func (s *Server) enter(nc *net.Conn) error {
-	s.mu.Lock()
-	if s.stopping {
-		s.mu.Unlock()
-		return ErrServerClosed
-	}
-	s.handshakes.Add(1)
-	s.handshaking = append(s.handshaking, nc)
-	var oldest *net.Conn
-	if len(s.handshaking) > s.settings.maxHandshakes {
-		oldest = s.handshaking[0]
-		s.handshaking = slices.Delete(s.handshaking, 0, 1)
-	}
-	s.mu.Unlock()
-	if oldest != nil {
-		s.closeConn(oldest)
-	}
-	return nil
-}
-
-// leave ends what enter began.
-func (s *Server) leave(nc *net.Conn) {
+// enter registers a connection before its handshake. It drops another one if too many are
+// unfinished.
+func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
+	peer := netconn.PeerKey(nc.RemoteAddr()) // user code, perhaps
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handshaking = slices.DeleteFunc(s.handshaking, func(o *net.Conn) bool { return o == nc })
+	if s.stopping {
+		return nil, ErrServerClosed
+	}
+	s.handshakes.Add(1)
+	h, dropped := s.handshaking.Enter(peer, nc)
+	if dropped != nil {
+		s.log.Start("SetDeadline of a connection", func() error { return dropped.Conn.SetDeadline(netconn.LongAgo) })
+	}
+	return h, nil
 }
 
 // open returns the connection of a native client after the answer to its INIT, and begins

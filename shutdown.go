@@ -165,7 +165,7 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.sessions.queue.Close()
 	conns = slices.Collect(maps.Keys(s.conns))
 	listeners := slices.Collect(maps.Keys(s.listeners))
-	handshakes := slices.Clone(s.handshaking)
+	handshakes := s.handshaking.All()
 	s.mu.Unlock()
 	for _, l := range listeners {
 		closing = append(closing, s.log.Start("Close of a listener", (*l).Close))
@@ -177,6 +177,6 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 }
 
 // closeConn closes a connection. Its Close may be user code.
-func (s *Server) closeConn(nc *net.Conn) <-chan error {
-	return s.log.Start("Close of a connection", (*nc).Close)
+func (s *Server) closeConn(nc net.Conn) <-chan error {
+	return s.log.Start("Close of a connection", nc.Close)
 }

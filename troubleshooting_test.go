@@ -258,6 +258,12 @@ func (l *mistakes) strangers(t *testing.T) {
 
 // admission makes a server refuse clients.
 func (l *mistakes) admission(t *testing.T) {
+	crowded, _ := l.server(t, bsrpc.ServerOptions{Limits: bsrpc.Limits{MaxHandshakes: 1}})
+	for range 2 {
+		_, far := net.Pipe()
+		go crowded.ServeConn(far)
+		time.Sleep(time.Second)
+	}
 	for _, opts := range []bsrpc.ServerOptions{
 		{OnConnect: func(context.Context, *bsrpc.Session) error { return errors.New("closed on Sundays") }},
 		{OnConnect: func(context.Context, *bsrpc.Session) error { panic("no key") }},

@@ -3,7 +3,8 @@
 // A [Queue] admits the sessions of a server. A [Semaphore] limits the calls
 // running at a time, and a [Group] makes calls exclusive. A ticket is a session
 // in the queue or admitted by it, a [Waiter] a call with its semaphores. The
-// package knows sessions and calls only by these two types.
+// package knows sessions and calls only by these two types. [Handshakes] are the
+// connections that are not sessions yet.
 //
 // Guarantees:
 //

@@ -17,7 +17,8 @@ import (
 type Refusal struct {
 	Err   *fault.Fault
 	Basic bool // sent as an exception of the basic wire
-	Full  bool // by Limits.MaxConns
+	Full  bool // by a limit of the server's connections
+	Hurry bool // the client gets no time to read it: others wait for the place
 }
 
 func (r *Refusal) Error() string { return r.Err.Plain() }
@@ -67,7 +68,7 @@ func (r *Refusal) Send(nc net.Conn, own *wire.Hello, maxText int) {
 		own.RefusalCode, own.Refusal = uint16(r.Err.Code), fault.Cut(r.Err.Message, min(maxText, wire.MaxInit/2))
 		frame = wire.AppendServerInit(nil, own)
 	}
-	if _, err := nc.Write(frame); err == nil {
+	if _, err := nc.Write(frame); err == nil && !r.Hurry {
 		netconn.Drain(nc)
 	}
 }

@@ -1,0 +1,134 @@
+package bsrpc
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A fromConn is a connection from an address.
+type fromConn struct {
+	net.Conn
+	ip string
+}
+
+func (c fromConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.ip), Port: 1} }
+
+// rawDialFrom is rawDial from an address.
+func rawDialFrom(t testing.TB, srv *Server, ip string) *rawPeer {
+	near, far := net.Pipe()
+	return rawDialOver(t, srv, near, fromConn{far, ip})
+}
+
+// isDropped reports whether the server has closed the connection of p.
+func isDropped(p *rawPeer) bool {
+	select {
+	case err := <-p.served:
+		p.served <- err
+		return true
+	default:
+		return false
+	}
+}
+
+// A flood of connections replaces its own, and not a slow client from another address. Of
+// IPv6 a network of 64 bits is one address.
+func TestMaxHandshakesByAddress(t *testing.T) {
+	for _, flood := range []func(int) string{
+		func(int) string { return "10.0.0.1" },
+		func(i int) string {
+			return net.IP{0x20, 1, 13, 0xb8, 0, 0, 0, 0, byte(i), byte(i >> 8), 15: 1}.String()
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{MaxHandshakes: 16}})
+			slow := []*rawPeer{rawDialFrom(t, srv, "10.0.0.2"), rawDialFrom(t, srv, "2001:db9::1"), rawDialFrom(t, srv, "10.0.0.2")}
+			var crowd []*rawPeer
+			for i := range 200 {
+				crowd = append(crowd, rawDialFrom(t, srv, flood(i)))
+			}
+			time.Sleep(2 * dropTime)
+			for i, p := range slow {
+				if isDropped(p) {
+					t.Errorf("the slow client %d is dropped", i)
+				}
+			}
+			dropped := 0
+			for _, p := range crowd {
+				if isDropped(p) {
+					dropped++
+				}
+			}
+			if dropped != 200+3-16 {
+				t.Errorf("%d connections of the flood are dropped, want %d", dropped, 200+3-16)
+			}
+			slow[0].runHandshake()
+			for _, p := range append(slow, crowd...) {
+				p.nc.Close()
+				<-p.served
+			}
+			srv.Close()
+			checkBooked(t, srv)
+		})
+	}
+}
+
+// A lateConn writes nothing before late is closed.
+type lateConn struct {
+	net.Conn
+	late chan struct{}
+}
+
+func (c *lateConn) Write(b []byte) (int, error) {
+	<-c.late
+	return c.Conn.Write(b)
+}
+
+// A dropped client reads why, also if its INIT comes after the end.
+func TestMaxHandshakesIsNamed(t *testing.T) {
+	lines, logger := linesAt(slog.LevelWarn)
+	srv := testeeServer(t, newTestee(), &ServerOptions{Logger: logger, Limits: Limits{MaxHandshakes: 1}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	defer srv.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := make(chan struct{})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := NewClient(t.Context(), &lateConn{nc, late}, nil)
+		failed <- err
+	}()
+	eventually(t, func() string {
+		if len(srv.handshaking.All()) == 1 {
+			return ""
+		}
+		return "the client is not in its handshake"
+	})
+	other, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	eventually(t, func() string {
+		if strings.Contains(lines.String(), "MaxHandshakes") {
+			return ""
+		}
+		return "no line: " + lines.String()
+	})
+	close(late)
+	err = <-failed
+	var e *Error
+	if !errors.As(err, &e) || e.Code != CodeResourceExhausted || e.Outcome != OutcomeNotRun || !strings.Contains(e.Message, "the server has Limits.MaxHandshakes (1) unfinished handshakes") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,95 @@
+package admission
+
+import (
+	"slices"
+	"sync"
+)
+
+// Handshakes limits the unfinished handshakes of a server. Above the limit the oldest one
+// of the peer with the most of them has to go: a peer that connects and sends nothing
+// replaces its own connections, not those of others. T identifies a connection for the
+// caller. Handshakes is safe for concurrent use.
+type Handshakes[T any] struct {
+	most int
+
+	mu     sync.Mutex // guards the rest
+	byPeer map[string][]*Handshake[T]
+	n      int    // of all peers
+	last   uint64 // order of the newest one
+}
+
+// A Handshake is one connection in its handshake.
+type Handshake[T any] struct {
+	Conn    T
+	peer    string
+	order   uint64
+	dropped bool // guarded by Handshakes.mu
+}
+
+// Init sets the limit. It must be called before all other methods.
+func (h *Handshakes[T]) Init(most int) {
+	h.most, h.byPeer = most, make(map[string][]*Handshake[T])
+}
+
+// Enter adds a handshake of a peer. It also returns the one that has to go, nil if there is
+// room.
+func (h *Handshakes[T]) Enter(peer string, conn T) (e, dropped *Handshake[T]) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last++
+	e = &Handshake[T]{Conn: conn, peer: peer, order: h.last}
+	h.byPeer[peer] = append(h.byPeer[peer], e)
+	if h.n++; h.n > h.most {
+		dropped = h.victimLocked()
+		dropped.dropped = true
+		h.removeLocked(dropped)
+	}
+	return e, dropped
+}
+
+// victimLocked returns the oldest handshake of the peer with the most, and among equals the
+// oldest of all.
+func (h *Handshakes[T]) victimLocked() (victim *Handshake[T]) {
+	most := 0
+	for _, list := range h.byPeer {
+		if n := len(list); n > most || n == most && list[0].order < victim.order {
+			victim, most = list[0], n
+		}
+	}
+	return victim
+}
+
+// removeLocked removes a handshake, unless it was dropped before.
+func (h *Handshakes[T]) removeLocked(e *Handshake[T]) {
+	list := h.byPeer[e.peer]
+	i := slices.Index(list, e)
+	if i < 0 {
+		return
+	}
+	h.n--
+	if len(list) == 1 {
+		delete(h.byPeer, e.peer)
+		return
+	}
+	h.byPeer[e.peer] = slices.Delete(list, i, i+1)
+}
+
+// Leave ends a handshake. It reports whether the handshake was dropped before.
+func (h *Handshakes[T]) Leave(e *Handshake[T]) (dropped bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.removeLocked(e)
+	return e.dropped
+}
+
+// All returns the connections of all unfinished handshakes.
+func (h *Handshakes[T]) All() (conns []T) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, list := range h.byPeer {
+		for _, e := range list {
+			conns = append(conns, e.Conn)
+		}
+	}
+	return conns
+}

@@ -1,0 +1,47 @@
+package admission
+
+import (
+	"slices"
+	"testing"
+)
+
+// The victim is the oldest of the peer with the most; among peers with equally many, the
+// oldest of all.
+func TestHandshakesVictims(t *testing.T) {
+	var h Handshakes[int]
+	h.Init(3)
+	enter := func(peer string, conn, want int) *Handshake[int] {
+		t.Helper()
+		e, dropped := h.Enter(peer, conn)
+		if dropped == nil && want != 0 || dropped != nil && dropped.Conn != want {
+			t.Errorf("%d from %s: dropped %v, want %d", conn, peer, dropped, want)
+		}
+		return e
+	}
+	first := enter("a", 1, 0)
+	enter("b", 2, 0)
+	enter("b", 3, 0)
+	enter("c", 4, 2) // b has the most
+	d := enter("d", 5, 1)
+	if !h.Leave(first) || h.Leave(d) || h.Leave(d) {
+		t.Error("only the first has been dropped")
+	}
+	enter("c", 6, 0)
+	enter("c", 7, 4)
+	conns := h.All()
+	slices.Sort(conns)
+	if !slices.Equal(conns, []int{3, 6, 7}) {
+		t.Errorf("left: %v", conns)
+	}
+}
+
+// A limit of one keeps the newest.
+func TestHandshakesOfOne(t *testing.T) {
+	var h Handshakes[int]
+	h.Init(1)
+	for i := range 3 {
+		if _, dropped := h.Enter("a", i); (dropped != nil) != (i > 0) || dropped != nil && dropped.Conn != i-1 {
+			t.Errorf("%d: dropped %v", i, dropped)
+		}
+	}
+}
