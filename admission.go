@@ -78,6 +78,12 @@ func (s *sessions) runsHooksFirst() bool {
 	return s.hooks.onConnect != nil || len(s.registry.factories) > 0
 }
 
+// areStateless reports whether a session holds nothing before its first Set, Acquire or
+// Bind: the client of a lost one may begin another by itself.
+func (s *sessions) areStateless() bool {
+	return s.settings.maxSessions == math.MaxInt && !s.runsHooksLast()
+}
+
 // runsHooksLast reports whether the end of a session runs user code.
 func (s *sessions) runsHooksLast() bool {
 	return s.hooks.onDisconnect != nil || len(s.registry.factories) > 0
@@ -168,8 +174,7 @@ func (s *sessions) plainRefusal(err error) *fault.Fault {
 // refuses connections above Limits.MaxConns. The session is not in the queue yet.
 func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
-		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), draining: s.draining,
-		disconnected: make(chan struct{}), handlersDone: make(chan struct{}), released: make(chan struct{}),
+		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), draining: s.draining, sessionEnd: newSessionEnd(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

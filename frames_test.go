@@ -45,7 +45,7 @@ var violations = []struct {
 	{"response to nothing", rawHead(16, wire.Response, 0, 0, 7), "RESPONSE for call 7, which was never made"},
 	{"chunked response to no call", rawHead(24, wire.Response, wire.Chunked, 0, 7<<16) + u64(1<<20), "RESPONSE for call 458752, which was never made"},
 	{"error to nothing", rawHead(24, wire.Error, 0, 1, 1<<16) + "\x00\x00\x00\x00\x00\x00\x00\x00", "ERROR for call 65536, which was never made"},
-	{"unknown type", rawHead(16, 0x1c, 0, 0, 2), "unknown frame type 0x1c"},
+	{"unknown type", rawHead(16, 0x24, 0, 0, 2), "unknown frame type 0x24"},
 	{"last type", rawHead(16, 0xff, 0, 0, 2), "unknown frame type 0xff"},
 	{"second INIT", string(wire.AppendClientInit(nil, &wire.Hello{Version: 1, MaxMessage: 1 << 20})), "unknown frame type 0x00"},
 	{"basic request", u32(16) + "\x01" + strings.Repeat("\x00", 11), "unknown frame type 0x01"},

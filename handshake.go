@@ -102,6 +102,7 @@ func (h *handshake) seek() error {
 		return &hello.Refusal{Err: refuse}
 	}
 	h.answer = h.server.settings.hello()
+	h.answer.Stateless = sessions.areStateless()
 	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
 	return nil
 }

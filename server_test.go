@@ -513,8 +513,10 @@ func TestShutdownContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
-		if err := srv.Shutdown(ctx); err != context.DeadlineExceeded || time.Since(start) != 3*time.Second {
+		if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
 			t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+		} else if want := "bsrpc: shutdown: context deadline exceeded; still running: Probe.Deaf, Probe.Hold"; err.Error() != want {
+			t.Errorf("Shutdown: %v, want %s", err, want)
 		}
 		for range 2 {
 			wantCall(t, <-calls, CodeUnavailable, OutcomeUnknown, "")

@@ -173,7 +173,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	})
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
 		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.remote, metadata: true, now: c.Conn.Now},
-	}, v, peer.AcceptsCalls}
+	}, v, peer}
 	s.enroll(c.served)
 	if !waits {
 		s.sessions.begin(v) // cannot fail without hooks
@@ -329,15 +329,19 @@ func (c *serverConn) awaitIdle(idle <-chan struct{}) {
 	}
 }
 
-// logRunning names the running handlers in the log.
-func (c *serverConn) logRunning(text string) {
-	var names []string
+// runningNames returns the name of the method of each running handler.
+func (c *serverConn) runningNames() (names []string) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, inv := range c.running {
 		names = append(names, inv.method.Name)
 	}
-	c.mu.Unlock()
-	for _, name := range names {
+	return names
+}
+
+// logRunning names the running handlers in the log.
+func (c *serverConn) logRunning(text string) {
+	for _, name := range c.runningNames() {
 		c.log.Add(report.Running, slog.LevelWarn, text, "session", c.session.id, "method", name)
 	}
 }

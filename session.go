@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A Session is one client of a server, from its admission until its connection is
@@ -30,18 +31,32 @@ type Session struct {
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 
-	connected    bool                   // accepted by OnConnect; OnDisconnect is due
-	holdTimer    *time.Timer            // for SessionMaxHold
-	ticket       *admission.Ticket      // nil until the client enters the admission queue
-	receivers    []method.Receiver      // from PerSession, by servedMethod.factoryIndex
-	admitted     atomic.Bool            // all hooks have accepted it; it may call
-	hook         atomic.Pointer[string] // the name of the running hook
-	disconnected chan struct{}          // closed when the connection has ended with its goroutines
-	handlersDone chan struct{}          // closed then, and after the last handler
-	released     chan struct{}          // closed at the end of the session, after its last hook
+	connected bool                   // accepted by OnConnect; OnDisconnect is due
+	holdTimer *time.Timer            // for SessionMaxHold
+	ticket    *admission.Ticket      // nil until the client enters the admission queue
+	receivers []method.Receiver      // from PerSession, by servedMethod.factoryIndex
+	admitted  atomic.Bool            // all hooks have accepted it; it may call
+	hook      atomic.Pointer[string] // the name of the running hook
+	sessionEnd
+	sessionState
+}
 
-	mu     sync.Mutex // guards values
-	values map[any]any
+// A sessionEnd is how far a session is from its end.
+type sessionEnd struct {
+	disconnected chan struct{} // closed when the connection has ended with its goroutines
+	handlersDone chan struct{} // closed then, and after the last handler
+	released     chan struct{} // closed at the end of the session, after its last hook
+}
+
+func newSessionEnd() sessionEnd {
+	return sessionEnd{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+}
+
+// A sessionState is what the next session of the same client would lack.
+type sessionState struct {
+	announced atomic.Bool // to the client
+	mu        sync.Mutex  // guards values
+	values    map[any]any
 }
 
 // receiver returns the session's own receiver of m, or nil if all sessions share
@@ -114,6 +129,7 @@ func (s *Session) Set(key, value any) {
 	if !isComparable(key) {
 		panic(fmt.Sprintf("bsrpc: Session.Set: a key of type %T is not comparable", key))
 	}
+	s.announceState()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.values == nil {
@@ -139,6 +155,14 @@ func (s *Session) Close(reason string) {
 	s.end(&fault.Fault{Code: fault.Aborted, Message: cmp.Or(reason, fault.Prefix+"the session was closed")})
 }
 
+// announceState tells a client that reconnects, before the answer of the call, that the
+// session holds state from now on.
+func (s *Session) announceState() {
+	if l, ok := s.caller.(interface{ announceState() }); ok && !s.announced.Swap(true) {
+		l.announceState()
+	}
+}
+
 // runningHook returns the name of the session's running hook, or "".
 func (s *Session) runningHook() string {
 	if name := s.hook.Load(); name != nil {
@@ -154,6 +178,7 @@ func (s *Session) bind(ctx context.Context, service string, proxy reflect.Value)
 	var l link = noLink{}
 	if s != nil && s.caller != nil {
 		l = s.caller.(link)
+		s.announceState()
 	}
 	return bindContract(ctx, l, service, proxy)
 }
@@ -162,7 +187,7 @@ func (s *Session) bind(ctx context.Context, service string, proxy reflect.Value)
 type sessionLink struct {
 	*nativeLink
 	session *Session
-	accepts bool // the client accepts calls
+	peer    *wire.Hello // of the client
 }
 
 func (l *sessionLink) callOptions() callOptions {
@@ -171,7 +196,7 @@ func (l *sessionLink) callOptions() callOptions {
 
 // bindMethods implements link.
 func (l *sessionLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
-	if !l.accepts {
+	if !l.peer.AcceptsCalls {
 		return fault.Refusal(fault.Unimplemented, "bind %s: the client does not accept calls; it is of an older version", service)
 	}
 	err := l.nativeLink.bindMethods(ctx, service, methods)
@@ -183,6 +208,12 @@ func (l *sessionLink) bindMethods(ctx context.Context, service string, methods [
 		}
 	}
 	return err
+}
+
+func (l *sessionLink) announceState() {
+	if l.peer.Reconnects {
+		l.Control(&wire.Frame{Type: wire.SessionState})
+	}
 }
 
 // call implements link. OnConnect may bind, but the client is called only once it is

@@ -2,9 +2,11 @@ package bsrpc
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +23,8 @@ import (
 // after the replies to its running calls. It returns nil when all sessions have left and
 // OnDisconnect has returned.
 //
-// If ctx ends first, Shutdown returns the error of ctx at once, cancels the contexts of
-// the handlers, fails the running calls with CodeUnavailable, and closes all connections
+// If ctx ends first, Shutdown returns at once an error that wraps that of ctx and names the
+// methods still running, streams included. It cancels the contexts of the handlers, fails the running calls with CodeUnavailable, and closes all connections
 // within a second. Close then waits for the hooks.
 //
 // A hook may call Shutdown, which does not wait for the sessions of running hooks. A
@@ -53,12 +55,28 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	err := shutdownError(ctx.Err(), conns)
 	why := fault.New(fault.Unavailable, fault.OutcomeUnknown, "the server has shut down")
 	for _, c := range conns {
 		c.conn.Dismiss(why)
 	}
 	time.AfterFunc(2*netconn.CloseTime, func() { s.Close() })
-	return ctx.Err()
+	return err
+}
+
+// shutdownError returns the error of Shutdown after its context has ended with err. It
+// names each method once, in the order of names.
+func shutdownError(err error, conns []*serverConn) error {
+	running := make(map[string]bool)
+	for _, c := range conns {
+		for _, name := range c.runningNames() {
+			running[name] = true
+		}
+	}
+	if len(running) == 0 {
+		return fmt.Errorf("bsrpc: shutdown: %w", err)
+	}
+	return fmt.Errorf("bsrpc: shutdown: %w; still running: %s", err, strings.Join(slices.Sorted(maps.Keys(running)), ", "))
 }
 
 // closeGrace is the time that Close gives handlers to return, after it has cancelled

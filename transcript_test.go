@@ -46,6 +46,7 @@ func (transcribed) Hello(name string) string       { return "hello " + name }
 func (transcribed) Add2Words(a, b uint32) uint32   { return a + b }
 func (transcribed) Echo(data []byte) []byte        { return data }
 func (transcribed) Wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+func (transcribed) Keep(ctx context.Context)       { bsrpc.SessionFrom(ctx).Set("kept", true) }
 func (transcribed) Trace(ctx context.Context) error {
 	md := bsrpc.MetadataFrom(ctx)
 	errs := []error{bsrpc.SetReplyMetadata(ctx, "node", "7")}

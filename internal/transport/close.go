@@ -117,8 +117,12 @@ func (c *Conn) Fail(why *fault.Fault) {
 // Close ends the connection with a CLOSE frame. It does not wait for the end.
 func (c *Conn) Close(why *fault.Fault) { c.closeGracefully(why, netconn.CloseTime, c.halfClose) }
 
-// Drain closes the connection once its last request in flight has been answered.
+// Drain closes the connection once its last request in flight has been answered. A peer
+// that reconnects learns of it before a request is refused.
 func (c *Conn) Drain() {
+	if c.cfg.Peer.Reconnects {
+		c.Control(&wire.Frame{Type: wire.Draining})
+	}
 	if c.requests.inflight.Drain() {
 		c.closeDrained()
 	}

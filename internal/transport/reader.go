@@ -268,7 +268,7 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		return true, c.keepalive.answerPing(m)
 	case wire.Pong:
 		return true, nil // its arrival is all it says
-	case wire.Waiting, wire.Admitted:
+	case wire.Waiting, wire.Admitted, wire.Draining, wire.SessionState:
 		return true, c.cfg.Handler.Control(m)
 	case wire.Close:
 		f, err := wire.ReadFailure(m.Body)

@@ -9,7 +9,7 @@ import (
 // A Type is the type of a frame. Types below 0x10 belong to the basic wire.
 type Type uint8
 
-// The frame types. 0x1c to 0x1f, and 0x24 and above, are reserved.
+// The frame types. 0x1e, 0x1f, and 0x24 and above, are reserved.
 const (
 	Init          Type = 0x00 // both wires, both directions, first
 	BasicRequest  Type = 0x01 // basic wire, to the server
@@ -28,6 +28,8 @@ const (
 	Pong          Type = 0x19 // ID: the Ping's
 	Waiting       Type = 0x1a // to the client; ID: its position in the admission queue, 1 is next
 	Admitted      Type = 0x1b // to the client: its session has begun
+	Draining      Type = 0x1c // to a client that reconnects: the server ends soon, and accepts no further calls
+	SessionState  Type = 0x1d // to a client that reconnects: its session holds state at the server
 
 	// Arg is the number of a stream of the call ID: 0 for its result, 1 and above for
 	// its parameters.
@@ -39,7 +41,7 @@ const (
 
 const (
 	lastType   = Stop
-	knownTypes = 1<<(Admitted-Request+1) - 1 | 0xf<<(Items-Request) // bit t-Request is set for each native type t
+	knownTypes = 1<<(SessionState-Request+1) - 1 | 0xf<<(Items-Request) // bit t-Request is set for each native type t
 )
 
 // known reports whether t is a type of the native wire.
@@ -90,6 +92,8 @@ var allowedFlags = [...]Flags{
 	Pong:          0,
 	Waiting:       0,
 	Admitted:      0,
+	Draining:      0,
+	SessionState:  0,
 	Items:         FromCaller,
 	End:           FromCaller | Expired | Metadata,
 	Credit:        FromCaller,
@@ -281,7 +285,7 @@ func (f *Frame) checkBody() error {
 	case f.Type == Credit && f.BodySize != creditSize:
 		return fmt.Errorf("%v with a body of %d bytes, want %d", f.Type, f.BodySize, creditSize)
 	// Cancel may have a body, ignored by receivers. Close has one.
-	case (f.Type >= Ping && f.Type <= Admitted || f.Type == Stop) && f.BodySize > 0:
+	case (f.Type >= Ping && f.Type <= SessionState || f.Type == Stop) && f.BodySize > 0:
 		return fmt.Errorf("%v with a body of %d bytes", f.Type, f.BodySize)
 	case f.BodySize > MaxUnchunked:
 		return fmt.Errorf("%v of %d bytes in one frame, want at most %d", f.Type, f.BodySize, MaxUnchunked)
@@ -295,6 +299,7 @@ func (t Type) String() string {
 		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
 		ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
 		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
+		Draining: "DRAINING", SessionState: "SESSION-STATE",
 		Items: "ITEMS", End: "END", Credit: "CREDIT", Stop: "STOP",
 	}
 	if s, ok := names[t]; ok {

@@ -118,7 +118,7 @@ func TestHeaderErrors(t *testing.T) {
 		{"size alone, too large", "\xff\xff\xff\xff", "frame of 4294967295 bytes"},
 		{"basic type", head(16, Init, 0, none), "unknown frame type 0x00"},
 		{"type below range", head(16, 0x0f, 0, none), "unknown frame type 0x0f"},
-		{"type above range", head(16, 0x1c, 0, none), "unknown frame type 0x1c"},
+		{"type above range", head(16, 0x24, 0, none), "unknown frame type 0x24"},
 		{"largest type", head(16, 0xff, 0, none), "unknown frame type 0xff"},
 		{"request, NotRun", head(24, Request, NotRun, timeout), "REQUEST frame with reserved flags 0x04"},
 		{"request, unknown flag", head(24, Request, 0x80, timeout), "REQUEST frame with reserved flags 0x80"},

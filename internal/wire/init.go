@@ -39,6 +39,8 @@ const (
 	FieldEntries      FieldType = 0xb // of a Request, Response or Error: see AppendEntries
 	FieldIdentities   FieldType = 0xc // of an Error: see AppendIdentity
 	FieldEvolves      FieldType = 0xd // 1 byte, 1: the sender answers a Bind with Texts
+	FieldStateless    FieldType = 0xe // of a server, 1 byte, 1: a new session lacks nothing that an ended one had
+	FieldReconnects   FieldType = 0xf // of a client, 1 byte, 1: it understands Draining and SessionState
 )
 
 // A Hello is the native part of an INIT frame in either direction.
@@ -51,6 +53,8 @@ type Hello struct {
 	Streams      StreamLimits
 	AcceptsCalls bool   // of a client
 	Evolves      bool   // it answers a Bind with Texts
+	Stateless    bool   // of a server: its sessions hold nothing from the start
+	Reconnects   bool   // of a client
 	RefusalCode  uint16 // 0 if the client is not refused
 	Refusal      string
 	Waiting      bool   // of a server: the client is not admitted yet
@@ -106,6 +110,12 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	}
 	if h.Evolves {
 		dst = appendNumber(dst, FieldEvolves, 1, 1)
+	}
+	if h.Stateless {
+		dst = appendNumber(dst, FieldStateless, 1, 1)
+	}
+	if h.Reconnects {
+		dst = appendNumber(dst, FieldReconnects, 1, 1)
 	}
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
@@ -179,7 +189,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	case FieldMaxMessage, FieldConnBytes:
 	case FieldMaxInflight, FieldPosition, FieldPingAfter, FieldStreamWindow, FieldMaxStreams:
 		want = 4
-	case FieldAcceptsCalls, FieldEvolves:
+	case FieldAcceptsCalls, FieldEvolves, FieldStateless, FieldReconnects:
 		want = 1
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -208,6 +218,10 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.AcceptsCalls = v[0] == 1
 	case FieldEvolves:
 		h.Evolves = v[0] == 1
+	case FieldStateless:
+		h.Stateless = v[0] == 1
+	case FieldReconnects:
+		h.Reconnects = v[0] == 1
 	case FieldStreamWindow:
 		n := binary.LittleEndian.Uint32(v)
 		if n != 0 && n < MinStreamWindow || n > math.MaxInt32 {
