@@ -1,10 +1,12 @@
 package codec
 
 import (
+	"cmp"
 	"encoding"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -155,9 +157,22 @@ func hasCustomEncoding(t reflect.Type) bool {
 		p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
+// defaultOwnMax is the max= of types with methods of their own. The time of these methods
+// is not the library's: UnmarshalText of a big.Int takes seconds for 1 MiB.
+const defaultOwnMax = 64 << 10
+
+// aboveMax is the end of the text of a value longer than n.max.
+func (n *node) aboveMax() string {
+	text := " exceed max=" + strconv.Itoa(n.max)
+	if (n.op == opBinary || n.op == opText) && n.max == defaultOwnMax {
+		text += ", the default for types with methods of their own"
+	}
+	return text
+}
+
 // custom completes n with a custom encoding.
 func (c *compiler) custom(n *node, kind layout.Kind, tag *Tag, loc location) {
-	n.kind, n.format, n.max = kind, layout.LE4, tag.Max
+	n.kind, n.format, n.max = kind, layout.LE4, cmp.Or(tag.Max, defaultOwnMax)
 	c.checkKey(n.typ, loc)
 	if kind == layout.Binary {
 		n.op = opBinary

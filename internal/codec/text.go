@@ -14,7 +14,7 @@ import (
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
-		return buf, encodeErrorf("%s exceed max=%d", plural(size, "byte"), n.max)
+		return buf, encodeErrorf("%s%s", plural(size, "byte"), n.aboveMax())
 	case !fitsUint(uint64(size), n.format):
 		return buf, encodeErrorf("%s do not fit in a length of %s", plural(size, "byte"), plural(widthOf(n.format), "byte"))
 	}
@@ -133,7 +133,7 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	// Compare as uint64: the size is from the peer and may not fit in an int.
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
-		return nil, r.errorf("%s exceed max=%d", plural(size, "byte"), n.max)
+		return nil, r.errorf("%s%s", plural(size, "byte"), n.aboveMax())
 	}
 	if size > uint64(len(r.data)-r.off) && !r.more(size) {
 		return nil, r.short(size, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off))
