@@ -3,7 +3,6 @@ package bsrpc
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -16,8 +15,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
-
-	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // sessions are the sessions of a server. A session begins with a ticket of the admission
@@ -115,7 +112,7 @@ func (s *sessions) begin(v *Session) error {
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // the client may have left during a hook
-		report.Unlimited(s.log).Debug("bsrpc: admitted", "session", v.id, "remote", v.remote)
+		report.Unlimited(s.log).Debug("bsrpc: admitted", "session", v.id, "remote", v.peer.Addr)
 	}
 	return nil
 }
@@ -123,7 +120,7 @@ func (s *sessions) begin(v *Session) error {
 // logRefusal logs the refusal of a session by a hook, with the fault for the client.
 func (s *sessions) logRefusal(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
-		report.Unlimited(s.log).Debug("bsrpc: client refused", "session", v.id, "remote", v.remote, "err", why)
+		report.Unlimited(s.log).Debug("bsrpc: client refused", "session", v.id, "remote", v.peer.Addr, "err", why)
 	}
 }
 
@@ -174,8 +171,9 @@ func (s *sessions) plainRefusal(err error) *fault.Fault {
 // refuses connections above Limits.MaxConns. The session is not in the queue yet.
 func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v := &Session{
-		remote: nc.RemoteAddr(), tls: s.tlsOf(nc), draining: s.draining, sessionEnd: newSessionEnd(),
+		draining: s.draining, sessionEnd: newSessionEnd(),
 	}
+	v.peer, v.tls = peerOf(nc, s.log)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.present) >= s.settings.maxConns {
@@ -185,20 +183,6 @@ func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
 	v.id = s.lastID
 	s.present[v] = true
 	return v, nil
-}
-
-// tlsOf returns the TLS state of nc, nil without TLS. It calls a method of the user's
-// net.Conn.
-func (s *sessions) tlsOf(nc net.Conn) *tls.ConnectionState {
-	secure, ok := netconn.Unwrap(nc).(interface{ ConnectionState() tls.ConnectionState })
-	if !ok {
-		return nil
-	}
-	state := new(tls.ConnectionState)
-	if s.log.Guard("ConnectionState", func() error { *state = secure.ConnectionState(); return nil }) != nil {
-		return nil
-	}
-	return state
 }
 
 // enter enters a session into the admission queue. It returns the position, 0 if the

@@ -29,7 +29,8 @@ type clientHandler struct {
 // none.
 func newClientHandler(nc net.Conn, control func(*transport.Message) error, handlers *Server, s *settings, log *report.Log) *clientHandler {
 	var d *dispatcher
-	v := &Session{remote: nc.RemoteAddr(), since: time.Now()}
+	v := &Session{since: time.Now()}
+	v.peer, v.tls = peerOf(nc, log)
 	if handlers != nil {
 		handlers.registry.close()
 		d, v.draining = &handlers.dispatcher, handlers.sessions.draining

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/limits"
-	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -60,18 +61,34 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 	return newClient(d, nc, s, opts)
 }
 
+// connect makes a connection with the server at the other end of nc: TLS, INIT, and the
+// answer. If it fails, it closes nc.
+func (d *dialState) connect(nc net.Conn, s *settings, r *report.Log) (net.Conn, *wire.Hello, error) {
+	nc, err := secure.Client(nc, s.access.tls, secure.HostOf(d.network, d.address))
+	if err == nil {
+		err = hello.ConnectTLS(d.timed, nc, r)
+	}
+	var peer *wire.Hello
+	if err == nil {
+		peer, err = clientHandshake(d.timed, nc, s)
+	}
+	if err != nil {
+		return nil, nil, d.handshakeError(nc, err)
+	}
+	return nc, peer, nil
+}
+
 // newClient makes a client of a connection: handshake and wait for admission. If it
 // fails, it closes nc.
 func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Client, error) {
-	nc = netconn.Wrap(nc)
-	peer, err := clientHandshake(d.timed, nc, s)
-	if err == nil && peer.Version == 0 {
+	r := report.New(opts.logger())
+	nc, peer, err := d.connect(nc, s, r)
+	switch {
+	case err != nil:
+		return nil, err
+	case peer.Version == 0:
 		return newBasicClient(d, nc, s, peer, opts)
 	}
-	if err != nil {
-		return nil, d.handshakeError(nc, err)
-	}
-	r := report.New(opts.logger())
 	w := newAdmissionWait(peer)
 	h := newClientHandler(nc, w.Control, opts.handlers(), s, r)
 	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors, remote: d.remote(nc)}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"os"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
@@ -19,7 +18,7 @@ import (
 
 // A handshake is the beginning of one connection of a server. Its steps, in this order:
 //
-//	hello         the client's INIT is read, and decides the wire
+//	hello         after the TLS handshake the client's INIT is read, and decides the wire
 //	authenticate  the client proves its identity; this version has no authentication
 //	seek          the session is opened and, on the native wire, enters the admission queue
 //	welcome       INIT is answered, with the position in the queue
@@ -27,6 +26,7 @@ import (
 // A step that fails ends the connection, with a refusal where the client can read one.
 type handshake struct {
 	server  *Server
+	ctx     context.Context // of all steps together, for HandshakeTimeout
 	nc      net.Conn
 	peer    *wire.Hello // of the client; nil on the basic wire
 	init    basic.Frame // of a basic client
@@ -36,9 +36,12 @@ type handshake struct {
 
 // runHandshake does the handshake, and makes a connection of it.
 func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
-	h := &handshake{server: s, nc: nc}
+	deadline := netconn.DeadlineIn(s.settings.handshakeTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	h := &handshake{server: s, ctx: ctx, nc: nc}
 	// Set before enter: the handshake may be dropped from then on, by a deadline in the past.
-	nc.SetDeadline(netconn.DeadlineIn(s.settings.handshakeTimeout))
+	nc.SetDeadline(deadline)
 	entered, err := s.enter(nc)
 	if err != nil {
 		return nil, err
@@ -63,10 +66,12 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
 }
 
-// hello is the first step: INIT, and the choice of the wire.
+// hello is the first step: TLS, INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
-	h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
+		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
+	}
+	if hello.IsTimeout(err) {
 		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
 	}
 	return err

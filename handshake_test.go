@@ -122,7 +122,7 @@ func TestFirstFramesOfServers(t *testing.T) {
 		{"cut", u32(11) + "\x00\x01bs", "handshake: the server closed the connection before answering INIT", false},
 		{"lying length", u32(1<<32-1) + "\x00", "it does not speak bsrpc", false},
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", "handshake: the peer is an HTTP server", false},
-		{"TLS", "\x15\x03\x01\x00\x02\x02\x28", "handshake: the peer speaks TLS, this end does not; give NewClient a *tls.Conn", false},
+		{"TLS", "\x15\x03\x01\x00\x02\x02\x28", "handshake: the peer speaks TLS, this end does not; set ClientOptions.TLS", false},
 		{"SSH", "SSH-2.0-OpenSSH_9.6\r\n", "handshake: the peer speaks SSH", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -141,7 +141,7 @@ func (c *Call) Session() *Session { return c.session }
 func (c *Call) RemoteAddr() net.Addr {
 	switch {
 	case c.session != nil:
-		return c.session.remote
+		return c.session.peer.Addr
 	case c.end != nil:
 		return c.end.remote.addr
 	}

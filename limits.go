@@ -135,6 +135,7 @@ type settings struct {
 	errors             *identity.List
 	chain              CallFunc // the interceptors; nil for none
 	outgoing           CallFunc // those of a server's calls to clients; nil for none
+	access             access
 }
 
 // rawOptions are the options of either end before their defaults are filled in.
@@ -161,6 +162,7 @@ type rawOptions struct {
 	Interceptors         []Interceptor
 	OutgoingInterceptors []Interceptor
 
+	Access access
 	Limits Limits
 }
 
@@ -193,6 +195,8 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	}
 	s.chain = compose(&c, "Interceptors", o.Interceptors)
 	s.outgoing = compose(&c, "OutgoingInterceptors", o.OutgoingInterceptors)
+	s.access = o.Access
+	s.access.resolve(&c, of == "ServerOptions")
 	s.resolveLimits(&c, &o.Limits)
 	s.Lease = option.Resolve(&c, "Limits.SessionLease", o.Limits.SessionLease, option.PeerTimeout(20*time.Second).Twice())
 	if o.MaxSessions > 0 {

@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"strings"
 	"time"
@@ -81,6 +82,12 @@ type ServerOptions struct {
 	// its connection has ended and its last handler has returned. The next waiting
 	// client is admitted only after OnDisconnect has returned.
 	OnDisconnect func(s *Session)
+
+	// TLS makes the server speak TLS on each connection. NewServer copies it. MinVersion
+	// zero means TLS 1.3; tls.VersionTLS12 is allowed. With ClientCAs, clients need a
+	// certificate of these authorities, unless ClientAuth says otherwise. A listener or
+	// connection that is TLS already is an error then. Nil means without TLS.
+	TLS *tls.Config
 
 	// Errors gives errors an identity at both ends. A key is a name of letters, digits,
 	// ".", "_" and "-", such as "shop.no_stock"; it becomes Error.Name. A value is an
@@ -166,6 +173,12 @@ type ClientOptions struct {
 	// Nil means that positions are ignored.
 	OnWait func(position int)
 
+	// TLS makes the client speak TLS. Dial and NewClient copy it. MinVersion zero means
+	// TLS 1.3; tls.VersionTLS12 is allowed. The certificate of the server must have
+	// ServerName as a name; Dial sets an empty one to the host of the address. A
+	// connection given to NewClient must not be TLS already. Nil means without TLS.
+	TLS *tls.Config
+
 	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
 	// ends list the same names and errors. An error listed at one end only is not found,
 	// and neither is a type that differs between the ends. The list is that of the calls
@@ -232,7 +245,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors,
+		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS},
 	})
 }
 
@@ -244,6 +257,6 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
 		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
-		Interceptors: o.Interceptors,
+		Interceptors: o.Interceptors, Access: access{tls: o.TLS},
 	})
 }

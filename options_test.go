@@ -110,7 +110,7 @@ func TestOptionsResolve(t *testing.T) {
 			}
 			_, server := test.options.(*ServerOptions)
 			test.want.Owner = owner[server]
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -164,7 +164,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			got.Owner = ""
-			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{})); diff != "" {
+			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 )
 
 // A Server offers methods to clients. Create one with NewServer, register all methods, and
@@ -22,8 +23,9 @@ type Server struct {
 	dispatcher
 	err error // invalid options; returned by Serve, ServeConn and ListenAndServe
 
-	sessions   sessions
-	handshakes sync.WaitGroup // Add only with mu held, while the server is not stopping
+	sessions    sessions
+	warnExposed sync.Once      // of a listener without TLS, reachable from other machines
+	handshakes  sync.WaitGroup // Add only with mu held, while the server is not stopping
 
 	// The types of users' listeners and connections may not be comparable, so the server
 	// keeps pointers of its own.
@@ -179,16 +181,22 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
+	exposed, err := secure.CheckListener(l, s.settings.access.tls)
+	if err != nil {
+		return publicError(err)
+	}
+	if exposed {
+		s.warnExposed.Do(func() {
+			report.Unlimited(s.log).Warn("bsrpc: serving without TLS beyond this machine: others on the network can read and change calls; set ServerOptions.TLS", "address", l.Addr())
+		})
+	}
 	if !s.track(&l) {
 		return ErrServerClosed
 	}
 	defer s.untrack(&l)
 	pause := time.Duration(0)
 	for {
-		nc, err := l.Accept()
-		if err == nil && nc == nil {
-			err = errors.New("the listener returned neither a connection nor an error")
-		}
+		nc, err := secure.Accept(l, s.settings.access.tls)
 		if err == nil {
 			pause = 0
 			go s.serve(nc)

@@ -18,6 +18,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -98,9 +99,12 @@ func (s *Server) serveConn(nc net.Conn) error {
 // handshake returns the connection of a client after the handshake. On failure it closes
 // nc.
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
-	nc = netconn.Wrap(nc)
+	nc, err := secure.Server(nc, s.settings.access.tls)
 	report.Unlimited(s.log).Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
-	c, err := s.runHandshake(nc)
+	var c *serverConn
+	if err == nil {
+		c, err = s.runHandshake(nc)
+	}
 	if err == nil {
 		return c, nil
 	}
@@ -172,7 +176,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 		OnRefused: c.refused,
 	})
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
-		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.remote, metadata: true, now: c.Conn.Now},
+		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now},
 	}, v, peer}
 	s.enroll(c.served)
 	if !waits {

@@ -22,7 +22,7 @@ import (
 // handler's context. All methods are safe for concurrent use.
 type Session struct {
 	id       uint64
-	remote   net.Addr
+	peer     Peer
 	since    time.Time
 	calls    atomic.Uint64
 	ctx      context.Context
@@ -68,10 +68,6 @@ func (s *Session) receiver(m *servedMethod) *method.Receiver {
 	return &s.receivers[m.factoryIndex]
 }
 
-// A Peer is the authenticated identity of a client. It is always empty: this version
-// has no authentication.
-type Peer struct{}
-
 type sessionKey struct{}
 
 // SessionFrom returns the session of a context passed to a handler or a hook, or
@@ -86,11 +82,11 @@ func SessionFrom(ctx context.Context) *Session {
 func (s *Session) ID() uint64 { return s.id }
 
 // RemoteAddr returns the address of the client.
-func (s *Session) RemoteAddr() net.Addr { return s.remote }
+func (s *Session) RemoteAddr() net.Addr { return s.peer.Addr }
 
-// Peer returns the authenticated identity of the client, always empty in this
-// version. See TLS for client certificates.
-func (s *Session) Peer() Peer { return Peer{} }
+// Peer returns who the client is, as far as it has proved that. In a handler of
+// ClientOptions.Handlers it is the server. The caller must not modify the slices.
+func (s *Session) Peer() Peer { return s.peer }
 
 // TLS returns the state of the connection after its TLS handshake, including the
 // certificate of the client, or nil for a connection without TLS. It works for any

@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -26,14 +27,32 @@ type Limits struct {
 func Exchange(ctx context.Context, nc net.Conn, l *Limits, init []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(netconn.LongAgo) })
 	var peer *wire.Hello
-	_, err := nc.Write(init)
-	if err == nil {
+	var err error
+	if secure.IsTLS(nc) {
+		peer, err = exchangeBeside(nc, l, init)
+	} else if _, err = nc.Write(init); err == nil {
 		peer, err = readAnswer(nc, l)
 	} else {
 		err = unsentError(ctx, nc, l, err)
 	}
 	if !stop() {
 		return nil, ctx.Err() // the deadline in the past may be set later
+	}
+	return peer, err
+}
+
+// exchangeBeside writes and reads at the same time: a server that rejects the client's
+// certificate writes an alert instead of reading, and without buffers between the two ends
+// neither write would return.
+func exchangeBeside(nc net.Conn, l *Limits, init []byte) (*wire.Hello, error) {
+	written := make(chan error, 1)
+	go func() {
+		_, err := nc.Write(init)
+		written <- err
+	}()
+	peer, err := readAnswer(nc, l)
+	if err == nil {
+		err = <-written
 	}
 	return peer, err
 }

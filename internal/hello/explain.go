@@ -1,7 +1,6 @@
 package hello
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,8 +8,8 @@ import (
 	"syscall"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
-	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 )
 
 // The texts of failed handshakes.
@@ -49,13 +48,15 @@ func protocolOf(err error) error {
 type Foreign struct {
 	Kind report.Kind
 	text string
+	err  error // the cause; nil for none
 }
 
 func (e *Foreign) Error() string { return e.text }
+func (e *Foreign) Unwrap() error { return e.err }
 
 // speaks returns the error of a peer that speaks another protocol, of a kind for the log.
 func speaks(kind report.Kind, format string, args ...any) error {
-	return &Foreign{kind, fmt.Sprintf(format, args...)}
+	return &Foreign{kind, fmt.Sprintf(format, args...), nil}
 }
 
 // explain returns a helpful error if err means that the server has closed the
@@ -67,24 +68,18 @@ func explain(nc net.Conn, sent bool, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		cause = io.ErrUnexpectedEOF
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
-	case !sent && speaksTLS(nc):
+	case !sent && secure.IsTLS(nc):
 		return &explained{err.Error(), err} // the TLS handshake has failed, before INIT
 	default:
 		return err
 	}
 	switch {
-	case !speaksTLS(nc):
+	case !secure.IsTLS(nc):
 		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
 	case !sent:
 		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
 	}
 	return &explained{"the server closed the connection before answering INIT", cause}
-}
-
-// speaksTLS reports whether nc is a *tls.Conn or has its HandshakeContext method.
-func speaksTLS(nc net.Conn) bool {
-	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
-	return ok
 }
 
 // during adds the failed step to an error, unless the error explains itself.
@@ -110,7 +105,7 @@ func foreign(head []byte, n, longest int64) error {
 	case head[0] == 0x16 && head[1] == 3:
 		return speaks(report.TLS, "the peer speaks TLS, this end does not")
 	case head[0] == 0x15 && head[1] == 3:
-		return speaks(report.TLS, "the peer speaks TLS, this end does not; give NewClient a *tls.Conn")
+		return speaks(report.TLS, "the peer speaks TLS, this end does not; set ClientOptions.TLS")
 	}
 	return speaks(report.Foreign, "the peer's first frame (%q) has a payload of %d bytes, want at most %d: it does not speak bsrpc", head, n, longest)
 }

@@ -19,6 +19,8 @@ type Refusal struct {
 	Basic bool // sent as an exception of the basic wire
 	Full  bool // by a limit of the server's connections
 	Hurry bool // the client gets no time to read it: others wait for the place
+
+	on net.Conn // the connection below an unfinished TLS handshake; nil for the given one
 }
 
 func (r *Refusal) Error() string { return r.Err.Plain() }
@@ -61,6 +63,9 @@ func nativeOnly(f *basic.Frame) error {
 // Send answers INIT by the refusal, and gives the client time to read it. own is the
 // INIT of this end, which Send changes, and its texts have at most maxText bytes.
 func (r *Refusal) Send(nc net.Conn, own *wire.Hello, maxText int) {
+	if r.on != nil {
+		nc = r.on
+	}
 	var frame []byte
 	if r.Basic {
 		frame = wire.AppendException(nil, cmp.Or(r.Err.Name, "ConnectionError"), r.Err.Plain())

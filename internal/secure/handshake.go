@@ -1,0 +1,155 @@
+package secure
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
+)
+
+// errTwice is the error of TLS within TLS.
+var errTwice = fault.Refusal(fault.InvalidArgument, "the connection is TLS already, and the option TLS is set; give the library the plain connection, or leave TLS out")
+
+// Server prepares a connection of a server, with TLS unless c is nil. Handshake must follow.
+// On errors it returns nc, prepared but unusable.
+func Server(nc net.Conn, c *tls.Config) (net.Conn, error) {
+	nc = netconn.Wrap(nc)
+	switch {
+	case c == nil:
+		return nc, nil
+	case IsTLS(nc):
+		return nc, errTwice
+	}
+	return netconn.Wrap(tls.Server(nc, c)), nil
+}
+
+// Client prepares a connection of a client like Server. name is the name to verify if c has
+// none; "" if it is unknown.
+func Client(nc net.Conn, c *tls.Config, name string) (net.Conn, error) {
+	nc = netconn.Wrap(nc)
+	switch {
+	case c == nil:
+		return nc, nil
+	case IsTLS(nc):
+		return nc, errTwice
+	case c.ServerName == "" && !c.InsecureSkipVerify:
+		if name == "" {
+			return nc, fault.Refusal(fault.InvalidArgument, "TLS.ServerName is not set, and the connection has no host name; set it to a name in the server's certificate")
+		}
+		c = c.Clone()
+		c.ServerName = name
+	}
+	return netconn.Wrap(tls.Client(nc, c)), nil
+}
+
+// HostOf returns the host in an address of a network of package net, "" if it has none.
+func HostOf(network, address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || !strings.HasPrefix(network, "tcp") {
+		return ""
+	}
+	return host
+}
+
+// IsTLS reports whether nc is a *tls.Conn or has its HandshakeContext method.
+func IsTLS(nc net.Conn) bool {
+	_, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
+	return ok
+}
+
+// CheckListener returns an error if l is TLS already although c is not nil. Otherwise it
+// reports whether l is a socket reachable from other machines, and without TLS.
+func CheckListener(l net.Listener, c *tls.Config) (exposed bool, err error) {
+	// The type of the listeners of crypto/tls has no exported name.
+	isTLS := fmt.Sprintf("%T", l) == fmt.Sprintf("%T", tls.NewListener(nil, nil))
+	if c != nil || isTLS {
+		if c != nil && isTLS {
+			err = errTwice
+		}
+		return false, err
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return false, nil
+	}
+	addr, ok := tcp.Addr().(*net.TCPAddr)
+	return ok && !addr.IP.IsLoopback(), nil
+}
+
+// Accept accepts a connection of l, one without TLS if c is not nil.
+func Accept(l net.Listener, c *tls.Config) (net.Conn, error) {
+	nc, err := l.Accept()
+	switch {
+	case err == nil && nc == nil:
+		return nil, errors.New("the listener returned neither a connection nor an error")
+	case err == nil && c != nil && IsTLS(nc):
+		nc.Close()
+		return nil, errTwice
+	}
+	return nc, err
+}
+
+// Handshake completes the TLS handshake of nc within ctx. Without TLS it does nothing. The
+// funcs of a tls.Config are user code: l guards their panics, and one that hangs only keeps
+// its goroutine.
+func Handshake(ctx context.Context, nc net.Conn, l *report.Log) error {
+	c, ok := netconn.Unwrap(nc).(interface{ HandshakeContext(context.Context) error })
+	if !ok {
+		return nil
+	}
+	select {
+	case err := <-l.Start("the tls.Config", func() error { return c.HandshakeContext(ctx) }):
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// StateOf returns the state of a connection with TLS after its handshake, nil without TLS. It
+// asks any net.Conn with the method ConnectionState, which may be the user's.
+func StateOf(nc net.Conn, l *report.Log) *tls.ConnectionState {
+	c, ok := netconn.Unwrap(nc).(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return nil
+	}
+	state := new(tls.ConnectionState)
+	if l.Guard("ConnectionState", func() error { *state = c.ConnectionState(); return nil }) != nil {
+		return nil
+	}
+	return state
+}
+
+// Verified returns the certificate of the peer if the handshake has verified it, else nil.
+func Verified(state *tls.ConnectionState) *x509.Certificate {
+	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
+		return nil
+	}
+	return state.VerifiedChains[0][0]
+}
+
+// Names returns the names in a certificate: the host names, e-mail addresses, URIs and IP
+// addresses of its subject alternative names, or without these its common name.
+func Names(c *x509.Certificate) []string {
+	if c == nil {
+		return nil
+	}
+	var names []string
+	names = append(append(names, c.DNSNames...), c.EmailAddresses...)
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 && c.Subject.CommonName != "" {
+		names = append(names, c.Subject.CommonName)
+	}
+	return names
+}
