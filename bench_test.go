@@ -88,7 +88,7 @@ func BenchmarkCallSmall(b *testing.B) {
 	}
 }
 
-// A struct by value is called by reflection, at both ends; a pointer is not.
+// A struct by value is copied once more at each end than a pointer.
 func BenchmarkCallShape(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("param=pointer/callers=%d", callers), func(b *testing.B) {

@@ -11,8 +11,8 @@ import (
 )
 
 // What a call costs beyond the codec and the connection: to come in through a
-// proxy's func, and to go out to a method. Parameters by pointer have thunks;
-// structs by value go by reflection through a proxy, and as results.
+// proxy's func, and to go out to a method. Parameters by pointer have thunks, common
+// structs by value too; two structs go by reflection through a proxy.
 
 type invokeSmall struct {
 	ID    int64

@@ -26,7 +26,7 @@ func codeOf(f *Func) funcCode {
 	if f.err {
 		c.results = withError
 	}
-	if !c.setResults(f.Sig.results) || !c.setArgs(f.Sig.Args.Type()) || !callsWork() {
+	if !c.setResults(f.Sig.results) && !c.setStruct(f.Sig.Results.Type()) || !c.setArgs(f.Sig.Args.Type()) || !callsWork() {
 		return funcCode{}
 	}
 	variable := reflect.New(f.fn.Type())
@@ -44,6 +44,14 @@ func (c *funcCode) setResults(results []reflect.Type) bool {
 	class := classOf(results[0], false)
 	c.results |= class
 	return len(results) == 1 && class >= 'a' && class != 'i'
+}
+
+// setStruct sets how to store a struct, or several results, as one struct of all scalars. It
+// reports false if only reflection can.
+func (c *funcCode) setStruct(results reflect.Type) bool {
+	c.result = structCodeOf(results).result
+	c.results = structResult | withError&c.results
+	return inRegisters && c.result != nil
 }
 
 // setArgs finds the parts of a struct of arguments. It reports false if only reflection
@@ -67,6 +75,9 @@ func (c *funcCode) setArgs(args reflect.Type) bool {
 			return false
 		}
 	}
+	if c.single && c.result != nil {
+		return false
+	}
 	if inOrder(c.ints) && inOrder(c.floats) {
 		c.ints, c.floats = nil, nil
 	}
@@ -85,7 +96,8 @@ func (c *funcCode) addParts(t reflect.Type, at uintptr) bool {
 			return t.Len() == 1 && c.addParts(t.Elem(), at)
 		case reflect.Struct:
 			for i := range t.NumField() {
-				if f := t.Field(i); f.Name == "_" || !c.addParts(f.Type, at+f.Offset) {
+				// A field without a size has no register, a blank one has.
+				if f := t.Field(i); f.Type.Size() > 0 && !c.addParts(f.Type, at+f.Offset) {
 					return false
 				}
 			}
@@ -150,15 +162,17 @@ var (
 )
 
 func tryCalls() bool {
-	join, sum, mean, nest := (*probe).join, (*probe).sum, (*probe).mean, (*probe).nest
+	join, sum, mean, nest, mark := (*probe).join, (*probe).sum, (*probe).mean, (*probe).nest, (*probe).mark
 	var joined, nested string
+	var marked markResult
 	var added int
 	var half float64
 	p := &probe{"a"}
 	return p.works(address(&join), 's', joinArgs{p, "b"}, address(&joined)) && joined == "aab" &&
 		p.works(address(&sum), 'w', sumArgs{-128, -1}, address(&added)) && added == -129 &&
 		p.works(address(&mean), 'd', meanArgs{1, 2, -1.5}, address(&half)) && half == 0.5 &&
-		p.works(address(&nest), 's', nestArgs{nestArg{-1, nestPart{"b", [1]uint16{3}, 0.5}}}, address(&nested)) && nested == "ab"
+		p.works(address(&nest), 's', nestArgs{nestArg{-1, nestPart{"b", [1]uint16{3}, 0.5}}}, address(&nested)) && nested == "ab" &&
+		(!inRegisters || p.works(address(&mark), structResult, markArgs{markArg{s: "b", i: -1}}, address(&marked)) && marked == markResult{7, "ab", 3, 0.5})
 }
 
 // A probe has the methods of the self-check.
@@ -184,6 +198,19 @@ type (
 		part nestPart
 	}
 	nestArgs struct{ arg nestArg }
+	markArg  struct {
+		_ struct{}
+		s string
+		_ uint16
+		i int32
+	}
+	markArgs   struct{ arg markArg }
+	markResult struct {
+		N int
+		S string
+		U uint32
+		F float64
+	}
 )
 
 func (p *probe) join(_ context.Context, q *probe, s string) (string, error) {
@@ -205,11 +232,18 @@ func (p *probe) nest(_ context.Context, arg nestArg) (string, error) {
 	return p.name + arg.part.s, context.Canceled
 }
 
+func (p *probe) mark(_ context.Context, arg markArg) (markResult, error) {
+	if arg.i != -1 {
+		return markResult{}, nil
+	}
+	return markResult{7, p.name + arg.s, 3, 0.5}, context.Canceled
+}
+
 // works calls a method of p.
 func (p *probe) works(fn address, class byte, args any, result address) bool {
 	in := reflect.New(withRoom(reflect.TypeOf(args))).Elem().Field(1)
 	in.Set(reflect.ValueOf(args))
-	f := Func{code: funcCode{form: withReceiver | withContext, results: class | withError, fn: fn}}
+	f := Func{code: funcCode{form: withReceiver | withContext, results: class | withError, fn: fn, result: resultOf[five[word, address, word, uint32, float64]]}}
 	v := Values{Ctx: context.Background(), memory: memory{args: in.Addr().UnsafePointer(), results: result}}
 	return f.code.setArgs(in.Type()) && f.invokeCode(&Receiver{at: address(p)}, &v) == context.Canceled
 }

@@ -22,7 +22,10 @@ func thunkOf(s *Signature) thunk {
 	for _, t := range s.results {
 		key = append(key, classOf(t, false))
 	}
-	return allThunks()[string(key)]
+	if t := allThunks()[string(key)]; t != nil {
+		return t
+	}
+	return wordsThunkOf(s)
 }
 
 // packsWords reports whether parameters lie closer together than words would.

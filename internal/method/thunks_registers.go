@@ -53,7 +53,19 @@ func (code *funcCode) call(words *ints, floats *floats, m *memory) (err error) {
 		*at[float64](result) = (*(*one[float64, float64])(code.fn))(a, b, c, d, e, f, g, h, i, x, y, z)
 	case 'd' | withError:
 		*at[float64](result), err = (*(*orError[float64, float64])(code.fn))(a, b, c, d, e, f, g, h, i, x, y, z)
+	case structResult, structResult | withError:
+		err = code.result(code, words, floats, result)
 	}
+	return err
+}
+
+// resultOf is a resultCode for results with the scalars of an R.
+func resultOf[R any](code *funcCode, w *ints, f *floats, results address) (err error) {
+	if code.results&withError == 0 {
+		*at[R](results) = (*(*one[float64, R])(code.fn))(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], f[0], f[1], f[2])
+		return nil
+	}
+	*at[R](results), err = (*(*orError[float64, R])(code.fn))(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], f[0], f[1], f[2])
 	return err
 }
 

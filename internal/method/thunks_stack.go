@@ -64,3 +64,9 @@ func callStack[T any](c *funcCode, i *ints) T {
 	}
 	return (*at[func(a, b, c, d, e, f, g, h, i word) T](c.fn))(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8])
 }
+
+// resultOf is not used: results follow the arguments, and only reflection knows where.
+func resultOf[R any](*funcCode, *ints, *floats, address) error { panic("bsrpc: no struct results") }
+
+// wordsThunkOf returns nil: more results than a func has would not fit its caller's memory.
+func wordsThunkOf(*Signature) thunk { return nil }

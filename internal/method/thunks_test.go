@@ -335,6 +335,12 @@ func setOther(v reflect.Value, seed int) {
 	case reflect.Array:
 		setParts(v.Len(), v.Index, seed)
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[shapeUnion]() || v.Type() == reflect.TypeFor[shapeUnions]() {
+			member := v.Field(1 + seed%(v.NumField()-1))
+			member.Set(reflect.New(member.Type().Elem()))
+			setValue(member.Elem(), seed+1)
+			return
+		}
 		setParts(v.NumField(), v.Field, seed)
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
@@ -354,7 +360,9 @@ func setOther(v reflect.Value, seed int) {
 
 func setParts(n int, part func(int) reflect.Value, seed int) {
 	for i := range n {
-		setValue(part(i), seed+i)
+		if v := part(i); v.CanSet() { // else a blank field
+			setValue(v, seed+i)
+		}
 	}
 }
 
@@ -481,17 +489,20 @@ func TestShapesOfMixedIntegers(t *testing.T) {
 }
 
 // haveThunks reports whether this build has thunks.
-func haveThunks() bool { return thunkOf(new(Signature)) != nil }
+func haveThunks() bool {
+	s, _ := compileFunc("S.M", "", reflect.TypeFor[func() error](), 0, new(codec.MethodTag))
+	return thunkOf(s) != nil
+}
 
 // checkShape checks that the proxy's func for c is made without reflection, or not,
 // and that the method is called without it where it should be.
 func checkShape(t *testing.T, name string, c *shapeCase, proxied bool) {
 	t.Helper()
-	if got := thunkOf(&Signature{compiled: compiled{params: c.params, results: c.results}}) != nil; got != proxied {
-		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, proxied)
+	if got := c.hasThunk(t); got != (proxied || c.takesOne() && c.returnsWords()) {
+		t.Errorf("%s: %v, %v has a shape: %v, want %v", name, c.params, c.results, got, !got)
 	}
-	want := haveThunks() && c.takesWords() && c.returnsWord()
-	if proxied && !want && runtime.GOARCH != "s390x" {
+	want := haveThunks() && c.takesWords() && (c.returnsWord() || c.returnsStruct())
+	if proxied && !want && c.returnsWord() && runtime.GOARCH != "s390x" {
 		t.Errorf("%s, form %d: %v, %v is called by reflection, though its proxies are not", name, c.form, c.params, c.results)
 	}
 	if c.t, c.owner = t, new(shapeOwner); c.name == "" {
@@ -500,6 +511,98 @@ func checkShape(t *testing.T, name string, c *shapeCase, proxied bool) {
 	if got := c.method().code.valid(); got != want {
 		t.Errorf("%s, form %d: %v, %v is called without reflection: %v, want %v", name, c.form, c.params, c.results, got, want)
 	}
+}
+
+// hasThunk reports whether the proxy's func is made without reflection.
+func (c *shapeCase) hasThunk(t *testing.T) bool {
+	s, problems := compileFunc("S.M", "", reflect.FuncOf(c.params, append(slices.Clone(c.results), errorType), false), 0, new(codec.MethodTag))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	return thunkOf(s) != nil
+}
+
+// Structs of these letters are passed by value without reflection; those of paramLetters
+// alone are not returned so by methods.
+var (
+	resultLetters = strings.Fields("ww wp pw pp dd ppp wpw pww pwd ddd 4pw wpww pwww pwpw wpwd wpwpw wpw4d")
+	paramLetters  = strings.Fields("ww wp pw pp dd ppp www wpw pww pwd ddd wpww pwww pwpw wpwd wpwpw wpw4d")
+)
+
+// lettersOf returns the letters of the scalars of a type. One that lies closer to its
+// neighbours than a word, or has others, has letters that are in no list.
+func lettersOf(t reflect.Type) (letters string) {
+	for _, t := range leavesOf(t) {
+		switch k := t.Kind(); {
+		case k == reflect.String:
+			letters += "pw"
+		case k == reflect.Slice:
+			letters += "pww"
+		case k == reflect.Pointer || k == reflect.Map:
+			letters += "p"
+		case k == reflect.Float64:
+			letters += "d"
+		case isInteger(t) && t.Size() == wordBytes:
+			letters += "w"
+		case isInteger(t) && t.Size() == 4:
+			letters += "4"
+		case t.Size() > 0:
+			letters += "?"
+		}
+	}
+	return letters
+}
+
+// wordsHere says whether funcs of proxies may have more results than their types.
+func wordsHere() bool { return haveThunks() && inRegistersHere() && runtime.GOARCH != "s390x" }
+
+// takesOne reports whether a proxy's func with results as words may take the parameters.
+func (c *shapeCase) takesOne() bool {
+	if len(c.params) != 1 || c.params[0].Kind() == reflect.Struct {
+		return len(c.params) == 0 || len(c.params) == 1 && slices.Contains(paramLetters, lettersOf(c.params[0]))
+	}
+	return slices.Contains([]string{"p", "pw", "pww", "w"}, lettersOf(c.params[0])) && c.params[0].Kind() != reflect.Array ||
+		isInteger(c.params[0]) && smallWords()
+}
+
+// returnsWords reports whether the results, and an error, are few enough words and floats.
+func (c *shapeCase) returnsWords() bool {
+	words, floats := 0, 0
+	for _, t := range c.results {
+		if t.Size() == 0 {
+			return false
+		}
+		for _, t := range leavesOf(t) {
+			switch t.Kind() {
+			case reflect.Array, reflect.Complex64, reflect.Complex128, reflect.Float32:
+				return false
+			case reflect.Float64:
+				floats++
+			default:
+				words += int((t.Size() + wordBytes - 1) / wordBytes)
+			}
+		}
+	}
+	return wordsHere() && words <= 7 && floats <= 3
+}
+
+// returnsStruct reports whether the method's results are stored as a struct.
+func (c *shapeCase) returnsStruct() bool {
+	var letters string
+	for _, t := range c.results {
+		letters += lettersOf(t)
+		if t.Kind() == reflect.Array {
+			letters += "?"
+		}
+	}
+	for _, p := range c.params {
+		for _, t := range leavesOf(p) {
+			if t.Kind() == reflect.Float32 {
+				return false
+			}
+		}
+	}
+	return haveThunks() && inRegistersHere() && slices.Contains(resultLetters, letters)
 }
 
 // takesWords reports whether the method's parameters are few enough words, and floats,
@@ -586,9 +689,6 @@ func TestRandomShapes(t *testing.T) {
 	for _, v := range []any{int8(0), uint16(0), false, int64(0), complex64(0), shapePoint{}, [2]string{}, shapeNest{}, [1]shapeFew{}, shapeFloats{}} {
 		all = append(all, reflect.TypeOf(v))
 	}
-	proxied := func(c *shapeCase) bool {
-		return thunkOf(&Signature{compiled: compiled{params: c.params, results: c.results}}) != nil
-	}
 	var cases []*shapeCase
 	called := 0
 	for range 300 {
@@ -599,7 +699,7 @@ func TestRandomShapes(t *testing.T) {
 		for range r.IntN(5) / 3 {
 			c.results = append(c.results, all[r.IntN(len(all))])
 		}
-		checkShape(t, "random", c, proxied(c))
+		checkShape(t, "random", c, c.hasThunk(t))
 		if c.takesWords() && c.returnsWord() {
 			called++
 		}
@@ -627,6 +727,87 @@ func TestEveryShapedType(t *testing.T) {
 		}
 	}
 	runShapes(t, cases)
+}
+
+// Structs with blank fields, those of unions among them.
+type (
+	shapeMarked struct {
+		_ struct{}
+		A int64
+		B string
+	}
+	shapeUnion struct {
+		_ struct{} `bsrpc:"union"`
+		A *shapePoint
+		B *int64
+	}
+	shapeUnions struct {
+		_ struct{} `bsrpc:"union"`
+		A *string
+		B *shapeWide
+		C *[]uint16
+	}
+	shapeDevice struct {
+		A string
+		_ int64 `bsrpc:"le8,const=7"`
+		B int64
+	}
+)
+
+// Structs of every shape, beside other parameters and results, in every form.
+func TestEveryStruct(t *testing.T) {
+	var types []reflect.Type
+	for i, letters := range resultLetters {
+		types = append(types, structOf(letters, i), structOf(letters, i+1))
+	}
+	for i, letters := range paramLetters {
+		types = append(types, structOf(letters, i+2))
+	}
+	types = append(types, reflect.TypeFor[shapeMarked](), reflect.TypeFor[shapeUnion](), reflect.TypeFor[shapeUnions](), reflect.TypeFor[shapeDevice]())
+	var cases []*shapeCase
+	proxied := 0
+	for i, typ := range types {
+		one := []reflect.Type{typ}
+		for _, c := range []shapeCase{
+			{params: one, results: one},
+			{params: one},
+			{params: one, results: typesOf("s", i)},
+			{params: one, results: typesOf("pw", i)},
+			{results: one},
+			{params: typesOf(string("psvw"[i%4]), i), results: one},
+			{params: typesOf("sd", i), results: one},
+		} {
+			for form := range shapeForms {
+				c := c
+				c.form = form
+				checkShape(t, "struct", &c, false)
+				if c.hasThunk(t) {
+					proxied++
+				}
+				cases = append(cases, &c)
+			}
+		}
+	}
+	if wordsHere() && proxied < len(cases)/2 {
+		t.Errorf("only %d of %d proxies are without reflection", proxied, len(cases))
+	}
+	runShapes(t, cases)
+}
+
+// structOf returns a struct with these scalars. Some are in a struct of their own.
+func structOf(letters string, seed int) reflect.Type {
+	letters = strings.NewReplacer("pww", "v", "pw", "s").Replace(letters)
+	letters = strings.ReplaceAll(letters, "w", "W")
+	var fields []reflect.StructField
+	for i := range len(letters) {
+		of := alike[letters[i]]
+		fields = append(fields, reflect.StructField{Name: fmt.Sprint("F", i), Type: of[(seed+i)%len(of)]})
+	}
+	if k := len(fields) - 1; seed%3 == 0 && k > 1 {
+		inner := reflect.StructOf(fields[k-1:])
+		fields = append(fields[:k-1:k-1], reflect.StructField{Name: "In", Type: inner})
+	}
+	return reflect.StructOf(fields)
 }
 
 // What has no shape: in every build reflection makes the funcs of proxies.

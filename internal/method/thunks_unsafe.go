@@ -118,6 +118,7 @@ type funcCode struct {
 	single  bool    // the floats in registers have 32 bits
 	words   int     // the number of words of receiver, context and arguments
 	fn      address // of a variable of the func's type
+	result  resultCode
 
 	// How the arguments lie in memory; nil if they are words in their order, or floats
 	// of 64 bits and nothing else.
@@ -133,7 +134,10 @@ const (
 	withContext
 )
 
-const withError = 0x80 // beside a class, which is a letter
+const (
+	withError    = 0x80 // beside a class, which is a letter
+	structResult = 't'  // the class of results with a resultCode
+)
 
 func (c *funcCode) valid() bool { return c.fn != nil }
 
@@ -165,9 +169,14 @@ func (c *funcCode) gather(m *memory) *gathered {
 	if m.gathered == nil {
 		m.gathered = new(gathered)
 	}
-	g := m.gathered
+	c.load(m.gathered, m.args)
+	return m.gathered
+}
+
+// load collects the parts of the values at from.
+func (c *funcCode) load(g *gathered, from address) {
 	for i, p := range c.ints {
-		switch at := unsafe.Add(m.args, p.at); p.size {
+		switch at := unsafe.Add(from, p.at); p.size {
 		case 1:
 			g.ints[i] = word(*(*uint8)(at))
 		case 2:
@@ -179,13 +188,12 @@ func (c *funcCode) gather(m *memory) *gathered {
 		}
 	}
 	for i, p := range c.floats {
-		if at := unsafe.Add(m.args, p.at); c.single {
+		if at := unsafe.Add(from, p.at); c.single {
 			g.singles[i] = *(*float32)(at)
 		} else {
 			g.floats[i] = *(*float64)(at)
 		}
 	}
-	return g
 }
 
 // arguments returns the words of receiver, context and arguments, and the floats.
