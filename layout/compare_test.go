@@ -365,6 +365,9 @@ func FuzzCompare(f *testing.F) {
 	f.Add("S.M({Val int.le4; Next *^2}) bool", "S.M({Val int.le4; Next *{Val bool; Next *^4}}, [3]bool?) oneway")
 	f.Add("S.M(map[le4 string.4][]^2, int.le2)", "S.M(map[le4 string.5][][]^2, **^2)")
 	f.Add("S.M(stream({A uint.varint})) (bool, {A int.le8; Kids []^2})", "S.M(stream({A int.le8})) (*bool, *{A int.be4; Kids []^2})")
+	f.Add("S.M({_ uint.le1=3; A bool; _ int.be2=-1}) {_ uint.le1=4; A bool}", "S.M({_ uint.le1=3; _ int.be2=-1; A bool; B? bool}) {A bool}")
+	f.Add("S.M([bytes=le1]bool, map[bool]bool) [bytes=varint]{A *^2}", "S.M([]bool, map[bytes=varint bool]bool) [bytes=be3]{A *^2; B? uint.le3}")
+	f.Add("S.M(<A {}; B *^2>) <X bool>", "S.M(<B *^2; A {}; C? [bytes=le2]string.4>) <X bool; Y? {_ uint.be2=46434}>")
 	f.Fuzz(func(t *testing.T, client, server string) {
 		c, err := ParseMethod(client)
 		if err != nil {

@@ -381,6 +381,14 @@ var translateShapes = []struct {
 	{reflect.TypeFor[sliceB](), []string{compileLayout[sliceA]()}},
 	{reflect.TypeFor[map[string]*orderNow](), []string{"map[varint string.le4]{ID int.le1; Price int.le1; M map[bool]^2}"}},
 	{reflect.TypeFor[struct {
+		_ uint16   `bsrpc:"be2,const=0xB562"`
+		A []uint32 `bsrpc:"bytes=le1"`
+		B map[uint8]string
+		_ int8   `bsrpc:"const=-1"`
+		C uint64 `bsrpc:"le7"`
+	}](), []string{"{_ uint.be2=46434; A [bytes=varint]uint.le3; _ int.le1=-1; X {_ uint.le8=1; A [bytes=be2]^3}; B map[bytes=le3 uint.le1]string.le4; C uint.be5}",
+		"{X [bytes=le1]bool; _ uint.be2=46434; _ int.le1=-1; C uint.le1; B map[uint.le1]string.le1; A []uint.le1}"}},
+	{reflect.TypeFor[struct {
 		A [3]struct{}
 		B *[]*string `bsrpc:"optional"`
 		C complex128
