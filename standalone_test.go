@@ -83,6 +83,17 @@ func TestRecordsUpToAnEnd(t *testing.T) {
 		d.MaxRecord = 64
 		checkText(t, tt.data, d.Decode(tt.v), tt.want)
 	}
+	// A record of MaxRecord bytes is not too long, whenever the reader tells its end.
+	for _, r := range []io.Reader{strings.NewReader(strings.Repeat("a\x00", 32)), iotest.DataErrReader(strings.NewReader(strings.Repeat("a\x00", 32)))} {
+		d := bsrpc.NewDecoder(r)
+		d.MaxRecord = 64
+		if err := d.Decode(&w); err != nil || len(w.List) != 32 {
+			t.Errorf("%v, %d words", err, len(w.List))
+		}
+		if err := d.Decode(&w); err != io.EOF {
+			t.Error(err)
+		}
+	}
 	rest, err := bsrpc.Decode([]byte("a\nb\n"), new(line))
 	if err != nil || string(rest) != "b\n" {
 		t.Errorf("%v, %q", err, rest)

@@ -30,6 +30,7 @@ type Source struct {
 	from    int    // of the next record in buf
 	offset  int64  // of the next record in the stream
 	max     int    // limit for the bytes of a record, at least 1
+	toEnd   bool   // the record goes on to the end of the stream
 	pending error  // by the reader, with its last bytes
 	err     error  // the reason for too few bytes: by the reader, or errTooLong
 	decoder codec.Decoder
@@ -43,7 +44,7 @@ var errTooLong = errors.New("record too long")
 // remain buffered. A record of more than limit bytes is an error; name is the option
 // for limit.
 func (s *Source) Decode(c *codec.Codec, v codec.Ref, limit int, name string) error {
-	s.max = limit
+	s.max, s.toEnd = limit, c.ToEnd()
 	if !s.fill(1) {
 		if s.err == io.EOF {
 			return io.EOF
@@ -123,7 +124,10 @@ func (s *Source) more(n int) []byte {
 // fill waits until n bytes of the next record are buffered, and reports whether they
 // are. Otherwise err is the reason. It does not move bytes within their memory.
 func (s *Source) fill(n int) bool {
-	if s.err = nil; n > s.max {
+	// A record up to the end of the stream may have all of max bytes: whether it ends there
+	// shows the next byte.
+	peek := s.toEnd && n-1 == s.max
+	if s.err = nil; n > s.max && !peek {
 		s.err = errTooLong
 		return false
 	}
@@ -142,7 +146,10 @@ func (s *Source) fill(n int) bool {
 			s.pending = io.ErrNoProgress
 		}
 	}
-	return true
+	if peek {
+		s.err = errTooLong
+	}
+	return !peek
 }
 
 // reserve ensures room in buf. The buffer doubles with the bytes that have arrived,
