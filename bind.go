@@ -264,7 +264,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
 	}
 	answers, err := c.bindAll(ctx, r)
-	var versions map[*boundMethod]*method.Signature
+	var versions map[*boundMethod]peerVersion
 	if err == nil && c.Evolves() {
 		versions, err = c.bindVersions(ctx, service, methods, answers)
 	}
@@ -273,12 +273,13 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
-		if sig := versions[m]; sig != nil {
-			m.bindAs(c, answers[i].Number, sig)
+		v := versions[m]
+		if v.sig != nil {
+			m.bindAs(c, answers[i].Number, v.sig)
 			continue
 		}
 		m.bind(c, answers[i].Number)
-		if err := mismatch.add(m, &answers[i], c.settings.PeerName(), c.Evolves()); err != nil {
+		if err := mismatch.add(m, &answers[i], c.settings.PeerName(), v.differences); err != nil {
 			return err
 		}
 	}
@@ -288,11 +289,17 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	return nil
 }
 
+// A peerVersion is what Bind has found about a peer's other version of a method.
+type peerVersion struct {
+	sig         *method.Signature   // nil if it does not fit
+	differences []layout.Difference // then; nil if the peer alone found them
+}
+
 // bindVersions is the second step with a peer that evolves. It binds the methods of which
 // the peer has another version that fits, by their
 // texts. It returns the signatures for these, and stores the answers.
-func (c *nativeLink) bindVersions(ctx context.Context, service string, methods []*boundMethod, answers []wire.BindResult) (map[*boundMethod]*method.Signature, error) {
-	versions := make(map[*boundMethod]*method.Signature)
+func (c *nativeLink) bindVersions(ctx context.Context, service string, methods []*boundMethod, answers []wire.BindResult) (map[*boundMethod]peerVersion, error) {
+	versions := make(map[*boundMethod]peerVersion)
 	r := &wire.BindRequest{Service: service}
 	var at []int // of the names of r in methods
 	for i, m := range methods {
@@ -300,15 +307,11 @@ func (c *nativeLink) bindVersions(ctx context.Context, service string, methods [
 			continue // the latter is a fault of an end
 		}
 		// The server compares as well: it cannot know what the client has found.
-		peer, err := layout.ParseMethod(answers[i].Text)
-		if err != nil || len(layout.Compare(m.layout(), peer)) > 0 {
-			continue // a mismatch
-		}
-		sig, err := m.sig.ForPeer(peer, true, c.settings.Peer())
-		if err != nil {
+		sig, differences := method.VersionOf(m.sig, m.layout(), answers[i].Text, c.settings.Peer())
+		versions[m] = peerVersion{sig, differences}
+		if sig == nil {
 			continue
 		}
-		versions[m] = sig
 		at, r.Names, r.Texts = append(at, i), append(r.Names, m.Name[len(service)+1:]), append(r.Texts, m.Layout)
 	}
 	more, err := c.bindAll(ctx, r)

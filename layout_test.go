@@ -28,7 +28,7 @@ var uses = map[string][]string{
 	"internal/weakcache":  {},
 	"layout":              {},
 	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
-	"internal/method":     {"internal/codec", "layout"},
+	"internal/method":     {"internal/codec", "internal/weakcache", "layout"},
 	"internal/record":     {"internal/codec"},
 	"internal/recycle":    {},
 	"internal/sockread":   {},

@@ -97,9 +97,9 @@ func (e *MismatchError) lacksService() bool {
 
 // add evaluates the peer's answer for m. If the ends disagree, it adds the differences
 // to e and makes calls of m fail. It returns an error only if the answer
-// violates the protocol. peer is "the server's", or "the client's" if a server binds. With a
-// peer that evolves, what fits is not a difference.
-func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string, evolves bool) error {
+// violates the protocol. peer is "the server's", or "the client's" if a server binds. known
+// has the differences that a comparison has found already, without what fits; nil for none.
+func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string, known []layout.Difference) error {
 	var found []Difference
 	atServer := peer == "the client's"
 	switch {
@@ -123,7 +123,7 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string
 		found = []Difference{{Method: m.Name, Place: "the layouts are equal, but the hash does not belong to the layout"}}
 	default:
 		var err error
-		if found, err = differences(m, answer.Text, peer, evolves); err != nil {
+		if found, err = differences(m, answer.Text, peer, known); err != nil {
 			return err
 		}
 	}
@@ -166,16 +166,13 @@ func (e *MismatchError) refusal(m *boundMethod, found []Difference) *fault.Fault
 	return fault.About(m.Name, err).(*fault.Fault)
 }
 
-// differences compares the layout of m with text, the peer's layout. The error is for
+// differences describes list, or if it is empty everything that differs between the layout
+// of m and text, the peer's layout. The error is for
 // a text without the syntax of a layout.
-func differences(m *boundMethod, text, peer string, evolves bool) ([]Difference, error) {
+func differences(m *boundMethod, text, peer string, list []layout.Difference) ([]Difference, error) {
 	server, err := layout.ParseMethod(text)
 	if err != nil {
 		return nil, fault.New(fault.Internal, fault.NotRun, "%s layout of %s: %w", peer, m.Name, err)
-	}
-	var list []layout.Difference
-	if evolves {
-		list = layout.Compare(m.layout(), server)
 	}
 	if len(list) == 0 {
 		list = layout.Diff(m.layout(), server)

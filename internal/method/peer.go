@@ -2,8 +2,10 @@ package method
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/weakcache"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -11,6 +13,49 @@ import (
 // callee does the reverse; for the items of streams this is as for the parameter or result
 // they belong to. A func among the parameters is called by the callee, so its arguments
 // and results go the other way.
+
+// A version is a signature for calls to a peer with another text of the method. The hash is
+// computed here: a peer must not choose the key of what others use.
+type version struct {
+	args *codec.Codec // of the own signature; each compiled signature has its own
+	hash [32]byte
+	peer string // in errors
+}
+
+// maxVersions limits the memory of versions while no proxy uses them.
+const maxVersions = 16 << 20
+
+// versions has the versions of all clients. It is made by a func, so that servers need not
+// contain it.
+var (
+	versionsOnce sync.Once
+	versions     *weakcache.Cache[version, Signature]
+)
+
+// VersionOf compares and compiles once for all binds of a method to peers with this text of
+// it. It returns nil if the two do not fit, then with the differences, or if text is not a
+// layout. m is the layout of the method here; peer is as for ForPeer.
+func VersionOf(s *Signature, m *layout.Method, text, peer string) (*Signature, []layout.Difference) {
+	versionsOnce.Do(func() { versions = weakcache.New[version, Signature](maxVersions) })
+	k := version{s.Args, DescriptionOf("", text).Hash, peer}
+	made := versions.Get(k)
+	if made == nil {
+		l, err := layout.ParseMethod(text)
+		if err != nil {
+			return nil, nil
+		}
+		if found := layout.Compare(m, l); len(found) > 0 {
+			return nil, found
+		}
+		if made, err = s.ForPeer(l, true, peer); err != nil {
+			return nil, nil
+		}
+		made = versions.Add(k, made, 4<<10+64*len(text))
+	}
+	own := made.withoutValues()
+	own.shared = made
+	return own, nil
+}
 
 // ForPeer returns the signature for calls between this end and a peer with another layout
 // of the method, for which layout.Compare has found no difference. It has the Go types of

@@ -44,6 +44,7 @@ type compiled struct {
 	paramStreams []*Stream       // in order
 	paramFuncs   []*FuncParam    // in order
 	resultStream *Stream         // nil for none
+	shared       *Signature      // a version in the cache, which stays there while this one is used
 }
 
 // withoutValues returns a signature with the same codecs and an empty pool. Pooled
