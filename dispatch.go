@@ -69,7 +69,7 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 		return notAdmitted(), nil
 	case f.Flags&wire.Callback != 0:
 		return c.admitCallback(f)
-	case int(f.Arg) >= len(v.bound):
+	case int(f.Arg) >= len(v.numbers.Bound):
 		return fault.Refusal(fault.Unimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	}
 	return nil, nil
@@ -88,7 +88,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		return nil
 	}
 	v := c.served
-	called := v.bound[m.Arg]
+	called := v.numbers.Bound[m.Arg]
 	inv := v.newInvocation(called, m.ID, c)
 	var refusal *fault.Fault
 	if called.streams != nil {
@@ -173,8 +173,8 @@ func (c *nativeConn) refused(head *wire.Frame, why *fault.Fault) {
 				m = &servedMethod{Func: fn}
 			}
 		}
-	} else if int(head.Arg) < len(v.bound) {
-		m = v.bound[head.Arg]
+	} else if int(head.Arg) < len(v.numbers.Bound) {
+		m = v.numbers.Bound[head.Arg]
 	}
 	v.refused(v.session, m, why)
 }

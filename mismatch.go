@@ -7,6 +7,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -107,7 +108,7 @@ func (e *MismatchError) add(m *boundMethod, answer *wire.BindResult, peer string
 		return nil
 	case answer.Status == wire.BindNoService:
 		if e.Differences == nil {
-			e.Differences = []Difference{{Method: e.Service, Client: plural(e.Methods, "method"), Near: suggestionsOf(answer)}}
+			e.Differences = []Difference{{Method: e.Service, Client: numbering.Plural(e.Methods, "method"), Near: suggestionsOf(answer)}}
 			if atServer {
 				ofServer(e.Differences)
 			}
@@ -184,26 +185,13 @@ func differences(m *boundMethod, text, peer string, list []layout.Difference) ([
 	return found, nil
 }
 
-// plural returns "1 word" or "n words".
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
-const (
-	maxSuggestions = 3 // similar names for an unknown one
-	suggestionSep  = ", "
-)
-
 // suggestionsOf returns the similar names in the server's answer about an unknown name.
 // It drops everything without the syntax of a name: a peer must not be able to put
 // other text into errors.
 func suggestionsOf(answer *wire.BindResult) string {
-	names := strings.Split(fault.Cut(answer.Text, 4<<10), suggestionSep)
+	names := strings.Split(fault.Cut(answer.Text, 4<<10), numbering.Separator)
 	names = slices.DeleteFunc(names, func(name string) bool { return method.ValidService(name) != nil })
-	return strings.Join(names[:min(len(names), maxSuggestions)], suggestionSep)
+	return strings.Join(names[:min(len(names), numbering.MaxSuggestions)], numbering.Separator)
 }
 
 // withSuggestion appends similar names to a text, if there are any: "text; it has Near".

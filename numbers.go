@@ -3,13 +3,11 @@ package bsrpc
 import (
 	"fmt"
 	"log/slog"
-	"maps"
-	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
-	"github.com/bsrpc/bsrpc/internal/strictmap"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -33,11 +31,11 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 		c.Refuse(m.ID, notAdmitted())
 		return nil
 	}
-	if err := v.bindTexts(r); err != nil {
-		c.Refuse(m.ID, err)
+	answers, texts, refuse := v.numbers.Answer(registryFor{v.registry, v.limits.Peer()}, r)
+	if refuse != nil {
+		c.Refuse(m.ID, refuse)
 		return nil
 	}
-	answers, texts := v.bindAll(r)
 	v.logBound(r, answers, c.Evolves())
 	size := wire.BindResponseSize(answers)
 	most, owner := uint64(v.limits.MaxMessage), v.limits.Owner
@@ -52,94 +50,28 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 	return nil
 }
 
-// bindAll returns the answers to a BIND, and the total size of their texts. A request may
-// repeat a name; the layout is sent only once, so that a short request cannot cause a
-// long answer.
-func (v *serverConn) bindAll(r *wire.BindRequest) (answers []wire.BindResult, texts uint64) {
-	answers = make([]wire.BindResult, len(r.Names))
-	service := v.registry.service(r.Service)
-	sent := make(map[*servedMethod]bool) // the layout is in the answer already
-	for i, name := range r.Names {
-		m := service[name]
-		answers[i] = v.bind(m, r, i)
-		if sent[m] {
-			answers[i].Text = ""
-		}
-		if n := len(answers[i].Text); n > 0 {
-			texts += uint64(n)
-			sent[m] = true
-		}
-	}
-	return answers, texts + v.suggest(r, answers)
+// A registryFor is the methods of an end as numbered for one peer, named for errors.
+type registryFor struct {
+	*registry
+	peer string
 }
 
-// bind returns the answer for m, the i-th method of the request, or nil if unknown. If
-// the hashes are equal, m gets a number on this connection.
-func (v *serverConn) bind(m *servedMethod, r *wire.BindRequest, i int) wire.BindResult {
-	switch {
-	case m == nil:
-		return wire.BindResult{Status: wire.BindUnknown}
-	case r.Hashes == nil:
-		return wire.BindResult{Number: v.number(m), Text: m.Layout}
-	case r.Hashes[i] != m.Hash:
-		made := v.versions[version{m, r.Hashes[i]}]
-		if made == nil || len(v.bound) >= maxNumbers {
-			return wire.BindResult{Status: wire.BindDiffers, Text: m.Layout}
-		}
-		m = made
-	}
-	return wire.BindResult{Number: v.number(m)}
+// Methods implements numbering.Registry.
+func (r registryFor) Methods(service string) map[string]*servedMethod { return r.service(service) }
+
+// Describe implements numbering.Registry.
+func (r registryFor) Describe(m *servedMethod) *method.Description { return &m.Description }
+
+// Version implements numbering.Registry.
+func (r registryFor) Version(m *servedMethod, text string, hash [32]byte) (*servedMethod, error) {
+	return r.versionOf(m, text, hash, r.peer)
 }
 
-// number returns the number of m on this connection, assigning it at the first use.
-// Only the holder of the read lease calls it, so it needs no lock.
-func (v *serverConn) number(m *servedMethod) uint16 {
-	n, ok := v.numbers[m]
-	if !ok {
-		if v.numbers == nil {
-			v.numbers = make(map[*servedMethod]uint16)
-		}
-		n = uint16(len(v.bound))
-		v.bound, v.numbers[m] = append(v.bound, m), n
-	}
-	return n
-}
+// Similar implements numbering.Registry.
+func (r registryFor) Similar(service string) []string { return r.similarServices(service) }
 
-// maxTexts limits the bytes of texts in the BINDs of one connection.
-const maxTexts = 1 << 20
-
-// maxNumbers is the number of numbers on one connection.
-const maxNumbers = 1 << 16
-
-// bindTexts is the first half of a BIND with texts; bindAll then answers as for hashes. It
-// finds the versions of the methods in a BIND with texts, and sets their hashes.
-// Texts of earlier BINDs do not count again.
-func (v *serverConn) bindTexts(r *wire.BindRequest) *fault.Fault {
-	service := v.registry.service(r.Service)
-	for i, text := range r.Texts {
-		r.Hashes = append(r.Hashes, method.DescriptionOf("", text).Hash)
-		m := service[r.Names[i]]
-		if m == nil {
-			continue
-		}
-		k := version{m, r.Hashes[i]}
-		if _, ok := v.versions[k]; ok || k.hash == m.Hash {
-			continue
-		}
-		if v.textBytes += len(text); len(v.versions) >= v.registry.size() || v.textBytes > maxTexts {
-			return fault.Refusal(fault.ResourceExhausted, "BIND with more than %s of %d bytes on one connection", plural(v.registry.size(), "text"), maxTexts)
-		}
-		made, err := v.registry.versionOf(m, text, k.hash, v.limits.Peer())
-		if err != nil {
-			return fault.Refusal(fault.InvalidArgument, "BIND: the layout of %s: %w", m.Name, err)
-		}
-		if v.versions == nil {
-			v.versions = make(map[version]*servedMethod)
-		}
-		v.versions[k] = made
-	}
-	return nil
-}
+// Len implements numbering.Registry.
+func (r registryFor) Len() int { return r.size() }
 
 // maxBindLines limits the lines at Debug about the BINDs of one connection.
 const maxBindLines = 16
@@ -174,48 +106,9 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, ev
 	}
 }
 
-// An unknown name may be misspelt, so the answer to BIND contains similar names. Any
-// client may send unknown names, so the work is limited.
-const (
-	maxSuggestFor = 3    // unknown names in one BIND with suggestions
-	maxCompared   = 1024 // names compared with each
-)
-
-// suggest adds similar names to the answers for unknown names, and marks all answers if
-// the service is unknown. It returns the total size of the added texts.
-func (v *serverConn) suggest(r *wire.BindRequest, answers []wire.BindResult) (texts uint64) {
-	service := v.registry.service(r.Service)
-	if service == nil {
-		for i := range answers {
-			answers[i].Status = wire.BindNoService
-		}
-		if len(answers) > 0 {
-			answers[0].Text = strings.Join(v.registry.similarServices(r.Service), suggestionSep)
-			texts = uint64(len(answers[0].Text))
-		}
-		return texts
-	}
-	unknown := 0
-	for i := range answers {
-		if answers[i].Status != wire.BindUnknown {
-			continue
-		}
-		if unknown++; unknown > maxSuggestFor {
-			break
-		}
-		names := strictmap.Similar(r.Names[i], maps.Keys(service), maxSuggestions, maxCompared)
-		for j := range names {
-			names[j] = r.Service + "." + names[j]
-		}
-		answers[i].Text = strings.Join(names, suggestionSep)
-		texts += uint64(len(answers[i].Text))
-	}
-	return texts
-}
-
 // similarServices returns the names of services similar to name.
 func (r *registry) similarServices(name string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return strictmap.Similar(name, r.table.Services(), maxSuggestions, maxCompared)
+	return numbering.Similar(name, r.table.Services())
 }

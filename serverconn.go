@@ -17,6 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -33,14 +34,11 @@ type serverConn struct {
 	*dispatcher
 	conn          connection
 	session       *Session
-	limits        *limits.Conn              // of this end; at a client not those of dispatcher.settings
-	bound         []*servedMethod           // by number
-	numbers       map[*servedMethod]uint16  // the inverse of bound
-	versions      map[version]*servedMethod // bound by texts; nil if they do not fit
-	textBytes     int                       // of these
-	semaphore     *admission.Semaphore      // of MaxConcurrentCalls; nil for none
-	leaderCounted bool                      // the leader is counted as a handler
-	atClient      bool                      // the connection is a client's, which serves its server
+	limits        *limits.Conn // of this end; at a client not those of dispatcher.settings
+	numbers       numbering.Table[*servedMethod]
+	semaphore     *admission.Semaphore // of MaxConcurrentCalls; nil for none
+	leaderCounted bool                 // the leader is counted as a handler
+	atClient      bool                 // the connection is a client's, which serves its server
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -78,14 +79,19 @@ func TestSuggestionsAreBounded(t *testing.T) {
 	for range 1000 {
 		r.Names = append(r.Names, "Method9999")
 	}
-	v := &serverConn{dispatcher: &srv.dispatcher}
-	answers := make([]wire.BindResult, len(r.Names))
-	for i := range answers {
-		answers[i].Status = wire.BindUnknown
+	var answers []wire.BindResult
+	allocs := testing.AllocsPerRun(1, func() {
+		var table numbering.Table[*servedMethod]
+		answers, _, _ = table.Answer(registryFor{srv.registry, ""}, r)
+	})
+	const names, compared = 3, 1024 // with suggestions; with each
+	if allocs > names*compared*3 {
+		t.Errorf("%v allocations, want at most %v", allocs, names*compared*3)
 	}
-	allocs := testing.AllocsPerRun(1, func() { v.suggest(r, answers) })
-	if most := float64(maxSuggestFor * maxCompared * 3); allocs > most {
-		t.Errorf("%v allocations, want at most %v", allocs, most)
+	for i := range answers {
+		if got := answers[i].Text != ""; got != (i < names) || answers[i].Status != wire.BindUnknown {
+			t.Errorf("answer %d: %+v", i, answers[i])
+		}
 	}
 	long := strings.Repeat("n", 65_000)
 	if names := srv.registry.similarServices(long); names != nil {

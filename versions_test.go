@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -119,7 +120,7 @@ func TestBytesOfTextsAreLimited(t *testing.T) {
 		for i := range 20 {
 			text := fmt.Sprintf("Probe.Add({A%d%s bool})", i, strings.Repeat("a", 60_000))
 			f, answers := p.bindTexts(uint64(2+i), []string{"Add"}, []string{text})
-			if want := (i+1)*len(text) <= maxTexts; want != (f.Type == wire.Response) || !want && Code(f.Arg) != CodeResourceExhausted {
+			if want := (i+1)*len(text) <= numbering.MaxTexts; want != (f.Type == wire.Response) || !want && Code(f.Arg) != CodeResourceExhausted {
 				t.Errorf("text %d: %v %+v", i, f.Type, answers)
 			}
 		}
