@@ -139,6 +139,7 @@ func (s *sessions) end(v *Session) {
 	if v.connected && s.hooks.onDisconnect != nil {
 		s.guard(v, "OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
 	}
+	v.owner.Leave()
 	s.mu.Lock()
 	delete(s.present, v)
 	s.mu.Unlock()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -97,8 +96,10 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	v.enterRunning(inv)
 	since := time.Now()
 	switch {
-	case !c.acquire(inv): // the client has left
+	case m.group != nil && !c.acquire(inv): // the client has left
 		v.refused(v.session, m, fault.FromContext(context.Canceled, fault.NotRun))
+	case inv.waiter != nil && inv.waiter.Refusal() != nil:
+		inv.Refuse(denied(inv.waiter.Refusal()))
 	case !v.beginHandler():
 		inv.Refuse(v.busy())
 	default:
@@ -111,13 +112,8 @@ func (c *basicConn) Command(id uint16, args []byte) {
 // acquire waits for the exclusive group of a call. It reports false if the connection
 // has ended first.
 func (c *basicConn) acquire(inv *invocation) bool {
-	g := inv.method.group
-	if g == nil {
-		return true
-	}
+	w := inv.newWaiter(nil)
 	acquired := make(chan struct{})
-	w := admission.NewWaiter(nil, g)
-	inv.call.addGroup(g.ID)
 	w.Start(func() { close(acquired) })
 	select {
 	case <-acquired:

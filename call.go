@@ -70,6 +70,9 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 	if out != nil && out.block != nil {
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
 	}
+	if out != nil && out.position != nil {
+		k.Moved, v.State = c.log.Positions(out.position), nil // k serves one call only
+	}
 	if m.callOf != 0 {
 		k.Head.Flags |= wire.Callback
 		k.Head.Call = m.callOf

@@ -176,15 +176,16 @@ func (x *callContext) AfterFunc(f func()) (stop func() bool) {
 // that the reason reaches the caller in time.
 const graceTime = 20 * time.Millisecond
 
-// beforeDeadline calls f when nine tenths of the remaining time have passed, or all but
-// graceTime. It does nothing without a deadline.
+// beforeDeadline calls f shortly before the deadline. It does nothing without one.
 func (x *callContext) beforeDeadline(f func()) (stop func() bool) {
 	if x.deadline == 0 {
 		return func() bool { return false }
 	}
-	left := x.deadline - limits.Monotonic()
-	return time.AfterFunc(left-min(left/10, graceTime), f).Stop
+	return time.AfterFunc(beforeEnd(x.deadline-limits.Monotonic()), f).Stop
 }
+
+// beforeEnd returns nine tenths of the remaining time, or all but graceTime.
+func beforeEnd(left time.Duration) time.Duration { return left - min(left/10, graceTime) }
 
 // whyCanceled returns the meaning of a CANCEL: a caller sends it also at its deadline, at
 // about the time at which this end finds the same.

@@ -92,7 +92,7 @@ func TestCancelledBetweenSemaphores(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		last := admission.NewWaiter(nil, srv.registry.find("Sluice.Pass").group)
+		last := admission.NewWaiter(nil, srv.registry.find("Sluice.Pass").group, nil)
 		if last.Start(func() {}) {
 			t.Error("the group is held, or others wait for it")
 		}

@@ -92,7 +92,7 @@ type (
 )
 
 const (
-	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway and exclusive="
+	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive= and nowait"
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
 	noAction   = " is reserved; this version does not act on it"
 )

@@ -94,15 +94,17 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	link := &nativeLink{settings: s, log: r, onewayErrors: &h.served.onewayErrors, remote: d.remote(nc)}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget,
-		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, OnClosed: func() {
+		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
 				h.awaitHandlers()
+				h.served.session.owner.Leave()
 			}()
 		},
 	})
 	link.remote.metadata, link.remote.now = true, link.Conn.Now
 	h.Conn, h.served.session.caller = link.Conn, link
+	h.served.session.owner.OnBusy = link.Lease
 	go link.Run()
 	if peer.Waiting {
 		if err := w.await(d.ctx, link.Conn, opts.waitHook(r)); err != nil {

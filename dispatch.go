@@ -3,9 +3,9 @@ package bsrpc
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -236,23 +236,20 @@ func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
 // serveWaiting runs a call when its waiter starts it. A deadline or a CANCEL also ends the
 // waiting.
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
-	v, g := c.served, inv.method.group
-	if g != nil {
-		if !inv.call.addGroup(g.ID) {
-			why := fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, g.Name)
-			if v.atClient {
-				c.requestAtClient(inv, m, why)
-				return
-			}
-			inv.Refuse(why)
-			inv.Free()
+	v, w := c.served, inv.newWaiter(c.served.semaphore)
+	if w == nil {
+		why := fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, inv.method.Exclusive)
+		if v.atClient {
+			c.requestAtClient(inv, m, why)
 			return
 		}
+		inv.Refuse(why)
+		inv.Free()
+		return
 	}
 	v.enterRunning(inv)
 	kept, since, call := m.Keep(), c.LastRead(), inv.call
 	inv.undecoded = &kept
-	w := admission.NewWaiter(v.semaphore, g)
 	inv.waiter = w
 	if inv.streams != nil {
 		inv.setLease(w)
@@ -262,12 +259,32 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	if w.Start(func() { (<-stops)(); c.runWaiting(inv, since) }) {
 		stop = call.onGiveUp(func() {
 			if g, holders, ok := w.GiveUp(); ok {
-				inv.Refuse(v.waited(since, g, holders, call.Err()))
+				inv.Refuse(fault.Waited(since, v.lineOf(g), holders, call.Err()))
 				inv.Leave()
 			}
 		})
 	}
 	stops <- stop
+}
+
+// newWaiter returns the waiter of a call for a semaphore, nil for none, and its group. It
+// returns nil if a caller of the call holds the group.
+func (inv *invocation) newWaiter(s *admission.Semaphore) *admission.Waiter {
+	g, x := inv.method.group, inv.call
+	if g == nil {
+		return admission.NewWaiter(s, nil, nil)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.extraLocked()
+	held := e.heldGroups
+	if slices.Contains(held, g.ID) {
+		return nil
+	}
+	w := admission.NewWaiter(s, g, held)
+	w.Owner, w.NoWait, w.Moved = &inv.served.session.owner, inv.method.NoWait, e.position
+	e.heldGroups, e.waiter = append(slices.Clip(held), g.ID), w
+	return w
 }
 
 // onGiveUp calls f when the call is cancelled, and when its deadline is near.
@@ -282,9 +299,11 @@ func (x *callContext) onGiveUp(f func()) (stop func()) {
 // runWaiting runs a call started by its waiter.
 func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	defer inv.Leave()
-	switch {
+	switch why := inv.waiter.Refusal(); {
+	case why != nil:
+		inv.Refuse(denied(why))
 	case inv.call.Err() != nil:
-		inv.Refuse(c.served.waited(since, inv.method.group, nil, inv.call.Err()))
+		inv.Refuse(fault.Waited(since, c.served.lineOf(inv.method.group), "", inv.call.Err()))
 	case !c.served.beginHandler():
 		inv.Refuse(c.served.busy())
 	default:
@@ -304,32 +323,12 @@ func (inv *invocation) noteWait(since time.Time) {
 	}
 }
 
-// waited returns the fault of a call that gave up waiting for a group, or for the semaphore
-// if g is nil. holders are the methods whose streams hold it, as far as they are known. cause
-// is the error of its context; nil means that its deadline is near.
-func (v *serverConn) waited(since time.Time, g *admission.Group, holders []string, cause error) *fault.Fault {
-	what := fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
-	if g != nil {
-		what = "exclusive=" + g.Name
+// lineOf names what a call waits for: a group, or the semaphore if g is nil.
+func (v *serverConn) lineOf(g *admission.Group) string {
+	if g == nil {
+		return fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
 	}
-	if len(holders) > 0 {
-		what += ", held by a stream of " + strings.Join(holders, ", ")
-	}
-	code, text := fault.DeadlineExceeded, "waited %v for %s"
-	if errors.Is(cause, context.Canceled) {
-		code, text = fault.Canceled, "canceled: waited %v for %s"
-	}
-	return fault.Refusal(code, text, roundTime(time.Since(since)), what)
-}
-
-// roundTime rounds d to about three digits.
-func roundTime(d time.Duration) time.Duration {
-	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
-		if d >= unit {
-			return d.Round(unit / 100)
-		}
-	}
-	return d
+	return "exclusive=" + g.Name
 }
 
 // onewayFailed counts and logs the error of a oneway call at the server. err may be the

@@ -79,8 +79,9 @@ func (inv *invocation) setContext(parent context.Context, deadline time.Duration
 		c.ctx.Context, c.ctx.deadline = parent, deadline
 		inv.intercepted, inv.call = c, &c.ctx
 	}
-	if inv.Ctx = inv.call; len(meta) > 0 {
-		inv.call.receive(meta)
+	if inv.Ctx = inv.call; len(meta) > 0 && inv.call.receive(meta) {
+		out, id := inv.out.(*nativeConn), inv.id
+		inv.call.extra.position = func(group string, n int) bool { return out.Position(id, group, n) }
 	}
 }
 

@@ -97,7 +97,8 @@ type Limits struct {
 	PingTimeout time.Duration
 
 	// SessionLease replaces PingAfter and PingTimeout at a server with MaxSessions,
-	// because dead clients keep others waiting there: each is half of it. At every
+	// because dead clients keep others waiting there: each is half of it. So it does at
+	// every server while a session holds an exclusive group or waits for one. At every
 	// server it also limits the time in which a client reads nothing of a stream
 	// with a full window, if other calls wait for the place of the call in
 	// MaxConcurrentCalls, or for its exclusive group: then the stream fails with
@@ -117,6 +118,7 @@ const (
 // special case. Settings are never changed after resolve.
 type settings struct {
 	limits.Conn
+	maxHolds
 	handshakeTimeout   time.Duration
 	dialTimeout        time.Duration
 	defaultCallTimeout time.Duration
@@ -128,7 +130,6 @@ type settings struct {
 	serverBytes        int64
 	maxSessions        int
 	maxWaiting         int
-	sessionMaxHold     time.Duration
 	maxConcurrentCalls int
 	basic              bool
 	pollInterval       time.Duration
@@ -137,6 +138,9 @@ type settings struct {
 	outgoing           CallFunc // those of a server's calls to clients; nil for none
 	access             access
 }
+
+// maxHolds are the times after which others get what a session holds.
+type maxHolds struct{ sessionMaxHold, groupMaxHold time.Duration }
 
 // rawOptions are the options of either end before their defaults are filled in.
 // Options of the other end are zero and get their defaults.
@@ -149,6 +153,7 @@ type rawOptions struct {
 	MaxWaiting         int
 	RefuseWhenFull     bool
 	SessionMaxHold     time.Duration
+	GroupMaxHold       time.Duration
 	MaxConcurrentCalls int
 	MaxStreams         int
 
@@ -185,6 +190,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 		s.maxWaiting = 0
 	}
 	s.sessionMaxHold = option.Resolve(&c, "SessionMaxHold", o.SessionMaxHold, option.AnyTime(math.MaxInt64))
+	s.groupMaxHold = option.Resolve(&c, "GroupMaxHold", o.GroupMaxHold, option.AnyTime(math.MaxInt64))
 	s.maxConcurrentCalls = option.Resolve(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, option.AnyCount(math.MaxInt))
 	s.MaxStreams = option.Resolve(&c, "MaxStreams", o.MaxStreams, option.AnyCount(1024))
 	s.pollInterval = option.Resolve(&c, "PollInterval", o.PollInterval, option.TimeTo(basic.MaxPoll, 250*time.Millisecond))

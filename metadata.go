@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -133,6 +134,21 @@ func WithReplyMetadata(ctx context.Context) (context.Context, *ReplyMetadata) {
 	return context.WithValue(ctx, outgoingKey{}, out), out.reply
 }
 
+// WithPosition returns a context for calls whose caller learns its place in the line of an exclusive
+// group: f is called with the name of the group and the place, 1 for the next one, when the
+// call has to wait, and when the place has changed, at most ten times a second. The same holds for
+// Session.Acquire in the handler of such a call, and for Acquire with this context.
+//
+// Calls of f do not overlap. They run on a goroutine of their own, and may end after the call;
+// those for Acquire run on its goroutine. A nil f ends the effect. Servers of the basic wire, and
+// older ones, send no places.
+func WithPosition(ctx context.Context, f func(group string, n int)) context.Context {
+	out := copyOutgoing(ctx)
+	out.position = f
+	out.encode()
+	return context.WithValue(ctx, outgoingKey{}, out)
+}
+
 // A ReplyMetadata receives the metadata of replies, see WithReplyMetadata. All methods
 // are safe for concurrent use.
 type ReplyMetadata struct {
@@ -217,9 +233,10 @@ type outgoingKey struct{}
 type outgoing struct {
 	heldGroups []uint64 // ids of the exclusive groups held by the caller
 	entries    Metadata
-	block      []byte         // the metadata of a REQUEST; nil for none
-	err        *fault.Fault   // why calls cannot be made
-	reply      *ReplyMetadata // receives that of the reply; may be nil
+	block      []byte                    // the metadata of a REQUEST; nil for none
+	err        *fault.Fault              // why calls cannot be made
+	reply      *ReplyMetadata            // receives that of the reply; may be nil
+	position   func(group string, n int) // receives places in line; may be nil
 }
 
 // outgoingOf returns what ctx adds to a call; nil for nothing.
@@ -241,7 +258,7 @@ func copyOutgoing(ctx context.Context) *outgoing {
 func (o *outgoing) encode() {
 	o.block = nil
 	if o.err = o.entries.check(); o.err == nil {
-		o.block = wire.AppendRequestMetadata(nil, &wire.RequestMetadata{HeldGroups: o.heldGroups, Entries: wire.AppendEntries(nil, o.entries)})
+		o.block = wire.AppendRequestMetadata(nil, &wire.RequestMetadata{HeldGroups: o.heldGroups, Positions: o.position != nil, Entries: wire.AppendEntries(nil, o.entries)})
 	}
 }
 
@@ -272,6 +289,22 @@ type callExtra struct {
 	received   string   // valid entries
 	reply      Metadata // valid; unchanged once the head is sent
 	waited     time.Duration
+
+	waiter   *admission.Waiter              // of the call; nil without a group
+	position func(group string, n int) bool // sends a place in line to the caller; nil for none
+}
+
+// waiterOf returns the waiter of a handler's call for its exclusive group, the ids of the groups
+// held by the call and its callers, and what sends places in line to the caller; nil for none.
+func waiterOf(ctx context.Context) (w *admission.Waiter, held []uint64, position func(group string, n int) bool) {
+	x, _ := ctx.Value(callKey{}).(*callContext)
+	if x == nil {
+		return nil, nil, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.extraLocked()
+	return e.waiter, e.heldGroups, e.position
 }
 
 // extraLocked returns the callExtra of x, a new one at first.
@@ -280,19 +313,6 @@ func (x *callContext) extraLocked() *callExtra {
 		x.extra = new(callExtra)
 	}
 	return x.extra
-}
-
-// addGroup adds a group to those held by the caller. It reports false if that holds it
-// already.
-func (x *callContext) addGroup(id uint64) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	e := x.extraLocked()
-	if slices.Contains(e.heldGroups, id) {
-		return false
-	}
-	e.heldGroups = append(e.heldGroups, id)
-	return true
 }
 
 // A replyHead is the state of the head of a reply: whether metadata can be added.
@@ -310,10 +330,12 @@ func (x *callContext) Format(f fmt.State, _ rune) { io.WriteString(f, "bsrpc: a 
 // LogValue implements slog.LogValuer.
 func (x *callContext) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(x)) }
 
-// receive stores the metadata of a request, which Admit has validated.
-func (x *callContext) receive(block []byte) {
+// receive stores the metadata of a request, which Admit has validated. It reports whether the
+// caller wants its places in line.
+func (x *callContext) receive(block []byte) (positions bool) {
 	m, _ := wire.ReadRequestMetadata(block)
 	x.extra = &callExtra{heldGroups: m.HeldGroups, received: string(m.Entries)}
+	return m.Positions
 }
 
 // outgoing returns what a call made with x carries: the held groups, none of the metadata
@@ -331,7 +353,7 @@ func (x *callContext) outgoing() *outgoing {
 	}
 	if outer != nil {
 		out.heldGroups = append(slices.Clip(out.heldGroups), outer.heldGroups...)
-		out.entries = outer.entries
+		out.entries, out.position = outer.entries, outer.position
 	}
 	out.encode()
 	return out

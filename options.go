@@ -50,6 +50,12 @@ type ServerOptions struct {
 	// (Limits.SessionLease).
 	SessionMaxHold time.Duration
 
+	// GroupMaxHold limits the time for which a session holds an exclusive group, see
+	// Session.Acquire, while others wait for it: then the group is taken from the session as
+	// soon as none of its calls runs in the group. Further calls fail with CodeAborted until
+	// the session has acquired the group again. Zero means NoLimit.
+	GroupMaxHold time.Duration
+
 	// MaxConcurrentCalls limits the calls of one connection running at a time; the
 	// others wait in order of arrival. 1 runs the calls of a client one after
 	// another. Zero means NoLimit.
@@ -243,7 +249,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 	return resolve("ServerOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
-		SessionMaxHold: o.SessionMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
+		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
 		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS},
 	})

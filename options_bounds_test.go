@@ -41,6 +41,7 @@ var boundsOfOptions = map[string]optionBounds{
 	"MaxSessions":          anyCountBounds,
 	"MaxWaiting":           anyCountBounds,
 	"SessionMaxHold":       anyTimeBounds,
+	"GroupMaxHold":         anyTimeBounds,
 	"MaxConcurrentCalls":   anyCountBounds,
 	"MaxStreams":           anyCountBounds,
 	"Limits.StreamWindow":  {1 << 10, 1 << 30, false},

@@ -41,7 +41,7 @@ var defaultSettings = settings{
 	serverBytes:        512 << 20,
 	maxSessions:        math.MaxInt,
 	maxWaiting:         64,
-	sessionMaxHold:     math.MaxInt64,
+	maxHolds:           maxHolds{math.MaxInt64, math.MaxInt64},
 	maxConcurrentCalls: math.MaxInt,
 	pollInterval:       250 * time.Millisecond,
 }
@@ -110,7 +110,7 @@ func TestOptionsResolve(t *testing.T) {
 			}
 			_, server := test.options.(*ServerOptions)
 			test.want.Owner = owner[server]
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -164,7 +164,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			got.Owner = ""
-			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
+			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -202,7 +202,7 @@ func TestDecodeClientOptions(t *testing.T) {
 
 func TestDecodeOptionsErrors(t *testing.T) {
 	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
-	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, Limits`
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, GroupMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, Limits`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

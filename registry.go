@@ -49,17 +49,17 @@ func kindOf(sig *method.Signature, p *streamPlan) Kind {
 type registry struct {
 	mu        sync.RWMutex // guards the rest
 	table     method.Table[*servedMethod]
-	factories []*factory                  // of receivers for each session, each once
-	groups    map[string]*admission.Group // exclusive groups by name
-	closed    bool                        // the server is serving: too late to register
-	chain     CallFunc                    // of all methods; never changed
+	factories []*factory        // of receivers for each session, each once
+	groups    *admission.Groups // exclusive groups; have a lock of their own
+	closed    bool              // the server is serving: too late to register
+	chain     CallFunc          // of all methods; never changed
 
 	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
 }
 
 // newRegistry returns a registry without methods.
 func newRegistry() *registry {
-	return &registry{versions: weakcache.New[version, servedMethod](maxVersions)}
+	return &registry{groups: admission.NewGroups(), versions: weakcache.New[version, servedMethod](maxVersions)}
 }
 
 // A version is a method for peers with another text, of which this is the hash. The server
@@ -116,24 +116,9 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	}
 	for _, m := range methods {
 		m.factoryIndex = r.factoryIndexLocked(perSession)
-		m.group = r.groupLocked(m.Exclusive)
+		m.group = r.groups.Add(m.Exclusive)
 	}
 	return nil
-}
-
-// groupLocked returns the exclusive group of a name, creating it at the first use, or
-// nil for an empty name.
-func (r *registry) groupLocked(name string) *admission.Group {
-	if name == "" {
-		return nil
-	}
-	if r.groups == nil {
-		r.groups = make(map[string]*admission.Group)
-	}
-	if r.groups[name] == nil {
-		r.groups[name] = admission.NewGroup(name)
-	}
-	return r.groups[name]
 }
 
 // factoryIndexLocked returns the index of f in r.factories, appending it at the first

@@ -52,6 +52,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.callEnd = callEnd{log: s.log, panics: &s.panics, carryOut: carryOutServed}
 	s.refusals = report.NewHookQueue(s.log, "OnRefused")
 	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
+	s.registry.groups.MaxHold = s.settings.groupMaxHold
 	s.budget.Init(s.settings.serverBytes)
 	s.handshaking.Init(s.settings.maxHandshakes)
 	s.sessions.init(&s.dispatcher)
@@ -150,6 +151,31 @@ func (s *Server) Methods() []Method {
 func (s *Server) Sessions() []*Session {
 	s.mustBeInitialized()
 	return s.sessions.admitted()
+}
+
+// A GroupInfo describes an exclusive group at one moment.
+type GroupInfo struct {
+	Name     string
+	Holder   *Session   // that has acquired the group, or whose call runs in it; nil if it is free
+	Acquired bool       // by Holder, see Session.Acquire; otherwise only its call holds the group
+	Since    time.Time  // of Acquired
+	Waiting  []*Session // for each call of Session.Acquire or of a method in line, the next one first
+}
+
+// Groups returns the exclusive groups of the registered methods, in the order of their names:
+// who holds them, and who waits. The caller owns the slices.
+func (s *Server) Groups() []GroupInfo {
+	s.mustBeInitialized()
+	var list []GroupInfo
+	for _, g := range s.registry.groups.Status() {
+		i := GroupInfo{Name: g.Name, Acquired: g.Owned, Since: g.Since}
+		i.Holder, _ = g.Holder.(*Session)
+		for _, w := range g.Waiting {
+			i.Waiting = append(i.Waiting, w.(*Session))
+		}
+		list = append(list, i)
+	}
+	return list
 }
 
 // Panics returns the number of handlers and interceptors that ended in a panic or

@@ -57,6 +57,7 @@ func newServerConn(d *dispatcher, v *Session) *serverConn {
 	c := &serverConn{dispatcher: d, session: v, limits: &d.settings.Conn}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = c.ctx
+	v.owner.Init(v, d.registry.groups)
 	if n := d.settings.maxConcurrentCalls; n < math.MaxInt {
 		c.semaphore = admission.NewSemaphore(n)
 	}
@@ -171,8 +172,9 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
-		OnRefused: c.refused,
+		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
+	v.owner.OnBusy = c.Lease
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
 		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now},
 	}, v, peer}
@@ -201,6 +203,7 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) }, OnRefused: c.refused,
 	}, init)
 	v.end = c.Dismiss
+	v.owner.OnBusy = sync.OnceFunc(func() { netconn.KeepAlive(nc, s.settings.Lease/2, s.settings.Lease/2) })
 	s.enroll(c.served)
 	return c.served
 }

@@ -32,6 +32,7 @@ type Session struct {
 	draining <-chan struct{}
 
 	connected bool                   // accepted by OnConnect; OnDisconnect is due
+	owner     admission.Owner        // of exclusive groups
 	holdTimer *time.Timer            // for SessionMaxHold
 	ticket    *admission.Ticket      // nil until the client enters the admission queue
 	receivers []method.Receiver      // from PerSession, by servedMethod.factoryIndex
@@ -143,6 +144,61 @@ func (s *Session) Value(key any) any {
 	defer s.mu.Unlock()
 	return s.values[key]
 }
+
+// Acquire makes the session hold exclusive groups, the names of exclusive= tags: all of them, or
+// none with an error. It waits in the same lines as calls do, first come, first served. While the
+// session holds a group, the calls of other sessions wait, and those of its own run one at a
+// time, in order, before the line. A group that it holds already is left out. Handlers call
+// Acquire; within a call of one of the groups, the hold of the call becomes the session's.
+// OnConnect may call it too: then the client waits in Dial.
+//
+// The session holds a group until Release, or until its end: after its last handler and
+// OnDisconnect. ServerOptions.GroupMaxHold takes it earlier while others wait.
+// Limits.SessionLease ends the session of a dead client that holds a group or waits for one.
+//
+// Acquire ends with ctx or the session; the error names the group, and is found by errors.Is as
+// that of the context. A wait that would close a circle of sessions, each waiting for a group
+// of the next one, fails with CodeAborted at once. An unknown group is an error with CodeInvalidArgument and
+// the list of all groups.
+func (s *Session) Acquire(ctx context.Context, groups ...string) error {
+	if err := needContext(ctx, "Session.Acquire"); err != nil {
+		return publicError(err)
+	}
+	if err := cmp.Or(context.Cause(s.ctx), ctx.Err()); err != nil {
+		return err
+	}
+	call, chain, moved := waiterOf(ctx)
+	w, err := s.owner.NewHold(groups, call, chain)
+	if err != nil {
+		return publicError(fault.Refusal(fault.InvalidArgument, "Session.Acquire: %w", err))
+	}
+	s.announceState()
+	since := time.Now()
+	w.Moved = moved
+	g, holders := w.Acquire(ctx, s.ctx.Done(), beforeEnd, copyOutgoing(ctx).position)
+	switch why := w.Refusal(); {
+	case g != nil && s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
+	case g != nil:
+		return publicError(fault.Waited(since, "exclusive="+g.Name, holders, ctx.Err()))
+	case why != nil:
+		return publicError(denied(why))
+	}
+	return nil
+}
+
+// denied returns the fault of a wait that the groups have refused.
+func denied(why *admission.Refusal) *fault.Fault {
+	if why.Busy {
+		return fault.Refusal(fault.ResourceExhausted, "%v", why)
+	}
+	return fault.Refusal(fault.Aborted, "%v", why)
+}
+
+// Release gives groups back, each when the running call of the session in it has ended. Calls of
+// the session that still wait go to the end of the line. A group that the session does not hold
+// has no effect.
+func (s *Session) Release(groups ...string) { s.owner.Release(groups...) }
 
 // Close ends the session. The contexts of its handlers are cancelled, and all its calls,
 // also those running, fail at the caller with CodeAborted and the reason as text.

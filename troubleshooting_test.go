@@ -470,6 +470,32 @@ func (l *mistakes) busy(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
+// groups makes mistakes with exclusive groups.
+func (l *mistakes) groups(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{GroupMaxHold: time.Minute, Logger: slog.New(l)})
+	if err := bsrpc.RegisterAs[rackContract](srv, "Rack", new(rackService)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close() })
+	var clients [2]*rackContract
+	for i := range clients {
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if clients[i], err = bsrpc.Bind[rackContract](t.Context(), client, "Rack"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := clients[0], clients[1]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	l.add(a.Take(ctx, []string{"psu"}), b.Take(ctx, []string{"load"}), b.TakeLate(ctx, []string{"psu"}), b.Try(ctx, "b", 1))
+	go a.Load(ctx, "a", 1)
+	synctest.Wait()
+	l.add(b.Supply(ctx, "b", 1), b.Free(ctx, []string{"load"}), b.Supply(ctx, "b", 1), a.Supply(ctx, "a", 1))
+}
+
 // streams makes mistakes with streams and callbacks.
 func (l *mistakes) streams(t *testing.T) {
 	type asking struct {
@@ -528,7 +554,7 @@ func (l *mistakes) streams(t *testing.T) {
 func (l *mistakes) all(t *testing.T) []string {
 	t.Helper()
 	l.sockets(t)
-	for _, make := range []func(*testing.T){l.register, l.options, l.strangers, l.admission, l.bind, l.values, l.times, l.ends, l.busy, l.streams} {
+	for _, make := range []func(*testing.T){l.register, l.options, l.strangers, l.admission, l.bind, l.values, l.times, l.ends, l.busy, l.streams, l.groups} {
 		synctest.Test(t, make)
 	}
 	return l.texts

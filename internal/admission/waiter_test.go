@@ -11,9 +11,22 @@ import (
 	"time"
 )
 
-// inLine returns the length of the line.
-func (s *Semaphore) inLine() (n int) {
-	for w := s.first; w != nil; w = w.behind {
+// newGroup returns a group alone.
+func newGroup(name string) *Group { return NewGroups().Add(name) }
+
+// next returns the first in line, as release does.
+func (s *Semaphore) next() *Waiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nextLocked()
+}
+
+// pass passes on a slot that no waiter holds.
+func (s *Semaphore) pass() { s.handOver(s.next()) }
+
+// length returns the length of the line.
+func (s *Semaphore) length() (n int) {
+	for range s.line.all(inLine) {
 		n++
 	}
 	return n
@@ -23,8 +36,8 @@ func (s *Semaphore) wantIdle(t *testing.T, free int) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free != free || s.inLine() != 0 || s.last != nil {
-		t.Errorf("left: %d free, %d in line, want %d free", s.free, s.inLine(), free)
+	if s.free != free || s.length() != 0 || s.line.last != nil {
+		t.Errorf("left: %d free, %d in line, want %d free", s.free, s.length(), free)
 	}
 }
 
@@ -32,12 +45,12 @@ func (s *Semaphore) wantIdle(t *testing.T, free int) {
 // in line of the next: it has waited for the first then, and the next in line gets
 // the slot.
 func TestGiveUpBetweenSemaphores(t *testing.T) {
-	first, second := NewSemaphore(0), NewGroup("second")
+	first, second := NewSemaphore(0), newGroup("second")
 	second.one.free = 0
 	ran := make(chan int, 3)
 	var all []*Waiter
 	for i := range 3 {
-		w := NewWaiter(first, second)
+		w := NewWaiter(first, second, nil)
 		if !w.Start(func() { ran <- i }) {
 			t.Fatal("a waiter does not wait")
 		}
@@ -47,17 +60,17 @@ func TestGiveUpBetweenSemaphores(t *testing.T) {
 	if g, _, ok := between.GiveUp(); !ok || g != nil {
 		t.Fatalf("got %v, %v", g, ok)
 	}
-	if between.acquired() || second.one.inLine() != 0 {
+	if between.acquired() || second.one.length() != 0 {
 		t.Error("it has passed all the same")
 	}
-	first.release()
+	first.pass()
 	if _, _, ok := between.GiveUp(); ok {
 		t.Error("it gave up twice")
 	}
 	if g, _, ok := all[1].GiveUp(); !ok || g != second { // releases the first semaphore
 		t.Fatalf("got %v, %v", g, ok)
 	}
-	second.one.release()
+	second.one.pass()
 	if i := <-ran; i != 2 {
 		t.Errorf("%d has run", i)
 	}
@@ -77,7 +90,7 @@ func TestReleasePastGivenUp(t *testing.T) {
 		var ran []int
 		var all []*Waiter
 		for i := range 4 {
-			w := NewWaiter(s, nil)
+			w := NewWaiter(s, nil, nil)
 			w.Start(func() { ran = append(ran, i) })
 			all = append(all, w)
 		}
@@ -109,7 +122,7 @@ func TestWaiterOrder(t *testing.T) {
 		var ran []int
 		var all []*Waiter
 		for i := range 6 {
-			w := NewWaiter(s, nil)
+			w := NewWaiter(s, nil, nil)
 			if waits := w.Start(func() { ran = append(ran, i) }); waits != (i >= 2) {
 				t.Errorf("%d waits: %v", i, waits)
 			}
@@ -119,8 +132,8 @@ func TestWaiterOrder(t *testing.T) {
 		if got := started(&ran); !slices.Equal(got, []int{0, 1}) {
 			t.Errorf("got %v", got)
 		}
-		if g, _, ok := all[3].GiveUp(); !ok || g != nil || s.inLine() != 3 {
-			t.Errorf("got %v, %v, %d in line", g, ok, s.inLine())
+		if g, _, ok := all[3].GiveUp(); !ok || g != nil || s.length() != 3 {
+			t.Errorf("got %v, %v, %d in line", g, ok, s.length())
 		}
 		for i, want := range [][]int{{2}, {4}, {5}} {
 			all[i].Release()
@@ -138,10 +151,10 @@ func TestWaiterOrder(t *testing.T) {
 // ReleaseGroup lets others of the group run, and keeps the semaphore.
 func TestReleaseGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, g := NewSemaphore(1), NewGroup("table")
+		s, g := NewSemaphore(1), newGroup("table")
 		var ran []int
 		run := func(i int) func() { return func() { ran = append(ran, i) } }
-		first, same, other := NewWaiter(s, g), NewWaiter(s, nil), NewWaiter(nil, g)
+		first, same, other := NewWaiter(s, g, nil), NewWaiter(s, nil, nil), NewWaiter(nil, g, nil)
 		first.Start(run(0))
 		same.Start(run(1))
 		other.Start(run(2))
@@ -185,15 +198,15 @@ func TestZeroWaiter(t *testing.T) {
 
 // Waiting takes no goroutine.
 func TestWaitersTakeNoGoroutine(t *testing.T) {
-	g := NewGroup("table")
-	holder := NewWaiter(nil, g)
+	g := newGroup("table")
+	holder := NewWaiter(nil, g, nil)
 	held := make(chan struct{})
 	holder.Start(func() { close(held) })
 	<-held
 	before := runtime.NumGoroutine()
 	var all []*Waiter
 	for range 1000 {
-		w := NewWaiter(nil, g)
+		w := NewWaiter(nil, g, nil)
 		w.Start(func() { t.Error("two hold the group") })
 		all = append(all, w)
 	}
@@ -228,14 +241,14 @@ func TestWaiterStorm(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 2))
 			semaphores := []*Semaphore{NewSemaphore(1), NewSemaphore(3), nil}
-			groups := []*Group{NewGroup("a"), NewGroup("b"), nil}
+			groups := []*Group{newGroup("a"), newGroup("b"), nil}
 			var slots, held [3]stormMeter
 			var ran, gaveUp atomic.Int64
 			var wg sync.WaitGroup
 			for range 400 {
 				i, j := rng.IntN(3), rng.IntN(3)
 				runs, keeps, waits := rng.IntN(8), rng.IntN(3), rng.IntN(300)
-				w := NewWaiter(semaphores[i], groups[j])
+				w := NewWaiter(semaphores[i], groups[j], nil)
 				ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 				wg.Add(1)
 				w.Start(func() {
@@ -278,14 +291,14 @@ func TestWaiterStorm(t *testing.T) {
 // The same on real goroutines, for the race detector: waiters give up while they
 // move on between semaphores.
 func TestWaiterRaces(t *testing.T) {
-	s, g := NewSemaphore(2), NewGroup("table")
+	s, g := NewSemaphore(2), newGroup("table")
 	var holders atomic.Int64
 	var wg sync.WaitGroup
 	for seed := range uint64(8) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, 3))
 			for range 500 {
-				w, over := NewWaiter(s, g), make(chan struct{})
+				w, over := NewWaiter(s, g, nil), make(chan struct{})
 				w.Start(func() {
 					defer close(over)
 					defer w.Release()

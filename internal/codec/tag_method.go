@@ -21,14 +21,15 @@ type MethodTag struct {
 	Optional        bool // may be missing at a server
 	Oneway          bool
 	Exclusive       string
+	NoWait          bool // does not wait for the group of Exclusive
 	Roles           []string
 }
 
 // Options in effect. roles= is reserved.
-const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway and exclusive="
+const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive= and nowait"
 
 // optionWords lists the options suggested for unknown ones.
-var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive"}
+var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive", "nowait"}
 
 // ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {
@@ -124,6 +125,9 @@ func (m *MethodTag) parseOptions(parts []string) error {
 		}
 		said = append(said, key)
 	}
+	if m.NoWait && m.Exclusive == "" {
+		return errors.New("nowait needs a group, as in exclusive=X,nowait")
+	}
 	return nil
 }
 
@@ -131,7 +135,7 @@ func (m *MethodTag) parseOptions(parts []string) error {
 func (m *MethodTag) parseOption(word string) (key string, err error) {
 	key, text, valued := strings.Cut(word, "=")
 	switch key {
-	case "idempotent", "optional", "oneway":
+	case "idempotent", "optional", "oneway", "nowait":
 		if valued {
 			return "", fmt.Errorf("%q takes no value", key)
 		}
@@ -153,6 +157,8 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 		m.Optional = true
 	case "oneway":
 		m.Oneway = true
+	case "nowait":
+		m.NoWait = true
 	case "exclusive":
 		m.Exclusive, err = parseIdentifier(key, text)
 	case "roles":

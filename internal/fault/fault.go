@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -128,6 +129,32 @@ func FromContext(err error, outcome Outcome) *Fault {
 		code = DeadlineExceeded
 	}
 	return New(code, outcome, "%w", err)
+}
+
+// Waited returns the fault of a call that gave up waiting for what, and is found as the error of its context. holders describes who holds
+// it, as far as that is known. cause is the error of its context; nil means that its deadline
+// is near.
+func Waited(since time.Time, what, holders string, cause error) *Fault {
+	if holders != "" {
+		what += ", held by " + holders
+	}
+	code, text, is := DeadlineExceeded, "waited %v for %s", context.DeadlineExceeded
+	if errors.Is(cause, context.Canceled) {
+		code, text, is = Canceled, "canceled: waited %v for %s", context.Canceled
+	}
+	f := Refusal(code, text, roundTime(time.Since(since)), what)
+	f.Err = is
+	return f
+}
+
+// roundTime rounds d to about three digits.
+func roundTime(d time.Duration) time.Duration {
+	for unit := time.Second; unit > time.Nanosecond; unit /= 10 {
+		if d >= unit {
+			return d.Round(unit / 100)
+		}
+	}
+	return d
 }
 
 // Violation returns the reason for closing a connection after the peer violated the

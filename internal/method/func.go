@@ -48,6 +48,7 @@ type Func struct {
 	Sig       *Signature // of the values on the wire
 	ID        int        // the command number for basic peers; -1 for none
 	Exclusive string     // the name of its group, "" for none
+	NoWait    bool       // its calls do not wait for the group
 
 	from  string        // the form of registration, for messages
 	fn    reflect.Value // its receiver, if it has one, is its first parameter

@@ -31,13 +31,14 @@ func LimitLocalBuffers(nc net.Conn) {
 const probes = 4
 
 // KeepAlive enables TCP keepalive for a peer on the basic wire, as it cannot answer a
-// PING. It has no effect on other connections, or if idle or timeout is math.MaxInt64.
+// PING. It has no effect on other connections, or if idle or timeout is half of
+// math.MaxInt64 or more.
 // The system sends probes after an idle time, and drops the connection if none is
 // answered within about timeout, or if sent bytes are not acknowledged within idle and
 // timeout together.
 func KeepAlive(nc net.Conn, idle, timeout time.Duration) {
 	tcp, ok := nc.(*net.TCPConn)
-	if !ok || idle == math.MaxInt64 || timeout == math.MaxInt64 {
+	if !ok || max(idle, timeout) >= math.MaxInt64/2 {
 		return
 	}
 	tcp.SetKeepAliveConfig(net.KeepAliveConfig{

@@ -46,14 +46,19 @@ func (q *HookQueue) Add(call func()) {
 // run calls the hook until no call waits.
 func (q *HookQueue) run() {
 	for call := q.next(); call != nil; call = q.next() {
-		result := q.log.Start(q.name, func() error { call(); return nil })
-		for returned := false; !returned; {
-			select {
-			case <-result:
-				returned = true
-			case <-time.After(hungAfter):
-				q.log.Add(Running, slog.LevelWarn, "bsrpc: a hook does not return", "hook", q.name)
-			}
+		q.log.await(q.name, call)
+	}
+}
+
+// await calls a hook and waits for it. It logs one that does not return.
+func (l *Log) await(hook string, f func()) {
+	result := l.Start(hook, func() error { f(); return nil })
+	for {
+		select {
+		case <-result:
+			return
+		case <-time.After(hungAfter):
+			l.Add(Running, slog.LevelWarn, "bsrpc: a hook does not return", "hook", hook)
 		}
 	}
 }

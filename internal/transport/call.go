@@ -118,6 +118,32 @@ func FuncsOf(c *Conn, id uint64) (any, error) {
 	return call.Funcs, nil
 }
 
+// moved passes a position to its call, if that is still open.
+func (k *calls) moved(m *Message) error {
+	group, position, err := wire.ReadPosition(m.Body)
+	if err != nil {
+		return err
+	}
+	k.c.mu.Lock()
+	call, unused := k.findLocked(m.ID)
+	unused = unused && k.c.end.why == nil // after the end the table is empty
+	open := call != nil && !call.abandoned
+	var accepts func(string, int)
+	if open {
+		accepts = call.Moved
+	}
+	k.c.mu.Unlock()
+	switch {
+	case unused:
+		return fmt.Errorf("%v of call %d, which was never made", m.Type, m.ID)
+	case open && accepts == nil:
+		return fmt.Errorf("%v of call %d, which has not asked for it", m.Type, m.ID)
+	case open:
+		accepts(group, position)
+	}
+	return nil
+}
+
 // shortTimeout is the longest time, in microseconds, of a call waiting with its own timer
 // from the start.
 const shortTimeout = 4 * uint64(WatchdogPeriod/time.Microsecond)

@@ -34,10 +34,11 @@ type Call struct {
 	Timeout limits.Timeout  // set by the caller
 	streams *StreamCall     // nil for a call without streams
 
-	Funcs      any         // the funcs among its arguments, for FuncsOf; nil for none; set by the caller
-	Over       func(error) // of a call for Start; set by the caller
-	HandedOver bool        // see Conn.AnyHandedOver; set by the caller
-	over       func()      // of an eager call; must not wait
+	Funcs      any                              // the funcs among its arguments, for FuncsOf; nil for none; set by the caller
+	Over       func(error)                      // of a call for Start; set by the caller
+	Moved      func(group string, position int) // accepts positions, for this call only; must not wait; nil for a call that has not asked for them; set by the caller
+	HandedOver bool                             // see Conn.AnyHandedOver; set by the caller
+	over       func()                           // of an eager call; must not wait
 }
 
 // An answerMeta is the metadata of an answer, and the user's part of it.

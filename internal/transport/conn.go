@@ -62,6 +62,10 @@ type Config struct {
 	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil
 	OnClosed    func()             // called once after NetConn is closed; may be nil
 
+	// Leased reports whether Lease still applies. It is called without a lock. Nil on a
+	// connection without calls of Lease.
+	Leased func() bool
+
 	// OnRefused is called by the lease holder for each request refused before
 	// Handler.Request, with its header; may be nil.
 	OnRefused func(head *wire.Frame, why *fault.Fault)

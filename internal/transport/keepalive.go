@@ -22,8 +22,11 @@ type keepalive struct {
 	mu        sync.Mutex // guards what follows
 	timer     *time.Timer
 	stopped   bool
-	pingedFor int64 // the value of lastRead at the last PING; -1 before the first
-	extended  bool  // the peer has more time, as this end is still writing
+	pingedFor int64         // the value of lastRead at the last PING; -1 before the first
+	pinged    time.Duration // the time of that, or of more time for the answer, since began
+	extended  bool          // the peer has more time, as this end is still writing
+
+	leased atomic.Bool // see Lease
 }
 
 func (k *keepalive) init(c *Conn) {
@@ -54,7 +57,7 @@ func (k *keepalive) check() {
 	if c.streams.anyDropped() {
 		c.streams.closeDropped()
 	}
-	after, timeout := c.limits.PingAfter, c.limits.PingTimeout
+	after, timeout := k.times()
 	ping, dead := k.next(after, timeout)
 	switch {
 	case ping:
@@ -64,8 +67,44 @@ func (k *keepalive) check() {
 		// applies to them. Further PINGs would pile up in the send queue.
 		k.extend(timeout)
 	case dead:
-		c.Fail(fault.Lost("keepalive", c.limits.SilenceError()))
+		silence := *c.limits
+		if after != silence.PingAfter || timeout != silence.PingTimeout {
+			silence.PingAfter, silence.PingTimeout, silence.SessionLease = after, timeout, true
+		}
+		c.Fail(fault.Lost("keepalive", silence.SilenceError()))
 	}
+}
+
+// Lease makes Limits.SessionLease apply to the silence of the peer at once, while
+// Config.Leased is true. It never waits.
+func (c *Conn) Lease() {
+	k := &c.keepalive
+	if c.limits.Lease == math.MaxInt64 || k.leased.Swap(true) {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.stopped:
+	case k.timer == nil:
+		k.timer = time.AfterFunc(0, k.check)
+	default:
+		k.timer.Reset(0)
+	}
+}
+
+// times returns the times to PING and to PONG.
+func (k *keepalive) times() (after, timeout time.Duration) {
+	l := k.c.limits
+	if k.leased.Load() {
+		// Forget first, then ask; a session that others wait for does the reverse.
+		k.leased.Store(false)
+		if k.c.cfg.Leased() {
+			k.leased.Store(true)
+			return min(l.PingAfter, l.Lease/2), min(l.PingTimeout, l.Lease/2)
+		}
+	}
+	return l.PingAfter, l.PingTimeout
 }
 
 // next decides what is due now, and sets the timer for the next check.
@@ -75,17 +114,19 @@ func (k *keepalive) next(after, timeout time.Duration) (ping, dead bool) {
 	if k.stopped {
 		return false, false
 	}
-	lastRead := k.lastRead.Load()
-	silent := time.Since(k.began) - time.Duration(lastRead)
+	lastRead, now := k.lastRead.Load(), time.Since(k.began)
+	silent := now - time.Duration(lastRead)
 	switch {
 	case silent < after:
 		k.timer.Reset(after - silent)
 	case k.pingedFor != lastRead:
-		k.pingedFor, k.extended = lastRead, false
+		k.pingedFor, k.pinged, k.extended = lastRead, now, false
 		k.timer.Reset(timeout)
 		return true, false
+	case now-k.pinged < timeout: // Lease has set the timer
+		k.timer.Reset(timeout - (now - k.pinged))
 	case k.extended:
-		k.extended = false
+		k.pinged, k.extended = now, false
 		k.timer.Reset(timeout)
 	default:
 		return false, true
@@ -98,9 +139,23 @@ func (k *keepalive) extend(timeout time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.stopped {
-		k.extended = true
+		k.pinged, k.extended = time.Since(k.began), true
 		k.timer.Reset(timeout)
 	}
+}
+
+// Position sends the place of a call of the peer in the line of an exclusive group. It never
+// waits: it reports false, and sends nothing, if the send queue is full.
+func (c *Conn) Position(id uint64, group string, position int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := &c.writer.queue
+	if q.mustWaitLocked(0) {
+		return false
+	}
+	q.addEncodedLocked(wire.AppendPosition(nil, id, group, position))
+	c.writer.startIfNeededLocked()
+	return true
 }
 
 // Control sends a frame without a body. It never waits.

@@ -270,6 +270,8 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		return true, nil // its arrival is all it says
 	case wire.Waiting, wire.Admitted, wire.Draining, wire.SessionState:
 		return true, c.cfg.Handler.Control(m)
+	case wire.Position:
+		return true, c.calls.moved(m)
 	case wire.Close:
 		f, err := wire.ReadFailure(m.Body)
 		if err != nil {

@@ -41,6 +41,8 @@ const (
 	FieldEvolves      FieldType = 0xd // 1 byte, 1: the sender answers a Bind with Texts
 	FieldStateless    FieldType = 0xe // of a server, 1 byte, 1: a new session lacks nothing that an ended one had
 	FieldReconnects   FieldType = 0xf // of a client, 1 byte, 1: it understands Draining and SessionState
+
+	FieldPositions FieldType = 0x11 // of a Request, 1 byte, 1: the caller accepts Position frames
 )
 
 // A Hello is the native part of an INIT frame in either direction.

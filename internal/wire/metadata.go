@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // fieldHeadSize is the length of a field without its value.
@@ -15,6 +16,7 @@ const maxHeldGroups = 64
 type RequestMetadata struct {
 	HeldGroups []uint64 // ids of the exclusive groups held by the caller
 	Entries    []byte   // of the user, as made by AppendEntries; read by Entries
+	Positions  bool     // the caller accepts Position frames
 }
 
 // AppendRequestMetadata appends the fields of m. Empty ones are not sent, and at
@@ -26,6 +28,9 @@ func AppendRequestMetadata(dst []byte, m *RequestMetadata) []byte {
 		for _, id := range ids {
 			dst = binary.LittleEndian.AppendUint64(dst, id)
 		}
+	}
+	if m.Positions {
+		dst = append(appendFieldHead(dst, FieldPositions, 1), 1)
 	}
 	return appendBytes(dst, FieldEntries, m.Entries)
 }
@@ -47,6 +52,12 @@ func ReadRequestMetadata(b []byte) (m RequestMetadata, err error) {
 		case FieldEntries:
 			m.Entries = v
 			return true, checked(f, CheckEntries(v))
+		case FieldPositions:
+			if len(v) != 1 {
+				return true, fmt.Errorf("field 0x%04x of %d bytes, want 1", uint16(f), len(v))
+			}
+			m.Positions = v[0] == 1
+			return true, nil
 		}
 		return false, nil
 	})
@@ -158,3 +169,26 @@ func ReadIdentities(b []byte) (ids []Identity, err error) {
 	}
 	return ids, nil
 }
+
+// AppendPosition appends a Position frame: the place of the call id in the line of an
+// exclusive group, 1 for the next one.
+func AppendPosition(dst []byte, id uint64, group string, position int) []byte {
+	dst = AppendHeader(dst, &Frame{Type: Position, ID: id, BodySize: 4 + len(group)})
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(position))
+	return append(dst, group...)
+}
+
+// ReadPosition reads the body of a Position frame.
+func ReadPosition(body []byte) (group string, position int, err error) {
+	if len(body) < 5 || len(body) > 4+maxGroupName {
+		return "", 0, fmt.Errorf("%v with a body of %d bytes, want 5 to %d", Position, len(body), 4+maxGroupName)
+	}
+	n := binary.LittleEndian.Uint32(body)
+	if n < 1 || n > math.MaxInt32 {
+		return "", 0, fmt.Errorf("%v %d, want 1 to %d", Position, n, math.MaxInt32)
+	}
+	return string(body[4:]), int(n), nil
+}
+
+// maxGroupName bounds the name of a group in a Position frame.
+const maxGroupName = 1024

@@ -13,8 +13,8 @@ import (
 
 func TestRequestMetadata(t *testing.T) {
 	const groups = "\x06\x00\x10\x00\x00\x00" + "\x07\x00\x00\x00\x00\x00\x00\x00" + "\x08\x01\x00\x00\x00\x00\x00\x00"
-	const entries = "\x0b\x00\x05\x00\x00\x00" + "\x01a\x01\x00b"
-	m := RequestMetadata{[]uint64{7, 0x108}, AppendEntries(nil, map[string]string{"a": "b"})}
+	const entries = "\x11\x00\x01\x00\x00\x00\x01" + "\x0b\x00\x05\x00\x00\x00" + "\x01a\x01\x00b"
+	m := RequestMetadata{[]uint64{7, 0x108}, AppendEntries(nil, map[string]string{"a": "b"}), true}
 	if got := AppendRequestMetadata(nil, &m); string(got) != groups+entries {
 		t.Errorf("got  %x\nwant %x", got, groups+entries)
 	}
@@ -44,7 +44,7 @@ func TestRequestMetadata(t *testing.T) {
 func FuzzReadRequestMetadata(f *testing.F) {
 	f.Add(AppendRequestMetadata(nil, &RequestMetadata{HeldGroups: []uint64{1, 2}}))
 	for _, tt := range entryCases {
-		f.Add(AppendRequestMetadata(nil, &RequestMetadata{[]uint64{1}, []byte(tt.bytes)}))
+		f.Add(AppendRequestMetadata(nil, &RequestMetadata{[]uint64{1}, []byte(tt.bytes), true}))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ReadRequestMetadata(b)
@@ -55,7 +55,7 @@ func FuzzReadRequestMetadata(f *testing.F) {
 			t.Fatalf("reads %x, appends %x", m.Entries, again)
 		}
 		again, err := ReadRequestMetadata(AppendRequestMetadata(nil, &m))
-		if err != nil || !slices.Equal(again.HeldGroups, m.HeldGroups) || !bytes.Equal(again.Entries, m.Entries) {
+		if err != nil || again.Positions != m.Positions || !slices.Equal(again.HeldGroups, m.HeldGroups) || !bytes.Equal(again.Entries, m.Entries) {
 			t.Fatalf("read %v, then %v (%v) after a round trip", m, again, err)
 		}
 	})
