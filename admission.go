@@ -3,11 +3,11 @@ package bsrpc
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -170,11 +170,10 @@ func (s *sessions) plainRefusal(err error) *fault.Fault {
 
 // open returns a session for a client after its hello, and counts the connection. It
 // refuses connections above Limits.MaxConns. The session is not in the queue yet.
-func (s *sessions) open(nc net.Conn) (*Session, *fault.Fault) {
+func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fault) {
 	v := &Session{
-		draining: s.draining, sessionEnd: newSessionEnd(),
+		peer: p, tls: state, draining: s.draining, sessionEnd: newSessionEnd(),
 	}
-	v.peer, v.tls = peerOf(nc, s.log)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.present) >= s.settings.maxConns {

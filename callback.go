@@ -89,6 +89,10 @@ func checkHandlers(h *Server) error {
 		unused = "OnDisconnect"
 	case s.basic:
 		unused = "Basic"
+	case s.access.tls != nil:
+		unused = "TLS"
+	case s.access.authenticate != nil:
+		unused = "Authenticate"
 	case s.maxSessions != math.MaxInt:
 		unused = "MaxSessions"
 	case s.sessionMaxHold != math.MaxInt64:

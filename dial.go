@@ -61,8 +61,8 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 	return newClient(d, nc, s, opts)
 }
 
-// connect makes a connection with the server at the other end of nc: TLS, INIT, and the
-// answer. If it fails, it closes nc.
+// connect makes a connection with the server at the other end of nc: TLS, INIT, AUTH,
+// and the answer. If it fails, it closes nc.
 func (d *dialState) connect(nc net.Conn, s *settings, r *report.Log) (net.Conn, *wire.Hello, error) {
 	nc, err := secure.Client(nc, s.access.tls, secure.HostOf(d.network, d.address))
 	if err == nil {
@@ -70,7 +70,7 @@ func (d *dialState) connect(nc net.Conn, s *settings, r *report.Log) (net.Conn, 
 	}
 	var peer *wire.Hello
 	if err == nil {
-		peer, err = clientHandshake(d.timed, nc, s)
+		peer, err = clientHandshake(d.timed, nc, s, r)
 	}
 	if err != nil {
 		return nil, nil, d.handshakeError(nc, err)

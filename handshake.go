@@ -2,16 +2,20 @@ package bsrpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -19,7 +23,7 @@ import (
 // A handshake is the beginning of one connection of a server. Its steps, in this order:
 //
 //	hello         after the TLS handshake the client's INIT is read, and decides the wire
-//	authenticate  the client proves its identity; this version has no authentication
+//	authenticate  the client proves its identity, to ServerOptions.Authenticate; AUTH is read
 //	seek          the session is opened and, on the native wire, enters the admission queue
 //	welcome       INIT is answered, with the position in the queue
 //
@@ -31,6 +35,8 @@ type handshake struct {
 	peer    *wire.Hello // of the client; nil on the basic wire
 	init    basic.Frame // of a basic client
 	answer  *wire.Hello // to a native client
+	who     Peer
+	tls     *tls.ConnectionState // nil without TLS
 	session *Session
 }
 
@@ -71,11 +77,18 @@ func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
 		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
 	}
+	if err == nil && h.peer == nil && h.server.guarded() {
+		err = &hello.Refusal{Basic: true, Err: fault.Refusal(fault.Unauthenticated, "the server authenticates its clients or restricts their calls, and the basic wire cannot prove an identity")}
+	}
 	if hello.IsTimeout(err) {
 		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
 	}
 	return err
 }
+
+// guarded reports whether s decides who may connect or call. Clients of the basic wire
+// cannot prove who they are, and are refused.
+func (s *Server) guarded() bool { return s.settings.access.authenticate != nil }
 
 // dropped returns the refusal of a client whose place another one needs.
 func (h *handshake) dropped() error {
@@ -87,14 +100,34 @@ func (h *handshake) dropped() error {
 // dropTime is how long the refusal of a dropped handshake may take to be written.
 const dropTime = 10 * time.Millisecond
 
-// authenticate is the second step, empty so far.
-func (h *handshake) authenticate() error { return nil }
+// authenticate is the second step: AUTH is read, and Authenticate called, which sets the name and
+// the roles.
+func (h *handshake) authenticate() (err error) {
+	s := h.server
+	h.who, h.tls = peerOf(h.nc, s.log)
+	var sent secure.Secret
+	if h.peer != nil && h.peer.Auth {
+		sent, err = hello.ReadAuth(h.nc)
+	}
+	if check := s.settings.access.authenticate; check != nil && err == nil {
+		given := h.who // a copy, which Authenticate may keep
+		err = hello.Prove(h.ctx, s.log, &s.proving, func() error { return check(h.ctx, &given, Credentials{sent}) })
+		if err == nil {
+			h.who.Name, h.who.Roles = given.Name, slices.Clone(given.Roles)
+		}
+	}
+	if err != nil {
+		h.nc.SetDeadline(time.Now().Add(dropTime)) // HandshakeTimeout may be over
+		return hello.Unauthenticated(s.log, h.who.Addr, err)
+	}
+	return nil
+}
 
 // seek enters the session of a native client into the admission queue. A basic client
 // polls for admission after the handshake.
 func (h *handshake) seek() error {
 	sessions := &h.server.sessions
-	session, refuse := sessions.open(h.nc)
+	session, refuse := sessions.open(h.who, h.tls)
 	if refuse != nil {
 		return &hello.Refusal{Err: refuse, Basic: h.peer == nil, Full: true}
 	}
@@ -151,12 +184,24 @@ func (s *settings) hello() *wire.Hello {
 	return h
 }
 
-// clientHandshake returns the answer of a server to the INIT of a client. Version 0 is a
-// server of the basic wire.
-func clientHandshake(ctx context.Context, nc net.Conn, s *settings) (*wire.Hello, error) {
+// clientHandshake returns the answer of a server to the INIT of a client, and to its AUTH
+// frame if it has one, in the same flight. Version 0 is a server of the basic wire.
+func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Log) (*wire.Hello, error) {
 	h := s.hello()
 	h.AcceptsCalls = true
-	return hello.Exchange(ctx, nc, s.accepted(), wire.AppendClientInit(nil, h))
+	h.Auth = s.access.credentials != nil
+	init := wire.AppendClientInit(nil, h)
+	if h.Auth {
+		var err error
+		init, err = hello.AppendAuth(ctx, init, nc, r, s.access.insecure, func() (secure.Secret, error) {
+			c, err := s.access.credentials(ctx)
+			return c.secret, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return hello.Exchange(ctx, nc, s.accepted(), init)
 }
 
 // accepted returns what a client with these settings accepts in the handshake.

@@ -100,7 +100,7 @@ var onlyIn = map[string][]string{
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 	"context":  {"*.go", "internal/callback/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
-	"log/slog": {"*.go", "internal/report/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"log/slog": {"*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 
 // A source is one Go file of the core module.

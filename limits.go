@@ -202,7 +202,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	s.chain = compose(&c, "Interceptors", o.Interceptors)
 	s.outgoing = compose(&c, "OutgoingInterceptors", o.OutgoingInterceptors)
 	s.access = o.Access
-	s.access.resolve(&c, of == "ServerOptions")
+	s.access.resolve(&c, of == "ServerOptions", s.basic)
 	s.resolveLimits(&c, &o.Limits)
 	s.Lease = option.Resolve(&c, "Limits.SessionLease", o.Limits.SessionLease, option.PeerTimeout(20*time.Second).Twice())
 	if o.MaxSessions > 0 {

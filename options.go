@@ -95,6 +95,17 @@ type ServerOptions struct {
 	// connection that is TLS already is an error then. Nil means without TLS.
 	TLS *tls.Config
 
+	// Authenticate decides who a client is: from p, the credentials it has sent, or both. It
+	// is called for each connection, after the TLS handshake and before anything else of
+	// the client is read; without ClientOptions.Credentials c is the zero value. It sets
+	// the Name and Roles of p. With an error the client is refused and learns only that
+	// it is unauthenticated: the text is for the log, where it has the id that the client
+	// gets. Do not put a token into it; compare tokens with Credentials.HasToken. Calls
+	// may run concurrently, Limits.MaxHandshakes of them at most, each within
+	// HandshakeTimeout, the deadline of ctx. Clients of the basic wire are refused. Nil
+	// admits every client, without a name and roles.
+	Authenticate func(ctx context.Context, p *Peer, c Credentials) error
+
 	// Errors gives errors an identity at both ends. A key is a name of letters, digits,
 	// ".", "_" and "-", such as "shop.no_stock"; it becomes Error.Name. A value is an
 	// error, found at the caller by errors.Is, or a type, found by errors.As and
@@ -185,6 +196,17 @@ type ClientOptions struct {
 	// connection given to NewClient must not be TLS already. Nil means without TLS.
 	TLS *tls.Config
 
+	// Credentials returns the credentials of the client, for ServerOptions.Authenticate. It
+	// is called for each connection, after the TLS handshake and within DialTimeout; its
+	// error becomes that of Dial. They are sent to a server verified by TLS, and over a
+	// unix socket to a server of the same user or of root. Nil sends none.
+	Credentials func(ctx context.Context) (Credentials, error)
+
+	// InsecureCredentials allows to send Credentials to every server, without TLS too:
+	// others may read them. For connections in memory, and for networks that only
+	// trusted machines can reach.
+	InsecureCredentials bool
+
 	// Errors are the identities of errors from the server, as ServerOptions.Errors. Both
 	// ends list the same names and errors. An error listed at one end only is not found,
 	// and neither is a type that differs between the ends. The list is that of the calls
@@ -251,7 +273,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS},
+		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate},
 	})
 }
 
@@ -263,6 +285,6 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
 		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
-		Interceptors: o.Interceptors, Access: access{tls: o.TLS},
+		Interceptors: o.Interceptors, Access: access{tls: o.TLS, credentials: o.Credentials, insecure: o.InsecureCredentials},
 	})
 }

@@ -1,9 +1,12 @@
 package bsrpc
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 
 	"github.com/bsrpc/bsrpc/internal/option"
@@ -23,13 +26,68 @@ type Peer struct {
 	// name. Both are nil without TLS, and if the certificate was not verified.
 	Certificate      *x509.Certificate
 	CertificateNames []string
+
+	// Unix is the process at the other end of a unix socket. It is nil for other
+	// connections, and on systems other than Linux.
+	Unix *UnixPeer
+
+	// Name and Roles are what Authenticate has set. They are empty without it.
+	Name  string
+	Roles []string
 }
+
+// A UnixPeer is a process, at the time when it connected or began to listen.
+type UnixPeer struct {
+	UID, GID uint32
+	PID      int32
+}
+
+// Credentials are what a client sends to prove who it is. They print as "redacted" in
+// every way, also within other values. The zero value is empty.
+type Credentials struct{ secret secure.Secret }
+
+// NewCredentials returns the credentials with the name of a user, which may be empty, and a
+// token: a password, an API key, a JWT. Both together have at most 8,164 bytes.
+func NewCredentials(user, token string) Credentials {
+	return Credentials{secure.NewSecret(user, token)}
+}
+
+// User returns the name of the user, which the client claims.
+func (c Credentials) User() string { user, _ := c.secret.Fields(); return user }
+
+// Token returns the token. Use HasToken to compare it.
+func (c Credentials) Token() string { _, token := c.secret.Fields(); return token }
+
+// HasToken reports whether the token is want. The time it takes reveals nothing about either,
+// their lengths included. An empty want equals no token.
+func (c Credentials) HasToken(want string) bool { return secure.SameToken(want, c.Token()) }
+
+const redacted = "redacted"
+
+// String returns "redacted".
+func (c Credentials) String() string { return redacted }
+
+// GoString returns "redacted".
+func (c Credentials) GoString() string { return redacted }
+
+// Format writes "redacted", for every verb.
+func (c Credentials) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// LogValue returns "redacted".
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "redacted", also for package encoding/json.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // peerOf returns the peer of a connection after the TLS handshake, with the state of that.
 func peerOf(nc net.Conn, l *report.Log) (Peer, *tls.ConnectionState) {
 	state := secure.StateOf(nc, l)
 	cert := secure.Verified(state)
-	return Peer{Addr: nc.RemoteAddr(), Certificate: cert, CertificateNames: secure.Names(cert)}, state
+	p := Peer{Addr: nc.RemoteAddr(), Certificate: cert, CertificateNames: secure.Names(cert)}
+	if u, ok := secure.UserOf(nc); ok {
+		p.Unix = (*UnixPeer)(&u)
+	}
+	return p, state
 }
 
 // A Certificate is a TLS certificate in files. Create one with ReloadingCertificate.
@@ -60,17 +118,19 @@ func (c *Certificate) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Ce
 
 // access is the part of the options of an end that decides who may connect, and call.
 type access struct {
-	tls *tls.Config // nil for none
+	tls          *tls.Config                                     // nil for none
+	authenticate func(context.Context, *Peer, Credentials) error // of a server; nil for none
+	credentials  func(context.Context) (Credentials, error)      // of a client; nil for none
+	insecure     bool                                            // they may be sent to every server
 }
 
 // resolve replaces the values of the user by those used, and adds their problems to c.
-func (a *access) resolve(c *option.Check, server bool) {
-	config := secure.ClientConfig
-	if server {
-		config = secure.ServerConfig
-	}
+func (a *access) resolve(c *option.Check, server, basic bool) {
 	var err error
-	if a.tls, err = config(a.tls); err != nil {
+	if a.tls, err = secure.Config(a.tls, server); err != nil {
 		c.Add("TLS: %v", err)
+	}
+	if a.credentials != nil && basic {
+		c.Add("Credentials: the basic wire has none; leave out Basic")
 	}
 }

@@ -24,8 +24,9 @@ type Server struct {
 	err error // invalid options; returned by Serve, ServeConn and ListenAndServe
 
 	sessions    sessions
-	warnExposed sync.Once      // of a listener without TLS, reachable from other machines
-	handshakes  sync.WaitGroup // Add only with mu held, while the server is not stopping
+	proving     report.HookLimit // calls of Authenticate
+	warnExposed sync.Once        // of a listener without TLS, reachable from other machines
+	handshakes  sync.WaitGroup   // Add only with mu held, while the server is not stopping
 
 	// The types of users' listeners and connections may not be comparable, so the server
 	// keeps pointers of its own.
@@ -55,6 +56,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.registry.groups.MaxHold = s.settings.groupMaxHold
 	s.budget.Init(s.settings.serverBytes)
 	s.handshaking.Init(s.settings.maxHandshakes)
+	s.proving.Most = s.settings.maxHandshakes
 	s.sessions.init(&s.dispatcher)
 	return s
 }
@@ -207,14 +209,8 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	exposed, err := secure.CheckListener(l, s.settings.access.tls)
-	if err != nil {
+	if err := secure.CheckListener(l, s.settings.access.tls, s.log, &s.warnExposed); err != nil {
 		return publicError(err)
-	}
-	if exposed {
-		s.warnExposed.Do(func() {
-			report.Unlimited(s.log).Warn("bsrpc: serving without TLS beyond this machine: others on the network can read and change calls; set ServerOptions.TLS", "address", l.Addr())
-		})
 	}
 	if !s.track(&l) {
 		return ErrServerClosed

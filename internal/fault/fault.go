@@ -72,6 +72,7 @@ const (
 	Unimplemented      Code = 12
 	Internal           Code = 13
 	Unavailable        Code = 14
+	Unauthenticated    Code = 16
 )
 
 var codeNames = [...]string{

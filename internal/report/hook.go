@@ -1,7 +1,10 @@
 package report
 
 import (
+	"context"
+	"errors"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
@@ -28,6 +31,38 @@ func (l *Log) Start(hook string, f func() error) <-chan error {
 		returned = true
 	}()
 	return result
+}
+
+// Await is Guard until ctx ends, and then returns its error. f may continue.
+func (l *Log) Await(ctx context.Context, hook string, f func() error) error {
+	select {
+	case err := <-l.Start(hook, f):
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A HookLimit limits the calls of a hook under way, those included which Await has given up.
+// The zero value allows none.
+type HookLimit struct {
+	Most    int
+	running atomic.Int64
+}
+
+// ErrTooMany is the error of Await if too many calls are under way.
+var ErrTooMany = errors.New("too many calls of the hook are under way")
+
+// Await is Log.Await within the limit.
+func (h *HookLimit) Await(ctx context.Context, l *Log, hook string, f func() error) error {
+	if h.running.Add(1) > int64(h.Most) {
+		h.running.Add(-1)
+		return ErrTooMany
+	}
+	return l.Await(ctx, hook, func() error {
+		defer h.running.Add(-1)
+		return f()
+	})
 }
 
 // panicked returns the error of a hook after a panic. id is that of its line in the log.

@@ -57,6 +57,7 @@ const (
 	Mismatch              // a contract differs
 	Full                  // Limits.MaxConns
 	Oneway                // a call without a waiting caller failed
+	Auth                  // a client was not authenticated
 	Lease                 // a stream that nothing reads has ended, because others wait
 	HTTP                  // the peer speaks HTTP
 	TLS
@@ -140,10 +141,23 @@ func (l *Log) AddPanic(k Kind, text string, what any, args ...any) (id string) {
 	if what == nil {
 		what = "runtime.Goexit"
 	}
-	id = fmt.Sprintf("%016x", rand.Uint64())
+	id = newID()
 	l.write(slog.LevelError, suppressed, text, append(args, "id", id, "panic", what, "stack", string(debug.Stack())))
 	return id
 }
+
+// AddWithID is Add with a random id, for an error that says no more than this id. It is "" if
+// the line was suppressed.
+func (l *Log) AddWithID(k Kind, level slog.Level, text string, args ...any) (id string) {
+	id = newID()
+	if !l.Add(k, level, text, append(args, "id", id)...) {
+		return ""
+	}
+	return id
+}
+
+// newID returns a random id of a line.
+func newID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // Violations returns a func to log violations of the protocol by the peer at an address.
 func (l *Log) Violations(remote any) func(error) {

@@ -12,13 +12,20 @@ import (
 	"slices"
 )
 
-// ServerConfig returns a copy of the configuration of a server, with defaults. nil stays
-// nil. A config with ClientCAs verifies clients, because a list of authorities without a
-// verification would be a mistake.
-func ServerConfig(c *tls.Config) (*tls.Config, error) {
-	if c == nil {
+// Config returns a copy of the configuration of an end, with defaults. nil stays nil.
+func Config(c *tls.Config, server bool) (*tls.Config, error) {
+	switch {
+	case c == nil:
 		return nil, nil
+	case server:
+		return serverConfig(c)
 	}
+	return withDefaults(c)
+}
+
+// serverConfig is Config for a server. A config with ClientCAs verifies clients, because a list
+// of authorities without a verification would be a mistake.
+func serverConfig(c *tls.Config) (*tls.Config, error) {
 	if len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
 		return nil, errors.New("a server needs Certificates, GetCertificate or GetConfigForClient")
 	}
@@ -36,22 +43,13 @@ func ServerConfig(c *tls.Config) (*tls.Config, error) {
 			if chosen == nil || err != nil {
 				return nil, err
 			}
-			if chosen, err = ServerConfig(chosen); err != nil {
+			if chosen, err = serverConfig(chosen); err != nil {
 				return nil, fmt.Errorf("GetConfigForClient: %w", err)
 			}
 			return chosen, nil
 		}
 	}
 	return c, nil
-}
-
-// ClientConfig returns a copy of the configuration of a client, with defaults. nil stays
-// nil.
-func ClientConfig(c *tls.Config) (*tls.Config, error) {
-	if c == nil {
-		return nil, nil
-	}
-	return withDefaults(c)
 }
 
 // withDefaults returns a copy of c, and an error for a version or a cipher suite that is

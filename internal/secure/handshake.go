@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
@@ -64,23 +65,22 @@ func IsTLS(nc net.Conn) bool {
 	return ok
 }
 
-// CheckListener returns an error if l is TLS already although c is not nil. Otherwise it
-// reports whether l is a socket reachable from other machines, and without TLS.
-func CheckListener(l net.Listener, c *tls.Config) (exposed bool, err error) {
+// CheckListener returns an error if l is TLS already although c is not nil. It warns once of a
+// socket that other machines can reach without TLS.
+func CheckListener(l net.Listener, c *tls.Config, log *report.Log, once *sync.Once) error {
 	// The type of the listeners of crypto/tls has no exported name.
 	isTLS := fmt.Sprintf("%T", l) == fmt.Sprintf("%T", tls.NewListener(nil, nil))
-	if c != nil || isTLS {
-		if c != nil && isTLS {
-			err = errTwice
+	if c != nil && isTLS {
+		return errTwice
+	}
+	if tcp, ok := l.(*net.TCPListener); ok && c == nil {
+		if addr, ok := tcp.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
+			once.Do(func() {
+				report.Unlimited(log).Warn("bsrpc: serving without TLS beyond this machine: others on the network can read and change calls; set ServerOptions.TLS", "address", addr)
+			})
 		}
-		return false, err
 	}
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return false, nil
-	}
-	addr, ok := tcp.Addr().(*net.TCPAddr)
-	return ok && !addr.IP.IsLoopback(), nil
+	return nil
 }
 
 // Accept accepts a connection of l, one without TLS if c is not nil.
@@ -104,12 +104,7 @@ func Handshake(ctx context.Context, nc net.Conn, l *report.Log) error {
 	if !ok {
 		return nil
 	}
-	select {
-	case err := <-l.Start("the tls.Config", func() error { return c.HandshakeContext(ctx) }):
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return l.Await(ctx, "the tls.Config", func() error { return c.HandshakeContext(ctx) })
 }
 
 // StateOf returns the state of a connection with TLS after its handshake, nil without TLS. It

@@ -9,7 +9,7 @@ import (
 // A Type is the type of a frame. Types below 0x10 belong to the basic wire.
 type Type uint8
 
-// The frame types. 0x1e, and 0x24 and above, are reserved.
+// The frame types. 0x24 and above are reserved.
 const (
 	Init          Type = 0x00 // both wires, both directions, first
 	BasicRequest  Type = 0x01 // basic wire, to the server
@@ -31,6 +31,8 @@ const (
 	Draining      Type = 0x1c // to a client that reconnects: the server ends soon, and accepts no further calls
 	SessionState  Type = 0x1d // to a client that reconnects: its session holds state at the server
 	Position      Type = 0x1f // to the caller ID, which asked for it; see AppendPosition
+
+	Auth Type = 0x1e // to the server, between INIT and all other frames; see ReadAuth
 
 	// Arg is the number of a stream of the call ID: 0 for its result, 1 and above for
 	// its parameters.
@@ -301,7 +303,7 @@ func (t Type) String() string {
 		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
 		ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
 		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
-		Draining: "DRAINING", SessionState: "SESSION-STATE", Position: "POSITION",
+		Draining: "DRAINING", SessionState: "SESSION-STATE", Auth: "AUTH", Position: "POSITION",
 		Items: "ITEMS", End: "END", Credit: "CREDIT", Stop: "STOP",
 	}
 	if s, ok := names[t]; ok {

@@ -177,3 +177,27 @@ func FuzzReadCredit(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadAuth(f *testing.F) {
+	for _, c := range [][2]string{{"ann", "secret"}, {"", ""}, {"ann", ""}} {
+		b, err := AppendAuth(nil, c[0], c[1])
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b[5:])
+	}
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + fieldUnknown + fieldCritical))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		user, token, err := ReadAuth(b)
+		if err != nil || len(b) > MaxAuth-5 {
+			return
+		}
+		again, err := AppendAuth(nil, user, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, k, err := ReadAuth(again[5:]); u != user || k != token || err != nil {
+			t.Fatalf("read %q %q, then %q %q (%v) after a round trip", user, token, u, k, err)
+		}
+	})
+}

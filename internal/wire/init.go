@@ -43,6 +43,8 @@ const (
 	FieldReconnects   FieldType = 0xf // of a client, 1 byte, 1: it understands Draining and SessionState
 
 	FieldPositions FieldType = 0x11 // of a Request, 1 byte, 1: the caller accepts Position frames
+
+	FieldAuth FieldType = 0x8010 // of a client, 1 byte, 1: an Auth frame follows INIT
 )
 
 // A Hello is the native part of an INIT frame in either direction.
@@ -57,6 +59,7 @@ type Hello struct {
 	Evolves      bool   // it answers a Bind with Texts
 	Stateless    bool   // of a server: its sessions hold nothing from the start
 	Reconnects   bool   // of a client
+	Auth         bool   // of a client: an Auth frame follows
 	RefusalCode  uint16 // 0 if the client is not refused
 	Refusal      string
 	Waiting      bool   // of a server: the client is not admitted yet
@@ -118,6 +121,9 @@ func appendInit(dst []byte, basic string, h *Hello) []byte {
 	}
 	if h.Reconnects {
 		dst = appendNumber(dst, FieldReconnects, 1, 1)
+	}
+	if h.Auth {
+		dst = appendNumber(dst, FieldAuth, 1, 1)
 	}
 	if h.RefusalCode != 0 {
 		dst = appendFieldHead(dst, FieldRefusal, 2+len(h.Refusal))
@@ -191,7 +197,7 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 	case FieldMaxMessage, FieldConnBytes:
 	case FieldMaxInflight, FieldPosition, FieldPingAfter, FieldStreamWindow, FieldMaxStreams:
 		want = 4
-	case FieldAcceptsCalls, FieldEvolves, FieldStateless, FieldReconnects:
+	case FieldAcceptsCalls, FieldEvolves, FieldStateless, FieldReconnects, FieldAuth:
 		want = 1
 	case FieldRefusal:
 		if len(v) < 2 {
@@ -224,6 +230,8 @@ func (h *Hello) set(t FieldType, v []byte) (known bool, err error) {
 		h.Stateless = v[0] == 1
 	case FieldReconnects:
 		h.Reconnects = v[0] == 1
+	case FieldAuth:
+		h.Auth = v[0] == 1
 	case FieldStreamWindow:
 		n := binary.LittleEndian.Uint32(v)
 		if n != 0 && n < MinStreamWindow || n > math.MaxInt32 {

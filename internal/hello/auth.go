@@ -1,0 +1,75 @@
+package hello
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Authentication, between INIT and its answer.
+
+// ReadAuth reads the AUTH frame of a client, and not a byte more.
+func ReadAuth(nc net.Conn) (secure.Secret, error) {
+	f, err := basic.ReadFrame(nc, wire.MaxAuth-wire.BasicHeaderSize)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("waiting for AUTH: %w", err)
+	case f.Refused != nil || f.Type != wire.Auth:
+		return nil, fmt.Errorf("waiting for AUTH: got %v", f.Type)
+	}
+	user, token, err := wire.ReadAuth(f.Payload)
+	return secure.NewSecret(user, token), err
+}
+
+// Prove calls the user's Authenticate within ctx and a limit.
+func Prove(ctx context.Context, l *report.Log, limit *report.HookLimit, authenticate func() error) error {
+	return limit.Await(ctx, l, "Authenticate", func() error {
+		if err := authenticate(); err != nil {
+			return errors.New(err.Error()) // here, where a panic in the method Error is recovered
+		}
+		return nil
+	})
+}
+
+// Unauthenticated logs why a client is not authenticated, and returns the refusal: a client
+// that has not proved anything learns nothing but the id of the line.
+func Unauthenticated(l *report.Log, remote net.Addr, why error) *Refusal {
+	text := "unauthenticated"
+	if id := l.AddWithID(report.Auth, slog.LevelWarn, "bsrpc: client not authenticated", "remote", remote, "err", fault.Cut(why.Error(), 256)); id != "" {
+		text += " (id " + id + " in the server's log)"
+	}
+	return &Refusal{Err: fault.Refusal(fault.Unauthenticated, "%s", text)}
+}
+
+// AppendAuth appends the AUTH frame of a client for the connection nc. It calls the user's
+// Credentials, ask, if the server may have tokens, or if insecure allows every server.
+func AppendAuth(ctx context.Context, init []byte, nc net.Conn, l *report.Log, insecure bool, ask func() (secure.Secret, error)) ([]byte, error) {
+	if err := secure.MayHaveTokens(nc, l); err != nil && !insecure {
+		return nil, fault.Refusal(fault.FailedPrecondition, "Credentials are not sent: %w; set TLS, or InsecureCredentials to send them all the same", err)
+	}
+	var s secure.Secret
+	err := l.Await(ctx, "Credentials", func() (err error) { s, err = ask(); return err })
+	panicked, ok := err.(*fault.Fault)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case ok:
+		return nil, panicked
+	case err != nil:
+		return nil, fault.New(fault.Unavailable, fault.NotRun, "Credentials: %w", fault.WithoutContextErrors(err))
+	}
+	user, token := s.Fields()
+	init, err = wire.AppendAuth(init, user, token)
+	if err != nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "Credentials: %w", err)
+	}
+	return init, nil
+}
