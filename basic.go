@@ -80,11 +80,12 @@ func (c *basicConn) Welcome() *fault.Fault {
 func (c *basicConn) TurnedAway(why *fault.Fault) { c.sessions.logRefusal(c.served.session, why) }
 
 // Command is basic.Handler.Command.
-func (c *basicConn) Command(id uint16, args []byte) {
+func (c *basicConn) Command(id uint16, args []byte, kept limits.Kept) {
 	v := c.served
 	m := v.registry.command(id)
 	if m == nil {
 		v.refused(v.session, nil, fault.Refusal(fault.Unimplemented, "no method has the id %d", id))
+		kept.Release()
 		c.Refuse(basic.UnknownCommand(id))
 		return
 	}
@@ -92,7 +93,7 @@ func (c *basicConn) Command(id uint16, args []byte) {
 	defer inv.Leave()
 	inv.setContext(v.ctx, 0, nil)
 	inv.call.head = headBasic
-	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true}, true
+	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true, Kept: kept}, true
 	v.enterRunning(inv)
 	since := time.Now()
 	switch {

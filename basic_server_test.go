@@ -616,12 +616,17 @@ func TestBasicServerBytes(t *testing.T) {
 	withBasic(t, opts, func(p *rawPeer, srv *Server, _ *basicClerk) {
 		q := basicClient(t, srv)
 		big := command(26, str(strings.Repeat("b", 800<<10)))
-		q.write([]byte(big[:100]))
+		q.write([]byte(big[:700<<10]))
 		synctest.Wait()
 		p.askException(big, "RuntimeError", "unfinished messages at the server exceed Limits.ServerBytes (1048576)")
 		p.wantServed()
-		q.ask(big[100:], u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))
+		q.ask(big[700<<10:], u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))
 		p.ask(big, u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))
+		q.write([]byte(big[:700<<10]))
+		time.Sleep(2 * safeTime) // from then on others may take its room
+		p.ask(big, u32(5+4+800<<10)+"\x01"+str(strings.Repeat("b", 800<<10)))
+		q.askException(big[700<<10:], "RuntimeError", "unfinished messages at the server exceed Limits.ServerBytes (1048576)")
+		q.wantServed()
 		q.nc.Close()
 	})
 }

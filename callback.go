@@ -54,8 +54,9 @@ func (h *clientHandler) Control(m *transport.Message) error { return h.control(m
 func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refusal *fault.Fault) {
 	// The request is registered before its goroutine starts, so that a CANCEL finds it.
 	c.served.enterRunning(inv)
-	kept := m.Keep()
-	inv.undecoded = &kept
+	if refusal == nil {
+		inv.undecoded, refusal = c.Keep(m)
+	}
 	go func() {
 		defer inv.Leave()
 		if refusal == nil && !c.served.beginHandler() {
@@ -141,12 +142,16 @@ func (c *nativeConn) serveCallback(m *transport.Message) {
 		return
 	}
 	p, fn := funcs.Find(m.Arg)
+	kept, refusal := c.Keep(m)
+	if refusal != nil {
+		c.RefuseAdmitted(&m.Frame, refusal)
+		return
+	}
 	v := c.served
 	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c)
 	inv.setContext(funcs.Context(), c.deadline(m.Timeout), m.Meta)
 	v.enterRunning(inv)
-	kept := m.Keep()
-	inv.undecoded = &kept
+	inv.undecoded = kept
 	run := func(drop bool) {
 		defer inv.Leave()
 		inv.runCallback(drop)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -264,14 +265,17 @@ func TestRefusedWhileSending(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.ServeConn(far) }()
 		client, proxy := testeeClientOn(t, near, nil)
-		srv.budget.Book(16 << 20) // as if others had taken it all
+		// As if others had taken it all, a moment ago.
+		var others limits.Unfinished
+		srv.budget.Begin(&others, time.Now().Add(time.Hour), "the server's", func() {})
+		others.Add(16 << 20)
 		data := make([]byte, 8<<20)
 		for range rounds {
 			_, err := proxy.Echo(t.Context(), data)
 			wantCall(t, err, CodeResourceExhausted, OutcomeNotRun, "Limits.ServerBytes")
 			paint(data, 1)
 		}
-		srv.budget.Release(16 << 20)
+		others.End()
 		if out, err := proxy.Echo(t.Context(), data); len(out) != len(data) || err != nil {
 			t.Errorf("got %d bytes, %v", len(out), err)
 		}

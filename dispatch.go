@@ -146,13 +146,18 @@ func (m *servedMethod) isSlow() bool { return m.slow.Load() > 0 && m.slow.Add(-1
 
 // serveConcurrently runs inv, which is counted as a handler, on a goroutine of its own. A request
 // in the receive buffer is decoded here, before the buffer changes, unless that is user
-// code: then it is copied.
+// code: then it is copied. So is one without room to wait for its goroutine.
 func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 	c.served.enterRunning(inv)
-	if m.Own || inv.method.Sig.Args.UserCode() {
-		kept := m.Keep()
-		inv.undecoded = &kept
-	} else if err := inv.decode(m); err != nil {
+	var err *fault.Fault
+	users := inv.method.Sig.Args.UserCode()
+	if m.Own || users {
+		inv.undecoded, err = c.Keep(m)
+	}
+	if inv.undecoded == nil && !users {
+		err = inv.decode(m)
+	}
+	if err != nil {
 		inv.Refuse(err)
 		inv.Leave()
 		return
@@ -236,20 +241,26 @@ func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
 // serveWaiting runs a call when its waiter starts it. A deadline or a CANCEL also ends the
 // waiting.
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
-	v, w := c.served, inv.newWaiter(c.served.semaphore)
-	if w == nil {
-		why := fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, inv.method.Exclusive)
-		if v.atClient {
-			c.requestAtClient(inv, m, why)
-			return
+	v := c.served
+	var why *fault.Fault
+	var w *admission.Waiter
+	if inv.undecoded, why = c.Keep(m); why == nil {
+		if w = inv.newWaiter(v.semaphore); w == nil {
+			why = fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, inv.method.Exclusive)
 		}
+	}
+	switch {
+	case why == nil:
+	case v.atClient:
+		c.requestAtClient(inv, m, why)
+		return
+	default:
 		inv.Refuse(why)
 		inv.Free()
 		return
 	}
 	v.enterRunning(inv)
-	kept, since, call := m.Keep(), c.LastRead(), inv.call
-	inv.undecoded = &kept
+	since, call := c.LastRead(), inv.call
 	inv.waiter = w
 	if inv.streams != nil {
 		inv.setLease(w)

@@ -132,6 +132,7 @@ func (inv *invocation) serve() {
 			inv.Refuse(err)
 			return
 		}
+		m.Release()
 		inv.undecoded = nil
 	}
 	inv.answer(inv.invoke())
@@ -221,6 +222,9 @@ func (inv *invocation) Leave() {
 // Free is transport.Job.Free. It returns the invocation and its values to the pool.
 func (inv *invocation) Free() {
 	inv.endStreams()
+	if inv.undecoded != nil {
+		inv.undecoded.Release()
+	}
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
 	inv.err, inv.answered, inv.counted, inv.lenient, inv.intercepted = nil, false, false, false, nil
 	if inv.head.Meta != nil {

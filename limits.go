@@ -54,9 +54,13 @@ type Limits struct {
 	// means 32 MiB, or the minimum if that is more; NoLimit is allowed.
 	ConnBytes int64
 
-	// ServerBytes is the same limit for all connections to a server together. The
-	// minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if that is more;
-	// NoLimit is allowed.
+	// ServerBytes limits the received bytes of the unfinished messages of all
+	// connections to a server together. Above it the oldest of them is refused if it
+	// is older than a second, and otherwise the one that has received the bytes.
+	// Requests that wait to be decoded, for instance for an exclusive group, have
+	// the same limit again: one connection may have what all of them leave free, so
+	// at most half. The minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if
+	// that is more; NoLimit is allowed.
 	ServerBytes int64
 
 	// StreamWindow limits the bytes of a stream that wait to be read at this end.

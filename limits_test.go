@@ -224,8 +224,8 @@ func TestConnBytes(t *testing.T) {
 		p.write(first(2))
 		p.write(first(3))
 		synctest.Wait()
-		if n := srv.budget.Booked(); n != 2<<20 {
-			t.Errorf("%d bytes booked", n)
+		if n := srv.budget.Booked(); n != 20 {
+			t.Errorf("%d bytes booked, 20 have arrived", n)
 		}
 		p.write(first(4))
 		p.wantError(4, CodeResourceExhausted, wire.NotRun, "exceed the server's Limits.ConnBytes (2097152)")
@@ -250,30 +250,139 @@ func TestConnBytes(t *testing.T) {
 	})
 }
 
-// ServerBytes limits all connections together. Small calls of another connection are
-// not affected.
+// mostOf sends the first n bytes of a request of total bytes.
+func (p *rawPeer) mostOf(id uint64, total, n int) {
+	p.t.Helper()
+	f := wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: id, Total: uint64(total)}
+	for body := append([]byte(u32(uint32(total-4))), make([]byte, n-4)...); len(body) > 0; {
+		chunk := body[:min(len(body), wire.MaxChunk)]
+		p.write(frameBytes(f, chunk))
+		f, body = wire.Frame{Type: wire.RequestChunk, ID: id}, body[len(chunk):]
+	}
+}
+
+// ServerBytes limits the received bytes of all connections together. Above it the message
+// that has received them is refused, or the oldest one, after a second. Announced bytes do
+// not count, and other calls and connections go on.
 func TestServerBytes(t *testing.T) {
 	opts := &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 3 << 20}}
 	withRaw(t, opts, func(p *rawPeer, srv *Server, _ *testee) {
 		var others []*rawPeer
 		for range 3 {
 			other := rawClient(t, srv)
+			other.mostOf(2, 1<<20, 1<<20-10)
+			others = append(others, other)
+		}
+		for range 40 { // announced only
+			other := rawClient(t, srv)
 			other.write(bigRequest(2, rawEcho, 1<<20, 0))
 			others = append(others, other)
 		}
-		synctest.Wait()
-		p.write(bigRequest(2, rawEcho, 1<<17, 0))
-		p.wantError(2, CodeResourceExhausted, wire.NotRun, "exceed Limits.ServerBytes (3145728)")
+		const text = "unfinished messages at the server exceed Limits.ServerBytes (3145728)"
+		p.mostOf(2, 1<<17, 1<<17)
+		p.wantError(2, CodeResourceExhausted, wire.NotRun, text)
 		p.wantAlive(3)
-		others[0].nc.Close() // releases its announced bytes
-		<-others[0].served
-		synctest.Wait()
-		p.write(bigRequest(4, rawEcho, 1<<20, 0))
-		p.wantAlive(5)
-		for _, other := range others[1:] {
+		time.Sleep(safeTime)
+		p.mostOf(4, 1<<20, 1<<20) // drops the oldest
+		if got := p.answers(1); len(got[4]) < 1<<20 {
+			t.Errorf("got %d bytes", len(got[4]))
+		}
+		others[0].wantError(2, CodeResourceExhausted, wire.NotRun, text)
+		others[0].write(frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 10)))
+		others[0].wantAlive(3)
+		others[1].write(frameBytes(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 10)))
+		if got := others[1].answers(1); len(got[2]) < 1<<20 {
+			t.Errorf("got %d bytes", len(got[2]))
+		}
+		for _, other := range others {
 			other.nc.Close()
 			<-other.served
 		}
+		synctest.Wait()
+		if n := srv.budget.Booked(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+	})
+}
+
+// safeTime is how long an unfinished message is safe from others, see docs/protocol.md.
+const safeTime = time.Second
+
+// Requests that wait for an exclusive group count in ServerBytes as well. One connection
+// may have half of it, and leaves room for others. A call that is canceled, or whose
+// connection ends, returns its room.
+func TestServerBytesOfWaitingRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		release := make(chan struct{})
+		type contract struct {
+			Hold func(ctx context.Context, b []byte) error `bsrpc:"exclusive=it"`
+		}
+		if err := RegisterAs[contract](srv, "Line", &contract{Hold: func(_ context.Context, b []byte) error {
+			if len(b) == 0 {
+				<-release
+			}
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		dial := func() (*Client, *contract) {
+			client, _ := testeeClient(t, srv, nil)
+			proxy, err := Bind[contract](t.Context(), client, "Line")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return client, proxy
+		}
+		holder, hold := dial()
+		go hold.Hold(t.Context(), nil)
+		synctest.Wait()
+		flood, greedy := dial()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		results := make(chan error, 600)
+		for i := range 600 {
+			size := 60_000
+			if i%10 == 0 {
+				size = 100_000 // chunked
+			}
+			go func() { results <- greedy.Hold(ctx, make([]byte, size)) }()
+		}
+		synctest.Wait()
+		refused := len(results)
+		for range refused {
+			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (16777216)")
+		}
+		if n := srv.budget.Booked(); n > 9<<20 || n < 7<<20 {
+			t.Errorf("%d bytes booked, want about half of 16 MiB", n)
+		}
+		other, modest := dial()
+		done := make(chan error, 1)
+		go func() { done <- modest.Hold(ctx, make([]byte, 1<<20)) }()
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Error(<-done)
+		}
+		cancel()
+		for range 600 - refused {
+			wantCall(t, <-results, CodeCanceled, OutcomeUnknown, "")
+		}
+		<-done
+		synctest.Wait()
+		if n := srv.budget.Booked(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+		go greedy.Hold(t.Context(), make([]byte, 100_000))
+		synctest.Wait()
+		if n := srv.budget.Booked(); n < 100_000 {
+			t.Errorf("%d bytes booked", n)
+		}
+		flood.Close()
+		close(release)
+		other.Close()
+		holder.Close()
+		synctest.Wait()
+		srv.Close()
+		checkBooked(t, srv)
 	})
 }
 
@@ -610,10 +719,10 @@ func TestMemoryFollowsBytes(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := srv.budget.Booked(); n != peers*each*16<<20 {
+		if n := srv.budget.Booked(); n != peers*each*100 {
 			t.Errorf("%d bytes booked", n)
 		}
-		if used := heap() - before; used > peers*(each*64<<10+wire.MaxUnchunked+wire.MaxHeader+32<<10) {
+		if used := heap() - before; used > peers*(each*4<<10+64<<10) {
 			t.Errorf("%d peers announce %d x 16 MiB and send 100 bytes of each: %d bytes of heap", peers, each, used)
 		}
 		for _, p := range all {

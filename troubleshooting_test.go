@@ -72,20 +72,24 @@ type storeContract struct {
 	Wait  func(ctx context.Context) error
 	Turn  func(ctx context.Context) error `bsrpc:"exclusive=till"`
 	Again func(ctx context.Context) error `bsrpc:"exclusive=till"`
+
+	Weigh func(ctx context.Context, b []byte) error `bsrpc:"exclusive=till"`
 }
 
 type nesting struct{ Next *nesting }
 
-func (s *store) Fill(n int) []byte               { return make([]byte, n) }
-func (s *store) Put([]byte)                      {}
-func (s *store) Count(int64)                     {}
-func (s *store) Name(string)                     {}
-func (s *store) Names([]string)                  {}
-func (s *store) Chain(*nesting)                  {}
-func (s *store) Nap()                            { time.Sleep(time.Minute) }
-func (s *store) Panic()                          { panic("out of stock") }
-func (s *store) Wait(ctx context.Context) error  { <-ctx.Done(); return ctx.Err() }
-func (s *store) Turn(ctx context.Context) error  { <-ctx.Done(); return ctx.Err() }
+func (s *store) Fill(n int) []byte                         { return make([]byte, n) }
+func (s *store) Put([]byte)                                {}
+func (s *store) Count(int64)                               {}
+func (s *store) Name(string)                               {}
+func (s *store) Names([]string)                            {}
+func (s *store) Chain(*nesting)                            {}
+func (s *store) Nap()                                      { time.Sleep(time.Minute) }
+func (s *store) Panic()                                    { panic("out of stock") }
+func (s *store) Wait(ctx context.Context) error            { <-ctx.Done(); return ctx.Err() }
+func (s *store) Turn(ctx context.Context) error            { <-ctx.Done(); return ctx.Err() }
+func (s *store) Weigh(ctx context.Context, _ []byte) error { return s.Turn(ctx) }
+
 func (s *store) Again(ctx context.Context) error { return s.again(ctx) }
 
 // server returns a server that logs to l.
@@ -466,6 +470,22 @@ func (l *mistakes) busy(t *testing.T) {
 			wg.Go(func() { l.add(proxy.Put(make([]byte, 1<<20-4))) })
 		}
 	}
+	srv, _ = l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{ConnBytes: 2 << 20, ServerBytes: 1 << 20}})
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	stalled, err := bsrpc.NewClient(t.Context(), &stalledConn{near, 900_000, make(chan struct{})}, &bsrpc.ClientOptions{Logger: slog.New(l)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go bindStore(t, stalled).Put(make([]byte, 1<<20-4))
+	synctest.Wait()
+	proxy, _ = l.dial(t, srv, bsrpc.ClientOptions{})
+	l.add(proxy.Put(make([]byte, 1<<20-4))) // too early to take the place of the other
+	stalled.Close()
+	for range 4 {
+		wg.Go(func() { l.add(proxy.Weigh(ctx, make([]byte, 600_000))) })
+		time.Sleep(time.Second)
+	}
 	wg.Wait()
 	time.Sleep(time.Minute)
 }
@@ -494,6 +514,25 @@ func (l *mistakes) groups(t *testing.T) {
 	go a.Load(ctx, "a", 1)
 	synctest.Wait()
 	l.add(b.Supply(ctx, "b", 1), b.Free(ctx, []string{"load"}), b.Supply(ctx, "b", 1), a.Supply(ctx, "a", 1))
+}
+
+// A stalledConn writes some bytes, and then nothing until it is closed.
+type stalledConn struct {
+	net.Conn
+	left   int
+	closed chan struct{}
+}
+
+func (c *stalledConn) Write(b []byte) (int, error) {
+	if c.left -= len(b); c.left < 0 {
+		<-c.closed
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *stalledConn) Close() error {
+	close(c.closed)
+	return c.Conn.Close()
 }
 
 // streams makes mistakes with streams and callbacks.

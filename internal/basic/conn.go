@@ -18,8 +18,9 @@ import (
 // time; Leave may be called by a timer instead.
 type Handler interface {
 	// Command runs the command with an id, and answers it once, by Respond or Refuse. It
-	// may end its goroutine, after it has answered. args are the Handler's.
-	Command(id uint16, args []byte)
+	// may end its goroutine, after it has answered. args are the Handler's, which releases
+	// kept once they are decoded.
+	Command(id uint16, args []byte, kept limits.Kept)
 
 	// Enter puts the client at the end of the admission queue, or returns the reason for
 	// a refusal.
@@ -64,6 +65,7 @@ type Conn struct {
 	nc       net.Conn
 	limits   *limits.Conn
 	inflight limits.Inflight
+	frames   limits.Waiting // long frames in the queue, until they are decoded
 	queue    *requestQueue
 	lease    pollLease   // until admission
 	admitted bool        // the worker's
@@ -88,6 +90,7 @@ func NewConn(cfg Config, init Frame) *Conn {
 		away: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.inflight.Init()
+	c.frames.Init(cfg.Limits.Owner, cfg.Budget)
 	c.running.Add(1) // the reader, before Wait
 	c.queue.put(init)
 	return c
@@ -99,7 +102,7 @@ func (c *Conn) Run() {
 	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
 	go c.serve()
 	r := newReader(c.nc, c.limits, wire.CommandIDSize)
-	r.book, r.release = c.book, c.cfg.Budget.Release
+	r.budget, r.owner, r.waiting = c.cfg.Budget, c.limits.Owner, &c.frames
 	r.longest, r.whose = c.longest, "" // a client gets this text
 	for {
 		f, err := r.next()
@@ -112,6 +115,7 @@ func (c *Conn) Run() {
 			return
 		}
 		if !c.queue.put(f) {
+			f.kept.Release()
 			return
 		}
 	}
@@ -153,14 +157,6 @@ func (c *Conn) longest() int64 {
 	return int64(c.limits.MaxMessage)
 }
 
-// book asks for room for a long frame.
-func (c *Conn) book(size int64) *fault.Fault {
-	if e := c.cfg.Budget.Book(size); e != nil {
-		return Exception("RuntimeError", "%s", e.Plain())
-	}
-	return nil
-}
-
 // refuseLong answers a frame too long to be read, after the frames before it, and
 // discards bytes until the client has read the answer.
 func (c *Conn) refuseLong(r *reader, err error) {
@@ -190,6 +186,7 @@ func (c *Conn) serve() {
 // serveNext serves the next frame of the queue.
 func (c *Conn) serveNext() bool {
 	f, ok := c.queue.take()
+	defer f.kept.Release()
 	if !ok || !c.begin() {
 		return false
 	}
@@ -239,7 +236,9 @@ func (c *Conn) serveFrame(f *Frame) {
 			c.Refuse(errShortCommand)
 			return
 		}
-		c.cfg.Handler.Command(id, args)
+		kept := f.kept
+		f.kept = limits.Kept{}
+		c.cfg.Handler.Command(id, args, kept)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -29,7 +30,8 @@ type desk struct {
 	isClosed bool
 }
 
-func (d *desk) Command(id uint16, args []byte) {
+func (d *desk) Command(id uint16, args []byte, kept limits.Kept) {
+	kept.Release()
 	switch id {
 	case 1:
 		d.c.Respond(net.Buffers{response(string(args))})

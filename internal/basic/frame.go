@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -20,6 +21,7 @@ type Frame struct {
 	Payload []byte
 	Refused *fault.Fault // the exception that answers an unusable frame; else nil
 	last    bool         // with Refused: nothing after this frame can be read
+	kept    limits.Kept  // of a long frame, until it is decoded
 }
 
 // ReadFrame reads a frame with a payload of at most longest bytes, and not a byte more.
@@ -64,12 +66,18 @@ type reader struct {
 	in           buffer
 	frameTimeout time.Duration // Limits.FrameTimeout
 
-	prefix    int64                    // bytes of a payload before its message
-	longest   func() int64             // longest message
-	whose     string                   // "this end's ", for the error of a longer one
-	exception int64                    // longest EXCEPTION, if that is more
-	book      func(int64) *fault.Fault // asks for room for a long payload
-	release   func(int64)              // returns the room after the payload
+	prefix    int64        // bytes of a payload before its message
+	longest   func() int64 // longest message
+	whose     string       // "this end's ", for the error of a longer one
+	exception int64        // longest EXCEPTION, if that is more
+
+	// Of a server, for Limits.ServerBytes; nil for none.
+	budget  *limits.Budget
+	owner   string // of budget
+	waiting *limits.Waiting
+
+	mu       sync.Mutex // guards arriving
+	arriving *limits.Unfinished
 }
 
 // frameStep is how many bytes of a payload must arrive within Limits.FrameTimeout.
@@ -83,7 +91,6 @@ func newReader(nc net.Conn, b *limits.Conn, prefix int) *reader {
 	return &reader{
 		nc: nc, in: buffer{from: nc}, frameTimeout: b.FrameTimeout,
 		prefix: int64(prefix), longest: func() int64 { return int64(b.MaxMessage) }, whose: "this end's ",
-		book: func(int64) *fault.Fault { return nil }, release: func(int64) {},
 	}
 }
 
@@ -112,13 +119,7 @@ func (r *reader) next() (f Frame, err error) {
 	if n > r.prefix+r.longest() && f.Type != wire.Exception {
 		return f, r.tooLong(n)
 	}
-	if n > wire.MaxUnchunked {
-		if f.Refused = r.book(n); f.Refused != nil {
-			return f, r.discard(n)
-		}
-		defer r.release(n)
-	}
-	f.Payload, err = r.payload(int(n))
+	err = r.payload(&f, int(n))
 	return f, err
 }
 
@@ -145,23 +146,69 @@ func (r *reader) isWhole() bool {
 	return len(ahead) >= wire.BasicHeaderSize && wire.ReadBasicSize(ahead) <= int64(len(ahead))
 }
 
-// payload reads n bytes, first into memory for frameStep bytes, then into memory for
-// four times the bytes received.
-func (r *reader) payload(n int) ([]byte, error) {
+// payload reads the n bytes of a payload into f. The memory is for frameStep bytes at first,
+// then for four times the bytes received. A long payload counts in the budget as it arrives;
+// without room it is refused, and its rest discarded.
+func (r *reader) payload(f *Frame, n int) error {
 	p := make([]byte, 0, min(n, frameStep))
+	var unfinished limits.Unfinished
+	if n > wire.MaxUnchunked {
+		if e := r.budget.Begin(&unfinished, time.Now(), r.owner, func() { r.interrupt(&unfinished) }); e != nil {
+			return r.refuse(f, e, n)
+		}
+		r.setArriving(&unfinished)
+		defer unfinished.End()
+		defer r.setArriving(nil) // before the deadline is removed, see interrupt
+	}
 	for len(p) < n {
 		if len(p) == cap(p) {
 			p = append(make([]byte, 0, min(n, 4*cap(p))), p...)
 		}
-		to := min(len(p)+frameStep, cap(p))
-		if err := r.fill(p[len(p):to]); err != nil {
-			return nil, err
+		k, err := io.ReadFull(&r.in, p[len(p):min(len(p)+frameStep, cap(p))])
+		p = p[:len(p)+k]
+		unfinished.Add(k)
+		if unfinished.HasToGo() {
+			return r.refuse(f, unfinished.Fault(), n-len(p))
 		}
-		if p = p[:to]; len(p) < n {
+		if err != nil {
+			return r.inFrame(err)
+		}
+		if len(p) < n {
 			r.extend()
 		}
 	}
-	return p, nil
+	if n > wire.MaxUnchunked && r.waiting != nil {
+		var e *fault.Fault
+		if f.kept, e = r.waiting.Keep(n); e != nil {
+			return r.refuse(f, e, 0)
+		}
+	}
+	f.Payload = p
+	return nil
+}
+
+// setArriving sets the message that interrupt may interrupt.
+func (r *reader) setArriving(u *limits.Unfinished) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.arriving = u
+}
+
+// interrupt ends the wait for a payload that has to go. Later frames are not interrupted:
+// their deadline is set, or removed, after setArriving.
+func (r *reader) interrupt(u *limits.Unfinished) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.arriving == u {
+		r.nc.SetReadDeadline(netconn.LongAgo)
+	}
+}
+
+// refuse refuses a frame, and discards the n bytes of it that have not been read.
+func (r *reader) refuse(f *Frame, why *fault.Fault, n int) error {
+	f.Refused = Exception("RuntimeError", "%s", why.Plain())
+	r.setArriving(nil)
+	return r.discard(int64(n))
 }
 
 // fill reads all of p.

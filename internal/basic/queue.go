@@ -101,6 +101,9 @@ func (q *requestQueue) isIdleLocked() bool { return len(q.frames) == 0 && !q.bus
 func (q *requestQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for i := range q.frames {
+		q.frames[i].kept.Release()
+	}
 	q.ended, q.frames = true, nil
 	q.moved.Broadcast()
 }

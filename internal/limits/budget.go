@@ -1,41 +1,198 @@
 package limits
 
 import (
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
-// A Budget limits the announced bytes of unfinished chunked messages on all connections
-// of a server together. It is safe for concurrent use. A nil Budget has no limit.
+// A Budget limits the received bytes of all connections of an end together, twice: those of
+// unfinished messages, and those of whole requests that wait to be decoded. It is safe for
+// concurrent use. A nil Budget has no limit.
+//
+// Bytes count as they arrive, so an announcement is free. Above the limit the oldest
+// unfinished message has to go, if it is older than a moment: a message that makes progress
+// is complete before that. Otherwise the one that has received the bytes goes. A message
+// that has to go counts until its connection has dropped it, so the sum may exceed the limit for a while,
+// by as much again at most.
 type Budget struct {
-	most   int64 // Limits.ServerBytes
-	booked atomic.Int64
+	most int64 // Limits.ServerBytes
+
+	booked  atomic.Int64 // bytes of unfinished messages
+	going   atomic.Int64 // of these, bytes of messages that have to go
+	waiting atomic.Int64 // bytes of requests that wait
+
+	mu     sync.Mutex // guards the links of the messages, and oldest
+	oldest Unfinished // the ring of the messages that need not go; its next is the oldest
 }
 
-// Init sets the limit. It must be called before all other methods.
-func (b *Budget) Init(most int64) { b.most = most }
+// graceTime is how long an unfinished message is safe from others.
+const graceTime = time.Second
 
-// Book reserves the size of a message. If the limit would be exceeded, it reserves
-// nothing and returns the refusal.
-func (b *Budget) Book(size int64) *fault.Fault {
+// Init sets the limit. It must be called before all other methods.
+func (b *Budget) Init(most int64) {
+	b.most = most
+	b.oldest.next, b.oldest.prev = &b.oldest, &b.oldest
+}
+
+// Booked returns the number of bytes that count.
+func (b *Budget) Booked() int64 { return b.booked.Load() + b.waiting.Load() }
+
+// An Unfinished is an unfinished message in a Budget, and nothing before Begin. One goroutine
+// at a time may call Add and End.
+type Unfinished struct {
+	budget     *Budget // nil without a limit
+	owner      string  // Conn.Owner
+	drop       func()
+	began      time.Time
+	bytes      atomic.Int64
+	going      atomic.Int64 // bytes counted in Budget.going, and 1 more; 0 if it need not go
+	next, prev *Unfinished  // guarded by Budget.mu; nil after End, and if the message has to go
+}
+
+// Begin begins u, a message whose first bytes have arrived now. If it has to go later, drop is
+// called once, on a goroutine of its own, perhaps after End.
+func (b *Budget) Begin(u *Unfinished, now time.Time, owner string, drop func()) *fault.Fault {
 	if b == nil {
 		return nil
 	}
-	// Reserve before comparing, so that two connections cannot both take the rest.
-	if b.booked.Add(size) > b.most {
-		b.Release(size)
-		return fault.Refusal(fault.ResourceExhausted, "unfinished messages at the server exceed Limits.ServerBytes (%d)", b.most)
+	u.budget, u.owner, u.drop, u.began = b, owner, drop, now
+	if b.booked.Load() > b.limit(2) {
+		return u.Fault()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := b.oldest.prev
+	u.prev, u.next = last, &b.oldest
+	last.next, b.oldest.prev = u, u
 	return nil
 }
 
-// Release returns the size of a message reserved by Book.
-func (b *Budget) Release(size int64) {
-	if b != nil {
-		b.booked.Add(-size)
+// unlinkLocked takes u out of the ring. It reports false if u is not in it.
+func (u *Unfinished) unlinkLocked() bool {
+	if u.next == nil {
+		return false
+	}
+	u.prev.next, u.next.prev = u.next, u.prev
+	u.next, u.prev = nil, nil
+	return true
+}
+
+// limit returns the limit times n, without overflow.
+func (b *Budget) limit(n int64) int64 {
+	if b.most > 1<<61 {
+		return b.most
+	}
+	return n * b.most
+}
+
+// Add counts n bytes that have arrived.
+func (u *Unfinished) Add(n int) {
+	b := u.budget
+	if b == nil {
+		return
+	}
+	u.bytes.Add(int64(n))
+	if b.booked.Add(int64(n))-b.going.Load() > b.most || b.booked.Load() > b.limit(2) {
+		b.makeRoom(u)
 	}
 }
 
-// Booked returns the number of reserved bytes.
-func (b *Budget) Booked() int64 { return b.booked.Load() }
+// makeRoom chooses messages that have to go: the oldest ones, or u.
+func (b *Budget) makeRoom(u *Unfinished) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.booked.Load()-b.going.Load() > b.most {
+		victim := u
+		if first := b.oldest.next; first != &b.oldest && time.Since(first.began) >= graceTime {
+			victim = first
+		}
+		if !b.sendAwayLocked(victim) {
+			break
+		}
+	}
+	if b.booked.Load() > b.limit(2) { // connections are slow to drop theirs
+		b.sendAwayLocked(u)
+	}
+}
+
+// sendAwayLocked makes a message go. It reports false if it has to go already.
+func (b *Budget) sendAwayLocked(u *Unfinished) bool {
+	if !u.unlinkLocked() {
+		return false
+	}
+	n := u.bytes.Load()
+	u.going.Store(n + 1)
+	b.going.Add(n)
+	go u.drop()
+	return true
+}
+
+// HasToGo reports whether the message has to go.
+func (u *Unfinished) HasToGo() bool { return u.going.Load() > 0 }
+
+// End ends the count of a message: it is complete, or has been dropped. Further calls have no
+// effect.
+func (u *Unfinished) End() {
+	b := u.budget
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := u.going.Load(); !u.unlinkLocked() && n > 1 {
+		b.going.Add(1 - n)
+		u.going.Store(1)
+	}
+	b.booked.Add(-u.bytes.Swap(0))
+}
+
+// Fault returns the refusal of a message that has to go.
+func (u *Unfinished) Fault() *fault.Fault {
+	return fault.Refusal(fault.ResourceExhausted, "unfinished messages at %s exceed Limits.ServerBytes (%d)", end(u.owner), u.budget.most)
+}
+
+// A Waiting is the count of the requests of one connection that wait to be decoded. It is
+// safe for concurrent use.
+type Waiting struct {
+	budget *Budget
+	owner  string // Conn.Owner
+	bytes  atomic.Int64
+}
+
+// Init prepares w. It must be called before all other methods. b may be nil.
+func (w *Waiting) Init(owner string, b *Budget) { w.owner, w.budget = owner, b }
+
+// Keep counts a request of n bytes that waits. It refuses a request above what the requests
+// of other connections leave free: so one connection has half of the limit at most, beside
+// another one a third, and there is always room for one more.
+func (w *Waiting) Keep(n int) (k Kept, refusal *fault.Fault) {
+	b := w.budget
+	if b == nil {
+		return k, nil
+	}
+	own, all := w.bytes.Add(int64(n)), b.waiting.Add(int64(n))
+	if free := b.most - (all - int64(n)); own > free {
+		w.bytes.Add(-int64(n))
+		b.waiting.Add(-int64(n))
+		return k, fault.Refusal(fault.ResourceExhausted, "requests that wait at %s exceed Limits.ServerBytes (%d)", end(w.owner), b.most)
+	}
+	return Kept{w, n}, nil
+}
+
+// A Kept is a request counted by a Waiting, or, if it is zero, none.
+type Kept struct {
+	of *Waiting
+	n  int
+}
+
+// Release ends the count. Further calls have no effect.
+func (k *Kept) Release() {
+	if k.of != nil {
+		k.of.bytes.Add(-int64(k.n))
+		k.of.budget.waiting.Add(-int64(k.n))
+		k.of = nil
+	}
+}

@@ -5,6 +5,7 @@ package limits
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type Conn struct {
 func (c *Conn) PeerName() string {
 	return c.Peer() + "'s"
 }
+
+// end returns the name of an end without the possessive of Conn.Owner.
+func end(owner string) string { return strings.TrimSuffix(owner, "'s") }
 
 // Peer returns the name of the other end: "the server" or "the client".
 func (c *Conn) Peer() string {

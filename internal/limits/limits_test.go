@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"math"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,24 +41,131 @@ func TestSilenceTimer(t *testing.T) {
 	})
 }
 
-func TestBudget(t *testing.T) {
-	var b Budget
-	b.Init(10)
-	if err := b.Book(10); err != nil {
+// An arriving is a message in a Budget, for tests.
+type arriving struct {
+	Unfinished
+	dropped chan struct{}
+}
+
+func begin(t *testing.T, b *Budget) *arriving {
+	t.Helper()
+	a := &arriving{dropped: make(chan struct{})}
+	if err := b.Begin(&a.Unfinished, time.Now(), "the server's", func() { close(a.dropped) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Book(1); err == nil || err.Code != fault.ResourceExhausted || err.Outcome != fault.NotRun {
+	return a
+}
+
+func (a *arriving) hasToGo() bool {
+	synctest.Wait()
+	select {
+	case <-a.dropped:
+		return a.HasToGo()
+	default:
+		return false
+	}
+}
+
+// Above the limit the oldest message goes, if it is old enough, and otherwise the one that
+// has received the bytes.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Budget
+		b.Init(10)
+		first := begin(t, &b)
+		first.Add(6)
+		second := begin(t, &b)
+		second.Add(5)
+		if !second.hasToGo() || first.hasToGo() || b.Booked() != 11 {
+			t.Errorf("the new message goes; %d booked", b.Booked())
+		}
+		if err := second.Fault(); err.Code != fault.ResourceExhausted || err.Outcome != fault.NotRun || err.Message != "bsrpc: unfinished messages at the server exceed Limits.ServerBytes (10)" {
+			t.Errorf("got %v", err)
+		}
+		second.End()
+		second.End()
+		time.Sleep(graceTime)
+		third := begin(t, &b)
+		third.Add(5)
+		if third.hasToGo() || !first.hasToGo() || b.Booked() != 11 {
+			t.Errorf("the old message goes; %d booked", b.Booked())
+		}
+		third.Add(5) // there is room: the first counts no longer against others
+		if third.hasToGo() {
+			t.Error("the third has to go")
+		}
+		fourth := begin(t, &b)
+		fourth.Add(6) // above the limit, and above twice the limit: the first is slow to go
+		if !fourth.hasToGo() {
+			t.Error("above twice the limit, nothing is accepted")
+		}
+		var fifth Unfinished
+		if err := b.Begin(&fifth, time.Now(), "the server's", func() {}); err == nil {
+			t.Error("nor begun")
+		}
+		for _, a := range []*arriving{first, third, fourth} {
+			a.End()
+		}
+		if n := b.Booked() + b.going.Load(); n != 0 || b.oldest.next != &b.oldest {
+			t.Errorf("%d booked", n)
+		}
+	})
+}
+
+// A Budget of several connections, used by many goroutines.
+func TestBudgetConcurrently(t *testing.T) {
+	var b Budget
+	b.Init(1000)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 1000 {
+				var u Unfinished
+				if b.Begin(&u, time.Now().Add(-time.Duration(i%3)*graceTime), "", func() {}) == nil {
+					for range 10 {
+						u.Add(i % 50)
+					}
+				}
+				u.End()
+			}
+		})
+	}
+	wg.Wait()
+	if n := b.Booked(); n != 0 || b.going.Load() != 0 || b.oldest.next != &b.oldest {
+		t.Errorf("%d booked, %d going", n, b.going.Load())
+	}
+}
+
+// A connection may keep what the others leave free.
+func TestWaiting(t *testing.T) {
+	var b Budget
+	b.Init(90)
+	var first, second, none Waiting
+	first.Init("the client's", &b)
+	second.Init("the client's", &b)
+	none.Init("", nil)
+	k, err := first.Keep(45)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Keep(1); err == nil || err.Message != "bsrpc: requests that wait at the client exceed Limits.ServerBytes (90)" {
 		t.Errorf("got %v", err)
 	}
-	b.Release(4)
-	if err := b.Book(4); err != nil || b.Booked() != 10 {
-		t.Errorf("got %v, %d booked", err, b.Booked())
-	}
-	var none *Budget
-	if err := none.Book(1 << 60); err != nil {
+	other, err := second.Keep(40)
+	if err != nil {
 		t.Error(err)
 	}
-	none.Release(1 << 60)
+	k.Release()
+	k.Release()
+	other.Release()
+	whole, err := second.Keep(90)
+	if err != nil || b.Booked() != 90 {
+		t.Errorf("%v, %d booked", err, b.Booked())
+	}
+	whole.Release()
+	if _, err := none.Keep(1 << 60); err != nil || b.Booked() != 0 {
+		t.Errorf("%v, %d booked", err, b.Booked())
+	}
 }
 
 func TestInflight(t *testing.T) {

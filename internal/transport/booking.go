@@ -10,15 +10,15 @@ import (
 )
 
 // A booking is the total size of the incomplete messages from the peer: chunked ones,
-// and long items of streams. It is safe for concurrent use.
+// and long items of streams. Announced sizes count, as they do at the sender. It is safe for
+// concurrent use.
 //
 // The sender holds chunked messages back, so one without room is refused. It does not know
 // which items are being read. These wait for room, and their streams without credit: only
 // readers within Next have booked, and none of them waits for another.
 type booking struct {
-	limit  int64  // Limits.ConnBytes
-	owner  string // limits.Conn.Owner
-	budget *limits.Budget
+	limit int64  // Limits.ConnBytes
+	owner string // limits.Conn.Owner
 
 	mu    sync.Mutex
 	bytes int64
@@ -31,12 +31,9 @@ type booking struct {
 type itemRoom struct {
 	size    int64
 	granted chan struct{}
-	err     *fault.Fault // set before granted is closed: there is none
 }
 
-func (b *booking) init(l *limits.Conn, budget *limits.Budget) {
-	b.limit, b.owner, b.budget = l.ConnBytes, l.Owner, budget
-}
+func (b *booking) init(l *limits.Conn) { b.limit, b.owner = l.ConnBytes, l.Owner }
 
 // book books the size of a message, or returns why it cannot.
 func (b *booking) book(size uint64) *fault.Fault {
@@ -48,11 +45,8 @@ func (b *booking) book(size uint64) *fault.Fault {
 	if uint64(b.bytes-b.items)+size > uint64(b.limit) {
 		return fault.Refusal(fault.ResourceExhausted, "unfinished messages on this connection exceed %s Limits.ConnBytes (%d)", b.owner, b.limit)
 	}
-	err := b.budget.Book(int64(size))
-	if err == nil {
-		b.bytes += int64(size)
-	}
-	return err
+	b.bytes += int64(size)
+	return nil
 }
 
 // bookItem books the size of an item. The room is granted at once, or when there is some.
@@ -71,10 +65,8 @@ func (b *booking) grantLocked() {
 	for len(b.line) > 0 && (b.over || b.items == 0 || b.line[0].size <= b.limit-b.bytes) {
 		room := popFirst(&b.line)
 		if !b.over {
-			if room.err = b.budget.Book(room.size); room.err == nil {
-				b.bytes += room.size
-				b.items += room.size
-			}
+			b.bytes += room.size
+			b.items += room.size
 		}
 		close(room.granted)
 	}
@@ -112,18 +104,16 @@ func (b *booking) release(size uint64) {
 	}
 }
 
-// releaseLocked returns booked bytes to the connection and the server.
+// releaseLocked returns booked bytes.
 func (b *booking) releaseLocked(size uint64) {
 	b.bytes -= int64(size)
-	b.budget.Release(int64(size))
 	b.grantLocked()
 }
 
-// releaseAll returns everything to the budget of the server.
+// releaseAll ends all bookings, at the end of the connection.
 func (b *booking) releaseAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.budget.Release(b.bytes)
 	b.over = true
 	b.grantLocked()
 }

@@ -213,8 +213,8 @@ func (k *calls) cancelLocked(id uint64) {
 }
 
 // acceptReply decides on a chunked answer at its first chunk, and books its size.
-func (k *calls) acceptReply(f *wire.Frame) (bool, error) {
-	c := k.c
+func (k *calls) acceptReply(p *reassembly) (bool, error) {
+	c, f := k.c, &p.head
 	c.mu.Lock()
 	call, unused := k.findLocked(f.ID)
 	wanted := call != nil && !call.abandoned
@@ -232,7 +232,7 @@ func (k *calls) acceptReply(f *wire.Frame) (bool, error) {
 		k.fail(call, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", f.Total, c.limits.MaxMessage))
 		return false, nil
 	}
-	if err := c.requests.booking.book(f.Total); err != nil {
+	if err := c.reader.book(p); err != nil {
 		err.Outcome = fault.Answered
 		k.fail(call, err)
 		return false, nil

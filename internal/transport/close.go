@@ -192,3 +192,11 @@ func (c *Conn) closeGracefully(why *fault.Fault, within time.Duration, halfClose
 // halfClose half-closes the connection and lets the leader read until the peer closes,
 // for at most CloseTime.
 func (c *Conn) halfClose() { netconn.Linger(c.nc, c.end.done) }
+
+// EndRequests releases the bookings of a connection that has ended. The channel receives
+// once no request is in flight. It is called once, after Wait.
+func (c *Conn) EndRequests() <-chan struct{} {
+	c.requests.booking.releaseAll()
+	c.reader.in.endUnfinished()
+	return c.requests.inflight.End(c.reader.in.unfinishedRequests())
+}

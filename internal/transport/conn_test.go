@@ -38,7 +38,14 @@ func (h *echo) Admit(f *wire.Frame) (*fault.Fault, error) {
 	return nil, nil
 }
 
-func (h *echo) Request(m *Message) Job { return &echoJob{h: h, m: m.Keep()} }
+func (h *echo) Request(m *Message) Job {
+	kept, refusal := h.c.Keep(m)
+	if refusal != nil {
+		panic(refusal)
+	}
+	return &echoJob{h: h, m: kept}
+}
+
 func (h *echo) Bind(m *Message) error  { return errors.New("unexpected BIND") }
 func (h *echo) Cancel(uint64) error    { return nil }
 func (h *echo) Control(*Message) error { return nil }
@@ -47,7 +54,7 @@ func (h *echo) Idle()                  {}
 // An echoJob is one request of an echo, and its answer.
 type echoJob struct {
 	h       *echo
-	m       Message
+	m       *Message
 	head    wire.Frame
 	refused *fault.Fault
 }

@@ -86,10 +86,22 @@ func (r *reader) dropStale() bool {
 
 // failStale fails the call of a stale message.
 func (r *reader) failStale(head *wire.Frame) {
+	r.failIncomplete(head, fault.Refusal(fault.DeadlineExceeded, "its message made no progress for %s Limits.FrameTimeout (%v)", r.c.limits.Owner, r.c.limits.FrameTimeout))
+}
+
+// dropExcess drops the messages that have to go because all connections together exceed
+// Limits.ServerBytes, and fails their calls.
+func (r *reader) dropExcess() {
+	for _, p := range r.in.discardExcess() {
+		r.failIncomplete(&p.head, p.unfinished.Fault())
+	}
+}
+
+// failIncomplete fails the call of a message that has been discarded.
+func (r *reader) failIncomplete(head *wire.Frame, why *fault.Fault) {
 	c := r.c
-	text := fmt.Sprintf("its message made no progress for %s Limits.FrameTimeout (%v)", c.limits.Owner, c.limits.FrameTimeout)
 	if head.Type == wire.Request {
-		c.requests.refuse(head, fault.Refusal(fault.DeadlineExceeded, "%s", text))
+		c.requests.refuse(head, why)
 		c.writer.flushAsync()
 		return
 	}
@@ -97,6 +109,7 @@ func (r *reader) failStale(head *wire.Frame) {
 	call, _ := c.calls.findLocked(head.ID)
 	c.mu.Unlock()
 	if call != nil {
-		c.calls.fail(call, fault.New(fault.DeadlineExceeded, fault.Answered, "%s", text)) // its handler has returned
+		why.Outcome = fault.Answered // its handler has returned
+		c.calls.fail(call, why)
 	}
 }

@@ -20,6 +20,7 @@ type reader struct {
 	c           *Conn
 	lease       readLease
 	interrupted atomic.Uint64 // the epoch of a caller that must stop reading
+	exceeds     atomic.Bool   // dropExcess has something to do
 	leaderWake  chan struct{} // capacity 1: the leader has the lease again
 
 	// guarded by the lease
@@ -27,7 +28,8 @@ type reader struct {
 	woken  wakeBatch // callers also use its atomic fields
 	in     receiveBuffer
 	timer  frameTimer
-	inline Job // set by the leader; replaceLeader reads it after it has won the lease
+	excess func() // makes the lease holder call dropExcess; for limits.Budget
+	inline Job    // set by the leader; replaceLeader reads it after it has won the lease
 }
 
 func (r *reader) init(c *Conn) {
@@ -40,6 +42,10 @@ func (r *reader) init(c *Conn) {
 	r.woken.init()
 	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, c.keepalive.noteRead)
 	r.timer.init(c.nc)
+	r.excess = func() {
+		r.exceeds.Store(true)
+		c.nc.SetReadDeadline(netconn.LongAgo)
+	}
 	r.lease.pass(0, leader)
 }
 
@@ -218,6 +224,9 @@ func (r *reader) continueAfter(err error) bool {
 		return false
 	}
 	r.c.nc.SetReadDeadline(time.Time{})
+	if r.exceeds.Swap(false) {
+		r.dropExcess()
+	}
 	return r.dropStale()
 }
 
@@ -284,9 +293,22 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 }
 
 // accept decides on a chunked message by the header of its first chunk.
-func (r *reader) accept(f *wire.Frame) (bool, error) {
-	if f.Type == wire.Response {
-		return r.c.calls.acceptReply(f)
+func (r *reader) accept(p *reassembly) (bool, error) {
+	if p.head.Type == wire.Response {
+		return r.c.calls.acceptReply(p)
 	}
-	return r.c.requests.acceptChunked(f)
+	return r.c.requests.acceptChunked(p)
+}
+
+// book books an accepted message, or returns why it cannot.
+func (r *reader) book(p *reassembly) *fault.Fault {
+	c := r.c
+	if err := c.requests.booking.book(p.head.Total); err != nil {
+		return err
+	}
+	err := c.cfg.Budget.Begin(&p.unfinished, p.lastRead, c.limits.Owner, r.excess)
+	if err != nil {
+		c.requests.booking.release(p.head.Total)
+	}
+	return err
 }

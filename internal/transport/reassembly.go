@@ -5,17 +5,19 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/recycle"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A reassembly is an incomplete chunked message.
 type reassembly struct {
-	head      wire.Frame
-	body      []byte
-	received  uint64    // bytes of all chunks so far
-	lastRead  time.Time // arrival of the newest bytes
-	discarded bool      // refused or stale: its chunks are dropped as they arrive
+	head       wire.Frame
+	body       []byte
+	received   uint64            // bytes of all chunks so far
+	lastRead   time.Time         // arrival of the newest bytes
+	discarded  bool              // refused or stale: its chunks are dropped as they arrive
+	unfinished limits.Unfinished // while it is not discarded
 }
 
 // A chunkedKey identifies a chunked message. Requests and responses have ids of their
@@ -26,10 +28,12 @@ type chunkedKey struct {
 }
 
 // The memory of a message is firstBody bytes at first, and later at most bodyGrowth
-// times the bytes received.
+// times the bytes received. On a connection with a longer message before, it is as much as
+// that one at once, and at most longGrowth times the bytes received.
 const (
-	firstBody  = 64 << 10
+	firstBody  = 4 << 10
 	bodyGrowth = 4
+	longGrowth = 16
 )
 
 // beginChunk checks the header of a chunk and prepares for its body.
@@ -40,11 +44,12 @@ func (b *receiveBuffer) beginChunk(f *wire.Frame) error {
 		if p != nil {
 			return fmt.Errorf("%v %d begins a second time", f.Type, f.ID)
 		}
-		accepted, err := b.accept(f)
+		p = &reassembly{head: *f, lastRead: b.readAt}
+		accepted, err := b.accept(p)
 		if err != nil {
 			return err
 		}
-		p = &reassembly{head: *f, discarded: !accepted, lastRead: b.readAt}
+		p.discarded = !accepted
 		// The metadata refers to the buffer. A refused message needs none.
 		if p.head.Meta = nil; accepted {
 			p.head.Meta = slices.Clone(f.Meta)
@@ -93,18 +98,23 @@ func (b *receiveBuffer) takeChunk() bool {
 // chunkArrived counts n bytes of the chunk arriving.
 func (b *receiveBuffer) chunkArrived(n int) {
 	b.left -= n
-	b.arriving.received += uint64(n)
-	b.arriving.lastRead = b.readAt
+	p := b.arriving
+	p.received += uint64(n)
+	p.lastRead = b.readAt
+	if !p.discarded {
+		p.unfinished.Add(n)
+	}
 }
 
-// grow makes room for n more bytes of p, or for as many as are allowed now. The memory
-// follows the bytes received, unless the peer has sent an equally long message before.
+// grow makes room for n more bytes of p that have arrived, and for at least one. The memory
+// follows the bytes received.
 func (b *receiveBuffer) grow(p *reassembly, n int) {
-	if len(p.body)+n <= cap(p.body) {
+	if len(p.body)+n <= cap(p.body) && len(p.body) < cap(p.body) {
 		return
 	}
 	// A peer announcing much and sending little must not make this end allocate much.
-	size := max(firstBody, bodyGrowth*len(p.body), len(p.body)+n, b.longest)
+	received := len(p.body) + n
+	size := max(firstBody, bodyGrowth*received, min(b.longest, longGrowth*received))
 	body := recycle.Bytes(int(p.head.Total), min(size, int(p.head.Total)))
 	old := p.body
 	p.body = body[:copy(body, old)]
@@ -149,6 +159,7 @@ func (b *receiveBuffer) discardStale(then time.Time) (heads []wire.Frame) {
 // discard discards a message, and its further chunks as they arrive.
 func (b *receiveBuffer) discard(p *reassembly) {
 	if !p.discarded {
+		p.unfinished.End()
 		b.unbook(p.head.Total)
 		b.refused++
 	}
@@ -160,9 +171,29 @@ func (b *receiveBuffer) remove(p *reassembly) {
 	if p.discarded {
 		b.refused--
 	} else {
+		p.unfinished.End()
 		b.unbook(p.head.Total)
 	}
 	delete(b.chunked, chunkedKey{p.head.Type == wire.Response, p.head.ID})
+}
+
+// discardExcess discards the messages that have to go for Limits.ServerBytes, and returns
+// them.
+func (b *receiveBuffer) discardExcess() (gone []*reassembly) {
+	for _, p := range b.chunked {
+		if !p.discarded && p.unfinished.HasToGo() {
+			b.discard(p)
+			gone = append(gone, p)
+		}
+	}
+	return gone
+}
+
+// endUnfinished ends the count of all messages, at the end of the connection.
+func (b *receiveBuffer) endUnfinished() {
+	for _, p := range b.chunked {
+		p.unfinished.End()
+	}
 }
 
 // unfinishedRequests returns how many accepted requests are incomplete.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/sockread"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -32,14 +34,14 @@ type receiveBuffer struct {
 	maxRefused int         // more are a protocol violation
 	longest    int         // bytes of the longest chunked message received
 
-	accept func(*wire.Frame) (bool, error) // decides on a chunked message at its first chunk, and books it
+	accept func(*reassembly) (bool, error) // decides on a chunked message at its first chunk, and books it
 	unbook func(size uint64)               // ends the booking of a message
 	onRead func(time.Time)                 // called when bytes have arrived
 }
 
 // newReceiveBuffer returns the receive buffer of nc. The arguments are the fields of the
 // same names.
-func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*wire.Frame) (bool, error), unbook func(uint64), onRead func(time.Time)) receiveBuffer {
+func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(time.Time)) receiveBuffer {
 	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
 }
 
@@ -49,17 +51,23 @@ type Message struct {
 	Body []byte
 	Own  bool // Body has memory of its own; otherwise Meta and Body are valid until the next read
 
-	Buffer *ByteBuffer // with Body, for a long frame of a stream; freed by next unless it is set to nil
+	limits.Kept             // of Conn.Keep
+	Buffer      *ByteBuffer // with Body, for a long frame of a stream; freed by next unless it is set to nil
 }
 
-// Keep returns a copy of m with memory of its own, without metadata.
-func (m *Message) Keep() Message {
-	kept := *m
+// Keep returns a copy of a request with memory of its own, without metadata, until its
+// Release, once it is decoded. It counts as a request that waits, and may be refused as such.
+func (c *Conn) Keep(m *Message) (kept *Message, refusal *fault.Fault) {
+	count, refusal := c.requests.waiting.Keep(len(m.Body))
+	if refusal != nil {
+		return nil, refusal
+	}
+	kept = &Message{Frame: m.Frame, Body: m.Body, Own: true, Kept: count}
 	kept.Meta = nil
 	if !m.Own {
-		kept.Body, kept.Own = slices.Clone(m.Body), true
+		kept.Body = slices.Clone(m.Body)
 	}
-	return kept
+	return kept, nil
 }
 
 // The sizes of the buffer: at first, and once a read has filled it.
@@ -128,7 +136,7 @@ func (b *receiveBuffer) next() (*Message, error) {
 // message, everything else into the buffer.
 func (b *receiveBuffer) fill() error {
 	if p := b.arriving; p != nil && b.r == b.w && !p.discarded {
-		b.grow(p, min(b.left, firstBody))
+		b.grow(p, 0)
 		free := p.body[len(p.body):cap(p.body)]
 		n, err := b.nc.Read(free[:min(len(free), b.left)])
 		b.noteRead(n)

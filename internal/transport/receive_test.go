@@ -26,14 +26,25 @@ func TestMessageMemoryGrows(t *testing.T) {
 	}
 }
 
-// A message gets its memory at once if an equally long one was received before.
+// A message gets its memory at once if an equally long one was received before, but at most
+// sixteen times the bytes received.
 func TestMessageMemoryFollowsTheLongest(t *testing.T) {
 	b := receiveBuffer{longest: 2 << 20}
-	for total, want := range map[uint64]int{2 << 20: 2 << 20, 1 << 20: 1 << 20, 29 << 20: 2 << 20} {
-		p := &reassembly{head: wire.Frame{Total: total}}
-		b.grow(p, 1)
-		if got := cap(p.body); got < want || got > want+want/8 {
-			t.Errorf("%d bytes announced: %d allocated, want %d", total, got, want)
+	for _, tt := range []struct {
+		total         uint64
+		arrived, want int
+	}{
+		{2 << 20, 128 << 10, 2 << 20},
+		{1 << 20, 64 << 10, 1 << 20},
+		{29 << 20, 128 << 10, 2 << 20},
+		{2 << 20, 4 << 10, 64 << 10},
+		{2 << 20, 1, 4 << 10},
+		{2 << 20, 0, 4 << 10},
+	} {
+		p := &reassembly{head: wire.Frame{Total: tt.total}}
+		b.grow(p, tt.arrived)
+		if got := cap(p.body); got < tt.want || got > tt.want+tt.want/8 {
+			t.Errorf("%d bytes announced, %d received: %d allocated, want %d", tt.total, tt.arrived, got, tt.want)
 		}
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -32,17 +32,18 @@ type Receiver struct {
 	call *StreamCall // the call of this end with the result; nil for a parameter
 	owed int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
-	mu      sync.Mutex
-	frames  *longFrames // before in; nil for a stream without any
-	in      []byte      // received, and not taken by the reading goroutine
-	credit  int64       // of the peer
-	err     *fault.Fault
-	over    bool   // nothing more is accepted
-	dropped bool   // what has not been read is not wanted
-	waiting bool   // a token in wake is wanted
-	lent    int64  // the part of the window that is lent
-	left    uint32 // bytes to come of the item arriving
-	booked  uint32 // of an incomplete long item
+	mu         sync.Mutex
+	frames     *longFrames // before in; nil for a stream without any
+	in         []byte      // received, and not taken by the reading goroutine
+	credit     int64       // of the peer
+	err        *fault.Fault
+	over       bool               // nothing more is accepted
+	dropped    bool               // what has not been read is not wanted
+	waiting    bool               // a token in wake is wanted
+	lent       int64              // the part of the window that is lent
+	left       uint32             // bytes to come of the item arriving
+	booked     uint32             // of an incomplete long item
+	unfinished *limits.Unfinished // this item; nil for none
 
 	wake chan struct{} // capacity 1; made by the first wait
 
@@ -202,91 +203,12 @@ func (r *Receiver) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// bookItem books an item above the window once, as a part of Limits.ConnBytes: its bytes
-// are paid back before it is complete. It waits for room, while the sender waits for credit.
-func (r *Receiver) bookItem(size uint64) error {
-	if r.books || int64(size) < r.window {
-		return nil
-	}
-	b := &r.c.requests.booking
-	room := b.bookItem(size)
-	if !r.awaitRoom(room) && b.cancelItem(room) {
-		return nil // the stream is over, and fill returns its end
-	}
-	if room.err != nil {
-		r.leave(room.err, true)
-		return room.err
-	}
-	r.books = true
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.booked = uint32(size); r.dropped {
-		r.releaseLocked()
-	}
-	return nil
-}
-
-// awaitRoom waits until room is granted. It reports false if the stream is over before.
-func (r *Receiver) awaitRoom(room *itemRoom) bool {
-	for {
-		r.mu.Lock()
-		if r.over {
-			r.mu.Unlock()
-			return false
-		}
-		r.waitLocked()
-		r.mu.Unlock()
-		select {
-		case <-r.wake: // perhaps for bytes
-		case <-room.granted:
-			r.stopWaiting()
-			return true
-		}
-	}
-}
-
-// stopWaiting ends a wait for another reason than a token in wake. It reports false if there
-// is a token.
-func (r *Receiver) stopWaiting() bool {
-	r.mu.Lock()
-	waiting := r.waiting
-	r.waiting = false
-	r.mu.Unlock()
-	if !waiting {
-		<-r.wake
-	}
-	return waiting
-}
-
-// awaitLong waits for more bytes of a booked item, for at most Limits.FrameTimeout.
-func (r *Receiver) awaitLong() {
-	timeout := r.c.limits.FrameTimeout
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-r.wake:
-	case <-timer.C:
-		if r.stopWaiting() {
-			r.leave(fault.New(fault.DeadlineExceeded, fault.OutcomeUnknown, "an item made no progress for %s Limits.FrameTimeout (%v)", r.c.limits.Owner, timeout), true)
-		}
-	}
-}
-
-// unbook ends the booking of an item that is complete.
-func (r *Receiver) unbook() {
-	r.books = false
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.c.requests.booking.releaseItem(uint64(r.booked))
-	r.booked = 0
-}
-
 // releaseLocked returns what the stream has of the limits of the connection.
 func (r *Receiver) releaseLocked() {
-	r.c.requests.booking.releaseItem(uint64(r.booked))
+	r.endItemLocked()
 	r.c.streams.lent.Add(-r.lent)
 	r.frames.releaseLocked()
-	r.in, r.booked, r.lent = nil, 0, 0
+	r.in, r.lent = nil, 0
 }
 
 // fill waits for bytes and takes them into cur.
@@ -328,6 +250,9 @@ func (r *Receiver) fill() error {
 func (r *Receiver) takeLocked() {
 	if r.takeBufferLocked() {
 		return
+	}
+	if r.unfinished != nil {
+		r.unfinished.Add(len(r.in))
 	}
 	if r.pos == len(r.cur) {
 		spare := r.cur[:0]

@@ -19,6 +19,7 @@ type requests struct {
 	c        *Conn
 	inflight limits.Inflight
 	booking  booking
+	waiting  limits.Waiting
 
 	// guarded by the read lease
 	lastID   uint64 // of a request or BIND
@@ -30,15 +31,17 @@ type requests struct {
 func (r *requests) init(c *Conn) {
 	r.c = c
 	r.inflight.Init()
-	r.booking.init(c.limits, c.cfg.Budget)
+	r.booking.init(c.limits)
+	r.waiting.Init(c.limits.Owner, c.cfg.Budget)
 }
 
 // acceptChunked accepts or refuses a chunked request, and books its size.
-func (r *requests) acceptChunked(f *wire.Frame) (bool, error) {
+func (r *requests) acceptChunked(p *reassembly) (bool, error) {
+	f := &p.head
 	if ok, err := r.accept(f); !ok {
 		return false, err
 	}
-	if err := r.booking.book(f.Total); err != nil {
+	if err := r.c.reader.book(p); err != nil {
 		r.refuse(f, err)
 		return false, nil
 	}
@@ -239,13 +242,6 @@ func (c *Conn) startWriterLocked() {
 	if !c.cfg.Serves {
 		c.writer.startIfNeededLocked()
 	}
-}
-
-// EndRequests releases the bookings of a connection that has ended. The channel receives
-// once no request is in flight. It is called once, after Wait.
-func (c *Conn) EndRequests() <-chan struct{} {
-	c.requests.booking.releaseAll()
-	return c.requests.inflight.End(c.reader.in.unfinishedRequests())
 }
 
 // RefuseAdmitted answers an admitted request in place of Handler.Request. Only that may call
