@@ -854,3 +854,53 @@ func TestWithoutShape(t *testing.T) {
 	}
 	runShapes(t, cases)
 }
+
+// Results that leave a proxy as words stay alive until their caller has them, while the
+// collector runs all the time.
+func TestWordsStayAlive(t *testing.T) {
+	type result struct {
+		ID   int64
+		Name string
+		List []int64
+	}
+	type contract struct {
+		Get func(ctx context.Context, id int64) (result, *int64, error)
+	}
+	stubs, err := bindable("S", reflect.TypeFor[contract]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var proxy contract
+	stubs[0].Fill(reflect.ValueOf(&proxy).Elem(), callerFunc(func(_ context.Context, v *Values) error {
+		id := v.args.Field(0).Int()
+		last := id
+		v.results.Field(0).Set(reflect.ValueOf(result{id, fmt.Sprint("name ", id), []int64{id, -id}}))
+		v.results.Field(1).Set(reflect.ValueOf(&last))
+		return fmt.Errorf("error %d", id)
+	}))
+	calls := int64(20000)
+	if longTests {
+		calls *= 20
+	}
+	done := make(chan struct{})
+	for range 4 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for id := range calls {
+				r, last, err := proxy.Get(t.Context(), id)
+				churn(int(id%20), false)
+				if r.ID != id || r.Name != fmt.Sprint("name ", id) || !slices.Equal(r.List, []int64{id, -id}) || *last != id || err.Error() != fmt.Sprint("error ", id) {
+					t.Errorf("call %d: %+v, %v, %v", id, r, *last, err)
+				}
+			}
+		}()
+	}
+	for running := 4; running > 0; {
+		select {
+		case <-done:
+			running--
+		default:
+			runtime.GC()
+		}
+	}
+}
