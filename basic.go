@@ -18,6 +18,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/waiting"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -283,6 +284,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	timeout.Start(limits.Monotonic())
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
+		v.Until = timeout.End()
 		return s.identified(err, l.log, m.Name)
 	}
 	s.decode(&v.Dec, results, true)
@@ -295,37 +297,39 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, opts *ClientOptions) (*Client, error) {
 	netconn.KeepAlive(nc, s.PingAfter, s.PingTimeout)
 	log := report.New(opts.logger())
-	h := opts.waitHook(log)
+	h := &waiting.Hook{OnWait: opts.OnWait, Log: log}
+	d.conn.Again = false
 	if peer.Waiting {
-		h.call(0) // the wire carries no position
+		d.onWait()
+		h.Call(0) // the wire carries no position
 	}
 	for peer.Waiting {
-		err := h.pause(d.ctx, s.pollInterval)
+		err := h.Pause(d.Ctx, s.pollInterval)
 		if err != nil {
 			nc.Close()
-			return nil, fault.About(d.what, err)
+			return nil, fault.About(d.What, err)
 		}
 		if peer, err = d.pollBasic(nc, s); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.settle(); err != nil {
+	if err := h.Settle(); err != nil {
 		nc.Close()
-		return nil, fault.About(d.what, err)
+		return nil, fault.About(d.What, err)
 	}
 	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log, remote: d.remote(nc)}}, nil
 }
 
 // pollBasic asks once for admission, within DialTimeout.
 func (d *dialState) pollBasic(nc net.Conn, s *settings) (*wire.Hello, error) {
-	poll, stop := newDialState(d.ctx, d.what, d.limit)
+	poll, stop := newDialState(d.Ctx, d.What, d.Limit)
 	defer stop()
-	peer, err := hello.Exchange(poll.timed, nc, s.accepted(), wire.AppendBasicClientInit(nil))
+	peer, err := hello.Exchange(poll.Timed, nc, s.accepted(), wire.AppendBasicClientInit(nil))
 	if err == nil && peer.Version != 0 {
 		err = errors.New("the server has changed from the basic wire to the native one")
 	}
 	if err != nil {
-		return nil, poll.handshakeError(nc, err)
+		return nil, poll.HandshakeError(nc, err)
 	}
 	return peer, nil
 }

@@ -744,7 +744,7 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := newBasicClient(d, nc, b, peer, nil)
+	client, err := newBasicClient(d, nc, b, peer, new(ClientOptions))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"net"
 	"reflect"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -33,8 +35,11 @@ import (
 // Methods without a difference can be called, the others return their part of that
 // error. For any other error the proxy is nil.
 //
-// The funcs of the proxy are safe for concurrent use, and work until the connection of
-// the caller ends. You may reuse arguments once the func returns, except readers,
+// The funcs of the proxy are safe for concurrent use, and work until the caller ends. On
+// each new connection of a client they are bound again, before its first call. If the
+// methods of the server have changed, those concerned return their *MismatchError. With
+// several endpoints, a method is called where it fits, and a mismatch is an error only if it
+// fits nowhere. You may reuse arguments once the func returns, except readers,
 // iterators and funcs: a step of a reader or an iterator, such as Read, may outlast a call
 // that has ended early. The library never touches results afterwards.
 func Bind[C any](ctx context.Context, caller Caller, service string) (*C, error) {
@@ -166,6 +171,8 @@ type boundMethod struct {
 	oneway             bool        // ... nor does anything use it
 	callOf             uint64      // the func is an argument of this call of the peer; 0 for a method
 	of                 *settings   // then those of the method of that call, with its list of errors
+	idempotent         bool        // it may run twice
+	home               repeater    // nil on a link of one connection
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -178,7 +185,31 @@ type binding struct {
 	sig     *method.Signature // the method's own, or that for a peer with another version
 	streams *streamPlan       // of sig; nil without streams
 	funcs   []*method.FuncParam
-	err     *fault.Fault // returned by every call; nil if the ends agree
+	err     *fault.Fault    // returned by every call; nil if the ends agree
+	conn    *reconnect.Conn // the connection of link; nil if it is never replaced
+	all     []*binding      // of several connections, this one among them; nil for one
+}
+
+// A repeater sends a call again that has failed with err as bound by b, where that is safe.
+type repeater interface {
+	again(ctx context.Context, m *boundMethod, b *binding, v *method.Values, err error) error
+}
+
+// least returns the binding for the connection with fewest open calls; of equals any one, so
+// that many clients spread.
+func least(list []*binding) *binding {
+	n := uint64(len(list))
+	at := uint64(rand.Uint32()) * n >> 32
+	best, load := list[at], list[at].conn.Load.Load()
+	for range n - 1 {
+		if at++; at == n {
+			at = 0
+		}
+		if other := list[at].conn.Load.Load(); other < load {
+			best, load = list[at], other
+		}
+	}
+	return best
 }
 
 // bind makes calls go to a link, by a number there.
@@ -227,7 +258,7 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
+	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, idempotent: s.Tag.Idempotent, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
 	m.kind = kindOf(m.sig, m.streams)
 	switch {
 	case s.Tag.Timeout > 0:

@@ -105,7 +105,10 @@
 //
 // A call without a deadline ends after the timeout= tag of its method, or else
 // after ClientOptions.DefaultCallTimeout. If the connection is lost, its calls
-// fail with CodeUnavailable. A Client does not reconnect.
+// fail with CodeUnavailable. A client from Dial then connects again, and its
+// proxies go on working, if the sessions of the server hold nothing; elsewhere with
+// ClientOptions.OnReconnect. A call is sent again only if it has surely not run, or
+// if the tag of its method has idempotent.
 //
 // # The basic wire
 //

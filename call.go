@@ -28,10 +28,27 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 		m.closeReaders(v)
 		return m.uncallable(ctx, b)
 	}
+	if b.all != nil {
+		b = least(b.all)
+	}
 	if err := b.link.call(ctx, m, b, v); err != nil {
-		return m.failed(err)
+		return m.unsuccessful(ctx, b, v, err)
 	}
 	return nil
+}
+
+// unsuccessful sends a call again that has failed with err, where that is safe, and otherwise
+// returns its error.
+func (m *boundMethod) unsuccessful(ctx context.Context, b *binding, v *method.Values, err error) error {
+	if m.home != nil {
+		err = m.home.again(ctx, m, b, v, err)
+	}
+	v.Until = 0
+	if err == nil {
+		return nil
+	}
+	m.closeReaders(v)
+	return m.failed(err)
 }
 
 // uncallable returns the error of a call that cannot begin.
@@ -51,13 +68,11 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 	out := outgoingOf(ctx)
 	if out != nil {
 		if err := out.begin(); err != nil {
-			m.closeReaders(v)
 			return err
 		}
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
 	if err := m.appendArgs(c.log, b.sig, &v.Enc, v); err != nil {
-		m.closeReaders(v)
 		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)
@@ -79,10 +94,16 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 	}
 	v.ArgsSize = int(v.Enc.Size())
 	ctx = m.beginTimeout(ctx, &k.Timeout, v)
+	var err error
 	if b.funcs != nil {
-		return c.callWithFuncs(ctx, m, b, k, v, out)
+		err = c.callWithFuncs(ctx, m, b, k, v, out)
+	} else {
+		err = c.carry(ctx, m, b, k, v, out)
 	}
-	return c.carry(ctx, m, b, k, v, out)
+	if err != nil {
+		v.Until = k.Timeout.End()
+	}
+	return err
 }
 
 // carry sends the request of a call, whose arguments are encoded, and receives its answer.
@@ -130,10 +151,10 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 	return nil
 }
 
-// closeReaders closes the readers among the arguments of a call that has not begun. Those of
+// closeReaders closes the readers among the arguments of a call whose request was not sent. Those of
 // another are closed after their last Read.
 func (m *boundMethod) closeReaders(v *method.Values) {
-	if m.streams == nil {
+	if m.streams == nil || v.Sent {
 		return
 	}
 	for _, st := range m.streams.params {
@@ -152,6 +173,12 @@ func (m *boundMethod) closeReaders(v *method.Values) {
 func (m *boundMethod) beginTimeout(ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
 	own, ok := v.Ctx.(*callContext)
 	switch {
+	case v.Until != 0: // made before, with the time of the first attempt
+		t.BeginUntil(v.Until, m.timeout, m.timeoutBy)
+		if ok && ctx == v.Ctx {
+			return own.Context
+		}
+		return ctx
 	case !ok || own.deadline == 0:
 	case ctx == v.Ctx:
 		t.BeginUntil(own.deadline, m.timeout, m.timeoutBy)

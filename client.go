@@ -13,15 +13,25 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// A Client is a connection to a server. Create one with Dial or NewClient; make calls
+// A Client makes calls to a server. Create one with Dial or NewClient; make calls
 // through a proxy from Bind, or by name with Call.
 //
 // All methods are safe for concurrent use. Any number of calls may be open at a time;
 // those exceeding the server's MaxInflight wait at this end. A nil or zero Client
 // behaves like a closed one.
 //
-// If the connection is lost, all running and later calls fail with an *Error of
-// CodeUnavailable, wrapping the cause. A Client does not reconnect: create a new one.
+// If the connection is lost, its running calls fail with an *Error of CodeUnavailable,
+// wrapping the cause. A client from Dial connects again, and its proxies go on working,
+// where the server says that its sessions hold nothing and no call has stored anything in
+// this one, or with ClientOptions.OnReconnect. ClientOptions.Handlers hold something
+// too. Otherwise, and with NoReconnect, the client has ended, and later calls fail.
+//
+// The first attempt follows a loss after 100 to 700 ms; then the gaps grow to 10 s, until
+// a connection has lived for 10 s. Calls wait for the first attempt, and for later ones
+// under way, and otherwise fail at once, unless they wait by WaitForReady. A call is sent
+// again, at most three times, if it has surely not run; one with idempotent in the tag of
+// its method also if that is unknown because the connection was lost, but of those at most a
+// tenth of the calls of the last 10 s, or ten. The time limit of a call spans all attempts.
 type Client struct {
 	conn   link        // nil in a zero Client
 	native *nativeLink // conn, if the server speaks the native wire; else nil
@@ -64,10 +74,12 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Done returns a channel closed when the connection has ended, by Close or otherwise.
+// Done returns a channel closed when the client has ended, by Close or otherwise: it will not
+// connect again.
 func (c *Client) Done() <-chan struct{} { return c.link().ended() }
 
-// Err returns the reason for the end of the connection, an *Error, or nil before.
+// Err returns the reason for the end of the client, an *Error, or nil before. A lost connection
+// that is replaced is not an end.
 func (c *Client) Err() error { return publicError(c.link().Err()) }
 
 // link returns the connection, or noLink if there is none.
@@ -117,19 +129,29 @@ func (c *Client) callByName(ctx context.Context, name string, args, results []an
 	if c == nil || c.conn == nil {
 		return errNoLink
 	}
-	if c.native == nil {
-		return fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(name, 64))
+	if l, ok := c.conn.(*steadyLink); ok {
+		return l.callByName(ctx, name, args, results)
 	}
 	m, err := c.describe(ctx, name)
 	if err != nil {
 		return err
 	}
+	return c.callDescribed(ctx, m, args, results, nil)
+}
+
+// callDescribed calls a method by the server's description. adopt, if not nil, is called
+// with the method before the call.
+func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, args, results []any, adopt func(*boundMethod)) error {
+	name := m.Name
 	sig, err := method.CompileAs(name, m.layout, args, results)
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
 	p := &boundMethod{sig: sig, Description: m.Description}
 	p.bind(c.native, m.number)
+	if adopt != nil {
+		adopt(p)
+	}
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
@@ -147,6 +169,9 @@ const maxMethodName = wire.MaxUnchunked - 5
 // describe returns the server's description of a method, and caches it. Concurrent first
 // calls may all ask the server; c.mu is not held meanwhile.
 func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
+	if c.native == nil {
+		return nil, fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(full, 64))
+	}
 	c.mu.Lock()
 	m := c.described[full]
 	c.mu.Unlock()
@@ -188,6 +213,11 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 // nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
 // most.
 func (c *Client) OnewayErrors() uint64 {
+	if c != nil {
+		if l, ok := c.conn.(*steadyLink); ok {
+			c = l.first // which shares the counter with all others
+		}
+	}
 	if c == nil || c.native == nil {
 		return 0
 	}

@@ -136,7 +136,7 @@ func TestRefusalTexts(t *testing.T) {
 			b, _ := new(ClientOptions).resolve()
 			d, stop := newDialState(t.Context(), "dial tcp lab:7", b.dialTimeout)
 			defer stop()
-			_, err := newClient(d, near, b, nil)
+			_, err := newClient(d, near, b, new(ClientOptions))
 			callError{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))
 		})
 	}

@@ -188,7 +188,7 @@ func (s *settings) hello() *wire.Hello {
 // frame if it has one, in the same flight. Version 0 is a server of the basic wire.
 func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Log) (*wire.Hello, error) {
 	h := s.hello()
-	h.AcceptsCalls = true
+	h.AcceptsCalls, h.Reconnects = true, true
 	h.Auth = s.access.credentials != nil
 	init := wire.AppendClientInit(nil, h)
 	if h.Auth {

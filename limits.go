@@ -123,8 +123,8 @@ const (
 type settings struct {
 	limits.Conn
 	maxHolds
+	dialing
 	handshakeTimeout   time.Duration
-	dialTimeout        time.Duration
 	defaultCallTimeout time.Duration
 	maxDepth           int
 	decodeBudget       int64
@@ -136,7 +136,6 @@ type settings struct {
 	maxWaiting         int
 	maxConcurrentCalls int
 	basic              bool
-	pollInterval       time.Duration
 	errors             *identity.List
 	chain              CallFunc // the interceptors; nil for none
 	outgoing           CallFunc // those of a server's calls to clients; nil for none
@@ -145,6 +144,13 @@ type settings struct {
 
 // maxHolds are the times after which others get what a session holds.
 type maxHolds struct{ sessionMaxHold, groupMaxHold time.Duration }
+
+// dialing is the settings of a client for its connections.
+type dialing struct {
+	dialTimeout  time.Duration
+	pollInterval time.Duration
+	maxEndpoints int
+}
 
 // rawOptions are the options of either end before their defaults are filled in.
 // Options of the other end are zero and get their defaults.
@@ -166,6 +172,7 @@ type rawOptions struct {
 
 	Basic        bool
 	PollInterval time.Duration
+	MaxEndpoints int
 
 	Errors               map[string]error
 	Interceptors         []Interceptor
@@ -198,6 +205,7 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 	s.maxConcurrentCalls = option.Resolve(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, option.AnyCount(math.MaxInt))
 	s.MaxStreams = option.Resolve(&c, "MaxStreams", o.MaxStreams, option.AnyCount(1024))
 	s.pollInterval = option.Resolve(&c, "PollInterval", o.PollInterval, option.TimeTo(basic.MaxPoll, 250*time.Millisecond))
+	s.maxEndpoints = option.Resolve(&c, "MaxEndpoints", o.MaxEndpoints, option.OneTo(64, 8, option.CountText))
 	var problems []string
 	s.errors, problems = identity.New(o.Errors)
 	for _, p := range problems {

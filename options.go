@@ -165,6 +165,43 @@ type ClientOptions struct {
 	// context and without a timeout= tag. Zero means 20 s; NoLimit is allowed.
 	DefaultCallTimeout time.Duration
 
+	// NoReconnect makes the client end with its first connection. False replaces a lost
+	// connection where its server says that a new session lacks nothing that the old one
+	// had, and always with OnReconnect. A client from NewClient does not reconnect.
+	NoReconnect bool
+
+	// OnReconnect prepares a new connection of a client from Dial, before its calls. The
+	// *Client given is that connection alone: bind proxies on it to log in or to set
+	// state, and do not close it. ctx ends with the client. Meanwhile the calls of all
+	// other proxies wait, within their time. An error closes the connection, and the
+	// client goes on trying. With OnReconnect, connections of all servers are replaced,
+	// also with Handlers, on the basic wire, and after a call has stored something in its
+	// session. Nil means that nothing is called.
+	OnReconnect func(ctx context.Context, c *Client) error
+
+	// OnState is called with each change of the state of a client from Dial. Calls do not
+	// overlap and may come late; if 16 of them wait, the oldest are dropped. Nil means
+	// that nothing is called.
+	OnState func(state State)
+
+	// WaitForReady makes calls without a connection wait for one, within their time.
+	// False fails them at once, with the reason of the last failed attempt to connect;
+	// only while an attempt is under way they wait. WithWaitForReady is the same for the
+	// calls of a context. At most 1,024 calls wait, with 8 MiB of arguments.
+	WaitForReady bool
+
+	// Endpoints returns the addresses of servers with the same methods; DNS makes one. The
+	// client keeps a connection to each, at most MaxEndpoints, and a call goes to the one
+	// with fewest open calls. Once a call has stored something in its session, the client
+	// uses that connection alone. Endpoints is called by Dial, whose network and address
+	// must be empty, when a connection is lost, and every 30 s; an error or an empty
+	// list changes nothing. Nil means the address given to Dial.
+	Endpoints func(ctx context.Context) ([]Endpoint, error)
+
+	// MaxEndpoints limits the endpoints used at a time; the first ones count. Zero means
+	// 8; the maximum is 64.
+	MaxEndpoints int
+
 	// Handlers has the methods that the server may call at this client, over the same
 	// connection. It is registered like the methods of any server, and need not
 	// serve. A Session in its handlers stands for the server. Its options MaxInflight,
@@ -284,7 +321,7 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	}
 	return resolve("ClientOptions", &rawOptions{
 		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
-		Basic: o.Basic, PollInterval: o.PollInterval, Errors: o.Errors,
+		Basic: o.Basic, PollInterval: o.PollInterval, MaxEndpoints: o.MaxEndpoints, Errors: o.Errors,
 		Interceptors: o.Interceptors, Access: access{tls: o.TLS, credentials: o.Credentials, insecure: o.InsecureCredentials},
 	})
 }

@@ -47,6 +47,7 @@ var boundsOfOptions = map[string]optionBounds{
 	"Limits.StreamWindow":  {1 << 10, 1 << 30, false},
 	"Limits.ConnWindow":    {1, 1 << 30, false},
 	"PollInterval":         {int64(time.Millisecond), int64(30 * time.Second), false},
+	"MaxEndpoints":         {1, 64, false},
 	"Limits.MaxDepth":      {1, 10_000, false},
 	"Limits.DecodeBudget":  {1, NoLimit, true},
 	"Limits.MaxErrorText":  {1, 32 << 10, false},

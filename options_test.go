@@ -31,7 +31,6 @@ var defaultSettings = settings{
 		Lease:        20 * time.Second,
 	},
 	handshakeTimeout:   10 * time.Second,
-	dialTimeout:        10 * time.Second,
 	defaultCallTimeout: 20 * time.Second,
 	maxDepth:           64,
 	decodeBudget:       64 << 20,
@@ -43,7 +42,7 @@ var defaultSettings = settings{
 	maxWaiting:         64,
 	maxHolds:           maxHolds{math.MaxInt64, math.MaxInt64},
 	maxConcurrentCalls: math.MaxInt,
-	pollInterval:       250 * time.Millisecond,
+	dialing:            dialing{10 * time.Second, 250 * time.Millisecond, 8},
 }
 
 // noLimits has NoLimit in every field that allows it.
@@ -110,7 +109,7 @@ func TestOptionsResolve(t *testing.T) {
 			}
 			_, server := test.options.(*ServerOptions)
 			test.want.Owner = owner[server]
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{}, dialing{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -164,7 +163,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			got.Owner = ""
-			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{})); diff != "" {
+			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{}, dialing{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

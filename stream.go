@@ -95,9 +95,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 		sent.reply.set(k.Entries())
 	}
 	if err != nil {
-		if !s.Produced {
-			m.closeReaders(v)
-		}
+		v.Sent = s.Produced
 		return err
 	}
 	if !p.eager {

@@ -218,7 +218,7 @@ func (l *mistakes) sockets(t *testing.T) {
 		accepted <- nc
 		srv.ServeConn(nc)
 	}()
-	client, err := bsrpc.Dial(t.Context(), "tcp", listener.Addr().String(), nil)
+	client, err := bsrpc.Dial(t.Context(), "tcp", listener.Addr().String(), &bsrpc.ClientOptions{NoReconnect: true})
 	if err != nil {
 		t.Fatal(err)
 	}

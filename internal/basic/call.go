@@ -93,6 +93,13 @@ func (c *Client) enqueue(k *call) error {
 	return nil
 }
 
+// Open returns the number of calls without an answer.
+func (c *Client) Open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) + len(c.unanswered)
+}
+
 // abandon gives up a call. A call still in the queue is not sent; the answer to any
 // other is dropped on arrival. ok is false if the call has just been answered.
 func (c *Client) abandon(k *call) (outcome fault.Outcome, ok bool) {

@@ -112,6 +112,9 @@ var ErrClosed = errors.New(Prefix + "client closed")
 // ErrServerClosed is the cause of the end of a server by Shutdown or Close.
 var ErrServerClosed = errors.New(Prefix + "server closed")
 
+// ErrVersion is the cause of a handshake with a peer of another version.
+var ErrVersion = errors.New("another version of the native wire")
+
 // New returns a fault at this end. The message is the formatted text after Prefix, the
 // cause is the error formatted with %w.
 func New(code Code, outcome Outcome, format string, args ...any) *Fault {
@@ -156,6 +159,14 @@ func roundTime(d time.Duration) time.Duration {
 		}
 	}
 	return d
+}
+
+// Missing returns the fault of a wait ended by a context with cause. what describes the event
+// not seen.
+func Missing(what string, cause error) *Fault {
+	f := FromContext(cause, NotRun)
+	f.Message = Prefix + what + ": " + cause.Error()
+	return f
 }
 
 // Violation returns the reason for closing a connection after the peer violated the

@@ -106,5 +106,5 @@ func readAnswer(nc net.Conn, l *Limits) (*wire.Hello, error) {
 
 // versionError is the error of a peer with another version of the native wire.
 func versionError(who string, version uint8) error {
-	return fmt.Errorf("the %s speaks version %d of the native wire, this end version %d", who, version, wire.NativeVersion)
+	return Explain(fmt.Sprintf("the %s speaks version %d of the native wire, this end version %d", who, version, wire.NativeVersion), fault.ErrVersion)
 }

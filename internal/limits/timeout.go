@@ -77,6 +77,14 @@ func (t *Timeout) BeginUntil(end, after time.Duration, by Source) {
 	*t = Timeout{timer: t.timer, after: after, by: by, began: end - after, waited: true, earlier: true}
 }
 
+// End returns the end of a limit set by the library, by Monotonic; 0 without one.
+func (t *Timeout) End() time.Duration {
+	if t.by == byNone {
+		return 0
+	}
+	return cmp.Or(t.began+t.after, 1)
+}
+
 // Remaining returns the time left, possibly negative. ok is false if there is no limit.
 func (t *Timeout) Remaining() (left time.Duration, ok bool) {
 	switch {

@@ -3,6 +3,7 @@ package method
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -21,6 +22,11 @@ type Values struct {
 	Dec   codec.Decoder
 
 	ArgsSize, ResultsSize int // encoded bytes, set by the user of Enc and Dec
+
+	// Of a call that has failed and may be made again: the end of its time by the clock of
+	// internal/limits, 0 for none, and whether streams among its arguments have been read.
+	Until time.Duration
+	Sent  bool
 
 	args    reflect.Value   // the struct of arguments
 	results reflect.Value   // the struct of results
@@ -49,7 +55,7 @@ func (v *Values) Free() {
 	if !v.sig.Results.ZeroSinglePointer(v.resRef) {
 		v.results.SetZero()
 	}
-	v.Ctx = nil
+	v.Ctx, v.Until, v.Sent = nil, 0, false
 	v.Dec.Data, v.Dec.UserType = nil, nil
 	if v.in != nil {
 		v.in[0] = reflect.Value{}

@@ -16,7 +16,21 @@ type calls struct {
 	callTable
 }
 
-func (k *calls) init(c *Conn) { k.c, k.limit = c, c.peer.MaxInflight }
+func (k *calls) init(c *Conn) { k.c, k.limit, k.load = c, c.peer.MaxInflight, c.cfg.Load }
+
+// OpenCalls returns the number of open calls and streams of this end.
+func OpenCalls(c *Conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls.open + len(c.calls.waiting) + c.streams.ours + c.streams.unsent
+}
+
+// Requests returns the number of requests of this end so far.
+func Requests(c *Conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(c.calls.ids)
+}
 
 // Do makes a call on c: it sends call.Head with body, and waits for the answer. The
 // answer stays in call until Reset. When Do returns, the memory of the body, its cuts
@@ -290,6 +304,7 @@ func (k *calls) deliverLocked(call *Call, m *Message) (next *Call, err error) {
 	case err != nil:
 		return nil, err
 	case stays:
+		k.loadedLocked(1) // until its result stream ends
 		return k.closeLocked(), nil
 	}
 	return k.removeLocked(call), nil

@@ -120,7 +120,8 @@ type callTable struct {
 	open    int     // calls with a slot, or about to get one
 	waiting []*Call // for a place among open, first come, first served
 
-	long atomic.Int32 // calls waiting with timers of their own
+	long atomic.Int32  // calls waiting with timers of their own
+	load *atomic.Int32 // Config.Load
 
 	// The calls of a slow peer, or of a busy machine, are long from the start: becoming long
 	// costs more than all else of a call.
@@ -163,6 +164,7 @@ const (
 // openLocked makes a call one of the open calls. If there are as many as the peer allows, it
 // makes the call wait for a token in wake instead, and reports false.
 func (t *callTable) openLocked(call *Call) bool {
+	t.loadedLocked(1)
 	if t.open < t.limit && len(t.waiting) == 0 {
 		t.open++
 		return true
@@ -176,6 +178,7 @@ func (t *callTable) openLocked(call *Call) bool {
 // closeLocked ends one of the open calls. It returns the next call to take its place, to
 // be woken, or nil.
 func (t *callTable) closeLocked() (next *Call) {
+	t.loadedLocked(-1)
 	if len(t.waiting) == 0 {
 		t.open--
 		return nil
@@ -188,8 +191,16 @@ func (t *callTable) stopWaitingLocked(call *Call) bool {
 	i := slices.Index(t.waiting, call)
 	if i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
+		t.loadedLocked(-1)
 	}
 	return i >= 0
+}
+
+// loadedLocked adds n to the calls of the connection, those counted that wait.
+func (t *callTable) loadedLocked(n int32) {
+	if t.load != nil {
+		t.load.Add(n)
+	}
 }
 
 // addLocked gives an open call a slot.
@@ -260,6 +271,7 @@ func (t *callTable) clearLocked() (open, waiting []*Call) {
 	waiting = t.waiting
 	t.slots, t.free, t.waiting = nil, nil, nil
 	t.open = 0
+	t.loadedLocked(EndedLoad)
 	return open, waiting
 }
 

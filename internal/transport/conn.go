@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -66,10 +67,17 @@ type Config struct {
 	// connection without calls of Lease.
 	Leased func() bool
 
+	// Load is kept at the number of open and waiting calls of this end, plus EndedLoad after
+	// the end; nil for a connection that nothing chooses among others.
+	Load *atomic.Int32
+
 	// OnRefused is called by the lease holder for each request refused before
 	// Handler.Request, with its header; may be nil.
 	OnRefused func(head *wire.Frame, why *fault.Fault)
 }
+
+// EndedLoad is above the load of every connection that lives.
+const EndedLoad = 1 << 30
 
 // New returns a connection. It reads and runs nothing before Run.
 func New(cfg Config) *Conn {

@@ -230,6 +230,7 @@ func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) {
 	c.mu.Lock()
 	c.streams.removeReceiverLocked(s.Result)
 	c.calls.freeSlotLocked(s.call)
+	c.calls.loadedLocked(-1)
 	c.mu.Unlock()
 	if why != nil {
 		why.Outcome = fault.Answered

@@ -1,0 +1,171 @@
+package reconnect
+
+import (
+	"context"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+)
+
+// The calls that wait for a connection, at most.
+const (
+	mostWaiters = 1024
+	mostWaiting = 8 << 20 // bytes of their arguments
+)
+
+// A Wait is how a call waits for a connection.
+type Wait struct {
+	Ctx     context.Context
+	Time    *limits.Timeout // begun and started
+	Bytes   int             // of its arguments
+	Patient bool            // it waits also while no attempt is under way
+}
+
+// wait waits until usable, which must not block, returns true. The error has the cause of the
+// newest loss.
+func (g *Group[E, B]) wait(w *Wait, usable func() bool) *fault.Fault {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if done, why := g.decideLocked(w, usable); done {
+		return why
+	}
+	if g.waiters >= mostWaiters || g.waiters > 0 && g.bytes+w.Bytes > mostWaiting {
+		return fault.New(fault.ResourceExhausted, fault.NotRun, "not connected, and too many calls wait for a connection (at most %d, with %d bytes): %w", mostWaiters, mostWaiting, g.causeLocked())
+	}
+	g.waiters, g.bytes = g.waiters+1, g.bytes+w.Bytes
+	defer func() { g.waiters, g.bytes = g.waiters-1, g.bytes-w.Bytes }()
+	expired := w.Time.Expired()
+	defer w.Time.Stop()
+	for {
+		changed := g.changed
+		g.mu.Unlock()
+		var late *fault.Fault
+		select {
+		case <-changed:
+		case <-w.Ctx.Done():
+			late = w.Time.ContextFault(w.Ctx.Err(), fault.NotRun)
+		case <-expired:
+			late = w.Time.Fault(fault.NotRun)
+		}
+		g.mu.Lock()
+		if late != nil {
+			return g.tooLateLocked(late)
+		}
+		if done, why := g.decideLocked(w, usable); done {
+			return why
+		}
+	}
+}
+
+// decideLocked reports whether the wait is over, and why it has failed.
+func (g *Group[E, B]) decideLocked(w *Wait, usable func() bool) (done bool, why *fault.Fault) {
+	if g.why != nil {
+		return true, g.why.WithOutcome(fault.NotRun)
+	}
+	if usable() {
+		return true, nil
+	}
+	for _, k := range g.keepers {
+		// The keeper of a connection that has just ended does not know it yet.
+		if k.hopes || k.conn != nil && !k.conn.Usable() || w.Patient || g.cfg.Patient {
+			return false, nil
+		}
+	}
+	return true, fault.New(fault.Unavailable, fault.NotRun, "not connected: %w", g.causeLocked())
+}
+
+// causeLocked returns why there is no connection.
+func (g *Group[E, B]) causeLocked() error {
+	if g.cause == nil {
+		return errNone
+	}
+	return &plain{g.cause}
+}
+
+var errNone = fault.New(fault.Unavailable, fault.NotRun, "no endpoint has a connection yet")
+
+// A plain error is a fault without the prefix of its text, for use within another one.
+type plain struct{ *fault.Fault }
+
+func (p *plain) Error() string { return p.Fault.Plain() }
+func (p *plain) Unwrap() error { return p.Fault.Err }
+
+// tooLateLocked adds the cause of the wait to the error of a call whose time is over.
+func (g *Group[E, B]) tooLateLocked(why *fault.Fault) *fault.Fault {
+	late := fault.New(why.Code, fault.NotRun, "%s; it waited for a connection: %w", why.Plain(), g.causeLocked())
+	late.Err = &both{why.Err, late.Err}
+	return late
+}
+
+// A both is an error with two causes.
+type both struct{ first, second error }
+
+func (b *both) Error() string   { return b.first.Error() }
+func (b *both) Unwrap() []error { return []error{b.first, b.second} }
+
+// mostAgain is how often a call is sent again.
+const mostAgain = 3
+
+// A Call is a call that may be sent again.
+type Call interface {
+	// Wait returns how the call waits, within the time left since its first attempt.
+	Wait(ctx context.Context) *Wait
+
+	// Choose chooses a usable connection other than except. It reports false without one,
+	// and does not block.
+	Choose(except *Conn) bool
+
+	// Send sends the call on the chosen connection, which it returns.
+	Send(ctx context.Context) (*Conn, error)
+}
+
+// ErrNotConnected is the error of a call that had no connection. It is shared, and must not be
+// changed.
+var ErrNotConnected = fault.Refusal(fault.Unavailable, "not connected")
+
+// Again sends a call again that has failed on c with err, as long as that is safe: the call has
+// surely not run, or it is idempotent and its connection has been lost.
+func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent bool, err error) error {
+	for range mostAgain {
+		f, ok := err.(*fault.Fault)
+		if !ok || ctx.Err() != nil || !g.mayRepeat(f, c, idempotent) {
+			return err
+		}
+		if c != nil {
+			c.Leave()
+		}
+		why := g.wait(call.Wait(ctx), func() bool { return call.Choose(c) })
+		switch {
+		case why != nil && f.Outcome == fault.NotRun && !f.Remote:
+			return why
+		case why != nil:
+			return err
+		}
+		if c, err = call.Send(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// mayRepeat reports whether a call that has failed with f on c may be sent again.
+func (g *Group[E, B]) mayRepeat(f *fault.Fault, c *Conn, idempotent bool) bool {
+	switch {
+	case f == ErrNotConnected, f.Remote && f.Code == fault.Unavailable && f.Outcome == fault.NotRun:
+		return true
+	case c == nil || c.Why() == nil:
+		return false
+	}
+	<-c.Done // closed soon after Why is set
+	if why := c.Why(); f.Code != why.Code || f.Message != why.Message {
+		return false // it has failed for another reason
+	}
+	return f.Outcome == fault.NotRun || f.Outcome == fault.OutcomeUnknown && idempotent && g.spend()
+}
+
+// spend takes one call from the budget.
+func (g *Group[E, B]) spend() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.budget.spend(limits.Monotonic())
+}

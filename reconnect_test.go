@@ -1,0 +1,702 @@
+package bsrpc
+
+// Clients that stay connected, over connections in memory.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/reconnect"
+)
+
+// A site is servers by address, which tests start and kill.
+type site struct {
+	mu      sync.Mutex
+	servers map[string]*siteServer
+	dials   []time.Time
+	refuse  error // of an address without a server
+	opts    ServerOptions
+	clients []*Client
+	quiet   bool // a bubble of synctest
+}
+
+// A siteServer is one server of a site, with the ends of its connections.
+type siteServer struct {
+	*Server
+	conns []net.Conn
+}
+
+// A till is the service of a site.
+type till struct {
+	at    string
+	calls atomic.Int64
+	site  *site
+}
+
+func (s *till) Where() string { s.calls.Add(1); return s.at }
+func (s *till) Sleep(ctx context.Context, ms int) (string, error) {
+	s.calls.Add(1)
+	select {
+	case <-time.After(time.Duration(ms) * time.Millisecond):
+		return s.at, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+func (s *till) Again(ctx context.Context, ms int) (string, error) { return s.Sleep(ctx, ms) }
+func (s *till) Keep(ctx context.Context) string                   { SessionFrom(ctx).Set(siteKey{}, 1); return s.at }
+
+type siteKey struct{}
+
+// Tills is the contract of a till.
+type Tills struct {
+	Where func(ctx context.Context) (string, error)
+	Sleep func(ctx context.Context, ms int) (string, error)
+	Again func(ctx context.Context, ms int) (string, error) `bsrpc:"idempotent"`
+	Keep  func(ctx context.Context) (string, error)
+}
+
+// newSite returns a site whose servers have opts; nil for the defaults.
+func newSite(t testing.TB, opts *ServerOptions) *site {
+	s := &site{servers: make(map[string]*siteServer), refuse: syscall.ECONNREFUSED}
+	if opts != nil {
+		s.opts = *opts
+	}
+	s.opts.Logger = quiet
+	t.Cleanup(func() {
+		for _, c := range s.clients {
+			c.Close()
+		}
+		for at := range s.servers {
+			s.kill(at)
+		}
+	})
+	return s
+}
+
+// start starts a server at an address.
+func (s *site) start(at string) *till {
+	srv := NewServer(&s.opts)
+	service := &till{at: at, site: s}
+	if err := srv.RegisterName("Till", service); err != nil {
+		panic(err)
+	}
+	s.add(at, srv)
+	return service
+}
+
+// add makes srv the server at an address.
+func (s *site) add(at string, srv *Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers[at] = &siteServer{Server: srv}
+}
+
+// take removes the server at an address from the site, so that it accepts no more.
+func (s *site) take(at string) *siteServer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	srv := s.servers[at]
+	delete(s.servers, at)
+	return srv
+}
+
+// kill ends the server at an address as a crash does: clients see a reset only.
+func (s *site) kill(at string) {
+	srv := s.take(at)
+	if srv == nil {
+		return
+	}
+	if s.quiet {
+		time.Sleep(10 * time.Millisecond) // so that the client reads, and notices at once
+	}
+	for _, nc := range srv.conns {
+		nc.Close()
+	}
+	if s.quiet {
+		synctest.Wait()
+	}
+	srv.Close()
+}
+
+// open is dialer.open.
+func (s *site) open(_ context.Context, e Endpoint) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dials = append(s.dials, time.Now())
+	srv := s.servers[e.Address]
+	if srv == nil {
+		return nil, &net.OpError{Op: "dial", Net: e.Network, Err: os.NewSyscallError("connect", s.refuse)}
+	}
+	near, far := net.Pipe()
+	srv.conns = append(srv.conns, far)
+	go srv.ServeConn(far)
+	return near, nil
+}
+
+// dial returns a client of the site.
+func (s *site) dial(t testing.TB, at string, opts *ClientOptions) *Client {
+	t.Helper()
+	client, err := s.tryDial(at, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// tryDial is dial with its error.
+func (s *site) tryDial(at string, opts *ClientOptions) (*Client, error) {
+	if opts == nil {
+		opts = new(ClientOptions)
+	}
+	own := *opts
+	own.Logger = quiet
+	d, err := newDialer(&own)
+	if err != nil {
+		return nil, err
+	}
+	d.open = s.open
+	client, err := d.dial(context.Background(), Endpoint{"mem", at, ""})
+	if err == nil {
+		s.clients = append(s.clients, client)
+	}
+	return client, publicError(err)
+}
+
+// tills binds the contract of a site.
+func tills(t testing.TB, c *Client) *Tills {
+	t.Helper()
+	p, err := Bind[Tills](context.Background(), c, "Till")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// wantAt checks the answer of a call.
+func wantAt(t testing.TB, got string, err error, want string) {
+	t.Helper()
+	if err != nil || got != want {
+		t.Fatalf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// A proxy works after the restart of its server, and calls wait for the first attempt.
+func TestReconnectAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		client := s.dial(t, "a", nil)
+		p := tills(t, client)
+		for range 200 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, "a")
+			time.Sleep(11 * time.Second) // the connection lives long
+			s.kill("a")
+			synctest.Wait()
+			s.start("a")
+			start := time.Now()
+			got, err = p.Where(t.Context())
+			wantAt(t, got, err, "a")
+			if d := time.Since(start); d < firstLeast || d > firstMost+time.Millisecond {
+				t.Fatalf("connected again after %v", d)
+			}
+			var sum string
+			if err := client.Call(t.Context(), "Till.Where", nil, &sum); err != nil || sum != "a" {
+				t.Fatal(sum, err)
+			}
+		}
+		select {
+		case <-client.Done():
+			t.Fatal("the client has ended:", client.Err())
+		default:
+		}
+	})
+}
+
+const firstLeast, firstMost = 100 * time.Millisecond, 700 * time.Millisecond
+
+// Without a server, calls fail once the first attempt has failed, with its cause, and then at
+// once. With WaitForReady they wait for the server, within their time.
+func TestReconnectWithoutServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		p := tills(t, s.dial(t, "a", nil))
+		s.kill("a")
+		synctest.Wait()
+		start := time.Now()
+		_, err := p.Where(t.Context())
+		check := func(err error) {
+			t.Helper()
+			var e *Error
+			if !errors.As(err, &e) || e.Code != CodeUnavailable || e.Outcome != OutcomeNotRun || !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Fatalf("got %v (%+v)", err, e)
+			}
+			if want := "bsrpc: Till.Where: not connected: dial mem: connect: connection refused"; err.Error() != want {
+				t.Fatalf("got %q, want %q", err, want)
+			}
+		}
+		check(err)
+		if d := time.Since(start); d < firstLeast || d > firstMost {
+			t.Fatal("failed after", d)
+		}
+		start = time.Now()
+		_, err = p.Where(t.Context())
+		check(err)
+		if d := time.Since(start); d != 0 {
+			t.Fatal("the second call waited for", d)
+		}
+		// With WaitForReady a call waits.
+		ctx, cancel := context.WithTimeout(WithWaitForReady(t.Context()), time.Second)
+		defer cancel()
+		_, err = p.Where(ctx)
+		if want := "bsrpc: Till.Where: context deadline exceeded; it waited for a connection: dial mem: connect: connection refused"; fmt.Sprint(err) != want {
+			t.Fatalf("got %q, want %q", err, want)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) || err.(*Error).Outcome != OutcomeNotRun {
+			t.Fatalf("%#v", err)
+		}
+		if d := time.Since(start); d != time.Second {
+			t.Fatal("waited for", d)
+		}
+		time.AfterFunc(5*time.Second, func() { s.start("a") })
+		got, err := p.Where(WithWaitForReady(t.Context()))
+		wantAt(t, got, err, "a")
+		s.kill("a")
+		synctest.Wait()
+		// The default time of a call spans its attempts.
+		start = time.Now()
+		_, err = p.Where(WithWaitForReady(t.Context()))
+		if want := "bsrpc: Till.Where: no answer in 20s (DefaultCallTimeout); give the context a deadline, or the method timeout=; it waited for a connection: dial mem: connect: connection refused"; fmt.Sprint(err) != want || time.Since(start) != 20*time.Second {
+			t.Fatalf("got %q after %v, want %q", err, time.Since(start), want)
+		}
+	})
+}
+
+// A call whose request may have run is sent again only if its method is idempotent.
+func TestReconnectResends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		first := s.start("a")
+		p := tills(t, s.dial(t, "a", nil))
+		results := make(chan error, 2)
+		go func() { _, err := p.Sleep(t.Context(), 1000); results <- err }()
+		again := make(chan error, 2)
+		go func() { _, err := p.Again(t.Context(), 1000); again <- err }()
+		time.Sleep(100 * time.Millisecond)
+		s.kill("a")
+		second := s.start("a")
+		err := <-results
+		if e := new(*Error); !errors.As(err, e) || (*e).Outcome != OutcomeUnknown || (*e).Code != CodeUnavailable {
+			t.Fatal(err)
+		}
+		if err := <-again; err != nil {
+			t.Fatal(err)
+		}
+		if a, b := first.calls.Load(), second.calls.Load(); a != 2 || b != 1 {
+			t.Fatal("ran", a, "and", b)
+		}
+	})
+}
+
+// The time of a call spans all its attempts.
+func TestReconnectTimeSpans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		p := tills(t, s.dial(t, "a", &ClientOptions{DefaultCallTimeout: 3 * time.Second}))
+		start := time.Now()
+		go func() {
+			time.Sleep(2 * time.Second)
+			s.kill("a")
+			s.start("a")
+		}()
+		_, err := p.Again(t.Context(), 10_000)
+		if CodeOf(err) != CodeDeadlineExceeded || time.Since(start).Round(time.Millisecond) != 3*time.Second {
+			t.Fatalf("got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// Close ends calls that wait, and a sleeping backoff; later calls wrap ErrClosed.
+func TestReconnectClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		client := s.dial(t, "a", &ClientOptions{WaitForReady: true})
+		p := tills(t, client)
+		s.kill("a")
+		time.Sleep(30 * time.Second)
+		waiting := make(chan error)
+		go func() { _, err := p.Where(t.Context()); waiting <- err }()
+		synctest.Wait()
+		start := time.Now()
+		client.Close()
+		client.Close()
+		if d := time.Since(start); d > time.Second {
+			t.Fatal("Close took", d)
+		}
+		for _, err := range []error{<-waiting, client.Err(), func() error { _, err := p.Where(t.Context()); return err }(), client.Call(t.Context(), "Till.Where", nil)} {
+			if !errors.Is(err, ErrClosed) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Bind[Tills](t.Context(), client, "Till"); !errors.Is(err, ErrClosed) {
+			t.Fatal(err)
+		}
+		<-client.Done()
+	})
+}
+
+// Where sessions hold something, and with NoReconnect, the client ends with its connection.
+func TestReconnectNot(t *testing.T) {
+	factory := PerSession(func(context.Context, *Session) (*till, error) { return &till{}, nil })
+	for name, tt := range map[string]struct {
+		server  ServerOptions
+		client  ClientOptions
+		factory bool
+		end     func(s *site, p *Tills)
+		code    Code
+	}{
+		"NoReconnect":  {client: ClientOptions{NoReconnect: true}},
+		"MaxSessions":  {server: ServerOptions{MaxSessions: 1}},
+		"OnDisconnect": {server: ServerOptions{OnDisconnect: func(*Session) {}}},
+		"Handlers":     {client: ClientOptions{Handlers: NewServer(&ServerOptions{Logger: quiet})}},
+		"Session.Set":  {end: func(s *site, p *Tills) { p.Keep(context.Background()); s.kill("a") }},
+		"Session.Close": {server: ServerOptions{OnConnect: func(ctx context.Context, v *Session) error {
+			time.AfterFunc(time.Second, func() { v.Close("enough") })
+			return nil
+		}}, end: func(*site, *Tills) {}, code: CodeAborted},
+		"a new session of": {factory: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, &tt.server)
+				s.start("a")
+				if tt.factory {
+					srv := NewServer(&ServerOptions{Logger: quiet})
+					srv.RegisterName("Till", factory)
+					s.kill("a")
+					s.add("a", srv)
+				}
+				client := s.dial(t, "a", &tt.client)
+				p := tills(t, client)
+				if tt.end == nil {
+					s.kill("a")
+				} else {
+					tt.end(s, p)
+				}
+				s.start("a")
+				<-client.Done()
+				if got := CodeOf(client.Err()); got != max(tt.code, 0) && (tt.code != 0 || got != CodeUnavailable) {
+					t.Fatal(client.Err())
+				}
+				if _, err := p.Where(t.Context()); err == nil || err.(*Error).Outcome != OutcomeNotRun {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// A client whose server refuses it, or speaks another version, tries no further.
+func TestReconnectRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		client := s.dial(t, "a", nil)
+		p := tills(t, client)
+		s.opts.OnConnect = func(context.Context, *Session) error { return errors.New("not you") }
+		s.kill("a")
+		s.start("a")
+		_, err := p.Where(t.Context())
+		if CodeOf(err) != CodePermissionDenied || CodeOf(client.Err()) != CodePermissionDenied {
+			t.Fatal(err, client.Err())
+		}
+		<-client.Done()
+		if n := len(s.dials); n != 2 {
+			t.Fatal(n, "dials")
+		}
+	})
+}
+
+// OnReconnect prepares each new connection, and the calls of other proxies wait for it.
+func TestOnReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, &ServerOptions{OnDisconnect: func(*Session) {}})
+		s.quiet = true
+		s.start("a")
+		var mu sync.Mutex
+		tries := 0
+		var states []State
+		client := s.dial(t, "a", &ClientOptions{
+			OnReconnect: func(ctx context.Context, c *Client) error {
+				mu.Lock()
+				tries++
+				n := tries
+				mu.Unlock()
+				time.Sleep(time.Second)
+				switch n {
+				case 1:
+					return errors.New("not yet")
+				case 2:
+					panic("oops")
+				}
+				_, err := tills(t, c).Keep(ctx)
+				return err
+			},
+			OnState: func(state State) { mu.Lock(); states = append(states, state); mu.Unlock() },
+		})
+		p := tills(t, client)
+		s.kill("a")
+		service := s.start("a")
+		start := time.Now()
+		_, err := p.Where(t.Context())
+		if want := "bsrpc: Till.Where: not connected: OnReconnect: not yet"; fmt.Sprint(err) != want {
+			t.Fatalf("got %v, want %s", err, want)
+		}
+		got, err := p.Where(WithWaitForReady(t.Context()))
+		wantAt(t, got, err, "a")
+		if d := time.Since(start); d < 3*time.Second || tries != 3 || service.calls.Load() != 1 {
+			t.Fatal(d, tries, service.calls.Load())
+		}
+		client.Close()
+		synctest.Wait()
+		want := []State{StateConnecting, StateReady, StateLost, StateConnecting, StateLost, StateConnecting, StateLost, StateConnecting, StateReady, StateClosed}
+		if !slices.Equal(states, want) {
+			t.Fatal(states)
+		}
+	})
+}
+
+// Shutdown tells clients: their new calls go to the next server while old ones end.
+func TestReconnectDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		p := tills(t, s.dial(t, "a", nil))
+		slow := make(chan error, 1)
+		go func() { _, err := p.Sleep(t.Context(), 5000); slow <- err }()
+		synctest.Wait()
+		old := s.take("a")
+		next := s.start("a")
+		down := make(chan error, 1)
+		go func() { down <- old.Shutdown(t.Context()) }()
+		synctest.Wait()
+		for range 10 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, "a")
+		}
+		if next.calls.Load() != 10 {
+			t.Fatal("the new server had", next.calls.Load(), "calls")
+		}
+		if err := <-slow; err != nil {
+			t.Fatal(err)
+		}
+		if err := <-down; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// endpointsOf returns a func for ClientOptions.Endpoints.
+func endpointsOf(names ...string) func(context.Context) ([]Endpoint, error) {
+	return func(context.Context) (list []Endpoint, err error) {
+		for _, n := range names {
+			list = append(list, Endpoint{"mem", n, ""})
+		}
+		return list, nil
+	}
+}
+
+// Calls go to the connection with fewest open calls, and elsewhere when it is lost.
+func TestEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		services := map[string]*till{}
+		for _, at := range []string{"a", "b", "c"} {
+			services[at] = s.start(at)
+		}
+		p := tills(t, s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b", "c")}))
+		synctest.Wait()
+		var calls sync.WaitGroup
+		for range 30 {
+			calls.Go(func() {
+				if _, err := p.Sleep(t.Context(), 1000); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		calls.Wait()
+		for at, service := range services {
+			if n := service.calls.Load(); n != 10 {
+				t.Errorf("%d calls at %s, want 10", n, at)
+			}
+		}
+		s.kill("b")
+		synctest.Wait()
+		for range 100 {
+			if got, err := p.Where(t.Context()); err != nil || got == "b" {
+				t.Fatal(got, err)
+			}
+		}
+		services["b"] = s.start("b")
+		time.Sleep(time.Second)
+		for range 100 {
+			p.Where(t.Context())
+		}
+		if services["b"].calls.Load() == 0 {
+			t.Fatal("no calls at b after its return")
+		}
+	})
+}
+
+// One stateful call makes the client use its connection alone.
+func TestEndpointsPin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		for _, at := range []string{"a", "b", "c"} {
+			s.start(at)
+		}
+		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b", "c")})
+		p := tills(t, client)
+		synctest.Wait()
+		at, err := p.Keep(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, at)
+		}
+		time.Sleep(time.Minute)
+		for range 100 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, at)
+		}
+		s.kill(at)
+		<-client.Done()
+	})
+}
+
+// Other is a contract that a till does not fit.
+type Other struct {
+	Where func(ctx context.Context) (int, error)
+	Sleep func(ctx context.Context, ms int) (string, error)
+}
+
+// A server changed meanwhile gives the methods concerned their mismatch.
+func TestReconnectMismatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		client := s.dial(t, "a", nil)
+		p := tills(t, client)
+		s.kill("a")
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		srv.RegisterName("Till", odd{})
+		s.add("a", srv)
+		for range 3 {
+			_, err := p.Where(t.Context())
+			if e := new(MismatchError); !errors.As(err, &e) || CodeOf(err) != CodeFailedPrecondition {
+				t.Fatal(err)
+			}
+		}
+		got, err := p.Sleep(t.Context(), 1)
+		wantAt(t, got, err, "odd")
+		time.Sleep(time.Minute)
+		if n := len(s.dials); n != 2 {
+			t.Fatal(n, "dials")
+		}
+	})
+}
+
+type odd struct{}
+
+func (odd) Where() int          { return 1 }
+func (odd) Sleep(ms int) string { return "odd" }
+
+// A contract is bound by the endpoints it fits; a mismatch counts only without any.
+func TestEndpointsMismatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		srv.RegisterName("Till", odd{})
+		s.add("b", srv)
+		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("b", "a")})
+		synctest.Wait()
+		p := tills(t, client)
+		for range 50 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, "a")
+		}
+		s.kill("a")
+		synctest.Wait()
+		_, err := Bind[Tills](t.Context(), client, "Till")
+		if e := new(MismatchError); !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A server that accepts and dies in a loop is left alone for longer and longer.
+func TestReconnectCrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		client := s.dial(t, "a", nil)
+		stop := time.Now().Add(10 * time.Minute)
+		for time.Now().Before(stop) {
+			time.Sleep(100 * time.Millisecond)
+			s.kill("a")
+			s.start("a")
+		}
+		if n := len(s.dials); n < 60 || n > 130 {
+			t.Fatal(n, "connections in 10 minutes")
+		}
+		client.Close()
+	})
+}
+
+// A Bind in a loop leaves nothing behind.
+func TestReconnectKeepsNoContracts(t *testing.T) {
+	s := newSite(t, nil)
+	s.start("a")
+	client := s.dial(t, "a", nil)
+	for range 100 {
+		tills(t, client)
+	}
+	eventually(t, func() string {
+		runtime.GC()
+		if n := reconnect.Contracts(client.conn.(*steadyLink).Group); n > 0 {
+			return fmt.Sprint(n, " contracts")
+		}
+		return ""
+	})
+}
