@@ -700,3 +700,21 @@ func TestReconnectKeepsNoContracts(t *testing.T) {
 		return ""
 	})
 }
+
+// What a client with several endpoints adds to a call: the choice, and the count of its
+// connection.
+func BenchmarkLeast(b *testing.B) {
+	for _, n := range []int{2, 3, 8} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var list []*binding
+			for range n {
+				list = append(list, &binding{conn: reconnect.NewConn()})
+			}
+			for b.Loop() {
+				c := least(list).conn
+				c.Load.Add(1)
+				c.Load.Add(-1)
+			}
+		})
+	}
+}
