@@ -11,42 +11,69 @@ import (
 // defaultSettings are the settings of the measurement.
 var defaultSettings = Settings{Label: "filter, batch 7", Drive: 1000, Range: 2000, Rate: 20_000, Samples: 2000}
 
+// A bench is a client with proxies for the rack and its instruments.
+type bench struct {
+	*bsrpc.Client
+	rack   *Rack
+	scope  *Scope
+	supply *Supply
+	load   *Load
+}
+
 // runClient runs one client from start to end. If ctx ends, at any time, the server
-// cancels the running calls and switches the output off.
+// cancels the running calls and switches the instruments off.
 func runClient(ctx context.Context, dial dialFunc, say sayFunc) error {
-	client, scope, err := connect(ctx, dial, say, nil)
+	b, err := connect(ctx, dial)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	if err := prepare(ctx, scope, say); err != nil {
+	defer b.Close()
+	if err := b.take(ctx, say, nil); err != nil {
 		return err
 	}
-	return measure(ctx, scope, say)
+	if err := b.prepare(ctx, say); err != nil {
+		return err
+	}
+	return b.measure(ctx, say)
 }
 
-// connect connects and waits until the instrument is free. If onWait is not nil, it is
-// called with every new position in the queue.
-func connect(ctx context.Context, dial dialFunc, say sayFunc, onWait func(position int)) (*bsrpc.Client, *Scope, error) {
-	client, err := dial(ctx, &bsrpc.ClientOptions{OnWait: func(position int) {
-		say("the instrument is in use; my position in the queue is %d", position)
-		if onWait != nil {
-			onWait(position)
-		}
-	}})
+// connect connects and binds everything. It does not wait for instruments.
+func connect(ctx context.Context, dial dialFunc) (*bench, error) {
+	client, err := dial(ctx, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	scope, err := bsrpc.Bind[Scope](ctx, client, "Scope")
-	if err != nil {
+	b := &bench{Client: client}
+	var errs [4]error
+	b.rack, errs[0] = bsrpc.Bind[Rack](ctx, client, "Rack")
+	b.scope, errs[1] = bsrpc.Bind[Scope](ctx, client, "Scope")
+	b.supply, errs[2] = bsrpc.Bind[Supply](ctx, client, "Supply")
+	b.load, errs[3] = bsrpc.Bind[Load](ctx, client, "Load")
+	if err := errors.Join(errs[:]...); err != nil {
 		client.Close()
-		return nil, nil, err
+		return nil, err
 	}
-	return client, scope, nil
+	return b, nil
 }
 
-// prepare configures and arms the instrument.
-func prepare(ctx context.Context, scope *Scope, say sayFunc) error {
+// take waits until the session has the scope and the supply. If onWait is not nil, it is
+// called with every new place in line.
+func (b *bench) take(ctx context.Context, say sayFunc, onWait func(place int)) error {
+	ctx = bsrpc.WithPosition(ctx, func(instrument string, place int) {
+		say("the %s is in use; my place in line is %d", instrument, place)
+		if onWait != nil {
+			onWait(place)
+		}
+	})
+	return b.rack.Take(ctx, []string{"scope", "supply"})
+}
+
+// prepare sets the supply, and configures and arms the scope.
+func (b *bench) prepare(ctx context.Context, say sayFunc) error {
+	scope := b.scope
+	if err := b.supply.Set(ctx, 5000); err != nil {
+		return err
+	}
 	name, err := scope.Identify(ctx)
 	if err != nil {
 		return err
@@ -64,14 +91,14 @@ func prepare(ctx context.Context, scope *Scope, say sayFunc) error {
 }
 
 // measure acquires and plots both channels.
-func measure(ctx context.Context, scope *Scope, say sayFunc) error {
+func (b *bench) measure(ctx context.Context, say sayFunc) error {
 	for channel := uint(1); channel <= 2; channel++ {
 		say("acquiring channel %d", channel)
-		w, err := scope.Acquire(ctx, channel)
+		w, err := b.scope.Acquire(ctx, channel)
 		if err != nil {
 			return err
 		}
-		st, err := scope.Statistics(ctx)
+		st, err := b.scope.Statistics(ctx)
 		if err != nil {
 			return err
 		}

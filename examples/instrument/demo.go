@@ -5,43 +5,44 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/bsrpc/bsrpc"
 )
 
-// demonstrate lets Ann measure while Bob waits. Afterwards Bob finds the instrument
-// without any settings of Ann's.
+// demonstrate lets Ann measure while Bob watches and then waits. Afterwards Bob finds the
+// instruments without any settings of Ann's.
 func demonstrate(ctx context.Context, dial dialFunc, says *transcript) error {
 	ann, bob := says.as("Ann"), says.as("Bob")
-	client, scope, err := connect(ctx, dial, ann, nil)
+	b, err := connect(ctx, dial)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	if err := mistakes(ctx, scope, ann); err != nil {
+	defer b.Close()
+	if err := b.take(ctx, ann, nil); err != nil {
 		return err
 	}
-	if err := prepare(ctx, scope, ann); err != nil {
+	if err := mistakes(ctx, b.scope, ann); err != nil {
+		return err
+	}
+	if err := b.prepare(ctx, ann); err != nil {
 		return err
 	}
 
-	waits := make(chan int, 10) // Bob's positions in the queue; the buffer is larger than needed
+	waits := make(chan int, 10) // Bob's places in line; the buffer is larger than needed
 	left := make(chan error, 1)
-	go func() { left <- takeOver(ctx, dial, bob, func(position int) { waits <- position }) }()
+	go func() { left <- takeOver(ctx, dial, bob, func(place int) { waits <- place }) }()
 	select {
 	case <-waits:
 	case err := <-left:
-		return err // nil if he was refused
+		return err
 	}
 
-	if err := giveUp(ctx, scope, ann); err != nil {
+	if err := giveUp(ctx, b.scope, ann); err != nil {
 		return err
 	}
-	if err := measure(ctx, scope, ann); err != nil {
+	if err := b.measure(ctx, ann); err != nil {
 		return err
 	}
-	ann("I leave, and forget to switch the output off")
-	client.Close()
+	ann("I leave, and forget to switch the outputs off")
+	b.Close()
 	return <-left
 }
 
@@ -87,23 +88,38 @@ func giveUp(ctx context.Context, scope *Scope, say sayFunc) error {
 	return nil
 }
 
-// takeOver is Bob's part: once admitted he looks for settings of Ann's. If the server
-// refuses to let him wait, he only reports that.
-func takeOver(ctx context.Context, dial dialFunc, say sayFunc, onWait func(position int)) error {
-	client, scope, err := connect(ctx, dial, say, onWait)
-	var e *bsrpc.Error
-	if errors.As(err, &e) && e.Code == bsrpc.CodeResourceExhausted {
-		say("refused: %s", describe(err))
-		return nil
-	}
+// takeOver is Bob's part: he watches, and sets the load, which is free. Then he waits for
+// what Ann has, and looks for settings of hers.
+func takeOver(ctx context.Context, dial dialFunc, say sayFunc, onWait func(place int)) error {
+	b, err := connect(ctx, dial)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer b.Close()
+	users, err := b.rack.Users(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range users {
+		if u.Session != 0 {
+			say("session %d has the %s", u.Session, u.Instrument)
+		}
+	}
+	level, err := b.supply.Level(ctx)
+	if err != nil {
+		return err
+	}
+	say("the supply is at %d mV; I set the load, which is free", level)
+	if err := b.load.Set(ctx, 250); err != nil {
+		return err
+	}
+	if err := b.take(ctx, say, onWait); err != nil {
+		return err
+	}
 	say("it is my turn; are there settings?")
-	if _, err = scope.Settings(ctx); err == nil {
+	if _, err = b.scope.Settings(ctx); err == nil {
 		return errors.New("the second user found the first one's settings")
 	}
 	say("  %s", describe(err))
-	return nil
+	return b.rack.Give(ctx, []string{"scope", "supply"})
 }

@@ -9,8 +9,111 @@ import (
 	"time"
 )
 
-// An instrument simulates the hardware: an oscilloscope with two channels and a
-// generator to drive the device under test. There is one instrument for all sessions.
+// A scope is the receiver of all methods of Scope but Configure: an oscilloscope with its
+// settings and its last waveform.
+type scope struct {
+	instrument *instrument
+
+	mu       sync.Mutex // guards the rest
+	settings *Settings
+	last     []float32
+	abort    context.CancelCauseFunc // ends the running acquisition; nil before the first
+}
+
+func (s *scope) Identify() string { return identity }
+
+// reset switches the output off, and changes the settings; nil for none.
+func (s *scope) reset(settings *Settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instrument.output(0)
+	s.settings, s.last = settings, nil
+}
+
+func (s *scope) Settings() (Settings, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settings == nil {
+		return Settings{}, errNotConfigured
+	}
+	return *s.settings, nil
+}
+
+func (s *scope) Arm() error {
+	settings, err := s.Settings()
+	if err != nil {
+		return err
+	}
+	s.instrument.output(settings.Drive)
+	return nil
+}
+
+// Acquire blocks until the hardware is done. The context is canceled when the caller
+// gives up or its connection is lost.
+func (s *scope) Acquire(ctx context.Context, channel uint) ([]float32, error) {
+	settings, err := s.Settings()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.mu.Lock()
+	s.abort = cancel
+	s.mu.Unlock()
+	w, err := s.instrument.acquire(ctx, settings, channel)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = w
+	return w, nil
+}
+
+func (s *scope) Statistics() (Statistics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return Statistics{}, errNoWaveform
+	}
+	return statistics(s.last), nil
+}
+
+func (s *scope) Abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instrument.output(0)
+	if s.abort != nil {
+		s.abort(errAborted)
+	}
+}
+
+// A source is a power supply or an electronic load, the receiver of Supply or Load.
+type source struct {
+	unit string
+	say  sayFunc
+
+	mu    sync.Mutex // guards level
+	level uint
+}
+
+func (s *source) Set(level uint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if level != s.level {
+		s.say("%d %s", level, s.unit)
+	}
+	s.level = level
+}
+
+func (s *source) Level() uint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level
+}
+
+// An instrument simulates the hardware of the oscilloscope: two channels, and a generator
+// to drive the device under test.
 type instrument struct {
 	acquisition time.Duration // duration of an acquisition
 	say         sayFunc

@@ -1,7 +1,7 @@
-// Instrument shares a simulated oscilloscope over the network. One client at a time has
-// exclusive access, others wait in a queue, and the output is switched off at the end of
-// each session. Clients are Go programs, and Python scripts with the unmodified package
-// basic-socket-rpc.
+// Instrument shares a rack of simulated instruments over the network: an oscilloscope, a
+// power supply and an electronic load. One client at a time has each of them, others watch
+// it or wait in line, and what a client has taken is switched off when it leaves. Clients are Go
+// programs, and Python scripts with the unmodified package basic-socket-rpc.
 //
 //	go run ./examples/instrument          the server and two clients, Ann and Bob, in one process
 //	go run ./examples/instrument server   the server alone, until it is interrupted
@@ -12,7 +12,7 @@
 //	pip install basic-socket-rpc==0.6.0
 //	python3 examples/instrument/python/measure.py 127.0.0.1 7342
 //
-// Start two clients at once to see the second one wait.
+// Start two clients at once to see the second one wait for the scope.
 package main
 
 import (
@@ -37,7 +37,6 @@ type program struct {
 	out         io.Writer
 	addr        string        // of the server, for the two commands
 	acquisition time.Duration // duration; 0 means 45 s, or 1 s with both in one process
-	refuse      bool          // refuse a second client instead of letting it wait
 }
 
 func main() {
@@ -48,7 +47,6 @@ func main() {
 	p := program{out: os.Stdout}
 	flag.StringVar(&p.addr, "addr", "127.0.0.1:7342", "the server's `address`, for the two commands; there is no login")
 	flag.DurationVar(&p.acquisition, "acquisition", 0, "`duration` of an acquisition (default 45s, 1s without a command)")
-	flag.BoolVar(&p.refuse, "refuse", false, "refuse a second client instead of letting it wait")
 	flag.Parse()
 	if err := p.run(ctx, flag.Args()); err != nil {
 		log.Fatal(err)
@@ -75,10 +73,9 @@ func (p program) run(ctx context.Context, args []string) error {
 	}
 }
 
-// serve serves an instrument at addr while f runs. It passes the actual address to f.
+// serve serves a rack at addr while f runs. It passes the actual address to f.
 func (p program) serve(addr string, acquisition time.Duration, says *transcript, f func(addr string) error) error {
-	i := &instrument{acquisition: cmp.Or(p.acquisition, acquisition), say: says.as("scope")}
-	srv, err := newServer(i, p.refuse)
+	srv, err := newServer(cmp.Or(p.acquisition, acquisition), says)
 	if err != nil {
 		return err
 	}

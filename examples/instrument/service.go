@@ -2,116 +2,127 @@ package main
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
 )
 
-// newServer returns a server for an instrument, with one session at a time. Other
-// clients wait in a queue, or are refused.
-func newServer(i *instrument, refuse bool) (*bsrpc.Server, error) {
-	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
-		MaxSessions:    1,
-		RefuseWhenFull: refuse,
-		Basic:          true, // for Python clients
+// A rack is the receiver of Rack, and has the instruments.
+type rack struct {
+	scope  *scope
+	supply *source
+	load   *source
+	say    sayFunc
+	srv    *bsrpc.Server
+}
+
+// newServer returns a server for a rack, whose acquisitions take some time. Many clients
+// connect at a time; each instrument is for one of them.
+func newServer(acquisition time.Duration, says *transcript) (*bsrpc.Server, error) {
+	r := &rack{
+		scope:  &scope{instrument: &instrument{acquisition: acquisition, say: says.as("scope")}},
+		supply: &source{unit: "mV", say: says.as("supply")},
+		load:   &source{unit: "mA", say: says.as("load")},
+		say:    says.as("rack"),
+	}
+	r.srv = bsrpc.NewServer(&bsrpc.ServerOptions{
+		Basic: true, // for Python clients
 		OnConnect: func(ctx context.Context, s *bsrpc.Session) error {
-			i.say("session %d, %v, has the instrument", s.ID(), s.RemoteAddr())
+			r.say("session %d, %v, has connected", s.ID(), s.RemoteAddr())
 			return nil
 		},
+		// The next user gets the instruments when OnDisconnect has returned, also after a
+		// crash of the client or a lost connection.
 		OnDisconnect: func(s *bsrpc.Session) {
-			i.say("session %d left after %d calls in %v", s.ID(), s.Calls(), time.Since(s.Since()).Round(time.Second/10))
+			r.switchOff(r.takenBy(s))
+			r.say("session %d left after %d calls in %v", s.ID(), s.Calls(), time.Since(s.Since()).Round(time.Second/10))
 		},
 	})
-	perSession := bsrpc.PerSession(func(context.Context, *bsrpc.Session) (*session, error) {
-		return &session{instrument: i}, nil
-	})
-	return srv, bsrpc.RegisterAs[Scope](srv, "Scope", perSession)
+	return r.srv, errors.Join(
+		bsrpc.RegisterAs[Rack](r.srv, "Rack", r),
+		bsrpc.RegisterAs[Scope](r.srv, "Scope", &scopeService{r.scope, r}),
+		bsrpc.RegisterAs[Supply](r.srv, "Supply", r.supply),
+		bsrpc.RegisterAs[Load](r.srv, "Load", r.load),
+	)
 }
 
-// A session is the receiver for one client: the instrument with the client's own
-// settings and waveform. Each client gets a new one, so no settings of earlier clients
-// remain.
-type session struct {
-	instrument *instrument
-
-	mu       sync.Mutex // guards the rest
-	settings *Settings
-	last     []float32
-	abort    context.CancelCauseFunc // ends the running acquisition; nil before the first
+// takenBy returns the instruments that a session has.
+func (r *rack) takenBy(s *bsrpc.Session) (instruments []string) {
+	for _, g := range r.srv.Groups() {
+		if g.Acquired && g.Holder == s {
+			instruments = append(instruments, g.Name)
+		}
+	}
+	return instruments
 }
 
-// Close makes the instrument safe for the next client. The server calls it at the end
-// of the session, also after a crash of the client or a lost connection.
-func (s *session) Close() { s.instrument.output(0) }
+// switchOff makes instruments safe for the next user. No settings remain.
+func (r *rack) switchOff(instruments []string) {
+	for _, name := range instruments {
+		switch name {
+		case "scope":
+			r.scope.reset(nil)
+		case "supply":
+			r.supply.Set(0)
+		case "load":
+			r.load.Set(0)
+		}
+	}
+}
 
-func (s *session) Identify() string { return identity }
+// Take takes all of the instruments, or none.
+func (r *rack) Take(ctx context.Context, instruments []string) error {
+	s := bsrpc.SessionFrom(ctx)
+	before := len(r.takenBy(s))
+	if err := s.Acquire(ctx, instruments...); err != nil {
+		return err
+	}
+	if now := r.takenBy(s); len(now) > before {
+		r.say("session %d has the %s", s.ID(), strings.Join(now, " and the "))
+	}
+	return nil
+}
 
-func (s *session) Configure(settings Settings) error {
+// Give leaves out instruments that the session has not.
+func (r *rack) Give(ctx context.Context, instruments []string) {
+	s := bsrpc.SessionFrom(ctx)
+	for _, name := range r.takenBy(s) {
+		for _, given := range instruments {
+			if name == given {
+				r.switchOff([]string{name})
+			}
+		}
+	}
+	s.Release(instruments...)
+}
+
+func (r *rack) Users() (users []User) {
+	for _, g := range r.srv.Groups() {
+		u := User{Instrument: g.Name, Waiting: len(g.Waiting)}
+		if g.Holder != nil {
+			u.Session = g.Holder.ID()
+		}
+		users = append(users, u)
+	}
+	return users
+}
+
+// A scopeService is the receiver of Scope.
+type scopeService struct {
+	*scope
+	rack *rack
+}
+
+// Configure takes the scope for the session: the call has it already.
+func (s *scopeService) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.check(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.instrument.output(0)
-	s.settings, s.last = &settings, nil
-	return nil
-}
-
-func (s *session) Settings() (Settings, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.settings == nil {
-		return Settings{}, errNotConfigured
-	}
-	return *s.settings, nil
-}
-
-func (s *session) Arm() error {
-	settings, err := s.Settings()
-	if err != nil {
+	if err := s.rack.Take(ctx, []string{"scope"}); err != nil {
 		return err
 	}
-	s.instrument.output(settings.Drive)
+	s.reset(&settings)
 	return nil
-}
-
-// Acquire blocks until the hardware is done. The context is canceled when the caller
-// gives up or its connection is lost.
-func (s *session) Acquire(ctx context.Context, channel uint) ([]float32, error) {
-	settings, err := s.Settings()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.mu.Lock()
-	s.abort = cancel
-	s.mu.Unlock()
-	w, err := s.instrument.acquire(ctx, settings, channel)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = w
-	return w, nil
-}
-
-func (s *session) Statistics() (Statistics, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last == nil {
-		return Statistics{}, errNoWaveform
-	}
-	return statistics(s.last), nil
-}
-
-func (s *session) Abort() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.instrument.output(0)
-	if s.abort != nil {
-		s.abort(errAborted)
-	}
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
-// A testServer is a server with its instrument, in memory, and its transcript.
+// A testServer is a server with its rack, in memory, and its transcript.
 type testServer struct {
 	*bsrpc.Server
 	says *transcript
 }
 
-func newTestServer(t *testing.T, refuse bool) testServer {
+func newTestServer(t *testing.T) testServer {
 	t.Helper()
 	says := newTranscript(new(bytes.Buffer))
-	srv, err := newServer(&instrument{acquisition: 45 * time.Second, say: says.as("scope")}, refuse)
+	srv, err := newServer(45*time.Second, says)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,23 +87,32 @@ func wantError(t *testing.T, what string, err error, name, text string) {
 // python/scope.py repeats the contract by hand. A change here also requires a change
 // there, and breaks existing scripts.
 func TestPythonContract(t *testing.T) {
-	srv := newTestServer(t, false)
+	srv := newTestServer(t)
 	defer srv.Close()
 	const settings = "{Label string.le1; Drive uint.le2; Range uint.le2; Rate uint.be4; Samples uint.be4}"
 	const statistics = "{Samples uint.be4; Periods uint.be4; Min float.be4; Max float.be4; Mean float.be4}"
 	want := []string{
+		" Rack.Give([]string.le4)",
+		" Rack.Take([]string.le4)",
+		" Rack.Users() []{Instrument string.le4; Session uint.le8; Waiting int.le8}",
 		"id=1 Scope.Identify() string.le4",
+		"id=10 Load.Set(uint.le2)",
+		"id=11 Load.Level() uint.le2",
 		"id=2 Scope.Configure(" + settings + ")",
 		"id=3 Scope.Settings() " + settings,
 		"id=4 Scope.Arm()",
 		"id=5 Scope.Acquire(uint.le1) []float.be4",
 		"id=6 Scope.Statistics() " + statistics,
 		"id=7 Scope.Abort()",
+		"id=8 Supply.Set(uint.le2)",
+		"id=9 Supply.Level() uint.le2",
 	}
 	var got []string
+	contracts := map[string]reflect.Type{"Rack": reflect.TypeFor[Rack](), "Scope": reflect.TypeFor[Scope](), "Supply": reflect.TypeFor[Supply](), "Load": reflect.TypeFor[Load]()}
 	ids := regexp.MustCompile(`id=\d+`)
 	for _, m := range srv.Methods() {
-		field, _ := reflect.TypeFor[Scope]().FieldByName(strings.TrimPrefix(m.Name, "Scope."))
+		service, name, _ := strings.Cut(m.Name, ".")
+		field, _ := contracts[service].FieldByName(name)
 		got = append(got, ids.FindString(field.Tag.Get("bsrpc"))+" "+m.Layout)
 	}
 	slices.Sort(got)
@@ -113,7 +122,7 @@ func TestPythonContract(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	srv := newTestServer(t, false)
+	srv := newTestServer(t)
 	defer srv.Close()
 	scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
 	_, err := scope.Settings(t.Context())
@@ -135,7 +144,7 @@ func TestSettings(t *testing.T) {
 // The instrument refuses invalid settings with a named error. Settings out of range for
 // the wire format are not sent at all. The old settings remain in both cases.
 func TestSettingsRefused(t *testing.T) {
-	srv := newTestServer(t, false)
+	srv := newTestServer(t)
 	defer srv.Close()
 	scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
 	if err := scope.Configure(t.Context(), defaultSettings); err != nil {
@@ -166,7 +175,7 @@ func TestSettingsRefused(t *testing.T) {
 // An acquisition may take 45 s, by the timeout in its tag.
 func TestAcquire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, false)
+		srv := newTestServer(t)
 		scope := bsrpctest.Bind[Scope](t, srv.Server, "Scope")
 		if err := scope.Configure(t.Context(), defaultSettings); err != nil {
 			t.Fatal(err)
@@ -198,7 +207,7 @@ func TestAcquire(t *testing.T) {
 // A caller giving up stops the instrument and keeps its session.
 func TestGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, false)
+		srv := newTestServer(t)
 		scope := srv.armed(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -219,7 +228,7 @@ func TestGiveUp(t *testing.T) {
 // Abort does not wait for the converter. Calls waiting for it continue once it is free.
 func TestAbort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, false)
+		srv := newTestServer(t)
 		scope := srv.armed(t)
 		check(t, scope.Abort(t.Context())) // without an acquisition it only switches off
 		check(t, scope.Arm(t.Context()))
@@ -249,7 +258,7 @@ func TestAbort(t *testing.T) {
 // The instrument is safe after a lost connection.
 func TestConnectionLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, false)
+		srv := newTestServer(t)
 		near, far := net.Pipe()
 		go srv.ServeConn(far)
 		client, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{Logger: slog.New(slog.DiscardHandler)})
@@ -265,7 +274,7 @@ func TestConnectionLost(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		near.Close()
 		synctest.Wait()
-		if want := "output off\nscope   session 1 left after 3 calls in 10s\n"; !strings.HasSuffix(srv.said(), want) {
+		if want := "output off\nrack    session 1 left after 3 calls in 10s\n"; !strings.HasSuffix(srv.said(), want) {
 			t.Errorf("said\n%swant it to end in\n%s", srv.said(), want)
 		}
 		client.Close()
@@ -273,45 +282,55 @@ func TestConnectionLost(t *testing.T) {
 	})
 }
 
-// Clients wait, learn their position, and find the instrument without settings.
-func TestQueue(t *testing.T) {
+// Clients wait in line, learn their places, and find the instruments without settings.
+func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, false)
-		first, scope, err := connect(t.Context(), srv.dial, srv.says.as("first"), nil)
+		srv := newTestServer(t)
+		first, err := connect(t.Context(), srv.dial)
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, errors.Join(scope.Configure(t.Context(), defaultSettings), scope.Arm(t.Context())))
+		check(t, errors.Join(first.scope.Configure(t.Context(), defaultSettings), first.scope.Arm(t.Context())))
 		left := make(chan error, 2)
 		for _, name := range []string{"second", "third"} {
 			go func() { left <- takeOver(t.Context(), srv.dial, srv.says.as(name), nil) }()
-			synctest.Wait()
+			time.Sleep(time.Second)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		first.Close()
 		check(t, errors.Join(<-left, <-left))
+		synctest.Wait()
 		srv.Close()
-		const second = `second  the instrument is in use; my position in the queue is 1
+		const second = `second  session 1 has the scope
+second  the supply is at 0 mV; I set the load, which is free
+second  the scope is in use; my place in line is 1
 second  it is my turn; are there settings?
 second    NotConfigured: no settings yet; call Configure
 `
-		const third = `third   the instrument is in use; my position in the queue is 2
+		const third = `third   session 1 has the scope
+third   the supply is at 0 mV; I set the load, which is free
+third   the scope is in use; my place in line is 2
 third   it is my turn; are there settings?
 third     NotConfigured: no settings yet; call Configure
 `
-		const scopes = `scope   session 1, pipe, has the instrument
-scope   output on, 1000 mV
-scope   output off
-scope   session 1 left after 2 calls in 1h0m0s
-scope   session 2, pipe, has the instrument
-scope   session 2 left after 1 calls in 0s
-scope   session 3, pipe, has the instrument
-scope   session 3 left after 1 calls in 0s
+		const rack = `rack    session 1, pipe, has connected
+rack    session 1 has the scope
+rack    session 2, pipe, has connected
+rack    session 3, pipe, has connected
+rack    session 1 left after 2 calls in 1m2s
+rack    session 2 has the scope and the supply
+rack    session 2 left after 6 calls in 1m2s
+rack    session 3 has the scope and the supply
+rack    session 3 left after 6 calls in 1m1s
 `
-		for speaker, want := range map[string]string{"second": second, "third": third, "scope": scopes} {
+		for speaker, want := range map[string]string{"second": second, "third": third, "rack": rack} {
 			got := srv.saidBy(speaker)
-			// The second leaves at once: its place may be free before the third hears of being next.
-			got = strings.Replace(got, "third   the instrument is in use; my position in the queue is 1\n", "", 1)
+			// The second gives the instruments back at once: the third may have them before it hears of
+			// being next. And a session leaves while the next one begins.
+			got = strings.Replace(got, "third   the scope is in use; my place in line is 1\n", "", 1)
+			if speaker == "rack" {
+				got, want = sortedLines(got), sortedLines(want)
+			}
 			if got != want {
 				t.Errorf("%s said\n%swant\n%s", speaker, got, want)
 			}
@@ -319,25 +338,50 @@ scope   session 3 left after 1 calls in 0s
 	})
 }
 
-func TestRefuse(t *testing.T) {
+func sortedLines(text string) string {
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
+}
+
+// One session has an instrument; others watch it, and may stop it. Others have other instruments.
+func TestWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newTestServer(t, true)
-		client, _, err := connect(t.Context(), srv.dial, t.Logf, nil)
+		srv := newTestServer(t)
+		scope := srv.armed(t)
+		other, err := connect(t.Context(), srv.dial)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = connect(t.Context(), srv.dial, t.Logf, nil)
+		acquired := make(chan error, 1)
+		go func() {
+			_, err := scope.Acquire(t.Context(), 1)
+			acquired <- err
+		}()
+		time.Sleep(time.Second)
+		if s, err := other.scope.Settings(t.Context()); s != defaultSettings || err != nil {
+			t.Errorf("another client sees %+v, %v", s, err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		var e *bsrpc.Error
-		if !errors.As(err, &e) || e.Code != bsrpc.CodeResourceExhausted || e.Outcome != bsrpc.OutcomeNotRun {
-			t.Errorf("the second user: %v", err)
+		if err := other.scope.Arm(short); !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun {
+			t.Errorf("another client arms: %v", err)
 		}
-		client.Close()
-		synctest.Wait()
-		next, _, err := connect(t.Context(), srv.dial, t.Logf, nil)
-		if err != nil {
-			t.Fatal(err)
+		check(t, other.rack.Take(t.Context(), []string{"load", "supply"}))
+		check(t, errors.Join(other.supply.Set(t.Context(), 3300), other.load.Set(t.Context(), 100)))
+		users, err := other.rack.Users(t.Context())
+		want := []User{{"load", 2, 0}, {"scope", 1, 0}, {"supply", 2, 0}}
+		if !slices.Equal(users, want) || err != nil {
+			t.Errorf("users: %v, %v", users, err)
 		}
-		next.Close()
+		check(t, other.scope.Abort(t.Context()))
+		wantError(t, "Acquire", <-acquired, "Aborted", "the acquisition was aborted")
+		check(t, other.rack.Give(t.Context(), []string{"load", "scope"}))
+		load, errLoad := other.load.Level(t.Context())
+		supply, errSupply := other.supply.Level(t.Context())
+		if check(t, errors.Join(errLoad, errSupply)); load != 0 || supply != 3300 {
+			t.Errorf("the load is at %d, the supply at %d", load, supply)
+		}
+		other.Close()
 		srv.Close()
 	})
 }

@@ -239,14 +239,18 @@ func (g *Group) expire() {
 // Positions.
 
 // tellEvery is the least time between two rounds of positions: a round passes the whole line,
-// however often that moves.
-const tellEvery = 100 * time.Millisecond
+// however often that moves. tellAfter is the least time from a change to its round: most waits
+// end sooner.
+const (
+	tellEvery = 100 * time.Millisecond
+	tellAfter = 5 * time.Millisecond
+)
 
 // movedLocked makes sure that the waiters with Moved learn of their new positions.
 func (g *Group) movedLocked() {
 	if g.watchers > 0 && !g.telling {
 		g.telling = true
-		time.AfterFunc(time.Until(g.toldAt.Add(tellEvery)), g.tell)
+		time.AfterFunc(max(tellAfter, time.Until(g.toldAt.Add(tellEvery))), g.tell)
 	}
 }
 
@@ -259,7 +263,9 @@ func (g *Group) tell() {
 	}
 	var all []news
 	g.all.mu.Lock()
-	g.telling, g.toldAt = false, time.Now()
+	if g.telling = false; g.watchers > 0 {
+		g.toldAt = time.Now()
+	}
 	for _, line := range []*list{&g.own, &g.one.line} {
 		position, left := 0, g.watchers
 		for w := range line.all(inLine) {

@@ -2,7 +2,7 @@
 
 Needs the package: pip install basic-socket-rpc==0.6.0
 
-Waits for as long as somebody else has the instrument, ten minutes at most.
+Waits for as long as somebody else has the scope, ten minutes at most.
 Ends with an error if the instrument does not see what it should.
 """
 
@@ -37,7 +37,7 @@ def measure(scope) -> None:
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    # The package asks again and again for its turn; it is not told its place.
+    # configure takes the scope, until the connection ends. The wait is not told its place.
     scope = Scope(sys.argv[1], int(sys.argv[2]), timeout_secs=600, retry_interval_secs=0.5)
     with scope:
         measure(scope)

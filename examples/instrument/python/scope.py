@@ -95,7 +95,8 @@ def parse_waveform(bs) -> Tuple[float, ...]:
 spec = RpcClientSpec(
     requests=(
         RpcClientReq(Command.identify, serialize_no_args, deserialize_str_only),
-        RpcClientReq(Command.configure, serialize_settings, parse_no_response),
+        # waits for as long as somebody else has the scope, which it takes
+        RpcClientReq(Command.configure, serialize_settings, parse_no_response, response_timeout=600),
         RpcClientReq(Command.settings, serialize_no_args, parse_settings),
         RpcClientReq(Command.arm, serialize_no_args, parse_no_response),
         # 45 s and some: the package would wait for 20 s
