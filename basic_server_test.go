@@ -480,6 +480,46 @@ func TestBasicExclusive(t *testing.T) {
 	})
 }
 
+// Calls of basic clients wait for sessions that hold the group, here from OnConnect on, and basic
+// clients hold groups themselves.
+func TestBasicWaitsForSession(t *testing.T) {
+	opts := &ServerOptions{OnConnect: func(ctx context.Context, s *Session) error {
+		if s.ID() <= 2 { // the witness, and p
+			return nil
+		}
+		return s.Acquire(ctx, "bench")
+	}}
+	withBasic(t, opts, func(p *rawPeer, srv *Server, clerk *basicClerk) {
+		client, err := NewClient(context.Background(), dialed(srv), &ClientOptions{Limits: Limits{PingAfter: NoLimit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write([]byte(command(25, "")))
+		synctest.Wait()
+		if len(clerk.began) > 0 {
+			t.Error("a call runs beside the holder")
+		}
+		client.Close()
+		<-clerk.began
+		clerk.release <- struct{}{}
+		p.wantBytes("\x05\x00\x00\x00\x01")
+		other := basicClient(t, srv)
+		p.write([]byte(command(25, "")))
+		other.write([]byte(command(25, "")))
+		<-clerk.began
+		clerk.release <- struct{}{}
+		other.wantBytes("\x05\x00\x00\x00\x01")
+		synctest.Wait()
+		if len(clerk.began) > 0 {
+			t.Error("a call runs beside a basic holder")
+		}
+		other.nc.Close()
+		<-clerk.began
+		clerk.release <- struct{}{}
+		p.wantBytes("\x05\x00\x00\x00\x01")
+	})
+}
+
 func TestBasicIDs(t *testing.T) {
 	type twice struct {
 		One func() error `bsrpc:"id=7"`

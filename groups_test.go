@@ -503,6 +503,69 @@ func TestGroupLease(t *testing.T) {
 	})
 }
 
+// A short lease does not send more PINGs than the client accepts.
+func TestShortGroupLease(t *testing.T) {
+	opts := bsrpc.ServerOptions{Limits: bsrpc.Limits{SessionLease: 200 * time.Millisecond}}
+	withRack(t, opts, func(t *testing.T, srv *bsrpc.Server, r *rackService, a, b, c *rackClient) {
+		if err := a.take("psu"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if err := a.supply("a")(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A client serves its server with groups as well: calls of several connections wait in one line.
+func TestGroupsOfHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handlers := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		r := new(rackService)
+		if err := bsrpc.RegisterAs[rackContract](handlers, "Rack", r); err != nil {
+			t.Fatal(err)
+		}
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		for range 2 {
+			near, far := net.Pipe()
+			go srv.ServeConn(far)
+			client, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{Logger: quiet, Handlers: handlers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+		}
+		synctest.Wait() // the sessions have begun
+		var racks []*rackContract
+		for _, s := range srv.Sessions() {
+			p, err := bsrpc.Bind[rackContract](t.Context(), s, "Rack")
+			if err != nil {
+				t.Fatal(err)
+			}
+			racks = append(racks, p)
+		}
+		if err := racks[0].Take(t.Context(), []string{"psu"}); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		var noted diary
+		ctx := bsrpc.WithPosition(t.Context(), func(group string, n int) { noted.add("%s %d", group, n) })
+		go func() { done <- racks[1].Supply(ctx, "1", 1) }()
+		time.Sleep(time.Second)
+		if err := racks[0].Supply(t.Context(), "0", 1); err != nil {
+			t.Error(err)
+		}
+		srv.Sessions()[0].Close("enough")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if r.seen.String() != "0, /0, 1, /1" || noted.String() != "psu 1" {
+			t.Errorf("%s; positions %s", &r.seen, &noted)
+		}
+		srv.Close()
+	})
+}
+
 // A client that takes places in line and cancels them, in a loop, leaves nothing, and delays nobody.
 func TestPlacesInALoop(t *testing.T) {
 	withRack(t, bsrpc.ServerOptions{}, func(t *testing.T, srv *bsrpc.Server, r *rackService, a, b, c *rackClient) {

@@ -178,8 +178,8 @@ func (s *settings) hello() *wire.Hello {
 		MaxInflight: uint32(min(s.MaxInflight, transport.MostInflight)),
 	}
 	h.Streams = wire.StreamLimits{Window: uint32(s.StreamWindow), Most: uint32(min(s.MaxStreams, math.MaxInt32))}
-	if s.PingAfter < transport.UnannouncedPing {
-		h.PingAfter = uint32(s.PingAfter.Milliseconds())
+	if after := min(s.PingAfter, s.Lease/2); after < transport.UnannouncedPing { // the latter with exclusive groups
+		h.PingAfter = uint32(after.Milliseconds())
 	}
 	return h
 }

@@ -88,6 +88,22 @@ func (transcribed) Buy(n uint8) error {
 	return fmt.Errorf("%w: %w", &tooFew{uint16(n) - 1}, fs.ErrNotExist)
 }
 
+// turnContract has a method of an exclusive group that takes some time.
+type turnContract struct {
+	Turn func(ctx context.Context, ms uint16) error `bsrpc:"exclusive=bench"`
+}
+
+type turns struct{}
+
+func (turns) Turn(ctx context.Context, ms uint16) error {
+	select {
+	case <-time.After(time.Duration(ms) * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // A tooFew is listed as "shop.shortage".
 type tooFew struct{ Left uint16 }
 
@@ -271,6 +287,9 @@ func play(t *testing.T, text string) string {
 		r := &replay{t: t, nc: near}
 		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*tooFew)(nil)}})
 		if err := r.server.RegisterName("Greeter", transcribed{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := bsrpc.RegisterAs[turnContract](r.server, "Bench", turns{}); err != nil {
 			t.Fatal(err)
 		}
 		go r.server.ServeConn(far)

@@ -137,6 +137,7 @@ func TestHeaderErrors(t *testing.T) {
 		{"chunk without bytes", head(16, ResponseChunk, 0, none), "RESPONSE_CHUNK of 0 bytes, want 1 to 131072"},
 		{"chunk above the limit", head(16+MaxChunk+1, RequestChunk, 0, none), "REQUEST_CHUNK of 131073 bytes, want 1 to 131072"},
 		{"admitted, with a body", head(17, Admitted, 0, none), "ADMITTED with a body of 1 bytes"},
+		{"position, with metadata", head(16, Position, Metadata, none), "POSITION frame with reserved flags 0x02"},
 		{"unchunked message above the limit", head(16+MaxUnchunked+1, Response, 0, none), "RESPONSE of 65537 bytes in one frame, want at most 65536"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -173,3 +173,14 @@ func FuzzReadReplyMetadata(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadPosition(f *testing.F) {
+	f.Add(AppendPosition(nil, 7, "psu", 1)[headerSize:])
+	f.Add([]byte("\x00\x00\x00\x00x"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		group, position, err := ReadPosition(b)
+		if err == nil && !bytes.Equal(AppendPosition(nil, 7, group, position)[headerSize:], b) {
+			t.Fatalf("reads %q, %d from %x", group, position, b)
+		}
+	})
+}
