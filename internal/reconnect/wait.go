@@ -65,6 +65,9 @@ func (g *Group[E, B]) decideLocked(w *Wait, usable func() bool) (done bool, why 
 	if usable() {
 		return true, nil
 	}
+	if len(g.keepers) == 0 {
+		return false, nil // the last one is about to end the group
+	}
 	for _, k := range g.keepers {
 		// The keeper of a connection that has just ended does not know it yet.
 		if k.hopes || k.conn != nil && !k.conn.Usable() || w.Patient || g.cfg.Patient {
