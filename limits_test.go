@@ -279,7 +279,8 @@ func TestServerBytes(t *testing.T) {
 			others = append(others, other)
 		}
 		const text = "unfinished messages at the server exceed Limits.ServerBytes (3145728)"
-		p.mostOf(2, 1<<17, 1<<17)
+		synctest.Wait()
+		p.mostOf(2, 1<<17, 1<<17-10) // a complete message would be served
 		p.wantError(2, CodeResourceExhausted, wire.NotRun, text)
 		p.wantAlive(3)
 		time.Sleep(safeTime)

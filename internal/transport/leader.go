@@ -1,5 +1,7 @@
 package transport
 
+import "runtime"
+
 // lead reads as the leader, from epoch e on, until the connection ends or another
 // leader takes over. The leader is counted in closeState.running; the next one inherits
 // the count.
@@ -45,6 +47,10 @@ func (r *reader) readAsLeader(e *epoch) {
 		r.asked = max(0, r.asked-1)
 		if err := r.fill(); err != nil && !r.continueAfter(err) {
 			return
+		}
+		if at := r.in.lastRead(); r.in.filled && c.cfg.Serves && at.Sub(r.yielded) > yieldTime {
+			r.yielded = at
+			runtime.Gosched()
 		}
 		fresh = true
 	}

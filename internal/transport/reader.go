@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,13 @@ type reader struct {
 	leaderWake  chan struct{} // capacity 1: the leader has the lease again
 
 	// guarded by the lease
-	asked  int       // reads of the leader until the peer counts as one that only answers
-	woken  wakeBatch // callers also use its atomic fields
-	in     receiveBuffer
-	timer  frameTimer
-	excess func() // makes the lease holder call dropExcess; for limits.Budget
-	inline Job    // set by the leader; replaceLeader reads it after it has won the lease
+	yielded time.Time // the leader has let others run
+	asked   int       // reads of the leader until the peer counts as one that only answers
+	woken   wakeBatch // callers also use its atomic fields
+	in      receiveBuffer
+	timer   frameTimer
+	excess  func() // makes the lease holder call dropExcess; for limits.Budget
+	inline  Job    // set by the leader; replaceLeader reads it after it has won the lease
 }
 
 func (r *reader) init(c *Conn) {
@@ -230,13 +232,27 @@ func (r *reader) continueAfter(err error) bool {
 	return r.dropStale()
 }
 
+// yieldMessages is how many messages of one read are handled before the others run. One read
+// may have thousands of cancelled calls, and take the ten milliseconds that the scheduler of
+// Go gives each goroutine: beside fifty such connections another one would wait for a quarter
+// of a second. Only a read that has filled its buffer counts: there is probably more. A
+// server's leader with such reads lets the others run after yieldTime.
+const (
+	yieldMessages = 512
+	yieldTime     = 500 * time.Microsecond
+)
+
 // handleAll handles all complete messages. It reports false if this goroutine has lost
 // the lease, or the connection has ended.
 func (r *reader) handleAll(e *epoch) bool {
 	m, err := r.in.next()
+	n := 0
 	for ok := true; m != nil && err == nil; m, err = r.in.next() {
 		if ok, err = r.handle(m, e); !ok {
 			return false // the next leader wakes the calls answered so far
+		}
+		if n++; n%yieldMessages == 0 && r.in.filled && r.c.cfg.Serves {
+			runtime.Gosched()
 		}
 		if err != nil {
 			break

@@ -21,6 +21,7 @@ type receiveBuffer struct {
 	buf        []byte    // buf[r:w] has not been used yet
 	r, w       int
 	readAt     time.Time // the end of the last read
+	filled     bool      // the last read has filled its buffer
 	newest     int       // index in buf of the bytes of the last read
 	frameBegan time.Time // arrival of the first byte of the incomplete frame in buf
 	message    Message   // the last result of next
@@ -138,7 +139,9 @@ func (b *receiveBuffer) fill() error {
 	if p := b.arriving; p != nil && b.r == b.w && !p.discarded {
 		b.grow(p, 0)
 		free := p.body[len(p.body):cap(p.body)]
-		n, err := b.nc.Read(free[:min(len(free), b.left)])
+		space := free[:min(len(free), b.left)]
+		n, err := b.nc.Read(space)
+		b.filled = n == len(space)
 		b.noteRead(n)
 		p.body = p.body[:len(p.body)+n]
 		b.chunkArrived(n)
@@ -154,6 +157,7 @@ func (b *receiveBuffer) fill() error {
 		space = space[:min(len(space), minBuffer)] // mostly a chunk follows: copy little of it
 	}
 	n, err := b.small.Read(space)
+	b.filled = n == len(space)
 	b.noteRead(n)
 	b.w += n
 	return readError(n, err)
