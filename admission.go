@@ -150,14 +150,38 @@ func (s *sessions) end(v *Session) {
 // refused returns the fault for the client of a session that a hook has refused. The
 // methods of err are user code.
 func (s *sessions) refused(v *Session, err error) (e *fault.Fault) {
-	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.plainRefusal(err); return nil }); panicked != nil {
+	if panicked := s.guard(v, "the error of OnConnect or PerSession", func() error { e = s.settings.refusalOf(err); return nil }); panicked != nil {
 		return panicked.(*fault.Fault)
 	}
 	return e
 }
 
-func (s *sessions) plainRefusal(err error) *fault.Fault {
-	code, f := wireError(err, s.settings.MaxErrorText)
+// permitted asks Authorize. Unless it allows the call, the call is refused; a panic does not allow
+// it.
+func (inv *invocation) permitted() bool {
+	v, m := inv.served, inv.method
+	returned := false
+	defer func() {
+		if !returned {
+			p := v.panicked(&m.Description, recover(), "Authorize hook")
+			inv.Refuse(fault.Refusal(fault.Internal, "%s: %w", m.Name, p))
+		}
+	}()
+	err := m.authorize(inv.Ctx, v.session, Method(m.Description))
+	if err != nil {
+		err = v.settings.refusalOf(err) // its methods are user code
+	}
+	returned = true
+	if err != nil {
+		inv.Refuse(err.(*fault.Fault))
+	}
+	return err == nil
+}
+
+// refusalOf returns the fault for the peer of something that the user's code has refused with
+// err.
+func (s *settings) refusalOf(err error) *fault.Fault {
+	code, f := wireError(err, s.MaxErrorText)
 	if code == fault.Unknown {
 		code = fault.PermissionDenied
 	}

@@ -32,7 +32,7 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 	v := &Session{since: time.Now()}
 	v.peer, v.tls = peerOf(nc, log)
 	if handlers != nil {
-		handlers.registry.close()
+		handlers.registry.close(&handlers.settings.access) // checkHandlers has excluded roles
 		d, v.draining = &handlers.dispatcher, handlers.sessions.draining
 	} else {
 		d = &dispatcher{registry: newRegistry(), settings: s, log: log}
@@ -94,6 +94,8 @@ func checkHandlers(h *Server) error {
 		unused = "TLS"
 	case s.access.authenticate != nil:
 		unused = "Authenticate"
+	case h.registry.restricted() || len(s.access.roles) > 0:
+		unused = "Authorize, Roles or the tag roles="
 	case s.maxSessions != math.MaxInt:
 		unused = "MaxSessions"
 	case s.sessionMaxHold != math.MaxInt64:

@@ -78,8 +78,8 @@ type (
 	unquoted struct { // as vet lets it pass
 		Put func(int64) error `rpc:"bsrpc:(le4)"`
 	}
-	reserved struct {
-		B func() error `bsrpc:"roles=admin|cashier"`
+	badRoles struct {
+		B func() error `bsrpc:"roles=admin|*"`
 	}
 	badFormats struct {
 		A   func() error               `bsrpc:"(le4"`
@@ -92,9 +92,8 @@ type (
 )
 
 const (
-	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive= and nowait"
+	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait and roles="
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
-	noAction   = " is reserved; this version does not act on it"
 )
 
 // till has methods for the contracts of this file.
@@ -158,8 +157,8 @@ var contractProblems = []struct {
 		`Shop.H: "idempotent" takes no value`,
 		`Shop.I: missing option at a comma`,
 	}},
-	{both[reserved](till{}), []string{
-		"Shop.B: the option roles=" + noAction,
+	{both[badRoles](till{}), []string{
+		"Shop.B: roles=admin|*: want identifiers separated by |, or *",
 	}},
 	{both[badFormats](till{}), []string{
 		`Shop.A: "(le4": unbalanced parentheses`,

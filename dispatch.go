@@ -71,6 +71,8 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 		return c.admitCallback(f)
 	case int(f.Arg) >= len(v.numbers.Bound):
 		return fault.Refusal(fault.Unimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
+	case v.numbers.Bound[f.Arg].denied:
+		return fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", v.numbers.Bound[f.Arg].Name), nil
 	}
 	return nil, nil
 }
@@ -100,7 +102,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 		return nil
 	}
 	waits := v.semaphore != nil || called.group != nil
-	if called.TakesContext() || waits || called.chain != nil || called.Sig.ParamFuncs() != nil {
+	if called.TakesContext() || waits || called.chain != nil || called.authorize != nil || called.Sig.ParamFuncs() != nil {
 		inv.setContext(v.ctx, c.deadline(m.Timeout), m.Meta)
 	}
 	if v.atClient && (!waits || refusal != nil) {
@@ -241,10 +243,40 @@ func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
 // serveWaiting runs a call when its waiter starts it. A deadline or a CANCEL also ends the
 // waiting.
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
-	v := c.served
+	v, since := c.served, c.LastRead()
 	var why *fault.Fault
+	if inv.undecoded, why = c.Keep(m); why != nil || inv.method.authorize == nil {
+		c.wait(inv, m, since, why)
+		return
+	}
+	// A call that is denied takes no place in a line. Authorize may hang, so it has a goroutine
+	// of its own, counted as a handler.
+	v.enterRunning(inv)
+	go func() {
+		if !v.beginHandler() {
+			inv.Refuse(v.busy())
+			inv.Leave()
+			return
+		}
+		ok := false
+		defer func() { // also after runtime.Goexit
+			v.endHandler()
+			if ok {
+				c.wait(inv, nil, since, nil)
+			} else {
+				inv.Leave()
+			}
+		}()
+		ok = inv.permitted()
+	}()
+}
+
+// wait enters a call into the lines of its semaphores, unless there is a reason why not. At a
+// client m is its request.
+func (c *nativeConn) wait(inv *invocation, m *transport.Message, since time.Time, why *fault.Fault) {
+	v := c.served
 	var w *admission.Waiter
-	if inv.undecoded, why = c.Keep(m); why == nil {
+	if why == nil {
 		if w = inv.newWaiter(v.semaphore); w == nil {
 			why = fault.Refusal(fault.FailedPrecondition, "%s: called while already holding exclusive=%s: deadlock", inv.method.Name, inv.method.Exclusive)
 		}
@@ -256,11 +288,11 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 		return
 	default:
 		inv.Refuse(why)
-		inv.Free()
+		inv.Leave()
 		return
 	}
 	v.enterRunning(inv)
-	since, call := c.LastRead(), inv.call
+	call := inv.call
 	inv.waiter = w
 	if inv.streams != nil {
 		inv.setLease(w)
@@ -320,7 +352,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	default:
 		inv.counted = true
 		inv.noteWait(since)
-		inv.serve()
+		inv.serveAuthorized()
 	}
 }
 

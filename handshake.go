@@ -88,7 +88,9 @@ func (h *handshake) hello() (err error) {
 
 // guarded reports whether s decides who may connect or call. Clients of the basic wire
 // cannot prove who they are, and are refused.
-func (s *Server) guarded() bool { return s.settings.access.authenticate != nil }
+func (s *Server) guarded() bool {
+	return s.settings.access.authenticate != nil || s.registry.restricted()
+}
 
 // dropped returns the refusal of a client whose place another one needs.
 func (h *handshake) dropped() error {

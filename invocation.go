@@ -126,6 +126,13 @@ func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 // runtime.Goexit, in the handler or another part of the user's code is answered with an
 // error.
 func (inv *invocation) serve() {
+	if inv.method.authorize == nil || inv.permitted() {
+		inv.serveAuthorized()
+	}
+}
+
+// serveAuthorized is serve for a call that Authorize has allowed.
+func (inv *invocation) serveAuthorized() {
 	defer inv.recoverPanic()
 	if m := inv.undecoded; m != nil {
 		if err := inv.decode(m); err != nil {

@@ -31,7 +31,7 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 		c.Refuse(m.ID, notAdmitted())
 		return nil
 	}
-	answers, texts, refuse := v.numbers.Answer(registryFor{v.registry, v.limits.Peer()}, r)
+	answers, texts, refuse := v.numbers.Answer(registryFor{v.registry, v.limits.Peer(), v.session.peer.Roles}, r)
 	if refuse != nil {
 		c.Refuse(m.ID, refuse)
 		return nil
@@ -53,7 +53,8 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 // A registryFor is the methods of an end as numbered for one peer, named for errors.
 type registryFor struct {
 	*registry
-	peer string
+	peer  string
+	roles []string // of the peer
 }
 
 // Methods implements numbering.Registry.
@@ -67,8 +68,29 @@ func (r registryFor) Version(m *servedMethod, text string, hash [32]byte) (*serv
 	return r.versionOf(m, text, hash, r.peer)
 }
 
-// Similar implements numbering.Registry.
-func (r registryFor) Similar(service string) []string { return r.similarServices(service) }
+// Denied implements numbering.Registry.
+func (r registryFor) Denied(m *servedMethod) (standIn *servedMethod, denied bool) {
+	return m.forbidden, !m.Allows(r.roles)
+}
+
+// Similar implements numbering.Registry. It leaves out the services of which the peer may call
+// nothing.
+func (r registryFor) Similar(service string) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return numbering.Similar(service, func(yield func(string) bool) {
+		for name := range r.table.Services() {
+			for _, m := range r.table.Service(name) {
+				if m.Allows(r.roles) {
+					if !yield(name) {
+						return
+					}
+					break
+				}
+			}
+		}
+	})
+}
 
 // Len implements numbering.Registry.
 func (r registryFor) Len() int { return r.size() }
@@ -104,11 +126,4 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, ev
 	if v.binds++; v.binds <= maxBindLines {
 		report.Unlimited(v.log).Debug(text, args...)
 	}
-}
-
-// similarServices returns the names of services similar to name.
-func (r *registry) similarServices(name string) []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return numbering.Similar(name, r.table.Services())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -105,6 +106,23 @@ type ServerOptions struct {
 	// HandshakeTimeout, the deadline of ctx. Clients of the basic wire are refused. Nil
 	// admits every client, without a name and roles.
 	Authenticate func(ctx context.Context, p *Peer, c Credentials) error
+
+	// Roles are the roles that may call methods, in addition to those in tags:
+	// {"Greeter.Hello": "admin|operator", "Greeter.*": "*"}. A key is a method, or a service
+	// with ".*"; a value has names separated by |, or is * for every client. An entry for
+	// a method replaces its tag, and the tag replaces the entry for the service. If any
+	// method has roles, all methods need some, and Serve returns an error with the list
+	// of the others. A client without one of the roles can bind a method, but its calls
+	// fail with CodePermissionDenied. Clients of the basic wire are refused. NewServer
+	// copies the map.
+	Roles map[string]string
+
+	// Authorize is called for each call of a method that the roles allow, before it waits
+	// for an exclusive group or reaches an interceptor. Its error denies the call, which
+	// has not run, and is sent, with CodePermissionDenied unless it is an *Error. ctx is
+	// the context of the call, with its metadata. Calls run concurrently. Clients of the
+	// basic wire are refused. Nil denies nothing.
+	Authorize func(ctx context.Context, s *Session, m Method) error
 
 	// Errors gives errors an identity at both ends. A key is a name of letters, digits,
 	// ".", "_" and "-", such as "shop.no_stock"; it becomes Error.Name. A value is an
@@ -310,7 +328,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate},
+		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles)},
 	})
 }
 

@@ -120,6 +120,7 @@ func (c *Certificate) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Ce
 type access struct {
 	tls          *tls.Config                                     // nil for none
 	authenticate func(context.Context, *Peer, Credentials) error // of a server; nil for none
+	roles        map[string]string                               // of methods; nil for none
 	credentials  func(context.Context) (Credentials, error)      // of a client; nil for none
 	insecure     bool                                            // they may be sent to every server
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/weakcache"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -28,9 +29,12 @@ type servedMethod struct {
 	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
 	kind         Kind
-	streams      *streamPlan  // nil without streams
-	chain        CallFunc     // the server's interceptors around the handler; nil for none
-	slow         atomic.Int32 // number of next requests to run on goroutines of their own, not inline
+	streams      *streamPlan   // nil without streams
+	chain        CallFunc      // the server's interceptors around the handler; nil for none
+	authorize    authorizer    // the server's Authorize; nil for none
+	forbidden    *servedMethod // stands for it where a session has none of its roles; nil without roles
+	denied       bool          // it is such a stand-in: every call is refused
+	slow         atomic.Int32  // number of next requests to run on goroutines of their own, not inline
 }
 
 // kindOf returns the kind of a method with a plan of streams, nil without any.
@@ -52,7 +56,9 @@ type registry struct {
 	factories []*factory        // of receivers for each session, each once
 	groups    *admission.Groups // exclusive groups; have a lock of their own
 	closed    bool              // the server is serving: too late to register
-	chain     CallFunc          // of all methods; never changed
+	roles     []string          // mistakes in the roles, found then
+	chain     CallFunc          // of all methods; never changed, as authorize
+	authorize authorizer
 
 	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
 }
@@ -93,7 +99,7 @@ func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer s
 	}
 	f := *m.Func
 	f.Sig = sig
-	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain}
+	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain, authorize: m.authorize}
 	return r.versions.Add(k, made, 4<<10+64*len(text)), nil
 }
 
@@ -108,7 +114,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain}
+		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize}
 		methods[i].kind = kindOf(methods[i].Sig, methods[i].streams)
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
@@ -135,11 +141,30 @@ func (r *registry) factoryIndexLocked(f *factory) int {
 	return i
 }
 
-// close makes further registrations fail.
-func (r *registry) close() {
+// close makes further registrations fail. The error lists mistakes in the roles of methods.
+func (r *registry) close(a *access) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
+	if !r.closed {
+		r.closed = true
+		r.roles = r.table.ResolveRoles(a.roles, a.authenticate != nil)
+		for m := range r.table.All() {
+			if m.Roles != nil {
+				m.forbidden = &servedMethod{Func: m.Func, denied: true}
+			}
+		}
+	}
+	if len(r.roles) > 0 {
+		return option.Error("ServerOptions", r.roles)
+	}
+	return nil
+}
+
+// restricted reports whether some method has roles, or Authorize is set.
+func (r *registry) restricted() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.authorize != nil || r.table.WithRoles() != ""
 }
 
 // size returns the number of methods.

@@ -46,7 +46,7 @@ func NewServer(opts *ServerOptions) *Server {
 	log := slog.Default()
 	if opts != nil {
 		s.sessions.hooks = hooks{opts.OnConnect, opts.OnDisconnect}
-		s.onRefused = opts.OnRefused
+		s.onRefused, s.registry.authorize = opts.OnRefused, opts.Authorize
 		log = cmp.Or(opts.Logger, log)
 	}
 	s.log = report.New(log)
@@ -263,8 +263,7 @@ func (s *Server) begin() error {
 	if s.isStopping() {
 		return ErrServerClosed
 	}
-	s.registry.close()
-	return nil
+	return s.registry.close(&s.settings.access)
 }
 
 // isStopping reports whether Shutdown or Close has begun.

@@ -71,6 +71,9 @@ func (s *Session) receiver(m *servedMethod) *method.Receiver {
 
 type sessionKey struct{}
 
+// An authorizer is ServerOptions.Authorize.
+type authorizer func(ctx context.Context, s *Session, m Method) error
+
 // SessionFrom returns the session of a context passed to a handler or a hook, or
 // derived from one. It returns nil for any other context.
 func SessionFrom(ctx context.Context) *Session {

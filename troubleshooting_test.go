@@ -142,7 +142,7 @@ func (l *mistakes) register(t *testing.T) {
 		Wait  func() error           `bsrpc:"timeout=5"`
 		Put   func(b []byte) error   `bsrpc:"(mx=5)"`
 		Count func(n int64) error    `bsrpc:"(le9)"`
-		Names func(s []string) error `bsrpc:"roles=admin"`
+		Names func(s []string) error `bsrpc:"roles=admin|*"`
 		Turn  func() error           `bsrpc:"exclusiv=till"`
 		Total int
 		again func() error

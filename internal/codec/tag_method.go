@@ -25,11 +25,11 @@ type MethodTag struct {
 	Roles           []string
 }
 
-// Options in effect. roles= is reserved.
-const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive= and nowait"
+// allOptions lists the options, for errors.
+const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait and roles="
 
 // optionWords lists the options suggested for unknown ones.
-var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive", "nowait"}
+var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive", "nowait", "roles"}
 
 // ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {
@@ -162,7 +162,7 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 	case "exclusive":
 		m.Exclusive, err = parseIdentifier(key, text)
 	case "roles":
-		m.Roles, err = parseRoles(text)
+		m.Roles, err = ParseRoles(text)
 	default:
 		err = unknownOption(word)
 	}
@@ -221,12 +221,15 @@ func parseTimeout(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseRoles parses identifiers separated by |.
-func parseRoles(text string) ([]string, error) {
+// ParseRoles parses identifiers separated by |, or * alone.
+func ParseRoles(text string) ([]string, error) {
 	roles := strings.Split(text, "|")
+	if text == "*" {
+		return roles, nil
+	}
 	for i, role := range roles {
 		if !isIdentifier(role) {
-			return nil, fmt.Errorf("roles=%s: want identifiers separated by |", text)
+			return nil, fmt.Errorf("roles=%s: want identifiers separated by |, or *", text)
 		}
 		if slices.Contains(roles[:i], role) {
 			return nil, fmt.Errorf("roles=%s: duplicate role %q", text, role)

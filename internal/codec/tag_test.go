@@ -69,7 +69,7 @@ func TestParseMethodTagErrors(t *testing.T) {
 		`timeout=-5s`:            `timeout=-5s: want a positive duration with a unit, such as 60s, or none`,
 		`oneway=yes`:             `"oneway" takes no value`,
 		`name=a.b`:               `name=a.b: want letters, digits and _, not starting with a digit`,
-		`roles=a|`:               `roles=a|: want identifiers separated by |`,
+		`roles=a|`:               `roles=a|: want identifiers separated by |, or *`,
 		`roles=a|a`:              `roles=a|a: duplicate role "a"`,
 		`(le4`:                   `"(le4": unbalanced parentheses`,
 		`(le4) (le4`:             `"(le4": unbalanced parentheses`,

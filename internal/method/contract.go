@@ -95,7 +95,7 @@ func contractField(path string, f reflect.StructField, index []int) (contractFun
 	if m.tag = tag; tag.Name != "" {
 		m.name = tag.Name
 	}
-	return m, append(problems, unservedOptions(path, tag)...)
+	return m, problems
 }
 
 // returnsStream reports whether a result is a stream or reader. These can fail later.
@@ -106,13 +106,4 @@ func returnsStream(t reflect.Type) bool {
 		}
 	}
 	return false
-}
-
-// unservedOptions reports the reserved options of the tag language. Ignoring one that
-// guards a method would be worse than refusing it.
-func unservedOptions(path string, tag *codec.MethodTag) (problems []Problem) {
-	if len(tag.Roles) > 0 {
-		problems = append(problems, Problem{path, "the option roles= is reserved; this version does not act on it"})
-	}
-	return problems
 }

@@ -49,6 +49,7 @@ type Func struct {
 	ID        int        // the command number for basic peers; -1 for none
 	Exclusive string     // the name of its group, "" for none
 	NoWait    bool       // its calls do not wait for the group
+	Roles     []string   // those that may call it, "*" for all; nil if nothing says so
 
 	from  string        // the form of registration, for messages
 	fn    reflect.Value // its receiver, if it has one, is its first parameter

@@ -5,7 +5,6 @@ package numbering
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -26,6 +25,9 @@ type Registry[M comparable] interface {
 	// Version returns m for a peer with another text of it, of which this is the hash, or
 	// the zero M if the two do not fit. The error is for a text that is not a layout.
 	Version(m M, text string, hash [32]byte) (M, error)
+
+	// Denied reports whether the peer may not call m, and returns what stands for m then.
+	Denied(m M) (standIn M, denied bool)
 
 	// Similar returns the names of services similar to a name.
 	Similar(service string) []string
@@ -91,7 +93,14 @@ func (t *Table[M]) Answer(reg Registry[M], r *wire.BindRequest) (answers []wire.
 func (t *Table[M]) bind(reg Registry[M], m M, r *wire.BindRequest, i int) wire.BindResult {
 	var none M
 	d := reg.Describe(m)
+	standIn, denied := reg.Denied(m)
 	switch {
+	case denied && r.Hashes == nil:
+		return wire.BindResult{Status: wire.BindUnknown}
+	case denied:
+		// A contract may contain more than one client may call, so the method can be
+		// bound. Its calls are refused whatever the hash: the peer gets no layout.
+		return wire.BindResult{Number: t.number(standIn)}
 	case r.Hashes == nil:
 		return wire.BindResult{Number: t.number(m), Text: d.Layout}
 	case r.Hashes[i] != d.Hash:
@@ -125,6 +134,9 @@ func (t *Table[M]) addVersions(reg Registry[M], service map[string]M, r *wire.Bi
 		r.Hashes = append(r.Hashes, method.DescriptionOf("", text).Hash)
 		m, ok := service[r.Names[i]]
 		if !ok {
+			continue
+		}
+		if _, denied := reg.Denied(m); denied {
 			continue
 		}
 		k, d := version[M]{m, r.Hashes[i]}, reg.Describe(m)
@@ -193,7 +205,13 @@ func suggest[M comparable](reg Registry[M], service map[string]M, r *wire.BindRe
 		if unknown++; unknown > maxSuggestFor {
 			break
 		}
-		names := Similar(r.Names[i], maps.Keys(service))
+		names := Similar(r.Names[i], func(yield func(string) bool) {
+			for name, m := range service {
+				if _, denied := reg.Denied(m); !denied && !yield(name) {
+					return
+				}
+			}
+		})
 		for j := range names {
 			names[j] = r.Service + "." + names[j]
 		}
