@@ -3,6 +3,7 @@ package bsrpc
 import (
 	"context"
 	"crypto/tls"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"strings"
@@ -123,6 +124,11 @@ type ServerOptions struct {
 	// the context of the call, with its metadata. Calls run concurrently. Clients of the
 	// basic wire are refused. Nil denies nothing.
 	Authorize func(ctx context.Context, s *Session, m Method) error
+
+	// SocketMode has the permissions of the unix sockets made by ListenAndServe; everybody
+	// with permission to write may connect. Zero means 0600: only the user of the server,
+	// and root.
+	SocketMode fs.FileMode
 
 	// Errors gives errors an identity at both ends. A key is a name of letters, digits,
 	// ".", "_" and "-", such as "shop.no_stock"; it becomes Error.Name. A value is an
@@ -328,7 +334,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles)},
+		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles), socketMode: o.SocketMode},
 	})
 }
 

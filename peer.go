@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 
@@ -121,6 +122,7 @@ type access struct {
 	tls          *tls.Config                                     // nil for none
 	authenticate func(context.Context, *Peer, Credentials) error // of a server; nil for none
 	roles        map[string]string                               // of methods; nil for none
+	socketMode   fs.FileMode                                     // of a unix socket; 0 for the default
 	credentials  func(context.Context) (Credentials, error)      // of a client; nil for none
 	insecure     bool                                            // they may be sent to every server
 }
@@ -130,6 +132,9 @@ func (a *access) resolve(c *option.Check, server, basic bool) {
 	var err error
 	if a.tls, err = secure.Config(a.tls, server); err != nil {
 		c.Add("TLS: %v", err)
+	}
+	if a.socketMode&^fs.ModePerm != 0 {
+		c.Add("SocketMode: want permissions, 0 to 0777; zero means 0600")
 	}
 	if a.credentials != nil && basic {
 		c.Add("Credentials: the basic wire has none; leave out Basic")

@@ -187,10 +187,13 @@ func (s *Server) Panics() uint64 {
 	return s.panics.Load()
 }
 
-// ListenAndServe listens on a network, as net.Listen does, and calls Serve.
+// ListenAndServe listens on a network, as net.Listen does, and calls Serve. The address of a
+// unix socket is a path. The socket has the permissions of SocketMode from the beginning, and
+// is removed at the end. It replaces the socket of a server that has been killed. Any other
+// file, and the socket of a running server, is an error.
 func (s *Server) ListenAndServe(network, address string) error {
 	s.mustBeInitialized()
-	l, err := net.Listen(network, address)
+	l, err := secure.Listen(network, address, s.settings.access.socketMode)
 	if err != nil {
 		return fmt.Errorf("bsrpc: %w", err)
 	}

@@ -5,8 +5,10 @@ package strictmap
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 //	bool           true or false
 //	string         text
 //	int8 to uint   a whole number of any numeric type, or a number or size as text: "512", "16MiB"
+//	fs.FileMode    text with octal permissions, "0660"
 //	time.Duration  text with a unit, "1m30s", or a time.Duration
 //	both           "NoLimit", meaning -1
 //	struct         a map
@@ -102,6 +105,8 @@ func (c *checker) check(from, to reflect.Value) (any, error) {
 func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 	v := reflect.ValueOf(e.value)
 	switch {
+	case t == modeType:
+		return mode(e.value)
 	case t == durationType && isNoLimit(e.value):
 		return time.Duration(-1), true
 	case isInt(t.Kind()) && isNoLimit(e.value):
@@ -125,6 +130,8 @@ func (c *checker) convert(e entry, t reflect.Type) (made any, ok bool) {
 // want describes the valid values of type t.
 func want(t reflect.Type) string {
 	switch k := t.Kind(); {
+	case t == modeType:
+		return `permissions as octal text, such as "0660"`
 	case t == durationType:
 		return `a duration as text with its unit, such as "1m30s" or "250ms"`
 	case isInt(k) || isUint(k):
@@ -249,4 +256,15 @@ func isSettable(t reflect.Type) bool {
 	}
 }
 
-var durationType = reflect.TypeFor[time.Duration]()
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	modeType     = reflect.TypeFor[fs.FileMode]()
+)
+
+// mode returns the permissions in octal text with a leading 0. Numbers are refused: 660 and 0660
+// are easily taken for each other.
+func mode(v any) (made any, ok bool) {
+	text, isText := v.(string)
+	n, err := strconv.ParseUint(text, 8, 9)
+	return fs.FileMode(n), isText && err == nil && strings.HasPrefix(text, "0")
+}
