@@ -56,6 +56,7 @@ var uses = map[string][]string{
 	"examples/hostinfo":   {"."},
 	"examples/alarms":     {"."},
 	"examples/jobs":       {"."},
+	"examples/secure":     {"."},
 	"examples/instrument": {"."},
 
 	"examples/versions/old": {"."},
@@ -76,6 +77,7 @@ var testsUse = map[string][]string{
 	"examples/hostinfo":   {"bsrpctest"},
 	"examples/alarms":     {"bsrpctest"},
 	"examples/jobs":       {"bsrpctest"},
+	"examples/secure":     {},
 	"examples/instrument": {"bsrpctest"},
 
 	"examples/versions/old": {"bsrpctest"},
