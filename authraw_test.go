@@ -157,7 +157,7 @@ func TestAccessOptionsOfClients(t *testing.T) {
 		opts *ClientOptions
 		want string
 	}{
-		{&ClientOptions{Handlers: h}, "Authenticate is an option for connections"},
+		{&ClientOptions{Handlers: h}, "TLS, Authenticate, Authorize, Roles or the tag roles= is an option for connections"},
 		{&ClientOptions{Basic: true, Credentials: credentials}, "Credentials: the basic wire has none; leave out Basic"},
 	} {
 		near, _ := net.Pipe()

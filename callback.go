@@ -90,12 +90,8 @@ func checkHandlers(h *Server) error {
 		unused = "OnDisconnect"
 	case s.basic:
 		unused = "Basic"
-	case s.access.tls != nil:
-		unused = "TLS"
-	case s.access.authenticate != nil:
-		unused = "Authenticate"
-	case h.registry.restricted() || len(s.access.roles) > 0:
-		unused = "Authorize, Roles or the tag roles="
+	case s.access.tls != nil || s.access.authenticate != nil || h.registry.restricted() || len(s.access.roles) > 0:
+		unused = "TLS, Authenticate, Authorize, Roles or the tag roles="
 	case s.maxSessions != math.MaxInt:
 		unused = "MaxSessions"
 	case s.sessionMaxHold != math.MaxInt64:

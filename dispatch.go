@@ -253,21 +253,20 @@ func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
 	// of its own, counted as a handler.
 	v.enterRunning(inv)
 	go func() {
-		if !v.beginHandler() {
-			inv.Refuse(v.busy())
-			inv.Leave()
-			return
-		}
-		ok := false
+		ok, counted := false, v.beginHandler()
 		defer func() { // also after runtime.Goexit
-			v.endHandler()
+			if counted {
+				v.endHandler()
+			}
 			if ok {
 				c.wait(inv, nil, since, nil)
 			} else {
 				inv.Leave()
 			}
 		}()
-		ok = inv.permitted()
+		if ok = counted && inv.permitted(); !counted {
+			inv.Refuse(v.busy())
+		}
 	}()
 }
 

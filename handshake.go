@@ -77,19 +77,14 @@ func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
 		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
 	}
-	if err == nil && h.peer == nil && h.server.guarded() {
+	if err == nil && h.peer == nil && (h.server.settings.access.authenticate != nil || h.server.registry.restricted()) {
+		// A client of the basic wire cannot prove who it is.
 		err = &hello.Refusal{Basic: true, Err: fault.Refusal(fault.Unauthenticated, "the server authenticates its clients or restricts their calls, and the basic wire cannot prove an identity")}
 	}
 	if hello.IsTimeout(err) {
 		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
 	}
 	return err
-}
-
-// guarded reports whether s decides who may connect or call. Clients of the basic wire
-// cannot prove who they are, and are refused.
-func (s *Server) guarded() bool {
-	return s.settings.access.authenticate != nil || s.registry.restricted()
 }
 
 // dropped returns the refusal of a client whose place another one needs.

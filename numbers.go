@@ -73,23 +73,9 @@ func (r registryFor) Denied(m *servedMethod) (standIn *servedMethod, denied bool
 	return m.forbidden, !m.Allows(r.roles)
 }
 
-// Similar implements numbering.Registry. It leaves out the services of which the peer may call
-// nothing.
+// Similar implements numbering.Registry. The methods do not change any more.
 func (r registryFor) Similar(service string) []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return numbering.Similar(service, func(yield func(string) bool) {
-		for name := range r.table.Services() {
-			for _, m := range r.table.Service(name) {
-				if m.Allows(r.roles) {
-					if !yield(name) {
-						return
-					}
-					break
-				}
-			}
-		}
-	})
+	return numbering.Similar(service, numbering.Callable(r, r.table.Services()))
 }
 
 // Len implements numbering.Registry.

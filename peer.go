@@ -84,16 +84,16 @@ func (c Credentials) MarshalText() ([]byte, error) { return []byte(redacted), ni
 func peerOf(nc net.Conn, l *report.Log) (Peer, *tls.ConnectionState) {
 	state := secure.StateOf(nc, l)
 	cert := secure.Verified(state)
-	p := Peer{Addr: nc.RemoteAddr(), Certificate: cert, CertificateNames: secure.Names(cert)}
-	if u, ok := secure.UserOf(nc); ok {
-		p.Unix = (*UnixPeer)(&u)
-	}
-	return p, state
+	return Peer{Addr: nc.RemoteAddr(), Certificate: cert, CertificateNames: secure.Names(cert), Unix: (*UnixPeer)(secure.UserOf(nc))}, state
 }
 
-// A Certificate is a TLS certificate in files. Create one with ReloadingCertificate.
-// Its methods are safe for concurrent use.
-type Certificate struct{ files *secure.Certificate }
+// A Certificate is a TLS certificate in files, from ReloadingCertificate. Its funcs are for the
+// fields of the same names in the tls.Config of a server, or of a client. They are safe for
+// concurrent use.
+type Certificate struct {
+	GetCertificate       func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	GetClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+}
 
 // ReloadingCertificate reads a certificate and its key from PEM files, for the TLS option of
 // either end. The files are read again after a change, at most once a second, and only by
@@ -104,17 +104,7 @@ func ReloadingCertificate(certFile, keyFile string) (*Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bsrpc: certificate: %w", err)
 	}
-	return &Certificate{files}, nil
-}
-
-// GetCertificate is for the field of the same name of a server's tls.Config.
-func (c *Certificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.files.Current()
-}
-
-// GetClientCertificate is for the field of the same name of a client's tls.Config.
-func (c *Certificate) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return c.files.Current()
+	return &Certificate{files.ForServer, files.ForClient}, nil
 }
 
 // access is the part of the options of an end that decides who may connect, and call.
@@ -132,9 +122,6 @@ func (a *access) resolve(c *option.Check, server, basic bool) {
 	var err error
 	if a.tls, err = secure.Config(a.tls, server); err != nil {
 		c.Add("TLS: %v", err)
-	}
-	if a.socketMode&^fs.ModePerm != 0 {
-		c.Add("SocketMode: want permissions, 0 to 0777; zero means 0600")
 	}
 	if a.credentials != nil && basic {
 		c.Add("Credentials: the basic wire has none; leave out Basic")

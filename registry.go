@@ -32,7 +32,7 @@ type servedMethod struct {
 	streams      *streamPlan   // nil without streams
 	chain        CallFunc      // the server's interceptors around the handler; nil for none
 	authorize    authorizer    // the server's Authorize; nil for none
-	forbidden    *servedMethod // stands for it where a session has none of its roles; nil without roles
+	forbidden    *servedMethod // stands for it where a session has none of its roles
 	denied       bool          // it is such a stand-in: every call is refused
 	slow         atomic.Int32  // number of next requests to run on goroutines of their own, not inline
 }
@@ -56,7 +56,7 @@ type registry struct {
 	factories []*factory        // of receivers for each session, each once
 	groups    *admission.Groups // exclusive groups; have a lock of their own
 	closed    bool              // the server is serving: too late to register
-	roles     []string          // mistakes in the roles, found then
+	roles     error             // mistakes in the roles, found then
 	chain     CallFunc          // of all methods; never changed, as authorize
 	authorize authorizer
 
@@ -114,7 +114,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize}
+		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true}}
 		methods[i].kind = kindOf(methods[i].Sig, methods[i].streams)
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
@@ -147,17 +147,11 @@ func (r *registry) close(a *access) error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed = true
-		r.roles = r.table.ResolveRoles(a.roles, a.authenticate != nil)
-		for m := range r.table.All() {
-			if m.Roles != nil {
-				m.forbidden = &servedMethod{Func: m.Func, denied: true}
-			}
+		if problems := r.table.ResolveRoles(a.roles, a.authenticate != nil); len(problems) > 0 {
+			r.roles = option.Error("ServerOptions", problems)
 		}
 	}
-	if len(r.roles) > 0 {
-		return option.Error("ServerOptions", r.roles)
-	}
-	return nil
+	return r.roles
 }
 
 // restricted reports whether some method has roles, or Authorize is set.

@@ -5,6 +5,7 @@ package numbering
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -182,6 +183,23 @@ const (
 // Similar returns the names similar to an unknown one.
 func Similar(name string, among func(yield func(string) bool)) []string {
 	return strictmap.Similar(name, among, MaxSuggestions, maxCompared)
+}
+
+// Callable returns the services of which the peer may call a method.
+func Callable[M comparable](reg Registry[M], services iter.Seq[string]) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range services {
+			for _, m := range reg.Methods(name) {
+				if _, denied := reg.Denied(m); denied {
+					continue
+				}
+				if !yield(name) {
+					return
+				}
+				break
+			}
+		}
+	}
 }
 
 // suggest adds similar names to the answers for unknown names, and marks all answers if

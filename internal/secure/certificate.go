@@ -30,6 +30,14 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 	return c, c.load(c.stat())
 }
 
+// ForServer is the GetCertificate of a tls.Config.
+func (c *Certificate) ForServer(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Current() }
+
+// ForClient is the GetClientCertificate of a tls.Config.
+func (c *Certificate) ForClient(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return c.Current()
+}
+
 // Current returns the certificate for a handshake. If reading the files fails, it remains
 // that of before: they may be replaced one after the other.
 func (c *Certificate) Current() (*tls.Certificate, error) {

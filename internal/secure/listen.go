@@ -28,6 +28,9 @@ func Listen(network, address string, mode fs.FileMode) (net.Listener, error) {
 	if address == "" || strings.HasPrefix(address, "@") || address[0] == 0 {
 		return nil, fmt.Errorf("listen unix %q: want the path of a file; every user of the machine could connect to an abstract socket", address)
 	}
+	if mode&^fs.ModePerm != 0 {
+		return nil, fmt.Errorf("listen unix %s: SocketMode: want permissions, 0 to 0777; zero means 0600", address)
+	}
 	if err := removeStale(address); err != nil {
 		return nil, err
 	}

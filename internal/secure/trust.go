@@ -19,16 +19,16 @@ type User struct {
 	PID      int32
 }
 
-// UserOf returns the process at the other end of nc, a unix socket or TLS over one. It
-// reports false for other connections, and on systems where this is not known.
-func UserOf(nc net.Conn) (u User, ok bool) {
+// UserOf returns the process at the other end of nc, a unix socket or TLS over one. It is nil
+// for other connections, and on systems where this is not known.
+func UserOf(nc net.Conn) *User {
 	nc = netconn.Unwrap(nc)
 	if c, isTLS := nc.(*tls.Conn); isTLS {
 		nc = netconn.Unwrap(c.NetConn())
 	}
 	unix, isUnix := nc.(*net.UnixConn)
 	if !isUnix {
-		return u, false
+		return nil
 	}
 	return userOf(unix)
 }
@@ -39,9 +39,9 @@ func MayHaveTokens(nc net.Conn, l *report.Log) error {
 	if Verified(StateOf(nc, l)) != nil {
 		return nil
 	}
-	u, ok := UserOf(nc)
+	u := UserOf(nc)
 	switch {
-	case !ok:
+	case u == nil:
 		return errors.New("the server is not verified by TLS, and not at a unix socket")
 	case u.UID != 0 && int(u.UID) != os.Geteuid():
 		return fmt.Errorf("the server at the unix socket is a process of uid %d, neither this user nor root", u.UID)

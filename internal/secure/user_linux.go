@@ -6,17 +6,17 @@ import (
 )
 
 // userOf asks the system, which knows the process that called connect or listen.
-func userOf(c *net.UnixConn) (u User, ok bool) {
+func userOf(c *net.UnixConn) *User {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return u, false // the connection is closed
+		return nil // the connection is closed
 	}
 	var cred *syscall.Ucred
 	raw.Control(func(fd uintptr) {
 		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
 	if err != nil || cred == nil {
-		return u, false
+		return nil
 	}
-	return User{cred.Uid, cred.Gid, cred.Pid}, true
+	return &User{cred.Uid, cred.Gid, cred.Pid}
 }
