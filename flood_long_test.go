@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -89,6 +90,10 @@ func TestFloodChild(t *testing.T) {
 	if kind == "" {
 		t.Skip("run by other tests")
 	}
+	go func() { // the end of the test that has started this process
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	for {
 		var wg sync.WaitGroup
 		for range 50 {
@@ -168,9 +173,14 @@ func TestFloodWitness(t *testing.T) {
 			idle, _ := latencies(t, proxy, time.Second)
 			attacker := exec.Command(os.Args[0], "-test.run", "TestFloodChild")
 			attacker.Env = append(os.Environ(), "BSRPC_FLOOD="+kind, "BSRPC_ADDRESS="+address)
-			if err := attacker.Start(); err != nil {
+			alive, err := attacker.StdinPipe()
+			if err == nil {
+				err = attacker.Start()
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
+			defer alive.Close()
 			time.Sleep(time.Second)
 			flooded, refused := latencies(t, proxy, 5*time.Second)
 			attacker.Process.Kill()
