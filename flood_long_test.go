@@ -156,8 +156,17 @@ func percentile(times []time.Duration, p int) time.Duration {
 	return times[(len(times)-1)*p/100].Round(time.Microsecond)
 }
 
+// measureFloods skips a test that measures, and takes long, unless it is asked for.
+func measureFloods(t *testing.T) {
+	t.Helper()
+	if os.Getenv("BSRPC_FLOODS") == "" {
+		t.Skip("set BSRPC_FLOODS to measure")
+	}
+}
+
 // The witness is a client of one caller beside 50 connections of another process.
 func TestFloodWitness(t *testing.T) {
+	measureFloods(t)
 	for kind := range floods {
 		t.Run(kind, func(t *testing.T) {
 			address := listen(t, testeeServer(t, newTestee(), nil))
@@ -201,6 +210,7 @@ func heapAndStacks() int64 {
 
 // Memory of one process with both ends of the connections; the far ends are raw sockets.
 func TestFloodMemory(t *testing.T) {
+	measureFloods(t)
 	srv := testeeServer(t, newTestee(), nil)
 	address := listen(t, srv)
 	dial := func(n int, then func(p *rawPeer)) (closeAll func()) {
@@ -265,6 +275,7 @@ func settle(t *testing.T, srv *Server) {
 
 // An honest client 100 ms away, while another address connects as fast as it can.
 func TestFloodOfConnects(t *testing.T) {
+	measureFloods(t)
 	srv := testeeServer(t, newTestee(), nil)
 	address := listen(t, srv)
 	ctx, cancel := context.WithCancel(t.Context())
