@@ -471,17 +471,23 @@ func (l *mistakes) busy(t *testing.T) {
 		}
 	}
 	srv, _ = l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{ConnBytes: 2 << 20, ServerBytes: 1 << 20}})
-	near, far := net.Pipe()
-	go srv.ServeConn(far)
-	stalled, err := bsrpc.NewClient(t.Context(), &stalledConn{near, 900_000, make(chan struct{})}, &bsrpc.ClientOptions{Logger: slog.New(l)})
-	if err != nil {
-		t.Fatal(err)
+	stalled := func(sent int) (*bsrpc.Client, *storeContract) {
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := bsrpc.NewClient(t.Context(), &stalledConn{near, sent, make(chan struct{})}, &bsrpc.ClientOptions{Logger: slog.New(l)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client, bindStore(t, client)
 	}
-	go bindStore(t, stalled).Put(make([]byte, 1<<20-4))
+	first, one := stalled(900_000)
+	go one.Put(make([]byte, 1<<20-4))
 	synctest.Wait()
+	second, two := stalled(500_000)
+	l.add(two.Put(make([]byte, 1<<20-4))) // too early to take the place of the other; a complete message would be served
+	second.Close()
+	first.Close()
 	proxy, _ = l.dial(t, srv, bsrpc.ClientOptions{})
-	l.add(proxy.Put(make([]byte, 1<<20-4))) // too early to take the place of the other
-	stalled.Close()
 	for range 4 {
 		wg.Go(func() { l.add(proxy.Weigh(ctx, make([]byte, 600_000))) })
 		time.Sleep(time.Second)
