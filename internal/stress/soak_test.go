@@ -407,11 +407,10 @@ func TestSoak(t *testing.T) {
 	done := faults()
 	for i, p := range proxies { // all of them work again
 		ctx, cancel := context.WithTimeout(bsrpc.WithWaitForReady(context.Background()), 30*time.Second)
-		if _, err := p.Echo(ctx, "last", nil); err != nil {
+		if _, err := p.Echo(ctx, fmt.Sprint("last ", i), nil); err != nil {
 			t.Errorf("client %d, at the end: %v", i, err)
 		}
 		cancel()
-		l.forget()
 		clients[i].Close()
 	}
 	srv.Close()
