@@ -57,9 +57,6 @@ type registryFor struct {
 	roles []string // of the peer
 }
 
-// Methods implements numbering.Registry.
-func (r registryFor) Methods(service string) map[string]*servedMethod { return r.service(service) }
-
 // Describe implements numbering.Registry.
 func (r registryFor) Describe(m *servedMethod) *method.Description { return &m.Description }
 
@@ -77,9 +74,6 @@ func (r registryFor) Denied(m *servedMethod) (standIn *servedMethod, denied bool
 func (r registryFor) Similar(service string) []string {
 	return numbering.Similar(service, numbering.Callable(r, r.table.Services()))
 }
-
-// Len implements numbering.Registry.
-func (r registryFor) Len() int { return r.size() }
 
 // maxBindLines limits the lines at Debug about the BINDs of one connection.
 const maxBindLines = 16

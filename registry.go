@@ -161,8 +161,8 @@ func (r *registry) restricted() bool {
 	return r.authorize != nil || r.table.WithRoles() != ""
 }
 
-// size returns the number of methods.
-func (r *registry) size() int {
+// Len returns the number of methods.
+func (r *registry) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.table.Len()
@@ -176,9 +176,9 @@ func (r *registry) find(name string) *servedMethod {
 	return m
 }
 
-// service returns the methods of a service by name, or nil if it is not registered. The
+// Service returns the methods of a service by name, or nil if it is not registered. The
 // map may be read without a lock, because it does not change while the server serves.
-func (r *registry) service(name string) map[string]*servedMethod {
+func (r *registry) Service(name string) map[string]*servedMethod {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.table.Service(name)

@@ -84,7 +84,7 @@ func TestBindTextsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
 		p := rawClient(t, srv)
-		most := srv.registry.size()
+		most := srv.registry.Len()
 		id := uint64(2)
 		for i := range most + 1 {
 			for range 3 {

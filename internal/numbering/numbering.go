@@ -16,9 +16,9 @@ import (
 
 // A Registry has the methods of an end, of its type M. It is safe for concurrent use.
 type Registry[M comparable] interface {
-	// Methods returns the methods of a service by name, or nil if it is not registered.
+	// Service returns the methods of a service by name, or nil if it is not registered.
 	// The map does not change any more.
-	Methods(service string) map[string]M
+	Service(name string) map[string]M
 
 	// Describe returns what peers learn of a method.
 	Describe(m M) *method.Description
@@ -65,7 +65,7 @@ type version[M comparable] struct {
 // repeat a name; the layout is sent only once, so that a short request cannot cause a
 // long answer.
 func (t *Table[M]) Answer(reg Registry[M], r *wire.BindRequest) (answers []wire.BindResult, texts uint64, refuse *fault.Fault) {
-	service := reg.Methods(r.Service)
+	service := reg.Service(r.Service)
 	if refuse = t.addVersions(reg, service, r); refuse != nil {
 		return nil, 0, refuse
 	}
@@ -189,7 +189,7 @@ func Similar(name string, among func(yield func(string) bool)) []string {
 func Callable[M comparable](reg Registry[M], services iter.Seq[string]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name := range services {
-			for _, m := range reg.Methods(name) {
+			for _, m := range reg.Service(name) {
 				if _, denied := reg.Denied(m); denied {
 					continue
 				}
