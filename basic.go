@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
@@ -93,7 +94,7 @@ func (c *basicConn) Command(id uint16, args []byte, kept limits.Kept) {
 	inv := v.newInvocation(m, 0, c)
 	defer inv.Leave()
 	inv.setContext(v.ctx, 0, nil)
-	inv.call.head = headBasic
+	inv.call.ReplyWithout()
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true, Kept: kept}, true
 	v.enterRunning(inv)
 	since := time.Now()
@@ -133,7 +134,7 @@ func (c *basicConn) acquire(inv *invocation) bool {
 // reply is replier.reply. It lets other calls run before it writes: the client may read
 // slowly.
 func (c *basicConn) reply(inv *invocation, err error) {
-	inv.endReplied()
+	inv.call.EndReplied()
 	if err == nil {
 		err = c.encodeResults(inv)
 	}
@@ -267,8 +268,8 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	if err := ctx.Err(); err != nil {
 		return fault.FromContext(err, fault.NotRun)
 	}
-	if out := outgoingOf(ctx); out != nil {
-		if err := out.beginBasic(); err != nil {
+	if out := callctx.OutgoingOf(ctx); out != nil {
+		if err := out.BeginBasic(); err != nil {
 			return err
 		}
 	}

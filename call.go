@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -65,9 +66,9 @@ func (m *boundMethod) failed(err error) error { return publicError(fault.About(m
 // call implements link. The transport.Call is kept with v for the next call, to avoid an
 // allocation.
 func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error {
-	out := outgoingOf(ctx)
+	out := callctx.OutgoingOf(ctx)
 	if out != nil {
-		if err := out.begin(); err != nil {
+		if err := out.Begin(); err != nil {
 			return err
 		}
 	}
@@ -82,11 +83,11 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		}
 	}
 	k.Head.Type, k.Head.Flags, k.Head.Arg = wire.Request, 0, b.number
-	if out != nil && out.block != nil {
-		k.Head.Flags, k.Head.Meta = wire.Metadata, out.block
+	if out != nil && out.Block != nil {
+		k.Head.Flags, k.Head.Meta = wire.Metadata, out.Block
 	}
-	if out != nil && out.position != nil {
-		k.Moved, v.State = c.log.Positions(out.position), nil // k serves one call only
+	if out != nil && out.Position != nil {
+		k.Moved, v.State = c.log.Positions(out.Position), nil // k serves one call only
 	}
 	if m.callOf != 0 {
 		k.Head.Flags |= wire.Callback
@@ -107,7 +108,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 }
 
 // carry sends the request of a call, whose arguments are encoded, and receives its answer.
-func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	if b.streams != nil {
 		v.State = nil // k serves one call only
 		return c.settings.identified(c.callStreams(ctx, m, b, k, v, out), c.log, m.Name)
@@ -117,7 +118,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	}
 	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
 	if out != nil {
-		out.reply.set(k.Entries())
+		out.Reply.Set(k.Entries())
 	}
 	if err != nil {
 		v.State = nil // the connection may still use k
@@ -132,7 +133,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 }
 
 // callWithFuncs is carry for a method with funcs among its parameters.
-func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	f := callback.New(ctx, b.funcs, v)
 	if k.Funcs = f; !m.eager {
 		v.State = nil // k serves one call only
@@ -176,17 +177,17 @@ func (m *boundMethod) beginTimeout(ctx context.Context, t *limits.Timeout, v *me
 	case v.Until != 0: // made before, with the time of the first attempt
 		t.BeginUntil(v.Until, m.timeout, m.timeoutBy)
 		if ok && ctx == v.Ctx {
-			return own.Context
+			return own.Context.Context
 		}
 		return ctx
-	case !ok || own.deadline == 0:
+	case !ok || own.Until == 0:
 	case ctx == v.Ctx:
-		t.BeginUntil(own.deadline, m.timeout, m.timeoutBy)
-		return own.Context
+		t.BeginUntil(own.Until, m.timeout, m.timeoutBy)
+		return own.Context.Context
 	default:
 		end, _ := own.Deadline()
 		if at, ok := ctx.Deadline(); ok && at.Equal(end) {
-			t.BeginUntil(own.deadline, m.timeout, m.timeoutBy)
+			t.BeginUntil(own.Until, m.timeout, m.timeoutBy)
 			return ctx
 		}
 	}
@@ -287,9 +288,9 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		return m.boundMethod.Call(ctx, v)
 	}
 	c := &Call{method: &m.Description, kind: m.kind, end: &m.end, values: v}
-	c.ctx.Context, c.ctx.call, v.Ctx = ctx, c, &c.ctx
+	c.ctx.Context.Context, c.ctx.AtClient, c.ctx.call, v.Ctx = ctx, true, c, &c.ctx
 	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
-		c.ctx.deadline = cmp.Or(m.end.remote.now()+m.timeout, 1)
+		c.ctx.Until = cmp.Or(m.end.remote.now()+m.timeout, 1)
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
@@ -317,7 +318,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 			}
 			s.Result.Close()
 		}
-		c.ctx.end(endedCanceled)
+		c.ctx.Cancel()
 		c.over(err)
 	}()
 	return c.run(ctx, m.chain)
@@ -326,7 +327,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 // overWith ends a call together with its streams.
 func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
 	s.WhenOver(func(why *fault.Fault) {
-		c.ctx.end(endedCanceled)
+		c.ctx.Cancel()
 		if why == nil {
 			c.over(nil)
 		} else {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -180,7 +181,7 @@ func (inv *invocation) runCallback(drop bool) {
 type calledBack struct {
 	boundMethod
 	through method.Caller // the boundMethod in its interceptors
-	call    *callContext
+	call    *callctx.Context
 	link    *nativeLink
 }
 
@@ -214,14 +215,14 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 	ctx, stop := f.within(ctx)
 	defer stop()
 	err := error(errCallOver)
-	if !f.call.isOver() {
+	if !f.call.IsOver() {
 		if err = f.through.Call(ctx, v); err == nil {
 			return nil
 		}
 		var e *Error
 		switch {
 		case !errors.As(err, &e): // an interceptor's
-		case f.call.isOver(), e.Remote && e.Code == CodeCanceled && e.Outcome == OutcomeNotRun:
+		case f.call.IsOver(), e.Remote && e.Code == CodeCanceled && e.Outcome == OutcomeNotRun:
 			err = errCallOver.WithOutcome(fault.Outcome(e.Outcome))
 		}
 	}
@@ -237,7 +238,7 @@ func (f *calledBack) within(ctx context.Context) (context.Context, func()) {
 	if !f.sig.TakesContext() {
 		return f.call, func() {}
 	}
-	if x, ok := ctx.Value(callKey{}).(*callContext); ok && x == f.call {
+	if callctx.Of(ctx) == f.call {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)

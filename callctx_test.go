@@ -2,16 +2,13 @@ package bsrpc
 
 import (
 	"context"
-	"errors"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -179,27 +176,6 @@ func checkEnded(t *testing.T, ctx context.Context, err error, cause string) {
 	}
 }
 
-// The context ends exactly at its deadline, and leaves nothing waiting.
-func TestHandlerContextExpires(t *testing.T) {
-	for how, notice := range notices {
-		t.Run(how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				parent, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				start := time.Now()
-				x := &callContext{Context: parent, deadline: limits.MonotonicAt(start.Add(time.Minute))}
-				notice(x)
-				if took := time.Since(start); took != time.Minute {
-					t.Errorf("noticed after %v", took)
-				}
-				checkEnded(t, x, context.DeadlineExceeded, "context deadline exceeded")
-				x.end(endedCanceled) // the handler returns
-				checkEnded(t, x, context.DeadlineExceeded, "context deadline exceeded")
-			})
-		})
-	}
-}
-
 // A context used after its handler has returned is done.
 func TestHandlerContextAfterwards(t *testing.T) {
 	for _, test := range []struct {
@@ -288,114 +264,4 @@ func TestHandlerContextsAreIndependent(t *testing.T) {
 		wantCall(t, <-answers, CodeCanceled, OutcomeUnknown, "canceled")
 		checkEnded(t, second, context.Canceled, "context canceled")
 	})
-}
-
-// Stop reports whether it prevented the func from running.
-func TestCallContextStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		parent, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		var ran [3]atomic.Int32
-		var stops [3]func() bool
-		x := &callContext{Context: parent}
-		for i := range ran {
-			stops[i] = x.AfterFunc(func() { ran[i].Add(1) })
-		}
-		if !stops[1]() || stops[1]() {
-			t.Error("the first stop of a func has an effect, and no other")
-		}
-		x.end(endedLate)
-		x.end(endedCanceled)
-		synctest.Wait()
-		if stops[0]() || stops[1]() {
-			t.Error("stopped after the end")
-		}
-		if a, b, c := ran[0].Load(), ran[1].Load(), ran[2].Load(); a != 1 || b != 0 || c != 1 {
-			t.Errorf("ran %d, %d and %d times", a, b, c)
-		}
-		checkEnded(t, x, context.DeadlineExceeded, "context deadline exceeded")
-	})
-}
-
-// All methods of a context are called concurrently while it ends in every way. Each
-// func runs or is stopped, once.
-func TestCallContextConcurrency(t *testing.T) {
-	for range 200 {
-		parent, cancel := context.WithCancel(t.Context())
-		x := &callContext{Context: parent, deadline: limits.Monotonic() + time.Hour}
-		var ran, stopped atomic.Int32
-		var wg sync.WaitGroup
-		ended := make(chan struct{}, 8)
-		for i := range 8 {
-			wg.Go(func() {
-				stop := context.AfterFunc(x, func() { ran.Add(1); ended <- struct{}{} })
-				x.Deadline()
-				x.Err()
-				if i%2 == 0 && stop() {
-					stopped.Add(1)
-					ended <- struct{}{}
-				}
-				child, release := context.WithCancel(x)
-				<-child.Done()
-				release()
-				if x.Err() == nil || child.Err() == nil {
-					t.Error("ended without an error")
-				}
-			})
-		}
-		wg.Go(cancel)
-		wg.Go(func() { x.end(endedCanceled) })
-		wg.Wait()
-		for range 8 {
-			<-ended
-		}
-		if n := ran.Load() + stopped.Load(); n != 8 {
-			t.Errorf("%d funcs ran, %d were stopped; want 8", ran.Load(), stopped.Load())
-		}
-	}
-}
-
-// The cause is that of the first end: a connection lost later does not replace it.
-func TestHandlerContextCause(t *testing.T) {
-	lost := errors.New("connection lost")
-	for how, notice := range notices {
-		for _, test := range []struct {
-			name      string
-			end       func(x *callContext)
-			err       error
-			lostFirst bool
-			cause     string
-		}{
-			{"deadline", func(*callContext) { time.Sleep(time.Minute) }, context.DeadlineExceeded, false, "context deadline exceeded"},
-			{"caller", func(x *callContext) { x.end(endedCanceled) }, context.Canceled, false, "context canceled"},
-			{"connection", func(*callContext) { time.Sleep(time.Minute) }, context.Canceled, true, "connection lost"},
-		} {
-			if how == "Err" && test.lostFirst {
-				continue // it asks too late to know
-			}
-			synctest.Test(t, func(t *testing.T) {
-				parent, lose := context.WithCancelCause(context.Background())
-				x := &callContext{Context: parent, deadline: limits.Monotonic() + time.Minute}
-				var child context.Context
-				if how != "Err" {
-					var cancel context.CancelFunc
-					child, cancel = context.WithCancel(x)
-					defer cancel()
-				}
-				if test.lostFirst {
-					lose(lost)
-					synctest.Wait()
-				}
-				test.end(x)
-				synctest.Wait()
-				lose(lost)
-				notice(x)
-				synctest.Wait()
-				checkEnded(t, x, test.err, test.cause)
-				if child != nil {
-					checkEnded(t, child, test.err, test.cause)
-				}
-			})
-		}
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -299,7 +298,7 @@ func (c *nativeConn) wait(inv *invocation, m *transport.Message, since time.Time
 	stops := make(chan func(), 1) // the waiter may start the call before stop is known
 	stop := func() {}
 	if w.Start(func() { (<-stops)(); c.runWaiting(inv, since) }) {
-		stop = call.onGiveUp(func() {
+		stop = call.OnGiveUp(func() {
 			if g, holders, ok := w.GiveUp(); ok {
 				inv.Refuse(fault.Waited(since, v.lineOf(g), holders, call.Err()))
 				inv.Leave()
@@ -312,30 +311,11 @@ func (c *nativeConn) wait(inv *invocation, m *transport.Message, since time.Time
 // newWaiter returns the waiter of a call for a semaphore, nil for none, and its group. It
 // returns nil if a caller of the call holds the group.
 func (inv *invocation) newWaiter(s *admission.Semaphore) *admission.Waiter {
-	g, x := inv.method.group, inv.call
-	if g == nil {
-		return admission.NewWaiter(s, nil, nil)
+	w := inv.call.NewWaiter(s, inv.method.group)
+	if w != nil && inv.method.group != nil {
+		w.Owner, w.NoWait = &inv.served.session.owner, inv.method.NoWait
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	e := x.extraLocked()
-	held := e.heldGroups
-	if slices.Contains(held, g.ID) {
-		return nil
-	}
-	w := admission.NewWaiter(s, g, held)
-	w.Owner, w.NoWait, w.Moved = &inv.served.session.owner, inv.method.NoWait, e.position
-	e.heldGroups, e.waiter = append(slices.Clip(held), g.ID), w
 	return w
-}
-
-// onGiveUp calls f when the call is cancelled, and when its deadline is near.
-func (x *callContext) onGiveUp(f func()) (stop func()) {
-	stopEnd, stopLate := x.AfterFunc(f), x.beforeDeadline(f)
-	return func() {
-		stopEnd()
-		stopLate()
-	}
 }
 
 // runWaiting runs a call started by its waiter.
@@ -358,10 +338,7 @@ func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 // noteWait notes the end of a wait for the semaphores of the call.
 func (inv *invocation) noteWait(since time.Time) {
 	if inv.intercepted != nil {
-		x := inv.call
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.extraLocked().waited = time.Since(since)
+		inv.call.NoteWait(since)
 	}
 }
 

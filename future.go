@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -177,7 +178,7 @@ type eagerCall struct {
 	method *boundMethod
 	sig    *method.Signature // for the peer
 	call   *transport.Call   // has the answer once done is closed
-	out    *outgoing         // receives the metadata of the answer; may be nil
+	out    *callctx.Outgoing // receives the metadata of the answer; may be nil
 	done   chan struct{}     // closed when the call is over
 
 	mu   sync.Mutex // guards the rest until done is closed
@@ -188,7 +189,7 @@ type eagerCall struct {
 
 // start is call for a caller that does not wait for the answer. The context of a oneway call
 // limits its sending alone: most callers end it when the func has returned.
-func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *outgoing) error {
+func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	e := &eagerCall{link: c, method: m, sig: b.sig, call: k, out: out, done: make(chan struct{})}
 	k.Over, k.HandedOver = e.finish, m.oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
@@ -220,7 +221,7 @@ func (e *eagerCall) endWith(err error) {
 	end := e.end
 	e.mu.Unlock()
 	if e.out != nil {
-		e.out.reply.set(e.call.Entries())
+		e.out.Reply.Set(e.call.Entries())
 	}
 	if err != nil && e.method.oneway {
 		e.link.onewayFailed(e.method, err)
@@ -283,7 +284,7 @@ func (c *Call) goOn(v *method.Values) bool {
 	v.State = nil
 	e := s.call
 	e.atEnd(func(err error) {
-		c.ctx.end(endedCanceled)
+		c.ctx.Cancel()
 		if c.observers == nil {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -109,6 +110,12 @@ type Call struct {
 	argsSize, resultsSize uint32 // once values is nil
 }
 
+// A callContext is the context of a call with interceptors.
+type callContext struct {
+	callctx.Context
+	call *Call // at a client
+}
+
 // The states of a Call.
 const (
 	callReady   uint32 = iota // next may be called
@@ -162,11 +169,11 @@ func (c *Call) Dialed() (network, address string) {
 // calling next with a context from WithMetadata, see CarriesMetadata. The map belongs to
 // the caller.
 func (c *Call) Metadata() Metadata {
-	if c.ctx.call == nil {
-		return MetadataFrom(&c.ctx)
+	if !c.ctx.AtClient {
+		return c.ctx.Received()
 	}
-	if out := outgoingOf(c.ctx.Context); out != nil && len(out.entries) > 0 {
-		return maps.Clone(out.entries)
+	if out := callctx.OutgoingOf(c.ctx.Context.Context); out != nil && len(out.Entries) > 0 {
+		return maps.Clone(out.Entries)
 	}
 	return Metadata{}
 }
@@ -209,14 +216,7 @@ func (c *Call) ResultsSize() int {
 
 // Waited returns how long the call has waited at a server for its exclusive group and for
 // MaxConcurrentCalls. The interceptors run after this wait.
-func (c *Call) Waited() time.Duration {
-	c.ctx.mu.Lock()
-	defer c.ctx.mu.Unlock()
-	if c.ctx.extra == nil {
-		return 0
-	}
-	return c.ctx.extra.waited
-}
+func (c *Call) Waited() time.Duration { return c.ctx.Waited() }
 
 // OnItem makes the call pass a pointer to a copy of each item of its streams to f, before the
 // item is sent or after it is received. in is true for items this end receives. An error
@@ -315,7 +315,7 @@ func (c *Call) finish() {
 	for s := c.state.Load(); s != callOver; s = c.state.Load() {
 		if s == callNext {
 			c.returned = make(chan struct{})
-			c.ctx.end(endedCanceled)
+			c.ctx.Cancel()
 		}
 		if c.state.CompareAndSwap(s, callOver) && s == callNext {
 			<-c.returned

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -28,7 +29,7 @@ type invocation struct {
 	method    *servedMethod
 	recv      *method.Receiver // the session's own; nil for the registered one
 	id        uint64           // of the call on the wire
-	call      *callContext     // nil if neither the method nor a waiter needs a context
+	call      *callctx.Context // nil if neither the method nor a waiter needs a context
 	refusal   *fault.Fault     // why the handler does not run
 	err       error            // the result of the handler
 	head      wire.Frame       // of the reply
@@ -72,16 +73,16 @@ func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *inv
 // and the metadata of its request, nil for none. A call with interceptors always has one.
 func (inv *invocation) setContext(parent context.Context, deadline time.Duration, meta []byte) {
 	if inv.method.chain == nil {
-		inv.call = &callContext{Context: parent, deadline: deadline}
+		inv.call = &callctx.Context{Context: parent, Until: deadline}
 	} else {
 		v := inv.served
 		c := &Call{method: &inv.method.Description, kind: inv.method.kind, end: &v.callEnd, session: v.session, values: inv.Values}
-		c.ctx.Context, c.ctx.deadline = parent, deadline
-		inv.intercepted, inv.call = c, &c.ctx
+		c.ctx.Context.Context, c.ctx.Until = parent, deadline
+		inv.intercepted, inv.call = c, &c.ctx.Context
 	}
-	if inv.Ctx = inv.call; len(meta) > 0 && inv.call.receive(meta) {
+	if inv.Ctx = inv.call; len(meta) > 0 && inv.call.Receive(meta) {
 		out, id := inv.out.(*nativeConn), inv.id
-		inv.call.extra.position = func(group string, n int) bool { return out.Position(id, group, n) }
+		inv.call.SendPositions(func(group string, n int) bool { return out.Position(id, group, n) })
 	}
 }
 
@@ -246,13 +247,6 @@ func (inv *invocation) Free() {
 	inv.Values.Free()
 }
 
-// endReplied ends the call's context, if it has one, before the reply is sent.
-func (inv *invocation) endReplied() {
-	if inv.call != nil {
-		inv.call.endReplied()
-	}
-}
-
 // The one reply to a call: its results, its error, or the error of a handler that did not
 // return.
 
@@ -260,14 +254,14 @@ func (inv *invocation) endReplied() {
 func (c *nativeConn) reply(inv *invocation, err error) {
 	if inv.err = err; inv.streams != nil && inv.streams.out != nil {
 		if err != nil {
-			inv.endReplied()
+			inv.call.EndReplied()
 		} else if inv.call != nil {
-			inv.call.sendHead()
+			inv.call.SendHead()
 		}
 		inv.full = c.ReplyBefore(inv, inv.streams.out)
 		return
 	}
-	inv.endReplied()
+	inv.call.EndReplied()
 	if err != nil && inv.method.Sig.Oneway() {
 		inv.served.onewayFailed(inv.method, err)
 	}
@@ -307,7 +301,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	if inv.err == nil && inv.canceled.Load() {
 		inv.err = context.Canceled
 	}
-	meta := wire.ReplyMetadata{Entries: inv.call.replyEntries()}
+	meta := wire.ReplyMetadata{Entries: inv.call.ReplyEntries()}
 	if inv.err == nil {
 		if inv.err = c.encodeResults(inv); inv.err == nil {
 			inv.setHead(wire.Frame{Type: wire.Response}, &meta)
@@ -370,7 +364,7 @@ func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
 	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
 		flags = wire.NotRun
 	}
-	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.expired()) {
+	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.Expired()) {
 		flags |= wire.Expired // a call is refused with this code when its time is over
 	}
 	return flags

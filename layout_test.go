@@ -37,6 +37,7 @@ var uses = map[string][]string{
 	"internal/limits":     {"internal/fault"},
 	"internal/report":     {"internal/fault"},
 	"internal/callback":   {"internal/method"},
+	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
 	"internal/reconnect":  {"internal/fault", "internal/limits", "internal/report"},
@@ -47,7 +48,7 @@ var uses = map[string][]string{
 	"internal/option":     {},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {".", "internal/method", "layout"},
 	"middleware":          {"."},
@@ -103,8 +104,8 @@ var onlyIn = map[string][]string{
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go"},
-	"context":  {"*.go", "internal/callback/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
-	"log/slog": {"*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 
 // A source is one Go file of the core module.

@@ -29,7 +29,7 @@ import (
 // A serverConn is the part of a server's connection that both wires share. The holder of
 // the read lease guards the fields without a lock or atomic.
 //
-// Lock order: transport.Conn's lock, then mu, then callContext.mu.
+// Lock order: transport.Conn's lock, then mu, then that of a callctx.Context.
 type serverConn struct {
 	*dispatcher
 	conn          connection
@@ -314,12 +314,7 @@ func (c *serverConn) cancelRunning(id uint64) (streams *servedStreams, why error
 		return nil, nil
 	}
 	inv.canceled.Store(true)
-	end := endedCanceled
-	if inv.call != nil {
-		end = inv.call.whyCanceled()
-		inv.call.end(end)
-	}
-	return inv.streams, end.own()
+	return inv.streams, inv.call.CancelByPeer(transport.WatchdogPeriod)
 }
 
 // awaitIdle waits until no handler runs: then idle receives.

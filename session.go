@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -170,7 +171,7 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	if err := cmp.Or(context.Cause(s.ctx), ctx.Err()); err != nil {
 		return err
 	}
-	call, chain, moved := waiterOf(ctx)
+	call, chain, moved := callctx.WaiterOf(ctx)
 	w, err := s.owner.NewHold(groups, call, chain)
 	if err != nil {
 		return publicError(fault.Refusal(fault.InvalidArgument, "Session.Acquire: %w", err))
@@ -178,7 +179,7 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	s.announceState()
 	since := time.Now()
 	w.Moved = moved
-	g, holders := w.Acquire(ctx, s.ctx.Done(), beforeEnd, copyOutgoing(ctx).position)
+	g, holders := w.Acquire(ctx, s.ctx.Done(), callctx.BeforeEnd, callctx.PositionOf(ctx))
 	switch why := w.Refusal(); {
 	case g != nil && s.ctx.Err() != nil:
 		return context.Cause(s.ctx)

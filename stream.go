@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -60,7 +61,7 @@ func streamPlanOf(sig *method.Signature) *streamPlan {
 }
 
 // callStreams is call for a method with streams.
-func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, sent *outgoing) error {
+func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, sent *callctx.Outgoing) error {
 	p := b.streams
 	s := transport.NewStreamCall(c.Conn, k, len(p.params), p.first, p.eager)
 	if m.timeoutBy == limits.ByMethod {
@@ -68,8 +69,8 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	} else {
 		s.Whole.Begin(ctx, 0, 0)
 	}
-	if p.eager && sent != nil && sent.reply != nil {
-		s.OnAnswer = sent.reply.set
+	if p.eager && sent != nil && sent.Reply != nil {
+		s.OnAnswer = sent.Reply.Set
 	}
 	end := p.end.Load()
 	if end == nil {
@@ -92,7 +93,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 		}
 	})
 	if !p.eager && sent != nil {
-		sent.reply.set(k.Entries())
+		sent.Reply.Set(k.Entries())
 	}
 	if err != nil {
 		v.Sent = s.Produced

@@ -43,7 +43,7 @@ func (inv *invocation) setLease(w *admission.Waiter) {
 	}
 	inv.streams.out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
 		v.report(report.Lease, slog.LevelWarn, "bsrpc: stream ended: its reader kept others waiting", "session", v.session.id, "method", m.Name)
-		call.end(endedCanceled)
+		call.Cancel()
 		return fault.New(fault.Aborted, fault.Answered, "%s: others wait, and the reader has left the window of the stream full for %s Limits.SessionLease (%v)", m.Name, v.settings.Owner, lease)
 	})
 }
@@ -64,7 +64,7 @@ func (inv *invocation) serveStreams(err error) {
 		inv.out.reply(inv, err)
 		return
 	}
-	defer inv.endReplied()
+	defer inv.call.EndReplied()
 	inv.sendResult(false)
 }
 
@@ -95,7 +95,7 @@ func (inv *invocation) replyAndSend(send func()) {
 
 // endResult ends a result stream after the interceptors of its call.
 func (inv *invocation) endResult(err error) {
-	defer inv.endReplied()
+	defer inv.call.EndReplied()
 	o := &sentStreams{end: inv.streamEnd(), call: inv}
 	o.finish(inv.streams.out, err)
 	if inv.err == nil {

@@ -25,7 +25,7 @@ import (
 // handler expected to take long, or while the peer is slow to read.
 //
 // Lock order: Conn.mu, then the locks of the Handler (serverConn.mu, then
-// callContext.mu). The lock of a Receiver is held together with no other. Deadlines of nc are set with Conn.mu held, so the locks of a guarded
+// that of callctx.Context). The lock of a Receiver is held together with no other. Deadlines of nc are set with Conn.mu held, so the locks of a guarded
 // net.Conn come after it. The locks of watchdog and keepalive are held together with no
 // other.
 type Conn struct {
