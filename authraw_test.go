@@ -102,6 +102,9 @@ func TestHandshakeOfTheUnproved(t *testing.T) {
 				if typ != wire.Init || err != nil || h.RefusalCode != uint16(CodeUnauthenticated) || !strings.HasPrefix(h.Refusal, "bsrpc: unauthenticated (id ") || strings.Contains(h.Refusal, "details") {
 					t.Errorf("got %v %q, %v", typ, payload, err)
 				}
+				if h.RefusalCode, h.Refusal = 0, ""; *h != (wire.Hello{Version: 1}) {
+					t.Errorf("a stranger learns %+v", *h)
+				}
 				p.nc.Close()
 				srv.Close()
 			})

@@ -25,6 +25,7 @@ import (
 //	hello         after the TLS handshake the client's INIT is read, and decides the wire
 //	authenticate  the client proves its identity, to ServerOptions.Authenticate; AUTH is read
 //	seek          the session is opened and, on the native wire, enters the admission queue
+//	settle        the handshake can no longer be dropped for another one
 //	welcome       INIT is answered, with the position in the queue
 //
 // A step that fails ends the connection, with a refusal where the client can read one.
@@ -53,7 +54,8 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 		return nil, err
 	}
 	defer s.handshakes.Done()
-	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, h.welcome} {
+	settle := func() error { return s.handshaking.Settle(entered) }
+	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, settle, h.welcome} {
 		if err = step(); err != nil {
 			break
 		}
@@ -157,7 +159,7 @@ func (h *handshake) welcome() error {
 func (h *handshake) refuse(err error) {
 	var r *hello.Refusal
 	if errors.As(err, &r) {
-		r.Send(h.nc, h.server.settings.hello(), h.server.settings.MaxErrorText)
+		r.Send(h.nc, h.server.settings.MaxErrorText)
 	}
 	if h.session != nil {
 		close(h.session.disconnected)

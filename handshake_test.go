@@ -267,6 +267,41 @@ func TestMaxHandshakes(t *testing.T) {
 	})
 }
 
+// A client whose admission is being written cannot be dropped any more: it would read two
+// answers. The end of the server does not wait for it.
+func TestAdmittedIsNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{MaxHandshakes: 1}})
+		var admitted []*rawPeer
+		for range 3 {
+			p := rawDial(t, srv)
+			p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+			synctest.Wait() // the server writes the answer
+			admitted = append(admitted, p)
+		}
+		time.Sleep(2 * dropTime)
+		for i, p := range admitted[:2] {
+			if typ, payload := p.readBasic(); typ != wire.Init || payload[0] != 1 {
+				t.Errorf("client %d: got %v %q", i, typ, payload)
+			}
+			r := wire.BindRequest{Service: "Probe", Names: []string{"Add"}}
+			p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+			p.wantAnswer(1)
+			p.wantAlive(2)
+		}
+		began := time.Now()
+		srv.Close()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		for _, p := range admitted {
+			<-p.served
+			p.nc.Close()
+		}
+		checkBooked(t, srv)
+	})
+}
+
 // MaxConns refuses with a reason, and admits again after a connection has ended.
 func TestMaxConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -158,7 +158,11 @@ func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
 	s.handshakes.Add(1)
 	h, dropped := s.handshaking.Enter(peer, nc)
 	if dropped != nil {
-		s.log.Start("SetDeadline of a connection", func() error { return dropped.Conn.SetDeadline(netconn.LongAgo) })
+		// An interrupted write would spoil a TLS connection, and the client could not read why.
+		s.log.Start("SetDeadline of a connection", func() error {
+			dropped.Conn.SetWriteDeadline(time.Now().Add(dropTime))
+			return dropped.Conn.SetReadDeadline(netconn.LongAgo)
+		})
 	}
 	return h, nil
 }

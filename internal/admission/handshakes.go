@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"errors"
 	"slices"
 	"sync"
 )
@@ -9,13 +10,17 @@ import (
 // of the peer with the most of them has to go: a peer that connects and sends nothing
 // replaces its own connections, not those of others. T identifies a connection for the
 // caller. Handshakes is safe for concurrent use.
+//
+// A handshake is dropped or settled, whichever is first, so that a client reads one answer
+// only: that it is dropped, or that it is admitted.
 type Handshakes[T any] struct {
 	most int
 
-	mu     sync.Mutex // guards the rest
-	byPeer map[string][]*Handshake[T]
-	n      int    // of all peers
-	last   uint64 // order of the newest one
+	mu      sync.Mutex // guards the rest
+	byPeer  map[string][]*Handshake[T]
+	n       int                    // of all peers
+	last    uint64                 // order of the newest one
+	settled map[*Handshake[T]]bool // not in byPeer any more
 }
 
 // A Handshake is one connection in its handshake.
@@ -28,7 +33,7 @@ type Handshake[T any] struct {
 
 // Init sets the limit. It must be called before all other methods.
 func (h *Handshakes[T]) Init(most int) {
-	h.most, h.byPeer = most, make(map[string][]*Handshake[T])
+	h.most, h.byPeer, h.settled = most, make(map[string][]*Handshake[T]), make(map[*Handshake[T]]bool)
 }
 
 // Enter adds a handshake of a peer. It also returns the one that has to go, nil if there is
@@ -74,11 +79,28 @@ func (h *Handshakes[T]) removeLocked(e *Handshake[T]) {
 	h.byPeer[e.peer] = slices.Delete(list, i, i+1)
 }
 
+// ErrDropped is the error of Settle for a handshake that has to go.
+var ErrDropped = errors.New("another handshake needs the place")
+
+// Settle makes a handshake one that is not dropped any more, and does not count. It returns
+// ErrDropped if it was dropped before.
+func (h *Handshakes[T]) Settle(e *Handshake[T]) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e.dropped {
+		return ErrDropped
+	}
+	h.removeLocked(e)
+	h.settled[e] = true
+	return nil
+}
+
 // Leave ends a handshake. It reports whether the handshake was dropped before.
 func (h *Handshakes[T]) Leave(e *Handshake[T]) (dropped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.removeLocked(e)
+	delete(h.settled, e)
 	return e.dropped
 }
 
@@ -90,6 +112,9 @@ func (h *Handshakes[T]) All() (conns []T) {
 		for _, e := range list {
 			conns = append(conns, e.Conn)
 		}
+	}
+	for e := range h.settled {
+		conns = append(conns, e.Conn)
 	}
 	return conns
 }

@@ -45,3 +45,31 @@ func TestHandshakesOfOne(t *testing.T) {
 		}
 	}
 }
+
+// A handshake is dropped or settled, and not both. A settled one is still in All.
+func TestHandshakesSettle(t *testing.T) {
+	var h Handshakes[int]
+	h.Init(1)
+	first, _ := h.Enter("a", 1)
+	if err := h.Settle(first); err != nil {
+		t.Error(err)
+	}
+	second, dropped := h.Enter("a", 2)
+	if dropped != nil {
+		t.Errorf("%d is dropped", dropped.Conn)
+	}
+	if _, dropped = h.Enter("a", 3); dropped != second {
+		t.Errorf("dropped %v, want the second", dropped)
+	}
+	if err := h.Settle(second); err != ErrDropped {
+		t.Errorf("settling a dropped one: %v", err)
+	}
+	conns := h.All()
+	slices.Sort(conns)
+	if !slices.Equal(conns, []int{1, 3}) {
+		t.Errorf("left: %v", conns)
+	}
+	if h.Leave(first) || !h.Leave(second) || !slices.Equal(h.All(), []int{3}) {
+		t.Errorf("left: %v", h.All())
+	}
+}

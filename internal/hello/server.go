@@ -60,9 +60,9 @@ func nativeOnly(f *basic.Frame) error {
 	return &Refusal{Err: basic.Unsupported(f), Basic: true}
 }
 
-// Send answers INIT by the refusal, and gives the client time to read it. own is the
-// INIT of this end, which Send changes, and its texts have at most maxText bytes.
-func (r *Refusal) Send(nc net.Conn, own *wire.Hello, maxText int) {
+// Send answers INIT by the refusal, and gives the client time to read it. The text has at most
+// maxText bytes. The limits of this end are not sent: the client may be a stranger.
+func (r *Refusal) Send(nc net.Conn, maxText int) {
 	if r.on != nil {
 		nc = r.on
 	}
@@ -70,8 +70,8 @@ func (r *Refusal) Send(nc net.Conn, own *wire.Hello, maxText int) {
 	if r.Basic {
 		frame = wire.AppendException(nil, cmp.Or(r.Err.Name, "ConnectionError"), r.Err.Plain())
 	} else {
-		own.RefusalCode, own.Refusal = uint16(r.Err.Code), fault.Cut(r.Err.Message, min(maxText, wire.MaxInit/2))
-		frame = wire.AppendServerInit(nil, own)
+		text := fault.Cut(r.Err.Message, min(maxText, wire.MaxInit/2))
+		frame = wire.AppendServerInit(nil, &wire.Hello{Version: wire.NativeVersion, RefusalCode: uint16(r.Err.Code), Refusal: text})
 	}
 	if _, err := nc.Write(frame); err == nil && !r.Hurry {
 		netconn.Drain(nc)
