@@ -24,7 +24,8 @@ type Peer struct {
 
 	// Certificate is the verified TLS certificate of the peer, and CertificateNames are
 	// its host names, e-mail addresses, URIs and IP addresses, or without these its common
-	// name. Both are nil without TLS, and if the certificate was not verified.
+	// name, which an authority may not have checked. A name without the form of its kind is
+	// left out. Both are nil without TLS, and if the certificate was not verified.
 	Certificate      *x509.Certificate
 	CertificateNames []string
 

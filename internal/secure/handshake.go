@@ -128,23 +128,3 @@ func Verified(state *tls.ConnectionState) *x509.Certificate {
 	}
 	return state.VerifiedChains[0][0]
 }
-
-// Names returns the names in a certificate: the host names, e-mail addresses, URIs and IP
-// addresses of its subject alternative names, or without these its common name.
-func Names(c *x509.Certificate) []string {
-	if c == nil {
-		return nil
-	}
-	var names []string
-	names = append(append(names, c.DNSNames...), c.EmailAddresses...)
-	for _, u := range c.URIs {
-		names = append(names, u.String())
-	}
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 && c.Subject.CommonName != "" {
-		names = append(names, c.Subject.CommonName)
-	}
-	return names
-}
