@@ -18,7 +18,8 @@ import (
 )
 
 // A Log is the log of a server or a client. Unlimited writes without a limit.
-// Add and AddPanic together write at most ten lines a second; the next line of a kind
+// Add and AddPanic together write at most ten lines a second, and one of each kind beyond
+// that: a peer that repeats lines of one kind must not suppress those of another. The next line of a kind
 // has the number of its suppressed ones. A Log is safe for concurrent use.
 type Log struct {
 	handler *guard // of the user's handler
@@ -39,7 +40,7 @@ func New(user *slog.Logger) *Log { return &Log{handler: newGuard(user)} }
 // can reach brings all its methods into a program.
 func Unlimited(l *Log) *slog.Logger { return slog.New(l.handler) }
 
-// rate limits the lines of all kinds a second.
+// rate limits the lines of all kinds a second, except for the first one of each kind.
 const rate = 10
 
 // A Kind is a kind of log line. Suppressed lines are counted for each kind.
@@ -87,8 +88,8 @@ func (l *Log) allow(k Kind) (suppressed int, ok bool) {
 		l.since, l.lines = now, 0
 	}
 	kind := &l.kinds[k]
-	early := !kind.last.IsZero() && now.Sub(kind.last) < k.interval()
-	if early || l.lines >= rate {
+	since := now.Sub(kind.last)
+	if !kind.last.IsZero() && (since < k.interval() || since < time.Second && l.lines >= rate) {
 		kind.suppressed++
 		return 0, false
 	}
