@@ -281,3 +281,21 @@ func (c *endingConn) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// What crosses the CLOSE of a server that has answered all it has begun has not run.
+func TestCloseNotRun(t *testing.T) {
+	for flags, want := range map[wire.Flags]Outcome{0: OutcomeUnknown, wire.NotRun: OutcomeNotRun} {
+		synctest.Test(t, func(t *testing.T) {
+			client, proxy, p := rawServer(t, &ClientOptions{Logger: quiet})
+			ended := make(chan error, 1)
+			go func() { ended <- proxy.Hold(t.Context()) }()
+			p.skipTo(wire.Request)
+			p.send(wire.Frame{Type: wire.Close, Flags: flags, Arg: uint16(CodeUnavailable)}, (&wire.Failure{Message: "maintenance"}).Append(nil))
+			var e *Error
+			if err := <-ended; !errors.As(err, &e) || e.Outcome != want || e.Code != CodeUnavailable || !e.Remote {
+				t.Errorf("flags %x: %v, %v", flags, err, e.Outcome)
+			}
+			client.Close()
+		})
+	}
+}

@@ -68,13 +68,17 @@ func (c *Conn) Fail(why *fault.Fault) {
 	why = c.end.why
 	open, waiting := c.calls.clearLocked()
 	receivers := c.streams.clearLocked()
+	lost := fault.OutcomeUnknown
+	if why.Remote && why.Outcome == fault.NotRun {
+		lost = fault.NotRun // the peer has answered whatever it has begun
+	}
 	var unanswered []*Call
 	for _, call := range open {
 		if call.streams != nil && call.streams.answered {
 			continue // the stream ends; the caller may be reading the answer
 		}
 		unanswered = append(unanswered, call)
-		outcome := fault.OutcomeUnknown
+		outcome := lost
 		if !c.calls.writtenLocked(call) {
 			outcome = fault.NotRun
 		}
@@ -91,6 +95,11 @@ func (c *Conn) Fail(why *fault.Fault) {
 	c.keepalive.stop()
 	if e := c.reader.lease.current(); e.holder() == handling {
 		c.reader.replaceLeader(e)
+	}
+	for _, call := range unanswered {
+		if call.streams != nil {
+			call.streams.end(call.err.(*fault.Fault), false)
+		}
 	}
 	for _, r := range receivers {
 		r.finish(why.WithOutcome(fault.OutcomeUnknown), false)
@@ -115,7 +124,7 @@ func (c *Conn) Fail(why *fault.Fault) {
 }
 
 // Close ends the connection with a CLOSE frame. It does not wait for the end.
-func (c *Conn) Close(why *fault.Fault) { c.closeGracefully(why, netconn.CloseTime, c.halfClose) }
+func (c *Conn) Close(why *fault.Fault) { c.closeGracefully(why, 0, netconn.CloseTime, c.halfClose) }
 
 // Drain closes the connection once its last request in flight has been answered. A peer
 // that reconnects learns of it before a request is refused.
@@ -141,25 +150,28 @@ func (c *Conn) Dismissed() *fault.Fault { return c.requests.inflight.Dismissed()
 // written. A slow peer may take any time, a peer reading nothing has
 // Limits.WriteStall. The peer of a closed session has CloseTime.
 func (c *Conn) closeDrained() {
-	why, within := c.requests.inflight.Closing(), time.Duration(math.MaxInt64)
-	if c.requests.inflight.Dismissed() != nil {
+	why, within, flags := c.requests.inflight.Closing(), time.Duration(math.MaxInt64), wire.Flags(0)
+	switch {
+	case c.requests.inflight.Dismissed() != nil:
 		within = netconn.CloseTime
+	case c.cfg.Peer.Reconnects:
+		flags = wire.NotRun // it may call again elsewhere what has crossed the CLOSE
 	}
-	c.closeGracefully(why, within, c.halfClose)
+	c.closeGracefully(why, flags, within, c.halfClose)
 }
 
 // failViolation closes the connection for a protocol violation by the peer, and reports
 // it to the peer. The caller holds the read lease, and keeps it.
 func (c *Conn) failViolation(err error) {
 	c.cfg.OnViolation(err)
-	c.closeGracefully(fault.Violation("%v", err), netconn.CloseTime, func() { netconn.Drain(c.nc) })
+	c.closeGracefully(fault.Violation("%v", err), 0, netconn.CloseTime, func() { netconn.Drain(c.nc) })
 }
 
 // closeGracefully ends the connection with a CLOSE frame behind everything in the send
 // queue. If the frame is written in time, halfClose then gives the peer time to read
 // it: closing a socket with unread input would discard it. closeGracefully itself does
 // not wait.
-func (c *Conn) closeGracefully(why *fault.Fault, within time.Duration, halfClose func()) {
+func (c *Conn) closeGracefully(why *fault.Fault, flags wire.Flags, within time.Duration, halfClose func()) {
 	failure := wire.Failure{Name: why.Name, Message: fault.Cut(why.Message, c.limits.MaxErrorText), LogID: why.LogID}
 	body := failure.Append(nil)
 	c.mu.Lock()
@@ -171,7 +183,7 @@ func (c *Conn) closeGracefully(why *fault.Fault, within time.Duration, halfClose
 	for _, s := range c.streams.senders {
 		s.closeLocked() // or CLOSE would wait for an endless one
 	}
-	head := wire.Frame{Type: wire.Close, Arg: uint16(why.Code), BodySize: len(body)}
+	head := wire.Frame{Type: wire.Close, Flags: flags, Arg: uint16(why.Code), BodySize: len(body)}
 	written := c.writer.queue.addCloseLocked(append(wire.AppendHeader(nil, &head), body...))
 	if !c.writer.queue.hasWriterLocked() {
 		c.writer.startLocked(noWriter)

@@ -302,7 +302,11 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		c.Fail(c.remoteFault(fault.Code(m.Arg), &f))
+		why := c.remoteFault(fault.Code(m.Arg), &f)
+		if m.Flags&wire.NotRun != 0 {
+			why.Outcome = fault.NotRun
+		}
+		c.Fail(why)
 		return true, nil
 	}
 	return true, fmt.Errorf("unexpected %v", m.Type)

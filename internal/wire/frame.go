@@ -90,7 +90,7 @@ var allowedFlags = [...]Flags{
 	Error:         Metadata | NotRun | Expired,
 	Cancel:        0,
 	Bind:          Describe | Texts,
-	Close:         0,
+	Close:         NotRun,
 	Ping:          0,
 	Pong:          0,
 	Waiting:       0,
