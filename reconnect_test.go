@@ -518,6 +518,36 @@ func TestReconnectDraining(t *testing.T) {
 	})
 }
 
+// After the end of a server that drained, calls have the newest cause, not that of an older
+// loss, and not the reason of the connection that has ended.
+func TestReconnectDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.start("a")
+		p := tills(t, s.dial(t, "a", nil))
+		s.kill("a")
+		s.start("a")
+		if _, err := p.Where(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.take("a").Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond) // before the first attempt
+		defer cancel()
+		_, err := p.Where(ctx)
+		if want := "bsrpc: Till.Where: context deadline exceeded; it waited for a connection: the server is shutting down"; fmt.Sprint(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		time.Sleep(time.Second) // between attempts
+		_, err = p.Where(t.Context())
+		if want := "bsrpc: Till.Where: not connected: dial mem: connect: connection refused"; fmt.Sprint(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
 // endpointsOf returns a func for ClientOptions.Endpoints.
 func endpointsOf(names ...string) func(context.Context) ([]Endpoint, error) {
 	return func(context.Context) (list []Endpoint, err error) {

@@ -226,15 +226,18 @@ func (k *keeper[E, B]) forget(c *Conn) {
 	k.g.all = slices.DeleteFunc(k.g.all, func(other *Conn) bool { return other == c })
 }
 
+// errDraining is the cause of the loss of a connection to a server that drains.
+var errDraining = fault.New(fault.Unavailable, fault.NotRun, "the server is shutting down")
+
 // lose notes that the connection of the keeper takes no more calls. why is nil if its server
 // drains.
 func (k *keeper[E, B]) lose(why *fault.Fault) {
 	g := k.g
-	g.mu.Lock()
-	k.conn, k.state, k.hopes = nil, Lost, true
-	if why != nil {
-		g.cause = why
+	if why == nil {
+		why = errDraining
 	}
+	g.mu.Lock()
+	k.conn, k.state, k.hopes, g.cause = nil, Lost, true, why
 	g.mu.Unlock()
 	g.publish()
 	select {

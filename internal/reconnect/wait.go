@@ -139,8 +139,8 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 		}
 		why := g.wait(call.Wait(ctx), func() bool { return call.Choose(c) })
 		switch {
-		case why != nil && f.Outcome == fault.NotRun && !f.Remote:
-			return why
+		case why != nil && f.Outcome == fault.NotRun && (!f.Remote || c.Ended()):
+			return why // newer than the end of that connection
 		case why != nil:
 			return err
 		}
