@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -177,5 +178,20 @@ func TestContextErrorsOfConns(t *testing.T) {
 			d.client.conn.close(fault.Lost("reading", cause))
 			callError{"bsrpc: Desk.End: connection lost: reading: " + cause.Error(), CodeUnavailable, OutcomeNotRun, false, nil}.check(t, d.proxy.End(t.Context()))
 		})
+	}
+}
+
+// A Dial whose time ends says what its address had said before.
+func TestDialRefusedWithDeadline(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err = Dial(ctx, "tcp", l.Addr().String(), nil)
+	if CodeOf(err) != CodeUnavailable || err.Error() != fmt.Sprintf("bsrpc: dial tcp %s: connect: connection refused", l.Addr()) {
+		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package stress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,46 +23,6 @@ import (
 // BSRPC_SOAK=1h go test -run Soak runs clients for an hour: a weighted mix of every kind of
 // call, while the server is restarted, and connections are frozen and cut. The test without
 // the variable does not run.
-
-// A ledger knows what has become of each token: a call of the mix.
-type ledger struct {
-	mu      sync.Mutex
-	ran     map[string]int  // tokens that have begun to run
-	settled map[string]bool // tokens whose callers know that they did not run
-	wrong   []string
-}
-
-// begin notes that a handler runs.
-func (l *ledger) begin(token string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ran[token]++; l.ran[token] > 1 || l.settled[token] {
-		l.wrong = append(l.wrong, fmt.Sprintf("%s ran %d times; its caller knows that it did not run: %t", token, l.ran[token], l.settled[token]))
-	}
-}
-
-// settle compares what a caller knows with what has run. The server has no memory of tokens
-// whose fate is known; of the others the caller knows nothing.
-func (l *ledger) settle(token string, outcome bsrpc.Outcome) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch ran := l.ran[token]; {
-	case outcome == bsrpc.OutcomeAnswered && ran != 1, outcome == bsrpc.OutcomeNotRun && ran != 0:
-		l.wrong = append(l.wrong, fmt.Sprintf("%s: outcome %v, ran %d times", token, outcome, ran))
-	case outcome == bsrpc.OutcomeAnswered:
-		delete(l.ran, token)
-	case outcome == bsrpc.OutcomeNotRun:
-		l.settled[token] = true
-	}
-}
-
-// forget drops the tokens that cannot come any more: the memory of a long soak is flat.
-func (l *ledger) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.ran)
-	clear(l.settled)
-}
 
 // A soakService has one method of each kind. Each notes its token first.
 type soakService struct{ *ledger }
@@ -308,35 +268,24 @@ func (s *soakServer) start(t *testing.T) {
 	go s.Serve(l)
 }
 
-// soakLength returns the value of BSRPC_SOAK.
-func soakLength(t *testing.T) time.Duration {
-	value := os.Getenv("BSRPC_SOAK")
-	if value == "" {
-		t.Skip("set BSRPC_SOAK to a time")
+// timeOf returns the value of a variable, such as BSRPC_SOAK. Without it the test does not run,
+// except for BSRPC_PACE, the pause of a caller between two calls.
+func timeOf(t *testing.T, variable string) time.Duration {
+	value := os.Getenv(variable)
+	if value == "" && variable != pace {
+		t.Skipf("set %s to a time", variable)
 	}
-	d, err := time.ParseDuration(value)
+	d, err := time.ParseDuration(cmp.Or(value, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// soakCounts are the calls of a soak by their outcomes.
-type soakCounts struct{ answered, notRun, unknown atomic.Int64 }
-
-func (c *soakCounts) add(o bsrpc.Outcome) {
-	switch o {
-	case bsrpc.OutcomeAnswered:
-		c.answered.Add(1)
-	case bsrpc.OutcomeNotRun:
-		c.notRun.Add(1)
-	default:
-		c.unknown.Add(1)
-	}
-}
+const pace = "BSRPC_PACE"
 
 // soakCaller makes calls until ctx ends.
-func soakCaller(ctx context.Context, t *testing.T, p *soakContract, l *ledger, id int, counts *soakCounts, epoch *sync.RWMutex) {
+func soakCaller(ctx context.Context, t *testing.T, p *soakContract, l *ledger, id int, gap time.Duration, epoch *sync.RWMutex) {
 	r := rand.New(rand.NewPCG(uint64(id), 7))
 	total := 0
 	for _, m := range soakMix {
@@ -353,33 +302,25 @@ func soakCaller(ctx context.Context, t *testing.T, p *soakContract, l *ledger, i
 		within, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		err := soakMix[kind].call(within, p, r, token)
 		cancel()
-		outcome := bsrpc.OutcomeAnswered
 		var e *bsrpc.Error
-		switch {
-		case err == nil:
-		case !errors.As(err, &e), e.Code != bsrpc.CodeUnavailable && e.Code != bsrpc.CodeDeadlineExceeded:
+		if err != nil && (!errors.As(err, &e) || e.Code != bsrpc.CodeUnavailable && e.Code != bsrpc.CodeDeadlineExceeded) {
 			t.Errorf("%s: %v", token, err)
-		default:
-			outcome = e.Outcome
 		}
-		counts.add(outcome)
-		if err == nil || outcome != bsrpc.OutcomeAnswered {
-			l.settle(token, outcome)
-		}
+		l.end(token, outcomeOf(err), false)
 		epoch.RUnlock()
+		pause(ctx, gap)
 	}
 }
 
 func TestSoak(t *testing.T) {
-	length := soakLength(t)
-	l := &ledger{ran: make(map[string]int), settled: make(map[string]bool)}
+	length := timeOf(t, "BSRPC_SOAK")
+	l, gap := newLedger(), timeOf(t, pace)
 	srv := &soakServer{address: "127.0.0.1:0", ledger: l}
 	srv.start(t)
 	proxy := newSoakProxy(t, srv.address)
 	base := runtime.NumGoroutine()
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	var counts soakCounts
 	var epoch sync.RWMutex // read-locked by each call; write-locked when no call is open
 	var running sync.WaitGroup
 	var clients []*bsrpc.Client
@@ -397,37 +338,30 @@ func TestSoak(t *testing.T) {
 		}
 		clients, proxies = append(clients, client), append(proxies, p)
 		for k := range 4 {
-			running.Go(func() { soakCaller(ctx, t, p, l, id*10+k, &counts, &epoch) })
+			running.Go(func() { soakCaller(ctx, t, p, l, id*10+k, gap, &epoch) })
 		}
 	}
 	faults := soakFaults(ctx, t, srv, proxy)
-	heap := soakHeaps(ctx, l, &epoch, length)
+	sizes := footprints(ctx, &epoch, length)
 	running.Wait()
-	first, last := heap()
+	first, last := sizes()
 	done := faults()
 	for i, p := range proxies { // all of them work again
 		ctx, cancel := context.WithTimeout(bsrpc.WithWaitForReady(context.Background()), 30*time.Second)
-		if _, err := p.Echo(ctx, fmt.Sprint("last ", i), nil); err != nil {
+		token := fmt.Sprint("last ", i)
+		_, err := p.Echo(ctx, token, nil)
+		if err != nil {
 			t.Errorf("client %d, at the end: %v", i, err)
 		}
+		l.end(token, outcomeOf(err), false)
 		cancel()
 		clients[i].Close()
 	}
 	srv.Close()
-	t.Logf("%v: %d answered, %d not run, %d unknown; %s; heap %d KiB after a quarter, %d KiB at the end", length,
-		counts.answered.Load(), counts.notRun.Load(), counts.unknown.Load(), done, first>>10, last>>10)
-	for _, text := range l.wrong {
-		t.Error(text)
-	}
-	if counts.answered.Load() == 0 || last > first+first/2+8<<20 {
-		t.Errorf("heap of %d bytes after a quarter of the time, %d at the end", first, last)
-	}
-	for wait := 0; runtime.NumGoroutine() > base && wait < 200; wait++ {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if n := runtime.NumGoroutine(); n > base {
-		t.Errorf("%d goroutines at the end, %d before", n, base)
-	}
+	t.Logf("%v: %v; %s; %v after a quarter, %v at the end", length, l, done, first, last)
+	l.finish(t)
+	first.compare(t, last)
+	awaitGoroutines(t, base)
 }
 
 // soakFaults restarts the server, and freezes and cuts connections, until ctx ends. The
@@ -440,6 +374,7 @@ func soakFaults(ctx context.Context, t *testing.T, srv *soakServer, proxy *soakP
 		defer close(ended)
 		for ctx.Err() == nil {
 			pause(ctx, time.Duration(200+r.IntN(1500))*time.Millisecond)
+			srv.ledger.settle(time.Now())
 			switch r.IntN(4) {
 			case 0:
 				kills++
@@ -467,27 +402,4 @@ func soakFaults(ctx context.Context, t *testing.T, srv *soakServer, proxy *soakP
 		<-ended
 		return fmt.Sprintf("%d kills, %d graceful restarts, %d freezes, %d cuts", kills, stops, freezes, cuts)
 	}
-}
-
-// soakHeaps measures the heap while no call is open, after a quarter of the time and at the
-// end.
-func soakHeaps(ctx context.Context, l *ledger, epoch *sync.RWMutex, length time.Duration) func() (first, last uint64) {
-	measure := func() uint64 {
-		epoch.Lock()
-		defer epoch.Unlock()
-		l.forget()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	quarter := make(chan uint64, 1)
-	go func() {
-		select {
-		case <-time.After(length / 4):
-		case <-ctx.Done():
-		}
-		quarter <- measure()
-	}()
-	return func() (first, last uint64) { return <-quarter, measure() }
 }
