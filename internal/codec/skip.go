@@ -89,8 +89,10 @@ func (s *skipped) setSize() {
 	case layout.Time:
 		s.minSize = 12
 	case layout.Array:
+		// Without elements it takes no bytes, whatever they are. What is not fixed takes a
+		// byte at least, so the input bounds every loop.
 		s.minSize = mulSaturated(s.length, s.parts[0].minSize)
-		s.fixed = s.parts[0].fixed
+		s.fixed = s.length == 0 || s.parts[0].fixed
 	case layout.Struct:
 		for _, part := range s.parts {
 			s.minSize = addSaturated(s.minSize, part.minSize)
@@ -108,6 +110,10 @@ func (s *skipped) setSize() {
 		s.minSize, s.fixed = minWidth(s.format)+minWidth(s.lenFormat), false
 	}
 	s.fixed = s.fixed && s.minSize < maxMinSize
+	// A hundred structs around each byte of a list would be a hundred steps for it.
+	if !s.fixed && (s.kind == layout.Struct && len(s.parts) == 1 || s.kind == layout.Array && s.length == 1) {
+		*s = *s.parts[0]
+	}
 }
 
 // empty reports whether values of s take no bytes. Thousands of such fields in an element of

@@ -257,16 +257,41 @@ var hostileLayouts = []string{
 	"[2147483647][2147483647]{}", "[le8]{A {}; B bool}", "[varint]varintless", "map[le8 varint]", "*^1", "**^2", "[le8]*^2", "[]^1", "[le8 le8]^1", "map[le8 bool]^1",
 	"[le8][0]^2", "{A [1000000000]*^3}", "{A string.2147483647; B string.2147483647; C string.2147483647}", "[le8]{A string.2147483647; B [2147483647]bool}",
 	strings.Repeat("*", 128) + "bool", strings.Repeat("[le8]", 128) + "bool", strings.Repeat("[2]", 128) + "bool", strings.Repeat("{A ", 128) + "bool" + strings.Repeat("}", 128),
-	"[le8]{" + emptyFields(5000) + "Z uint.varint}", "{A []{B [2]^3; C *^4}; D [][2]^3}", "[]{F {X [2]^3}; H *{G ^3}}",
+	"[le8]{" + emptyFields("{}", 5000) + "Z uint.varint}", "[le8]{" + emptyFields("[0]string.le4", 5000) + "Z uint.varint}",
+	"[2147483647][0]string.le4", "[2147483647][2147483647][0]string.le4", "[2147483647]{A [0]string.le4; B [0]*bool}", "{A [0]^1; B [2147483647][0]^1}",
+	"[le8]" + strings.Repeat("{A ", 120) + "[1]uint.varint" + strings.Repeat("}", 120), "{A []{B [2]^3; C *^4}; D [][2]^3}", "[]{F {X [2]^3}; H *{G ^3}}",
 }
 
-// emptyFields returns n fields without bytes.
-func emptyFields(n int) string {
+// emptyFields returns n fields of a type without bytes.
+func emptyFields(of string, n int) string {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "F%d {}; ", i)
+		fmt.Fprintf(&b, "F%d %s; ", i, of)
 	}
 	return b.String()
+}
+
+// What takes no bytes takes no steps to drop, and a struct of one field takes none beside it.
+func TestSkippingIsBoundedByBytes(t *testing.T) {
+	c := compileType(t, reflect.TypeFor[struct{}]())
+	for _, text := range []string{
+		"[2147483647][2147483647][0]string.le4", "{A [2147483647]{B [0]*bool; C {}}}",
+		"[le4]" + strings.Repeat("{A ", 120) + "[1]uint.varint" + strings.Repeat("}", 120),
+	} {
+		from, err := c.ReadFrom(layoutFrom(t, "{X "+text+"}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range from.node.fields {
+			s := f.node.skipped
+			for s.kind == layout.Slice {
+				s = s.parts[0]
+			}
+			if s.kind == layout.Struct || s.kind == layout.Array {
+				t.Errorf("%.60s: elements of kind %d are left to skip", text, s.kind)
+			}
+		}
+	}
 }
 
 // Hostile layouts are dropped in bounded time and memory, or refused by the parser.
