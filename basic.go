@@ -187,7 +187,7 @@ func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
 func (c *basicConn) encodeResults(inv *invocation) error {
 	s := c.served.settings
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
-	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = s.MaxMessage, wire.MinCut, s.maxDepth, true
+	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = s.MaxMessage, wire.MinCut, s.bounds.Depth, true
 	err := inv.AppendResults()
 	switch {
 	case err == nil:
@@ -201,7 +201,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 	if errors.Is(err, codec.ErrRange) {
 		return basic.Overflow()
 	}
-	return basic.Exception("RuntimeError", "%s, %v", inv.method.Name, limitOf("the server's", err))
+	return basic.Exception("RuntimeError", "%s, %v", inv.method.Name, codec.LimitOf("the server's", err))
 }
 
 // exceptionFrom returns the exception for the error of a handler. An error without a name
@@ -274,7 +274,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 		}
 	}
 	s := l.settings
-	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.maxDepth, Lenient: true}
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.bounds.Depth, Lenient: true}
 	if err := m.appendArgs(l.log, b.sig, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
@@ -288,7 +288,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 		v.Until = timeout.End()
 		return s.identified(err, l.log, m.Name)
 	}
-	s.decode(&v.Dec, results, true)
+	s.bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
 	return m.readResults(l.log, b.sig, v)
 }

@@ -72,7 +72,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 			return err
 		}
 	}
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.maxDepth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.bounds.Depth
 	if err := m.appendArgs(c.log, b.sig, &v.Enc, v); err != nil {
 		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
@@ -125,7 +125,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 		return cmp.Or(m.of, c.settings).identified(err, c.log, m.Name)
 	}
 	data, own := k.Body()
-	c.settings.decode(&v.Dec, data, own)
+	c.settings.bounds.Begin(&v.Dec, data, own)
 	v.ResultsSize = len(data)
 	err = m.readResults(c.log, b.sig, v)
 	k.Reset()
@@ -158,7 +158,7 @@ func (m *boundMethod) closeReaders(v *method.Values) {
 	if m.streams == nil || v.Sent {
 		return
 	}
-	for _, st := range m.streams.params {
+	for _, st := range m.streams.Params {
 		if st.Item != nil {
 			continue
 		}
@@ -208,15 +208,7 @@ func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
 	if errors.Is(err, codec.ErrSize) {
 		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
 	}
-	return fault.New(code, fault.NotRun, "%s, %w", m.Name, limitOf("this end's", err))
-}
-
-// limitOf adds the owner of a limit, MaxDepth or DecodeBudget, to the error of a codec.
-func limitOf(owner string, err error) error {
-	if errors.Is(err, codec.ErrLimit) && !errors.Is(err, codec.ErrSize) {
-		return fmt.Errorf("%w (%s limit)", err, owner)
-	}
-	return err
+	return fault.New(code, fault.NotRun, "%s, %w", m.Name, codec.LimitOf("this end's", err))
 }
 
 // maxBody returns the limit of an encoder for messages to a peer.
@@ -253,7 +245,7 @@ func (m *boundMethod) readResults(log *report.Log, sig *method.Signature, v *met
 	case nil, *fault.Fault:
 		return err
 	}
-	return fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %s, %w", m.Name, limitOf("this end's", err))
+	return fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %s, %w", m.Name, codec.LimitOf("this end's", err))
 }
 
 // readUserResults is readResults for types with decoders of their own. A panic there

@@ -194,7 +194,7 @@ func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("un
 // Cancel is transport.Handler.Cancel.
 func (c *nativeConn) Cancel(id uint64) error {
 	if s, why := c.served.cancelRunning(id); s != nil {
-		s.cancel(why)
+		s.Cancel(why)
 	}
 	return nil
 }

@@ -208,7 +208,7 @@ func (s *settings) failureOf(err error, log *report.Log, method string, room int
 	if _, ours := err.(*fault.Fault); ours {
 		return code, failure, nil
 	}
-	found := s.errors.Find(err, log, method, s.maxDepth, room)
+	found := s.errors.Find(err, log, method, s.bounds.Depth, room)
 	failure.Name = nameOf(err, failure.Name, found)
 	return code, failure, found.IDs
 }
@@ -235,7 +235,7 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 	if !ok || !f.Remote {
 		return err
 	}
-	cause := identity.Receive(s.errors, f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.decode(d, fields, false) })
+	cause := identity.Receive(s.errors, f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.bounds.Begin(d, fields, false) })
 	if cause == nil {
 		return err
 	}

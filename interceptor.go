@@ -239,21 +239,6 @@ func (c *Call) OnEnd(f func(err error)) {
 	}
 }
 
-// watchesItems reports whether OnItem has been called. c may be nil.
-func (c *Call) watchesItems() bool {
-	return c != nil && c.observers != nil && len(c.observers.item) > 0
-}
-
-// passItem passes an item to the funcs given to OnItem.
-func (c *Call) passItem(in bool, item any) error {
-	for _, f := range c.observers.item {
-		if err := f(in, item); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // observed returns the observers of a call that is not over, otherwise nil.
 func (c *Call) observed() *observers {
 	if c.method == nil || c.state.Load() == callOver {

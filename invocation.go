@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -40,7 +41,7 @@ type invocation struct {
 	canceled  atomic.Bool
 	waits     atomic.Bool        // the handler has returned, and the reply waits for room
 	undecoded *transport.Message // the request, if Run decodes it
-	streams   *servedStreams     // nil without streams
+	streams   *streams.Served    // nil without streams
 	waiter    *admission.Waiter  // holds its semaphores; nil without any
 
 	intercepted *Call // nil without interceptors
@@ -100,7 +101,7 @@ func carryOutServed(ctx context.Context, c *Call, _ bool) error {
 	inv := c.values.State.(*invocation)
 	inv.Ctx = ctx
 	err := inv.method.Invoke(inv.recv, inv.Values)
-	if err == nil && inv.streams != nil && inv.streams.out != nil {
+	if err == nil && inv.streams != nil && inv.streams.Out != nil {
 		err = inv.sendResult(true)
 	}
 	return err
@@ -108,13 +109,13 @@ func carryOutServed(ctx context.Context, c *Call, _ bool) error {
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
-	inv.served.settings.decode(&inv.Dec, m.Body, m.Own)
+	inv.served.settings.bounds.Begin(&inv.Dec, m.Body, m.Own)
 	inv.Dec.Lenient, inv.ArgsSize = inv.lenient, len(m.Body)
 	if inv.method.Sig.ParamFuncs() != nil {
 		inv.storeFuncs()
 	}
 	if err := inv.ReadArgs(); err != nil {
-		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, limitOf(inv.served.limits.Owner, err))
+		return fault.Refusal(fault.InvalidArgument, "%s, %v", inv.method.Name, codec.LimitOf(inv.served.limits.Owner, err))
 	}
 	if inv.streams != nil {
 		inv.storeParams()
@@ -149,7 +150,7 @@ func (inv *invocation) serveAuthorized() {
 // recoverPanic, deferred by serve, answers the call of a handler that did not return.
 func (inv *invocation) recoverPanic() {
 	if inv.answered {
-		if c := inv.intercepted; c != nil && c.collapsed != nil && inv.streams != nil && inv.streams.out != nil {
+		if c := inv.intercepted; c != nil && c.collapsed != nil && inv.streams != nil && inv.streams.Out != nil {
 			inv.answer(c.collapsed) // Goexit in a stream, or after it
 		}
 		return
@@ -252,13 +253,13 @@ func (inv *invocation) Free() {
 
 // reply is replier.reply.
 func (c *nativeConn) reply(inv *invocation, err error) {
-	if inv.err = err; inv.streams != nil && inv.streams.out != nil {
+	if inv.err = err; inv.streams != nil && inv.streams.Out != nil {
 		if err != nil {
 			inv.call.EndReplied()
 		} else if inv.call != nil {
 			inv.call.SendHead()
 		}
-		inv.full = c.ReplyBefore(inv, inv.streams.out)
+		inv.full = c.ReplyBefore(inv, inv.streams.Out)
 		return
 	}
 	inv.call.EndReplied()
@@ -314,7 +315,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	}
 	code, failure := c.failureOf(inv, inv.err, &meta)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
-	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.errorFlags(code), Arg: uint16(code)}, &meta)
+	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.ErrorFlags(code), Arg: uint16(code)}, &meta)
 	return &inv.head, &inv.Enc.Body
 }
 
@@ -330,14 +331,14 @@ func (inv *invocation) setHead(head wire.Frame, meta *wire.ReplyMetadata) {
 // encodeResults encodes the results into inv.Enc.
 func (c *nativeConn) encodeResults(inv *invocation) error {
 	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
-	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.maxDepth
+	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.bounds.Depth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
 			code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, c.served.limits.PeerName(), c.PeerMaxMessage())
 		}
 		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
-		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, limitOf(c.served.limits.Owner, err))
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, codec.LimitOf(c.served.limits.Owner, err))
 	}
 	inv.ResultsSize = int(inv.Enc.Size())
 	return nil
@@ -359,8 +360,8 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	return code, failure
 }
 
-// errorFlags returns the flags of the ERROR frame that answers inv.
-func (inv *invocation) errorFlags(code fault.Code) (flags wire.Flags) {
+// ErrorFlags returns the flags of the ERROR frame that answers inv.
+func (inv *invocation) ErrorFlags(code fault.Code) (flags wire.Flags) {
 	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
 		flags = wire.NotRun
 	}

@@ -37,6 +37,7 @@ var uses = map[string][]string{
 	"internal/limits":     {"internal/fault"},
 	"internal/report":     {"internal/fault"},
 	"internal/callback":   {"internal/method"},
+	"internal/streams":    {"internal/callback", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/transport", "internal/wire"},
 	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
@@ -48,7 +49,7 @@ var uses = map[string][]string{
 	"internal/option":     {},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {".", "internal/method", "layout"},
 	"middleware":          {"."},
@@ -98,8 +99,8 @@ var onlyIn = map[string][]string{
 		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {
-		"internal/method/*.go", "internal/identity/*.go", "internal/record/*.go", "marshal.go",
-		"call.go", "errors.go", "invocation.go", "stream.go", "basic.go",
+		"internal/method/*.go", "internal/identity/*.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
+		"call.go", "errors.go", "invocation.go", "limits.go", "basic.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.

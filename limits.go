@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
+	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/option"
@@ -126,8 +127,7 @@ type settings struct {
 	dialing
 	handshakeTimeout   time.Duration
 	defaultCallTimeout time.Duration
-	maxDepth           int
-	decodeBudget       int64
+	bounds             codec.Bounds
 	maxHandshakes      int
 	maxConns           int
 	maxHandlers        int
@@ -230,8 +230,8 @@ func resolve(of string, o *rawOptions) (*settings, error) {
 // depend on it.
 func (s *settings) resolveLimits(c *option.Check, l *Limits) {
 	message := int64(s.MaxMessage)
-	s.maxDepth = option.Resolve(c, "Limits.MaxDepth", l.MaxDepth, option.OneTo(10_000, 64, option.CountText))
-	s.decodeBudget = option.Resolve(c, "Limits.DecodeBudget", l.DecodeBudget, option.AnySize(1, max(4*message, 64*mib)))
+	s.bounds.Depth = option.Resolve(c, "Limits.MaxDepth", l.MaxDepth, option.OneTo(10_000, 64, option.CountText))
+	s.bounds.Budget = option.Resolve(c, "Limits.DecodeBudget", l.DecodeBudget, option.AnySize(1, max(4*message, 64*mib)))
 	s.MaxErrorText = option.Resolve(c, "Limits.MaxErrorText", l.MaxErrorText, option.OneTo(32*kib, 4*kib, option.SizeText))
 	s.maxHandshakes = option.Resolve(c, "Limits.MaxHandshakes", l.MaxHandshakes, option.AnyCount(256))
 	s.maxConns = option.Resolve(c, "Limits.MaxConns", l.MaxConns, option.AnyCount(10_000))

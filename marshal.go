@@ -231,10 +231,3 @@ func compileError(doing string, t reflect.Type, err error) error {
 	}
 	return method.ProblemsError(doing+" "+t.String(), problems)
 }
-
-// decode prepares d for decoding data within this end's limits. If own is true, the
-// result may refer to data.
-func (b *settings) decode(d *codec.Decoder, data []byte, own bool) {
-	d.Data, d.Own, d.Lenient = data, own, false
-	d.Budget, d.Depth, d.BudgetName = b.decodeBudget, b.maxDepth, "Limits.DecodeBudget"
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/option"
 )
@@ -32,8 +33,7 @@ var defaultSettings = settings{
 	},
 	handshakeTimeout:   10 * time.Second,
 	defaultCallTimeout: 20 * time.Second,
-	maxDepth:           64,
-	decodeBudget:       64 << 20,
+	bounds:             codec.Bounds{Depth: 64, Budget: 64 << 20},
 	maxHandshakes:      256,
 	maxConns:           10_000,
 	maxHandlers:        16_384,
@@ -59,7 +59,7 @@ func TestOptionsResolve(t *testing.T) {
 		return b
 	}
 	unlimited := func(b *settings) {
-		b.decodeBudget, b.ConnBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
+		b.bounds.Budget, b.ConnBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
 		b.WriteStall, b.FrameTimeout, b.PingAfter, b.PingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	}
@@ -79,14 +79,14 @@ func TestOptionsResolve(t *testing.T) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
 		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 2048, 7, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *settings) {
-			b.maxDepth, b.decodeBudget, b.MaxErrorText = 10_000, 1, 32<<10
+			b.bounds.Depth, b.bounds.Budget, b.MaxErrorText = 10_000, 1, 32<<10
 			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
 			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
 			b.StreamWindow, b.ConnWindow = 2048, 7
 			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *settings) {
-			b.MaxMessage, b.decodeBudget, b.ConnBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
+			b.MaxMessage, b.bounds.Budget, b.ConnBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
 		})},
 		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *settings) {
 			b.ConnBytes, b.serverBytes = 1<<30, 1<<30

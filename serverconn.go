@@ -20,6 +20,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
+	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -310,7 +311,7 @@ func (c *serverConn) leaveRunning(inv *invocation) {
 
 // cancelRunning cancels a call. It returns the streams of the call, to be canceled with why
 // and without c.mu, or nil.
-func (c *serverConn) cancelRunning(id uint64) (streams *servedStreams, why error) {
+func (c *serverConn) cancelRunning(id uint64) (parts *streams.Served, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inv := c.running[id]

@@ -8,16 +8,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
-	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/streams"
 )
 
 // Calls with streams at a server, from the request to the end of the result stream.
-
-// servedStreams are the streams of a call at a server.
-type servedStreams struct {
-	in  []*transport.Receiver
-	out *transport.Sender // nil without a result stream
-}
 
 // openStreams opens the streams of a request.
 func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
@@ -25,9 +19,9 @@ func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
 		return fault.Refusal(fault.Unimplemented, "%s: the caller does not support streams", inv.method.Name)
 	}
 	p := inv.method.streams
-	in, out, refusal := c.AcceptStreams(inv.id, p.items, p.result != nil)
+	in, out, refusal := c.AcceptStreams(inv.id, p.Items, p.Result != nil)
 	if refusal == nil {
-		inv.streams = &servedStreams{in, out}
+		inv.streams = &streams.Served{In: in, Out: out}
 	}
 	return refusal
 }
@@ -38,10 +32,10 @@ func (inv *invocation) setLease(w *admission.Waiter) {
 	v, m, call := inv.served, inv.method, inv.call
 	w.Name = m.Name
 	lease := v.settings.Lease
-	if inv.streams.out == nil || lease == math.MaxInt64 {
+	if inv.streams.Out == nil || lease == math.MaxInt64 {
 		return
 	}
-	inv.streams.out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
+	inv.streams.Out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
 		v.report(report.Lease, slog.LevelWarn, "bsrpc: stream ended: its reader kept others waiting", "session", v.session.id, "method", m.Name)
 		call.Cancel()
 		return fault.New(fault.Aborted, fault.Answered, "%s: others wait, and the reader has left the window of the stream full for %s Limits.SessionLease (%v)", m.Name, v.settings.Owner, lease)
@@ -51,8 +45,8 @@ func (inv *invocation) setLease(w *admission.Waiter) {
 // storeParams stores the received streams in the arguments.
 func (inv *invocation) storeParams() {
 	end := inv.streamEnd()
-	for i, st := range inv.method.streams.params {
-		newReceivedStream(inv.streams.in[i], end, st).store(inv.Values)
+	for i, st := range inv.method.streams.Params {
+		streams.Store(inv.streams.In[i], end, st, inv.Values)
 	}
 }
 
@@ -60,7 +54,7 @@ func (inv *invocation) storeParams() {
 // over when it returns. A returned iterator is ranged over, and a reader closed, even if
 // the caller has gone.
 func (inv *invocation) serveStreams(err error) {
-	if inv.streams.out == nil || err != nil {
+	if inv.streams.Out == nil || err != nil {
 		inv.out.reply(inv, err)
 		return
 	}
@@ -71,17 +65,17 @@ func (inv *invocation) serveStreams(err error) {
 // sendResult replies to a call with its results, and sends its result stream. With hold the
 // end of the stream is left to endResult, and sendResult returns its error.
 func (inv *invocation) sendResult(hold bool) error {
-	out, st := inv.streams.out, inv.method.streams.result
-	o := &sentStreams{end: inv.streamEnd(), max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), call: inv, held: hold}
-	run := o.producer(out, st, inv.Values)
+	out, st := inv.streams.Out, inv.method.streams.Result
+	o := &streams.Sent{End: inv.streamEnd(), Max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), Call: inv, Held: hold}
+	run := o.Producer(out, st, inv.Values)
 	if run == nil {
-		run = func() { o.finish(out, nil) }
+		run = func() { o.Finish(out, nil) }
 	}
 	inv.replyAndSend(run)
 	if inv.err != nil { // the results could not be sent
 		return publicError(inv.err)
 	}
-	return publicError(o.why)
+	return publicError(o.Why)
 }
 
 // replyAndSend replies to a call and calls send, also if an encoder of the results panics or
@@ -96,21 +90,10 @@ func (inv *invocation) replyAndSend(send func()) {
 // endResult ends a result stream after the interceptors of its call.
 func (inv *invocation) endResult(err error) {
 	defer inv.call.EndReplied()
-	o := &sentStreams{end: inv.streamEnd(), call: inv}
-	o.finish(inv.streams.out, err)
+	o := &streams.Sent{End: inv.streamEnd(), Call: inv}
+	o.Finish(inv.streams.Out, err)
 	if inv.err == nil {
-		inv.err = o.why
-	}
-}
-
-// cancel ends the streams of a call that its caller has canceled: nothing more comes for the
-// parameters, and their readers may wait without watching the context.
-func (s *servedStreams) cancel(why error) {
-	for _, r := range s.in {
-		r.EndOfCall(fault.FromContext(why, fault.OutcomeUnknown))
-	}
-	if s.out != nil {
-		s.out.Cancel()
+		inv.err = o.Why
 	}
 }
 
@@ -119,16 +102,14 @@ func (inv *invocation) endStreams() {
 	if inv.streams == nil {
 		return
 	}
-	for _, r := range inv.streams.in {
-		r.EndOfCall(errCallOver)
-	}
+	inv.streams.EndParams(errCallOver)
 	inv.streams = nil
 }
 
-// ended returns why the call has ended before its result stream, nil if it has not. held says
+// Ended implements streams.ResultCall. It returns why the call has ended before its result stream, nil if it has not. held says
 // that interceptors see the error.
-func (inv *invocation) ended(held bool) (why error) {
-	if over := inv.streams.out.LeaseOver(); over != nil {
+func (inv *invocation) Ended(held bool) (why error) {
+	if over := inv.streams.Out.LeaseOver(); over != nil {
 		return over
 	}
 	switch {
@@ -145,14 +126,15 @@ func (inv *invocation) ended(held bool) (why error) {
 
 // continues reports whether a call goes on after its reply, with its result stream.
 func (inv *invocation) continues() bool {
-	return inv.streams != nil && inv.streams.out != nil && inv.err == nil
+	return inv.streams != nil && inv.streams.Out != nil && inv.err == nil
 }
 
 // streamEnd returns the end of a server for a call.
-func (inv *invocation) streamEnd() *streamEnd {
+func (inv *invocation) streamEnd() *streams.End {
 	v, m := inv.served, inv.method
-	return &streamEnd{method: m.Name, settings: v.settings, limits: v.limits, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
+	e := newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: v.limits}, settings: v.settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
 		p := v.panicked(&m.Description, what, "handler")
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
-	}}
+	}})
+	return &e.End
 }

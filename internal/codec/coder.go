@@ -49,6 +49,18 @@ type Decoder struct {
 	UserType reflect.Type // like Encoder.UserType, for unmarshal methods
 }
 
+// Bounds are the limits of one end for the values in its messages.
+type Bounds struct {
+	Depth  int   // Limits.MaxDepth
+	Budget int64 // Limits.DecodeBudget
+}
+
+// Begin prepares d for decoding data within b. If own is true, the result may refer to data.
+func (b *Bounds) Begin(d *Decoder, data []byte, own bool) {
+	d.Data, d.Own, d.Lenient = data, own, false
+	d.Budget, d.Depth, d.BudgetName = b.Budget, b.Depth, "Limits.DecodeBudget"
+}
+
 // noCuts as writer.minCut disables cuts.
 const noCuts = math.MaxInt
 

@@ -19,6 +19,14 @@ var ErrLimit = errors.New("limit reached")
 // Encoder.Max.
 var ErrSize = fmt.Errorf("%w: size", ErrLimit)
 
+// LimitOf adds the owner of a limit, the depth or the budget, to an error.
+func LimitOf(owner string, err error) error {
+	if errors.Is(err, ErrLimit) && !errors.Is(err, ErrSize) {
+		return fmt.Errorf("%w (%s limit)", err, owner)
+	}
+	return err
+}
+
 // ErrRange is wrapped by errors of numbers out of range for their wire format.
 var ErrRange = errors.New("out of range")
 
