@@ -13,11 +13,11 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
-	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Bind creates a proxy for a service: a *C with every func set to call the method of
@@ -287,111 +287,32 @@ func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest) ([]wire.Bind
 
 // bindMethods implements link. It asks the server for the numbers of the methods.
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
-	r := &wire.BindRequest{Service: service}
+	b := &numbering.Binding{Service: service, Peer: c.settings.Peer(), Evolves: c.Evolves(), Ask: c.bind}
 	for _, m := range methods {
 		if m.streams != nil && !c.SupportsStreams() {
 			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.settings.Peer())
 		}
-		r.Names, r.Hashes = append(r.Names, m.Name[len(service)+1:]), append(r.Hashes, m.Hash)
+		b.Methods = append(b.Methods, numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key, Optional: m.optional})
 	}
-	answers, err := c.bindAll(ctx, r)
-	var versions map[*boundMethod]peerVersion
-	if err == nil && c.Evolves() {
-		versions, err = c.bindVersions(ctx, service, methods, answers)
-	}
+	found, err := numbering.Bind(ctx, b)
 	if err != nil {
-		return fault.About("bind "+service, err)
+		return err
 	}
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
-		v := versions[m]
-		if v.sig != nil {
-			m.bindAs(c, answers[i].Number, v.sig)
-			continue
-		}
-		m.bind(c, answers[i].Number)
-		if err := mismatch.add(m, &answers[i], c.settings.PeerName(), v.differences); err != nil {
-			return err
+		switch f := &found[i]; {
+		case f.Sig != nil:
+			m.bindAs(c, f.Number, f.Sig)
+		case f.Missing != nil:
+			m.refuse(f.Missing)
+		case f.Differences != nil:
+			mismatch.add(m, f.Differences)
+		default:
+			m.bind(c, f.Number)
 		}
 	}
 	if len(mismatch.Differences) > 0 {
 		return mismatch
 	}
 	return nil
-}
-
-// A peerVersion is what Bind has found about a peer's other version of a method.
-type peerVersion struct {
-	sig         *method.Signature   // nil if it does not fit
-	differences []layout.Difference // then; nil if the peer alone found them
-}
-
-// bindVersions is the second step with a peer that evolves. It binds the methods of which
-// the peer has another version that fits, by their
-// texts. It returns the signatures for these, and stores the answers.
-func (c *nativeLink) bindVersions(ctx context.Context, service string, methods []*boundMethod, answers []wire.BindResult) (map[*boundMethod]peerVersion, error) {
-	versions := make(map[*boundMethod]peerVersion)
-	r := &wire.BindRequest{Service: service}
-	var at []int // of the names of r in methods
-	for i, m := range methods {
-		if answers[i].Status != wire.BindDiffers || answers[i].Text == m.Layout {
-			continue // the latter is a fault of an end
-		}
-		// The server compares as well: it cannot know what the client has found.
-		sig, differences := method.VersionOf(m.sig, m.layout(), answers[i].Text, c.settings.Peer())
-		versions[m] = peerVersion{sig, differences}
-		if sig == nil {
-			continue
-		}
-		at, r.Names, r.Texts = append(at, i), append(r.Names, m.Name[len(service)+1:]), append(r.Texts, m.Layout)
-	}
-	more, err := c.bindAll(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	for k, i := range at {
-		if more[k].Status == wire.BindOK {
-			answers[i] = more[k]
-		} else {
-			delete(versions, methods[i])
-		}
-	}
-	return versions, nil
-}
-
-// layout returns the layout of m, of the contract.
-func (m *boundMethod) layout() *layout.Method {
-	service, name, _ := method.SplitName(m.Name)
-	return m.sig.Layout(service, name)
-}
-
-// bindAll sends the names of r in as many BIND frames as necessary: a BIND is never
-// chunked. A text too long for a frame differs.
-func (c *nativeLink) bindAll(ctx context.Context, r *wire.BindRequest) (answers []wire.BindResult, err error) {
-	for from := 0; from < len(r.Names); {
-		to, size := from, 4+len(r.Service)
-		for to < len(r.Names) && size+r.NameSize(to) <= wire.MaxUnchunked {
-			size += r.NameSize(to)
-			to++
-		}
-		if to == from {
-			answers = append(answers, wire.BindResult{Status: wire.BindDiffers})
-			from++
-			continue
-		}
-		part := &wire.BindRequest{Service: r.Service, Names: r.Names[from:to]}
-		if r.Hashes != nil {
-			part.Hashes = r.Hashes[from:to]
-		}
-		if r.Texts != nil {
-			part.Texts = r.Texts[from:to]
-		}
-		more, err := c.bind(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		answers = append(answers, more...)
-		from = to
-	}
-	return answers, nil
 }

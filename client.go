@@ -9,6 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -192,9 +193,9 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 	}
 	switch answers[0].Status {
 	case wire.BindUnknown:
-		return nil, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no method "+full, "it has", suggestionsOf(&answers[0])))
+		return nil, fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no method "+full, "it has", numbering.Suggested(&answers[0])))
 	case wire.BindNoService:
-		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", withSuggestion("the server has no service "+service, "it has", suggestionsOf(&answers[0]))))
+		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no service "+service, "it has", numbering.Suggested(&answers[0]))))
 	}
 	m = &remoteMethod{Description: method.DescriptionOf(full, answers[0].Text), number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {

@@ -45,7 +45,7 @@ var uses = map[string][]string{
 	"internal/secure":     {"internal/fault", "internal/netconn", "internal/report"},
 	"internal/waiting":    {"internal/fault", "internal/reconnect", "internal/report", "internal/transport", "internal/wire"},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
-	"internal/numbering":  {"internal/fault", "internal/method", "internal/strictmap", "internal/wire"},
+	"internal/numbering":  {"internal/fault", "internal/method", "internal/strictmap", "internal/wire", "layout"},
 	"internal/option":     {},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
@@ -105,7 +105,7 @@ var onlyIn = map[string][]string{
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go"},
-	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 

@@ -60,7 +60,7 @@ func TestSuggestionsAreNames(t *testing.T) {
 		"rm -rf, Shop":              "Shop",
 		strings.Repeat("x, ", 9000): "x, x, x",
 	} {
-		if got := suggestionsOf(&wire.BindResult{Text: text}); got != want {
+		if got := numbering.Suggested(&wire.BindResult{Text: text}); got != want {
 			t.Errorf("%.40q: got %q, want %q", text, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
-// Package numbering answers BIND: it gives the methods of an end numbers on one connection,
-// finds the versions of them for a peer with other types, and suggests similar names. It
-// knows neither connections nor sessions.
+// Package numbering is BIND. At the end with the methods it gives them numbers on one
+// connection, finds the versions of them for a peer with other types, and suggests similar
+// names. At the end with the contract it finds the numbers, or the differences. It knows
+// neither connections nor sessions.
 package numbering
 
 import (
