@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,36 @@ func TestMaxHandshakesByAddress(t *testing.T) {
 			checkBooked(t, srv)
 		})
 	}
+}
+
+// A server without descriptors, far below MaxHandshakes, makes room: the older half of the
+// silent connections of one address goes, and a slow client of another one stays.
+func TestDescriptorsOfHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		slow := rawDialFrom(t, srv, "10.0.0.2")
+		var crowd []*rawPeer
+		for range 8 {
+			crowd = append(crowd, rawDialFrom(t, srv, "10.0.0.1"))
+		}
+		synctest.Wait()
+		l := newMemListener()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		l.errs <- temporary{}
+		time.Sleep(2 * dropTime)
+		if n := len(slices.DeleteFunc(slices.Clone(crowd), isDropped)); n != 4 {
+			t.Errorf("%d of 8 are left", n)
+		}
+		slow.runHandshake()
+		for _, p := range append(crowd, slow) {
+			p.nc.Close()
+			<-p.served
+		}
+		srv.Close()
+		<-served
+		checkBooked(t, srv)
+	})
 }
 
 // A lateConn writes nothing before late is closed.

@@ -234,6 +234,9 @@ func (s *Server) Serve(l net.Listener) error {
 		if !errors.As(err, &temporary) || !temporary.Temporary() {
 			return fmt.Errorf("bsrpc: accept: %w", err)
 		}
+		for _, h := range s.handshaking.Relieve() { // there are no descriptors left, probably
+			s.interrupt(h)
+		}
 		pause = min(max(5*time.Millisecond, 2*pause), time.Second)
 		s.log.Add(report.Accept, slog.LevelWarn, "bsrpc: accept, trying again", "err", err, "in", pause)
 		select {

@@ -159,13 +159,18 @@ func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
 	s.handshakes.Add(1)
 	h, dropped := s.handshaking.Enter(peer, nc)
 	if dropped != nil {
-		// An interrupted write would spoil a TLS connection, and the client could not read why.
-		s.log.Start("SetDeadline of a connection", func() error {
-			dropped.Conn.SetWriteDeadline(time.Now().Add(dropTime))
-			return dropped.Conn.SetReadDeadline(netconn.LongAgo)
-		})
+		s.interrupt(dropped)
 	}
 	return h, nil
+}
+
+// interrupt ends a handshake that was dropped. An interrupted write would spoil a TLS
+// connection, and the client could not read why.
+func (s *Server) interrupt(h *admission.Handshake[net.Conn]) {
+	s.log.Start("SetDeadline of a connection", func() error {
+		h.Conn.SetWriteDeadline(time.Now().Add(dropTime))
+		return h.Conn.SetReadDeadline(netconn.LongAgo)
+	})
 }
 
 // open returns the connection of a native client after the answer to its INIT, and begins

@@ -52,6 +52,24 @@ func (h *Handshakes[T]) Enter(peer string, conn T) (e, dropped *Handshake[T]) {
 	return e, dropped
 }
 
+// Relieve drops the older half of the handshakes of the peer with the most, unless it has
+// only one. It is for a server without descriptors: it may have fewer of them than the limit.
+func (h *Handshakes[T]) Relieve() (dropped []*Handshake[T]) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	victim := h.victimLocked()
+	if victim == nil {
+		return nil
+	}
+	list := h.byPeer[victim.peer]
+	dropped = slices.Clone(list[:len(list)/2])
+	for _, e := range dropped {
+		e.dropped = true
+		h.removeLocked(e)
+	}
+	return dropped
+}
+
 // victimLocked returns the oldest handshake of the peer with the most, and among equals the
 // oldest of all.
 func (h *Handshakes[T]) victimLocked() (victim *Handshake[T]) {

@@ -73,3 +73,29 @@ func TestHandshakesSettle(t *testing.T) {
 		t.Errorf("left: %v", h.All())
 	}
 }
+
+// Without descriptors the older half of the peer with the most goes, and no only one.
+func TestHandshakesRelieve(t *testing.T) {
+	var h Handshakes[int]
+	h.Init(9)
+	if list := h.Relieve(); list != nil {
+		t.Errorf("of none: %v", list)
+	}
+	for i, peer := range []string{"a", "b", "b", "b", "b", "b"} {
+		h.Enter(peer, i)
+	}
+	for _, want := range [][]int{{1, 2}, {3}, {4}, nil} {
+		var conns []int
+		for _, e := range h.Relieve() {
+			if conns = append(conns, e.Conn); !h.Leave(e) {
+				t.Errorf("%d is not dropped", e.Conn)
+			}
+		}
+		if !slices.Equal(conns, want) {
+			t.Errorf("dropped %v, want %v", conns, want)
+		}
+	}
+	if len(h.All()) != 2 || h.n != 2 {
+		t.Errorf("%d left, counted as %d", len(h.All()), h.n)
+	}
+}
