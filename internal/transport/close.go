@@ -70,7 +70,9 @@ func (c *Conn) Fail(why *fault.Fault) {
 	receivers := c.streams.clearLocked()
 	lost := fault.OutcomeUnknown
 	if why.Remote && why.Outcome == fault.NotRun {
-		lost = fault.NotRun // the peer has answered whatever it has begun
+		// The peer has answered whatever it has begun. That is about the calls now open.
+		lost, why = fault.NotRun, why.WithOutcome(fault.OutcomeUnknown)
+		c.end.why = why
 	}
 	var unanswered []*Call
 	for _, call := range open {
