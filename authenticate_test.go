@@ -138,16 +138,19 @@ func TestAuthenticateFails(t *testing.T) {
 			near, far := net.Pipe()
 			go srv.ServeConn(far)
 			_, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{DialTimeout: time.Minute})
-			wantError(t, err, bsrpc.CodeUnauthenticated, bsrpc.OutcomeNotRun, "unauthenticated")
 			want := 10 * time.Second
-			if i >= 3 {
+			if i < 2 {
+				wantError(t, err, bsrpc.CodeUnauthenticated, bsrpc.OutcomeNotRun, "unauthenticated")
+			} else { // one address has half of the limit
+				wantError(t, err, bsrpc.CodeResourceExhausted, bsrpc.OutcomeNotRun, "too many calls of Authenticate are under way (Limits.MaxHandshakes, half of it for one address)")
 				want = 0
 			}
 			if d := time.Since(begin); d != want {
 				t.Errorf("client %d: %v", i, d)
 			}
 		}
-		if n := running.Load(); n != 3 || !strings.Contains(log.String(), "too many calls of the hook") {
+		time.Sleep(time.Second) // the line follows the refusal
+		if n := running.Load(); n != 2 || !strings.Contains(log.String(), "too many calls of Authenticate") {
 			t.Errorf("%d calls of Authenticate, log:\n%s", n, log)
 		}
 		close(release)

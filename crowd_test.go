@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A fromConn is a connection from an address.
@@ -104,6 +107,34 @@ func TestDescriptorsOfHandshakes(t *testing.T) {
 		}
 		srv.Close()
 		<-served
+		checkBooked(t, srv)
+	})
+}
+
+// Clients of one address, with an Authenticate that takes its time, do not keep those of another
+// address from being asked.
+func TestSlowAuthenticateByAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{MaxHandshakes: 8}, Authenticate: func(ctx context.Context, p *Peer, _ Credentials) error {
+			if strings.HasPrefix(p.Addr.String(), "10.0.0.1:") {
+				<-ctx.Done()
+			}
+			return nil
+		}})
+		var crowd []*rawPeer
+		for range 50 {
+			p := rawDialFrom(t, srv, "10.0.0.1")
+			p.write(wire.AppendClientInit(nil, &wire.Hello{Version: 1}))
+			crowd = append(crowd, p)
+		}
+		time.Sleep(time.Second)
+		other := rawDialFrom(t, srv, "10.0.0.2")
+		other.runHandshake()
+		for _, p := range append(crowd, other) {
+			p.nc.Close()
+			<-p.served
+		}
+		srv.Close()
 		checkBooked(t, srv)
 	})
 }

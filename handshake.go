@@ -110,7 +110,7 @@ func (h *handshake) authenticate() (err error) {
 	}
 	if check := s.settings.access.authenticate; check != nil && err == nil {
 		given := h.who // a copy, which Authenticate may keep
-		err = hello.Prove(h.ctx, s.log, &s.proving, func() error { return check(h.ctx, &given, Credentials{sent}) })
+		err = hello.Prove(h.ctx, s.log, &s.proving, netconn.PeerKey(h.who.Addr), func() error { return check(h.ctx, &given, Credentials{sent}) })
 		if err == nil {
 			h.who.Name, h.who.Roles = given.Name, slices.Clone(given.Roles)
 		}

@@ -103,8 +103,8 @@ type ServerOptions struct {
 	// the Name and Roles of p. With an error the client is refused and learns only that
 	// it is unauthenticated: the text is for the log, where it has the id that the client
 	// gets. Do not put a token into it; compare tokens with Credentials.HasToken. Calls
-	// may run concurrently, Limits.MaxHandshakes of them at most, each within
-	// HandshakeTimeout, the deadline of ctx. Clients of the basic wire are refused. Nil
+	// may run concurrently, Limits.MaxHandshakes of them at most, half of that for one
+	// address, each within HandshakeTimeout, the deadline of ctx. Clients of the basic wire are refused. Nil
 	// admits every client, without a name and roles.
 	Authenticate func(ctx context.Context, p *Peer, c Credentials) error
 

@@ -268,6 +268,13 @@ func (l *mistakes) admission(t *testing.T) {
 		go crowded.ServeConn(far)
 		time.Sleep(time.Second)
 	}
+	slow, _ := l.server(t, bsrpc.ServerOptions{Limits: bsrpc.Limits{MaxHandshakes: 1}, Authenticate: func(ctx context.Context, _ *bsrpc.Peer, _ bsrpc.Credentials) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	go l.dial(t, slow, bsrpc.ClientOptions{})
+	synctest.Wait()
+	l.dial(t, slow, bsrpc.ClientOptions{})
 	for _, opts := range []bsrpc.ServerOptions{
 		{OnConnect: func(context.Context, *bsrpc.Session) error { return errors.New("closed on Sundays") }},
 		{OnConnect: func(context.Context, *bsrpc.Session) error { panic("no key") }},

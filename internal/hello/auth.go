@@ -29,9 +29,9 @@ func ReadAuth(nc net.Conn) (secure.Secret, error) {
 	return secure.NewSecret(user, token), err
 }
 
-// Prove calls the user's Authenticate within ctx and a limit.
-func Prove(ctx context.Context, l *report.Log, limit *report.HookLimit, authenticate func() error) error {
-	return limit.Await(ctx, l, "Authenticate", func() error {
+// Prove calls the user's Authenticate for a client at peer, within ctx and a limit.
+func Prove(ctx context.Context, l *report.Log, limit *report.HookLimit, peer string, authenticate func() error) error {
+	return limit.Await(ctx, l, "Authenticate", peer, func() error {
 		if err := authenticate(); err != nil {
 			return errors.New(err.Error()) // here, where a panic in the method Error is recovered
 		}
@@ -40,8 +40,12 @@ func Prove(ctx context.Context, l *report.Log, limit *report.HookLimit, authenti
 }
 
 // Unauthenticated logs why a client is not authenticated, and returns the refusal: a client
-// that has not proved anything learns nothing but the id of the line.
+// that has not proved anything learns nothing but the id of the line. One that was not asked,
+// because of others, may try again.
 func Unauthenticated(l *report.Log, remote net.Addr, why error) *Refusal {
+	if why == report.ErrTooMany {
+		return &Refusal{Err: fault.Refusal(fault.ResourceExhausted, "too many calls of Authenticate are under way (Limits.MaxHandshakes, half of it for one address)"), Full: true}
+	}
 	text := "unauthenticated"
 	if id := l.AddWithID(report.Auth, slog.LevelWarn, "bsrpc: client not authenticated", "remote", remote, "err", fault.Cut(why.Error(), 256)); id != "" {
 		text += " (id " + id + " in the server's log)"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync/atomic"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
@@ -44,25 +44,53 @@ func (l *Log) Await(ctx context.Context, hook string, f func() error) error {
 }
 
 // A HookLimit limits the calls of a hook under way, those included which Await has given up.
-// The zero value allows none.
+// One peer has at most what the others leave free, so half of the limit alone, and there is
+// always room for another one. The zero value allows none. It is safe for concurrent use.
 type HookLimit struct {
-	Most    int
-	running atomic.Int64
+	Most int
+
+	mu     sync.Mutex // guards the rest
+	all    int
+	byPeer map[string]int
 }
 
 // ErrTooMany is the error of Await if too many calls are under way.
 var ErrTooMany = errors.New("too many calls of the hook are under way")
 
-// Await is Log.Await within the limit.
-func (h *HookLimit) Await(ctx context.Context, l *Log, hook string, f func() error) error {
-	if h.running.Add(1) > int64(h.Most) {
-		h.running.Add(-1)
+// Await is Log.Await within the limit, for a call that a peer has caused.
+func (h *HookLimit) Await(ctx context.Context, l *Log, hook, peer string, f func() error) error {
+	if !h.begin(peer) {
 		return ErrTooMany
 	}
 	return l.Await(ctx, hook, func() error {
-		defer h.running.Add(-1)
+		defer h.end(peer)
 		return f()
 	})
+}
+
+// begin counts a call. It reports false if there is no room.
+func (h *HookLimit) begin(peer string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byPeer[peer] >= h.Most-h.all {
+		return false
+	}
+	if h.byPeer == nil {
+		h.byPeer = make(map[string]int)
+	}
+	h.all++
+	h.byPeer[peer]++
+	return true
+}
+
+// end uncounts a call.
+func (h *HookLimit) end(peer string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all--
+	if h.byPeer[peer]--; h.byPeer[peer] == 0 {
+		delete(h.byPeer, peer)
+	}
 }
 
 // panicked returns the error of a hook after a panic. id is that of its line in the log.
