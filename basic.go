@@ -325,7 +325,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 func (d *dialState) pollBasic(nc net.Conn, s *settings) (*wire.Hello, error) {
 	poll, stop := newDialState(d.Ctx, d.What, d.Limit)
 	defer stop()
-	peer, err := hello.Exchange(poll.Timed, nc, s.accepted(), wire.AppendBasicClientInit(nil))
+	peer, err := hello.Exchange(poll.Timed, nc, s.accepted(), wire.AppendBasicClientInit(nil), nil)
 	if err == nil && peer.Version != 0 {
 		err = errors.New("the server has changed from the basic wire to the native one")
 	}

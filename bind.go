@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -114,6 +115,7 @@ type nativeLink struct {
 	log      *report.Log
 
 	onewayErrors *atomic.Uint64 // of this end
+	known        *rebind.Known  // nil where no connection follows
 	remote       remoteEnd
 }
 
@@ -269,25 +271,9 @@ func newBoundMethod(l link, s *method.Stub) *boundMethod {
 	return m
 }
 
-// bind sends one BIND frame and returns the answers, one per name.
-func (c *nativeLink) bind(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
-	k := transport.NewCall()
-	k.Head = wire.Frame{Type: wire.Bind, Flags: r.Flags()}
-	k.Timeout.Begin(ctx, c.settings.defaultCallTimeout, limits.ByDefault)
-	if err := transport.Do(ctx, c.Conn, k, &wire.Body{Buf: r.Append(nil)}); err != nil {
-		return nil, err
-	}
-	body, _ := k.Body()
-	answers, err := wire.ReadBindResponse(body, len(r.Names))
-	if err != nil {
-		return nil, fault.New(fault.Internal, fault.OutcomeUnknown, "answer to BIND: %w", err)
-	}
-	return answers, nil
-}
-
 // bindMethods implements link. It asks the server for the numbers of the methods.
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
-	b := &numbering.Binding{Service: service, Peer: c.settings.Peer(), Evolves: c.Evolves(), Ask: c.bind}
+	b := &numbering.Binding{Service: service, Peer: c.settings.Peer(), Evolves: c.Evolves(), Ask: c.ask}
 	for _, m := range methods {
 		if m.streams != nil && !c.SupportsStreams() {
 			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.settings.Peer())
@@ -315,4 +301,9 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 		return mismatch
 	}
 	return nil
+}
+
+// ask asks the peer for the methods of r.
+func (c *nativeLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
+	return c.known.Ask(ctx, c.Conn, c.settings.defaultCallTimeout, r)
 }

@@ -187,7 +187,7 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.native.bind(ctx, r)
+	answers, err := c.native.ask(ctx, r)
 	if err != nil {
 		return nil, fault.About(full, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
@@ -60,8 +61,9 @@ func newDialer(opts *ClientOptions) (*dialer, error) {
 	return d, err
 }
 
-// connect makes one attempt to connect to an endpoint.
-func (d *dialer) connect(ctx context.Context, e Endpoint, onWait func()) (*reconnect.Conn, error) {
+// connect makes one attempt to connect to an endpoint. before is the connection to it that was
+// lost, nil for none.
+func (d *dialer) connect(ctx context.Context, e Endpoint, before *reconnect.Conn, onWait func()) (*reconnect.Conn, error) {
 	c := reconnect.NewConn()
 	at, stop := newDialState(ctx, "dial "+e.Network+" "+e.Address, d.settings.dialTimeout)
 	defer stop()
@@ -73,6 +75,9 @@ func (d *dialer) connect(ctx context.Context, e Endpoint, onWait func()) (*recon
 	c.Again = d.opts.Handlers == nil && !d.opts.NoReconnect // the server decides as well
 	nc, err := d.open(at.Timed, e)
 	if err == nil {
+		if at.flight = new(rebind.Flight); before != nil && clientOf(before).native != nil {
+			at.flight = clientOf(before).native.known.Ahead()
+		}
 		client, err := newClient(at, nc, d.settings, d.opts)
 		if err != nil {
 			return nil, err
@@ -114,7 +119,7 @@ func (d *dialState) connect(nc net.Conn, s *settings, r *report.Log) (net.Conn, 
 	}
 	var peer *wire.Hello
 	if err == nil {
-		peer, err = clientHandshake(d.Timed, nc, s, r)
+		peer, err = clientHandshake(d.Timed, nc, s, r, d.flight)
 	}
 	if err != nil {
 		return nil, nil, d.HandshakeError(nc, err)
@@ -140,7 +145,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	}
 	link := &nativeLink{settings: s, log: r, onewayErrors: d.oneway, remote: d.remote(nc)}
 	link.Conn = transport.New(transport.Config{
-		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, SharesLease: true, Budget: &h.served.budget, Load: d.load,
+		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, Sent: d.flight.Calls(), SharesLease: true, Budget: &h.served.budget, Load: d.load,
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
@@ -153,6 +158,9 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	h.Conn, h.served.session.caller = link.Conn, link
 	h.served.session.owner.OnBusy = link.Lease
 	go link.Run()
+	if link.known, err = d.flight.Await(d.Timed, link.Conn); err != nil {
+		return nil, fault.About(d.What, err)
+	}
 	if peer.Waiting {
 		d.onWait()
 		if err := w.Await(d.Ctx, link.Conn, &waiting.Hook{OnWait: opts.OnWait, Log: r}); err != nil {
@@ -185,6 +193,7 @@ type dialState struct {
 	serverName       string // in the certificate; "" for the host of address
 
 	conn   *reconnect.Conn
+	flight *rebind.Flight // nil for a connection that nothing follows
 	load   *atomic.Int32  // of conn, if calls choose among several; nil otherwise
 	oneway *atomic.Uint64 // counts failed oneway calls; nil until a handler has made it
 	onWait func()         // called if the client is not admitted at once

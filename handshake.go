@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -184,8 +185,9 @@ func (s *settings) hello() *wire.Hello {
 }
 
 // clientHandshake returns the answer of a server to the INIT of a client, and to its AUTH
-// frame if it has one, in the same flight. Version 0 is a server of the basic wire.
-func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Log) (*wire.Hello, error) {
+// frame if it has one. The frames of ahead follow in the same flight. Version 0 is a server of
+// the basic wire.
+func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Log, ahead *rebind.Flight) (*wire.Hello, error) {
 	h := s.hello()
 	h.AcceptsCalls, h.Reconnects = true, true
 	h.Auth = s.access.credentials != nil
@@ -200,7 +202,7 @@ func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Lo
 			return nil, err
 		}
 	}
-	return hello.Exchange(ctx, nc, s.accepted(), init)
+	return hello.Exchange(ctx, nc, s.accepted(), init, ahead.Frames())
 }
 
 // accepted returns what a client with these settings accepts in the handshake.

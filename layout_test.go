@@ -24,10 +24,12 @@ const module = "github.com/bsrpc/bsrpc"
 // none leads upwards.
 var uses = map[string][]string{
 	"internal/wire":       {},
-	"internal/strictmap":  {},
+	"internal/similar":    {},
+	"internal/jsontext":   {},
+	"internal/strictmap":  {"internal/similar"},
 	"internal/weakcache":  {},
-	"layout":              {},
-	"internal/codec":      {"internal/wire", "internal/strictmap", "layout"},
+	"layout":              {"internal/jsontext", "internal/similar"},
+	"internal/codec":      {"internal/jsontext", "internal/similar", "internal/wire", "layout"},
 	"internal/method":     {"internal/codec", "internal/weakcache", "layout"},
 	"internal/record":     {"internal/codec"},
 	"internal/recycle":    {},
@@ -45,11 +47,13 @@ var uses = map[string][]string{
 	"internal/secure":     {"internal/fault", "internal/netconn", "internal/report"},
 	"internal/waiting":    {"internal/fault", "internal/reconnect", "internal/report", "internal/transport", "internal/wire"},
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
-	"internal/numbering":  {"internal/fault", "internal/method", "internal/strictmap", "internal/wire", "layout"},
+	"internal/rebind":     {"internal/fault", "internal/limits", "internal/transport", "internal/wire"},
+	"internal/numbering":  {"internal/fault", "internal/method", "internal/similar", "internal/wire", "layout"},
 	"internal/option":     {},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout"},
+	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace"},
+	"trace":               {"internal/fault", "internal/netconn", "internal/wire", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {".", "internal/method", "layout"},
 	"middleware":          {"."},
@@ -74,6 +78,7 @@ var testsUse = map[string][]string{
 	"internal/stress":     {"."},
 	"bsrpctest":           {"bsrpctest"},
 	"middleware":          {"middleware", "bsrpctest"},
+	"trace":               {"trace", ".", "bsrpctest"},
 	"examples/greet":      {"bsrpctest"},
 	"examples/files":      {"bsrpctest"},
 	"examples/hostinfo":   {"bsrpctest"},
@@ -90,11 +95,11 @@ var testsUse = map[string][]string{
 var onlyIn = map[string][]string{
 	"unsafe":                            {"*_unsafe.go", "*/*_unsafe.go", "*/*/*_unsafe.go"},
 	"github.com/mitchellh/mapstructure": {"internal/strictmap/strictmap.go"},
-	"encoding/binary":                   {"internal/wire/*.go", "internal/codec/*.go"},
+	"encoding/binary":                   {"internal/wire/*.go", "internal/codec/*.go", "trace/*.go"},
 	// Types are examined at registration and in Bind. The packages for connections do
 	// not know types: they get encoded bytes.
 	"reflect": {
-		"internal/codec/*.go", "internal/identity/*.go", "internal/method/*.go", "internal/strictmap/*.go",
+		"internal/codec/*.go", "internal/identity/*.go", "internal/jsontext/*.go", "internal/method/*.go", "internal/strictmap/*.go",
 		"registry.go", "errors.go", "session.go", "marshal.go", "bind.go", "client.go", "callback.go",
 		"bsrpctest/golden.go",
 	},
@@ -104,8 +109,8 @@ var onlyIn = map[string][]string{
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go"},
-	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 

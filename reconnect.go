@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Clients that stay connected. internal/reconnect decides when to connect and to which
@@ -248,7 +249,8 @@ func (l *steadyLink) callByName(ctx context.Context, name string, args, results 
 
 // adopt makes a method bound on one connection a contract of its own.
 func (l *steadyLink) adopt(m *boundMethod, c *reconnect.Conn) {
-	service, _, _ := method.SplitName(m.Name)
+	service, name, _ := method.SplitName(m.Name)
+	clientOf(c).native.known.Expect(&wire.BindRequest{Service: service, Names: []string{name}, Hashes: [][wire.HashSize]byte{m.Hash}})
 	b := *m.binding.Load()
 	b.conn = c
 	m.binding.Store(&b)

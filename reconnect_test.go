@@ -29,6 +29,9 @@ type site struct {
 	opts    ServerOptions
 	clients []*Client
 	quiet   bool // a bubble of synctest
+
+	wrap func(net.Conn) net.Conn // of the client's end; nil for none
+	raw  func(net.Conn)          // serves in place of the servers; nil for none
 }
 
 // A siteServer is one server of a site, with the ends of its connections.
@@ -80,6 +83,9 @@ func newSite(t testing.TB, opts *ServerOptions) *site {
 		}
 		for at := range s.servers {
 			s.kill(at)
+		}
+		if s.wrap != nil {
+			time.Sleep(roundTrip) // what is on its way
 		}
 	})
 	return s
@@ -136,10 +142,18 @@ func (s *site) open(_ context.Context, e Endpoint) (net.Conn, error) {
 	defer s.mu.Unlock()
 	s.dials = append(s.dials, time.Now())
 	srv := s.servers[e.Address]
+	near, far := net.Pipe()
+	if s.wrap != nil {
+		near = s.wrap(near)
+	}
+	if s.raw != nil {
+		go s.raw(far)
+		return near, nil
+	}
 	if srv == nil {
+		near.Close()
 		return nil, &net.OpError{Op: "dial", Net: e.Network, Err: os.NewSyscallError("connect", s.refuse)}
 	}
-	near, far := net.Pipe()
 	srv.conns = append(srv.conns, far)
 	go srv.ServeConn(far)
 	return near, nil

@@ -22,14 +22,14 @@ type Limits struct {
 	MaxErrorText int  // bytes of a refusal
 }
 
-// Exchange sends an INIT and reads the answer. An error leaves the connection
-// unusable.
-func Exchange(ctx context.Context, nc net.Conn, l *Limits, init []byte) (*wire.Hello, error) {
+// Exchange sends an INIT and reads the answer. more is sent behind INIT, and may be nil: what the
+// server reads after its answer only. An error leaves the connection unusable.
+func Exchange(ctx context.Context, nc net.Conn, l *Limits, init, more []byte) (*wire.Hello, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(netconn.LongAgo) })
 	var peer *wire.Hello
 	var err error
-	if secure.IsTLS(nc) {
-		peer, err = exchangeBeside(nc, l, init)
+	if secure.IsTLS(nc) || more != nil {
+		peer, err = exchangeBeside(nc, l, append(init, more...))
 	} else if _, err = nc.Write(init); err == nil {
 		peer, err = readAnswer(nc, l)
 	} else {
@@ -41,9 +41,9 @@ func Exchange(ctx context.Context, nc net.Conn, l *Limits, init []byte) (*wire.H
 	return peer, err
 }
 
-// exchangeBeside writes and reads at the same time: a server that rejects the client's
-// certificate writes an alert instead of reading, and without buffers between the two ends
-// neither write would return.
+// exchangeBeside writes and reads at the same time. Without buffers between the two ends
+// neither write would return where a server writes before it has read all: the answer to INIT,
+// or instead of it an alert, because it rejects the client's certificate.
 func exchangeBeside(nc net.Conn, l *Limits, init []byte) (*wire.Hello, error) {
 	written := make(chan error, 1)
 	go func() {

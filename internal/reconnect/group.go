@@ -14,8 +14,8 @@ import (
 // A Config is what a Group needs to know. E identifies an endpoint.
 type Config[E comparable] struct {
 	// Connect makes a connection. It returns soon after the end of ctx. It calls waiting when
-	// the connection waits for admission.
-	Connect func(ctx context.Context, e E, waiting func()) (*Conn, error)
+	// the connection waits for admission. before is the connection to e that was lost, or nil.
+	Connect func(ctx context.Context, e E, before *Conn, waiting func()) (*Conn, error)
 
 	Most    int            // endpoints used at a time
 	Patient bool           // calls wait also while no attempt is under way
@@ -86,7 +86,7 @@ func (g *Group[E, B]) Begin(ctx context.Context, first E) (*Conn, error) {
 	}
 	for i := 0; i < len(list) && (i == 0 && err == nil || i > 0 && ctx.Err() == nil); i++ {
 		var c *Conn
-		if c, err = g.cfg.Connect(ctx, list[i], func() { g.states.set(Waiting) }); err == nil {
+		if c, err = g.cfg.Connect(ctx, list[i], nil, func() { g.states.set(Waiting) }); err == nil {
 			g.list, g.at, g.first = list, list[i], c
 			return c, nil
 		}
@@ -138,8 +138,8 @@ func (g *Group[E, B]) guard(ctx context.Context, name string, f func() error) er
 }
 
 // connect makes a connection that is ready for calls, of a keeper.
-func (g *Group[E, B]) connect(ctx context.Context, e E, waiting func()) (*Conn, error) {
-	c, err := g.cfg.Connect(ctx, e, waiting)
+func (g *Group[E, B]) connect(ctx context.Context, e E, before *Conn, waiting func()) (*Conn, error) {
+	c, err := g.cfg.Connect(ctx, e, before, waiting)
 	if err != nil {
 		return nil, err
 	}

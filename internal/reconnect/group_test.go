@@ -34,7 +34,7 @@ type testConn struct {
 	open atomic.Int64
 }
 
-func (n *testNet) connect(ctx context.Context, at int, _ func()) (*Conn, error) {
+func (n *testNet) connect(ctx context.Context, at int, _ *Conn, _ func()) (*Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.dials = append(n.dials, time.Now())

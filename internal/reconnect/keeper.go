@@ -27,11 +27,13 @@ type keeper[E comparable, B any] struct {
 func (k *keeper[E, B]) run(c *Conn) {
 	defer k.g.running.Done()
 	gap := time.Duration(0)
+	var before *Conn
 	for {
 		if c == nil {
-			if c = k.connect(gap); c == nil {
+			if c = k.connect(gap, before); c == nil {
 				return
 			}
+			before = nil
 		}
 		since := time.Now()
 		why := k.watch(c)
@@ -54,21 +56,22 @@ func (k *keeper[E, B]) run(c *Conn) {
 		default:
 			k.forget(c)
 		}
-		c = nil
+		before, c = c, nil
 		k.lose(why)
 		gap = k.backoff.next()
 	}
 }
 
-// connect connects again and again, until it succeeds; first after gap. It returns nil if
-// the keeper has stopped, or will not connect.
-func (k *keeper[E, B]) connect(gap time.Duration) *Conn {
+// connect connects again and again, until it succeeds; first after gap. before is the
+// connection that was lost, nil for none. It returns nil if the keeper has stopped, or will
+// not connect.
+func (k *keeper[E, B]) connect(gap time.Duration, before *Conn) *Conn {
 	for {
 		if !k.pause(gap) {
 			return nil
 		}
 		k.set(Connecting, true)
-		c, err := k.attempt()
+		c, err := k.attempt(before)
 		if err == nil {
 			if !k.add(c) {
 				c.Close(k.g.Err())
@@ -90,7 +93,7 @@ func (k *keeper[E, B]) connect(gap time.Duration) *Conn {
 }
 
 // attempt makes one attempt. It ends early if the keeper is stopped.
-func (k *keeper[E, B]) attempt() (*Conn, error) {
+func (k *keeper[E, B]) attempt(before *Conn) (*Conn, error) {
 	ctx, cancel := context.WithCancel(k.g.ctx)
 	defer cancel()
 	over := make(chan struct{})
@@ -102,7 +105,7 @@ func (k *keeper[E, B]) attempt() (*Conn, error) {
 		case <-over:
 		}
 	}()
-	return k.g.connect(ctx, k.at, func() { k.set(Waiting, true) })
+	return k.g.connect(ctx, k.at, before, func() { k.set(Waiting, true) })
 }
 
 // final reports whether an attempt that ended in err makes further ones useless: the server

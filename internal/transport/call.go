@@ -16,7 +16,29 @@ type calls struct {
 	callTable
 }
 
-func (k *calls) init(c *Conn) { k.c, k.limit, k.load = c, c.peer.MaxInflight, c.cfg.Load }
+func (k *calls) init(c *Conn) {
+	k.c, k.limit, k.load = c, c.peer.MaxInflight, c.cfg.Load
+	for _, call := range c.cfg.Sent {
+		// They count beyond MaxInflight, which does not apply to BIND. No other call is made
+		// before their answers.
+		k.loadedLocked(1)
+		k.open++
+		k.addLocked(call)
+		k.assignIDLocked(call)
+	}
+	k.markWrittenLocked()
+}
+
+// SentID is the id of the n-th call of Config.Sent.
+func SentID(n int) uint64 { return uint64(n+1)<<slotBits | uint64(n) }
+
+// Await waits for the answer to a call of Config.Sent.
+func Await(ctx context.Context, c *Conn, call *Call) error {
+	if err := c.reader.await(ctx, call); err != nil {
+		return err
+	}
+	return call.result(ctx, c)
+}
 
 // OpenCalls returns the number of open calls and streams of this end.
 func OpenCalls(c *Conn) int {

@@ -53,6 +53,7 @@ type Config struct {
 	Limits  *limits.Conn
 	Peer    *wire.Hello // the peer's INIT
 	Handler Handler
+	Sent    []*Call        // BINDs written in the flight of the handshake, with ids from SentID; for Await
 	Serves  bool           // a server: the leader runs jobs, and waits for room before the next one
 	Budget  *limits.Budget // of all connections of a server; may be nil
 
