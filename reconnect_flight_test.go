@@ -240,7 +240,7 @@ func TestRebindLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := farSite(t, nil)
 		var names []string
-		for i := range 500 {
+		for i := range 700 {
 			names = append(names, fmt.Sprint(strings.Repeat("long", 60), i))
 		}
 		start := func() {
