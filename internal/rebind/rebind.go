@@ -176,9 +176,11 @@ func (f *Flight) Await(ctx context.Context, c *transport.Conn) (*Known, error) {
 	k := new(Known)
 	for i, call := range f.calls {
 		err := transport.Await(ctx, c, call)
-		if why := c.Err(); why != nil && err != nil {
-			// It may be because of the flight, and then it is no reason to give up.
-			return nil, fault.New(fault.Unavailable, fault.NotRun, "binding with the handshake: %w", why)
+		if why, ended := c.Err().(*fault.Fault); ended && err != nil {
+			if why.Code == fault.Internal { // a violation: perhaps the flight, which is no reason to give up
+				why = fault.New(fault.Unavailable, fault.NotRun, "binding with the handshake: %w", why)
+			}
+			return nil, why.WithOutcome(fault.NotRun)
 		}
 		if ctx.Err() != nil {
 			late := fault.Missing("no answer to BIND", ctx.Err())
