@@ -16,6 +16,10 @@
 // [ParseMethod] read a text back, and [Diff] lists the differences between two
 // methods. The module's docs/protocol.md specifies the grammar.
 //
+// [AppendJSON] and [ParseJSON] convert the bytes of a value to JSON and back by its layout, for
+// programs that have no Go type of it: tools, gateways, logs. Between two ends of bsrpc values are
+// never JSON.
+//
 // Layouts are immutable after construction and safe for concurrent use.
 package layout
 

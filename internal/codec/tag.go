@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/bsrpc/bsrpc/internal/strictmap"
+	"github.com/bsrpc/bsrpc/internal/similar"
 )
 
 // A Tag is the parsed tag on one value: a field, parameter, result, element or
@@ -228,7 +228,7 @@ func unknownWord(word string, field bool) error {
 	if !field {
 		known, all = known[:len(known)-numFieldWords], wordsOfValues
 	}
-	near := strictmap.Nearest(bare, known)
+	near := similar.Nearest(bare, known)
 	// LE4 is a format with the wrong case.
 	if lower := strings.ToLower(word); looksLikeFormat(lower) {
 		near = lower

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/strictmap"
+	"github.com/bsrpc/bsrpc/internal/similar"
 )
 
 // A MethodTag is the parsed tag of a method in a contract.
@@ -194,7 +194,7 @@ func unknownOption(word string) error {
 	if strings.HasPrefix(word, "(") {
 		return fmt.Errorf("unknown option %q; results follow the parameters without a comma, as in \"(le4,le4) le4\"", word)
 	}
-	if near := strictmap.Nearest(strings.TrimSuffix(withoutValue(word), "="), optionWords); near != "" {
+	if near := similar.Nearest(strings.TrimSuffix(withoutValue(word), "="), optionWords); near != "" {
 		return fmt.Errorf("unknown option %q; did you mean %s?", withoutValue(word), near+stringIf(exampleOfOption(near) != "", "="))
 	}
 	return fmt.Errorf("unknown option %q; %s", withoutValue(word), allOptions)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/strictmap"
+	"github.com/bsrpc/bsrpc/internal/similar"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -183,7 +183,7 @@ const (
 
 // Similar returns the names similar to an unknown one.
 func Similar(name string, among func(yield func(string) bool)) []string {
-	return strictmap.Similar(name, among, MaxSuggestions, maxCompared)
+	return similar.Similar(name, among, MaxSuggestions, maxCompared)
 }
 
 // Callable returns the services of which the peer may call a method.

@@ -30,33 +30,3 @@ func TestMatches(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	fields := []string{"MaxMessage", "MaxInflight", "HandshakeTimeout", "ID"}
-	tests := map[string]string{
-		"max-mesage": "MaxMessage", "MaxMessages": "MaxMessage", "max in flight": "MaxInflight", "handshaketime": "HandshakeTimeout",
-		"di": "ID", "idx": "ID", "timeout": "", "port": "", "": "",
-	}
-	for key, want := range tests {
-		if got := Nearest(key, fields); got != want {
-			t.Errorf("nearest to %q is %q, want %q", key, got, want)
-		}
-	}
-}
-
-func TestLevenshtein(t *testing.T) {
-	tests := []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"depth", "deth", 1}, {"ab", "ba", 1}, {"shpo", "shop", 1}, {"abc", "cab", 2},
-	}
-	for _, test := range tests {
-		if got := editDistance(test.a, test.b); got != test.want {
-			t.Errorf("%q to %q is %d, want %d", test.a, test.b, got, test.want)
-		}
-		if got := editDistance(test.b, test.a); got != test.want {
-			t.Errorf("%q to %q is %d, want %d", test.b, test.a, got, test.want)
-		}
-	}
-}
