@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -110,6 +111,24 @@ func TestHandshakeOfTheUnproved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client on a slow network reads why it was refused.
+func TestUnauthenticatedReadsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := authServer(t)
+		p := rawDial(t, srv)
+		init := wire.AppendClientInit(nil, &wire.Hello{Version: 1, Auth: true})
+		p.nc.Write(append(init, authBytes(t, "ann", "sesame")...))
+		time.Sleep(time.Second)
+		typ, payload := p.readBasic()
+		h, err := wire.ReadServerInit(payload)
+		if typ != wire.Init || err != nil || h.RefusalCode != uint16(CodeUnauthenticated) {
+			t.Errorf("got %v %q, %v", typ, payload, err)
+		}
+		p.nc.Close()
+		srv.Close()
+	})
 }
 
 // An AUTH of 8 KiB is read; a second AUTH, or one after the handshake, ends the connection.

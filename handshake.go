@@ -117,7 +117,9 @@ func (h *handshake) authenticate() (err error) {
 		}
 	}
 	if err != nil {
-		h.nc.SetDeadline(time.Now().Add(dropTime)) // HandshakeTimeout may be over
+		if h.ctx.Err() != nil { // HandshakeTimeout is over, and the refusal needs time of its own
+			h.nc.SetDeadline(time.Now().Add(dropTime))
+		}
 		return hello.Unauthenticated(s.log, h.who.Addr, err)
 	}
 	return nil
