@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"io"
 	"net"
 	"reflect"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
+	"github.com/bsrpc/bsrpc/trace"
 )
 
 // A Client makes calls to a server. Create one with Dial or NewClient; make calls
@@ -66,6 +68,12 @@ func NewClient(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, 
 	c, err := dialOver(ctx, nc, opts)
 	return c, publicError(err)
 }
+
+// TraceConn returns a connection that writes a line to w for each frame read from or written to
+// nc, at either end: for NewClient, ServeConn, and the connections of a listener. Values are
+// not shown, only their lengths; trace.NewConn has options. A slow or failing w never
+// affects the connection, it loses lines. docs/guide/debugging.md explains them.
+func TraceConn(nc net.Conn, w io.Writer) net.Conn { return trace.NewConn(nc, w, nil) }
 
 // Close closes the connection. Running and later calls fail with an error wrapping
 // ErrClosed. If oneway calls have no answer yet, Close first makes sure that their requests

@@ -51,11 +51,18 @@ type TestSocket interface {
 // TestSocket.
 type Internal struct{}
 
-// Unwrap returns the connection given to Wrap, to examine its type. Only nc may be used
-// to read and write.
+// An Observer is a connection that passes everything on to another one, its Inner, as that of
+// package trace does.
+type Observer interface{ Inner(Internal) net.Conn }
+
+// Unwrap returns the connection given to Wrap, within any Observer, to examine its type.
+// Only nc may be used to read and write.
 func Unwrap(nc net.Conn) net.Conn {
 	if w, ok := nc.(interface{ unwrap() net.Conn }); ok {
-		return w.unwrap()
+		nc = w.unwrap()
+	}
+	if o, ok := nc.(Observer); ok {
+		return Unwrap(o.Inner(Internal{}))
 	}
 	return nc
 }

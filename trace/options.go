@@ -1,0 +1,49 @@
+package trace
+
+import "github.com/bsrpc/bsrpc/layout"
+
+// Options are for a Decoder and its events. The zero value and nil show no values.
+type Options struct {
+	// Name begins each line, to tell connections apart. Empty means none.
+	Name string
+
+	// Hex appends the bytes of each frame to its line, at most 4 KiB of them. Bytes
+	// of values are masked by ** unless ShowValues is set; tokens always are.
+	Hex bool
+
+	// ShowValues shows all values. Tokens remain masked.
+	ShowValues bool
+
+	// Secret shows the values of the methods in it, except those at the listed places. A
+	// key is a full name such as "Shop.Pay". A place is a parameter or a result by number,
+	// and a place in it as in layout.JSON.Secret: "parameter 1, Card.Number", "result 2".
+	// A stream is the parameter or result that it is, and its items are "[]": "result 1, [].Key".
+	// Metadata is not shown. Nil shows nothing.
+	Secret map[string][]string
+
+	// Layouts are methods with values to decode, in addition to those with a text in
+	// the conversation. They are found by the hash in a BIND.
+	Layouts []*layout.Method
+
+	// MaxValue limits the bytes shown of one text, value or list of values. Zero means
+	// 200.
+	MaxValue int
+}
+
+// maxValue returns the resolved limit.
+func (o *Options) maxValue() int {
+	if o.MaxValue <= 0 {
+		return 200
+	}
+	return o.MaxValue
+}
+
+// shows reports whether values of a method may be shown, except those at the secret places. A
+// method without an entry is not shown: a program that lists secrets may not know of it.
+func (o *Options) shows(method string) (secret []string, ok bool) {
+	if o.ShowValues {
+		return nil, true
+	}
+	secret, ok = o.Secret[method]
+	return secret, ok
+}
