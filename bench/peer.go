@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -36,13 +38,23 @@ type call func(seq int64) error
 // A dialer says where a server is.
 type dialer struct {
 	network, address string
-	callers          int // how many there will be: a plain echo with one needs no reader
+	callers          int         // how many there will be: a plain echo with one needs no reader
+	tls              *tls.Config // nil without TLS
 }
 
-func (d dialer) dial() (net.Conn, error) { return net.Dial(d.network, d.address) }
+func (d dialer) dial() (net.Conn, error) {
+	nc, err := net.Dial(d.network, d.address)
+	if err != nil || d.tls == nil {
+		return nc, err
+	}
+	return tls.Client(nc, d.tls), nil
+}
 
-// peers are all of them, in the order of the tables.
+// peers are all of them, in the order of the tables, except for variants.
 var peers = []peer{plain{}, typed{}, bsrpcPeer{}, netRPC{}, drpcPeer{}, ttrpcPeer{}, grpcPeer{}, connectPeer{}}
+
+// variants are measured if they are named.
+var variants = []peer{bsrpcPeer{intercepted: true}, plainTLS{}, bsrpcPeer{tls: true}}
 
 // universal is embedded by peers that run every workload of calls.
 type universal struct{}
@@ -67,7 +79,7 @@ func (streaming) cannot(w workload) string {
 
 func findPeer(name string) (peer, error) {
 	var names []string
-	for _, p := range append(peers[:len(peers):len(peers)], bsrpcPeer{intercepted: true}) {
+	for _, p := range slices.Concat(peers, variants) {
 		if p.name() == name {
 			return p, nil
 		}

@@ -8,13 +8,13 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// A bsrpcPeer may have an interceptor at both ends that does nothing.
-type bsrpcPeer struct{ intercepted bool }
+// A bsrpcPeer may have an interceptor at both ends that does nothing, or TLS.
+type bsrpcPeer struct{ intercepted, tls bool }
 
 func (bsrpcPeer) cannot(workload) string { return "" }
 
 // of returns the peer for a workload.
-func (p bsrpcPeer) of(w workload) peer { return bsrpcPeer{w.kind == "intercepted"} }
+func (p bsrpcPeer) of(w workload) peer { return bsrpcPeer{w.kind == "intercepted", p.tls} }
 
 func (p bsrpcPeer) interceptors() []bsrpc.Interceptor {
 	if p.intercepted {
@@ -47,19 +47,28 @@ func (bsrpcService) Hold(v *Small) *Small {
 }
 
 func (p bsrpcPeer) name() string {
-	if p.intercepted {
+	switch {
+	case p.intercepted && p.tls:
+		return "bsrpc-intercepted-tls"
+	case p.intercepted:
 		return "bsrpc-intercepted"
+	case p.tls:
+		return "bsrpc-tls"
 	}
 	return "bsrpc"
 }
 
 func (p bsrpcPeer) serve(l net.Listener) (stop func()) {
-	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
+	opts := &bsrpc.ServerOptions{
 		MaxMessage:   maxMessage,
 		MaxStreams:   bsrpc.NoLimit,
 		Interceptors: p.interceptors(),
 		Logger:       slog.New(slog.DiscardHandler),
-	})
+	}
+	if p.tls {
+		opts.TLS = serverTLS()
+	}
+	srv := bsrpc.NewServer(opts)
 	if err := bsrpc.RegisterAs[bsrpcEcho](srv, "Echo", bsrpcService{}); err != nil {
 		panic(err)
 	}
@@ -72,7 +81,11 @@ func (p bsrpcPeer) serve(l net.Listener) (stop func()) {
 
 func (p bsrpcPeer) dial(d dialer) (client, error) {
 	ctx := context.Background()
-	c, err := bsrpc.Dial(ctx, d.network, d.address, &bsrpc.ClientOptions{MaxMessage: maxMessage, Interceptors: p.interceptors()})
+	opts := &bsrpc.ClientOptions{MaxMessage: maxMessage, Interceptors: p.interceptors()}
+	if p.tls {
+		opts.TLS = clientTLS()
+	}
+	c, err := bsrpc.Dial(ctx, d.network, d.address, opts)
 	if err != nil {
 		return nil, err
 	}
