@@ -237,6 +237,8 @@ type basicLink struct {
 	remote   remoteEnd
 }
 
+// callOptions, ended and close implement link. The basic wire has no metadata, and one call at a
+// time.
 func (l *basicLink) callOptions() callOptions {
 	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote}
 }

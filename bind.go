@@ -148,6 +148,9 @@ var ended = func() <-chan struct{} {
 	return c
 }()
 
+// The methods of noLink fail like calls without a connection; its end has come already, and
+// closing it has no effect.
+
 func (noLink) bindMethods(context.Context, string, []*boundMethod) error          { return errNoLink }
 func (noLink) call(context.Context, *boundMethod, *binding, *method.Values) error { return errNoLink }
 

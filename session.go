@@ -50,6 +50,7 @@ type sessionEnd struct {
 	released     chan struct{} // closed at the end of the session, after its last hook
 }
 
+// newSessionEnd returns the end of a session that begins.
 func newSessionEnd() sessionEnd {
 	return sessionEnd{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 }
@@ -266,6 +267,8 @@ func (l *sessionLink) bindMethods(ctx context.Context, service string, methods [
 	return err
 }
 
+// announceState tells a client that reconnects by itself that this session holds something, which
+// the session of its next connection would lack.
 func (l *sessionLink) announceState() {
 	if l.peer.Reconnects {
 		l.Control(&wire.Frame{Type: wire.SessionState})

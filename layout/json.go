@@ -142,8 +142,12 @@ func (o JSON) limits(n int) (depth, size int) {
 	return depth, size
 }
 
-// errTooDeep and errTooLong are the texts of values beyond the limits.
+// errTooDeep is the text of a value beyond MaxDepth. Depth counts composites that a layout can
+// repeat, so it limits the stack whatever the input is.
 func errTooDeep(depth int) string { return fmt.Sprintf("nested deeper than MaxDepth (%d)", depth) }
+
+// errTooLong is the text of a value beyond MaxSize. Size counts what is written, JSON or bytes,
+// so it limits the memory of both directions.
 func errTooLong(size int) string {
 	return "takes more than the " + plural(size, "byte") + " that MaxSize allows"
 }

@@ -57,9 +57,13 @@ func signed(u uint64, f Format) int64 {
 	}
 }
 
-// fitsUint and fitsInt report whether a number is in the range of f. All 64 bits fit in a varint.
+// fitsUint reports whether u is in the range of f. The width of a varint is 8 here, since all
+// 64 bits fit in one.
 func (f Format) fitsUint(u uint64) bool { n := f.width(); return n == 8 || u>>(8*n) == 0 }
-func (f Format) fitsInt(i int64) bool   { return f.isVarint() || signed(uint64(i), f) == i }
+
+// fitsInt reports whether i is in the range of f: the low bytes must read as i again, with the
+// sign of their highest bit.
+func (f Format) fitsInt(i int64) bool { return f.isVarint() || signed(uint64(i), f) == i }
 
 // uint reads an unsigned number in format f, or the bits of a signed one. Only the shortest form
 // of a varint is valid, so that a number has one encoding.

@@ -6,7 +6,8 @@ import (
 
 // Values in lines. Without the layout of a method they are hex.
 
-// argsOf and resultsOf return the layout of arguments and results, nil if unknown.
+// argsOf returns the layouts of arguments, or nil if they are unknown: the trace began after
+// BIND, or the ends have agreed by a hash alone.
 func argsOf(c *call) []*layout.Type {
 	if c == nil || c.method == nil || c.method.args == nil {
 		return nil
@@ -14,6 +15,8 @@ func argsOf(c *call) []*layout.Type {
 	return c.method.args.Params
 }
 
+// resultsOf returns the layouts of results, or nil if they are unknown. They may be of another
+// version than the arguments: each end sends its own.
 func resultsOf(c *call) []*layout.Type {
 	if c == nil || c.method == nil || c.method.results == nil {
 		return nil
