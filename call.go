@@ -134,7 +134,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 
 // callWithFuncs is carry for a method with funcs among its parameters.
 func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
-	f := callback.New(ctx, b.funcs, v)
+	f := callback.New(transport.Within(ctx, c.Conn), b.funcs, v)
 	if k.Funcs = f; !m.eager {
 		v.State = nil // k serves one call only
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -56,12 +57,31 @@ func waitedError(err error, what string) error {
 	return &named
 }
 
+// A withinKey is the context key of the callbacks of calls on one connection.
+type withinKey struct{ c *Conn }
+
+// Within returns the context of the callbacks of a call on c. A call on c with such a context
+// waits for its place for withinWait only: it may be its own call that has it.
+func Within(ctx context.Context, c *Conn) context.Context {
+	return context.WithValue(ctx, withinKey{c}, true)
+}
+
+// withinWait is longer than a busy peer keeps all places, as a rule, and shorter than the time of
+// most calls, so that the reason reaches the outer one.
+const withinWait = 2 * time.Second
+
 // awaitOpen waits until a waiting call may be open, or the connection ends.
 func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 	c := k.c
 	call.Timeout.MarkWaited()
 	expired := call.Timeout.Expired()
 	defer call.Timeout.Stop()
+	var tooLong <-chan time.Time
+	if ctx.Value(withinKey{c}) != nil {
+		timer := time.NewTimer(withinWait)
+		defer timer.Stop()
+		tooLong = timer.C
+	}
 	var err error
 	select {
 	case counted := <-call.wake:
@@ -73,6 +93,8 @@ func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 		err = call.Timeout.ContextFault(ctx.Err(), fault.NotRun)
 	case <-expired:
 		err = call.Timeout.Fault(fault.NotRun)
+	case <-tooLong:
+		err = fault.New(fault.ResourceExhausted, fault.NotRun, "no place in %v, for a call in a callback of another one that has a place; make fewer calls at a time, or raise the limit", withinWait)
 	}
 	// The time is over. Another goroutine may be granting the place right now; then its
 	// token arrives in wake, and the place must be released.
