@@ -201,17 +201,14 @@ type repeater interface {
 }
 
 // least returns the binding for the connection with fewest open calls; of equals any one, so
-// that many clients spread.
+// that many clients spread. The order of the rest is fixed: a branch that is guessed wrong costs
+// more than looking at several connections.
 func least(list []*binding) *binding {
-	n := uint64(len(list))
-	at := uint64(rand.Uint32()) * n >> 32
-	best, load := list[at], list[at].conn.Load.Load()
-	for range n - 1 {
-		if at++; at == n {
-			at = 0
-		}
-		if other := list[at].conn.Load.Load(); other < load {
-			best, load = list[at], other
+	best := list[uint64(rand.Uint32())*uint64(len(list))>>32]
+	load := best.conn.Load()
+	for _, b := range list {
+		if other := b.conn.Load(); other < load {
+			best, load = b, other
 		}
 	}
 	return best

@@ -69,7 +69,7 @@ func (d *dialer) connect(ctx context.Context, e Endpoint, before *reconnect.Conn
 	defer stop()
 	at.network, at.address, at.serverName, at.conn, at.onWait = e.Network, e.Address, e.ServerName, c, onWait
 	if at.oneway = d.oneway; d.opts.Endpoints != nil {
-		at.load = &c.Load
+		at.load = &c.Calls
 	}
 	c.AgainHeld = d.opts.OnReconnect != nil && !d.opts.NoReconnect
 	c.Again = d.opts.Handlers == nil && !d.opts.NoReconnect // the server decides as well
@@ -194,7 +194,7 @@ type dialState struct {
 
 	conn   *reconnect.Conn
 	flight *rebind.Flight // nil for a connection that nothing follows
-	load   *atomic.Int32  // of conn, if calls choose among several; nil otherwise
+	load   *int32         // Calls of conn, if calls choose among several; nil otherwise
 	oneway *atomic.Uint64 // counts failed oneway calls; nil until a handler has made it
 	onWait func()         // called if the client is not admitted at once
 }

@@ -70,6 +70,9 @@ func (p *rawPeer) answerBind(hello *wire.Hello) {
 	p.send(wire.Frame{Type: wire.Response, ID: f.ID}, wire.AppendBindResponse(nil, answers))
 }
 
+// readAll reads until the connection ends.
+func (p *rawPeer) readAll() { io.Copy(io.Discard, p.nc) }
+
 // rawDial connects a rawPeer to srv, before the handshake.
 func rawDial(t testing.TB, srv *Server) *rawPeer {
 	near, far := net.Pipe()

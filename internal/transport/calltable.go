@@ -120,8 +120,8 @@ type callTable struct {
 	open    int     // calls with a slot, or about to get one
 	waiting []*Call // for a place among open, first come, first served
 
-	long atomic.Int32  // calls waiting with timers of their own
-	load *atomic.Int32 // Config.Load
+	long atomic.Int32 // calls waiting with timers of their own
+	load *int32       // Config.Load
 
 	// The calls of a slow peer, or of a busy machine, are long from the start: becoming long
 	// costs more than all else of a call.
@@ -199,7 +199,7 @@ func (t *callTable) stopWaitingLocked(call *Call) bool {
 // loadedLocked adds n to the calls of the connection, those counted that wait.
 func (t *callTable) loadedLocked(n int32) {
 	if t.load != nil {
-		t.load.Add(n)
+		*t.load += n
 	}
 }
 

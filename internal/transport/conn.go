@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -69,8 +68,8 @@ type Config struct {
 	Leased func() bool
 
 	// Load is kept at the number of open and waiting calls of this end, plus EndedLoad after
-	// the end; nil for a connection that nothing chooses among others.
-	Load *atomic.Int32
+	// the end, with Conn.mu held; nil for a connection that nothing chooses among others.
+	Load *int32
 
 	// OnRefused is called by the lease holder for each request refused before
 	// Handler.Request, with its header; may be nil.
