@@ -309,6 +309,47 @@ func TestServerBytes(t *testing.T) {
 // safeTime is how long an unfinished message is safe from others, see docs/protocol.md.
 const safeTime = time.Second
 
+// The metadata of requests that wait counts in ServerBytes.
+func TestServerBytesOfMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		type contract struct {
+			Hold func(ctx context.Context) error `bsrpc:"exclusive=it"`
+		}
+		if err := RegisterAs[contract](srv, "Line", &contract{Hold: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(WithMetadata(t.Context(), Metadata{"k": strings.Repeat("v", 7000)}), time.Hour)
+		results := make(chan error, 2000)
+		for range 2 {
+			client, _ := testeeClient(t, srv, nil)
+			defer client.Close()
+			proxy, err := Bind[contract](t.Context(), client, "Line")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 1000 {
+				go func() { results <- proxy.Hold(ctx) }()
+			}
+			synctest.Wait()
+		}
+		if len(results) == 0 {
+			t.Error("14 MB of metadata wait")
+		}
+		for range len(results) {
+			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (16777216)")
+		}
+		cancel()
+		time.Sleep(time.Second)
+		if n := srv.budget.Booked(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+	})
+}
+
 // Requests that wait for an exclusive group count in ServerBytes as well. One connection
 // may have half of it, and leaves room for others. A call that is canceled, or whose
 // connection ends, returns its room.

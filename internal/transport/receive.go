@@ -57,9 +57,10 @@ type Message struct {
 }
 
 // Keep returns a copy of a request with memory of its own, without metadata, until its
-// Release, once it is decoded. It counts as a request that waits, and may be refused as such.
+// Release, once it is decoded. It counts as a request that waits, and may be refused as such;
+// its metadata counts too, which the handler keeps in another form.
 func (c *Conn) Keep(m *Message) (kept *Message, refusal *fault.Fault) {
-	count, refusal := c.requests.waiting.Keep(len(m.Body))
+	count, refusal := c.requests.waiting.Keep(len(m.Body) + len(m.Meta))
 	if refusal != nil {
 		return nil, refusal
 	}
