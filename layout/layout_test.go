@@ -265,6 +265,7 @@ func TestParseErrors(t *testing.T) {
 		{"binary(a(b)", `offset 7: want a Go type and ")", have "a(b)"`},
 		{`binary(a")`, `offset 7: want a Go type and ")", have "a\")"`},
 		{"text(a\nb)", `offset 5: want a Go type and ")", have "a\nb)"`},
+		{"text(a\u202eb)", `offset 5: want a Go type and ")", have "a\u202eb)"`},
 		{"text(a)b)", `offset 7: want the end, have "b)"`},
 		{"^1", `offset 2: ^1 refers outside the type: it has 0 enclosing types`},
 		{"*^0", `offset 3: ^0 refers outside the type: it has 1 enclosing types`},

@@ -212,7 +212,7 @@ func identifierLen(s string) int {
 func (p *parser) goType() string {
 	n := goTypeLen(p.rest)
 	name := p.rest[:n]
-	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		p.errorExpected(`a Go type and ")"`)
 		return ""
 	}
