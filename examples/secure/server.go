@@ -35,7 +35,7 @@ func newServer(dir string) (*bsrpc.Server, error) {
 		MaxMessage:       64 << 10,
 		MaxInflight:      16,
 		HandshakeTimeout: 5 * time.Second,
-		Limits:           bsrpc.Limits{MaxConns: 100, MaxHandshakes: 64, PingAfter: 10 * time.Second},
+		Limits:           bsrpc.Limits{MaxConns: 100, MaxHandshakes: 64, OutQueue: 256 << 10, PingAfter: 10 * time.Second},
 	})
 	return srv, bsrpc.RegisterAs[Supply](srv, "Supply", new(supply))
 }
