@@ -33,6 +33,7 @@ type dispatcher struct {
 	settings     *settings
 	handlers     atomic.Int64 // running handlers, counted by beginHandler
 	budget       limits.Budget
+	turns        limits.Turns
 	panics       atomic.Uint64
 	onewayErrors atomic.Uint64
 	log          *report.Log
@@ -199,12 +200,18 @@ func (c *nativeConn) Cancel(id uint64) error {
 	return nil
 }
 
-// beginHandler counts a handler. It reports false if Limits.MaxHandlers run.
-func (d *dispatcher) beginHandler() bool {
-	if d.handlers.Add(1) <= int64(d.settings.maxHandlers) {
+// The last sixteenth of MaxHandlers is for connections with fewEnough running handlers: some
+// connections with many cannot take all.
+const fewEnough = 4
+
+// beginHandler counts a handler. It reports false if the connection may run no other one now.
+func (c *serverConn) beginHandler() bool {
+	most := int64(c.settings.maxHandlers)
+	left := most - c.handlers.Add(1)
+	if left >= most/16 || left >= 0 && c.apart.Load() <= fewEnough {
 		return true
 	}
-	d.endHandler()
+	c.endHandler()
 	return false
 }
 
@@ -213,8 +220,11 @@ func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
 
 // busy is the refusal of a call beyond MaxHandlers.
 func (v *serverConn) busy() *fault.Fault {
-	end := strings.TrimSuffix(v.limits.Owner, "'s")
-	return fault.Refusal(fault.ResourceExhausted, "%s is busy: it runs Limits.MaxHandlers (%d) handlers", end, v.settings.maxHandlers)
+	end, most := strings.TrimSuffix(v.limits.Owner, "'s"), v.settings.maxHandlers
+	if v.handlers.Load() < int64(most) {
+		return fault.Refusal(fault.ResourceExhausted, "%s is busy: the last of Limits.MaxHandlers (%d) handlers are for other connections", end, most)
+	}
+	return fault.Refusal(fault.ResourceExhausted, "%s is busy: it runs Limits.MaxHandlers (%d) handlers", end, most)
 }
 
 // awaitHandlers is connection.awaitHandlers.

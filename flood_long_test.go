@@ -39,6 +39,15 @@ var floods = map[string]func(p *rawPeer){
 			p.write(b)
 		}
 	},
+	"calls that hang": func(p *rawPeer) {
+		p.nc.SetDeadline(time.Time{})
+		for id := uint64(2); ; id++ { // few above MaxInflight, which would end the connection
+			p.send(wire.Frame{Type: wire.Request, Arg: rawDeaf, ID: id}, nil)
+			if id > 1024 {
+				time.Sleep(time.Second)
+			}
+		}
+	},
 	"quick call and cancel": func(p *rawPeer) {
 		for id := uint64(2); ; {
 			var b []byte
@@ -76,12 +85,13 @@ var floods = map[string]func(p *rawPeer){
 			p.mostOf(id, len(body)+4, len(body)+4)
 		}
 	},
-	"late credit and stops": func(p *rawPeer) {
-		b := bytes.Repeat(frameBytes(wire.Frame{Type: wire.Stop, ID: 1, Arg: 1, Flags: wire.FromCaller}, nil), 1000)
+	"late credit": func(p *rawPeer) {
+		b := bytes.Repeat(wire.AppendCredit(nil, &wire.Frame{ID: 1, Arg: 1, Flags: wire.FromCaller}, 1), 1000)
 		for {
 			p.write(b)
 		}
 	},
+	"violations": func(p *rawPeer) { p.write(frameBytes(wire.Frame{Type: wire.Stop, ID: 1}, nil)) },
 }
 
 // TestFloodChild is an attacker, run by the tests below.
@@ -169,7 +179,18 @@ func TestFloodWitness(t *testing.T) {
 	measureFloods(t)
 	for kind := range floods {
 		t.Run(kind, func(t *testing.T) {
-			address := listen(t, testeeServer(t, newTestee(), nil))
+			service := newTestee()
+			defer close(service.release)
+			go func() { // or Hold waits for room after 65,536 calls
+				for {
+					select {
+					case <-service.began:
+					case <-service.release:
+						return
+					}
+				}
+			}()
+			address := listen(t, testeeServer(t, service, nil))
 			client, err := Dial(t.Context(), "tcp", address, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -194,7 +215,7 @@ func TestFloodWitness(t *testing.T) {
 			flooded, refused := latencies(t, proxy, 5*time.Second)
 			attacker.Process.Kill()
 			attacker.Wait()
-			fmt.Printf("%-22s idle p50 %-8v p99 %-8v flooded p50 %-8v p99 %-8v max %-8v rate %.0f %% refused %d\n", kind, percentile(idle, 50), percentile(idle, 99), percentile(flooded, 50), percentile(flooded, 99), percentile(flooded, 100), 100*float64(len(flooded))/5/float64(len(idle)), refused)
+			fmt.Printf("%-22s idle p50 %-8v p99 %-8v flooded p50 %-8v p99 %-8v max %-8v rate %.0f %% refused %d\n", kind, percentile(idle, 50), percentile(idle, 99), percentile(flooded, 50), percentile(flooded, 99), percentile(flooded, 100), 100*float64(len(flooded)-refused)/5/float64(len(idle)), refused)
 		})
 	}
 }

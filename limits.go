@@ -44,7 +44,8 @@ type Limits struct {
 	MaxConns int
 
 	// MaxHandlers limits the running handlers of a server, on all connections
-	// together; further calls are refused. Zero means 16,384; NoLimit is allowed.
+	// together; further calls are refused. The last sixteenth is for connections
+	// with at most five of them. Zero means 16,384; NoLimit is allowed.
 	MaxHandlers int
 
 	// ConnBytes limits the unfinished messages above 64 KiB on one connection: the

@@ -50,6 +50,7 @@ type serverConn struct {
 
 	mu      sync.Mutex             // guards running
 	running map[uint64]*invocation // calls that do not run on the leader, by id
+	apart   atomic.Int64           // its length
 }
 
 // newServerConn returns the connection of a session. At a client, d has the methods of
@@ -180,7 +181,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c := &nativeConn{served: newServerConn(&s.dispatcher, v)}
 	c.served.conn = c
 	c.Conn = transport.New(transport.Config{
-		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget,
+		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget, Turns: &s.turns,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
@@ -305,6 +306,7 @@ func (c *serverConn) enterRunning(inv *invocation) {
 		c.running = make(map[uint64]*invocation)
 	}
 	c.running[inv.id] = inv
+	c.apart.Store(int64(len(c.running)))
 }
 
 // leaveRunning undoes enterRunning.
@@ -312,6 +314,7 @@ func (c *serverConn) leaveRunning(inv *invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.running, inv.id)
+	c.apart.Store(int64(len(c.running)))
 }
 
 // cancelRunning cancels a call. It returns the streams of the call, to be canceled with why

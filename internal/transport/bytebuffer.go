@@ -125,8 +125,9 @@ func (b *receiveBuffer) takeLong() bool {
 // fillLong reads the rest of the long frame.
 func (b *receiveBuffer) fillLong() error {
 	l := &b.long
-	n, err := b.small.Read(l.buf.Space()[l.buf.n:l.head.BodySize])
-	b.noteRead(n)
+	space := l.buf.Space()[l.buf.n:l.head.BodySize]
+	n, err := b.small.Read(space)
+	b.noteRead(n, n == len(space))
 	l.buf.n += n
 	return readError(n, err)
 }

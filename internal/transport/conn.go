@@ -55,6 +55,7 @@ type Config struct {
 	Sent    []*Call        // BINDs written in the flight of the handshake, with ids from SentID; for Await
 	Serves  bool           // a server: the leader runs jobs, and waits for room before the next one
 	Budget  *limits.Budget // of all connections of a server; may be nil
+	Turns   *limits.Turns  // of all connections of a server; nil unless Serves
 
 	// SharesLease lets waiting callers hold the read lease.
 	SharesLease bool

@@ -101,7 +101,7 @@ func newPair(t *testing.T, client, server net.Conn) *pair {
 	}
 	violation := func(err error) { t.Errorf("protocol violation: %v", err) }
 	p := &pair{handler: &echo{began: make(chan struct{}, 1), release: make(chan struct{})}}
-	p.server = New(Config{NetConn: netconn.Wrap(server), Limits: l, Peer: &wire.Hello{}, Handler: p.handler, Serves: true, OnViolation: violation})
+	p.server = New(Config{NetConn: netconn.Wrap(server), Limits: l, Peer: &wire.Hello{}, Handler: p.handler, Serves: true, Turns: new(limits.Turns), OnViolation: violation})
 	p.handler.c = p.server
 	p.client = New(Config{NetConn: netconn.Wrap(client), Limits: l, Peer: &wire.Hello{}, Handler: &echo{}, SharesLease: true, OnViolation: violation})
 	go p.client.Run()

@@ -1,7 +1,5 @@
 package transport
 
-import "runtime"
-
 // lead reads as the leader, from epoch e on, until the connection ends or another
 // leader takes over. The leader is counted in closeState.running; the next one inherits
 // the count.
@@ -13,6 +11,7 @@ func (r *reader) lead(e epoch) {
 				go r.lead(e)
 			}
 		} else if e != leaseLost {
+			r.endTurn()
 			r.c.cfg.Handler.Idle()
 			r.c.end.running.Done()
 		}
@@ -32,6 +31,7 @@ func (r *reader) readAsLeader(e *epoch) {
 	c := r.c
 	for fresh := false; r.handleAll(e); {
 		c.cfg.Handler.Idle()
+		r.restTurn()
 		r.coalesceWrites()
 		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && r.asked == 0 && !r.in.incomplete() {
 			r.releaseLease(*e)
@@ -45,12 +45,12 @@ func (r *reader) readAsLeader(e *epoch) {
 			continue
 		}
 		r.asked = max(0, r.asked-1)
+		r.endTurn()
 		if err := r.fill(); err != nil && !r.continueAfter(err) {
 			return
 		}
-		if at := r.in.lastRead(); r.in.filled && c.cfg.Serves && at.Sub(r.yielded) > yieldTime {
-			r.yielded = at
-			runtime.Gosched()
+		if c.cfg.Serves {
+			r.noteRead()
 		}
 		fresh = true
 	}
@@ -70,6 +70,7 @@ func (r *reader) replaceLeader(e epoch) {
 	r.inline.Detach()
 	if c.end.why != nil {
 		r.woken.wakeAll(r.in.lastRead()) // no other leader does
+		r.endTurn()
 		c.cfg.Handler.Idle()
 		c.end.running.Done()
 		return

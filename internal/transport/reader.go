@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -25,13 +24,13 @@ type reader struct {
 	leaderWake  chan struct{} // capacity 1: the leader has the lease again
 
 	// guarded by the lease
-	yielded time.Time // the leader has let others run
-	asked   int       // reads of the leader until the peer counts as one that only answers
-	woken   wakeBatch // callers also use its atomic fields
-	in      receiveBuffer
-	timer   frameTimer
-	excess  func() // makes the lease holder call dropExcess; for limits.Budget
-	inline  Job    // set by the leader; replaceLeader reads it after it has won the lease
+	turn   turn      // of a server's leader
+	asked  int       // reads of the leader until the peer counts as one that only answers
+	woken  wakeBatch // callers also use its atomic fields
+	in     receiveBuffer
+	timer  frameTimer
+	excess func() // makes the lease holder call dropExcess; for limits.Budget
+	inline Job    // set by the leader; replaceLeader reads it after it has won the lease
 }
 
 func (r *reader) init(c *Conn) {
@@ -232,16 +231,6 @@ func (r *reader) continueAfter(err error) bool {
 	return r.dropStale()
 }
 
-// yieldMessages is how many messages of one read are handled before the others run. One read
-// may have thousands of cancelled calls, and take the ten milliseconds that the scheduler of
-// Go gives each goroutine: beside fifty such connections another one would wait for a quarter
-// of a second. Only a read that has filled its buffer counts: there is probably more. A
-// server's leader with such reads lets the others run after yieldTime.
-const (
-	yieldMessages = 512
-	yieldTime     = 500 * time.Microsecond
-)
-
 // handleAll handles all complete messages. It reports false if this goroutine has lost
 // the lease, or the connection has ended.
 func (r *reader) handleAll(e *epoch) bool {
@@ -251,8 +240,8 @@ func (r *reader) handleAll(e *epoch) bool {
 		if ok, err = r.handle(m, e); !ok {
 			return false // the next leader wakes the calls answered so far
 		}
-		if n++; n%yieldMessages == 0 && r.in.filled && r.c.cfg.Serves {
-			runtime.Gosched()
+		if n++; n%turnMessages == 0 && r.c.cfg.Serves {
+			r.checkTurn(time.Now())
 		}
 		if err != nil {
 			break

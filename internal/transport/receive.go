@@ -21,7 +21,7 @@ type receiveBuffer struct {
 	buf        []byte    // buf[r:w] has not been used yet
 	r, w       int
 	readAt     time.Time // the end of the last read
-	filled     bool      // the last read has filled its buffer
+	filled     bool      // the last read has filled its buffer, or returned longRead bytes
 	newest     int       // index in buf of the bytes of the last read
 	frameBegan time.Time // arrival of the first byte of the incomplete frame in buf
 	message    Message   // the last result of next
@@ -142,8 +142,7 @@ func (b *receiveBuffer) fill() error {
 		free := p.body[len(p.body):cap(p.body)]
 		space := free[:min(len(free), b.left)]
 		n, err := b.nc.Read(space)
-		b.filled = n == len(space)
-		b.noteRead(n)
+		b.noteRead(n, n == len(space))
 		p.body = p.body[:len(p.body)+n]
 		b.chunkArrived(n)
 		return readError(n, err)
@@ -158,15 +157,19 @@ func (b *receiveBuffer) fill() error {
 		space = space[:min(len(space), minBuffer)] // mostly a chunk follows: copy little of it
 	}
 	n, err := b.small.Read(space)
-	b.filled = n == len(space)
-	b.noteRead(n)
+	b.noteRead(n, n == len(space))
 	b.w += n
 	return readError(n, err)
 }
 
+// longRead is how many bytes of one read mean that the peer sends without waiting. Over TLS a
+// read has 16 KiB at most.
+const longRead = 8 << 10
+
 // noteRead notes the end of a read of n bytes.
-func (b *receiveBuffer) noteRead(n int) {
+func (b *receiveBuffer) noteRead(n int, filled bool) {
 	b.readAt = time.Now()
+	b.filled = filled || n >= longRead
 	if n > 0 {
 		b.onRead(b.readAt)
 	}

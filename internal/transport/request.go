@@ -374,6 +374,7 @@ func (c *Conn) encodeReserved(a Answer, size *uint64) (head *wire.Frame, body *w
 func (c *Conn) AwaitRoom() {
 	if c.cfg.Serves && c.writer.queue.isFull() {
 		c.cfg.Handler.Idle()
+		c.reader.endTurn()
 		c.WaitForRoom()
 	}
 }

@@ -119,6 +119,7 @@ func (w *writer) awaitReservation(size uint64) *reservation {
 	w.c.mu.Lock()
 	r := w.queue.reserveLocked(size)
 	w.c.mu.Unlock()
+	w.c.reader.turn.flushes.Store(false) // this may be the leader
 	w.flushAsync()
 	select {
 	case <-r.granted:
@@ -134,6 +135,7 @@ func (w *writer) awaitRoomLocked(size uint64) {
 	for c.end.why == nil && w.queue.mustWaitLocked(size) {
 		freed := w.queue.roomFreedLocked()
 		c.mu.Unlock()
+		c.reader.turn.flushes.Store(false) // this may be the leader
 		w.flushAsync()
 		select {
 		case <-freed:

@@ -40,9 +40,13 @@ func (w *writer) init(c *Conn) {
 	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
 }
 
-// Flush makes sure the send queue is written, by this goroutine or by the writer at
-// work.
-func (c *Conn) Flush() { c.writer.flush(nil) }
+// Flush makes sure the send queue is written, by this goroutine, by the writer at work, or
+// by the leader at the end of its turn.
+func (c *Conn) Flush() {
+	if !c.reader.turn.flushes.Load() {
+		c.writer.flush(nil)
+	}
+}
 
 // flush makes sure the send queue is written, by this goroutine or by the writer at
 // work. It writes all of own, the caller's own chunked message, if it is not nil.

@@ -1,0 +1,74 @@
+package transport
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/limits"
+)
+
+// A turn is the turn of the leader among those of its server that have more to do than their
+// share. The read lease guards it, except for flushes.
+type turn struct {
+	since time.Time // the leader has run since then
+	taken bool      // it has a turn
+
+	// The leader has a turn, and flushes before it waits. Other goroutines queue an answer and
+	// then look here; the leader clears flushes and then looks at the queue.
+	flushes atomic.Bool
+}
+
+// turnMessages is how many messages of a read are handled between two looks at the clock.
+const turnMessages = 64
+
+// noteRead begins the time of a server's leader after a read. It goes on if the peer has more:
+// without a wait, reads are parts of one run.
+func (r *reader) noteRead() {
+	at := r.in.lastRead()
+	if r.in.filled {
+		r.checkTurn(at)
+		return
+	}
+	if r.turn.since = at; r.c.cfg.Turns.Full() {
+		r.c.cfg.Turns.Note(at)
+	}
+}
+
+// checkTurn waits for a turn, or for the next one, if the leader has run for its time.
+func (r *reader) checkTurn(now time.Time) {
+	if now.Sub(r.turn.since) < limits.TurnTime {
+		return
+	}
+	turns := r.c.cfg.Turns
+	begin := turns.Begin
+	if r.turn.taken {
+		turns.Rest()
+		begin = turns.Next
+	}
+	if begun := begin(); begun != nil {
+		r.turn.flushes.Store(false)
+		r.c.cfg.Handler.Idle()
+		r.c.writer.flush(nil) // the turn may have begun
+		<-begun
+	}
+	r.turn.since, r.turn.taken = time.Now(), true
+	r.turn.flushes.Store(true)
+}
+
+// restTurn lets the handlers run that the leader has started in its turn, before it writes their
+// answers with its own.
+func (r *reader) restTurn() {
+	if r.turn.taken {
+		r.c.cfg.Turns.Rest()
+		r.turn.flushes.Store(false)
+	}
+}
+
+// endTurn ends the turn of the leader, before it waits.
+func (r *reader) endTurn() {
+	if r.turn.taken {
+		r.turn.flushes.Store(false)
+		r.turn.taken = false
+		r.c.cfg.Turns.End()
+	}
+}
