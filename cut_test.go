@@ -17,6 +17,7 @@ import (
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
+	"github.com/bsrpc/bsrpc/internal/netconn"
 )
 
 // A cutService counts how often each of its methods has begun and ended.
@@ -153,22 +154,49 @@ func (c *countedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// A cutWire is what a session is cut over.
+type cutWire string
+
+const (
+	cutPlain     cutWire = ""
+	cutTLS       cutWire = " over TLS"
+	cutTLSSocket cutWire = " over TLS on a socket" // callers encrypt, and write themselves
+)
+
+// lastAlert is longer than crypto/tls tries to send its last alert, before Close returns.
+const lastAlert = 6 * time.Second
+
+// An asSocket is treated as a socket.
+type asSocket struct{ net.Conn }
+
+func (asSocket) ActsAsSocket(netconn.Internal) {}
+
 // playCut plays the script over a connection with a fault, and checks what each call says
 // about itself against what has run. It returns the bytes in both directions, and counts
 // the outcomes in seen.
-func playCut(t *testing.T, script []cutCall, fault bsrpctest.Fault, whole bool, seen map[bsrpc.Outcome]int) (read, written int64) {
+func playCut(t *testing.T, script []cutCall, over cutWire, fault bsrpctest.Fault, whole bool, seen map[bsrpc.Outcome]int) (read, written int64) {
 	synctest.Test(t, func(t *testing.T) {
 		service := new(cutService)
 		quiet := slog.New(slog.DiscardHandler)
-		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		server, options := &bsrpc.ServerOptions{Logger: quiet}, &bsrpc.ClientOptions{Logger: quiet}
+		if over != cutPlain {
+			ca := bsrpctest.NewCA(t)
+			server.TLS, options.TLS = ca.Server(), ca.Client()
+			defer time.Sleep(lastAlert)
+		}
+		srv := bsrpc.NewServer(server)
 		if err := srv.RegisterName("Cut", service); err != nil {
 			t.Fatal(err)
 		}
 		defer srv.Close()
 		near, far := net.Pipe()
-		go srv.ServeConn(far)
 		nc := &countedConn{Conn: near}
-		client, err := bsrpc.NewClient(t.Context(), bsrpctest.Faulty(nc, fault), &bsrpc.ClientOptions{Logger: quiet})
+		faulty := bsrpctest.Faulty(nc, fault)
+		if over == cutTLSSocket {
+			faulty, far = asSocket{faulty}, asSocket{far}
+		}
+		go srv.ServeConn(far)
+		client, err := bsrpc.NewClient(t.Context(), faulty, options)
 		var proxy *cutContract
 		if err == nil {
 			defer client.Close()
@@ -180,6 +208,9 @@ func playCut(t *testing.T, script []cutCall, fault bsrpctest.Fault, whole bool, 
 		}
 		for _, call := range script {
 			ok, err := call.do(t.Context(), proxy)
+			if err != nil && over == cutTLS {
+				time.Sleep(lastAlert) // the connection below is closed afterwards
+			}
 			synctest.Wait()
 			service.mu.Lock()
 			ran, ended := service.ran[call.name], service.ended[call.name]
@@ -221,18 +252,22 @@ func checkCutError(t *testing.T, name string, err error) bsrpc.Outcome {
 func TestSessionsCutAnywhere(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
+		over  cutWire
 		large int
 		step  int64
 	}{
-		{"small", 10, 3},
-		{"chunks", 200_000, 9973},
+		{"small", cutPlain, 10, 3},
+		{"chunks", cutPlain, 200_000, 9973},
+		{"small", cutTLS, 10, 211}, // the rest is that of the other connections without TLS
+		{"small", cutTLSSocket, 10, 37},
+		{"chunks", cutTLSSocket, 200_000, 19_997},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+string(tt.over), func(t *testing.T) {
 			if bsrpc.LongTests {
 				tt.step = max(tt.step/20, 1)
 			}
 			script, seen := cutScript(tt.large), make(map[bsrpc.Outcome]int)
-			read, written := playCut(t, script, bsrpctest.Delay(time.Millisecond), true, seen)
+			read, written := playCut(t, script, tt.over, bsrpctest.Delay(time.Millisecond), true, seen)
 			if t.Failed() || read == 0 || written == 0 {
 				t.Fatalf("without a cut: %d bytes read, %d written", read, written)
 			}
@@ -247,7 +282,7 @@ func TestSessionsCutAnywhere(t *testing.T) {
 				{"stalled after bytes read", bsrpctest.StallReads, read},
 			} {
 				for n := int64(0); n < f.bytes && !t.Failed(); n += tt.step {
-					if playCut(t, script, f.fault(n), false, seen); t.Failed() {
+					if playCut(t, script, tt.over, f.fault(n), false, seen); t.Failed() {
 						t.Errorf("%s: %d", f.name, n)
 					}
 				}

@@ -44,9 +44,10 @@ var uses = map[string][]string{
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
 	"internal/reconnect":  {"internal/fault", "internal/limits", "internal/report"},
-	"internal/secure":     {"internal/fault", "internal/netconn", "internal/report"},
+	"internal/tlsconn":    {"internal/netconn", "internal/sockread"},
+	"internal/secure":     {"internal/fault", "internal/netconn", "internal/report", "internal/tlsconn"},
 	"internal/waiting":    {"internal/fault", "internal/reconnect", "internal/report", "internal/transport", "internal/wire"},
-	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire"},
+	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/wire", "internal/tlsconn"},
 	"internal/rebind":     {"internal/fault", "internal/limits", "internal/transport", "internal/wire"},
 	"internal/numbering":  {"internal/fault", "internal/method", "internal/similar", "internal/wire", "layout"},
 	"internal/option":     {},
@@ -76,6 +77,7 @@ var testsUse = map[string][]string{
 	"internal/method":     {"internal/wire"},
 	"internal/option":     {"internal/option"},
 	"internal/stress":     {"."},
+	"internal/tlsconn":    {".", "internal/tlsconn", "internal/wire"},
 	"bsrpctest":           {"bsrpctest"},
 	"middleware":          {"middleware", "bsrpctest"},
 	"trace":               {"trace", ".", "bsrpctest"},
@@ -109,7 +111,7 @@ var onlyIn = map[string][]string{
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
 	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }

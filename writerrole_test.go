@@ -43,13 +43,26 @@ func (p *pipeSocket) Write(b []byte) (int, error) {
 	return p.Conn.Write(b)
 }
 
-// pipeSocketClient connects a client by a pipeSocket to a server reading after pauses.
-func pipeSocketClient(t testing.TB, pause func()) (*Server, *Client, *testeeContract) {
-	srv := testeeServer(t, newTestee(), nil)
+// pipeSocketClient connects a client by a pipeSocket to a server reading after pauses. With
+// secured it does so over TLS.
+func pipeSocketClient(t testing.TB, secured bool, pause func()) (*Server, *Client, *testeeContract) {
+	var s ServerOptions
+	var c ClientOptions
+	if secured {
+		s.TLS, c.TLS = tlsConfigs(t)
+	}
+	c.Logger = quiet
+	srv := testeeServer(t, newTestee(), &s)
 	near, far := net.Pipe()
 	go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: pause})
-	client, proxy := testeeClientOn(t, &pipeSocket{Conn: near, t: t}, nil)
+	client, proxy := testeeClientOn(t, &pipeSocket{Conn: near, t: t}, &c)
 	return srv, client, proxy
+}
+
+// overBoth runs a test without and with TLS.
+func overBoth(t *testing.T, test func(t *testing.T, secured bool)) {
+	t.Run("plain", func(t *testing.T) { test(t, false) })
+	t.Run("TLS", func(t *testing.T) { test(t, true) })
 }
 
 // A valve delays callers while it is shut, and for a time while it is not.
@@ -84,9 +97,28 @@ func wantRole(t testing.TB, c *transport.Conn, want string, when string) {
 
 // Every transition of writerrole.go, one after the other.
 func TestWriterRoleTransitions(t *testing.T) {
+	overBoth(t, testWriterRoleTransitions)
+	synctest.Test(t, func(t *testing.T) { // no socket
+		srv := testeeServer(t, newTestee(), nil)
+		near, far := net.Pipe()
+		var v valve
+		go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: v.wait})
+		client, proxy := testeeClientOn(t, near, nil)
+		v.shut()
+		go proxy.Add(t.Context(), 1, 2)
+		synctest.Wait()
+		go proxy.Add(t.Context(), 1, 2)
+		wantRole(t, client.native.Conn, "connection", "on what is no socket")
+		v.open()
+		client.Close()
+		srv.Close()
+	})
+}
+
+func testWriterRoleTransitions(t *testing.T, secured bool) {
 	synctest.Test(t, func(t *testing.T) {
 		var v valve
-		srv, client, proxy := pipeSocketClient(t, v.wait)
+		srv, client, proxy := pipeSocketClient(t, secured, v.wait)
 		c := client.native.Conn
 		var calls sync.WaitGroup
 		call := func(ctx context.Context) {
@@ -147,27 +179,14 @@ func TestWriterRoleTransitions(t *testing.T) {
 		client.Close()
 		srv.Close()
 	})
-	synctest.Test(t, func(t *testing.T) { // no socket
-		srv := testeeServer(t, newTestee(), nil)
-		near, far := net.Pipe()
-		var v valve
-		go srv.ServeConn(&pipeSocket{Conn: far, t: t, pause: v.wait})
-		client, proxy := testeeClientOn(t, near, nil)
-		v.shut()
-		go proxy.Add(t.Context(), 1, 2)
-		synctest.Wait()
-		go proxy.Add(t.Context(), 1, 2)
-		wantRole(t, client.native.Conn, "connection", "on what is no socket")
-		v.open()
-		client.Close()
-		srv.Close()
-	})
 }
 
 // Many callers use a connection whose ends both read with pauses, short and long, so
 // that writers are stopped and hand over. Some calls are cancelled, also while they
 // are sent.
-func TestWriterRoleStorm(t *testing.T) {
+func TestWriterRoleStorm(t *testing.T) { overBoth(t, testWriterRoleStorm) }
+
+func testWriterRoleStorm(t *testing.T, secured bool) {
 	seeds := 20
 	if !LongTests {
 		seeds = 4
@@ -176,7 +195,7 @@ func TestWriterRoleStorm(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			rng := rand.New(rand.NewPCG(seed, 1))
-			srv, client, proxy := pipeSocketClient(t, func() {
+			srv, client, proxy := pipeSocketClient(t, secured, func() {
 				mu.Lock()
 				pause := time.Duration(rng.IntN(3)*rng.IntN(2000)) * time.Microsecond
 				mu.Unlock()

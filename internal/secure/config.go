@@ -56,6 +56,9 @@ func serverConfig(c *tls.Config) (*tls.Config, error) {
 // not secure.
 func withDefaults(c *tls.Config) (*tls.Config, error) {
 	c = c.Clone()
+	// The records of crypto/tls are short at first, for browsers that show the beginning of a
+	// page. A frame is used when it is complete.
+	c.DynamicRecordSizingDisabled = true
 	c.MinVersion = cmp.Or(c.MinVersion, tls.VersionTLS13)
 	switch {
 	case c.MinVersion < tls.VersionTLS12:

@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
 // errTwice is the error of TLS within TLS.
@@ -28,7 +29,7 @@ func Server(nc net.Conn, c *tls.Config) (net.Conn, error) {
 	case IsTLS(nc):
 		return nc, errTwice
 	}
-	return netconn.Wrap(tls.Server(nc, c)), nil
+	return netconn.Wrap(tlsconn.Server(nc, c)), nil
 }
 
 // Client prepares a connection of a client like Server. name is the name to verify if c has
@@ -47,7 +48,7 @@ func Client(nc net.Conn, c *tls.Config, name string) (net.Conn, error) {
 		c = c.Clone()
 		c.ServerName = name
 	}
-	return netconn.Wrap(tls.Client(nc, c)), nil
+	return netconn.Wrap(tlsconn.Client(nc, c)), nil
 }
 
 // HostOf returns the host in an address of a network of package net, "" if it has none.

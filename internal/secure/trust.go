@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
 // A User is the process at the other end of a unix socket, at the time of its connection.
@@ -23,7 +24,10 @@ type User struct {
 // for other connections, and on systems where this is not known.
 func UserOf(nc net.Conn) *User {
 	nc = netconn.Unwrap(nc)
-	if c, isTLS := nc.(*tls.Conn); isTLS {
+	switch c := nc.(type) { // the user's, or of the option TLS
+	case *tls.Conn:
+		nc = netconn.Unwrap(c.NetConn())
+	case *tlsconn.Conn:
 		nc = netconn.Unwrap(c.NetConn())
 	}
 	unix, isUnix := nc.(*net.UnixConn)

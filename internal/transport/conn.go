@@ -82,7 +82,6 @@ const EndedLoad = 1 << 30
 
 // New returns a connection. It reads and runs nothing before Run.
 func New(cfg Config) *Conn {
-	netconn.LimitLocalBuffers(cfg.NetConn)
 	c := &Conn{cfg: cfg, nc: cfg.NetConn, limits: cfg.Limits, peer: peerLimitsOf(cfg.Peer)}
 	c.end.init()
 	c.calls.init(c)
@@ -92,6 +91,7 @@ func New(cfg Config) *Conn {
 	c.reader.init(c)
 	c.watchdog.init(c)
 	c.keepalive.init(c)
+	netconn.LimitLocalBuffers(c.writer.socket)
 	return c
 }
 

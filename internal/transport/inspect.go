@@ -103,3 +103,6 @@ func SetAlone(c *Conn, alone bool) {
 		c.writer.queue.onlyChunks = onlyChunksLong
 	}
 }
+
+// IsDirect reports whether callers write to the socket of a connection themselves.
+func IsDirect(c *Conn) bool { return c.writer.direct }

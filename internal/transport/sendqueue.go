@@ -36,7 +36,7 @@ func (q *sendQueue) init(peerRoom uint64, limit int) { q.peerRoom, q.limit = pee
 
 // anyLocked reports whether anything can be written.
 func (q *sendQueue) anyLocked() bool {
-	return len(q.frames) > 0 || len(q.ready) > 0 || len(q.streams)+len(q.credits) > 0
+	return len(q.frames) > 0 || len(q.ready) > 0 || len(q.streams)+len(q.credits) > 0 || q.batch.tls.HasOutput()
 }
 
 // worthWritingLocked reports whether the frames are worth a system call of their own.

@@ -74,7 +74,7 @@ func (w *watchdog) check() {
 	}
 	write, writing := c.writer.callerWrite.current()
 	if writing && write == w.write {
-		c.nc.SetWriteDeadline(netconn.LongAgo)
+		c.writer.socket.SetWriteDeadline(netconn.LongAgo)
 	}
 	w.write = write
 	c.mu.Lock()

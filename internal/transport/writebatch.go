@@ -4,6 +4,7 @@ import (
 	"net"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
 // A writeBatch is the bytes of one write: frames, and chunks of one message. Only the
@@ -16,6 +17,11 @@ type writeBatch struct {
 	current *chunkedMessage // the message with chunks in the batch
 	headers []byte          // of its chunks after the first
 	copied  []byte          // its chunk, if not written from the memory of the message
+
+	// With TLS over a socket; otherwise nil. The bytes in sealed are before those in left.
+	tls    *tlsconn.Conn
+	sealed []byte // ciphertext not written yet
+	piece  []byte // its memory, with what is written
 }
 
 // maxSpare is the largest frame buffer kept for reuse.
@@ -26,11 +32,30 @@ func (b *writeBatch) unwritten() (n int) {
 	for _, buf := range b.left {
 		n += len(buf)
 	}
-	return n
+	return n + len(b.sealed)
 }
 
-// writeTo writes the batch to a socket. After an error, the rest stays in the batch.
+// seal encrypts the next piece of the batch, once the one before is written. Without TLS it
+// does nothing. Like writeTo, it is called without a lock.
+func (b *writeBatch) seal() (err error) {
+	if b.tls != nil && len(b.sealed) == 0 {
+		b.left, b.sealed, err = b.tls.Seal(b.left)
+		b.piece = b.sealed
+	}
+	return err
+}
+
+// writeTo writes the batch to a socket, with TLS the sealed piece of it. After an error, the
+// rest stays in the batch.
 func (b *writeBatch) writeTo(nc net.Conn) error {
+	if b.tls != nil {
+		n, err := nc.Write(b.sealed)
+		if b.sealed = b.sealed[n:]; len(b.sealed) == 0 {
+			b.tls.Sent(b.piece)
+			b.piece = nil
+		}
+		return err
+	}
 	if len(b.left) > 1 {
 		_, err := b.left.WriteTo(nc)
 		return err

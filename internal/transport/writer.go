@@ -3,12 +3,14 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
 // A writer writes the send queue of a connection, on the goroutine with the writer role.
@@ -16,11 +18,14 @@ import (
 // On a socket this is a caller, or the leader with its replies: a call needs no change
 // of goroutine. It writes only a few batches for others and never waits. After a
 // watchdog period in one system call a deadline stops it, and a goroutine of the
-// connection takes over, which may wait. On any other net.Conn, TLS included, a stopped
-// write ends the connection, so that goroutine writes from the start.
+// connection takes over, which may wait. TLS over a socket is the same with a step more: the
+// holder of the role encrypts a piece of the batch, and writes the ciphertext to the socket.
+// On any other net.Conn a stopped write ends the connection, so the goroutine of the
+// connection writes from the start.
 type writer struct {
 	c           *Conn
-	direct      bool      // nc is a socket: callers write to it
+	socket      net.Conn  // Conn.nc, or what is below its TLS; it has the write deadlines
+	direct      bool      // it is a socket: callers write to it
 	queue       sendQueue // guarded by Conn.mu
 	callerWrite callerWrite
 }
@@ -36,7 +41,11 @@ const worthWriting = 8 << 10
 var ErrStalled = errors.New("the peer accepted no bytes")
 
 func (w *writer) init(c *Conn) {
-	w.c, w.direct = c, netconn.IsSocket(c.nc)
+	w.c, w.socket = c, c.nc
+	if t := tlsconn.Detach(c.nc, w.flushAsync); t != nil {
+		w.socket, w.queue.batch.tls = t.NetConn(), t
+	}
+	w.direct = netconn.IsSocket(w.socket)
 	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
 }
 
@@ -92,10 +101,7 @@ func (w *writer) startLocked(from writerRole) {
 // writeAsCaller writes the queue as a caller with the writer role.
 func (w *writer) writeAsCaller(own *chunkedMessage) {
 	for round := 0; w.nextCallerBatch(round, own); round++ {
-		w.callerWrite.begin()
-		w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
-		err := w.queue.batch.writeTo(w.c.nc)
-		w.callerWrite.end()
+		err := w.writeCallerBatch()
 		if err == nil {
 			continue
 		}
@@ -103,6 +109,23 @@ func (w *writer) writeAsCaller(own *chunkedMessage) {
 			w.passToConn()
 		}
 		return
+	}
+}
+
+// writeCallerBatch writes a batch, with TLS piece by piece.
+func (w *writer) writeCallerBatch() error {
+	b := &w.queue.batch
+	for {
+		if err := b.seal(); err != nil {
+			return err
+		}
+		w.callerWrite.begin()
+		w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
+		err := b.writeTo(w.socket)
+		w.callerWrite.end()
+		if err != nil || b.tls == nil || b.unwritten() == 0 {
+			return err
+		}
 	}
 }
 
@@ -161,11 +184,13 @@ func (w *writer) writeAsConn() {
 		if !ok {
 			return
 		}
+		err := batch.seal()
 		before := batch.unwritten()
-		var err error
-		if w.direct {
-			err = batch.writeTo(w.c.nc)
-		} else {
+		switch {
+		case err != nil:
+		case w.direct:
+			err = batch.writeTo(w.socket)
+		default:
 			err = batch.writeSome(w.c.nc)
 		}
 		if err == nil {
@@ -201,13 +226,13 @@ func (w *writer) nextConnBatch() (start time.Time, ok bool) {
 		w.queue.batch.copyStoppedLocked()
 	} else {
 		w.queue.endBatchLocked()
-		c.nc.SetWriteDeadline(time.Time{}) // before the role is free
+		w.socket.SetWriteDeadline(time.Time{}) // before the role is free
 		if !w.fillBatchLocked(connWriter) {
 			return start, false
 		}
 	}
 	start = time.Now()
-	c.nc.SetWriteDeadline(start.Add(c.limits.WriteStall))
+	w.socket.SetWriteDeadline(start.Add(c.limits.WriteStall))
 	return start, true
 }
 
@@ -216,7 +241,7 @@ func (w *writer) nextConnBatch() (start time.Time, ok bool) {
 func (w *writer) continueAfter(err error) bool {
 	continues := netconn.IsTimeout(err)
 	if continues {
-		w.c.nc.SetWriteDeadline(time.Time{})
+		w.socket.SetWriteDeadline(time.Time{})
 	} else {
 		w.fail(err)
 	}
@@ -241,7 +266,7 @@ func (w *writer) takeBack(call *Call) {
 	released := w.queue.takeBackLocked(call.chunked)
 	c.mu.Unlock()
 	if released != nil {
-		c.nc.SetWriteDeadline(netconn.LongAgo)
+		w.socket.SetWriteDeadline(netconn.LongAgo)
 		<-released
 	}
 }
