@@ -82,6 +82,9 @@ func Bytes(n, fresh int) []byte {
 	if classToSize(c) < minSize {
 		return makeNoZero(fresh)
 	}
+	if b := idle.get(c); b != nil {
+		return b
+	}
 	b := makeNoZero(classToSize(c))
 	runtime.SetFinalizer(&b[0], finalizers()[c])
 	return b
