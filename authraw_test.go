@@ -179,7 +179,7 @@ func TestAccessOptionsOfClients(t *testing.T) {
 		opts *ClientOptions
 		want string
 	}{
-		{&ClientOptions{Handlers: h}, "TLS, Authenticate, Authorize, Roles or the tag roles= is an option for connections"},
+		{&ClientOptions{Handlers: h}, "TLS, Authenticate, Authorize, OperatorRole, Roles or the tag roles= is an option for connections"},
 		{&ClientOptions{Basic: true, Credentials: credentials}, "Credentials: the basic wire has none; leave out Basic"},
 	} {
 		near, _ := net.Pipe()

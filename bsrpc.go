@@ -118,6 +118,11 @@
 // ExceptionName() string chooses the name of its exception. docs/migrating.md
 // explains how to migrate from that package.
 //
+// # Description
+//
+// Every server has the service bsrpc.v1, in which it describes its methods and says whether
+// they are ready for calls, see [Server.SetHealth]. Package introspect has its contract.
+//
 // # Limits
 //
 // [ServerOptions], [ClientOptions] and [Limits] limit the memory, time and number

@@ -91,8 +91,8 @@ func checkHandlers(h *Server) error {
 		unused = "OnDisconnect"
 	case s.basic:
 		unused = "Basic"
-	case s.access.tls != nil || s.access.authenticate != nil || h.registry.restricted() || len(s.access.roles) > 0:
-		unused = "TLS, Authenticate, Authorize, Roles or the tag roles="
+	case s.access.tls != nil || s.access.authenticate != nil || h.registry.restricted() || len(s.access.roles) > 0 || s.access.operatorRole != "":
+		unused = "TLS, Authenticate, Authorize, OperatorRole, Roles or the tag roles="
 	case s.maxSessions != math.MaxInt:
 		unused = "MaxSessions"
 	case s.sessionMaxHold != math.MaxInt64:

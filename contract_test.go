@@ -92,7 +92,7 @@ type (
 )
 
 const (
-	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait and roles="
+	rawOptions = "; the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait, roles= and names="
 	eachItsOwn = "; leave all out, or give each its own, an empty one for the default"
 )
 

@@ -38,7 +38,7 @@ const (
 	CodeUnknown            Code = 2 // a handler returned an error without a code
 	CodeInvalidArgument    Code = 3 // arguments cannot be encoded or decoded
 	CodeDeadlineExceeded   Code = 4 // the time of a call or of Dial is over
-	CodeNotFound           Code = 5
+	CodeNotFound           Code = 5 // of bsrpc.v1: an unknown service
 	CodeAlreadyExists      Code = 6
 	CodePermissionDenied   Code = 7  // OnConnect refused the client
 	CodeResourceExhausted  Code = 8  // a limit

@@ -32,7 +32,10 @@ var uses = map[string][]string{
 	"internal/codec":      {"internal/jsontext", "internal/similar", "internal/wire", "layout"},
 	"internal/method":     {"internal/codec", "internal/weakcache", "layout"},
 	"internal/record":     {"internal/codec"},
+	"internal/describe":   {"internal/fault", "internal/health", "internal/method", "introspect"},
+	"internal/health":     {},
 	"internal/recycle":    {},
+	"introspect":          {},
 	"internal/sockread":   {},
 	"internal/admission":  {},
 	"internal/fault":      {},
@@ -53,7 +56,7 @@ var uses = map[string][]string{
 	"internal/option":     {},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/wire"},
-	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace"},
+	".":                   {"internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace", "internal/describe", "internal/health", "introspect"},
 	"trace":               {"internal/fault", "internal/netconn", "internal/wire", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {".", "internal/method", "layout"},
@@ -112,7 +115,7 @@ var onlyIn = map[string][]string{
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
-	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"context":  {"*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go", "introspect/*.go", "internal/describe/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 

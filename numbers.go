@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/bsrpc/bsrpc/internal/describe"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
+	"github.com/bsrpc/bsrpc/introspect"
 )
 
 // BIND at a server. Requests contain the number of a method instead of its name. A
@@ -31,7 +33,7 @@ func (c *nativeConn) Bind(m *transport.Message) error {
 		c.Refuse(m.ID, notAdmitted())
 		return nil
 	}
-	answers, texts, refuse := v.numbers.Answer(registryFor{v.registry, v.limits.Peer(), v.session.peer.Roles}, r)
+	answers, texts, refuse := v.numbers.Answer(v.registryFor(), r)
 	if refuse != nil {
 		c.Refuse(m.ID, refuse)
 		return nil
@@ -55,6 +57,30 @@ type registryFor struct {
 	*registry
 	peer  string
 	roles []string // of the peer
+	hides bool     // HideDescription
+	self  bool     // it has bsrpc.v1 too
+}
+
+// registry returns the methods as numbered on this connection.
+func (v *serverConn) registryFor() registryFor {
+	a := &v.settings.access
+	return registryFor{v.registry, v.limits.Peer(), a.rolesOf(&v.session.peer), a.hides, !v.atClient}
+}
+
+// Service implements numbering.Registry.
+func (r registryFor) Service(name string) map[string]*servedMethod {
+	if r.self && name == introspect.Service {
+		return r.own().Service(name)
+	}
+	return r.registry.Service(name)
+}
+
+// Len implements numbering.Registry.
+func (r registryFor) Len() int {
+	if r.self {
+		return r.registry.Len() + describe.Most
+	}
+	return r.registry.Len()
 }
 
 // Describe implements numbering.Registry.
@@ -65,14 +91,15 @@ func (r registryFor) Version(m *servedMethod, text string, hash [32]byte) (*serv
 	return r.versionOf(m, text, hash, r.peer)
 }
 
-// Denied implements numbering.Registry.
-func (r registryFor) Denied(m *servedMethod) (standIn *servedMethod, denied bool) {
-	return m.forbidden, !m.Allows(r.roles)
+// Access implements numbering.Registry.
+func (r registryFor) Access(m *servedMethod) (standIn *servedMethod, hidden, denied bool) {
+	denied = !m.Allows(r.roles)
+	return m.forbidden, denied || r.hides, denied
 }
 
 // Similar implements numbering.Registry. The methods do not change any more.
 func (r registryFor) Similar(service string) []string {
-	return numbering.Similar(service, numbering.Callable(r, r.table.Services()))
+	return numbering.Similar(service, numbering.Described(r, r.table.Services()))
 }
 
 // maxBindLines limits the lines at Debug about the BINDs of one connection.

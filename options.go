@@ -125,6 +125,19 @@ type ServerOptions struct {
 	// basic wire are refused. Nil denies nothing.
 	Authorize func(ctx context.Context, s *Session, m Method) error
 
+	// OperatorRole is the role that may call Sessions, Groups and Counters of the service
+	// bsrpc.v1, see package introspect. Processes of the same user may, over a unix socket,
+	// and without OperatorRole and Authenticate also clients on the same machine, by a
+	// loopback address. Empty means no role.
+	OperatorRole string
+
+	// HideDescription makes the server describe no methods: Services and Methods of
+	// bsrpc.v1 are absent, Client.Call finds no method, and errors suggest no similar names.
+	// Bind still compares contracts: a client that knows the name of a method can learn its
+	// layout unless Roles deny it the method. False describes to each client the methods
+	// that it may call.
+	HideDescription bool
+
 	// SocketMode has the permissions of the unix sockets made by ListenAndServe; everybody
 	// with permission to write may connect. Zero means 0600: only the user of the server,
 	// and root.
@@ -334,7 +347,7 @@ func (o *ServerOptions) resolve() (*settings, error) {
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
 		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles), socketMode: o.SocketMode},
+		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles), socketMode: o.SocketMode, operatorRole: o.OperatorRole, hides: o.HideDescription},
 	})
 }
 

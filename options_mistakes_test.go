@@ -14,7 +14,7 @@ import (
 const (
 	wantSize     = `: want a whole number, or a size such as "16MiB", have `
 	wantDuration = `: want a duration as text with its unit, such as "1m30s" or "250ms", have `
-	serverKeys   = "; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, GroupMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, SocketMode, Limits"
+	serverKeys   = "; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, GroupMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, OperatorRole, HideDescription, SocketMode, Limits"
 )
 
 // Each line is a key of a configuration file, its value, and what is wrong:

@@ -201,7 +201,7 @@ func TestDecodeClientOptions(t *testing.T) {
 
 func TestDecodeOptionsErrors(t *testing.T) {
 	_, err := DecodeServerOptions(map[string]any{"dial-timeout": "5s"})
-	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, GroupMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, SocketMode, Limits`
+	want := `bsrpc: ServerOptions: unknown key "dial-timeout"; the keys are MaxMessage, MaxInflight, HandshakeTimeout, MaxSessions, MaxWaiting, RefuseWhenFull, SessionMaxHold, GroupMaxHold, MaxConcurrentCalls, DefaultCallTimeout, MaxStreams, Basic, OperatorRole, HideDescription, SocketMode, Limits`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

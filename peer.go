@@ -9,10 +9,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"os"
+	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
+	"github.com/bsrpc/bsrpc/introspect"
 )
 
 // Who is at the other end, and what it may do.
@@ -113,6 +116,8 @@ type access struct {
 	tls          *tls.Config                                     // nil for none
 	authenticate func(context.Context, *Peer, Credentials) error // of a server; nil for none
 	roles        map[string]string                               // of methods; nil for none
+	operatorRole string                                          // of bsrpc.v1; "" for none
+	hides        bool                                            // describes no methods
 	socketMode   fs.FileMode                                     // of a unix socket; 0 for the default
 	credentials  func(context.Context) (Credentials, error)      // of a client; nil for none
 	insecure     bool                                            // they may be sent to every server
@@ -124,7 +129,34 @@ func (a *access) resolve(c *option.Check, server, basic bool) {
 	if a.tls, err = secure.Config(a.tls, server); err != nil {
 		c.Add("TLS: %v", err)
 	}
+	if a.operatorRole != "" && a.authenticate == nil {
+		c.Add("OperatorRole: no client can have a role without Authenticate")
+	}
 	if a.credentials != nil && basic {
 		c.Add("Credentials: the basic wire has none; leave out Basic")
 	}
+}
+
+// operators is the role that only the library gives: that of the methods for operators.
+const operators = "operator of " + introspect.Service
+
+// rolesOf returns the roles of a peer, with that of operators.
+func (a *access) rolesOf(p *Peer) []string {
+	if !a.isOperator(p) {
+		return p.Roles
+	}
+	return append(slices.Clip(p.Roles), operators)
+}
+
+// isOperator reports whether a peer may see sessions and counters. Another machine may be
+// behind a loopback address, that of a proxy, so it counts only if nothing else could.
+func (a *access) isOperator(p *Peer) bool {
+	switch {
+	case p.Unix != nil && int(p.Unix.UID) == os.Getuid():
+		return true
+	case a.operatorRole != "":
+		return slices.Contains(p.Roles, a.operatorRole)
+	}
+	tcp, ok := p.Addr.(*net.TCPAddr)
+	return ok && a.authenticate == nil && tcp.IP.IsLoopback()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unicode"
@@ -13,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/weakcache"
+	"github.com/bsrpc/bsrpc/introspect"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -59,6 +61,10 @@ type registry struct {
 	roles     error             // mistakes in the roles, found then
 	chain     CallFunc          // of all methods; never changed, as authorize
 	authorize authorizer
+
+	describe func() []*method.Func // makes the methods of bsrpc.v1; nil at a client
+	selfOnce sync.Once             // its first use
+	self     method.Table[*servedMethod]
 
 	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
 }
@@ -109,13 +115,15 @@ func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer s
 func (r *registry) add(service string, funcs []*method.Func, perSession *factory, problems []method.Problem) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if strings.HasPrefix(service+".", "bsrpc.") {
+		problems = append(problems, method.Problem{Path: service, Text: "names that begin with bsrpc. are the library's; choose another one"})
+	}
 	if r.closed {
 		problems = append(problems, method.Problem{Path: service, Text: "the server is already serving; register everything before Serve"})
 	}
 	methods := make([]*servedMethod, len(funcs))
 	for i, f := range funcs {
-		methods[i] = &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true}}
-		methods[i].kind = kindOf(methods[i].Sig, methods[i].streams)
+		methods[i] = r.served(f)
 	}
 	if err := r.table.Add(service, methods, problems); err != nil {
 		return err
@@ -125,6 +133,26 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 		m.group = r.groups.Add(m.Exclusive)
 	}
 	return nil
+}
+
+// served returns the method of f, with a shared receiver and without a group.
+func (r *registry) served(f *method.Func) *servedMethod {
+	m := &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true}}
+	m.kind = kindOf(m.Sig, m.streams)
+	return m
+}
+
+// own returns the methods of bsrpc.v1. They are made at their first use, since few clients ask
+// for them, and do not change any more.
+func (r *registry) own() *method.Table[*servedMethod] {
+	r.selfOnce.Do(func() {
+		var list []*servedMethod
+		for _, f := range r.describe() {
+			list = append(list, r.served(f))
+		}
+		r.self.Add(introspect.Service, list, nil)
+	})
+	return &r.self
 }
 
 // factoryIndexLocked returns the index of f in r.factories, appending it at the first
@@ -190,6 +218,13 @@ func (r *registry) command(id uint16) *servedMethod {
 	defer r.mu.RUnlock()
 	m, _ := r.table.Command(int(id))
 	return m
+}
+
+// all returns the methods in the order of registration, and those of bsrpc.v1.
+func (r *registry) all() []*servedMethod {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.AppendSeq(slices.Collect(r.table.All()), r.own().All())
 }
 
 // methods returns the descriptions of all methods, in the order of registration.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/health"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
@@ -24,6 +25,8 @@ type Server struct {
 	err error // invalid options; returned by Serve, ServeConn and ListenAndServe
 
 	sessions    sessions
+	health      health.Board
+	started     time.Time
 	proving     report.HookLimit // calls of Authenticate
 	warnExposed sync.Once        // of a listener without TLS, reachable from other machines
 	handshakes  sync.WaitGroup   // Add only with mu held, while the server is not stopping
@@ -40,7 +43,7 @@ type Server struct {
 // NewServer returns a server without methods. It copies opts, which may be nil. Serve,
 // ServeConn and ListenAndServe report values out of range.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}
+	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool), started: time.Now()}
 	s.registry = newRegistry()
 	s.settings, s.err = opts.resolve()
 	log := slog.Default()
@@ -53,6 +56,7 @@ func NewServer(opts *ServerOptions) *Server {
 	s.callEnd = callEnd{log: s.log, panics: &s.panics, carryOut: carryOutServed}
 	s.refusals = report.NewHookQueue(s.log, "OnRefused")
 	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
+	s.registry.describe = introspection{s}.funcs
 	s.registry.groups.MaxHold = s.settings.groupMaxHold
 	s.budget.Init(s.settings.serverBytes)
 	s.handshaking.Init(s.settings.maxHandshakes)
@@ -139,8 +143,8 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 	return s.offer(service, funcs, perSession, problems)
 }
 
-// Methods describes the registered methods, in the order of registration. The caller owns
-// the slice.
+// Methods describes the registered methods, in the order of registration, without those of
+// bsrpc.v1. The caller owns the slice.
 func (s *Server) Methods() []Method {
 	if s.isInitialized() {
 		return s.registry.methods()
@@ -178,6 +182,15 @@ func (s *Server) Groups() []GroupInfo {
 		list = append(list, i)
 	}
 	return list
+}
+
+// SetHealth says whether a service is ready for calls, for the health checks of its clients: Health
+// and WatchHealth of the service bsrpc.v1, see package introspect. "" stands for all services
+// together. It has no effect on calls. Every service is ready until SetHealth says otherwise, or
+// Shutdown begins.
+func (s *Server) SetHealth(service string, serving bool) {
+	s.mustBeInitialized()
+	s.health.Set(service, serving)
 }
 
 // Panics returns the number of handlers and interceptors that ended in a panic or

@@ -82,7 +82,7 @@ func TestSuggestionsAreBounded(t *testing.T) {
 	var answers []wire.BindResult
 	allocs := testing.AllocsPerRun(1, func() {
 		var table numbering.Table[*servedMethod]
-		answers, _, _ = table.Answer(registryFor{srv.registry, "", nil}, r)
+		answers, _, _ = table.Answer(registryFor{registry: srv.registry}, r)
 	})
 	const names, compared = 3, 1024 // with suggestions; with each
 	if allocs > names*compared*3 {
@@ -94,7 +94,7 @@ func TestSuggestionsAreBounded(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("n", 65_000)
-	if names := (registryFor{srv.registry, "", nil}).Similar(long); names != nil {
+	if names := (registryFor{registry: srv.registry}).Similar(long); names != nil {
 		t.Errorf("names like one of 65,000 bytes: %v", names)
 	}
 }

@@ -154,6 +154,8 @@ var tagBytes = []struct {
 	// These change no bytes.
 	{`be2,optional`, 5, "0005"},
 	{`optional ignorable len=le1`, "ab", "02 6162"},
+	{`secret`, "ab", "02000000 6162"},
+	{`be2 secret`, 5, "0005"},
 	{`le1`, [][]int{{1}, {2, 3}}, "17000000 02000000 0500000001000000 01 0600000002000000 0203"},
 	{`list,len=le2,elem=(len=le1 max=32)`, []string{"a", "bc"}, "0200 01 61 02 6263"},
 	{`elem=fixed=2`, []string{"a", "bc"}, "08000000 02000000 6100 6263"},
@@ -337,7 +339,7 @@ var badTag = reflect.Zero(reflect.StructOf([]reflect.StructField{
 	{Name: "A", Type: reflect.TypeFor[int](), Tag: `bsrpc:le4`},
 })).Interface()
 
-const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const="
+const theWords = "; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, secret, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const="
 
 // Each line is a field V of that type with that tag, and why it is refused.
 var tagProblems = []struct {
@@ -394,10 +396,12 @@ var tagProblems = []struct {
 	{`optional=1`, 5, `V: "optional" takes no value`},
 	{`optional,optional`, 5, `V: duplicate word "optional"`},
 	{`ignorable`, 5, `V: ignorable goes with optional: a call drops the value if the server lacks its place`},
+	{`secret=1`, 5, `V: "secret" takes no value`},
+	{`elem=secret`, []int(nil), `V[]: secret applies to struct fields, and to whole parameters and results of a method`},
 	{`elem=optional`, []int(nil), `V[]: optional applies to struct fields, and to whole parameters and results of a method`},
 	{`list,elem=(optional ignorable)`, []int(nil), `V[]: optional applies to struct fields, and to whole parameters and results of a method`},
 	{`key=optional`, map[int]int(nil), `V[key]: optional applies to struct fields, and to whole parameters and results of a method`},
-	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
+	{`size=3`, "", `V: unknown word "size="; the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, secret, len=, max=, fixed=, until=, rest, bytes=, key=, elem=, name=, pad and const=`},
 	{`le4,-`, 5, `V: "-" must stand alone; it skips the field`},
 	{`le4,,max=1`, 5, `V: "le4,,max=1": missing word at a comma`},
 	{`elem=(len=le1,max=3)`, []string(nil), `V: "len=le1,max=3": words are separated by spaces here`},

@@ -106,6 +106,9 @@ func (c *compiler) fill(n *node, tag *Tag, loc location) {
 	if tag.Optional {
 		c.problemf(loc, "optional applies to struct fields, and to whole parameters and results of a method")
 	}
+	if tag.Secret {
+		c.problemf(loc, "secret applies to struct fields, and to whole parameters and results of a method")
+	}
 	if tag.Raw {
 		c.rawOrInside(n, tag, loc)
 		return

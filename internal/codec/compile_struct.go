@@ -48,7 +48,7 @@ func (c *compiler) addField(n *node, f reflect.StructField, t reflect.Type, tag 
 	}
 	made := field{name: name, path: "." + f.Name, index: f.Index[0], off: f.Offset, optional: tag.Optional, ignorable: tag.Ignorable}
 	// These are for this field only; the node is shared by all fields of its type.
-	tag.Name, tag.Optional, tag.Ignorable = "", false, false
+	tag.Name, tag.Optional, tag.Ignorable, tag.Secret = "", false, false, false
 	made.node = c.node(t, tag, at)
 	n.fields = append(n.fields, made)
 }

@@ -49,12 +49,12 @@ func IsSeq(t reflect.Type) bool { return isSeq(t) && t.In(0).NumIn() == 1 }
 // element returns the node of a whole parameter or result. fn is the layout of a func.
 func (c *compiler) element(t reflect.Type, tag *Tag, fn *layout.Signature, loc location) *node {
 	n := &node{op: opStream, kind: streamKind(c.root.word, t), typ: t, size: t.Size()}
-	if tag != nil && tag.Optional {
-		if n.kind != 0 {
+	if tag != nil && (tag.Optional || tag.Secret) {
+		if tag.Optional && n.kind != 0 {
 			c.problemf(loc, "streams and readers are never optional; add a method")
 		}
 		own := *tag // without what concerns the element alone
-		own.Optional, own.Ignorable = false, false
+		own.Optional, own.Ignorable, own.Secret = false, false, false
 		tag = &own
 	}
 	switch {

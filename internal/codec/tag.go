@@ -32,6 +32,7 @@ type Tag struct {
 	Const  string // an integer, in decimal
 
 	Optional, Ignorable bool // a peer may lack it; ... and a call drops its value then
+	Secret              bool // tools mask it; neither in the layout nor in the bytes
 
 	key, elem *Tag // of key= and elem=; nil: defaults
 }
@@ -40,11 +41,11 @@ type Tag struct {
 const (
 	wordsOfFields = commonWords + ", elem=, name=, pad and const="
 	wordsOfValues = commonWords + " and elem=" // without a field to name
-	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, len=, max=, fixed=, until=, rest, bytes=, key="
+	commonWords   = "the words are le1 to le8, be1 to be8, varint, uvarint, list, utf8, binary, text, raw, optional, ignorable, secret, len=, max=, fixed=, until=, rest, bytes=, key="
 )
 
 // knownWords lists the words suggested for unknown ones, those for fields last.
-var knownWords = []string{"list", "utf8", "binary", "text", "raw", "optional", "ignorable", "len", "max", "fixed", "until", "rest", "bytes", "key", "elem", "varint", "uvarint", "union", "pad", "const", "name"}
+var knownWords = []string{"list", "utf8", "binary", "text", "raw", "optional", "ignorable", "secret", "len", "max", "fixed", "until", "rest", "bytes", "key", "elem", "varint", "uvarint", "union", "pad", "const", "name"}
 
 // numFieldWords is the number of words for fields in knownWords.
 const numFieldWords = 4
@@ -174,7 +175,7 @@ func (t *Tag) parseWord(word string, field bool) (key string, err error) {
 		t.key, err = parseGroup(text)
 	case "elem":
 		t.elem, err = parseGroup(text)
-	case "list", "utf8", "binary", "text", "raw", "optional", "ignorable", "union", "rest", "pad":
+	case "list", "utf8", "binary", "text", "raw", "optional", "ignorable", "secret", "union", "rest", "pad":
 		err = fmt.Errorf("%q takes no value", key)
 	default:
 		err = unknownWord(key+"=", field)
@@ -201,6 +202,8 @@ func (t *Tag) parseFlag(word string, field bool) (key string, err error) {
 		t.Optional = true
 	case "ignorable":
 		t.Ignorable = true
+	case "secret":
+		t.Secret = true
 	case "rest":
 		t.Rest = true
 	case "pad":
@@ -368,6 +371,7 @@ func (t *Tag) words() []string {
 	add(t.Name != "", "name=")
 	add(t.Optional, "optional")
 	add(t.Ignorable, "ignorable")
+	add(t.Secret, "secret")
 	add(t.Union, "union")
 	add(t.Pad, "pad")
 	add(t.Const != "", "const=")

@@ -65,7 +65,7 @@ type allowedWords struct {
 // checkWords reports each word of tag not allowed for t.
 func (c *compiler) checkWords(tag *Tag, loc location, t reflect.Type, allowed allowedWords) {
 	for _, word := range tag.words() {
-		if word == "name=" || word == "optional" || word == "ignorable" || slices.Contains(allowed.words, word) {
+		if word == "name=" || word == "optional" || word == "ignorable" || word == "secret" || slices.Contains(allowed.words, word) {
 			continue
 		}
 		c.problemf(loc, "%s", wrongWord(tag, word, typeName(t), allowed.text))

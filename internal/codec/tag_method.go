@@ -23,13 +23,14 @@ type MethodTag struct {
 	Exclusive       string
 	NoWait          bool // does not wait for the group of Exclusive
 	Roles           []string
+	Names           []string // of the parameters, for descriptions; nil without
 }
 
 // allOptions lists the options, for errors.
-const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait and roles="
+const allOptions = "the options are id=, name=, timeout=, idempotent, optional, oneway, exclusive=, nowait, roles= and names="
 
 // optionWords lists the options suggested for unknown ones.
-var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive", "nowait", "roles"}
+var optionWords = []string{"id", "name", "timeout", "idempotent", "optional", "oneway", "exclusive", "nowait", "roles", "names"}
 
 // ParseMethodTag parses the tag of a method: a signature, options, or both.
 func ParseMethodTag(tag string) (*MethodTag, error) {
@@ -163,6 +164,8 @@ func (m *MethodTag) parseOption(word string) (key string, err error) {
 		m.Exclusive, err = parseIdentifier(key, text)
 	case "roles":
 		m.Roles, err = ParseRoles(text)
+	case "names":
+		m.Names, err = parseNames(text)
 	default:
 		err = unknownOption(word)
 	}
@@ -180,6 +183,8 @@ func exampleOfOption(key string) string {
 		return key + "=X"
 	case "roles":
 		return "roles=X|Y"
+	case "names":
+		return "names=a b"
 	}
 	return ""
 }
@@ -219,6 +224,38 @@ func parseTimeout(text string) (time.Duration, error) {
 		return 0, fmt.Errorf("timeout=%s: want a positive duration with a unit, such as 60s, or none", text)
 	}
 	return d, nil
+}
+
+// parseNames parses identifiers separated by spaces.
+func parseNames(text string) ([]string, error) {
+	names := strings.Fields(text)
+	for i, name := range names {
+		if !isIdentifier(name) {
+			return nil, fmt.Errorf("names=%s: want identifiers separated by spaces", text)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("names=%s: duplicate name %q", text, name)
+		}
+	}
+	return names, nil
+}
+
+// Options returns the options of m as in its tag, without name= and those of servers alone.
+func (m *MethodTag) Options() (list []string) {
+	add := func(given bool, word string) {
+		if given {
+			list = append(list, word)
+		}
+	}
+	add(m.ID >= 0, "id="+strconv.Itoa(m.ID))
+	add(m.Timeout > 0, "timeout="+m.Timeout.String())
+	add(m.Timeout < 0, "timeout=none")
+	add(m.Idempotent, "idempotent")
+	add(m.Optional, "optional")
+	add(m.Oneway, "oneway")
+	add(m.Exclusive != "", "exclusive="+m.Exclusive)
+	add(m.NoWait, "nowait")
+	return list
 }
 
 // ParseRoles parses identifiers separated by |, or * alone.

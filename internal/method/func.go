@@ -51,13 +51,14 @@ type Func struct {
 	NoWait    bool       // its calls do not wait for the group
 	Roles     []string   // those that may call it, "*" for all; nil if nothing says so
 
-	from  string        // the form of registration, for messages
-	fn    reflect.Value // its receiver, if it has one, is its first parameter
-	owner               // of fn
-	ctx   bool          // fn takes the context, ...
-	err   bool          // ... returns an error, ...
-	vari  bool          // ... is variadic: if Sig is a contract's, fn may differ in these
-	code  funcCode      // fn for a call without reflection
+	tag   *codec.MethodTag // of the contract; nil without one
+	from  string           // the form of registration, for messages
+	fn    reflect.Value    // its receiver, if it has one, is its first parameter
+	owner                  // of fn
+	ctx   bool             // fn takes the context, ...
+	err   bool             // ... returns an error, ...
+	vari  bool             // ... is variadic: if Sig is a contract's, fn may differ in these
+	code  funcCode         // fn for a call without reflection
 }
 
 // FuncOf returns the method of a plain func.

@@ -74,6 +74,7 @@ func serveAs(service string, w contractFunc, fn reflect.Value, of owner) (*Func,
 		return nil, problems
 	}
 	f := newFunc(service, w.name, sig, fn, of)
+	f.tag = w.tag
 	f.ID, f.Exclusive, f.NoWait, f.Roles = w.tag.ID, w.tag.Exclusive, w.tag.NoWait, w.tag.Roles
 	return f, nil
 }

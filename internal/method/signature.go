@@ -202,6 +202,9 @@ func (s *Signature) apply(path string, tag *codec.MethodTag) (problems []Problem
 	if tag.ID >= 0 && !values {
 		problems = append(problems, Problem{path, "peers of basic-socket-rpc have no streams and callbacks; leave out id=, or the streams, readers and funcs"})
 	}
+	if n := len(tag.Names); n > 0 && n != len(s.params) {
+		problems = append(problems, Problem{path, fmt.Sprintf("names= has %d names for %d parameters; give one for each, without the context", n, len(s.params))})
+	}
 	if s.oneway = tag.Oneway; !s.oneway {
 		return problems
 	}

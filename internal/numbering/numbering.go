@@ -28,8 +28,9 @@ type Registry[M comparable] interface {
 	// the zero M if the two do not fit. The error is for a text that is not a layout.
 	Version(m M, text string, hash [32]byte) (M, error)
 
-	// Denied reports whether the peer may not call m, and returns what stands for m then.
-	Denied(m M) (standIn M, denied bool)
+	// Access reports whether m is hidden from the peer, and whether the peer may not even
+	// call it: then standIn stands for m.
+	Access(m M) (standIn M, hidden, denied bool)
 
 	// Similar returns the names of services similar to a name.
 	Similar(service string) []string
@@ -95,9 +96,9 @@ func (t *Table[M]) Answer(reg Registry[M], r *wire.BindRequest) (answers []wire.
 func (t *Table[M]) bind(reg Registry[M], m M, r *wire.BindRequest, i int) wire.BindResult {
 	var none M
 	d := reg.Describe(m)
-	standIn, denied := reg.Denied(m)
+	standIn, hidden, denied := reg.Access(m)
 	switch {
-	case denied && r.Hashes == nil:
+	case hidden && r.Hashes == nil:
 		return wire.BindResult{Status: wire.BindUnknown}
 	case denied:
 		// A contract may contain more than one client may call, so the method can be
@@ -138,7 +139,7 @@ func (t *Table[M]) addVersions(reg Registry[M], service map[string]M, r *wire.Bi
 		if !ok {
 			continue
 		}
-		if _, denied := reg.Denied(m); denied {
+		if _, _, denied := reg.Access(m); denied {
 			continue
 		}
 		k, d := version[M]{m, r.Hashes[i]}, reg.Describe(m)
@@ -186,12 +187,12 @@ func Similar(name string, among func(yield func(string) bool)) []string {
 	return similar.Similar(name, among, MaxSuggestions, maxCompared)
 }
 
-// Callable returns the services of which the peer may call a method.
-func Callable[M comparable](reg Registry[M], services iter.Seq[string]) iter.Seq[string] {
+// Described returns the services with a method that is not hidden from the peer.
+func Described[M comparable](reg Registry[M], services iter.Seq[string]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name := range services {
 			for _, m := range reg.Service(name) {
-				if _, denied := reg.Denied(m); denied {
+				if _, hidden, _ := reg.Access(m); hidden {
 					continue
 				}
 				if !yield(name) {
@@ -226,7 +227,7 @@ func suggest[M comparable](reg Registry[M], service map[string]M, r *wire.BindRe
 		}
 		names := Similar(r.Names[i], func(yield func(string) bool) {
 			for name, m := range service {
-				if _, denied := reg.Denied(m); !denied && !yield(name) {
+				if _, hidden, _ := reg.Access(m); !hidden && !yield(name) {
 					return
 				}
 			}

@@ -1,0 +1,53 @@
+package health
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestBoard(t *testing.T) {
+	var b Board
+	serving, changed := b.Get("Shop")
+	if !serving {
+		t.Error("a service begins unhealthy")
+	}
+	b.Set("Shop", true)
+	select {
+	case <-changed:
+		t.Error("nothing has changed")
+	default:
+	}
+	for _, step := range []struct {
+		service       string
+		serving, shop bool
+	}{{"Shop", false, false}, {"", false, false}, {"Shop", true, false}, {"", true, true}, {"Other", false, true}} {
+		_, changed := b.Get("Shop")
+		b.Set(step.service, step.serving)
+		<-changed
+		if got, _ := b.Get("Shop"); got != step.shop {
+			t.Errorf("after %q %v: got %v", step.service, step.serving, got)
+		}
+	}
+}
+
+// A watcher that compares, waits and compares again misses no last state.
+func TestBoardWatchers(t *testing.T) {
+	var b Board
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				_, changed := b.Get("end")
+				if serving, _ := b.Get("end"); !serving {
+					return
+				}
+				<-changed
+			}
+		})
+	}
+	for i := range 1000 {
+		b.Set("Shop", i%2 == 0)
+	}
+	b.Set("end", false)
+	wg.Wait()
+}
