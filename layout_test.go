@@ -81,6 +81,7 @@ var testsUse = map[string][]string{
 	"internal/option":     {"internal/option"},
 	"internal/stress":     {"."},
 	"internal/tlsconn":    {".", "internal/tlsconn", "internal/wire"},
+	"introspect":          {"introspect", "bsrpctest"},
 	"bsrpctest":           {"bsrpctest"},
 	"middleware":          {"middleware", "bsrpctest"},
 	"trace":               {"trace", ".", "bsrpctest"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/health"
@@ -24,6 +25,25 @@ type Source struct {
 	Sessions func() []introspect.Session
 	Groups   func() []introspect.Group
 	Counters func() introspect.Counters
+
+	mu    sync.Mutex
+	about map[*method.Func]introspect.Method // those described before: a client may ask often
+}
+
+// describe returns the description of a method.
+func (s *Source) describe(e Entry) introspect.Method {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.about[e.Func]
+	if !ok {
+		m = introspect.Method{Name: e.Func.Name, Layout: e.Func.Layout, Hash: e.Func.Hash, Kind: e.Kind}
+		m.Params, m.Options, m.Secrets = method.About(e.Func)
+		if s.about == nil {
+			s.about = make(map[*method.Func]introspect.Method)
+		}
+		s.about[e.Func] = m
+	}
+	return m
 }
 
 // An Entry is a method of a server.
@@ -95,9 +115,7 @@ func (r *receiver) Methods(ctx context.Context, service string) iter.Seq2[intros
 			yield(introspect.Method{}, err)
 		}
 		for _, e := range list {
-			m := introspect.Method{Name: e.Func.Name, Layout: e.Func.Layout, Hash: e.Func.Hash, Kind: e.Kind}
-			m.Params, m.Options, m.Secrets = method.About(e.Func)
-			if !yield(m, nil) {
+			if !yield(r.source.describe(e), nil) {
 				return
 			}
 		}
