@@ -67,6 +67,7 @@ var uses = map[string][]string{
 	"examples/alarms":     {"."},
 	"examples/jobs":       {"."},
 	"examples/secure":     {"."},
+	"examples/restart":    {"."},
 	"examples/instrument": {"."},
 
 	"examples/versions/old": {"."},
@@ -91,6 +92,7 @@ var testsUse = map[string][]string{
 	"examples/alarms":     {"bsrpctest"},
 	"examples/jobs":       {"bsrpctest"},
 	"examples/secure":     {},
+	"examples/restart":    {},
 	"examples/instrument": {"bsrpctest"},
 
 	"examples/versions/old": {"bsrpctest"},
