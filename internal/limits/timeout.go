@@ -46,8 +46,18 @@ func (s Source) String() string {
 // because it reads only the monotonic clock.
 func Monotonic() time.Duration { return time.Since(epoch) }
 
-// MonotonicAt returns the value of Monotonic at a time.
+// MonotonicAt returns the value of Monotonic at a time with a monotonic reading.
 func MonotonicAt(at time.Time) time.Duration { return at.Sub(epoch) }
+
+// deadlineAt is MonotonicAt for any time. One without a monotonic reading, such as a date, is as far
+// away as the clock says now, wherever that has stood at the start of the program.
+func deadlineAt(at time.Time) time.Duration {
+	if at == at.Round(0) {
+		now := time.Now()
+		return at.Sub(now) + now.Sub(epoch)
+	}
+	return at.Sub(epoch)
+}
 
 // farAway is as good as the end of time, and may be added to any Monotonic.
 const farAway = 1 << 62
@@ -65,7 +75,7 @@ var epoch = time.Now()
 func (t *Timeout) Begin(ctx context.Context, after time.Duration, by Source) {
 	*t = Timeout{timer: t.timer}
 	if at, ok := ctx.Deadline(); ok {
-		t.deadline = cmp.Or(max(-farAway, min(farAway, MonotonicAt(at))), 1)
+		t.deadline = cmp.Or(max(-farAway, min(farAway, deadlineAt(at))), 1)
 	} else if after > 0 {
 		t.after, t.left, t.by = after, after, by
 	}
