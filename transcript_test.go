@@ -6,7 +6,8 @@ package bsrpc_test
 // A transcript begins with a paragraph about its purpose. Each following line is a
 // remark (#), bytes from the client (>), one frame from the server (<), the end of
 // the connection as seen by the client (< closed), or another event (= shutdown,
-// = wait 5s). Bytes are hex in any grouping; 00*70000 is a repeated byte. Indented lines
+// = wait 5s). Lines from the client behind one another are one flight: it does not read
+// between them. With = authentication the server authenticates its clients. Bytes are hex in any grouping; 00*70000 is a repeated byte. Indented lines
 // continue the line before.
 //
 // go test -run Transcripts -update writes the bytes of the current server to the files,
@@ -203,6 +204,17 @@ type replay struct {
 	server *bsrpc.Server
 	nc     net.Conn
 	ended  chan error // of Shutdown
+
+	out chan []byte // to the server, which may answer before it has read all
+}
+
+// write writes what the client sends, until out is closed.
+func (r *replay) write() {
+	for b := range r.out {
+		if _, err := r.nc.Write(b); err != nil {
+			r.t.Errorf("%x\n%v", b, err)
+		}
+	}
 }
 
 // do takes one step and returns it as it is to be written.
@@ -210,12 +222,10 @@ func (r *replay) do(s step) step {
 	switch {
 	case s.mark == '>':
 		b, err := bytesOf(s.what)
-		if err == nil {
-			_, err = r.nc.Write(b)
-		}
 		if err != nil {
 			r.t.Fatalf("%s\n%v", s.text, err)
 		}
+		r.out <- b
 	case s.text == "< closed":
 		if b, err := readFrame(r.nc); err != io.EOF {
 			r.t.Fatalf("want the connection's end, have <%s, %v", format(b), err)
@@ -255,6 +265,9 @@ func (r *replay) happen(what string) {
 		synctest.Wait()
 		return
 	}
+	if what == "authentication" {
+		return
+	}
 	d, err := time.ParseDuration(strings.TrimPrefix(what, "wait "))
 	if err != nil {
 		r.t.Fatalf("= %s: %v", what, err)
@@ -264,6 +277,8 @@ func (r *replay) happen(what string) {
 
 // end looks that nothing more has come, and ends the conversation.
 func (r *replay) end() {
+	synctest.Wait() // the server has all frames
+	close(r.out)
 	r.nc.SetReadDeadline(time.Now().Add(time.Millisecond))
 	b, err := readFrame(r.nc)
 	if !errors.Is(err, os.ErrDeadlineExceeded) && err != io.EOF {
@@ -284,8 +299,17 @@ func play(t *testing.T, text string) string {
 	out := intent + "\n\n"
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		r := &replay{t: t, nc: near}
-		r.server = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*tooFew)(nil)}})
+		r := &replay{t: t, nc: near, out: make(chan []byte, len(steps))}
+		opts := &bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler), Limits: bsrpc.Limits{PingAfter: bsrpc.NoLimit}, Errors: map[string]error{"shop.shortage": (*tooFew)(nil)}}
+		if strings.Contains(text, "\n= authentication\n") {
+			opts.Authenticate = func(ctx context.Context, p *bsrpc.Peer, c bsrpc.Credentials) error {
+				if c.User() != "Bob" || c.Token() != "sesame" {
+					return errors.New("not Bob")
+				}
+				return nil
+			}
+		}
+		r.server = bsrpc.NewServer(opts)
 		if err := r.server.RegisterName("Greeter", transcribed{}); err != nil {
 			t.Fatal(err)
 		}
@@ -293,6 +317,7 @@ func play(t *testing.T, text string) string {
 			t.Fatal(err)
 		}
 		go r.server.ServeConn(far)
+		go r.write()
 		defer r.end()
 		for _, s := range steps {
 			out += r.do(s).text + "\n"
