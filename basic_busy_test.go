@@ -63,6 +63,7 @@ func TestBasicServerStallsAfterAnswer(t *testing.T) {
 // Requests behind a slow call must not fill the buffers of a socket: the system would
 // drop the connection (TCP_USER_TIMEOUT).
 func TestBasicServerIsBusyOverTCP(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

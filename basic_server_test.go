@@ -574,6 +574,7 @@ func recordedFrames(t testing.TB) (frames []string) {
 
 // A client may disconnect in the middle of any frame.
 func TestBasicTruncations(t *testing.T) {
+	t.Parallel()
 	for _, frame := range recordedFrames(t) {
 		for n := range len(frame) {
 			for _, admitted := range []bool{false, true} {

@@ -323,6 +323,7 @@ func TestBasicSessionClose(t *testing.T) {
 // Clients of both wires wait in one queue. Many die, and all others are served in the
 // order of arrival, never two at a time.
 func TestBasicCrowd(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { crowd(t, seed) }) })
 	}

@@ -338,6 +338,7 @@ func TestCallbacksAboveMaxInflight(t *testing.T) {
 
 // A server that reads no answers cannot make a client queue any number of them.
 func TestUnreadRefusalsOfCallbacks(t *testing.T) {
+	t.Parallel()
 	withFair(t, &ClientOptions{Limits: Limits{OutQueue: 1 << 20}}, func(t *testing.T, c *fairCall) {
 		c.answer()
 		if err := <-c.err; err != nil {

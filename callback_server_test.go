@@ -266,6 +266,7 @@ func TestTruncatedAnswersToCallbacks(t *testing.T) {
 // Funcs of one call never reach those of another, on any goroutine, during their calls and
 // after.
 func TestFuncsOfManyCallsAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := new(stall)
 		srv := NewServer(&ServerOptions{Logger: quiet})

@@ -145,6 +145,7 @@ func join(t *testing.T) (*hub, *listener, *bsrpc.Client) {
 }
 
 func TestServerCallsClient(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := join(t)
 		for i := range 100 {

@@ -89,6 +89,7 @@ func pattern(n int) []byte {
 
 // Large calls run concurrently, over a socket and in memory.
 func TestConcurrentLargeCalls(t *testing.T) {
+	t.Parallel()
 	calls, size := 1000, 100_000
 	if !bsrpc.LongTests {
 		calls = 100
@@ -169,6 +170,7 @@ func TestUnknownMethod(t *testing.T) {
 }
 
 func TestAllMethods(t *testing.T) {
+	t.Parallel()
 	const most = 65_536
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
 	defer srv.Close()
@@ -260,6 +262,7 @@ func TestFailedWriteEndsCalls(t *testing.T) {
 // The caller may change arguments after the call has returned, for any reason. The
 // race detector watches.
 func TestArgumentsMayBeReused(t *testing.T) {
+	t.Parallel()
 	proxy, _ := overTCP[labContract](t, newLab(t), "Lab")
 	rounds := 200
 	if !bsrpc.LongTests {
@@ -280,6 +283,7 @@ func TestArgumentsMayBeReused(t *testing.T) {
 
 // Messages of 4 GiB and more, with elements sharing their memory.
 func TestMessagesAbove4GiB(t *testing.T) {
+	t.Parallel()
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, MaxMessage: 1 << 30})
 	defer srv.Close()
 	if err := srv.RegisterFunc("Big.Take", func([][]byte) {}); err != nil {

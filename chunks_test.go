@@ -47,6 +47,7 @@ func onBoth(t *testing.T, f func(t *testing.T, pair func(testing.TB) (near, far 
 // Messages of every size around the limits for one, two and many chunks, in both
 // directions.
 func TestChunksOfEverySize(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
 		srv := testeeServer(t, newTestee(), nil)
 		near, far := pair(t)
@@ -148,6 +149,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 // A call cancelled while it is sent returns at once, even if the peer stalls. Its
 // arguments may be reused: the peer reads the bytes from before.
 func TestCancelWhileSending(t *testing.T) {
+	t.Parallel()
 	rounds := 15
 	if !LongTests {
 		rounds = 6
@@ -255,6 +257,7 @@ func TestCloseWhileSending(t *testing.T) {
 // A large call refused by its server, at once or while it is sent, is not sent
 // completely, and leaves nothing at either end.
 func TestRefusedWhileSending(t *testing.T) {
+	t.Parallel()
 	rounds := 10
 	if !LongTests {
 		rounds = 4
@@ -337,6 +340,7 @@ func connOf(t testing.TB, srv *Server, n int) (conns []*transport.Conn) {
 // Many large calls are cancelled at any moment. Every answer belongs to its call, and
 // nothing is left.
 func TestAbandonedChunks(t *testing.T) {
+	t.Parallel()
 	calls := 300
 	if !LongTests {
 		calls = 60
@@ -424,6 +428,7 @@ func TestSlowReader(t *testing.T) {
 // Both ends send large messages at once, on a connection without a buffer: neither end
 // waits for the other to read first.
 func TestBothSendLarge(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{60_000, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 // CLOSE is the last frame of a server, for every end of a connection and all calls
 // meanwhile. The test reads the raw bytes.
 func TestCloseIsTheLastFrame(t *testing.T) {
+	t.Parallel()
 	seeds := 600
 	if !LongTests {
 		seeds = 15

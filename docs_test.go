@@ -199,6 +199,7 @@ func listExports(t *testing.T, paths []string) {
 }
 
 func TestDocumentsCompile(t *testing.T) {
+	t.Parallel()
 	top, err := filepath.Glob("*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +234,7 @@ func TestDocumentsCompile(t *testing.T) {
 
 // What the convention accepts, and that what it refuses is found in its line.
 func TestBlocks(t *testing.T) {
+	t.Parallel()
 	const document = "# Title\n" + // line 1
 		"```sh\n```go\n```\n" + // 2
 		"<!-- given: var srv struct{ N int } -->\n" + // 5

@@ -498,6 +498,7 @@ func TestStalledFrames(t *testing.T) {
 // With any bytes of a valid conversation changed, the server answers or closes, and
 // releases everything.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	rounds := 600
 	if !LongTests {
 		rounds = 100

@@ -124,7 +124,8 @@ func (r *lockRoom) TakeA(ctx context.Context, ms uint16, groups []string) error 
 // The model sees no group with two holders, and no call beside one; in the end nothing is held,
 // and nothing waits.
 func TestGroupsAtRandom(t *testing.T) {
-	seeds := uint64(20)
+	t.Parallel()
+	seeds := uint64(8)
 	if bsrpc.LongTests {
 		seeds = 100
 	}

@@ -83,6 +83,7 @@ func TestPositionFrames(t *testing.T) {
 
 // A client that waits and does not read gets no more positions than its queue has room for.
 func TestPositionsUnread(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet, Limits: Limits{OutQueue: 2 << 10, WriteStall: NoLimit, PingAfter: NoLimit, SessionLease: NoLimit}})
 		if err := RegisterAs[benchContract](srv, "Bench", bench{}); err != nil {

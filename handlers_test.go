@@ -111,6 +111,7 @@ func TestMaxHandlersOfManyConnections(t *testing.T) {
 
 // A cancelled call counts until its handler returns.
 func TestMaxHandlersOfCancelledCalls(t *testing.T) {
+	t.Parallel()
 	calls := 100
 	if !LongTests {
 		calls = 20
@@ -162,6 +163,7 @@ func TestMaxHandlersOfOneConnection(t *testing.T) {
 
 // Commands of basic clients count, also after the client has disconnected.
 func TestMaxHandlersOfBasicClients(t *testing.T) {
+	t.Parallel()
 	withWorkshop(t, ServerOptions{}, func(t *testing.T, srv *Server, c *workshop) {
 		var wg sync.WaitGroup
 		for i := range 100 {

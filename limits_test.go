@@ -74,6 +74,7 @@ func TestMaxInflightCountsCancelledCalls(t *testing.T) {
 
 // A thousand refusals close the connection.
 func TestRefusalsClose(t *testing.T) {
+	t.Parallel()
 	withRaw(t, &ServerOptions{MaxInflight: 1}, func(p *rawPeer, _ *Server, service *testee) {
 		p.send(wire.Frame{Type: wire.Request, Arg: rawHold, ID: 2}, nil)
 		<-service.began
@@ -208,6 +209,7 @@ func TestMaxMessage(t *testing.T) {
 // refused at once, and their chunks dropped. A complete or cancelled message makes
 // room again.
 func TestConnBytes(t *testing.T) {
+	t.Parallel()
 	withRaw(t, &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ConnBytes: 2 << 20}}, func(p *rawPeer, srv *Server, _ *testee) {
 		body := append([]byte(u32(1<<20-4)), make([]byte, 1<<20-4)...)
 		first := func(id uint64) []byte {
@@ -265,6 +267,7 @@ func (p *rawPeer) mostOf(id uint64, total, n int) {
 // that has received them is refused, or the oldest one, after a second. Announced bytes do
 // not count, and other calls and connections go on.
 func TestServerBytes(t *testing.T) {
+	t.Parallel()
 	opts := &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 3 << 20}}
 	withRaw(t, opts, func(p *rawPeer, srv *Server, _ *testee) {
 		var others []*rawPeer
@@ -354,6 +357,7 @@ func TestServerBytesOfMetadata(t *testing.T) {
 // may have half of it, and leaves room for others. A call that is canceled, or whose
 // connection ends, returns its room.
 func TestServerBytesOfWaitingRequests(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
 		release := make(chan struct{})
@@ -634,6 +638,7 @@ func TestMaxErrorText(t *testing.T) {
 // Handlers wait because of OutQueue if their answers are not read, so that a peer that
 // reads nothing takes limited memory.
 func TestOutQueue(t *testing.T) {
+	t.Parallel()
 	for _, connBytes := range []uint64{0, 1} { // a peer that says it takes one byte may not make us hold the rest
 		t.Run(fmt.Sprint("room=", connBytes), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 // Values of types with methods of their own have at most 64 KiB at both ends; max= raises
 // and lowers it. The method is not called for a longer one.
 func TestOwnMax(t *testing.T) {
+	t.Parallel()
 	const most = 64 << 10
 	type byDefault struct {
 		V *big.Int `bsrpc:"text"`

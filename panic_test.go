@@ -95,6 +95,7 @@ var scenes = []struct {
 
 // The collapse of a handler fails its call, and has no other effect.
 func TestPanicFailsOneCall(t *testing.T) {
+	t.Parallel()
 	for _, scene := range scenes {
 		for _, c := range collapses {
 			t.Run(scene.name+", "+c.name, func(t *testing.T) {

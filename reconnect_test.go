@@ -221,6 +221,7 @@ func wantAt(t testing.TB, got string, err error, want string) {
 
 // A proxy works after the restart of its server, and calls wait for the first attempt.
 func TestReconnectAfterRestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := calmSite(t, nil)
 		client := s.dial(t, "a", nil)
@@ -707,6 +708,7 @@ func TestEndpointsMismatch(t *testing.T) {
 
 // A server that accepts and dies in a loop is left alone for longer and longer.
 func TestReconnectCrashLoop(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := calmSite(t, nil)
 		client := s.dial(t, "a", nil)

@@ -167,6 +167,7 @@ func TestOnRefusedOfWaitingCalls(t *testing.T) {
 // A hook that panics or hangs delays nothing. While it hangs, a limited number of refusals
 // waits for it, and the log has the number of the others.
 func TestOnRefusedFails(t *testing.T) {
+	t.Parallel()
 	for name, fall := range map[string]func(chan struct{}){
 		"panics": func(chan struct{}) { panic("on purpose") },
 		"exits":  func(chan struct{}) { runtime.Goexit() },

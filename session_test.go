@@ -331,6 +331,7 @@ func TestSessionClose(t *testing.T) {
 
 // An idle session lasts, unless SessionMaxHold is set and another client waits.
 func TestSessionMaxHold(t *testing.T) {
+	t.Parallel()
 	patience := 24 * time.Hour
 	if !bsrpc.LongTests {
 		patience /= 8
@@ -429,6 +430,7 @@ func (c *frozenConn) Read(b []byte) (int, error) {
 // Many clients wait, with MaxSessions 1, and some of them die. The others are served
 // in order, never two at a time.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 50))

@@ -171,6 +171,7 @@ func collect[T any](seq iter.Seq2[T, error]) (items []T, err error) {
 }
 
 func TestStreams(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, s := bindStreams(t)
 		checkStreams(t, p, s)
@@ -179,6 +180,7 @@ func TestStreams(t *testing.T) {
 
 // All of this over sockets, plain and within TLS.
 func TestStreamsOverSockets(t *testing.T) {
+	t.Parallel()
 	authority := certificate(t, "server", nil)
 	pool := x509.NewCertPool()
 	pool.AddCert(authority.Leaf)

@@ -69,6 +69,7 @@ type pipeworkContract struct {
 // Bytes arrive in order and unchanged, in frames of all lengths and on several streams at a
 // time, beside chunked messages.
 func TestReadersInPieces(t *testing.T) {
+	t.Parallel()
 	for _, connect := range []struct {
 		name string
 		bind func(t *testing.T, srv *bsrpc.Server) *pipeworkContract

@@ -90,6 +90,7 @@ func TestShutdownAwaitsStreams(t *testing.T) {
 // A stream whose reader leaves its window full is ended once others have waited for its place,
 // or its group, and the lease is over: not before.
 func TestStreamLease(t *testing.T) {
+	t.Parallel()
 	const lease = 8 * time.Second
 	for _, tt := range []struct {
 		concurrent int
@@ -160,6 +161,7 @@ func TestStreamLease(t *testing.T) {
 
 // Without others, and for as long as the option says without a limit, a full window stays.
 func TestStreamLeaseAlone(t *testing.T) {
+	t.Parallel()
 	for _, lease := range []time.Duration{time.Second, NoLimit} {
 		opts := &ServerOptions{MaxConcurrentCalls: 1, Limits: Limits{SessionLease: lease}}
 		withUsed(t, &usedService{count: upTo}, opts, func(p *usedContract, _ *Client, _ *Server) {
@@ -189,6 +191,7 @@ func TestStreamLeaseAlone(t *testing.T) {
 // Many long items at once wait for each other: no call fails, in either direction, and long
 // messages beside them do not wait.
 func TestManyLongItems(t *testing.T) {
+	t.Parallel()
 	const size, connBytes = 1<<20 - 8, 2 << 20
 	synctest.Test(t, func(t *testing.T) {
 		limits := Limits{ConnBytes: connBytes, PingAfter: NoLimit}

@@ -259,6 +259,7 @@ func TestResultCredit(t *testing.T) {
 
 // More streams than MaxStreams are refused, any number of times.
 func TestManyStreams(t *testing.T) {
+	t.Parallel()
 	withHose(t, &ServerOptions{MaxStreams: 4}, func(p *rawPeer, srv *Server, h *hose) {
 		id := uint64(2)
 		open := func(method uint16) { p.request(id, method, ""); id++ }
@@ -382,6 +383,7 @@ var streamConversation = rawHead(24, wire.Request, 0, hoseTotal, 2) + u64(0) +
 
 // A connection lost at any byte of a conversation with streams leaves nothing.
 func TestStreamTruncations(t *testing.T) {
+	t.Parallel()
 	all := []byte(streamConversation)
 	for n := 0; n <= len(all); n++ {
 		withHose(t, nil, func(p *rawPeer, _ *Server, _ *hose) {

@@ -634,6 +634,7 @@ func patternOf(text string) *regexp.Regexp {
 // Each text in the tables of these pages is the text of a real error or log line. The
 // tables of the first page are sorted.
 func TestGuideTexts(t *testing.T) {
+	t.Parallel()
 	texts := new(mistakes).all(t)
 	for _, page := range []string{"docs/guide/troubleshooting.md", "docs/guide/limits.md", "docs/guide/upgrading.md"} {
 		last := ""

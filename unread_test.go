@@ -80,9 +80,10 @@ func pressPeer(t *testing.T, srv *Server) *rawPeer {
 // Unread answers take at most Limits.OutQueue bytes and one answer, for any number of
 // calls of any kind. If the peer reads later, it gets every answer.
 func TestUnreadAnswersAreBounded(t *testing.T) {
+	t.Parallel()
 	calls, sizes := 400, []uint32{20 << 10, 32<<10 - 1, 60 << 10, 256 << 10}
 	if !LongTests {
-		calls, sizes = 40, sizes[2:]
+		calls, sizes = 28, sizes[2:]
 	}
 	for _, queue := range []int{64 << 10, 1 << 20} {
 		for _, size := range sizes {
@@ -392,6 +393,7 @@ func TestCancelAtSemaphoreWithoutRoom(t *testing.T) {
 // Every call is answered once: calls of all kinds, with and without a time limit,
 // cancelled or not, by a peer that reads now and then.
 func TestAnswersStorm(t *testing.T) {
+	t.Parallel()
 	seeds := 60
 	if !LongTests {
 		seeds = 15

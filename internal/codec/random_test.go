@@ -375,7 +375,7 @@ func readInParts(t testing.TB, c *Codec, d Decoder, want error) {
 func TestRandomTypes(t *testing.T) {
 	seeds := 1000
 	if !longTests {
-		seeds = 250
+		seeds = 120
 	}
 	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -16,7 +16,7 @@ import (
 //
 // The name of a failed test contains its seed. Without either the seeds are fixed.
 func TestPrograms(t *testing.T) {
-	forSeeds(t, 8, func(t *testing.T, seed uint64) {
+	forSeeds(t, 4, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newWorld(seed, true).run(t) })
 	})
 }
