@@ -107,7 +107,7 @@ func (d *Decoder) asked(s *side, e *Event, f *wire.Frame, body []byte) {
 	}
 	e.mask(d, body)
 	if whole, ok := d.chunk(e, m, f, body); ok {
-		d.values(e, argsOf(c), "parameter", whole)
+		d.values(e, argsOf(c), whole, false)
 	}
 }
 
@@ -184,7 +184,7 @@ func (d *Decoder) answered(s *side, e *Event, f *wire.Frame, body []byte) {
 	switch {
 	case !ok:
 	case c == nil:
-		d.values(e, nil, "result", whole)
+		d.values(e, nil, whole, true)
 	case c.isBind:
 		e.from, e.to = 0, 0
 		e.Complete = true
@@ -193,7 +193,7 @@ func (d *Decoder) answered(s *side, e *Event, f *wire.Frame, body []byte) {
 		d.answer(o, c, false)
 	default:
 		d.addAfter(e, c)
-		d.values(e, resultsOf(c), "result", whole)
+		d.values(e, resultsOf(c), whole, true)
 		d.answer(o, c, c.method.mayStream())
 	}
 }

@@ -16,9 +16,8 @@ type Options struct {
 
 	// Secret shows the values of the methods in it, except those at the listed places. A
 	// key is a full name such as "Shop.Pay". A place is a parameter or a result by number,
-	// and a place in it as in layout.JSON.Secret: "parameter 1, Card.Number", "result 2".
-	// A stream is the parameter or result that it is, and its items are "[]": "result 1, [].Key".
-	// Metadata is not shown. Nil shows nothing.
+	// and a place in it as in layout.JSON.Secret: "parameter 1.Card.Number", "result 2[].Key".
+	// The elements of a stream are its items. Metadata is not shown. Nil shows nothing.
 	Secret map[string][]string
 
 	// Layouts are methods with values to decode, in addition to those with a text in

@@ -128,7 +128,7 @@ func (d *Decoder) items(e *Event, c *call, number uint16, b []byte) {
 		return
 	case st.typ.Kind == layout.Reader:
 		e.add("", "%s", count(total, "byte"))
-		if _, ok := d.opts.shows(c.method.name); ok {
+		if secret, ok := d.opts.shows(c.method.name); ok && len(secretsAt(secret, st.place)) == 0 {
 			e.add("", "%s", quote(string(b), d.opts.maxValue()))
 		}
 		return
