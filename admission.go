@@ -28,6 +28,7 @@ type sessions struct {
 	hooks    hooks
 	registry *registry
 	queue    *admission.Queue
+	peers    admission.Peers
 	draining chan struct{} // closed when the server begins to shut down
 
 	mu      sync.Mutex        // guards the rest
@@ -45,6 +46,7 @@ type hooks struct {
 func (s *sessions) init(d *dispatcher) {
 	s.log, s.settings, s.registry = d.log, d.settings, d.registry
 	s.queue = admission.NewQueue(d.settings.maxSessions, d.settings.maxWaiting)
+	s.peers.Init(d.settings.peers)
 	s.draining = make(chan struct{})
 	s.present = make(map[*Session]bool)
 }
@@ -88,6 +90,7 @@ func (s *sessions) runsHooksLast() bool {
 
 // begin begins an admitted session: it calls OnConnect, and PerSession for the receivers.
 func (s *sessions) begin(v *Session) error {
+	v.counted.Admitted()
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
 		if err := s.guard(v, "OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
@@ -140,6 +143,7 @@ func (s *sessions) end(v *Session) {
 		s.guard(v, "OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
 	}
 	v.owner.Leave()
+	v.counted.Leave()
 	s.mu.Lock()
 	delete(s.present, v)
 	s.mu.Unlock()
@@ -193,14 +197,19 @@ func (s *settings) refusalOf(err error) *fault.Fault {
 }
 
 // open returns a session for a client after its hello, and counts the connection. It
-// refuses connections above Limits.MaxConns. The session is not in the queue yet.
+// refuses connections above Limits.MaxConns and PeerConns. The session is not in the queue yet.
 func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fault) {
 	v := &Session{
 		peer: p, tls: state, draining: s.draining, sessionEnd: newSessionEnd(),
 	}
+	var ok bool
+	if v.counted, ok = s.peers.Enter(p.key()); !ok {
+		return nil, fault.Refusal(fault.ResourceExhausted, "the client has the server's Limits.PeerConns (%d) connections", s.settings.peers.Conns)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.present) >= s.settings.maxConns {
+		defer v.counted.Leave() // after mu
 		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.settings.maxConns)
 	}
 	s.lastID++
@@ -217,6 +226,9 @@ func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.sessionMaxHold))
 	})
 	switch {
+	case position > 0 && !v.counted.Wait():
+		v.ticket.Leave()
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server's Limits.PeerWaiting (%d) connections of the client wait", s.settings.peers.Waiting)
 	case err == nil:
 		return position, nil
 	case err == admission.ErrClosed:

@@ -98,6 +98,12 @@ func (c *basicConn) Command(id uint16, args []byte, kept limits.Kept) {
 	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true, Kept: kept}, true
 	v.enterRunning(inv)
 	since := time.Now()
+	if v.session.counted.Limited() {
+		if why := v.takeCall(since); why != nil {
+			inv.Refuse(why)
+			return
+		}
+	}
 	switch {
 	case m.group != nil && !c.acquire(inv): // the client has left
 		v.refused(v.session, m, fault.FromContext(context.Canceled, fault.NotRun))

@@ -73,8 +73,18 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 		return fault.Refusal(fault.Unimplemented, "no method is bound to the number %d on this connection", f.Arg), nil
 	case v.numbers.Bound[f.Arg].denied:
 		return fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", v.numbers.Bound[f.Arg].Name), nil
+	case v.session.counted.Limited():
+		return v.takeCall(c.LastRead()), nil
 	}
 	return nil, nil
+}
+
+// takeCall refuses a call above PeerCallRate.
+func (v *serverConn) takeCall(now time.Time) *fault.Fault {
+	if v.session.counted.TakeCall(now) {
+		return nil
+	}
+	return fault.Refusal(fault.ResourceExhausted, "the client makes more than the server's Limits.PeerCallRate (%d) calls a second", v.settings.peers.CallRate)
 }
 
 // notAdmitted is the refusal of frames before ADMITTED.

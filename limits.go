@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/identity"
@@ -110,6 +111,15 @@ type Limits struct {
 	// MaxConcurrentCalls, or for its exclusive group: then the stream fails with
 	// CodeAborted. Zero means 20 s, the minimum is 20 ms; NoLimit is allowed.
 	SessionLease time.Duration
+
+	// PeerConns limits the connections of one peer to a server, and PeerWaiting those that
+	// wait for admission; further ones are refused. PeerCallRate limits the calls of a
+	// peer in a second, and at once; further ones are refused. A peer is a name given by
+	// Authenticate, the names of a verified certificate, a user at a unix socket, or else an
+	// address; an IPv6 network of 64 bits is one. Zero and NoLimit mean no limit.
+	PeerConns    int
+	PeerWaiting  int
+	PeerCallRate int
 }
 
 // Defaults that are also assumed of a peer without these values in its INIT.
@@ -133,6 +143,7 @@ type settings struct {
 	maxConns           int
 	maxHandlers        int
 	serverBytes        int64
+	peers              admission.PeerLimits
 	maxSessions        int
 	maxWaiting         int
 	maxConcurrentCalls int
@@ -246,6 +257,9 @@ func (s *settings) resolveLimits(c *option.Check, l *Limits) {
 	s.FrameTimeout = option.Resolve(c, "Limits.FrameTimeout", l.FrameTimeout, option.PeerTimeout(60*time.Second))
 	s.PingAfter = option.Resolve(c, "Limits.PingAfter", l.PingAfter, option.PeerTimeout(30*time.Second))
 	s.PingTimeout = option.Resolve(c, "Limits.PingTimeout", l.PingTimeout, option.PeerTimeout(20*time.Second))
+	s.peers.Conns = option.Resolve(c, "Limits.PeerConns", l.PeerConns, option.AnyCount(math.MaxInt))
+	s.peers.Waiting = option.Resolve(c, "Limits.PeerWaiting", l.PeerWaiting, option.AnyCount(math.MaxInt))
+	s.peers.CallRate = option.Resolve(c, "Limits.PeerCallRate", l.PeerCallRate, option.AnyCount(math.MaxInt))
 }
 
 // minServerBytes returns the ServerBytes needed for one connection to use all of its

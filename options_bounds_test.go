@@ -61,6 +61,9 @@ var boundsOfOptions = map[string]optionBounds{
 	"Limits.FrameTimeout":  peerTimeBounds,
 	"Limits.PingAfter":     peerTimeBounds,
 	"Limits.PingTimeout":   peerTimeBounds,
+	"Limits.PeerConns":     anyCountBounds,
+	"Limits.PeerWaiting":   anyCountBounds,
+	"Limits.PeerCallRate":  {1, NoLimit, true},
 	"Limits.SessionLease":  {2 * int64(option.MinPeerTimeout), NoLimit, false},
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/option"
@@ -38,6 +39,7 @@ var defaultSettings = settings{
 	maxConns:           10_000,
 	maxHandlers:        16_384,
 	serverBytes:        512 << 20,
+	peers:              admission.PeerLimits{Conns: math.MaxInt, Waiting: math.MaxInt, CallRate: math.MaxInt},
 	maxSessions:        math.MaxInt,
 	maxWaiting:         64,
 	maxHolds:           maxHolds{math.MaxInt64, math.MaxInt64},
@@ -49,6 +51,7 @@ var defaultSettings = settings{
 var noLimits = Limits{
 	DecodeBudget: NoLimit, MaxHandshakes: NoLimit, MaxConns: NoLimit, MaxHandlers: NoLimit,
 	ConnBytes: NoLimit, ServerBytes: NoLimit, OutQueue: NoLimit, WriteStall: NoLimit, FrameTimeout: NoLimit, PingAfter: NoLimit, PingTimeout: NoLimit,
+	PeerConns: NoLimit, PeerWaiting: NoLimit, PeerCallRate: NoLimit,
 }
 
 func TestOptionsResolve(t *testing.T) {
@@ -78,11 +81,12 @@ func TestOptionsResolve(t *testing.T) {
 		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *settings) {
 			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
 		})},
-		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 2048, 7, 5, time.Second, time.Hour, time.Minute, time.Hour, 0}}, with(func(b *settings) {
+		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 2048, 7, 5, time.Second, time.Hour, time.Minute, time.Hour, 0, 8, 9, 10}}, with(func(b *settings) {
 			b.bounds.Depth, b.bounds.Budget, b.MaxErrorText = 10_000, 1, 32<<10
 			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
 			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
 			b.StreamWindow, b.ConnWindow = 2048, 7
+			b.peers = admission.PeerLimits{Conns: 8, Waiting: 9, CallRate: 10}
 			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *settings) {
@@ -136,7 +140,7 @@ func TestOptionsOutOfRange(t *testing.T) {
     MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB
     DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s
     DefaultCallTimeout: want 1ms or more, NoLimit (-1), or 0 for 20s`},
-		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -1, -1, -2, time.Microsecond, -2, -2, -2, 0}}, `bsrpc: ServerOptions: 15 problems
+		{"limits", &ServerOptions{Limits: Limits{-1, -2, -1, -2, -2, -2, 1, 16<<20 - 1, -1, -1, -2, time.Microsecond, -2, -2, -2, 0, 0, 0, 0}}, `bsrpc: ServerOptions: 15 problems
     Limits.MaxDepth: want 1 to 10000, or 0 for 64
     Limits.DecodeBudget: want 1 B or more, NoLimit (-1), or 0 for 64 MiB
     Limits.MaxErrorText: want 1 B to 32 KiB, or 0 for 4 KiB

@@ -11,7 +11,9 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
@@ -89,6 +91,19 @@ func peerOf(nc net.Conn, l *report.Log) (Peer, *tls.ConnectionState) {
 	state := secure.StateOf(nc, l)
 	cert := secure.Verified(state)
 	return Peer{Addr: nc.RemoteAddr(), Certificate: cert, CertificateNames: secure.Names(cert), Unix: (*UnixPeer)(secure.UserOf(nc))}, state
+}
+
+// key identifies the client for the limits of one peer: by what it has proved, or by its address.
+func (p *Peer) key() string {
+	switch {
+	case p.Name != "":
+		return "name " + p.Name
+	case len(p.CertificateNames) > 0:
+		return "certificate " + strings.Join(p.CertificateNames, " ")
+	case p.Unix != nil:
+		return fmt.Sprint("user ", p.Unix.UID)
+	}
+	return "address " + netconn.PeerKey(p.Addr)
 }
 
 // A Certificate is a TLS certificate in files, from ReloadingCertificate. Its funcs are for the

@@ -35,6 +35,7 @@ type Session struct {
 	connected bool                   // accepted by OnConnect; OnDisconnect is due
 	owner     admission.Owner        // of exclusive groups
 	holdTimer *time.Timer            // for SessionMaxHold
+	counted   *admission.PeerConn    // nil without limits of a peer
 	ticket    *admission.Ticket      // nil until the client enters the admission queue
 	receivers []method.Receiver      // from PerSession, by servedMethod.factoryIndex
 	admitted  atomic.Bool            // all hooks have accepted it; it may call

@@ -280,11 +280,21 @@ func (l *mistakes) admission(t *testing.T) {
 		{OnConnect: func(context.Context, *bsrpc.Session) error { panic("no key") }},
 		{Limits: bsrpc.Limits{MaxConns: 1}},
 		{MaxSessions: 1, RefuseWhenFull: true},
+		{Limits: bsrpc.Limits{PeerConns: 1}},
 	} {
 		srv, _ := l.server(t, opts)
 		l.dial(t, srv, bsrpc.ClientOptions{})
 		l.dial(t, srv, bsrpc.ClientOptions{})
 	}
+	queued, _ := l.server(t, bsrpc.ServerOptions{MaxSessions: 1, Limits: bsrpc.Limits{PeerWaiting: 1}})
+	l.dial(t, queued, bsrpc.ClientOptions{})
+	patient, cancelPatient := context.WithCancel(t.Context())
+	waits, seat := net.Pipe()
+	go queued.ServeConn(seat)
+	go bsrpc.NewClient(patient, waits, nil)
+	synctest.Wait()
+	l.dial(t, queued, bsrpc.ClientOptions{})
+	cancelPatient()
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxSessions: 1, MaxWaiting: 1, SessionMaxHold: time.Minute})
 	first, _ := l.dial(t, srv, bsrpc.ClientOptions{})
 	l.dial(t, srv, bsrpc.ClientOptions{OnWait: func(int) { panic("no seat") }})
@@ -462,6 +472,11 @@ func (l *mistakes) ends(t *testing.T) {
 
 // busy reaches the limits of a server.
 func (l *mistakes) busy(t *testing.T) {
+	slow, _ := l.server(t, bsrpc.ServerOptions{Limits: bsrpc.Limits{PeerCallRate: 1}})
+	often, _ := l.dial(t, slow, bsrpc.ClientOptions{})
+	for range 2 {
+		l.add(often.Put(nil))
+	}
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxMessage: 1 << 20, Limits: bsrpc.Limits{MaxHandlers: 1, ConnBytes: 2 << 20, ServerBytes: 1 << 20}})
 	proxy, _ := l.dial(t, srv, bsrpc.ClientOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
