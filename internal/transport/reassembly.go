@@ -129,7 +129,7 @@ func (b *receiveBuffer) grow(p *reassembly, n int) {
 // recycle.Bytes may return an eighth less: so little is copied then, 128 KiB of 1 MiB and not
 // half of it. It is more than twice the bytes received.
 func longBody(total, received int) int {
-	for total > longGrowth*received && total > firstBody {
+	for total/longGrowth > received && total > firstBody {
 		total /= longGrowth / 2
 	}
 	return total
