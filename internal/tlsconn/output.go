@@ -1,7 +1,7 @@
 package tlsconn
 
 import (
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -23,7 +23,7 @@ var bigBuffers = sync.Pool{New: func() any { return new([bigSize]byte) }}
 // does not read, loses the connection.
 const maxUnsent = 64 << 10
 
-var errUnread = errors.New("the peer does not read the answers of TLS")
+var errUnread = fmt.Errorf("the peer asks for answers of TLS and reads none; more than %d bytes of them wait", maxUnsent)
 
 // An output is ciphertext on its way from tls.Conn to the goroutine that writes. tls.Conn
 // adds it in the order of its sequence numbers, with a lock of its own held: in Seal, and in
