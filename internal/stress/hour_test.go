@@ -224,7 +224,6 @@ type hourCall struct {
 	at       span
 	time     time.Duration // its limit
 	canceled bool          // by its caller, before it returned
-	noted    bool          // it needs a new server
 	err      error
 }
 
