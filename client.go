@@ -120,6 +120,17 @@ type remoteMethod struct {
 // or map. Each element of results is a pointer to a variable for one result, converted
 // in the same way. Without a deadline in ctx, ClientOptions.DefaultCallTimeout applies.
 //
+// Values of JSON fit every layout, by the mapping of [layout.JSON]: those of encoding/json, such as
+// map[string]any, []any and json.Number, a string or float64 as a whole argument, and
+// json.RawMessage, any JSON text. So does a result that is an any, a json.RawMessage, a
+// map[string]any or a []any. An any gets the value that encoding/json would, and prints as JSON.
+//
+// A stream is an iter.Seq2[T, error], or any other func of that kind, with any T that fits the
+// items, any included; as an argument also an iter.Seq[T]. A reader is an io.Reader as an argument
+// and an io.ReadCloser as a result. An any gets an iter.Seq2[any, error] or an io.ReadCloser. Call
+// returns when the handler has. Nil is an empty stream. Call closes readers as a proxy does, also
+// if it fails. A method with funcs needs a contract.
+//
 // Unsuitable values are not sent: the error is an *Error with CodeInvalidArgument and
 // names the parameter, the Go type and the layout. Call is for tools and scripts;
 // a proxy does this work only once, in Bind.
@@ -127,36 +138,46 @@ type remoteMethod struct {
 // A basic server does not describe its methods. There Call always fails with
 // CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
-	return publicError(c.callByName(ctx, name, args, results))
+	n := &namedCall{name, args, results}
+	err := c.callByName(ctx, n)
+	method.CloseReaders(n.args)
+	return publicError(err)
+}
+
+// A namedCall is a call by name. Its args are nil once the call has them: readers among them
+// are then closed by it.
+type namedCall struct {
+	name          string
+	args, results []any
 }
 
 // callByName implements Call, with internal errors.
-func (c *Client) callByName(ctx context.Context, name string, args, results []any) error {
-	if err := needContext(ctx, "call "+fault.Cut(name, 64)); err != nil {
+func (c *Client) callByName(ctx context.Context, n *namedCall) error {
+	if err := needContext(ctx, "call "+fault.Cut(n.name, 64)); err != nil {
 		return err
 	}
 	if c == nil || c.conn == nil {
 		return errNoLink
 	}
 	if l, ok := c.conn.(*steadyLink); ok {
-		return l.callByName(ctx, name, args, results)
+		return l.callByName(ctx, n)
 	}
-	m, err := c.describe(ctx, name)
+	m, err := c.describe(ctx, n.name)
 	if err != nil {
 		return err
 	}
-	return c.callDescribed(ctx, m, args, results, nil)
+	return c.callDescribed(ctx, m, n, nil)
 }
 
 // callDescribed calls a method by the server's description. adopt, if not nil, is called
 // with the method before the call.
-func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, args, results []any, adopt func(*boundMethod)) error {
-	name := m.Name
-	sig, err := method.CompileAs(name, m.layout, args, results)
+func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCall, adopt func(*boundMethod)) error {
+	sig, err := method.CompileAs(m.Name, m.layout, n.args, n.results)
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	p := &boundMethod{sig: sig, Description: m.Description}
+	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig)}
+	p.kind = kindOf(sig, p.streams)
 	p.bind(c.native, m.number)
 	if adopt != nil {
 		adopt(p)
@@ -164,11 +185,12 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, args, resul
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
 	v := sig.NewValues()
 	defer v.Free()
-	method.SetArgs(v, args)
+	method.SetArgs(v, n.args)
+	n.args = nil
 	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
 		return err
 	}
-	method.CopyResults(v, results)
+	method.CopyResults(v, n.results)
 	return nil
 }
 

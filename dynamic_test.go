@@ -156,23 +156,19 @@ var dynamicMisfits = []struct {
 	{"Swap", []any{1, "a"}, []any{new(int), new(string)}, `lab.Dynamic.Swap: 2 problems
     result 1: int does not fit string.le4
     result 2: string does not fit int.le8`},
-	{"Part", []any{part{}}, []any{new(any)}, `lab.Dynamic.Part, result 1: interface {} does not fit {ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
-	{"Part", []any{part{}}, []any{new(map[string]any)}, `lab.Dynamic.Part, result 1, map[string]: map[string]interface {} does not fit {ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
 	// Kinds.
-	{"Int64", []any{"1"}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: string does not fit int.le8`},
-	{"Int64", []any{1.0}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: float64 does not fit int.le8`},
 	{"Int64", []any{nil}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: nil does not fit int.le8`},
 	{"Int64", []any{(*int)(nil)}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: nil pointer, but the wire format requires a value`},
 	{"Float32", []any{1}, []any{new(float32)}, `lab.Dynamic.Float32, parameter 1: int does not fit float.le4`},
 	{"String", []any{[]byte("a")}, []any{new(string)}, `lab.Dynamic.String, parameter 1, []uint8: []uint8 does not fit string.le4`},
-	{"Bytes", []any{"a"}, []any{new([]byte)}, `lab.Dynamic.Bytes, parameter 1: string does not fit bytes.le4`},
+	{"Bytes", []any{"a"}, []any{new([]byte)}, `lab.Dynamic.Bytes, parameter 1: not base64; the layout has bytes, a string in base64`},
 	{"Bytes", []any{make(chan int)}, []any{new([]byte)}, `lab.Dynamic.Bytes, parameter 1: chan int does not fit bytes.le4`},
 	{"Pair", []any{[]int{1, 2}}, []any{new([2]int)}, `lab.Dynamic.Pair, parameter 1, []int: []int does not fit [2]uint.le1`},
 	{"Pair", []any{[3]int{1, 2}}, []any{new([2]int)}, `lab.Dynamic.Pair, parameter 1, [3]int: [3]int does not fit [2]uint.le1`},
 	{"Ints", []any{[]string{"a"}}, []any{new([]int)}, `lab.Dynamic.Ints, parameter 1, []string: string does not fit int.le4`},
 	{"Shelf", []any{map[int][]int{}}, []any{new(shelf)}, `lab.Dynamic.Shelf, parameter 1, map[int][]int[key]: int does not fit string.le4`},
 	{"Time", []any{int64(1)}, []any{new(time.Time)}, `lab.Dynamic.Time, parameter 1: int64 does not fit time`},
-	{"Addr", []any{"1.2.3.4"}, []any{new(netip.Addr)}, `lab.Dynamic.Addr, parameter 1: string does not fit binary(netip.Addr)`},
+	{"Addr", []any{"1.2.3.4"}, []any{new(netip.Addr)}, `lab.Dynamic.Addr, parameter 1: not base64; the layout has the bytes of netip.Addr, a string in base64`},
 	// Structs.
 	{"Part", []any{struct{ ID int }{}}, []any{new(part)}, `lab.Dynamic.Part: 3 problems
     parameter 1: struct { ID int } has no field Name, required by the wire format
@@ -186,7 +182,6 @@ var dynamicMisfits = []struct {
 	}{}}, []any{new(part)}, `lab.Dynamic.Part: 2 problems
     parameter 1, Weight: int does not fit float.le4
     parameter 1, Colour: not a field of the wire format`},
-	{"Part", []any{map[string]any{"ID": 1}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, map[string]: map[string]interface {} does not fit {ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
 	{"PartPointer", []any{part{}}, []any{new(*part)}, `lab.Dynamic.PartPointer, parameter 1, part: bsrpc_test.part does not fit *{ID uint.be2; Name string.le1; Weight *float.le4; Spare []^2}`},
 	// Ranges.
 	{"Int8", []any{128}, []any{new(int)}, `lab.Dynamic.Int8, parameter 1: does not fit in 1 byte`},
@@ -194,7 +189,6 @@ var dynamicMisfits = []struct {
 	{"Int64", []any{uint64(1 << 63)}, []any{new(int)}, `lab.Dynamic.Int64, parameter 1: does not fit in a signed number of 8 bytes`},
 	{"Uint16", []any{-1}, []any{new(int)}, `lab.Dynamic.Uint16, parameter 1: negative, but the wire format is unsigned`},
 	{"Uint16", []any{65536}, []any{new(int)}, `lab.Dynamic.Uint16, parameter 1: does not fit in 2 bytes`},
-	{"Float32", []any{0.1}, []any{new(float32)}, `lab.Dynamic.Float32, parameter 1: does not fit in a float of 4 bytes`},
 	{"Ints", []any{[]int64{1, 1 << 31}}, []any{new([]int)}, `lab.Dynamic.Ints, parameter 1, []int64: does not fit in 4 bytes`},
 	{"Part", []any{part{Name: strings.Repeat("n", 256)}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, part.Name: 256 bytes do not fit in a length of 1 byte`},
 	{"Part", []any{myPart{Spare: []*myPart{{ID: -1}}}}, []any{new(part)}, `lab.Dynamic.Part, parameter 1, myPart.Spare[].ID: negative, but the wire format is unsigned`},

@@ -228,19 +228,19 @@ func (k *steadyCall) Send(ctx context.Context) (*reconnect.Conn, error) {
 
 // callByName is Client.callByName. The method is bound like a contract of its own, so that the
 // call can be sent again.
-func (l *steadyLink) callByName(ctx context.Context, name string, args, results []any) error {
+func (l *steadyLink) callByName(ctx context.Context, n *namedCall) error {
 	w := l.waitIn(ctx)
 	var c *reconnect.Conn
 	for {
 		ready, why := l.Await(w, c)
 		if why != nil {
-			return fault.About(name, why)
+			return fault.About(n.name, why)
 		}
 		c = ready[0]
-		m, err := clientOf(c).describe(ctx, name)
+		m, err := clientOf(c).describe(ctx, n.name)
 		switch {
 		case err == nil:
-			return clientOf(c).callDescribed(ctx, m, args, results, func(p *boundMethod) { l.adopt(p, c) })
+			return clientOf(c).callDescribed(ctx, m, n, func(p *boundMethod) { l.adopt(p, c) })
 		case !c.Ended():
 			return err
 		}

@@ -83,6 +83,7 @@ type JSONError struct {
 	Place  string // in the value: "Config.Rates[2]"; "" for all of it
 	Text   string // "a string; the layout has a 32-bit float"
 	Offset int    // in the input of the conversion
+	Err    error  // ErrTooDeep or ErrTooLong; nil for others
 
 	steps []string // of Place, innermost first, until done joins them
 }
@@ -96,6 +97,9 @@ func (e *JSONError) Error() string {
 	}
 	return text
 }
+
+// Unwrap returns Err.
+func (e *JSONError) Unwrap() error { return e.Err }
 
 // in prepends a step to the place: ".Rates", "[2]".
 func (e *JSONError) in(step string) *JSONError {
@@ -142,14 +146,23 @@ func (o JSON) limits(n int) (depth, size int) {
 	return depth, size
 }
 
-// errTooDeep is the text of a value beyond MaxDepth. Depth counts composites that a layout can
-// repeat, so it limits the stack whatever the input is.
-func errTooDeep(depth int) string { return fmt.Sprintf("nested deeper than MaxDepth (%d)", depth) }
+// ErrTooDeep and ErrTooLong are wrapped by the errors of values beyond JSON.MaxDepth and
+// JSON.MaxSize.
+var (
+	ErrTooDeep = errors.New("nested too deep")
+	ErrTooLong = errors.New("too long")
+)
 
-// errTooLong is the text of a value beyond MaxSize. Size counts what is written, JSON or bytes,
+// tooDeep returns the error of a value beyond MaxDepth. Depth counts composites that a layout can
+// repeat, so it limits the stack whatever the input is.
+func tooDeep(depth, at int) *JSONError {
+	return &JSONError{Text: fmt.Sprintf("nested deeper than MaxDepth (%d)", depth), Offset: at, Err: ErrTooDeep}
+}
+
+// tooLong returns the error of a value beyond MaxSize. Size counts what is written, JSON or bytes,
 // so it limits the memory of both directions.
-func errTooLong(size int) string {
-	return "takes more than the " + plural(size, "byte") + " that MaxSize allows"
+func tooLong(size, at int) *JSONError {
+	return &JSONError{Text: "takes more than the " + plural(size, "byte") + " that MaxSize allows", Offset: at, Err: ErrTooLong}
 }
 
 // plural returns a number with its unit: "1 byte", "2 bytes".

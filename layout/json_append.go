@@ -88,13 +88,13 @@ func (w *jsonWriter) text(s string) { w.out = append(w.out, s...) }
 // as the value may have many parts, and after, as the last one may be long.
 func (w *jsonWriter) value(l *Type) (err *JSONError) {
 	if len(w.out)-w.start > w.size {
-		return w.errorf("%s", errTooLong(w.size))
+		return tooLong(w.size, w.off)
 	}
 	l, before := w.resolve(l)
 	switch l.Kind {
 	case Array, Slice, Map, Pointer, Struct, Union:
 		if !w.enter(l) {
-			return w.errorf("%s", errTooDeep(w.maxDepth))
+			return tooDeep(w.maxDepth, w.off)
 		}
 		switch l.Kind {
 		case Array, Slice:
@@ -116,7 +116,7 @@ func (w *jsonWriter) value(l *Type) (err *JSONError) {
 	}
 	w.enclosing = before
 	if err == nil && len(w.out)-w.start > w.size {
-		err = w.errorf("%s", errTooLong(w.size))
+		err = tooLong(w.size, w.off)
 	}
 	return err
 }

@@ -176,7 +176,7 @@ func (p *jsonParser) zeroParts(at int, l *Type) *JSONError {
 	// All other elements have the same bytes.
 	if size := len(p.out) - before; size > 0 {
 		if (l.Len - 1) > (p.size-(len(p.out)-p.start))/size {
-			return p.errorf(at, "%s", errTooLong(p.size))
+			return tooLong(p.size, at)
 		}
 		p.out = append(p.out, bytes.Repeat(p.out[before:], l.Len-1)...)
 	}

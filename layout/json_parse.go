@@ -87,7 +87,7 @@ func (p *jsonParser) misfit(at int, what string, l *Type) *JSONError {
 // ask before they append.
 func (p *jsonParser) room(n int) *JSONError {
 	if n > p.size-(len(p.out)-p.start) {
-		return p.errorf(p.s.Offset(), "%s", errTooLong(p.size))
+		return tooLong(p.size, p.s.Offset())
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (p *jsonParser) value(l *Type) (err *JSONError) {
 	switch l.Kind {
 	case Array, Slice, Map, Pointer, Struct, Union:
 		if !p.enter(l) {
-			return p.errorf(p.s.Offset(), "%s", errTooDeep(p.maxDepth))
+			return tooDeep(p.maxDepth, p.s.Offset())
 		}
 		switch {
 		case l.Kind == Pointer:

@@ -1,9 +1,12 @@
 package codec
 
 import (
+	"iter"
 	"reflect"
 	"strconv"
+	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/jsontext"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -11,7 +14,8 @@ import (
 // without a contract. The type must be able to represent l: number types may
 // differ in width and sign, with a range check per value; struct fields are
 // matched by name, and tags only set names; a pointer may stand for the value
-// it points to. Codecs are not cached. Errors are of type Problems.
+// it points to; an any, and the types of encoding/json, stand for every layout.
+// Codecs are not cached. Errors are of type Problems.
 func CompileAs(t reflect.Type, l *layout.Type) (*Codec, error) {
 	return compile(pathRoot{typ: t}, func(c *compiler) *node { return c.nodeAs(t, l, location{}) })
 }
@@ -23,7 +27,7 @@ func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec
 	return compile(pathRoot{typ: t, word: word}, func(c *compiler) *node {
 		n := listNode(t)
 		for i := range types {
-			n.addElement(t, c.nodeAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}), nil)
+			n.addElement(t, c.elementAs(types[i], ls[i], location{path: ".A" + strconv.Itoa(i)}), nil)
 		}
 		return n
 	})
@@ -54,6 +58,7 @@ type asCompiler struct {
 	*compiler
 	scope
 	nodes map[asKey]*node
+	reads bool // values are results
 }
 
 // A scope follows the back references of a layout.
@@ -81,8 +86,49 @@ type asKey struct {
 
 // nodeAs returns the node of t in the layout l.
 func (c *compiler) nodeAs(t reflect.Type, l *layout.Type, loc location) *node {
-	f := asCompiler{compiler: c, nodes: map[asKey]*node{}}
+	f := asCompiler{compiler: c, nodes: map[asKey]*node{}, reads: strings.HasPrefix(c.root.word+c.root.place, "result")}
+	if f.isWholeJSON(t, l) {
+		n := &node{typ: t, size: t.Size(), kind: l.Kind}
+		f.json(n, l, loc)
+		return n
+	}
 	return f.node(t, l, loc)
+}
+
+// elementAs returns the node of a whole parameter or result.
+func (c *compiler) elementAs(t reflect.Type, l *layout.Type, loc location) *node {
+	switch l.Kind {
+	case layout.Stream, layout.Reader:
+	default:
+		return c.nodeAs(t, l, loc)
+	}
+	n := &node{op: opStream, kind: l.Kind, typ: t, size: t.Size()}
+	if l.Kind == layout.Stream {
+		item, err := compile(pathRoot{typ: t.In(0).In(0), place: c.root.path(loc.path)}, func(c *compiler) *node { return c.nodeAs(t.In(0).In(0), l.Elem, location{}) })
+		if problems, ok := err.(Problems); ok {
+			c.problems = append(c.problems, problems...)
+		}
+		n.item = item
+	}
+	return n
+}
+
+// StreamType returns the type that a whole parameter or result of type t has in a layout of the
+// kind Stream or Reader, nil if t does not fit: iterators with errors, in parameters also those
+// without, io.Reader and io.ReadCloser. An any is an iter.Seq2[any, error] or an io.ReadCloser.
+func StreamType(word string, t reflect.Type, kind layout.Kind) reflect.Type {
+	param := word == "parameter"
+	switch {
+	case kind == layout.Stream && t == anyType:
+		return reflect.TypeFor[iter.Seq2[any, error]]()
+	case kind == layout.Stream && IsIterator(t) && (param && t.In(0).NumIn() == 1 || t.In(0).NumIn() == 2 && t.In(0).In(1) == errorType):
+		return t
+	case kind == layout.Reader && param && (t == anyType || t.Implements(readerType)):
+		return readerType
+	case kind == layout.Reader && !param && (t == anyType || t == readerType || t == readCloserType):
+		return readCloserType
+	}
+	return nil
 }
 
 // mismatch reports that t does not fit l.
@@ -149,6 +195,8 @@ func (f *asCompiler) fill(n *node, l *layout.Type, loc location) {
 		f.checkKey(t, loc)
 	}
 	switch {
+	case isJSON(t) && !(f.reads && jsontext.IsNumber(t)): // a result may be no number
+		f.json(n, l, loc)
 	case loc.inKey && (t.Kind() == reflect.Pointer || t == timeType):
 		f.problemf(loc, "%s: map keys must not contain pointers", typeName(t))
 	case l.Kind == layout.Time && t == timeType:

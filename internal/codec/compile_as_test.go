@@ -128,7 +128,7 @@ func TestCompileListAsProblems(t *testing.T) {
 		value        any
 		layout, want string
 	}{
-		{"", "uint.le4", "parameter 1: string does not fit uint.le4"},
+		{true, "uint.le4", "parameter 1: bool does not fit uint.le4"},
 		{[3]int{}, "[2]int.le4", "parameter 2, [3]int: [3]int does not fit [2]int.le4"},
 		{[]string{}, "[]int.le4", "parameter 3, []string: string does not fit int.le4"},
 		{struct{ A, C int }{}, "{A int.le4; B int.le4}", "parameter 4: struct { A int; C int } has no field B, required by the wire format\nparameter 4, C: not a field of the wire format"},

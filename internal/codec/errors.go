@@ -216,7 +216,7 @@ func rootPath(t reflect.Type, inside string) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
 	}
-	if t.PkgPath() == "" && t.Name() != "" || isSeq(t) {
+	if t.PkgPath() == "" && t.Name() != "" || isSeq(t) || isJSON(t) {
 		return strings.TrimPrefix(inside, ".")
 	}
 	// Spell out the type up to the first name. Each bracket of the type stands

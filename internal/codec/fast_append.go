@@ -65,6 +65,8 @@ func fastAppendValue(w *writer, buf []byte, n *node, p address, depth int) ([]by
 		return appendBool(buf, *pointerAt(p) != nil), nil
 	case opBlank:
 		return w.blank(buf, n)
+	case opJSON:
+		return w.json(buf, n, n.value(p), depth)
 	}
 	return fastAppendPointer(w, buf, n, p, depth)
 }

@@ -88,6 +88,8 @@ func fastReadValue(r *reader, n *node, p address, depth int) (err *Error) {
 		return r.skipValue(n.skipped, depth)
 	case opBlank:
 		return r.blank(n)
+	case opJSON:
+		return r.json(n, n.value(p), depth)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {

@@ -33,8 +33,11 @@ func (w *layoutBuilder) layout(n *node) *layout.Type {
 	if w.left--; w.left < 0 {
 		return nil
 	}
-	if n.op == opDeref {
+	switch n.op {
+	case opDeref:
 		return w.layout(n.elem)
+	case opJSON:
+		return n.json.layout
 	}
 	if n.op == opStream || n.op == opFunc {
 		l := &layout.Type{Kind: n.kind, Func: n.fn}

@@ -27,7 +27,8 @@ type node struct {
 	fields    []field           // of a union: the nodes of the targets of its pointers
 	item      *Codec            // of a stream
 	fn        *layout.Signature // of a func
-	skipped   *skipped          // of opSkip
+	skipped   *skipped          // of opSkip; of opJSON for its size
+	json      *jsonCode         // of opJSON
 	only      *constant         // of a blank field; nil for padding
 	readOnly  bool              // made to read what a peer writes
 
@@ -76,6 +77,7 @@ const (
 	opStream // a stream or reader in a list: without bytes
 	opFunc   // a func in a list
 	opSkip   // bytes of a peer without a place in memory
+	opJSON   // a value of JSON, for CompileAs
 	opBlank  // a blank field: a constant, or padding
 )
 

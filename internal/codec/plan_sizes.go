@@ -38,7 +38,7 @@ func (n *node) computeMinSize() int {
 		return n.elem.computeMinSize()
 	case opStream, opRaw:
 		return 0
-	case opSkip:
+	case opSkip, opJSON:
 		return n.skipped.minSize
 	case opBlank:
 		return n.blankSize()

@@ -50,6 +50,8 @@ func reflectAppendValue(w *writer, buf []byte, n *node, v reflect.Value, depth i
 		return appendBool(buf, !v.IsNil()), nil
 	case opBlank:
 		return w.blank(buf, n)
+	case opJSON:
+		return w.json(buf, n, v, depth)
 	}
 	return reflectAppendStruct(w, buf, n, v, depth)
 }
@@ -109,6 +111,8 @@ func reflectReadValue(r *reader, n *node, v reflect.Value, depth int) *Error {
 		return r.skipValue(n.skipped, depth)
 	case opBlank:
 		return r.blank(n)
+	case opJSON:
+		return r.json(n, v, depth)
 	case opFunc: // one stored before stays
 		set, err := r.presence("a func")
 		if !set {

@@ -1,7 +1,9 @@
 package method
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
@@ -25,12 +27,7 @@ func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, 
 		}
 		return nil, fmt.Errorf("got %s for results, want %d: %v%s", plural(len(results), "pointer"), len(m.Results), m, advice)
 	}
-	for _, l := range append(append([]*layout.Type(nil), m.Params...), m.Results...) {
-		if l.Kind == layout.Stream || l.Kind == layout.Reader || l.Kind == layout.Func {
-			return nil, fmt.Errorf("%s has streams or funcs, which need a contract; use Bind: %v", name, m)
-		}
-	}
-	s := new(Signature)
+	s := &Signature{compiled: compiled{err: true}}
 	for i, l := range m.Params {
 		t, err := argumentType(args[i], l)
 		if err != nil {
@@ -52,6 +49,9 @@ func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, 
 	if s.Results, err = codec.CompileListAs("result", s.results, m.Results); err != nil {
 		return nil, misfit(name, err)
 	}
+	if problems := s.setStreams(name); problems != nil { // the server has an error
+		return nil, fmt.Errorf("%s: %s", problems[0].Path, problems[0].Text)
+	}
 	s.layMemory()
 	return s, nil
 }
@@ -67,13 +67,37 @@ func misfit(name string, err error) error {
 
 // argumentType returns the Go type that an argument is encoded from.
 func argumentType(arg any, l *layout.Type) (reflect.Type, error) {
-	if t := reflect.TypeOf(arg); t != nil {
+	t := reflect.TypeOf(arg)
+	switch {
+	case l.Kind == layout.Func:
+		return nil, errors.New("a func needs a contract; use Bind")
+	case l.Kind == layout.Stream || l.Kind == layout.Reader:
+		if t == nil { // an empty one
+			t = reflect.TypeFor[any]()
+		}
+		return streamType("parameter", t, l)
+	case t != nil:
 		return t, nil
 	}
 	if t := codec.NilType(l); t != nil {
 		return t, nil
 	}
 	return nil, fmt.Errorf("nil does not fit %v", l)
+}
+
+// streamType returns the type of a stream or a reader for a value of type t.
+func streamType(word string, t reflect.Type, l *layout.Type) (reflect.Type, error) {
+	if s := codec.StreamType(word, t, l.Kind); s != nil {
+		return s, nil
+	}
+	want := "an iter.Seq2[T, error]"
+	switch {
+	case l.Kind == layout.Reader && word == "parameter":
+		want = "an io.Reader"
+	case l.Kind == layout.Reader:
+		want = "an io.ReadCloser"
+	}
+	return nil, fmt.Errorf("%v does not fit %v; want %s", t, l, want)
 }
 
 // resultType returns the Go type that a result is decoded into.
@@ -86,6 +110,8 @@ func resultType(result any, l *layout.Type) (reflect.Type, error) {
 		return nil, fmt.Errorf("%T for %v, want a pointer to it", result, l)
 	case v.IsNil():
 		return nil, fmt.Errorf("nil %T for %v, want one that points to a value", result, l)
+	case l.Kind == layout.Stream || l.Kind == layout.Reader:
+		return streamType("result", v.Type().Elem(), l)
 	}
 	return v.Type().Elem(), nil
 }
@@ -95,6 +121,16 @@ func SetArgs(v *Values, args []any) {
 	for i, arg := range args {
 		if arg != nil {
 			v.args.Field(i).Set(reflect.ValueOf(arg))
+		}
+	}
+}
+
+// CloseReaders closes the readers among the arguments of a call that has not begun. A call with
+// readers closes them all, also where it fails.
+func CloseReaders(args []any) {
+	for _, arg := range args {
+		if r, ok := arg.(io.ReadCloser); ok {
+			r.Close()
 		}
 	}
 }

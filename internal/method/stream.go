@@ -33,7 +33,9 @@ func streamsOf(list *codec.Codec, types []reflect.Type, result bool) (streams []
 		}
 		st := &Stream{Index: i, Result: result, Item: item}
 		if item != nil {
-			st.seq, st.code = t, seqCodeOf(t)
+			if st.seq = t; t.PkgPath() == "iter" { // others are for Client.Call alone
+				st.code = seqCodeOf(t)
+			}
 		}
 		streams = append(streams, st)
 	}
