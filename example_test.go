@@ -3,6 +3,7 @@ package bsrpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -329,13 +330,38 @@ func ExampleClient_Call() {
 	err := client.Call(ctx, "Greeter.Add2Words", []any{1000, int64(2050)}, &sum)
 	fmt.Println(sum, err)
 	fmt.Println(client.Call(ctx, "Greeter.Add2Words", []any{1000, -1}, &sum))
-	fmt.Println(client.Call(ctx, "Greeter.Add2Words", []any{1000, "2050"}, &sum))
+	fmt.Println(client.Call(ctx, "Greeter.Add2Words", []any{1000, true}, &sum))
 	fmt.Println(client.Call(ctx, "Greeter.Add3Words", []any{1, 2, 3}, &sum))
 	// Output:
 	// 3050 <nil>
 	// bsrpc: Greeter.Add2Words, parameter 2: negative, but the wire format is unsigned
-	// bsrpc: Greeter.Add2Words, parameter 2: string does not fit uint.le4
+	// bsrpc: Greeter.Add2Words, parameter 2: bool does not fit uint.le4
 	// bsrpc: the server has no method Greeter.Add3Words; it has Greeter.Add2Words
+}
+
+// A program without the types takes arguments from JSON, and prints results as JSON.
+func ExampleClient_Call_json() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+
+	var args []any
+	if err := json.Unmarshal([]byte(`[1000, "2050"]`), &args); err != nil {
+		log.Fatal(err)
+	}
+	var sum any
+	if err := client.Call(context.Background(), "Greeter.Add2Words", args, &sum); err != nil {
+		log.Fatal(err)
+	}
+	text, err := json.Marshal(sum)
+	fmt.Println(string(text), err)
+	fmt.Println(client.Call(context.Background(), "Greeter.Add2Words", []any{1000.0, 20.5}, &sum))
+	// Output:
+	// 3050 <nil>
+	// bsrpc: Greeter.Add2Words, parameter 2: a number with a fraction, or out of range; the layout has an unsigned 32-bit integer
 }
 
 // A Reading has the format of a device.
