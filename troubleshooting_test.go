@@ -358,7 +358,7 @@ func (l *mistakes) values(t *testing.T) {
 		proxy.Chain(deep), proxy.Names(make([]string, 200_000)), proxy.Panic())
 	ctx := t.Context()
 	l.add(client.Call(ctx, "Put", nil), client.Call(ctx, "Shop.Pay", nil), client.Call(ctx, "Shop.Put", nil),
-		client.Call(ctx, "Shop.Put", []any{1}), client.Call(ctx, "Shop.Count", []any{int64(1) << 40}),
+		client.Call(ctx, "Shop.Put", []any{1}), client.Call(ctx, "Shop.Count", []any{int64(1) << 40}), client.Call(ctx, "Shop.Count", []any{[]any{}}),
 		client.Call(ctx, "Shop.Fill", []any{1}, []byte(nil)), client.Call(ctx, "Shop.Fill", []any{1}))
 	l.add(proxy.Wait(bsrpc.WithMetadata(ctx, bsrpc.Metadata{"Tenant": "acme"})),
 		proxy.Wait(bsrpc.WithMetadata(ctx, bsrpc.Metadata{"tenant": strings.Repeat("acme", 2000)})))
