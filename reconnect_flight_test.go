@@ -303,6 +303,7 @@ func TestRebindUnwelcome(t *testing.T) {
 			p.answerBind(hello)
 			f, body := p.read()
 			p.send(wire.Frame{Type: wire.Response, ID: f.ID}, body)
+			p.readAll()
 		}
 		// The call waits for the first attempt only, unless it is patient.
 		if _, err := store.Put(WithWaitForReady(t.Context()), "x"); err != nil {
@@ -328,7 +329,7 @@ func TestRebindUnanswered(t *testing.T) {
 			peer := &rawPeer{t: t, nc: nc}
 			peer.readBasic()
 			peer.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Stateless: true}))
-			peer.read()
+			peer.readAll()
 		}
 		_, err := p.Where(t.Context())
 		if d := time.Since(s.dials[1]); d != 3*time.Second || !strings.Contains(fmt.Sprint(err), "no answer to BIND") || CodeOf(err) != CodeUnavailable {
