@@ -234,7 +234,7 @@ func TestDocumentsCompile(t *testing.T) {
 
 // What the convention accepts, and that what it refuses is found in its line.
 func TestBlocks(t *testing.T) {
-	t.Parallel()
+	// Not parallel: it shares the importer of TestDocumentsCompile.
 	const document = "# Title\n" + // line 1
 		"```sh\n```go\n```\n" + // 2
 		"<!-- given: var srv struct{ N int } -->\n" + // 5
