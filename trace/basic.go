@@ -117,7 +117,8 @@ func (d *Decoder) basicAnswer(s *side, e *Event, t wire.Type, payload []byte, wh
 	}
 }
 
-// basicValues describes arguments or results. Their layouts are not on the wire.
+// basicValues describes arguments or results. Their layouts are not on the wire, so with
+// ShowValues they are hex.
 func (d *Decoder) basicValues(s *side, e *Event, body []byte, whole bool) {
 	n := e.Size - int64(len(s.buf)-len(body))
 	if e.add("", "%s", count(n, "byte")); !d.opts.ShowValues {

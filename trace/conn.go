@@ -111,7 +111,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// trace decodes bytes that this end writes or has read, or the end of a direction.
+// trace decodes bytes that this end writes or has read, or the end of a direction. Its lock puts
+// the two directions in one order: that in which this end has seen them.
 func (c *conn) trace(written bool, b []byte, end string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

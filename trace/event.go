@@ -92,7 +92,8 @@ func (f *Failure) text(most int) string {
 	return strings.Join(parts, " ")
 }
 
-// add appends a field. The value must be safe for a terminal.
+// add appends a field. The value must be safe for a terminal: whatever a peer has sent passes
+// word, quote or sentence before.
 func (e *Event) add(name, format string, args ...any) {
 	e.Fields = append(e.Fields, Field{name, fmt.Sprintf(format, args...)})
 }

@@ -121,6 +121,6 @@ func golden(t *testing.T, name, have string) {
 		t.Fatal(err)
 	}
 	if have != string(want) {
-		t.Errorf("%s: have\n%s\nwant\n%s", name, have, want)
+		t.Errorf("%s: have\n%s\nwant\n%s\nafter a change of the transcripts: go test ./trace -update", name, have, want)
 	}
 }
