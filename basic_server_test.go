@@ -405,6 +405,9 @@ func TestBasicHandshakeTimeout(t *testing.T) {
 			p.askException(command(0, ""), "ProtocolError", "Need to initialize connection first")
 			time.Sleep(3 * time.Second)
 		}
+		if typ, payload := p.readBasic(); typ != wire.Exception || !strings.Contains(string(payload), "no whole INIT in 10s (the server's HandshakeTimeout)") {
+			t.Errorf("the reason: %v %q", typ, payload)
+		}
 		p.wantEnd()
 		if took := time.Since(start); took != 10*time.Second {
 			t.Errorf("closed after %v", took)

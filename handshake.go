@@ -40,6 +40,7 @@ type handshake struct {
 	who     Peer
 	tls     *tls.ConnectionState // nil without TLS
 	session *Session
+	late    bool // no whole INIT has come in time, or the handshake was dropped
 }
 
 // runHandshake does the handshake, and makes a connection of it.
@@ -63,6 +64,8 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	}
 	if s.handshaking.Leave(entered) {
 		err = h.dropped()
+	} else if h.late {
+		h.refuseLate()
 	}
 	if err != nil {
 		h.refuse(err)
@@ -79,6 +82,7 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
 		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
+		h.late = hello.IsTimeout(err)
 	}
 	if err == nil && h.peer == nil && (h.server.settings.access.authenticate != nil || h.server.registry.restricted()) {
 		// A client of the basic wire cannot prove who it is.
@@ -88,6 +92,15 @@ func (h *handshake) hello() (err error) {
 		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
 	}
 	return err
+}
+
+// refuseLate tells a client without a whole INIT why the connection ends, if it reads at once: most
+// such peers read nothing.
+func (h *handshake) refuseLate() {
+	why := fault.Refusal(fault.Unavailable, "no whole INIT in %v (the server's HandshakeTimeout)", h.server.settings.handshakeTimeout)
+	h.nc.SetDeadline(time.Now().Add(dropTime))
+	r := hello.Refusal{Err: why, Basic: h.server.settings.basic, Hurry: true}
+	r.Send(h.nc, h.server.settings.MaxErrorText)
 }
 
 // dropped returns the refusal of a client whose place another one needs.

@@ -159,6 +159,10 @@ func TestHandshakeTimeoutIsExact(t *testing.T) {
 				time.Sleep(500 * time.Millisecond / time.Duration(n))
 				p.write([]byte(first[i : i+1]))
 			}
+			typ, payload := p.readBasic()
+			if h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || Code(h.RefusalCode) != CodeUnavailable || !strings.Contains(h.Refusal, "no whole INIT in 7s (the server's HandshakeTimeout)") {
+				t.Errorf("after %d bytes: %v, %+v, %v", n, typ, h, err)
+			}
 			p.wantEnd()
 			if took := time.Since(start); took != 7*time.Second {
 				t.Errorf("after %d bytes: ended after %v", n, took)
