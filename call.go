@@ -26,6 +26,9 @@ import (
 func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 	b := m.binding.Load()
 	if b.err != nil || ctx == nil {
+		if ctx != nil && b.gone() {
+			return m.unsuccessful(ctx, b, v, b.err)
+		}
 		m.closeReaders(v)
 		return m.uncallable(ctx, b)
 	}

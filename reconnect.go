@@ -167,6 +167,10 @@ func (k *steadyContract) refuse(err error, c *reconnect.Conn) []*binding {
 	return slices.Repeat([]*binding{{err: why, conn: c}}, len(k.methods))
 }
 
+// gone reports whether the connection of a binding has ended, so that what its server knew of
+// the method counts no more.
+func (b *binding) gone() bool { return b.conn != nil && b.conn.Ended() }
+
 // store is Contract.Store.
 func (k *steadyContract) store(i int, list []*binding) {
 	b := *list[0]
@@ -180,6 +184,9 @@ func (k *steadyContract) store(i int, list []*binding) {
 func (k *steadyContract) again(ctx context.Context, m *boundMethod, b *binding, v *method.Values, err error) error {
 	if v.Sent {
 		return err // a stream among the arguments has been read
+	}
+	if f, ok := err.(*fault.Fault); ok && b.gone() && !f.Remote && f.Outcome == fault.NotRun && (f.Code == fault.InvalidArgument || f.Code == fault.FailedPrecondition) {
+		err = reconnect.ErrNotConnected // what the last server did not know, the next one may
 	}
 	call := &steadyCall{m, b, v}
 	return k.link.Again(ctx, call, b.conn, m.idempotent && b.funcs == nil, err)

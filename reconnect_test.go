@@ -678,6 +678,51 @@ func TestReconnectMismatch(t *testing.T) {
 	})
 }
 
+// What the last server did not know does not keep a call from the next one.
+func TestReconnectToNewerServer(t *testing.T) {
+	type item struct {
+		Name string
+		Note string `bsrpc:"optional"`
+	}
+	type contract struct {
+		Put    func(ctx context.Context, i item) error
+		Change func(ctx context.Context, n int) error
+	}
+	type oldItem struct{ Name string }
+	serve := func(s *site, put, change any) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		for name, f := range map[string]any{"Till.Put": put, "Till.Change": change} {
+			if err := srv.RegisterFunc(name, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.add("a", srv)
+	}
+	for what, call := range map[string]func(ctx context.Context, p *contract) error{
+		"a new field":  func(ctx context.Context, p *contract) error { return p.Put(ctx, item{Note: "fragile"}) },
+		"another type": func(ctx context.Context, p *contract) error { return p.Change(ctx, 1) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, nil)
+			s.quiet = true
+			serve(s, func(oldItem) {}, func(string) {})
+			p, err := Bind[contract](t.Context(), s.dial(t, "a", &ClientOptions{WaitForReady: true}), "Till")
+			if e := new(MismatchError); !errors.As(err, &e) {
+				t.Fatal(err)
+			}
+			if err := call(t.Context(), p); CodeOf(err) != CodeInvalidArgument && CodeOf(err) != CodeFailedPrecondition {
+				t.Errorf("%s, old server: %v", what, err)
+			}
+			s.kill("a")
+			time.Sleep(time.Minute) // between attempts
+			time.AfterFunc(time.Second, func() { serve(s, func(item) {}, func(int) {}) })
+			if err := call(t.Context(), p); err != nil {
+				t.Errorf("%s, while the server is replaced: %v", what, err)
+			}
+		})
+	}
+}
+
 type odd struct{}
 
 func (odd) Where() int          { return 1 }
