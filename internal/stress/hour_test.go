@@ -42,6 +42,7 @@ type hour struct {
 	listed    []listing      // what the resolver said, in order
 	failing   bool           // the resolver
 	calls     []hourCall     // that have failed, and are to be judged
+	stalls    []span         // this process did not run
 	causes    map[string]int // the failed calls by their causes
 	lies      []string
 }
@@ -91,6 +92,7 @@ func TestHour(t *testing.T) {
 	}
 	sizes := footprints(ctx, &h.epoch, length)
 	running.Go(func() { h.watch(5 * time.Second) })
+	running.Go(func() { findStalls(ctx, h.stalled) })
 	done := h.faults()
 	running.Wait()
 	first, last := sizes()
@@ -118,6 +120,14 @@ func (h *hour) start(i int, address string, version int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.processes = append(h.processes, p)
+}
+
+// stalled notes that this process has not run for d.
+func (h *hour) stalled(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stalls = append(h.stalls, span{time.Now().Add(-d), time.Now()})
+	h.stalls = h.stalls[max(0, len(h.stalls)-1000):]
 }
 
 // list makes the resolver return the addresses of the servers, without those at the indexes.
@@ -330,11 +340,11 @@ func (c *hourClient) run(h *hour, r *rand.Rand, id string) {
 			cancelAfter = time.Duration(r.IntN(5)) * time.Millisecond
 		}
 		h.epoch.RLock()
+		call.at.from = time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), call.time)
 		if cancelAfter >= 0 {
 			time.AfterFunc(cancelAfter, cancel)
 		}
-		call.at.from = time.Now()
 		call.err = m.call(ctx, c, r, call.token)
 		call.at.to = time.Now()
 		call.canceled = errors.Is(ctx.Err(), context.Canceled)

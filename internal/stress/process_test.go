@@ -57,7 +57,7 @@ func TestServerProcess(t *testing.T) {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	go reportStalls()
+	go findStalls(context.Background(), func(d time.Duration) { say("stalled %d", d) })
 	say("listening")
 	go srv.Serve(l)
 	<-drain
@@ -71,15 +71,15 @@ func TestServerProcess(t *testing.T) {
 	os.Exit(0)
 }
 
-// reportStalls writes a line whenever this process has not run for a while: it was frozen, or
-// the machine is busy.
-func reportStalls() {
+// findStalls calls f whenever this process has not run for a while: it was frozen, or the
+// machine is busy.
+func findStalls(ctx context.Context, f func(time.Duration)) {
 	const tick = 100 * time.Millisecond
-	for last := time.Now(); ; {
-		time.Sleep(tick)
+	for last := time.Now(); ctx.Err() == nil; {
+		pause(ctx, tick)
 		now := time.Now()
 		if late := now.Sub(last) - tick; late > tick {
-			say("stalled %d", late)
+			f(late)
 		}
 		last = now
 	}

@@ -36,8 +36,11 @@ var truths = []truth{
 		// A handler may return the error of its callback.
 		return e.canceled && (e.method == "Ask" || outcomeOf(e.err) != answered) && errors.Is(e.err, context.Canceled)
 	}},
-	{whole(`context deadline exceeded`), bsrpc.CodeDeadlineExceeded, []bsrpc.Outcome{notRun, unknown}, "its time was over", func(e *evidence) bool {
-		return e.expired() && (e.time < hourTime || e.some(func(p *serverProcess) bool { return p.dead(e.at) || p.stalled(e.at, time.Second) }))
+	{whole(`context deadline exceeded`), bsrpc.CodeDeadlineExceeded, []bsrpc.Outcome{notRun, unknown, answered}, "its time was over", func(e *evidence) bool {
+		if outcomeOf(e.err) == answered && e.method != "Ask" { // as above
+			return false
+		}
+		return e.expired() && (e.time < hourTime || e.busy() || e.some(func(p *serverProcess) bool { return p.dead(e.at) || p.stalled(e.at, time.Second) }))
 	}},
 	{whole(`context (?:deadline exceeded|canceled); it waited for a connection: (.*)`), 0, []bsrpc.Outcome{notRun}, "its time was over before there was a connection", func(e *evidence) bool {
 		return (e.expired() || e.canceled) && e.unconnected()
@@ -46,7 +49,7 @@ var truths = []truth{
 		return !e.client.patient && e.unconnected()
 	}},
 	{whole(`connection lost: keepalive: the peer has been silent for .* \(the client's Limits.PingAfter, PingTimeout\)`), bsrpc.CodeUnavailable, []bsrpc.Outcome{notRun, unknown}, "its server was frozen", func(e *evidence) bool {
-		return e.some(func(p *serverProcess) bool { return p.stalled(e.at, e.pings()) })
+		return e.busy() || e.some(func(p *serverProcess) bool { return p.stalled(e.at, e.pings()) })
 	}},
 	{whole(`(connection lost: .*)`), bsrpc.CodeUnavailable, []bsrpc.Outcome{notRun, unknown}, "its server was killed", func(e *evidence) bool {
 		return e.lost(e.at)
@@ -60,7 +63,7 @@ var truths = []truth{
 			e.some(func(p *serverProcess) bool { return p.version == otherVersion && p.live(e.attempts()) })
 	}},
 	{whole(`parameter 2, newItem\.Note: the server does not know it`), bsrpc.CodeInvalidArgument, []bsrpc.Outcome{notRun}, "the server was old", func(e *evidence) bool {
-		return e.method == "Order.Note" && e.some(func(p *serverProcess) bool { return p.version == oldVersion && p.live(e.attempts()) })
+		return e.method == "Order.Note" && e.some(func(p *serverProcess) bool { return p.version == oldVersion && p.live(e.at) })
 	}},
 }
 
@@ -141,6 +144,27 @@ func (p *serverProcess) stalled(s span, least time.Duration) bool {
 		}
 		return end.Sub(stall.from) >= least && span{stall.from, end.Add(slack)}.overlaps(s)
 	})
+}
+
+// busy reports whether this process or a server has not run for a second in all, shortly before
+// the error, because the machine had other work.
+func (e *evidence) busy() bool {
+	w := span{e.at.to.Add(-e.pings() - slack), e.at.to}
+	return standstill(e.h.stalls, w) >= time.Second || e.some(func(p *serverProcess) bool { return standstill(p.stalls, w) >= time.Second })
+}
+
+// standstill returns the time within w that is in stalls.
+func standstill(stalls []span, w span) (sum time.Duration) {
+	for _, s := range stalls {
+		if s.from.Before(w.from) {
+			s.from = w.from
+		}
+		if s.to.After(w.to) {
+			s.to = w.to
+		}
+		sum += max(0, s.to.Sub(s.from))
+	}
+	return sum
 }
 
 // lost reports whether a connection was lost in s: a server was killed, or shut down with calls left.
