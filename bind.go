@@ -195,6 +195,10 @@ type binding struct {
 	all     []*binding      // of several connections, this one among them; nil for one
 }
 
+// gone reports whether the connection of a binding has ended, so that what its server knew of
+// the method counts no more.
+func (b *binding) gone() bool { return b.conn != nil && b.conn.Ended() }
+
 // A repeater sends a call again that has failed with err as bound by b, where that is safe.
 type repeater interface {
 	again(ctx context.Context, m *boundMethod, b *binding, v *method.Values, err error) error

@@ -167,10 +167,6 @@ func (k *steadyContract) refuse(err error, c *reconnect.Conn) []*binding {
 	return slices.Repeat([]*binding{{err: why, conn: c}}, len(k.methods))
 }
 
-// gone reports whether the connection of a binding has ended, so that what its server knew of
-// the method counts no more.
-func (b *binding) gone() bool { return b.conn != nil && b.conn.Ended() }
-
 // store is Contract.Store.
 func (k *steadyContract) store(i int, list []*binding) {
 	b := *list[0]
