@@ -209,7 +209,6 @@ func TestFutureContexts(t *testing.T) {
 // Ten thousand open calls have no goroutine at the client, and more wait for a place. A
 // dropped future gives its place back.
 func TestFutureMany(t *testing.T) {
-	t.Parallel()
 	const n = 10_000
 	synctest.Test(t, func(t *testing.T) {
 		p := newQueuePair(t, bsrpc.ServerOptions{MaxInflight: n, MaxConcurrentCalls: 1}, bsrpc.ClientOptions{DefaultCallTimeout: -1})

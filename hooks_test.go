@@ -74,7 +74,6 @@ var allHooks = []string{"OnConnect", "make", "Close", "OnDisconnect", "Error", "
 // A hook that panics or hangs ends at most its own session. Other calls continue, the
 // next client is admitted, and the server closes in time.
 func TestHooksAreGuarded(t *testing.T) {
-	t.Parallel()
 	for _, hook := range allHooks {
 		for name, fall := range falls {
 			for end, stop := range map[string]func(*testing.T, *Server){

@@ -162,7 +162,6 @@ func list(results ...any) []any { return results }
 // Compiled code is called on a small stack, by a new goroutine, and answered by a new
 // leader.
 func TestCompiledShapes(t *testing.T) {
-	t.Parallel()
 	for i, test := range shapedCalls {
 		service := new(shaped)
 		srv := NewServer(&ServerOptions{Logger: quiet})
