@@ -119,6 +119,7 @@ func TestAuthenticateFails(t *testing.T) {
 		}})
 		_, err := bsrpctest.Dial(t, srv, nil)
 		wantError(t, err, bsrpc.CodeUnauthenticated, bsrpc.OutcomeNotRun, "unauthenticated")
+		synctest.Wait()
 		if !strings.Contains(log.String(), "panic=oh") {
 			t.Errorf("log:\n%s", log)
 		}
@@ -150,6 +151,7 @@ func TestAuthenticateFails(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second) // the line follows the refusal
+		synctest.Wait()
 		if n := running.Load(); n != 2 || !strings.Contains(log.String(), "too many calls of Authenticate") {
 			t.Errorf("%d calls of Authenticate, log:\n%s", n, log)
 		}
