@@ -112,16 +112,20 @@ func (b *receiveBuffer) grow(p *reassembly, n int) {
 	if len(p.body)+n <= cap(p.body) && len(p.body) < cap(p.body) {
 		return
 	}
-	// A peer announcing much and sending little must not make this end allocate much.
-	received := len(p.body) + n
-	size := max(firstBody, bodyGrowth*received)
-	if usual := min(b.longest, int(p.head.Total)); usual > size {
-		size = max(firstBody, longBody(usual, received))
-	}
-	body := recycle.Bytes(int(p.head.Total), min(size, int(p.head.Total)))
+	body := recycle.Bytes(int(p.head.Total), b.roomFor(int(p.head.Total), len(p.body)+n))
 	old := p.body
 	p.body = body[:copy(body, old)]
 	recycle.Free(old)
+}
+
+// roomFor returns the size of new memory for a message of total bytes, of which some have been
+// received. A peer announcing much and sending little must not make this end allocate much.
+func (b *receiveBuffer) roomFor(total, received int) int {
+	size := max(firstBody, bodyGrowth*received)
+	if usual := min(b.longest, total); usual > size {
+		size = max(firstBody, longBody(usual, received))
+	}
+	return min(size, total)
 }
 
 // longBody returns the size of the memory for a message of total bytes, a usual size, of

@@ -31,8 +31,7 @@ func TestMessageMemoryGrows(t *testing.T) {
 func TestMessageMemoryFollowsTheLongest(t *testing.T) {
 	b := receiveBuffer{longest: 2 << 20}
 	for _, tt := range []struct {
-		total         uint64
-		arrived, want int
+		total, arrived, want int
 	}{
 		{2 << 20, 128 << 10, 2 << 20},
 		{1 << 20, 64 << 10, 1 << 20},
@@ -42,9 +41,7 @@ func TestMessageMemoryFollowsTheLongest(t *testing.T) {
 		{2 << 20, 1, 4 << 10},
 		{2 << 20, 0, 4 << 10},
 	} {
-		p := &reassembly{head: wire.Frame{Total: tt.total}}
-		b.grow(p, tt.arrived)
-		if got := cap(p.body); got < tt.want-tt.want/8 || got > tt.want+tt.want/8 {
+		if got := b.roomFor(tt.total, tt.arrived); got < tt.want-tt.want/8 || got > tt.want+tt.want/8 {
 			t.Errorf("%d bytes announced, %d received: %d allocated, want %d", tt.total, tt.arrived, got, tt.want)
 		}
 	}
