@@ -458,10 +458,22 @@ func (l *mistakes) ends(t *testing.T) {
 		l.add(proxy.Panic(), client.Err())
 	}
 
-	srv, _ = l.server(t, bsrpc.ServerOptions{})
+	srv, _ = l.server(t, bsrpc.ServerOptions{MaxSessions: 1})
 	near, far := net.Pipe()
+	go func() { l.add(srv.ServeConn(far)) }()
+	frozen := &halted{Conn: near, writes: true}
+	client, err := bsrpc.NewClient(t.Context(), frozen, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen.now.Store(true)
+	time.Sleep(time.Minute)
+	client.Close()
+
+	srv, _ = l.server(t, bsrpc.ServerOptions{})
+	near, far = net.Pipe()
 	go srv.ServeConn(far)
-	client, err := bsrpc.NewClient(t.Context(), near, nil)
+	client, err = bsrpc.NewClient(t.Context(), near, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
