@@ -243,7 +243,6 @@ func TestWhereTokensGo(t *testing.T) {
 
 // A certificate can be the proof, without credentials.
 func TestAuthenticateByCertificate(t *testing.T) {
-	t.Parallel()
 	ca := bsrpctest.NewCA(t)
 	srv, _ := guardedServer(t, &bsrpc.ServerOptions{TLS: ca.Server(), Authenticate: func(_ context.Context, p *bsrpc.Peer, c bsrpc.Credentials) error {
 		if !slices.Contains(p.CertificateNames, "ann.example") || c.User() != "" || c.Token() != "" {
