@@ -1,0 +1,208 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+const callHelp = `call calls a method and prints its results as JSON, one a line.
+
+An argument is JSON, or a word where the parameter is a string, a time, a duration or
+bytes in base64. Others:
+
+  @file   JSON from a file; for bytes and readers its bytes, for a stream its lines
+  @-      the same from standard input
+
+An item of a stream is one line, as an argument is; results that are streams are
+printed item by item. What the server tags secret is printed as "***" without
+--show-values. Flags may stand anywhere; write -- before an argument that begins with -.`
+
+// A call is one run of the command call.
+type call struct {
+	*server
+	*method
+	in         io.Reader // standard input, nil once it is used
+	out        io.Writer
+	showValues bool
+	numbered   bool // lines name their result
+
+	misfit atomic.Pointer[error] // of a line of a stream
+}
+
+func newCall(t *target) *cobra.Command {
+	var metadata []string
+	var showValues bool
+	cmd := &cobra.Command{
+		Use:               "call [ADDRESS] SERVICE.METHOD [ARGUMENT...]",
+		Short:             "call a method",
+		Long:              callHelp,
+		ValidArgsFunction: t.complete(false, true),
+		RunE: t.connected(1, -1, func(cmd *cobra.Command, s *server, args []string) error {
+			md, err := parseMetadata(metadata)
+			if err != nil {
+				return err
+			}
+			m, err := s.method(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			c := &call{server: s, method: m, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), showValues: showValues, numbered: s.json}
+			ctx, cancel := s.limit(cmd.Context(), m.streams())
+			defer cancel()
+			values, err := c.args(args[1:])
+			if err != nil {
+				return err
+			}
+			results, err := c.results()
+			if err != nil {
+				return err
+			}
+			err = s.Call(bsrpc.WithMetadata(ctx, md), m.Name, values, results...)
+			if err == nil {
+				err = c.print(results)
+			}
+			if misfit := c.misfit.Load(); misfit != nil {
+				return *misfit
+			}
+			return err
+		}),
+	}
+	cmd.Flags().StringArrayVar(&metadata, "metadata", nil, "send an entry of metadata, `key=value`; repeat for more")
+	cmd.Flags().BoolVar(&showValues, "show-values", false, "print what the server tags secret")
+	return cmd
+}
+
+// parseMetadata returns metadata from words. Values may be secrets, so errors contain none.
+func parseMetadata(words []string) (bsrpc.Metadata, error) {
+	md := bsrpc.Metadata{}
+	for _, w := range words {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok || key == "" {
+			return nil, usage("--metadata: want key=value")
+		}
+		md[key] = value
+	}
+	return md, nil
+}
+
+// results returns the pointers for the results.
+func (c *call) results() (list []any, err error) {
+	for _, l := range c.layout.Results {
+		switch l.Kind {
+		case layout.Stream:
+			list = append(list, new(iter.Seq2[json.RawMessage, error]))
+		case layout.Reader:
+			if isTerminal(c.out) && !c.numbered {
+				return nil, usage("the result of %s is bytes, which a terminal cannot show: redirect the output, or use --json", c.Name)
+			}
+			list = append(list, new(io.ReadCloser))
+		default:
+			list = append(list, new(json.RawMessage))
+		}
+	}
+	return list, nil
+}
+
+// print prints the results.
+func (c *call) print(results []any) error {
+	for i, r := range results {
+		var err error
+		switch r := r.(type) {
+		case *json.RawMessage:
+			err = c.value(i, "value", *r)
+		case *iter.Seq2[json.RawMessage, error]:
+			for item, failed := range *r {
+				if failed != nil {
+					return failed
+				}
+				if err = c.value(i, "item", item); err != nil {
+					break
+				}
+			}
+		case *io.ReadCloser:
+			err = c.bytes(i, *r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value prints a result, or an item of one.
+func (c *call) value(i int, word string, text json.RawMessage) error {
+	l := c.layout.Results[i]
+	if l.Kind == layout.Stream {
+		l = l.Elem
+	}
+	if !c.showValues {
+		text = masked(l, text, c.secrets(i, word == "item"))
+	}
+	return c.line(i, word, text)
+}
+
+// line prints one line, which is JSON already.
+func (c *call) line(i int, word string, text json.RawMessage) error {
+	if c.numbered {
+		return writeJSON(c.out, map[string]any{"result": i + 1, word: text})
+	}
+	_, err := c.out.Write(append(appendPrintable(nil, text), '\n'))
+	return err
+}
+
+// bytes prints what a reader has, in base64 where lines are wanted.
+func (c *call) bytes(i int, r io.ReadCloser) error {
+	if r == nil {
+		return nil
+	}
+	defer r.Close()
+	buf := make([]byte, 48<<10)
+	for {
+		n, err := r.Read(buf)
+		var failed error
+		switch {
+		case n == 0:
+		case c.numbered:
+			failed = c.line(i, "bytes", json.RawMessage(`"`+base64.StdEncoding.EncodeToString(buf[:n])+`"`))
+		default:
+			_, failed = c.out.Write(buf[:n])
+		}
+		switch {
+		case failed != nil:
+			return failed
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// stars stands for a secret.
+const stars = `"***"`
+
+// masked returns text with its secret places masked. Where that is not possible, all of it is.
+func masked(l *layout.Type, text json.RawMessage, secret []string) json.RawMessage {
+	if len(secret) == 0 {
+		return text
+	}
+	data, err := layout.ParseJSON(nil, l, text)
+	if err != nil {
+		return json.RawMessage(stars)
+	}
+	text, err = layout.JSON{Secret: secret, MaxSize: -1}.Append(nil, l, data)
+	if err != nil { // the place "", the whole value, is among these
+		return json.RawMessage(stars)
+	}
+	return text
+}

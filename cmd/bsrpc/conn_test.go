@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// check runs the command, and compares its exit code and a part of what it prints.
+func check(t *testing.T, exit int, want string, args ...string) {
+	t.Helper()
+	got, out, failed := bsrpcCommand(t, "", args...)
+	if got != exit || !strings.Contains(out+failed, want) {
+		t.Errorf("bsrpc %s: exit %d, %q, want %d and %q", strings.Join(args, " "), got, out+failed, exit, want)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	ca := bsrpctest.NewCA(t)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := ca.Files("ann", "ann")
+	server := ca.Server()
+	address := serve(t, newDesk(t, &bsrpc.ServerOptions{
+		TLS: server,
+		Authenticate: func(_ context.Context, p *bsrpc.Peer, c bsrpc.Credentials) error {
+			if c.User() == "bob" && c.HasToken("open sesame") || p.Certificate != nil {
+				return nil
+			}
+			return errors.New("a stranger")
+		},
+	}))
+	// The certificate of the server is an authority too, to a client that trusts it alone.
+	authority, _ := bsrpctest.WriteFiles(t, filepath.Join(t.TempDir(), "server"), server.Certificates[0])
+	check(t, 0, "Desk\n", "list", address, "--ca", authority, "--token-file", token, "--user", "bob")
+	check(t, 0, "Desk\n", "list", address, "--ca", authority, "--cert", cert, "--key", key)
+	check(t, 3, "--token-file", "list", address, "--ca", authority)
+	check(t, 3, "--token-file", "list", address, "--ca", authority, "--token-file", token, "--user", "eve")
+	check(t, 3, "certificate", "list", address, "--tls")
+	check(t, 3, "certificate", "list", address, "--ca", authority, "--server-name", "elsewhere")
+	check(t, 3, "--tls", "list", address)
+	check(t, 2, "no such file", "list", address, "--tls", "--token-file", "missing")
+}
+
+func TestToken(t *testing.T) {
+	address := serve(t, newDesk(t, nil))
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(t, 2, "--insecure-credentials", "list", address, "--token-file", token)
+	check(t, 0, "Desk\n", "list", address, "--token-file", token, "--insecure-credentials")
+	if err := os.Truncate(token, maxTokenFile+1); err != nil {
+		t.Fatal(err)
+	}
+	check(t, 2, "more than 65536 bytes", "list", address, "--token-file", token, "--insecure-credentials")
+}
+
+func TestUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "") // t.TempDir may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Skip(err)
+	}
+	serveOn(t, newDesk(t, nil), l)
+	check(t, 0, `"3"`, "call", "unix:"+filepath.Join(dir, "s"), "Desk.Add", "1", "2")
+	check(t, 3, "is a bsrpc server listening on unix:", "list", "unix:"+filepath.Join(dir, "other"))
+}
+
+func TestNoServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	check(t, 3, "is a bsrpc server listening on", "list", l.Addr().String())
+	check(t, 3, `"exit":3`, "call", l.Addr().String(), "Desk.Add", "1", "2", "--json")
+	check(t, 3, "still not ready", "health", l.Addr().String(), "--wait", "--timeout", "300ms")
+	check(t, 2, "want SERVICE.METHOD", "call", serve(t, newDesk(t, nil)), "Add")
+}
+
+func TestHiddenDescription(t *testing.T) {
+	address := serve(t, newDesk(t, &bsrpc.ServerOptions{HideDescription: true}))
+	check(t, 4, "HideDescription", "list", address)
+	check(t, 4, "HideDescription", "call", address, "Desk.Add", "1", "2")
+	check(t, 0, "ready", "health", address)
+}
+
+// health --wait waits for a server that is not there yet, and then for its readiness.
+func TestHealthWait(t *testing.T) {
+	srv := newDesk(t, nil)
+	srv.SetHealth("Desk", false)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		check(t, 0, "ready\n", "health", address, "Desk", "--wait", "--timeout", "30s")
+	}()
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, srv, l)
+	check(t, 1, "not ready", "health", address, "Desk")
+	check(t, 1, "still not ready", "health", address, "Desk", "--wait", "--timeout", "400ms")
+	check(t, 0, "ready", "health", address, "bsrpc.v1")
+	select {
+	case <-done:
+		t.Error("health --wait has returned before the service is ready")
+	default:
+	}
+	srv.SetHealth("Desk", true)
+	<-done
+}

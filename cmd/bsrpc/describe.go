@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// maxList limits the words of a list that are printed.
+const maxList = 64
+
+func newDescribe(t *target) *cobra.Command {
+	return &cobra.Command{
+		Use:               "describe [ADDRESS] [SERVICE | SERVICE.METHOD]",
+		Short:             "describe methods: signature, options, secrets, hash",
+		ValidArgsFunction: t.complete(true, true),
+		RunE: t.connected(0, 1, func(cmd *cobra.Command, s *server, args []string) error {
+			methods, err := s.named(cmd, append(args, "")[0])
+			if err != nil {
+				return err
+			}
+			for i, m := range methods {
+				if s.json {
+					err = writeJSON(cmd.OutOrStdout(), m.asJSON())
+				} else {
+					err = m.describe(cmd.OutOrStdout(), i > 0)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+// named returns the methods of a service, one method, or all for "". A service may have the
+// name of what could be a method.
+func (s *server) named(cmd *cobra.Command, name string) ([]*method, error) {
+	methods, err := s.methods(cmd.Context(), name)
+	if f, ok := err.(*failure); !ok || f.Exit != exitMismatch || !strings.Contains(name, ".") {
+		return methods, err
+	}
+	m, one := s.method(cmd.Context(), name)
+	return []*method{m}, one
+}
+
+// describe prints a method for people, below an empty line if it is not the first one.
+func (m *method) describe(w io.Writer, further bool) error {
+	var b strings.Builder
+	if further {
+		b.WriteString("\n")
+	}
+	for line := range strings.Lines(m.signature(true)) {
+		// Tabs are those of signature; names and types are identifiers.
+		tabs := len(line) - len(strings.TrimLeft(line, "\t"))
+		b.WriteString(line[:tabs] + clean(strings.TrimSuffix(line[tabs:], "\n"), maxSignature) + "\n")
+	}
+	for _, row := range []struct {
+		name  string
+		words []string
+	}{
+		{"kind", []string{m.Kind}},
+		{"options", m.Options},
+		{"secret", m.Secrets},
+		{"hash", []string{hex.EncodeToString(m.Hash[:])}},
+	} {
+		if len(row.words) > 0 {
+			fmt.Fprintf(&b, "    %-8s %s\n", row.name, cleanList(row.words))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// cleanList returns words for a terminal, on one line.
+func cleanList(words []string) string {
+	var list []string
+	for i, w := range words {
+		if i == maxList {
+			list = append(list, fmt.Sprintf("and %d more", len(words)-i))
+			break
+		}
+		list = append(list, clean(w, maxWord))
+	}
+	return strings.Join(list, ", ")
+}
+
+// asJSON returns the description of a method.
+func (m *method) asJSON() any {
+	return struct {
+		Name      string   `json:"name"`
+		Signature string   `json:"signature"`
+		Layout    string   `json:"layout"`
+		Hash      string   `json:"hash"`
+		Kind      string   `json:"kind"`
+		Params    []string `json:"params,omitempty"`
+		Options   []string `json:"options,omitempty"`
+		Secrets   []string `json:"secrets,omitempty"`
+	}{m.Name, m.signature(false), m.Layout, hex.EncodeToString(m.Hash[:]), m.Kind, m.Params, m.Options, m.Secrets}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// maxLine limits the bytes of a signature in a list.
+const maxLine = 200
+
+func newList(t *target) *cobra.Command {
+	return &cobra.Command{
+		Use:               "list [ADDRESS] [SERVICE]",
+		Short:             "list the services, or the methods of a service",
+		ValidArgsFunction: t.complete(true, false),
+		RunE: t.connected(0, 1, func(cmd *cobra.Command, s *server, args []string) error {
+			if len(args) == 0 {
+				return s.listServices(cmd)
+			}
+			methods, err := s.methods(cmd.Context(), args[0])
+			for _, m := range methods {
+				if s.json {
+					err = writeJSON(cmd.OutOrStdout(), m.Name)
+				} else {
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(m.signature(false), maxLine))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return err
+		}),
+	}
+}
+
+// listServices prints the names of the services.
+func (s *server) listServices(cmd *cobra.Command) error {
+	names, err := s.services(cmd.Context())
+	for _, name := range names {
+		if s.json {
+			err = writeJSON(cmd.OutOrStdout(), name)
+		} else {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}

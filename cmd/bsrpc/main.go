@@ -1,0 +1,15 @@
+// Command bsrpc lists, describes and calls the methods of any bsrpc server, without its types.
+// docs/tools.md shows how.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+const help = `bsrpc lists, describes and calls the methods of any bsrpc server.
+
+An ADDRESS is host:port, or unix:path for a unix socket. With --address it is not
+among the arguments.
+
+Exit codes:
+  0  success
+  1  an error of the application, or a service that is not ready
+  2  wrong usage: arguments, flags or files; nothing has been called
+  3  network: not connected, connection lost, refused, out of time
+  4  an unknown service or method, or a mismatch
+
+Text of the server is printed without control characters, and cut if it is long.`
+
+// run runs the command and returns its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	f := failureOf(err)
+	if asJSON, _ := root.PersistentFlags().GetBool("json"); asJSON {
+		writeJSON(stderr, map[string]any{"error": f})
+	} else {
+		fmt.Fprintln(stderr, "bsrpc: "+f.text())
+	}
+	return f.Exit
+}
+
+// newRoot returns the command with all others below it.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bsrpc",
+		Short:         "list, describe and call the methods of any bsrpc server",
+		Long:          help,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q; see bsrpc --help", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%v; see %s --help, and write -- before arguments that begin with -", err, cmd.CommandPath())
+	})
+	t := new(target)
+	t.addFlags(root.PersistentFlags())
+	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
+	return root
+}
