@@ -107,7 +107,8 @@ func TestValueMemory(t *testing.T) {
 		}
 		budget = math.MaxInt64
 		_, _ = Value(text, &budget)
-		if most := uint64(math.MaxInt64-budget) + 64<<10; min(stats[0], stats[1]) > most {
+		// The race detector makes some values larger, by less than an eighth.
+		if most := uint64(math.MaxInt64-budget)*9/8 + 64<<10; min(stats[0], stats[1]) > most {
 			t.Errorf("%.20s: %d bytes for a budget of %d", unit, stats, most)
 		}
 	}
