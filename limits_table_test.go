@@ -16,6 +16,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -365,8 +366,9 @@ var limitRows = []struct {
 		wantCall(b, b.calls.Chain(b.Context(), chainOf(6)), CodeInvalidArgument, OutcomeNotRun, "MaxDepth (5)")
 	}},
 	{"Limits.DecodeBudget", ServerOptions{Limits: Limits{DecodeBudget: 1600}}, ClientOptions{}, func(b *limitBed) {
-		b.works(b.calls.Names(b.Context(), make([]string, 100)))
-		wantCall(b, b.calls.Names(b.Context(), make([]string, 101)), CodeInvalidArgument, OutcomeNotRun, "needs more memory than Limits.DecodeBudget (1600) allows")
+		n := 1600 / (2 * strconv.IntSize / 8) // a string is two words
+		b.works(b.calls.Names(b.Context(), make([]string, n)))
+		wantCall(b, b.calls.Names(b.Context(), make([]string, n+1)), CodeInvalidArgument, OutcomeNotRun, "needs more memory than Limits.DecodeBudget (1600) allows")
 	}},
 	{"Limits.MaxErrorText", ServerOptions{Limits: Limits{MaxErrorText: 100}}, ClientOptions{}, func(b *limitBed) {
 		for n, want := range map[uint32]int{100: 100, 101: 100} { // cuts, and is not an error
