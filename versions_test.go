@@ -1,7 +1,9 @@
 package bsrpc
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,6 +140,48 @@ func TestBindWithBothFlags(t *testing.T) {
 		p := rawClient(t, srv)
 		p.send(wire.Frame{Type: wire.Bind, Flags: wire.Texts | wire.Describe, ID: 2}, (&wire.BindRequest{Service: "Probe"}).Append(nil))
 		p.wantClose(CodeInternal, "both flags")
+		srv.Close()
+	})
+}
+
+// A contract bound twice on a connection to a server of another version is translated both times.
+func TestBindTwiceToAnotherVersion(t *testing.T) {
+	type oldItem struct {
+		Name string
+		N    int32
+	}
+	type newItem struct {
+		Note string `bsrpc:"optional"`
+		Name string
+		N    int32
+	}
+	type contract struct {
+		Order func(ctx context.Context, i newItem) (newItem, error)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := srv.RegisterFunc("Shop.Order", func(i oldItem) oldItem { return i }); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(far) }()
+		client, err := NewClient(t.Context(), near, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := newItem{Name: "tea", N: 3}
+		for range 3 {
+			p, err := Bind[contract](t.Context(), client, "Shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := p.Order(t.Context(), want); err != nil || got != want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		}
+		client.Close()
+		<-served
 		srv.Close()
 	})
 }

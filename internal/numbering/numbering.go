@@ -107,8 +107,10 @@ func (t *Table[M]) bind(reg Registry[M], m M, r *wire.BindRequest, i int) wire.B
 	case r.Hashes == nil:
 		return wire.BindResult{Number: t.number(m), Text: d.Layout}
 	case r.Hashes[i] != d.Hash:
+		// A BIND with hashes alone has no versions, also if an earlier one had the text: its
+		// answer would say that the layouts are equal, and the peer would not translate.
 		made := t.versions[version[M]{m, r.Hashes[i]}]
-		if made == none || len(t.Bound) >= maxNumbers {
+		if r.Texts == nil || made == none || len(t.Bound) >= maxNumbers {
 			return wire.BindResult{Status: wire.BindDiffers, Text: d.Layout}
 		}
 		m = made
