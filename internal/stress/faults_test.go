@@ -82,14 +82,22 @@ func (h *hour) faults() string {
 	for i, s := range steps {
 		fmt.Fprintf(&text, "%d %s, ", done[i], s.name)
 	}
-	left := 0
-	for _, p := range h.processes {
-		left = max(left, p.left)
-	}
-	if left > 30 {
+	if left := h.left(); left > 30 {
 		h.t.Errorf("a server that had shut down had %d goroutines", left)
 	}
 	return fmt.Sprintf("%sall clients back within %v", text.String(), worst.Round(time.Millisecond))
+}
+
+// left returns the most goroutines that a server had after it had shut down.
+func (h *hour) left() (most int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.processes {
+		p.mu.Lock()
+		most = max(most, p.left)
+		p.mu.Unlock()
+	}
+	return most
 }
 
 // back waits until each client has an answer, and returns how long that took. A client may be
