@@ -20,7 +20,8 @@ type Binding struct {
 	Peer    string // "the server" or "the client"
 	Evolves bool   // the peer finds versions for texts
 
-	// Ask sends one BIND, and returns an answer for each of its names.
+	// Ask asks for all names of r, in as many BIND frames as necessary, and returns an answer
+	// for each.
 	Ask func(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error)
 }
 
@@ -46,7 +47,7 @@ func Bind(ctx context.Context, b *Binding) ([]Found, error) {
 	for _, m := range b.Methods {
 		r.Names, r.Hashes = append(r.Names, m.Name[len(b.Service)+1:]), append(r.Hashes, m.Hash)
 	}
-	answers, err := askAll(ctx, b, r)
+	answers, err := b.Ask(ctx, r)
 	var versions map[int]peerVersion
 	if err == nil && b.Evolves {
 		versions, err = findVersions(ctx, b, answers)
@@ -92,7 +93,7 @@ func findVersions(ctx context.Context, b *Binding, answers []wire.BindResult) (m
 		}
 		at, r.Names, r.Texts = append(at, i), append(r.Names, m.Name[len(b.Service)+1:]), append(r.Texts, m.Layout)
 	}
-	more, err := askAll(ctx, b, r)
+	more, err := b.Ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -110,37 +111,6 @@ func findVersions(ctx context.Context, b *Binding, answers []wire.BindResult) (m
 func (m *Wanted) tree() *layout.Method {
 	service, name, _ := method.SplitName(m.Name)
 	return m.Sig.Layout(service, name)
-}
-
-// askAll sends the names of r in as many BIND frames as necessary: a BIND is never
-// chunked. A text too long for a frame differs.
-func askAll(ctx context.Context, b *Binding, r *wire.BindRequest) (answers []wire.BindResult, err error) {
-	for from := 0; from < len(r.Names); {
-		to, size := from, 4+len(r.Service)
-		for to < len(r.Names) && size+r.NameSize(to) <= wire.MaxUnchunked {
-			size += r.NameSize(to)
-			to++
-		}
-		if to == from {
-			answers = append(answers, wire.BindResult{Status: wire.BindDiffers})
-			from++
-			continue
-		}
-		part := &wire.BindRequest{Service: r.Service, Names: r.Names[from:to]}
-		if r.Hashes != nil {
-			part.Hashes = r.Hashes[from:to]
-		}
-		if r.Texts != nil {
-			part.Texts = r.Texts[from:to]
-		}
-		more, err := b.Ask(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		answers = append(answers, more...)
-		from = to
-	}
-	return answers, nil
 }
 
 // compare evaluates the peer's answer for m. known has the differences that a comparison has
