@@ -81,7 +81,7 @@ var testsUse = map[string][]string{
 	"internal/method":     {"internal/wire"},
 	"internal/option":     {"internal/option"},
 	"internal/stress":     {"."},
-	"internal/tlsconn":    {".", "internal/tlsconn", "internal/wire"},
+	"internal/tlsconn":    {".", "bsrpctest", "internal/tlsconn", "internal/wire"},
 	"introspect":          {"introspect", "bsrpctest"},
 	"bsrpctest":           {"bsrpctest"},
 	"middleware":          {"middleware", "bsrpctest"},

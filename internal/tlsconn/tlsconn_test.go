@@ -5,17 +5,14 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"strings"
@@ -24,6 +21,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/tlsconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -37,25 +35,11 @@ func (pipeSocket) ActsAsSocket(netconn.Internal) {}
 // configs returns the configurations of a server and of a client that trusts it.
 func configs(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"probe"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(nil, cert, cert, public, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true}
-	return server, &tls.Config{RootCAs: roots, ServerName: "probe", DynamicRecordSizingDisabled: true}
+	ca := bsrpctest.NewCA(t)
+	server, client = ca.Server(), ca.Client()
+	server.SessionTicketsDisabled = true
+	server.DynamicRecordSizingDisabled, client.DynamicRecordSizingDisabled = true, true
+	return server, client
 }
 
 // A pair is a server of this package, after Detach, and a client of crypto/tls.
@@ -272,9 +256,9 @@ func needAES(t *testing.T) {
 	}
 }
 
-// keys returns the keys of the client and of the server after the handshake of c, from the
-// lines of its KeyLogWriter.
-func keys(t *testing.T, c *tls.Conn, secrets string) (client, server *trafficKey) {
+// keys returns the keys of the client and of the server after a handshake, from the lines of
+// a KeyLogWriter.
+func keys(t *testing.T, secrets string) (client, server *trafficKey) {
 	t.Helper()
 	for line := range strings.Lines(secrets) {
 		fields := strings.Fields(line)
@@ -303,7 +287,7 @@ var keyUpdate = []byte{24, 0, 0, 1, 1}
 func TestKeyUpdate(t *testing.T) {
 	needAES(t)
 	withPair(t, func(p *pair) {
-		client, server := keys(t, p.client, p.secrets.String())
+		client, server := keys(t, p.secrets.String())
 		go func() {
 			p.raw.Write(client.seal(dataRecord, 'a'))
 			p.raw.Write(client.seal(handshakeRecord, keyUpdate...))
@@ -356,7 +340,7 @@ func TestKeyUpdateOfClient(t *testing.T) {
 		if _, err := peer.Read(make([]byte, 1000)); err != nil { // the server's INIT
 			t.Fatal(err)
 		}
-		client, server := keys(t, peer, secrets.String())
+		client, server := keys(t, secrets.String())
 		client.seq++ // INIT
 		go near.Write(client.seal(handshakeRecord, keyUpdate...))
 		for typ := byte(dataRecord); typ == dataRecord; { // until the answer
@@ -375,7 +359,7 @@ func TestKeyUpdateOfClient(t *testing.T) {
 func TestKeyUpdatesUnread(t *testing.T) {
 	needAES(t)
 	withPair(t, func(p *pair) {
-		client, _ := keys(t, p.client, p.secrets.String())
+		client, _ := keys(t, p.secrets.String())
 		go func() {
 			for {
 				if _, err := p.raw.Write(client.seal(dataRecord, 'a')); err != nil {
