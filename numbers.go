@@ -61,7 +61,7 @@ type registryFor struct {
 	self  bool     // it has bsrpc.v1 too
 }
 
-// registry returns the methods as numbered on this connection.
+// registryFor returns the methods as numbered on this connection.
 func (v *serverConn) registryFor() registryFor {
 	a := &v.settings.access
 	return registryFor{v.registry, v.limits.Peer(), a.rolesOf(&v.session.peer), a.hides, !v.atClient}
