@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/similar"
 )
 
@@ -162,15 +163,7 @@ func tooDeep(depth, at int) *JSONError {
 // tooLong returns the error of a value beyond MaxSize. Size counts what is written, JSON or bytes,
 // so it limits the memory of both directions.
 func tooLong(size, at int) *JSONError {
-	return &JSONError{Text: "takes more than the " + plural(size, "byte") + " that MaxSize allows", Offset: at, Err: ErrTooLong}
-}
-
-// plural returns a number with its unit: "1 byte", "2 bytes".
-func plural[T int | uint64](n T, unit string) string {
-	if n != 1 {
-		unit += "s"
-	}
-	return fmt.Sprintf("%d %s", n, unit)
+	return &JSONError{Text: "takes more than the " + plural.Of(size, "byte") + " that MaxSize allows", Offset: at, Err: ErrTooLong}
 }
 
 // isScalar reports whether the JSON of l is a single word, number or string: whether it can

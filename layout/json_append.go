@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/jsontext"
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // From bytes to JSON. The bytes are hostile: all that codec checks is checked here, so that what
@@ -28,7 +29,7 @@ import (
 func (o JSON) Append(dst []byte, t *Type, data []byte) ([]byte, error) {
 	text, rest, err := o.Decode(dst, t, data)
 	if err == nil && len(rest) > 0 {
-		err = (&JSONError{Text: plural(len(rest), "trailing byte"), Offset: len(data) - len(rest)}).done()
+		err = (&JSONError{Text: plural.Of(len(rest), "trailing byte"), Offset: len(data) - len(rest)}).done()
 	}
 	if err != nil {
 		return dst, err
@@ -74,7 +75,7 @@ func (w *jsonWriter) errorf(format string, args ...any) *JSONError {
 // next consumes n bytes. The result is a part of the input, and is not kept.
 func (w *jsonWriter) next(n int) ([]byte, *JSONError) {
 	if n > len(w.data)-w.off {
-		return nil, w.errorf("want %s, have %d", plural(n, "byte"), len(w.data)-w.off)
+		return nil, w.errorf("want %s, have %d", plural.Of(n, "byte"), len(w.data)-w.off)
 	}
 	b := w.data[w.off : w.off+n]
 	w.off += n

@@ -3,6 +3,8 @@ package layout
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // The bytes of numbers and texts in their formats, for JSON. internal/codec has the same for
@@ -121,7 +123,7 @@ func (w *jsonWriter) bytes(l *Type) ([]byte, *JSONError) {
 	case Until:
 		n := bytes.IndexByte(w.data[w.off:], byte(l.Len))
 		if n < 0 {
-			return nil, w.errorf("want the byte %#02x (until=%d) in the last %s", l.Len, l.Len, plural(len(w.data)-w.off, "byte"))
+			return nil, w.errorf("want the byte %#02x (until=%d) in the last %s", l.Len, l.Len, plural.Of(len(w.data)-w.off, "byte"))
 		}
 		b, err := w.next(n + 1)
 		return b[:n], err
@@ -131,7 +133,7 @@ func (w *jsonWriter) bytes(l *Type) ([]byte, *JSONError) {
 		return nil, err
 	}
 	if size > uint64(len(w.data)-w.off) {
-		return nil, w.errorf("want %s, have %d", plural(size, "byte"), len(w.data)-w.off)
+		return nil, w.errorf("want %s, have %d", plural.Of(size, "byte"), len(w.data)-w.off)
 	}
 	return w.next(int(size))
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/bsrpc/bsrpc/internal/jsontext"
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // list reads an array or a slice.
@@ -39,14 +40,14 @@ func (p *jsonParser) endList(l *Type, from, n int) *JSONError {
 	var count []byte
 	if l.Format != NoFormat && l.Format != Rest {
 		if !l.Format.fitsUint(uint64(n)) {
-			return p.errorf(p.s.Offset(), "%s do not fit in a count of %s", plural(n, "element"), plural(l.Format.width(), "byte"))
+			return p.errorf(p.s.Offset(), "%s do not fit in a count of %s", plural.Of(n, "element"), plural.Of(l.Format.width(), "byte"))
 		}
 		count = appendUint(nil, uint64(n), l.Format)
 	}
 	if l.Bytes != NoFormat {
 		size := len(count) + len(p.out) - from
 		if !l.Bytes.fitsUint(uint64(size)) {
-			return p.errorf(p.s.Offset(), "%s do not fit in a length of %s", plural(size, "byte"), plural(l.Bytes.width(), "byte"))
+			return p.errorf(p.s.Offset(), "%s do not fit in a length of %s", plural.Of(size, "byte"), plural.Of(l.Bytes.width(), "byte"))
 		}
 		count = append(appendUint(nil, uint64(size), l.Bytes), count...)
 	}

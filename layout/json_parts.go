@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/bsrpc/bsrpc/internal/jsontext"
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // list appends an array or a slice. An empty one is [], never null: a slice has no nil on the wire.
@@ -45,7 +46,7 @@ func (w *jsonWriter) elements(l *Type, each func(i int) *JSONError) *JSONError {
 			return err
 		}
 		if size > uint64(len(w.data)-w.off) {
-			return w.errorf("want %s of elements, have %d", plural(size, "byte"), len(w.data)-w.off)
+			return w.errorf("want %s of elements, have %d", plural.Of(size, "byte"), len(w.data)-w.off)
 		}
 		w.data = w.data[:w.off+int(size)]
 	}
@@ -58,7 +59,7 @@ func (w *jsonWriter) elements(l *Type, each func(i int) *JSONError) *JSONError {
 		}
 		// Each element takes at least a byte.
 		if count > uint64(len(w.data)-w.off) {
-			err := w.errorf("want %s, have %s", plural(count, "element"), plural(len(w.data)-w.off, "byte"))
+			err := w.errorf("want %s, have %s", plural.Of(count, "element"), plural.Of(len(w.data)-w.off, "byte"))
 			err.Offset = from
 			return err
 		}
@@ -73,7 +74,7 @@ func (w *jsonWriter) elements(l *Type, each func(i int) *JSONError) *JSONError {
 		}
 	}
 	if bounded && w.off != len(w.data) {
-		return w.errorf("%s after the elements", plural(len(w.data)-w.off, "trailing byte"))
+		return w.errorf("%s after the elements", plural.Of(len(w.data)-w.off, "trailing byte"))
 	}
 	w.data = outer
 	return nil

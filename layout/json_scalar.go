@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/jsontext"
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // appendBool appends 0 or 1.
@@ -215,7 +216,7 @@ func (p *jsonParser) bytes(at int, b []byte, l *Type) *JSONError {
 		}
 	default:
 		if !f.fitsUint(uint64(len(b))) {
-			return p.errorf(at, "%s do not fit in a length of %s", plural(len(b), "byte"), plural(f.width(), "byte"))
+			return p.errorf(at, "%s do not fit in a length of %s", plural.Of(len(b), "byte"), plural.Of(f.width(), "byte"))
 		}
 		p.out = appendUint(p.out, uint64(len(b)), f)
 	}
@@ -230,9 +231,9 @@ func (p *jsonParser) bytes(at int, b []byte, l *Type) *JSONError {
 func (p *jsonParser) fixed(at int, b []byte, l *Type) *JSONError {
 	switch {
 	case l.Kind == Bytes && len(b) != l.Len:
-		return p.errorf(at, "%s; the layout has %d (fixed=%d)", plural(len(b), "byte"), l.Len, l.Len)
+		return p.errorf(at, "%s; the layout has %d (fixed=%d)", plural.Of(len(b), "byte"), l.Len, l.Len)
 	case len(b) > l.Len:
-		return p.errorf(at, "%s exceed fixed=%d", plural(len(b), "byte"), l.Len)
+		return p.errorf(at, "%s exceed fixed=%d", plural.Of(len(b), "byte"), l.Len)
 	case l.Kind == String && bytes.HasSuffix(b, []byte{0}):
 		return p.errorf(at, "ends in a zero byte, ambiguous with the padding of fixed=%d", l.Len)
 	}

@@ -3,6 +3,7 @@ package trace
 import (
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -121,7 +122,7 @@ func (d *Decoder) basicAnswer(s *side, e *Event, t wire.Type, payload []byte, wh
 // ShowValues they are hex.
 func (d *Decoder) basicValues(s *side, e *Event, body []byte, whole bool) {
 	n := e.Size - int64(len(s.buf)-len(body))
-	if e.add("", "%s", count(n, "byte")); !d.opts.ShowValues {
+	if e.add("", "%s", plural.Of(n, "byte")); !d.opts.ShowValues {
 		e.from, e.to = len(s.buf)-len(body), len(s.buf)
 	} else if len(body) > 0 {
 		e.add("", "%s", hexOf(body, d.opts.maxValue()/2))

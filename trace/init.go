@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -113,5 +114,5 @@ func (e *Event) auth(frame []byte, most int) {
 		return
 	}
 	e.add("user", "%s", quote(user, most))
-	e.add("token", "%s", count(len(token), "byte"))
+	e.add("token", "%s", plural.Of(len(token), "byte"))
 }

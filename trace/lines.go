@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // maxLines limits the bytes of lines that wait for a writer.
@@ -44,7 +46,7 @@ func (q *lines) add(text []byte) {
 // last one once there is room. If this line is lost as well, its count is not.
 func (q *lines) note() {
 	if q.dropped > 0 {
-		q.waiting = fmt.Appendf(q.waiting, "%s dropped: the writer is slow, or has failed\n", count(q.dropped, "line"))
+		q.waiting = fmt.Appendf(q.waiting, "%s dropped: the writer is slow, or has failed\n", plural.Of(q.dropped, "line"))
 		q.count, q.dropped = q.count+q.dropped, 0
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -212,10 +213,10 @@ func (d *Decoder) chunk(e *Event, m *message, f *wire.Frame, body []byte) (whole
 	isChunk := f.Type == wire.RequestChunk || f.Type == wire.ResponseChunk
 	switch {
 	case !isChunk && f.Flags&wire.Chunked == 0:
-		e.add("", "%s", count(len(body), "byte"))
+		e.add("", "%s", plural.Of(len(body), "byte"))
 		return body, true
 	case m == nil || isChunk && m.total == 0:
-		e.add("", "%s of a message that is over, or whose beginning was not seen", count(len(body), "byte"))
+		e.add("", "%s of a message that is over, or whose beginning was not seen", plural.Of(len(body), "byte"))
 		return nil, false
 	case !isChunk:
 		d.release(m)
@@ -264,7 +265,7 @@ func (d *Decoder) metadata(e *Event, f *wire.Frame, n int) {
 			e.add("", "wants-positions")
 		}
 		if len(m.HeldGroups) > 0 {
-			e.add("", "holds %s", count(len(m.HeldGroups), "group"))
+			e.add("", "holds %s", plural.Of(len(m.HeldGroups), "group"))
 		}
 		entries = m.Entries
 	} else {
@@ -279,7 +280,7 @@ func (d *Decoder) metadata(e *Event, f *wire.Frame, n int) {
 		if d.opts.ShowValues {
 			e.add("metadata."+key, "%s", quote(value, d.opts.maxValue()))
 		} else {
-			e.add("metadata."+key, "%s", count(len(value), "byte"))
+			e.add("metadata."+key, "%s", plural.Of(len(value), "byte"))
 		}
 	}
 	e.identities(identities)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -41,7 +42,7 @@ func (d *Decoder) streamFrame(s *side, e *Event, f *wire.Frame, body []byte) {
 		}
 	case wire.Credit:
 		if n, err := wire.ReadCredit(body); err == nil {
-			e.add("", "+%s", count(uint64(n), "byte"))
+			e.add("", "+%s", plural.Of(uint64(n), "byte"))
 		} else {
 			e.add("", "malformed: 0 bytes")
 		}
@@ -121,13 +122,13 @@ func (d *Decoder) items(e *Event, c *call, number uint16, b []byte) {
 	total := len(b)
 	switch {
 	case st == nil:
-		e.add("", "%s", count(total, "byte"))
+		e.add("", "%s", plural.Of(total, "byte"))
 		return
 	case st.over || c.over:
-		e.add("", "%s after its end, ignored", count(total, "byte"))
+		e.add("", "%s after its end, ignored", plural.Of(total, "byte"))
 		return
 	case st.typ.Kind == layout.Reader:
-		e.add("", "%s", count(total, "byte"))
+		e.add("", "%s", plural.Of(total, "byte"))
 		if secret, ok := d.opts.shows(c.method.name); ok && len(secretsAt(secret, st.place)) == 0 {
 			e.add("", "%s", quote(string(b), d.opts.maxValue()))
 		}
@@ -147,11 +148,11 @@ func (d *Decoder) items(e *Event, c *call, number uint16, b []byte) {
 			shown.WriteString(" ...")
 		}
 	}
-	text := count(n, "item")
+	text := plural.Of(n, "item")
 	if st.inItem {
 		text += fmt.Sprintf(" and %d/%d of another", st.item.got, st.item.total)
 	}
-	e.add("", "%s, %s%s", text, count(total, "byte"), shown.String())
+	e.add("", "%s, %s%s", text, plural.Of(total, "byte"), shown.String())
 }
 
 // item takes the bytes of one item, or a part of it, from the front of b. ok is false for a

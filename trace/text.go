@@ -62,14 +62,6 @@ func sentence(s string, most int) string {
 	return head + more
 }
 
-// count returns a number of things in words.
-func count[T int | int64 | uint64](n T, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
-}
-
 // left returns the time that a REQUEST gives, in microseconds.
 func left(us uint64) string {
 	if us > uint64(1<<63-1)/1000 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -70,7 +71,7 @@ func (d *Decoder) json(types []*layout.Type, what string, secret []string, body 
 		}
 	}
 	if len(body) > 0 {
-		return "malformed: " + count(len(body), "trailing byte")
+		return "malformed: " + plural.Of(len(body), "trailing byte")
 	}
 	return d.shown(append(text, ')'))
 }
@@ -144,7 +145,7 @@ func (d *Decoder) itemText(c *call, st *stream, item []byte) string {
 	case err != nil:
 		return "malformed: " + quote(err.Error(), maxMessage)
 	case len(rest) > 0:
-		return "malformed: " + count(len(rest), "trailing byte")
+		return "malformed: " + plural.Of(len(rest), "trailing byte")
 	}
 	return d.shown(text)
 }

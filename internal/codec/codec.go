@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -231,7 +232,7 @@ func (c *Codec) readSlow(d *Decoder, v Ref) error {
 	r.begin(d)
 	err := c.readValue(&r, v)
 	if err == nil && r.off != len(r.data) {
-		err = r.errorf("%s", plural(len(r.data)-r.off, "trailing byte"))
+		err = r.errorf("%s", plural.Of(len(r.data)-r.off, "trailing byte"))
 	}
 	if err != nil {
 		return err.withPath(c.root)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"unicode/utf8"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -207,7 +208,7 @@ func (r *reader) needs(n uint64) int {
 
 // errShort returns the error of n bytes missing at the current offset.
 func (r *reader) errShort(n int) *Error {
-	return r.short(uint64(n), r.errorf("want %s, have %d", plural(n, "byte"), len(r.data)-r.off))
+	return r.short(uint64(n), r.errorf("want %s, have %d", plural.Of(n, "byte"), len(r.data)-r.off))
 }
 
 // short completes e, the error of n bytes missing at the current offset. Those missing

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -86,7 +87,7 @@ func (c *compiler) fieldTag(f reflect.StructField, loc location) (tag *Tag, skip
 		c.problemf(at, "pad and const= are for blank fields, such as _ [3]byte")
 	case isPadding(f):
 		c.problemf(at, "a blank field of %s is not encoded, unlike padding in encoding/binary; tag it pad, const= or \"-\", or name it",
-			plural(int(f.Type.Size()), "byte"))
+			plural.Of(int(f.Type.Size()), "byte"))
 	case ok && err == nil:
 		c.problemf(at, "unexported fields are not encoded and take no tag")
 	case f.Anonymous && hasExported(f.Type, nil):

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -111,7 +112,7 @@ func (w *writer) until(buf []byte, n *node, b []byte) ([]byte, *Error) {
 // checkSize checks the size of a value without a length prefix against all limits.
 func (w *writer) checkSize(buf []byte, n *node, size int) *Error {
 	if n.max > 0 && size > n.max {
-		return encodeErrorf("%s exceed max=%d", plural(size, "byte"), n.max)
+		return encodeErrorf("%s exceed max=%d", plural.Of(size, "byte"), n.max)
 	}
 	return w.checkRoom(buf, size)
 }
@@ -131,7 +132,7 @@ func (r *reader) until(n *node) ([]byte, *Error) {
 		case n.max > 0 && n.max < len(b):
 			return nil, r.errorf("want at most max=%d bytes before the byte %#02x (until=%d)", n.max, end, end)
 		case !r.more(uint64(len(b)) + 1):
-			e := r.errorf("want the byte %#02x (until=%d) in the last %s", end, end, plural(len(r.data)-r.off, "byte"))
+			e := r.errorf("want the byte %#02x (until=%d) in the last %s", end, end, plural.Of(len(r.data)-r.off, "byte"))
 			return nil, r.short(uint64(len(b))+1, e)
 		default:
 			seen = len(b)
@@ -185,7 +186,7 @@ func (r *reader) countRest(n *node) (int, *Error) {
 		return 0, err
 	}
 	if size%each != 0 {
-		return 0, r.errorf("want a multiple of %s, have %d", plural(each, "byte"), size)
+		return 0, r.errorf("want a multiple of %s, have %d", plural.Of(each, "byte"), size)
 	}
 	return size / each, nil
 }

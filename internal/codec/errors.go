@@ -100,14 +100,6 @@ func elidePath(path string) string {
 	return fmt.Sprintf("%s...(%d more)%s", path[:begin[firstPathSteps]], n-firstPathSteps-lastPathSteps, path[begin[n-lastPathSteps]:])
 }
 
-// plural returns a number with its unit: "1 byte", "2 bytes".
-func plural[T int | uint64](n T, unit string) string { return pluralOf(uint64(n), unit) }
-
-//go:noinline
-func pluralOf(n uint64, unit string) string {
-	return strconv.FormatUint(n, 10) + " " + unit + stringIf(n != 1, "s")
-}
-
 // encodeErrorf returns an error of Append. Like in and the other funcs of errors
 // it is not inlined: they have many callers, and none on a fast path.
 //

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -29,10 +30,10 @@ func (w *writer) beginList(buf []byte, n *node, count, depth int) ([]byte, listW
 		return buf, list, err
 	}
 	if n.max > 0 && count > n.max {
-		return buf, list, encodeErrorf("%s exceed max=%d", plural(count, "element"), n.max)
+		return buf, list, encodeErrorf("%s exceed max=%d", plural.Of(count, "element"), n.max)
 	}
 	if !fitsUint(uint64(count), n.format) {
-		return buf, list, encodeErrorf("%s do not fit in a count of %s", plural(count, "element"), plural(widthOf(n.format), "byte"))
+		return buf, list, encodeErrorf("%s do not fit in a count of %s", plural.Of(count, "element"), plural.Of(widthOf(n.format), "byte"))
 	}
 	if n.lenFormat != layout.NoFormat && n.lenFormat != layout.Varint {
 		buf = appendLength(buf, 0, n.lenFormat)
@@ -61,7 +62,7 @@ func (w *writer) endList(buf []byte, n *node, list listWriter) ([]byte, *Error) 
 			w.cuts[i].At += more
 		}
 	case !fitsUint(uint64(size), n.lenFormat):
-		return buf, encodeErrorf("%s do not fit in a length of %s", plural(size, "byte"), plural(width, "byte"))
+		return buf, encodeErrorf("%s do not fit in a length of %s", plural.Of(size, "byte"), plural.Of(width, "byte"))
 	default:
 		appendLength(buf[:list.at], size, n.lenFormat)
 	}
@@ -94,7 +95,7 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 			return 0, list, err
 		}
 		if size > uint64(len(r.data)-r.off) && !r.more(size) {
-			return 0, list, r.short(size, r.errorf("want %s of elements, have %d", plural(size, "byte"), len(r.data)-r.off))
+			return 0, list, r.short(size, r.errorf("want %s of elements, have %d", plural.Of(size, "byte"), len(r.data)-r.off))
 		}
 		list.data, list.end = r.data, r.off+int(size)
 		r.data, r.bounded = r.data[:list.end], true
@@ -110,7 +111,7 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 	}
 	if n.max > 0 && u > uint64(n.max) {
 		r.off = from
-		return 0, list, r.errorf("%s exceed max=%d", plural(u, "element"), n.max)
+		return 0, list, r.errorf("%s exceed max=%d", plural.Of(u, "element"), n.max)
 	}
 	// u is limited first: the product of two 31-bit numbers fits in 64 bits.
 	if u > math.MaxInt32 || u*uint64(least) > uint64(len(r.data)-r.off) && !r.more(u*uint64(least)) {
@@ -121,7 +122,7 @@ func (r *reader) beginList(n *node, least, depth int) (count int, list listReade
 
 // errCount returns the error of a count, read at from, beyond the remaining input.
 func (r *reader) errCount(from int, count uint64, least int) *Error {
-	e := r.errorf("want %s of at least %s, have %s", plural(count, "element"), plural(least, "byte"), plural(len(r.data)-r.off, "byte"))
+	e := r.errorf("want %s of at least %s, have %s", plural.Of(count, "element"), plural.Of(least, "byte"), plural.Of(len(r.data)-r.off, "byte"))
 	if e.Offset = from; count <= math.MaxInt32 {
 		e = r.short(count*uint64(least), e)
 	}
@@ -131,7 +132,7 @@ func (r *reader) errCount(from int, count uint64, least int) *Error {
 // endList restores the input. Bytes left in the list are an error.
 func (r *reader) endList(list listReader) *Error {
 	if list.end >= 0 && r.off != list.end {
-		return r.errorf("%s after the elements", plural(list.end-r.off, "trailing byte"))
+		return r.errorf("%s after the elements", plural.Of(list.end-r.off, "trailing byte"))
 	}
 	if list.end >= 0 { // otherwise reader.more may have moved the data
 		r.data, r.bounded = list.data, list.bounded

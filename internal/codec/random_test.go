@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -359,7 +360,7 @@ func readInParts(t testing.TB, c *Codec, d Decoder, want error) {
 	}
 	n, err := c.ReadStart(&d, RefTo(reflect.New(c.Type())))
 	if trailing := len(whole) - n; err == nil && trailing > 0 {
-		err = &Error{Path: rootPath(c.Type(), ""), Offset: n, Text: plural(trailing, "trailing byte")}
+		err = &Error{Path: rootPath(c.Type(), ""), Offset: n, Text: plural.Of(trailing, "trailing byte")}
 	}
 	// The bytes that have arrived are fewer if the rest cannot help. The budget grows with them.
 	text := func(err error) string {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -88,7 +89,7 @@ func (r *reader) raw(n *node, v reflect.Value) *Error {
 		size, err := n.decodeRaw(own.Interface().(rawDecoder), rest)
 		switch _, panicked := err.(*panicError); {
 		case err == nil && (size < 0 || size > len(rest)):
-			return r.errorf("%s.DecodeBinary returned %d for %s", typeName(n.typ), size, plural(len(rest), "byte"))
+			return r.errorf("%s.DecodeBinary returned %d for %s", typeName(n.typ), size, plural.Of(len(rest), "byte"))
 		case err == nil:
 			r.off += size
 			v.Set(own.Elem())

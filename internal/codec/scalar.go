@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -28,7 +29,7 @@ func (w *writer) int(buf []byte, n *node, i int64) ([]byte, *Error) {
 		}
 		return w.uint(buf, n, uint64(i))
 	case !fitsInt(i, n.format):
-		return buf, rangeError(plural(widthOf(n.format), "byte"))
+		return buf, rangeError(plural.Of(widthOf(n.format), "byte"))
 	}
 	if n.format == layout.Varint {
 		return binary.AppendUvarint(buf, zigzag(i)), nil
@@ -45,7 +46,7 @@ func (w *writer) uint(buf []byte, n *node, u uint64) ([]byte, *Error) {
 		}
 		return w.int(buf, n, int64(u))
 	case !fitsUint(u, n.format):
-		return buf, rangeError(plural(widthOf(n.format), "byte"))
+		return buf, rangeError(plural.Of(widthOf(n.format), "byte"))
 	}
 	return appendUint(buf, u, n.format), nil
 }
@@ -110,7 +111,7 @@ func (w *writer) float(buf []byte, n *node, bits uint64, size uintptr) ([]byte, 
 		bits, exact = convertFloat(bits, size)
 	}
 	if !exact {
-		return buf, rangeError("a float of " + plural(widthOf(n.format), "byte"))
+		return buf, rangeError("a float of " + plural.Of(widthOf(n.format), "byte"))
 	}
 	return appendUint(buf, bits, n.format), nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -193,7 +194,7 @@ func (r *reader) skipText(length layout.Format) *Error {
 		return err
 	}
 	if size > uint64(len(r.data)-r.off) {
-		return r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off)
+		return r.errorf("want %s, have %d", plural.Of(size, "byte"), len(r.data)-r.off)
 	}
 	r.off += int(size)
 	return nil

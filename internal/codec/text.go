@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -14,9 +15,9 @@ import (
 func (w *writer) prefix(buf []byte, n *node, size int) ([]byte, *Error) {
 	switch {
 	case n.max > 0 && size > n.max:
-		return buf, encodeErrorf("%s%s", plural(size, "byte"), n.aboveMax())
+		return buf, encodeErrorf("%s%s", plural.Of(size, "byte"), n.aboveMax())
 	case !fitsUint(uint64(size), n.format):
-		return buf, encodeErrorf("%s do not fit in a length of %s", plural(size, "byte"), plural(widthOf(n.format), "byte"))
+		return buf, encodeErrorf("%s do not fit in a length of %s", plural.Of(size, "byte"), plural.Of(widthOf(n.format), "byte"))
 	}
 	if err := w.checkRoom(buf, size+minWidth(n.format)); err != nil {
 		return buf, err
@@ -57,7 +58,7 @@ func (w *writer) unprefixedString(buf []byte, n *node, s string) ([]byte, *Error
 func (w *writer) padded(buf []byte, size int, s string) ([]byte, *Error) {
 	switch {
 	case len(s) > size:
-		return buf, encodeErrorf("%s exceed fixed=%d", plural(len(s), "byte"), size)
+		return buf, encodeErrorf("%s exceed fixed=%d", plural.Of(len(s), "byte"), size)
 	// Read removes all zero bytes from the end.
 	case strings.HasSuffix(s, "\x00"):
 		return buf, encodeErrorf("ends in a zero byte, ambiguous with the padding of fixed=%d", size)
@@ -87,7 +88,7 @@ func (w *writer) unprefixedBlob(buf []byte, n *node, b []byte) ([]byte, *Error) 
 	case n.format == layout.Until:
 		return w.until(buf, n, b)
 	case n.format == layout.NoFormat && len(b) != n.length:
-		return buf, encodeErrorf("want %s (fixed=%d), have %d", plural(n.length, "byte"), n.length, len(b))
+		return buf, encodeErrorf("want %s (fixed=%d), have %d", plural.Of(n.length, "byte"), n.length, len(b))
 	}
 	if err := w.checkSize(buf, n, len(b)); err != nil {
 		return buf, err
@@ -133,10 +134,10 @@ func (r *reader) text(n *node) ([]byte, *Error) {
 	// Compare as uint64: the size is from the peer and may not fit in an int.
 	if n.max > 0 && size > uint64(n.max) {
 		r.off = from
-		return nil, r.errorf("%s%s", plural(size, "byte"), n.aboveMax())
+		return nil, r.errorf("%s%s", plural.Of(size, "byte"), n.aboveMax())
 	}
 	if size > uint64(len(r.data)-r.off) && !r.more(size) {
-		return nil, r.short(size, r.errorf("want %s, have %d", plural(size, "byte"), len(r.data)-r.off))
+		return nil, r.short(size, r.errorf("want %s, have %d", plural.Of(size, "byte"), len(r.data)-r.off))
 	}
 	b, _ := r.next(int(size))
 	return b, r.checkText(n, b)
@@ -162,7 +163,7 @@ func (r *reader) unprefixed(n *node) ([]byte, *Error) {
 	}
 	if n.max > 0 && len(b) > n.max { // fixed= of a peer, and max= of this end
 		r.off = from
-		return nil, r.errorf("%s exceed max=%d", plural(len(b), "byte"), n.max)
+		return nil, r.errorf("%s exceed max=%d", plural.Of(len(b), "byte"), n.max)
 	}
 	return b, r.checkText(n, b)
 }

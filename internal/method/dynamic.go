@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -18,14 +19,14 @@ import (
 // variables that results point to. They must fit the layout.
 func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, error) {
 	if len(args) != len(m.Params) {
-		return nil, fmt.Errorf("got %s, want %d: %v", plural(len(args), "argument"), len(m.Params), m)
+		return nil, fmt.Errorf("got %s, want %d: %v", plural.Of(len(args), "argument"), len(m.Params), m)
 	}
 	if len(results) != len(m.Results) {
 		advice := ""
 		if len(results) == 1 && reflect.TypeOf(results[0]) == reflect.TypeFor[[]any]() {
 			advice = "; spread the slice with ..."
 		}
-		return nil, fmt.Errorf("got %s for results, want %d: %v%s", plural(len(results), "pointer"), len(m.Results), m, advice)
+		return nil, fmt.Errorf("got %s for results, want %d: %v%s", plural.Of(len(results), "pointer"), len(m.Results), m, advice)
 	}
 	s := &Signature{compiled: compiled{err: true}}
 	for i, l := range m.Params {
@@ -62,7 +63,7 @@ func misfit(name string, err error) error {
 	if len(list) < 2 {
 		return fmt.Errorf("%s, %w", name, err)
 	}
-	return fmt.Errorf("%s: %s\n    %s", name, plural(len(list), "problem"), strings.ReplaceAll(err.Error(), "\n", "\n    "))
+	return fmt.Errorf("%s: %s\n    %s", name, plural.Of(len(list), "problem"), strings.ReplaceAll(err.Error(), "\n", "\n    "))
 }
 
 // argumentType returns the Go type that an argument is encoded from.

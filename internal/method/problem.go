@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bsrpc/bsrpc/internal/plural"
 )
 
 // A Problem is one thing that is wrong with a service or a type.
@@ -37,18 +39,11 @@ func ServiceError(doing, service string, problems []Problem) error {
 // ProblemsError returns one error for all problems, a line each.
 func ProblemsError(doing string, problems []Problem) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "bsrpc: %s: %s", doing, plural(len(problems), "problem"))
+	fmt.Fprintf(&b, "bsrpc: %s: %s", doing, plural.Of(len(problems), "problem"))
 	for _, p := range problems {
 		b.WriteString("\n    " + p.String())
 	}
 	return errors.New(b.String())
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // cut shortens s to at most n bytes, at the end of a character.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -142,7 +143,7 @@ func (s *Signature) layMemory() {
 func compileList(name, word string, types []reflect.Type, places []*codec.Tag, funcs map[int]*layout.Signature) (*codec.Codec, []Problem) {
 	if places != nil && len(places) != len(types) {
 		return nil, []Problem{{name, fmt.Sprintf("the tag has formats for %s, the func has %d; leave all out, or give each its own, an empty one for the default",
-			plural(len(places), word), len(types))}}
+			plural.Of(len(places), word), len(types))}}
 	}
 	c, err := codec.CompileList(word, types, places, funcs)
 	if err == nil {
@@ -176,7 +177,7 @@ func problemsOf(name, word string, n int, list codec.Problems) (problems []Probl
 	for i := range n {
 		place := fmt.Sprintf("%s %d", word, i+1)
 		if more := seen[place] - maxProblems; more > 0 {
-			problems = append(problems, Problem{name + ", " + place, fmt.Sprintf("and %s of the same type", plural(more, "more problem"))})
+			problems = append(problems, Problem{name + ", " + place, fmt.Sprintf("and %s of the same type", plural.Of(more, "more problem"))})
 		}
 	}
 	return problems

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -120,7 +121,7 @@ func (f *Found) compare(b *Binding, m Wanted, answer *wire.BindResult, known []l
 	case answer.Status == wire.BindOK:
 		return nil
 	case answer.Status == wire.BindNoService:
-		f.Differences = []Difference{{Method: b.Service, Client: Plural(len(b.Methods), "method"), Near: Suggested(answer)}}
+		f.Differences = []Difference{{Method: b.Service, Client: plural.Of(len(b.Methods), "method"), Near: Suggested(answer)}}
 	case answer.Status == wire.BindUnknown && m.Optional:
 		f.Missing = fault.About(m.Name, fault.Refusal(fault.Unimplemented, "%s does not have this optional method", b.Peer)).(*fault.Fault)
 		return nil

@@ -5,12 +5,12 @@
 package numbering
 
 import (
-	"fmt"
 	"iter"
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/plural"
 	"github.com/bsrpc/bsrpc/internal/similar"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -149,7 +149,7 @@ func (t *Table[M]) addVersions(reg Registry[M], service map[string]M, r *wire.Bi
 			continue
 		}
 		if t.textBytes += len(text); len(t.versions) >= reg.Len() || t.textBytes > MaxTexts {
-			return fault.Refusal(fault.ResourceExhausted, "BIND with more than %s of %d bytes on one connection", Plural(reg.Len(), "text"), MaxTexts)
+			return fault.Refusal(fault.ResourceExhausted, "BIND with more than %s of %d bytes on one connection", plural.Of(reg.Len(), "text"), MaxTexts)
 		}
 		made, err := reg.Version(m, text, k.hash)
 		if err != nil {
@@ -161,14 +161,6 @@ func (t *Table[M]) addVersions(reg Registry[M], service map[string]M, r *wire.Bi
 		t.versions[k] = made
 	}
 	return nil
-}
-
-// Plural returns a number of things.
-func Plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // An unknown name may be misspelt, so the answer to BIND contains similar names. Any
