@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,11 +61,7 @@ func (t *target) printHealth(cmd *cobra.Command, h introspect.Health) (err error
 	case h.Serving:
 		state = "ready"
 	}
-	if t.json {
-		err = writeJSON(cmd.OutOrStdout(), map[string]bool{"serving": h.Serving, "draining": h.Draining})
-	} else {
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), state)
-	}
+	err = t.printLine(cmd.OutOrStdout(), map[string]bool{"serving": h.Serving, "draining": h.Draining}, state)
 	if err == nil && !h.Serving {
 		err = &failure{Exit: exitApplication, Message: "the service is " + state + "; --wait waits for it"}
 	}

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 // maxLine limits the bytes of a signature in a list.
 const maxLine = 200
@@ -20,12 +16,7 @@ func newList(t *target) *cobra.Command {
 			}
 			methods, err := s.methods(cmd.Context(), args[0])
 			for _, m := range methods {
-				if s.json {
-					err = writeJSON(cmd.OutOrStdout(), m.Name)
-				} else {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(m.signature(false), maxLine))
-				}
-				if err != nil {
+				if err := s.printLine(cmd.OutOrStdout(), m.Name, clean(m.signature(false), maxLine)); err != nil {
 					return err
 				}
 			}
@@ -38,12 +29,7 @@ func newList(t *target) *cobra.Command {
 func (s *server) listServices(cmd *cobra.Command) error {
 	names, err := s.services(cmd.Context())
 	for _, name := range names {
-		if s.json {
-			err = writeJSON(cmd.OutOrStdout(), name)
-		} else {
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), name)
-		}
-		if err != nil {
+		if err := s.printLine(cmd.OutOrStdout(), name, name); err != nil {
 			return err
 		}
 	}

@@ -80,6 +80,15 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
+// printLine prints v as one line of JSON with --json, and otherwise text.
+func (t *target) printLine(w io.Writer, v any, text string) error {
+	if t.json {
+		return writeJSON(w, v)
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
 // isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
