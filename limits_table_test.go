@@ -475,7 +475,7 @@ var limitRows = []struct {
 		p.write([]byte(streamFrame(wire.Items, byCaller, 2, 1, u32(70_000)+strings.Repeat("x", 1020))))
 		p.wantAlive(3)
 		go p.nc.Write([]byte(streamFrame(wire.Items, byCaller, 2, 1, "x"))) // a client of the library waits
-		p.wantClose(CodeInternal, "ITEMS of stream 1 of call 2: 1 bytes more than its credit")
+		p.wantClose(CodeInternal, "ITEMS of stream 1 of call 2: 1 bytes more than its credit (the server's Limits.StreamWindow is 1024)")
 	}},
 	{"Limits.ConnWindow Limits.StreamWindow", ServerOptions{}, ClientOptions{Limits: Limits{StreamWindow: 1 << 10, ConnWindow: 4 << 10}}, func(b *limitBed) {
 		seq, err := b.calls.Count(b.Context(), 5000)

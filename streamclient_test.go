@@ -78,7 +78,7 @@ func TestClientStreamViolations(t *testing.T) {
 		{"RESPONSE twice", begun(wire.Response, 0, ""), "RESPONSE for call 131072, which has been answered"},
 		{"RESPONSE twice, in chunks", func(c *hoseCalls) string { return rawHead(24, wire.Response, wire.Chunked, 0, c.begun) + u64(1<<20) }, "RESPONSE for call 131072, which has been answered"},
 		{"ERROR after RESPONSE", begun(wire.Error, 5, strings.Repeat("\x00", 8)), "ERROR for call 131072, which has been answered"},
-		{"credit overdrawn", begun(wire.Items, 0, strings.Repeat(u32(0), 4097)), "16 bytes more than its credit"},
+		{"credit overdrawn", begun(wire.Items, 0, strings.Repeat(u32(0), 4097)), "16 bytes more than its credit (the client's Limits.StreamWindow is 65536)"},
 		{"a length cut", begun(wire.Items, 0, "\x01"), "ends in the length of an item"},
 		{"END in an item", func(c *hoseCalls) string {
 			return streamFrame(wire.Items, 0, c.begun, 0, u32(4)+"x") + streamFrame(wire.End, 0, c.begun, 0, "")

@@ -37,8 +37,8 @@ const byCaller = wire.FromCaller
 
 var streamViolations = []struct{ name, frames, want string }{
 	{"credit overdrawn by one byte", streamFrame(wire.Items, byCaller, heldCall, 1, u32(70_000)+strings.Repeat("x", 65_532)) +
-		streamFrame(wire.Items, byCaller, heldCall, 1, "x"), "ITEMS of stream 1 of call 2: 1 bytes more than its credit"},
-	{"credit overdrawn by small items", streamFrame(wire.Items, byCaller, heldCall, 1, strings.Repeat(u32(0), 4097)), "16 bytes more than its credit"},
+		streamFrame(wire.Items, byCaller, heldCall, 1, "x"), "ITEMS of stream 1 of call 2: 1 bytes more than its credit (the server's Limits.StreamWindow is 65536)"},
+	{"credit overdrawn by small items", streamFrame(wire.Items, byCaller, heldCall, 1, strings.Repeat(u32(0), 4097)), "16 bytes more than its credit (the server's Limits.StreamWindow is 65536)"},
 	{"ITEMS without bytes", streamFrame(wire.Items, byCaller, heldCall, 1, ""), "ITEMS without bytes"},
 	{"ITEMS too long", rawHead(16+65_537, wire.Items, byCaller, 1, heldCall), "ITEMS of 65537 bytes in one frame"},
 	{"a length cut by its frame", streamFrame(wire.Items, byCaller, heldCall, 1, "\x01\x00\x00"), "ends in the length of an item"},

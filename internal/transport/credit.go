@@ -13,7 +13,8 @@ import (
 // spendLocked takes cost from the credit of the peer.
 func (r *Receiver) spendLocked(cost int64) error {
 	if r.credit -= cost; r.credit < 0 {
-		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit", r.key.number, r.key.id, -r.credit)
+		l := r.c.limits
+		return fmt.Errorf("ITEMS of stream %d of call %d: %d bytes more than its credit (%s Limits.StreamWindow is %d)", r.key.number, r.key.id, -r.credit, l.Owner, l.StreamWindow)
 	}
 	return nil
 }
