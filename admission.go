@@ -90,7 +90,6 @@ func (s *sessions) runsHooksLast() bool {
 
 // begin begins an admitted session: it calls OnConnect, and PerSession for the receivers.
 func (s *sessions) begin(v *Session) error {
-	v.counted.Admitted()
 	v.since = time.Now()
 	if s.hooks.onConnect != nil {
 		if err := s.guard(v, "OnConnect", func() error { return s.hooks.onConnect(v.ctx, v) }); err != nil {
@@ -143,11 +142,11 @@ func (s *sessions) end(v *Session) {
 		s.guard(v, "OnDisconnect", func() error { s.hooks.onDisconnect(v); return nil })
 	}
 	v.owner.Leave()
-	v.counted.Leave()
 	s.mu.Lock()
 	delete(s.present, v)
 	s.mu.Unlock()
 	v.ticket.Leave()
+	v.counted.Leave()
 	close(v.released)
 }
 
@@ -222,15 +221,14 @@ func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fa
 // session is admitted, or the reason of a refusal.
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
-	v.ticket, position, err = s.queue.Enter(func() {
+	v.ticket, position, err = s.queue.Enter(v.counted, func() {
 		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.sessionMaxHold))
 	})
 	switch {
-	case position > 0 && !v.counted.Wait():
-		v.ticket.Leave()
-		return 0, fault.Refusal(fault.ResourceExhausted, "the server's Limits.PeerWaiting (%d) connections of the client wait", s.settings.peers.Waiting)
 	case err == nil:
 		return position, nil
+	case err == admission.ErrPeer:
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server's Limits.PeerWaiting (%d) connections of the client wait", s.settings.peers.Waiting)
 	case err == admission.ErrClosed:
 		return 0, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	case s.settings.maxWaiting == 0:

@@ -46,8 +46,8 @@ type ServerOptions struct {
 	// of letting them wait.
 	RefuseWhenFull bool
 
-	// SessionMaxHold limits the time of a session while other clients wait: the
-	// server closes it as soon as it is this old and another client waits. Zero
+	// SessionMaxHold limits the time of a session while other clients wait: for each
+	// of them the server closes one session of this age, the oldest first. Zero
 	// means NoLimit: a session lasts until its client disconnects or is found dead
 	// (Limits.SessionLease).
 	SessionMaxHold time.Duration

@@ -184,3 +184,27 @@ func TestPeerLimitsOfBasicClients(t *testing.T) {
 		srv.Close()
 	})
 }
+
+// A basic client that has lost its place in the queue by silence enters it again: it counts once.
+func TestPeerWaitingOfSilentBasicClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Basic: true, MaxSessions: 1, Logger: quiet, Limits: Limits{PeerWaiting: 1, SessionLease: NoLimit}})
+		holder, waiter := rawDial(t, srv), rawDial(t, srv)
+		if !holder.poll() {
+			t.Fatal("the first is not admitted")
+		}
+		for range 3 {
+			if waiter.poll() {
+				t.Error("the second is admitted")
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		holder.nc.Close()
+		synctest.Wait()
+		if !waiter.poll() {
+			t.Error("the place is free, but the client is not admitted")
+		}
+		waiter.nc.Close()
+		srv.Close()
+	})
+}

@@ -378,6 +378,46 @@ func TestSessionMaxHold(t *testing.T) {
 	}
 }
 
+// SessionMaxHold ends one session for each client that waits, the oldest first.
+func TestSessionMaxHoldEndsAsManyAsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newOffice(t, bsrpc.ServerOptions{MaxSessions: 4, SessionMaxHold: time.Hour})
+		clients := make([]*bsrpc.Client, 4)
+		for i := range clients {
+			clients[i] = mustEnter(t, srv)
+			time.Sleep(10 * time.Minute)
+		}
+		time.Sleep(35 * time.Minute) // the first two are older than an hour
+		came := make(chan *bsrpc.Client, 3)
+		wantEnded := func(step string, n int) {
+			t.Helper()
+			synctest.Wait()
+			for i, client := range clients {
+				if err := client.Err(); (err != nil) != (i < n) {
+					t.Errorf("%s: client %d of 4: %v, want the first %d ended", step, i+1, err, n)
+				}
+			}
+		}
+		wait := func() { go func() { came <- mustEnter(t, srv) }() }
+		wantEnded("none waits", 0)
+		wait()
+		wantEnded("one has waited", 1)
+		wait()
+		wait()
+		wantEnded("two more wait", 2)
+		time.Sleep(20 * time.Minute)
+		wantEnded("all are, and none waits", 3)
+		for range 3 {
+			clients = append(clients, <-came)
+		}
+		for _, client := range clients[3:] {
+			who(t, client)
+			client.Close()
+		}
+		srv.Close()
+	})
+}
+
 // A frozen client, admitted or waiting, is found within its lease and blocks no other
 // client.
 func TestFrozen(t *testing.T) {

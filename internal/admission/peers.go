@@ -58,9 +58,9 @@ func (p *Peers) Enter(key string) (c *PeerConn, ok bool) {
 	return &PeerConn{of: p, key: key, peer: of}, true
 }
 
-// Wait counts the connection as one that waits for admission. It reports false at the limit of
+// wait counts the connection as one that waits for admission. It reports false at the limit of
 // Waiting.
-func (c *PeerConn) Wait() bool {
+func (c *PeerConn) wait() bool {
 	if c == nil {
 		return true
 	}
@@ -74,24 +74,20 @@ func (c *PeerConn) Wait() bool {
 	return true
 }
 
-// Admitted ends the count of Wait. Further calls have no effect.
-func (c *PeerConn) Admitted() {
+// waited ends the count of wait, if there is one.
+func (c *PeerConn) waited() {
 	if c == nil {
 		return
 	}
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
-	c.admittedLocked()
-}
-
-func (c *PeerConn) admittedLocked() {
 	if c.waits {
 		c.waits = false
 		c.peer.waiting--
 	}
 }
 
-// Leave ends the count of the connection. It is called once.
+// Leave ends the count of the connection. It is called once, after its ticket has left.
 func (c *PeerConn) Leave() {
 	if c == nil {
 		return
@@ -99,7 +95,6 @@ func (c *PeerConn) Leave() {
 	p := c.of
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.admittedLocked()
 	if c.peer.conns--; c.peer.conns > 0 {
 		return
 	}

@@ -39,14 +39,16 @@ func TestPeers(t *testing.T) {
 		if !ok || third || !otherOK {
 			t.Fatalf("two connections of a peer are allowed; got %v, %v, %v", ok, third, otherOK)
 		}
-		if !a.Wait() || b.Wait() || !other.Wait() {
+		if !a.wait() || b.wait() || !other.wait() {
 			t.Error("one connection of a peer may wait")
 		}
-		a.Admitted()
-		a.Admitted()
-		if !b.Wait() {
+		a.waited()
+		a.waited()
+		if !b.wait() {
 			t.Error("an admitted connection waits on")
 		}
+		b.waited()
+		other.waited()
 		b.Leave()
 		calls := 0
 		for a.TakeCall(time.Now()) {

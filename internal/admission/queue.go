@@ -9,6 +9,7 @@ import (
 // Reasons for a refusal by Enter.
 var (
 	ErrFull   = errors.New("admission: queue full")
+	ErrPeer   = errors.New("admission: too many tickets of the peer wait")
 	ErrClosed = errors.New("admission: queue closed")
 )
 
@@ -17,7 +18,7 @@ var (
 //
 // Invariants: held counts the tickets with holds set and is at most slots; the line
 // is empty unless held == slots or the queue is closed; no ticket in line holds;
-// expired holds tickets only while the line is empty.
+// while expired holds tickets, as many others are evicted as wait. Lock order: mu, then Peers.mu.
 type Queue struct {
 	slots int // most admitted at a time
 	room  int // most in line
@@ -25,7 +26,8 @@ type Queue struct {
 	mu      sync.Mutex // guards the rest, and the tickets
 	held    int
 	line    []*Ticket // waiting, the next one first
-	expired []*Ticket // admitted; evicted when another ticket has to wait
+	expired []*Ticket // admitted, the oldest first; one is evicted for each ticket that waits
+	evicted int       // tickets that have been evicted, and hold their slots still
 	closed  bool
 }
 
@@ -36,16 +38,18 @@ func NewQueue(slots, room int) *Queue { return &Queue{slots: slots, room: room} 
 // use. A nil Ticket is one that has left.
 type Ticket struct {
 	queue    *Queue
+	counted  *PeerConn
 	evict    func()
 	admitted chan struct{}
 	moved    chan struct{} // capacity 1
 	holds    bool          // admitted and not left; guarded by queue.mu
+	evicted  bool          // guarded by queue.mu
 }
 
-// Enter returns a new ticket, and its position in the line: 1 is next, 0 is
-// admitted. It fails with ErrFull or ErrClosed. The queue calls evict, on another
-// goroutine, when the ticket has expired and another one has to wait.
-func (q *Queue) Enter(evict func()) (t *Ticket, position int, err error) {
+// Enter returns a new ticket of a connection, and its position in the line: 1 is next, 0
+// is admitted. It fails with ErrFull, ErrPeer or ErrClosed. The queue calls evict, on
+// another goroutine, when the ticket has expired and another one waits for its slot.
+func (q *Queue) Enter(c *PeerConn, evict func()) (t *Ticket, position int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
@@ -53,17 +57,16 @@ func (q *Queue) Enter(evict func()) (t *Ticket, position int, err error) {
 		return nil, 0, ErrClosed
 	case q.held >= q.slots && len(q.line) >= q.room:
 		return nil, 0, ErrFull
+	case q.held >= q.slots && !c.wait():
+		return nil, 0, ErrPeer
 	}
-	t = &Ticket{queue: q, evict: evict, admitted: make(chan struct{}), moved: make(chan struct{}, 1)}
+	t = &Ticket{queue: q, counted: c, evict: evict, admitted: make(chan struct{}), moved: make(chan struct{}, 1)}
 	q.line = append(q.line, t)
 	q.admitLocked()
 	if t.holds {
 		return t, 0, nil
 	}
-	for _, o := range q.expired {
-		go o.evict()
-	}
-	q.expired = nil
+	q.evictLocked()
 	return t, len(q.line), nil
 }
 
@@ -85,12 +88,24 @@ func (q *Queue) admitLocked() {
 		return
 	}
 	for _, t := range q.line[:n] {
+		t.counted.waited()
 		t.holds = true
 		close(t.admitted)
 	}
 	q.held += n
 	q.line = slices.Delete(q.line, 0, n)
 	signalMoved(q.line)
+}
+
+// evictLocked evicts as many expired tickets as wait for a slot.
+func (q *Queue) evictLocked() {
+	for len(q.expired) > 0 && q.evicted < len(q.line) && !q.closed {
+		t := q.expired[0]
+		q.expired = slices.Delete(q.expired, 0, 1)
+		t.evicted = true
+		q.evicted++
+		go t.evict()
+	}
 }
 
 // signalMoved leaves a value in moved of every ticket.
@@ -142,6 +157,9 @@ func (t *Ticket) Leave() {
 	if t.holds {
 		t.holds = false
 		q.held--
+		if t.evicted {
+			q.evicted--
+		}
 		if i := slices.Index(q.expired, t); i >= 0 {
 			q.expired = slices.Delete(q.expired, i, i+1)
 		}
@@ -149,13 +167,14 @@ func (t *Ticket) Leave() {
 		return
 	}
 	if i := slices.Index(q.line, t); i >= 0 {
+		t.counted.waited()
 		q.line = slices.Delete(q.line, i, i+1)
 		signalMoved(q.line[i:])
 	}
 }
 
 // Expire ends the time of an admitted ticket to hold its slot undisturbed: it is
-// evicted now if others wait, or later when one has to.
+// evicted now if more tickets wait than have been evicted, or later.
 func (t *Ticket) Expire() {
 	if t == nil {
 		return
@@ -163,11 +182,8 @@ func (t *Ticket) Expire() {
 	q := t.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case !t.holds:
-	case len(q.line) > 0:
-		go t.evict()
-	default:
+	if t.holds {
 		q.expired = append(q.expired, t)
+		q.evictLocked()
 	}
 }

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,7 +11,7 @@ import (
 
 func mustEnter(t *testing.T, q *Queue, want int) *Ticket {
 	t.Helper()
-	ticket, position, err := q.Enter(nil)
+	ticket, position, err := q.Enter(nil, nil)
 	if err != nil || position != want || ticket.Position() != want || ticket.isAdmitted() != (want == 0) {
 		t.Fatalf("position %d, %v, want %d", position, err, want)
 	}
@@ -40,8 +41,8 @@ func (q *Queue) wantIdle(t *testing.T) {
 	t.Helper()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.held != 0 || len(q.line)+len(q.expired) != 0 {
-		t.Errorf("left: %d held, %d in line, %d expired", q.held, len(q.line), len(q.expired))
+	if q.held != 0 || len(q.line)+len(q.expired)+q.evicted != 0 {
+		t.Errorf("left: %d held, %d in line, %d expired, %d evicted", q.held, len(q.line), len(q.expired), q.evicted)
 	}
 }
 
@@ -49,7 +50,7 @@ func TestQueueOrder(t *testing.T) {
 	q := NewQueue(2, 3)
 	a, b := mustEnter(t, q, 0), mustEnter(t, q, 0)
 	c, d, e := mustEnter(t, q, 1), mustEnter(t, q, 2), mustEnter(t, q, 3)
-	if ticket, _, err := q.Enter(nil); err != ErrFull || ticket != nil {
+	if ticket, _, err := q.Enter(nil, nil); err != ErrFull || ticket != nil {
 		t.Error(err)
 	}
 	d.Leave()
@@ -88,7 +89,7 @@ func TestNilTicket(t *testing.T) {
 func TestQueueWithoutLine(t *testing.T) {
 	q := NewQueue(1, 0)
 	a := mustEnter(t, q, 0)
-	if _, _, err := q.Enter(nil); err != ErrFull {
+	if _, _, err := q.Enter(nil, nil); err != ErrFull {
 		t.Error(err)
 	}
 	a.Leave()
@@ -101,7 +102,7 @@ func TestQueueClose(t *testing.T) {
 	q := NewQueue(1, 2)
 	a, b := mustEnter(t, q, 0), mustEnter(t, q, 1)
 	q.Close()
-	if _, _, err := q.Enter(nil); err != ErrClosed {
+	if _, _, err := q.Enter(nil, nil); err != ErrClosed {
 		t.Error(err)
 	}
 	a.Leave()
@@ -127,7 +128,7 @@ func TestQueueExpire(t *testing.T) {
 				q := NewQueue(1, 5)
 				start := time.Now()
 				var evicted time.Duration
-				holder, _, _ := q.Enter(func() {
+				holder, _, _ := q.Enter(nil, func() {
 					if evicted != 0 {
 						t.Error("evicted twice")
 					}
@@ -156,11 +157,101 @@ func TestQueueExpire(t *testing.T) {
 	}
 }
 
+// As many tickets are evicted as wait, the oldest first, whether they expire before or after
+// the others come. One that is evicted, and has not left, counts.
+func TestQueueEvictsAsManyAsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := NewQueue(5, 5)
+		var evicted []int
+		want := func(step string, want ...int) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(evicted, want) {
+				t.Errorf("%s: %v have been evicted, want %v", step, evicted, want)
+			}
+		}
+		holders := make([]*Ticket, 5)
+		for i := range holders {
+			holders[i], _, _ = q.Enter(nil, func() { evicted = append(evicted, i) })
+			if i < 4 {
+				holders[i].Expire()
+			}
+		}
+		want("before one waits")
+		first := mustEnter(t, q, 1)
+		want("one waits", 0)
+		second := mustEnter(t, q, 2)
+		want("two wait", 0, 1)
+		second.Leave()
+		third := mustEnter(t, q, 2)
+		want("another one waits in the place of the second", 0, 1)
+		holders[0].Leave()
+		holders[1].Leave()
+		if !first.isAdmitted() || !third.isAdmitted() {
+			t.Error("two slots are free, but tickets wait")
+		}
+		want("the two have left", 0, 1)
+		holders[2].Leave()
+		fourth := mustEnter(t, q, 0)
+		mustEnter(t, q, 1)
+		want("the oldest is next, and one that has left is not", 0, 1, 3)
+		mustEnter(t, q, 2)
+		want("none of the others has expired", 0, 1, 3)
+		fourth.Leave()
+		holders[4].Expire()
+		want("as many have been evicted as wait", 0, 1, 3)
+		mustEnter(t, q, 2)
+		want("one that expires after the other came", 0, 1, 3, 4)
+	})
+}
+
+// A ticket beyond the limit of its peer does not enter the line, so it evicts none. A ticket counts
+// only while it waits.
+func TestQueueOfPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var peers Peers
+		peers.Init(PeerLimits{Conns: 9, Waiting: 1, CallRate: noRate})
+		q := NewQueue(2, 5)
+		evicted := 0
+		enter := func(want int, wantErr error) *Ticket {
+			t.Helper()
+			counted, _ := peers.Enter("a")
+			ticket, position, err := q.Enter(counted, func() { evicted++ })
+			if position != want || err != wantErr {
+				t.Errorf("position %d, %v, want %d, %v", position, err, want, wantErr)
+			}
+			return ticket
+		}
+		a, b := enter(0, nil), enter(0, nil)
+		c := enter(1, nil)
+		a.Expire()
+		b.Expire()
+		enter(0, ErrPeer)
+		synctest.Wait()
+		if evicted != 1 {
+			t.Errorf("%d evicted, one waits", evicted)
+		}
+		c.Leave() // the line
+		d := enter(1, nil)
+		a.Leave()
+		if !d.isAdmitted() {
+			t.Error("a slot is free, but a ticket waits")
+		}
+		enter(1, nil).Leave()
+		b.Leave()
+		d.Leave()
+		q.wantIdle(t)
+		if n := peers.byKey["a"].waiting; n != 0 {
+			t.Errorf("%d of the peer wait", n)
+		}
+	})
+}
+
 // An expired ticket that leaves before another one waits is not evicted.
 func TestQueueExpiredLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewQueue(1, 5)
-		holder, _, _ := q.Enter(func() { t.Error("evicted") })
+		holder, _, _ := q.Enter(nil, func() { t.Error("evicted") })
 		holder.Expire()
 		holder.Leave()
 		next := mustEnter(t, q, 0)
@@ -186,7 +277,7 @@ func TestQueueStorm(t *testing.T) {
 			for i := range 200 {
 				holds, waits, expires := pause(40), pause(4000), pause(60)
 				evict := make(chan struct{}, 1)
-				ticket, position, err := q.Enter(func() { evict <- struct{}{} })
+				ticket, position, err := q.Enter(nil, func() { evict <- struct{}{} })
 				if err != nil {
 					if err != ErrFull {
 						t.Error(err)
