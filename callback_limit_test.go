@@ -53,7 +53,7 @@ func newNest(t *testing.T, client, server int, timeout time.Duration) (*nestCont
 
 // Calls that wait for their own places, in callbacks of the calls that have them, fail soon
 // with an error that names the limit. Others wait. A server cannot know that of its callbacks:
-// there the time of the call ends it.
+// they fail with the same error, shortly before the time of their call is over.
 func TestCallbacksAtMaxInflight(t *testing.T) {
 	for name, tt := range map[string]struct {
 		client, server, callers, depth int
@@ -67,7 +67,7 @@ func TestCallbacksAtMaxInflight(t *testing.T) {
 		"many callers":       {64, 8, 8, 3, 0, bsrpc.NoLimit, "the server's MaxInflight (8)", 6 * time.Second},
 		"one caller":         {1000, 3, 1, 5, 0, bsrpc.NoLimit, "the server's MaxInflight (3)", 2 * time.Second},
 		"others end in time": {2, 2, 1, 1, 1500, bsrpc.NoLimit, "", 1500 * time.Millisecond},
-		"at the client":      {1, 100, 1, 3, 0, 0, "no answer in 20s (DefaultCallTimeout)", 20 * time.Second},
+		"at the client":      {1, 100, 1, 3, 0, 0, "the client's MaxInflight (1)", 20*time.Second - 20*time.Millisecond},
 		"both ends":          {2, 2, 2, 5, 0, 0, "the server's MaxInflight (2)", 6 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

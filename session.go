@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -181,7 +182,7 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	s.announceState()
 	since := time.Now()
 	w.Moved = moved
-	g, holders := w.Acquire(ctx, s.ctx.Done(), callctx.BeforeEnd, callctx.PositionOf(ctx))
+	g, holders := w.Acquire(ctx, s.ctx.Done(), limits.BeforeEnd, callctx.PositionOf(ctx))
 	switch why := w.Refusal(); {
 	case g != nil && s.ctx.Err() != nil:
 		return context.Cause(s.ctx)

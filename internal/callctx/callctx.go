@@ -120,6 +120,8 @@ func (x *Context) Value(key any) any {
 		return x.outgoing()
 	case handlerKey{}:
 		return x
+	case limits.HandlerEnd{}:
+		return x.Until
 	}
 	return x.Context.Value(key)
 }
@@ -192,10 +194,6 @@ func (x *Context) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// graceTime is the longest time before its deadline at which a waiting call is given up, so
-// that the reason reaches the caller in time.
-const graceTime = 20 * time.Millisecond
-
 // OnGiveUp calls f when the call is cancelled, and when its deadline is near.
 func (x *Context) OnGiveUp(f func()) (stop func()) {
 	stopEnd, stopLate := x.AfterFunc(f), x.beforeDeadline(f)
@@ -210,11 +208,8 @@ func (x *Context) beforeDeadline(f func()) (stop func() bool) {
 	if x.Until == 0 {
 		return func() bool { return false }
 	}
-	return time.AfterFunc(BeforeEnd(x.Until-limits.Monotonic()), f).Stop
+	return time.AfterFunc(limits.BeforeEnd(x.Until-limits.Monotonic()), f).Stop
 }
-
-// BeforeEnd returns nine tenths of the remaining time, or all but graceTime.
-func BeforeEnd(left time.Duration) time.Duration { return left - min(left/10, graceTime) }
 
 // CancelByPeer ends the context after a CANCEL of the caller, and returns the error of the
 // context. A caller sends it also at its deadline, at about the time at which this end finds

@@ -221,3 +221,40 @@ func TestTimeoutBegunEarlier(t *testing.T) {
 		timeout.Stop()
 	})
 }
+
+// A wait ends before the deadline of the handler, unless the context of the wait has nothing to do with
+// that.
+func TestBeforeHandlerEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		within := func(parent context.Context, d time.Duration) context.Context {
+			ctx, cancel := context.WithDeadline(parent, start.Add(d))
+			t.Cleanup(cancel)
+			return ctx
+		}
+		handler := within(context.WithValue(t.Context(), HandlerEnd{}, MonotonicAt(start.Add(time.Second))), time.Second)
+		brief := within(context.WithValue(t.Context(), HandlerEnd{}, MonotonicAt(start.Add(10*time.Millisecond))), 10*time.Millisecond)
+		unlimited := context.WithValue(t.Context(), HandlerEnd{}, time.Duration(0))
+		for name, tt := range map[string]struct {
+			ctx  context.Context
+			want time.Duration // 0 for no deadline
+		}{
+			"no handler":           {within(t.Context(), time.Second), time.Second},
+			"the handler":          {handler, 980 * time.Millisecond},
+			"little time":          {brief, 9 * time.Millisecond},
+			"earlier":              {within(handler, 500*time.Millisecond), 500 * time.Millisecond},
+			"later":                {within(handler, time.Minute), 980 * time.Millisecond},
+			"apart, later":         {within(context.WithoutCancel(handler), time.Minute), time.Minute},
+			"apart, without limit": {context.WithoutCancel(handler), 0},
+			"a handler without":    {within(unlimited, time.Second), time.Second},
+			"nothing":              {t.Context(), 0},
+		} {
+			ctx, stop := BeforeHandlerEnd(tt.ctx)
+			at, ok := ctx.Deadline()
+			if ok != (tt.want > 0) || ok && at.Sub(start) != tt.want {
+				t.Errorf("%s: a deadline %v, after %v, want %v", name, ok, at.Sub(start), tt.want)
+			}
+			stop()
+		}
+	})
+}

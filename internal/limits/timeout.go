@@ -189,3 +189,25 @@ func (t *Timeout) ContextFault(err error, outcome fault.Outcome) *fault.Fault {
 	}
 	return fault.FromContext(err, outcome)
 }
+
+// BeforeEnd returns nine tenths of the remaining time, or all but 20 ms. A wait in vain is given
+// up then, so that the reason for it reaches the caller in time.
+func BeforeEnd(left time.Duration) time.Duration {
+	return left - min(left/10, 20*time.Millisecond)
+}
+
+// HandlerEnd is the context key of the deadline of a handler, a time.Duration by Monotonic; 0 for
+// none.
+type HandlerEnd struct{}
+
+// BeforeHandlerEnd returns the context for a wait of a call. It is ctx, unless that ends with a
+// handler's deadline: then it ends at BeforeEnd of that.
+func BeforeHandlerEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, _ := ctx.Value(HandlerEnd{}).(time.Duration)
+	at, ok := ctx.Deadline()
+	if end == 0 || !ok || deadlineAt(at) > end { // a context.WithoutCancel may be among its parents
+		return ctx, func() {}
+	}
+	now := Monotonic()
+	return context.WithDeadline(ctx, TimeOf(now+BeforeEnd(end-now)))
+}

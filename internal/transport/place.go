@@ -73,6 +73,8 @@ const withinWait = 2 * time.Second
 // awaitOpen waits until a waiting call may be open, or the connection ends.
 func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 	c := k.c
+	ctx, stop := limits.BeforeHandlerEnd(ctx)
+	defer stop()
 	call.Timeout.MarkWaited()
 	expired := call.Timeout.Expired()
 	defer call.Timeout.Stop()
@@ -125,6 +127,8 @@ func (k *calls) releaseLocked() {
 // wait waits for ch or the end of the connection, within the context and the time of a
 // call.
 func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{}) error {
+	ctx, stop := limits.BeforeHandlerEnd(ctx)
+	defer stop()
 	t.MarkWaited()
 	expired := t.Expired()
 	defer t.Stop()
