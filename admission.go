@@ -114,7 +114,7 @@ func (s *sessions) begin(v *Session) error {
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // the client may have left during a hook
-		report.Unlimited(s.log).Debug("bsrpc: admitted", "session", v.id, "remote", v.peer.Addr)
+		s.log.Debug("bsrpc: admitted", "session", v.id, "remote", v.peer.Addr)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (s *sessions) begin(v *Session) error {
 // logRefusal logs the refusal of a session by a hook, with the fault for the client.
 func (s *sessions) logRefusal(v *Session, why *fault.Fault) {
 	if v.ctx.Err() == nil { // otherwise the client has left
-		report.Unlimited(s.log).Debug("bsrpc: client refused", "session", v.id, "remote", v.peer.Addr, "err", why)
+		s.log.Debug("bsrpc: client refused", "session", v.id, "remote", v.peer.Addr, "err", why)
 	}
 }
 

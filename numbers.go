@@ -131,6 +131,6 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, ev
 		return
 	}
 	if v.binds++; v.binds <= maxBindLines {
-		report.Unlimited(v.log).Debug(text, args...)
+		v.log.Debug(text, args...)
 	}
 }

@@ -177,8 +177,8 @@ type ServerOptions struct {
 
 	// Logger receives events outside calls, and the stacks of panics: at Debug the
 	// beginning and end of connections, at Info and above everything for an
-	// operator. Events repeatable by clients are logged at most ten times a second;
-	// the next line counts the suppressed ones. Nil means slog.Default(). If its
+	// operator. Events repeatable by clients are logged at most ten times a second, at
+	// Debug a hundred times; the next line counts the suppressed ones. Nil means slog.Default(). If its
 	// slog.Handler panics, the line is lost. If it hangs for a second, further
 	// lines are dropped until it returns.
 	Logger *slog.Logger

@@ -101,7 +101,7 @@ func (s *Server) serveConn(nc net.Conn) error {
 // nc.
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	nc, err := secure.Server(nc, s.settings.access.tls)
-	report.Unlimited(s.log).Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
+	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	var c *serverConn
 	if err == nil {
 		c, err = s.runHandshake(nc)
@@ -129,7 +129,7 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 	case errors.As(err, &r) && r.Full:
 		s.log.Add(report.Full, slog.LevelWarn, "bsrpc: client refused", args...)
 	default:
-		report.Unlimited(s.log).Debug("bsrpc: client refused", args...)
+		s.log.Debug("bsrpc: client refused", args...)
 	}
 }
 
@@ -138,7 +138,7 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	c.conn.Wait()
 	why := c.why.Load()
-	report.Unlimited(s.log).Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
+	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
 	switch {
 	case s.isStopping():
 		return ErrServerClosed

@@ -19,14 +19,16 @@ import (
 
 // A Log is the log of a server or a client. Unlimited writes without a limit.
 // Add and AddPanic together write at most ten lines a second, and one of each kind beyond
-// that: a peer that repeats lines of one kind must not suppress those of another. The next line of a kind
-// has the number of its suppressed ones. A Log is safe for concurrent use.
+// that: a peer that repeats lines of one kind must not suppress those of another. Debug has a
+// limit of its own, a hundred. The next line of a kind has the number of its suppressed ones.
+// A Log is safe for concurrent use.
 type Log struct {
 	handler *guard // of the user's handler
 
 	mu    sync.Mutex // guards the rest
 	since time.Time  // beginning of the current second
-	lines int        // lines written in it
+	lines int        // lines written in it, without those of Debug
+	debug int        // lines of Debug written in it
 	kinds [kinds]struct {
 		suppressed int       // lines since last
 		last       time.Time // time of the last line
@@ -41,7 +43,11 @@ func New(user *slog.Logger) *Log { return &Log{handler: newGuard(user)} }
 func Unlimited(l *Log) *slog.Logger { return slog.New(l.handler) }
 
 // rate limits the lines of all kinds a second, except for the first one of each kind.
-const rate = 10
+// debugRate limits those of Debug: a new connection has three.
+const (
+	rate      = 10
+	debugRate = 100
+)
 
 // A Kind is a kind of log line. Suppressed lines are counted for each kind.
 type Kind uint8
@@ -60,6 +66,7 @@ const (
 	Oneway                // a call without a waiting caller failed
 	Auth                  // a client was not authenticated
 	Lease                 // a stream that nothing reads has ended, because others wait
+	detail                // of Debug
 	HTTP                  // the peer speaks HTTP
 	TLS
 	SSH
@@ -85,15 +92,19 @@ func (l *Log) allow(k Kind) (suppressed int, ok bool) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if now.Sub(l.since) >= time.Second {
-		l.since, l.lines = now, 0
+		l.since, l.lines, l.debug = now, 0, 0
 	}
 	kind := &l.kinds[k]
+	lines, most := &l.lines, rate
+	if k == detail {
+		lines, most = &l.debug, debugRate
+	}
 	since := now.Sub(kind.last)
-	if !kind.last.IsZero() && (since < k.interval() || since < time.Second && l.lines >= rate) {
+	if !kind.last.IsZero() && (since < k.interval() || since < time.Second && *lines >= most) {
 		kind.suppressed++
 		return 0, false
 	}
-	l.lines++
+	*lines++
 	suppressed, kind.suppressed, kind.last = kind.suppressed, 0, now
 	return suppressed, true
 }
@@ -115,6 +126,10 @@ func (l *Log) Add(k Kind, level slog.Level, text string, args ...any) bool {
 	l.write(level, suppressed, text, args)
 	return true
 }
+
+// Debug writes a line of a normal event, such as a new connection, at level Debug. It also
+// costs time if the user's handler drops such lines: only a new goroutine may ask it.
+func (l *Log) Debug(text string, args ...any) { l.Add(detail, slog.LevelDebug, text, args...) }
 
 // Post is Add without waiting for the user's handler.
 func (l *Log) Post(k Kind, level slog.Level, text string, args ...any) {

@@ -26,8 +26,34 @@ func TestKindsDoNotSuppressEachOther(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := strings.Count(text.String(), "flood"); n != 3*rate {
+		if n := strings.Count(text.String(), "msg=flood"); n != 3*rate {
 			t.Errorf("%d lines of the flood, want %d", n, 3*rate)
+		}
+	})
+}
+
+// Lines about normal events have a limit of their own: they suppress no others, and count
+// what was suppressed.
+func TestDebugIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		l := New(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		for range 2 {
+			for range 1000 {
+				l.Debug("accepted")
+			}
+			for range rate {
+				if !l.Add(Violation, slog.LevelWarn, "violation") {
+					t.Error("a warning is suppressed")
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if n := strings.Count(text.String(), "accepted"); n != 2*debugRate {
+			t.Errorf("%d lines, want %d", n, 2*debugRate)
+		}
+		if want := "suppressed=900"; !strings.Contains(text.String(), want) {
+			t.Errorf("no %s in %s", want, text.String())
 		}
 	})
 }
