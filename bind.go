@@ -307,6 +307,20 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	return nil
 }
 
+// add adds the differences of a method, and makes its calls fail. Those of a service that
+// the peer lacks are the same for each method.
+func (e *MismatchError) add(m *boundMethod, found []numbering.Difference) {
+	one := &MismatchError{Service: e.Service, Methods: 1}
+	for _, d := range found {
+		one.Differences = append(one.Differences, Difference(d))
+	}
+	if found[0].Method != e.Service || e.Differences == nil {
+		e.Differences = append(e.Differences, one.Differences...)
+	}
+	why := &fault.Fault{Code: fault.FailedPrecondition, Message: one.Error(), Outcome: fault.NotRun, Err: one}
+	m.refuse(fault.About(m.Name, why).(*fault.Fault))
+}
+
 // ask asks the peer for the methods of r.
 func (c *nativeLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
 	return c.known.Ask(ctx, c.Conn, c.settings.defaultCallTimeout, r)

@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -153,6 +154,42 @@ func errorOf(f *fault.Fault) *Error {
 		Code: Code(f.Code), Name: f.Name, Message: f.Message, ID: f.LogID, Detail: f.Detail,
 		Outcome: Outcome(f.Outcome), Remote: f.Remote, Err: f.Err, byClient: f.ByClient,
 	}
+}
+
+// A MismatchError lists the differences between a client's contract and a server's
+// methods. Bind returns it together with a proxy. Methods known only to the server are
+// not a difference. If the server lacks the whole service, there is one Difference
+// with the service as its Method. If a server binds over a Session, the contract is its own
+// and the methods are the client's.
+type MismatchError struct {
+	Service     string
+	Methods     int          // number of methods in the contract
+	Differences []Difference // not empty; in the order of the contract
+}
+
+// A Difference is one disagreement between client and server. Client and Server are
+// texts for people, and may be cut.
+type Difference struct {
+	Method string // "Shop.PlaceOrder"
+	Place  string // "parameter 1, Order.Price", with the client's type names; "" for the method itself
+	Client string // the client's layout or field names at Place; "" if it has none
+	Server string // the same for the server
+	Note   string // a possible cause, such as a misspelt tag key at the client
+	Fix    string // a change at one end that would make them fit, by the rules of docs/evolution.md; "" if there is none
+	Near   string // for a name unknown to the end with the methods: at most three similar names it has
+}
+
+// String returns the difference in one line:
+// "Shop.PlaceOrder, parameter 1, Order.Price: client int.le4, server uint.le8".
+func (d Difference) String() string { return numbering.Difference(d).String() }
+
+// Error returns all differences, one a line.
+func (e *MismatchError) Error() string {
+	list := make([]numbering.Difference, len(e.Differences))
+	for i, d := range e.Differences {
+		list[i] = numbering.Difference(d)
+	}
+	return numbering.Text(e.Service, e.Methods, list)
 }
 
 // An exceptionNamer is an error with a name of its own choice, Error.Name at the

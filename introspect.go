@@ -3,14 +3,20 @@ package bsrpc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/bsrpc/bsrpc/internal/describe"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/introspect"
 )
 
-// What a server says about itself in the service bsrpc.v1. Package introspect has its contract,
-// internal/describe its methods.
+// What a server says about its methods: in the answers to BIND, and in the service bsrpc.v1.
+// Package introspect has the contract of that, internal/describe its methods.
 
 // An introspection describes a server.
 type introspection struct{ server *Server }
@@ -65,5 +71,126 @@ func (i introspection) counters() introspect.Counters {
 	return introspect.Counters{
 		Started: s.started, Sessions: uint64(len(s.Sessions())), Connections: uint64(len(s.sessions.all())),
 		Handlers: uint64(max(0, s.handlers.Load())), Panics: s.Panics(), OnewayErrors: s.OnewayErrors(),
+	}
+}
+
+// BIND at a server. Requests contain the number of a method instead of its name. A
+// client gets the numbers by sending the names and hashes of a contract; they are
+// valid on one connection.
+
+// Bind implements transport.Handler. It answers with the number of each method, or with
+// the server's layout if the hashes differ.
+func (c *nativeConn) Bind(m *transport.Message) error {
+	v := c.served
+	if err := c.CheckID(&m.Frame); err != nil {
+		return err
+	}
+	r, err := wire.ReadBindRequest(m.Body, m.Flags)
+	if err != nil {
+		return fmt.Errorf("BIND: %w", err)
+	}
+	if !v.session.admitted.Load() {
+		c.Refuse(m.ID, notAdmitted())
+		return nil
+	}
+	answers, texts, refuse := v.numbers.Answer(v.registryFor(), r)
+	if refuse != nil {
+		c.Refuse(m.ID, refuse)
+		return nil
+	}
+	v.logBound(r, answers, c.Evolves())
+	size := wire.BindResponseSize(answers)
+	most, owner := uint64(v.limits.MaxMessage), v.limits.Owner
+	if peer := c.PeerMaxMessage(); peer < most {
+		most, owner = peer, v.limits.PeerName()
+	}
+	if texts > most && size > wire.MaxUnchunked {
+		c.Refuse(m.ID, fault.Refusal(fault.ResourceExhausted, "the answer to BIND contains %d bytes of layouts, but %s MaxMessage is %d; bind fewer methods", texts, owner, most))
+		return nil
+	}
+	c.Respond(&wire.Frame{Type: wire.Response, ID: m.ID}, &wire.Body{Buf: wire.AppendBindResponse(nil, answers)})
+	return nil
+}
+
+// A registryFor is the methods of an end as numbered for one peer, named for errors.
+type registryFor struct {
+	*registry
+	peer  string
+	roles []string // of the peer
+	hides bool     // HideDescription
+	self  bool     // it has bsrpc.v1 too
+}
+
+// registryFor returns the methods as numbered on this connection.
+func (v *serverConn) registryFor() registryFor {
+	a := &v.settings.access
+	return registryFor{v.registry, v.limits.Peer(), a.rolesOf(&v.session.peer), a.hides, !v.atClient}
+}
+
+// Service implements numbering.Registry.
+func (r registryFor) Service(name string) map[string]*servedMethod {
+	if r.self && name == introspect.Service {
+		return r.own().Service(name)
+	}
+	return r.registry.Service(name)
+}
+
+// Len implements numbering.Registry.
+func (r registryFor) Len() int {
+	if r.self {
+		return r.registry.Len() + describe.Most
+	}
+	return r.registry.Len()
+}
+
+// Describe implements numbering.Registry.
+func (r registryFor) Describe(m *servedMethod) *method.Description { return &m.Description }
+
+// Version implements numbering.Registry.
+func (r registryFor) Version(m *servedMethod, text string, hash [32]byte) (*servedMethod, error) {
+	return r.versionOf(m, text, hash, r.peer)
+}
+
+// Access implements numbering.Registry.
+func (r registryFor) Access(m *servedMethod) (standIn *servedMethod, hidden, denied bool) {
+	denied = !m.Allows(r.roles)
+	return m.forbidden, denied || r.hides, denied
+}
+
+// Similar implements numbering.Registry. The methods do not change any more.
+func (r registryFor) Similar(service string) []string {
+	return numbering.Similar(service, numbering.Described(r, r.table.Services()))
+}
+
+// maxBindLines limits the lines at Debug about the BINDs of one connection.
+const maxBindLines = 16
+
+// logBound logs a BIND: at Info if the contract differs, else at Debug.
+func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, evolves bool) {
+	unknown, differ := 0, 0
+	for i := range answers {
+		switch answers[i].Status {
+		case wire.BindUnknown, wire.BindNoService:
+			unknown++
+		case wire.BindDiffers:
+			differ++
+		}
+	}
+	text := "bsrpc: bound"
+	args := []any{"session", v.session.id, "remote", v.session.peer.Addr, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
+	switch {
+	case r.Hashes == nil: // from Client.Call, for the layout
+		text, args = "bsrpc: described", append(args, "unknown", unknown)
+	case unknown+differ > 0:
+		text = "bsrpc: client and server disagree"
+		if unknown == 0 && r.Texts == nil && evolves {
+			// The client compares them, and may bind by texts next.
+			text = "bsrpc: client and server have different versions"
+		}
+		v.report(report.Mismatch, slog.LevelInfo, text, append(args, "differ", differ, "unknown", unknown)...)
+		return
+	}
+	if v.binds++; v.binds <= maxBindLines {
+		v.log.Debug(text, args...)
 	}
 }
