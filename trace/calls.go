@@ -17,6 +17,9 @@ import (
 type method struct {
 	name          string
 	args, results *layout.Method
+
+	outer *method // of a func: the method of the call that has it, and its place there
+	place string
 }
 
 // A call is an open call, or one that has been answered and may have a result stream.

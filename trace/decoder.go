@@ -29,6 +29,7 @@ type Decoder struct {
 	opts    Options
 	emit    func(*Event)
 	known   map[[wire.HashSize]byte]*layout.Method
+	listed  map[*layout.Method]bool // those of Options.Layouts
 	sides   [2]side
 	now     time.Time
 	kept    int // bytes of unfinished messages and items
@@ -69,12 +70,13 @@ type side struct {
 // NewDecoder returns a Decoder that calls emit for each event, from within Feed. The Options
 // are copied; nil means the defaults.
 func NewDecoder(opts *Options, emit func(*Event)) *Decoder {
-	d := &Decoder{emit: emit, known: map[[wire.HashSize]byte]*layout.Method{}}
+	d := &Decoder{emit: emit, known: map[[wire.HashSize]byte]*layout.Method{}, listed: map[*layout.Method]bool{}}
 	if opts != nil {
 		d.opts = *opts
 	}
 	for _, m := range d.opts.Layouts {
 		d.known[hashOf(m.String())] = m
+		d.listed[m] = true
 	}
 	for i := range d.sides {
 		d.sides[i] = side{

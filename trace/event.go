@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // Names of events that are not frames.
@@ -46,6 +47,19 @@ type Event struct {
 	// It is not masked.
 	Complete bool   `json:"-"`
 	Body     []byte `json:"-"`
+
+	// Stream is the number of the stream in ITEMS, END, CREDIT and STOP, 0 for the result.
+	// Items has what is complete with this frame: the bytes of items, nil for one above
+	// 1 MiB, or the bytes of a reader. It is as valid as Body, and empty if the layout
+	// is unknown.
+	Stream uint16   `json:"-"`
+	Items  [][]byte `json:"-"`
+
+	// Layout is that of Body or Items; nil if it is unknown.
+	Layout *layout.Method `json:"-"`
+
+	// Metadata is that of users in a REQUEST, RESPONSE or ERROR. It is not masked.
+	Metadata map[string]string `json:"-"`
 
 	frame    []byte // its first bytes, valid as Body is; nil without Options.Hex
 	from, to int    // masked bytes of frame

@@ -108,7 +108,7 @@ func (d *Decoder) asked(s *side, e *Event, f *wire.Frame, body []byte) {
 	}
 	e.mask(d, body)
 	if whole, ok := d.chunk(e, m, f, body); ok {
-		d.values(e, argsOf(c), whole, false)
+		d.values(e, c, whole, false)
 	}
 }
 
@@ -137,11 +137,12 @@ func (m *method) funcOf(n int) *method {
 	if m.args == nil {
 		return f
 	}
-	for _, t := range m.args.Params {
+	for i, t := range m.args.Params {
 		if t.Kind != layout.Func {
 			continue
 		}
 		if n--; n == 0 {
+			f.outer, f.place = m, fmt.Sprintf("parameter %d", i+1)
 			f.args = &layout.Method{Params: t.Func.Params, Results: t.Func.Results}
 			f.results = f.args
 			break
@@ -194,7 +195,7 @@ func (d *Decoder) answered(s *side, e *Event, f *wire.Frame, body []byte) {
 		d.answer(o, c, false)
 	default:
 		d.addAfter(e, c)
-		d.values(e, resultsOf(c), whole, true)
+		d.values(e, c, whole, true)
 		d.answer(o, c, c.method.mayStream())
 	}
 }
@@ -277,6 +278,10 @@ func (d *Decoder) metadata(e *Event, f *wire.Frame, n int) {
 		entries, identities = m.Entries, m.Identities
 	}
 	for key, value := range wire.Entries(string(entries)) {
+		if e.Metadata == nil {
+			e.Metadata = map[string]string{}
+		}
+		e.Metadata[key] = value
 		if d.opts.ShowValues {
 			e.add("metadata."+key, "%s", quote(value, d.opts.maxValue()))
 		} else {

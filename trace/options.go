@@ -17,7 +17,9 @@ type Options struct {
 	// Secret shows the values of the methods in it, except those at the listed places. A
 	// key is a full name such as "Shop.Pay". A place is a parameter or a result by number,
 	// and a place in it as in layout.JSON.Secret: "parameter 1.Card.Number", "result 2[].Key".
-	// The elements of a stream are its items. Metadata is not shown. Nil shows nothing.
+	// The elements of a stream are its items. The places are those of one layout, which
+	// must be in Layouts: values of other versions of a method are not shown. Neither is
+	// metadata. Nil shows nothing.
 	Secret map[string][]string
 
 	// Layouts are methods with values to decode, in addition to those with a text in
@@ -37,12 +39,19 @@ func (o *Options) maxValue() int {
 	return o.MaxValue
 }
 
-// shows reports whether values of a method may be shown, except those at the secret places. A
-// method without an entry is not shown: a program that lists secrets may not know of it.
-func (o *Options) shows(method string) (secret []string, ok bool) {
-	if o.ShowValues {
+// shows reports whether values of a method in a layout may be shown, except those at the secret
+// places. A method without an entry is not shown: a program that lists secrets may not know of
+// it. Neither is another layout than that of the entry, since new fields may be secrets.
+func (d *Decoder) shows(m *method, l *layout.Method) (secret []string, ok bool) {
+	switch {
+	case d.opts.ShowValues:
 		return nil, true
+	case m == nil || l == nil:
+		return nil, false
+	case m.outer != nil: // a func: with a secret in it, it is secret as a whole
+		secret, ok = d.shows(m.outer, m.outer.args)
+		return nil, ok && len(secretsAt(secret, m.place)) == 0
 	}
-	secret, ok = o.Secret[method]
-	return secret, ok
+	secret, ok = d.opts.Secret[m.name]
+	return secret, ok && d.listed[l]
 }

@@ -14,8 +14,9 @@ import (
 // frame to frame.
 type stream struct {
 	typ    *layout.Type // Stream or Reader
-	place  string       // "result 1", for Options.Secret
-	over   bool         // further frames are ignored by their receiver
+	layout *layout.Method
+	place  string // "result 1", for Options.Secret
+	over   bool   // further frames are ignored by their receiver
 	inItem bool
 	item   message // the current one
 }
@@ -32,6 +33,7 @@ func (d *Decoder) streamFrame(s *side, e *Event, f *wire.Frame, body []byte) {
 	if c != nil && c.method != nil {
 		e.Method = c.method.name
 	}
+	e.Stream = f.Arg
 	e.add("stream", "%d", f.Arg)
 	switch f.Type {
 	case wire.Items:
@@ -84,26 +86,32 @@ func (d *Decoder) streamOf(c *call, number uint16) *stream {
 	if st := c.streams[number]; st != nil {
 		return st
 	}
-	t, place := c.method.streamType(number)
+	l := resultsOf(c)
+	if number > 0 {
+		l = argsOf(c)
+	}
+	t, place := streamType(l, number)
 	if t == nil || d.streams == maxStates {
 		return nil
 	}
 	if c.streams == nil {
 		c.streams = map[uint16]*stream{}
 	}
-	st := &stream{typ: t, place: place}
+	st := &stream{typ: t, layout: l, place: place}
 	c.streams[number] = st
 	d.streams++
 	return st
 }
 
-// streamType returns the type of a stream and its place, nil if unknown. 0 is the result.
-func (m *method) streamType(number uint16) (t *layout.Type, place string) {
-	list, what, n := []*layout.Type(nil), "result", 1
-	if number == 0 && m.results != nil {
-		list = m.results.Results
-	} else if number > 0 && m.args != nil {
-		list, what, n = m.args.Params, "parameter", int(number)
+// streamType returns the type of a stream of a method, and its place, nil if unknown. 0 is the
+// result.
+func streamType(l *layout.Method, number uint16) (t *layout.Type, place string) {
+	if l == nil {
+		return nil, ""
+	}
+	list, what, n := l.Results, "result", 1
+	if number > 0 {
+		list, what, n = l.Params, "parameter", int(number)
 	}
 	for i, t := range list {
 		if t.Kind == layout.Stream || t.Kind == layout.Reader {
@@ -128,8 +136,9 @@ func (d *Decoder) items(e *Event, c *call, number uint16, b []byte) {
 		e.add("", "%s after its end, ignored", plural.Of(total, "byte"))
 		return
 	case st.typ.Kind == layout.Reader:
+		e.Layout, e.Items = st.layout, [][]byte{b}
 		e.add("", "%s", plural.Of(total, "byte"))
-		if secret, ok := d.opts.shows(c.method.name); ok && len(secretsAt(secret, st.place)) == 0 {
+		if secret, ok := d.shows(c.method, st.layout); ok && len(secretsAt(secret, st.place)) == 0 {
 			e.add("", "%s", quote(string(b), d.opts.maxValue()))
 		}
 		return
@@ -142,6 +151,7 @@ func (d *Decoder) items(e *Event, c *call, number uint16, b []byte) {
 			continue
 		}
 		n++
+		e.Layout, e.Items = st.layout, append(e.Items, item)
 		if text := d.itemText(c, st, item); text != "" && shown.Len() < d.opts.maxValue() {
 			shown.WriteString(" " + text)
 		} else if text != "" && !strings.HasSuffix(shown.String(), "...") {

@@ -11,8 +11,8 @@ import (
 	"github.com/bsrpc/bsrpc/layout"
 )
 
-// Values in lines: JSON where their layout is known, hex elsewhere. A method with secret places
-// is shown only where its layout is known, since the places are found by it.
+// Values in lines: JSON where their layout is known, hex elsewhere. With Options.Secret only
+// JSON is shown, since the places are found by the layout.
 
 // maxText limits the JSON of one value before it is cut: a layout may have names of 60 KiB, and
 // a list of thousands of structs repeats them.
@@ -36,19 +36,27 @@ func resultsOf(c *call) *layout.Method {
 	return c.method.results
 }
 
-// values describes complete arguments or results of the method m, nil if it is unknown. body is
+// values describes complete arguments or results of the call c, nil if it is unknown. body is
 // nil if they were too long to keep. The length is in the line already.
-func (d *Decoder) values(e *Event, m *layout.Method, body []byte, ofResults bool) {
-	e.Complete, e.Body = true, body
-	secret, ok := d.opts.shows(e.Method)
+func (d *Decoder) values(e *Event, c *call, body []byte, ofResults bool) {
+	l := argsOf(c)
+	if ofResults {
+		l = resultsOf(c)
+	}
+	var m *method
+	if c != nil {
+		m = c.method
+	}
+	e.Complete, e.Body, e.Layout = true, body, l
+	secret, ok := d.shows(m, l)
 	switch {
 	case !ok || len(body) == 0:
-	case m != nil && ofResults:
-		e.add("", "%s", d.json(m.Results, "result", secret, body))
-	case m != nil:
-		e.add("", "%s", d.json(m.Params, "parameter", secret, body))
-	case len(secret) == 0:
+	case l == nil:
 		e.add("", "%s", hexOf(body, d.opts.maxValue()/2))
+	case ofResults:
+		e.add("", "%s", d.json(l.Results, "result", secret, body))
+	default:
+		e.add("", "%s", d.json(l.Params, "parameter", secret, body))
 	}
 }
 
@@ -129,7 +137,7 @@ func (d *Decoder) shown(text []byte) string {
 // itemText returns an item as it is shown, "" if it is not. Places in items may begin with [], as
 // the stream is a list of them.
 func (d *Decoder) itemText(c *call, st *stream, item []byte) string {
-	secret, ok := d.opts.shows(c.method.name)
+	secret, ok := d.shows(c.method, st.layout)
 	switch {
 	case !ok:
 		return ""

@@ -2,10 +2,12 @@ package trace_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/layout"
 	"github.com/bsrpc/bsrpc/trace"
 )
 
@@ -32,6 +34,16 @@ func described(t *testing.T, text string) conversation {
 	return append(conversationOf(t, clientHello, serverHello),
 		trace.Piece{Time: start, Bytes: frame(0x16, 8, 0, 1, body)},
 		trace.Piece{Time: start, From: trace.FromServer, Bytes: frame(0x12, 0, 0, 1, answer)})
+}
+
+// parsed returns the layout with a text.
+func parsed(t *testing.T, text string) *layout.Method {
+	t.Helper()
+	m, err := layout.ParseMethod(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func le16(n int) []byte { return binary.LittleEndian.AppendUint16(nil, uint16(n)) }
@@ -89,6 +101,7 @@ func TestValues(t *testing.T) {
 			`Shop.Pay 49 bytes malformed: parameter 1, "place \"Kard\" of Secret is not in the type: unknown field; did you mean Card?"`,
 			`Shop.Pay 9 bytes after=0s ("paid", true)`},
 	} {
+		tt.opts.Layouts = []*layout.Method{parsed(t, text)}
 		if have := last(c.dump(&tt.opts)); have != tt.args {
 			t.Errorf("%+v: have %s\nwant %s", tt.opts, have, tt.args)
 		}
@@ -118,7 +131,8 @@ func TestValuesThatDoNotFit(t *testing.T) {
 }
 
 func TestItems(t *testing.T) {
-	c := described(t, "Shop.Watch() stream({ID uint.le2; Key string.le4})")
+	const text = "Shop.Watch() stream({ID uint.le2; Key string.le4})"
+	c := described(t, text)
 	type entry struct {
 		ID  uint16
 		Key string
@@ -136,12 +150,85 @@ func TestItems(t *testing.T) {
 		`{"ID":1,"Key":"***"} {"ID":2,"Key":"***"}`: {"result 1[].Key"},
 		`"***" "***"`: {"result 1"},
 	} {
-		have := last(c.dump(&trace.Options{Secret: map[string][]string{"Shop.Watch": secret}}))
+		have := last(c.dump(&trace.Options{Secret: map[string][]string{"Shop.Watch": secret}, Layouts: []*layout.Method{parsed(t, text)}}))
 		if want = "Shop.Watch stream=0 2 items, 22 bytes " + want; have != want {
 			t.Errorf("have %s\nwant %s", have, want)
 		}
 	}
 	if have := last(c.dump(nil)); have != "Shop.Watch stream=0 2 items, 22 bytes" {
 		t.Errorf("have %s", have)
+	}
+}
+
+// The places of secrets are those of one layout: values of another version are not shown, and
+// neither are those of an unknown one.
+func TestSecretsOfOneLayout(t *testing.T) {
+	const text = "Shop.Pay(string.le4, string.le4)"
+	c := described(t, text)
+	c = append(c, trace.Piece{Time: start, Bytes: frame(0x10, 0, 0, 2, append(make([]byte, 8), encoded(t, "Ann", "4711")...))})
+	for _, tt := range []struct {
+		layout string
+		want   string
+	}{
+		{text, `Shop.Pay 15 bytes ("Ann", "***")`},
+		{"Shop.Pay(string.le4)", "Shop.Pay 15 bytes"},
+		{"Shop.Other()", "Shop.Pay 15 bytes"},
+	} {
+		opts := &trace.Options{Secret: map[string][]string{"Shop.Pay": {"parameter 2"}}, Layouts: []*layout.Method{parsed(t, tt.layout)}}
+		if have := last(c.dump(opts)); have != tt.want {
+			t.Errorf("%s: have %s\nwant %s", tt.layout, have, tt.want)
+		}
+	}
+}
+
+// The arguments of a func are shown if the method is, and nothing in the func is secret.
+func TestSecretFuncs(t *testing.T) {
+	const text = "Shop.Pay(bool, func(string.le4))"
+	c := described(t, text)
+	args := append(make([]byte, 8), 1, 1)
+	c = append(c, trace.Piece{Time: start, Bytes: frame(0x10, 0, 0, 2, args)})
+	body := append(append(make([]byte, 8), 2, 0, 0, 0, 0, 0, 0, 0), encoded(t, "done")...)
+	c = append(c, trace.Piece{Time: start, From: trace.FromServer, Bytes: frame(0x10, 0x40, 1, 1, body)})
+	for want, secret := range map[string][]string{
+		`Shop.Pay(func 1) func=1 of c2 8 bytes ("done")`: {"parameter 1"},
+		`Shop.Pay(func 1) func=1 of c2 8 bytes`:          {"parameter 2"},
+	} {
+		opts := &trace.Options{Secret: map[string][]string{"Shop.Pay": secret}, Layouts: []*layout.Method{parsed(t, text)}}
+		if have := last(c.dump(opts)); have != want {
+			t.Errorf("%v: have %s\nwant %s", secret, have, want)
+		}
+	}
+}
+
+// Programs get items and metadata as bytes.
+func TestEventsForPrograms(t *testing.T) {
+	c := described(t, "Shop.Watch() stream(uint.le2)")
+	item := []byte{2, 0, 0, 0, 7, 0}
+	c = append(c, trace.Piece{Bytes: frame(0x10, 0, 0, 2, make([]byte, 8))},
+		trace.Piece{From: trace.FromServer, Bytes: frame(0x20, 0, 0, 2, append(item, item[:5]...))},
+		trace.Piece{From: trace.FromServer, Bytes: frame(0x20, 0, 0, 2, item[5:])})
+	var got []string
+	d := trace.NewDecoder(nil, func(e *trace.Event) {
+		if e.Frame == "ITEMS" {
+			got = append(got, fmt.Sprint(e.CallName(), e.Stream, e.Items, e.Layout))
+		}
+	})
+	for _, p := range c {
+		d.Feed(&p)
+	}
+	if want := "[c20 [[7 0]] Shop.Watch() stream(uint.le2) c20 [[7 0]] Shop.Watch() stream(uint.le2)]"; fmt.Sprint(got) != want {
+		t.Errorf("have %v\nwant %v", got, want)
+	}
+	var md map[string]string
+	d = trace.NewDecoder(nil, func(e *trace.Event) {
+		if e.Frame == "REQUEST" && e.Metadata != nil {
+			md = e.Metadata
+		}
+	})
+	for _, p := range transcript(t, "../testdata/transcripts/metadata.txt") {
+		d.Feed(&p)
+	}
+	if len(md) == 0 {
+		t.Error("no metadata")
 	}
 }
