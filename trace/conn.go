@@ -32,7 +32,7 @@ func NewConn(nc net.Conn, w io.Writer, opts *Options) net.Conn {
 	if addr := nc.RemoteAddr(); own.Name == "" && addr != nil {
 		own.Name = word(addr.String(), 64)
 	}
-	c := &conn{Conn: nc, out: lines{w: w}}
+	c := &conn{Conn: nc, out: NewLines(w, nil)}
 	c.decoder = NewDecoder(&own, c.print)
 	if half, ok := nc.(halfCloser); ok {
 		return &halfConn{c, half}
@@ -53,7 +53,7 @@ type halfConn struct {
 // A conn is a traced connection. Its lock is not held while nc reads or writes.
 type conn struct {
 	net.Conn
-	out lines
+	out *Lines
 
 	mu      sync.Mutex // guards the rest; before lines.mu
 	decoder *Decoder
@@ -107,7 +107,7 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.trace(true, nil, "closed")
 	c.trace(false, nil, "closed by this end") // unless it has ended before
-	c.out.wait(100 * time.Millisecond)
+	c.out.Wait(100 * time.Millisecond)
 	return err
 }
 
@@ -123,7 +123,7 @@ func (c *conn) trace(written bool, b []byte, end string) {
 		// A fault of this package must not become one of the connection.
 		if recover() != nil {
 			c.failed = true
-			c.out.add([]byte("the trace has failed, and ends here\n"))
+			c.out.Write([]byte("the trace has failed, and ends here\n"))
 		}
 	}()
 	if !c.begun {
@@ -157,5 +157,5 @@ func whoWrites(written bool, b []byte) Direction {
 // of the Decoder.
 func (c *conn) print(e *Event) {
 	b, _ := e.AppendText(nil)
-	c.out.add(append(b, '\n'))
+	c.out.Write(append(b, '\n'))
 }

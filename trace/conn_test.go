@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -176,6 +177,27 @@ func TestConnCountsDroppedLines(t *testing.T) {
 		}
 		if len(text) > 2<<20 {
 			t.Errorf("%d bytes have waited", len(text))
+		}
+	})
+}
+
+// The line about dropped ones is the program's, as JSON for one.
+func TestLinesLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out page
+		release := make(chan struct{})
+		q := trace.NewLines(writerFunc(func(b []byte) (int, error) { <-release; return out.Write(b) }), func(n int) string { return fmt.Sprintf("lost %d", n) })
+		line := []byte(strings.Repeat("x", 1<<19) + "\n")
+		q.Write(line)
+		synctest.Wait() // the writer has it
+		for range 4 {
+			q.Write(line)
+		}
+		q.Wait(time.Second) // in vain
+		close(release)
+		q.Wait(time.Second)
+		if n := strings.Count(out.String(), "x\n"); n != 2 || !strings.HasSuffix(out.String(), "x\nlost 3\n") {
+			t.Errorf("%d lines, and at the end %q", n, out.String()[out.text.Len()-20:])
 		}
 	})
 }

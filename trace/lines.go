@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -12,10 +11,13 @@ import (
 // maxLines limits the bytes of lines that wait for a writer.
 const maxLines = 1 << 20
 
-// A lines is a queue of lines for a writer, the user's code. A goroutine writes them while there
-// are some; if a Write hangs, this goroutine does, and nothing else.
-type lines struct {
-	w io.Writer
+// Lines is a queue of lines for a writer that may be slow, fail or panic. A goroutine writes them
+// while there are some, many in one Write; if a Write hangs, this goroutine does, and nothing
+// else. Up to 1 MiB of lines wait, and a line tells how many were dropped. It is safe for
+// concurrent use, and the writer gets one Write at a time.
+type Lines struct {
+	w    io.Writer
+	lost func(n int) string
 
 	mu      sync.Mutex // not held during w.Write
 	waiting []byte
@@ -24,35 +26,47 @@ type lines struct {
 	idle    chan struct{} // closed at the end of the goroutine; nil if there is none
 }
 
-// add queues the lines of one event, or drops them if there is no room. It never waits for the
-// writer, and starts the goroutine if there is none.
-func (q *lines) add(text []byte) {
+// NewLines returns a queue for w. lost returns the line about dropped ones, without a newline at
+// its end; nil means a sentence. It must neither wait nor panic.
+func NewLines(w io.Writer, lost func(n int) string) *Lines {
+	if lost == nil {
+		lost = func(n int) string {
+			return plural.Of(n, "line") + " dropped: the writer is slow, or has failed"
+		}
+	}
+	return &Lines{w: w, lost: lost}
+}
+
+// Write queues the text of one line, or several of one event, or drops it if there is no room. It
+// never waits for the writer, and returns no error.
+func (q *Lines) Write(text []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting)+len(text) > maxLines {
 		q.dropped++
-		return
+		return len(text), nil
 	}
 	q.note()
 	q.waiting = append(q.waiting, text...)
 	q.count++
-	if q.idle == nil {
+	if q.idle == nil { // starts the goroutine
 		q.idle = make(chan struct{})
 		go q.run(q.idle)
 	}
+	return len(text), nil
 }
 
 // note queues the line about dropped ones, in their place: before the next line, or after the
 // last one once there is room. If this line is lost as well, its count is not.
-func (q *lines) note() {
+func (q *Lines) note() {
 	if q.dropped > 0 {
-		q.waiting = fmt.Appendf(q.waiting, "%s dropped: the writer is slow, or has failed\n", plural.Of(q.dropped, "line"))
+		q.waiting = append(append(q.waiting, q.lost(q.dropped)...), '\n')
 		q.count, q.dropped = q.count+q.dropped, 0
 	}
 }
 
 // run writes lines until there are none.
-func (q *lines) run(idle chan struct{}) {
+func (q *Lines) run(idle chan struct{}) {
 	defer func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -81,7 +95,7 @@ func (q *lines) run(idle chan struct{}) {
 // write writes n lines. It reports false if that fails; the lines are dropped then. The writer may
 // be closed, full or broken for good, so nothing is tried twice. After a part of the lines the
 // next ones begin in the middle of a line; a writer that fails has no better.
-func (q *lines) write(text []byte, n int) (ok bool) {
+func (q *Lines) write(text []byte, n int) (ok bool) {
 	defer func() {
 		recover()
 		if !ok {
@@ -94,9 +108,9 @@ func (q *lines) write(text []byte, n int) (ok bool) {
 	return err == nil && written == len(text)
 }
 
-// wait waits until all lines are written, at most for a time. Without it the last lines of a
-// program that ends after Close would be lost, such as the reason for a failed Dial.
-func (q *lines) wait(most time.Duration) {
+// Wait waits until all lines are written, at most for a time. Without it the last lines of a
+// program that ends would be lost, such as the reason for a failed Dial.
+func (q *Lines) Wait(most time.Duration) {
 	q.mu.Lock()
 	idle := q.idle
 	q.mu.Unlock()
