@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -24,8 +26,8 @@ bytes in base64. Others:
   @-      the same from standard input
 
 An item of a stream is one line, as an argument is; results that are streams are
-printed item by item. What the server tags secret is printed as "***" without
---show-values. Flags may stand anywhere; write -- before an argument that begins with -.`
+printed item by item. Optional last parameters may be left out. What the server tags
+secret is printed as "***" without --show-values. Flags may stand anywhere; write -- before an argument that begins with -.`
 
 // A call is one run of the command call.
 type call struct {
@@ -41,7 +43,7 @@ type call struct {
 
 func newCall(t *target) *cobra.Command {
 	var metadata []string
-	var showValues bool
+	var showValues, verbose bool
 	cmd := &cobra.Command{
 		Use:               "call [ADDRESS] SERVICE.METHOD [ARGUMENT...]",
 		Short:             "call a method",
@@ -67,7 +69,11 @@ func newCall(t *target) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = s.Call(bsrpc.WithMetadata(ctx, md), m.Name, values, results...)
+			ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(ctx, md))
+			err = s.Call(ctx, m.Name, values, results...)
+			if verbose {
+				s.printMetadata(cmd.ErrOrStderr(), reply.Get())
+			}
 			if err == nil {
 				err = c.print(results)
 			}
@@ -79,6 +85,7 @@ func newCall(t *target) *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&metadata, "metadata", nil, "send an entry of metadata, `key=value`; repeat for more")
 	cmd.Flags().BoolVar(&showValues, "show-values", false, "print what the server tags secret")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the metadata of the reply, on standard error")
 	return cmd
 }
 
@@ -93,6 +100,19 @@ func parseMetadata(words []string) (bsrpc.Metadata, error) {
 		md[key] = value
 	}
 	return md, nil
+}
+
+// printMetadata prints the metadata of a reply, an entry a line.
+func (t *target) printMetadata(w io.Writer, md bsrpc.Metadata) error {
+	if t.json {
+		return writeJSON(w, map[string]map[string]string{"metadata": md})
+	}
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		b.WriteString("metadata " + clean(key, maxWord) + "=" + clean(md[key], maxErrorText) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // results returns the pointers for the results.

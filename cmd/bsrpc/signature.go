@@ -30,6 +30,9 @@ func (m *method) signature(lines bool) string {
 			p.WriteString(clean(name, 64) + " ")
 		}
 		p.whole(l, false)
+		if i >= len(m.layout.Params)-m.layout.OptionalParams {
+			p.WriteString(" `optional`")
+		}
 	}
 	p.results(m.layout.Results, m.layout.Oneway)
 	return p.cut()

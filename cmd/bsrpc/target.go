@@ -44,7 +44,7 @@ func (t *target) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&t.tokenFile, "token-file", "", "`file` with a token for the server")
 	f.StringVar(&t.user, "user", "", "`name` of the user beside the token")
 	f.BoolVar(&t.insecure, "insecure-credentials", false, "send the token without TLS too: others may read it")
-	f.DurationVar(&t.timeout, "timeout", 0, "time limit of the command, such as 5s (default 20s; streams and --wait have none)")
+	f.DurationVar(&t.timeout, "timeout", 0, "time limit of each part: of connecting, and of the call, such as 5s (default 20s; streams and --wait have none)")
 	f.BoolVar(&t.json, "json", false, "print JSON, one value a line; errors too")
 }
 

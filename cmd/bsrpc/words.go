@@ -18,14 +18,23 @@ import (
 // server may have a lower limit of its own.
 const maxInput = 1 << 30
 
-// args returns the arguments of the call from words.
+// args returns the arguments of the call from words. Optional ones without a word are zero.
 func (c *call) args(words []string) ([]any, error) {
-	if len(words) != len(c.layout.Params) {
-		return nil, usage("arguments: want %d, got %d: %s", len(c.layout.Params), len(words), clean(c.signature(false), maxLine))
+	most := len(c.layout.Params)
+	least := most - c.layout.OptionalParams
+	if len(words) < least || len(words) > most {
+		want := fmt.Sprint(most)
+		if least < most {
+			want = fmt.Sprintf("%d to %d", least, most)
+		}
+		return nil, usage("arguments: want %s, got %d: %s", want, len(words), clean(c.signature(false), maxLine))
 	}
 	var list []any
 	for i, l := range c.layout.Params {
-		v, err := c.arg(l, words[i])
+		v, err := zero(l)
+		if i < len(words) {
+			v, err = c.arg(l, words[i])
+		}
 		if err != nil {
 			place := fmt.Sprintf("parameter %d", i+1)
 			if name := c.param(i); name != "" {
@@ -41,6 +50,20 @@ func (c *call) args(words []string) ([]any, error) {
 		list = append(list, v)
 	}
 	return list, nil
+}
+
+// zero returns the zero value of a parameter. It is that of a field that is absent in JSON.
+func zero(l *layout.Type) (any, error) {
+	if l.Kind == layout.Stream || l.Kind == layout.Reader || l.Kind == layout.Func {
+		return nil, nil
+	}
+	outer := &layout.Type{Kind: layout.Struct, Fields: []layout.Field{{Name: "V", Type: l}}}
+	data, err := layout.ParseJSON(nil, outer, []byte("{}"))
+	if err != nil {
+		return nil, err
+	}
+	text, err := layout.AppendJSON(nil, l, data)
+	return json.RawMessage(text), err
 }
 
 // arg returns one argument: a word, or the content of a file.
