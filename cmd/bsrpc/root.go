@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	})
 	t := new(target)
 	t.addFlags(root.PersistentFlags())
-	root.AddCommand(newCert(t))
+	root.AddCommand(newWatch(t), newCert(t))
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
 	return root
 }
