@@ -129,7 +129,7 @@ func (d *Decoder) addOpen(e *Event, s *side) {
 			continue
 		}
 		if n++; len(names) < 4 {
-			names = append(names, strings.TrimSpace(fmt.Sprintf("%s%d %s", s.from.String()[:1], c.id, c.name())))
+			names = append(names, strings.TrimSpace(callName(s.from, c.id)+" "+c.name()))
 		}
 	}
 	if n == 0 {

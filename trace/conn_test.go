@@ -101,7 +101,7 @@ func TestConnAtBothEnds(t *testing.T) {
 		talk(t, trace.NewConn(near, &atClient, nil), trace.NewConn(far, &atServer, nil))
 		synctest.Wait()
 		for _, want := range []string{
-			"pipe 00:00:00.000000 > REQUEST        c131072          31  Greeter.Hello left=20s 7 bytes\n",
+			"pipe 00:00:00.000000 > REQUEST        c2.0             31  Greeter.Hello left=20s 7 bytes\n",
 			"Greeter.Count(func 1)", `invalid argument (3) NoName "no name"`, "< INIT ", "> BIND ", " closed",
 		} {
 			for who, p := range map[string]*page{"client": &atClient, "server": &atServer} {

@@ -8,7 +8,9 @@
 //	09:30:00.000410 < RESPONSE       c2                 29  Greeter.Hello after=290µs 13 bytes
 //
 // The columns are the time, the direction (> from the client), the frame, the call, the size of
-// the frame in bytes, and the rest. c2 is call 2 of the client, and s2 call 2 of the server.
+// the frame in bytes, and the rest. c2 is call 2 of the client, and s2 call 2 of the server. Ids
+// above 65,535 have a dot before the low 16 bits: c3.1 is 3<<16 + 1, call 3 in slot 1 of a client
+// in Go.
 //
 // Lines contain values of arguments, results, items and metadata only where [Options] allow
 // it, and never a token. The texts of errors are shown. What a peer has sent is quoted, so that

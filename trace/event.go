@@ -115,14 +115,25 @@ func (e *Event) add(name, format string, args ...any) {
 // arrows show the directions, as in the transcripts of the protocol.
 var arrows = [...]byte{FromClient: '>', FromServer: '<'}
 
-// callName returns the id of the call with its caller: c2 or s2, "-" for none. Each end numbers
-// its own calls, so an id alone is ambiguous; with the letter, a search finds all lines of a
-// call and nothing else.
-func (e *Event) callName() string {
+// CallName returns the id of the call with its caller as the line has it: c2 or s2, "-" for
+// none. Each end numbers its own calls, so an id alone is ambiguous; with the letter, a search
+// finds all lines of a call and nothing else.
+func (e *Event) CallName() string {
 	if e.Call == 0 {
 		return "-"
 	}
-	return e.Caller.String()[:1] + strconv.FormatUint(e.Call, 10)
+	return callName(e.Caller, e.Call)
+}
+
+// callName returns the id of a call of an end. Ids above 65,535 are divided, since many clients
+// have a use for the low 16 bits: c3.0 is 3<<16, the third call of a client in Go, in its
+// slot 0.
+func callName(caller Direction, id uint64) string {
+	name := caller.String()[:1]
+	if high := id >> 16; high > 0 {
+		name += strconv.FormatUint(high, 10) + "."
+	}
+	return name + strconv.FormatUint(id&0xffff, 10)
 }
 
 // String returns the line of e, without a newline at its end.
@@ -139,7 +150,7 @@ func (e *Event) AppendText(b []byte) ([]byte, error) {
 	}
 	b = e.Time.AppendFormat(b, "15:04:05.000000")
 	b = append(b, ' ', arrows[e.From&1], ' ')
-	b = fmt.Appendf(b, "%-14s %-11s %7d ", e.Frame, e.callName(), e.Size)
+	b = fmt.Appendf(b, "%-14s %-11s %7d ", e.Frame, e.CallName(), e.Size)
 	head := len(b)
 	if e.Method != "" {
 		b = append(append(b, ' '), e.Method...)

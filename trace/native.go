@@ -123,7 +123,7 @@ func (d *Decoder) callee(s *side, e *Event, c *call, f *wire.Frame) {
 	}
 	// The receiver has made the call with the func.
 	outer := d.sides[s.from.other()].calls[f.Call]
-	e.add("func", "%d of %s%d", f.Arg, s.from.other().String()[:1], f.Call)
+	e.add("func", "%d of %s", f.Arg, callName(s.from.other(), f.Call))
 	if outer == nil || outer.method == nil {
 		return
 	}
