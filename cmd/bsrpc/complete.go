@@ -19,8 +19,8 @@ const (
 // both. Names are identifiers, as the description is checked.
 func (t *target) complete(services, methods bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-		if t.address == "" && len(args) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp // an address
+		if t.address == "" && t.profile == "" && len(args) == 0 {
+			return t.profileNames(word), cobra.ShellCompDirectiveNoFileComp // an address
 		}
 		args, err := t.split(args)
 		if err != nil || len(args) > 0 {

@@ -49,56 +49,83 @@ func instrument(t *testing.T) string {
 // The server of the page.
 const pageServer = "127.0.0.1:7342"
 
-// variable are parts of the page that differ from run to run.
-var variable = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
+var (
+	// variable are parts of the page that differ from run to run.
+	variable = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 
-// pageCommand divides a line into words, which quotes keep together.
-var pageWord = regexp.MustCompile(`'[^']*'|\S+`)
+	// pageBlock is a block of the page, with the comment in front of it.
+	pageBlock = regexp.MustCompile("(?s)(<!-- not run: [^\n]*-->\n+)?```(\\w*)\n(.*?)```")
+)
 
-// The commands in blocks of docs/tools.md are run, one after another and in one folder, against
-// examples/instrument. A comment "not run", with the reason, keeps the next block from it.
+// The commands in the blocks of docs/tools.md are run against examples/instrument, one after
+// another, in one folder with the files of testdata/page. A block of JSON is the config. A
+// comment "not run", with the reason, keeps the next block from it.
 func TestPageRuns(t *testing.T) {
 	data, err := os.ReadFile("../../docs/tools.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := instrument(t)
-	t.Chdir(t.TempDir())
-	var want strings.Builder
-	var args []string
+	address, dir := instrument(t), t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/page")); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "config.json")
+	t.Setenv("BSRPC_CONFIG", config)
+	t.Chdir(dir)
 	ran := 0
-	runLast := func() {
-		if args == nil {
-			return
-		}
-		ran++
-		_, out, failed := bsrpcCommand(t, "", args...)
-		have := variable.ReplaceAllString(strings.ReplaceAll(steady(out+failed), address, pageServer), "DATE")
-		if want := variable.ReplaceAllString(steady(want.String()), "DATE"); have != want {
-			t.Errorf("bsrpc %s:\n%s\ndocs/tools.md has:\n%s", strings.Join(args, " "), have, want)
-		}
-		args = nil
-		want.Reset()
-	}
-	inside, skip := false, false
-	for line := range strings.Lines(string(data)) {
-		command, ok := strings.CutPrefix(line, "$ bsrpc ")
-		switch {
-		case strings.HasPrefix(line, "```"):
-			runLast()
-			inside, skip = line == "```text\n" && !inside && !skip, skip && line == "```text\n"
-		case strings.HasPrefix(line, "<!-- not run: "):
-			skip = true
-		case inside && ok:
-			runLast()
-			for _, word := range pageWord.FindAllString(command, -1) {
-				args = append(args, strings.Trim(strings.ReplaceAll(word, pageServer, address), "'"))
+	for _, block := range pageBlock.FindAllStringSubmatch(string(data), -1) {
+		switch text := block[3]; {
+		case block[1] != "":
+		case block[2] == "json":
+			if err := os.WriteFile(config, []byte(strings.ReplaceAll(text, pageServer, address)), 0o600); err != nil {
+				t.Fatal(err)
 			}
-		case inside:
-			want.WriteString(line)
+		case block[2] == "text":
+			ran += runBlock(t, text, address)
 		}
 	}
-	if ran < 5 {
+	if ran < 10 {
 		t.Errorf("%d commands", ran)
 	}
+}
+
+// runBlock runs the commands of a block, and returns their number.
+func runBlock(t *testing.T, block, address string) (ran int) {
+	for _, part := range strings.Split("\n"+block, "\n$ ")[1:] {
+		command, want, _ := strings.Cut(part, "\n")
+		args := shellWords(strings.ReplaceAll(command, pageServer, address))
+		have := ""
+		switch args[0] {
+		case "cat":
+			data, err := os.ReadFile(args[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			have = string(data)
+		case "bsrpc":
+			_, out, failed := bsrpcCommand(t, "", args[1:]...)
+			have = strings.ReplaceAll(steady(out+failed), address, pageServer)
+		default:
+			t.Fatalf("%s: an unknown command", command)
+		}
+		ran++
+		have = variable.ReplaceAllString(have, "DATE")
+		want = variable.ReplaceAllString(steady(want), "DATE")
+		if strings.TrimRight(have, "\n") != strings.TrimRight(want, "\n") {
+			t.Errorf("$ %s\n%s\ndocs/tools.md has:\n%s", command, have, want)
+		}
+	}
+	return ran
+}
+
+// shellWords splits a command into words, some of them between quotes.
+func shellWords(command string) (list []string) {
+	for i, part := range strings.Split(command, "'") {
+		if i%2 == 1 {
+			list = append(list, part)
+		} else {
+			list = append(list, strings.Fields(part)...)
+		}
+	}
+	return list
 }

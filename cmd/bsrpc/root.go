@@ -10,8 +10,8 @@ import (
 
 const help = `bsrpc lists, describes and calls the methods of any bsrpc server.
 
-An ADDRESS is host:port, or unix:path for a unix socket. With --address it is not
-among the arguments.
+An ADDRESS is host:port, unix:path for a unix socket, or @name for a profile of the
+config. With --address or --profile it is not among the arguments.
 
 Exit codes:
   0  success
@@ -64,6 +64,9 @@ func newRoot() *cobra.Command {
 	t := new(target)
 	t.addFlags(root.PersistentFlags())
 	root.AddCommand(newWatch(t), newCert(t))
+	t.stderr = root.ErrOrStderr
+	root.RegisterFlagCompletionFunc("profile", t.completeProfileFlag)
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
+	root.AddCommand(newDiff(t))
 	return root
 }

@@ -159,9 +159,18 @@ func (s *server) noService(ctx context.Context, service string) error {
 
 // some returns the first names of a list, for an error.
 func some(names []string) string {
+	text := firstOf(names)
+	if strings.HasSuffix(text, " more") {
+		text += "; bsrpc list shows them"
+	}
+	return text
+}
+
+// firstOf returns the first names of a list, and the number of others.
+func firstOf(names []string) string {
 	const most = 8
 	if n := len(names) - most; n > 0 {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more; bsrpc list shows them", n)
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", n)
 	}
 	return strings.Join(names, ", ")
 }

@@ -31,6 +31,11 @@ type target struct {
 	tokenFile, user                    string
 	tls, insecure, json                bool
 	timeout                            time.Duration
+
+	config, profile string           // the file of profiles, and the one in use
+	token           string           // of the profile, in place of tokenFile
+	flags           *pflag.FlagSet   // which flags are on the command line
+	stderr          func() io.Writer // for warnings
 }
 
 // addFlags adds the flags of t.
@@ -46,15 +51,28 @@ func (t *target) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&t.insecure, "insecure-credentials", false, "send the token without TLS too: others may read it")
 	f.DurationVar(&t.timeout, "timeout", 0, "time limit of each part: of connecting, and of the call, such as 5s (default 20s; streams and --wait have none)")
 	f.BoolVar(&t.json, "json", false, "print JSON, one value a line; errors too")
+	f.StringVar(&t.profile, "profile", "", "`name` of a profile in the config, in place of @name as the address")
+	f.StringVar(&t.config, "config", "", "`file` of profiles (default $BSRPC_CONFIG, or bsrpc/config.json in the user's folder of configuration)")
+	t.flags = f
 }
 
-// split returns the arguments behind the address, which it stores in t.
+// split returns the arguments behind the address, which it stores in t. A profile in place of
+// the address sets the other flags as well.
 func (t *target) split(args []string) ([]string, error) {
-	if t.address == "" {
+	name := t.profile
+	if t.address == "" && name == "" {
 		if len(args) == 0 {
-			return nil, usage("an address is missing: give host:port or unix:path first, or --address")
+			return nil, usage("an address is missing: give host:port, unix:path or @profile first, or --address or --profile")
 		}
 		t.address, args = args[0], args[1:]
+		if marked, ok := strings.CutPrefix(t.address, profileMark); ok {
+			t.address, name = "", marked
+		}
+	}
+	if name != "" {
+		if err := t.useProfile(name); err != nil {
+			return nil, err
+		}
 	}
 	if t.timeout < 0 {
 		return nil, usage("--timeout is negative")
@@ -103,7 +121,7 @@ func (t *target) options() (*bsrpc.ClientOptions, error) {
 	if opts.TLS, err = t.tlsConfig(); err != nil {
 		return nil, err
 	}
-	if t.tokenFile == "" {
+	if t.tokenFile == "" && t.token == "" {
 		if t.user != "" {
 			return nil, usage("--user needs --token-file")
 		}
@@ -112,11 +130,15 @@ func (t *target) options() (*bsrpc.ClientOptions, error) {
 	if opts.TLS == nil && !t.insecure && !strings.HasPrefix(t.address, unixPrefix) {
 		return nil, usage("a token is sent with TLS only; add --tls or --ca, or --insecure-credentials if others may read it")
 	}
-	token, err := readFile(t.tokenFile, maxTokenFile)
-	if err != nil {
-		return nil, usage("--token-file: %v", err)
+	token := t.token
+	if token == "" {
+		data, err := readFile(t.tokenFile, maxTokenFile)
+		if err != nil {
+			return nil, usage("--token-file: %v", err)
+		}
+		token = strings.TrimRight(string(data), "\r\n")
 	}
-	c := bsrpc.NewCredentials(t.user, strings.TrimRight(string(token), "\r\n"))
+	c := bsrpc.NewCredentials(t.user, token)
 	opts.Credentials = func(context.Context) (bsrpc.Credentials, error) { return c, nil }
 	return opts, nil
 }
