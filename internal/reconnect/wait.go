@@ -2,6 +2,7 @@ package reconnect
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -129,10 +130,13 @@ var ErrNotConnected = fault.Refusal(fault.Unavailable, "not connected")
 // Again sends a call again that has failed on c with err, as long as that is safe: the call has
 // surely not run, or it is idempotent and its connection has been lost.
 func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent bool, err error) error {
-	for range mostAgain {
+	for n := 0; ; n++ {
 		f, ok := err.(*fault.Fault)
-		if !ok || ctx.Err() != nil || !g.mayRepeat(f, c, idempotent) {
+		if !ok || ctx.Err() != nil {
 			return err
+		}
+		if why := g.declined(f, c, idempotent, n); why != nil {
+			return why
 		}
 		if c != nil {
 			c.Leave()
@@ -148,22 +152,38 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 			return nil
 		}
 	}
-	return err
 }
 
-// mayRepeat reports whether a call that has failed with f on c may be sent again.
-func (g *Group[E, B]) mayRepeat(f *fault.Fault, c *Conn, idempotent bool) bool {
+// declined returns the error of a call that has failed with f on c, after it was sent again n
+// times. It is nil if the call may be sent again.
+func (g *Group[E, B]) declined(f *fault.Fault, c *Conn, idempotent bool, n int) *fault.Fault {
+	notRun := f == ErrNotConnected || f.Remote && f.Code == fault.Unavailable && f.Outcome == fault.NotRun
+	if !notRun {
+		if c == nil || c.Why() == nil {
+			return f
+		}
+		<-c.Done // closed soon after Why is set
+		if why := c.Why(); f.Code != why.Code || f.Message != why.Message {
+			return f // it has failed for another reason
+		}
+		if notRun = f.Outcome == fault.NotRun; !notRun && (f.Outcome != fault.OutcomeUnknown || !idempotent) {
+			return f
+		}
+	}
 	switch {
-	case f == ErrNotConnected, f.Remote && f.Code == fault.Unavailable && f.Outcome == fault.NotRun:
-		return true
-	case c == nil || c.Why() == nil:
-		return false
+	case n == mostAgain:
+		return noted(f, fmt.Sprintf("it was sent again %d times", n))
+	case !notRun && !g.spend():
+		return noted(f, fmt.Sprintf("it was not sent again: of the calls of the last %d s one in %d is, or %d if that is more", budgetSeconds, budgetShare, budgetLeast))
 	}
-	<-c.Done // closed soon after Why is set
-	if why := c.Why(); f.Code != why.Code || f.Message != why.Message {
-		return false // it has failed for another reason
-	}
-	return f.Outcome == fault.NotRun || f.Outcome == fault.OutcomeUnknown && idempotent && g.spend()
+	return nil
+}
+
+// noted returns f with a note in its text.
+func noted(f *fault.Fault, note string) *fault.Fault {
+	e := *f
+	e.Message += "; " + note
+	return &e
 }
 
 // spend takes one call from the budget.
