@@ -169,33 +169,6 @@ func TestUnknownMethod(t *testing.T) {
 	}
 }
 
-func TestAllMethods(t *testing.T) {
-	t.Parallel()
-	const most = 65_536
-	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
-	defer srv.Close()
-	for i := range most {
-		if err := srv.RegisterFunc(fmt.Sprintf("Big.M%d", i), func() int { return i }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	err := srv.RegisterFunc("Big.OneMore", func() {})
-	want := "bsrpc: register Big: 1 problem\n    Big: makes 65537 methods, a server has at most 65536"
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v, want %q", err, want)
-	}
-	client, err := bsrpctest.Dial(t, srv, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range []int{0, 1, 40_000, most - 1} {
-		var got int
-		if err := client.Call(t.Context(), fmt.Sprintf("Big.M%d", i), nil, &got); err != nil || got != i {
-			t.Errorf("method %d: %d, %v", i, got, err)
-		}
-	}
-}
-
 // Ids must be unique only at servers with basic clients.
 func TestDuplicateRegistration(t *testing.T) {
 	srv := newLab(t)

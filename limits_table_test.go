@@ -1,6 +1,6 @@
 package bsrpc
 
-// Each limit of docs/guide/limits.md, and the constants that a peer or caller can reach: at the limit everything works, one above
+// Each limit of docs/guide/limits.md, and the constants of limits_constants_test.go: at the limit everything works, one above
 // fails as documented, and afterwards the same connection and another one answer calls.
 
 import (
@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
-	"math/big"
 	"net"
 	"os"
 	"reflect"
@@ -63,6 +61,9 @@ func (*limited) Push(ctx context.Context, us uint32) error {
 	return err
 }
 
+func (*limited) Ask(_ context.Context, back func(context.Context) error) error {
+	return back(context.Background())
+}
 func (s *limited) Absorb(ctx context.Context, _ iter.Seq2[[]byte, error]) error { return s.Hold(ctx) }
 
 type limitedContract struct {
@@ -79,6 +80,7 @@ type limitedContract struct {
 	Take   func(ctx context.Context) error
 	Push   func(ctx context.Context, us uint32) error
 	Quiet  func(ctx context.Context) (iter.Seq2[uint64, error], error)
+	Ask    func(ctx context.Context, back func(context.Context) error) error
 	Absorb func(ctx context.Context, in iter.Seq2[[]byte, error]) error
 }
 
@@ -202,13 +204,16 @@ func chainOf(n int) (c *chained) {
 
 const tooOld = 100 * time.Millisecond // above a limit of time
 
-// limitRows are the table. The names are those of options, or of constants in docs/protocol.md.
-var limitRows = []struct {
-	names  string
+// A limitRow is a row of the table.
+type limitRow struct {
+	names  string // of options, or what a constant limits
 	server ServerOptions
 	client ClientOptions // of the first client
 	test   func(b *limitBed)
-}{
+}
+
+// limitRows are the rows of options in the table.
+var limitRows = []limitRow{
 	{"ServerOptions.MaxMessage", ServerOptions{MaxMessage: 1000}, ClientOptions{}, func(b *limitBed) {
 		_, err := b.calls.Echo(b.Context(), make([]byte, 996))
 		b.works(err)
@@ -448,6 +453,7 @@ var limitRows = []struct {
 	{"Limits.ServerBytes", ServerOptions{MaxMessage: 100_000, Limits: Limits{ServerBytes: 100_000}}, ClientOptions{}, func(b *limitBed) {
 		first, second := b.raw(), b.raw()
 		first.mostOf(2, 100_000, 60_000)
+		synctest.Wait() // its bytes count before those of the second
 		second.mostOf(2, 100_000, 40_000)
 		second.wantAlive(3)
 		second.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, 1))
@@ -561,121 +567,6 @@ var limitRows = []struct {
 			}
 		}
 	}},
-
-	// Constants.
-	{"bytes before admission", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		const most, head = 8 << 10, 3 + 5 + 6 // version, marker with its version, head of a field
-		p, long := rawDial(b.T, b.srv), rawDial(b.T, b.srv)
-		go p.nc.Write([]byte(nativeInit(1, "\x00\x7f"+u32(most-head)+strings.Repeat("x", most-head))))
-		if typ, payload := p.readBasic(); typ != wire.Init {
-			b.Errorf("an INIT of 8 KiB: %v %q", typ, payload)
-		}
-		p.nc.Close()
-		long.write([]byte(u32(5+most+1) + "\x00"))
-		if err := <-long.served; !strings.Contains(fmt.Sprint(err), "has a payload of 8193 bytes") {
-			b.Errorf("got %v", err)
-		}
-	}},
-	{"entries of metadata", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		call := func(n int) error {
-			md := Metadata{}
-			for i := range n {
-				md[fmt.Sprint("k", i)] = ""
-			}
-			_, err := b.calls.Add(WithMetadata(b.Context(), md), 1, 2)
-			return err
-		}
-		b.works(call(56))
-		b.exhausted(call(57), "metadata of 57 entries, want at most 56")
-	}},
-	{"bytes of metadata", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		call := func(n int) error {
-			_, err := b.calls.Add(WithMetadata(b.Context(), Metadata{"a": strings.Repeat("x", n-4)}), 1, 2)
-			return err
-		}
-		b.works(call(7 << 10))
-		b.exhausted(call(7<<10+1), "metadata of 7169 bytes, want at most 7168")
-	}},
-	{"refusals", ServerOptions{MaxInflight: 1}, ClientOptions{}, func(b *limitBed) {
-		p := b.raw()
-		p.request(2, rawHold, "")
-		<-b.service.began
-		for id := range uint64(1000) {
-			p.request(3+id, rawAdd, "")
-			p.wantError(3+id, CodeResourceExhausted, wire.NotRun, "MaxInflight")
-		}
-		p.request(5000, rawAdd, "")
-		p.wantClose(CodeInternal, "1001 calls above MaxInflight (1)")
-		close(b.service.release)
-	}},
-	{"refused messages that stay unfinished", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		p := b.raw()
-		for id := range uint64(1000) {
-			p.write(bigRequest(2+id, rawUnbound, 1<<20, 0))
-			p.wantError(2+id, CodeUnimplemented, wire.NotRun, "number 6")
-		}
-		p.wantAlive(2000)
-		go p.nc.Write(bigRequest(5000, rawUnbound, 1<<20, 0))
-		p.wantError(5000, CodeUnimplemented, wire.NotRun, "number 6")
-		p.wantClose(CodeInternal, "1001 chunked messages were refused and are neither complete nor cancelled")
-		b.raw().wantAlive(2)
-	}},
-	{"credit of a stream", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		p := rawDial(b.T, b.srv)
-		p.bindAs(&wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: wire.MinStreamWindow}}, "Limited", "Add", "Quiet")
-		p.request(2, 1, "")
-		p.wantAnswer(2)
-		p.write([]byte(streamFrame(wire.Credit, byCaller, 2, 0, u32(math.MaxInt32-wire.MinStreamWindow))))
-		p.wantAlive(3)
-		go p.nc.Write([]byte(streamFrame(wire.Credit, byCaller, 2, 0, u32(1))))
-		p.wantClose(CodeInternal, "credit of 2147483648 bytes for stream 0 of call 2, want at most 2147483647")
-	}},
-	{"PINGs", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		p := b.raw()
-		for id := range uint64(10 + 2) { // at once, and two above
-			p.send(wire.Frame{Type: wire.Ping, ID: id}, nil)
-			p.want(wire.Pong, id, 0, 0)
-		}
-		p.wantAlive(2)
-		p.send(wire.Frame{Type: wire.Ping, ID: 12}, nil)
-		p.wantClose(CodeInternal, "PINGs a second")
-		b.raw().wantAlive(2)
-	}},
-	{"bytes of a frame", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		p := b.raw()
-		p.write(bigRequest(2, rawEcho, 1<<20, 0))
-		p.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, make([]byte, wire.MaxChunk))
-		p.wantAlive(3)
-		go p.nc.Write([]byte(rawHead(16+wire.MaxChunk+1, wire.RequestChunk, 0, 0, 2)))
-		p.wantClose(CodeInternal, fmt.Sprint(wire.MaxChunk+1))
-	}},
-	{"calls that wait for a connection", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		s := calmSite(b, nil)
-		p := tills(b, s.dial(b, "a", nil))
-		s.kill("a")
-		calls := make(chan error, 1024)
-		for range cap(calls) {
-			go func() { _, err := p.Where(WithWaitForReady(b.Context())); calls <- err }()
-		}
-		synctest.Wait()
-		_, err := p.Where(WithWaitForReady(b.Context()))
-		b.exhausted(err, "not connected, and too many calls wait for a connection (at most 1024, with 8388608 bytes)")
-		s.start("a")
-		for range cap(calls) {
-			b.works(<-calls)
-		}
-	}},
-	{"bytes of a value with methods of its own", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
-		type own struct {
-			V *big.Int `bsrpc:"text"`
-		}
-		n, _ := new(big.Int).SetString(strings.Repeat("7", 64<<10), 10)
-		_, err := Marshal(own{n})
-		b.works(err)
-		if _, err = Marshal(own{n.Mul(n, big.NewInt(10))}); !strings.Contains(fmt.Sprint(err), "65537 bytes exceed max=65536") {
-			b.Errorf("got %v", err)
-		}
-	}},
 }
 
 // silence checks the PINGs of a server: an answer at the end of timeout is in time, and without
@@ -707,7 +598,7 @@ func (b *limitBed) silence(after, timeout time.Duration, text string) {
 func TestLimitsTable(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, row := range limitRows {
+	for _, row := range slices.Concat(limitRows, constantRows) {
 		names = append(names, strings.Fields(row.names)...)
 		t.Run(row.names, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
