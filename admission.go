@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
@@ -31,7 +32,9 @@ type sessions struct {
 	peers    admission.Peers
 	draining chan struct{} // closed when the server begins to shut down
 
-	mu      sync.Mutex        // guards the rest
+	mu         sync.Mutex    // guards the rest
+	turnedAway atomic.Uint64 // connections without a session so far
+
 	present map[*Session]bool // admitted, waiting, or leaving; they count against Limits.MaxConns
 	lastID  uint64
 }
@@ -221,7 +224,7 @@ func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fa
 // session is admitted, or the reason of a refusal.
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
-	v.ticket, position, err = s.queue.Enter(v.counted, func() {
+	v.ticket, position, err = s.queue.Enter(v, v.counted, func() {
 		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.sessionMaxHold))
 	})
 	switch {

@@ -18,6 +18,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/waiting"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -79,25 +80,28 @@ func (c *basicConn) Welcome() *fault.Fault {
 }
 
 // TurnedAway is basic.Handler.TurnedAway.
-func (c *basicConn) TurnedAway(why *fault.Fault) { c.sessions.logRefusal(c.served.session, why) }
+func (c *basicConn) TurnedAway(why *fault.Fault) {
+	c.sessions.turnedAway.Add(1)
+	c.sessions.logRefusal(c.served.session, why)
+}
 
 // Command is basic.Handler.Command.
 func (c *basicConn) Command(id uint16, args []byte, kept limits.Kept) {
 	v := c.served
 	m := v.registry.command(id)
 	if m == nil {
-		v.refused(v.session, nil, fault.Refusal(fault.Unimplemented, "no method has the id %d", id))
+		v.refused(v.registry.unknown, fault.Refusal(fault.Unimplemented, "no method has the id %d", id))
 		kept.Release()
 		c.Refuse(basic.UnknownCommand(id))
 		return
 	}
-	inv := v.newInvocation(m, 0, c)
+	since := time.Now()
+	inv := v.newInvocation(m, 0, c, limits.MonotonicAt(since))
 	defer inv.Leave()
 	inv.setContext(v.ctx, 0, nil)
 	inv.call.ReplyWithout()
-	inv.undecoded, inv.lenient = &transport.Message{Body: args, Own: true, Kept: kept}, true
+	inv.undecoded = &transport.Message{Body: args, Own: true, Kept: kept}
 	v.enterRunning(inv)
-	since := time.Now()
 	if v.session.counted.Limited() {
 		if why := v.takeCall(since); why != nil {
 			inv.Refuse(why)
@@ -106,7 +110,7 @@ func (c *basicConn) Command(id uint16, args []byte, kept limits.Kept) {
 	}
 	switch {
 	case m.group != nil && !c.acquire(inv): // the client has left
-		v.refused(v.session, m, fault.FromContext(context.Canceled, fault.NotRun))
+		v.refused(m, fault.FromContext(context.Canceled, fault.NotRun))
 	case inv.waiter != nil && inv.waiter.Refusal() != nil:
 		inv.Refuse(denied(inv.waiter.Refusal()))
 	case !v.beginHandler():
@@ -144,9 +148,10 @@ func (c *basicConn) reply(inv *invocation, err error) {
 	if err == nil {
 		err = c.encodeResults(inv)
 	}
-	inv.err = err
+	inv.err, inv.code = err, fault.OK
 	var e *fault.Fault
 	if err != nil {
+		inv.code = codeOf(err)
 		e = c.exceptionOf(inv, err)
 	}
 	inv.answered = true // until here user code may panic
@@ -161,13 +166,22 @@ func (c *basicConn) reply(inv *invocation, err error) {
 	c.Respond(net.Buffers(wire.Segments(&inv.Enc.Body)))
 }
 
+// codeOf returns the code of a call that ends with err.
+func codeOf(err error) fault.Code {
+	var p *panicError
+	if errors.As(err, &p) {
+		return fault.Internal
+	}
+	return fault.Code(CodeOf(publicError(err)))
+}
+
 // refused is basic.Config.OnRefused.
 func (c *basicConn) refused(command int, why *fault.Fault) {
-	var m *servedMethod
-	if command >= 0 {
-		m = c.served.registry.command(uint16(command))
+	m := c.served.registry.command(uint16(max(command, 0)))
+	if command < 0 || m == nil {
+		m = c.served.registry.unknown
 	}
-	c.served.refused(c.served.session, m, why)
+	c.served.refused(m, why)
 }
 
 // Flush is replier.Flush. Replies do not wait for others.
@@ -241,12 +255,13 @@ type basicLink struct {
 	settings *settings
 	log      *report.Log
 	remote   remoteEnd
+	tallies  *tally.Set
 }
 
 // callOptions, ended and close implement link. The basic wire has no metadata, and one call at a
 // time.
 func (l *basicLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *basicLink) ended() <-chan struct{} { return l.Done() }
 func (l *basicLink) close(why *fault.Fault) { l.Close(why) }
@@ -290,7 +305,8 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	v.ArgsSize = len(enc.Buf) - wire.BasicHeaderSize
 	var timeout limits.Timeout
 	ctx = m.beginTimeout(ctx, &timeout, v)
-	timeout.Start(limits.Monotonic())
+	v.Began = limits.Monotonic()
+	timeout.Start(v.Began)
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
 		v.Until = timeout.End()
@@ -298,7 +314,11 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	}
 	s.bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
-	return m.readResults(l.log, b.sig, v)
+	err = m.readResults(l.log, b.sig, v)
+	if err == nil {
+		m.tally.Add(l.Lane, 1, fault.OK, limits.Monotonic()-v.Began)
+	}
+	return err
 }
 
 // newBasicClient returns a client over a connection after peer, the first answer of a
@@ -326,7 +346,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 		nc.Close()
 		return nil, fault.About(d.What, err)
 	}
-	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn), settings: s, log: log, remote: d.remote(nc)}}, nil
+	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn, d.tallies.NewLane()), settings: s, log: log, remote: d.remote(nc), tallies: d.tallies}}, nil
 }
 
 // pollBasic asks once for admission, within DialTimeout.

@@ -17,6 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -87,6 +88,7 @@ type callOptions struct {
 	chain   CallFunc      // the interceptors; nil for none
 	log     *report.Log
 	remote  *remoteEnd // nil for a link without an end
+	tallies *tally.Set // count the calls; nil for a link without an end
 }
 
 // A remoteEnd is the other end of a link, for interceptors. It never changes.
@@ -117,10 +119,11 @@ type nativeLink struct {
 	onewayErrors *atomic.Uint64 // of this end
 	known        *rebind.Known  // nil where no connection follows
 	remote       remoteEnd
+	tallies      *tally.Set // count the calls
 }
 
 func (l *nativeLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
@@ -171,13 +174,14 @@ type boundMethod struct {
 	timeoutBy          limits.Source // the source of timeout, for errors
 	optional           bool          // the server may lack it
 	kind               Kind
-	streams            *streamPlan // nil without streams
-	eager              bool        // its callers do not wait for the answer
-	oneway             bool        // ... nor does anything use it
-	callOf             uint64      // the func is an argument of this call of the peer; 0 for a method
-	of                 *settings   // then those of the method of that call, with its list of errors
-	idempotent         bool        // it may run twice
-	home               repeater    // nil on a link of one connection
+	streams            *streamPlan   // nil without streams
+	eager              bool          // its callers do not wait for the answer
+	oneway             bool          // ... nor does anything use it
+	callOf             uint64        // the func is an argument of this call of the peer; 0 for a method
+	of                 *settings     // then those of the method of that call, with its list of errors
+	idempotent         bool          // it may run twice
+	home               repeater      // nil on a link of one connection
+	tally              *tally.Method // counts its calls; nil for a callback
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -264,13 +268,14 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 
 // newBoundMethod returns the method of s, which has no binding yet.
 func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	m := &boundMethod{Description: s.Description, sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, idempotent: s.Tag.Idempotent, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
+	o := l.callOptions()
+	m := &boundMethod{Description: s.Description, tally: o.tallies.Method(s.Description.Name), sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, idempotent: s.Tag.Idempotent, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
 	m.kind = kindOf(m.sig, m.streams)
 	switch {
 	case s.Tag.Timeout > 0:
 		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
-	case s.Tag.Timeout == 0 && l.callOptions().timeout != math.MaxInt64:
-		m.timeout, m.timeoutBy = l.callOptions().timeout, limits.ByDefault
+	case s.Tag.Timeout == 0 && o.timeout != math.MaxInt64:
+		m.timeout, m.timeoutBy = o.timeout, limits.ByDefault
 	}
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
@@ -52,12 +53,33 @@ func (m *boundMethod) unsuccessful(ctx context.Context, b *binding, v *method.Va
 		return nil
 	}
 	m.closeReaders(v)
+	m.countFailed(v.Began, v.Sent, err)
+	v.Began = 0 // interceptors may repeat the call
 	return m.failed(err)
+}
+
+// countFailed counts a call that has failed with err. The transport counts successful calls, and
+// the ends of those whose streams have been sent.
+func (m *boundMethod) countFailed(began time.Duration, streamsSent bool, err error) {
+	var f *fault.Fault
+	if !errors.As(err, &f) {
+		f = fault.New(fault.Unknown, fault.NotRun, "%w", err)
+	}
+	switch sent := f.Outcome != fault.NotRun; {
+	case m.streams != nil && (sent || streamsSent):
+	case !sent:
+		m.tally.Refuse(nil, f.Code)
+	case began == 0: // it was successful, and its results cannot be decoded
+		m.tally.Recode(nil, f.Code)
+	default:
+		m.tally.Add(nil, 1, f.Code, limits.Monotonic()-began)
+	}
 }
 
 // uncallable returns the error of a call that cannot begin.
 func (m *boundMethod) uncallable(ctx context.Context, b *binding) error {
 	if b.err != nil {
+		m.tally.Refuse(nil, b.err.Code)
 		return m.failed(b.err)
 	}
 	return m.failed(needContext(ctx, m.Name))
@@ -97,6 +119,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		k.Head.Call = m.callOf
 	}
 	v.ArgsSize = int(v.Enc.Size())
+	k.Tally, k.Began = m.tally, v.Began
 	ctx = m.beginTimeout(ctx, &k.Timeout, v)
 	var err error
 	if b.funcs != nil {
@@ -105,7 +128,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		err = c.carry(ctx, m, b, k, v, out)
 	}
 	if err != nil {
-		v.Until = k.Timeout.End()
+		v.Until, v.Began = k.Timeout.End(), k.Began
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -44,6 +45,9 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 	h := &clientHandler{nativeConn{served: c}, control}
 	c.conn, c.limits, c.atClient = h, &s.Conn, true
 	v.end = h.Dismiss
+	if handlers != nil {
+		c.tally.Lane = d.registry.tallies.NewLane()
+	}
 	return h
 }
 
@@ -147,7 +151,7 @@ func (c *nativeConn) serveCallback(m *transport.Message) {
 		return
 	}
 	v := c.served
-	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c)
+	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c, limits.MonotonicAt(c.LastRead()))
 	inv.setContext(funcs.Context(), c.deadline(m.Timeout), m.Meta)
 	v.enterRunning(inv)
 	inv.undecoded = kept

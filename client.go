@@ -176,7 +176,8 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCal
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig)}
+	o := c.native.callOptions()
+	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: o.tallies.Method(m.Name)}
 	p.kind = kindOf(sig, p.streams)
 	p.bind(c.native, m.number)
 	if adopt != nil {
@@ -187,7 +188,7 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCal
 	defer v.Free()
 	method.SetArgs(v, n.args)
 	n.args = nil
-	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
+	if err := p.caller(o).Call(ctx, v); err != nil {
 		return err
 	}
 	method.CopyResults(v, n.results)

@@ -15,6 +15,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/waiting"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -43,6 +44,7 @@ type dialer struct {
 	settings *settings
 	log      *report.Log
 	oneway   *atomic.Uint64 // counts failed oneway calls on all connections; set by the first
+	tallies  *tally.Set     // count the calls on all connections
 
 	open func(ctx context.Context, e Endpoint) (net.Conn, error)
 }
@@ -54,7 +56,7 @@ func newDialer(opts *ClientOptions) (*dialer, error) {
 		own = *opts
 	}
 	s, err := own.settings()
-	d := &dialer{opts: &own, settings: s, log: report.New(own.logger())}
+	d := &dialer{opts: &own, settings: s, log: report.New(own.logger()), tallies: new(tally.Set)}
 	d.open = func(ctx context.Context, e Endpoint) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, e.Network, e.Address)
 	}
@@ -68,7 +70,7 @@ func (d *dialer) connect(ctx context.Context, e Endpoint, before *reconnect.Conn
 	at, stop := newDialState(ctx, "dial "+e.Network+" "+e.Address, d.settings.dialTimeout)
 	defer stop()
 	at.network, at.address, at.serverName, at.conn, at.onWait = e.Network, e.Address, e.ServerName, c, onWait
-	if at.oneway = d.oneway; d.opts.Endpoints != nil {
+	if at.oneway, at.tallies = d.oneway, d.tallies; d.opts.Endpoints != nil {
 		at.load = &c.Calls
 	}
 	c.AgainHeld = d.opts.OnReconnect != nil && !d.opts.NoReconnect
@@ -107,6 +109,7 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 	}
 	at, stop := newDialState(ctx, "", d.settings.dialTimeout)
 	defer stop()
+	at.tallies = d.tallies
 	return newClient(at, nc, d.settings, d.opts)
 }
 
@@ -143,9 +146,9 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	if d.conn.Again = d.conn.Again && peer.Stateless; d.oneway == nil {
 		d.oneway = &h.served.onewayErrors
 	}
-	link := &nativeLink{settings: s, log: r, onewayErrors: d.oneway, remote: d.remote(nc)}
+	link := &nativeLink{settings: s, log: r, onewayErrors: d.oneway, remote: d.remote(nc), tallies: d.tallies}
 	link.Conn = transport.New(transport.Config{
-		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, Sent: d.flight.Calls(), SharesLease: true, Budget: &h.served.budget, Load: d.load,
+		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, Sent: d.flight.Calls(), SharesLease: true, Budget: &h.served.budget, Load: d.load, Lane: d.tallies.NewLane(),
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
@@ -192,11 +195,12 @@ type dialState struct {
 	network, address string // "" for NewClient
 	serverName       string // in the certificate; "" for the host of address
 
-	conn   *reconnect.Conn
-	flight *rebind.Flight // nil for a connection that nothing follows
-	load   *int32         // Calls of conn, if calls choose among several; nil otherwise
-	oneway *atomic.Uint64 // counts failed oneway calls; nil until a handler has made it
-	onWait func()         // called if the client is not admitted at once
+	conn    *reconnect.Conn
+	flight  *rebind.Flight // nil for a connection that nothing follows
+	load    *int32         // Calls of conn, if calls choose among several; nil otherwise
+	oneway  *atomic.Uint64 // counts failed oneway calls; nil until a handler has made it
+	tallies *tally.Set
+	onWait  func() // called if the client is not admitted at once
 }
 
 // remote returns the other end of nc, which has no metadata on the basic wire.

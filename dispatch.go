@@ -101,14 +101,14 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	}
 	v := c.served
 	called := v.numbers.Bound[m.Arg]
-	inv := v.newInvocation(called, m.ID, c)
+	inv := v.newInvocation(called, m.ID, c, limits.MonotonicAt(c.LastRead()))
 	var refusal *fault.Fault
 	if called.streams != nil {
 		refusal = c.openStreams(inv)
 	}
 	if refusal != nil && !v.atClient {
 		inv.Refuse(refusal)
-		inv.Free()
+		inv.recycle()
 		return nil
 	}
 	waits := v.semaphore != nil || called.group != nil
@@ -126,7 +126,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	}
 	if !v.countLeader() {
 		inv.Refuse(v.busy())
-		inv.Free()
+		inv.recycle()
 		return nil
 	}
 	if len(m.Body) >= minOwnGoroutine || called.streams != nil || called.Sig.ParamFuncs() != nil || called.Sig.Args.UserCode() || called.isSlow() {
@@ -137,7 +137,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	if err := inv.decode(m); err != nil {
 		v.uncountLeader() // the refusal may wait for room
 		inv.Refuse(err)
-		inv.Free()
+		inv.recycle()
 		return nil
 	}
 	return inv
@@ -183,8 +183,9 @@ func (c *nativeConn) serveConcurrently(inv *invocation, m *transport.Message) {
 // refused is transport.Config.OnRefused.
 func (c *nativeConn) refused(head *wire.Frame, why *fault.Fault) {
 	v := c.served
-	var m *servedMethod
+	m := v.registry.unknown
 	if head.Flags&wire.Callback != 0 {
+		m = &servedMethod{Func: m.Func}
 		if funcs, _ := c.funcsOf(head); funcs != nil {
 			if _, fn := funcs.Find(head.Arg); fn != nil {
 				m = &servedMethod{Func: fn}
@@ -193,11 +194,14 @@ func (c *nativeConn) refused(head *wire.Frame, why *fault.Fault) {
 	} else if int(head.Arg) < len(v.numbers.Bound) {
 		m = v.numbers.Bound[head.Arg]
 	}
-	v.refused(v.session, m, why)
+	v.refused(m, why)
 }
 
 // Idle is transport.Handler.Idle.
-func (c *nativeConn) Idle() { c.served.uncountLeader() }
+func (c *nativeConn) Idle() {
+	c.served.uncountLeader()
+	c.served.countCalls()
+}
 
 // Control is transport.Handler.Control.
 func (c *nativeConn) Control(m *transport.Message) error { return fmt.Errorf("unexpected %v", m.Type) }
@@ -240,20 +244,13 @@ func (v *serverConn) busy() *fault.Fault {
 // awaitHandlers is connection.awaitHandlers.
 func (c *nativeConn) awaitHandlers() { c.served.awaitIdle(c.EndRequests()) }
 
-// unknownMethod stands in OnRefused for all methods that the server does not have: a client
-// chooses their names.
-const unknownMethod = "unknown"
-
-// refused passes a refused call to OnRefused, if it is set. A nil m is an unknown method.
-func (d *dispatcher) refused(v *Session, m *servedMethod, why *fault.Fault) {
-	if d.onRefused == nil {
-		return
+// refused counts a refused call, and passes it to OnRefused, if it is set.
+func (c *serverConn) refused(m *servedMethod, why *fault.Fault) {
+	m.tally.Refuse(c.tally.Lane, why.Code)
+	if c.onRefused != nil {
+		d, v, of := c.dispatcher, c.session, Method(m.Description)
+		d.refusals.Add(func() { d.onRefused(v.ctx, v, of, errorOf(why)) })
 	}
-	of := Method{Name: unknownMethod}
-	if m != nil {
-		of = Method(m.Description)
-	}
-	d.refusals.Add(func() { d.onRefused(v.ctx, v, of, errorOf(why)) })
 }
 
 // Calls of an exclusive group, and calls of a connection with MaxConcurrentCalls, run when

@@ -223,6 +223,9 @@ func (e *eagerCall) endWith(err error) {
 	if e.out != nil {
 		e.out.Reply.Set(e.call.Entries())
 	}
+	if err != nil {
+		e.method.countFailed(e.call.Began, false, err)
+	}
 	if err != nil && e.method.oneway {
 		e.link.onewayFailed(e.method, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
@@ -37,7 +38,7 @@ type invocation struct {
 	answered  bool             // the reply is queued
 	counted   bool             // it is counted as a handler, in place of the leader
 	full      bool             // the reply has filled a batch
-	lenient   bool             // on the basic wire: Decoder.Lenient
+	code      fault.Code       // of the answer; Canceled for a call without one
 	canceled  atomic.Bool
 	waits     atomic.Bool        // the handler has returned, and the reply waits for room
 	undecoded *transport.Message // the request, if Run decodes it
@@ -56,8 +57,9 @@ type replier interface {
 	Flush()
 }
 
-// newInvocation returns an invocation of m from the pool, on a connection.
-func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *invocation {
+// newInvocation returns an invocation of m from the pool, on a connection. The call began, by
+// limits.Monotonic, with the arrival of its request.
+func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier, began time.Duration) *invocation {
 	v := m.Sig.NewValues()
 	inv, ok := v.State.(*invocation)
 	if !ok {
@@ -66,6 +68,7 @@ func (c *serverConn) newInvocation(m *servedMethod, id uint64, out replier) *inv
 	}
 	inv.method, inv.id, inv.recv = m, id, c.session.receiver(m)
 	inv.served, inv.out = c, out
+	inv.Began, inv.code = began, fault.Canceled
 	c.session.calls.Add(1)
 	return inv
 }
@@ -110,7 +113,8 @@ func carryOutServed(ctx context.Context, c *Call, _ bool) error {
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
 	inv.served.settings.bounds.Begin(&inv.Dec, m.Body, m.Own)
-	inv.Dec.Lenient, inv.ArgsSize = inv.lenient, len(m.Body)
+	_, basic := inv.out.(*basicConn)
+	inv.Dec.Lenient, inv.ArgsSize = basic, len(m.Body)
 	if inv.method.Sig.ParamFuncs() != nil {
 		inv.storeFuncs()
 	}
@@ -162,7 +166,7 @@ func (inv *invocation) recoverPanic() {
 	}
 	p := inv.served.panicked(&inv.method.Description, what, userCode(inv.method.kind))
 	if inv.undecoded != nil {
-		inv.served.refused(inv.served.session, inv.method, fault.Refusal(fault.Internal, "%s: %w", inv.method.Name, p))
+		inv.served.refused(inv.method, fault.Refusal(fault.Internal, "%s: %w", inv.method.Name, p))
 	}
 	inv.answer(p)
 }
@@ -199,7 +203,7 @@ func (inv *invocation) Run() (full bool) {
 // Refuse is transport.Job.Refuse: it answers an admitted request that does not run.
 func (inv *invocation) Refuse(why *fault.Fault) {
 	inv.refusal = why
-	inv.served.refused(inv.served.session, inv.method, why)
+	inv.served.refused(inv.method, why)
 	inv.out.reply(inv, why)
 }
 
@@ -221,21 +225,36 @@ func (inv *invocation) Leave() {
 	out, w := inv.out, inv.waiter
 	inv.served.leaveRunning(inv)
 	inv.served.uncountCall(inv) // the connection may have ended before the reply
-	inv.Free()
+	if t := inv.method.tally; t != nil && inv.refusal == nil && inv.undecoded == nil {
+		t.Add(inv.served.tally.Lane, 1, inv.code, limits.Monotonic()-inv.Began)
+	}
+	inv.recycle()
 	out.Flush()
 	if w != nil {
 		w.Release()
 	}
 }
 
-// Free is transport.Job.Free. It returns the invocation and its values to the pool.
+// Free is transport.Job.Free. The call is counted together with the others of this read.
 func (inv *invocation) Free() {
+	v, full := inv.served, inv.full
+	if inv.refusal == nil {
+		v.tally.Add(inv.method.tally, inv.code, inv.Began)
+	}
+	inv.recycle()
+	if full { // and written now
+		v.countCalls()
+	}
+}
+
+// recycle returns the invocation and its values to the pool.
+func (inv *invocation) recycle() {
 	inv.endStreams()
 	if inv.undecoded != nil {
 		inv.undecoded.Release()
 	}
 	inv.out, inv.served, inv.recv, inv.call, inv.refusal, inv.undecoded, inv.waiter = nil, nil, nil, nil, nil, nil, nil
-	inv.err, inv.answered, inv.counted, inv.lenient, inv.intercepted = nil, false, false, false, nil
+	inv.err, inv.answered, inv.counted, inv.full, inv.intercepted = nil, false, false, false, nil
 	if inv.head.Meta != nil {
 		inv.head.Meta = nil
 	}
@@ -305,6 +324,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	meta := wire.ReplyMetadata{Entries: inv.call.ReplyEntries()}
 	if inv.err == nil {
 		if inv.err = c.encodeResults(inv); inv.err == nil {
+			inv.code = fault.OK
 			inv.setHead(wire.Frame{Type: wire.Response}, &meta)
 			return &inv.head, &inv.Enc.Body
 		}
@@ -315,7 +335,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	}
 	code, failure := c.failureOf(inv, inv.err, &meta)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
-	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.ErrorFlags(code), Arg: uint16(code)}, &meta)
+	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.Fails(code), Arg: uint16(code)}, &meta)
 	return &inv.head, &inv.Enc.Body
 }
 
@@ -360,8 +380,9 @@ func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	return code, failure
 }
 
-// ErrorFlags returns the flags of the ERROR frame that answers inv.
-func (inv *invocation) ErrorFlags(code fault.Code) (flags wire.Flags) {
+// Fails notes the code of the error that answers inv. It returns the flags of the frame.
+func (inv *invocation) Fails(code fault.Code) (flags wire.Flags) {
+	inv.code = code
 	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
 		flags = wire.NotRun
 	}

@@ -98,6 +98,14 @@ func (c *Client) fill(conn *reconnect.Conn) {
 // clientOf returns the client of one connection.
 func clientOf(c *reconnect.Conn) *Client { return c.Value.(*Client) }
 
+// clients returns the client of each connection.
+func (l *steadyLink) clients() (list []*Client) {
+	for _, c := range l.Conns() {
+		list = append(list, clientOf(c))
+	}
+	return list
+}
+
 // A steadyLink is the link of a client that connects again. Its methods are bound to the
 // connections directly, and come back to it only when a call has failed.
 type steadyLink struct {

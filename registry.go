@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/option"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/weakcache"
 	"github.com/bsrpc/bsrpc/introspect"
 	"github.com/bsrpc/bsrpc/layout"
@@ -36,6 +37,7 @@ type servedMethod struct {
 	authorize    authorizer    // the server's Authorize; nil for none
 	forbidden    *servedMethod // stands for it where a session has none of its roles
 	denied       bool          // it is such a stand-in: every call is refused
+	tally        *tally.Method // counts its calls; nil for a callback
 	slow         atomic.Int32  // number of next requests to run on goroutines of their own, not inline
 }
 
@@ -66,12 +68,18 @@ type registry struct {
 	selfOnce sync.Once             // its first use
 	self     method.Table[*servedMethod]
 
+	unknown       *servedMethod // stands for all methods that the server does not have: a client chooses their names
+	tallies, made tally.Set     // count the calls by clients, and those to clients; have locks of their own
+
 	versions *weakcache.Cache[version, servedMethod] // of methods, for clients with other texts; has a lock of its own
 }
 
 // newRegistry returns a registry without methods.
 func newRegistry() *registry {
-	return &registry{groups: admission.NewGroups(), versions: weakcache.New[version, servedMethod](maxVersions)}
+	r := &registry{groups: admission.NewGroups(), versions: weakcache.New[version, servedMethod](maxVersions)}
+	f := &method.Func{Description: method.Description{Name: "unknown"}}
+	r.unknown = &servedMethod{Func: f, tally: r.tallies.Method(f.Name)}
+	return r
 }
 
 // A version is a method for peers with another text, of which this is the hash. The server
@@ -105,7 +113,7 @@ func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer s
 	}
 	f := *m.Func
 	f.Sig = sig
-	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain, authorize: m.authorize}
+	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain, authorize: m.authorize, tally: m.tally}
 	return r.versions.Add(k, made, 4<<10+64*len(text)), nil
 }
 
@@ -137,7 +145,8 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 
 // served returns the method of f, with a shared receiver and without a group.
 func (r *registry) served(f *method.Func) *servedMethod {
-	m := &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true}}
+	t := r.tallies.Method(f.Name)
+	m := &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true, tally: t}, tally: t}
 	m.kind = kindOf(m.Sig, m.streams)
 	return m
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,9 +32,12 @@ type Server struct {
 	proving     report.HookLimit // calls of Authenticate
 	warnExposed sync.Once        // of a listener without TLS, reachable from other machines
 	handshakes  sync.WaitGroup   // Add only with mu held, while the server is not stopping
+	closables
+}
 
-	// The types of users' listeners and connections may not be comparable, so the server
-	// keeps pointers of its own.
+// closables are what a server closes at its end. The types of users' listeners and connections
+// may not be comparable, so the keys are pointers of the server's own.
+type closables struct {
 	mu          sync.Mutex // guards the rest; locked before that of handshaking
 	listeners   map[*net.Listener]bool
 	handshaking admission.Handshakes[net.Conn] // before the answer to INIT
@@ -43,7 +48,7 @@ type Server struct {
 // NewServer returns a server without methods. It copies opts, which may be nil. Serve,
 // ServeConn and ListenAndServe report values out of range.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool), started: time.Now()}
+	s := &Server{closables: closables{listeners: make(map[*net.Listener]bool), conns: make(map[*serverConn]bool)}, started: time.Now()}
 	s.registry = newRegistry()
 	s.settings, s.err = opts.resolve()
 	log := slog.Default()
@@ -286,29 +291,39 @@ func (s *Server) begin() error {
 }
 
 // isStopping reports whether Shutdown or Close has begun.
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
+func (c *closables) isStopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping
 }
 
 // track enters a listener to close at the end, unless that has begun.
-func (s *Server) track(l *net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
+func (c *closables) track(l *net.Listener) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
 		return false
 	}
-	s.listeners[l] = true
+	c.listeners[l] = true
 	return true
 }
 
 // untrack undoes track.
-func (s *Server) untrack(l *net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
+func (c *closables) untrack(l *net.Listener) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.listeners, l)
 }
+
+// connections returns the connections after their handshakes.
+func (c *closables) connections() []*serverConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connectionsLocked()
+}
+
+// connectionsLocked is connections with mu held.
+func (c *closables) connectionsLocked() []*serverConn { return slices.Collect(maps.Keys(c.conns)) }
 
 // isInitialized reports whether s comes from NewServer.
 func (s *Server) isInitialized() bool { return s != nil && s.registry != nil }

@@ -21,6 +21,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/streams"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -39,6 +40,7 @@ type serverConn struct {
 	numbers       numbering.Table[*servedMethod]
 	semaphore     *admission.Semaphore // of MaxConcurrentCalls; nil for none
 	leaderCounted bool                 // the leader is counted as a handler
+	tally         tally.Batch          // calls answered by the leader since its last wait
 	atClient      bool                 // the connection is a client's, which serves its server
 
 	ctx    context.Context // parent of the handlers' contexts
@@ -113,6 +115,7 @@ func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
 	if s.isStopping() {
 		return nil, ErrServerClosed
 	}
+	s.sessions.turnedAway.Add(1)
 	s.logRefused(nc, err)
 	return nil, fmt.Errorf("bsrpc: handshake: %w", fault.WithoutEOF(err))
 }
@@ -180,14 +183,16 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	settled := make(chan struct{}) // closed after admission or refusal
 	c := &nativeConn{served: newServerConn(&s.dispatcher, v)}
 	c.served.conn = c
+	lane := s.registry.tallies.NewLane()
+	c.served.tally.Lane = lane
 	c.Conn = transport.New(transport.Config{
-		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget, Turns: &s.turns,
+		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget, Turns: &s.turns, Lane: lane,
 		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
-		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now},
+		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}, tallies: &s.registry.made,
 	}, v, peer}
 	s.enroll(c.served)
 	if !waits {
@@ -207,10 +212,10 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 	settled := make(chan struct{})
 	close(settled) // its admission is part of a call
 	c := &basicConn{sessions: &s.sessions, served: newServerConn(&s.dispatcher, v)}
-	c.served.conn = c
+	c.served.conn, c.served.tally.Lane = c, s.registry.tallies.NewLane()
 	v.caller = basicSession{}
 	c.Conn = basic.NewConn(basic.Config{
-		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c,
+		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c, Lane: c.served.tally.Lane,
 		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) }, OnRefused: c.refused,
 	}, init)
 	v.end = c.Dismiss
@@ -245,6 +250,7 @@ func (s *Server) admitWaiting(c *nativeConn, v *Session) {
 		if !v.connected {
 			v.ticket.Leave() // OnDisconnect does not run, so the next client need not wait
 		}
+		s.sessions.turnedAway.Add(1)
 		why := s.sessions.refused(v, err)
 		s.sessions.logRefusal(v, why)
 		c.Conn.Close(why)
@@ -286,6 +292,14 @@ func (c *serverConn) uncountLeader() {
 	if c.leaderCounted {
 		c.leaderCounted = false
 		c.endHandler()
+	}
+}
+
+// countCalls counts the calls that the leader has answered. It may be called by the lease holder
+// alone.
+func (c *serverConn) countCalls() {
+	if !c.tally.Empty() {
+		c.tally.Count(limits.Monotonic())
 	}
 }
 

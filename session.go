@@ -250,7 +250,7 @@ type sessionLink struct {
 }
 
 func (l *sessionLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote}
+	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote, l.tallies}
 }
 
 // bindMethods implements link.

@@ -181,7 +181,7 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 		close(s.sessions.draining)
 	}
 	s.sessions.queue.Close()
-	conns = slices.Collect(maps.Keys(s.conns))
+	conns = s.connectionsLocked()
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	handshakes := s.handshaking.All()
 	s.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"github.com/bsrpc/bsrpc/stats"
 )
 
 // Service is the name of the service.
@@ -38,13 +40,14 @@ type Contract struct {
 	// after a last state.
 	WatchHealth func(ctx context.Context, service string) iter.Seq2[Health, error] `bsrpc:"idempotent,roles=*,names=service"`
 
-	// Sessions returns the admitted sessions, in the order of their ids.
+	// Sessions returns the admitted sessions, in the order of their ids, and then those that
+	// wait for admission, the next one first.
 	Sessions func(ctx context.Context) ([]Session, error) `bsrpc:"idempotent"`
 
 	// Groups returns the exclusive groups, in the order of their names.
 	Groups func(ctx context.Context) ([]Group, error) `bsrpc:"idempotent"`
 
-	// Counters returns numbers of the server as a whole.
+	// Counters returns the figures of the server, as Server.Stats does.
 	Counters func(ctx context.Context) (Counters, error) `bsrpc:"idempotent"`
 }
 
@@ -71,8 +74,10 @@ type Session struct {
 	ID    uint64
 	Name  string // of the client, from Authenticate; "" without
 	Addr  string
-	Since time.Time // of its admission
+	Since time.Time // of its admission; zero before
 	Calls uint64    // so far
+
+	Position uint64 `bsrpc:"optional"` // in the line for admission, 1 for the next one; 0 for an admitted session
 }
 
 // A Group is an exclusive group.
@@ -84,12 +89,5 @@ type Group struct {
 	Waiting  []uint64  // the ids of the sessions in line, the next one first
 }
 
-// Counters are numbers of a server.
-type Counters struct {
-	Started      time.Time // when it was created
-	Sessions     uint64    // admitted ones
-	Connections  uint64    // also those that wait for admission, or are leaving
-	Handlers     uint64    // running ones
-	Panics       uint64    // so far
-	OnewayErrors uint64    // so far
-}
+// Counters are the figures of a server.
+type Counters = stats.Server

@@ -38,6 +38,7 @@ func NewQueue(slots, room int) *Queue { return &Queue{slots: slots, room: room} 
 // use. A nil Ticket is one that has left.
 type Ticket struct {
 	queue    *Queue
+	of       any // the caller's
 	counted  *PeerConn
 	evict    func()
 	admitted chan struct{}
@@ -46,10 +47,10 @@ type Ticket struct {
 	evicted  bool          // guarded by queue.mu
 }
 
-// Enter returns a new ticket of a connection, and its position in the line: 1 is next, 0
-// is admitted. It fails with ErrFull, ErrPeer or ErrClosed. The queue calls evict, on
-// another goroutine, when the ticket has expired and another one waits for its slot.
-func (q *Queue) Enter(c *PeerConn, evict func()) (t *Ticket, position int, err error) {
+// Enter returns a new ticket of something, for Line, with its connection, and its position in the
+// line: 1 is next, 0 is admitted. It fails with ErrFull, ErrPeer or ErrClosed. The queue calls
+// evict, on another goroutine, when the ticket has expired and another one waits for its slot.
+func (q *Queue) Enter(of any, c *PeerConn, evict func()) (t *Ticket, position int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
@@ -60,7 +61,7 @@ func (q *Queue) Enter(c *PeerConn, evict func()) (t *Ticket, position int, err e
 	case q.held >= q.slots && !c.wait():
 		return nil, 0, ErrPeer
 	}
-	t = &Ticket{queue: q, counted: c, evict: evict, admitted: make(chan struct{}), moved: make(chan struct{}, 1)}
+	t = &Ticket{queue: q, of: of, counted: c, evict: evict, admitted: make(chan struct{}), moved: make(chan struct{}, 1)}
 	q.line = append(q.line, t)
 	q.admitLocked()
 	if t.holds {
@@ -68,6 +69,17 @@ func (q *Queue) Enter(c *PeerConn, evict func()) (t *Ticket, position int, err e
 	}
 	q.evictLocked()
 	return t, len(q.line), nil
+}
+
+// Line returns what was given to Enter for the waiting tickets, the next one first. The caller
+// owns the slice.
+func (q *Queue) Line() (list []any) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, t := range q.line {
+		list = append(list, t.of)
+	}
+	return list
 }
 
 // Close stops admission. Admitted tickets keep their slots, waiting ones are never

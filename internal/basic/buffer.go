@@ -3,6 +3,8 @@ package basic
 import (
 	"io"
 	"net"
+
+	"github.com/bsrpc/bsrpc/internal/tally"
 )
 
 // A buffer reads a connection ahead. It is a small bufio.Reader: all of that one's
@@ -13,12 +15,15 @@ type buffer struct {
 	data []byte // read and not yet taken, in room
 	err  error  // to return after data
 	room [4 << 10]byte
+	lane *tally.Lane // counts the bytes; nil for none
 }
 
 // Read implements io.Reader.
 func (b *buffer) Read(p []byte) (int, error) {
 	if len(b.data) == 0 && b.err == nil && len(p) >= len(b.room) {
-		return b.from.Read(p)
+		n, err := b.from.Read(p)
+		b.lane.Receive(n)
+		return n, err
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -44,6 +49,7 @@ func (b *buffer) await() error {
 		var n int
 		n, b.err = b.from.Read(b.room[:])
 		b.data = b.room[:n]
+		b.lane.Receive(n)
 	}
 	return io.ErrNoProgress
 }

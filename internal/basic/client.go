@@ -7,6 +7,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -15,8 +16,11 @@ import (
 // keeps its place until it is answered, even after its caller has left. All methods are
 // safe for concurrent use.
 type Client struct {
+	Lane *tally.Lane // counts bytes; nil for none
+
 	nc     net.Conn
 	limits *limits.Conn
+	lane   *tally.Lane   // counts bytes; nil for none
 	done   chan struct{} // closed after err is set
 
 	running sync.WaitGroup // reader and writer
@@ -39,9 +43,9 @@ const (
 )
 
 // NewClient returns a Client over nc, whose server has answered INIT by admission. The
-// goroutines of the Client run until its end.
-func NewClient(nc net.Conn, b *limits.Conn) *Client {
-	c := &Client{nc: nc, limits: b, done: make(chan struct{}), more: make(chan struct{}, 1)}
+// goroutines of the Client run until its end. lane counts bytes; nil for none.
+func NewClient(nc net.Conn, b *limits.Conn, lane *tally.Lane) *Client {
+	c := &Client{nc: nc, limits: b, Lane: lane, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	netconn.WhenBroken(nc, func(why error) { c.fail(fault.Lost("using it", why)) })
 	c.running.Add(2)
 	go c.read()
@@ -53,6 +57,7 @@ func NewClient(nc net.Conn, b *limits.Conn) *Client {
 func (c *Client) read() {
 	defer c.running.Done()
 	r := newReader(c.nc, c.limits, 0)
+	r.in.lane = c.Lane
 	r.exception = MaxTraceback // not limited by MaxMessage
 	for {
 		f, err := r.next()
@@ -115,6 +120,7 @@ func (c *Client) write() {
 				return
 			}
 		}
+		c.Lane.Send(len(k.request))
 		if err := write(c.nc, net.Buffers{k.request}, c.limits.WriteStall, func() bool { return c.isBusy(k) }); err != nil {
 			netconn.AwaitEnd(c.done) // the server may have sent its reason
 			c.fail(fault.Lost("writing", err))

@@ -29,7 +29,7 @@ func withClient(t *testing.T, f func(t *testing.T, c *Client, far net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		c := NewClient(near, testLimits())
+		c := NewClient(near, testLimits(), nil)
 		f(t, c, far)
 		c.Close(closedByTest)
 		far.Close()

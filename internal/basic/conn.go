@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 	NetConn net.Conn // after the first frame
 	Limits  *limits.Conn
 	Budget  *limits.Budget // of all connections of a server; may be nil
+	Lane    *tally.Lane    // counts bytes; nil for none
 	Handler Handler
 
 	OnEnd    func(*fault.Fault) // called once with the reason, before Done is closed
@@ -102,6 +104,7 @@ func (c *Conn) Run() {
 	netconn.WhenBroken(c.nc, func(why error) { c.Fail(fault.Lost("using it", why)) })
 	go c.serve()
 	r := newReader(c.nc, c.limits, wire.CommandIDSize)
+	r.in.lane = c.cfg.Lane
 	r.budget, r.owner, r.waiting = c.cfg.Budget, c.limits.Owner, &c.frames
 	r.longest, r.whose = c.longest, "" // a client gets this text
 	for {
@@ -120,6 +123,9 @@ func (c *Conn) Run() {
 		}
 	}
 }
+
+// Open returns the number of frames without a complete answer.
+func (c *Conn) Open() int { return int(c.inflight.Count()) }
 
 // readEnd ends the connection after the last bytes of the client. After a half-close the
 // client still waits for answers, so all requests read are served first. A client that
@@ -280,6 +286,9 @@ func (c *Conn) Respond(parts net.Buffers) {
 }
 
 func (c *Conn) write(parts net.Buffers) {
+	for _, part := range parts {
+		c.cfg.Lane.Send(len(part))
+	}
 	if err := write(c.nc, parts, c.limits.WriteStall, neverExcused); err != nil {
 		c.Fail(fault.Lost("writing", err))
 	}

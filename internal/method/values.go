@@ -23,6 +23,8 @@ type Values struct {
 
 	ArgsSize, ResultsSize int // encoded bytes, set by the user of Enc and Dec
 
+	Began time.Duration // the beginning of the call, by the clock of internal/limits; 0 at a caller that has not sent it
+
 	// Of a call that has failed and may be made again: the end of its time by the clock of
 	// internal/limits, 0 for none, and whether streams among its arguments have been read.
 	Until time.Duration
@@ -55,7 +57,7 @@ func (v *Values) Free() {
 	if !v.sig.Results.ZeroSinglePointer(v.resRef) {
 		v.results.SetZero()
 	}
-	v.Ctx, v.Until, v.Sent = nil, 0, false
+	v.Ctx, v.Began, v.Until, v.Sent = nil, 0, 0, false
 	v.Dec.Data, v.Dec.UserType = nil, nil
 	if v.in != nil {
 		v.in[0] = reflect.Value{}

@@ -76,6 +76,13 @@ func (g *Group[E, B]) Err() *fault.Fault {
 	return g.why
 }
 
+// Conns returns the connections. The caller owns the slice.
+func (g *Group[E, B]) Conns() []*Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.all)
+}
+
 // Begin makes the first connection, to the first endpoint that can be reached, within ctx.
 // Keep must follow, or the group is without effect. After an error it has ended.
 func (g *Group[E, B]) Begin(ctx context.Context, first E) (*Conn, error) {

@@ -70,7 +70,7 @@ func (o *Sent) Finish(s *transport.Sender, why error) {
 	if why != nil {
 		failure = o.failure(why)
 		if o.Call != nil {
-			flags = o.Call.ErrorFlags(failure.Code)
+			flags = o.Call.Fails(failure.Code)
 		}
 	}
 	s.End(failure, flags)

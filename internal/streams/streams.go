@@ -88,6 +88,6 @@ func (s *Served) EndParams(why *fault.Fault) {
 
 // A ResultCall is a call at a server, as its result stream sees it.
 type ResultCall interface {
-	Ended(held bool) error                 // why the call has ended before the stream; nil if it has not
-	ErrorFlags(code fault.Code) wire.Flags // of an END with a failure
+	Ended(held bool) error            // why the call has ended before the stream; nil if it has not
+	Fails(code fault.Code) wire.Flags // notes that the call ends in an error; the flags of its END
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -65,9 +66,11 @@ func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
 	if err := ctx.Err(); err != nil {
 		return call.Timeout.ContextFault(err, fault.NotRun)
 	}
+	now := c.reader.woken.now()
 	if call.Timeout.Set() {
-		call.Timeout.Start(c.reader.woken.now())
+		call.Timeout.Start(now)
 	}
+	call.Began = cmp.Or(call.Began, now)
 	if err := c.calls.send(ctx, call, body); err != nil {
 		return err
 	}
@@ -310,6 +313,9 @@ func (k *calls) deliver(m *Message) error {
 		return nil
 	}
 	call.setReply(m)
+	if m.Type == wire.Response && call.streams == nil {
+		r.woken.counted.Add(call.Tally, fault.OK, call.Began)
+	}
 	if call.eager {
 		call.over()
 		return nil

@@ -3,8 +3,10 @@ package transport
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -28,6 +30,9 @@ type Call struct {
 	body  []byte      // memory of a short answer, reused by the next call
 	err   error       // the reason, if there is no answer
 	meta  *answerMeta // nil for most
+
+	Tally *tally.Method // counts the call if it is answered by RESPONSE, or has streams; nil for none; set by the caller
+	Began time.Duration // by limits.Monotonic; set by the caller for a call sent before, otherwise by Do
 
 	Head    wire.Frame      // of the request; set by the caller
 	chunked *chunkedMessage // the request, if it is sent in chunks
@@ -83,7 +88,7 @@ func (call *Call) Reset() {
 	call.state.Store(callRunning)
 	call.long, call.periods, call.abandoned = false, 0, false
 	call.Head.Meta, call.chunked, call.reply.body, call.err = nil, nil, nil, nil
-	call.meta = nil
+	call.meta, call.Began = nil, 0
 }
 
 // answered reports whether reply or err is set.

@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -56,6 +57,7 @@ type Config struct {
 	Serves  bool           // a server: the leader runs jobs, and waits for room before the next one
 	Budget  *limits.Budget // of all connections of a server; may be nil
 	Turns   *limits.Turns  // of all connections of a server; nil unless Serves
+	Lane    *tally.Lane    // counts bytes, and the calls of this end; nil for none
 
 	// SharesLease lets waiting callers hold the read lease.
 	SharesLease bool

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -29,7 +30,9 @@ func Start(ctx context.Context, c *Conn, call *Call, body *wire.Body, bound bool
 	if bound {
 		e.ctx = ctx
 	}
-	call.Timeout.Start(limits.Monotonic())
+	now := limits.Monotonic()
+	call.Timeout.Start(now)
+	call.Began = cmp.Or(call.Began, now)
 	call.eager, call.over = true, e.answered
 	if err := c.calls.send(ctx, call, ownBody(body)); err != nil {
 		return err

@@ -8,6 +8,26 @@ import (
 // For tests, and for tools showing a server at work. These are not methods, so the linker
 // leaves them out of other programs.
 
+// Gauges are what a connection has under way at one moment.
+type Gauges struct {
+	Calls   int // of this end, without a complete answer, result streams included
+	Queued  int // of these, those waiting because the peer has enough
+	Served  int // the same of calls by the peer
+	Streams int // of calls by either end
+
+	Unsent uint64 // bytes that wait to be written
+}
+
+// GaugesOf returns the gauges of a connection. It is safe for concurrent use.
+func GaugesOf(c *Conn) Gauges {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Gauges{
+		Calls: len(c.calls.slots) - len(c.calls.free) + len(c.calls.waiting), Queued: len(c.calls.waiting), Served: int(c.requests.inflight.Count()),
+		Streams: len(c.streams.senders) + len(c.streams.receivers), Unsent: c.writer.queue.unsentLocked(),
+	}
+}
+
 // A State describes a connection at one moment.
 type State struct {
 	Reader   string // holder of the read lease: "nobody", "leader", "caller" or "handler"
@@ -27,11 +47,10 @@ func StateOf(c *Conn) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	q := &c.writer.queue
-	chunked, _ := q.chunkedBytesLocked()
 	return State{
 		Reader:   [...]string{"nobody", "leader", "caller", "handler"}[c.reader.lease.current().holder()],
 		Writer:   [...]string{"nobody", "caller", "connection"}[q.role],
-		Queued:   uint64(len(q.frames)+len(q.batch.spare)) + q.reservations.reserved + chunked,
+		Queued:   q.unsentLocked() + q.reservations.reserved,
 		Frames:   len(q.frames),
 		Reserved: q.reservations.reserved,
 		Slots:    len(c.calls.slots),

@@ -40,8 +40,11 @@ func (r *reader) init(c *Conn) {
 		open = c.limits.MaxInflight
 	}
 	r.leaderWake = make(chan struct{}, 1)
-	r.woken.init()
-	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, c.keepalive.noteRead)
+	r.woken.init(c.cfg.Lane)
+	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, func(n int, at time.Time) {
+		c.cfg.Lane.Receive(n)
+		c.keepalive.noteRead(at)
+	})
 	r.timer.init(c.nc)
 	r.excess = func() {
 		r.exceeds.Store(true)

@@ -37,12 +37,12 @@ type receiveBuffer struct {
 
 	accept func(*reassembly) (bool, error) // decides on a chunked message at its first chunk, and books it
 	unbook func(size uint64)               // ends the booking of a message
-	onRead func(time.Time)                 // called when bytes have arrived
+	onRead func(int, time.Time)            // called when bytes have arrived, with their number
 }
 
 // newReceiveBuffer returns the receive buffer of nc. The arguments are the fields of the
 // same names.
-func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(time.Time)) receiveBuffer {
+func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(int, time.Time)) receiveBuffer {
 	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
 }
 
@@ -171,7 +171,7 @@ func (b *receiveBuffer) noteRead(n int, filled bool) {
 	b.readAt = time.Now()
 	b.filled = filled || n >= longRead
 	if n > 0 {
-		b.onRead(b.readAt)
+		b.onRead(n, b.readAt)
 	}
 }
 

@@ -303,6 +303,12 @@ func (q *sendQueue) chunkedBytesLocked() (all, longest uint64) {
 	return all, longest
 }
 
+// unsentLocked returns how many bytes wait to be written.
+func (q *sendQueue) unsentLocked() uint64 {
+	chunked, _ := q.chunkedBytesLocked()
+	return uint64(len(q.frames)+len(q.batch.spare)) + chunked
+}
+
 // roomFreedLocked returns a channel closed when there may be room.
 func (q *sendQueue) roomFreedLocked() chan struct{} {
 	if q.roomFreed == nil {

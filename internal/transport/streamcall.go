@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -75,6 +76,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	s.ctx = ctx
 	s.call.Timeout.Start(now)
 	s.Whole.Start(now)
+	s.call.Began = cmp.Or(s.call.Began, now)
 	s.Whole.MarkWaited()
 	if s.call.eager {
 		body = ownBody(body)
@@ -158,6 +160,19 @@ func (s *StreamCall) refusedLocked() *fault.Fault {
 	return nil
 }
 
+// count counts the call, which is over.
+func (s *StreamCall) count(why *fault.Fault) {
+	lane, code := s.c.cfg.Lane, fault.OK
+	if why != nil {
+		code = why.Code
+	}
+	if why != nil && why.Outcome == fault.NotRun {
+		s.call.Tally.Refuse(lane, code)
+	} else {
+		s.call.Tally.Add(lane, 1, code, limits.Monotonic()-s.call.Began)
+	}
+}
+
 // cancel ends a call for its caller, and tells the peer unless that has ended it. If drop
 // is true, the items not read yet are dropped.
 func (s *StreamCall) cancel(why *fault.Fault, drop bool) {
@@ -178,6 +193,7 @@ func (s *StreamCall) end(why *fault.Fault, drop bool) {
 		}
 		c.mu.Unlock()
 		s.why = why
+		s.count(why)
 		s.watch.end()
 	})
 	if s.Result != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/tally"
 )
 
 // A wakeBatch is the callers woken by the answers of one read. The reader wakes them
@@ -24,9 +25,10 @@ import (
 //     If the lease is free, this caller is about to take it, to wait for its answer.
 type wakeBatch struct {
 	// guarded by the read lease
-	answered []*Call // to be woken with their answers
-	opened   []*Call // to be woken with their place in the call table
-	woke     bool    // calls have been woken since the last wait
+	answered []*Call     // to be woken with their answers
+	opened   []*Call     // to be woken with their place in the call table
+	counted  tally.Batch // of the answered calls
+	woke     bool        // calls have been woken since the last wait
 
 	readAt     atomic.Int64  // arrival of the bytes with the answers, by limits.Monotonic
 	pending    atomic.Uint32 // woken calls that have not run yet, and readerWaits
@@ -36,7 +38,10 @@ type wakeBatch struct {
 // readerWaits is the bit of pending set while the reader waits for the pending calls.
 const readerWaits uint32 = 1 << 31
 
-func (b *wakeBatch) init() { b.allResumed = make(chan struct{}, 1) }
+func (b *wakeBatch) init(l *tally.Lane) {
+	b.allResumed = make(chan struct{}, 1)
+	b.counted.Lane = l
+}
 
 // resumed counts out a call woken with true.
 func (b *wakeBatch) resumed() {
@@ -79,8 +84,12 @@ func (b *wakeBatch) wake(answered, opened []*Call) bool {
 	return n > 0
 }
 
-// wakeAll wakes the calls in answered and opened. at is the time of their read.
+// wakeAll counts the answered calls, and wakes those in answered and opened. at is the time of
+// their read.
 func (b *wakeBatch) wakeAll(at time.Time) {
+	if !b.counted.Empty() {
+		b.counted.Count(limits.MonotonicAt(at))
+	}
 	if len(b.answered) == 0 && len(b.opened) == 0 {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 func TestWakeBatch(t *testing.T) {
 	const callers, rounds = 16, 2000
 	var b wakeBatch
-	b.init()
+	b.init(nil)
 	var woken, ran [callers]atomic.Int64 // how often; woken is written by the lease holder
 	var calls [callers]*Call
 	var wg sync.WaitGroup
@@ -86,7 +86,7 @@ func TestWakeBatch(t *testing.T) {
 // wait does not wait for requests: a woken caller may make none.
 func TestWakeBatchWithoutRequests(t *testing.T) {
 	var b wakeBatch
-	b.init()
+	b.init(nil)
 	var parked []*Call
 	var ran atomic.Int32
 	var wg sync.WaitGroup

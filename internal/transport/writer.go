@@ -170,6 +170,7 @@ func (w *writer) nextCallerBatch(round int, own *chunkedMessage) (more bool) {
 func (w *writer) fillBatchLocked(holder writerRole) bool {
 	more := w.queue.nextBatchLocked(holder, !w.direct)
 	if more {
+		w.c.cfg.Lane.Send(w.queue.batch.unwritten())
 		w.c.calls.markWrittenLocked()
 	}
 	return more
