@@ -26,8 +26,8 @@ import (
 
 // fragmentImports are the packages a fragment may use without importing them.
 var fragmentImports = []string{
-	module, module + "/bsrpctest", module + "/layout", module + "/middleware", module + "/trace", module + "/introspect",
-	"context", "crypto/tls", "crypto/x509", "encoding/json", "errors", "fmt", "io", "io/fs", "iter", "log", "log/slog", "math/big", "net",
+	module, module + "/bsrpctest", module + "/layout", module + "/middleware", module + "/trace", module + "/introspect", module + "/stats",
+	"context", "crypto/tls", "crypto/x509", "encoding/json", "errors", "expvar", "fmt", "io", "io/fs", "iter", "log", "log/slog", "math/big", "net",
 	"net/netip", "os", "os/signal", "strings", "sync", "testing", "time",
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"log"
 	"log/slog"
@@ -701,4 +702,29 @@ func ExampleWithMetadata() {
 	// Output:
 	// 10 <nil>
 	// metadata[node] 7
+}
+
+// A program shows what its server does, in /debug/vars and here.
+func ExampleServer_Stats() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	expvar.Publish("bsrpc", expvar.Func(func() any { return srv.Stats() }))
+
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	ctx := context.Background()
+	client, err := bsrpc.NewClient(ctx, near, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Call(ctx, "Greeter.Add2Words", []any{1000, 2050}, new(int)); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range client.Stats().Methods {
+		fmt.Println(m.Name, m.Calls, m.Latency.Count, m.Latency.P99 > 0)
+	}
+	// Output: Greeter.Add2Words [{ok 1}] 1 true
 }

@@ -95,6 +95,25 @@ func MakeHistogram(buckets []Bucket, sum time.Duration) Histogram {
 	return h
 }
 
+// Since returns the histogram of the calls that have ended between two moments, of which h and
+// earlier are the histograms.
+func Since(h, earlier Histogram) Histogram {
+	var list []Bucket
+	before := earlier.Buckets
+	for _, b := range h.Buckets {
+		for len(before) > 0 && before[0].Low < b.Low {
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].Low == b.Low {
+			b.Count -= min(b.Count, before[0].Count)
+		}
+		if b.Count > 0 {
+			list = append(list, b)
+		}
+	}
+	return MakeHistogram(list, max(0, h.Sum-earlier.Sum))
+}
+
 // Quantile returns the time within which a part of the calls has ended, 0.99 for the 99th
 // percentile. It assumes that calls are spread evenly within a bucket. Without calls it is 0.
 func (h *Histogram) Quantile(q float64) time.Duration {

@@ -184,3 +184,24 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	})
 }
+
+// Since has the calls between two moments, whatever was there before.
+func TestSince(t *testing.T) {
+	var s Set
+	m := s.Method("A.B")
+	m.Add(nil, 3, fault.OK, time.Millisecond)
+	m.Add(nil, 2, fault.OK, time.Second)
+	before := s.Methods()[0].Latency
+	m.Add(nil, 1, fault.OK, time.Microsecond)
+	m.Add(nil, 5, fault.OK, time.Second)
+	h := stats.Since(s.Methods()[0].Latency, before)
+	if h.Count != 6 || len(h.Buckets) != 2 || h.Buckets[0].Count != 1 || h.Buckets[1].Count != 5 || h.Sum != 5*time.Second+time.Microsecond {
+		t.Errorf("got %+v", h)
+	}
+	if h := stats.Since(before, before); h.Count != 0 || h.Buckets != nil || h.P99 != 0 {
+		t.Errorf("got %+v", h)
+	}
+	if h := stats.Since(before, s.Methods()[0].Latency); h.Count != 0 || h.Sum != 0 {
+		t.Errorf("a histogram that has shrunk: got %+v", h)
+	}
+}
