@@ -68,5 +68,6 @@ func newRoot() *cobra.Command {
 	root.RegisterFlagCompletionFunc("profile", t.completeProfileFlag)
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
 	root.AddCommand(newDiff(t))
+	root.AddCommand(newTop(t))
 	return root
 }

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/introspect"
+	"github.com/bsrpc/bsrpc/stats"
+)
+
+const topHelp = `top shows what a server does: calls a second and latencies by method, who holds
+exclusive groups and who waits, and the sessions. In a terminal the view is drawn anew each
+--interval; otherwise, and with --json, one view follows the other.
+
+Rates, latencies and errors are those of the interval before. Only operators of the server
+may see them: clients with its OperatorRole, or on its machine.`
+
+// operatorContract is what top needs of introspect.Contract.
+type operatorContract struct {
+	Sessions func(ctx context.Context) ([]introspect.Session, error)
+	Groups   func(ctx context.Context) ([]introspect.Group, error)
+	Counters func(ctx context.Context) (introspect.Counters, error)
+}
+
+// A topView is one run of the command top.
+type topView struct {
+	*target
+	interval time.Duration
+	count    int // of views that remain; negative for no limit
+	rows     int // of a table
+}
+
+func newTop(t *target) *cobra.Command {
+	v := &topView{target: t}
+	var count int
+	cmd := &cobra.Command{
+		Use:               "top [ADDRESS]",
+		Short:             "calls a second, latencies, sessions, and who waits, live",
+		Long:              topHelp,
+		ValidArgsFunction: t.complete(false, false),
+		RunE: t.connected(0, 0, func(cmd *cobra.Command, s *server, _ []string) error {
+			switch {
+			case v.interval < time.Millisecond:
+				return usage("--interval: want a time of 1ms or more, such as 2s")
+			case count < 0 || count == 0 && cmd.Flags().Changed("count"):
+				return usage("--count: want 1 or more")
+			case v.rows < 1:
+				return usage("--rows: want 1 or more")
+			}
+			if v.count = count; count == 0 {
+				v.count = -1
+			}
+			return v.run(cmd, s)
+		}),
+	}
+	cmd.Flags().DurationVar(&v.interval, "interval", 2*time.Second, "`time` between two views")
+	cmd.Flags().IntVar(&count, "count", 0, "end after this `number` of views")
+	cmd.Flags().IntVar(&v.rows, "rows", 20, "`lines` of each table at most")
+	return cmd
+}
+
+// run shows views until the end. An interrupt is how it ends.
+func (v *topView) run(cmd *cobra.Command, s *server) error {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	about, err := bsrpc.Bind[operatorContract](ctx, s.Client, introspect.Service)
+	if err != nil {
+		return operatorsOnly(err)
+	}
+	last, err := v.sample(ctx, about)
+	if err != nil {
+		return operatorsOnly(err)
+	}
+	live := !v.json && isTerminal(out)
+	for ; v.count != 0; v.count-- {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(v.interval):
+		}
+		now, err := v.sample(ctx, about)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case v.json:
+			err = writeJSON(out, now.since(last))
+		default:
+			_, err = fmt.Fprint(out, frame(now.since(last).text(v.address, v.rows), live))
+		}
+		if err != nil {
+			return err
+		}
+		last = now
+	}
+	return nil
+}
+
+// operatorsOnly returns the error of a server that does not show its figures to this client.
+func operatorsOnly(err error) error {
+	var mismatch *bsrpc.MismatchError
+	var e *bsrpc.Error
+	switch {
+	case errors.As(err, &mismatch):
+		return unknown("the server's figures have another form: its version of bsrpc is too old, or too new")
+	case errors.As(err, &e) && e.Code == bsrpc.CodePermissionDenied:
+		f := failureOf(err)
+		f.Message = "the server shows its figures to operators only"
+		f.Details = append(f.Details, "connect with a token or certificate that has the role of ServerOptions.OperatorRole, or from the server's machine")
+		return f
+	}
+	return err
+}
+
+// A sample is what the server says about itself at one moment.
+type sample struct {
+	at       time.Time
+	counters introspect.Counters
+	sessions []introspect.Session
+	groups   []introspect.Group
+}
+
+// sample asks the server.
+func (v *topView) sample(ctx context.Context, about *operatorContract) (p *sample, err error) {
+	ctx, cancel := v.limit(ctx, false)
+	defer cancel()
+	p = &sample{at: time.Now()}
+	if p.counters, err = about.Counters(ctx); err != nil {
+		return nil, err
+	}
+	if p.sessions, err = about.Sessions(ctx); err != nil {
+		return nil, err
+	}
+	p.groups, err = about.Groups(ctx)
+	return p, err
+}
+
+// A rates is what happened between two samples. It is printed as JSON.
+type rates struct {
+	Time     time.Time     `json:"time"`
+	Seconds  float64       `json:"seconds"` // between the samples
+	Server   serverRates   `json:"server"`
+	Methods  []methodRates `json:"methods"`  // with calls in this time, the busiest first
+	Outgoing []methodRates `json:"outgoing"` // calls to clients
+	Groups   []groupState  `json:"groups"`   // the exclusive groups
+	Sessions []sessionRate `json:"sessions"` // admitted ones, then those that wait
+}
+
+type serverRates struct {
+	Started      time.Time `json:"started"`
+	Sessions     uint64    `json:"sessions"`
+	Waiting      uint64    `json:"waiting"`
+	Connections  uint64    `json:"connections"`
+	Handlers     uint64    `json:"handlers"`
+	Open         uint64    `json:"open"`
+	InLine       uint64    `json:"in_line"`
+	Streams      uint64    `json:"streams"`
+	Unsent       uint64    `json:"unsent_bytes"`
+	Calls        float64   `json:"calls_per_second"`
+	Received     float64   `json:"received_bytes_per_second"`
+	Sent         float64   `json:"sent_bytes_per_second"`
+	RefusedConns uint64    `json:"refused_connections"` // so far, as the next two
+	Panics       uint64    `json:"panics"`
+	OnewayErrors uint64    `json:"oneway_errors"`
+}
+
+type methodRates struct {
+	Name    string            `json:"name"`
+	Calls   float64           `json:"calls_per_second"`
+	Failed  map[string]uint64 `json:"failed,omitempty"`  // calls in this time, by code
+	Refused map[string]uint64 `json:"refused,omitempty"` // calls that did not run
+	P50     time.Duration     `json:"p50_ns"`
+	P90     time.Duration     `json:"p90_ns"`
+	P99     time.Duration     `json:"p99_ns"`
+}
+
+type groupState struct {
+	Name     string   `json:"name"`
+	Holder   uint64   `json:"holder,omitempty"` // a session
+	Acquired bool     `json:"acquired"`
+	Seconds  float64  `json:"seconds,omitempty"` // since it was acquired
+	Waiting  []uint64 `json:"waiting,omitempty"` // sessions
+}
+
+type sessionRate struct {
+	ID       uint64  `json:"id"`
+	Name     string  `json:"name,omitempty"`
+	Addr     string  `json:"addr"`
+	Seconds  float64 `json:"seconds,omitempty"` // since its admission
+	Calls    float64 `json:"calls_per_second"`
+	Position uint64  `json:"position,omitempty"` // in the line for admission
+}
+
+// since returns what has happened since an earlier sample. A server may lie: no number of it
+// makes this fail.
+func (p *sample) since(before *sample) *rates {
+	c, old := &p.counters, &before.counters
+	seconds := p.at.Sub(before.at).Seconds()
+	r := &rates{Time: p.at, Seconds: seconds, Server: serverRates{
+		Started: c.Started, Sessions: c.Sessions, Waiting: c.Waiting, Connections: c.Connections, Handlers: c.Handlers, Open: c.Open,
+		InLine: c.InLine, Streams: c.Streams, Unsent: c.Unsent, Received: rate(c.Received, old.Received, seconds), Sent: rate(c.Sent, old.Sent, seconds),
+		RefusedConns: c.RefusedConns, Panics: c.Panics, OnewayErrors: c.OnewayErrors,
+	}}
+	r.Methods, r.Outgoing = methodsSince(c.Methods, old.Methods, seconds), methodsSince(c.ToClients, old.ToClients, seconds)
+	for _, m := range r.Methods {
+		r.Server.Calls += m.Calls
+	}
+	for _, g := range p.groups {
+		s := groupState{Name: g.Name, Holder: g.Holder, Acquired: g.Acquired, Waiting: g.Waiting}
+		if g.Acquired {
+			s.Seconds = p.at.Sub(g.Since).Seconds()
+		}
+		r.Groups = append(r.Groups, s)
+	}
+	calls := make(map[uint64]uint64)
+	for _, s := range before.sessions {
+		calls[s.ID] = s.Calls
+	}
+	for _, s := range p.sessions {
+		d := sessionRate{ID: s.ID, Name: s.Name, Addr: s.Addr, Calls: rate(s.Calls, calls[s.ID], seconds), Position: s.Position}
+		if !s.Since.IsZero() {
+			d.Seconds = p.at.Sub(s.Since).Seconds()
+		}
+		r.Sessions = append(r.Sessions, d)
+	}
+	return r
+}
+
+// rate returns how much a counter has grown in a second.
+func rate(now, before uint64, seconds float64) float64 {
+	if seconds <= 0 {
+		return 0
+	}
+	return float64(now-min(now, before)) / seconds
+}
+
+// methodsSince returns the methods with calls between two samples, the busiest first.
+func methodsSince(now, before []stats.Method, seconds float64) (list []methodRates) {
+	old := make(map[string]stats.Method)
+	for _, m := range before {
+		old[m.Name] = m
+	}
+	for _, m := range now {
+		was := old[m.Name]
+		h := stats.Since(m.Latency, was.Latency)
+		d := methodRates{Name: m.Name, Calls: rate(h.Count, 0, seconds), P50: h.P50, P90: h.P90, P99: h.P99}
+		d.Failed, d.Refused = codesSince(m.Calls, was.Calls), codesSince(m.Refused, was.Refused)
+		if delete(d.Failed, "ok"); h.Count > 0 || len(d.Refused) > 0 {
+			list = append(list, d)
+		}
+	}
+	sortBusiest(list)
+	return list
+}
+
+// codesSince returns how often each code was counted between two samples.
+func codesSince(now, before []stats.Count) map[string]uint64 {
+	grown := make(map[string]uint64)
+	for _, c := range now {
+		grown[c.Code] = c.Calls
+	}
+	for _, c := range before {
+		if grown[c.Code] <= c.Calls {
+			delete(grown, c.Code)
+		} else {
+			grown[c.Code] -= c.Calls
+		}
+	}
+	return grown
+}
