@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/bsrpc/bsrpc/layout"
@@ -39,7 +40,7 @@ func (c *change) mark() string {
 
 // text returns the line of a change, with the place behind prefix.
 func (c *change) text(prefix string) string {
-	place, old, now := clean(prefix+c.Place, maxChange), shortJSON(c.Old), shortJSON(c.New)
+	place, old, now := clean(prefix+c.Place, maxChange), c.short(c.Old), c.short(c.New)
 	if place != "" && (old != "" || now != "") {
 		place += ": "
 	}
@@ -49,19 +50,31 @@ func (c *change) text(prefix string) string {
 	return c.mark() + " " + place + old + now
 }
 
-// shortJSON returns JSON for a line.
-func shortJSON(text json.RawMessage) string {
-	return clean(string(appendPrintable(nil, text)), maxChange)
+// errorPlace is the place of a failed call. Its values are sentences.
+const errorPlace = "error"
+
+// short returns a value for a line.
+func (c *change) short(value json.RawMessage) string {
+	var sentence string
+	if c.Place == errorPlace && json.Unmarshal(value, &sentence) == nil {
+		return clean(sentence, maxErrorText)
+	}
+	return clean(string(appendPrintable(nil, value)), maxChange)
 }
 
 // changes returns the differences between two values of a layout, at most maxChanges, and the
 // number of others. Secret places are masked. If these alone differ, the change is hidden.
 func changes(l *layout.Type, old, now json.RawMessage, secret []string) (list []change, more int) {
-	if bytes.Equal(old, now) {
+	return maskedChanges(old, now, masked(l, old, secret), masked(l, now, secret))
+}
+
+// maskedChanges is changes with the masked values. A nil value is absent.
+func maskedChanges(old, now, oldMasked, nowMasked json.RawMessage) (list []change, more int) {
+	if (old == nil) == (now == nil) && bytes.Equal(old, now) {
 		return nil, 0
 	}
 	f := &changeFinder{}
-	f.compare("", treeOf(masked(l, old, secret)), treeOf(masked(l, now, secret)))
+	f.compare("", treeOf(oldMasked), treeOf(nowMasked))
 	if len(f.list) == 0 {
 		f.list = append(f.list, hidden)
 	}
@@ -79,6 +92,9 @@ type tree struct {
 
 // treeOf parses a value, which a layout has made. What is not JSON is one scalar.
 func treeOf(text json.RawMessage) *tree {
+	if text == nil {
+		return nil
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	t, err := readTree(d, text)
@@ -153,11 +169,11 @@ func (f *changeFinder) compare(place string, old, now *tree) {
 		}
 	default:
 		for i, key := range old.keys {
-			f.compare(place+step(place, key), old.elems[i], now.member(key))
+			f.compare(place+member(place, key), old.elems[i], now.member(key))
 		}
 		for i, key := range now.keys {
 			if old.member(key) == nil {
-				f.compare(place+step(place, key), nil, now.elems[i])
+				f.compare(place+member(place, key), nil, now.elems[i])
 			}
 		}
 	}
@@ -195,8 +211,8 @@ func (t *tree) member(key string) *tree {
 	return nil
 }
 
-// step returns the step to a member: ".Key", or [key] in quotes if it is not a name.
-func step(place, key string) string {
+// member returns the step to a member: ".Key", or [key] in quotes if it is not a name.
+func member(place, key string) string {
 	name := strings.Trim(key, `"`)
 	switch {
 	case !isName(name):
@@ -222,6 +238,9 @@ type marker struct {
 
 // The colours of marks.
 var markColors = map[string]string{"~": "\x1b[33m", "+": "\x1b[32m", "-": "\x1b[31m"}
+
+// coloured reports whether marks to w have colours.
+func coloured(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
 // line prints the line of a change, behind a prefix without colour.
 func (m marker) line(before, text string) error {

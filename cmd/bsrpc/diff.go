@@ -81,7 +81,7 @@ func about(name string, err error) error {
 // parted returns the error of a change that does not fit an order of deployment.
 func parted(changes []methodChange, order first) error {
 	var clients, servers []string
-	add := func(list *[]string, name string, v verdict) {
+	add := func(list *[]string, name string, v compatibility) {
 		if len(v.breaks) > 0 && (len(*list) == 0 || (*list)[len(*list)-1] != name) {
 			*list = append(*list, name)
 		}
@@ -162,7 +162,7 @@ func (c *methodChange) text() string {
 	}
 	for _, v := range []struct {
 		ends string
-		verdict
+		compatibility
 	}{{"new client, old server: ", c.newClient}, {"old client, new server: ", c.newServer}} {
 		if c.kind != "changed" {
 			break // the head says it
@@ -225,7 +225,7 @@ func (c *methodChange) asJSON() any {
 		Breaks bool   `json:"breaks"`
 		Text   string `json:"text"`
 	}
-	reasons := func(v verdict) []reason {
+	reasons := func(v compatibility) []reason {
 		list := []reason{}
 		for _, d := range v.breaks {
 			list = append(list, reason{d.Place, true, d.String()})

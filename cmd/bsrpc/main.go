@@ -1,4 +1,5 @@
-// Command bsrpc lists, describes and calls the methods of any bsrpc server, without its types.
+// Command bsrpc lists, describes, calls and watches the methods of any bsrpc server, without its
+// types, and shows what its connections say.
 // docs/tools.md shows how.
 package main
 

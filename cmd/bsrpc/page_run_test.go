@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // instrument starts the example of the page, as a process, and returns its address.
@@ -46,8 +48,11 @@ func instrument(t *testing.T) string {
 	return ""
 }
 
-// The server of the page.
-const pageServer = "127.0.0.1:7342"
+// The server of the page, and its tap.
+const (
+	pageServer = "127.0.0.1:7342"
+	pageTap    = "127.0.0.1:7400"
+)
 
 var (
 	// variable are parts of the page that differ from run to run.
@@ -58,64 +63,124 @@ var (
 )
 
 // The commands in the blocks of docs/tools.md are run against examples/instrument, one after
-// another, in one folder with the files of testdata/page. A block of JSON is the config. A
+// another, in one folder with the files of testdata/page. One that ends with & runs until the end
+// of its block, and its lines are those behind the next commands. A block of JSON is the config. A
 // comment "not run", with the reason, keeps the next block from it.
 func TestPageRuns(t *testing.T) {
 	data, err := os.ReadFile("../../docs/tools.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, dir := instrument(t), t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // for the tap
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	p := &pageRun{t: t, names: []string{pageServer, instrument(t), pageTap, l.Addr().String()}}
+	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/page")); err != nil {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "config.json")
 	t.Setenv("BSRPC_CONFIG", config)
 	t.Chdir(dir)
-	ran := 0
 	for _, block := range pageBlock.FindAllStringSubmatch(string(data), -1) {
 		switch text := block[3]; {
 		case block[1] != "":
 		case block[2] == "json":
-			if err := os.WriteFile(config, []byte(strings.ReplaceAll(text, pageServer, address)), 0o600); err != nil {
+			if err := os.WriteFile(config, []byte(strings.NewReplacer(p.names...).Replace(text)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		case block[2] == "text":
-			ran += runBlock(t, text, address)
+			p.runBlock(text)
 		}
 	}
-	if ran < 10 {
-		t.Errorf("%d commands", ran)
+	if p.ran < 10 {
+		t.Errorf("%d commands", p.ran)
 	}
 }
 
-// runBlock runs the commands of a block, and returns their number.
-func runBlock(t *testing.T, block, address string) (ran int) {
+// A pageRun runs the commands of the page.
+type pageRun struct {
+	t     *testing.T
+	names []string // addresses on the page, and those in their place
+	ran   int
+
+	running *paper // what the command with & has printed
+	seen    int    // bytes of it
+	stop    func() int
+}
+
+// runBlock runs the commands of a block.
+func (p *pageRun) runBlock(block string) {
 	for _, part := range strings.Split("\n"+block, "\n$ ")[1:] {
 		command, want, _ := strings.Cut(part, "\n")
-		args := shellWords(strings.ReplaceAll(command, pageServer, address))
-		have := ""
-		switch args[0] {
-		case "cat":
-			data, err := os.ReadFile(args[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			have = string(data)
-		case "bsrpc":
-			_, out, failed := bsrpcCommand(t, "", args[1:]...)
-			have = strings.ReplaceAll(steady(out+failed), address, pageServer)
-		default:
-			t.Fatalf("%s: an unknown command", command)
+		p.run(command, strings.TrimRight(want, "\n"))
+	}
+	if p.running != nil {
+		p.stop()
+	}
+	p.running = nil
+}
+
+// run runs a command, which prints want.
+func (p *pageRun) run(command, want string) {
+	p.ran++
+	line, behind := strings.CutSuffix(command, " &")
+	line, pattern, _ := strings.Cut(line, " | grep ")
+	args := shellWords(strings.NewReplacer(p.names...).Replace(line))
+	var out paper
+	switch {
+	case args[0] == "cat":
+		data, err := os.ReadFile(args[1])
+		if err != nil {
+			p.t.Fatal(err)
 		}
-		ran++
-		have = variable.ReplaceAllString(have, "DATE")
-		want = variable.ReplaceAllString(steady(want), "DATE")
-		if strings.TrimRight(have, "\n") != strings.TrimRight(want, "\n") {
-			t.Errorf("$ %s\n%s\ndocs/tools.md has:\n%s", command, have, want)
+		out.Write(data)
+	case args[0] != "bsrpc":
+		p.t.Fatalf("%s: an unknown command", command)
+	case behind:
+		p.running, p.seen = new(paper), 0
+		p.stop = beginWith(p.t, grep{p.running, pattern}, p.running, args[1:]...)
+	default:
+		run(p.t.Context(), args[1:], strings.NewReader(""), grep{&out, pattern}, &out)
+	}
+	want = variable.ReplaceAllString(steady(want), "DATE")
+	have := ""
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		have = out.String()
+		if p.running != nil {
+			have += p.running.String()[p.seen:]
+		}
+		for i := 0; i < len(p.names); i += 2 {
+			have = strings.ReplaceAll(have, p.names[i+1], p.names[i])
+		}
+		have = strings.TrimRight(variable.ReplaceAllString(steady(have), "DATE"), "\n")
+		if have == want || p.running == nil || time.Now().After(end) {
+			break
 		}
 	}
-	return ran
+	if have != want {
+		p.t.Errorf("$ %s\n%s\ndocs/tools.md has:\n%s", command, have, want)
+	}
+	if p.running != nil {
+		p.seen = len(p.running.String())
+	}
+}
+
+// grep passes lines with a word on. Commands write whole lines.
+type grep struct {
+	w    io.Writer
+	word string
+}
+
+func (g grep) Write(b []byte) (int, error) {
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, g.word) {
+			io.WriteString(g.w, line)
+		}
+	}
+	return len(b), nil
 }
 
 // shellWords splits a command into words, some of them between quotes.

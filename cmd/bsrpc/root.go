@@ -15,7 +15,7 @@ config. With --address or --profile it is not among the arguments.
 
 Exit codes:
   0  success
-  1  an error of the application, or a service that is not ready
+  1  an error of the application, a service that is not ready, or a replay that differs
   2  wrong usage: arguments, flags or files; nothing has been called
   3  network: not connected, connection lost, refused, out of time
   4  an unknown service or method, or a mismatch
@@ -63,9 +63,9 @@ func newRoot() *cobra.Command {
 	})
 	t := new(target)
 	t.addFlags(root.PersistentFlags())
-	root.AddCommand(newWatch(t), newCert(t))
 	t.stderr = root.ErrOrStderr
 	root.RegisterFlagCompletionFunc("profile", t.completeProfileFlag)
+	root.AddCommand(newTap(t), newWatch(t), newCert(t))
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
 	root.AddCommand(newDiff(t))
 	root.AddCommand(newTop(t))

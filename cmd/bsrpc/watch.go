@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"strings"
 	"time"
 
@@ -337,7 +336,7 @@ func (w *watch) print(c *call, at string, i int, text json.RawMessage, list []ch
 
 // mark returns the printer of changes.
 func (w *watch) mark(c *call) marker {
-	return marker{c.out, isTerminal(c.out) && os.Getenv("NO_COLOR") == ""}
+	return marker{c.out, coloured(c.out)}
 }
 
 // say prints a line about the connection on standard error.

@@ -38,9 +38,14 @@ func (p *paper) String() string {
 func begin(t *testing.T, args ...string) (out *paper, stop func() int) {
 	t.Helper()
 	out = new(paper)
+	return out, beginWith(t, out, out, args...)
+}
+
+func beginWith(t *testing.T, stdout, stderr io.Writer, args ...string) (stop func() int) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
-	go func() { done <- run(ctx, args, strings.NewReader(""), out, out) }()
+	go func() { done <- run(ctx, args, strings.NewReader(""), stdout, stderr) }()
 	exit, stopped := 0, false
 	stop = func() int {
 		if !stopped {
@@ -50,7 +55,7 @@ func begin(t *testing.T, args ...string) (out *paper, stop func() int) {
 		return exit
 	}
 	t.Cleanup(func() { stop() })
-	return out, stop
+	return stop
 }
 
 func TestWatch(t *testing.T) {

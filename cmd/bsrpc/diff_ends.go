@@ -30,15 +30,15 @@ func (f first) and(g first) first {
 	return firstNeither
 }
 
-// A verdict is how the programs of two versions of a method work together. It is one of a new
+// A compatibility is how the programs of two versions of a method work together. It is one of a new
 // client with an old server, or of an old client with a new server.
-type verdict struct {
+type compatibility struct {
 	breaks []layout.Difference // what makes Bind fail
 	loses  []layout.Difference // what a program must not set, or reads as none
 }
 
-// compareEnds returns the verdict of a client and a server.
-func compareEnds(client, server *layout.Method) (v verdict) {
+// compareEnds returns the compatibility of a client and a server.
+func compareEnds(client, server *layout.Method) (v compatibility) {
 	if v.breaks = layout.Compare(client, server); len(v.breaks) == 0 {
 		// Without the word optional at its writer, what the reader lacks is a difference.
 		v.loses = layout.Compare(required(client, true), required(server, false))
@@ -47,7 +47,7 @@ func compareEnds(client, server *layout.Method) (v verdict) {
 }
 
 // without returns v with another fix for changes at a released end: it is too late for them.
-func (v verdict) without(end string) verdict {
+func (v compatibility) without(end string) compatibility {
 	for i, d := range v.breaks {
 		if strings.Contains(d.Fix, end) {
 			v.breaks[i].Fix = "keep it as released"
@@ -58,7 +58,7 @@ func (v verdict) without(end string) verdict {
 
 // deployment returns the end to deploy first. A change that only loses values in one order has
 // the other one, if that loses none.
-func deployment(newClient, newServer verdict) first {
+func deployment(newClient, newServer compatibility) first {
 	switch {
 	case len(newClient.breaks) > 0 && len(newServer.breaks) > 0:
 		return firstNeither
@@ -141,7 +141,7 @@ type methodChange struct {
 	first    first
 	found    []layout.Difference // what changed: the old version as the client, the new one as the server
 
-	newClient, newServer verdict // a new client with an old server; an old client with a new one
+	newClient, newServer compatibility // a new client with an old server; an old client with a new one
 }
 
 // compareSides returns what differs between the releases of a and the newest ones of b, and
