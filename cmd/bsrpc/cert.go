@@ -168,7 +168,7 @@ func (m *certMaker) file(name string) string { return filepath.Join(m.dir, name)
 
 // leaf makes a certificate signed by the authority.
 func (m *certMaker) leaf(base string, c *certificate) error {
-	if base == authority || strings.HasPrefix(base, ".") || filepath.Base(base) != base {
+	if strings.EqualFold(base, authority) || strings.HasPrefix(base, ".") || filepath.Base(base) != base {
 		return usage("%q cannot be the name of the files; give another one with --out", clean(base, maxWord))
 	}
 	crt, key := m.file(authority+".crt"), m.file(authority+".key")

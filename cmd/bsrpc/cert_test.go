@@ -125,6 +125,7 @@ func TestCertMistakes(t *testing.T) {
 		"0 names; want: bsrpc cert server NAME...":    {"server"},
 		"2 names; want: bsrpc cert client NAME":       {"client", "a", "b"},
 		`"ca" cannot be the name of the files`:        {"client", "ca"},
+		`"CA" cannot be the name of the files`:        {"client", "CA"},
 		`"../x" cannot be the name of the files`:      {"client", "a", "--out", "../x"},
 		"--days: want 1 to 36500":                     {"client", "a", "--days", "-1"},
 		"name the folder of the authority with --dir": {"client", "a", "--ca", "ca.crt"},

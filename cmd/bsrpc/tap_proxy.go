@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ const (
 	aboutTimeout  = 2 * time.Second  // of asking the server about itself
 	aboutGap      = 30 * time.Second // between two attempts that have failed
 	acceptTimeout = 10 * time.Second // of the TLS handshake of a client
+	lastBytes     = 5 * time.Second  // of an end, once the other one is lost
 )
 
 // A proxy passes connections on, and prints their lines.
@@ -56,7 +58,7 @@ func (p *tap) proxy(cmd *cobra.Command) (err error) {
 	}
 	defer l.Close()
 	if p.record != "" {
-		if x.record, err = newRecorder(p.record); err != nil {
+		if x.record, err = createRecording(p.record); err != nil {
 			return err
 		}
 	}
@@ -136,7 +138,9 @@ func (x *proxy) serve(ctx context.Context, l net.Listener) error {
 func (x *proxy) ask(ctx context.Context) {
 	x.mu.Lock()
 	wait := x.fresh || time.Now().Before(x.notUntil)
-	x.notUntil = time.Now().Add(aboutGap)
+	if !wait {
+		x.notUntil = time.Now().Add(aboutGap)
+	}
 	x.mu.Unlock()
 	if wait {
 		return
@@ -269,7 +273,8 @@ type tapped struct {
 	ended   bool // one direction
 }
 
-// pass copies one direction to its end. Each read is passed on at once, by one write.
+// pass copies one direction to its end. Each read is passed on at once, by one write. An end that is
+// lost is the end of what it sends, to the other end, whose last bytes may be on their way.
 func (c *tapped) pass(from trace.Direction, to, source net.Conn) {
 	buf := make([]byte, tapBuffer)
 	for {
@@ -277,26 +282,36 @@ func (c *tapped) pass(from trace.Direction, to, source net.Conn) {
 		if n > 0 {
 			c.feed(from, buf[:n], "") // first: the answer may come before Write returns
 			if _, failed := to.Write(buf[:n]); failed != nil {
-				c.end(from, "write failed: "+failed.Error())
-				source.Close()
-				to.Close()
+				c.end(from, "write failed: "+ending(failed))
+				to.SetReadDeadline(time.Now().Add(lastBytes))
 				return
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			c.end(from, "EOF")
-			if half, ok := to.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-				to.Close()
-			}
-			return
+		if err == nil {
+			continue
 		}
-		if err != nil {
-			c.end(from, err.Error())
-			source.Close()
+		c.end(from, ending(err))
+		if half, ok := to.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 			to.Close()
-			return
 		}
+		if !errors.Is(err, io.EOF) {
+			to.SetReadDeadline(time.Now().Add(lastBytes))
+		}
+		return
 	}
+}
+
+// ending returns why a direction has ended.
+func ending(err error) string {
+	switch {
+	case errors.Is(err, io.EOF):
+		return "EOF"
+	case errors.Is(err, net.ErrClosed):
+		return "closed by the tap"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "closed by the tap, as the other end is lost"
+	}
+	return err.Error()
 }
 
 // end ends a direction. If the server is the first, it may have been stopped.

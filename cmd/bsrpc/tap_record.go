@@ -31,8 +31,8 @@ type recorder struct {
 	done    chan struct{}
 }
 
-// newRecorder begins a new file: a recording has secrets, so only its owner can read it.
-func newRecorder(name string) (*recorder, error) {
+// createRecording begins a new file: a recording has secrets, so only its owner can read it.
+func createRecording(name string) (*recorder, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil, usage("--record: %s exists; give a new name", name)
@@ -40,10 +40,15 @@ func newRecorder(name string) (*recorder, error) {
 	if err != nil {
 		return nil, usage("--record: %v", err)
 	}
+	return newRecorder(f), nil
+}
+
+// newRecorder returns a recorder to a file, which it closes.
+func newRecorder(f *os.File) *recorder {
 	r := &recorder{file: f, waiting: new(bytes.Buffer), more: make(chan struct{}, 1), done: make(chan struct{})}
 	r.writer = trace.NewWriter(writerOf(func(b []byte) (int, error) { return r.waiting.Write(b) }))
 	go r.run()
-	return r, nil
+	return r
 }
 
 // writerOf is a func as a writer.

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc"
-	"github.com/bsrpc/bsrpc/trace"
 )
+
+// seedRecording is a seed of FuzzTapRead, from recordShelf.
+const seedRecording = "testdata/shelf.rec"
 
 // recordShelf records a conversation with a shelf in a file.
 func recordShelf(t *testing.T, file string, args ...string) {
@@ -51,10 +53,10 @@ func recordShelf(t *testing.T, file string, args ...string) {
 func TestTapReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.rec")
 	recordShelf(t, file)
-	if *update { // a seed of FuzzTapRead
+	if _, err := os.Stat(seedRecording); *update && err != nil {
 		data, err := os.ReadFile(file)
 		if err == nil {
-			err = os.WriteFile("testdata/shelf.rec", data, 0o644)
+			err = os.WriteFile(seedRecording, data, 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -125,9 +127,7 @@ func recordGate(t *testing.T, own bool) (file string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rec := &recorder{file: f, waiting: new(bytes.Buffer), more: make(chan struct{}, 1), done: make(chan struct{})}
-		rec.writer = trace.NewWriter(writerOf(func(b []byte) (int, error) { return rec.waiting.Write(b) }))
-		go rec.run()
+		rec := newRecorder(f)
 		dial = func() (*bsrpc.Client, error) {
 			nc, err := net.Dial("tcp", server)
 			if err != nil {
@@ -162,7 +162,6 @@ func recordGate(t *testing.T, own bool) (file string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	g.Pass(ctx)
 	cancel()
-	time.Sleep(10 * time.Millisecond)
 	g.Open(t.Context())
 	<-passed
 	<-passed

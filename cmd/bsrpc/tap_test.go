@@ -17,6 +17,7 @@ import (
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
+	"github.com/bsrpc/bsrpc/trace"
 )
 
 var listening = regexp.MustCompile(`listening on (\S+), for`)
@@ -254,6 +255,82 @@ func TestTapSlowTerminal(t *testing.T) {
 	close(stuck)
 }
 
+// A disk that is full ends the recording, and the exit code says so; the connections go on.
+func TestTapFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	r := newRecorder(full)
+	p := &trace.Piece{Bytes: []byte("x")}
+	r.add(p)
+	waitFor(t, "the error", func() bool { return r.failed() != nil })
+	r.add(p)
+	if err := r.close(); err == nil || failureOf(err).Exit != exitUsage || !strings.Contains(err.Error(), "the recording ends early: ") {
+		t.Error(err)
+	}
+	r.add(p) // of a connection that the library closes later
+}
+
+// A disk that is slower than the connections ends the recording as well.
+func TestTapSlowDisk(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder(out)
+	p := &trace.Piece{Bytes: make([]byte, 1<<20)}
+	for range 80 {
+		r.add(p)
+	}
+	if err := r.failed(); err == nil || !strings.Contains(err.Error(), errSlowDisk.Error()) {
+		t.Error(err)
+	}
+	go io.Copy(io.Discard, in)
+	if err := r.close(); err == nil {
+		t.Error("the recording is complete")
+	}
+	in.Close()
+}
+
+// What a lost end has sent before arrives, whatever the other one does meanwhile.
+func TestTapLostEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gone := make(chan struct{}, 8)
+	address, out, _ := beginTap(t, l.Addr().String())
+	go func() { // the first one asks for a description
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			nc.Write([]byte("the last words"))
+			nc.Read(make([]byte, 1))
+			nc.(*net.TCPConn).SetLinger(0)
+			nc.Close()
+			gone <- struct{}{}
+		}
+	}()
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.Write([]byte(strings.Repeat("x", 1000)))
+	<-gone
+	<-gone
+	have, _ := io.ReadAll(nc)
+	if string(have) != "the last words" {
+		t.Errorf("%q", have)
+	}
+	nc.Close()
+	waitFor(t, "the end", func() bool { return strings.Contains(out.String(), " end ") })
+}
+
 // Bytes pass as they are, whatever they are, and so does half-close.
 func TestTapPassesBytes(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -327,7 +404,7 @@ func shelfMethods(t *testing.T) *description {
 // Any file is read without a panic, and nothing in its lines moves the terminal.
 func FuzzTapRead(f *testing.F) {
 	f.Add([]byte("bsrpc recording 1\n"))
-	if data, err := os.ReadFile("testdata/shelf.rec"); err == nil {
+	if data, err := os.ReadFile(seedRecording); err == nil {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

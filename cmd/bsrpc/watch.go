@@ -270,9 +270,9 @@ func (w *watch) once(ctx context.Context, s *server) error {
 	}
 	w.failed = text
 	if w.json {
-		return writeJSON(c.out, map[string]any{"time": now(), "error": failureOf(err)})
+		return writeJSON(c.out, map[string]any{"time": time.Now(), "error": failureOf(err)})
 	}
-	return w.mark(c).line(now()+" ", "! "+text)
+	return w.mark(c).line(time.Now().Format(lineTime)+" ", "! "+text)
 }
 
 // changed prints the first results in full, and of later ones what has changed.
@@ -280,7 +280,7 @@ func (w *watch) changed(c *call, results []any) error {
 	first := w.last == nil
 	recovered := w.failed != ""
 	w.failed = ""
-	at := now()
+	at := time.Now()
 	for i, r := range results {
 		text := *r.(*json.RawMessage)
 		if first {
@@ -306,7 +306,7 @@ func (w *watch) changed(c *call, results []any) error {
 }
 
 // print prints a result, or its changes. JSON has both.
-func (w *watch) print(c *call, at string, i int, text json.RawMessage, list []change, more int) error {
+func (w *watch) print(c *call, at time.Time, i int, text json.RawMessage, list []change, more int) error {
 	if w.json {
 		line := map[string]any{"time": at, "result": i + 1, "value": text}
 		if len(list) > 0 {
@@ -318,18 +318,18 @@ func (w *watch) print(c *call, at string, i int, text json.RawMessage, list []ch
 	if len(c.layout.Results) > 1 {
 		prefix = fmt.Sprintf("result %d ", i+1)
 	}
-	at += " "
+	head := at.Format(lineTime) + " "
 	if len(list) == 0 {
-		_, err := c.out.Write(append(appendPrintable([]byte(at+"  "+prefix), text), '\n'))
+		_, err := c.out.Write(append(appendPrintable([]byte(head+"  "+prefix), text), '\n'))
 		return err
 	}
 	for _, ch := range list {
-		if err := w.mark(c).line(at, ch.text(prefix)); err != nil {
+		if err := w.mark(c).line(head, ch.text(prefix)); err != nil {
 			return err
 		}
 	}
 	if more > 0 {
-		return w.mark(c).line(at, fmt.Sprintf("~ and %d more", more))
+		return w.mark(c).line(head, fmt.Sprintf("~ and %d more", more))
 	}
 	return nil
 }
@@ -341,8 +341,8 @@ func (w *watch) mark(c *call) marker {
 
 // say prints a line about the connection on standard error.
 func (w *watch) say(event, text string) error {
-	return w.printLine(w.cmd.ErrOrStderr(), map[string]string{"time": now(), "event": event, "text": text}, now()+" "+text)
+	return w.printLine(w.cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": event, "text": text}, time.Now().Format(lineTime)+" "+text)
 }
 
-// now returns the time of a line.
-func now() string { return time.Now().Format("15:04:05.000") }
+// lineTime is the form of the time of a line.
+const lineTime = "15:04:05.000"
