@@ -233,12 +233,15 @@ func (x *proxy) connection(ctx context.Context, client net.Conn, n uint32) {
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	x.ask(ctx)
-	c := &tapped{proxy: x, conn: n}
-	c.decoder = trace.NewDecoder(x.traceOptions(connName(n), x.known()), func(e *trace.Event) { x.writeEvent(x.lines, n, e) })
+	decoder := trace.NewDecoder(x.traceOptions(connName(n), x.known()), func(e *trace.Event) { x.writeEvent(x.lines, n, e) })
+	c := &tapped{proxy: x, conn: n, pieces: newPieceQueue(decoder.Feed)}
 	var both sync.WaitGroup
 	both.Go(func() { c.pass(trace.FromServer, client, server) })
 	c.pass(trace.FromClient, server, client)
 	both.Wait()
+	if !c.pieces.close() {
+		x.note(n, "failed", trace.FromClient, "its lines have ended early, by a fault of the tap")
+	}
 }
 
 // note prints a line about a connection that is not one of its frames.
@@ -265,12 +268,11 @@ func (x *proxy) stale() {
 // A tapped is one connection that is passed on.
 type tapped struct {
 	*proxy
-	conn uint32
+	conn   uint32
+	pieces *pieceQueue
 
-	mu      sync.Mutex // guards the rest; puts the two directions in one order
-	decoder *trace.Decoder
-	failed  bool // a panic has ended the lines
-	ended   bool // one direction
+	mu    sync.Mutex // puts the two directions in one order
+	ended bool       // one direction
 }
 
 // pass copies one direction to its end. Each read is passed on at once, by one write. An end that is
@@ -332,15 +334,5 @@ func (c *tapped) feed(from trace.Direction, b []byte, end string) {
 	defer c.mu.Unlock()
 	p := &trace.Piece{Time: time.Now(), Conn: c.conn, From: from, Bytes: b, End: end}
 	c.record.add(p)
-	if c.failed {
-		return
-	}
-	defer func() {
-		// A fault of the decoder must not become one of the connection.
-		if recover() != nil {
-			c.failed = true
-			c.note(c.conn, "failed", from, "the lines have failed, and end here; bytes are passed on")
-		}
-	}()
-	c.decoder.Feed(p)
+	c.pieces.add(p)
 }

@@ -21,6 +21,7 @@ var errSlowDisk = errors.New("the disk is too slow for what is sent")
 // the recording, and never the connections. A nil recorder records nothing.
 type recorder struct {
 	file *os.File
+	most int // maxRecord; less in tests
 
 	mu      sync.Mutex
 	writer  *trace.Writer // to waiting
@@ -45,7 +46,7 @@ func createRecording(name string) (*recorder, error) {
 
 // newRecorder returns a recorder to a file, which it closes.
 func newRecorder(f *os.File) *recorder {
-	r := &recorder{file: f, waiting: new(bytes.Buffer), more: make(chan struct{}, 1), done: make(chan struct{})}
+	r := &recorder{file: f, most: maxRecord, waiting: new(bytes.Buffer), more: make(chan struct{}, 1), done: make(chan struct{})}
 	r.writer = trace.NewWriter(writerOf(func(b []byte) (int, error) { return r.waiting.Write(b) }))
 	go r.run()
 	return r
@@ -66,7 +67,7 @@ func (r *recorder) add(p *trace.Piece) {
 	if r.closed {
 		return
 	}
-	if r.err == nil && r.waiting.Len()+len(p.Bytes) > maxRecord {
+	if r.err == nil && r.waiting.Len()+len(p.Bytes) > r.most {
 		r.err = errSlowDisk
 	}
 	if r.err != nil {

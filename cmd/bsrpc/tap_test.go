@@ -225,7 +225,7 @@ func TestTapSlowTerminal(t *testing.T) {
 	errs := new(paper)
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"tap", server, "--hex"}, strings.NewReader(""), writerOf(func(b []byte) (int, error) { <-stuck; return len(b), nil }), errs)
+		done <- run(ctx, []string{"tap", server}, strings.NewReader(""), writerOf(func(b []byte) (int, error) { <-stuck; return len(b), nil }), errs)
 	}()
 	waitFor(t, "the tap listens", func() bool { return listening.MatchString(errs.String()) })
 	address := listening.FindStringSubmatch(errs.String())[1]
@@ -238,8 +238,9 @@ func TestTapSlowTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3000 {
-		if _, err := sh.Asked(t.Context()); err != nil {
+	item := strings.Repeat("x", 1500)
+	for range 1200 { // with lines of 1.5 MB
+		if err := sh.Drop(t.Context(), item); bsrpc.CodeOf(err) != bsrpc.CodeNotFound {
 			t.Fatal(err)
 		}
 	}
@@ -279,18 +280,18 @@ func TestTapSlowDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRecorder(out)
-	p := &trace.Piece{Bytes: make([]byte, 1<<20)}
+	r.most = 1 << 20
+	p := &trace.Piece{Bytes: make([]byte, 64<<10)}
 	for range 80 {
 		r.add(p)
 	}
 	if err := r.failed(); err == nil || !strings.Contains(err.Error(), errSlowDisk.Error()) {
 		t.Error(err)
 	}
-	go io.Copy(io.Discard, in)
+	in.Close()
 	if err := r.close(); err == nil {
 		t.Error("the recording is complete")
 	}
-	in.Close()
 }
 
 // What a lost end has sent before arrives, whatever the other one does meanwhile.
@@ -384,7 +385,7 @@ func hostileBytes() []string {
 		"GET / HTTP/1.1\r\n\x1b[2J\r\n\r\n", "\x16\x03\x01\x00\xf4", "", "\xff\xff\xff\xff", strings.Repeat("\x00", 100_000),
 		hello + "\x10\x00\x00\x00\x10", hello + strings.Repeat("\x10\x00\x00\x00\x99\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10),
 		hello + hello + "\x18\x00\x00\x00\x10\x43\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80",
-		strings.Repeat(hello, 20_000), "\x05\x00\x00\x00\x01" + strings.Repeat("\x05\x00\x00\x00\x04\xff", 1000),
+		strings.Repeat(hello, 2000), "\x05\x00\x00\x00\x01" + strings.Repeat("\x05\x00\x00\x00\x04\xff", 1000),
 	}
 }
 
