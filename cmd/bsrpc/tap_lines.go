@@ -75,7 +75,7 @@ func eventJSON(conn uint32, e *trace.Event) *jsonEvent {
 		j.Call = e.CallName()
 	}
 	if f := e.Failure; f != nil {
-		j.Failure = &jsonFailure{f.Code, clean(f.Name, maxWord), clean(f.Message, maxErrorText), clean(f.LogID, maxWord), f.NotRun, f.Expired}
+		j.Failure = &jsonFailure{f.Code, f.Name, f.Message, f.LogID, f.NotRun, f.Expired}
 	}
 	for _, f := range e.Fields {
 		j.Fields = append(j.Fields, jsonField{f.Name, f.Value})

@@ -121,7 +121,7 @@ func recordGate(t *testing.T, own bool) (file string) {
 	file = filepath.Join(t.TempDir(), "r.rec")
 	server := serve(t, newGate(t))
 	var dial func() (*bsrpc.Client, error)
-	end := func() {}
+	var end func()
 	if own {
 		f, err := os.Create(file)
 		if err != nil {
@@ -205,8 +205,7 @@ func TestTapReplayOtherServers(t *testing.T) {
 	s.run("tap", "--replay", file, server(otherTeller{}))
 	slots := regexp.MustCompile(`(#1 c\d)\.\d`) // whichever were free
 	compareFile(t, "testdata/tap_replay_other.golden", slots.ReplaceAllString(loopback.ReplaceAllString(s.text.String(), "ADDRESS"), "$1"))
-	var srv *bsrpc.Server
-	srv = bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
 	if err := srv.RegisterName("Gate", &quitter{func() { srv.Close() }}); err != nil {
 		t.Fatal(err)
 	}
