@@ -81,17 +81,17 @@ func maskedChanges(old, now, oldMasked, nowMasked json.RawMessage) (list []chang
 	return f.list, f.more
 }
 
-// A tree is a value of JSON. Objects keep their order, which is that of the fields of a struct.
-type tree struct {
+// A jsonTree is a value of JSON. Objects keep their order, which is that of the fields of a struct.
+type jsonTree struct {
 	text  json.RawMessage
 	open  json.Delim // { or [; 0 for others
 	keys  []string   // as in the text: two strings of JSON may be one in Go
 	index map[string]int
-	elems []*tree
+	elems []*jsonTree
 }
 
 // treeOf parses a value, which a layout has made. What is not JSON is one scalar.
-func treeOf(text json.RawMessage) *tree {
+func treeOf(text json.RawMessage) *jsonTree {
 	if text == nil {
 		return nil
 	}
@@ -99,13 +99,13 @@ func treeOf(text json.RawMessage) *tree {
 	d.UseNumber()
 	t, err := readTree(d, text)
 	if err != nil || t == nil {
-		return &tree{text: text}
+		return &jsonTree{text: text}
 	}
 	return t
 }
 
 // readTree reads one value, nil for the end of a list.
-func readTree(d *json.Decoder, all json.RawMessage) (*tree, error) {
+func readTree(d *json.Decoder, all json.RawMessage) (*jsonTree, error) {
 	token, text, err := readToken(d, all)
 	if err != nil {
 		return nil, err
@@ -114,11 +114,11 @@ func readTree(d *json.Decoder, all json.RawMessage) (*tree, error) {
 	begin := d.InputOffset() - 1
 	switch {
 	case !ok:
-		return &tree{text: text}, nil
+		return &jsonTree{text: text}, nil
 	case delim == ']' || delim == '}':
 		return nil, nil
 	}
-	t := &tree{open: delim}
+	t := &jsonTree{open: delim}
 	if delim == '{' {
 		t.index = map[string]int{}
 	}
@@ -157,7 +157,7 @@ type changeFinder struct {
 }
 
 // compare adds the differences at a place.
-func (f *changeFinder) compare(place string, old, now *tree) {
+func (f *changeFinder) compare(place string, old, now *jsonTree) {
 	switch {
 	case old == nil, now == nil, old.open != now.open, old.open == 0:
 		if old == nil || now == nil || !bytes.Equal(old.text, now.text) {
@@ -180,7 +180,7 @@ func (f *changeFinder) compare(place string, old, now *tree) {
 }
 
 // add adds a difference.
-func (f *changeFinder) add(place string, old, now *tree) {
+func (f *changeFinder) add(place string, old, now *jsonTree) {
 	if len(f.list) == maxChanges {
 		f.more++
 		return
@@ -196,7 +196,7 @@ func (f *changeFinder) add(place string, old, now *tree) {
 }
 
 // elem returns an element of a list, nil behind its end.
-func elem(t *tree, i int) *tree {
+func elem(t *jsonTree, i int) *jsonTree {
 	if i < len(t.elems) {
 		return t.elems[i]
 	}
@@ -204,7 +204,7 @@ func elem(t *tree, i int) *tree {
 }
 
 // member returns a member of an object by its key, nil without it.
-func (t *tree) member(key string) *tree {
+func (t *jsonTree) member(key string) *jsonTree {
 	if i, ok := t.index[key]; ok {
 		return elem(t, i)
 	}

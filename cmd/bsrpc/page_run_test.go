@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"io"
 	"net"
 	"os"
@@ -23,29 +21,7 @@ func instrument(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, name, "-addr", "127.0.0.1:0", "server")
-	out, err := server.StdoutPipe()
-	if err == nil {
-		err = server.Start()
-	}
-	if err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		server.Wait()
-	})
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if address, ok := strings.CutPrefix(lines.Text(), "serving on "); ok {
-			go io.Copy(io.Discard, out)
-			return address
-		}
-	}
-	t.Fatal("the example does not say where it serves")
-	return ""
+	return start(t, name, "-addr", "127.0.0.1:0", "server")
 }
 
 // The server of the page, and its tap.
@@ -55,8 +31,8 @@ const (
 )
 
 var (
-	// variable are parts of the page that differ from run to run.
-	variable = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
+	// pageDate are parts of the page that differ from run to run.
+	pageDate = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 
 	// pageBlock is a block of the page, with the comment in front of it.
 	pageBlock = regexp.MustCompile("(?s)(<!-- not run: [^\n]*-->\n+)?```(\\w*)\n(.*?)```")
@@ -145,7 +121,7 @@ func (p *pageRun) run(command, want string) {
 	default:
 		run(p.t.Context(), args[1:], strings.NewReader(""), grep{&out, pattern}, &out)
 	}
-	want = variable.ReplaceAllString(steady(want), "DATE")
+	want = pageDate.ReplaceAllString(steady(want), "DATE")
 	have := ""
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		have = out.String()
@@ -155,7 +131,7 @@ func (p *pageRun) run(command, want string) {
 		for i := 0; i < len(p.names); i += 2 {
 			have = strings.ReplaceAll(have, p.names[i+1], p.names[i])
 		}
-		have = strings.TrimRight(variable.ReplaceAllString(steady(have), "DATE"), "\n")
+		have = strings.TrimRight(pageDate.ReplaceAllString(steady(have), "DATE"), "\n")
 		if have == want || p.running == nil || time.Now().After(end) {
 			break
 		}

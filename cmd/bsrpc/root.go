@@ -67,7 +67,7 @@ func newRoot() *cobra.Command {
 	root.RegisterFlagCompletionFunc("profile", t.completeProfileFlag)
 	root.AddCommand(newTap(t), newWatch(t), newCert(t))
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
-	root.AddCommand(newDiff(t))
+	root.AddCommand(newDiff(t), newGen(t))
 	root.AddCommand(newTop(t))
 	return root
 }
