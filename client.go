@@ -6,7 +6,9 @@ import (
 	"net"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -107,8 +109,9 @@ func (c *Client) bind(ctx context.Context, service string, proxy reflect.Value) 
 // A remoteMethod is a method as described by the server.
 type remoteMethod struct {
 	method.Description
-	number uint16
-	layout *layout.Method
+	number  uint16
+	layout  *layout.Method
+	encoded atomic.Pointer[encodedMethod] // for CallEncoded; nil before its first call
 }
 
 // Call calls a method by its full name, such as "Greeter.Hello", without a contract. The
@@ -138,10 +141,50 @@ type remoteMethod struct {
 // A basic server does not describe its methods. There Call always fails with
 // CodeUnimplemented.
 func (c *Client) Call(ctx context.Context, name string, args []any, results ...any) error {
-	n := &namedCall{name, args, results}
+	n := &namedCall{name: name, args: args, results: results}
 	err := c.callByName(ctx, n)
 	method.CloseReaders(n.args)
 	return publicError(err)
+}
+
+// CallEncoded is Call for arguments that are encoded already: their bytes one behind another, as
+// by [Append] or [layout.ParseJSON] with the server's layout. It appends the encoded results to dst,
+// and returns the extended slice; after an error it returns dst. It is for gateways and load
+// generators, which it spares the work of Call. The bytes are not checked before they are sent: a
+// server refuses what does not fit with CodeInvalidArgument.
+//
+// args may be used again once CallEncoded returns. Interceptors see one argument and one result,
+// both bytes. A method with streams, readers or funcs is refused with CodeInvalidArgument.
+func (c *Client) CallEncoded(ctx context.Context, name string, args, dst []byte) ([]byte, error) {
+	if ctx != nil && c != nil && c.native != nil && c.native.settings.chain == nil && callctx.OutgoingOf(ctx) == nil {
+		dst, err := c.callDirectly(ctx, name, args, dst)
+		return dst, publicError(err)
+	}
+	var results []byte
+	err := c.callByName(ctx, &namedCall{name: name, args: []any{args}, results: []any{&results}, encoded: true})
+	return append(dst, results...), publicError(err)
+}
+
+// callDirectly is CallEncoded on one connection, without interceptors and metadata: the bytes
+// pass no codec.
+func (c *Client) callDirectly(ctx context.Context, name string, args, dst []byte) ([]byte, error) {
+	m, err := c.describe(ctx, name)
+	if err != nil {
+		return dst, err
+	}
+	e := m.encoded.Load()
+	if e == nil {
+		p, err := c.boundFor(m, &namedCall{encoded: true}, nil)
+		if err != nil {
+			return dst, fault.Refusal(fault.InvalidArgument, "%v", err)
+		}
+		e = &encodedMethod{boundMethod: p, number: m.number}
+		m.encoded.Store(e)
+	}
+	if dst, err = c.native.callEncoded(ctx, e, args, dst); err != nil {
+		return dst, fault.About(name, err)
+	}
+	return dst, nil
 }
 
 // A namedCall is a call by name. Its args are nil once the call has them: readers among them
@@ -149,6 +192,7 @@ func (c *Client) Call(ctx context.Context, name string, args []any, results ...a
 type namedCall struct {
 	name          string
 	args, results []any
+	encoded       bool // by CallEncoded
 }
 
 // callByName implements Call, with internal errors.
@@ -172,27 +216,42 @@ func (c *Client) callByName(ctx context.Context, n *namedCall) error {
 // callDescribed calls a method by the server's description. adopt, if not nil, is called
 // with the method before the call.
 func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCall, adopt func(*boundMethod)) error {
-	sig, err := method.CompileAs(m.Name, m.layout, n.args, n.results)
+	p, err := c.boundFor(m, n, adopt)
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	o := c.native.callOptions()
-	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: o.tallies.Method(m.Name)}
+	v := p.sig.NewValues()
+	defer v.Free()
+	method.SetArgs(v, n.args)
+	n.args = nil
+	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
+		return err
+	}
+	method.CopyResults(v, n.results)
+	return nil
+}
+
+// boundFor returns a method for the values of a call.
+func (c *Client) boundFor(m *remoteMethod, n *namedCall, adopt func(*boundMethod)) (*boundMethod, error) {
+	var sig *method.Signature
+	var err error
+	if n.encoded {
+		sig, err = method.CompileEncoded(m.Name, m.layout)
+	} else {
+		sig, err = method.CompileAs(m.Name, m.layout, n.args, n.results)
+	}
+	if err != nil {
+		return nil, err
+	}
+	tally := c.native.callOptions().tallies.Method(m.Name)
+	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: tally}
 	p.kind = kindOf(sig, p.streams)
 	p.bind(c.native, m.number)
 	if adopt != nil {
 		adopt(p)
 	}
 	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
-	v := sig.NewValues()
-	defer v.Free()
-	method.SetArgs(v, n.args)
-	n.args = nil
-	if err := p.caller(o).Call(ctx, v); err != nil {
-		return err
-	}
-	method.CopyResults(v, n.results)
-	return nil
+	return p, nil
 }
 
 // maxMethodName is the length of the longest full name in one BIND frame.

@@ -365,6 +365,22 @@ func ExampleClient_Call_json() {
 	// bsrpc: Greeter.Add2Words, parameter 2: a number with a fraction, or out of range; the layout has an unsigned 32-bit integer
 }
 
+// A gateway passes bytes on: arguments and results stay encoded.
+func ExampleClient_CallEncoded() {
+	srv := bsrpc.NewServer(nil)
+	if err := srv.RegisterName("Greeter", greeter{}); err != nil {
+		log.Fatal(err)
+	}
+	client := connect(srv)
+	defer client.Close()
+
+	args := []byte{1, 0, 0, 0, 2, 0, 0, 0} // two words
+	results, err := client.CallEncoded(context.Background(), "Greeter.Add2Words", args, nil)
+	fmt.Println(results, err)
+	// Output:
+	// [3 0 0 0] <nil>
+}
+
 // A Reading has the format of a device.
 type Reading struct {
 	Sensor  uint16    `bsrpc:"be2"`

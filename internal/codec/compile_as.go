@@ -33,6 +33,20 @@ func CompileListAs(word string, types []reflect.Type, ls []*layout.Type) (*Codec
 	})
 }
 
+// CompileRest returns the codec of a list whose only element is a []byte: all bytes of the list.
+func CompileRest() *Codec {
+	t := listType([]reflect.Type{reflect.TypeFor[[]byte]()})
+	c, err := compile(pathRoot{typ: t}, func(c *compiler) *node {
+		n := listNode(t)
+		n.addElement(t, c.node(t.Field(0).Type, &Tag{Rest: true}, location{path: ".A0"}), nil)
+		return n
+	})
+	if err != nil {
+		panic(err) // a mistake here
+	}
+	return c
+}
+
 // Nil is the element type of nil pointers, slices and maps: it fits any layout,
 // because no value of it is ever encoded.
 type Nil bool

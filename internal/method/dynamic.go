@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/plural"
@@ -55,6 +57,27 @@ func CompileAs(name string, m *layout.Method, args, results []any) (*Signature, 
 	}
 	s.layMemory()
 	return s, nil
+}
+
+// encodedSignature is the signature of all methods whose values are encoded already.
+var encodedSignature = sync.OnceValue(func() *Signature {
+	list := []reflect.Type{reflect.TypeFor[[]byte]()}
+	s := &Signature{compiled: compiled{err: true, params: list, results: list}}
+	s.Args, s.Results = codec.CompileRest(), codec.CompileRest()
+	s.layMemory()
+	return s
+})
+
+// CompileEncoded returns the signature of a method with its arguments in one []byte, and its
+// results in another.
+func CompileEncoded(name string, m *layout.Method) (*Signature, error) {
+	for _, l := range slices.Concat(m.Params, m.Results) {
+		switch l.Kind {
+		case layout.Stream, layout.Reader, layout.Func:
+			return nil, fmt.Errorf("%s has %v, which is not bytes alone; use Call or Bind", name, l)
+		}
+	}
+	return encodedSignature().withoutValues(), nil
 }
 
 // misfit is the error of Go types that do not fit a method's layout.
