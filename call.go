@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
@@ -157,41 +156,6 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	err = m.readResults(c.log, b.sig, v)
 	k.Reset()
 	return err
-}
-
-// An encodedMethod is a method whose values are encoded already, on one connection.
-type encodedMethod struct {
-	*boundMethod
-	number uint16
-	calls  sync.Pool // of *encodedCall
-}
-
-type encodedCall struct {
-	call *transport.Call
-	body wire.Body
-}
-
-// callEncoded makes a call with encoded arguments, and appends the encoded results to dst.
-func (c *nativeLink) callEncoded(ctx context.Context, m *encodedMethod, args, dst []byte) ([]byte, error) {
-	e, ok := m.calls.Get().(*encodedCall)
-	if !ok {
-		e = &encodedCall{call: transport.NewCall()}
-	}
-	k := e.call
-	k.Head.Type, k.Head.Flags, k.Head.Arg, k.Tally = wire.Request, 0, m.number, m.tally
-	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
-	e.body.Buf = args
-	err := transport.Do(ctx, c.Conn, k, &e.body)
-	e.body.Buf = nil
-	if err != nil { // the connection may still use k
-		m.countFailed(k.Began, false, err)
-		return dst, c.settings.identified(err, c.log, m.Name)
-	}
-	data, _ := k.Body()
-	dst = append(dst, data...)
-	k.Reset()
-	m.calls.Put(e)
-	return dst, nil
 }
 
 // callWithFuncs is carry for a method with funcs among its parameters.

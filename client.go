@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 	"github.com/bsrpc/bsrpc/trace"
@@ -184,6 +185,41 @@ func (c *Client) callDirectly(ctx context.Context, name string, args, dst []byte
 	if dst, err = c.native.callEncoded(ctx, e, args, dst); err != nil {
 		return dst, fault.About(name, err)
 	}
+	return dst, nil
+}
+
+// An encodedMethod is a method whose values are encoded already, on one connection.
+type encodedMethod struct {
+	*boundMethod
+	number uint16
+	calls  sync.Pool // of *encodedCall
+}
+
+type encodedCall struct {
+	call *transport.Call
+	body wire.Body
+}
+
+// callEncoded makes a call with encoded arguments, and appends the encoded results to dst.
+func (c *nativeLink) callEncoded(ctx context.Context, m *encodedMethod, args, dst []byte) ([]byte, error) {
+	e, ok := m.calls.Get().(*encodedCall)
+	if !ok {
+		e = &encodedCall{call: transport.NewCall()}
+	}
+	k := e.call
+	k.Head.Type, k.Head.Flags, k.Head.Arg, k.Tally = wire.Request, 0, m.number, m.tally
+	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
+	e.body.Buf = args
+	err := transport.Do(ctx, c.Conn, k, &e.body)
+	e.body.Buf = nil
+	if err != nil { // the connection may still use k
+		m.countFailed(k.Began, false, err)
+		return dst, c.settings.identified(err, c.log, m.Name)
+	}
+	data, _ := k.Body()
+	dst = append(dst, data...)
+	k.Reset()
+	m.calls.Put(e)
 	return dst, nil
 }
 
