@@ -11,7 +11,7 @@ import (
 
 func mustEnter(t *testing.T, q *Queue, want int) *Ticket {
 	t.Helper()
-	ticket, position, err := q.Enter(nil, nil)
+	ticket, position, err := q.Enter(nil, nil, nil)
 	if err != nil || position != want || ticket.Position() != want || ticket.isAdmitted() != (want == 0) {
 		t.Fatalf("position %d, %v, want %d", position, err, want)
 	}
@@ -50,7 +50,7 @@ func TestQueueOrder(t *testing.T) {
 	q := NewQueue(2, 3)
 	a, b := mustEnter(t, q, 0), mustEnter(t, q, 0)
 	c, d, e := mustEnter(t, q, 1), mustEnter(t, q, 2), mustEnter(t, q, 3)
-	if ticket, _, err := q.Enter(nil, nil); err != ErrFull || ticket != nil {
+	if ticket, _, err := q.Enter(nil, nil, nil); err != ErrFull || ticket != nil {
 		t.Error(err)
 	}
 	d.Leave()
@@ -89,7 +89,7 @@ func TestNilTicket(t *testing.T) {
 func TestQueueWithoutLine(t *testing.T) {
 	q := NewQueue(1, 0)
 	a := mustEnter(t, q, 0)
-	if _, _, err := q.Enter(nil, nil); err != ErrFull {
+	if _, _, err := q.Enter(nil, nil, nil); err != ErrFull {
 		t.Error(err)
 	}
 	a.Leave()
@@ -102,7 +102,7 @@ func TestQueueClose(t *testing.T) {
 	q := NewQueue(1, 2)
 	a, b := mustEnter(t, q, 0), mustEnter(t, q, 1)
 	q.Close()
-	if _, _, err := q.Enter(nil, nil); err != ErrClosed {
+	if _, _, err := q.Enter(nil, nil, nil); err != ErrClosed {
 		t.Error(err)
 	}
 	a.Leave()
@@ -128,7 +128,7 @@ func TestQueueExpire(t *testing.T) {
 				q := NewQueue(1, 5)
 				start := time.Now()
 				var evicted time.Duration
-				holder, _, _ := q.Enter(nil, func() {
+				holder, _, _ := q.Enter(nil, nil, func() {
 					if evicted != 0 {
 						t.Error("evicted twice")
 					}
@@ -172,7 +172,7 @@ func TestQueueEvictsAsManyAsWait(t *testing.T) {
 		}
 		holders := make([]*Ticket, 5)
 		for i := range holders {
-			holders[i], _, _ = q.Enter(nil, func() { evicted = append(evicted, i) })
+			holders[i], _, _ = q.Enter(nil, nil, func() { evicted = append(evicted, i) })
 			if i < 4 {
 				holders[i].Expire()
 			}
@@ -216,7 +216,7 @@ func TestQueueOfPeer(t *testing.T) {
 		enter := func(want int, wantErr error) *Ticket {
 			t.Helper()
 			counted, _ := peers.Enter("a")
-			ticket, position, err := q.Enter(counted, func() { evicted++ })
+			ticket, position, err := q.Enter(nil, counted, func() { evicted++ })
 			if position != want || err != wantErr {
 				t.Errorf("position %d, %v, want %d, %v", position, err, want, wantErr)
 			}
@@ -251,7 +251,7 @@ func TestQueueOfPeer(t *testing.T) {
 func TestQueueExpiredLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewQueue(1, 5)
-		holder, _, _ := q.Enter(nil, func() { t.Error("evicted") })
+		holder, _, _ := q.Enter(nil, nil, func() { t.Error("evicted") })
 		holder.Expire()
 		holder.Leave()
 		next := mustEnter(t, q, 0)
@@ -277,7 +277,7 @@ func TestQueueStorm(t *testing.T) {
 			for i := range 200 {
 				holds, waits, expires := pause(40), pause(4000), pause(60)
 				evict := make(chan struct{}, 1)
-				ticket, position, err := q.Enter(nil, func() { evict <- struct{}{} })
+				ticket, position, err := q.Enter(nil, nil, func() { evict <- struct{}{} })
 				if err != nil {
 					if err != ErrFull {
 						t.Error(err)
