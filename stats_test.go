@@ -276,3 +276,34 @@ func TestStatsTravel(t *testing.T) {
 		t.Errorf("got %s, %v", text, err)
 	}
 }
+
+// Sessions has those that wait for admission, with their places.
+func TestSessionsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := secureTill(t, func(o *bsrpc.ServerOptions) { o.MaxSessions = 1 })
+		client, server := dialAs(t, srv, "ops")
+		waits, cancel := context.WithCancel(t.Context())
+		var dials sync.WaitGroup
+		for _, name := range []string{"ann", "bob"} {
+			near, far := net.Pipe()
+			go srv.ServeConn(far)
+			dials.Go(func() {
+				bsrpc.NewClient(waits, near, &bsrpc.ClientOptions{InsecureCredentials: true, Credentials: func(context.Context) (bsrpc.Credentials, error) {
+					return bsrpc.NewCredentials(name, ""), nil
+				}})
+			})
+			synctest.Wait()
+		}
+		list, err := server.Sessions(t.Context())
+		var got []string
+		for _, s := range list {
+			got = append(got, fmt.Sprint(s.Name, s.Position, s.Calls > 0, s.Since.IsZero()))
+		}
+		if want := "[ops0 true false ann1 false true bob2 false true]"; err != nil || fmt.Sprint(got) != want {
+			t.Errorf("got %v, %v", got, err)
+		}
+		cancel()
+		dials.Wait()
+		client.Close()
+	})
+}

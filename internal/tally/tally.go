@@ -176,11 +176,15 @@ func (m *Method) Add(l *Lane, n int, code fault.Code, took time.Duration) {
 	if m == nil {
 		return
 	}
-	c := m.cell(l)
-	c.calls[bucketOf(took)].Add(uint64(n))
+	m.cell(l).add(uint64(n), code, took)
+}
+
+// add counts n calls.
+func (c *cell) add(n uint64, code fault.Code, took time.Duration) {
+	c.calls[bucketOf(took)].Add(n)
 	c.sum.Add(int64(n) * int64(took))
 	if code != fault.OK {
-		c.failed[known(code)].Add(uint64(n))
+		c.failed[known(code)].Add(n)
 	}
 }
 
