@@ -200,9 +200,9 @@ func liveThrough(t *testing.T, speaks string, server ServerOptions, client Clien
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 	defer cancel()
-	idles := []time.Duration{0, time.Millisecond, time.Minute}
+	idles, long := []time.Duration{0, time.Millisecond, time.Minute}, 150_000
 	if !LongTests {
-		idles = []time.Duration{0, 10 * time.Second}
+		idles, long = []time.Duration{0, 10 * time.Second}, 70_000
 	}
 	for _, idle := range idles {
 		time.Sleep(idle)
@@ -220,7 +220,7 @@ func liveThrough(t *testing.T, speaks string, server ServerOptions, client Clien
 				_, err := calls.Sleep(ctx, uint32(i)*700) // the leader is in a handler for up to two watchdog periods
 				check("Sleep", err)
 				if speaks == "native" {
-					_, err = calls.Echo(ctx, make([]byte, 150_000))
+					_, err = calls.Echo(ctx, make([]byte, long))
 					check("Echo", err)
 				}
 			})

@@ -138,7 +138,7 @@ func (v *verdict) list(w, r *listShape) {
 func TestListMatrix(t *testing.T) {
 	seeds := 5000
 	if !longTests {
-		seeds = 300
+		seeds = 150
 	}
 	var count matrixCount
 	for seed := range uint64(seeds) {

@@ -407,7 +407,7 @@ func runShapes(t *testing.T, cases []*shapeCase) {
 	funcs := make([]*Func, len(cases))
 	every := 65 // odd, for every form
 	if !longTests {
-		every *= 5
+		every *= 21
 	}
 	fields := map[bool][]reflect.StructField{}
 	for i, c := range cases {
