@@ -434,3 +434,8 @@ func TestDescriptionMistakes(t *testing.T) {
 		}
 	}
 }
+
+// Tools and servers of all releases work together.
+func TestIntrospectContract(t *testing.T) {
+	bsrpctest.Golden(t, "introspect/testdata/introspect.contract", introspect.Contract{})
+}

@@ -1,4 +1,4 @@
-package jsontext
+package layout_test
 
 import "runtime"
 

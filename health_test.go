@@ -1,12 +1,14 @@
-package health
+package bsrpc
 
 import (
 	"sync"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/health"
 )
 
-func TestBoard(t *testing.T) {
-	var b Board
+func TestHealthBoard(t *testing.T) {
+	var b health.Board
 	serving, changed := b.Get("Shop")
 	if !serving {
 		t.Error("a service begins unhealthy")
@@ -31,8 +33,8 @@ func TestBoard(t *testing.T) {
 }
 
 // A watcher that compares, waits and compares again misses no last state.
-func TestBoardWatchers(t *testing.T) {
-	var b Board
+func TestHealthBoardWatchers(t *testing.T) {
+	var b health.Board
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

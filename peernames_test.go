@@ -1,4 +1,4 @@
-package secure
+package bsrpc
 
 import (
 	"crypto/x509"
@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/secure"
 )
 
 // A name of one kind is not taken for one of another kind, and none can forge a line of a log.
@@ -40,12 +42,12 @@ func TestNames(t *testing.T) {
 		"a common name with a line":       {x509.Certificate{Subject: common("ann\nlevel=ERROR")}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Names(&test.cert); !slices.Equal(got, test.want) {
+			if got := secure.Names(&test.cert); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
-	if Names(nil) != nil {
+	if secure.Names(nil) != nil {
 		t.Error("names without a certificate")
 	}
 }

@@ -1,4 +1,4 @@
-package option_test
+package bsrpc
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/option"
 )
 
-func TestResolve(t *testing.T) {
+func TestOptionResolve(t *testing.T) {
 	for _, tt := range []struct {
 		value   time.Duration
 		r       option.Range

@@ -1,4 +1,4 @@
-package sockread
+package tlsconn_test
 
 import (
 	"errors"
@@ -10,10 +10,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/sockread"
 )
 
-// pair returns the two ends of a connection.
-func pair(t *testing.T, network string) (near, far net.Conn) {
+// socketPair returns the two ends of a connection.
+func socketPair(t *testing.T, network string) (near, far net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
@@ -37,15 +39,15 @@ func pair(t *testing.T, network string) (near, far net.Conn) {
 func eachNetwork(t *testing.T, test func(t *testing.T, near, far net.Conn)) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
-			near, far := pair(t, network)
+			near, far := socketPair(t, network)
 			test(t, near, far)
 		})
 	}
 }
 
-func TestRead(t *testing.T) {
+func TestSockread(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := NewReader(near)
+		r := sockread.NewReader(near)
 		buf := make([]byte, 8)
 		if n, err := r.Read(nil); n != 0 || err != nil {
 			t.Error("empty buffer:", n, err)
@@ -68,9 +70,9 @@ func TestRead(t *testing.T) {
 
 // A deadline interrupts a waiting read. An expired one fails all reads until it
 // is reset.
-func TestDeadline(t *testing.T) {
+func TestSockreadDeadline(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := NewReader(near)
+		r := sockread.NewReader(near)
 		buf := make([]byte, 8)
 		failed := make(chan error)
 		go func() {
@@ -90,7 +92,7 @@ func TestDeadline(t *testing.T) {
 }
 
 // Reads do not block on a descriptor made blocking by another holder.
-func TestBlockingDescriptor(t *testing.T) {
+func TestSockreadBlockingDescriptor(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
 		f, err := near.(interface{ File() (*os.File, error) }).File()
 		if err != nil {
@@ -98,7 +100,7 @@ func TestBlockingDescriptor(t *testing.T) {
 		}
 		defer f.Close()
 		f.Fd()
-		r := NewReader(near)
+		r := sockread.NewReader(near)
 		if r == io.Reader(near) {
 			t.Skip("NewReader returned the connection itself")
 		}
@@ -110,7 +112,7 @@ func TestBlockingDescriptor(t *testing.T) {
 }
 
 // Errors equal those of the connection's own Read.
-func TestErrors(t *testing.T) {
+func TestSockreadErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(near, far net.Conn)
@@ -122,7 +124,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := func(reader func(net.Conn) io.Reader) string {
-				near, far := pair(t, "tcp")
+				near, far := socketPair(t, "tcp")
 				r := reader(near)
 				tt.do(near, far)
 				_, err := r.Read(make([]byte, 1))
@@ -138,7 +140,7 @@ func TestErrors(t *testing.T) {
 				return cause
 			}
 			own := text(func(nc net.Conn) io.Reader { return nc })
-			if got := text(NewReader); got != own {
+			if got := text(sockread.NewReader); got != own {
 				t.Errorf("%q, want %q", got, own)
 			}
 		})
@@ -146,10 +148,10 @@ func TestErrors(t *testing.T) {
 }
 
 // NewReader does not bypass the Read of a wrapper.
-func TestWrappedConn(t *testing.T) {
-	near, _ := pair(t, "tcp")
+func TestSockreadWrappedConn(t *testing.T) {
+	near, _ := socketPair(t, "tcp")
 	w := struct{ *net.TCPConn }{near.(*net.TCPConn)}
-	if NewReader(w) != io.Reader(w) {
+	if sockread.NewReader(w) != io.Reader(w) {
 		t.Error("NewReader bypassed the wrapper")
 	}
 }

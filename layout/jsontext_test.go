@@ -1,4 +1,4 @@
-package jsontext
+package layout_test
 
 import (
 	"encoding/json"
@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/jsontext"
 )
 
 type named []map[name]any
 type name string
 
-func TestAppend(t *testing.T) {
+func TestJSONTextAppend(t *testing.T) {
 	for _, test := range []struct {
 		value any
 		want  string
@@ -40,7 +42,7 @@ func TestAppend(t *testing.T) {
 		{[]int{1, 2}, "[1,2]"},
 		{new(any), "null"},
 	} {
-		got, err := Append([]byte("x"), test.value)
+		got, err := jsontext.Append([]byte("x"), test.value)
 		if err != nil || string(got) != "x"+test.want {
 			t.Errorf("%T %v: got %s, %v, want %s", test.value, test.value, got, err, test.want)
 		}
@@ -61,52 +63,52 @@ func TestAppend(t *testing.T) {
 		{map[int]any{}, "a map[int]interface {} has no JSON; want values as from encoding/json"},
 		{make(chan int), "a chan int has no JSON; want values as from encoding/json"},
 	} {
-		if got, err := Append(nil, test.value); err == nil || err.Error() != test.want {
+		if got, err := jsontext.Append(nil, test.value); err == nil || err.Error() != test.want {
 			t.Errorf("%T: got %s, %v, want %s", test.value, got, err, test.want)
 		}
 	}
 }
 
-func TestValue(t *testing.T) {
+func TestJSONTextValue(t *testing.T) {
 	text := `{"a":[1,-0.5,"x\n\u00e9",null,true,[],{}],"b":{"c":"1"}}`
 	var want any
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}
 	budget := int64(1 << 20)
-	got, err := Value(text, &budget)
+	got, err := jsontext.Value(text, &budget)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %#v, %v, want %#v", got, err, want)
 	}
 	used := 1<<20 - budget
 	for budget = range used {
 		left := budget
-		if _, err := Value(text, &left); err != ErrMemory {
+		if _, err := jsontext.Value(text, &left); err != jsontext.ErrMemory {
 			t.Fatalf("with %d of %d bytes: %v", budget, used, err)
 		}
 	}
 	// Bytes that are not UTF-8 are kept.
-	if got, err := Value(`"a\udcff"`, &used); err != nil || got != "a\xff" {
+	if got, err := jsontext.Value(`"a\udcff"`, &used); err != nil || got != "a\xff" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for _, text := range []string{"", "1 2", "[1", `{"a":}`, `{"a"}`, "1e999", "nul"} {
-		if got, err := Value(text, &used); err == nil {
+		if got, err := jsontext.Value(text, &used); err == nil {
 			t.Errorf("%s: got %v", text, got)
 		}
 	}
 }
 
 // The budget is for the memory that values take.
-func TestValueMemory(t *testing.T) {
+func TestJSONTextMemory(t *testing.T) {
 	for _, unit := range []string{"[],", "{},", `"",`, "1,", `"abcdefgh",`, `{"a":{}},`, "[[[]]],"} {
 		text := "[" + strings.TrimSuffix(strings.Repeat(unit, 10000), ",") + "]"
 		budget := int64(math.MaxInt64)
 		var stats []uint64
 		for range 2 {
-			stats = append(stats, allocatedBytes(func() { _, _ = Value(text, &budget) }))
+			stats = append(stats, allocatedBytes(func() { _, _ = jsontext.Value(text, &budget) }))
 		}
 		budget = math.MaxInt64
-		_, _ = Value(text, &budget)
+		_, _ = jsontext.Value(text, &budget)
 		// The race detector makes some values larger, by less than an eighth.
 		if most := uint64(math.MaxInt64-budget)*9/8 + 64<<10; min(stats[0], stats[1]) > most {
 			t.Errorf("%.20s: %d bytes for a budget of %d", unit, stats, most)
@@ -114,8 +116,8 @@ func TestValueMemory(t *testing.T) {
 	}
 }
 
-// FuzzValue compares the scanner with encoding/json.
-func FuzzValue(f *testing.F) {
+// FuzzJSONText compares the scanner with encoding/json.
+func FuzzJSONText(f *testing.F) {
 	for _, text := range []string{`{"a":[1,-0.5e+3,"x\n\u00e9",null,true,[],{}],"b":{"c":"1"}}`, `"\udcff"`, ` [ ] `, "01", "1e", `"\ud83d\udca9"`} {
 		f.Add(text)
 	}
@@ -123,7 +125,7 @@ func FuzzValue(f *testing.F) {
 		var want any
 		wantErr := json.Unmarshal([]byte(text), &want)
 		budget := int64(1 << 30)
-		got, err := Value(text, &budget)
+		got, err := jsontext.Value(text, &budget)
 		if err == nil && wantErr != nil {
 			t.Fatalf("%q: got %v, but encoding/json says %v", text, got, wantErr)
 		}
@@ -137,11 +139,11 @@ func FuzzValue(f *testing.F) {
 		if !strings.Contains(text, `\u`) && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: got %v, want %v", text, got, want)
 		}
-		again, err := Append(nil, got)
+		again, err := jsontext.Append(nil, got)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := Value(string(again), &budget); err != nil || !reflect.DeepEqual(back, got) {
+		if back, err := jsontext.Value(string(again), &budget); err != nil || !reflect.DeepEqual(back, got) {
 			t.Fatalf("%q: %s is %v, %v, want %v", text, again, back, err, got)
 		}
 	})
