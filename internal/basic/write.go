@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
@@ -50,22 +51,49 @@ func writeSocket(nc net.Conn, parts net.Buffers, stall time.Duration, excused fu
 // writeChunk writes a chunk to any other connection. There a deadline ends the last
 // write, so it is set only to end the connection.
 func writeChunk(nc net.Conn, chunk []byte, stall time.Duration, excused func() bool) error {
-	excuse := excused()
-	var timer *time.Timer
-	timer = time.AfterFunc(math.MaxInt64, func() {
-		if excuse {
-			excuse = excused()
-			timer.Reset(stall)
-			return
-		}
-		nc.SetWriteDeadline(netconn.LongAgo)
-	})
-	timer.Reset(stall)
+	w := &stallTimer{excuse: excused()}
+	w.timer = time.AfterFunc(math.MaxInt64, func() { w.expire(nc, stall, excused) })
+	w.timer.Reset(stall)
 	_, err := nc.Write(chunk)
-	if !timer.Stop() && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+	if w.end() && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return stalled(stall)
 	}
 	return err
+}
+
+// A stallTimer ends a write that takes too long.
+type stallTimer struct {
+	timer *time.Timer
+
+	mu     sync.Mutex // guards the rest
+	excuse bool       // at the beginning of the time
+	ended  bool       // the write is over
+	late   bool       // the time was over before
+}
+
+// expire ends the write after a time without an excuse.
+func (w *stallTimer) expire(nc net.Conn, stall time.Duration, excused func() bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.ended:
+	case w.excuse:
+		w.excuse = excused()
+		w.timer.Reset(stall)
+	default:
+		w.late = true
+		nc.SetWriteDeadline(netconn.LongAgo)
+	}
+}
+
+// end ends the timer after the write, and reports whether it was late. The timer may fire at this
+// moment: an excuse holds then as well.
+func (w *stallTimer) end() (late bool) {
+	w.timer.Stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	return w.late
 }
 
 // stalled is the error of a peer that does not read.
