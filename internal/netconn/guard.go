@@ -271,21 +271,21 @@ func waitFor(done <-chan struct{}, most time.Duration) bool {
 
 func (g *guardedConn) SetDeadline(t time.Time) (err error) {
 	defer recovered("SetDeadline", &err)
-	g.reads.set(t, g)
-	g.writes.set(t, g)
-	return g.nc.SetDeadline(t)
+	reads, writes := g.reads.set(t, g), g.writes.set(t, g)
+	err = g.reads.settle(reads, g.nc.SetDeadline(t), g.nc.SetReadDeadline)
+	return g.writes.settle(writes, err, g.nc.SetWriteDeadline)
 }
 
 func (g *guardedConn) SetReadDeadline(t time.Time) (err error) {
 	defer recovered("SetReadDeadline", &err)
-	g.reads.set(t, g)
-	return g.nc.SetReadDeadline(t)
+	n := g.reads.set(t, g)
+	return g.reads.settle(n, g.nc.SetReadDeadline(t), g.nc.SetReadDeadline)
 }
 
 func (g *guardedConn) SetWriteDeadline(t time.Time) (err error) {
 	defer recovered("SetWriteDeadline", &err)
-	g.writes.set(t, g)
-	return g.nc.SetWriteDeadline(t)
+	n := g.writes.set(t, g)
+	return g.writes.settle(n, g.nc.SetWriteDeadline(t), g.nc.SetWriteDeadline)
 }
 
 func (g *guardedConn) LocalAddr() (a net.Addr)  { return addrOf(g.nc.LocalAddr) }

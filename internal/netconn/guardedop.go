@@ -11,7 +11,8 @@ import (
 // set often and rarely reached, so an armed timer is not stopped if a deadline is moved
 // or removed: it may fire early, never late, and check then arms it again.
 type guardedOp struct {
-	calls atomic.Uint64 // beginnings and ends of calls; odd during a call
+	calls   atomic.Uint64 // beginnings and ends of calls; odd during a call
+	changes atomic.Uint64 // of the deadline; written with mu held
 
 	mu       sync.Mutex // guards the rest
 	deadline time.Time  // zero for none
@@ -28,14 +29,14 @@ func (o *guardedOp) end()   { o.calls.Add(1) }
 
 // set sets the deadline, zero for none, and arms the timer if it would fire too late. A
 // deadline in the past interrupts a call: its grace begins now, but only once, however
-// often the deadline is set again.
-func (o *guardedOp) set(t time.Time, g *guardedConn) {
+// often the deadline is set again. It returns the number of this change, for settle.
+func (o *guardedOp) set(t time.Time, g *guardedConn) (n uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	old := o.deadline
-	o.deadline = t
+	o.deadline, n = t, o.changes.Add(1)
 	if t.IsZero() || o.stopped {
-		return
+		return n
 	}
 	now := time.Now()
 	if t.Before(now) {
@@ -45,7 +46,7 @@ func (o *guardedOp) set(t time.Time, g *guardedConn) {
 		t = o.seenAt.Add(DeadlineGrace)
 	}
 	if !o.due.IsZero() && !t.Before(o.due) {
-		return
+		return n
 	}
 	o.due = t
 	if o.timer == nil {
@@ -53,6 +54,21 @@ func (o *guardedOp) set(t time.Time, g *guardedConn) {
 	} else {
 		o.timer.Reset(t.Sub(now))
 	}
+	return n
+}
+
+// settle follows the set of change n, once that deadline has been set at nc with the result err.
+// Goroutines that set deadlines at the same time may reach nc in another order. So each sets the
+// newest one, until there has been no change: the last at nc is then the last here.
+func (o *guardedOp) settle(n uint64, err error, set func(time.Time) error) error {
+	for o.changes.Load() != n {
+		o.mu.Lock()
+		t := o.deadline
+		n = o.changes.Load()
+		o.mu.Unlock()
+		err = set(t)
+	}
+	return err
 }
 
 // check closes the connection if a call has been running since its deadline, and for
