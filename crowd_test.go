@@ -194,3 +194,62 @@ func TestMaxHandshakesIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An address whose connections violate the protocol, or fail in the handshake, waits with its next
+// handshakes. Connections of others, and its own open ones, do not.
+func TestFailuresPauseAnAddress(t *testing.T) {
+	for name, fail := range map[string]func(p *rawPeer){
+		"violations": func(p *rawPeer) {
+			p.runHandshake()
+			p.send(wire.Frame{Type: wire.Admitted}, nil)
+			p.wantClose(CodeInternal, "unexpected")
+		},
+		"HTTP":          func(p *rawPeer) { p.nc.Write([]byte("GET / HTTP/1.1\r\n\r\n")) },
+		"gone at once":  func(*rawPeer) {},
+		"odd INIT":      func(p *rawPeer) { p.write([]byte("\x06\x00\x00\x00\x00\xff")) },
+		"another frame": func(p *rawPeer) { p.write([]byte("\x06\x00\x00\x00\x02\xff")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), nil)
+				took := func(ip string) time.Duration {
+					p, began := rawDialFrom(t, srv, ip), time.Now()
+					p.runHandshake()
+					d := time.Since(began)
+					p.nc.Close()
+					<-p.served
+					return d
+				}
+				open := rawDialFrom(t, srv, "10.0.0.1")
+				open.runHandshake()
+				for range 25 {
+					p := rawDialFrom(t, srv, "10.0.0.1")
+					go func() { // the server may have stopped reading
+						fail(p)
+						p.nc.Close()
+					}()
+					<-p.served
+				}
+				if d := took("10.0.0.1"); d < 100*time.Millisecond || d > time.Second {
+					t.Errorf("a new connection of the address took %v", d)
+				}
+				if d := took("10.0.0.2"); d != 0 {
+					t.Errorf("one of another address took %v", d)
+				}
+				began := time.Now()
+				open.send(wire.Frame{Type: wire.Request, Arg: rawAdd, ID: 9}, []byte(u32(1)+u32(2)))
+				if f, _ := open.read(); f.Type != wire.Response || time.Since(began) != 0 {
+					t.Errorf("%v after %v", f.Type, time.Since(began))
+				}
+				open.nc.Close()
+				<-open.served
+				time.Sleep(4 * time.Second)
+				if d := took("10.0.0.1"); d != 0 {
+					t.Errorf("four seconds later: %v", d)
+				}
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
@@ -23,6 +24,7 @@ import (
 
 // A handshake is the beginning of one connection of a server. Its steps, in this order:
 //
+//	pause         the connections of an address with many failed ones wait
 //	hello         after the TLS handshake the client's INIT is read, and decides the wire
 //	authenticate  the client proves its identity, to ServerOptions.Authenticate; AUTH is read
 //	seek          the session is opened and, on the native wire, enters the admission queue
@@ -40,6 +42,7 @@ type handshake struct {
 	who     Peer
 	tls     *tls.ConnectionState // nil without TLS
 	session *Session
+	entered *admission.Handshake[net.Conn]
 	late    bool // no whole INIT has come in time, or the handshake was dropped
 }
 
@@ -51,21 +54,24 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	h := &handshake{server: s, ctx: ctx, nc: nc}
 	// Set before enter: the handshake may be dropped from then on, by a deadline in the past.
 	nc.SetDeadline(deadline)
-	entered, err := s.enter(nc)
-	if err != nil {
+	var err error
+	if h.entered, err = s.enter(nc); err != nil {
 		return nil, err
 	}
 	defer s.handshakes.Done()
-	settle := func() error { return s.handshaking.Settle(entered) }
-	for _, step := range [...]func() error{h.hello, h.authenticate, h.seek, settle, h.welcome} {
+	settle := func() error { return s.handshaking.Settle(h.entered) }
+	for _, step := range [...]func() error{h.pause, h.hello, h.authenticate, h.seek, settle, h.welcome} {
 		if err = step(); err != nil {
 			break
 		}
 	}
-	if s.handshaking.Leave(entered) {
+	if s.handshaking.Leave(h.entered) {
 		err = h.dropped()
 	} else if h.late {
 		h.refuseLate()
+	}
+	if hello.IsFailure(err) {
+		s.handshaking.Failed(h.entered.Peer)
 	}
 	if err != nil {
 		h.refuse(err)
@@ -75,10 +81,18 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	if h.peer == nil {
 		return s.openBasic(nc, h.session, h.init), nil
 	}
-	return s.open(nc, h.session, h.peer, h.answer.Waiting), nil
+	return s.open(h), nil
 }
 
-// hello is the first step: TLS, INIT, and the choice of the wire.
+// pause is the first step. A peer must not make the server do one handshake after another for
+// connections that fail.
+func (h *handshake) pause() error {
+	s := h.server
+	s.handshaking.Pause(h.entered, s.settings.handshakeTimeout/2, s.sessions.draining)
+	return nil
+}
+
+// hello is the second step: TLS, INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
 		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
@@ -113,7 +127,7 @@ func (h *handshake) dropped() error {
 // dropTime is how long the refusal of a dropped handshake may take to be written.
 const dropTime = 10 * time.Millisecond
 
-// authenticate is the second step: AUTH is read, and Authenticate called, which sets the name and
+// authenticate is the third step: AUTH is read, and Authenticate called, which sets the name and
 // the roles.
 func (h *handshake) authenticate() (err error) {
 	s := h.server

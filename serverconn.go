@@ -179,7 +179,9 @@ func (s *Server) interrupt(h *admission.Handshake[net.Conn]) {
 
 // open returns the connection of a native client after the answer to its INIT, and begins
 // the session: at once, or after its admission if the answer says to wait.
-func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *serverConn {
+func (s *Server) open(h *handshake) *serverConn {
+	nc, v, peer := h.nc, h.session, h.peer
+	logViolation, peerKey := s.log.Violations(nc.RemoteAddr()), h.entered.Peer
 	settled := make(chan struct{}) // closed after admission or refusal
 	c := &nativeConn{served: newServerConn(&s.dispatcher, v)}
 	c.served.conn = c
@@ -187,7 +189,11 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 	c.served.tally.Lane = lane
 	c.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.settings.Conn, Peer: peer, Handler: c, Serves: true, Budget: &s.budget, Turns: &s.turns, Lane: lane,
-		OnViolation: s.log.Violations(nc.RemoteAddr()), OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnViolation: func(err error) {
+			s.handshaking.Failed(peerKey)
+			logViolation(err)
+		},
+		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
@@ -195,7 +201,7 @@ func (s *Server) open(nc net.Conn, v *Session, peer *wire.Hello, waits bool) *se
 		Conn: c.Conn, settings: s.settings, log: s.log, onewayErrors: &s.onewayErrors, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}, tallies: &s.registry.made,
 	}, v, peer}
 	s.enroll(c.served)
-	if !waits {
+	if !h.answer.Waiting {
 		s.sessions.begin(v) // cannot fail without hooks
 		close(settled)
 		return c.served

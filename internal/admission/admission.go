@@ -5,7 +5,7 @@
 // in the queue or admitted by it, a [Waiter] a call with its semaphores, and an
 // [Owner] a session that holds groups across calls. The package knows sessions and
 // calls only by these types. [Handshakes] are the connections that are not sessions
-// yet.
+// yet; those of a peer whose connections fail all the time have pauses.
 //
 // Guarantees:
 //

@@ -21,19 +21,25 @@ type Handshakes[T any] struct {
 	n       int                    // of all peers
 	last    uint64                 // order of the newest one
 	settled map[*Handshake[T]]bool // not in byPeer any more
+
+	failures failures // of connections that have ended
 }
 
 // A Handshake is one connection in its handshake.
 type Handshake[T any] struct {
-	Conn    T
-	peer    string
-	order   uint64
-	dropped bool // guarded by Handshakes.mu
+	Conn  T
+	Peer  string
+	order uint64
+
+	// guarded by Handshakes.mu
+	dropped bool
+	gone    chan struct{} // closed when it is dropped; nil before Pause
 }
 
 // Init sets the limit. It must be called before all other methods.
 func (h *Handshakes[T]) Init(most int) {
 	h.most, h.byPeer, h.settled = most, make(map[string][]*Handshake[T]), make(map[*Handshake[T]]bool)
+	h.failures = make(failures)
 }
 
 // Enter adds a handshake of a peer. It also returns the one that has to go, nil if there is
@@ -42,12 +48,11 @@ func (h *Handshakes[T]) Enter(peer string, conn T) (e, dropped *Handshake[T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	e = &Handshake[T]{Conn: conn, peer: peer, order: h.last}
+	e = &Handshake[T]{Conn: conn, Peer: peer, order: h.last}
 	h.byPeer[peer] = append(h.byPeer[peer], e)
 	if h.n++; h.n > h.most {
 		dropped = h.victimLocked()
-		dropped.dropped = true
-		h.removeLocked(dropped)
+		h.dropLocked(dropped)
 	}
 	return e, dropped
 }
@@ -61,13 +66,21 @@ func (h *Handshakes[T]) Relieve() (dropped []*Handshake[T]) {
 	if victim == nil {
 		return nil
 	}
-	list := h.byPeer[victim.peer]
+	list := h.byPeer[victim.Peer]
 	dropped = slices.Clone(list[:len(list)/2])
 	for _, e := range dropped {
-		e.dropped = true
-		h.removeLocked(e)
+		h.dropLocked(e)
 	}
 	return dropped
+}
+
+// dropLocked makes a handshake one that has to go.
+func (h *Handshakes[T]) dropLocked(e *Handshake[T]) {
+	e.dropped = true
+	if e.gone != nil {
+		close(e.gone)
+	}
+	h.removeLocked(e)
 }
 
 // victimLocked returns the oldest handshake of the peer with the most, and among equals the
@@ -84,17 +97,17 @@ func (h *Handshakes[T]) victimLocked() (victim *Handshake[T]) {
 
 // removeLocked removes a handshake, unless it was dropped before.
 func (h *Handshakes[T]) removeLocked(e *Handshake[T]) {
-	list := h.byPeer[e.peer]
+	list := h.byPeer[e.Peer]
 	i := slices.Index(list, e)
 	if i < 0 {
 		return
 	}
 	h.n--
 	if len(list) == 1 {
-		delete(h.byPeer, e.peer)
+		delete(h.byPeer, e.Peer)
 		return
 	}
-	h.byPeer[e.peer] = slices.Delete(list, i, i+1)
+	h.byPeer[e.Peer] = slices.Delete(list, i, i+1)
 }
 
 // ErrDropped is the error of Settle for a handshake that has to go.

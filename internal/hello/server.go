@@ -2,6 +2,7 @@ package hello
 
 import (
 	"cmp"
+	"errors"
 	"net"
 
 	"github.com/bsrpc/bsrpc/internal/basic"
@@ -21,6 +22,13 @@ type Refusal struct {
 	Hurry bool // the client gets no time to read it: others wait for the place
 
 	on net.Conn // the connection below an unfinished TLS handshake; nil for the given one
+}
+
+// IsFailure reports whether err, of a handshake, is the client's doing: it is not nil, and not a
+// refusal because the server has no place, or is closing.
+func IsFailure(err error) bool {
+	var r *Refusal
+	return err != nil && (!errors.As(err, &r) || r.Err.Code != fault.ResourceExhausted && r.Err.Code != fault.Unavailable)
 }
 
 func (r *Refusal) Error() string { return r.Err.Plain() }
