@@ -29,6 +29,10 @@ type Turns struct {
 // of the scheduler's, and some ten times what the change costs.
 const TurnTime = 100 * time.Microsecond
 
+// maxRest limits the sleep after a turn: a turn seems longer than it was if its goroutines had to
+// wait for a processor.
+const maxRest = 10 * TurnTime
+
 // noteTime is how long a processor stays free after the last read of another connection.
 const noteTime = time.Second
 
@@ -103,14 +107,15 @@ func (t *Turns) setFullLocked() {
 	}
 }
 
-// Rest lets the goroutines run that the reader has started: they count as parts of its turn. If
-// other connections have much to do, one reader at a time sleeps here, and its peer must wait.
-func (t *Turns) Rest() {
+// Rest lets the goroutines run that the reader has started: they count as parts of its turn,
+// which began at since. If other connections have much to do, one reader at a time then sleeps
+// here for as long as the turn has lasted, and its peer must wait.
+func (t *Turns) Rest(since time.Time) {
+	runtime.Gosched()
 	if !t.mustSleep() {
-		runtime.Gosched()
 		return
 	}
-	time.Sleep(TurnTime)
+	time.Sleep(min(max(time.Since(since), TurnTime), maxRest))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sleeps = false

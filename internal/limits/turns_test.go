@@ -89,12 +89,13 @@ func TestTurnsRest(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	synctest.Test(t, func(t *testing.T) {
 		var turns Turns
+		lasted := time.Duration(0)
 		rest := func(reads int) time.Duration {
 			for range reads {
 				turns.Note(time.Now())
 			}
 			began := time.Now()
-			turns.Rest()
+			turns.Rest(began.Add(-lasted))
 			return time.Since(began)
 		}
 		for reads, want := range []time.Duration{0, 0, TurnTime, TurnTime} {
@@ -102,6 +103,12 @@ func TestTurnsRest(t *testing.T) {
 				t.Errorf("after %d reads of others it sleeps for %v", reads, got)
 			}
 		}
+		for _, lasted = range []time.Duration{TurnTime / 2, 3 * TurnTime, 2 * maxRest} {
+			if got := rest(2); got != min(max(lasted, TurnTime), maxRest) {
+				t.Errorf("after a turn of %v it sleeps for %v", lasted, got)
+			}
+		}
+		lasted = 0
 		go rest(2)
 		synctest.Wait()
 		if got := rest(2); got != 0 {

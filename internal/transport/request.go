@@ -153,6 +153,7 @@ func (r *reader) serve(m *Message, e *epoch) (ok bool, err error) {
 	if j := c.cfg.Handler.Request(m); j != nil {
 		return r.runInline(j, e), nil
 	}
+	r.turn.starts = true
 	return true, nil
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -10,8 +11,9 @@ import (
 // A turn is the turn of the leader among those of its server that have more to do than their
 // share. The read lease guards it, except for flushes.
 type turn struct {
-	since time.Time // the leader has run since then
-	taken bool      // it has a turn
+	since  time.Time // the leader has run since then
+	taken  bool      // it has a turn
+	starts bool      // it has started handlers that may not have run
 
 	// The leader has a turn, and flushes before it waits. Other goroutines queue an answer and
 	// then look here; the leader clears flushes and then looks at the queue.
@@ -29,20 +31,27 @@ func (r *reader) noteRead() {
 		r.checkTurn(at)
 		return
 	}
+	r.turn.starts = false
 	if r.turn.since = at; r.c.cfg.Turns.Full() {
 		r.c.cfg.Turns.Note(at)
 	}
 }
 
-// checkTurn waits for a turn, or for the next one, if the leader has run for its time.
+// checkTurn waits for a turn, or for the next one, if the leader has run for its time. So have the
+// handlers that it has started, which run first.
 func (r *reader) checkTurn(now time.Time) {
+	if r.turn.starts {
+		r.turn.starts = false
+		runtime.Gosched()
+		now = time.Now()
+	}
 	if now.Sub(r.turn.since) < limits.TurnTime {
 		return
 	}
 	turns := r.c.cfg.Turns
 	begin := turns.Begin
 	if r.turn.taken {
-		turns.Rest()
+		turns.Rest(r.turn.since)
 		begin = turns.Next
 	}
 	if begun := begin(); begun != nil {
@@ -59,7 +68,7 @@ func (r *reader) checkTurn(now time.Time) {
 // answers with its own.
 func (r *reader) restTurn() {
 	if r.turn.taken {
-		r.c.cfg.Turns.Rest()
+		r.c.cfg.Turns.Rest(r.turn.since)
 		r.turn.flushes.Store(false)
 	}
 }
