@@ -367,6 +367,9 @@ func (c *nativeConn) encodeResults(inv *invocation) error {
 // failureOf returns the code and the body of an ERROR frame for err. It adds the identities
 // of a handler's error to meta, as far as its entries leave room.
 func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetadata) (fault.Code, wire.Failure) {
+	if err == context.Canceled { // the error of most canceled calls; it has no name and no identities
+		return fault.Canceled, wire.Failure{Message: fault.Cut(err.Error(), c.served.limits.MaxErrorText)}
+	}
 	var p *panicError
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
