@@ -111,18 +111,31 @@ func TestPositionsUnread(t *testing.T) {
 	})
 }
 
-// Ids of groups that a caller claims to hold have an effect only if they are those of this
-// server.
+// Groups that a caller claims to hold have an effect only if their ids are those of running calls:
+// what a peer has learned once, or invents, makes no call of it or of others wait for itself.
 func TestHeldGroupsOfStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv, p := benchClient(t)
-		own := srv.registry.groups.Add("bench").ID
-		p.turn(2, 0, wire.RequestMetadata{HeldGroups: []uint64{0, 1<<64 - 1, own ^ 1, own << 1}})
+		claim := func(id uint64, held ...uint64) { p.turn(id, 0, wire.RequestMetadata{HeldGroups: held}) }
+		p.turn(2, 1000, wire.RequestMetadata{})
+		synctest.Wait()
+		var own uint64
+		for c := range srv.conns {
+			c.mu.Lock()
+			own = c.running[2].waiter.ID
+			c.mu.Unlock()
+		}
+		claim(3, 0, 1<<64-1, own^1, own<<1, own^1<<40)
+		claim(4, 7, own)
+		p.wantError(4, CodeFailedPrecondition, wire.NotRun, "called while already holding exclusive=bench: deadlock")
 		p.want(wire.Response, 2, 0, 0)
-		p.turn(3, 0, wire.RequestMetadata{HeldGroups: []uint64{7, own}})
-		p.wantError(3, CodeFailedPrecondition, wire.NotRun, "called while already holding exclusive=bench: deadlock")
-		p.turn(4, 0, wire.RequestMetadata{})
-		p.want(wire.Response, 4, 0, 0)
+		p.want(wire.Response, 3, 0, 0)
+		claim(5, own)
+		p.want(wire.Response, 5, 0, 0)
+		p.turn(6, 1000, wire.RequestMetadata{})
+		claim(7, own)
+		p.want(wire.Response, 6, 0, 0)
+		p.want(wire.Response, 7, 0, 0)
 		p.nc.Close()
 		srv.Close()
 	})

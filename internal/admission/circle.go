@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -28,19 +29,50 @@ func (g *Group) taken() *Refusal {
 	return &Refusal{fmt.Sprintf("exclusive=%s was taken from the session: others waited, and it had held the group for the server's GroupMaxHold (%v); acquire it again", g.Name, g.all.MaxHold), false}
 }
 
-// chainOf returns groups by their ids. Unknown ones, of other servers or invented, are left out.
-func (gs *Groups) chainOf(ids []uint64) (chain []*Group) {
+// A use is the use of a group by a call: it is over when the user of the group is another one.
+type use struct {
+	group *Group
+	by    *Waiter
+}
+
+// newID returns an id for a waiter for the group: the number of the group in 24 bits, and 40
+// random ones. It travels with the calls made within the call, so that they are recognised. A
+// peer knows it only while it has a part in that call: a claim to hold the group has no effect
+// otherwise.
+func (g *Group) newID() uint64 { return g.number<<40 | rand.Uint64()>>24 }
+
+// chainOf returns the uses with these ids. Others, of other servers, over, or invented, are left
+// out.
+func (gs *Groups) chainOf(ids []uint64) (chain []use) {
 	if len(ids) == 0 {
 		return nil
 	}
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	for _, id := range ids {
-		if g := gs.byID[id]; g != nil {
-			chain = append(chain, g)
+		if n := id >> 40; n < uint64(len(gs.list)) {
+			if g := gs.list[n]; g.user != nil && g.user.ID == id {
+				chain = append(chain, use{g, g.user})
+			}
 		}
 	}
 	return chain
+}
+
+// isWithinLocked reports whether a caller of w has the group.
+func (w *Waiter) isWithinLocked(g *Group) bool {
+	return slices.ContainsFunc(w.chain, func(u use) bool { return u.group == g && g.user == u.by })
+}
+
+// WaitsForItself reports whether a caller of w, from NewWaiter, has the group that w needs.
+func (w *Waiter) WaitsForItself() bool {
+	if len(w.chain) == 0 {
+		return false
+	}
+	g := w.steps[len(w.steps)-1].group
+	g.all.mu.Lock()
+	defer g.all.mu.Unlock()
+	return w.isWithinLocked(g)
 }
 
 // holdsAnyLocked reports whether others may wait for w. The caller holds w.mu.
@@ -60,7 +92,7 @@ func (g *Group) dependsLocked(w *Waiter, seen *[]*Group) bool {
 		return false
 	}
 	*seen = append(*seen, g)
-	if g.owner != nil && g.owner == w.Owner || g.user == w || slices.Contains(w.chain, g) {
+	if g.owner != nil && g.owner == w.Owner || g.user == w || w.isWithinLocked(g) {
 		return true
 	}
 	depends := func(v *Waiter) bool {
@@ -77,7 +109,7 @@ func (g *Group) dependsLocked(w *Waiter, seen *[]*Group) bool {
 		return true
 	}
 	for v := range g.all.nested {
-		if slices.Contains(v.chain, g) && depends(v) {
+		if v.isWithinLocked(g) && depends(v) {
 			return true
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -22,24 +21,24 @@ type Groups struct {
 
 	mu     sync.Mutex // guards the rest, and everything in groups, owners and places
 	byName map[string]*Group
-	byID   map[uint64]*Group
+	list   []*Group         // by number
 	nested map[*Waiter]bool // in line of a group, with a chain
 }
 
 // NewGroups returns an empty set of groups.
 func NewGroups() *Groups {
-	return &Groups{MaxHold: math.MaxInt64, byName: make(map[string]*Group), byID: make(map[uint64]*Group), nested: make(map[*Waiter]bool)}
+	return &Groups{MaxHold: math.MaxInt64, byName: make(map[string]*Group), nested: make(map[*Waiter]bool)}
 }
 
 // A Group is an exclusive group: one waiter at a time has its slot. While an owner holds the
-// group, only the waiters of this owner get the slot. Name and ID are read only.
+// group, only the waiters of this owner get the slot. Name is read only.
 //
 // Invariant: own is empty unless owner is set.
 type Group struct {
-	Name string
-	ID   uint64 // random; travels with calls, so that one made by a holder is recognised
-	all  *Groups
-	one  Semaphore
+	Name   string
+	number uint64 // see newID
+	all    *Groups
+	one    Semaphore
 
 	// guarded by all.mu
 	owner    *Owner      // holds the group; nil for none
@@ -61,9 +60,9 @@ func (gs *Groups) Add(name string) *Group {
 	defer gs.mu.Unlock()
 	g := gs.byName[name]
 	if g == nil {
-		g = &Group{Name: name, ID: rand.Uint64(), all: gs}
+		g = &Group{Name: name, number: uint64(len(gs.list)), all: gs}
 		g.one = Semaphore{group: g, mu: &gs.mu, free: 1}
-		gs.byName[name], gs.byID[g.ID] = g, g
+		gs.byName[name], gs.list = g, append(gs.list, g)
 	}
 	return g
 }

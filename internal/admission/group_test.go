@@ -273,7 +273,7 @@ func (r *modelRun) event(id int, want *[]string) {
 		if len(r.running) > 0 && r.rng.IntN(2) == 0 {
 			c.within = r.running[r.rng.IntN(len(r.running))]
 			c.owner, o = c.within.owner, r.owners[c.within.owner-1]
-			call, chain = r.waiters[c.within.id], []uint64{r.gs.Add(c.within.groups[0]).ID}
+			call, chain = r.waiters[c.within.id], []uint64{r.waiters[c.within.id].ID}
 			for _, other := range r.m.calls {
 				if other.within == c.within { // a handler acquires one thing at a time
 					return

@@ -28,8 +28,10 @@ type Waiter struct {
 
 	overdue atomic.Pointer[func()] // see WhenWanted
 
-	chain  []*Group // held by the callers of the call, also in other processes
-	keeps  bool     // w is of NewHold, with the next two
+	ID uint64 // of the use of its group; 0 without a group. Read only.
+
+	chain  []use // of groups by the callers of the call, also in other processes
+	keeps  bool  // w is of NewHold, with the next two
 	wants  []*Group
 	within *Waiter
 
@@ -46,8 +48,8 @@ type Waiter struct {
 	memory [2]*Semaphore // of steps
 }
 
-// NewWaiter returns a waiter for s and g; each may be nil. chain has the ids of groups held
-// by the callers of the call: if w has to wait, they do too.
+// NewWaiter returns a waiter for s and g; each may be nil. chain has the ids of the waiters of the
+// callers of the call: if w has to wait, they do too.
 func NewWaiter(s *Semaphore, g *Group, chain []uint64) *Waiter {
 	w := new(Waiter)
 	w.steps = w.memory[:0]
@@ -56,7 +58,7 @@ func NewWaiter(s *Semaphore, g *Group, chain []uint64) *Waiter {
 	}
 	if g != nil {
 		w.steps = append(w.steps, &g.one)
-		w.chain = g.all.chainOf(chain)
+		w.chain, w.ID = g.all.chainOf(chain), g.newID()
 	}
 	return w
 }

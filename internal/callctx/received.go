@@ -114,17 +114,17 @@ func (x *Context) NewWaiter(s *admission.Semaphore, g *admission.Group) *admissi
 	defer x.mu.Unlock()
 	e := x.extraLocked()
 	held := e.heldGroups
-	if slices.Contains(held, g.ID) {
+	w := admission.NewWaiter(s, g, held)
+	if w.WaitsForItself() {
 		return nil
 	}
-	w := admission.NewWaiter(s, g, held)
 	w.Moved = e.position
-	e.heldGroups, e.waiter = append(slices.Clip(held), g.ID), w
+	e.heldGroups, e.waiter = append(slices.Clip(held), w.ID), w
 	return w
 }
 
 // WaiterOf returns the waiter of a handler's call for its exclusive group, the ids of the groups
-// held by the call and its callers, and what sends places in line to the caller; nil for none.
+// used by the call and its callers, and what sends places in line to the caller; nil for none.
 func WaiterOf(ctx context.Context) (w *admission.Waiter, held []uint64, position func(group string, n int) bool) {
 	x := Of(ctx)
 	if x == nil {
