@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -122,6 +123,47 @@ func TestTLSAtOneEnd(t *testing.T) {
 			t.Errorf("took %v", d)
 		}
 	})
+}
+
+// A cutConn closes after some bytes have been written.
+type cutConn struct {
+	net.Conn
+	left int
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b[:min(len(b), c.left)])
+	if c.left -= n; c.left == 0 {
+		c.Close()
+	}
+	return n, err
+}
+
+// A client whose server closes the connection within the TLS handshake, or after it, reads how far
+// it came: a server that has answered does speak TLS.
+func TestTLSClosedByServer(t *testing.T) {
+	ca := bsrpctest.NewCA(t)
+	for _, test := range []struct {
+		after int // bytes from the server; its first answer has 1,200
+		want  string
+	}{
+		{1, "the server closed the connection in the TLS handshake; does it speak TLS?"},
+		{1500, "the server closed the connection within the TLS handshake, after its first answer: it stops, or has too many unfinished handshakes (Limits.MaxHandshakes)"},
+		{math.MaxInt, "the server closed the connection before answering INIT"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			go func() {
+				c := tls.Server(&cutConn{far, test.after}, ca.Server())
+				if c.Handshake() == nil {
+					io.ReadFull(c, make([]byte, 1))
+				}
+				far.Close()
+			}()
+			_, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{TLS: ca.Client()})
+			wantError(t, err, bsrpc.CodeUnavailable, bsrpc.OutcomeNotRun, test.want)
+		})
+	}
 }
 
 // The TLS handshake is within HandshakeTimeout and DialTimeout, however its bytes drip.

@@ -63,23 +63,30 @@ func speaks(kind report.Kind, format string, args ...any) error {
 // connection during the handshake, and err itself otherwise. sent is true if INIT has
 // been written.
 func explain(nc net.Conn, sent bool, err error) error {
-	cause := err
+	cause, closed := closedBy(err)
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		cause = io.ErrUnexpectedEOF
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
-	case !sent && secure.IsTLS(nc):
+	case !closed && !sent && secure.IsTLS(nc):
 		return &explained{err.Error(), err} // the TLS handshake has failed, before INIT
-	default:
+	case !closed:
 		return err
-	}
-	switch {
 	case !secure.IsTLS(nc):
 		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
 	case !sent:
 		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
 	}
 	return &explained{"the server closed the connection before answering INIT", cause}
+}
+
+// closedBy reports whether err means that the peer has closed the connection, and returns its
+// cause.
+func closedBy(err error) (cause error, closed bool) {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF, true
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
+		return err, true
+	}
+	return err, false
 }
 
 // during adds the failed step to an error, unless the error explains itself.

@@ -57,6 +57,11 @@ func ConnectTLS(ctx context.Context, nc net.Conn, l *report.Log) error {
 	case errors.As(err, &record):
 		return Explain(fmt.Sprintf("TLS handshake: the server does not speak TLS; its first bytes are %q", record.RecordHeader[:]), err)
 	}
+	if cause, closed := closedBy(err); closed {
+		if state := secure.StateOf(nc, l); state != nil && state.Version != 0 {
+			return Explain("the server closed the connection within the TLS handshake, after its first answer: it stops, or has too many unfinished handshakes (Limits.MaxHandshakes), or this one took longer than its HandshakeTimeout", cause)
+		}
+	}
 	return during("TLS handshake", explain(nc, false, err))
 }
 
