@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -151,7 +152,7 @@ func TestTLSClosedByServer(t *testing.T) {
 		{1500, "the server closed the connection within the TLS handshake, after its first answer: it stops, or has too many unfinished handshakes (Limits.MaxHandshakes)"},
 		{math.MaxInt, "the server closed the connection before answering INIT"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		t.Run(fmt.Sprint(test.after), func(t *testing.T) {
 			near, far := net.Pipe()
 			go func() {
 				c := tls.Server(&cutConn{far, test.after}, ca.Server())
