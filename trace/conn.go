@@ -32,7 +32,7 @@ func NewConn(nc net.Conn, w io.Writer, opts *Options) net.Conn {
 	if addr := nc.RemoteAddr(); own.Name == "" && addr != nil {
 		own.Name = word(addr.String(), 64)
 	}
-	c := &conn{Conn: nc, out: NewLines(w, nil)}
+	c := &conn{Conn: nc, out: NewLines(w, nil), record: own.Record}
 	c.decoder = NewDecoder(&own, c.print)
 	if half, ok := nc.(halfCloser); ok {
 		return &halfConn{c, half}
@@ -53,7 +53,8 @@ type halfConn struct {
 // A conn is a traced connection. Its lock is not held while nc reads or writes.
 type conn struct {
 	net.Conn
-	out *Lines
+	out    *Lines
+	record func(*Piece) // nil for none
 
 	mu      sync.Mutex // guards the rest; before lines.mu
 	decoder *Decoder
@@ -132,6 +133,9 @@ func (c *conn) trace(written bool, b []byte, end string) {
 	p := Piece{Time: time.Now(), From: c.self, Bytes: b, End: end}
 	if !written {
 		p.From = c.self.other()
+	}
+	if c.record != nil {
+		c.record(&p)
 	}
 	c.decoder.Feed(&p)
 }

@@ -1,6 +1,7 @@
 package trace_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -112,6 +113,30 @@ func TestConnAtBothEnds(t *testing.T) {
 		}
 		if a, b := strings.Count(atClient.String(), "REQUEST"), strings.Count(atServer.String(), "REQUEST"); a != 6 || b != 6 {
 			t.Errorf("%d and %d requests, want 6", a, b)
+		}
+	})
+}
+
+// Record gets what a Reader returns.
+func TestConnRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var file bytes.Buffer
+		w := trace.NewWriter(&file)
+		near, far := net.Pipe()
+		nc := trace.NewConn(near, io.Discard, &trace.Options{Record: func(p *trace.Piece) {
+			if err := w.Write(p); err != nil {
+				t.Error(err)
+			}
+		}})
+		talk(t, nc, far)
+		synctest.Wait()
+		pieces, err := read(file.Bytes())
+		if err != io.EOF {
+			t.Fatal(err)
+		}
+		dump := conversation(pieces).dump(nil)
+		if n := strings.Count(dump, " end "); n != 2 || strings.Count(dump, "REQUEST") != 6 {
+			t.Errorf("%d ends in\n%s", n, dump)
 		}
 	})
 }

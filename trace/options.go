@@ -26,6 +26,11 @@ type Options struct {
 	// the conversation. They are found by the hash in a BIND.
 	Layouts []*layout.Method
 
+	// Record, of NewConn only, gets all bytes as they are, tokens too, and the ends of both
+	// directions, one after another; a Writer makes a recording of them. It must not wait,
+	// and must not keep the Piece. Nil means none.
+	Record func(*Piece)
+
 	// MaxValue limits the bytes shown of one text, value or list of values. Zero means
 	// 200.
 	MaxValue int
