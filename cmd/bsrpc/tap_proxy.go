@@ -168,10 +168,8 @@ func (x *proxy) describe(ctx context.Context) (*description, error) {
 	if err != nil {
 		return nil, notConnected(err, x.address)
 	}
-	if opts.TLS != nil { // dial has done it, and has verified the server
-		opts.TLS, opts.InsecureCredentials = nil, true
-	}
-	client, err := bsrpc.NewClient(ctx, &recordedConn{Conn: nc, record: x.record, number: ownConn}, opts)
+	opts.TLS = nil // dial has done it, and has verified the server
+	client, err := bsrpc.NewClient(ctx, x.record.conn(nc, ownConn), opts)
 	if err != nil {
 		return nil, notConnected(err, x.address)
 	}

@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/trace"
 )
@@ -140,36 +140,13 @@ func (r *recorder) close() error {
 	return r.failed()
 }
 
-// A recordedConn records a connection of this end, a client.
-type recordedConn struct {
-	net.Conn
-	record *recorder
-	number uint32
-	once   sync.Once
-}
-
-func (c *recordedConn) add(from trace.Direction, b []byte, end string) {
-	c.record.add(&trace.Piece{Time: time.Now(), Conn: c.number, From: from, Bytes: b, End: end})
-}
-
-func (c *recordedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.add(trace.FromServer, b[:n], "")
+// conn returns nc, whose bytes are recorded as those of a connection: nc itself without a recorder.
+func (r *recorder) conn(nc net.Conn, number uint32) net.Conn {
+	if r == nil {
+		return nc
 	}
-	return n, err
-}
-
-func (c *recordedConn) Write(b []byte) (int, error) {
-	c.add(trace.FromClient, b, "")
-	return c.Conn.Write(b)
-}
-
-func (c *recordedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() {
-		c.add(trace.FromClient, nil, "closed")
-		c.add(trace.FromServer, nil, "closed by this end")
-	})
-	return err
+	return trace.NewConn(nc, io.Discard, &trace.Options{Record: func(p *trace.Piece) {
+		p.Conn = number
+		r.add(p)
+	}})
 }

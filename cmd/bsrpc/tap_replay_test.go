@@ -133,7 +133,7 @@ func recordGate(t *testing.T, own bool) (file string) {
 			if err != nil {
 				return nil, err
 			}
-			return bsrpc.NewClient(t.Context(), &recordedConn{Conn: nc, record: rec, number: 1}, nil)
+			return bsrpc.NewClient(t.Context(), rec.conn(nc, 1), nil)
 		}
 		end = func() { rec.close() }
 	} else {

@@ -182,7 +182,8 @@ func TestTapTLS(t *testing.T) {
 			return nil
 		},
 	}, "bolt"))
-	address, out, stop := beginTap(t, server, "--ca", authority, "--token-file", token, "--tls-cert", cert, "--tls-key", key)
+	file := filepath.Join(t.TempDir(), "r.rec")
+	address, out, stop := beginTap(t, server, "--ca", authority, "--token-file", token, "--tls-cert", cert, "--tls-key", key, "--record", file)
 	check(t, 0, `"Count":"1"`, "call", address, "Shelf.Stock", "--ca", cert, "--token-file", token)
 	check(t, 3, "does it expect TLS?", "call", address, "Shelf.Stock", "--token-file", token, "--insecure-credentials")
 	if stop(); !strings.Contains(out.String(), `({"Items":["bolt"]`) || strings.Contains(out.String(), "sesame") {
@@ -191,6 +192,30 @@ func TestTapTLS(t *testing.T) {
 	if bad := hasControls(out.String()); bad != "" {
 		t.Errorf("prints %q", bad)
 	}
+}
+
+// Unix sockets at both sides; a token may be sent over them, also while it is recorded.
+func TestTapUnixSockets(t *testing.T) {
+	dir, err := os.MkdirTemp("", "") // t.TempDir may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Skip(err)
+	}
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("open sesame"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, newShelf(t, nil, "bolt"), l)
+	_, out, stop := beginTap(t, unixPrefix+filepath.Join(dir, "s"), "--listen", unixPrefix+filepath.Join(dir, "t"), "--token-file", token, "--record", filepath.Join(dir, "r"))
+	check(t, 0, `"Count":"1"`, "call", unixPrefix+filepath.Join(dir, "t"), "Shelf.Stock", "--token-file", token)
+	if stop(); !strings.Contains(out.String(), `({"Items":["bolt"]`) || !strings.Contains(out.String(), " from a unix socket\n") {
+		t.Errorf("have\n%s", out)
+	}
+	check(t, 0, `({"Items":["bolt"]`, "tap", "--read", filepath.Join(dir, "r"))
 }
 
 func TestTapMistakes(t *testing.T) {
