@@ -16,8 +16,18 @@ type basicQueue struct {
 
 // A basicFrame is a frame that waits for its answer.
 type basicFrame struct {
-	command int // -1 for other frames than requests
+	command int     // -1 for other frames than requests
+	method  *method // of Options.Commands, nil without
 	began   time.Time
+}
+
+// command returns the method of a command, nil if it is unknown.
+func (d *Decoder) command(id uint16) *method {
+	l := d.opts.Commands[id]
+	if l == nil {
+		return nil
+	}
+	return &method{name: l.Service + "." + l.Name, args: l, results: l}
 }
 
 // push adds a frame. If a client sends more than maxQueue ahead of the answers, these can no
@@ -47,7 +57,7 @@ func (d *Decoder) basicInit(s *side, e *Event, payload []byte) {
 		if len(payload) >= 3 {
 			e.add("basic", "%d.%d.%d", payload[0], payload[1], payload[2])
 		}
-		d.pending.push(basicFrame{-1, d.now})
+		d.pending.push(basicFrame{command: -1, began: d.now})
 		return
 	}
 	if e.add("", "basic"); payload[0] == 0 {
@@ -70,7 +80,7 @@ func (d *Decoder) bothBasic() {
 }
 
 // basic describes a frame of the basic wire other than INIT. Its requests have the number of a
-// command, which is an id= tag of a contract; names are not on this wire.
+// command, which is an id= tag of a contract; names are not on this wire, but may be in Options.
 func (d *Decoder) basic(s *side, e *Event) {
 	payload := s.buf[wire.BasicHeaderSize:]
 	whole := e.Size == int64(len(s.buf))
@@ -79,13 +89,13 @@ func (d *Decoder) basic(s *side, e *Event) {
 		d.basicAnswer(s, e, t, payload, whole)
 		return
 	}
-	f := basicFrame{-1, d.now}
+	f := basicFrame{command: -1, began: d.now}
 	if e.Frame = t.String(); t == wire.BasicRequest {
 		e.Frame = wire.Request.String()
 		if id, args, ok := wire.ReadCommand(payload); ok {
-			f.command = int(id)
+			f.command, f.method = int(id), d.command(id)
 			e.add("command", "%d", id)
-			d.basicValues(s, e, args, whole)
+			d.basicValues(s, e, f.method, args, whole)
 		}
 	}
 	d.pending.push(f)
@@ -107,6 +117,9 @@ func (d *Decoder) basicAnswer(s *side, e *Event, t wire.Type, payload []byte, wh
 	case t == wire.BasicResponse:
 		e.Frame = wire.Response.String()
 	}
+	if f.method != nil {
+		e.Method = f.method.name
+	}
 	if ok && f.command >= 0 {
 		e.add("command", "%d", f.command)
 	}
@@ -114,20 +127,25 @@ func (d *Decoder) basicAnswer(s *side, e *Event, t wire.Type, payload []byte, wh
 		e.add("after", "%v", d.now.Sub(f.began).Round(time.Microsecond))
 	}
 	if t != wire.Exception {
-		d.basicValues(s, e, payload, whole)
+		d.basicValues(s, e, f.method, payload, whole)
 	}
 }
 
-// basicValues describes arguments or results. Their layouts are not on the wire, so with
-// ShowValues they are hex.
-func (d *Decoder) basicValues(s *side, e *Event, body []byte, whole bool) {
+// basicValues describes arguments or results of a method, nil if it is unknown. Values too long to
+// keep are hex, with ShowValues.
+func (d *Decoder) basicValues(s *side, e *Event, m *method, body []byte, whole bool) {
 	n := e.Size - int64(len(s.buf)-len(body))
 	if e.add("", "%s", plural.Of(n, "byte")); !d.opts.ShowValues {
 		e.from, e.to = len(s.buf)-len(body), len(s.buf)
-	} else if len(body) > 0 {
+	}
+	if m != nil {
+		e.Method = m.name
+	}
+	switch {
+	case whole:
+		d.values(e, &call{method: m}, body, s.from == FromServer)
+	case d.opts.ShowValues && len(body) > 0:
 		e.add("", "%s", hexOf(body, d.opts.maxValue()/2))
 	}
-	if e.Complete = true; whole {
-		e.Body = body
-	}
+	e.Complete = true
 }

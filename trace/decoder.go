@@ -29,7 +29,7 @@ type Decoder struct {
 	opts    Options
 	emit    func(*Event)
 	known   map[[wire.HashSize]byte]*layout.Method
-	listed  map[*layout.Method]bool // those of Options.Layouts
+	listed  map[*layout.Method]bool // those of Options.Layouts and Commands
 	sides   [2]side
 	now     time.Time
 	kept    int // bytes of unfinished messages and items
@@ -76,6 +76,9 @@ func NewDecoder(opts *Options, emit func(*Event)) *Decoder {
 	}
 	for _, m := range d.opts.Layouts {
 		d.known[hashOf(m.String())] = m
+		d.listed[m] = true
+	}
+	for _, m := range d.opts.Commands {
 		d.listed[m] = true
 	}
 	for i := range d.sides {

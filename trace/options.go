@@ -26,6 +26,10 @@ type Options struct {
 	// the conversation. They are found by the hash in a BIND.
 	Layouts []*layout.Method
 
+	// Commands are the methods of a server on the basic wire, by the id= of its contracts: that
+	// wire has neither names nor layouts. For Secret they count as Layouts.
+	Commands map[uint16]*layout.Method
+
 	// Record, of NewConn only, gets all bytes as they are, tokens too, and the ends of both
 	// directions, one after another; a Writer makes a recording of them. It must not wait,
 	// and must not keep the Piece. Nil means none.

@@ -171,6 +171,27 @@ func TestBasicWire(t *testing.T) {
 		"> INIT - 8 basic=0.0.1", "< INIT - 6 basic admitted", "< RESPONSE - 100005 100000 bytes", "< RESPONSE - 5 0 bytes")
 }
 
+// The basic wire has no names; with the contracts of its server it has.
+func TestBasicCommands(t *testing.T) {
+	set, level := parsed(t, "Supply.Set(uint.le2, string.le4)"), parsed(t, "Supply.Level() {V uint.le2; Key string.le4}")
+	c := conversationOf(t, ">0800000000000001", "<060000000001", ">0e000000010800b00401000000 78", "<0500000001",
+		">0700000001 0900", "<0c00000001b00401000000 79", ">0700000001 0700", "<0500000001", ">0800000001 080001")
+	opts := &trace.Options{
+		Commands: map[uint16]*layout.Method{8: set, 9: level}, Hex: false,
+		Secret: map[string][]string{"Supply.Set": {"parameter 2"}, "Supply.Level": {"result 1.Key"}},
+	}
+	expect(t, c, opts,
+		"> INIT - 8 basic=0.0.1",
+		"< INIT - 6 basic admitted",
+		`> REQUEST - 14 Supply.Set command=8 7 bytes (1200, "***")`,
+		"< RESPONSE - 5 Supply.Set command=8 after=100µs 0 bytes",
+		"> REQUEST - 7 Supply.Level command=9 0 bytes",
+		`< RESPONSE - 12 Supply.Level command=9 after=100µs 7 bytes ({"V":1200,"Key":"***"})`,
+		"> REQUEST - 7 command=7 0 bytes",
+		"< RESPONSE - 5 command=7 after=100µs 0 bytes",
+		`> REQUEST - 8 Supply.Set command=8 1 byte malformed: parameter 1, "want 2 bytes, have 1, offset 0"`)
+}
+
 // swap returns n with its bytes in reverse.
 func swap(n uint32) uint32 {
 	var b [4]byte
@@ -256,6 +277,11 @@ func FuzzDecoder(f *testing.F) {
 			f.Add(in)
 		}
 	}
+	m, err := layout.ParseMethod("Shop.Do([]string.le4, func(bool)) (int.le2, stream(bytes.le4))")
+	if err != nil {
+		f.Fatal(err)
+	}
+	commands := map[uint16]*layout.Method{0: m, 1: m, 2: m, 10: m}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var whole, bytewise conversation
 		for len(in) >= 2 {
@@ -269,7 +295,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		end := []trace.Piece{{Time: start, End: "EOF"}, {Time: start, From: trace.FromServer, End: "EOF"}}
-		opts := &trace.Options{ShowValues: true}
+		opts := &trace.Options{ShowValues: true, Commands: commands}
 		dump := append(whole, end...).dump(opts)
 		checkLines(t, dump)
 		if other := append(bytewise, end...).dump(opts); other != dump && !strings.Contains(dump, "not decoded") && !strings.Contains(dump, " more") {
