@@ -101,7 +101,7 @@ func (p *tap) check(cmd *cobra.Command, args *[]string) (err error) {
 func (p *tap) traceOptions(name string, d *description) *trace.Options {
 	opts := &trace.Options{Name: name, Hex: p.hex, ShowValues: p.showValues}
 	if d != nil {
-		opts.Layouts, opts.Secret = d.layouts, d.secrets
+		opts.Layouts, opts.Secret, opts.Commands = d.layouts, d.secrets, d.commands
 	}
 	return opts
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"strconv"
+	"strings"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/introspect"
@@ -14,13 +16,14 @@ import (
 
 // A description is what a server says about its methods, as far as a trace needs it.
 type description struct {
-	methods map[string]*method
-	layouts []*layout.Method
-	secrets map[string][]string // by method
+	methods  map[string]*method
+	layouts  []*layout.Method
+	secrets  map[string][]string       // by method
+	commands map[uint16]*layout.Method // by the id= of the basic wire
 }
 
 func newDescription() *description {
-	return &description{methods: map[string]*method{}, secrets: map[string][]string{}}
+	return &description{methods: map[string]*method{}, secrets: map[string][]string{}, commands: map[uint16]*layout.Method{}}
 }
 
 // describeMethod is the method that lists all others.
@@ -30,6 +33,13 @@ const describeMethod = introspect.Service + ".Methods"
 func (d *description) add(m *method) {
 	d.methods[m.Name], d.secrets[m.Name] = m, m.Secrets
 	d.layouts = append(d.layouts, m.layout)
+	for _, word := range m.Options {
+		if id, ok := strings.CutPrefix(word, "id="); ok {
+			if n, err := strconv.ParseUint(id, 10, 16); err == nil {
+				d.commands[uint16(n)] = m.layout
+			}
+		}
+	}
 }
 
 // describeOver asks a server about its methods. It asks by name, so that its conversation has the

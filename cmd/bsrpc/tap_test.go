@@ -194,6 +194,43 @@ func TestTapTLS(t *testing.T) {
 	}
 }
 
+type supplyContract struct {
+	Set func(ctx context.Context, volts uint16, password string) (uint16, error) `bsrpc:"(,secret),id=8"`
+}
+
+type supply struct{}
+
+func (supply) Set(_ context.Context, volts uint16, _ string) (uint16, error) { return volts + 1, nil }
+
+// Clients of the basic wire have no names on the wire; the tap finds them by the ids of commands.
+func TestTapBasic(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Basic: true})
+	if err := bsrpc.RegisterAs[supplyContract](srv, "Supply", supply{}); err != nil {
+		t.Fatal(err)
+	}
+	address, out, stop := beginTap(t, serve(t, srv))
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Write([]byte("\x08\x00\x00\x00\x00\x00\x00\x01"))
+	if _, err := io.ReadFull(nc, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	nc.Write([]byte("\x0e\x00\x00\x00\x01\x08\x00\xb0\x04\x01\x00\x00\x00x"))
+	if _, err := io.ReadFull(nc, make([]byte, 7)); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	waitFor(t, "the ends", func() bool { return strings.Count(out.String(), " end ") == 2 })
+	stop()
+	for _, want := range []string{`Supply.Set command=8 7 bytes (1200, "***")`, `Supply.Set command=8 after=T 2 bytes (1201)`} {
+		if !strings.Contains(steady(out.String()), want) {
+			t.Errorf("%s is not in\n%s", want, out)
+		}
+	}
+}
+
 // Unix sockets at both sides; a token may be sent over them, also while it is recorded.
 func TestTapUnixSockets(t *testing.T) {
 	dir, err := os.MkdirTemp("", "") // t.TempDir may be too long for a socket
