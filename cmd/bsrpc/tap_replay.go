@@ -157,13 +157,18 @@ func (r *replay) call(ctx context.Context, rec *recordedCall) error {
 	}
 	c := &liveCall{recordedCall: rec, method: r.target.methods[rec.method], done: make(chan struct{})}
 	ctx, c.cancel = r.limit(bsrpc.WithMetadata(ctx, rec.metadata), false)
-	if rec.failure != nil && rec.failure.Expired && rec.left > 0 { // its time was over, so it is again
+	if rec.expired() && rec.left > 0 { // its time was over, so it is again
 		limited, cancel := context.WithTimeout(ctx, rec.left)
 		ctx, c.cancel = limited, joined(cancel, c.cancel)
 	}
 	r.open[rec] = c
 	go c.run(ctx, s, args)
 	return nil
+}
+
+// expired reports whether the time of the call was over.
+func (c *recordedCall) expired() bool {
+	return c.failure != nil && c.failure.Expired || c.out.failure != nil && c.out.failure.Expired
 }
 
 // joined returns a func that calls both.
