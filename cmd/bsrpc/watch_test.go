@@ -162,6 +162,36 @@ func TestWatchReconnects(t *testing.T) {
 	}
 }
 
+// A server of another version may come in its place.
+func TestWatchOtherVersion(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	start := func(l net.Listener, service any) *bsrpc.Server {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := srv.RegisterName("Gate", service); err != nil {
+			t.Fatal(err)
+		}
+		go srv.Serve(l)
+		t.Cleanup(func() { srv.Close() })
+		return srv
+	}
+	srv := start(l, teller{})
+	out, _ := begin(t, "watch", address, "Gate.Tell", "ann", "x", "--every", "1ms")
+	waitFor(t, "a first value", func() bool { return strings.Contains(out.String(), `"ann!x"`) })
+	srv.Close()
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	start(l, otherTeller{})
+	waitFor(t, "the change, and its error", func() bool {
+		return strings.Contains(out.String(), "connected again; the method has changed: Gate.Tell(string) (string, error)\n") &&
+			strings.Contains(out.String(), "bsrpc: arguments: want 1, got 2: Gate.Tell(string) (string, error)\n")
+	})
+}
+
 // holder has a stream without an end.
 type holder struct{}
 
