@@ -86,13 +86,13 @@ func (p *tap) listener() (net.Listener, error) {
 	if p.tlsCert != "" {
 		cert, err := bsrpc.ReloadingCertificate(p.tlsCert, p.tlsKey)
 		if err != nil {
-			return nil, usage("--tls-cert, --tls-key: %v", err)
+			return nil, usage("--tls-cert, --tls-key: %s", strings.TrimPrefix(err.Error(), "bsrpc: certificate: "))
 		}
 		config = &tls.Config{GetCertificate: cert.GetCertificate, MinVersion: tls.VersionTLS13}
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
-		return nil, usage("--listen: %v", err)
+		return nil, usage("--listen: %v; want host:port or unix:path that is free", err)
 	}
 	if config != nil {
 		l = tls.NewListener(l, config)
