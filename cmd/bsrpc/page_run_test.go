@@ -34,6 +34,9 @@ var (
 	// pageDate are parts of the page that differ from run to run.
 	pageDate = regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 
+	// figure are the numbers of bench, those of a machine.
+	figure = regexp.MustCompile(`[0-9.]+(ns|µs|ms|s)?\b`)
+
 	// pageBlock is a block of the page, with the comment in front of it.
 	pageBlock = regexp.MustCompile("(?s)(<!-- not run: [^\n]*-->\n+)?```(\\w*)\n(.*?)```")
 )
@@ -121,7 +124,14 @@ func (p *pageRun) run(command, want string) {
 	default:
 		run(p.t.Context(), args[1:], strings.NewReader(""), grep{&out, pattern}, &out)
 	}
-	want = pageDate.ReplaceAllString(steady(want), "DATE")
+	normal := func(text string) string {
+		text = pageDate.ReplaceAllString(steady(text), "DATE")
+		if args[1] == "bench" {
+			text = figure.ReplaceAllString(text, "N")
+		}
+		return strings.TrimRight(text, "\n")
+	}
+	want = normal(want)
 	have := ""
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		have = out.String()
@@ -131,8 +141,7 @@ func (p *pageRun) run(command, want string) {
 		for i := 0; i < len(p.names); i += 2 {
 			have = strings.ReplaceAll(have, p.names[i+1], p.names[i])
 		}
-		have = strings.TrimRight(pageDate.ReplaceAllString(steady(have), "DATE"), "\n")
-		if have == want || p.running == nil || time.Now().After(end) {
+		if have = normal(have); have == want || p.running == nil || time.Now().After(end) {
 			break
 		}
 	}

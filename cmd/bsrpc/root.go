@@ -67,7 +67,6 @@ func newRoot() *cobra.Command {
 	root.RegisterFlagCompletionFunc("profile", t.completeProfileFlag)
 	root.AddCommand(newTap(t), newWatch(t), newCert(t))
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
-	root.AddCommand(newDiff(t), newGen(t))
-	root.AddCommand(newTop(t))
+	root.AddCommand(newDiff(t), newGen(t), newBench(t), newTop(t))
 	return root
 }

@@ -98,6 +98,11 @@ func (t *target) dial(ctx context.Context) (*bsrpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.dialWith(ctx, opts)
+}
+
+// dialWith is dial with options of the caller's.
+func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrpc.Client, error) {
 	network, address := "tcp", t.address
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		network, address = "unix", path
