@@ -69,6 +69,7 @@ func newBench(t *target) *cobra.Command {
 			if l.args, err = f.source(cmd, s, m, args[1:]); err != nil {
 				return err
 			}
+			s.Close() // its place may be the only one that the server has
 			for range f.connections {
 				client, err := s.benchClient(cmd)
 				if err != nil {

@@ -113,8 +113,8 @@ func TestBenchErrors(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(300*time.Millisecond, cancel).Stop()
 		r := stallLoad(t, &staller{stall: time.Hour}, 4).run(ctx, 100)
 		if r.Started != 29 && r.Started != 30 || r.Failed != 0 || r.Lost != nil {
 			t.Errorf("%d started, %d failed, %v", r.Started, r.Failed, r.Lost)
@@ -213,6 +213,12 @@ func TestBench(t *testing.T) {
 		"bench ADDRESS Desk.Add 1 {{.Idx}} --template",
 		"bench ADDRESS Desk.Add 1 {{ --template",
 	), line{args: []string{"bench", "ADDRESS", "Desk.Add", "1", "{{.Int 5 1}}", "--template"}}), "ADDRESS", address, "DIR", dir)
+}
+
+// A server with one place serves the calls: the connection that has asked for the method has gone.
+func TestBenchOnePlace(t *testing.T) {
+	address := serve(t, newDesk(t, &bsrpc.ServerOptions{MaxSessions: 1}))
+	check(t, 0, "4 succeeded, 0 failed", "bench", address, "Desk.Add", "1", "2", "--rate", "200", "--duration", "20ms", "--timeout", "20s")
 }
 
 // The arguments of a call depend on its number and the seed alone.

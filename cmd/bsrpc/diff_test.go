@@ -168,3 +168,22 @@ func TestDiff(t *testing.T) {
 	date := strings.Fields(string(today[strings.LastIndexByte(strings.TrimSpace(string(today)), '\n')+1:]))[0]
 	transcript(t, "testdata/diff.golden", lines, "V1", serve(t, v1), "V2", serve(t, v2), "V3", serve(t, v3), "DIR", dir, "TODAY", date)
 }
+
+// A line of a file is a release, or an error; no text is a reason to crash.
+func FuzzParseRelease(f *testing.F) {
+	f.Add("2026-01-31 Shop.Stock(string.le4) int.le2")
+	f.Add("2026-01-31 clients Shop.Stock(string.le4, bool) {A? int.le2}")
+	f.Add("2026-02-30 Shop.Stock()")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parseRelease(text)
+		if err != nil {
+			return
+		}
+		if r.layout.String() != r.text || !strings.HasSuffix(text, r.text) || !strings.HasPrefix(text, r.date+" ") {
+			t.Errorf("%q is %+v", text, r)
+		}
+		if v := compareEnds(r.layout, r.layout); len(v.breaks)+len(v.loses) > 0 {
+			t.Errorf("%q does not fit itself: %v", text, v)
+		}
+	})
+}
