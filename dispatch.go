@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -372,4 +373,11 @@ func (v *serverConn) lineOf(g *admission.Group) string {
 func (d *dispatcher) onewayFailed(m *servedMethod, err error) {
 	d.onewayErrors.Add(1)
 	d.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", err)
+}
+
+// panicked counts and logs a func that did not return during a call: the handler, or another
+// part of the user's code.
+func (d *dispatcher) panicked(m *method.Description, what any, where string) *panicError {
+	d.panics.Add(1)
+	return newPanicError(d.log, m, what, where)
 }

@@ -394,10 +394,3 @@ func (inv *invocation) Fails(code fault.Code) (flags wire.Flags) {
 	}
 	return flags
 }
-
-// panicked counts and logs a func that did not return during a call: the handler, or another
-// part of the user's code.
-func (d *dispatcher) panicked(m *method.Description, what any, where string) *panicError {
-	d.panics.Add(1)
-	return newPanicError(d.log, m, what, where)
-}

@@ -62,7 +62,9 @@ type Limits struct {
 	// is older than a second, and otherwise the one that has received the bytes.
 	// Requests that wait to be decoded, for instance for an exclusive group, have
 	// the same limit again: one connection may have what all of them leave free, so
-	// at most half. The minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if
+	// at most half. Everything that waits to be read by clients has four times the
+	// limit: above it the connection with the most is closed, unless it is the only
+	// one with more than 64 KiB. The minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if
 	// that is more; NoLimit is allowed.
 	ServerBytes int64
 

@@ -448,3 +448,50 @@ func TestAnswersStorm(t *testing.T) {
 		})
 	}
 }
+
+// Above four times ServerBytes of answers that nothing reads, the connection with the most of them
+// is closed with a reason. Others, slow ones too, go on.
+func TestServerBytesOfUnreadAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 1 << 20, WriteStall: NoLimit}})
+		client, proxy := testeeClient(t, srv, nil)
+		ask := func(answers int) *rawPeer {
+			p := rawClient(t, srv)
+			for id := range uint64(answers) {
+				p.send(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2 + id}, []byte(u32(300_000)))
+			}
+			synctest.Wait()
+			return p
+		}
+		slow, greedy := ask(5), ask(10) // more than 4 MiB
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("got %d, %v", sum, err)
+		}
+		last := ask(1)
+		var f wire.Frame
+		var body []byte
+		for f.Type != wire.Close {
+			f, body = greedy.read()
+		}
+		const want = "what waits at the server to be read exceeds 4 times Limits.ServerBytes (1048576), and this connection has the most"
+		if failure, err := wire.ReadFailure(body); Code(f.Arg) != CodeResourceExhausted || !strings.Contains(failure.Message, want) || err != nil {
+			t.Errorf("got %v, %q, %v", Code(f.Arg), failure.Message, err)
+		}
+		for p, n := range map[*rawPeer]int{slow: 5, last: 1} {
+			for left := n * 300_004; left > 0; {
+				_, body := p.read()
+				left -= len(body)
+			}
+		}
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("got %d, %v", sum, err)
+		}
+		for _, p := range []*rawPeer{slow, last, greedy} {
+			p.nc.Close()
+			<-p.served
+		}
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}

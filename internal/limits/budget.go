@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,8 +10,8 @@ import (
 )
 
 // A Budget limits the received bytes of all connections of an end together, twice: those of
-// unfinished messages, and those of whole requests that wait to be decoded. It is safe for
-// concurrent use. A nil Budget has no limit.
+// unfinished messages, and those of whole requests that wait to be decoded. It also limits what
+// waits to be sent, see Unread. It is safe for concurrent use. A nil Budget has no limit.
 //
 // Bytes count as they arrive, so an announcement is free. Above the limit the oldest
 // unfinished message has to go, if it is older than a moment: a message that makes progress
@@ -26,6 +27,8 @@ type Budget struct {
 
 	mu     sync.Mutex // guards the links of the messages, and oldest
 	oldest Unfinished // the ring of the messages that need not go; its next is the oldest
+
+	queues queues
 }
 
 // graceTime is how long an unfinished message is safe from others.
@@ -38,7 +41,11 @@ func (b *Budget) Init(most int64) {
 }
 
 // Booked returns the number of bytes that count.
-func (b *Budget) Booked() int64 { return b.booked.Load() + b.waiting.Load() }
+func (b *Budget) Booked() int64 {
+	b.queues.mu.Lock()
+	defer b.queues.mu.Unlock()
+	return b.booked.Load() + b.waiting.Load() + b.queues.bytes
+}
 
 // An Unfinished is an unfinished message in a Budget, and nothing before Begin. One goroutine
 // at a time may call Add and End.
@@ -59,7 +66,7 @@ func (b *Budget) Begin(u *Unfinished, now time.Time, owner string, drop func()) 
 		return nil
 	}
 	u.budget, u.owner, u.drop, u.began = b, owner, drop, now
-	if b.booked.Load() > b.limit(2) {
+	if b.booked.Load() > b.times(2) {
 		return u.Fault()
 	}
 	b.mu.Lock()
@@ -80,10 +87,10 @@ func (u *Unfinished) unlinkLocked() bool {
 	return true
 }
 
-// limit returns the limit times n, without overflow.
-func (b *Budget) limit(n int64) int64 {
-	if b.most > 1<<61 {
-		return b.most
+// times returns the limit times n, without overflow.
+func (b *Budget) times(n int64) int64 {
+	if b.most > math.MaxInt64/n {
+		return math.MaxInt64
 	}
 	return n * b.most
 }
@@ -95,7 +102,7 @@ func (u *Unfinished) Add(n int) {
 		return
 	}
 	u.bytes.Add(int64(n))
-	if b.booked.Add(int64(n))-b.going.Load() > b.most || b.booked.Load() > b.limit(2) {
+	if b.booked.Add(int64(n))-b.going.Load() > b.most || b.booked.Load() > b.times(2) {
 		b.makeRoom(u)
 	}
 }
@@ -113,7 +120,7 @@ func (b *Budget) makeRoom(u *Unfinished) {
 			break
 		}
 	}
-	if b.booked.Load() > b.limit(2) { // connections are slow to drop theirs
+	if b.booked.Load() > b.times(2) { // connections are slow to drop theirs
 		b.sendAwayLocked(u)
 	}
 }

@@ -258,3 +258,58 @@ func TestBeforeHandlerEnd(t *testing.T) {
 		}
 	})
 }
+
+// Small queues and small changes do not count. Above the limit the longest queue has to go, but not
+// the only one.
+func TestUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Budget
+		b.Init(unreadStep)
+		dropped := make(chan *Unread, 10)
+		queue := func(n uint64) *Unread {
+			u := new(Unread)
+			u.Init("the server's", &b, func(why *fault.Fault) {
+				if why.Code != fault.ResourceExhausted {
+					t.Error(why)
+				}
+				dropped <- u
+			})
+			u.Set(n)
+			return u
+		}
+		check := func(counted int64, want *Unread) {
+			t.Helper()
+			synctest.Wait()
+			var got *Unread
+			select {
+			case got = <-dropped:
+			default:
+			}
+			if got != want || b.Booked() != counted {
+				t.Errorf("dropped %p, want %p; %d bytes, want %d", got, want, b.Booked(), counted)
+			}
+		}
+		only := queue(10 * unreadStep)
+		check(10*unreadStep, nil)
+		only.Set(2*unreadStep + 5)
+		only.Set(3*unreadStep - 1) // not a step away
+		small := queue(unreadStep - 1)
+		check(2*unreadStep, nil)
+		long := queue(4 * unreadStep)
+		check(2*unreadStep, long)
+		long.Set(100 * unreadStep)
+		long.End()
+		small.Set(2 * unreadStep)
+		check(4*unreadStep, nil)
+		small.Set(3 * unreadStep)
+		check(2*unreadStep, small)
+		only.Set(0)
+		only.End()
+		only.Set(5 * unreadStep)
+		check(0, nil)
+		var none Unread
+		none.Init("", nil, nil)
+		none.Set(1 << 40)
+		none.End()
+	})
+}

@@ -66,6 +66,7 @@ func (c *Conn) Fail(why *fault.Fault) {
 		c.end.why = c.end.closing.Then(why)
 	}
 	why = c.end.why
+	c.writer.queue.unread.End()
 	open, waiting := c.calls.clearLocked()
 	receivers := c.streams.clearLocked()
 	lost := fault.OutcomeUnknown

@@ -67,7 +67,9 @@ func (q *sendQueue) grantLocked() {
 	if q.reservations.anyLocked() {
 		q.grantReservationsLocked()
 	}
-	if full := q.mustWaitLocked(0); full != q.reservations.full.Load() {
+	n, longest := q.bytesLocked()
+	q.unread.Set(n)
+	if full := n-longest >= uint64(q.limit) || q.tooManyChunkedLocked(); full != q.reservations.full.Load() {
 		q.reservations.full.Store(full)
 	}
 	if q.roomFreed != nil {
@@ -91,7 +93,12 @@ func (q *sendQueue) grantReservationsLocked() {
 // mustWaitLocked reports whether a message of size bytes must wait. With size 0 it
 // reports whether the next request must.
 func (q *sendQueue) mustWaitLocked(size uint64) bool {
-	return q.fullLocked(size) || len(q.reservations.waiting[1]) >= maxWaitingChunked
+	return q.fullLocked(size) || q.tooManyChunkedLocked()
+}
+
+// tooManyChunkedLocked reports whether no request may begin because of waiting chunked replies.
+func (q *sendQueue) tooManyChunkedLocked() bool {
+	return len(q.reservations.waiting[1]) >= maxWaitingChunked
 }
 
 // endReservationLocked ends a reservation. It reports whether r was still active.

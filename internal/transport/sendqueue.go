@@ -3,6 +3,7 @@ package transport
 import (
 	"slices"
 
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -11,6 +12,7 @@ import (
 // rotation, so that frames pass between them. Conn.mu guards all fields except batch.
 type sendQueue struct {
 	limit        int           // Limits.OutQueue
+	unread       limits.Unread // the bytes of the queue, for the server's total
 	frames       []byte        // whole frames
 	reservations reservations  // replies waiting for room
 	roomFreed    chan struct{} // closed when there may be room; nil if nothing waits for it
@@ -277,15 +279,22 @@ func (q *sendQueue) endBatchLocked() {
 // fits. Behind it, however long it is, a message of one frame fits too, as far as the
 // other contents of the queue allow.
 func (q *sendQueue) fullLocked(size uint64) bool {
-	n := uint64(len(q.frames)+len(q.batch.spare)) + q.reservations.reserved
-	if q.batch.current != nil || len(q.ready)+len(q.blocked) > 0 {
-		all, longest := q.chunkedBytesLocked()
-		n += all
-		if size <= wire.MaxUnchunked {
-			n -= longest
-		}
+	n, longest := q.bytesLocked()
+	if size <= wire.MaxUnchunked {
+		n -= longest
 	}
 	return n >= uint64(q.limit)
+}
+
+// bytesLocked returns how many bytes are in the queue, and how many of the longest chunked message.
+func (q *sendQueue) bytesLocked() (n, longest uint64) {
+	n = uint64(len(q.frames)+len(q.batch.spare)) + q.reservations.reserved
+	if q.batch.current != nil || len(q.ready)+len(q.blocked) > 0 {
+		var all uint64
+		all, longest = q.chunkedBytesLocked()
+		n += all
+	}
+	return n, longest
 }
 
 // chunkedBytesLocked returns how many bytes are left of all chunked messages, and of the

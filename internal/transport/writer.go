@@ -47,6 +47,7 @@ func (w *writer) init(c *Conn) {
 	}
 	w.direct = netconn.IsSocket(w.socket)
 	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
+	w.queue.unread.Init(c.limits.Owner, c.cfg.Budget, c.Close)
 }
 
 // Flush makes sure the send queue is written, by this goroutine, by the writer at work, or
