@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +98,13 @@ var floods = map[string]func(p *rawPeer){
 	"violations": func(p *rawPeer) { p.write(frameBytes(wire.Frame{Type: wire.Stop, ID: 1}, nil)) },
 }
 
+// Attackers that send nothing, for comparison: they use as much CPU time as they get, on one
+// goroutine or on two.
+var burners = map[string]int{"burner of 1": 1, "burner of 2": 2}
+
+// alone ends the kind of a flood over one connection.
+const alone = ", one connection"
+
 // TestFloodChild is an attacker, run by the tests below.
 func TestFloodChild(t *testing.T) {
 	kind, address := os.Getenv("BSRPC_FLOOD"), os.Getenv("BSRPC_ADDRESS")
@@ -104,9 +115,22 @@ func TestFloodChild(t *testing.T) {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	for range burners[kind] {
+		go func() {
+			for {
+			}
+		}()
+	}
+	if burners[kind] > 0 {
+		select {}
+	}
+	crowd := 50
+	if strings.HasSuffix(kind, alone) {
+		kind, crowd = strings.TrimSuffix(kind, alone), 1
+	}
 	for {
 		var wg sync.WaitGroup
-		for range 50 {
+		for range crowd {
 			wg.Go(func() {
 				t.Run("", func(t *testing.T) {
 					nc, err := net.Dial("tcp", address)
@@ -174,10 +198,63 @@ func measureFloods(t *testing.T) {
 	}
 }
 
+// attack starts an attacker. The test kills it, and waits for it.
+func attack(t *testing.T, kind, address string) *os.Process {
+	t.Helper()
+	attacker := exec.Command(os.Args[0], "-test.run", "TestFloodChild")
+	attacker.Env = append(os.Environ(), "BSRPC_FLOOD="+kind, "BSRPC_ADDRESS="+address)
+	alive, err := attacker.StdinPipe()
+	if err == nil {
+		err = attacker.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { alive.Close() })
+	return attacker.Process
+}
+
+// What a flood of one connection costs the server for each call, or for each connection if
+// there is no call.
+func TestFloodCost(t *testing.T) {
+	measureFloods(t)
+	for _, kind := range []string{"violations", "call and cancel"} {
+		t.Run(kind, func(t *testing.T) {
+			service := newTestee()
+			defer close(service.release)
+			var calls atomic.Int64
+			go func() {
+				for range service.began {
+					calls.Add(1)
+				}
+			}()
+			srv := testeeServer(t, service, nil)
+			attacker := attack(t, kind+alone, listen(t, srv))
+			time.Sleep(time.Second)
+			done := func() int64 {
+				srv.sessions.mu.Lock()
+				defer srv.sessions.mu.Unlock()
+				return max(calls.Load(), int64(srv.sessions.lastID))
+			}
+			used, before := cpuTime(t, os.Getpid()), done()
+			time.Sleep(4 * time.Second)
+			used, n := cpuTime(t, os.Getpid())-used, done()-before
+			attacker.Kill()
+			attacker.Wait()
+			fmt.Printf("%-22s %.1f us of the server's CPU time each, %d a second\n", kind, float64(used.Microseconds())/float64(n), n/4)
+		})
+	}
+}
+
 // The witness is a client of one caller beside 50 connections of another process.
 func TestFloodWitness(t *testing.T) {
 	measureFloods(t)
+	kinds := slices.Collect(maps.Keys(burners))
 	for kind := range floods {
+		kinds = append(kinds, kind, kind+alone)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			service := newTestee()
 			defer close(service.release)
@@ -200,24 +277,32 @@ func TestFloodWitness(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			alone := cpuTime(t, os.Getpid())
 			idle, _ := latencies(t, proxy, time.Second)
-			attacker := exec.Command(os.Args[0], "-test.run", "TestFloodChild")
-			attacker.Env = append(os.Environ(), "BSRPC_FLOOD="+kind, "BSRPC_ADDRESS="+address)
-			alive, err := attacker.StdinPipe()
-			if err == nil {
-				err = attacker.Start()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer alive.Close()
+			alone = cpuTime(t, os.Getpid()) - alone
+			attacker := attack(t, kind, address)
 			time.Sleep(time.Second)
+			server, theirs := cpuTime(t, os.Getpid()), cpuTime(t, attacker.Pid)
 			flooded, refused := latencies(t, proxy, 5*time.Second)
-			attacker.Process.Kill()
+			server, theirs = cpuTime(t, os.Getpid())-server, cpuTime(t, attacker.Pid)-theirs
+			attacker.Kill()
 			attacker.Wait()
-			fmt.Printf("%-22s idle p50 %-8v p99 %-8v flooded p50 %-8v p99 %-8v max %-8v rate %.0f %% refused %d\n", kind, percentile(idle, 50), percentile(idle, 99), percentile(flooded, 50), percentile(flooded, 99), percentile(flooded, 100), 100*float64(len(flooded)-refused)/5/float64(len(idle)), refused)
+			fmt.Printf("%-38s idle p50 %-8v p99 %-8v flooded p50 %-8v p99 %-8v max %-8v rate %.0f %% refused %d; processors: %.2f here, %.0f %% of it the witness's, %.2f there\n", kind, percentile(idle, 50), percentile(idle, 99), percentile(flooded, 50), percentile(flooded, 99), percentile(flooded, 100), 100*float64(len(flooded)-refused)/5/float64(len(idle)), refused, server.Seconds()/5, 100*float64(len(flooded)-refused)/server.Seconds()*alone.Seconds()/float64(len(idle)), theirs.Seconds()/5)
 		})
 	}
+}
+
+// cpuTime returns the CPU time of a process, on Linux: 100 ticks a second.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')'):]))
+	user, _ := strconv.Atoi(fields[12])
+	system, _ := strconv.Atoi(fields[13])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // heapAndStacks returns the memory in use.
