@@ -118,6 +118,36 @@ func (c *PeerConn) Limited() bool { return c != nil && c.of.limits.CallRate < no
 // TakeCall counts a call at a time. It reports false if the peer has made too many.
 func (c *PeerConn) TakeCall(now time.Time) bool { return c.peer.bucket.take(now, c.of.limits.CallRate) }
 
+// TakeCall counts a call, at a time, of a peer that may have no connection. It reports false if the
+// peer has made too many.
+func (p *Peers) TakeCall(key string, now time.Time) bool {
+	if p.limits.CallRate >= noRate {
+		return true
+	}
+	p.mu.Lock()
+	of := p.byKey[key]
+	if of == nil {
+		of = &peer{}
+		p.byKey[key] = of
+		time.AfterFunc(time.Second, func() { p.forget(key, of) })
+	}
+	p.mu.Unlock()
+	return of.bucket.take(now, p.limits.CallRate)
+}
+
+// forget forgets a peer without connections, once its bucket is full.
+func (p *Peers) forget(key string, of *peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.byKey[key] != of || of.conns > 0: // Leave will do it
+	case of.bucket.isFull(time.Now()):
+		delete(p.byKey, key)
+	default:
+		time.AfterFunc(time.Second, func() { p.forget(key, of) })
+	}
+}
+
 // noRate and more are no limit: a bucket needs no nanosecond for a call.
 const noRate = int(time.Second)
 
@@ -143,4 +173,11 @@ func (b *bucket) take(now time.Time, rate int) bool {
 	}
 	b.full = full
 	return true
+}
+
+// isFull reports whether the bucket has all of its tokens.
+func (b *bucket) isFull(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !now.Before(b.full)
 }

@@ -34,6 +34,12 @@ type Fault struct {
 	Identities []byte
 }
 
+// Sent is what travels of a Fault beside its public fields.
+type Sent struct {
+	Identities []byte // as in Fault
+	Expired    bool   // the time of the request was over
+}
+
 // Error returns the message, or the code in words if it is empty, and the id of the
 // line in the log, if any.
 func (f *Fault) Error() string {

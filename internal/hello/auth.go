@@ -59,8 +59,22 @@ func AppendAuth(ctx context.Context, init []byte, nc net.Conn, l *report.Log, in
 	if err := secure.MayHaveTokens(nc, l); err != nil && !insecure {
 		return nil, fault.Refusal(fault.FailedPrecondition, "Credentials are not sent: %w; set TLS, or InsecureCredentials to send them all the same", err)
 	}
-	var s secure.Secret
-	err := l.Await(ctx, "Credentials", func() (err error) { s, err = ask(); return err })
+	s, err := Credentials(ctx, l, ask)
+	if err != nil {
+		return nil, err
+	}
+	user, token := s.Fields()
+	init, err = wire.AppendAuth(init, user, token)
+	if err != nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "Credentials: %w", err)
+	}
+	return init, nil
+}
+
+// Credentials calls the user's Credentials, ask, within ctx.
+func Credentials(ctx context.Context, l *report.Log, ask func() (secure.Secret, error)) (s secure.Secret, err error) {
+	var given secure.Secret
+	err = l.Await(ctx, "Credentials", func() (err error) { given, err = ask(); return err })
 	panicked, ok := err.(*fault.Fault)
 	switch {
 	case ctx.Err() != nil:
@@ -70,10 +84,5 @@ func AppendAuth(ctx context.Context, init []byte, nc net.Conn, l *report.Log, in
 	case err != nil:
 		return nil, fault.New(fault.Unavailable, fault.NotRun, "Credentials: %w", fault.WithoutContextErrors(err))
 	}
-	user, token := s.Fields()
-	init, err = wire.AppendAuth(init, user, token)
-	if err != nil {
-		return nil, fault.Refusal(fault.InvalidArgument, "Credentials: %w", err)
-	}
-	return init, nil
+	return given, nil
 }

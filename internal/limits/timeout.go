@@ -211,3 +211,26 @@ func BeforeHandlerEnd(ctx context.Context) (context.Context, context.CancelFunc)
 	now := Monotonic()
 	return context.WithDeadline(ctx, TimeOf(now+BeforeEnd(end-now)))
 }
+
+// OwnFault returns the fault of this end for a call the peer has ended as timed out or
+// cancelled, if this end would have ended it for the same reason: the clocks of both
+// ends race. Otherwise it returns nil. expired says that the time was over at the peer.
+func (t *Timeout) OwnFault(ctx context.Context, expired bool, remote *fault.Fault) *fault.Fault {
+	switch remote.Code {
+	case fault.Canceled:
+		if err := ctx.Err(); err != nil {
+			return fault.FromContext(err, remote.Outcome)
+		}
+	case fault.DeadlineExceeded:
+		left, limited := t.Remaining()
+		if !limited || left > 0 && !expired {
+			return nil
+		}
+		own := t.Fault(remote.Outcome) // names the source of the limit
+		if remote.Outcome == fault.NotRun {
+			own.Message = remote.Message // names the reason for the wait
+		}
+		return own
+	}
+	return nil
+}

@@ -8,13 +8,12 @@ import (
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // A received is a received stream in the hands of the user. It is not referred to by the
 // connection, so a stream dropped by the user can be canceled.
 type received struct {
-	recv   *transport.Receiver
+	recv   Receiver
 	end    *End
 	stream *method.Stream
 	ranged atomic.Pointer[ranging] // nil before the first range
@@ -25,14 +24,15 @@ type received struct {
 // A ranging is the range over a stream.
 type ranging struct {
 	dec     codec.Decoder
+	codec   *codec.Codec // of the items
 	watched bool
 	n       int // items
 }
 
 // Store stores the stream received by recv in the values of a call.
-func Store(recv *transport.Receiver, end *End, st *method.Stream, v *method.Values) {
+func Store(recv Receiver, end *End, st *method.Stream, v *method.Values) {
 	in := &received{recv: recv, end: end, stream: st}
-	in.dropped = runtime.AddCleanup(in, (*transport.Receiver).Drop, recv)
+	in.dropped = runtime.AddCleanup(in, Receiver.Drop, recv)
 	if st.Item == nil {
 		st.SetReader(v, in)
 		return
@@ -55,9 +55,13 @@ func (in *received) Next(item codec.Ref) error {
 		return in.failed(err)
 	}
 	r := in.ranged.Load()
-	r.n++
+	if r.n++; r.codec == nil {
+		if r.codec = in.stream.Item; in.end.Received != nil {
+			r.codec = in.end.Received().Item
+		}
+	}
 	in.end.Bounds.Begin(&r.dec, data, false)
-	if err := in.stream.Item.Read(&r.dec, item); err != nil {
+	if err := r.codec.Read(&r.dec, item); err != nil {
 		in.recv.Close()
 		return in.end.User.Public(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.Method, r.n, codec.LimitOf(in.end.Limits.Owner, err)))
 	}

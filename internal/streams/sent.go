@@ -24,7 +24,7 @@ type Sent struct {
 
 // Producer returns a func that sends a stream stored in v, nil if there is nothing to
 // send. The func does not refer to v.
-func (o *Sent) Producer(s *transport.Sender, st *method.Stream, v *method.Values) func() {
+func (o *Sent) Producer(s Sender, st *method.Stream, v *method.Values) func() {
 	if st.Item == nil {
 		r := st.Reader(v)
 		if r == nil {
@@ -41,7 +41,7 @@ func (o *Sent) Producer(s *transport.Sender, st *method.Stream, v *method.Values
 
 // send runs the user's code in run, and ends the stream with its result. A panic, or
 // runtime.Goexit, is a failure of the stream.
-func (o *Sent) send(s *transport.Sender, run func() error) {
+func (o *Sent) send(s Sender, run func() error) {
 	var why error
 	returned := false
 	defer func() {
@@ -58,7 +58,7 @@ func (o *Sent) send(s *transport.Sender, run func() error) {
 
 // Finish ends a stream. A result is not complete if its call has been canceled, or its
 // time is over: most iterators just return then.
-func (o *Sent) Finish(s *transport.Sender, why error) {
+func (o *Sent) Finish(s Sender, why error) {
 	if o.Call != nil && why == nil {
 		why = o.Call.Ended(o.Held)
 	}
@@ -85,7 +85,7 @@ func (o *Sent) failure(err error) *fault.Fault {
 }
 
 // sendItems sends the items of an iterator.
-func (o *Sent) sendItems(s *transport.Sender, st *method.Stream, items func(func(codec.Ref, error) bool)) (failed error) {
+func (o *Sent) sendItems(s Sender, st *method.Stream, items func(func(codec.Ref, error) bool)) (failed error) {
 	enc := codec.Encoder{Max: o.Max, Depth: o.End.Bounds.Depth}
 	watched := o.End.User.Watches()
 	n := 0
@@ -121,7 +121,7 @@ func (o *Sent) itemError(n int, err error) *fault.Fault {
 }
 
 // sendBytes sends the bytes of a reader, and closes it if it is an io.Closer.
-func (o *Sent) sendBytes(s *transport.Sender, r io.Reader) (err error) {
+func (o *Sent) sendBytes(s Sender, r io.Reader) (err error) {
 	if closer, ok := r.(io.Closer); ok {
 		defer closer.Close()
 	}

@@ -42,6 +42,10 @@ type End struct {
 	Bounds *codec.Bounds
 	User   User
 	Funcs  *callback.Funcs // of the call; nil without any
+
+	// Received, if not nil, returns the Stream with the codec of received items, once the first
+	// has come.
+	Received func() *method.Stream
 }
 
 // A User is what an End needs of its server or client: the errors of users, and what watches
@@ -64,10 +68,32 @@ type User interface {
 	PassItem(in bool, item any) error
 }
 
+// A Sender is the sending end of a stream: a *transport.Sender, or a *Pipe without a connection.
+type Sender interface {
+	Send(item []byte) error
+
+	// SendBuffer sends the first n bytes of b.Space, and returns the buffer to go on with.
+	SendBuffer(b *transport.ByteBuffer, n int) (*transport.ByteBuffer, error)
+
+	// End ends the stream, with why if it is not complete.
+	End(why *fault.Fault, flags wire.Flags)
+
+	Cancel()                 // ends what Send does; End must follow
+	LeaseOver() *fault.Fault // not nil if others have got the place of the stream
+}
+
+// A Receiver is the receiving end of a stream: a *transport.Receiver, or a *Pipe.
+type Receiver interface {
+	Next() ([]byte, error) // the next item, valid until the next call; io.EOF at the end
+	Read(p []byte) (int, error)
+	Close() // before the end of the stream
+	Drop()  // is Close for a cleanup, and takes effect later
+}
+
 // Served are the streams of a call at a server.
 type Served struct {
 	In  []*transport.Receiver
-	Out *transport.Sender // nil without a result stream
+	Out Sender // nil without a result stream
 }
 
 // Cancel ends the streams of a call that its caller has canceled: nothing more comes for the

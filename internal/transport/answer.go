@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -45,7 +44,7 @@ func (call *Call) result(ctx context.Context, c *Conn) error {
 	}
 	remote := c.remoteFault(fault.Code(call.reply.arg), &f)
 	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
-	if own := ownFault(ctx, &call.Timeout, call.reply.flags, remote); own != nil {
+	if own := call.Timeout.OwnFault(ctx, call.reply.flags&wire.Expired != 0, remote); own != nil {
 		return own
 	}
 	return remote
@@ -58,29 +57,6 @@ func (r *reply) outcome() fault.Outcome {
 		return fault.NotRun
 	}
 	return fault.Answered
-}
-
-// ownFault returns the fault of this end for a call the peer has ended as timed out or
-// cancelled, if this end would have ended it for the same reason: the clocks of both
-// ends race. Otherwise it returns nil.
-func ownFault(ctx context.Context, t *limits.Timeout, flags wire.Flags, remote *fault.Fault) *fault.Fault {
-	switch remote.Code {
-	case fault.Canceled:
-		if err := ctx.Err(); err != nil {
-			return fault.FromContext(err, remote.Outcome)
-		}
-	case fault.DeadlineExceeded:
-		left, limited := t.Remaining()
-		if !limited || left > 0 && flags&wire.Expired == 0 {
-			return nil
-		}
-		own := t.Fault(remote.Outcome) // names the source of the limit
-		if remote.Outcome == fault.NotRun {
-			own.Message = remote.Message // names the reason for the wait
-		}
-		return own
-	}
-	return nil
 }
 
 // remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.

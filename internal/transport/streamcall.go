@@ -42,6 +42,12 @@ func (s *StreamCall) WhenOver(f func(why *fault.Fault)) {
 	s.watch.atEnd(func() { go f(s.why) })
 }
 
+// HasResult reports whether the call has a result stream, CloseResult ends it, and ParamsRead
+// reports whether streams among the arguments may have been read.
+func (s *StreamCall) HasResult() bool  { return s.Result != nil }
+func (s *StreamCall) CloseResult()     { s.Result.Close() }
+func (s *StreamCall) ParamsRead() bool { return s.Produced && len(s.Params) > 0 }
+
 // NewStreamCall returns a call with a number of stream parameters. result is true for a
 // stream of items, false for bytes, and nil without a result stream. call is set up as for
 // Do; its Timeout limits the wait for the answer, and Whole limits the call.
@@ -250,7 +256,7 @@ func (c *Conn) endOfCall(s *StreamCall, m *Message, why *fault.Fault) {
 	c.mu.Unlock()
 	if why != nil {
 		why.Outcome = fault.Answered
-		if own := ownFault(s.ctx, &s.Whole, m.Flags, why); own != nil {
+		if own := s.Whole.OwnFault(s.ctx, m.Flags&wire.Expired != 0, why); own != nil {
 			why = own
 		}
 	}

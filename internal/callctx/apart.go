@@ -1,0 +1,86 @@
+package callctx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Metadata of calls apart from connections: a map in each direction. What a connection has
+// beside the entries of the user travels under a reserved key.
+
+// heldKey has the ids of the held groups, as fields of a REQUEST.
+const heldKey = reservedKeys + "held"
+
+// Apart returns the metadata of a request. The map belongs to the caller. o may be nil.
+func (o *Outgoing) Apart() map[string]string {
+	if o == nil || len(o.Entries) == 0 && len(o.heldGroups) == 0 {
+		return nil
+	}
+	md := make(map[string]string, len(o.Entries)+1)
+	maps.Copy(md, o.Entries)
+	if len(o.heldGroups) > 0 {
+		md[heldKey] = string(wire.AppendRequestMetadata(nil, &wire.RequestMetadata{HeldGroups: o.heldGroups}))
+	}
+	return md
+}
+
+// RequestBlock returns the metadata of a request as a connection would have it, for
+// Context.Receive; nil for none. The error is for metadata that the other end could not have sent.
+func RequestBlock(md map[string]string) ([]byte, error) {
+	entries, err := EntriesOf(md)
+	if err != nil {
+		return nil, err
+	}
+	held, err := wire.ReadRequestMetadata([]byte(md[heldKey]))
+	if err != nil || len(md[heldKey]) > wire.MaxMetadata {
+		return nil, fmt.Errorf("the value of %q is not valid", heldKey)
+	}
+	return wire.AppendRequestMetadata(nil, &wire.RequestMetadata{HeldGroups: held.HeldGroups, Entries: entries}), nil
+}
+
+// EntriesOf returns the entries of received metadata, without those of the library; nil for none.
+func EntriesOf(md map[string]string) ([]byte, error) {
+	if len(md) == 0 {
+		return nil, nil
+	}
+	own := make(map[string]string, len(md))
+	for k, v := range md {
+		if !strings.HasPrefix(k, reservedKeys) {
+			own[k] = v
+		}
+	}
+	if why := check(own); why != nil {
+		return nil, errors.New(why.Plain())
+	}
+	return wire.AppendEntries(nil, own), nil
+}
+
+// ReplyMap returns the metadata of the reply of a call apart from connections; nil for none. It is
+// called after EndReplied or SendHead, and the map never changes.
+func (x *Context) ReplyMap() map[string]string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.extra == nil {
+		return nil
+	}
+	return x.extra.reply
+}
+
+// Inward returns a context for a handler with the values of parent, but without what parent
+// adds to calls: nothing is passed on by itself.
+func Inward(parent context.Context) context.Context { return inward{parent} }
+
+type inward struct{ context.Context }
+
+func (c inward) Value(key any) any {
+	switch key {
+	case outgoingKey{}, handlerKey{}:
+		return nil
+	}
+	return c.Context.Value(key)
+}
