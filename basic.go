@@ -187,6 +187,9 @@ func (c *basicConn) refused(command int, why *fault.Fault) {
 // Flush is replier.Flush. Replies do not wait for others.
 func (c *basicConn) Flush() {}
 
+// PeerMaxMessage is replier.PeerMaxMessage. The peer has no limit of its own.
+func (c *basicConn) PeerMaxMessage() uint64 { return uint64(c.served.settings.MaxMessage) }
+
 // exceptionOf returns the exception that answers inv with err.
 func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
 	if why := inv.refusal; why != nil {

@@ -113,14 +113,21 @@ type callEnd struct {
 // A nativeLink is a connection on the native wire.
 type nativeLink struct {
 	*transport.Conn
-	settings *settings
-	log      *report.Log
-
-	onewayErrors *atomic.Uint64 // of this end
-	known        *rebind.Known  // nil where no connection follows
-	remote       remoteEnd
-	tallies      *tally.Set // count the calls
+	callerState
+	known  *rebind.Known // nil where no connection follows
+	remote remoteEnd
 }
+
+// A callerState is what the calls of a link share.
+type callerState struct {
+	settings     *settings
+	log          *report.Log
+	onewayErrors *atomic.Uint64 // of this end
+	tallies      *tally.Set     // count the calls
+}
+
+// failedOneway returns the number of failed oneway calls.
+func (s *callerState) failedOneway() uint64 { return s.onewayErrors.Load() }
 
 func (l *nativeLink) callOptions() callOptions {
 	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
@@ -293,17 +300,27 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 	if err != nil {
 		return err
 	}
+	return bindFound(service, methods, found, func(m *boundMethod, f *numbering.Found) {
+		if f.Sig != nil {
+			m.bindAs(c, f.Number, f.Sig)
+		} else {
+			m.bind(c, f.Number)
+		}
+	})
+}
+
+// bindFound binds the methods that the ends agree on, and refuses the others. It returns a
+// *MismatchError if there are any.
+func bindFound(service string, methods []*boundMethod, found []numbering.Found, bind func(*boundMethod, *numbering.Found)) error {
 	mismatch := &MismatchError{Service: service, Methods: len(methods)}
 	for i, m := range methods {
 		switch f := &found[i]; {
-		case f.Sig != nil:
-			m.bindAs(c, f.Number, f.Sig)
 		case f.Missing != nil:
 			m.refuse(f.Missing)
 		case f.Differences != nil:
 			mismatch.add(m, f.Differences)
 		default:
-			m.bind(c, f.Number)
+			bind(m, f)
 		}
 	}
 	if len(mismatch.Differences) > 0 {
@@ -326,7 +343,10 @@ func (e *MismatchError) add(m *boundMethod, found []numbering.Difference) {
 	m.refuse(fault.About(m.Name, why).(*fault.Fault))
 }
 
-// ask asks the peer for the methods of r.
+// bindDescribed implements describer.
+func (c *nativeLink) bindDescribed(m *boundMethod, number uint16) { m.bind(c, number) }
+
+// ask implements describer.
 func (c *nativeLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
 	return c.known.Ask(ctx, c.Conn, c.settings.defaultCallTimeout, r)
 }

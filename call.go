@@ -329,12 +329,12 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		} else if m.eager && c.goOn(v) {
 			return
 		}
-		if s := c.streams; s != nil && s.Result != nil {
+		if s := c.streams; s != nil && s.HasResult() {
 			if err == nil {
 				m.overWith(s, c)
 				return
 			}
-			s.Result.Close()
+			s.CloseResult()
 		}
 		c.ctx.Cancel()
 		c.over(err)
@@ -343,7 +343,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 }
 
 // overWith ends a call together with its streams.
-func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
+func (m *interceptedMethod) overWith(s openStreams, c *Call) {
 	s.WhenOver(func(why *fault.Fault) {
 		c.ctx.Cancel()
 		if why == nil {
@@ -358,10 +358,10 @@ func (m *interceptedMethod) overWith(s *transport.StreamCall, c *Call) {
 func (m *interceptedMethod) next(ctx context.Context, c *Call, again bool) error {
 	v := c.values
 	if again {
-		if s := c.streams; s != nil && s.Produced && len(s.Params) > 0 {
+		if s := c.streams; s != nil && s.ParamsRead() {
 			return &Error{Code: CodeInternal, Message: fault.Prefix + m.Name + ": next called again after a stream of the call has been sent"}
-		} else if s != nil && s.Result != nil {
-			s.Result.Close()
+		} else if s != nil && s.HasResult() {
+			s.CloseResult()
 		}
 		c.streams = nil
 		method.ZeroResults(v)

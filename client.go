@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"reflect"
@@ -242,11 +243,35 @@ func (c *Client) callByName(ctx context.Context, n *namedCall) error {
 	if l, ok := c.conn.(*steadyLink); ok {
 		return l.callByName(ctx, n)
 	}
-	m, err := c.describe(ctx, n.name)
-	if err != nil {
-		return err
+	for attempts := 0; ; attempts++ {
+		m, err := c.describe(ctx, n.name)
+		if err != nil {
+			return err
+		}
+		again := *n
+		err = c.callDescribed(ctx, m, n, nil)
+		if attempts == maxOutdated || !errors.Is(err, errOutdated) {
+			return err
+		}
+		*n = again
+		c.forget(n.name, m)
 	}
-	return c.callDescribed(ctx, m, n, nil)
+}
+
+// errOutdated is the cause of a call, not run, of a server that has another layout of the method
+// than the one that described it. Over a connection this cannot be.
+var errOutdated = errors.New("the server has another layout of the method")
+
+// maxOutdated limits how often one call asks for a layout again.
+const maxOutdated = 4
+
+// forget drops a description.
+func (c *Client) forget(full string, m *remoteMethod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.described[full] == m {
+		delete(c.described, full)
+	}
 }
 
 // callDescribed calls a method by the server's description. adopt, if not nil, is called
@@ -260,7 +285,7 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCal
 	defer v.Free()
 	method.SetArgs(v, n.args)
 	n.args = nil
-	if err := p.caller(c.native.callOptions()).Call(ctx, v); err != nil {
+	if err := p.caller(c.conn.callOptions()).Call(ctx, v); err != nil {
 		return err
 	}
 	method.CopyResults(v, n.results)
@@ -279,15 +304,25 @@ func (c *Client) boundFor(m *remoteMethod, n *namedCall, adopt func(*boundMethod
 	if err != nil {
 		return nil, err
 	}
-	tally := c.native.callOptions().tallies.Method(m.Name)
-	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: tally}
+	o := c.conn.callOptions()
+	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: o.tallies.Method(m.Name)}
 	p.kind = kindOf(sig, p.streams)
-	p.bind(c.native, m.number)
+	c.conn.(describer).bindDescribed(p, m.number)
 	if adopt != nil {
 		adopt(p)
 	}
-	p.timeout, p.timeoutBy = c.native.settings.defaultCallTimeout, limits.ByDefault
+	p.timeout, p.timeoutBy = o.timeout, limits.ByDefault
 	return p, nil
+}
+
+// A describer is a link to a server that describes its methods. All but those of the basic wire
+// are.
+type describer interface {
+	// ask asks the server for the methods of r.
+	ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error)
+
+	// bindDescribed binds a method with the layout and the number from such an answer.
+	bindDescribed(m *boundMethod, number uint16)
 }
 
 // maxMethodName is the length of the longest full name in one BIND frame.
@@ -296,7 +331,8 @@ const maxMethodName = wire.MaxUnchunked - 5
 // describe returns the server's description of a method, and caches it. Concurrent first
 // calls may all ask the server; c.mu is not held meanwhile.
 func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
-	if c.native == nil {
+	server, ok := c.conn.(describer)
+	if !ok {
 		return nil, fault.Refusal(fault.Unimplemented, "Call of %q: a basic server does not describe its methods; use Bind, with id= tags", fault.Cut(full, 64))
 	}
 	c.mu.Lock()
@@ -313,7 +349,7 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
-	answers, err := c.native.ask(ctx, r)
+	answers, err := server.ask(ctx, r)
 	if err != nil {
 		return nil, fault.About(full, err)
 	}
@@ -340,13 +376,8 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 // nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
 // most.
 func (c *Client) OnewayErrors() uint64 {
-	if c != nil {
-		if l, ok := c.conn.(*steadyLink); ok {
-			c = l.first // which shares the counter with all others
-		}
+	if l, ok := c.link().(interface{ failedOneway() uint64 }); ok {
+		return l.failedOneway()
 	}
-	if c == nil || c.native == nil {
-		return 0
-	}
-	return c.native.onewayErrors.Load()
+	return 0
 }

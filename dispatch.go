@@ -85,6 +85,11 @@ func (v *serverConn) takeCall(now time.Time) *fault.Fault {
 	if v.session.counted.TakeCall(now) {
 		return nil
 	}
+	return v.tooOften()
+}
+
+// tooOften is the refusal of a call above PeerCallRate.
+func (v *serverConn) tooOften() *fault.Fault {
 	return fault.Refusal(fault.ResourceExhausted, "the client makes more than the server's Limits.PeerCallRate (%d) calls a second", v.settings.peers.CallRate)
 }
 

@@ -1,9 +1,11 @@
 package bsrpc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
@@ -26,6 +28,10 @@ var ErrCallOver = errors.New(fault.Prefix + "the call is over")
 // ErrClosed is matched by errors.Is in the error of every call ended by Client.Close
 // or made after it, even if the connection had already ended for another reason.
 var ErrClosed = fault.ErrClosed
+
+// ErrNoSession is matched by errors.Is in the errors of Session.Acquire, and of Bind over a
+// Session, in a call apart from connections, see Server.Handle.
+var ErrNoSession = errors.New(fault.Prefix + "the call has no session: it came apart from connections, by Server.Handle")
 
 // A Code is the kind of an error. The numbers are the status codes of gRPC, see
 // https://grpc.io/docs/guides/status-codes/.
@@ -127,7 +133,8 @@ type Error struct {
 	Remote  bool    // the peer reported the error; false: this end did
 	Err     error   // cause at this end or identities, for errors.Is and errors.As; may be nil
 
-	byClient bool // the peer with Remote is a client
+	byClient bool        // the peer with Remote is a client
+	sent     *fault.Sent // of a Reply; nil for the error of a call
 }
 
 // Error returns the message, or the code in words if it is empty, and the id of the
@@ -280,6 +287,46 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 	caused.Err = cause
 	return &caused
 }
+
+// AppendError appends what travels of the error of a Reply, or of its Items: the code, the name, the
+// text, the outcome, the id in the log, and the identities with their fields. ReadError reads it at
+// the other end of a transport.
+func AppendError(b []byte, e *Error) []byte {
+	var flags byte
+	var ids []byte
+	if e.sent != nil {
+		if ids = e.sent.Identities; e.sent.Expired {
+			flags = 1
+		}
+	}
+	f := wire.Failure{Name: fault.Cut(e.Name, fault.MaxName), Message: fault.Cut(e.Message, maxReplyText), LogID: fault.Cut(e.ID, fault.MaxName)}
+	b = append(b, byte(e.Code), byte(e.Code>>8), byte(e.Outcome), flags)
+	return f.Append(wire.AppendString32(b, string(ids)))
+}
+
+// ReadError reads an error from AppendError, the whole of b. It is for the Reply of a RoundTripper:
+// the client makes of it what a caller gets.
+func ReadError(b []byte) (*Error, error) {
+	c := wire.NewCursor(b)
+	code, outcome, flags, ids := Code(c.Uint16()), Outcome(c.Uint8()), c.Uint8(), c.Bytes32()
+	f, err := wire.Failure{}, c.Err()
+	if err == nil {
+		f, err = wire.ReadFailure(b[len(b)-c.Len():])
+	}
+	if err == nil {
+		_, err = wire.ReadIdentities(ids)
+	}
+	if err == nil && (outcome > OutcomeAnswered || flags > 1 || len(ids) > wire.MaxIdentityRoom) {
+		err = errors.New("values out of range")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bsrpc: error of a reply: %w", err)
+	}
+	return &Error{Code: code, Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, sent: &fault.Sent{Identities: bytes.Clone(ids), Expired: flags == 1}}, nil
+}
+
+// maxReplyText limits the text of an error in a Reply: the greatest Limits.MaxErrorText.
+const maxReplyText = 32 << 10
 
 // userCode returns what a call of a kind runs, for errors and the log.
 func userCode(k Kind) string {

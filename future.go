@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
@@ -174,24 +175,30 @@ type sending struct{ call *eagerCall } // the newest: interceptors may repeat it
 
 // An eagerCall is a call whose caller does not wait for the answer.
 type eagerCall struct {
-	link   *nativeLink
+	end    *callerState
 	method *boundMethod
-	sig    *method.Signature // for the peer
-	call   *transport.Call   // has the answer once done is closed
+	sig    *method.Signature // for the peer; set with the answer
+	answer answer            // complete once done is closed
 	out    *callctx.Outgoing // receives the metadata of the answer; may be nil
 	done   chan struct{}     // closed when the call is over
 
-	mu   sync.Mutex // guards the rest until done is closed
-	err  error
-	over bool
-	end  func(error) // of the interceptors; must not wait
+	mu     sync.Mutex // guards the rest until done is closed
+	err    error
+	over   bool
+	onOver func(error) // of the interceptors; must not wait
+}
+
+// An answer is the answer to an eagerCall, with or without a connection.
+type answer interface {
+	Body() (data []byte, own bool) // the results; own memory belongs to the values decoded from it
+	Entries() []byte               // the metadata
 }
 
 // start is call for a caller that does not wait for the answer. The context of a oneway call
 // limits its sending alone: most callers end it when the func has returned.
 func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
-	e := &eagerCall{link: c, method: m, sig: b.sig, call: k, out: out, done: make(chan struct{})}
-	k.Over, k.HandedOver = e.finish, m.oneway
+	e := &eagerCall{end: &c.callerState, method: m, sig: b.sig, answer: k, out: out, done: make(chan struct{})}
+	k.Over, k.HandedOver = func(err error) { e.finish(k, err) }, m.oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
 		return err
 	}
@@ -202,35 +209,35 @@ func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *t
 }
 
 // finish ends the call, after the funcs among its arguments. It does not wait.
-func (e *eagerCall) finish(err error) {
-	f, ok := e.call.Funcs.(*callback.Funcs)
+func (e *eagerCall) finish(k *transport.Call, err error) {
+	f, ok := k.Funcs.(*callback.Funcs)
 	if !ok {
-		e.endWith(err)
+		e.endWith(k.Began, err)
 		return
 	}
 	go func() {
-		f.End(e.call.Timeout.Remaining())
-		e.endWith(err)
+		f.End(k.Timeout.Remaining())
+		e.endWith(k.Began, err)
 	}()
 }
 
-// endWith ends the call. It does not wait.
-func (e *eagerCall) endWith(err error) {
+// endWith ends the call, which began at a time by limits.Monotonic. It does not wait.
+func (e *eagerCall) endWith(began time.Duration, err error) {
 	e.mu.Lock()
 	e.err, e.over = err, true
-	end := e.end
+	onOver := e.onOver
 	e.mu.Unlock()
 	if e.out != nil {
-		e.out.Reply.Set(e.call.Entries())
+		e.out.Reply.Set(e.answer.Entries())
 	}
 	if err != nil {
-		e.method.countFailed(e.call.Began, false, err)
+		e.method.countFailed(began, false, err)
 	}
 	if err != nil && e.method.oneway {
-		e.link.onewayFailed(e.method, err)
+		e.end.onewayFailed(e.method, err)
 	}
-	if end != nil {
-		end(err)
+	if onOver != nil {
+		onOver(err)
 	}
 	close(e.done)
 }
@@ -238,7 +245,7 @@ func (e *eagerCall) endWith(err error) {
 // atEnd calls f at the end of the call.
 func (e *eagerCall) atEnd(f func(error)) {
 	e.mu.Lock()
-	e.end = f
+	e.onOver = f
 	over := e.over
 	e.mu.Unlock()
 	if over {
@@ -248,25 +255,25 @@ func (e *eagerCall) atEnd(f func(error)) {
 
 // result decodes the result of a call that is over into value, a pointer.
 func (e *eagerCall) result(value any) error {
-	c, m := e.link, e.method
+	c, m := e.end, e.method
 	if e.err != nil {
 		return e.failed(e.err)
 	}
 	v := m.sig.NewValues()
 	defer v.Free()
-	data, own := e.call.Body()
+	data, own := e.answer.Body()
 	c.settings.bounds.Begin(&v.Dec, data, own)
 	if err := m.readResults(c.log, e.sig, v); err != nil {
 		return m.failed(err)
 	}
 	method.CopyResults(v, []any{value})
-	e.call = nil // the memory of the answer
+	e.answer = nil // its memory
 	return nil
 }
 
 // failed returns an error of the call as the user sees it. It runs user code.
 func (e *eagerCall) failed(err error) error {
-	return e.method.failed(e.link.settings.identified(err, e.link.log, e.method.Name))
+	return e.method.failed(e.end.settings.identified(err, e.end.log, e.method.Name))
 }
 
 // stopped returns the error of a Wait whose context has ended. e may be nil.
@@ -292,7 +299,7 @@ func (c *Call) goOn(v *method.Values) bool {
 			return
 		}
 		if err == nil {
-			data, _ := e.call.Body()
+			data, _ := e.answer.Body()
 			c.resultsSize = uint32(len(data))
 		}
 		go func() { c.over(e.failed(err)) }()
@@ -302,7 +309,7 @@ func (c *Call) goOn(v *method.Values) bool {
 
 // onewayFailed counts and logs the error of a oneway call that was handed over. If the
 // client is closed before the answer to a written one, nothing is known to have failed.
-func (c *nativeLink) onewayFailed(m *boundMethod, err error) {
+func (c *callerState) onewayFailed(m *boundMethod, err error) {
 	if f, ok := err.(*fault.Fault); ok && f.Outcome == fault.OutcomeUnknown && errors.Is(err, ErrClosed) {
 		return
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // Interceptors at both ends, and OnRefused for the calls that do not reach them.
@@ -101,11 +100,11 @@ type Call struct {
 
 	state     atomic.Uint32
 	kind      Kind
-	attempted bool                  // next has been called
-	returned  chan struct{}         // closed by a next that returns after the interceptors
-	collapsed *panicError           // why handler or interceptor did not return
-	observers *observers            // nil without any
-	streams   *transport.StreamCall // at a client: of the last next; nil without streams
+	attempted bool           // next has been called
+	returned  chan struct{}  // closed by a next that returns after the interceptors
+	collapsed *panicError    // why handler or interceptor did not return
+	observers *observers     // nil without any
+	streams   *clientStreams // at a client: of the last next; nil without streams
 
 	argsSize, resultsSize uint32 // once values is nil
 }
@@ -114,6 +113,16 @@ type Call struct {
 type callContext struct {
 	callctx.Context
 	call *Call // at a client
+}
+
+// clientStreams are the streams of a call at a client.
+type clientStreams struct{ openStreams }
+
+type openStreams interface {
+	HasResult() bool                   // there is a result stream
+	CloseResult()                      // ends the call
+	ParamsRead() bool                  // streams among the arguments may have been read
+	WhenOver(f func(why *fault.Fault)) // calls f on a goroutine of its own when the call is over
 }
 
 // The states of a Call.

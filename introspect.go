@@ -35,7 +35,7 @@ func (i introspection) funcs() []*method.Func {
 // methods returns the methods that a caller may call.
 func (i introspection) methods(ctx context.Context) (list []describe.Entry) {
 	s := i.server
-	roles := s.settings.access.rolesOf(&SessionFrom(ctx).peer)
+	roles := s.settings.access.rolesOf(SessionFrom(ctx))
 	for _, m := range s.registry.all() {
 		if m.Allows(roles) {
 			list = append(list, describe.Entry{Func: m.Func, Kind: m.kind.String()})
@@ -101,6 +101,8 @@ func (s *Server) Stats() stats.Server {
 			f.Open, f.Streams, f.Unsent = f.Open+uint64(g.Served), f.Streams+uint64(g.Streams), f.Unsent+g.Unsent
 		case *basicConn:
 			f.Open += uint64(c.Open())
+		case *handling:
+			f.Open++
 		}
 	}
 	return f
@@ -124,11 +126,16 @@ func (c *Client) Stats() (f stats.Client) {
 		if c.conn.Err() != nil {
 			continue
 		}
-		f.Connections++
-		if c.native == nil {
-			f.Open += uint64(c.conn.(*basicLink).Open())
+		switch l := c.conn.(type) {
+		case *overLink:
+			f.Open = uint64(l.open.Load())
+			continue
+		case *basicLink:
+			f.Open += uint64(l.Open())
+			f.Connections++
 			continue
 		}
+		f.Connections++
 		g := transport.GaugesOf(c.native.Conn)
 		f.Open, f.Queued, f.Streams, f.Unsent = f.Open+uint64(g.Calls), f.Queued+uint64(g.Queued), f.Streams+uint64(g.Streams), f.Unsent+g.Unsent
 	}
@@ -185,7 +192,7 @@ type registryFor struct {
 // registryFor returns the methods as numbered on this connection.
 func (v *serverConn) registryFor() registryFor {
 	a := &v.settings.access
-	return registryFor{v.registry, v.limits.Peer(), a.rolesOf(&v.session.peer), a.hides, !v.atClient}
+	return registryFor{v.registry, v.limits.Peer(), a.rolesOf(v.session), a.hides, !v.atClient}
 }
 
 // Service implements numbering.Registry.

@@ -55,6 +55,9 @@ type replier interface {
 
 	// Flush writes replies that wait for others.
 	Flush()
+
+	// PeerMaxMessage limits the bytes of an item, as of a reply.
+	PeerMaxMessage() uint64
 }
 
 // newInvocation returns an invocation of m from the pool, on a connection. The call began, by
@@ -278,7 +281,7 @@ func (c *nativeConn) reply(inv *invocation, err error) {
 		} else if inv.call != nil {
 			inv.call.SendHead()
 		}
-		inv.full = c.ReplyBefore(inv, inv.streams.Out)
+		inv.full = c.ReplyBefore(inv, inv.streams.Out.(*transport.Sender))
 		return
 	}
 	inv.call.EndReplied()
@@ -323,7 +326,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	}
 	meta := wire.ReplyMetadata{Entries: inv.call.ReplyEntries()}
 	if inv.err == nil {
-		if inv.err = c.encodeResults(inv); inv.err == nil {
+		if inv.err = c.served.encodeResults(inv, c.PeerMaxMessage(), wire.MinCut); inv.err == nil {
 			inv.code = fault.OK
 			inv.setHead(wire.Frame{Type: wire.Response}, &meta)
 			return &inv.head, &inv.Enc.Body
@@ -333,7 +336,7 @@ func (inv *invocation) Encode() (*wire.Frame, *wire.Body) {
 	if why := c.Dismissed(); why != nil {
 		inv.err = why // of a call that is not run: others get no reply
 	}
-	code, failure := c.failureOf(inv, inv.err, &meta)
+	code, failure := c.served.failureOf(inv, inv.err, &meta)
 	inv.Enc.Buf = failure.Append(inv.Enc.Buf)
 	inv.setHead(wire.Frame{Type: wire.Error, Flags: inv.Fails(code), Arg: uint16(code)}, &meta)
 	return &inv.head, &inv.Enc.Body
@@ -348,37 +351,37 @@ func (inv *invocation) setHead(head wire.Frame, meta *wire.ReplyMetadata) {
 	inv.head = head
 }
 
-// encodeResults encodes the results into inv.Enc.
-func (c *nativeConn) encodeResults(inv *invocation) error {
-	inv.Enc.Max = int(min(c.PeerMaxMessage(), 1<<30))
-	inv.Enc.MinCut, inv.Enc.Depth = wire.MinCut, c.served.settings.bounds.Depth
+// encodeResults encodes the results into inv.Enc. most is the MaxMessage of the caller.
+func (v *serverConn) encodeResults(inv *invocation, most uint64, minCut int) error {
+	inv.Enc.Max = int(min(most, 1<<30))
+	inv.Enc.MinCut, inv.Enc.Depth = minCut, v.settings.bounds.Depth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {
-			code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, c.served.limits.PeerName(), c.PeerMaxMessage())
+			code, err = fault.ResourceExhausted, fmt.Errorf("%w (%s MaxMessage is %d)", err, v.limits.PeerName(), most)
 		}
-		c.served.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
-		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, codec.LimitOf(c.served.limits.Owner, err))
+		v.report(report.Result, slog.LevelError, "bsrpc: result cannot be sent", "method", inv.method.Name, "err", err)
+		return fault.New(code, fault.Answered, "%s, %v", inv.method.Name, codec.LimitOf(v.limits.Owner, err))
 	}
 	inv.ResultsSize = int(inv.Enc.Size())
 	return nil
 }
 
-// failureOf returns the code and the body of an ERROR frame for err. It adds the identities
+// failureOf returns the code and the parts of an error for the caller. It adds the identities
 // of a handler's error to meta, as far as its entries leave room.
-func (c *nativeConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetadata) (fault.Code, wire.Failure) {
+func (v *serverConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetadata) (fault.Code, wire.Failure) {
 	if err == context.Canceled { // the error of most canceled calls; it has no name and no identities
-		return fault.Canceled, wire.Failure{Message: fault.Cut(err.Error(), c.served.limits.MaxErrorText)}
+		return fault.Canceled, wire.Failure{Message: fault.Cut(err.Error(), v.limits.MaxErrorText)}
 	}
 	var p *panicError
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	s := c.served.settings
+	s := v.settings
 	if inv.method.kind == KindCallback { // a part of a call by this end
-		s = nativeOf(c.served.session.caller.(link)).settings
+		s = nativeOf(v.session.caller.(link)).settings
 	}
-	code, failure, ids := s.failureOf(err, c.served.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
+	code, failure, ids := s.failureOf(err, v.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
 	meta.Identities = ids
 	return code, failure
 }

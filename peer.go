@@ -155,23 +155,25 @@ func (a *access) resolve(c *option.Check, server, basic bool) {
 // operators is the role that only the library gives: that of the methods for operators.
 const operators = "operator of " + introspect.Service
 
-// rolesOf returns the roles of a peer, with that of operators.
-func (a *access) rolesOf(p *Peer) []string {
-	if !a.isOperator(p) {
-		return p.Roles
+// rolesOf returns the roles of a session, with that of operators.
+func (a *access) rolesOf(v *Session) []string {
+	if !a.isOperator(v) {
+		return v.peer.Roles
 	}
-	return append(slices.Clip(p.Roles), operators)
+	return append(slices.Clip(v.peer.Roles), operators)
 }
 
-// isOperator reports whether a peer may see sessions and counters. Another machine may be
-// behind a loopback address, that of a proxy, so it counts only if nothing else could.
-func (a *access) isOperator(p *Peer) bool {
+// isOperator reports whether a client may see sessions and counters. Another machine may be
+// behind a loopback address, that of a proxy, so it counts only if nothing else could. Without a
+// connection a proxy or a broker is always in between.
+func (a *access) isOperator(v *Session) bool {
+	p := &v.peer
 	switch {
-	case p.Unix != nil && int(p.Unix.UID) == os.Getuid():
+	case p.Unix != nil && int(p.Unix.UID) == os.Getuid() && !v.isApart():
 		return true
 	case a.operatorRole != "":
 		return slices.Contains(p.Roles, a.operatorRole)
 	}
 	tcp, ok := p.Addr.(*net.TCPAddr)
-	return ok && a.authenticate == nil && tcp.IP.IsLoopback()
+	return ok && a.authenticate == nil && tcp.IP.IsLoopback() && !v.isApart()
 }

@@ -279,6 +279,9 @@ func (l *steadyLink) callOptions() callOptions {
 	o.remote, remote.now = &remote, limits.Monotonic
 	return o
 }
+
+// failedOneway counts those of all connections, which share the counter.
+func (l *steadyLink) failedOneway() uint64   { return l.first.OnewayErrors() }
 func (l *steadyLink) close(why *fault.Fault) { l.End(why) }
 func (l *steadyLink) ended() <-chan struct{} { return l.Done() }
 

@@ -42,6 +42,7 @@ type closables struct {
 	listeners   map[*net.Listener]bool
 	handshaking admission.Handshakes[net.Conn] // before the answer to INIT
 	conns       map[*serverConn]bool
+	handled     int // of conns, calls of Handle
 	stopping    bool
 }
 

@@ -174,6 +174,9 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	if err := cmp.Or(context.Cause(s.ctx), ctx.Err()); err != nil {
 		return err
 	}
+	if s.isApart() {
+		return publicError(fault.Refusal(fault.FailedPrecondition, "Session.Acquire: %w", ErrNoSession))
+	}
 	call, chain, moved := callctx.WaiterOf(ctx)
 	w, err := s.owner.NewHold(groups, call, chain)
 	if err != nil {
@@ -292,6 +295,16 @@ type basicSession struct{ noLink }
 func (basicSession) bindMethods(_ context.Context, service string, _ []*boundMethod) error {
 	return fault.Refusal(fault.Unimplemented, "bind %s: the client speaks the basic wire, which has no calls to clients", service)
 }
+
+// An apartSession is the link of a session without a connection.
+type apartSession struct{ noLink }
+
+func (apartSession) bindMethods(_ context.Context, service string, _ []*boundMethod) error {
+	return fault.Refusal(fault.FailedPrecondition, "bind %s: %w", service, ErrNoSession)
+}
+
+// isApart reports whether the session has no connection.
+func (s *Session) isApart() bool { _, apart := s.caller.(apartSession); return apart }
 
 // A Factory creates a receiver for each session. Create one with PerSession and pass it
 // to Register, RegisterName or RegisterAs in place of a receiver. A Factory may be

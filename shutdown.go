@@ -49,6 +49,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 				<-v.released
 			}
 		}
+		for _, c := range conns {
+			if c.session.isApart() {
+				c.conn.Wait()
+			}
+		}
 	}()
 	select {
 	case <-ended:

@@ -70,7 +70,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if x, ok := v.Ctx.(*callContext); ok {
 		own := *end
 		own.seen = x.call
-		own.seen.streams, end = s, newStreamEnd(own)
+		own.seen.streams, end = &clientStreams{s}, newStreamEnd(own)
 	}
 	out := &streams.Sent{End: &end.End, Max: maxBody(c.PeerMaxMessage())}
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {

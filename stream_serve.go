@@ -9,6 +9,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
+	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
 // Calls with streams at a server, from the request to the end of the result stream.
@@ -21,7 +22,9 @@ func (c *nativeConn) openStreams(inv *invocation) *fault.Fault {
 	p := inv.method.streams
 	in, out, refusal := c.AcceptStreams(inv.id, p.Items, p.Result != nil)
 	if refusal == nil {
-		inv.streams = &streams.Served{In: in, Out: out}
+		if inv.streams = (&streams.Served{In: in}); out != nil {
+			inv.streams.Out = out
+		}
 	}
 	return refusal
 }
@@ -32,10 +35,11 @@ func (inv *invocation) setLease(w *admission.Waiter) {
 	v, m, call := inv.served, inv.method, inv.call
 	w.Name = m.Name
 	lease := v.settings.Lease
-	if inv.streams.Out == nil || lease == math.MaxInt64 {
+	out, ok := inv.streams.Out.(*transport.Sender)
+	if !ok || lease == math.MaxInt64 {
 		return
 	}
-	inv.streams.Out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
+	out.SetLease(lease, w.WhenWanted, func() *fault.Fault {
 		v.report(report.Lease, slog.LevelWarn, "bsrpc: stream ended: its reader kept others waiting", "session", v.session.id, "method", m.Name)
 		call.Cancel()
 		return fault.New(fault.Aborted, fault.Answered, "%s: others wait, and the reader has left the window of the stream full for %s Limits.SessionLease (%v)", m.Name, v.settings.Owner, lease)
@@ -66,7 +70,7 @@ func (inv *invocation) serveStreams(err error) {
 // end of the stream is left to endResult, and sendResult returns its error.
 func (inv *invocation) sendResult(hold bool) error {
 	out, st := inv.streams.Out, inv.method.streams.Result
-	o := &streams.Sent{End: inv.streamEnd(), Max: maxBody(inv.out.(*nativeConn).PeerMaxMessage()), Call: inv, Held: hold}
+	o := &streams.Sent{End: inv.streamEnd(), Max: maxBody(inv.out.PeerMaxMessage()), Call: inv, Held: hold}
 	run := o.Producer(out, st, inv.Values)
 	if run == nil {
 		run = func() { o.Finish(out, nil) }

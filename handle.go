@@ -1,0 +1,578 @@
+package bsrpc
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/hello"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/streams"
+	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
+)
+
+// Calls apart from connections, at a server. roundtrip.go has the client.
+
+// A Hash is the SHA-256 of a layout, see Method.
+type Hash = [32]byte
+
+// BindMethod is the Method of a Request that compares a contract, and does not call a method. Every
+// server handles it. Its Body and that of the Reply belong to the library; an empty Body gets
+// an empty one, or the reason why the server refuses Handle.
+const BindMethod = "bsrpc.v1.Bind"
+
+// A Request is a call on its way from a RoundTripper to Server.Handle. The transport carries all
+// fields except Peer, which it sets at the server.
+type Request struct {
+	Method string // service and method: "Greeter.Hello"
+
+	// Hash is that of the caller's layout of the method. Layout is its text, usually "": it is
+	// sent after a server has not known the hash. Knows are other layouts of servers that the
+	// caller understands.
+	Hash   Hash
+	Layout string
+	Knows  []Hash
+
+	Body        []byte        // the encoded arguments
+	Timeout     time.Duration // left for the call; 0 for no limit. A transport subtracts what the request has waited
+	Peer        Peer          // the caller, as the transport knows it
+	Credentials Credentials   // for ServerOptions.Authenticate; to be sent to a trusted server only
+	Metadata    Metadata
+}
+
+// A Status says what a Reply contains.
+type Status uint8
+
+// The statuses of a Reply.
+const (
+	StatusOK      Status = iota // Body has the results, and Items their stream
+	StatusError                 // Err says why the call has failed
+	StatusDiffers               // the call has not run: Layout is the server's, and its caller has another one
+)
+
+// String returns the status in words, such as "ok".
+func (s Status) String() string {
+	switch s {
+	case StatusOK:
+		return "ok"
+	case StatusError:
+		return "error"
+	case StatusDiffers:
+		return "differs"
+	}
+	return fmt.Sprintf("status %d", uint8(s))
+}
+
+// A Reply is the answer to a Request.
+type Reply struct {
+	Status Status
+	Hash   Hash   // of the server's layout of the method
+	Layout string // its text, with StatusDiffers
+	Body   []byte // the encoded results
+
+	// Items are the stream among the results: encoded items, or for an io.ReadCloser pieces of
+	// any length. It is nil without one. An item is valid until the next one. The last error, if
+	// there is one, ends the stream. That of a handler is an *Error with OutcomeAnswered, and
+	// any other one means that the rest is lost.
+	//
+	// A transport ranges over the Items of Handle once, at the speed of its peer: this is the
+	// flow control of the stream. Breaking out, or the end of the context of Handle, cancels
+	// the call. At a client, breaking out means that the caller wants no more items.
+	Items iter.Seq2[[]byte, error]
+
+	Err      *Error // with StatusError. AppendError appends all that travels of it
+	Metadata Metadata
+}
+
+// sentError returns an error for a Reply.
+func sentError(f *fault.Fault, expired bool) *Error {
+	e := errorOf(f)
+	e.Err, e.sent = nil, &fault.Sent{Identities: f.Identities, Expired: expired}
+	return e
+}
+
+// Handle handles a call that has come apart from connections, and returns its answer. The
+// transport fills r, and ctx ends when the caller has lost interest. ctx is the parent of the
+// handler's context, without what it adds to calls. The memory of r and of the reply belong to the
+// other side from then on.
+//
+// A call is handled as one over a connection: with Authenticate, Roles, Authorize, interceptors,
+// limits, the log. Its Session has no connection: the ID is 0, the Peer is that of r, Set lasts for
+// the call, and Acquire and Bind fail with ErrNoSession. Authenticate gets a copy of the Peer, for
+// each call. So a server with PerSession, OnConnect or MaxSessions refuses all calls, and every
+// server those of methods with exclusive=, or with funcs or streams among their parameters.
+//
+// Handle returns when the handler has, or the first of them: when ctx ends, when the server closes. With
+// Items the call is over at their end, and the transport must range over them, or end ctx.
+// Shutdown waits for calls, streams included. A refused call is a Reply with StatusError, whose Err
+// has OutcomeNotRun. Handle never returns nil, and is safe for concurrent use.
+func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
+	s.mustBeInitialized()
+	if ctx == nil || r == nil {
+		return refusedReply(fault.Refusal(fault.InvalidArgument, "Server.Handle: nil context or request"))
+	}
+	h := &handling{server: s, request: *r, replied: make(chan *Reply, 1)}
+	if why := h.enter(s, ctx); why != nil {
+		return refusedReply(why)
+	}
+	go h.run()
+	v := h.served
+	select {
+	case reply := <-h.replied:
+		if v.why.Load() == nil {
+			return reply
+		}
+	case <-v.ctx.Done():
+	}
+	return h.lost()
+}
+
+// refusedReply returns the reply to a call that has not run.
+func refusedReply(why *fault.Fault) *Reply {
+	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded)}
+}
+
+// A handling is one call of Handle: in place of a connection, and as the replier of its
+// invocation.
+type handling struct {
+	server  *Server
+	request Request
+	until   time.Duration // the end of the time of the call, by limits.Monotonic; 0 for none
+	served  *serverConn
+	replied chan *Reply // capacity 1
+	pipe    *streams.Pipe
+}
+
+// A handledContext is the parent of the context of a handler.
+type handledContext struct {
+	context.Context
+	session *Session
+}
+
+// Value returns the session, and nothing that is meant for calls made with the parent.
+func (c handledContext) Value(key any) any {
+	switch key {
+	case sessionKey{}:
+		return c.session
+	case waitForReadyKey{}:
+		return nil
+	}
+	return c.Context.Value(key)
+}
+
+// enter opens the session of the call, and registers it for Shutdown.
+func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
+	if err := s.begin(); err == ErrServerClosed {
+		return fault.Refusal(fault.Unavailable, "the server is shutting down")
+	} else if err != nil {
+		s.log.Add(report.Auth, slog.LevelError, "bsrpc: Handle refuses all calls", "err", err)
+		return fault.Refusal(fault.FailedPrecondition, "the options of the server are not valid; its log has the reason")
+	}
+	if s.sessions.runsHooksFirst() || s.settings.maxSessions != math.MaxInt {
+		return fault.Refusal(fault.Unimplemented, "the server has PerSession, OnConnect or MaxSessions, so its calls need a session; use a connection")
+	}
+	v := &Session{since: time.Now(), draining: s.sessions.draining, caller: apartSession{}, sessionEnd: sessionEnd{released: make(chan struct{})}}
+	if v.peer = h.request.Peer; v.peer.Addr == nil {
+		v.peer.Addr = unknownAddr{}
+	}
+	v.peer.Roles, v.peer.CertificateNames = slices.Clone(v.peer.Roles), slices.Clone(v.peer.CertificateNames)
+	c := &serverConn{dispatcher: &s.dispatcher, conn: h, session: v, limits: &s.settings.Conn}
+	c.ctx, c.cancel = context.WithCancelCause(handledContext{callctx.Inward(ctx), v})
+	v.ctx, v.end, h.served = c.ctx, h.Dismiss, c
+	v.owner.Init(v, s.registry.groups)
+	v.admitted.Store(true)
+	if h.request.Timeout != 0 {
+		h.until = cmp.Or(limits.Monotonic()+h.request.Timeout, 1)
+	}
+	if at, ok := ctx.Deadline(); ok {
+		if end := limits.Monotonic() + time.Until(at); h.until == 0 || end < h.until {
+			h.until = cmp.Or(end, 1)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		c.cancel(nil)
+		return fault.Refusal(fault.Unavailable, "the server is shutting down")
+	}
+	s.conns[c] = true
+	s.handled++
+	c.apart.Store(int64(s.handled)) // all of them count as one connection
+	return nil
+}
+
+// leave ends the session of the call.
+func (h *handling) leave() {
+	s, v := h.server, h.served
+	s.mu.Lock()
+	delete(s.conns, v)
+	s.handled--
+	s.mu.Unlock()
+	v.session.admitted.Store(false)
+	v.cancel(nil)
+	close(v.session.released)
+}
+
+// run serves the call. It has a goroutine of its own: a handler may end that.
+func (h *handling) run() {
+	v := h.served
+	defer h.leave()
+	if !v.beginHandler() {
+		h.refuse(nil, v.busy())
+		return
+	}
+	var inv *invocation
+	defer func() { // a hook may call runtime.Goexit
+		if inv == nil {
+			v.endHandler()
+		}
+	}()
+	why := h.authenticate()
+	if why == nil {
+		why = h.late()
+	}
+	if why == nil && v.settings.peers.CallRate < math.MaxInt && !h.server.sessions.peers.TakeCall(v.session.peer.key(), time.Now()) {
+		why = v.tooOften()
+	}
+	if why != nil {
+		h.refuse(nil, why)
+		return
+	}
+	if h.request.Method == BindMethod {
+		h.bind()
+		return
+	}
+	m, why := h.find()
+	if why == nil {
+		inv, why = h.begin(m)
+	}
+	if why != nil {
+		h.refuse(m, why)
+		return
+	}
+	if inv != nil {
+		defer inv.Leave()
+		inv.serve()
+	}
+}
+
+// refuse answers a call that does not run. m is nil for an unknown method.
+func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
+	h.served.refused(cmp.Or(m, h.served.registry.unknown), why)
+	h.replied <- refusedReply(why)
+}
+
+// late returns the refusal of a call whose time is over.
+func (h *handling) late() *fault.Fault {
+	if h.until == 0 || limits.Monotonic() < h.until {
+		return nil
+	}
+	return fault.FromContext(context.DeadlineExceeded, fault.NotRun)
+}
+
+// authenticate asks Authenticate, which sets the name and the roles.
+func (h *handling) authenticate() *fault.Fault {
+	v := h.served
+	check := v.settings.access.authenticate
+	if check == nil {
+		return nil
+	}
+	ctx, stop := context.WithDeadline(v.ctx, netconn.DeadlineIn(v.settings.handshakeTimeout))
+	defer stop()
+	given, creds := v.session.peer, h.request.Credentials
+	err := v.log.Await(ctx, "Authenticate", func() error {
+		if err := check(ctx, &given, creds); err != nil {
+			return errors.New(err.Error()) // here, where a panic in the method Error is recovered
+		}
+		return nil
+	})
+	if err != nil {
+		return hello.Unauthenticated(v.log, given.Addr, err).Err
+	}
+	v.session.peer.Name, v.session.peer.Roles = given.Name, slices.Clone(given.Roles)
+	return nil
+}
+
+// find returns the method of the request. It answers in place of a method that its caller
+// knows in another version: then it returns nil twice.
+func (h *handling) find() (*servedMethod, *fault.Fault) {
+	r, reg := &h.request, h.served.registryFor()
+	if len(r.Method) > maxMethodName {
+		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(r.Method), maxMethodName)
+	}
+	service, name, _ := method.SplitName(r.Method)
+	m := reg.Service(service)[name]
+	if m == nil {
+		return nil, h.unknown(reg, service, name)
+	}
+	_, _, denied := reg.Access(m)
+	switch {
+	case denied:
+		return m.forbidden, fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", m.Name)
+	case needsSession(m) != "":
+		return m, fault.Refusal(fault.Unimplemented, "%s: %s; use a connection", m.Name, needsSession(m))
+	case len(r.Body) > h.served.settings.MaxMessage:
+		return m, fault.Refusal(fault.ResourceExhausted, "%s: message of %d bytes, the server's MaxMessage is %d", m.Name, len(r.Body), h.served.settings.MaxMessage)
+	case r.Hash == m.Hash:
+		return m, nil
+	}
+	made, why := h.version(reg, m)
+	if made == nil && why == nil {
+		h.replied <- &Reply{Status: StatusDiffers, Hash: m.Hash, Layout: m.Layout}
+	}
+	return made, why
+}
+
+// version returns m as its caller knows it; nil if that is not possible with what the request
+// says.
+func (h *handling) version(reg registryFor, m *servedMethod) (*servedMethod, *fault.Fault) {
+	r := &h.request
+	if r.Layout == "" {
+		if !slices.Contains(r.Knows, m.Hash) {
+			return nil, nil
+		}
+		return reg.versions.Get(version{m, r.Hash}), nil
+	}
+	if d := method.DescriptionOf("", r.Layout); d.Hash != r.Hash {
+		return nil, fault.Refusal(fault.InvalidArgument, "%s: the hash of the request is not that of its layout", m.Name)
+	}
+	made, err := reg.Version(m, r.Layout, r.Hash)
+	if err != nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "%s: the layout of the request: %w", m.Name, err)
+	}
+	if !slices.Contains(r.Knows, m.Hash) {
+		made = nil
+	}
+	return made, nil
+}
+
+// unknown returns the refusal of an unknown method, with similar names.
+func (h *handling) unknown(reg registryFor, service, name string) *fault.Fault {
+	var t numbering.Table[*servedMethod]
+	answers, _, why := t.Answer(reg, &wire.BindRequest{Service: service, Names: []string{name}})
+	if why != nil {
+		return why
+	}
+	what := "method " + fault.Cut(h.request.Method, 256)
+	if answers[0].Status == wire.BindNoService {
+		what = "service " + fault.Cut(service, 256)
+	}
+	return fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no "+what, "it has", numbering.Suggested(&answers[0])))
+}
+
+// needsSession returns why a method can be called over a connection only, "" if it need not.
+func needsSession(m *servedMethod) string {
+	switch {
+	case m.group != nil:
+		return "exclusive=" + m.Exclusive + " needs a session"
+	case len(m.Sig.ParamStreams()) > 0 || m.Sig.ParamFuncs() != nil:
+		return "a parameter that is a stream, a reader or a func needs a connection"
+	}
+	return ""
+}
+
+// maxBindBody limits the body of a request with BindMethod: names, and texts up to their own
+// limit.
+const maxBindBody = 2 * numbering.MaxTexts
+
+// bind answers a request with BindMethod.
+func (h *handling) bind() {
+	v, body := h.served, h.request.Body
+	if len(body) == 0 {
+		h.replied <- new(Reply)
+		return
+	}
+	var r *wire.BindRequest
+	err := errors.New("flags of another version")
+	if flags := wire.Flags(body[0]); flags&^(wire.Describe|wire.Texts) == 0 && len(body) <= maxBindBody {
+		r, err = wire.ReadBindRequest(body[1:], flags)
+	}
+	if err != nil {
+		h.refuse(nil, fault.Refusal(fault.InvalidArgument, "%s: %w", BindMethod, err))
+		return
+	}
+	reg := v.registryFor()
+	var problems []string
+	for _, name := range r.Names {
+		m := reg.Service(r.Service)[name]
+		if m == nil {
+			continue
+		}
+		if _, _, denied := reg.Access(m); !denied && needsSession(m) != "" {
+			problems = append(problems, m.Name+": "+needsSession(m))
+		}
+	}
+	var t numbering.Table[*servedMethod]
+	answers, texts, why := t.Answer(reg, r)
+	switch {
+	case why != nil:
+	case len(problems) > 0:
+		why = fault.Refusal(fault.Unimplemented, "%s; use a connection, or leave it out of the contract", strings.Join(problems[:min(len(problems), 8)], "; "))
+	case texts > uint64(v.settings.MaxMessage):
+		why = fault.Refusal(fault.ResourceExhausted, "the answer to %s contains %d bytes of layouts, but the server's MaxMessage is %d; bind fewer methods", BindMethod, texts, v.settings.MaxMessage)
+	}
+	if why != nil {
+		h.refuse(nil, why)
+		return
+	}
+	v.logBound(r, answers, true)
+	h.replied <- &Reply{Body: wire.AppendBindResponse(nil, answers)}
+}
+
+// begin returns the invocation of the call; nil without a method.
+func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
+	if m == nil {
+		return nil, nil
+	}
+	meta, err := callctx.RequestBlock(h.request.Metadata)
+	if err != nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "%s: metadata: %w", m.Name, err)
+	}
+	v := h.served
+	inv := v.newInvocation(m, 0, h, limits.Monotonic())
+	inv.setContext(v.ctx, h.until, meta)
+	inv.undecoded = &transport.Message{Body: h.request.Body, Own: true}
+	inv.counted = true
+	if m.streams != nil {
+		h.pipe = streams.NewPipe()
+		inv.streams = &streams.Served{Out: h.pipe}
+		inv.call.AfterFunc(h.pipe.Cancel)
+		context.AfterFunc(v.ctx, func() { h.pipe.Fail(h.why(), false) })
+	}
+	v.enterRunning(inv)
+	return inv, nil
+}
+
+// reply implements replier.
+func (h *handling) reply(inv *invocation, err error) {
+	v, streamed := h.served, inv.streams != nil
+	if inv.err = err; streamed && err == nil {
+		inv.call.SendHead()
+	} else {
+		inv.call.EndReplied()
+	}
+	if err != nil && inv.method.Sig.Oneway() {
+		v.onewayFailed(inv.method, err)
+	}
+	if inv.err == nil && inv.canceled.Load() {
+		inv.err = context.Canceled
+	}
+	reply := &Reply{Hash: inv.method.Hash, Metadata: inv.call.ReplyMap()}
+	if inv.err == nil {
+		inv.err = v.encodeResults(inv, h.PeerMaxMessage(), 0)
+	}
+	if inv.err == nil {
+		inv.code = fault.OK
+		if reply.Body = bytes.Clone(inv.Enc.Buf); streamed {
+			reply.Items = h.items()
+		}
+	} else {
+		var meta wire.ReplyMetadata
+		code, f := v.failureOf(inv, inv.err, &meta)
+		flags := inv.Fails(code)
+		e := &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Outcome: fault.Answered, Identities: meta.Identities}
+		if flags&wire.NotRun != 0 {
+			e.Outcome = fault.NotRun
+		}
+		reply.Status, reply.Err = StatusError, sentError(e, flags&wire.Expired != 0)
+		if streamed {
+			h.pipe.Cancel()
+		}
+	}
+	if inv.answered = true; !inv.continues() { // until here user code may panic
+		v.uncountCall(inv)
+	}
+	h.replied <- reply
+}
+
+// items returns Reply.Items.
+func (h *handling) items() iter.Seq2[[]byte, error] {
+	var used atomic.Bool
+	return func(yield func([]byte, error) bool) {
+		if used.Swap(true) {
+			yield(nil, ErrStreamUsed)
+			return
+		}
+		ended := false
+		defer func() { // the transport wants no more, or has panicked
+			if !ended {
+				h.pipe.Close()
+				if parts, why := h.served.cancelRunning(0); parts != nil {
+					parts.Cancel(why)
+				}
+			}
+		}()
+		for {
+			item, err := h.pipe.Next()
+			if err == nil {
+				if !yield(item, nil) {
+					return
+				}
+				continue
+			}
+			ended = true
+			if f, ok := err.(*fault.Fault); ok {
+				yield(nil, h.sentEnd(f))
+			}
+			return
+		}
+	}
+}
+
+// sentEnd returns the error at the end of a stream. A handler that has been cancelled may end
+// it before Dismiss does.
+func (h *handling) sentEnd(f *fault.Fault) *Error {
+	if why := h.served.why.Load(); why != nil && f.Code == fault.Canceled {
+		f = why
+	}
+	own := *f
+	own.Message = fault.Cut(f.Message, h.served.settings.MaxErrorText)
+	return sentError(&own, h.pipe.Expired())
+}
+
+// why returns why the call has ended before its answer.
+func (h *handling) why() *fault.Fault {
+	if why := h.served.why.Load(); why != nil {
+		return why
+	}
+	return fault.FromContext(h.served.ctx.Err(), fault.OutcomeUnknown)
+}
+
+// lost returns the reply of a call that has ended before its answer.
+func (h *handling) lost() *Reply {
+	why := h.why()
+	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded)}
+}
+
+// The methods of replier and connection: there is nothing to flush, to read and to wait for.
+
+// PeerMaxMessage implements replier. The caller has a limit of its own, which is not known.
+func (h *handling) PeerMaxMessage() uint64 { return uint64(h.served.settings.MaxMessage) }
+func (h *handling) Flush()                 {}
+func (h *handling) Run()                   {}
+func (h *handling) Drain()                 {}
+func (h *handling) Wait()                  { <-h.served.session.released }
+func (h *handling) awaitHandlers()         {}
+func (h *handling) Fail(why *fault.Fault)  { h.Dismiss(why) }
+
+// Dismiss implements connection, and Session.Close.
+func (h *handling) Dismiss(why *fault.Fault) {
+	h.served.why.CompareAndSwap(nil, why)
+	h.served.cancel(errorOf(why))
+}

@@ -1,0 +1,268 @@
+package bsrpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+)
+
+// A depot is the receiver of the tests of calls apart from connections.
+type depot struct{}
+
+var errDepotEmpty = errors.New("no stock")
+
+type depotLimit struct{ Most int }
+
+func (e *depotLimit) Error() string { return fmt.Sprint("most ", e.Most) }
+
+func (depot) Put(ctx context.Context, item string, n int) (int, error) {
+	switch item {
+	case "none":
+		return 0, fmt.Errorf("put: %w", errDepotEmpty)
+	case "limit":
+		return 0, &depotLimit{n}
+	case "missing":
+		return 0, fs.ErrNotExist
+	case "panic":
+		panic("secret")
+	case "wait":
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	bsrpc.SetReplyMetadata(ctx, "item", item+bsrpc.MetadataFrom(ctx)["tenant"])
+	return 2 * n, nil
+}
+
+func (depot) Count(ctx context.Context, n int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := range n {
+			if !yield(i, nil) {
+				return
+			}
+		}
+		if n == 7 {
+			yield(0, fmt.Errorf("count: %w", errDepotEmpty))
+		}
+		if n == 8 {
+			panic("items")
+		}
+	}
+}
+
+func (depot) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	if name == "" {
+		return nil, fs.ErrNotExist
+	}
+	return io.NopCloser(strings.NewReader(strings.Repeat(name, 100_000))), nil
+}
+
+func (depot) Note(text string) error { return nil }
+
+type depotContract struct {
+	Put   func(ctx context.Context, item string, n int) (int, error)
+	Count func(ctx context.Context, n int) iter.Seq2[int, error]
+	Open  func(ctx context.Context, name string) (io.ReadCloser, error)
+	Note  func(text string) error
+}
+
+type depotFutures struct {
+	Put  func(ctx context.Context, item string, n int) *bsrpc.Future[int]
+	Note func(text string) error
+}
+
+var depotErrors = map[string]error{"stock.none": errDepotEmpty, "stock.limit": (*depotLimit)(nil)}
+
+func depotServer(t *testing.T, opts *bsrpc.ServerOptions) *bsrpc.Server {
+	t.Helper()
+	own := bsrpc.ServerOptions{}
+	if opts != nil {
+		own = *opts
+	}
+	own.Logger, own.Errors = quiet, depotErrors
+	srv := bsrpc.NewServer(&own)
+	if err := srv.RegisterName("Stock", depot{}); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+func overClient(rt bsrpc.RoundTripper, opts *bsrpc.ClientOptions) *bsrpc.Client {
+	own := bsrpc.ClientOptions{}
+	if opts != nil {
+		own = *opts
+	}
+	own.Logger, own.Errors = quiet, depotErrors
+	return bsrpc.NewClientOver(rt, &own)
+}
+
+func TestRoundTripCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := depotServer(t, nil)
+		client := overClient(bsrpctest.Direct(srv), nil)
+		defer client.Close()
+		p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"tenant": "/a"}))
+		if n, err := p.Put(ctx, "bolt", 4); n != 8 || err != nil || reply.Get()["item"] != "bolt/a" {
+			t.Errorf("got %d, %v, %v", n, err, reply.Get()["item"])
+		}
+		var e *bsrpc.Error
+		if _, err := p.Put(ctx, "none", 4); !errors.Is(err, errDepotEmpty) || !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeAnswered || !e.Remote || e.Message != "put: no stock" {
+			t.Errorf("got %v, %+v", err, e)
+		}
+		var l *depotLimit
+		if _, err := p.Put(ctx, "limit", 4); !errors.As(err, &l) || l.Most != 4 {
+			t.Errorf("got %v", err)
+		}
+		if _, err := p.Put(ctx, "missing", 4); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := p.Put(ctx, "panic", 4); bsrpc.CodeOf(err) != bsrpc.CodeInternal || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got %v", err)
+		}
+		short, stop := context.WithTimeout(ctx, time.Second)
+		defer stop()
+		if _, err := p.Put(short, "wait", 4); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := p.Put(t.Context(), "wait", 4); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "DefaultCallTimeout") {
+			t.Errorf("got %v", err)
+		}
+		for _, n := range []int{0, 1, 5, 100_000} {
+			if got, err := bsrpctest.Collect(p.Count(ctx, n)); len(got) != n || err != nil || n > 0 && got[n-1] != n-1 {
+				t.Errorf("%d: got %d items, %v", n, len(got), err)
+			}
+		}
+		if got, err := bsrpctest.Collect(p.Count(ctx, 7)); len(got) != 7 || !errors.Is(err, errDepotEmpty) {
+			t.Errorf("got %v, %v", got, err)
+		}
+		if got, err := bsrpctest.Collect(p.Count(ctx, 8)); len(got) != 8 || bsrpc.CodeOf(err) != bsrpc.CodeInternal {
+			t.Errorf("got %v, %v", got, err)
+		}
+		for i := range p.Count(ctx, 1<<40) {
+			if i == 100 {
+				break
+			}
+		}
+		synctest.Wait()
+		f, err := p.Open(ctx, "abc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(f); len(b) != 300_000 || err != nil {
+			t.Errorf("got %d bytes, %v", len(b), err)
+		}
+		if f, err := p.Open(ctx, ""); f != nil || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+		var n int
+		if err := client.Call(ctx, "Stock.Put", []any{"bolt", 3}, &n); n != 6 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if err := client.Call(ctx, "Stock.Pit", []any{"bolt", 3}, &n); bsrpc.CodeOf(err) != bsrpc.CodeUnimplemented || !strings.Contains(err.Error(), "Stock.Put") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := bsrpc.Bind[depotContract](ctx, client, "Stick"); !strings.Contains(fmt.Sprint(err), "it has Stock") {
+			t.Errorf("got %v", err)
+		}
+		futures, err := bsrpc.Bind[depotFutures](ctx, client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := futures.Put(ctx, "bolt", 5).Wait(ctx); n != 10 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := p.Put(ctx, "bolt", 4); bsrpc.CodeOf(err) != bsrpc.CodeUnavailable || !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun {
+			t.Errorf("got %v", err)
+		}
+		client.Close()
+		if _, err := p.Put(ctx, "bolt", 4); !errors.Is(err, bsrpc.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+var _ = slices.Sort[[]int]
+
+// Calls over a RoundTripper count at both ends, and CallEncoded is a call by name there too.
+func TestRoundTripStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := depotServer(t, nil)
+		client := overClient(bsrpctest.Direct(srv), nil)
+		defer client.Close()
+		ctx := t.Context()
+		p, err := bsrpc.Bind[depotContract](ctx, client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		later, err := bsrpc.Bind[depotFutures](ctx, client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Put(ctx, "bolt", 1)
+		p.Put(ctx, "missing", 1)
+		p.Put(ctx, "panic", 1)
+		later.Put(ctx, "bolt", 1).Wait(ctx)
+		later.Put(ctx, "missing", 1).Wait(ctx)
+		over, stop := context.WithCancel(ctx)
+		stop()
+		p.Put(over, "bolt", 1)
+		p.Note("a")
+		for _, n := range []int{3, 7} {
+			bsrpctest.Collect(p.Count(ctx, n))
+		}
+		next, end := iter.Pull2(p.Count(ctx, 1_000_000))
+		next()
+		synctest.Wait()
+		if f, c := srv.Stats(), client.Stats(); f.Open != 1 || c.Open != 1 {
+			t.Errorf("%d and %d open calls, want 1", f.Open, c.Open)
+		}
+		end()
+		args, err := bsrpc.Append(nil, "bolt")
+		if err == nil {
+			args, err = bsrpc.Append(args, 21)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := bsrpc.Append([]byte("before"), 42)
+		for range 2 {
+			if got, err := client.CallEncoded(ctx, "Stock.Put", args, []byte("before")); err != nil || !slices.Equal(got, want) {
+				t.Errorf("got %x, %v, want %x", got, err, want)
+			}
+		}
+		synctest.Wait()
+
+		const server = `Stock.Count: 1 ok 1 canceled 1 unknown of 3
+Stock.Note: 1 ok of 1
+Stock.Put: 4 ok 2 unknown 1 internal of 7
+`
+		if got := countsOf(srv.Stats().Methods); got != server {
+			t.Errorf("server:\n%s", got)
+		}
+		client.Close()
+		wanted := strings.Replace(strings.Replace(server, "1 ok 1 canceled", "2 ok", 1), "internal of 7", "internal refused 1 canceled of 7", 1)
+		if got := countsOf(client.Stats().Methods); got != wanted {
+			t.Errorf("client:\n%s", got)
+		}
+		if f, c := srv.Stats(), client.Stats(); f.Open != 0 || c.Open != 0 || c.Connections != 0 || f.Handlers != 0 {
+			t.Errorf("got %+v, %+v", f, c)
+		}
+	})
+}
