@@ -128,7 +128,7 @@ func (c *Client) Stats() (f stats.Client) {
 		}
 		switch l := c.conn.(type) {
 		case *overLink:
-			f.Open = uint64(l.open.Load())
+			f.Open = uint64(l.Open())
 			continue
 		case *basicLink:
 			f.Open += uint64(l.Open())

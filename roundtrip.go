@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
@@ -82,10 +81,9 @@ func NewClientOver(rt RoundTripper, opts *ClientOptions) *Client {
 	}
 	l := &overLink{callerState: callerState{s, report.New(own.logger()), new(atomic.Uint64), new(tally.Set)}, rt: rt}
 	l.remote = remoteEnd{addr: unknownAddr{}, metadata: true, now: limits.Monotonic}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.oneway.Init()
+	l.Init()
 	if err != nil {
-		l.fail(&fault.Fault{Code: fault.InvalidArgument, Outcome: fault.NotRun, Message: err.Error(), Err: err})
+		l.Fail(&fault.Fault{Code: fault.InvalidArgument, Outcome: fault.NotRun, Message: err.Error(), Err: err})
 	}
 	return &Client{conn: l}
 }
@@ -119,50 +117,20 @@ func (unknownAddr) String() string  { return "apart from connections" }
 // An overLink is a client over a RoundTripper.
 type overLink struct {
 	callerState
+	apart.Client
 	rt     RoundTripper
 	remote remoteEnd
-	ctx    context.Context // ends with the client
-	cancel context.CancelFunc
-	why    atomic.Pointer[fault.Fault] // of the end; nil before
 	closes sync.Once
-
-	oneway limits.Inflight // calls without an answer
-	open   atomic.Int64    // calls, streams included
 }
 
 func (l *overLink) callOptions() callOptions {
 	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
-func (l *overLink) ended() <-chan struct{} { return l.ctx.Done() }
+func (l *overLink) ended() <-chan struct{} { return l.Done() }
 
-// Err implements link.
-func (l *overLink) Err() error {
-	if why := l.why.Load(); why != nil {
-		return why
-	}
-	return nil
-}
-
-// fail ends the calls under way, and all later ones.
-func (l *overLink) fail(why *fault.Fault) {
-	for {
-		was, now := l.why.Load(), why
-		if was != nil {
-			now = was.Then(why)
-		}
-		if l.why.CompareAndSwap(was, now) {
-			l.cancel()
-			return
-		}
-	}
-}
-
-// close implements link. Oneway calls get time for their answers, as their requests may not
-// have left yet.
+// close implements link.
 func (l *overLink) close(why *fault.Fault) {
-	l.oneway.Drain()
-	netconn.AwaitEnd(l.oneway.End(0))
-	l.fail(why)
+	l.Client.Close(why)
 	l.closes.Do(func() {
 		if c, ok := l.rt.(io.Closer); ok {
 			ctx, stop := context.WithTimeout(context.Background(), netconn.CloseTime)
@@ -223,10 +191,10 @@ func (l *overLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindRes
 	if len(r.Names) == 0 {
 		return nil, nil
 	}
-	x := &exchange{overLink: l, ctx: ctx}
-	x.time.Begin(ctx, l.settings.defaultCallTimeout, limits.ByDefault)
+	x := &exchange{overLink: l, Exchange: apart.Exchange{Client: &l.Client, Ctx: ctx}}
+	x.Time.Begin(ctx, l.settings.defaultCallTimeout, limits.ByDefault)
 	x.request = Request{Method: BindMethod, Body: r.Append([]byte{byte(r.Flags())})}
-	defer x.begin()()
+	defer x.Begin()()
 	if err := x.roundTrip(&x.request); err != nil {
 		return nil, err
 	}
@@ -249,11 +217,7 @@ type overMethod struct {
 // An exchange is one call over a RoundTripper, and the answer of an eagerCall.
 type exchange struct {
 	*overLink
-	ctx     context.Context // of the caller
-	within  context.Context // of the RoundTripper; it also ends with the time, and with the client
-	time    limits.Timeout
-	began   time.Duration // by limits.Monotonic; 0 before begin
-	stop    func()        // ends within
+	apart.Exchange
 	request Request
 	knows   []numbering.Version // those that the arguments may go to
 
@@ -275,11 +239,11 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			return err
 		}
 	}
-	x := &exchange{overLink: o.overLink, request: Request{Method: m.Name, Hash: m.Hash, Metadata: out.Apart()}}
+	x := &exchange{overLink: o.overLink, Exchange: apart.Exchange{Client: &o.Client}, request: Request{Method: m.Name, Hash: m.Hash, Metadata: out.Apart()}}
 	if err := o.encode(m, v, x); err != nil {
 		return err
 	}
-	x.ctx = m.beginTimeout(ctx, &x.time, v)
+	x.Ctx = m.beginTimeout(ctx, &x.Time, v)
 	var err error
 	switch {
 	case m.streams != nil:
@@ -287,8 +251,8 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 	case m.eager:
 		return o.start(m, v, x, out)
 	default:
-		end := x.begin()
-		v.Began = x.began
+		end := x.Begin()
+		v.Began = x.Began()
 		err = o.negotiate(m, x)
 		end()
 		if out != nil {
@@ -298,7 +262,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			err = o.readReply(m, v, x)
 		}
 		if err == nil {
-			x.count(m, nil)
+			x.Count(m.tally, nil)
 		}
 	}
 	return o.settings.identified(err, o.log, m.Name)
@@ -382,48 +346,6 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 	return &fault.Fault{Code: fault.FailedPrecondition, Message: mismatch.Error(), Outcome: fault.NotRun, Err: mismatch}
 }
 
-// count counts the call in Client.Stats: it has ended with why, nil for success.
-func (x *exchange) count(m *boundMethod, why *fault.Fault) {
-	switch {
-	case why == nil:
-		m.tally.Add(nil, 1, fault.OK, limits.Monotonic()-x.began)
-	case why.Outcome == fault.NotRun:
-		m.tally.Refuse(nil, why.Code)
-	default:
-		m.tally.Add(nil, 1, why.Code, limits.Monotonic()-x.began)
-	}
-}
-
-// begin begins the time of the call. The func it returns ends what within has.
-func (x *exchange) begin() (end func()) {
-	x.open.Add(1)
-	x.began = limits.Monotonic()
-	x.time.Start(x.began)
-	x.time.MarkWaited()
-	if at := x.time.End(); at != 0 {
-		x.within, x.stop = context.WithDeadline(x.ctx, limits.TimeOf(at))
-	} else {
-		x.within, x.stop = context.WithCancel(x.ctx)
-	}
-	stop := context.AfterFunc(x.overLink.ctx, x.stop)
-	return func() {
-		x.open.Add(-1)
-		stop()
-		x.stop()
-	}
-}
-
-// over returns why within has ended.
-func (x *exchange) over(outcome fault.Outcome) *fault.Fault {
-	if err := x.ctx.Err(); err != nil {
-		return x.time.ContextFault(err, outcome)
-	}
-	if why := x.why.Load(); why != nil {
-		return why.WithOutcome(outcome)
-	}
-	return x.time.Fault(outcome)
-}
-
 // A tripError is an error that the RoundTripper has returned.
 type tripError struct{ *fault.Fault }
 
@@ -444,26 +366,23 @@ func tripFault(err error) *fault.Fault {
 
 // roundTrip makes one attempt. It sets the reply, unless that is nonsense or an error.
 func (x *exchange) roundTrip(r *Request) error {
-	if x.within.Err() != nil || x.why.Load() != nil {
-		return x.over(fault.NotRun)
+	left, over := x.Attempt()
+	if over != nil {
+		return over
 	}
-	left, late := x.time.Left()
-	if late {
-		return x.time.Fault(fault.NotRun)
-	}
-	r.Timeout = time.Duration(left) * time.Microsecond
+	r.Timeout = left
 	if ask := x.settings.access.credentials; ask != nil {
-		s, err := hello.Credentials(x.within, x.log, func() (secure.Secret, error) { c, err := ask(x.within); return c.secret, err })
-		if x.within.Err() != nil {
-			return x.over(fault.NotRun)
+		s, err := hello.Credentials(x.Within(), x.log, func() (secure.Secret, error) { c, err := ask(x.Within()); return c.secret, err })
+		if x.Within().Err() != nil {
+			return x.Over(fault.NotRun)
 		} else if err != nil {
 			return err
 		}
 		r.Credentials = Credentials{s}
 	}
 	var reply *Reply
-	err := x.log.Await(x.within, "RoundTrip", func() (err error) {
-		if reply, err = x.rt.RoundTrip(x.within, r); err != nil {
+	err := x.log.Await(x.Within(), "RoundTrip", func() (err error) {
+		if reply, err = x.rt.RoundTrip(x.Within(), r); err != nil {
 			return tripError{tripFault(err)}
 		}
 		return nil
@@ -472,14 +391,14 @@ func (x *exchange) roundTrip(r *Request) error {
 	case nil:
 		return x.accept(reply)
 	case tripError:
-		if x.within.Err() != nil {
-			return x.over(e.Outcome)
+		if x.Within().Err() != nil {
+			return x.Over(e.Outcome)
 		}
 		return e.Fault
 	case *fault.Fault: // a panic
 		return e.WithOutcome(fault.OutcomeUnknown)
 	}
-	return x.over(fault.OutcomeUnknown)
+	return x.Over(fault.OutcomeUnknown)
 }
 
 // accept sets the reply. It returns the error in it, or one for a reply that makes no sense.
@@ -498,21 +417,13 @@ func (x *exchange) accept(reply *Reply) (err error) {
 	switch {
 	case own.Err != nil:
 		f, expired := receivedFault(own.Err)
-		return orOwn(f, x.time.OwnFault(x.ctx, expired, f))
+		return x.Received(f, expired)
 	case own.Status != StatusOK:
 		return fault.New(fault.Internal, fault.OutcomeUnknown, "a reply with %v and without an error", own.Status)
 	case len(own.Body) > x.settings.MaxMessage:
 		return fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", len(own.Body), x.settings.MaxMessage)
 	}
 	return nil
-}
-
-// orOwn returns own, or f if it is nil.
-func orOwn(f, own *fault.Fault) *fault.Fault {
-	if own != nil {
-		return own
-	}
-	return f
 }
 
 // check accepts results: of a version that the caller reads, with a stream if the method has one.
@@ -544,34 +455,34 @@ func (o *overMethod) readReply(m *boundMethod, v *method.Values, x *exchange) er
 
 // start makes a call whose caller does not wait for the answer.
 func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
-	if err := x.ctx.Err(); err != nil {
-		return x.time.ContextFault(err, fault.NotRun)
+	if err := x.Ctx.Err(); err != nil {
+		return x.Time.ContextFault(err, fault.NotRun)
 	}
 	if m.oneway {
-		x.ctx = context.WithoutCancel(x.ctx) // most callers end it when the func has returned
+		x.Ctx = context.WithoutCancel(x.Ctx) // most callers end it when the func has returned
 	}
-	if o.oneway.Begin(); o.oneway.Refuses(false) != nil || o.why.Load() != nil {
-		o.oneway.Done(1)
-		return cmp.Or(o.why.Load(), errClosing)
+	if o.Oneway.Begin(); o.Oneway.Refuses(false) != nil || o.Why() != nil {
+		o.Oneway.Done(1)
+		return cmp.Or(o.Why(), errClosing)
 	}
 	e := &eagerCall{end: &o.callerState, method: m, answer: x, out: out, done: make(chan struct{})}
 	if s, ok := v.State.(*sending); ok {
 		s.call = e
 	}
 	if !m.oneway { // Close does not wait for it
-		o.oneway.Done(1)
+		o.Oneway.Done(1)
 	}
-	end := x.begin()
+	end := x.Begin()
 	go func() {
 		err := o.negotiate(m, x)
 		e.sig = x.sig
 		end()
 		if err == nil {
-			x.count(m, nil)
+			x.Count(m.tally, nil)
 		}
-		e.endWith(x.began, err)
+		e.endWith(x.Began(), err)
 		if m.oneway {
-			o.oneway.Done(1)
+			o.Oneway.Done(1)
 		}
 	}()
 	return nil
@@ -580,64 +491,22 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 // errClosing is shared, and must not be changed.
 var errClosing = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Message: fault.ErrClosed.Error(), Err: fault.ErrClosed}
 
-// An overStream is the result stream of a call. It implements openStreams.
-type overStream struct {
-	*exchange
-	method *boundMethod
-	pipe   *streams.Pipe
-	check  *time.Timer // for a stream that has been dropped; nil for none
-
-	mu     sync.Mutex // guards the rest
-	done   bool
-	ended  *fault.Fault
-	finish func() // ends within
-	then   []func(*fault.Fault)
-}
-
-func (s *overStream) HasResult() bool  { return true }
-func (s *overStream) CloseResult()     { s.pipe.Close() }
-func (s *overStream) ParamsRead() bool { return false }
-
-// WhenOver implements openStreams.
-func (s *overStream) WhenOver(f func(why *fault.Fault)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.done {
-		go f(s.ended)
-	} else {
-		s.then = append(s.then, f)
-	}
-}
-
-// onOver is Pipe.OnOver.
-func (s *overStream) onOver(why *fault.Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finish()
-	s.count(s.method, why)
-	s.done, s.ended = true, why
-	for _, f := range s.then {
-		go f(why)
-	}
-}
-
 // stream makes a call with a result stream.
 func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
-	s := &overStream{exchange: x, method: m, pipe: streams.NewPipe()}
+	s := apart.NewStream(&x.Exchange, m.tally)
 	v.Sent = true // the end of the stream counts the call
-	s.pipe.OnOver = s.onOver
 	end := newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: &o.settings.Conn, Received: func() *method.Stream { return x.sig.ResultStream() }}, settings: o.settings, log: o.log})
 	if c, ok := v.Ctx.(*callContext); ok {
 		end.seen, c.call.streams = c.call, &clientStreams{s}
 	}
-	answer := x.time
+	answer := x.Time
 	if m.timeoutBy != limits.ByMethod { // only the wait for the func is limited by default
-		x.time = limits.Timeout{}
-		x.time.Begin(x.ctx, 0, 0)
+		x.Time = limits.Timeout{}
+		x.Time.Begin(x.Ctx, 0, 0)
 	}
-	s.begin()
+	s.Begin(o.settings.PingAfter)
 	if m.streams.Eager {
-		streams.Store(s.pipe, &end.End, m.streams.Result, v)
+		streams.Store(s.Pipe, &end.End, m.streams.Result, v)
 		go func() {
 			err := o.negotiate(m, x)
 			if out != nil {
@@ -646,11 +515,11 @@ func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *
 			if err == nil && len(x.reply.Body) > 0 {
 				err = fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %d trailing bytes", len(x.reply.Body))
 			}
-			s.run(m, err)
+			x.move(s, m, err)
 		}()
 		return nil
 	}
-	err := s.await(&answer, func() error { return o.negotiate(m, x) })
+	err := s.Await(&answer, func() error { return o.negotiate(m, x) })
 	if out != nil {
 		out.Reply.Set(x.entries)
 	}
@@ -658,61 +527,12 @@ func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *
 		err = o.readReply(m, v, x)
 	}
 	if err != nil {
-		s.pipe.Fail(faultOf(err), true)
+		s.Pipe.Fail(faultOf(err), true)
 		return err
 	}
-	streams.Store(s.pipe, &end.End, m.streams.Result, v)
-	go s.run(m, nil)
+	streams.Store(s.Pipe, &end.End, m.streams.Result, v)
+	go x.move(s, m, nil)
 	return nil
-}
-
-// begin begins the time of the stream. It ends with within, and is looked after: a dropped stream
-// is closed.
-func (s *overStream) begin() {
-	end := s.exchange.begin()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stop := context.AfterFunc(s.within, func() {
-		s.pipe.Fail(s.exchange.over(fault.OutcomeUnknown), s.ctx.Err() != nil || s.why.Load() == nil)
-	})
-	if after := s.settings.PingAfter; after < math.MaxInt64 {
-		s.check = time.AfterFunc(after, s.closeDropped)
-	}
-	s.finish = func() {
-		stop()
-		end()
-		if s.check != nil {
-			s.check.Stop()
-		}
-	}
-}
-
-// closeDropped closes a stream that its user has dropped, or looks again later.
-func (s *overStream) closeDropped() {
-	if s.pipe.Dropped() {
-		s.pipe.Close()
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.done {
-		s.check.Reset(s.settings.PingAfter)
-	}
-}
-
-// await waits for the answer, within a time of its own.
-func (s *overStream) await(t *limits.Timeout, call func() error) error {
-	if t.End() == 0 {
-		return call()
-	}
-	t.Start(limits.Monotonic())
-	left, _ := t.Remaining()
-	late := time.AfterFunc(left, s.exchange.stop)
-	err := call()
-	if !late.Stop() && err != nil {
-		return t.Fault(fault.OutcomeUnknown)
-	}
-	return err
 }
 
 // faultOf returns the fault for the error of a call.
@@ -724,31 +544,31 @@ func faultOf(err error) *fault.Fault {
 	return f
 }
 
-// run moves the items of the reply to the user's range, or ends that with the error of the call.
-func (s *overStream) run(m *boundMethod, err error) {
+// move moves the items of the reply to the user's range, or ends that with the error of the call.
+func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 	if err != nil {
-		s.pipe.Fail(faultOf(err), false)
+		s.Pipe.Fail(faultOf(err), false)
 		return
 	}
-	p := streams.Pump{Pipe: s.pipe, Max: s.settings.MaxMessage, Owner: s.settings.Owner}
+	p := streams.Pump{Pipe: s.Pipe, Max: x.settings.MaxMessage, Owner: x.settings.Owner}
 	p.Failed = func(err error) *fault.Fault {
 		var e *Error
 		if !errors.As(err, &e) || e.Outcome != OutcomeAnswered {
 			return tripFault(err)
 		}
 		f, expired := receivedFault(e)
-		return orOwn(f, s.time.OwnFault(s.ctx, expired, f))
+		return s.Received(f, expired)
 	}
 	p.Ended = func() *fault.Fault {
-		if s.within.Err() == nil {
+		if s.Within().Err() == nil {
 			return nil
 		}
-		return s.exchange.over(fault.OutcomeUnknown)
+		return s.Over(fault.OutcomeUnknown)
 	}
 	p.Panicked = func(what any) *fault.Fault {
 		f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in the Items of a RoundTripper", m.Name)
-		f.LogID = s.log.AddPanic(report.Panic, "bsrpc: panic in the Items of a RoundTripper", what, "method", m.Name)
+		f.LogID = x.log.AddPanic(report.Panic, "bsrpc: panic in the Items of a RoundTripper", what, "method", m.Name)
 		return f
 	}
-	p.Run(s.reply.Items)
+	p.Run(x.reply.Items)
 }

@@ -1,0 +1,153 @@
+// Package apart makes calls without a connection: their time, their end, their result streams.
+// Package bsrpc has the values, and what carries them.
+package apart
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/tally"
+)
+
+// A Client is what the calls of a client share. It is safe for concurrent use after Init.
+type Client struct {
+	Oneway limits.Inflight // calls without an answer
+
+	open   atomic.Int64
+	ctx    context.Context // ends with the client
+	cancel context.CancelFunc
+	why    atomic.Pointer[fault.Fault] // of the end; nil before
+}
+
+// Init prepares c. It must be called before all other methods.
+func (c *Client) Init() {
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.Oneway.Init()
+}
+
+// Open returns the number of calls under way, streams included.
+func (c *Client) Open() int { return int(c.open.Load()) }
+
+// Done returns a channel closed when the client has ended.
+func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Why returns why the client has ended, nil before.
+func (c *Client) Why() *fault.Fault { return c.why.Load() }
+
+// Err returns why the client has ended, nil before.
+func (c *Client) Err() error {
+	if why := c.why.Load(); why != nil {
+		return why
+	}
+	return nil
+}
+
+// Fail ends the calls under way, and all later ones.
+func (c *Client) Fail(why *fault.Fault) {
+	for {
+		was, now := c.why.Load(), why
+		if was != nil {
+			now = was.Then(why)
+		}
+		if c.why.CompareAndSwap(was, now) {
+			c.cancel()
+			return
+		}
+	}
+}
+
+// Close is Fail, after some time for the answers to oneway calls: their requests may not have
+// left yet.
+func (c *Client) Close(why *fault.Fault) {
+	c.Oneway.Drain()
+	netconn.AwaitEnd(c.Oneway.End(0))
+	c.Fail(why)
+}
+
+// An Exchange is one call, with all its attempts.
+type Exchange struct {
+	Client *Client
+	Ctx    context.Context // of the caller
+	Time   limits.Timeout
+
+	within context.Context
+	cancel context.CancelFunc
+	began  time.Duration
+}
+
+// Within returns the context for what carries the call, after Begin: it also ends with the time,
+// and with the client.
+func (x *Exchange) Within() context.Context { return x.within }
+
+// Began returns the time of Begin, by limits.Monotonic; 0 before.
+func (x *Exchange) Began() time.Duration { return x.began }
+
+// Cancel ends Within.
+func (x *Exchange) Cancel() { x.cancel() }
+
+// Begin begins the time of the call. The func it returns ends Within and the call, once.
+func (x *Exchange) Begin() (end func()) {
+	x.Client.open.Add(1)
+	x.began = limits.Monotonic()
+	x.Time.Start(x.began)
+	x.Time.MarkWaited()
+	if at := x.Time.End(); at != 0 {
+		x.within, x.cancel = context.WithDeadline(x.Ctx, limits.TimeOf(at))
+	} else {
+		x.within, x.cancel = context.WithCancel(x.Ctx)
+	}
+	stop := context.AfterFunc(x.Client.ctx, x.cancel)
+	return func() {
+		x.Client.open.Add(-1)
+		stop()
+		x.cancel()
+	}
+}
+
+// Attempt returns the time left for an attempt, 0 for no limit, or why there is none any more.
+func (x *Exchange) Attempt() (time.Duration, *fault.Fault) {
+	if x.within.Err() != nil || x.Client.Why() != nil {
+		return 0, x.Over(fault.NotRun)
+	}
+	left, late := x.Time.Left()
+	if late {
+		return 0, x.Time.Fault(fault.NotRun)
+	}
+	return time.Duration(left) * time.Microsecond, nil
+}
+
+// Over returns why Within has ended.
+func (x *Exchange) Over(outcome fault.Outcome) *fault.Fault {
+	if err := x.Ctx.Err(); err != nil {
+		return x.Time.ContextFault(err, outcome)
+	}
+	if why := x.Client.Why(); why != nil {
+		return why.WithOutcome(outcome)
+	}
+	return x.Time.Fault(outcome)
+}
+
+// Received returns the fault of a call that the peer has failed with f: with the caller's own
+// time limit, if that is the reason. expired says that the time was over at the peer.
+func (x *Exchange) Received(f *fault.Fault, expired bool) *fault.Fault {
+	if own := x.Time.OwnFault(x.Ctx, expired, f); own != nil {
+		return own
+	}
+	return f
+}
+
+// Count counts the call, which has ended with why, nil for success.
+func (x *Exchange) Count(m *tally.Method, why *fault.Fault) {
+	switch {
+	case why == nil:
+		m.Add(nil, 1, fault.OK, limits.Monotonic()-x.began)
+	case why.Outcome == fault.NotRun:
+		m.Refuse(nil, why.Code)
+	default:
+		m.Add(nil, 1, why.Code, limits.Monotonic()-x.began)
+	}
+}

@@ -1,0 +1,118 @@
+package apart
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/streams"
+	"github.com/bsrpc/bsrpc/internal/tally"
+)
+
+// A Stream is the result stream of a call. It is safe for concurrent use after Begin.
+type Stream struct {
+	*Exchange
+	Pipe  *streams.Pipe
+	Tally *tally.Method // counts the call at its end; nil for none
+
+	check      *time.Timer // for a stream that has been dropped; nil for none
+	checkAfter time.Duration
+
+	mu     sync.Mutex // guards the rest
+	done   bool
+	ended  *fault.Fault
+	finish func() // ends Within
+	then   []func(*fault.Fault)
+}
+
+// NewStream returns the stream of a call.
+func NewStream(x *Exchange, t *tally.Method) *Stream {
+	s := &Stream{Exchange: x, Pipe: streams.NewPipe(), Tally: t}
+	s.Pipe.OnOver = s.over
+	return s
+}
+
+// HasResult reports true: there is a result stream.
+func (s *Stream) HasResult() bool { return true }
+
+// CloseResult closes it.
+func (s *Stream) CloseResult() { s.Pipe.Close() }
+
+// ParamsRead reports false: no argument is a stream.
+func (s *Stream) ParamsRead() bool { return false }
+
+// WhenOver calls f on a goroutine of its own at the end of the stream. why is nil for a complete
+// one.
+func (s *Stream) WhenOver(f func(why *fault.Fault)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		go f(s.ended)
+	} else {
+		s.then = append(s.then, f)
+	}
+}
+
+// over is Pipe.OnOver.
+func (s *Stream) over(why *fault.Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finish()
+	s.Count(s.Tally, why)
+	s.done, s.ended = true, why
+	for _, f := range s.then {
+		go f(why)
+	}
+}
+
+// Begin begins the time of the stream. It ends with Within. A dropped stream is closed: that is
+// looked at after each checkAfter, unless that is math.MaxInt64.
+func (s *Stream) Begin(checkAfter time.Duration) {
+	end := s.Exchange.Begin()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stop := context.AfterFunc(s.within, func() {
+		s.Pipe.Fail(s.Over(fault.OutcomeUnknown), s.Ctx.Err() != nil || s.Client.Why() == nil)
+	})
+	if s.checkAfter = checkAfter; checkAfter < math.MaxInt64 {
+		s.check = time.AfterFunc(checkAfter, s.closeDropped)
+	}
+	s.finish = func() {
+		stop()
+		end()
+		if s.check != nil {
+			s.check.Stop()
+		}
+	}
+}
+
+// closeDropped closes a stream that its user has dropped, or looks again later.
+func (s *Stream) closeDropped() {
+	if s.Pipe.Dropped() {
+		s.Pipe.Close()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		s.check.Reset(s.checkAfter)
+	}
+}
+
+// Await makes the call within a time of its own, and ends Within after that.
+func (s *Stream) Await(t *limits.Timeout, call func() error) error {
+	if t.End() == 0 {
+		return call()
+	}
+	t.Start(limits.Monotonic())
+	left, _ := t.Remaining()
+	late := time.AfterFunc(left, s.Cancel)
+	err := call()
+	if !late.Stop() && err != nil {
+		return t.Fault(fault.OutcomeUnknown)
+	}
+	return err
+}
