@@ -1,0 +1,459 @@
+package natsbsrpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nuid"
+)
+
+// maxUploads limits the requests of an Instance that arrive in pieces at the same time.
+const maxUploads = 16
+
+// An Instance is a Server that serves its calls over NATS. Create one with Serve. All methods are
+// safe for concurrent use.
+type Instance struct {
+	nc       *nats.Conn
+	srv      *bsrpc.Server
+	opts     ServeOptions
+	id       string
+	started  time.Time
+	services []*service
+	log      *slog.Logger
+
+	// One channel keeps the order of all messages: a cancel does not overtake its request.
+	arrivals chan *nats.Msg
+	requests []*nats.Subscription // requests, PING, INFO and STATS
+	others   []*nats.Subscription // messages of running calls
+	handlers map[*nats.Subscription]func(*nats.Msg)
+
+	ctx      context.Context // parent of all calls
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // calls; Add is for the goroutine of receive
+	uploads  chan struct{}
+	stopping sync.Once
+	drained  chan struct{} // closed when the last request has been accepted
+	stopped  chan struct{} // closed when nothing runs any more
+
+	mu       sync.Mutex
+	draining bool
+	calls    map[string]*served // by the subject of the caller
+}
+
+// served is a running call.
+type served struct {
+	*flow
+	ctx    context.Context
+	cancel context.CancelFunc
+	pieces bool // the caller sends pings
+}
+
+// Serve serves the registered methods of srv over nc, without those of bsrpc.v1, as one
+// instance of each service. All methods must be registered. It fails if the server refuses calls
+// without connections, see Server.Handle.
+//
+// Serve does not own nc and srv. To stop, call Shutdown of the Instance, then that of srv, and then
+// close nc. The instance goes on when nc has reconnected, and ends its calls when nc is closed.
+func Serve(nc *nats.Conn, srv *bsrpc.Server, opts *ServeOptions) (*Instance, error) {
+	i := &Instance{nc: nc, srv: srv, id: nuid.Next(), started: time.Now().UTC()}
+	if opts != nil {
+		i.opts = *opts
+	}
+	if err := i.resolve(); err != nil {
+		return nil, err
+	}
+	i.arrivals = make(chan *nats.Msg, nats.DefaultMaxChanLen)
+	i.handlers = make(map[*nats.Subscription]func(*nats.Msg))
+	i.calls = make(map[string]*served)
+	i.uploads = make(chan struct{}, maxUploads)
+	i.drained, i.stopped = make(chan struct{}), make(chan struct{})
+	i.handlers[nil] = func(*nats.Msg) { i.endRequests() }
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	if reply := srv.Handle(i.ctx, &bsrpc.Request{Method: bsrpc.BindMethod}); reply.Status != bsrpc.StatusOK {
+		return nil, reply.Err
+	}
+	err := i.subscribe()
+	if err == nil {
+		err = nc.Flush()
+	}
+	go i.receive()
+	if err != nil {
+		i.Close()
+		return nil, fmt.Errorf("bsrpc: NATS: %w", err)
+	}
+	go i.watch()
+	return i, nil
+}
+
+// resolve sets the defaults of the options.
+func (i *Instance) resolve() (err error) {
+	o := &i.opts
+	o.Version, o.Queue = cmp.Or(o.Version, "0.0.0"), cmp.Or(o.Queue, micro.DefaultQueueGroup)
+	o.MaxMessage = cmp.Or(o.MaxMessage, defaultMaxMessage)
+	if i.log = o.Logger; i.log == nil {
+		i.log = slog.Default()
+	}
+	switch o.Prefix, err = prefixOf(o.Prefix); {
+	case err != nil:
+		return err
+	case i.nc == nil || i.srv == nil:
+		return errors.New("bsrpc: NATS: Serve: nil connection or server")
+	case o.MaxMessage < 0:
+		return fmt.Errorf("bsrpc: NATS: ServeOptions.MaxMessage is %d, want at least 1", o.MaxMessage)
+	case !semantic.MatchString(o.Version):
+		return fmt.Errorf("bsrpc: NATS: ServeOptions.Version %q is not a semantic version, such as 1.2.0", o.Version)
+	case strings.ContainsAny(o.Queue, " \t\r\n"):
+		return fmt.Errorf("bsrpc: NATS: ServeOptions.Queue %q contains a space", o.Queue)
+	}
+	for _, m := range i.srv.Methods() {
+		i.add(m)
+	}
+	if len(i.services) == 0 {
+		return errors.New("bsrpc: NATS: Serve: the server has no methods; register them first")
+	}
+	return nil
+}
+
+// ID returns the name of the instance, as in From.Instance and in PING.
+func (i *Instance) ID() string { return i.id }
+
+// subscribe subscribes to all subjects.
+func (i *Instance) subscribe() error {
+	var errs []error
+	add := func(list *[]*nats.Subscription, subject, queue string, handle func(*nats.Msg)) *nats.Subscription {
+		sub, err := i.nc.ChanQueueSubscribe(subject, queue, i.arrivals)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("subscribe to %s: %w", subject, err))
+			return nil
+		}
+		i.handlers[sub], *list = handle, append(*list, sub)
+		return sub
+	}
+	for _, s := range i.services {
+		for _, e := range s.endpoints {
+			e.sub = add(&i.requests, e.Subject, e.QueueGroup, func(m *nats.Msg) { i.accept(e, m) })
+		}
+		add(&i.others, i.opts.Prefix+cancelTo+s.name, "", func(m *nats.Msg) { i.deliver(m.Reply, m) })
+		for subject, answer := range s.verbs() {
+			add(&i.requests, subject, "", func(m *nats.Msg) { i.monitor(m, answer) })
+		}
+	}
+	own := i.opts.Prefix + instanceTo + i.id
+	add(&i.others, own+pieceTo+">", "", func(m *nats.Msg) { i.deliver(strings.TrimPrefix(m.Subject, own+pieceTo), m) })
+	for _, to := range []string{callTo, bindTo} {
+		add(&i.others, own+to+">", "", func(m *nats.Msg) { i.acceptDirect(strings.TrimPrefix(m.Subject, own), m) })
+	}
+	return errors.Join(errs...)
+}
+
+// receive handles all messages, in their order. It does not block.
+func (i *Instance) receive() {
+	for {
+		select {
+		case m := <-i.arrivals:
+			i.handlers[m.Sub](m)
+		case <-i.stopped:
+			return
+		}
+	}
+}
+
+// deliver hands a message to its call. id is the subject of the caller.
+func (i *Instance) deliver(id string, m *nats.Msg) {
+	i.mu.Lock()
+	c := i.calls[id]
+	i.mu.Unlock()
+	switch {
+	case c == nil:
+		if m.Header.Get(headerPing) != "" {
+			i.nc.PublishMsg(&nats.Msg{Subject: id, Header: nats.Header{headerGone: {set}}})
+		}
+	case m.Header.Get(headerCancel) != "" || noResponders(m):
+		c.cancel()
+	case m.Header.Get(headerPing) != "":
+		c.mu.Lock()
+		c.heard = time.Now()
+		c.mu.Unlock()
+	default:
+		c.deliver(m)
+	}
+}
+
+// noResponders reports whether the broker says that a message of this end has had no receiver.
+func noResponders(m *nats.Msg) bool {
+	return len(m.Data) == 0 && m.Header.Get("Status") == "503"
+}
+
+// acceptDirect begins a call that is meant for this instance.
+func (i *Instance) acceptDirect(to string, m *nats.Msg) {
+	for _, s := range i.services {
+		for _, e := range s.endpoints {
+			if e.direct == to {
+				i.accept(e, m)
+				return
+			}
+		}
+	}
+	i.refuse(m, &bsrpc.Error{Code: bsrpc.CodeUnimplemented, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: the instance has no such method"})
+}
+
+// accept begins a call.
+func (i *Instance) accept(e *endpoint, m *nats.Msg) {
+	c := &served{flow: newFlow(i.nc, i.opts.Prefix+instanceTo+i.id+pieceTo+m.Reply, m.Reply)}
+	c.credit = window
+	i.mu.Lock()
+	draining, twice := i.draining, i.calls[m.Reply] != nil
+	if !draining && !twice && m.Reply != "" {
+		c.ctx, c.cancel = context.WithCancel(i.ctx)
+		i.calls[m.Reply] = c
+	}
+	i.mu.Unlock()
+	switch {
+	case c.ctx != nil:
+		i.running.Add(1)
+		go i.serve(e, c, m)
+	case draining:
+		i.refuse(m, &bsrpc.Error{Code: bsrpc.CodeUnavailable, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: the instance is shutting down"})
+	default:
+		e.count(time.Now(), errors.New("a request without a subject of its own for the answer"))
+	}
+}
+
+// refuse answers a request that does not run.
+func (i *Instance) refuse(m *nats.Msg, e *bsrpc.Error) {
+	if m.Reply != "" {
+		answer := replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})
+		answer.Subject = m.Reply
+		i.nc.PublishMsg(answer)
+	}
+}
+
+// serve runs one call.
+func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
+	defer i.running.Done()
+	defer c.cancel()
+	began := time.Now()
+	r, err := i.request(e.method, c, m)
+	var reply *bsrpc.Reply
+	if err != nil {
+		reply = &bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)}
+	} else {
+		if r.Timeout > 0 {
+			r.Timeout = max(1, r.Timeout-time.Since(began))
+		}
+		reply = i.srv.Handle(c.ctx, r)
+	}
+	if err = i.answer(c, reply); err == nil && reply.Err != nil {
+		err = errors.New(reply.Err.Code.String())
+	}
+	i.mu.Lock()
+	delete(i.calls, m.Reply)
+	i.mu.Unlock()
+	e.count(began, err)
+}
+
+// refusal returns the error of a call whose request is not valid, or not complete.
+func refusal(err error) *bsrpc.Error {
+	e := &bsrpc.Error{Code: bsrpc.CodeInvalidArgument, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: the request: " + err.Error()}
+	if long := (*tooLong)(nil); errors.As(err, &long) {
+		e.Code, e.Message = bsrpc.CodeResourceExhausted, e.Message+", ServeOptions.MaxMessage of the server"
+	} else if errors.Is(err, context.Canceled) {
+		e.Code = bsrpc.CodeCanceled
+	}
+	return e
+}
+
+// request returns the whole request that begins with m.
+func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Request, error) {
+	r, setBody, err := readRequest(method, m.Header)
+	if err != nil {
+		return nil, err
+	}
+	r.Peer.Addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
+	body := m.Data
+	if m.Header.Get(headerMore) != "" {
+		select {
+		case i.uploads <- struct{}{}:
+			defer func() { <-i.uploads }()
+		case <-c.ctx.Done():
+			return nil, c.ctx.Err()
+		}
+		if err = i.expectPieces(c); err == nil {
+			err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}})
+		}
+		if err == nil {
+			body, err = c.body(c.ctx, m, i.opts.MaxMessage)
+		}
+	}
+	if err == nil {
+		err = setBody(body)
+	}
+	return r, err
+}
+
+// expectPieces makes a call end when its caller falls silent.
+func (i *Instance) expectPieces(c *served) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pieces, c.heard = true, time.Now()
+	return c.err
+}
+
+// answer sends the reply of a call, with its stream.
+func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
+	if reply.Items == nil && c.ctx.Err() != nil && i.ctx.Err() == nil {
+		return c.ctx.Err() // the caller has cancelled the call
+	}
+	rest, err := c.begin(replyOf(reply))
+	if errors.Is(err, nats.ErrMaxPayload) {
+		e := &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Outcome: bsrpc.OutcomeAnswered, Message: "bsrpc: NATS: the metadata of the reply exceed the payload of the broker"}
+		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
+	}
+	if err == nil && (rest != nil || reply.Items != nil) {
+		err = i.expectPieces(c)
+	}
+	if err == nil && rest != nil {
+		err = c.send(c.ctx, rest)
+	}
+	if err != nil || reply.Items == nil {
+		return err
+	}
+	var failed error
+	for item, err := range reply.Items {
+		if err == nil {
+			err = c.send(c.ctx, item)
+		}
+		if failed = err; err != nil {
+			break
+		}
+	}
+	end := endOf(failed)
+	c.sent++
+	end.Header[headerSeq] = []string{fmt.Sprint(c.sent)}
+	return errors.Join(failed, c.post(end))
+}
+
+// watch ends the calls of silent callers, and all calls when the connection is closed. It reports
+// dropped messages.
+func (i *Instance) watch() {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	dropped := 0
+	for {
+		select {
+		case <-tick.C:
+		case <-i.stopped:
+			return
+		}
+		if i.nc.IsClosed() {
+			i.cancel()
+		}
+		i.endSilent(time.Now().Add(-4 * pingEvery))
+		if n := i.dropped(); n > dropped {
+			i.log.Error("bsrpc: NATS: the instance is a slow consumer: messages have been dropped", "instance", i.id, "messages", n-dropped)
+			dropped = n
+		}
+	}
+}
+
+// endSilent ends the calls whose callers have sent nothing since a time.
+func (i *Instance) endSilent(since time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, c := range i.calls {
+		c.mu.Lock()
+		if c.pieces && c.heard.Before(since) {
+			c.cancel()
+		}
+		c.mu.Unlock()
+	}
+}
+
+// dropped returns the number of messages that have found the channel full.
+func (i *Instance) dropped() int {
+	sum := 0
+	for _, sub := range slices.Concat(i.requests, i.others) {
+		n, _ := sub.Dropped()
+		sum += max(n, 0)
+	}
+	return sum
+}
+
+// Shutdown ends the instance without losing a call: it takes the subscriptions back, serves the requests
+// that have arrived until then, and waits for all calls, streams included. When ctx ends first,
+// Shutdown cancels the calls, and returns the error of ctx after their handlers.
+func (i *Instance) Shutdown(ctx context.Context) error {
+	i.stopping.Do(func() { go i.stop() })
+	select {
+	case <-i.stopped:
+		return nil
+	case <-ctx.Done():
+	}
+	i.cancel()
+	<-i.stopped
+	return ctx.Err()
+}
+
+// Close is Shutdown without waiting for the calls: they are cancelled. It always returns nil.
+func (i *Instance) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	i.Shutdown(ctx)
+	return nil
+}
+
+// stop stops everything in its order.
+func (i *Instance) stop() {
+	var ended []<-chan nats.SubStatus
+	for _, sub := range i.requests {
+		ended = append(ended, sub.StatusChanged(nats.SubscriptionClosed))
+		sub.Drain()
+	}
+	for _, done := range ended {
+		i.awaitClosed(done)
+	}
+	i.arrivals <- new(nats.Msg) // behind all requests
+	<-i.drained
+	i.running.Wait()
+	for _, sub := range i.others {
+		sub.Unsubscribe()
+	}
+	i.cancel()
+	i.nc.FlushTimeout(5 * time.Second)
+	close(i.stopped)
+}
+
+// endRequests makes accept refuse what still comes, to this instance alone.
+func (i *Instance) endRequests() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.draining = true
+	close(i.drained)
+}
+
+// awaitClosed waits until a subscription is closed, or the connection is.
+func (i *Instance) awaitClosed(done <-chan nats.SubStatus) {
+	for !i.nc.IsClosed() {
+		select {
+		case <-done:
+			return
+		case <-time.After(pingEvery):
+		}
+	}
+}
+
+// A callerAddr is the address of a caller: the beginning of the subject for its answers.
+type callerAddr string
+
+func (callerAddr) Network() string  { return "nats" }
+func (a callerAddr) String() string { return string(a) }
