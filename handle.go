@@ -138,7 +138,14 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 		if v.why.Load() == nil {
 			return reply
 		}
-	case <-v.ctx.Done():
+	case <-v.ctx.Done(): // also when the handler has returned
+		select {
+		case reply := <-h.replied:
+			if v.why.Load() == nil {
+				return reply
+			}
+		default:
+		}
 	}
 	return h.lost()
 }
