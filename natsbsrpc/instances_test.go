@@ -1,0 +1,226 @@
+package natsbsrpc_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/natsbsrpc"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+func TestEach(t *testing.T) {
+	b := newBroker(t)
+	client := dial(t, b.connect(), nil)
+	var e *bsrpc.Error
+	for _, err := range natsbsrpc.Each[string](t.Context(), client, "lab.Stock.Who") {
+		if !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun {
+			t.Errorf("got %v", err)
+		}
+	}
+	ids := make(map[string]string)
+	for _, name := range []string{"a", "b", "c"} {
+		ids[serve(t, b.connect(), newServer(t, newDepot(name), nil)).ID()] = name
+	}
+	got := make(map[string]string)
+	for from, err := range natsbsrpc.Each[string](t.Context(), client, "lab.Stock.Who") {
+		if err != nil {
+			t.Error(err)
+		}
+		got[from.Instance] = from.Result
+	}
+	if fmt.Sprint(got) != fmt.Sprint(ids) {
+		t.Errorf("got %v, want %v", got, ids)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	n := 0
+	for _, err := range natsbsrpc.Each[int](ctx, client, "lab.Stock.Put", "wait", 1) {
+		if n++; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("got %d answers", n)
+	}
+	for range natsbsrpc.Each[string](t.Context(), client, "lab.Stock.Who") {
+		break
+	}
+	other := bsrpc.NewClientOver(nowhere{}, nil)
+	for _, err := range natsbsrpc.Each[string](t.Context(), other, "lab.Stock.Who") {
+		if err == nil || !strings.Contains(err.Error(), "natsbsrpc.Dial") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) RoundTrip(context.Context, *bsrpc.Request) (*bsrpc.Reply, error) {
+	return nil, errors.New("nowhere")
+}
+
+// TestMonitoring asks as the command nats micro does.
+func TestMonitoring(t *testing.T) {
+	b := newBroker(t)
+	i := serve(t, b.connect(), newServer(t, newDepot("a"), nil))
+	nc := b.connect()
+	p := bind(t, dial(t, nc, nil))
+	for _, item := range []string{"bolt", "nut", "none"} {
+		p.Put(t.Context(), item, 1)
+	}
+	ask := func(verb micro.Verb, into any) {
+		t.Helper()
+		subject, _ := micro.ControlSubject(verb, "lab-Stock", i.ID())
+		m, err := nc.Request(subject, nil, 5*time.Second)
+		if err == nil {
+			err = json.Unmarshal(m.Data, into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ping micro.Ping
+	if ask(micro.PingVerb, &ping); ping.ID != i.ID() || ping.Version != "1.2.3" || ping.Type != micro.PingResponseType {
+		t.Errorf("got %+v", ping)
+	}
+	var info micro.Info
+	ask(micro.InfoVerb, &info)
+	if at := slices.IndexFunc(info.Endpoints, func(e micro.EndpointInfo) bool { return e.Name == "Put" }); at < 0 || info.Endpoints[at].Subject != "bsrpc.lab.Stock.Put" || info.Endpoints[at].QueueGroup != "q" || len(info.Endpoints) != 8 {
+		t.Errorf("got %+v", info)
+	}
+	var stats micro.Stats
+	for { // a call is counted behind its answer
+		ask(micro.StatsVerb, &stats)
+		at := slices.IndexFunc(stats.Endpoints, func(e *micro.EndpointStats) bool { return e.Name == "Put" })
+		e := stats.Endpoints[at]
+		if e.NumRequests < 3 {
+			continue
+		}
+		if e.NumRequests != 3 || e.NumErrors != 1 || e.LastError != "unknown" || e.ProcessingTime <= 0 || e.AverageProcessingTime != e.ProcessingTime/3 {
+			t.Errorf("got %+v", e)
+		}
+		break
+	}
+}
+
+// TestShutdownLosesNothing stops one of two instances under load.
+func TestShutdownLosesNothing(t *testing.T) {
+	b := newBroker(t)
+	first := serve(t, b.connect(), newServer(t, newDepot("a"), nil))
+	serve(t, b.connect(), newServer(t, newDepot("b"), nil))
+	p := bind(t, dial(t, b.connect(), nil))
+	var calls atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := p.Put(t.Context(), "bolt", n); got != 2*n || err != nil {
+					t.Errorf("got %d, %v", got, err)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	until := func(n int64) {
+		for calls.Load() < n {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	until(200)
+	if err := first.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	until(calls.Load() + 200)
+	close(stop)
+	wg.Wait()
+}
+
+// TestKill cuts one of three instances from the broker under load. Each call is answered, or not
+// run, or unknown, as the instances have counted them.
+func TestKill(t *testing.T) {
+	b := newBroker(t)
+	var depots []*depot
+	var conns []*nats.Conn
+	for _, name := range []string{"a", "b", "c"} {
+		d, nc := newDepot(name), b.connect()
+		serve(t, nc, newServer(t, d, nil))
+		depots, conns = append(depots, d), append(conns, nc)
+	}
+	p := bind(t, dial(t, b.connect(), &bsrpc.ClientOptions{DefaultCallTimeout: 300 * time.Millisecond}))
+	var answered, notRun, unknown, done atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				_, err := p.Put(t.Context(), "bolt", n)
+				var e *bsrpc.Error
+				switch {
+				case err == nil:
+					answered.Add(1)
+				case errors.As(err, &e) && e.Outcome == bsrpc.OutcomeNotRun:
+					notRun.Add(1)
+				case errors.As(err, &e) && e.Outcome == bsrpc.OutcomeUnknown:
+					unknown.Add(1)
+				default:
+					t.Errorf("got %v", err)
+				}
+				if done.Add(1) == 400 {
+					conns[0].Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ran := depots[0].ran.Load() + depots[1].ran.Load() + depots[2].ran.Load()
+	if ran < answered.Load() || ran > answered.Load()+unknown.Load() || answered.Load() < 1500 {
+		t.Errorf("%d ran; %d answered, %d not run, %d unknown", ran, answered.Load(), notRun.Load(), unknown.Load())
+	}
+}
+
+func TestBrokerRestart(t *testing.T) {
+	b, d := newBroker(t), newDepot("a")
+	serve(t, b.connect(), newServer(t, d, nil))
+	p := bind(t, dial(t, b.connect(), nil))
+	failed := make(chan error)
+	go func() {
+		_, err := p.Put(t.Context(), "wait", 1)
+		failed <- err
+	}()
+	for d.ran.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	b.opts.Port = b.Addr().(*net.TCPAddr).Port
+	b.stop()
+	var e *bsrpc.Error
+	if err := <-failed; !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeUnknown || e.Code != bsrpc.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+	b.start()
+	for { // an instance that is not back yet is not there
+		n, err := p.Put(t.Context(), "bolt", 4)
+		if errors.As(err, &e) && e.Outcome == bsrpc.OutcomeNotRun {
+			continue
+		}
+		if n != 8 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		break
+	}
+}
