@@ -79,7 +79,8 @@ func Serve(nc *nats.Conn, srv *bsrpc.Server, opts *ServeOptions) (*Instance, err
 	i.drained, i.stopped = make(chan struct{}), make(chan struct{})
 	i.handlers[nil] = func(*nats.Msg) { i.endRequests() }
 	i.ctx, i.cancel = context.WithCancel(context.Background())
-	if reply := srv.Handle(i.ctx, &bsrpc.Request{Method: bsrpc.BindMethod}); reply.Status != bsrpc.StatusOK {
+	reply := srv.Handle(i.ctx, &bsrpc.Request{Method: bsrpc.BindMethod, Peer: bsrpc.Peer{Addr: callerAddr(i.id)}})
+	if reply.Err != nil && reply.Err.Code != bsrpc.CodeUnauthenticated { // this request has no credentials
 		return nil, reply.Err
 	}
 	err := i.subscribe()
