@@ -224,3 +224,28 @@ func TestBrokerRestart(t *testing.T) {
 		break
 	}
 }
+
+// TestGone: a stream ends when its instance is gone, and a handler when its caller is.
+func TestGone(t *testing.T) {
+	b := newBroker(t)
+	for _, dies := range []string{"instance", "client"} {
+		d, theirs, ours := newDepot("a"), b.connect(), b.connect()
+		serve(t, theirs, newServer(t, d, nil))
+		p := bind(t, dial(t, ours, nil))
+		n := 0
+		var last error
+		for _, err := range p.Count(t.Context(), 8) {
+			if n++; n == 8 && dies == "instance" {
+				theirs.Close()
+			} else if n == 8 {
+				ours.Close()
+			}
+			last = err
+		}
+		var e *bsrpc.Error
+		if n != 9 || !errors.As(last, &e) || e.Code != bsrpc.CodeUnavailable || e.Outcome != bsrpc.OutcomeUnknown {
+			t.Errorf("%s: got %d steps, %v", dies, n, last)
+		}
+		<-d.canceled
+	}
+}

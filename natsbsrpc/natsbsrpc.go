@@ -15,7 +15,7 @@
 // nats.ErrNoResponders. Messages dropped because an end is too slow are an error, too:
 // nats.ErrSlowConsumer at a client, and one in the log and the statistics of an Instance.
 //
-// Everybody with access to the subjects of PROTOCOL.md can call, and can read what is sent,
+// Anyone with access to the subjects of PROTOCOL.md can call, and can read what is sent,
 // credentials included. Use the accounts and permissions of NATS, and TLS.
 package natsbsrpc
 
@@ -69,11 +69,11 @@ type DialOptions struct {
 const (
 	defaultPrefix     = "bsrpc"
 	defaultMaxMessage = 16 << 20
-
-	// pingEvery is the gap between the pings of a caller for a call with a stream or with pieces. After
-	// four gaps without a message an instance ends the call.
-	pingEvery = 5 * time.Second
 )
+
+// pingEvery is the gap between the pings of a caller for a call with a stream or with pieces. After
+// four gaps without a message an instance ends the call. Only tests change it.
+var pingEvery = 5 * time.Second
 
 // Subjects, behind the prefix. Names of services that begin with bsrpc. are those of the library.
 const (
