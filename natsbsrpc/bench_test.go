@@ -1,0 +1,42 @@
+package natsbsrpc_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// BenchmarkCall is a small call, beside a request of nats.go with the same bytes and a copy of
+// them, one at a time and of 64 callers.
+func BenchmarkCall(b *testing.B) {
+	body := make([]byte, 32)
+	broker := newBroker(b)
+	serve(b, broker.connect(), newServer(b, newDepot("a"), nil))
+	p, nc := bind(b, dial(b, broker.connect(), nil)), broker.connect()
+	if _, err := broker.connect().Subscribe("echo", func(m *nats.Msg) { go m.Respond(m.Data) }); err != nil {
+		b.Fatal(err)
+	}
+	for name, call := range map[string]func() error{
+		"bsrpc": func() error { _, err := p.Echo(body); return err },
+		"nats":  func() error { _, err := nc.Request("echo", body, 10*time.Second); return err },
+	} {
+		b.Run(name+"/1", func(b *testing.B) {
+			for b.Loop() {
+				if err := call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(name+"/64", func(b *testing.B) {
+			b.SetParallelism(64)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := call(); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
