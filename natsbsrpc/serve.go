@@ -50,14 +50,6 @@ type Instance struct {
 	calls    map[string]*served // by the subject of the caller
 }
 
-// served is a running call.
-type served struct {
-	*flow
-	ctx    context.Context
-	cancel context.CancelFunc
-	pieces bool // the caller sends pings
-}
-
 // Serve serves the registered methods of srv over nc, without those of bsrpc.v1, as one
 // instance of each service. All methods must be registered. It fails if the server refuses calls
 // without connections, see Server.Handle.
@@ -239,111 +231,6 @@ func (i *Instance) refuse(m *nats.Msg, e *bsrpc.Error) {
 	}
 }
 
-// serve runs one call.
-func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
-	defer i.running.Done()
-	defer c.cancel()
-	began := time.Now()
-	r, err := i.request(e.method, c, m)
-	var reply *bsrpc.Reply
-	if err != nil {
-		reply = &bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)}
-	} else {
-		if r.Timeout > 0 {
-			r.Timeout = max(1, r.Timeout-time.Since(began))
-		}
-		reply = i.srv.Handle(c.ctx, r)
-	}
-	if err = i.answer(c, reply); err == nil && reply.Err != nil {
-		err = errors.New(reply.Err.Code.String())
-	}
-	i.mu.Lock()
-	delete(i.calls, m.Reply)
-	i.mu.Unlock()
-	e.count(began, err)
-}
-
-// refusal returns the error of a call whose request is not valid, or not complete.
-func refusal(err error) *bsrpc.Error {
-	e := &bsrpc.Error{Code: bsrpc.CodeInvalidArgument, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: the request: " + err.Error()}
-	if long := (*tooLong)(nil); errors.As(err, &long) {
-		e.Code, e.Message = bsrpc.CodeResourceExhausted, e.Message+", ServeOptions.MaxMessage of the server"
-	} else if errors.Is(err, context.Canceled) {
-		e.Code = bsrpc.CodeCanceled
-	}
-	return e
-}
-
-// request returns the whole request that begins with m.
-func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Request, error) {
-	r, setBody, err := readRequest(method, m.Header)
-	if err != nil {
-		return nil, err
-	}
-	r.Peer.Addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
-	body := m.Data
-	if m.Header.Get(headerMore) != "" {
-		select {
-		case i.uploads <- struct{}{}:
-			defer func() { <-i.uploads }()
-		case <-c.ctx.Done():
-			return nil, c.ctx.Err()
-		}
-		if err = i.expectPieces(c); err == nil {
-			err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}})
-		}
-		if err == nil {
-			body, err = c.body(c.ctx, m, i.opts.MaxMessage)
-		}
-	}
-	if err == nil {
-		err = setBody(body)
-	}
-	return r, err
-}
-
-// expectPieces makes a call end when its caller falls silent.
-func (i *Instance) expectPieces(c *served) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pieces, c.heard = true, time.Now()
-	return c.err
-}
-
-// answer sends the reply of a call, with its stream.
-func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
-	if reply.Items == nil && c.ctx.Err() != nil && i.ctx.Err() == nil {
-		return c.ctx.Err() // the caller has cancelled the call
-	}
-	rest, err := c.begin(replyOf(reply))
-	if errors.Is(err, nats.ErrMaxPayload) {
-		e := &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Outcome: bsrpc.OutcomeAnswered, Message: "bsrpc: NATS: the metadata of the reply exceed the payload of the broker"}
-		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
-	}
-	if err == nil && (rest != nil || reply.Items != nil) {
-		err = i.expectPieces(c)
-	}
-	if err == nil && rest != nil {
-		err = c.send(c.ctx, rest)
-	}
-	if err != nil || reply.Items == nil {
-		return err
-	}
-	var failed error
-	for item, err := range reply.Items {
-		if err == nil {
-			err = c.send(c.ctx, item)
-		}
-		if failed = err; err != nil {
-			break
-		}
-	}
-	end := endOf(failed)
-	c.sent++
-	end.Header[headerSeq] = []string{fmt.Sprint(c.sent)}
-	return errors.Join(failed, c.post(end))
-}
-
 // watch ends the calls of silent callers, and all calls when the connection is closed. It reports
 // dropped messages.
 func (i *Instance) watch() {
@@ -452,9 +339,3 @@ func (i *Instance) awaitClosed(done <-chan nats.SubStatus) {
 		}
 	}
 }
-
-// A callerAddr is the address of a caller: the beginning of the subject for its answers.
-type callerAddr string
-
-func (callerAddr) Network() string  { return "nats" }
-func (a callerAddr) String() string { return string(a) }
