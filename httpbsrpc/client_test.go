@@ -1,0 +1,290 @@
+package httpbsrpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
+	"github.com/bsrpc/bsrpc/httpbsrpc"
+)
+
+func TestCalls(t *testing.T) {
+	_, d, web := serve(t, nil, nil)
+	client := dial(t, web.URL, nil)
+	p := bind(t, client)
+	ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"tenant": "/a,\x00\xff=%", "empty": ""}))
+	if n, err := p.Put(ctx, "bolt", 4); n != 8 || err != nil || reply.Get()["item"] != "bolt/a,\x00\xff=%" {
+		t.Errorf("got %d, %v, %q", n, err, reply.Get()["item"])
+	}
+	if got, n, err := p.Describe(ctx, part{"nut", []uint16{3, 5}}); got.Name != "nut" || n != 2 || err != nil {
+		t.Errorf("got %v, %d, %v", got, n, err)
+	}
+	var e *bsrpc.Error
+	if _, err := p.Put(ctx, "none", 4); !errors.Is(err, errNone) || !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeAnswered || e.Message != "put: no stock" {
+		t.Errorf("got %v, %+v", err, e)
+	}
+	if _, err := p.Put(ctx, "panic", 4); bsrpc.CodeOf(err) != bsrpc.CodeInternal || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	if err := p.Note("text"); err != nil {
+		t.Error(err)
+	}
+	for _, n := range []int{0, 1, 5, 2000} {
+		if got, err := bsrpctest.Collect(p.Count(ctx, n)); len(got) != n || err != nil || n > 0 && got[n-1] != n-1 {
+			t.Errorf("%d: got %d items, %v", n, len(got), err)
+		}
+	}
+	if got, err := bsrpctest.Collect(p.Count(ctx, 7)); len(got) != 7 || !errors.Is(err, errNone) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := bsrpctest.Collect(p.Count(ctx, 8)); len(got) != 8 || bsrpc.CodeOf(err) != bsrpc.CodeInternal {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for i := range p.Count(ctx, 1<<40) {
+		if i == 100 {
+			break
+		}
+	}
+	if got := <-d.waits; got != "stopped" {
+		t.Errorf("got %q after an early break", got)
+	}
+	n, f, err := p.Open(ctx, "abc")
+	if n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	if b, err := io.ReadAll(f); len(b) != 300_000 || err != nil {
+		t.Errorf("got %d bytes, %v", len(b), err)
+	}
+	if _, f, err := p.Open(ctx, ""); f != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	var twice int
+	if err := client.Call(ctx, "Stock.Put", []any{"bolt", 3}, &twice); twice != 6 || err != nil {
+		t.Errorf("got %d, %v", twice, err)
+	}
+	if err := client.Call(ctx, "Stock.Pit/../?x", []any{"bolt", 3}, &twice); bsrpc.CodeOf(err) == bsrpc.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+	type futures struct {
+		Put func(ctx context.Context, item string, n int) *bsrpc.Future[int]
+	}
+	later, err := bsrpc.Bind[futures](ctx, client, "Stock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := later.Put(ctx, "bolt", 5).Wait(ctx); n != 10 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// A canceled call, one out of time, and a canceled stream reach the handler.
+func TestCallEnds(t *testing.T) {
+	_, d, web := serve(t, nil, nil)
+	p := bind(t, dial(t, web.URL, nil))
+	for _, call := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := p.Put(ctx, "wait", 1); return err },
+		func(ctx context.Context) error { _, err := bsrpctest.Collect(p.Count(ctx, 9)); return err },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- call(ctx) }()
+		<-d.waits
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if got := <-d.waits; got != context.Canceled.Error() {
+			t.Errorf("the handler got %q", got)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := p.Put(ctx, "wait", 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	<-d.waits
+	<-d.waits
+	status, body, _ := asJSON(t, web.URL+"/Stock.Put", `["wait", 1]`, "Bsrpc-Timeout: 20ms")
+	if status != http.StatusGatewayTimeout || !strings.Contains(body, `"deadline exceeded"`) {
+		t.Errorf("got %d, %s", status, body)
+	}
+}
+
+type noteV1 struct{ Text string }
+
+type noteV2 struct {
+	Text string
+	By   string `bsrpc:"optional"`
+}
+
+type notes[T any] struct {
+	Add func(ctx context.Context, n T) (T, error)
+	All func(ctx context.Context) iter.Seq2[T, error]
+}
+
+// notesServer returns a server of one version, behind HTTP.
+func notesServer[T any](t *testing.T, first T) http.Handler {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	err := bsrpc.RegisterAs[notes[T]](srv, "Notes", &notes[T]{
+		func(_ context.Context, n T) (T, error) { return n, nil },
+		func(context.Context) iter.Seq2[T, error] {
+			return func(yield func(T, error) bool) { yield(first, nil) }
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close() })
+	return httpbsrpc.Handler(srv, nil)
+}
+
+// Behind a balancer each call may reach another version.
+func TestVersions(t *testing.T) {
+	v1, v2, v3 := notesServer(t, noteV1{"one"}), notesServer(t, noteV2{"two", "me"}), notesServer(t, struct{ Text int }{3})
+	serving := v1
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serving.ServeHTTP(w, r) }))
+	defer web.Close()
+	client := dial(t, web.URL, nil)
+	p, err := bsrpc.Bind[notes[noteV2]](t.Context(), client, "Notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, serving_ := range []http.Handler{v1, v2, v1, v2} {
+		serving = serving_
+		n, err := p.Add(t.Context(), noteV2{Text: "x"})
+		if n.Text != "x" || err != nil {
+			t.Errorf("%d: got %v, %v", i, n, err)
+		}
+		if all, err := bsrpctest.Collect(p.All(t.Context())); len(all) != 1 || err != nil {
+			t.Errorf("%d: got %v, %v", i, all, err)
+		}
+	}
+	serving = v3
+	var m *bsrpc.MismatchError
+	if _, err := p.Add(t.Context(), noteV2{Text: "x"}); !errors.As(err, &m) || len(m.Differences) == 0 {
+		t.Errorf("got %v", err)
+	}
+	if _, err := bsrpc.Bind[notes[noteV2]](t.Context(), client, "Notes"); !errors.As(err, &m) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDialOptions(t *testing.T) {
+	creds := func(context.Context) (bsrpc.Credentials, error) { return bsrpc.NewCredentials("", "t"), nil }
+	for _, test := range []struct {
+		url  string
+		opts *bsrpc.ClientOptions
+		want string
+	}{
+		{"lab.example", nil, "want a URL"},
+		{"ftp://lab.example", nil, "want a URL"},
+		{"http://ann:secret@lab.example", nil, "want a URL"},
+		{"http://ann:sec ret@lab.example", nil, "not a URL"},
+		{"http://lab.example/?q", nil, "want a URL"},
+		{"http://lab.example", &bsrpc.ClientOptions{Credentials: creds}, "use https"},
+		{"http://lab.example", &bsrpc.ClientOptions{Basic: true}, "Basic"},
+		{"https://lab.example/rpc", &bsrpc.ClientOptions{Credentials: creds}, "<nil>"},
+		{"http://lab.example", &bsrpc.ClientOptions{Credentials: creds, InsecureCredentials: true}, "<nil>"},
+	} {
+		_, err := httpbsrpc.Dial(test.url, &httpbsrpc.DialOptions{Client: test.opts})
+		if text := fmt.Sprint(err); !strings.Contains(text, test.want) || strings.Contains(text, "ann") {
+			t.Errorf("%s: got %s, want %s", test.url, text, test.want)
+		}
+	}
+}
+
+// Answers of other programs are errors, whose outcome is unknown.
+func TestOtherAnswers(t *testing.T) {
+	var answer func(w http.ResponseWriter)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+	defer web.Close()
+	client := dial(t, web.URL, nil)
+	reply := func(kind, status string, body string) func(w http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", kind)
+			w.Header().Set("Bsrpc-Status", status)
+			w.Header().Set("Bsrpc-Hash", strings.Repeat("00", 32))
+			io.WriteString(w, body)
+		}
+	}
+	const stream = "application/bsrpc-stream"
+	for name, a := range map[string]func(w http.ResponseWriter){
+		"a proxy":         func(w http.ResponseWriter) { http.Error(w, "bad gateway", http.StatusBadGateway) },
+		"a page":          reply("text/html", "ok", "<html>"),
+		"another status":  reply("application/bsrpc", "maybe", ""),
+		"a bad error":     reply("application/bsrpc", "error", "\xff\xff"),
+		"an empty stream": reply(stream, "ok", ""),
+		"no results":      reply(stream, "ok", "i\x00"),
+		"a long frame":    reply(stream, "ok", "r\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+		"a cut frame":     reply(stream, "ok", "r\x05ab"),
+		"a bad length":    reply(stream, "ok", "r\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+		"no length":       reply(stream, "ok", "r"),
+		"a broken body": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "9")
+			reply("application/bsrpc", "ok", "a")(w)
+		},
+		"metadata": func(w http.ResponseWriter) {
+			w.Header().Set("Bsrpc-Metadata", "x")
+			reply("application/bsrpc", "ok", "")(w)
+		},
+		"a hash": func(w http.ResponseWriter) {
+			reply("application/bsrpc", "ok", "")(w)
+			w.Header().Set("Bsrpc-Hash", "x")
+		},
+		"a redirect": func(w http.ResponseWriter) {
+			w.Header().Set("Location", "http://other.example")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		},
+		"a closed request": func(w http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		answer = a
+		_, err := bsrpc.Bind[contract](t.Context(), client, "Stock")
+		var e *bsrpc.Error
+		if !errors.As(err, &e) || e.Outcome == bsrpc.OutcomeNotRun {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A stream whose connection breaks ends with an error, whatever has come before.
+func TestCutStream(t *testing.T) {
+	_, _, web := serve(t, nil, nil)
+	p := bind(t, dial(t, web.URL, nil))
+	n := 0
+	for _, err := range p.Count(t.Context(), 1<<40) {
+		if n++; n == 10 {
+			web.CloseClientConnections()
+		}
+		if err != nil {
+			if bsrpc.CodeOf(err) != bsrpc.CodeUnavailable || errors.Is(err, io.EOF) {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+	}
+	t.Error("the stream has ended without an error")
+}
+
+func TestNotRun(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = bsrpc.Bind[contract](t.Context(), dial(t, "http://"+l.Addr().String(), nil), "Stock")
+	var e *bsrpc.Error
+	if !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeNotRun || e.Code != bsrpc.CodeUnavailable {
+		t.Errorf("got %+v", err)
+	}
+}

@@ -1,0 +1,251 @@
+package httpbsrpc
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/layout"
+)
+
+// An exchange is one request to a handler, and its answer.
+type exchange struct {
+	*handler
+	w     http.ResponseWriter
+	r     *http.Request
+	out   *http.ResponseController
+	began time.Time
+
+	bytes  bool           // the caller speaks bsrpc, not JSON
+	method *layout.Method // for JSON
+}
+
+// serve serves a call.
+func (x *exchange) serve() {
+	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	x.bytes = kind == typeBytes
+	switch encoding := x.r.Header.Get("Content-Encoding"); {
+	case err != nil || !x.bytes && kind != typeJSON:
+		x.refuse(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want the Content-Type %s or %s", typeJSON, typeBytes)
+		return
+	case encoding != "" && encoding != "identity":
+		x.refuse(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want a body without Content-Encoding")
+		return
+	}
+	limit := int64(x.MaxMessage)
+	if x.bytes {
+		limit += layout.MaxText
+	}
+	if x.r.ContentLength > limit {
+		x.tooLarge()
+		return
+	}
+	request, texts, err := readRequest(x.r.Header)
+	if err != nil {
+		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%v", err)
+		return
+	}
+	request.Method, request.Peer = strings.TrimPrefix(x.r.URL.Path, "/"), peerOf(x.r)
+	if !x.bytes && !x.describe(request) {
+		return
+	}
+	body, err := x.read(limit)
+	if too := (*http.MaxBytesError)(nil); errors.As(err, &too) {
+		x.tooLarge()
+		return
+	} else if err != nil {
+		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "the body of the request has not arrived in full")
+		return
+	}
+	switch {
+	case !x.bytes:
+		if request.Body, err = appendArgs(nil, x.method, body); err != nil {
+			x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s%v", request.Method, err)
+			return
+		}
+	case texts > min(len(body), layout.MaxText):
+		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s: %d bytes are more than the body, or than a layout may have", headerLayout, texts)
+		return
+	default:
+		request.Layout, request.Body = string(body[:texts]), body[texts:]
+	}
+	x.answer(x.handle(request))
+}
+
+// handle asks the server.
+func (x *exchange) handle(r *bsrpc.Request) *bsrpc.Reply {
+	own := *r
+	if own.Timeout != 0 {
+		own.Timeout = max(1, own.Timeout-time.Since(x.began))
+	}
+	return x.server.Handle(x.r.Context(), &own)
+}
+
+// describe finds the layout for the arguments of a call with JSON. It asks with a hash that
+// no method has, so the answer is a layout for callers only that may call the method.
+// Others are refused before their body is read.
+func (x *exchange) describe(r *bsrpc.Request) bool {
+	reply := x.handle(&bsrpc.Request{Method: r.Method, Timeout: r.Timeout, Peer: r.Peer, Credentials: r.Credentials})
+	var err error
+	switch {
+	case reply.Status == bsrpc.StatusError:
+		x.answer(reply)
+		return false
+	case reply.Status == bsrpc.StatusOK:
+		err = errors.New("has no JSON")
+	default:
+		x.method, err = layout.ParseMethod(reply.Layout)
+		r.Hash = reply.Hash
+	}
+	if err != nil {
+		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s: %v", r.Method, err)
+	}
+	return err == nil
+}
+
+// read reads the body of the request. After an error the deadline remains, for what net/http
+// reads before it closes the connection.
+func (x *exchange) read(limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
+	if err == nil {
+		x.out.SetReadDeadline(time.Time{})
+	}
+	return body, err
+}
+
+// tooLarge refuses a body.
+func (x *exchange) tooLarge() {
+	x.refuse(http.StatusRequestEntityTooLarge, bsrpc.CodeResourceExhausted, "the body of the request is longer than MaxMessage (%d bytes)", x.MaxMessage)
+}
+
+// refuse answers a request that has not reached the server.
+func (x *exchange) refuse(status int, code bsrpc.Code, format string, args ...any) {
+	x.fail(status, &bsrpc.Error{Code: code, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: " + fmt.Sprintf(format, args...)})
+}
+
+// answer sends the reply of the server.
+func (x *exchange) answer(reply *bsrpc.Reply) {
+	setMetadata(x.w.Header(), reply.Metadata)
+	switch {
+	case reply.Status == bsrpc.StatusError:
+		x.fail(statusOf(reply.Err.Code), reply.Err)
+	case x.bytes:
+		x.answerBytes(reply)
+	case reply.Status == bsrpc.StatusOK:
+		x.answerJSON(reply)
+	default: // not with the hash of describe, as methods of a server do not change
+		x.refuse(http.StatusInternalServerError, bsrpc.CodeInternal, "the method has changed")
+	}
+}
+
+// answerBytes sends a reply to a bsrpc client.
+func (x *exchange) answerBytes(reply *bsrpc.Reply) {
+	status, body, h := http.StatusOK, reply.Body, x.w.Header()
+	h.Set(headerStatus, reply.Status.String())
+	h.Set(headerHash, hex.EncodeToString(reply.Hash[:]))
+	if reply.Status == bsrpc.StatusDiffers {
+		status, body = statusOf(bsrpc.CodeFailedPrecondition), []byte(reply.Layout)
+	}
+	if reply.Items != nil {
+		h.Set("Content-Type", typeStream)
+		x.stream(reply, new(frameWriter))
+		return
+	}
+	h.Set("Content-Type", typeBytes)
+	x.w.WriteHeader(status)
+	x.write(body)
+}
+
+// answerJSON sends results as JSON.
+func (x *exchange) answerJSON(reply *bsrpc.Reply) {
+	text, stream, err := appendResults(nil, x.method, reply.Body)
+	if err != nil {
+		x.fail(http.StatusInternalServerError, &bsrpc.Error{Code: bsrpc.CodeInternal, Outcome: bsrpc.OutcomeAnswered, Message: fmt.Sprintf("bsrpc: %s.%s%v", x.method.Service, x.method.Name, err)})
+		return
+	}
+	if reply.Items != nil {
+		x.w.Header().Set("Content-Type", typeEvents)
+		x.w.Header().Set("X-Accel-Buffering", "no") // for nginx
+		x.stream(reply, &eventWriter{stream: stream, list: text})
+		return
+	}
+	x.w.Header().Set("Content-Type", typeJSON)
+	x.write(append(text, '\n'))
+}
+
+// fail sends an error.
+func (x *exchange) fail(status int, e *bsrpc.Error) {
+	h, body := x.w.Header(), bsrpc.AppendError(nil, e)
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	if x.bytes {
+		h.Set("Content-Type", typeBytes)
+		h.Set(headerStatus, bsrpc.StatusError.String())
+	} else {
+		h.Set("Content-Type", typeJSON)
+		body = append(appendErrorJSON(nil, e), '\n')
+	}
+	x.w.WriteHeader(status)
+	x.write(body)
+}
+
+// appendErrorJSON appends what a caller with JSON gets of an error.
+func appendErrorJSON(b []byte, e *bsrpc.Error) []byte {
+	text, _ := json.Marshal(struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Outcome string `json:"outcome"`
+		Name    string `json:"name,omitempty"`
+		ID      string `json:"id,omitempty"`
+	}{e.Code.String(), e.Message, e.Outcome.String(), e.Name, e.ID})
+	return append(b, text...)
+}
+
+// statusOf returns the HTTP status of a code, by the table of docs/errors.md.
+func statusOf(c bsrpc.Code) int {
+	switch c {
+	case bsrpc.CodeOK:
+		return http.StatusOK
+	case bsrpc.CodeCanceled:
+		return 499 // nginx's: the client has closed the request
+	case bsrpc.CodeInvalidArgument, bsrpc.CodeFailedPrecondition, bsrpc.CodeOutOfRange:
+		return http.StatusBadRequest
+	case bsrpc.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case bsrpc.CodeNotFound:
+		return http.StatusNotFound
+	case bsrpc.CodeAlreadyExists, bsrpc.CodeAborted:
+		return http.StatusConflict
+	case bsrpc.CodePermissionDenied:
+		return http.StatusForbidden
+	case bsrpc.CodeResourceExhausted:
+		return http.StatusTooManyRequests
+	case bsrpc.CodeUnimplemented:
+		return http.StatusNotImplemented
+	case bsrpc.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case bsrpc.CodeUnauthenticated:
+		return http.StatusUnauthorized
+	}
+	return http.StatusInternalServerError
+}
+
+// peerOf returns what the request proves of its caller.
+func peerOf(r *http.Request) (p bsrpc.Peer) {
+	if addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr); err == nil && r.RemoteAddr != "" {
+		p.Addr = addr
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		p.Certificate = r.TLS.PeerCertificates[0]
+	}
+	return p
+}

@@ -1,0 +1,152 @@
+// Package httpbsrpc carries calls of bsrpc over HTTP.
+//
+// Handler makes an http.Handler of a server, and Dial a client of it. Programs without bsrpc, such
+// as browsers and curl, call the same methods with JSON:
+//
+//	curl -H 'Content-Type: application/json' -d '["Ann"]' http://127.0.0.1:8080/Greeter.Hello
+//
+// # Calls
+//
+// A call is POST /Service.Method with one of two Content-Types:
+//
+//	application/bsrpc   the bytes of bsrpc, as Dial sends them
+//	application/json    a list of the arguments, answered by a list of the results. Package layout has the mapping
+//
+// The headers of a request are these; all but Content-Type may be absent:
+//
+//	Bsrpc-Timeout       the time left for the call, as in "1.5s"
+//	Bsrpc-Metadata      entries as in "tenant=a, trace=7", with values as in a URL: "%2C" is a comma
+//	Authorization       "Bearer TOKEN" or "Basic ...": the credentials for ServerOptions.Authenticate
+//
+// Requests with application/bsrpc have Bsrpc-Hash, Bsrpc-Knows and Bsrpc-Layout too: hashes of layouts in
+// hexadecimal, and the length of a layout before the arguments in the body.
+//
+// The answer has the status of its code in docs/errors.md. A failed call with JSON is an object with code,
+// message, outcome, and if there are any name and id. The stream of a method is sent as server-sent
+// events to callers with JSON: one without a name for each item, or piece of bytes in base64, then one
+// with the name end, or error. A first one with the name results has the results beside the stream, if the
+// method has any.
+//
+// # Refusals
+//
+// A Handler refuses before it reads a body: a Host that is not its own, with 421, which keeps pages
+// of other sites out that let their name point to this machine; an Origin other than the
+// Host, with 403; methods other than POST, with 405; other Content-Types, with 415; and bodies above
+// MaxMessage, with 413. A call with JSON is authenticated before its body is read, and with the call again.
+package httpbsrpc
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/introspect"
+)
+
+// Options are the options of Handler. The zero value, and nil, have the defaults. The options are
+// copied.
+type Options struct {
+	// Hosts are host names and addresses by which clients reach the Handler, without ports. Names of
+	// the machine itself (localhost, 127.0.0.1, ::1) and the address of the listener need
+	// no entry.
+	Hosts []string
+
+	// MaxMessage limits the bytes of the body of a request. The server has a MaxMessage of its
+	// own for the arguments in it. Zero means 16 MiB.
+	MaxMessage int
+
+	// FrameTimeout limits the time in which the body of a request arrives, and in which a
+	// client takes each part of a stream. Zero means 30 s.
+	FrameTimeout time.Duration
+
+	// HealthCredentials are those with which GET /health asks a server with Authenticate. A
+	// server that refuses them is down.
+	HealthCredentials bsrpc.Credentials
+}
+
+// defaultMaxMessage is the default of MaxMessage at both ends.
+const defaultMaxMessage = 16 << 20
+
+// A handler is what Handler returns.
+type handler struct {
+	Options
+	server *bsrpc.Server
+	health *bsrpc.Client
+}
+
+// Handler returns an http.Handler that calls the methods of srv, and says at GET /health to any
+// Host whether it is ready: 200 and "up", or 503 and "down". Its paths begin at /; use
+// http.StripPrefix for others. opts may be nil.
+//
+// A certificate that TLS of the http.Server has verified is in the Peer of a call.
+// When the server shuts down, GET /health is down, and new calls have the status 503. Shut it down before
+// the http.Server, so that clients learn it, and calls under way end.
+func Handler(srv *bsrpc.Server, opts *Options) http.Handler {
+	h := &handler{server: srv}
+	if opts != nil {
+		h.Options = *opts
+	}
+	h.MaxMessage = cmp.Or(h.MaxMessage, defaultMaxMessage)
+	h.FrameTimeout = cmp.Or(h.FrameTimeout, 30*time.Second)
+	h.health = bsrpc.NewClientOver(inside{srv}, &bsrpc.ClientOptions{
+		Credentials: func(context.Context) (bsrpc.Credentials, error) { return h.HealthCredentials, nil },
+	})
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	x := &exchange{handler: h, w: w, r: r, out: http.NewResponseController(w), began: time.Now()}
+	x.out.SetReadDeadline(x.began.Add(h.FrameTimeout)) // some connections have no deadlines
+	switch get := r.Method == http.MethodGet || r.Method == http.MethodHead; {
+	case get && r.URL.Path == "/health":
+		h.serveHealth(w, r)
+	case !h.isHost(r):
+		x.refuse(http.StatusMisdirectedRequest, bsrpc.CodePermissionDenied, "the Host of the request is not one of this server; add it to Options.Hosts")
+	case isForeign(r):
+		x.refuse(http.StatusForbidden, bsrpc.CodePermissionDenied, "the Origin of the request is another site")
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		x.refuse(http.StatusMethodNotAllowed, bsrpc.CodeUnimplemented, "calls are POST requests")
+	default:
+		x.serve()
+	}
+}
+
+// serveHealth answers a load balancer, which learns nothing else.
+func (h *handler) serveHealth(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if h.isUp(r.Context()) {
+		w.Write([]byte("up\n"))
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	w.Write([]byte("down\n"))
+}
+
+// isUp reports whether the server is ready for calls.
+func (h *handler) isUp(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	type contract struct {
+		Health func(ctx context.Context, service string) (introspect.Health, error)
+	}
+	server, err := bsrpc.Bind[contract](ctx, h.health, introspect.Service)
+	if err != nil {
+		return false
+	}
+	state, err := server.Health(ctx, "")
+	return err == nil && state.Serving
+}
+
+// inside is the RoundTripper of a handler to its own server.
+type inside struct{ server *bsrpc.Server }
+
+// RoundTrip implements bsrpc.RoundTripper.
+func (i inside) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
+	return i.server.Handle(ctx, r), nil
+}
