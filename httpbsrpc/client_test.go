@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,16 +153,17 @@ func notesServer[T any](t *testing.T, first T) http.Handler {
 // Behind a balancer each call may reach another version.
 func TestVersions(t *testing.T) {
 	v1, v2, v3 := notesServer(t, noteV1{"one"}), notesServer(t, noteV2{"two", "me"}), notesServer(t, struct{ Text int }{3})
-	serving := v1
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serving.ServeHTTP(w, r) }))
+	var serving atomic.Pointer[http.Handler]
+	serving.Store(&v1)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*serving.Load()).ServeHTTP(w, r) }))
 	defer web.Close()
 	client := dial(t, web.URL, nil)
 	p, err := bsrpc.Bind[notes[noteV2]](t.Context(), client, "Notes")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, serving_ := range []http.Handler{v1, v2, v1, v2} {
-		serving = serving_
+	for i, next := range []http.Handler{v1, v2, v1, v2} {
+		serving.Store(&next)
 		n, err := p.Add(t.Context(), noteV2{Text: "x"})
 		if n.Text != "x" || err != nil {
 			t.Errorf("%d: got %v, %v", i, n, err)
@@ -170,7 +172,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%d: got %v, %v", i, all, err)
 		}
 	}
-	serving = v3
+	serving.Store(&v3)
 	var m *bsrpc.MismatchError
 	if _, err := p.Add(t.Context(), noteV2{Text: "x"}); !errors.As(err, &m) || len(m.Differences) == 0 {
 		t.Errorf("got %v", err)
@@ -206,8 +208,8 @@ func TestDialOptions(t *testing.T) {
 
 // Answers of other programs are errors, whose outcome is unknown.
 func TestOtherAnswers(t *testing.T) {
-	var answer func(w http.ResponseWriter)
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+	var answer atomic.Pointer[func(w http.ResponseWriter)]
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { (*answer.Load())(w) }))
 	defer web.Close()
 	client := dial(t, web.URL, nil)
 	reply := func(kind, status string, body string) func(w http.ResponseWriter) {
@@ -248,7 +250,7 @@ func TestOtherAnswers(t *testing.T) {
 		},
 		"a closed request": func(w http.ResponseWriter) { panic(http.ErrAbortHandler) },
 	} {
-		answer = a
+		answer.Store(&a)
 		_, err := bsrpc.Bind[contract](t.Context(), client, "Stock")
 		var e *bsrpc.Error
 		if !errors.As(err, &e) || e.Outcome == bsrpc.OutcomeNotRun {

@@ -40,6 +40,10 @@ func (x *exchange) serve() {
 		x.refuse(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want a body without Content-Encoding")
 		return
 	}
+	if x.Console && !x.bytes && x.r.URL.Path == pathLayout {
+		x.serveLayout()
+		return
+	}
 	limit := int64(x.MaxMessage)
 	if x.bytes {
 		limit += layout.MaxText

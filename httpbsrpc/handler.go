@@ -64,6 +64,15 @@ type Options struct {
 	// HealthCredentials are those with which GET /health asks a server with Authenticate. A
 	// server that refuses them is down.
 	HealthCredentials bsrpc.Credentials
+
+	// Console mounts the console at GET /: a page that lists the methods of the server and calls
+	// them. It has no rights of its own: the server decides by the token given in the page. False
+	// is without it.
+	Console bool
+
+	// ConsoleAddress is the address of the server for the command bsrpc, as in "lab.example:7341": the
+	// console shows each call as such a command. Empty leaves it out of them.
+	ConsoleAddress string
 }
 
 // defaultMaxMessage is the default of MaxMessage at both ends.
@@ -109,6 +118,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(http.StatusMisdirectedRequest, bsrpc.CodePermissionDenied, "the Host of the request is not one of this server; add it to Options.Hosts")
 	case isForeign(r):
 		x.refuse(http.StatusForbidden, bsrpc.CodePermissionDenied, "the Origin of the request is another site")
+	case h.Console && get && h.serveConsole(w, r):
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		x.refuse(http.StatusMethodNotAllowed, bsrpc.CodeUnimplemented, "calls are POST requests")
