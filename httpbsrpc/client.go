@@ -103,7 +103,7 @@ func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.
 		}
 		return nil, err
 	}
-	reply, err := t.reply(response)
+	reply, err := t.reply(ctx, response)
 	if err != nil || reply.Items == nil {
 		response.Body.Close()
 	}
@@ -116,7 +116,7 @@ func notRun(err error) error {
 }
 
 // reply reads a response, for a stream the first frame of it.
-func (t *roundTripper) reply(response *http.Response) (*bsrpc.Reply, error) {
+func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsrpc.Reply, error) {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	status := response.Header.Get(headerStatus)
 	if status == "" || kind != typeBytes && kind != typeStream {
@@ -133,7 +133,7 @@ func (t *roundTripper) reply(response *http.Response) (*bsrpc.Reply, error) {
 		}
 	}
 	if kind == typeStream {
-		return reply, t.readStream(reply, response.Body)
+		return reply, t.readStream(ctx, reply, response.Body)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, int64(t.limit)+1))
 	if err != nil {
@@ -154,7 +154,7 @@ func (t *roundTripper) reply(response *http.Response) (*bsrpc.Reply, error) {
 }
 
 // readStream reads the first frame of a stream. The others are the Items of the reply.
-func (t *roundTripper) readStream(reply *bsrpc.Reply, body io.ReadCloser) error {
+func (t *roundTripper) readStream(ctx context.Context, reply *bsrpc.Reply, body io.ReadCloser) error {
 	frames := &frameReader{r: bufio.NewReader(body), max: t.limit}
 	kind, data, err := frames.next()
 	if err == nil && kind != frameResults {
@@ -163,17 +163,20 @@ func (t *roundTripper) readStream(reply *bsrpc.Reply, body io.ReadCloser) error 
 	if err != nil {
 		return err
 	}
-	reply.Body, reply.Items = bytes.Clone(data), frames.items(body)
+	reply.Body, reply.Items = bytes.Clone(data), frames.items(ctx, body)
 	return nil
 }
 
-// items returns the items of a stream, whose end closes its body.
-func (r *frameReader) items(body io.Closer) iter.Seq2[[]byte, error] {
+// items returns the items of a stream, whose end closes its body. After the end of ctx they end
+// without an error, as the library knows why it has ended.
+func (r *frameReader) items(ctx context.Context, body io.Closer) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		defer body.Close()
 		for {
 			kind, data, err := r.next()
 			switch {
+			case ctx.Err() != nil:
+				return
 			case err != nil:
 			case kind == frameItem:
 				if yield(data, nil) {
