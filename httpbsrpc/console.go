@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"net/http"
 
-	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -91,14 +90,16 @@ func treeOf(t *layout.Type) *typeTree {
 // serveLayout answers the text of a layout with its tree. The text is the caller's, so it needs no
 // permission.
 func (x *exchange) serveLayout() {
-	body, err := x.read(2 * layout.MaxText)
-	var text string
-	if err == nil {
-		err = json.Unmarshal(body, &text)
+	body, why := x.read(2 * layout.MaxText)
+	if why != nil {
+		x.refuse(why)
+		return
 	}
+	var text string
+	err := json.Unmarshal(body, &text)
 	m, failed := layout.ParseMethod(text)
 	if err != nil || failed != nil {
-		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "want the layout of a method as a string")
+		x.refuse(invalid("want the layout of a method as a string"))
 		return
 	}
 	trees := map[string][]*typeTree{"params": {}, "results": {}}

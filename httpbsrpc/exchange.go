@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -28,60 +29,88 @@ type exchange struct {
 	method *layout.Method // for JSON
 }
 
+// A refusal is the answer to a request that does not reach the server.
+type refusal struct {
+	status int
+	code   bsrpc.Code
+	text   string
+}
+
+func refusef(status int, code bsrpc.Code, format string, args ...any) *refusal {
+	return &refusal{status, code, fmt.Sprintf(format, args...)}
+}
+
+// invalid refuses a request that makes no sense.
+func invalid(format string, args ...any) *refusal {
+	return refusef(http.StatusBadRequest, bsrpc.CodeInvalidArgument, format, args...)
+}
+
+// refuse sends a refusal.
+func (x *exchange) refuse(why *refusal) {
+	x.fail(why.status, &bsrpc.Error{Code: why.code, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: " + why.text})
+}
+
 // serve serves a call.
 func (x *exchange) serve() {
 	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	x.bytes = kind == typeBytes
-	switch encoding := x.r.Header.Get("Content-Encoding"); {
-	case err != nil || !x.bytes && kind != typeJSON:
-		x.refuse(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want the Content-Type %s or %s", typeJSON, typeBytes)
+	if x.bytes = kind == typeBytes; err != nil || !x.bytes && kind != typeJSON {
+		x.refuse(refusef(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want the Content-Type %s or %s", typeJSON, typeBytes))
 		return
-	case encoding != "" && encoding != "identity":
-		x.refuse(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want a body without Content-Encoding")
+	}
+	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		x.refuse(refusef(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want a body without Content-Encoding"))
 		return
 	}
 	if x.Console && !x.bytes && x.r.URL.Path == pathLayout {
 		x.serveLayout()
 		return
 	}
+	request, reply, why := x.request()
+	switch {
+	case why != nil:
+		x.refuse(why)
+	case reply != nil:
+		x.answer(reply)
+	default:
+		x.answer(x.handle(request))
+	}
+}
+
+// request reads the request of a call. A caller with JSON may get a reply before its body is
+// read.
+func (x *exchange) request() (*bsrpc.Request, *bsrpc.Reply, *refusal) {
 	limit := int64(x.MaxMessage)
 	if x.bytes {
 		limit += layout.MaxText
 	}
 	if x.r.ContentLength > limit {
-		x.tooLarge()
-		return
+		return nil, nil, x.tooLarge()
 	}
 	request, texts, err := readRequest(x.r.Header)
 	if err != nil {
-		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%v", err)
-		return
+		return nil, nil, invalid("%v", err)
 	}
 	request.Method, request.Peer = strings.TrimPrefix(x.r.URL.Path, "/"), peerOf(x.r)
-	if !x.bytes && !x.describe(request) {
-		return
-	}
-	body, err := x.read(limit)
-	if too := (*http.MaxBytesError)(nil); errors.As(err, &too) {
-		x.tooLarge()
-		return
-	} else if err != nil {
-		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "the body of the request has not arrived in full")
-		return
-	}
-	switch {
-	case !x.bytes:
-		if request.Body, err = appendArgs(nil, x.method, body); err != nil {
-			x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s%v", request.Method, err)
-			return
+	if !x.bytes {
+		if reply, why := x.describe(request); reply != nil || why != nil {
+			return nil, reply, why
 		}
-	case texts > min(len(body), layout.MaxText):
-		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s: %d bytes are more than the body, or than a layout may have", headerLayout, texts)
-		return
-	default:
-		request.Layout, request.Body = string(body[:texts]), body[texts:]
 	}
-	x.answer(x.handle(request))
+	body, why := x.read(limit)
+	if why != nil {
+		return nil, nil, why
+	}
+	if !x.bytes {
+		if request.Body, err = appendArgs(nil, x.method, body); err != nil {
+			return nil, nil, invalid("%s%v", request.Method, err)
+		}
+		return request, nil, nil
+	}
+	if texts > min(len(body), layout.MaxText) {
+		return nil, nil, invalid("%s: %d bytes are more than the body, or than a layout may have", headerLayout, texts)
+	}
+	request.Layout, request.Body = string(body[:texts]), body[texts:]
+	return request, nil, nil
 }
 
 // handle asks the server.
@@ -94,45 +123,39 @@ func (x *exchange) handle(r *bsrpc.Request) *bsrpc.Reply {
 }
 
 // describe finds the layout for the arguments of a call with JSON. It asks with a hash that
-// no method has, so the answer is a layout for callers only that may call the method.
-// Others are refused before their body is read.
-func (x *exchange) describe(r *bsrpc.Request) bool {
+// no method has, so the answer is the layout if the caller may call the method, and otherwise its reply.
+func (x *exchange) describe(r *bsrpc.Request) (*bsrpc.Reply, *refusal) {
 	reply := x.handle(&bsrpc.Request{Method: r.Method, Timeout: r.Timeout, Peer: r.Peer, Credentials: r.Credentials})
+	switch reply.Status {
+	case bsrpc.StatusError:
+		return reply, nil
+	case bsrpc.StatusOK:
+		return nil, invalid("%s has no JSON", r.Method)
+	}
 	var err error
-	switch {
-	case reply.Status == bsrpc.StatusError:
-		x.answer(reply)
-		return false
-	case reply.Status == bsrpc.StatusOK:
-		err = errors.New("has no JSON")
-	default:
-		x.method, err = layout.ParseMethod(reply.Layout)
-		r.Hash = reply.Hash
+	if x.method, err = layout.ParseMethod(reply.Layout); err != nil {
+		return nil, refusef(http.StatusInternalServerError, bsrpc.CodeInternal, "%s: %v", r.Method, err)
 	}
-	if err != nil {
-		x.refuse(http.StatusBadRequest, bsrpc.CodeInvalidArgument, "%s: %v", r.Method, err)
-	}
-	return err == nil
+	r.Hash = reply.Hash
+	return nil, nil
 }
 
 // read reads the body of the request. After an error the deadline remains, for what net/http
 // reads before it closes the connection.
-func (x *exchange) read(limit int64) ([]byte, error) {
+func (x *exchange) read(limit int64) ([]byte, *refusal) {
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
-	if err == nil {
-		x.out.SetReadDeadline(time.Time{})
+	if too := (*http.MaxBytesError)(nil); errors.As(err, &too) {
+		return nil, x.tooLarge()
+	} else if err != nil {
+		return nil, invalid("the body of the request has not arrived in full")
 	}
-	return body, err
+	x.out.SetReadDeadline(time.Time{})
+	return body, nil
 }
 
 // tooLarge refuses a body.
-func (x *exchange) tooLarge() {
-	x.refuse(http.StatusRequestEntityTooLarge, bsrpc.CodeResourceExhausted, "the body of the request is longer than MaxMessage (%d bytes)", x.MaxMessage)
-}
-
-// refuse answers a request that has not reached the server.
-func (x *exchange) refuse(status int, code bsrpc.Code, format string, args ...any) {
-	x.fail(status, &bsrpc.Error{Code: code, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: " + fmt.Sprintf(format, args...)})
+func (x *exchange) tooLarge() *refusal {
+	return refusef(http.StatusRequestEntityTooLarge, bsrpc.CodeResourceExhausted, "the body of the request is longer than MaxMessage (%d bytes)", x.MaxMessage)
 }
 
 // answer sends the reply of the server.
@@ -146,7 +169,7 @@ func (x *exchange) answer(reply *bsrpc.Reply) {
 	case reply.Status == bsrpc.StatusOK:
 		x.answerJSON(reply)
 	default: // not with the hash of describe, as methods of a server do not change
-		x.refuse(http.StatusInternalServerError, bsrpc.CodeInternal, "the method has changed")
+		x.refuse(refusef(http.StatusInternalServerError, bsrpc.CodeInternal, "the method has changed"))
 	}
 }
 
@@ -245,8 +268,8 @@ func statusOf(c bsrpc.Code) int {
 
 // peerOf returns what the request proves of its caller.
 func peerOf(r *http.Request) (p bsrpc.Peer) {
-	if addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr); err == nil && r.RemoteAddr != "" {
-		p.Addr = addr
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = net.TCPAddrFromAddrPort(addr)
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		p.Certificate = r.TLS.PeerCertificates[0]

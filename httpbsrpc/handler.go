@@ -115,13 +115,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case get && r.URL.Path == "/health":
 		h.serveHealth(w, r)
 	case !h.isHost(r):
-		x.refuse(http.StatusMisdirectedRequest, bsrpc.CodePermissionDenied, "the Host of the request is not one of this server; add it to Options.Hosts")
+		x.refuse(refusef(http.StatusMisdirectedRequest, bsrpc.CodePermissionDenied, "the Host of the request is not one of this server; add it to Options.Hosts"))
 	case isForeign(r):
-		x.refuse(http.StatusForbidden, bsrpc.CodePermissionDenied, "the Origin of the request is another site")
+		x.refuse(refusef(http.StatusForbidden, bsrpc.CodePermissionDenied, "the Origin of the request is another site"))
 	case h.Console && get && h.serveConsole(w, r):
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		x.refuse(http.StatusMethodNotAllowed, bsrpc.CodeUnimplemented, "calls are POST requests")
+		x.refuse(refusef(http.StatusMethodNotAllowed, bsrpc.CodeUnimplemented, "calls are POST requests"))
 	default:
 		x.serve()
 	}
