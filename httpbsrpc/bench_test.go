@@ -1,0 +1,57 @@
+package httpbsrpc_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/bsrpc/bsrpc"
+)
+
+// The same bytes in both directions, by a client and a handler that do nothing else.
+func BenchmarkPlain(b *testing.B) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || len(body) == 0 {
+			return
+		}
+		w.Header().Set("Content-Type", "application/bsrpc")
+		w.Write(body[:8])
+	}))
+	defer web.Close()
+	args, err := bsrpc.Marshal(struct {
+		Item string
+		N    int
+	}{"bolt", 4})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		response, err := web.Client().Post(web.URL, "application/bsrpc", bytes.NewReader(args))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if got, err := io.ReadAll(response.Body); len(got) != 8 || err != nil {
+			b.Fatal(len(got), err)
+		}
+		response.Body.Close()
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	_, _, web := serve(b, nil, nil)
+	p, err := bsrpc.Bind[contract](b.Context(), dial(b, web.URL, nil), "Stock")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if n, err := p.Put(ctx, "bolt", 4); n != 8 || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}
