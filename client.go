@@ -325,9 +325,6 @@ type describer interface {
 	bindDescribed(m *boundMethod, number uint16)
 }
 
-// maxMethodName is the length of the longest full name in one BIND frame.
-const maxMethodName = wire.MaxUnchunked - 5
-
 // describe returns the server's description of a method, and caches it. Concurrent first
 // calls may all ask the server; c.mu is not held meanwhile.
 func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, error) {
@@ -345,8 +342,8 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 	if !ok || !method.IsIdentifier(name) || method.ValidService(service) != nil {
 		return nil, fault.Refusal(fault.InvalidArgument, "method %q: want Service.Method", fault.Cut(full, 64))
 	}
-	if len(full) > maxMethodName {
-		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), maxMethodName)
+	if len(full) > numbering.MaxName {
+		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(full), numbering.MaxName)
 	}
 	r := &wire.BindRequest{Service: service, Names: []string{name}}
 	answers, err := server.ask(ctx, r)

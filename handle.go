@@ -10,17 +10,15 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/limits"
-	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
-	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -316,71 +314,23 @@ func (h *handling) authenticate() *fault.Fault {
 	return nil
 }
 
+// finder returns what finds the methods of the server for the caller.
+func (h *handling) finder() *apart.Finder[*servedMethod] {
+	v := h.served
+	reg := v.registryFor()
+	known := func(m *servedMethod, hash [32]byte) *servedMethod { return reg.versions.Get(version{m, hash}) }
+	return &apart.Finder[*servedMethod]{Registry: reg, Known: known, Needs: needsSession, MaxMessage: v.settings.MaxMessage}
+}
+
 // find returns the method of the request. It answers in place of a method that its caller
 // knows in another version: then it returns nil twice.
 func (h *handling) find() (*servedMethod, *fault.Fault) {
-	r, reg := &h.request, h.served.registryFor()
-	if len(r.Method) > maxMethodName {
-		return nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(r.Method), maxMethodName)
-	}
-	service, name, _ := method.SplitName(r.Method)
-	m := reg.Service(service)[name]
-	if m == nil {
-		return nil, h.unknown(reg, service, name)
-	}
-	_, _, denied := reg.Access(m)
-	switch {
-	case denied:
-		return m.forbidden, fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", m.Name)
-	case needsSession(m) != "":
-		return m, fault.Refusal(fault.Unimplemented, "%s: %s; use a connection", m.Name, needsSession(m))
-	case len(r.Body) > h.served.settings.MaxMessage:
-		return m, fault.Refusal(fault.ResourceExhausted, "%s: message of %d bytes, the server's MaxMessage is %d", m.Name, len(r.Body), h.served.settings.MaxMessage)
-	case r.Hash == m.Hash:
-		return m, nil
-	}
-	made, why := h.version(reg, m)
-	if made == nil && why == nil {
-		h.replied <- &Reply{Status: StatusDiffers, Hash: m.Hash, Layout: m.Layout}
-	}
-	return made, why
-}
-
-// version returns m as its caller knows it; nil if that is not possible with what the request
-// says.
-func (h *handling) version(reg registryFor, m *servedMethod) (*servedMethod, *fault.Fault) {
 	r := &h.request
-	if r.Layout == "" {
-		if !slices.Contains(r.Knows, m.Hash) {
-			return nil, nil
-		}
-		return reg.versions.Get(version{m, r.Hash}), nil
+	m, differs, why := h.finder().Find(&apart.Wanted{Method: r.Method, Hash: r.Hash, Layout: r.Layout, Knows: r.Knows, Size: len(r.Body)})
+	if differs != nil {
+		h.replied <- &Reply{Status: StatusDiffers, Hash: differs.Hash, Layout: differs.Layout}
 	}
-	if d := method.DescriptionOf("", r.Layout); d.Hash != r.Hash {
-		return nil, fault.Refusal(fault.InvalidArgument, "%s: the hash of the request is not that of its layout", m.Name)
-	}
-	made, err := reg.Version(m, r.Layout, r.Hash)
-	if err != nil {
-		return nil, fault.Refusal(fault.InvalidArgument, "%s: the layout of the request: %w", m.Name, err)
-	}
-	if !slices.Contains(r.Knows, m.Hash) {
-		made = nil
-	}
-	return made, nil
-}
-
-// unknown returns the refusal of an unknown method, with similar names.
-func (h *handling) unknown(reg registryFor, service, name string) *fault.Fault {
-	var t numbering.Table[*servedMethod]
-	answers, _, why := t.Answer(reg, &wire.BindRequest{Service: service, Names: []string{name}})
-	if why != nil {
-		return why
-	}
-	what := "method " + fault.Cut(h.request.Method, 256)
-	if answers[0].Status == wire.BindNoService {
-		what = "service " + fault.Cut(service, 256)
-	}
-	return fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no "+what, "it has", numbering.Suggested(&answers[0])))
+	return m, why
 }
 
 // needsSession returns why a method can be called over a connection only, "" if it need not.
@@ -394,51 +344,18 @@ func needsSession(m *servedMethod) string {
 	return ""
 }
 
-// maxBindBody limits the body of a request with BindMethod: names, and texts up to their own
-// limit.
-const maxBindBody = 2 * numbering.MaxTexts
-
 // bind answers a request with BindMethod.
 func (h *handling) bind() {
-	v, body := h.served, h.request.Body
-	if len(body) == 0 {
+	if len(h.request.Body) == 0 {
 		h.replied <- new(Reply)
 		return
 	}
-	var r *wire.BindRequest
-	err := errors.New("flags of another version")
-	if flags := wire.Flags(body[0]); flags&^(wire.Describe|wire.Texts) == 0 && len(body) <= maxBindBody {
-		r, err = wire.ReadBindRequest(body[1:], flags)
-	}
-	if err != nil {
-		h.refuse(nil, fault.Refusal(fault.InvalidArgument, "%s: %w", BindMethod, err))
-		return
-	}
-	reg := v.registryFor()
-	var problems []string
-	for _, name := range r.Names {
-		m := reg.Service(r.Service)[name]
-		if m == nil {
-			continue
-		}
-		if _, _, denied := reg.Access(m); !denied && needsSession(m) != "" {
-			problems = append(problems, m.Name+": "+needsSession(m))
-		}
-	}
-	var t numbering.Table[*servedMethod]
-	answers, texts, why := t.Answer(reg, r)
-	switch {
-	case why != nil:
-	case len(problems) > 0:
-		why = fault.Refusal(fault.Unimplemented, "%s; use a connection, or leave it out of the contract", strings.Join(problems[:min(len(problems), 8)], "; "))
-	case texts > uint64(v.settings.MaxMessage):
-		why = fault.Refusal(fault.ResourceExhausted, "the answer to %s contains %d bytes of layouts, but the server's MaxMessage is %d; bind fewer methods", BindMethod, texts, v.settings.MaxMessage)
-	}
+	r, answers, why := h.finder().Bind(BindMethod, h.request.Body)
 	if why != nil {
 		h.refuse(nil, why)
 		return
 	}
-	v.logBound(r, answers, true)
+	h.served.logBound(r, answers, true)
 	h.replied <- &Reply{Body: wire.AppendBindResponse(nil, answers)}
 }
 

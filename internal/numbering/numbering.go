@@ -15,6 +15,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
+// MaxName is the length of the longest full name of a method in one BIND frame.
+const MaxName = wire.MaxUnchunked - 5
+
 // A Registry has the methods of an end, of its type M. It is safe for concurrent use.
 type Registry[M comparable] interface {
 	// Service returns the methods of a service by name, or nil if it is not registered.
