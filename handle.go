@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
@@ -427,41 +426,18 @@ func (h *handling) reply(inv *invocation, err error) {
 
 // items returns Reply.Items.
 func (h *handling) items() iter.Seq2[[]byte, error] {
-	var used atomic.Bool
-	return func(yield func([]byte, error) bool) {
-		if used.Swap(true) {
-			yield(nil, ErrStreamUsed)
-			return
-		}
-		ended := false
-		defer func() { // the transport wants no more, or has panicked
-			if !ended {
-				h.pipe.Close()
-				if parts, why := h.served.cancelRunning(0); parts != nil {
-					parts.Cancel(why)
-				}
-			}
-		}()
-		for {
-			item, err := h.pipe.Next()
-			if err == nil {
-				if !yield(item, nil) {
-					return
-				}
-				continue
-			}
-			ended = true
-			if f, ok := err.(*fault.Fault); ok {
-				yield(nil, h.sentEnd(f))
-			}
-			return
+	p := &apart.Produced{Pipe: h.pipe, Used: ErrStreamUsed, Sent: h.sentEnd}
+	p.Cancel = func() {
+		if parts, why := h.served.cancelRunning(0); parts != nil {
+			parts.Cancel(why)
 		}
 	}
+	return p.Items()
 }
 
 // sentEnd returns the error at the end of a stream. A handler that has been cancelled may end
 // it before Dismiss does.
-func (h *handling) sentEnd(f *fault.Fault) *Error {
+func (h *handling) sentEnd(f *fault.Fault) error {
 	if why := h.served.why.Load(); why != nil && f.Code == fault.Canceled {
 		f = why
 	}
