@@ -29,7 +29,7 @@ import (
 // Calls apart from connections, at a client: over a broker, or HTTP. handle.go has the server.
 
 // A RoundTripper carries calls in place of a connection, for NewClientOver. docs/roundtrip.md has
-// the rules in full, and bsrpctest.TestRoundTripper checks them.
+// the rules in full, and bsrpctest.Direct is an example.
 //
 // RoundTrip brings r to Server.Handle of any server with the method, and returns its Reply. It
 // must be safe for concurrent use, and must not change r, but may keep it. The Reply
