@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,8 +211,8 @@ func TestHandleSession(t *testing.T) {
 		type key struct{}
 		err := srv.RegisterFunc("S.Try", func(ctx context.Context) (string, error) {
 			s := bsrpc.SessionFrom(ctx)
-			if s.Value(key{}) != nil || s.ID() != 0 || ctx.Value("outer") != "value" || s.Peer().Name != "ann" {
-				return "", fmt.Errorf("%v %d %v %v", s.Value(key{}), s.ID(), ctx.Value("outer"), s.Peer())
+			if s.Value(key{}) != nil || s.ID() != 0 || ctx.Value(outerKey{}) != "value" || s.Peer().Name != "ann" {
+				return "", fmt.Errorf("%v %d %v %v", s.Value(key{}), s.ID(), ctx.Value(outerKey{}), s.Peer())
 			}
 			s.Set(key{}, 1)
 			if s.Value(key{}) != 1 {
@@ -234,7 +235,7 @@ func TestHandleSession(t *testing.T) {
 		client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
 			own := *r
 			own.Peer = bsrpc.Peer{Name: "ann", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}
-			return srv.Handle(context.WithValue(ctx, "outer", "value"), &own), nil
+			return srv.Handle(context.WithValue(ctx, outerKey{}, "value"), &own), nil
 		}), nil)
 		defer client.Close()
 		for range 2 {
@@ -337,12 +338,12 @@ func TestHostileRoundTripper(t *testing.T) {
 						hash, putLayout = m.Hash, m.Layout
 					}
 				}
-				bound := false
+				var bound atomic.Bool
 				client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (*reply, error) {
 					if r.Method == bsrpc.BindMethod {
 						return bsrpctest.Direct(srv).RoundTrip(ctx, r)
 					}
-					bound = true
+					bound.Store(true)
 					if name == "hang" {
 						<-ctx.Done() // a bubble must end
 					}
@@ -358,7 +359,7 @@ func TestHostileRoundTripper(t *testing.T) {
 				}
 				_, err = p.Put(t.Context(), "a", 1)
 				var e *bsrpc.Error
-				if !bound || !errors.As(err, &e) || e.Code != test.code || !strings.Contains(err.Error(), test.want) || e.Outcome == bsrpc.OutcomeNotRun && name[len(name)-1] != 's' && name != "no differ" {
+				if !bound.Load() || !errors.As(err, &e) || e.Code != test.code || !strings.Contains(err.Error(), test.want) || e.Outcome == bsrpc.OutcomeNotRun && name[len(name)-1] != 's' && name != "no differ" {
 					t.Errorf("got %v, %+v", err, e)
 				}
 				if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) != (name == "hang") {
@@ -370,3 +371,6 @@ func TestHostileRoundTripper(t *testing.T) {
 }
 
 var putLayout string
+
+// outerKey is the key of a value of a transport.
+type outerKey struct{}
