@@ -81,14 +81,14 @@ func TestBasicServerIsBusyOverTCP(t *testing.T) {
 		p := &rawPeer{t: t, nc: nc}
 		p.takeInit(basicAdmitted)
 		p.takeCommand()
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(time.Second)
 		p.write(response(u32(3)))
 		if _, args := p.takeCommand(); len(args) != 4+len(big) {
 			t.Errorf("got %d bytes", len(args))
 		}
 		p.write(wire.AppendException(nil, "ValueError", "too much"))
 	}()
-	limits := Limits{WriteStall: 50 * time.Millisecond, PingAfter: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond}
+	limits := Limits{WriteStall: 300 * time.Millisecond, PingAfter: 300 * time.Millisecond, PingTimeout: 300 * time.Millisecond}
 	client, err := Dial(t.Context(), "tcp", l.Addr().String(), basicOptions(&ClientOptions{Limits: limits}))
 	if err != nil {
 		t.Fatal(err)

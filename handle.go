@@ -135,7 +135,7 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 		if v.why.Load() == nil {
 			return reply
 		}
-	case <-v.ctx.Done(): // also when the handler has returned
+	case <-v.ctx.Done(): // perhaps by leave, after the reply
 		select {
 		case reply := <-h.replied:
 			if v.why.Load() == nil {

@@ -20,7 +20,6 @@ type Client struct {
 
 	nc     net.Conn
 	limits *limits.Conn
-	lane   *tally.Lane   // counts bytes; nil for none
 	done   chan struct{} // closed after err is set
 
 	running sync.WaitGroup // reader and writer
