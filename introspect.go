@@ -95,14 +95,16 @@ func (s *Server) Stats() stats.Server {
 		f.InLine += uint64(len(g.Waiting))
 	}
 	for _, c := range s.connections() {
+		if c.session.isApart() { // of Handle: one call, which is open
+			f.Open++
+			continue
+		}
 		switch c := c.conn.(type) {
 		case *nativeConn:
 			g := transport.GaugesOf(c.Conn)
 			f.Open, f.Streams, f.Unsent = f.Open+uint64(g.Served), f.Streams+uint64(g.Streams), f.Unsent+g.Unsent
 		case *basicConn:
 			f.Open += uint64(c.Open())
-		case *handling:
-			f.Open++
 		}
 	}
 	return f
@@ -127,8 +129,8 @@ func (c *Client) Stats() (f stats.Client) {
 			continue
 		}
 		switch l := c.conn.(type) {
-		case *overLink:
-			f.Open = uint64(l.Open())
+		case interface{ openApart() int }: // without a connection
+			f.Open = uint64(l.openApart())
 			continue
 		case *basicLink:
 			f.Open += uint64(l.Open())

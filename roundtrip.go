@@ -127,6 +127,7 @@ func (l *overLink) callOptions() callOptions {
 	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *overLink) ended() <-chan struct{} { return l.Done() }
+func (l *overLink) openApart() int         { return l.Open() } // for Client.Stats
 
 // close implements link.
 func (l *overLink) close(why *fault.Fault) {
