@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"math"
@@ -24,85 +23,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// Calls apart from connections, at a server. roundtrip.go has the client.
-
-// A Hash is the SHA-256 of a layout, see Method.
-type Hash = [32]byte
-
-// BindMethod is the Method of a Request that compares a contract, and does not call a method. Every
-// server handles it. Its Body and that of the Reply belong to the library; an empty Body gets
-// an empty one, or the reason why the server refuses Handle.
-const BindMethod = "bsrpc.v1.Bind"
-
-// A Request is a call on its way from a RoundTripper to Server.Handle. The transport carries all
-// fields except Peer, which it sets at the server.
-type Request struct {
-	Method string // service and method: "Greeter.Hello"
-
-	// Hash is that of the caller's layout of the method. Layout is its text, usually "": it is
-	// sent after a server has not known the hash. Knows are other layouts of servers that the
-	// caller understands.
-	Hash   Hash
-	Layout string
-	Knows  []Hash
-
-	Body        []byte        // the encoded arguments
-	Timeout     time.Duration // left for the call; 0 for no limit. A transport subtracts what the request has waited
-	Peer        Peer          // the caller, as the transport knows it
-	Credentials Credentials   // for ServerOptions.Authenticate; to be sent to a trusted server only
-	Metadata    Metadata
-}
-
-// A Status says what a Reply contains.
-type Status uint8
-
-// The statuses of a Reply.
-const (
-	StatusOK      Status = iota // Body has the results, and Items their stream
-	StatusError                 // Err says why the call has failed
-	StatusDiffers               // the call has not run: Layout is the server's, and its caller has another one
-)
-
-// String returns the status in words, such as "ok".
-func (s Status) String() string {
-	switch s {
-	case StatusOK:
-		return "ok"
-	case StatusError:
-		return "error"
-	case StatusDiffers:
-		return "differs"
-	}
-	return fmt.Sprintf("status %d", uint8(s))
-}
-
-// A Reply is the answer to a Request.
-type Reply struct {
-	Status Status
-	Hash   Hash   // of the server's layout of the method
-	Layout string // its text, with StatusDiffers
-	Body   []byte // the encoded results
-
-	// Items are the stream among the results: encoded items, or for an io.ReadCloser pieces of
-	// any length. It is nil without one. An item is valid until the next one. The last error, if
-	// there is one, ends the stream. That of a handler is an *Error with OutcomeAnswered, and
-	// any other one means that the rest is lost.
-	//
-	// A transport ranges over the Items of Handle once, at the speed of its peer: this is the
-	// flow control of the stream. Breaking out, or the end of the context of Handle, cancels
-	// the call. At a client, breaking out means that the caller wants no more items.
-	Items iter.Seq2[[]byte, error]
-
-	Err      *Error // with StatusError. AppendError appends all that travels of it
-	Metadata Metadata
-}
-
-// sentError returns an error for a Reply.
-func sentError(f *fault.Fault, expired bool) *Error {
-	e := errorOf(f)
-	e.Err, e.sent = nil, &fault.Sent{Identities: f.Identities, Expired: expired}
-	return e
-}
+// Calls apart from connections, at a server.
 
 // Handle handles a call that has come apart from connections, and returns its answer. The
 // transport fills r, and ctx ends when the caller has lost interest. ctx is the parent of the
