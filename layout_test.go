@@ -46,7 +46,7 @@ var uses = map[string][]string{
 	"internal/report":     {"internal/fault"},
 	"internal/callback":   {"internal/method"},
 	"internal/streams":    {"internal/callback", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/transport", "internal/wire"},
-	"internal/apart":      {"internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/streams", "internal/tally", "internal/wire"},
+	"internal/apart":      {"internal/callctx", "internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/report", "internal/streams", "internal/tally", "internal/wire"},
 	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},

@@ -280,7 +280,8 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 			}
 			return cmp.Or(x.reply.Layout, "?"), nil
 		}
-		return "", x.check(m, known)
+		x.sig, err = apart.Read(x.reply.Hash, numbering.Version{Hash: m.Hash, Sig: m.sig}, known, x.reply.Items != nil, m.streams != nil)
+		return "", err
 	}
 	_, found, err := n.Run(x.knows)
 	if found == nil {

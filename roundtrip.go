@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
-	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -172,28 +170,18 @@ func (x *exchange) roundTrip(r *Request) error {
 		r.Credentials = Credentials{s}
 	}
 	var reply *Reply
-	err := x.log.Await(x.Within(), "RoundTrip", func() (err error) {
+	err := x.Carry(x.log, func() *fault.Fault {
+		var err error
 		if reply, err = x.rt.RoundTrip(x.Within(), r); err != nil {
-			return tripError{tripFault(err)}
+			return tripFault(err)
 		}
 		return nil
 	})
-	switch e := err.(type) {
-	case nil:
-		return x.accept(reply)
-	case tripError:
-		if x.Within().Err() != nil {
-			return x.Over(e.Outcome)
-		}
-		return e.Fault
-	case *fault.Fault: // a panic
-		return e.WithOutcome(fault.OutcomeUnknown)
+	if err != nil {
+		return err
 	}
-	return x.Over(fault.OutcomeUnknown)
+	return x.accept(reply)
 }
-
-// A tripError is an error that the RoundTripper has returned.
-type tripError struct{ *fault.Fault }
 
 // tripFault returns the fault for an error of the RoundTripper. Its methods are user code.
 func tripFault(err error) *fault.Fault {
@@ -220,39 +208,12 @@ func (x *exchange) accept(reply *Reply) (err error) {
 	if own.Status == StatusDiffers {
 		return nil
 	}
-	if x.entries, err = callctx.EntriesOf(own.Metadata); err != nil {
-		return fault.New(fault.Internal, fault.Answered, "metadata of the reply: %v", err)
+	r := &apart.Reply{Status: own.Status, OK: own.Status == StatusOK, Size: len(own.Body), Metadata: own.Metadata}
+	if own.Err != nil {
+		r.Failed, r.Expired = receivedFault(own.Err)
 	}
-	switch {
-	case own.Err != nil:
-		f, expired := receivedFault(own.Err)
-		return x.Received(f, expired)
-	case own.Status != StatusOK:
-		return fault.New(fault.Internal, fault.OutcomeUnknown, "a reply with %v and without an error", own.Status)
-	case len(own.Body) > x.settings.MaxMessage:
-		return fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", len(own.Body), x.settings.MaxMessage)
-	}
-	return nil
-}
-
-// check accepts results: of a version that the caller reads, with a stream if the method has one.
-func (x *exchange) check(m *boundMethod, known []numbering.Version) error {
-	at := slices.IndexFunc(known, func(v numbering.Version) bool { return v.Hash == x.reply.Hash })
-	switch {
-	case x.reply.Hash == m.Hash:
-		x.sig = m.sig
-	case at >= 0:
-		x.sig = known[at].Sig
-	default:
-		return fault.New(fault.Internal, fault.Answered, "the reply has a layout that the request did not name")
-	}
-	switch {
-	case m.streams == nil && x.reply.Items != nil:
-		return fault.New(fault.Internal, fault.Answered, "the reply has a stream, and the method has none")
-	case m.streams != nil && x.reply.Items == nil:
-		return fault.New(fault.Internal, fault.Answered, "the reply lacks the stream of the method")
-	}
-	return nil
+	x.entries, err = x.Accept(r, x.settings.MaxMessage)
+	return err
 }
 
 // move moves the items of the reply to the user's range, or ends that with the error of the call.
