@@ -122,14 +122,7 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 	v.ctx, v.end, h.served = c.ctx, h.Dismiss, c
 	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
-	if h.request.Timeout != 0 {
-		h.until = cmp.Or(limits.Monotonic()+h.request.Timeout, 1)
-	}
-	if at, ok := ctx.Deadline(); ok {
-		if end := limits.Monotonic() + time.Until(at); h.until == 0 || end < h.until {
-			h.until = cmp.Or(end, 1)
-		}
-	}
+	h.until = apart.Until(ctx, h.request.Timeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -170,7 +163,7 @@ func (h *handling) run() {
 	}()
 	why := h.authenticate()
 	if why == nil {
-		why = h.late()
+		why = apart.Late(h.until)
 	}
 	if why == nil && v.settings.peers.CallRate < math.MaxInt && !h.server.sessions.peers.TakeCall(v.session.peer.key(), time.Now()) {
 		why = v.tooOften()
@@ -201,14 +194,6 @@ func (h *handling) run() {
 func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 	h.served.refused(cmp.Or(m, h.served.registry.unknown), why)
 	h.replied <- refusedReply(why)
-}
-
-// late returns the refusal of a call whose time is over.
-func (h *handling) late() *fault.Fault {
-	if h.until == 0 || limits.Monotonic() < h.until {
-		return nil
-	}
-	return fault.FromContext(context.DeadlineExceeded, fault.NotRun)
 }
 
 // authenticate asks Authenticate, which sets the name and the roles.

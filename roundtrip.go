@@ -14,9 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
-	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/secure"
-	"github.com/bsrpc/bsrpc/internal/streams"
 )
 
 // Calls apart from connections: what a transport carries, and one call of a client. over.go has
@@ -222,27 +220,14 @@ func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 		s.Pipe.Fail(faultOf(err), false)
 		return
 	}
-	p := streams.Pump{Pipe: s.Pipe, Max: x.settings.MaxMessage, Owner: x.settings.Owner}
-	p.Failed = func(err error) *fault.Fault {
+	s.Move(x.reply.Items, &x.settings.Conn, m.Name, x.log, func(err error) *fault.Fault {
 		var e *Error
 		if !errors.As(err, &e) || e.Outcome != OutcomeAnswered {
 			return tripFault(err)
 		}
 		f, expired := receivedFault(e)
 		return s.Received(f, expired)
-	}
-	p.Ended = func() *fault.Fault {
-		if s.Within().Err() == nil {
-			return nil
-		}
-		return s.Over(fault.OutcomeUnknown)
-	}
-	p.Panicked = func(what any) *fault.Fault {
-		f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in the Items of a RoundTripper", m.Name)
-		f.LogID = x.log.AddPanic(report.Panic, "bsrpc: panic in the Items of a RoundTripper", what, "method", m.Name)
-		return f
-	}
-	p.Run(x.reply.Items)
+	})
 }
 
 // faultOf returns the fault for the error of a call.

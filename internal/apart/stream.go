@@ -2,12 +2,14 @@ package apart
 
 import (
 	"context"
+	"iter"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
+	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/tally"
 )
@@ -100,6 +102,26 @@ func (s *Stream) closeDropped() {
 	if !s.done {
 		s.check.Reset(s.checkAfter)
 	}
+}
+
+// Move moves the items of the reply to the Pipe, until the end of either. It may be called once.
+// name is that of the method, for errors and the log, and failed returns the fault of an error
+// among the items. items is code of the user: a panic fails the stream, and one that returns
+// early because Within has ended does not make the stream look complete.
+func (s *Stream) Move(items iter.Seq2[[]byte, error], l *limits.Conn, name string, log *report.Log, failed func(error) *fault.Fault) {
+	p := streams.Pump{Pipe: s.Pipe, Max: l.MaxMessage, Owner: l.Owner, Failed: failed}
+	p.Ended = func() *fault.Fault {
+		if s.Within().Err() == nil {
+			return nil
+		}
+		return s.Over(fault.OutcomeUnknown)
+	}
+	p.Panicked = func(what any) *fault.Fault {
+		f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in the Items of a RoundTripper", name)
+		f.LogID = log.AddPanic(report.Panic, "bsrpc: panic in the Items of a RoundTripper", what, "method", name)
+		return f
+	}
+	p.Run(items)
 }
 
 // Await makes the call within a time of its own, and ends Within after that.

@@ -1,0 +1,33 @@
+package apart
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
+)
+
+// Until returns the end of the time of a call at a server, by limits.Monotonic; 0 for none. It
+// is the earlier one of that of the request, with this timeout, and of the deadline of ctx.
+// A timeout of 0 is none, and a negative one is over already.
+func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
+	if timeout != 0 {
+		until = cmp.Or(limits.Monotonic()+timeout, 1)
+	}
+	if at, ok := ctx.Deadline(); ok {
+		if end := limits.Monotonic() + time.Until(at); until == 0 || end < until {
+			until = cmp.Or(end, 1)
+		}
+	}
+	return until
+}
+
+// Late returns the refusal of a call whose time is over, nil before.
+func Late(until time.Duration) *fault.Fault {
+	if until == 0 || limits.Monotonic() < until {
+		return nil
+	}
+	return fault.FromContext(context.DeadlineExceeded, fault.NotRun)
+}
