@@ -50,6 +50,8 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 		return refusedReply(why)
 	}
 	go h.run()
+	// Dismiss stores its reason before it ends the context. So a reply beside a reason has come
+	// too late: the server has given the call up.
 	v := h.served
 	select {
 	case reply := <-h.replied:
@@ -74,7 +76,9 @@ func refusedReply(why *fault.Fault) *Reply {
 }
 
 // A handling is one call of Handle: in place of a connection, and as the replier of its
-// invocation.
+// invocation. At most one reply is sent to replied, which has room for it: so the goroutine of
+// the handler never waits for Handle, which may have returned. A hook that ends the goroutine
+// leaves none; then the end of the context wakes Handle.
 type handling struct {
 	server  *Server
 	request Request
@@ -101,7 +105,8 @@ func (c handledContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// enter opens the session of the call, and registers it for Shutdown.
+// enter opens the session of the call, and registers it for Shutdown. The check of stopping and
+// the registration are one step under Server.mu: Shutdown knows a call, or the call is refused.
 func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 	if err := s.begin(); err == ErrServerClosed {
 		return fault.Refusal(fault.Unavailable, "the server is shutting down")
@@ -135,7 +140,7 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 	return nil
 }
 
-// leave ends the session of the call.
+// leave ends the session of the call. Shutdown waits for released, which is therefore closed last.
 func (h *handling) leave() {
 	s, v := h.server, h.served
 	s.mu.Lock()
@@ -284,11 +289,12 @@ func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 		inv.call.AfterFunc(h.pipe.Cancel)
 		context.AfterFunc(v.ctx, func() { h.pipe.Fail(h.why(), false) })
 	}
-	v.enterRunning(inv)
+	v.enterRunning(inv) // last: from here on other goroutines find the invocation
 	return inv, nil
 }
 
-// reply implements replier.
+// reply implements replier. The metadata is complete before it is read: SendHead and EndReplied
+// refuse further entries. A stream goes on after the reply, and its context with it.
 func (h *handling) reply(inv *invocation, err error) {
 	v, streamed := h.served, inv.streams != nil
 	if inv.err = err; streamed && err == nil {

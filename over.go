@@ -77,7 +77,8 @@ func (o *ClientOptions) checkOver(rt RoundTripper) error {
 	return errors.New(fault.Prefix + "ClientOptions: " + unused + " is an option for connections, which a client from NewClientOver has not; leave it out")
 }
 
-// An overLink is a client over a RoundTripper.
+// An overLink is a client over a RoundTripper. It is safe for concurrent use: its calls share
+// counters and the end of the client, and those of one method its versions.
 type overLink struct {
 	callerState
 	apart.Client
@@ -92,7 +93,8 @@ func (l *overLink) callOptions() callOptions {
 func (l *overLink) ended() <-chan struct{} { return l.Done() }
 func (l *overLink) openApart() int         { return l.Open() } // for Client.Stats
 
-// close implements link.
+// close implements link. The contexts of all calls end before the RoundTripper is closed, so its
+// Close need not end calls. It may hang: the wait for it has a limit.
 func (l *overLink) close(why *fault.Fault) {
 	l.Client.Close(why)
 	l.closes.Do(func() {
@@ -301,7 +303,8 @@ func (o *overMethod) readReply(m *boundMethod, v *method.Values, x *exchange) er
 	return m.readResults(o.log, x.sig, v)
 }
 
-// start makes a call whose caller does not wait for the answer.
+// start makes a call whose caller does not wait for the answer. The count of Oneway comes before
+// the check whether the client ends: Close waits for a oneway call that passes the check.
 func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
 	if err := x.Ctx.Err(); err != nil {
 		return x.Time.ContextFault(err, fault.NotRun)
@@ -339,7 +342,9 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 // errClosing is shared, and must not be changed.
 var errClosing = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Message: fault.ErrClosed.Error(), Err: fault.ErrClosed}
 
-// stream makes a call with a result stream.
+// stream makes a call with a result stream. The end of its Pipe ends the call, and counts it,
+// for each cause: the server, the caller, the time, the end of the client. With
+// Eager the caller ranges over the stream while the call is still negotiated.
 func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
 	s := apart.NewStream(&x.Exchange, m.tally)
 	v.Sent = true // the end of the stream counts the call

@@ -133,7 +133,9 @@ func receivedFault(e *Error) (f *fault.Fault, expired bool) {
 	return f, expired
 }
 
-// An exchange is one call over a RoundTripper, and the answer of an eagerCall.
+// An exchange is one call over a RoundTripper, and the answer of an eagerCall. One goroutine
+// makes its attempts, one behind another. What they set may be read once that goroutine is
+// known to have ended.
 type exchange struct {
 	*callerState
 	apart.Exchange
@@ -141,7 +143,7 @@ type exchange struct {
 	request Request
 	knows   []numbering.Version // those that the arguments may go to
 
-	// set by run
+	// set by the last attempt
 	reply   *Reply
 	sig     *method.Signature // that of the server
 	entries []byte
@@ -151,7 +153,9 @@ type exchange struct {
 func (x *exchange) Body() ([]byte, bool) { return x.reply.Body, true }
 func (x *exchange) Entries() []byte      { return x.entries }
 
-// roundTrip makes one attempt. It sets the reply, unless that is nonsense or an error.
+// roundTrip makes one attempt. It sets the reply, unless the attempt has failed without one. The
+// RoundTripper may keep r, so each attempt has a Request of its own. Credentials are asked for
+// each, because they may expire, and each may reach another server.
 func (x *exchange) roundTrip(r *Request) error {
 	left, over := x.Attempt()
 	if over != nil {
@@ -196,7 +200,9 @@ func tripFault(err error) *fault.Fault {
 	return f
 }
 
-// accept sets the reply. It returns the error in it, or one for a reply that makes no sense.
+// accept sets the reply. It returns the error in it, or one for a reply that makes no sense. It
+// copies the struct: a RoundTripper may change its own all the same. The memory of the fields is
+// the library's.
 func (x *exchange) accept(reply *Reply) (err error) {
 	if reply == nil {
 		return fault.New(fault.Internal, fault.OutcomeUnknown, "the RoundTripper returned neither a reply nor an error")
@@ -215,6 +221,8 @@ func (x *exchange) accept(reply *Reply) (err error) {
 }
 
 // move moves the items of the reply to the user's range, or ends that with the error of the call.
+// Only an *Error with OutcomeAnswered is from the handler. Any other one is of the RoundTripper,
+// and means that the rest of the items is lost.
 func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 	if err != nil {
 		s.Pipe.Fail(faultOf(err), false)

@@ -47,7 +47,8 @@ func (c *Client) Err() error {
 	return nil
 }
 
-// Fail ends the calls under way, and all later ones.
+// Fail ends the calls under way, and all later ones. The reason is stored before the contexts
+// end: a call that finds its context ended finds the reason too.
 func (c *Client) Fail(why *fault.Fault) {
 	for {
 		was, now := c.why.Load(), why
@@ -69,7 +70,9 @@ func (c *Client) Close(why *fault.Fault) {
 	c.Fail(why)
 }
 
-// An Exchange is one call, with all its attempts.
+// An Exchange is one call, with all its attempts. Its time spans them all, so an attempt that
+// follows another one has less of it. One goroutine at a time begins it and makes the
+// attempts; Within, Cancel and Over may be used by others after Begin.
 type Exchange struct {
 	Client *Client
 	Ctx    context.Context // of the caller
@@ -121,7 +124,8 @@ func (x *Exchange) Attempt() (time.Duration, *fault.Fault) {
 	return time.Duration(left) * time.Microsecond, nil
 }
 
-// Over returns why Within has ended.
+// Over returns why Within has ended. The caller's own context comes first, then the end of the
+// client. What remains is the time of the call.
 func (x *Exchange) Over(outcome fault.Outcome) *fault.Fault {
 	if err := x.Ctx.Err(); err != nil {
 		return x.Time.ContextFault(err, outcome)

@@ -14,7 +14,9 @@ import (
 	"github.com/bsrpc/bsrpc/internal/tally"
 )
 
-// A Stream is the result stream of a call. It is safe for concurrent use after Begin.
+// A Stream is the result stream of a call. It is safe for concurrent use after Begin. Its Pipe
+// calls over without a lock held, and nothing calls the Pipe while mu is held: so the order of
+// the two locks does not matter.
 type Stream struct {
 	*Exchange
 	Pipe  *streams.Pipe
@@ -58,7 +60,7 @@ func (s *Stream) WhenOver(f func(why *fault.Fault)) {
 	}
 }
 
-// over is Pipe.OnOver.
+// over is Pipe.OnOver, called once: by the goroutine that ends the Pipe, which must not wait.
 func (s *Stream) over(why *fault.Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
