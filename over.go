@@ -111,7 +111,8 @@ func (l *overLink) call(context.Context, *boundMethod, *binding, *method.Values)
 	return errNoLink
 }
 
-// bindMethods implements link.
+// bindMethods implements link. It refuses at once what no server could handle. The versions found
+// are those of one server, and only where the first call begins: each call is compared again.
 func (l *overLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	var problems []method.Problem
 	b := &numbering.Binding{Service: service, Peer: l.settings.Peer(), Evolves: true}
@@ -218,7 +219,8 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 }
 
 // encode encodes the arguments of a call, and finds the versions of the method that they may go
-// to: each may lack what others have.
+// to: each may lack what others have. The caller's own version comes last, because its bytes are
+// those to be sent.
 func (o *overMethod) encode(m *boundMethod, v *method.Values, x *exchange) error {
 	append := func(sig *method.Signature) error {
 		v.ResetEncoder()
@@ -259,7 +261,8 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 	return nil
 }
 
-// negotiate makes the call, again if its server has another version of the method.
+// negotiate makes the call, again if its server has another version of the method. Each attempt
+// may reach another server. On success x.sig is that of the server of the last one.
 func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 	n := &numbering.Negotiation{
 		Wanted:   numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key},

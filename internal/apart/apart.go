@@ -145,7 +145,8 @@ func (x *Exchange) Received(f *fault.Fault, expired bool) *fault.Fault {
 	return f
 }
 
-// Count counts the call, which has ended with why, nil for success.
+// Count counts the call, which has ended with why, nil for success. Its latency is that of all
+// attempts together. A call that has not run is only a refusal.
 func (x *Exchange) Count(m *tally.Method, why *fault.Fault) {
 	switch {
 	case why == nil:

@@ -64,7 +64,8 @@ func (f *Finder[M]) Find(w *Wanted) (m M, differs *method.Description, why *faul
 }
 
 // version returns m as its caller knows it; the zero M if that is not possible with what the
-// request says.
+// request says. A layout counts only with the hash of its text: versions are kept by their hash,
+// and a false one would be found by other callers too.
 func (f *Finder[M]) version(w *Wanted, m M, d *method.Description) (made M, why *fault.Fault) {
 	understood := slices.Contains(w.Knows, d.Hash)
 	if w.Layout == "" {

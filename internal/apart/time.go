@@ -11,7 +11,8 @@ import (
 
 // Until returns the end of the time of a call at a server, by limits.Monotonic; 0 for none. It
 // is the earlier one of that of the request, with this timeout, and of the deadline of ctx.
-// A timeout of 0 is none, and a negative one is over already.
+// A timeout of 0 is none, and a negative one is over already. It is a duration, and not a time of
+// the caller, so the clocks of both ends need not agree.
 func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
 	if timeout != 0 {
 		until = cmp.Or(limits.Monotonic()+timeout, 1)
@@ -24,7 +25,8 @@ func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
 	return until
 }
 
-// Late returns the refusal of a call whose time is over, nil before.
+// Late returns the refusal of a call whose time is over, nil before. Such a call has not run: its
+// caller has given up, and may have sent it again.
 func Late(until time.Duration) *fault.Fault {
 	if until == 0 || limits.Monotonic() < until {
 		return nil
