@@ -201,7 +201,8 @@ func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 	h.replied <- refusedReply(why)
 }
 
-// authenticate asks Authenticate, which sets the name and the roles.
+// authenticate asks Authenticate, which sets the name and the roles. What it gets is its own: after
+// its time it may go on, and still write there. So given is read only if it has returned.
 func (h *handling) authenticate() *fault.Fault {
 	v := h.served
 	check := v.settings.access.authenticate
@@ -218,7 +219,7 @@ func (h *handling) authenticate() *fault.Fault {
 		return nil
 	})
 	if err != nil {
-		return hello.Unauthenticated(v.log, given.Addr, err).Err
+		return hello.Unauthenticated(v.log, v.session.peer.Addr, err).Err
 	}
 	v.session.peer.Name, v.session.peer.Roles = given.Name, slices.Clone(given.Roles)
 	return nil
