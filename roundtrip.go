@@ -185,7 +185,9 @@ func (x *exchange) roundTrip(r *Request) error {
 	return x.accept(reply)
 }
 
-// tripFault returns the fault for an error of the RoundTripper. Its methods are user code.
+// tripFault returns the fault for an error of the RoundTripper. Its methods are user code. An *Error
+// in it has the code, the name, and whether the call may be sent again. Errors of contexts in it
+// do not count: the RoundTripper may have its own, and those of the caller are known here.
 func tripFault(err error) *fault.Fault {
 	f := fault.New(fault.Unavailable, fault.OutcomeUnknown, "round trip: %w", fault.WithoutContextErrors(fault.WithoutEOF(err)))
 	var e *Error

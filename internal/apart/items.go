@@ -18,7 +18,8 @@ type Produced struct {
 }
 
 // Items returns the items, for one range. An item is valid until the next one. Breaking out, or
-// a panic in the body of the loop, cancels the handler.
+// a panic in the body of the loop, cancels the handler. A second range gets Used, and does not
+// disturb the first one.
 func (p *Produced) Items() iter.Seq2[[]byte, error] {
 	var used atomic.Bool
 	return func(yield func([]byte, error) bool) {
