@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -199,8 +200,13 @@ func TestHandleRefuses(t *testing.T) {
 			t.Errorf("%s: got %+v", name, reply)
 		}
 	}
-	if reply := depotServer(t, nil).Handle(t.Context(), &bsrpc.Request{Method: bsrpc.BindMethod}); reply.Status != bsrpc.StatusOK {
-		t.Errorf("got %+v", reply)
+	for _, timeout := range []time.Duration{0, time.Minute, math.MaxInt64} {
+		if reply := depotServer(t, nil).Handle(t.Context(), &bsrpc.Request{Method: bsrpc.BindMethod, Timeout: timeout}); reply.Status != bsrpc.StatusOK {
+			t.Errorf("%v: got %+v", timeout, reply)
+		}
+	}
+	if reply := depotServer(t, nil).Handle(t.Context(), &bsrpc.Request{Method: bsrpc.BindMethod, Timeout: -1}); reply.Err == nil || reply.Err.Code != bsrpc.CodeDeadlineExceeded {
+		t.Errorf("got %+v, want that the time is over", reply)
 	}
 }
 

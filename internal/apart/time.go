@@ -16,6 +16,9 @@ import (
 func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
 	if timeout != 0 {
 		until = cmp.Or(limits.Monotonic()+timeout, 1)
+		if timeout > 0 && until < 0 { // an overflow: it ends after centuries
+			until = 0
+		}
 	}
 	if at, ok := ctx.Deadline(); ok {
 		if end := limits.Monotonic() + time.Until(at); until == 0 || end < until {
