@@ -332,15 +332,20 @@ func bindFound(service string, methods []*boundMethod, found []numbering.Found, 
 // add adds the differences of a method, and makes its calls fail. Those of a service that
 // the peer lacks are the same for each method.
 func (e *MismatchError) add(m *boundMethod, found []numbering.Difference) {
-	one := &MismatchError{Service: e.Service, Methods: 1}
-	for _, d := range found {
-		one.Differences = append(one.Differences, Difference(d))
-	}
+	why, one := mismatchOf(e.Service, found)
 	if found[0].Method != e.Service || e.Differences == nil {
 		e.Differences = append(e.Differences, one.Differences...)
 	}
-	why := &fault.Fault{Code: fault.FailedPrecondition, Message: one.Error(), Outcome: fault.NotRun, Err: one}
 	m.refuse(fault.About(m.Name, why).(*fault.Fault))
+}
+
+// mismatchOf returns the fault of a call of one method that differs, and the error in it.
+func mismatchOf(service string, found []numbering.Difference) (*fault.Fault, *MismatchError) {
+	e := &MismatchError{Service: service, Methods: 1}
+	for _, d := range found {
+		e.Differences = append(e.Differences, Difference(d))
+	}
+	return &fault.Fault{Code: fault.FailedPrecondition, Message: e.Error(), Outcome: fault.NotRun, Err: e}, e
 }
 
 // bindDescribed implements describer.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"iter"
 	"log/slog"
 	"math"
@@ -43,35 +42,32 @@ import (
 func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 	s.mustBeInitialized()
 	if ctx == nil || r == nil {
-		return refusedReply(fault.Refusal(fault.InvalidArgument, "Server.Handle: nil context or request"))
+		return failedReply(fault.Refusal(fault.InvalidArgument, "Server.Handle: nil context or request"))
 	}
 	h := &handling{server: s, request: *r, replied: make(chan *Reply, 1)}
 	if why := h.enter(s, ctx); why != nil {
-		return refusedReply(why)
+		return failedReply(why)
 	}
 	go h.run()
 	// Dismiss stores its reason before it ends the context. So a reply beside a reason has come
 	// too late: the server has given the call up.
-	v := h.served
+	var reply *Reply
 	select {
-	case reply := <-h.replied:
-		if v.why.Load() == nil {
-			return reply
-		}
-	case <-v.ctx.Done(): // perhaps by leave, after the reply
+	case reply = <-h.replied:
+	case <-h.served.ctx.Done(): // perhaps by leave, after the reply
 		select {
-		case reply := <-h.replied:
-			if v.why.Load() == nil {
-				return reply
-			}
+		case reply = <-h.replied:
 		default:
 		}
 	}
-	return h.lost()
+	if reply == nil || h.served.why.Load() != nil {
+		return failedReply(h.why())
+	}
+	return reply
 }
 
-// refusedReply returns the reply to a call that has not run.
-func refusedReply(why *fault.Fault) *Reply {
+// failedReply returns the reply to a call that has not run, or has ended before its answer.
+func failedReply(why *fault.Fault) *Reply {
 	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded)}
 }
 
@@ -198,30 +194,18 @@ func (h *handling) run() {
 // refuse answers a call that does not run. m is nil for an unknown method.
 func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 	h.served.refused(cmp.Or(m, h.served.registry.unknown), why)
-	h.replied <- refusedReply(why)
+	h.replied <- failedReply(why)
 }
 
-// authenticate asks Authenticate, which sets the name and the roles. What it gets is its own: after
-// its time it may go on, and still write there. So given is read only if it has returned.
+// authenticate asks Authenticate within HandshakeTimeout.
 func (h *handling) authenticate() *fault.Fault {
 	v := h.served
-	check := v.settings.access.authenticate
-	if check == nil {
-		return nil
-	}
 	ctx, stop := context.WithDeadline(v.ctx, netconn.DeadlineIn(v.settings.handshakeTimeout))
 	defer stop()
-	given, creds := v.session.peer, h.request.Credentials
-	err := v.log.Await(ctx, "Authenticate", func() error {
-		if err := check(ctx, &given, creds); err != nil {
-			return errors.New(err.Error()) // here, where a panic in the method Error is recovered
-		}
-		return nil
-	})
-	if err != nil {
-		return hello.Unauthenticated(v.log, v.session.peer.Addr, err).Err
+	p := &v.session.peer
+	if err := h.server.prove(ctx, p, p.key(), h.request.Credentials); err != nil {
+		return hello.Unauthenticated(v.log, p.Addr, err).Err
 	}
-	v.session.peer.Name, v.session.peer.Roles = given.Name, slices.Clone(given.Roles)
 	return nil
 }
 
@@ -249,8 +233,8 @@ func needsSession(m *servedMethod) string {
 	switch {
 	case m.group != nil:
 		return "exclusive=" + m.Exclusive + " needs a session"
-	case len(m.Sig.ParamStreams()) > 0 || m.Sig.ParamFuncs() != nil:
-		return "a parameter that is a stream, a reader or a func needs a connection"
+	case needsConnection(m.Sig):
+		return needConnection
 	}
 	return ""
 }
@@ -365,12 +349,6 @@ func (h *handling) why() *fault.Fault {
 		return why
 	}
 	return fault.FromContext(h.served.ctx.Err(), fault.OutcomeUnknown)
-}
-
-// lost returns the reply of a call that has ended before its answer.
-func (h *handling) lost() *Reply {
-	why := h.why()
-	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded)}
 }
 
 // The methods of replier and connection: there is nothing to flush, to read and to wait for.

@@ -136,12 +136,8 @@ func (h *handshake) authenticate() (err error) {
 	if h.peer != nil && h.peer.Auth {
 		sent, err = hello.ReadAuth(h.nc)
 	}
-	if check := s.settings.access.authenticate; check != nil && err == nil {
-		given := h.who // a copy, which Authenticate may keep
-		err = hello.Prove(h.ctx, s.log, &s.proving, netconn.PeerKey(h.who.Addr), func() error { return check(h.ctx, &given, Credentials{sent}) })
-		if err == nil {
-			h.who.Name, h.who.Roles = given.Name, slices.Clone(given.Roles)
-		}
+	if err == nil {
+		err = s.prove(h.ctx, &h.who, netconn.PeerKey(h.who.Addr), Credentials{sent})
 	}
 	if err != nil {
 		if h.ctx.Err() != nil { // HandshakeTimeout is over, and the refusal needs time of its own
@@ -150,6 +146,21 @@ func (h *handshake) authenticate() (err error) {
 		return hello.Unauthenticated(s.log, h.who.Addr, err)
 	}
 	return nil
+}
+
+// prove asks Authenticate, if there is one, and gives p the name and the roles. Authenticate gets
+// a copy: it may keep that, and still write there after its time. key limits the calls under way.
+func (s *Server) prove(ctx context.Context, p *Peer, key string, creds Credentials) error {
+	check := s.settings.access.authenticate
+	if check == nil {
+		return nil
+	}
+	given := *p
+	err := hello.Prove(ctx, s.log, &s.proving, key, func() error { return check(ctx, &given, creds) })
+	if err == nil {
+		p.Name, p.Roles = given.Name, slices.Clone(given.Roles)
+	}
+	return err
 }
 
 // seek enters the session of a native client into the admission queue. A basic client

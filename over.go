@@ -117,8 +117,8 @@ func (l *overLink) bindMethods(ctx context.Context, service string, methods []*b
 	var problems []method.Problem
 	b := &numbering.Binding{Service: service, Peer: l.settings.Peer(), Evolves: true}
 	for _, m := range methods {
-		if len(m.sig.ParamStreams()) > 0 || m.sig.ParamFuncs() != nil {
-			problems = append(problems, method.Problem{Path: m.Name, Text: "a parameter that is a stream, a reader or a func needs a connection; use Dial, or leave the method out of the contract"})
+		if needsConnection(m.sig) {
+			problems = append(problems, method.Problem{Path: m.Name, Text: needConnection + "; use Dial, or leave the method out of the contract"})
 		}
 		b.Methods = append(b.Methods, numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key, Optional: m.optional})
 	}
@@ -222,18 +222,13 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 // to: each may lack what others have. The caller's own version comes last, because its bytes are
 // those to be sent.
 func (o *overMethod) encode(m *boundMethod, v *method.Values, x *exchange) error {
-	append := func(sig *method.Signature) error {
-		v.ResetEncoder()
-		v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.bounds.Depth
-		return m.appendArgs(o.log, sig, &v.Enc, v)
-	}
 	for _, known := range o.versions.All() {
-		if append(known.Sig) == nil {
+		if o.appendArgs(m, v, known.Sig) == nil {
 			x.knows = slices.Concat(x.knows, []numbering.Version{known})
 		}
 	}
-	if err := append(m.sig); err != nil {
-		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
+	if err := o.appendArgs(m, v, m.sig); err != nil {
+		return err
 	}
 	v.ArgsSize = len(v.Enc.Buf)
 	x.request.Body = bytes.Clone(v.Enc.Buf) // the RoundTripper may keep it
@@ -254,6 +249,12 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 	if err := v.ReadArgs(); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
 	}
+	return o.appendArgs(m, v, sig)
+}
+
+// appendArgs encodes the arguments for a server with sig, in place of what v.Enc has.
+func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Signature) error {
+	v.ResetEncoder()
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.bounds.Depth
 	if err := m.appendArgs(o.log, sig, &v.Enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
@@ -292,11 +293,8 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 	if found == nil {
 		return err
 	}
-	mismatch := &MismatchError{Service: m.Name[:strings.LastIndexByte(m.Name, '.')], Methods: 1}
-	for _, d := range found {
-		mismatch.Differences = append(mismatch.Differences, Difference(d))
-	}
-	return &fault.Fault{Code: fault.FailedPrecondition, Message: mismatch.Error(), Outcome: fault.NotRun, Err: mismatch}
+	why, _ := mismatchOf(m.Name[:strings.LastIndexByte(m.Name, '.')], found)
+	return why
 }
 
 // readReply decodes the results of the call.

@@ -113,6 +113,14 @@ type unknownAddr struct{}
 func (unknownAddr) Network() string { return "bsrpc" }
 func (unknownAddr) String() string  { return "apart from connections" }
 
+// needConnection says why a method with such parameters cannot be called without a connection.
+const needConnection = "a parameter that is a stream, a reader or a func needs a connection"
+
+// needsConnection reports whether a method has parameters that only a connection carries.
+func needsConnection(sig *method.Signature) bool {
+	return len(sig.ParamStreams()) > 0 || sig.ParamFuncs() != nil
+}
+
 // sentError returns an error for a Reply.
 func sentError(f *fault.Fault, expired bool) *Error {
 	e := errorOf(f)
@@ -232,7 +240,11 @@ func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 	}
 	s.Move(x.reply.Items, &x.settings.Conn, m.Name, x.log, func(err error) *fault.Fault {
 		var e *Error
-		if !errors.As(err, &e) || e.Outcome != OutcomeAnswered {
+		switch {
+		case errors.As(err, &e) && e.Outcome == OutcomeAnswered:
+		case x.Within().Err() != nil: // most errors then only say so
+			return x.Over(fault.OutcomeUnknown)
+		default:
 			return tripFault(err)
 		}
 		f, expired := receivedFault(e)
