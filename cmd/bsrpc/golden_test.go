@@ -97,9 +97,14 @@ func TestGolden(t *testing.T) {
 		}
 		got.WriteString("\n")
 	}
-	const file = "testdata/commands.golden"
+	checkGolden(t, "testdata/commands.golden", got.String())
+}
+
+// checkGolden compares a text with a golden file, or writes that with -update.
+func checkGolden(t *testing.T, file, got string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,7 +112,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != string(want) {
-		t.Errorf("%s differs, see go test -update; got:\n%s", file, got.String())
+	if got != string(want) {
+		t.Errorf("%s differs, see go test -update; got:\n%s", file, got)
 	}
 }

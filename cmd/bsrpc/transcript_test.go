@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -42,18 +41,7 @@ func transcript(t *testing.T, file string, lines []line, names ...string) {
 		}
 		got.WriteString("\n")
 	}
-	if *update {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("%s differs, see go test -update; got:\n%s", file, got.String())
-	}
+	checkGolden(t, file, got.String())
 }
 
 // words are the arguments of lines without standard input.
