@@ -380,3 +380,79 @@ var putLayout string
 
 // outerKey is the key of a value of a transport.
 type outerKey struct{}
+
+// An error among the items after the end of the caller's context becomes the caller's own,
+// whichever of the two is seen first.
+func TestRoundTripItemsAfterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		direct := bsrpctest.Direct(depotServer(t, nil))
+		client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
+			reply, err := direct.RoundTrip(ctx, r)
+			if items := reply.Items; items != nil {
+				reply.Items = func(yield func([]byte, error) bool) {
+					for item := range items {
+						yield(item, nil)
+						break
+					}
+					<-ctx.Done()
+					yield(nil, errors.New("the transport has lost the call"))
+				}
+			}
+			return reply, err
+		}), nil)
+		defer client.Close()
+		p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			ctx, cancel := context.WithCancel(t.Context())
+			items := 0
+			var last error
+			for _, err := range p.Count(ctx, 3) {
+				if last = err; err == nil {
+					items++
+					cancel()
+				}
+			}
+			cancel()
+			if !errors.Is(last, context.Canceled) || items != 1 {
+				t.Fatalf("got %v after %d items", last, items)
+			}
+		}
+	})
+}
+
+// Calls of Handle cannot pile up hanging calls of Authenticate.
+func TestHandleAuthenticateHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		srv := depotServer(t, &bsrpc.ServerOptions{Limits: bsrpc.Limits{MaxHandshakes: 4}, Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error {
+			<-release
+			return nil
+		}})
+		codes := make(chan bsrpc.Code, 10)
+		for range cap(codes) {
+			go func() {
+				code := bsrpc.CodeOK
+				if e := srv.Handle(t.Context(), &bsrpc.Request{Method: "Stock.Put"}).Err; e != nil {
+					code = e.Code
+				}
+				codes <- code
+			}()
+			synctest.Wait()
+		}
+		for range cap(codes) - 2 { // half of the limit is for one address
+			if code := <-codes; code != bsrpc.CodeResourceExhausted {
+				t.Errorf("got %v", code)
+			}
+		}
+		close(release)
+		for range 2 {
+			if code := <-codes; code != bsrpc.CodeOK {
+				t.Errorf("got %v", code)
+			}
+		}
+		srv.Close()
+	})
+}

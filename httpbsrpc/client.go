@@ -133,7 +133,7 @@ func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsr
 		}
 	}
 	if kind == typeStream {
-		return reply, t.readStream(ctx, reply, response.Body)
+		return reply, t.readStream(reply, response.Body)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, int64(t.limit)+1))
 	if err != nil {
@@ -154,7 +154,7 @@ func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsr
 }
 
 // readStream reads the first frame of a stream. The others are the Items of the reply.
-func (t *roundTripper) readStream(ctx context.Context, reply *bsrpc.Reply, body io.ReadCloser) error {
+func (t *roundTripper) readStream(reply *bsrpc.Reply, body io.ReadCloser) error {
 	frames := &frameReader{r: bufio.NewReader(body), max: t.limit}
 	kind, data, err := frames.next()
 	if err == nil && kind != frameResults {
@@ -163,20 +163,17 @@ func (t *roundTripper) readStream(ctx context.Context, reply *bsrpc.Reply, body 
 	if err != nil {
 		return err
 	}
-	reply.Body, reply.Items = bytes.Clone(data), frames.items(ctx, body)
+	reply.Body, reply.Items = bytes.Clone(data), frames.items(body)
 	return nil
 }
 
-// items returns the items of a stream, whose end closes its body. After the end of ctx they end
-// without an error, as the library knows why it has ended.
-func (r *frameReader) items(ctx context.Context, body io.Closer) iter.Seq2[[]byte, error] {
+// items returns the items of a stream, whose end closes its body.
+func (r *frameReader) items(body io.Closer) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		defer body.Close()
 		for {
 			kind, data, err := r.next()
 			switch {
-			case ctx.Err() != nil:
-				return
 			case err != nil:
 			case kind == frameItem:
 				if yield(data, nil) {

@@ -284,9 +284,6 @@ func (c *conn) items(ctx context.Context, f *flow, over, cancel func()) iter.Seq
 				}
 				return
 			}
-			if ctx.Err() != nil {
-				return // the client knows why
-			}
 			if err != nil {
 				cancel()
 				yield(nil, c.failure("", "", err))
