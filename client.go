@@ -352,9 +352,9 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 	}
 	switch answers[0].Status {
 	case wire.BindUnknown:
-		return nil, fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no method "+full, "it has", numbering.Suggested(&answers[0])))
+		return nil, numbering.Unknown(full, service, &answers[0])
 	case wire.BindNoService:
-		return nil, fault.About(full, fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no service "+service, "it has", numbering.Suggested(&answers[0]))))
+		return nil, fault.About(full, numbering.Unknown(full, service, &answers[0]))
 	}
 	m = &remoteMethod{Description: method.DescriptionOf(full, answers[0].Text), number: answers[0].Number}
 	if m.layout, err = layout.ParseMethod(answers[0].Text); err != nil {

@@ -94,11 +94,7 @@ func (f *Finder[M]) unknown(full, service, name string) *fault.Fault {
 	if why != nil {
 		return why
 	}
-	what := "method " + fault.Cut(full, 256)
-	if answers[0].Status == wire.BindNoService {
-		what = "service " + fault.Cut(service, 256)
-	}
-	return fault.Refusal(fault.Unimplemented, "%s", numbering.WithSuggestion("the server has no "+what, "it has", numbering.Suggested(&answers[0])))
+	return numbering.Unknown(fault.Cut(full, 256), fault.Cut(service, 256), &answers[0])
 }
 
 // maxBindBody limits the body of a request that compares a contract: names, and texts up to

@@ -94,3 +94,13 @@ func WithSuggestion(text, has, names string) string {
 	}
 	return text + "; " + has + " " + names
 }
+
+// Unknown returns the refusal of a method that the server, which has answered with a, does not
+// have, with similar names. full contains the service.
+func Unknown(full, service string, a *wire.BindResult) *fault.Fault {
+	what := "method " + full
+	if a.Status == wire.BindNoService {
+		what = "service " + service
+	}
+	return fault.Refusal(fault.Unimplemented, "%s", WithSuggestion("the server has no "+what, "it has", Suggested(a)))
+}
