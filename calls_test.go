@@ -272,7 +272,7 @@ func TestMessagesAbove4GiB(t *testing.T) {
 		body = append(body, part)
 	}
 	wantError(t, proxy.Take(t.Context(), body), bsrpc.CodeResourceExhausted, bsrpc.OutcomeNotRun, "MaxMessage")
-	if err := proxy.Take(t.Context(), body[:1]); err != nil {
+	if err := proxy.Take(t.Context(), [][]byte{part[:1<<10]}); err != nil {
 		t.Errorf("the next call: %v", err)
 	}
 }
