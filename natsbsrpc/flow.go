@@ -186,7 +186,7 @@ func (f *flow) post(m *nats.Msg) error {
 // to sendRest.
 func (f *flow) begin(m *nats.Msg) (rest []byte, err error) {
 	if room := max(0, int(f.nc.MaxPayload())-headerSize(m.Header)-len(headerMore)-8); len(m.Data) > room {
-		m.Header[headerMore] = []string{set}
+		setHeader(m, headerMore, set)
 		m.Data, rest = m.Data[:room], m.Data[room:]
 	}
 	return rest, f.post(m)

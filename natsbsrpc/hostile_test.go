@@ -15,11 +15,14 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-var keys = strings.Fields("Bsrpc-Hash Bsrpc-Knows Bsrpc-Layout Bsrpc-Timeout Bsrpc-User Bsrpc-Token Bsrpc-Metadata Bsrpc-Status Bsrpc-Stream Bsrpc-More Bsrpc-Seq Bsrpc-End Bsrpc-Credit Bsrpc-Cancel Bsrpc-Ping Bsrpc-Gone Status")
+var keys = strings.Fields("Bsrpc-Knows Bsrpc-Layout Bsrpc-User Bsrpc-Token Bsrpc-Metadata Bsrpc-Stream Bsrpc-More Bsrpc-Seq Bsrpc-End Bsrpc-Credit Bsrpc-Cancel Bsrpc-Ping Bsrpc-Gone Status")
 
 // randomMessage returns a message with some headers of the protocol, and with nonsense in them.
 func randomMessage(r *rand.Rand) *nats.Msg {
-	m := &nats.Msg{Header: nats.Header{}, Data: make([]byte, r.IntN(40))}
+	m := &nats.Msg{Header: nats.Header{}, Data: make([]byte, r.IntN(60))}
+	if n := len(m.Data); n > 0 && r.IntN(2) == 0 {
+		m.Data[r.IntN(n)] = byte(r.IntN(256))
+	}
 	for range r.IntN(6) {
 		values := []string{"1", "0", "-1", "99999999999999999999", "ok", "error", "differs", "503", "lost", "a=b&a=c", "AAAA,", strings.Repeat("x", r.IntN(100_000)), strings.Repeat("A", 43)}
 		m.Header.Add(keys[r.IntN(len(keys))], values[r.IntN(len(values))])
@@ -50,7 +53,7 @@ func TestBadRequests(t *testing.T) {
 		t.Errorf("got %d, %v", n, err)
 	}
 	answer, err := nc.Request("bsrpc.lab.Stock.Put", nil, 5*time.Second)
-	if err != nil || answer.Header.Get("Nats-Service-Error-Code") != "3" || !strings.Contains(answer.Header.Get("Nats-Service-Error"), "Bsrpc-Hash") {
+	if err != nil || answer.Header.Get("Nats-Service-Error-Code") != "3" || !strings.Contains(answer.Header.Get("Nats-Service-Error"), "a message of 0 bytes, want at least 40") {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 }
@@ -67,7 +70,7 @@ func TestBadReplies(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			answer := randomMessage(r)
 			if r.IntN(2) == 0 {
-				answer.Header["Bsrpc-Status"] = []string{"ok"}
+				answer.Data = make([]byte, 33)
 				answer.Header["Bsrpc-Stream"] = []string{"1"}
 			}
 			answer.Subject = m.Reply

@@ -2,6 +2,7 @@ package natsbsrpc
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/url"
@@ -17,16 +18,17 @@ import (
 // The messages of PROTOCOL.md, both directions side by side. All values in headers are text
 // without line ends.
 
-// The headers of requests and replies.
+// Each request and each reply begins with what every call has, in a front of a fixed size, which costs
+// a fraction of headers. The headers of requests and replies are for what most calls have not.
 const (
-	headerHash     = "Bsrpc-Hash"     // 32 bytes in base64
+	requestFront = 32 + 8 // hash, microseconds left
+	replyFront   = 1 + 32 // status, hash
+
 	headerKnows    = "Bsrpc-Knows"    // hashes with commas between
 	headerLayout   = "Bsrpc-Layout"   // bytes of a layout in front of the arguments
-	headerTimeout  = "Bsrpc-Timeout"  // microseconds
 	headerUser     = "Bsrpc-User"     // in base64
 	headerToken    = "Bsrpc-Token"    // in base64
 	headerMetadata = "Bsrpc-Metadata" // as the query of a URL
-	headerStatus   = "Bsrpc-Status"   // of a reply: ok, error, differs
 	headerStream   = "Bsrpc-Stream"   // of a reply: items follow
 )
 
@@ -42,8 +44,9 @@ const (
 )
 
 const (
-	set       = "1" // the value of a header that is only there or not
-	maxHashes = 64  // in headerKnows
+	set        = "1"                // the value of a header that is only there or not
+	maxHashes  = 64                 // in headerKnows
+	maxTimeout = (1<<63 - 1) / 1000 // microseconds of a time.Duration
 )
 
 // hashes are written without padding: 43 bytes.
@@ -51,36 +54,53 @@ var hashText = base64.RawURLEncoding.Strict()
 
 // requestOf returns the message of a request, with a body of any length, for a subject.
 func requestOf(subject string, r *bsrpc.Request) *nats.Msg {
-	h := nats.Header{headerHash: {hashText.EncodeToString(r.Hash[:])}}
-	m := &nats.Msg{Subject: subject, Header: h, Data: r.Body}
+	m := &nats.Msg{Subject: subject, Data: make([]byte, 0, requestFront+len(r.Layout)+len(r.Body))}
+	var left uint64 // 0: no limit
+	if r.Timeout > 0 {
+		left = uint64(max(1, r.Timeout.Microseconds()))
+	}
+	m.Data = binary.LittleEndian.AppendUint64(append(m.Data, r.Hash[:]...), left)
+	m.Data = append(append(m.Data, r.Layout...), r.Body...)
 	if len(r.Knows) > 0 {
 		var list []string
 		for _, k := range r.Knows[:min(len(r.Knows), maxHashes)] {
 			list = append(list, hashText.EncodeToString(k[:]))
 		}
-		h[headerKnows] = []string{strings.Join(list, ",")}
+		setHeader(m, headerKnows, strings.Join(list, ","))
 	}
 	if r.Layout != "" {
-		h[headerLayout] = []string{strconv.Itoa(len(r.Layout))}
-		m.Data = append([]byte(r.Layout), r.Body...)
-	}
-	if r.Timeout > 0 {
-		h[headerTimeout] = []string{strconv.FormatInt(max(1, r.Timeout.Microseconds()), 10)}
+		setHeader(m, headerLayout, strconv.Itoa(len(r.Layout)))
 	}
 	if user := r.Credentials.User(); user != "" {
-		h[headerUser] = []string{base64.StdEncoding.EncodeToString([]byte(user))}
+		setHeader(m, headerUser, base64.StdEncoding.EncodeToString([]byte(user)))
 	}
 	if token := r.Credentials.Token(); token != "" {
-		h[headerToken] = []string{base64.StdEncoding.EncodeToString([]byte(token))}
+		setHeader(m, headerToken, base64.StdEncoding.EncodeToString([]byte(token)))
 	}
-	setMetadata(h, r.Metadata)
+	setMetadata(m, r.Metadata)
 	return m
 }
 
-// readRequest reads the headers of a request. The body, complete, goes to setBody.
-func readRequest(method string, h nats.Header) (r *bsrpc.Request, setBody func([]byte) error, err error) {
-	f := fields{header: h}
-	r = &bsrpc.Request{Method: method, Hash: f.hash(headerHash), Metadata: f.metadata()}
+// setHeader sets a header. A message without one costs less.
+func setHeader(m *nats.Msg, key, value string) {
+	if m.Header == nil {
+		m.Header = make(nats.Header)
+	}
+	m.Header[key] = []string{value}
+}
+
+// readRequest reads the first message of a request. Its body, complete, but without the front, goes to
+// setBody.
+func readRequest(method string, m *nats.Msg) (r *bsrpc.Request, setBody func([]byte) error, err error) {
+	if len(m.Data) < requestFront {
+		return nil, nil, fmt.Errorf("a message of %d bytes, want at least %d: the hash of a layout and a timeout", len(m.Data), requestFront)
+	}
+	left := binary.LittleEndian.Uint64(m.Data[32:])
+	if left > maxTimeout {
+		return nil, nil, fmt.Errorf("timeout of %d microseconds, want at most %d", left, maxTimeout)
+	}
+	f := fields{header: m.Header}
+	r = &bsrpc.Request{Method: method, Hash: bsrpc.Hash(m.Data), Timeout: time.Duration(left) * time.Microsecond, Metadata: f.metadata()}
 	if list := f.text(headerKnows); list != "" {
 		words := strings.SplitN(list, ",", maxHashes+1)
 		if len(words) > maxHashes {
@@ -91,7 +111,6 @@ func readRequest(method string, h nats.Header) (r *bsrpc.Request, setBody func([
 			r.Knows = append(r.Knows, f.parseHash(headerKnows, word))
 		}
 	}
-	r.Timeout = time.Duration(f.number(headerTimeout, int64(1<<63-1)/1000)) * time.Microsecond
 	if user, token := f.base64(headerUser), f.base64(headerToken); user != "" || token != "" {
 		r.Credentials = bsrpc.NewCredentials(user, token)
 	}
@@ -107,44 +126,43 @@ func readRequest(method string, h nats.Header) (r *bsrpc.Request, setBody func([
 
 // replyOf returns the message of a reply, with a body of any length.
 func replyOf(r *bsrpc.Reply) *nats.Msg {
-	h := nats.Header{headerStatus: {r.Status.String()}}
-	m := &nats.Msg{Header: h, Data: r.Body}
-	if r.Hash != (bsrpc.Hash{}) {
-		h[headerHash] = []string{hashText.EncodeToString(r.Hash[:])}
-	}
-	setMetadata(h, r.Metadata)
+	m := &nats.Msg{Data: make([]byte, 0, replyFront+len(r.Layout)+len(r.Body))}
+	m.Data = append(append(m.Data, byte(r.Status)), r.Hash[:]...)
+	setMetadata(m, r.Metadata)
 	switch {
 	case r.Status == bsrpc.StatusDiffers:
-		m.Data = []byte(r.Layout)
+		m.Data = append(m.Data, r.Layout...)
 	case r.Err != nil:
-		m.Data = bsrpc.AppendError(nil, r.Err)
-		h[micro.ErrorCodeHeader] = []string{strconv.Itoa(int(r.Err.Code))} // for tools of NATS
-		h[micro.ErrorHeader] = []string{oneLine(r.Err.Message)}
-	case r.Items != nil:
-		h[headerStream] = []string{set}
+		m.Data = bsrpc.AppendError(m.Data, r.Err)
+		setHeader(m, micro.ErrorCodeHeader, strconv.Itoa(int(r.Err.Code))) // for tools of NATS
+		setHeader(m, micro.ErrorHeader, oneLine(r.Err.Message))
+	default:
+		m.Data = append(m.Data, r.Body...)
+	}
+	if r.Items != nil {
+		setHeader(m, headerStream, set)
 	}
 	return m
 }
 
-// readReply reads a reply. stream reports whether items follow.
+// readReply reads a reply of a complete body. stream reports whether items follow.
 func readReply(h nats.Header, body []byte) (r *bsrpc.Reply, stream bool, err error) {
-	f := fields{header: h}
-	r = &bsrpc.Reply{Metadata: f.metadata()}
-	if h.Get(headerHash) != "" {
-		r.Hash = f.hash(headerHash)
+	if len(body) < replyFront {
+		return nil, false, fmt.Errorf("a reply of %d bytes, want at least %d: status and hash", len(body), replyFront)
 	}
-	switch status := f.text(headerStatus); status {
-	case bsrpc.StatusOK.String():
+	f := fields{header: h}
+	r = &bsrpc.Reply{Status: bsrpc.Status(body[0]), Hash: bsrpc.Hash(body[1:]), Metadata: f.metadata()}
+	switch body = body[replyFront:]; r.Status {
+	case bsrpc.StatusOK:
 		r.Body, stream = body, f.text(headerStream) != ""
-	case bsrpc.StatusError.String():
-		r.Status = bsrpc.StatusError
+	case bsrpc.StatusError:
 		if r.Err, err = bsrpc.ReadError(body); err != nil {
 			return nil, false, err
 		}
-	case bsrpc.StatusDiffers.String():
-		r.Status, r.Layout = bsrpc.StatusDiffers, string(body)
+	case bsrpc.StatusDiffers:
+		r.Layout = string(body)
 	default:
-		f.fail(headerStatus, errors.New("neither ok, error nor differs"))
+		return nil, false, fmt.Errorf("a reply with the unknown status %d", r.Status)
 	}
 	return r, stream, f.err
 }
@@ -179,7 +197,7 @@ func readEnd(m *nats.Msg) (ended bool, err error) {
 }
 
 // setMetadata sets the header of metadata.
-func setMetadata(h nats.Header, md bsrpc.Metadata) {
+func setMetadata(m *nats.Msg, md bsrpc.Metadata) {
 	if len(md) == 0 {
 		return
 	}
@@ -187,7 +205,7 @@ func setMetadata(h nats.Header, md bsrpc.Metadata) {
 	for key, value := range md {
 		q.Set(key, value)
 	}
-	h[headerMetadata] = []string{q.Encode()}
+	setHeader(m, headerMetadata, q.Encode())
 }
 
 // oneLine returns text that fits into a header.
@@ -230,8 +248,6 @@ func (f *fields) parseHash(key, text string) (h bsrpc.Hash) {
 	}
 	return h
 }
-
-func (f *fields) hash(key string) bsrpc.Hash { return f.parseHash(key, f.text(key)) }
 
 // number returns a number from 0 to most; 0 without the header.
 func (f *fields) number(key string, most int64) int64 {

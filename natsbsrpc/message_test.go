@@ -39,9 +39,9 @@ var fullRequest = &bsrpc.Request{
 
 func TestRequestMessage(t *testing.T) {
 	m := requestOf("x", fullRequest)
-	got, setBody, err := readRequest("Stock.Put", m.Header)
+	got, setBody, err := readRequest("Stock.Put", m)
 	if err == nil {
-		err = setBody(m.Data)
+		err = setBody(m.Data[requestFront:])
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,18 +57,18 @@ func TestRequestMessage(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	m := requestOf("x", fullRequest)
 	f.Add(textOf(m.Header), m.Data)
-	f.Add(headerKnows+": "+strings.Repeat("A", 1<<20), []byte{})
-	f.Add(headerLayout+": 9\n"+headerTimeout+": -1\n", []byte("abc"))
-	f.Add(headerHash+": a\n"+headerHash+": b\n"+headerMetadata+": %zz;", []byte{})
+	f.Add(headerKnows+": "+strings.Repeat("A", 1<<20), make([]byte, requestFront))
+	f.Add(headerLayout+": 9\n", append(make([]byte, requestFront-1), "\x80abc"...))
+	f.Add(headerUser+": a\n"+headerUser+": b\n"+headerMetadata+": %zz;", make([]byte, requestFront-1))
 	f.Fuzz(func(t *testing.T, header string, body []byte) {
-		r, setBody, err := readRequest("Stock.Put", headerOf(header))
-		if err != nil || setBody(body) != nil {
+		r, setBody, err := readRequest("Stock.Put", &nats.Msg{Header: headerOf(header), Data: body})
+		if err != nil || setBody(body[requestFront:]) != nil {
 			return
 		}
 		m := requestOf("x", r)
-		again, setBody, err := readRequest("Stock.Put", m.Header)
+		again, setBody, err := readRequest("Stock.Put", m)
 		if err == nil {
-			err = setBody(m.Data)
+			err = setBody(m.Data[requestFront:])
 		}
 		if err != nil || again.Hash != r.Hash || again.Layout != r.Layout || !bytes.Equal(again.Body, r.Body) || !slices.Equal(again.Knows, r.Knows) || again.Timeout != r.Timeout || !maps.Equal(again.Metadata, r.Metadata) {
 			t.Errorf("%v: got %+v, want %+v", err, again, r)

@@ -56,11 +56,12 @@ func refusal(err error) *bsrpc.Error {
 
 // request returns the whole request that begins with m.
 func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Request, error) {
-	r, setBody, err := readRequest(method, m.Header)
+	r, setBody, err := readRequest(method, m)
 	if err != nil {
 		return nil, err
 	}
 	r.Peer.Addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
+	m.Data = m.Data[requestFront:]
 	body := m.Data
 	if m.Header.Get(headerMore) != "" {
 		select {
