@@ -200,6 +200,9 @@ func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 // authenticate asks Authenticate within HandshakeTimeout.
 func (h *handling) authenticate() *fault.Fault {
 	v := h.served
+	if v.settings.access.authenticate == nil {
+		return nil
+	}
 	ctx, stop := context.WithDeadline(v.ctx, netconn.DeadlineIn(v.settings.handshakeTimeout))
 	defer stop()
 	p := &v.session.peer

@@ -214,20 +214,18 @@ func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, e
 			f.post(&nats.Msg{Subject: cmp.Or(f.known(), to.cancel), Header: nats.Header{headerCancel: {set}}})
 		}
 	}
-	stop := context.AfterFunc(ctx, cancel)
 	reply, stream, err := c.call(ctx, f, requestOf(to.subject, r))
 	switch {
 	case err != nil:
-		defer stop()
 		if !errors.Is(err, errNotSent) && !errors.Is(err, nats.ErrNoResponders) {
 			cancel()
 		}
 		c.end(f)
 		return nil, c.failure(r.Method, to.subject, err)
 	case stream:
+		stop := context.AfterFunc(ctx, cancel) // perhaps nothing ranges over the items
 		reply.Items = c.items(ctx, f, func() { stop(); c.end(f) }, cancel)
 	default:
-		stop()
 		c.end(f)
 	}
 	return reply, nil

@@ -5,6 +5,9 @@ package apart
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,23 +21,28 @@ import (
 type Client struct {
 	Oneway limits.Inflight // calls without an answer
 
-	open   atomic.Int64
-	ctx    context.Context // ends with the client
-	cancel context.CancelFunc
-	why    atomic.Pointer[fault.Fault] // of the end; nil before
+	done chan struct{}
+	why  atomic.Pointer[fault.Fault] // of the end; nil before
+
+	mu   sync.Mutex // guards open
+	open map[*Exchange]struct{}
 }
 
 // Init prepares c. It must be called before all other methods.
 func (c *Client) Init() {
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.done, c.open = make(chan struct{}), make(map[*Exchange]struct{})
 	c.Oneway.Init()
 }
 
 // Open returns the number of calls under way, streams included.
-func (c *Client) Open() int { return int(c.open.Load()) }
+func (c *Client) Open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
 
 // Done returns a channel closed when the client has ended.
-func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
+func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Why returns why the client has ended, nil before.
 func (c *Client) Why() *fault.Fault { return c.why.Load() }
@@ -50,16 +58,39 @@ func (c *Client) Err() error {
 // Fail ends the calls under way, and all later ones. The reason is stored before the contexts
 // end: a call that finds its context ended finds the reason too.
 func (c *Client) Fail(why *fault.Fault) {
-	for {
-		was, now := c.why.Load(), why
-		if was != nil {
-			now = was.Then(why)
-		}
-		if c.why.CompareAndSwap(was, now) {
-			c.cancel()
-			return
-		}
+	for _, x := range c.fail(why) {
+		x.cancel()
 	}
+}
+
+// fail stores a reason, and with the first one returns the calls under way. mu is not held while they
+// are canceled: the contexts of callers are code of the user.
+func (c *Client) fail(why *fault.Fault) []*Exchange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if was := c.why.Load(); was != nil {
+		c.why.Store(was.Then(why))
+		return nil
+	}
+	c.why.Store(why)
+	close(c.done)
+	return slices.Collect(maps.Keys(c.open))
+}
+
+// add registers a call. It ends the context of one that comes after the end.
+func (c *Client) add(x *Exchange) {
+	c.mu.Lock()
+	c.open[x] = struct{}{}
+	c.mu.Unlock()
+	if c.why.Load() != nil {
+		x.cancel()
+	}
+}
+
+func (c *Client) remove(x *Exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, x)
 }
 
 // Close is Fail, after some time for the answers to oneway calls: their requests may not have
@@ -95,7 +126,6 @@ func (x *Exchange) Cancel() { x.cancel() }
 
 // Begin begins the time of the call. The func it returns ends Within and the call, once.
 func (x *Exchange) Begin() (end func()) {
-	x.Client.open.Add(1)
 	x.began = limits.Monotonic()
 	x.Time.Start(x.began)
 	x.Time.MarkWaited()
@@ -104,10 +134,9 @@ func (x *Exchange) Begin() (end func()) {
 	} else {
 		x.within, x.cancel = context.WithCancel(x.Ctx)
 	}
-	stop := context.AfterFunc(x.Client.ctx, x.cancel)
+	x.Client.add(x)
 	return func() {
-		x.Client.open.Add(-1)
-		stop()
+		x.Client.remove(x)
 		x.cancel()
 	}
 }
