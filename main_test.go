@@ -1,0 +1,16 @@
+package bsrpc_test
+
+import (
+	"os"
+	"runtime/debug"
+	"testing"
+)
+
+// TestMain lets the garbage wait: most of it is that of a test which has ended, and collecting it
+// early took a quarter of the time. GOGC still decides if it is set.
+func TestMain(m *testing.M) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	os.Exit(m.Run())
+}
