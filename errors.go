@@ -1,13 +1,13 @@
 package bsrpc
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
@@ -292,41 +292,19 @@ func (s *settings) identified(err error, log *report.Log, method string) error {
 // text, the outcome, the id in the log, and the identities with their fields. ReadError reads it at
 // the other end of a transport.
 func AppendError(b []byte, e *Error) []byte {
-	var flags byte
-	var ids []byte
-	if e.sent != nil {
-		if ids = e.sent.Identities; e.sent.Expired {
-			flags = 1
-		}
-	}
-	f := wire.Failure{Name: fault.Cut(e.Name, fault.MaxName), Message: fault.Cut(e.Message, maxReplyText), LogID: fault.Cut(e.ID, fault.MaxName)}
-	b = append(b, byte(e.Code), byte(e.Code>>8), byte(e.Outcome), flags)
-	return f.Append(wire.AppendString32(b, string(ids)))
+	f, expired := receivedFault(e)
+	return apart.AppendError(b, f, expired)
 }
 
 // ReadError reads an error from AppendError, the whole of b. It is for the Reply of a RoundTripper:
 // the client makes of it what a caller gets.
 func ReadError(b []byte) (*Error, error) {
-	c := wire.NewCursor(b)
-	code, outcome, flags, ids := Code(c.Uint16()), Outcome(c.Uint8()), c.Uint8(), c.Bytes32()
-	f, err := wire.Failure{}, c.Err()
-	if err == nil {
-		f, err = wire.ReadFailure(b[len(b)-c.Len():])
-	}
-	if err == nil {
-		_, err = wire.ReadIdentities(ids)
-	}
-	if err == nil && (outcome > OutcomeAnswered || flags > 1 || len(ids) > wire.MaxIdentityRoom) {
-		err = errors.New("values out of range")
-	}
+	f, expired, err := apart.ReadError(b)
 	if err != nil {
 		return nil, fmt.Errorf("bsrpc: error of a reply: %w", err)
 	}
-	return &Error{Code: code, Name: f.Name, Message: f.Message, ID: f.LogID, Outcome: outcome, sent: &fault.Sent{Identities: bytes.Clone(ids), Expired: flags == 1}}, nil
+	return sentError(f, expired), nil
 }
-
-// maxReplyText limits the text of an error in a Reply: the greatest Limits.MaxErrorText.
-const maxReplyText = 32 << 10
 
 // userCode returns what a call of a kind runs, for errors and the log.
 func userCode(k Kind) string {

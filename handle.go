@@ -84,23 +84,6 @@ type handling struct {
 	pipe    *streams.Pipe
 }
 
-// A handledContext is the parent of the context of a handler.
-type handledContext struct {
-	context.Context
-	session *Session
-}
-
-// Value returns the session, and nothing that is meant for calls made with the parent.
-func (c handledContext) Value(key any) any {
-	switch key {
-	case sessionKey{}:
-		return c.session
-	case waitForReadyKey{}:
-		return nil
-	}
-	return c.Context.Value(key)
-}
-
 // enter opens the session of the call, and registers it for Shutdown. The check of stopping and
 // the registration are one step under Server.mu: Shutdown knows a call, or the call is refused.
 func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
@@ -115,11 +98,11 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 	}
 	v := &Session{since: time.Now(), draining: s.sessions.draining, caller: apartSession{}, sessionEnd: sessionEnd{released: make(chan struct{})}}
 	if v.peer = h.request.Peer; v.peer.Addr == nil {
-		v.peer.Addr = unknownAddr{}
+		v.peer.Addr = apart.Addr{}
 	}
 	v.peer.Roles, v.peer.CertificateNames = slices.Clone(v.peer.Roles), slices.Clone(v.peer.CertificateNames)
 	c := &serverConn{dispatcher: &s.dispatcher, conn: h, session: v, limits: &s.settings.Conn}
-	c.ctx, c.cancel = context.WithCancelCause(handledContext{callctx.Inward(ctx), v})
+	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(callctx.Inward(ctx), sessionKey{}, v))
 	v.ctx, v.end, h.served = c.ctx, h.Dismiss, c
 	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
@@ -233,13 +216,10 @@ func (h *handling) find() (*servedMethod, *fault.Fault) {
 
 // needsSession returns why a method can be called over a connection only, "" if it need not.
 func needsSession(m *servedMethod) string {
-	switch {
-	case m.group != nil:
+	if m.group != nil {
 		return "exclusive=" + m.Exclusive + " needs a session"
-	case needsConnection(m.Sig):
-		return needConnection
 	}
-	return ""
+	return apart.NeedsConnection(m.Sig)
 }
 
 // bind answers a request with BindMethod.

@@ -49,7 +49,7 @@ func NewClientOver(rt RoundTripper, opts *ClientOptions) *Client {
 		err = own.checkOver(rt)
 	}
 	l := &overLink{callerState: callerState{s, report.New(own.logger()), new(atomic.Uint64), new(tally.Set)}, rt: rt}
-	l.remote = remoteEnd{addr: unknownAddr{}, metadata: true, now: limits.Monotonic}
+	l.remote = remoteEnd{addr: apart.Addr{}, metadata: true, now: limits.Monotonic}
 	l.Init()
 	if err != nil {
 		l.Fail(&fault.Fault{Code: fault.InvalidArgument, Outcome: fault.NotRun, Message: err.Error(), Err: err})
@@ -117,8 +117,8 @@ func (l *overLink) bindMethods(ctx context.Context, service string, methods []*b
 	var problems []method.Problem
 	b := &numbering.Binding{Service: service, Peer: l.settings.Peer(), Evolves: true}
 	for _, m := range methods {
-		if needsConnection(m.sig) {
-			problems = append(problems, method.Problem{Path: m.Name, Text: needConnection + "; use Dial, or leave the method out of the contract"})
+		if why := apart.NeedsConnection(m.sig); why != "" {
+			problems = append(problems, method.Problem{Path: m.Name, Text: why + "; use Dial, or leave the method out of the contract"})
 		}
 		b.Methods = append(b.Methods, numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key, Optional: m.optional})
 	}
@@ -381,7 +381,7 @@ func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *
 		err = o.readReply(m, v, x)
 	}
 	if err != nil {
-		s.Pipe.Fail(faultOf(err), true)
+		s.Pipe.Fail(fault.Of(err), true)
 		return err
 	}
 	streams.Store(s.Pipe, &end.End, m.streams.Result, v)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -50,12 +51,10 @@ func DNS(name string) func(ctx context.Context) ([]Endpoint, error) {
 	}
 }
 
-type waitForReadyKey struct{}
-
 // WithWaitForReady returns a context whose calls wait for a connection, as with
 // ClientOptions.WaitForReady.
 func WithWaitForReady(ctx context.Context) context.Context {
-	return context.WithValue(ctx, waitForReadyKey{}, true)
+	return callctx.WaitForReady(ctx)
 }
 
 // dial makes a client that stays connected, as far as its options and the server allow.
@@ -142,7 +141,7 @@ func (l *steadyLink) bindMethods(ctx context.Context, service string, methods []
 
 // waitIn returns how a call or a Bind without a proxy waits.
 func (l *steadyLink) waitIn(ctx context.Context) *reconnect.Wait {
-	w := &reconnect.Wait{Ctx: ctx, Time: new(limits.Timeout), Patient: ctx.Value(waitForReadyKey{}) != nil}
+	w := &reconnect.Wait{Ctx: ctx, Time: new(limits.Timeout), Patient: callctx.WaitsForReady(ctx)}
 	w.Time.Begin(ctx, l.dialer.settings.defaultCallTimeout, limits.ByDefault)
 	w.Time.Start(limits.Monotonic())
 	return w
@@ -205,7 +204,7 @@ type steadyCall struct {
 
 // Wait implements reconnect.Call.
 func (k *steadyCall) Wait(ctx context.Context) *reconnect.Wait {
-	w := &reconnect.Wait{Time: new(limits.Timeout), Bytes: k.v.ArgsSize, Patient: ctx.Value(waitForReadyKey{}) != nil}
+	w := &reconnect.Wait{Time: new(limits.Timeout), Bytes: k.v.ArgsSize, Patient: callctx.WaitsForReady(ctx)}
 	w.Ctx = k.m.beginTimeout(ctx, w.Time, k.v)
 	w.Time.Start(limits.Monotonic())
 	k.v.Until = w.Time.End()

@@ -107,34 +107,17 @@ type Reply struct {
 	Metadata Metadata
 }
 
-// An unknownAddr stands for the address of an end that a transport does not know.
-type unknownAddr struct{}
-
-func (unknownAddr) Network() string { return "bsrpc" }
-func (unknownAddr) String() string  { return "apart from connections" }
-
-// needConnection says why a method with such parameters cannot be called without a connection.
-const needConnection = "a parameter that is a stream, a reader or a func needs a connection"
-
-// needsConnection reports whether a method has parameters that only a connection carries.
-func needsConnection(sig *method.Signature) bool {
-	return len(sig.ParamStreams()) > 0 || sig.ParamFuncs() != nil
-}
-
 // sentError returns an error for a Reply.
 func sentError(f *fault.Fault, expired bool) *Error {
 	e := errorOf(f)
-	e.Err, e.sent = nil, &fault.Sent{Identities: f.Identities, Expired: expired}
+	e.Remote, e.Err, e.sent = false, nil, &fault.Sent{Identities: f.Identities, Expired: expired}
 	return e
 }
 
 // receivedFault returns the fault of the caller for an error in a Reply, and whether the time of the
 // call was over at the server.
 func receivedFault(e *Error) (f *fault.Fault, expired bool) {
-	f = &fault.Fault{Code: fault.Code(e.Code), Name: fault.Cut(e.Name, fault.MaxName), Message: fault.Cut(e.Message, maxReplyText), LogID: fault.Cut(e.ID, fault.MaxName), Outcome: fault.Outcome(e.Outcome), Remote: true}
-	if f.Code == fault.OK {
-		f.Code = fault.Unknown
-	}
+	f = apart.Received(&fault.Fault{Code: fault.Code(e.Code), Name: e.Name, Message: e.Message, LogID: e.ID, Outcome: fault.Outcome(e.Outcome)})
 	if e.sent != nil {
 		f.Identities, expired = e.sent.Identities, e.sent.Expired
 	}
@@ -235,7 +218,7 @@ func (x *exchange) accept(reply *Reply) (err error) {
 // and means that the rest of the items is lost.
 func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 	if err != nil {
-		s.Pipe.Fail(faultOf(err), false)
+		s.Pipe.Fail(fault.Of(err), false)
 		return
 	}
 	s.Move(x.reply.Items, &x.settings.Conn, m.Name, x.log, func(err error) *fault.Fault {
@@ -250,13 +233,4 @@ func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 		f, expired := receivedFault(e)
 		return s.Received(f, expired)
 	})
-}
-
-// faultOf returns the fault for the error of a call.
-func faultOf(err error) *fault.Fault {
-	f, ok := err.(*fault.Fault)
-	if !ok {
-		f = fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
-	}
-	return f
 }

@@ -1,6 +1,6 @@
 // Package apart has parts of calls without a connection: at a client their attempts, their time,
-// their end and their result streams, at a server their time and the search for their methods.
-// Package bsrpc has the values, and what carries them.
+// their end and their result streams, at a server their time and the search for their methods,
+// and the errors of replies. Package bsrpc has the values, and what carries them.
 package apart
 
 import (

@@ -79,7 +79,7 @@ type inward struct{ context.Context }
 
 func (c inward) Value(key any) any {
 	switch key {
-	case outgoingKey{}, handlerKey{}:
+	case outgoingKey{}, handlerKey{}, waitKey{}:
 		return nil
 	}
 	return c.Context.Value(key)

@@ -96,6 +96,17 @@ func (o *Outgoing) BeginBasic() error {
 	return o.Begin()
 }
 
+// waitKey is the context key of WaitForReady.
+type waitKey struct{}
+
+// WaitForReady returns a context whose calls wait for a connection.
+func WaitForReady(ctx context.Context) context.Context {
+	return context.WithValue(ctx, waitKey{}, true)
+}
+
+// WaitsForReady reports whether calls made with ctx wait for a connection.
+func WaitsForReady(ctx context.Context) bool { return ctx.Value(waitKey{}) != nil }
+
 // outgoing returns what a call made with x carries: the held groups, none of the metadata
 // received, and in a callback what the caller's context adds.
 func (x *Context) outgoing() *Outgoing {

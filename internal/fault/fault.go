@@ -197,6 +197,14 @@ func (f *Fault) WithOutcome(outcome Outcome) *Fault {
 	return &other
 }
 
+// Of returns err as a fault: one of the library's own, unless it is a fault already.
+func Of(err error) *Fault {
+	if f, ok := err.(*Fault); ok {
+		return f
+	}
+	return New(Internal, OutcomeUnknown, "%w", err)
+}
+
 // About adds the name of a method or operation to the message of a fault, after Prefix,
 // unless the message contains it already. It returns other errors unchanged, and the
 // errors of handlers.

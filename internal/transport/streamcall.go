@@ -108,7 +108,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	s.call.wake = nil // the call stays for as long as its stream, and does not wait again
 	s.call.Timeout.Forget()
 	if err != nil {
-		s.cancel(faultOf(err), true)
+		s.cancel(fault.Of(err), true)
 		return err
 	}
 	if s.Result == nil {
@@ -235,16 +235,8 @@ func (s *StreamCall) delivered() {
 		err = fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %d trailing bytes", n)
 	}
 	if err != nil {
-		s.cancel(faultOf(err), false)
+		s.cancel(fault.Of(err), false)
 	}
-}
-
-// faultOf returns the error of a call as a fault.
-func faultOf(err error) *fault.Fault {
-	if f, ok := err.(*fault.Fault); ok {
-		return f
-	}
-	return fault.New(fault.Internal, fault.OutcomeUnknown, "%w", err)
 }
 
 // endOfCall acts on the END of the result stream. why is nil for a complete one.
