@@ -48,8 +48,8 @@ type hooks struct {
 // init prepares the sessions of a server.
 func (s *sessions) init(d *dispatcher) {
 	s.log, s.settings, s.registry = d.log, d.settings, d.registry
-	s.queue = admission.NewQueue(d.settings.maxSessions, d.settings.maxWaiting)
-	s.peers.Init(d.settings.peers)
+	s.queue = admission.NewQueue(d.settings.MaxSessions, d.settings.MaxWaiting)
+	s.peers.Init(d.settings.Peers)
 	s.draining = make(chan struct{})
 	s.present = make(map[*Session]bool)
 }
@@ -83,7 +83,7 @@ func (s *sessions) runsHooksFirst() bool {
 // areStateless reports whether a session holds nothing before its first Set, Acquire or
 // Bind: the client of a lost one may begin another by itself.
 func (s *sessions) areStateless() bool {
-	return s.settings.maxSessions == math.MaxInt && !s.runsHooksLast()
+	return s.settings.MaxSessions == math.MaxInt && !s.runsHooksLast()
 }
 
 // runsHooksLast reports whether the end of a session runs user code.
@@ -112,8 +112,8 @@ func (s *sessions) begin(v *Session) error {
 			return err
 		}
 	}
-	if s.settings.sessionMaxHold < math.MaxInt64 {
-		v.holdTimer = time.AfterFunc(s.settings.sessionMaxHold, v.ticket.Expire)
+	if s.settings.SessionMaxHold < math.MaxInt64 {
+		v.holdTimer = time.AfterFunc(s.settings.SessionMaxHold, v.ticket.Expire)
 	}
 	v.admitted.Store(true)
 	if v.ctx.Err() == nil { // the client may have left during a hook
@@ -206,13 +206,13 @@ func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fa
 	}
 	var ok bool
 	if v.counted, ok = s.peers.Enter(p.key()); !ok {
-		return nil, fault.Refusal(fault.ResourceExhausted, "the client has the server's Limits.PeerConns (%d) connections", s.settings.peers.Conns)
+		return nil, fault.Refusal(fault.ResourceExhausted, "the client has the server's Limits.PeerConns (%d) connections", s.settings.Peers.Conns)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.present) >= s.settings.maxConns {
+	if len(s.present) >= s.settings.MaxConns {
 		defer v.counted.Leave() // after mu
-		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.settings.maxConns)
+		return nil, fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxConns (%d) connections", s.settings.MaxConns)
 	}
 	s.lastID++
 	v.id = s.lastID
@@ -225,19 +225,19 @@ func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fa
 func (s *sessions) enter(v *Session) (position int, refuse *fault.Fault) {
 	var err error
 	v.ticket, position, err = s.queue.Enter(v, v.counted, func() {
-		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.sessionMaxHold))
+		v.Close(fault.Prefix + fmt.Sprintf("others wait, and the session has had its place for the server's SessionMaxHold (%v)", s.settings.SessionMaxHold))
 	})
 	switch {
 	case err == nil:
 		return position, nil
 	case err == admission.ErrPeer:
-		return 0, fault.Refusal(fault.ResourceExhausted, "the server's Limits.PeerWaiting (%d) connections of the client wait", s.settings.peers.Waiting)
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server's Limits.PeerWaiting (%d) connections of the client wait", s.settings.Peers.Waiting)
 	case err == admission.ErrClosed:
 		return 0, fault.Refusal(fault.Unavailable, "the server is shutting down")
-	case s.settings.maxWaiting == 0:
-		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.settings.maxSessions)
+	case s.settings.MaxWaiting == 0:
+		return 0, fault.Refusal(fault.ResourceExhausted, "the server is full: it has MaxSessions (%d) sessions, and RefuseWhenFull is set", s.settings.MaxSessions)
 	}
-	return 0, fault.Refusal(fault.ResourceExhausted, "the server's queue is full: MaxWaiting (%d) clients wait", s.settings.maxWaiting)
+	return 0, fault.Refusal(fault.ResourceExhausted, "the server's queue is full: MaxWaiting (%d) clients wait", s.settings.MaxWaiting)
 }
 
 // admitted returns the admitted sessions, in the order of their ids.

@@ -210,7 +210,7 @@ func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
 func (c *basicConn) encodeResults(inv *invocation) error {
 	s := c.served.settings
 	inv.Enc.Buf = wire.AppendBasicHeader(inv.Enc.Buf[:0], wire.BasicResponse, 0)
-	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = s.MaxMessage, wire.MinCut, s.bounds.Depth, true
+	inv.Enc.Max, inv.Enc.MinCut, inv.Enc.Depth, inv.Enc.Lenient = s.MaxMessage, wire.MinCut, s.Bounds.Depth, true
 	err := inv.AppendResults()
 	switch {
 	case err == nil:
@@ -236,7 +236,7 @@ func exceptionFrom(err error, s *settings) *fault.Fault {
 	}
 	_, f := wireError(err, s.MaxErrorText)
 	if f.Name == "" {
-		f.Name = s.errors.Find(given, nil, "", 0, wire.MaxIdentityRoom).Key
+		f.Name = s.Errors.Find(given, nil, "", 0, wire.MaxIdentityRoom).Key
 	}
 	return basic.Exception(basic.SafeName(f.Name, "RuntimeError"), "%s", fault.ValidUTF8(f.Message))
 }
@@ -264,7 +264,7 @@ type basicLink struct {
 // callOptions, ended and close implement link. The basic wire has no metadata, and one call at a
 // time.
 func (l *basicLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
+	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *basicLink) ended() <-chan struct{} { return l.Done() }
 func (l *basicLink) close(why *fault.Fault) { l.Close(why) }
@@ -300,7 +300,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 		}
 	}
 	s := l.settings
-	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.bounds.Depth, Lenient: true}
+	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.Bounds.Depth, Lenient: true}
 	if err := m.appendArgs(l.log, b.sig, &enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
@@ -315,7 +315,7 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 		v.Until = timeout.End()
 		return s.identified(err, l.log, m.Name)
 	}
-	s.bounds.Begin(&v.Dec, results, true)
+	s.Bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
 	err = m.readResults(l.log, b.sig, v)
 	if err == nil {
@@ -336,7 +336,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 		h.Call(0) // the wire carries no position
 	}
 	for peer.Waiting {
-		err := h.Pause(d.Ctx, s.pollInterval)
+		err := h.Pause(d.Ctx, s.PollInterval)
 		if err != nil {
 			nc.Close()
 			return nil, fault.About(d.What, err)

@@ -738,7 +738,7 @@ func basicOnly(t testing.TB, nc net.Conn) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, stop := newDialState(context.Background(), "", b.dialTimeout)
+	d, stop := newDialState(context.Background(), "", b.DialTimeout)
 	defer stop()
 	peer, err := d.pollBasic(nc, b)
 	if err != nil {

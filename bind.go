@@ -130,7 +130,7 @@ type callerState struct {
 func (s *callerState) failedOneway() uint64 { return s.onewayErrors.Load() }
 
 func (l *nativeLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
+	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
@@ -353,5 +353,5 @@ func (c *nativeLink) bindDescribed(m *boundMethod, number uint16) { m.bind(c, nu
 
 // ask implements describer.
 func (c *nativeLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
-	return c.known.Ask(ctx, c.Conn, c.settings.defaultCallTimeout, r)
+	return c.known.Ask(ctx, c.Conn, c.settings.DefaultCallTimeout, r)
 }

@@ -97,7 +97,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 			return err
 		}
 	}
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.bounds.Depth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.Bounds.Depth
 	if err := m.appendArgs(c.log, b.sig, &v.Enc, v); err != nil {
 		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
@@ -151,7 +151,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 		return cmp.Or(m.of, c.settings).identified(err, c.log, m.Name)
 	}
 	data, own := k.Body()
-	c.settings.bounds.Begin(&v.Dec, data, own)
+	c.settings.Bounds.Begin(&v.Dec, data, own)
 	v.ResultsSize = len(data)
 	err = m.readResults(c.log, b.sig, v)
 	k.Reset()

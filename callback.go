@@ -38,7 +38,7 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 		d, v.draining = &handlers.dispatcher, handlers.sessions.draining
 	} else {
 		d = &dispatcher{registry: newRegistry(), settings: s, log: log}
-		d.budget.Init(s.serverBytes)
+		d.budget.Init(s.ServerBytes)
 	}
 	v.admitted.Store(true) // the server decides
 	c := newServerConn(d, v)
@@ -93,15 +93,15 @@ func checkHandlers(h *Server) error {
 		unused = "OnConnect"
 	case h.sessions.hooks.onDisconnect != nil:
 		unused = "OnDisconnect"
-	case s.basic:
+	case s.Basic:
 		unused = "Basic"
 	case s.access.tls != nil || s.access.authenticate != nil || h.registry.restricted() || len(s.access.roles) > 0 || s.access.operatorRole != "":
 		unused = "TLS, Authenticate, Authorize, OperatorRole, Roles or the tag roles="
-	case s.maxSessions != math.MaxInt:
+	case s.MaxSessions != math.MaxInt:
 		unused = "MaxSessions"
-	case s.sessionMaxHold != math.MaxInt64:
+	case s.SessionMaxHold != math.MaxInt64:
 		unused = "SessionMaxHold"
-	case s.maxConcurrentCalls != math.MaxInt:
+	case s.MaxConcurrentCalls != math.MaxInt:
 		unused = "MaxConcurrentCalls"
 	}
 	if unused != "" {

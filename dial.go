@@ -67,7 +67,7 @@ func newDialer(opts *ClientOptions) (*dialer, error) {
 // lost, nil for none.
 func (d *dialer) connect(ctx context.Context, e Endpoint, before *reconnect.Conn, onWait func()) (*reconnect.Conn, error) {
 	c := reconnect.NewConn()
-	at, stop := newDialState(ctx, "dial "+e.Network+" "+e.Address, d.settings.dialTimeout)
+	at, stop := newDialState(ctx, "dial "+e.Network+" "+e.Address, d.settings.DialTimeout)
 	defer stop()
 	at.network, at.address, at.serverName, at.conn, at.onWait = e.Network, e.Address, e.ServerName, c, onWait
 	if at.oneway, at.tallies = d.oneway, d.tallies; d.opts.Endpoints != nil {
@@ -107,7 +107,7 @@ func dialOver(ctx context.Context, nc net.Conn, opts *ClientOptions) (*Client, e
 		nc.Close()
 		return nil, err
 	}
-	at, stop := newDialState(ctx, "", d.settings.dialTimeout)
+	at, stop := newDialState(ctx, "", d.settings.DialTimeout)
 	defer stop()
 	at.tallies = d.tallies
 	return newClient(at, nc, d.settings, d.opts)

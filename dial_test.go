@@ -135,7 +135,7 @@ func TestRefusalTexts(t *testing.T) {
 				far.Close()
 			}()
 			b, _ := new(ClientOptions).resolve()
-			d, stop := newDialState(t.Context(), "dial tcp lab:7", b.dialTimeout)
+			d, stop := newDialState(t.Context(), "dial tcp lab:7", b.DialTimeout)
 			defer stop()
 			_, err := newClient(d, near, b, new(ClientOptions))
 			callError{tt.want, CodeResourceExhausted, OutcomeNotRun, true, nil}.check(t, publicError(err))

@@ -90,7 +90,7 @@ func (v *serverConn) takeCall(now time.Time) *fault.Fault {
 
 // tooOften is the refusal of a call above PeerCallRate.
 func (v *serverConn) tooOften() *fault.Fault {
-	return fault.Refusal(fault.ResourceExhausted, "the client makes more than the server's Limits.PeerCallRate (%d) calls a second", v.settings.peers.CallRate)
+	return fault.Refusal(fault.ResourceExhausted, "the client makes more than the server's Limits.PeerCallRate (%d) calls a second", v.settings.Peers.CallRate)
 }
 
 // notAdmitted is the refusal of frames before ADMITTED.
@@ -226,7 +226,7 @@ const fewEnough = 4
 
 // beginHandler counts a handler. It reports false if the connection may run no other one now.
 func (c *serverConn) beginHandler() bool {
-	most := int64(c.settings.maxHandlers)
+	most := int64(c.settings.MaxHandlers)
 	left := most - c.handlers.Add(1)
 	if left >= most/16 || left >= 0 && c.apart.Load() <= fewEnough {
 		return true
@@ -240,7 +240,7 @@ func (d *dispatcher) endHandler() { d.handlers.Add(-1) }
 
 // busy is the refusal of a call beyond MaxHandlers.
 func (v *serverConn) busy() *fault.Fault {
-	end, most := strings.TrimSuffix(v.limits.Owner, "'s"), v.settings.maxHandlers
+	end, most := strings.TrimSuffix(v.limits.Owner, "'s"), v.settings.MaxHandlers
 	if v.handlers.Load() < int64(most) {
 		return fault.Refusal(fault.ResourceExhausted, "%s is busy: the last of Limits.MaxHandlers (%d) handlers are for other connections", end, most)
 	}
@@ -368,7 +368,7 @@ func (inv *invocation) noteWait(since time.Time) {
 // lineOf names what a call waits for: a group, or the semaphore if g is nil.
 func (v *serverConn) lineOf(g *admission.Group) string {
 	if g == nil {
-		return fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.maxConcurrentCalls)
+		return fmt.Sprintf("its turn (the server's MaxConcurrentCalls is %d)", v.settings.MaxConcurrentCalls)
 	}
 	return "exclusive=" + g.Name
 }

@@ -8,7 +8,6 @@ import (
 	"reflect"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -252,7 +251,7 @@ func (s *settings) failureOf(err error, log *report.Log, method string, room int
 	if _, ours := err.(*fault.Fault); ours {
 		return code, failure, nil
 	}
-	found := s.errors.Find(err, log, method, s.bounds.Depth, room)
+	found := s.Errors.Find(err, log, method, s.Bounds.Depth, room)
 	failure.Name = nameOf(err, failure.Name, found)
 	return code, failure, found.IDs
 }
@@ -275,17 +274,7 @@ func nameOf(err error, name string, found *identity.Found) string {
 // identified returns the error of a call of method with the errors of its identities as
 // its cause.
 func (s *settings) identified(err error, log *report.Log, method string) error {
-	f, ok := err.(*fault.Fault)
-	if !ok || !f.Remote {
-		return err
-	}
-	cause := identity.Receive(s.errors, f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { s.bounds.Begin(d, fields, false) })
-	if cause == nil {
-		return err
-	}
-	caused := *f
-	caused.Err = cause
-	return &caused
+	return identity.Caused(s.Errors, err, &s.Bounds, log, method)
 }
 
 // AppendError appends what travels of the error of a Reply, or of its Items: the code, the name, the

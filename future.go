@@ -262,7 +262,7 @@ func (e *eagerCall) result(value any) error {
 	v := m.sig.NewValues()
 	defer v.Free()
 	data, own := e.answer.Body()
-	c.settings.bounds.Begin(&v.Dec, data, own)
+	c.settings.Bounds.Begin(&v.Dec, data, own)
 	if err := m.readResults(c.log, e.sig, v); err != nil {
 		return m.failed(err)
 	}

@@ -93,7 +93,7 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 		s.log.Add(report.Auth, slog.LevelError, "bsrpc: Handle refuses all calls", "err", err)
 		return fault.Refusal(fault.FailedPrecondition, "the options of the server are not valid; its log has the reason")
 	}
-	if s.sessions.runsHooksFirst() || s.settings.maxSessions != math.MaxInt {
+	if s.sessions.runsHooksFirst() || s.settings.MaxSessions != math.MaxInt {
 		return fault.Refusal(fault.Unimplemented, "the server has PerSession, OnConnect or MaxSessions, so its calls need a session; use a connection")
 	}
 	v := &Session{since: time.Now(), draining: s.sessions.draining, caller: apartSession{}, sessionEnd: sessionEnd{released: make(chan struct{})}}
@@ -149,7 +149,7 @@ func (h *handling) run() {
 	if why == nil {
 		why = apart.Late(h.until)
 	}
-	if why == nil && v.settings.peers.CallRate < math.MaxInt && !h.server.sessions.peers.TakeCall(v.session.peer.key(), time.Now()) {
+	if why == nil && v.settings.Peers.CallRate < math.MaxInt && !h.server.sessions.peers.TakeCall(v.session.peer.key(), time.Now()) {
 		why = v.tooOften()
 	}
 	if why != nil {
@@ -186,7 +186,7 @@ func (h *handling) authenticate() *fault.Fault {
 	if v.settings.access.authenticate == nil {
 		return nil
 	}
-	ctx, stop := context.WithDeadline(v.ctx, netconn.DeadlineIn(v.settings.handshakeTimeout))
+	ctx, stop := context.WithDeadline(v.ctx, netconn.DeadlineIn(v.settings.HandshakeTimeout))
 	defer stop()
 	p := &v.session.peer
 	if err := h.server.prove(ctx, p, p.key(), h.request.Credentials); err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"slices"
 	"time"
@@ -48,7 +47,7 @@ type handshake struct {
 
 // runHandshake does the handshake, and makes a connection of it.
 func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
-	deadline := netconn.DeadlineIn(s.settings.handshakeTimeout)
+	deadline := netconn.DeadlineIn(s.settings.HandshakeTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	h := &handshake{server: s, ctx: ctx, nc: nc}
@@ -88,14 +87,14 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 // connections that fail.
 func (h *handshake) pause() error {
 	s := h.server
-	s.handshaking.Pause(h.entered, s.settings.handshakeTimeout/2, s.sessions.draining)
+	s.handshaking.Pause(h.entered, s.settings.HandshakeTimeout/2, s.sessions.draining)
 	return nil
 }
 
 // hello is the second step: TLS, INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
-		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.basic)
+		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.Basic)
 		h.late = hello.IsTimeout(err)
 	}
 	if err == nil && h.peer == nil && (h.server.settings.access.authenticate != nil || h.server.registry.restricted()) {
@@ -103,7 +102,7 @@ func (h *handshake) hello() (err error) {
 		err = &hello.Refusal{Basic: true, Err: fault.Refusal(fault.Unauthenticated, "the server authenticates its clients or restricts their calls, and the basic wire cannot prove an identity")}
 	}
 	if hello.IsTimeout(err) {
-		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.handshakeTimeout), err)
+		err = hello.Explain(fmt.Sprintf("no INIT in %v (HandshakeTimeout)", h.server.settings.HandshakeTimeout), err)
 	}
 	return err
 }
@@ -111,17 +110,17 @@ func (h *handshake) hello() (err error) {
 // refuseLate tells a client without a whole INIT why the connection ends, if it reads at once: most
 // such peers read nothing.
 func (h *handshake) refuseLate() {
-	why := fault.Refusal(fault.Unavailable, "no whole INIT in %v (the server's HandshakeTimeout)", h.server.settings.handshakeTimeout)
+	why := fault.Refusal(fault.Unavailable, "no whole INIT in %v (the server's HandshakeTimeout)", h.server.settings.HandshakeTimeout)
 	h.nc.SetDeadline(time.Now().Add(dropTime))
-	r := hello.Refusal{Err: why, Basic: h.server.settings.basic, Hurry: true}
+	r := hello.Refusal{Err: why, Basic: h.server.settings.Basic, Hurry: true}
 	r.Send(h.nc, h.server.settings.MaxErrorText)
 }
 
 // dropped returns the refusal of a client whose place another one needs.
 func (h *handshake) dropped() error {
 	h.nc.SetDeadline(time.Now().Add(dropTime))
-	why := fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxHandshakes (%d) unfinished handshakes", h.server.settings.maxHandshakes)
-	return &hello.Refusal{Err: why, Basic: h.server.settings.basic, Full: true, Hurry: true}
+	why := fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxHandshakes (%d) unfinished handshakes", h.server.settings.MaxHandshakes)
+	return &hello.Refusal{Err: why, Basic: h.server.settings.Basic, Full: true, Hurry: true}
 }
 
 // dropTime is how long the refusal of a dropped handshake may take to be written.
@@ -179,7 +178,7 @@ func (h *handshake) seek() error {
 	if refuse != nil {
 		return &hello.Refusal{Err: refuse}
 	}
-	h.answer = h.server.settings.hello()
+	h.answer = transport.Hello(&h.server.settings.Conn)
 	h.answer.Stateless = sessions.areStateless()
 	h.answer.Waiting, h.answer.Position = position > 0 || sessions.runsHooksFirst(), uint32(position)
 	return nil
@@ -208,27 +207,11 @@ func (h *handshake) refuse(err error) {
 	}
 }
 
-// hello returns the INIT of an end with these settings.
-func (s *settings) hello() *wire.Hello {
-	h := &wire.Hello{
-		Evolves:     true,
-		Version:     wire.NativeVersion,
-		MaxMessage:  uint64(s.MaxMessage),
-		ConnBytes:   uint64(s.ConnBytes),
-		MaxInflight: uint32(min(s.MaxInflight, transport.MostInflight)),
-	}
-	h.Streams = wire.StreamLimits{Window: uint32(s.StreamWindow), Most: uint32(min(s.MaxStreams, math.MaxInt32))}
-	if after := min(s.PingAfter, s.Lease/2); after < transport.UnannouncedPing { // the latter with exclusive groups
-		h.PingAfter = uint32(after.Milliseconds())
-	}
-	return h
-}
-
 // clientHandshake returns the answer of a server to the INIT of a client, and to its AUTH
 // frame if it has one. The frames of ahead follow in the same flight. Version 0 is a server of
 // the basic wire.
 func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Log, ahead *rebind.Flight) (*wire.Hello, error) {
-	h := s.hello()
+	h := transport.Hello(&s.Conn)
 	h.AcceptsCalls, h.Reconnects = true, true
 	h.Auth = s.access.credentials != nil
 	init := wire.AppendClientInit(nil, h)
@@ -247,5 +230,5 @@ func clientHandshake(ctx context.Context, nc net.Conn, s *settings, r *report.Lo
 
 // accepted returns what a client with these settings accepts in the handshake.
 func (s *settings) accepted() *hello.Limits {
-	return &hello.Limits{Basic: s.basic, MaxErrorText: s.MaxErrorText}
+	return &hello.Limits{Basic: s.Basic, MaxErrorText: s.MaxErrorText}
 }

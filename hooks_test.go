@@ -139,7 +139,7 @@ func TestHooksAndAdmission(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := &hooked{hook: hook, fall: fall, id: 1, thaw: make(chan struct{})}
 						srv := h.server(t)
-						srv.sessions.queue, srv.registry.table.ByID, srv.settings.basic = admission.NewQueue(1, 10), true, true
+						srv.sessions.queue, srv.registry.table.ByID, srv.settings.Basic = admission.NewQueue(1, 10), true, true
 						first := rawDial(t, srv)
 						if basic {
 							first.write([]byte(basicInit))
@@ -212,7 +212,7 @@ func TestHooksCloseTheServer(t *testing.T) {
 							})
 						}}
 						srv = h.server(t)
-						srv.registry.table.ByID, srv.settings.basic = true, true
+						srv.registry.table.ByID, srv.settings.Basic = true, true
 						first := dial(t, srv)
 						synctest.Wait()
 						second := dial(t, srv)

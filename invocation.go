@@ -115,7 +115,7 @@ func carryOutServed(ctx context.Context, c *Call, _ bool) error {
 
 // decode decodes the arguments.
 func (inv *invocation) decode(m *transport.Message) *fault.Fault {
-	inv.served.settings.bounds.Begin(&inv.Dec, m.Body, m.Own)
+	inv.served.settings.Bounds.Begin(&inv.Dec, m.Body, m.Own)
 	_, basic := inv.out.(*basicConn)
 	inv.Dec.Lenient, inv.ArgsSize = basic, len(m.Body)
 	if inv.method.Sig.ParamFuncs() != nil {
@@ -354,7 +354,7 @@ func (inv *invocation) setHead(head wire.Frame, meta *wire.ReplyMetadata) {
 // encodeResults encodes the results into inv.Enc. most is the MaxMessage of the caller.
 func (v *serverConn) encodeResults(inv *invocation, most uint64, minCut int) error {
 	inv.Enc.Max = int(min(most, 1<<30))
-	inv.Enc.MinCut, inv.Enc.Depth = minCut, v.settings.bounds.Depth
+	inv.Enc.MinCut, inv.Enc.Depth = minCut, v.settings.Bounds.Depth
 	if err := inv.AppendResults(); err != nil {
 		code := fault.Internal
 		if errors.Is(err, codec.ErrSize) {

@@ -57,7 +57,7 @@ var uses = map[string][]string{
 	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/tally", "internal/wire", "internal/tlsconn"},
 	"internal/rebind":     {"internal/fault", "internal/limits", "internal/transport", "internal/wire"},
 	"internal/numbering":  {"internal/fault", "internal/method", "internal/plural", "internal/similar", "internal/wire", "layout"},
-	"internal/option":     {},
+	"internal/option":     {"internal/admission", "internal/basic", "internal/codec", "internal/identity", "internal/limits", "internal/wire"},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/tally", "internal/wire"},
 	".":                   {"internal/apart", "internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/plural", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace", "internal/describe", "internal/health", "internal/tally", "introspect", "stats"},
@@ -116,8 +116,8 @@ var onlyIn = map[string][]string{
 		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {
-		"internal/method/*.go", "internal/identity/*.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
-		"call.go", "errors.go", "invocation.go", "limits.go", "basic.go",
+		"internal/method/*.go", "internal/identity/*.go", "internal/option/settings.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
+		"call.go", "invocation.go", "basic.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.

@@ -1,16 +1,9 @@
 package bsrpc
 
 import (
-	"math"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/admission"
-	"github.com/bsrpc/bsrpc/internal/basic"
-	"github.com/bsrpc/bsrpc/internal/codec"
-	"github.com/bsrpc/bsrpc/internal/identity"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/option"
-	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // NoLimit removes the limit of an option, if the documentation of its field allows
@@ -124,159 +117,28 @@ type Limits struct {
 	PeerCallRate int
 }
 
-// Defaults that are also assumed of a peer without these values in its INIT.
-const (
-	defaultMaxMessage  = 16 * mib
-	defaultConnBytes   = 32 * mib
-	defaultMaxInflight = 1024
-)
-
-// settings are the options of an end, server or client, with every default filled in.
-// No limit is the greatest value of the type, so that users of a setting need no
-// special case. Settings are never changed after resolve.
+// settings are the options of an end, server or client, with every default filled in. They
+// never change after resolve.
 type settings struct {
-	limits.Conn
-	maxHolds
-	dialing
-	handshakeTimeout   time.Duration
-	defaultCallTimeout time.Duration
-	bounds             codec.Bounds
-	maxHandshakes      int
-	maxConns           int
-	maxHandlers        int
-	serverBytes        int64
-	peers              admission.PeerLimits
-	maxSessions        int
-	maxWaiting         int
-	maxConcurrentCalls int
-	basic              bool
-	errors             *identity.List
-	chain              CallFunc // the interceptors; nil for none
-	outgoing           CallFunc // those of a server's calls to clients; nil for none
-	access             access
+	option.Settings
+	chain    CallFunc // the interceptors; nil for none
+	outgoing CallFunc // those of a server's calls to clients; nil for none
+	access   access
 }
 
-// maxHolds are the times after which others get what a session holds.
-type maxHolds struct{ sessionMaxHold, groupMaxHold time.Duration }
-
-// dialing is the settings of a client for its connections.
-type dialing struct {
-	dialTimeout  time.Duration
-	pollInterval time.Duration
-	maxEndpoints int
-}
-
-// rawOptions are the options of either end before their defaults are filled in.
-// Options of the other end are zero and get their defaults.
-type rawOptions struct {
-	MaxMessage       int
-	MaxInflight      int
-	HandshakeTimeout time.Duration
-
-	MaxSessions        int
-	MaxWaiting         int
-	RefuseWhenFull     bool
-	SessionMaxHold     time.Duration
-	GroupMaxHold       time.Duration
-	MaxConcurrentCalls int
-	MaxStreams         int
-
-	DialTimeout        time.Duration
-	DefaultCallTimeout time.Duration
-
-	Basic        bool
-	PollInterval time.Duration
-	MaxEndpoints int
-
-	Errors               map[string]error
-	Interceptors         []Interceptor
-	OutgoingInterceptors []Interceptor
-
-	Access access
-	Limits Limits
-}
-
-// resolve returns the settings for o. of is the type of the options, for the error.
-func resolve(of string, o *rawOptions) (*settings, error) {
-	s := settings{basic: o.Basic}
+// resolve returns the settings for o and the other options. of is their type, for the error.
+func resolve(of string, o *option.Options, a access, chain, outgoing []Interceptor) (*settings, error) {
+	var c option.Check
+	s := &settings{Settings: *o.Resolve(&c), access: a}
 	s.Owner = "the client's"
 	if of == "ServerOptions" {
 		s.Owner = "the server's"
 	}
-	var c option.Check
-	s.MaxMessage = option.Resolve(&c, "MaxMessage", o.MaxMessage, option.OneTo(1<<30, defaultMaxMessage, option.SizeText))
-	s.MaxInflight = option.Resolve(&c, "MaxInflight", o.MaxInflight, option.AnyCount(defaultMaxInflight))
-	s.handshakeTimeout = option.Resolve(&c, "HandshakeTimeout", o.HandshakeTimeout, option.AnyTime(10*time.Second))
-	s.dialTimeout = option.Resolve(&c, "DialTimeout", o.DialTimeout, option.AnyTime(10*time.Second))
-	s.defaultCallTimeout = option.Resolve(&c, "DefaultCallTimeout", o.DefaultCallTimeout, option.AnyTime(20*time.Second))
-	s.maxSessions = option.Resolve(&c, "MaxSessions", o.MaxSessions, option.AnyCount(math.MaxInt))
-	s.maxWaiting = option.Resolve(&c, "MaxWaiting", o.MaxWaiting, option.AnyCount(64))
-	if o.RefuseWhenFull {
-		s.maxWaiting = 0
-	}
-	s.sessionMaxHold = option.Resolve(&c, "SessionMaxHold", o.SessionMaxHold, option.AnyTime(math.MaxInt64))
-	s.groupMaxHold = option.Resolve(&c, "GroupMaxHold", o.GroupMaxHold, option.AnyTime(math.MaxInt64))
-	s.maxConcurrentCalls = option.Resolve(&c, "MaxConcurrentCalls", o.MaxConcurrentCalls, option.AnyCount(math.MaxInt))
-	s.MaxStreams = option.Resolve(&c, "MaxStreams", o.MaxStreams, option.AnyCount(1024))
-	s.pollInterval = option.Resolve(&c, "PollInterval", o.PollInterval, option.TimeTo(basic.MaxPoll, 250*time.Millisecond))
-	s.maxEndpoints = option.Resolve(&c, "MaxEndpoints", o.MaxEndpoints, option.OneTo(64, 8, option.CountText))
-	var problems []string
-	s.errors, problems = identity.New(o.Errors)
-	for _, p := range problems {
-		c.Add("Errors: %s", p)
-	}
-	s.chain = compose(&c, "Interceptors", o.Interceptors)
-	s.outgoing = compose(&c, "OutgoingInterceptors", o.OutgoingInterceptors)
-	s.access = o.Access
-	s.access.resolve(&c, of == "ServerOptions", s.basic)
-	s.resolveLimits(&c, &o.Limits)
-	s.Lease = option.Resolve(&c, "Limits.SessionLease", o.Limits.SessionLease, option.PeerTimeout(20*time.Second).Twice())
-	if o.MaxSessions > 0 {
-		s.SessionLease = true
-		if s.PingAfter, s.PingTimeout = s.Lease/2, s.Lease/2; s.Lease == math.MaxInt64 {
-			s.PingAfter = math.MaxInt64
-		}
-	}
-	return &s, c.Err(of)
+	s.chain = compose(&c, "Interceptors", chain)
+	s.outgoing = compose(&c, "OutgoingInterceptors", outgoing)
+	s.access.resolve(&c, of == "ServerOptions", s.Basic)
+	return s, c.Err(of)
 }
-
-// resolveLimits sets the settings for l. MaxMessage must be set already, as defaults
-// depend on it.
-func (s *settings) resolveLimits(c *option.Check, l *Limits) {
-	message := int64(s.MaxMessage)
-	s.bounds.Depth = option.Resolve(c, "Limits.MaxDepth", l.MaxDepth, option.OneTo(10_000, 64, option.CountText))
-	s.bounds.Budget = option.Resolve(c, "Limits.DecodeBudget", l.DecodeBudget, option.AnySize(1, max(4*message, 64*mib)))
-	s.MaxErrorText = option.Resolve(c, "Limits.MaxErrorText", l.MaxErrorText, option.OneTo(32*kib, 4*kib, option.SizeText))
-	s.maxHandshakes = option.Resolve(c, "Limits.MaxHandshakes", l.MaxHandshakes, option.AnyCount(256))
-	s.maxConns = option.Resolve(c, "Limits.MaxConns", l.MaxConns, option.AnyCount(10_000))
-	s.maxHandlers = option.Resolve(c, "Limits.MaxHandlers", l.MaxHandlers, option.AnyCount(16_384))
-	s.ConnBytes = option.Resolve(c, "Limits.ConnBytes", l.ConnBytes, option.AnySize(2*message, max(2*message, defaultConnBytes)).Because("2 x MaxMessage"))
-	s.serverBytes = option.Resolve(c, "Limits.ServerBytes", l.ServerBytes, option.AnySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).Because("MaxMessage"))
-	s.StreamWindow = option.Resolve(c, "Limits.StreamWindow", l.StreamWindow, option.Range{Least: wire.MinStreamWindow, Most: 1 << 30, Default: 64 * kib, Text: option.SizeText})
-	s.ConnWindow = option.Resolve(c, "Limits.ConnWindow", l.ConnWindow, option.OneTo(1<<30, 4*mib, option.SizeText))
-	s.OutQueue = option.Resolve(c, "Limits.OutQueue", l.OutQueue, option.AnyCount(8*mib).In(option.SizeText))
-	s.WriteStall = option.Resolve(c, "Limits.WriteStall", l.WriteStall, option.PeerTimeout(10*time.Second))
-	s.FrameTimeout = option.Resolve(c, "Limits.FrameTimeout", l.FrameTimeout, option.PeerTimeout(60*time.Second))
-	s.PingAfter = option.Resolve(c, "Limits.PingAfter", l.PingAfter, option.PeerTimeout(30*time.Second))
-	s.PingTimeout = option.Resolve(c, "Limits.PingTimeout", l.PingTimeout, option.PeerTimeout(20*time.Second))
-	s.peers.Conns = option.Resolve(c, "Limits.PeerConns", l.PeerConns, option.AnyCount(math.MaxInt))
-	s.peers.Waiting = option.Resolve(c, "Limits.PeerWaiting", l.PeerWaiting, option.AnyCount(math.MaxInt))
-	s.peers.CallRate = option.Resolve(c, "Limits.PeerCallRate", l.PeerCallRate, option.AnyCount(math.MaxInt))
-}
-
-// minServerBytes returns the ServerBytes needed for one connection to use all of its
-// ConnBytes. Without a limit for the connection, ServerBytes alone limits it.
-func minServerBytes(connBytes int64) int64 {
-	if connBytes == math.MaxInt64 {
-		return 0
-	}
-	return connBytes
-}
-
-const (
-	kib = 1 << 10
-	mib = 1 << 20
-)
 
 // compose returns the interceptors of all calls, one within the other, nil without any.
 func compose(c *option.Check, name string, list []Interceptor) CallFunc {

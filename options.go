@@ -342,13 +342,12 @@ func (o *ServerOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ServerOptions)
 	}
-	return resolve("ServerOptions", &rawOptions{
-		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: o.Limits,
+	return resolve("ServerOptions", &option.Options{
+		MaxMessage: o.MaxMessage, MaxInflight: o.MaxInflight, HandshakeTimeout: o.HandshakeTimeout, Limits: option.Limits(o.Limits),
 		MaxSessions: o.MaxSessions, MaxWaiting: o.MaxWaiting, RefuseWhenFull: o.RefuseWhenFull,
 		SessionMaxHold: o.SessionMaxHold, GroupMaxHold: o.GroupMaxHold, MaxConcurrentCalls: o.MaxConcurrentCalls, MaxStreams: o.MaxStreams, Basic: o.Basic,
-		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors, Interceptors: o.Interceptors,
-		OutgoingInterceptors: o.OutgoingInterceptors, Access: access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles), socketMode: o.SocketMode, operatorRole: o.OperatorRole, hides: o.HideDescription},
-	})
+		DefaultCallTimeout: o.DefaultCallTimeout, Errors: o.Errors,
+	}, access{tls: o.TLS, authenticate: o.Authenticate, roles: maps.Clone(o.Roles), socketMode: o.SocketMode, operatorRole: o.OperatorRole, hides: o.HideDescription}, o.Interceptors, o.OutgoingInterceptors)
 }
 
 // resolve returns the settings for o, like ServerOptions.resolve.
@@ -356,9 +355,8 @@ func (o *ClientOptions) resolve() (*settings, error) {
 	if o == nil {
 		o = new(ClientOptions)
 	}
-	return resolve("ClientOptions", &rawOptions{
-		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: o.Limits,
+	return resolve("ClientOptions", &option.Options{
+		MaxMessage: o.MaxMessage, DialTimeout: o.DialTimeout, DefaultCallTimeout: o.DefaultCallTimeout, Limits: option.Limits(o.Limits),
 		Basic: o.Basic, PollInterval: o.PollInterval, MaxEndpoints: o.MaxEndpoints, Errors: o.Errors,
-		Interceptors: o.Interceptors, Access: access{tls: o.TLS, credentials: o.Credentials, insecure: o.InsecureCredentials},
-	})
+	}, access{tls: o.TLS, credentials: o.Credentials, insecure: o.InsecureCredentials}, o.Interceptors, nil)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/option"
 )
 
-var defaultSettings = settings{
+var defaultSettings = settings{Settings: option.Settings{
 	Conn: limits.Conn{
 		MaxMessage:   16 << 20,
 		MaxInflight:  1024,
@@ -32,20 +32,23 @@ var defaultSettings = settings{
 		PingTimeout:  20 * time.Second,
 		Lease:        20 * time.Second,
 	},
-	handshakeTimeout:   10 * time.Second,
-	defaultCallTimeout: 20 * time.Second,
-	bounds:             codec.Bounds{Depth: 64, Budget: 64 << 20},
-	maxHandshakes:      256,
-	maxConns:           10_000,
-	maxHandlers:        16_384,
-	serverBytes:        512 << 20,
-	peers:              admission.PeerLimits{Conns: math.MaxInt, Waiting: math.MaxInt, CallRate: math.MaxInt},
-	maxSessions:        math.MaxInt,
-	maxWaiting:         64,
-	maxHolds:           maxHolds{math.MaxInt64, math.MaxInt64},
-	maxConcurrentCalls: math.MaxInt,
-	dialing:            dialing{10 * time.Second, 250 * time.Millisecond, 8},
-}
+	HandshakeTimeout:   10 * time.Second,
+	DefaultCallTimeout: 20 * time.Second,
+	Bounds:             codec.Bounds{Depth: 64, Budget: 64 << 20},
+	MaxHandshakes:      256,
+	MaxConns:           10_000,
+	MaxHandlers:        16_384,
+	ServerBytes:        512 << 20,
+	Peers:              admission.PeerLimits{Conns: math.MaxInt, Waiting: math.MaxInt, CallRate: math.MaxInt},
+	MaxSessions:        math.MaxInt,
+	MaxWaiting:         64,
+	SessionMaxHold:     math.MaxInt64,
+	GroupMaxHold:       math.MaxInt64,
+	MaxConcurrentCalls: math.MaxInt,
+	DialTimeout:        10 * time.Second,
+	PollInterval:       250 * time.Millisecond,
+	MaxEndpoints:       8,
+}}
 
 // noLimits has NoLimit in every field that allows it.
 var noLimits = Limits{
@@ -62,8 +65,8 @@ func TestOptionsResolve(t *testing.T) {
 		return b
 	}
 	unlimited := func(b *settings) {
-		b.bounds.Budget, b.ConnBytes, b.serverBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
-		b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
+		b.Bounds.Budget, b.ConnBytes, b.ServerBytes = math.MaxInt64, math.MaxInt64, math.MaxInt64
+		b.MaxHandshakes, b.MaxConns, b.MaxHandlers, b.OutQueue = math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt
 		b.WriteStall, b.FrameTimeout, b.PingAfter, b.PingTimeout = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	}
 	tests := []struct {
@@ -76,33 +79,33 @@ func TestOptionsResolve(t *testing.T) {
 		{"zero server options", &ServerOptions{}, defaultSettings},
 		{"zero client options", &ClientOptions{}, defaultSettings},
 		{"server fields", &ServerOptions{MaxMessage: 1, MaxInflight: 2, HandshakeTimeout: time.Minute}, with(func(b *settings) {
-			b.MaxMessage, b.MaxInflight, b.handshakeTimeout = 1, 2, time.Minute
+			b.MaxMessage, b.MaxInflight, b.HandshakeTimeout = 1, 2, time.Minute
 		})},
 		{"client fields", &ClientOptions{DialTimeout: time.Minute, DefaultCallTimeout: time.Millisecond}, with(func(b *settings) {
-			b.dialTimeout, b.defaultCallTimeout = time.Minute, time.Millisecond
+			b.DialTimeout, b.DefaultCallTimeout = time.Minute, time.Millisecond
 		})},
 		{"limits", &ServerOptions{Limits: Limits{10_000, 1, 32 << 10, 2, 3, 4, 32 << 20, 16 << 20, 2048, 7, 5, time.Second, time.Hour, time.Minute, time.Hour, 0, 8, 9, 10}}, with(func(b *settings) {
-			b.bounds.Depth, b.bounds.Budget, b.MaxErrorText = 10_000, 1, 32<<10
-			b.maxHandshakes, b.maxConns, b.maxHandlers, b.OutQueue = 2, 3, 4, 5
-			b.serverBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
+			b.Bounds.Depth, b.Bounds.Budget, b.MaxErrorText = 10_000, 1, 32<<10
+			b.MaxHandshakes, b.MaxConns, b.MaxHandlers, b.OutQueue = 2, 3, 4, 5
+			b.ServerBytes, b.WriteStall, b.FrameTimeout = 16<<20, time.Second, time.Hour
 			b.StreamWindow, b.ConnWindow = 2048, 7
-			b.peers = admission.PeerLimits{Conns: 8, Waiting: 9, CallRate: 10}
+			b.Peers = admission.PeerLimits{Conns: 8, Waiting: 9, CallRate: 10}
 			b.PingAfter, b.PingTimeout = time.Minute, time.Hour
 		})},
 		{"what follows MaxMessage", &ServerOptions{MaxMessage: 1 << 30}, with(func(b *settings) {
-			b.MaxMessage, b.bounds.Budget, b.ConnBytes, b.serverBytes = 1<<30, 4<<30, 2<<30, 2<<30
+			b.MaxMessage, b.Bounds.Budget, b.ConnBytes, b.ServerBytes = 1<<30, 4<<30, 2<<30, 2<<30
 		})},
 		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *settings) {
-			b.ConnBytes, b.serverBytes = 1<<30, 1<<30
+			b.ConnBytes, b.ServerBytes = 1<<30, 1<<30
 		})},
 		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *settings) { b.ConnBytes = math.MaxInt64 })},
 		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *settings) {
 			unlimited(b)
-			b.MaxInflight, b.handshakeTimeout = math.MaxInt, math.MaxInt64
+			b.MaxInflight, b.HandshakeTimeout = math.MaxInt, math.MaxInt64
 		})},
 		{"no limits at a client", &ClientOptions{DialTimeout: NoLimit, DefaultCallTimeout: NoLimit, Limits: noLimits}, with(func(b *settings) {
 			unlimited(b)
-			b.dialTimeout, b.defaultCallTimeout = math.MaxInt64, math.MaxInt64
+			b.DialTimeout, b.DefaultCallTimeout = math.MaxInt64, math.MaxInt64
 		})},
 	}
 	for _, test := range tests {
@@ -113,7 +116,7 @@ func TestOptionsResolve(t *testing.T) {
 			}
 			_, server := test.options.(*ServerOptions)
 			test.want.Owner = owner[server]
-			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{}, dialing{})); diff != "" {
+			if diff := cmp.Diff(&test.want, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -167,7 +170,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			got.Owner = ""
-			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, maxHolds{}, access{}, dialing{})); diff != "" {
+			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -88,7 +88,7 @@ type overLink struct {
 }
 
 func (l *overLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
+	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
 }
 func (l *overLink) ended() <-chan struct{} { return l.Done() }
 func (l *overLink) openApart() int         { return l.Open() } // for Client.Stats
@@ -159,7 +159,7 @@ func (l *overLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindRes
 		return nil, nil
 	}
 	x := &exchange{callerState: &l.callerState, rt: l.rt, Exchange: apart.Exchange{Client: &l.Client, Ctx: ctx}}
-	x.Time.Begin(ctx, l.settings.defaultCallTimeout, limits.ByDefault)
+	x.Time.Begin(ctx, l.settings.DefaultCallTimeout, limits.ByDefault)
 	x.request = Request{Method: BindMethod, Body: r.Append([]byte{byte(r.Flags())})}
 	defer x.Begin()()
 	if err := x.roundTrip(&x.request); err != nil {
@@ -245,7 +245,7 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 			err = m.codecPanicked(o.log, fault.NotRun, what, "decoding", v.Dec.UserType)
 		}
 	}()
-	o.settings.bounds.Begin(&v.Dec, x.request.Body, false)
+	o.settings.Bounds.Begin(&v.Dec, x.request.Body, false)
 	if err := v.ReadArgs(); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
 	}
@@ -255,7 +255,7 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 // appendArgs encodes the arguments for a server with sig, in place of what v.Enc has.
 func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Signature) error {
 	v.ResetEncoder()
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.bounds.Depth
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.Bounds.Depth
 	if err := m.appendArgs(o.log, sig, &v.Enc, v); err != nil {
 		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
 	}
@@ -299,7 +299,7 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 
 // readReply decodes the results of the call.
 func (o *overMethod) readReply(m *boundMethod, v *method.Values, x *exchange) error {
-	o.settings.bounds.Begin(&v.Dec, x.reply.Body, true)
+	o.settings.Bounds.Begin(&v.Dec, x.reply.Body, true)
 	v.ResultsSize = len(x.reply.Body)
 	return m.readResults(o.log, x.sig, v)
 }

@@ -61,7 +61,7 @@ func WithWaitForReady(ctx context.Context) context.Context {
 func (d *dialer) dial(ctx context.Context, e Endpoint) (*Client, error) {
 	l := &steadyLink{dialer: d}
 	cfg := reconnect.Config[Endpoint]{
-		Connect: d.connect, Most: d.settings.maxEndpoints, Patient: d.opts.WaitForReady, Rand: rand.Float64, Log: d.log, Endpoints: d.opts.Endpoints,
+		Connect: d.connect, Most: d.settings.MaxEndpoints, Patient: d.opts.WaitForReady, Rand: rand.Float64, Log: d.log, Endpoints: d.opts.Endpoints,
 	}
 	if f := d.opts.OnReconnect; f != nil {
 		cfg.Prepare = func(ctx context.Context, c *reconnect.Conn) error { return f(ctx, clientOf(c)) }
@@ -142,7 +142,7 @@ func (l *steadyLink) bindMethods(ctx context.Context, service string, methods []
 // waitIn returns how a call or a Bind without a proxy waits.
 func (l *steadyLink) waitIn(ctx context.Context) *reconnect.Wait {
 	w := &reconnect.Wait{Ctx: ctx, Time: new(limits.Timeout), Patient: callctx.WaitsForReady(ctx)}
-	w.Time.Begin(ctx, l.dialer.settings.defaultCallTimeout, limits.ByDefault)
+	w.Time.Begin(ctx, l.dialer.settings.DefaultCallTimeout, limits.ByDefault)
 	w.Time.Start(limits.Monotonic())
 	return w
 }

@@ -61,12 +61,12 @@ func NewServer(opts *ServerOptions) *Server {
 	s.log = report.New(log)
 	s.callEnd = callEnd{log: s.log, panics: &s.panics, carryOut: carryOutServed}
 	s.refusals = report.NewHookQueue(s.log, "OnRefused")
-	s.registry.table.ByID, s.registry.chain = s.settings.basic, s.settings.chain
+	s.registry.table.ByID, s.registry.chain = s.settings.Basic, s.settings.chain
 	s.registry.describe = introspection{s}.funcs
-	s.registry.groups.MaxHold = s.settings.groupMaxHold
-	s.budget.Init(s.settings.serverBytes)
-	s.handshaking.Init(s.settings.maxHandshakes)
-	s.proving.Most = s.settings.maxHandshakes
+	s.registry.groups.MaxHold = s.settings.GroupMaxHold
+	s.budget.Init(s.settings.ServerBytes)
+	s.handshaking.Init(s.settings.MaxHandshakes)
+	s.proving.Most = s.settings.MaxHandshakes
 	s.sessions.init(&s.dispatcher)
 	return s
 }

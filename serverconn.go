@@ -62,7 +62,7 @@ func newServerConn(d *dispatcher, v *Session) *serverConn {
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), sessionKey{}, v))
 	v.ctx = c.ctx
 	v.owner.Init(v, d.registry.groups)
-	if n := d.settings.maxConcurrentCalls; n < math.MaxInt {
+	if n := d.settings.MaxConcurrentCalls; n < math.MaxInt {
 		c.semaphore = admission.NewSemaphore(n)
 	}
 	return c

@@ -253,7 +253,7 @@ type sessionLink struct {
 }
 
 func (l *sessionLink) callOptions() callOptions {
-	return callOptions{l.settings.defaultCallTimeout, l.settings.outgoing, l.log, &l.remote, l.tallies}
+	return callOptions{l.settings.DefaultCallTimeout, l.settings.outgoing, l.log, &l.remote, l.tallies}
 }
 
 // bindMethods implements link.

@@ -91,7 +91,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	}
 	if !p.Eager {
 		data, own := k.Body()
-		c.settings.bounds.Begin(&v.Dec, data, own)
+		c.settings.Bounds.Begin(&v.Dec, data, own)
 		if err := m.readResults(c.log, b.sig, v); err != nil {
 			if s.Result != nil {
 				s.Result.Close()
@@ -122,7 +122,7 @@ type streamEnd struct {
 
 // newStreamEnd returns a copy of e, with its users.
 func newStreamEnd(e streamEnd) *streamEnd {
-	e.Bounds, e.User = &e.settings.bounds, &e
+	e.Bounds, e.User = &e.settings.Bounds, &e
 	return &e
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -49,6 +50,22 @@ func (r *Received) As(target any) bool {
 		}
 	}
 	return false
+}
+
+// Caused returns the error of a call of method with the errors of its identities as its cause. b
+// limits the decoding of their fields.
+func Caused(l *List, err error, b *codec.Bounds, log *report.Log, method string) error {
+	f, ok := err.(*fault.Fault)
+	if !ok || !f.Remote {
+		return err
+	}
+	cause := Receive(l, f.Name, f.Identities, log, method, func(d *codec.Decoder, fields []byte) { b.Begin(d, fields, false) })
+	if cause == nil {
+		return err
+	}
+	caused := *f
+	caused.Err = cause
+	return &caused
 }
 
 // Receive returns the cause of an error with this name and these identities, which

@@ -1,4 +1,5 @@
-// Package option checks the values of options against their ranges, and fills in defaults.
+// Package option checks the values of options against their ranges, fills in defaults, and makes
+// the settings of an end of them.
 package option
 
 import (

@@ -159,10 +159,10 @@ func (t *callTable) becameLongLocked() {
 
 const slotBits = 16
 
-// MostInflight is the greatest number of open calls of one end, and mostStreams that of its
+// mostInflight is the greatest number of open calls of one end, and mostStreams that of its
 // open streams. A call keeps its slot until its result stream ends, so both share the slots.
 const (
-	MostInflight = 1 << (slotBits - 1)
+	mostInflight = 1 << (slotBits - 1)
 	mostStreams  = 1 << (slotBits - 1)
 )
 

@@ -6,6 +6,7 @@ package transport
 
 import (
 	"cmp"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -117,10 +118,26 @@ func peerLimitsOf(peer *wire.Hello) peerLimits {
 	return peerLimits{
 		MaxMessage:  cmp.Or(peer.MaxMessage, defaultMaxMessage),
 		ConnBytes:   cmp.Or(peer.ConnBytes, defaultConnBytes),
-		MaxInflight: int(min(cmp.Or(peer.MaxInflight, defaultMaxInflight), MostInflight)),
+		MaxInflight: int(min(cmp.Or(peer.MaxInflight, defaultMaxInflight), mostInflight)),
 		Streams:     peer.Streams,
 		Evolves:     peer.Evolves,
 	}
+}
+
+// Hello returns the INIT of an end with these limits.
+func Hello(l *limits.Conn) *wire.Hello {
+	h := &wire.Hello{
+		Evolves:     true,
+		Version:     wire.NativeVersion,
+		MaxMessage:  uint64(l.MaxMessage),
+		ConnBytes:   uint64(l.ConnBytes),
+		MaxInflight: uint32(min(l.MaxInflight, mostInflight)),
+		Streams:     wire.StreamLimits{Window: uint32(l.StreamWindow), Most: uint32(min(l.MaxStreams, math.MaxInt32))},
+	}
+	if after := min(l.PingAfter, l.Lease/2); after < unannouncedPing { // the latter with exclusive groups
+		h.PingAfter = uint32(after.Milliseconds())
+	}
+	return h
 }
 
 // Run makes the calling goroutine the leader, until the connection ends or another

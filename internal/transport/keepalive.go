@@ -195,8 +195,8 @@ const (
 	minPingAfter    = 10 * time.Millisecond
 )
 
-// UnannouncedPing is the shortest PingAfter not announced in INIT.
-const UnannouncedPing = 2 * time.Second
+// unannouncedPing is the shortest PingAfter not announced in INIT.
+const unannouncedPing = 2 * time.Second
 
 // pingRateOf returns how many PINGs a second a peer may send.
 func pingRateOf(peer *wire.Hello) float64 {
