@@ -275,16 +275,16 @@ func (l *basicLink) bindMethods(_ context.Context, service string, methods []*bo
 	var problems []method.Problem
 	names := make(map[int]string)
 	for _, m := range methods {
-		m.bind(l, uint16(m.id))
-		switch other, taken := names[m.id]; {
-		case m.id < 0:
+		m.bind(l, uint16(m.ID))
+		switch other, taken := names[m.ID]; {
+		case m.ID < 0:
 			problems = append(problems, method.Problem{Path: m.Name, Text: "has no id= in its tag, by which a server that speaks the basic wire knows its methods"})
-		case m.eager:
+		case m.Eager:
 			problems = append(problems, method.Problem{Path: m.Name, Text: "a server that speaks the basic wire answers each call in turn; leave out oneway, and return a result and an error in place of a future"})
 		case taken:
-			problems = append(problems, method.Problem{Path: m.Name, Text: fmt.Sprintf("id=%d is %s's", m.id, other)})
+			problems = append(problems, method.Problem{Path: m.Name, Text: fmt.Sprintf("id=%d is %s's", m.ID, other)})
 		}
-		names[m.id] = m.Name
+		names[m.ID] = m.Name
 	}
 	return method.ServiceError("bind", service, problems)
 }
@@ -301,13 +301,13 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	}
 	s := l.settings
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.Bounds.Depth, Lenient: true}
-	if err := m.appendArgs(l.log, b.sig, &enc, v); err != nil {
-		return m.encodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
+	if err := m.AppendArgs(l.log, b.sig, &enc, v); err != nil {
+		return m.EncodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
 	v.ArgsSize = len(enc.Buf) - wire.BasicHeaderSize
 	var timeout limits.Timeout
-	ctx = m.beginTimeout(ctx, &timeout, v)
+	ctx = m.BeginTimeout(ctx, &timeout, v)
 	v.Began = limits.Monotonic()
 	timeout.Start(v.Began)
 	results, err := l.Do(ctx, enc.Buf, &timeout)
@@ -317,9 +317,9 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	}
 	s.Bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
-	err = m.readResults(l.log, b.sig, v)
+	err = m.ReadResults(l.log, b.sig, v)
 	if err == nil {
-		m.tally.Add(l.Lane, 1, fault.OK, limits.Monotonic()-v.Began)
+		m.Tally.Add(l.Lane, 1, fault.OK, limits.Monotonic()-v.Began)
 	}
 	return err
 }

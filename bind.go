@@ -9,14 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -173,22 +174,11 @@ func (noLink) Err() error             { return errNoLink }
 // A boundMethod is a method bound by a client. It implements method.Caller for one func
 // of a proxy. Only its binding changes.
 type boundMethod struct {
-	method.Description // of the contract
-	sig                *method.Signature
-	id                 int           // from the id= tag; -1 for none
-	key                string        // misspelt key of the func's tag, for MismatchError
-	timeout            time.Duration // of a call whose context has no deadline; 0 for none
-	timeoutBy          limits.Source // the source of timeout, for errors
-	optional           bool          // the server may lack it
-	kind               Kind
-	streams            *streamPlan   // nil without streams
-	eager              bool          // its callers do not wait for the answer
-	oneway             bool          // ... nor does anything use it
-	callOf             uint64        // the func is an argument of this call of the peer; 0 for a method
-	of                 *settings     // then those of the method of that call, with its list of errors
-	idempotent         bool          // it may run twice
-	home               repeater      // nil on a link of one connection
-	tally              *tally.Method // counts its calls; nil for a callback
+	caller.Method
+	kind   Kind
+	callOf uint64    // the func is an argument of this call of the peer; 0 for a method
+	of     *settings // then those of the method of that call, with its list of errors
+	home   repeater  // nil on a link of one connection
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -199,7 +189,7 @@ type binding struct {
 	link    link
 	number  uint16            // on the connection of the link; on the basic wire the id
 	sig     *method.Signature // the method's own, or that for a peer with another version
-	streams *streamPlan       // of sig; nil without streams
+	streams *streams.Plan     // of sig; nil without streams
 	funcs   []*method.FuncParam
 	err     *fault.Fault    // returned by every call; nil if the ends agree
 	conn    *reconnect.Conn // the connection of link; nil if it is never replaced
@@ -231,12 +221,12 @@ func least(list []*binding) *binding {
 
 // bind makes calls go to a link, by a number there.
 func (m *boundMethod) bind(l link, number uint16) {
-	m.binding.Store(&binding{link: l, number: number, sig: m.sig, streams: m.streams, funcs: m.sig.ParamFuncs()})
+	m.binding.Store(&binding{link: l, number: number, sig: m.Sig, streams: m.Streams, funcs: m.Sig.ParamFuncs()})
 }
 
 // bindAs is bind for a peer with another version of the method.
 func (m *boundMethod) bindAs(l link, number uint16, sig *method.Signature) {
-	m.binding.Store(&binding{link: l, number: number, sig: sig, streams: streamPlanOf(sig), funcs: sig.ParamFuncs()})
+	m.binding.Store(&binding{link: l, number: number, sig: sig, streams: streams.PlanOf(sig), funcs: sig.ParamFuncs()})
 }
 
 // refuse makes every call return err.
@@ -249,16 +239,17 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	if err != nil {
 		return err
 	}
+	o := l.callOptions()
 	methods := make([]*boundMethod, len(stubs))
 	for i, s := range stubs {
-		methods[i] = newBoundMethod(l, s)
+		methods[i] = &boundMethod{Method: caller.New(s, o.timeout, o.tallies), kind: kindOf(s.Sig)}
 	}
 	err = l.bindMethods(ctx, service, methods)
 	if _, ok := err.(*MismatchError); err != nil && !ok {
 		return err
 	}
 	for i, s := range stubs {
-		s.Fill(proxy, methods[i].caller(l.callOptions()))
+		s.Fill(proxy, methods[i].caller(o))
 	}
 	return err
 }
@@ -273,28 +264,14 @@ func (m *boundMethod) caller(o callOptions) method.Caller {
 	return i
 }
 
-// newBoundMethod returns the method of s, which has no binding yet.
-func newBoundMethod(l link, s *method.Stub) *boundMethod {
-	o := l.callOptions()
-	m := &boundMethod{Description: s.Description, tally: o.tallies.Method(s.Description.Name), sig: s.Sig, id: s.Tag.ID, key: s.Key, optional: s.Tag.Optional, idempotent: s.Tag.Idempotent, streams: streamPlanOf(s.Sig), oneway: s.Sig.Oneway(), eager: s.Sig.Oneway() || s.Sig.Future()}
-	m.kind = kindOf(m.sig, m.streams)
-	switch {
-	case s.Tag.Timeout > 0:
-		m.timeout, m.timeoutBy = s.Tag.Timeout, limits.ByMethod
-	case s.Tag.Timeout == 0 && o.timeout != math.MaxInt64:
-		m.timeout, m.timeoutBy = o.timeout, limits.ByDefault
-	}
-	return m
-}
-
 // bindMethods implements link. It asks the server for the numbers of the methods.
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	b := &numbering.Binding{Service: service, Peer: c.settings.Peer(), Evolves: c.Evolves(), Ask: c.ask}
 	for _, m := range methods {
-		if m.streams != nil && !c.SupportsStreams() {
+		if m.Streams != nil && !c.SupportsStreams() {
 			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.settings.Peer())
 		}
-		b.Methods = append(b.Methods, numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key, Optional: m.optional})
+		b.Methods = append(b.Methods, m.Wanted())
 	}
 	found, err := numbering.Bind(ctx, b)
 	if err != nil {

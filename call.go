@@ -3,19 +3,13 @@ package bsrpc
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"math"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
-	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -30,7 +24,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 		if ctx != nil && b.gone() {
 			return m.unsuccessful(ctx, b, v, b.err)
 		}
-		m.closeReaders(v)
+		m.CloseReaders(v)
 		return m.uncallable(ctx, b)
 	}
 	if b.all != nil {
@@ -52,34 +46,16 @@ func (m *boundMethod) unsuccessful(ctx context.Context, b *binding, v *method.Va
 	if err == nil {
 		return nil
 	}
-	m.closeReaders(v)
-	m.countFailed(v.Began, v.Sent, err)
+	m.CloseReaders(v)
+	m.CountFailed(v.Began, v.Sent, err)
 	v.Began = 0 // interceptors may repeat the call
 	return m.failed(err)
-}
-
-// countFailed counts a call that has failed with err. The transport counts successful calls, and
-// the ends of those whose streams have been sent.
-func (m *boundMethod) countFailed(began time.Duration, streamsSent bool, err error) {
-	var f *fault.Fault
-	if !errors.As(err, &f) {
-		f = fault.New(fault.Unknown, fault.NotRun, "%w", err)
-	}
-	switch sent := f.Outcome != fault.NotRun; {
-	case m.streams != nil && (sent || streamsSent):
-	case !sent:
-		m.tally.Refuse(nil, f.Code)
-	case began == 0: // it was successful, and its results cannot be decoded
-		m.tally.Recode(nil, f.Code)
-	default:
-		m.tally.Add(nil, 1, f.Code, limits.Monotonic()-began)
-	}
 }
 
 // uncallable returns the error of a call that cannot begin.
 func (m *boundMethod) uncallable(ctx context.Context, b *binding) error {
 	if b.err != nil {
-		m.tally.Refuse(nil, b.err.Code)
+		m.Tally.Refuse(nil, b.err.Code)
 		return m.failed(b.err)
 	}
 	return m.failed(needContext(ctx, m.Name))
@@ -98,12 +74,12 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		}
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.Bounds.Depth
-	if err := m.appendArgs(c.log, b.sig, &v.Enc, v); err != nil {
-		return m.encodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
+	if err := m.AppendArgs(c.log, b.sig, &v.Enc, v); err != nil {
+		return m.EncodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)
 	if !ok {
-		if k = transport.NewCall(); !m.eager { // otherwise k serves one call only
+		if k = transport.NewCall(); !m.Eager { // otherwise k serves one call only
 			v.State = k
 		}
 	}
@@ -119,8 +95,8 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		k.Head.Call = m.callOf
 	}
 	v.ArgsSize = int(v.Enc.Size())
-	k.Tally, k.Began = m.tally, v.Began
-	ctx = m.beginTimeout(ctx, &k.Timeout, v)
+	k.Tally, k.Began = m.Tally, v.Began
+	ctx = m.BeginTimeout(ctx, &k.Timeout, v)
 	var err error
 	if b.funcs != nil {
 		err = c.callWithFuncs(ctx, m, b, k, v, out)
@@ -139,7 +115,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 		v.State = nil // k serves one call only
 		return c.settings.identified(c.callStreams(ctx, m, b, k, v, out), c.log, m.Name)
 	}
-	if m.eager {
+	if m.Eager {
 		return c.start(ctx, m, b, k, v, out)
 	}
 	err := transport.Do(ctx, c.Conn, k, &v.Enc.Body)
@@ -153,7 +129,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	data, own := k.Body()
 	c.settings.Bounds.Begin(&v.Dec, data, own)
 	v.ResultsSize = len(data)
-	err = m.readResults(c.log, b.sig, v)
+	err = m.ReadResults(c.log, b.sig, v)
 	k.Reset()
 	return err
 }
@@ -161,7 +137,7 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 // callWithFuncs is carry for a method with funcs among its parameters.
 func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	f := callback.New(transport.Within(ctx, c.Conn), b.funcs, v)
-	if k.Funcs = f; !m.eager {
+	if k.Funcs = f; !m.Eager {
 		v.State = nil // k serves one call only
 	}
 	if err := c.carry(ctx, m, b, k, v, out); err != nil {
@@ -169,7 +145,7 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 		return err
 	}
 	switch s := k.Streams(); {
-	case m.eager: // ended by eagerCall.finish
+	case m.Eager: // ended by eagerCall.finish
 	case s != nil && s.Result != nil:
 		s.WhenOver(func(*fault.Fault) { f.End(s.Whole.Remaining()) })
 	default:
@@ -178,120 +154,8 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 	return nil
 }
 
-// closeReaders closes the readers among the arguments of a call whose request was not sent. Those of
-// another are closed after their last Read.
-func (m *boundMethod) closeReaders(v *method.Values) {
-	if m.streams == nil || v.Sent {
-		return
-	}
-	for _, st := range m.streams.Params {
-		if st.Item != nil {
-			continue
-		}
-		if closer, ok := st.Reader(v).(io.Closer); ok {
-			closer.Close()
-		}
-	}
-}
-
-// beginTimeout begins the time limit of a call. The context of an intercepted call may have
-// the limit already. beginTimeout returns the context to wait with: the caller's own, if it
-// differs only in that.
-func (m *boundMethod) beginTimeout(ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
-	own, ok := v.Ctx.(*callContext)
-	switch {
-	case v.Until != 0: // made before, with the time of the first attempt
-		t.BeginUntil(v.Until, m.timeout, m.timeoutBy)
-		if ok && ctx == v.Ctx {
-			return own.Context.Context
-		}
-		return ctx
-	case !ok || own.Until == 0:
-	case ctx == v.Ctx:
-		t.BeginUntil(own.Until, m.timeout, m.timeoutBy)
-		return own.Context.Context
-	default:
-		end, _ := own.Deadline()
-		if at, ok := ctx.Deadline(); ok && at.Equal(end) {
-			t.BeginUntil(own.Until, m.timeout, m.timeoutBy)
-			return ctx
-		}
-	}
-	t.Begin(ctx, m.timeout, m.timeoutBy)
-	return ctx
-}
-
-// encodeError returns the error of a call whose arguments cannot be encoded. limit names
-// the limit of their size, and most is its value.
-func (m *boundMethod) encodeError(err error, limit string, most uint64) error {
-	if e, ok := err.(*fault.Fault); ok {
-		return e
-	}
-	code := fault.InvalidArgument
-	if errors.Is(err, codec.ErrLimit) {
-		code = fault.ResourceExhausted
-	}
-	if errors.Is(err, codec.ErrSize) {
-		err = fmt.Errorf("%w (%s is %d)", err, limit, most)
-	}
-	return fault.New(code, fault.NotRun, "%s, %w", m.Name, codec.LimitOf("this end's", err))
-}
-
 // maxBody returns the limit of an encoder for messages to a peer.
 func maxBody(peer uint64) int { return int(min(peer, math.MaxInt32)) }
-
-// appendArgs encodes the arguments in v. Only types with code of the user need a
-// deferred recover; the others avoid its cost.
-func (m *boundMethod) appendArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) error {
-	if sig.Args.UserCode() {
-		return m.appendUserArgs(log, sig, enc, v)
-	}
-	return sig.AppendArgs(enc, v)
-}
-
-// appendUserArgs is appendArgs for types with encoders of their own. A panic there fails
-// the call only.
-func (m *boundMethod) appendUserArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) (err error) {
-	defer func() {
-		if what := recover(); what != nil {
-			err = m.codecPanicked(log, fault.NotRun, what, "encoding", enc.UserType)
-		}
-	}()
-	return sig.AppendArgs(enc, v)
-}
-
-// readResults decodes the results into v.
-func (m *boundMethod) readResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
-	if sig.Results.UserCode() {
-		err = m.readUserResults(log, sig, v)
-	} else {
-		err = method.ReadResults(sig, v)
-	}
-	switch err.(type) {
-	case nil, *fault.Fault:
-		return err
-	}
-	return fault.New(fault.Internal, fault.Answered, "cannot decode the answer: %s, %w", m.Name, codec.LimitOf("this end's", err))
-}
-
-// readUserResults is readResults for types with decoders of their own. A panic there
-// fails the call only.
-func (m *boundMethod) readUserResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
-	defer func() {
-		if what := recover(); what != nil {
-			err = m.codecPanicked(log, fault.Answered, what, "decoding", v.Dec.UserType)
-		}
-	}()
-	return method.ReadResults(sig, v)
-}
-
-// codecPanicked logs a panic in the encoder or decoder of typ, and returns the error of
-// the call.
-func (m *boundMethod) codecPanicked(log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
-	e := fault.New(fault.Internal, outcome, "%s: panic while %s a %v", m.Name, doing, typ)
-	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic while "+doing, what, "method", m.Name, "type", typ)
-	return e
-}
 
 // An interceptedMethod is a boundMethod of a client with interceptors.
 type interceptedMethod struct {
@@ -307,12 +171,12 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	}
 	c := &Call{method: &m.Description, kind: m.kind, end: &m.end, values: v}
 	c.ctx.Context.Context, c.ctx.AtClient, c.ctx.call, v.Ctx = ctx, true, c, &c.ctx
-	if _, ok := ctx.Deadline(); !ok && m.timeout > 0 && (m.streams == nil || m.timeoutBy == limits.ByMethod) {
-		c.ctx.Until = cmp.Or(m.end.remote.now()+m.timeout, 1)
+	if _, ok := ctx.Deadline(); !ok && m.Timeout > 0 && (m.Streams == nil || m.TimeoutBy == limits.ByMethod) {
+		c.ctx.Until = cmp.Or(m.end.remote.now()+m.Timeout, 1)
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
-	if m.oneway {
+	if m.Oneway {
 		v.State = new(sending)
 	}
 	defer func() { // after Goexit too
@@ -326,7 +190,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		if err != nil {
 			method.ZeroResults(v)
 			c.resultsSize = 0
-		} else if m.eager && c.goOn(v) {
+		} else if m.Eager && c.goOn(v) {
 			return
 		}
 		if s := c.streams; s != nil && s.HasResult() {

@@ -194,9 +194,9 @@ func (inv *invocation) storeFuncs() {
 	l := inv.served.session.caller.(link)
 	for i, p := range inv.method.Sig.ParamFuncs() {
 		f := &calledBack{call: inv.call, link: nativeOf(l)}
-		f.Description, f.sig, f.id, f.kind, f.callOf = p.Description, p.Sig, -1, KindCallback, inv.id
+		f.Description, f.Sig, f.ID, f.kind, f.callOf = p.Description, p.Sig, -1, KindCallback, inv.id
 		f.of = inv.served.settings
-		f.oneway, f.eager = p.Oneway(), p.Oneway()
+		f.Oneway, f.Eager = p.Oneway(), p.Oneway()
 		f.bind(l, uint16(i+1))
 		f.through = f.caller(l.callOptions())
 		method.SetCaller(p, inv.Values, f)
@@ -230,7 +230,7 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 			err = errCallOver.WithOutcome(fault.Outcome(e.Outcome))
 		}
 	}
-	if f.oneway {
+	if f.Oneway {
 		f.link.onewayFailed(&f.boundMethod, err)
 	}
 	return f.failed(err)
@@ -239,7 +239,7 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 // within returns a context that also ends with the call. A func without a context has that of
 // the call.
 func (f *calledBack) within(ctx context.Context) (context.Context, func()) {
-	if !f.sig.TakesContext() {
+	if !f.Sig.TakesContext() {
 		return f.call, func() {}
 	}
 	if callctx.Of(ctx) == f.call {

@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
@@ -208,13 +210,13 @@ func (c *nativeLink) callEncoded(ctx context.Context, m *encodedMethod, args, ds
 		e = &encodedCall{call: transport.NewCall()}
 	}
 	k := e.call
-	k.Head.Type, k.Head.Flags, k.Head.Arg, k.Tally = wire.Request, 0, m.number, m.tally
-	k.Timeout.Begin(ctx, m.timeout, m.timeoutBy)
+	k.Head.Type, k.Head.Flags, k.Head.Arg, k.Tally = wire.Request, 0, m.number, m.Tally
+	k.Timeout.Begin(ctx, m.Timeout, m.TimeoutBy)
 	e.body.Buf = args
 	err := transport.Do(ctx, c.Conn, k, &e.body)
 	e.body.Buf = nil
 	if err != nil { // the connection may still use k
-		m.countFailed(k.Began, false, err)
+		m.CountFailed(k.Began, false, err)
 		return dst, c.settings.identified(err, c.log, m.Name)
 	}
 	data, _ := k.Body()
@@ -281,7 +283,7 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCal
 	if err != nil {
 		return fault.Refusal(fault.InvalidArgument, "%v", err)
 	}
-	v := p.sig.NewValues()
+	v := p.Sig.NewValues()
 	defer v.Free()
 	method.SetArgs(v, n.args)
 	n.args = nil
@@ -305,13 +307,12 @@ func (c *Client) boundFor(m *remoteMethod, n *namedCall, adopt func(*boundMethod
 		return nil, err
 	}
 	o := c.conn.callOptions()
-	p := &boundMethod{sig: sig, Description: m.Description, streams: streamPlanOf(sig), tally: o.tallies.Method(m.Name)}
-	p.kind = kindOf(sig, p.streams)
+	p := &boundMethod{Method: caller.Method{Sig: sig, Description: m.Description, Streams: streams.PlanOf(sig), Tally: o.tallies.Method(m.Name)}, kind: kindOf(sig)}
 	c.conn.(describer).bindDescribed(p, m.number)
 	if adopt != nil {
 		adopt(p)
 	}
-	p.timeout, p.timeoutBy = o.timeout, limits.ByDefault
+	p.Timeout, p.TimeoutBy = o.timeout, limits.ByDefault
 	return p, nil
 }
 

@@ -198,7 +198,7 @@ type answer interface {
 // limits its sending alone: most callers end it when the func has returned.
 func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	e := &eagerCall{end: &c.callerState, method: m, sig: b.sig, answer: k, out: out, done: make(chan struct{})}
-	k.Over, k.HandedOver = func(err error) { e.finish(k, err) }, m.oneway
+	k.Over, k.HandedOver = func(err error) { e.finish(k, err) }, m.Oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
 		return err
 	}
@@ -231,9 +231,9 @@ func (e *eagerCall) endWith(began time.Duration, err error) {
 		e.out.Reply.Set(e.answer.Entries())
 	}
 	if err != nil {
-		e.method.countFailed(began, false, err)
+		e.method.CountFailed(began, false, err)
 	}
-	if err != nil && e.method.oneway {
+	if err != nil && e.method.Oneway {
 		e.end.onewayFailed(e.method, err)
 	}
 	if onOver != nil {
@@ -259,11 +259,11 @@ func (e *eagerCall) result(value any) error {
 	if e.err != nil {
 		return e.failed(e.err)
 	}
-	v := m.sig.NewValues()
+	v := m.Sig.NewValues()
 	defer v.Free()
 	data, own := e.answer.Body()
 	c.settings.Bounds.Begin(&v.Dec, data, own)
-	if err := m.readResults(c.log, e.sig, v); err != nil {
+	if err := m.ReadResults(c.log, e.sig, v); err != nil {
 		return m.failed(err)
 	}
 	method.CopyResults(v, []any{value})

@@ -46,6 +46,7 @@ var uses = map[string][]string{
 	"internal/report":     {"internal/fault"},
 	"internal/callback":   {"internal/method"},
 	"internal/streams":    {"internal/callback", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/transport", "internal/wire"},
+	"internal/caller":     {"internal/callctx", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/numbering", "internal/report", "internal/streams", "internal/tally"},
 	"internal/apart":      {"internal/callctx", "internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/report", "internal/streams", "internal/tally", "internal/wire"},
 	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
@@ -60,7 +61,7 @@ var uses = map[string][]string{
 	"internal/option":     {"internal/admission", "internal/basic", "internal/codec", "internal/identity", "internal/limits", "internal/wire"},
 	"internal/hello":      {"internal/basic", "internal/fault", "internal/netconn", "internal/report", "internal/secure", "internal/wire"},
 	"internal/basic":      {"internal/fault", "internal/limits", "internal/netconn", "internal/tally", "internal/wire"},
-	".":                   {"internal/apart", "internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/plural", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace", "internal/describe", "internal/health", "internal/tally", "introspect", "stats"},
+	".":                   {"internal/apart", "internal/caller", "internal/wire", "internal/callback", "internal/callctx", "internal/streams", "internal/strictmap", "internal/weakcache", "internal/codec", "internal/method", "internal/record", "internal/recycle", "internal/admission", "internal/fault", "internal/hello", "internal/identity", "internal/limits", "internal/netconn", "internal/numbering", "internal/option", "internal/plural", "internal/rebind", "internal/reconnect", "internal/report", "internal/secure", "internal/transport", "internal/waiting", "internal/basic", "layout", "trace", "internal/describe", "internal/health", "internal/tally", "introspect", "stats"},
 	"trace":               {"internal/fault", "internal/netconn", "internal/plural", "internal/wire", "layout"},
 	"internal/stress":     {},
 	"bsrpctest":           {".", "internal/method", "layout"},
@@ -116,13 +117,13 @@ var onlyIn = map[string][]string{
 		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {
-		"internal/method/*.go", "internal/identity/*.go", "internal/option/settings.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
-		"call.go", "invocation.go", "basic.go",
+		"internal/caller/*.go", "internal/method/*.go", "internal/identity/*.go", "internal/option/settings.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
+		"invocation.go", "basic.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
-	"context":  {"*.go", "internal/apart/*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go", "introspect/*.go", "internal/describe/*.go"},
+	"context":  {"*.go", "internal/apart/*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/caller/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go", "introspect/*.go", "internal/describe/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 

@@ -36,11 +36,11 @@ func (e *echo) call(_ context.Context, m *boundMethod, _ *binding, v *method.Val
 		return e.err
 	}
 	var enc codec.Encoder
-	if err := m.sig.AppendArgs(&enc, v); err != nil {
+	if err := m.Sig.AppendArgs(&enc, v); err != nil {
 		return err
 	}
 	v.Dec.Data = bytes.Clone(enc.Buf)
-	return method.ReadResults(m.sig, v)
+	return method.ReadResults(m.Sig, v)
 }
 
 // A proxy only binds and calls through its link.

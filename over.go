@@ -117,10 +117,10 @@ func (l *overLink) bindMethods(ctx context.Context, service string, methods []*b
 	var problems []method.Problem
 	b := &numbering.Binding{Service: service, Peer: l.settings.Peer(), Evolves: true}
 	for _, m := range methods {
-		if why := apart.NeedsConnection(m.sig); why != "" {
+		if why := apart.NeedsConnection(m.Sig); why != "" {
 			problems = append(problems, method.Problem{Path: m.Name, Text: why + "; use Dial, or leave the method out of the contract"})
 		}
-		b.Methods = append(b.Methods, numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key, Optional: m.optional})
+		b.Methods = append(b.Methods, m.Wanted())
 	}
 	if err := method.ServiceError("bind", service, problems); err != nil {
 		return err
@@ -193,12 +193,12 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 	if err := o.encode(m, v, x); err != nil {
 		return err
 	}
-	x.Ctx = m.beginTimeout(ctx, &x.Time, v)
+	x.Ctx = m.BeginTimeout(ctx, &x.Time, v)
 	var err error
 	switch {
-	case m.streams != nil:
+	case m.Streams != nil:
 		err = o.stream(m, v, x, out)
-	case m.eager:
+	case m.Eager:
 		return o.start(m, v, x, out)
 	default:
 		end := x.Begin()
@@ -212,7 +212,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			err = o.readReply(m, v, x)
 		}
 		if err == nil {
-			x.Count(m.tally, nil)
+			x.Count(m.Tally, nil)
 		}
 	}
 	return o.settings.identified(err, o.log, m.Name)
@@ -227,7 +227,7 @@ func (o *overMethod) encode(m *boundMethod, v *method.Values, x *exchange) error
 			x.knows = slices.Concat(x.knows, []numbering.Version{known})
 		}
 	}
-	if err := o.appendArgs(m, v, m.sig); err != nil {
+	if err := o.appendArgs(m, v, m.Sig); err != nil {
 		return err
 	}
 	v.ArgsSize = len(v.Enc.Buf)
@@ -238,16 +238,16 @@ func (o *overMethod) encode(m *boundMethod, v *method.Values, x *exchange) error
 // usable returns why the arguments of a call cannot go to a server with another signature. The
 // values of the call may be gone, so they are decoded.
 func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) (err error) {
-	v := m.sig.NewValues()
+	v := m.Sig.NewValues()
 	defer v.Free()
 	defer func() { // user code of a type
 		if what := recover(); what != nil {
-			err = m.codecPanicked(o.log, fault.NotRun, what, "decoding", v.Dec.UserType)
+			err = m.CodecPanicked(o.log, fault.NotRun, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	o.settings.Bounds.Begin(&v.Dec, x.request.Body, false)
 	if err := v.ReadArgs(); err != nil {
-		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
+		return m.EncodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
 	}
 	return o.appendArgs(m, v, sig)
 }
@@ -256,8 +256,8 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Signature) error {
 	v.ResetEncoder()
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.Bounds.Depth
-	if err := m.appendArgs(o.log, sig, &v.Enc, v); err != nil {
-		return m.encodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
+	if err := m.AppendArgs(o.log, sig, &v.Enc, v); err != nil {
+		return m.EncodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
 	}
 	return nil
 }
@@ -266,7 +266,7 @@ func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Si
 // may reach another server. On success x.sig is that of the server of the last one.
 func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 	n := &numbering.Negotiation{
-		Wanted:   numbering.Wanted{Description: &m.Description, Sig: m.sig, Key: m.key},
+		Wanted:   m.Wanted(),
 		Peer:     o.settings.Peer(),
 		Versions: &o.versions,
 		Usable:   func(sig *method.Signature) error { return o.usable(m, x, sig) },
@@ -286,7 +286,7 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 			}
 			return cmp.Or(x.reply.Layout, "?"), nil
 		}
-		x.sig, err = apart.Read(x.reply.Hash, numbering.Version{Hash: m.Hash, Sig: m.sig}, known, x.reply.Items != nil, m.streams != nil)
+		x.sig, err = apart.Read(x.reply.Hash, numbering.Version{Hash: m.Hash, Sig: m.Sig}, known, x.reply.Items != nil, m.Streams != nil)
 		return "", err
 	}
 	_, found, err := n.Run(x.knows)
@@ -301,7 +301,7 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 func (o *overMethod) readReply(m *boundMethod, v *method.Values, x *exchange) error {
 	o.settings.Bounds.Begin(&v.Dec, x.reply.Body, true)
 	v.ResultsSize = len(x.reply.Body)
-	return m.readResults(o.log, x.sig, v)
+	return m.ReadResults(o.log, x.sig, v)
 }
 
 // start makes a call whose caller does not wait for the answer. The count of Oneway comes before
@@ -310,7 +310,7 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 	if err := x.Ctx.Err(); err != nil {
 		return x.Time.ContextFault(err, fault.NotRun)
 	}
-	if m.oneway {
+	if m.Oneway {
 		x.Ctx = context.WithoutCancel(x.Ctx) // most callers end it when the func has returned
 	}
 	if o.Oneway.Begin(); o.Oneway.Refuses(false) != nil || o.Why() != nil {
@@ -321,7 +321,7 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 	if s, ok := v.State.(*sending); ok {
 		s.call = e
 	}
-	if !m.oneway { // Close does not wait for it
+	if !m.Oneway { // Close does not wait for it
 		o.Oneway.Done(1)
 	}
 	end := x.Begin()
@@ -330,10 +330,10 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 		e.sig = x.sig
 		end()
 		if err == nil {
-			x.Count(m.tally, nil)
+			x.Count(m.Tally, nil)
 		}
 		e.endWith(x.Began(), err)
-		if m.oneway {
+		if m.Oneway {
 			o.Oneway.Done(1)
 		}
 	}()
@@ -347,20 +347,21 @@ var errClosing = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Messa
 // for each cause: the server, the caller, the time, the end of the client. With
 // Eager the caller ranges over the stream while the call is still negotiated.
 func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
-	s := apart.NewStream(&x.Exchange, m.tally)
+	s := apart.NewStream(&x.Exchange, m.Tally)
 	v.Sent = true // the end of the stream counts the call
-	end := newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: &o.settings.Conn, Received: func() *method.Stream { return x.sig.ResultStream() }}, settings: o.settings, log: o.log})
+	e := streamEnd{End: streams.End{Method: m.Name, Limits: &o.settings.Conn, Received: func() *method.Stream { return x.sig.ResultStream() }}, settings: o.settings, log: o.log}
 	if c, ok := v.Ctx.(*callContext); ok {
-		end.seen, c.call.streams = c.call, &clientStreams{s}
+		e.seen, c.call.streams = c.call, &clientStreams{s}
 	}
+	end := newStreamEnd(e)
 	answer := x.Time
-	if m.timeoutBy != limits.ByMethod { // only the wait for the func is limited by default
+	if m.TimeoutBy != limits.ByMethod { // only the wait for the func is limited by default
 		x.Time = limits.Timeout{}
 		x.Time.Begin(x.Ctx, 0, 0)
 	}
 	s.Begin(o.settings.PingAfter)
-	if m.streams.Eager {
-		streams.Store(s.Pipe, &end.End, m.streams.Result, v)
+	if m.Streams.Eager {
+		streams.Store(s.Pipe, end, m.Streams.Result, v)
 		go func() {
 			err := o.negotiate(m, x)
 			if out != nil {
@@ -384,7 +385,7 @@ func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *
 		s.Pipe.Fail(fault.Of(err), true)
 		return err
 	}
-	streams.Store(s.Pipe, &end.End, m.streams.Result, v)
+	streams.Store(s.Pipe, end, m.Streams.Result, v)
 	go x.move(s, m, nil)
 	return nil
 }

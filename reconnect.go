@@ -151,7 +151,7 @@ func (l *steadyLink) waitIn(ctx context.Context) *reconnect.Wait {
 func (k *steadyContract) bindOn(ctx context.Context, c *reconnect.Conn) ([]*binding, error) {
 	shadows := make([]*boundMethod, len(k.methods))
 	for i, m := range k.methods {
-		shadows[i] = &boundMethod{Description: m.Description, sig: m.sig, id: m.id, key: m.key, optional: m.optional, streams: m.streams, eager: m.eager}
+		shadows[i] = &boundMethod{Method: m.Method}
 	}
 	err := clientOf(c).conn.bindMethods(ctx, k.service, shadows)
 	if _, differs := err.(*MismatchError); err != nil && !differs {
@@ -192,7 +192,7 @@ func (k *steadyContract) again(ctx context.Context, m *boundMethod, b *binding, 
 		err = reconnect.ErrNotConnected // what the last server did not know, the next one may
 	}
 	call := &steadyCall{m, b, v}
-	return k.link.Again(ctx, call, b.conn, m.idempotent && b.funcs == nil, err)
+	return k.link.Again(ctx, call, b.conn, m.Idempotent && b.funcs == nil, err)
 }
 
 // A steadyCall is a call that may be sent again.
@@ -205,7 +205,7 @@ type steadyCall struct {
 // Wait implements reconnect.Call.
 func (k *steadyCall) Wait(ctx context.Context) *reconnect.Wait {
 	w := &reconnect.Wait{Time: new(limits.Timeout), Bytes: k.v.ArgsSize, Patient: callctx.WaitsForReady(ctx)}
-	w.Ctx = k.m.beginTimeout(ctx, w.Time, k.v)
+	w.Ctx = k.m.BeginTimeout(ctx, w.Time, k.v)
 	w.Time.Start(limits.Monotonic())
 	k.v.Until = w.Time.End()
 	return w

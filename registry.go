@@ -13,6 +13,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/option"
+	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/weakcache"
 	"github.com/bsrpc/bsrpc/introspect"
@@ -32,7 +33,7 @@ type servedMethod struct {
 	group        *admission.Group // exclusive group; nil for none
 	factoryIndex int              // in registry.factories and Session.receivers; -1 for a shared receiver
 	kind         Kind
-	streams      *streamPlan   // nil without streams
+	streams      *streams.Plan // nil without streams
 	chain        CallFunc      // the server's interceptors around the handler; nil for none
 	authorize    authorizer    // the server's Authorize; nil for none
 	forbidden    *servedMethod // stands for it where a session has none of its roles
@@ -41,15 +42,18 @@ type servedMethod struct {
 	slow         atomic.Int32  // number of next requests to run on goroutines of their own, not inline
 }
 
-// kindOf returns the kind of a method with a plan of streams, nil without any.
-func kindOf(sig *method.Signature, p *streamPlan) Kind {
-	switch {
-	case p != nil:
-		return p.kind
-	case sig.Oneway():
-		return KindOneway
+// kindOf returns the kind of a method.
+func kindOf(sig *method.Signature) (k Kind) {
+	if sig.ParamStreams() != nil {
+		k |= KindClientStream
 	}
-	return KindUnary
+	if sig.ResultStream() != nil {
+		k |= KindServerStream
+	}
+	if k == KindUnary && sig.Oneway() {
+		k = KindOneway
+	}
+	return k
 }
 
 // A registry contains the methods of a server. It may be changed until close, and is
@@ -113,7 +117,7 @@ func (r *registry) versionOf(m *servedMethod, text string, hash [32]byte, peer s
 	}
 	f := *m.Func
 	f.Sig = sig
-	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streamPlanOf(sig), chain: m.chain, authorize: m.authorize, tally: m.tally}
+	made := &servedMethod{Func: &f, group: m.group, factoryIndex: m.factoryIndex, kind: m.kind, streams: streams.PlanOf(sig), chain: m.chain, authorize: m.authorize, tally: m.tally}
 	return r.versions.Add(k, made, 4<<10+64*len(text)), nil
 }
 
@@ -146,9 +150,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 // served returns the method of f, with a shared receiver and without a group.
 func (r *registry) served(f *method.Func) *servedMethod {
 	t := r.tallies.Method(f.Name)
-	m := &servedMethod{Func: f, factoryIndex: -1, streams: streamPlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true, tally: t}, tally: t}
-	m.kind = kindOf(m.Sig, m.streams)
-	return m
+	return &servedMethod{Func: f, factoryIndex: -1, kind: kindOf(f.Sig), streams: streams.PlanOf(f.Sig), chain: r.chain, authorize: r.authorize, forbidden: &servedMethod{Func: f, denied: true, tally: t}, tally: t}
 }
 
 // own returns the methods of bsrpc.v1. They are made at their first use, since few clients ask

@@ -3,7 +3,6 @@ package bsrpc
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
@@ -26,53 +25,29 @@ var ErrStreamUsed = method.ErrStreamUsed
 // be changed.
 var errCallOver = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Message: ErrCallOver.Error(), Err: ErrCallOver}
 
-// A streamPlan lists the streams of a method.
-type streamPlan struct {
-	streams.Plan
-	kind Kind
-
-	end atomic.Pointer[streamEnd] // of calls of a proxy without interceptors
-}
-
-// streamPlanOf returns the plan of a method, nil if it has no streams.
-func streamPlanOf(sig *method.Signature) *streamPlan {
-	plan, ok := streams.PlanOf(sig)
-	if !ok {
-		return nil
-	}
-	p := &streamPlan{Plan: plan}
-	if plan.Params != nil {
-		p.kind |= KindClientStream
-	}
-	if plan.Result != nil {
-		p.kind |= KindServerStream
-	}
-	return p
-}
-
 // callStreams is call for a method with streams.
 func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, sent *callctx.Outgoing) error {
 	p := b.streams
 	s := transport.NewStreamCall(c.Conn, k, len(p.Params), p.First, p.Eager)
-	if m.timeoutBy == limits.ByMethod {
-		m.beginTimeout(ctx, &s.Whole, v)
+	if m.TimeoutBy == limits.ByMethod {
+		m.BeginTimeout(ctx, &s.Whole, v)
 	} else {
 		s.Whole.Begin(ctx, 0, 0)
 	}
 	if p.Eager && sent != nil && sent.Reply != nil {
 		s.OnAnswer = sent.Reply.Set
 	}
-	end := p.end.Load()
+	end := p.End.Load()
 	if end == nil {
 		end = newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: &c.settings.Conn}, settings: c.settings, log: c.log})
-		p.end.Store(end)
+		p.End.Store(end)
 	}
 	if x, ok := v.Ctx.(*callContext); ok {
-		own := *end
+		own := *end.User.(*streamEnd)
 		own.seen = x.call
 		own.seen.streams, end = &clientStreams{s}, newStreamEnd(own)
 	}
-	out := &streams.Sent{End: &end.End, Max: maxBody(c.PeerMaxMessage())}
+	out := &streams.Sent{End: end, Max: maxBody(c.PeerMaxMessage())}
 	err := transport.OpenStreams(ctx, c.Conn, s, &v.Enc.Body, func() {
 		for i, st := range p.Params {
 			if produce := out.Producer(s.Params[i], st, v); produce != nil {
@@ -92,7 +67,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if !p.Eager {
 		data, own := k.Body()
 		c.settings.Bounds.Begin(&v.Dec, data, own)
-		if err := m.readResults(c.log, b.sig, v); err != nil {
+		if err := m.ReadResults(c.log, b.sig, v); err != nil {
 			if s.Result != nil {
 				s.Result.Close()
 			}
@@ -102,10 +77,9 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if s.Result != nil {
 		if f, ok := k.Funcs.(*callback.Funcs); ok {
 			own := *end
-			own.Funcs = f
-			end = newStreamEnd(own)
+			own.Funcs, end = f, &own
 		}
-		streams.Store(s.Result, &end.End, p.Result, v)
+		streams.Store(s.Result, end, p.Result, v)
 	}
 	return nil
 }
@@ -120,10 +94,10 @@ type streamEnd struct {
 	panicked func(what any) *fault.Fault // at a server; nil at a client
 }
 
-// newStreamEnd returns a copy of e, with its users.
-func newStreamEnd(e streamEnd) *streamEnd {
+// newStreamEnd returns the end of a copy of e, which is its User.
+func newStreamEnd(e streamEnd) *streams.End {
 	e.Bounds, e.User = &e.settings.Bounds, &e
-	return &e
+	return &e.End
 }
 
 // Failure implements streams.User.

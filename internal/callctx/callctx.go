@@ -57,6 +57,16 @@ func Of(ctx context.Context) *Context {
 	return x
 }
 
+// Own returns the Context that ctx is, perhaps within a struct; nil if it is none.
+func Own(ctx context.Context) *Context {
+	if x, ok := ctx.(interface{ itself() *Context }); ok {
+		return x.itself()
+	}
+	return nil
+}
+
+func (x *Context) itself() *Context { return x }
+
 // Format implements fmt.Formatter. It prints nothing of the call.
 func (x *Context) Format(f fmt.State, _ rune) { io.WriteString(f, "bsrpc: a handler's context") }
 

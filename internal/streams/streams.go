@@ -3,6 +3,8 @@
 package streams
 
 import (
+	"sync/atomic"
+
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -19,11 +21,16 @@ type Plan struct {
 	Items  []bool         // of each of Params: a stream of items, not of bytes
 	First  *bool          // the same of Result
 	Eager  bool           // a proxy's func does not wait for the answer
+
+	End atomic.Pointer[End] // of the calls of a client without interceptors; nil before the first
 }
 
-// PlanOf returns the plan of a method. It reports false if the method has no streams.
-func PlanOf(sig *method.Signature) (p Plan, ok bool) {
-	p = Plan{Params: sig.ParamStreams(), Result: sig.ResultStream()}
+// PlanOf returns the plan of a method, nil if it has no streams.
+func PlanOf(sig *method.Signature) *Plan {
+	p := &Plan{Params: sig.ParamStreams(), Result: sig.ResultStream()}
+	if p.Params == nil && p.Result == nil {
+		return nil
+	}
 	for _, st := range p.Params {
 		p.Items = append(p.Items, st.Item != nil)
 	}
@@ -32,7 +39,7 @@ func PlanOf(sig *method.Signature) (p Plan, ok bool) {
 		p.First = &items
 		p.Eager = !sig.EndsInError() && len(sig.Results.Layouts()) == 1
 	}
-	return p, p.Params != nil || p.Result != nil
+	return p
 }
 
 // An End is one end of the streams of a call. It is not changed after its first use.
