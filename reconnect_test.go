@@ -564,6 +564,43 @@ func TestReconnectDrained(t *testing.T) {
 	})
 }
 
+// A lateContext ends after its first look.
+type lateContext struct {
+	context.Context
+	looks atomic.Int32
+}
+
+func (c *lateContext) Err() error {
+	if c.looks.Add(1) == 1 {
+		return nil
+	}
+	return c.Context.Err()
+}
+
+// A call that ends while it finds its connection lost has not the reason of that loss, which is
+// old, but what is true now.
+func TestReconnectCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, nil)
+		p := tills(t, s.dial(t, "a", nil))
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		check := func(want string) {
+			t.Helper()
+			for range 20 { // over the first attempt
+				_, err := p.Where(&lateContext{Context: canceled})
+				if e := new(*Error); fmt.Sprint(err) != want || !errors.As(err, e) || (*e).Outcome != OutcomeNotRun {
+					t.Errorf("got %v, want %s", err, want)
+				}
+			}
+		}
+		s.kill("a")
+		check("bsrpc: Till.Where: context canceled; it waited for a connection: connection lost: closed by the peer")
+		time.Sleep(time.Second) // between attempts
+		check("bsrpc: Till.Where: not connected: dial mem: connect: connection refused")
+	})
+}
+
 // endpointsOf returns a func for ClientOptions.Endpoints.
 func endpointsOf(names ...string) func(context.Context) ([]Endpoint, error) {
 	return func(context.Context) (list []Endpoint, err error) {

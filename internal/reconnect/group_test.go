@@ -249,3 +249,35 @@ func TestStateString(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// A testCall fails with an error when it is sent again.
+type testCall struct{ err error }
+
+func (k *testCall) Wait(context.Context) *Wait { return waitOf(0) }
+func (k *testCall) Choose(*Conn) bool          { return true }
+func (k *testCall) Send(context.Context) (*Conn, error) {
+	c := NewConn()
+	c.Why = func() *fault.Fault { return nil }
+	return c, k.err
+}
+
+// A call whose first attempt may have run has an unknown outcome, although the next attempt has
+// not run.
+func TestAgainMayHaveRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(testNet)
+		g := n.group(t, 1, nil)
+		refused := fault.Refusal(fault.ResourceExhausted, "too many")
+		for first, want := range map[*fault.Fault]fault.Outcome{errLost: fault.OutcomeUnknown, errLost.WithOutcome(fault.NotRun): fault.NotRun} {
+			c := &testConn{Conn: NewConn()}
+			done := make(chan struct{})
+			close(done)
+			c.Done, c.Why = done, func() *fault.Fault { return errLost }
+			err := g.Again(t.Context(), &testCall{refused}, c.Conn, true, first)
+			if f, ok := err.(*fault.Fault); !ok || f.Outcome != want || f.Code != refused.Code {
+				t.Errorf("after %v: %v, %v, want %v", first.Outcome, err, f.Outcome, want)
+			}
+		}
+		g.End(errLost)
+	})
+}

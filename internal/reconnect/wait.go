@@ -128,11 +128,19 @@ type Call interface {
 var ErrNotConnected = fault.Refusal(fault.Unavailable, "not connected")
 
 // Again sends a call again that has failed on c with err, as long as that is safe: the call has
-// surely not run, or it is idempotent and its connection has been lost.
-func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent bool, err error) error {
+// surely not run, or it is idempotent and its connection has been lost. A call that has not run,
+// and whose context has ended, waits too: its error must have the newest cause, and not that of
+// a connection that has ended long ago.
+func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent bool, err error) (last error) {
+	unsure := false // an earlier attempt may have run
+	defer func() {
+		if f, ok := last.(*fault.Fault); ok && unsure && f.Outcome == fault.NotRun {
+			last = f.WithOutcome(fault.OutcomeUnknown)
+		}
+	}()
 	for n := 0; ; n++ {
 		f, ok := err.(*fault.Fault)
-		if !ok || ctx.Err() != nil {
+		if !ok || f.Outcome != fault.NotRun && ctx.Err() != nil {
 			return err
 		}
 		if why := g.declined(f, c, idempotent, n); why != nil {
@@ -148,6 +156,7 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 		case why != nil:
 			return err
 		}
+		unsure = unsure || f.Outcome != fault.NotRun
 		if c, err = call.Send(ctx); err == nil {
 			return nil
 		}
