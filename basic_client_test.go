@@ -223,7 +223,7 @@ func TestBasicDialErrorsWhilePolling(t *testing.T) {
 		after  time.Duration
 	}{
 		{"refused at last", func(p *rawPeer) { p.takeInit(string(wire.AppendException(nil, "ConnectionError", "queue full"))) }, "queue full", CodeUnavailable, 250 * time.Millisecond},
-		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "bsrpc: handshake: the server closed the connection before answering INIT; does it expect TLS?", CodeUnavailable, 250 * time.Millisecond},
+		{"lost", func(p *rawPeer) { p.readBasic(); p.nc.Close() }, "bsrpc: handshake: the server closed the connection before answering INIT; is it shutting down, or does it expect TLS?", CodeUnavailable, 250 * time.Millisecond},
 		{"no answer", func(p *rawPeer) { p.readBasic() }, "bsrpc: no answer to INIT in 10s (DialTimeout)", CodeDeadlineExceeded, 10250 * time.Millisecond},
 		{"given up", func(p *rawPeer) {
 			for {

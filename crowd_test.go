@@ -171,7 +171,7 @@ func TestMaxHandshakesIsNamed(t *testing.T) {
 		failed <- err
 	}()
 	eventually(t, func() string {
-		if len(srv.handshaking.All()) == 1 {
+		if srv.handshaking.Count() == 1 {
 			return ""
 		}
 		return "the client is not in its handshake"

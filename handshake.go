@@ -55,6 +55,7 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	nc.SetDeadline(deadline)
 	var err error
 	if h.entered, err = s.enter(nc); err != nil {
+		h.refuse(h.dropped())
 		return nil, err
 	}
 	defer s.handshakes.Done()
@@ -116,11 +117,14 @@ func (h *handshake) refuseLate() {
 	r.Send(h.nc, h.server.settings.MaxErrorText)
 }
 
-// dropped returns the refusal of a client whose place another one needs.
+// dropped returns the refusal of a client whose server stops, or whose place another one needs.
 func (h *handshake) dropped() error {
 	h.nc.SetDeadline(time.Now().Add(dropTime))
-	why := fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxHandshakes (%d) unfinished handshakes", h.server.settings.MaxHandshakes)
-	return &hello.Refusal{Err: why, Basic: h.server.settings.Basic, Full: true, Hurry: true}
+	r := &hello.Refusal{Basic: h.server.settings.Basic, Full: !h.server.isStopping(), Hurry: true}
+	if r.Err = fault.Refusal(fault.Unavailable, "the server is shutting down"); r.Full {
+		r.Err = fault.Refusal(fault.ResourceExhausted, "the server has Limits.MaxHandshakes (%d) unfinished handshakes", h.server.settings.MaxHandshakes)
+	}
+	return r
 }
 
 // dropTime is how long the refusal of a dropped handshake may take to be written.

@@ -118,7 +118,7 @@ func TestFirstFramesOfServers(t *testing.T) {
 		{"critical field", u32(17) + "\x00\x01bsrp\x01\x01\x80\x00\x00\x00\x00", "handshake: answer to INIT: unknown field 0x8001 is required", false},
 		{"empty answer", u32(5) + "\x00", "handshake: answer to INIT: empty response", false},
 		{"another frame", u32(5) + "\x02", "handshake: answer to INIT: type 0x02", false},
-		{"nothing", "", "bsrpc: handshake: the server closed the connection before answering INIT; does it expect TLS?", false},
+		{"nothing", "", "bsrpc: handshake: the server closed the connection before answering INIT; is it shutting down, or does it expect TLS?", false},
 		{"cut", u32(11) + "\x00\x01bs", "handshake: the server closed the connection before answering INIT", false},
 		{"lying length", u32(1<<32-1) + "\x00", "it does not speak bsrpc", false},
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", "handshake: the peer is an HTTP server", false},

@@ -587,6 +587,56 @@ func TestShutdownLetsSlowPeersRead(t *testing.T) {
 	})
 }
 
+// A client in its handshake learns that its server stops, at each of the steps.
+func TestShutdownInHandshakes(t *testing.T) {
+	for _, stop := range []func(*Server){func(s *Server) { s.Close() }, func(s *Server) { s.Shutdown(context.Background()) }} {
+		for sent, init := range map[string]string{"nothing": "", "half an INIT": nativeInit(1, "")[:7], "INIT": nativeInit(1, "")} {
+			synctest.Test(t, func(t *testing.T) {
+				authenticating := make(chan struct{})
+				srv := testeeServer(t, newTestee(), &ServerOptions{Authenticate: func(context.Context, *Peer, Credentials) error {
+					<-authenticating
+					return nil
+				}})
+				p := rawDial(t, srv)
+				p.write([]byte(init))
+				synctest.Wait()
+				go stop(srv)
+				time.AfterFunc(time.Second, func() { close(authenticating) })
+				typ, payload := p.readBasic()
+				if h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || Code(h.RefusalCode) != CodeUnavailable || !strings.Contains(h.Refusal, "the server is shutting down") {
+					t.Errorf("after %s: %v %+v, %v", sent, typ, h, err)
+				}
+				p.wantEnd()
+				if err := <-p.served; err != ErrServerClosed {
+					t.Error(err)
+				}
+				srv.Close()
+				checkBooked(t, srv)
+			})
+		}
+		// With the answer to INIT under way the client is admitted, and told at once that it has to go.
+		synctest.Test(t, func(t *testing.T) {
+			srv := testeeServer(t, newTestee(), nil)
+			p := rawDial(t, srv)
+			hello := &wire.Hello{Version: 1, Reconnects: true}
+			p.write(wire.AppendClientInit(nil, hello))
+			synctest.Wait()
+			go stop(srv)
+			synctest.Wait()
+			typ, payload := p.readBasic()
+			if h, err := wire.ReadServerInit(payload); typ != wire.Init || err != nil || h.RefusalCode != 0 {
+				t.Fatalf("%v %+v, %v", typ, h, err)
+			}
+			p.want(wire.Draining, 0, 0, 0)
+			p.want(wire.Close, 0, uint16(CodeUnavailable), wire.NotRun)
+			p.wantEnd()
+			if err := <-p.served; err != ErrServerClosed {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // During a shutdown each of many calls is answered, or refused as not run; none is
 // lost.
 func TestShutdownInAStorm(t *testing.T) {
@@ -638,7 +688,7 @@ func TestShutdownInAStorm(t *testing.T) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		wg.Wait()
-		if ran := service.ran.Load(); ran != answered.Load() {
+		if ran := service.ran.Load(); ran != answered.Load() || lost.Load() != 0 {
 			t.Errorf("%d ran, %d were answered, %d refused, %d have an unknown outcome", ran, answered.Load(), refused.Load(), lost.Load())
 		}
 		client.Close()

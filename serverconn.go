@@ -230,14 +230,14 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 	return c.served
 }
 
-// enroll adds c to the server's connections. It ends c if the server is stopping.
+// enroll adds c to the server's connections. If the server is stopping, c ends as they do.
 func (s *Server) enroll(c *serverConn) {
 	s.mu.Lock()
 	s.conns[c] = true
 	stopping := s.stopping
 	s.mu.Unlock()
 	if stopping {
-		c.conn.Fail(serverClosed())
+		c.conn.Drain()
 	}
 }
 

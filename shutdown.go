@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -177,7 +176,7 @@ func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 	}
 }
 
-// stop refuses further connections, and closes listeners and unfinished handshakes. It
+// stop refuses further connections and unfinished handshakes, and closes listeners. It
 // returns the connections, and channels with the results of closing.
 func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.mu.Lock()
@@ -188,18 +187,13 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.sessions.queue.Close()
 	conns = s.connectionsLocked()
 	listeners := slices.Collect(maps.Keys(s.listeners))
-	handshakes := s.handshaking.All()
+	handshakes := s.handshaking.DropAll()
 	s.mu.Unlock()
 	for _, l := range listeners {
 		closing = append(closing, s.log.Start("Close of a listener", (*l).Close))
 	}
-	for _, nc := range handshakes {
-		closing = append(closing, s.closeConn(nc))
+	for _, h := range handshakes {
+		s.interrupt(h)
 	}
 	return conns, closing
-}
-
-// closeConn closes a connection. Its Close may be user code.
-func (s *Server) closeConn(nc net.Conn) <-chan error {
-	return s.log.Start("Close of a connection", nc.Close)
 }

@@ -174,7 +174,7 @@ func checkBooked(t testing.TB, srv *Server) {
 	synctest.Wait()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if n, m, k := srv.budget.Booked(), srv.handlers.Load(), len(srv.conns)+len(srv.handshaking.All()); n != 0 || m != 0 || k != 0 {
+	if n, m, k := srv.budget.Booked(), srv.handlers.Load(), len(srv.conns)+srv.handshaking.Count(); n != 0 || m != 0 || k != 0 {
 		t.Errorf("after the end: %d bytes booked, %d handlers, %d connections", n, m, k)
 	}
 }

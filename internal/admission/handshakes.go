@@ -135,17 +135,25 @@ func (h *Handshakes[T]) Leave(e *Handshake[T]) (dropped bool) {
 	return e.dropped
 }
 
-// All returns the connections of all unfinished handshakes.
-func (h *Handshakes[T]) All() (conns []T) {
+// DropAll drops all handshakes. It returns them, and the settled ones, which are about to end.
+func (h *Handshakes[T]) DropAll() (all []*Handshake[T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for e := range h.settled {
+		all = append(all, e)
+	}
 	for _, list := range h.byPeer {
-		for _, e := range list {
-			conns = append(conns, e.Conn)
+		for _, e := range slices.Clone(list) {
+			h.dropLocked(e)
+			all = append(all, e)
 		}
 	}
-	for e := range h.settled {
-		conns = append(conns, e.Conn)
-	}
-	return conns
+	return all
+}
+
+// Count returns the number of unfinished handshakes, settled ones included.
+func (h *Handshakes[T]) Count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.n + len(h.settled)
 }

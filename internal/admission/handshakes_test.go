@@ -5,6 +5,15 @@ import (
 	"testing"
 )
 
+// connsOf returns the connections of handshakes, sorted.
+func connsOf(list []*Handshake[int]) (conns []int) {
+	for _, e := range list {
+		conns = append(conns, e.Conn)
+	}
+	slices.Sort(conns)
+	return conns
+}
+
 // The victim is the oldest of the peer with the most; among peers with equally many, the
 // oldest of all.
 func TestHandshakesVictims(t *testing.T) {
@@ -28,10 +37,8 @@ func TestHandshakesVictims(t *testing.T) {
 	}
 	enter("c", 6, 0)
 	enter("c", 7, 4)
-	conns := h.All()
-	slices.Sort(conns)
-	if !slices.Equal(conns, []int{3, 6, 7}) {
-		t.Errorf("left: %v", conns)
+	if conns := connsOf(h.DropAll()); !slices.Equal(conns, []int{3, 6, 7}) || h.n != 0 {
+		t.Errorf("left: %v, counted as %d", conns, h.n)
 	}
 }
 
@@ -46,7 +53,8 @@ func TestHandshakesOfOne(t *testing.T) {
 	}
 }
 
-// A handshake is dropped or settled, and not both. A settled one is still in All.
+// A handshake is dropped or settled, and not both. DropAll returns the settled ones too, and does
+// not drop them.
 func TestHandshakesSettle(t *testing.T) {
 	var h Handshakes[int]
 	h.Init(1)
@@ -64,13 +72,17 @@ func TestHandshakesSettle(t *testing.T) {
 	if err := h.Settle(second); err != ErrDropped {
 		t.Errorf("settling a dropped one: %v", err)
 	}
-	conns := h.All()
-	slices.Sort(conns)
-	if !slices.Equal(conns, []int{1, 3}) {
+	all := h.DropAll()
+	if conns := connsOf(all); !slices.Equal(conns, []int{1, 3}) {
 		t.Errorf("left: %v", conns)
 	}
-	if h.Leave(first) || !h.Leave(second) || !slices.Equal(h.All(), []int{3}) {
-		t.Errorf("left: %v", h.All())
+	for _, e := range append(all, second) {
+		if h.Leave(e) != (e != first) {
+			t.Errorf("%d: dropped %v", e.Conn, e == first)
+		}
+	}
+	if all = h.DropAll(); all != nil {
+		t.Errorf("left: %v", connsOf(all))
 	}
 }
 
@@ -95,7 +107,7 @@ func TestHandshakesRelieve(t *testing.T) {
 			t.Errorf("dropped %v, want %v", conns, want)
 		}
 	}
-	if len(h.All()) != 2 || h.n != 2 {
-		t.Errorf("%d left, counted as %d", len(h.All()), h.n)
+	if n := h.Count(); n != 2 || len(h.DropAll()) != 2 {
+		t.Errorf("%d counted, want 2", n)
 	}
 }

@@ -70,7 +70,7 @@ func explain(nc net.Conn, sent bool, err error) error {
 	case !closed:
 		return err
 	case !secure.IsTLS(nc):
-		return &explained{"the server closed the connection before answering INIT; does it expect TLS?", cause}
+		return &explained{"the server closed the connection before answering INIT; is it shutting down, or does it expect TLS?", cause}
 	case !sent:
 		return &explained{"the server closed the connection in the TLS handshake; does it speak TLS?", cause}
 	}

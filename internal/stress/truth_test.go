@@ -80,8 +80,11 @@ var causesOfLoss = []struct {
 		return e.some(func(p *serverProcess) bool { return p.stalled(e.attempts(), e.pings()) })
 	}},
 	{whole(`connection lost: .*`), func(e *evidence, _ []string) bool { return e.lost(e.attempts()) }},
-	{whole(`the server is shutting down`), func(e *evidence, _ []string) bool {
+	{whole(`(?:dial tcp .*: )?the server is shutting down`), func(e *evidence, _ []string) bool {
 		return e.some(func(p *serverProcess) bool { return p.drained && p.dead(e.attempts()) })
+	}},
+	{whole(`dial tcp (.*): handshake: the server closed the connection before answering INIT; .*`), func(e *evidence, m []string) bool {
+		return e.some(func(p *serverProcess) bool { return p.address == m[1] && p.dead(e.attempts()) })
 	}},
 	{whole(`.*no answer to INIT in .* \(DialTimeout\)`), func(e *evidence, _ []string) bool {
 		return e.some(func(p *serverProcess) bool { return p.stalled(e.attempts(), e.pings()/2) })
@@ -170,7 +173,7 @@ func standstill(stalls []span, w span) (sum time.Duration) {
 // lost reports whether a connection was lost in s: a server was killed, or shut down with calls left.
 func (e *evidence) lost(s span) bool {
 	return e.some(func(p *serverProcess) bool {
-		return p.dead(s) && (!p.drained || p.overdue != "" || slices.Contains([]bsrpc.Outcome{notRun}, outcomeOf(e.err)))
+		return p.dead(s) && (!p.drained || p.overdue != "" || outcomeOf(e.err) == notRun)
 	})
 }
 
@@ -255,10 +258,11 @@ func (h *hour) judge(before time.Time) {
 		}
 		cause, wrong := h.causeOf(c)
 		if h.causes[cause]++; wrong && len(h.lies) < 20 {
-			h.lies = append(h.lies, fmt.Sprintf("%s: client %s, %s, after %v: %s: %v", cause, c.client.name, c.method, c.at.to.Sub(c.at.from), c.token, c.err))
-			if len(h.lies) <= 2 {
-				h.lies = append(h.lies, h.story(c))
+			lie := fmt.Sprintf("%s: client %s, %s, canceled %t, after %v of %v: %s: %v, %v", cause, c.client.name, c.method, c.canceled, c.at.to.Sub(c.at.from), c.time, c.token, c.err, outcomeOf(c.err))
+			if len(h.lies) < 5 {
+				lie += h.story(c)
 			}
+			h.lies = append(h.lies, lie)
 		}
 	}
 	clear(h.calls[len(left):])
