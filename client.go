@@ -136,7 +136,7 @@ type remoteMethod struct {
 // items, any included; as an argument also an iter.Seq[T]. A reader is an io.Reader as an argument
 // and an io.ReadCloser as a result. An any gets an iter.Seq2[any, error] or an io.ReadCloser. Call
 // returns when the handler has. Nil is an empty stream. Call closes readers as a proxy does, also
-// if it fails. A method with funcs needs a contract.
+// if it fails. A func must be nil: others need a contract.
 //
 // Unsuitable values are not sent: the error is an *Error with CodeInvalidArgument and
 // names the parameter, the Go type and the layout. Call is for tools and scripts;

@@ -256,6 +256,10 @@ func (flows) Store(in io.Reader) (int, error) {
 
 func (flows) Ask(f func(string) error) error { return f("?") }
 
+func (flows) Tell(before int, f, g func(string) error, after string) (string, error) {
+	return fmt.Sprint(before, f == nil, g == nil, after), nil
+}
+
 // flowsClient returns a client of a server with flows.
 func flowsClient(t *testing.T) *bsrpc.Client {
 	t.Helper()
@@ -408,6 +412,15 @@ func TestCallReaders(t *testing.T) {
 	}
 }
 
+// A nil func needs no contract: the handler gets nil.
+func TestCallNilFuncs(t *testing.T) {
+	client := flowsClient(t)
+	var told string
+	if err := client.Call(t.Context(), "flows.Tell", []any{7, nil, nil, ", end"}, &told); err != nil || told != "7 true true, end" {
+		t.Errorf("got %q, %v", told, err)
+	}
+}
+
 func TestCallStreamMisfits(t *testing.T) {
 	client := flowsClient(t)
 	for _, test := range []struct {
@@ -423,8 +436,8 @@ func TestCallStreamMisfits(t *testing.T) {
 		{"Both", []any{nil}, []any{new(iter.Seq[any])}, "flows.Both, result 1: iter.Seq[interface {}] does not fit stream(float.le8); want an iter.Seq2[T, error]"},
 		{"Store", []any{"text"}, []any{new(any)}, "flows.Store, parameter 1: string does not fit reader; want an io.Reader"},
 		{"Open", []any{"a"}, []any{new([]byte)}, "flows.Open, result 1: []uint8 does not fit reader; want an io.ReadCloser"},
-		{"Ask", []any{func(string) error { return nil }}, nil, "flows.Ask, parameter 1: a func needs a contract; use Bind"},
-		{"Ask", []any{nil}, nil, "flows.Ask, parameter 1: a func needs a contract; use Bind"},
+		{"Ask", []any{func(string) error { return nil }}, nil, "flows.Ask, parameter 1: a func needs a contract; use Bind, or pass nil"},
+		{"Ask", []any{(func(string) error)(nil)}, nil, "flows.Ask, parameter 1: a func needs a contract; use Bind, or pass nil"},
 	} {
 		err := client.Call(t.Context(), "flows."+test.method, test.args, test.results...)
 		checkNotSent(t, err, bsrpc.CodeInvalidArgument, test.want)

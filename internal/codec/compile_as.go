@@ -57,7 +57,7 @@ func NilType(l *layout.Type) reflect.Type {
 	switch l.Kind {
 	case layout.Bytes:
 		return reflect.TypeFor[[]byte]()
-	case layout.Pointer:
+	case layout.Pointer, layout.Func:
 		return reflect.TypeFor[*Nil]()
 	case layout.Slice:
 		return reflect.TypeFor[[]Nil]()
@@ -109,10 +109,15 @@ func (c *compiler) nodeAs(t reflect.Type, l *layout.Type, loc location) *node {
 	return f.node(t, l, loc)
 }
 
-// elementAs returns the node of a whole parameter or result.
+// nilFunc is a layout with the byte of a nil func.
+var nilFunc = &layout.Type{Kind: layout.Pointer, Elem: &layout.Type{Kind: layout.Bool}}
+
+// elementAs returns the node of a whole parameter or result. A func is nil: t is its [NilType].
 func (c *compiler) elementAs(t reflect.Type, l *layout.Type, loc location) *node {
 	switch l.Kind {
 	case layout.Stream, layout.Reader:
+	case layout.Func:
+		return c.nodeAs(t, nilFunc, loc)
 	default:
 		return c.nodeAs(t, l, loc)
 	}

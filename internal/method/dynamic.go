@@ -93,8 +93,8 @@ func misfit(name string, err error) error {
 func argumentType(arg any, l *layout.Type) (reflect.Type, error) {
 	t := reflect.TypeOf(arg)
 	switch {
-	case l.Kind == layout.Func:
-		return nil, errors.New("a func needs a contract; use Bind")
+	case l.Kind == layout.Func && t != nil:
+		return nil, errors.New("a func needs a contract; use Bind, or pass nil")
 	case l.Kind == layout.Stream || l.Kind == layout.Reader:
 		if t == nil { // an empty one
 			t = reflect.TypeFor[any]()
