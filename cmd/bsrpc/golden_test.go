@@ -60,6 +60,7 @@ func TestGolden(t *testing.T) {
 		{args: []string{"call", "ADDRESS", "Desk.Tell", "--metadata", "tenant=blue"}},
 		{args: []string{"call", "ADDRESS", "Desk.Tell", "--metadata", "secret"}},
 		{args: []string{"call", "ADDRESS", "Desk.Each", "f"}},
+		{args: []string{"call", "ADDRESS", "Desk.Each", "null"}},
 		{args: []string{"call", "ADDRESS", "Desk.Fail", "5"}},
 		{args: []string{"call", "ADDRESS", "Desk.Fail", "14", "--json"}},
 		{args: []string{"call", "ADDRESS", "Desk.Hang", "--timeout", "50ms"}},

@@ -86,6 +86,10 @@ func (s *shelf) Each(ctx context.Context, items iter.Seq2[string, error], f func
 		if err != nil {
 			return n, err
 		}
+		if f == nil {
+			n++
+			continue
+		}
 		if err := f(ctx, item); err != nil {
 			return n, err
 		}

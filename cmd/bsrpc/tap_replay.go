@@ -212,7 +212,11 @@ func (c *recordedCall) values() (args []any, why string) {
 		var text []byte
 		switch l.Kind {
 		case layout.Func:
-			return nil, "it has a func, which needs a program"
+			if len(body) == 0 || body[0] != 0 {
+				return nil, fmt.Sprintf("parameter %d is a func of the recorded program", i+1)
+			}
+			args, body = append(args, nil), body[1:]
+			continue
 		case layout.Stream, layout.Reader:
 			n++
 			v, ok := c.stream(n).value(l)

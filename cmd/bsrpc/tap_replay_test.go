@@ -40,6 +40,7 @@ func recordShelf(t *testing.T, file string, args ...string) {
 	}
 	sh.Add(t.Context(), values("a", "b"))
 	sh.Each(t.Context(), values("a"), func(context.Context, string) error { return nil })
+	sh.Each(t.Context(), values("a", "b"), nil)
 	sh.Drop(t.Context(), "ring")
 	sh.Drop(t.Context(), "bolt")
 	client.Close()

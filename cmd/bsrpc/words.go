@@ -70,8 +70,10 @@ func zero(l *layout.Type) (any, error) {
 func (c *call) arg(l *layout.Type, word string) (any, error) {
 	name, isFile := strings.CutPrefix(word, "@")
 	switch {
+	case l.Kind == layout.Func && word == "null":
+		return nil, nil
 	case l.Kind == layout.Func:
-		return nil, errors.New("a func, which needs a program")
+		return nil, errors.New("a func; give null, which the method may accept, or call it from a program")
 	case l.Kind == layout.Reader && !isFile:
 		return nil, errors.New("a reader; give @file, or @- for standard input")
 	case l.Kind == layout.Reader:
