@@ -40,7 +40,7 @@ const (
 type benchFlags struct {
 	rate, ramp               string
 	concurrency, connections int
-	duration                 time.Duration
+	duration, warmUp         time.Duration
 	template                 bool
 	calls, plot              string
 	seed                     uint64
@@ -85,6 +85,7 @@ func newBench(t *target) *cobra.Command {
 	flags.StringVar(&f.rate, "rate", "1000", "calls a second, such as 500 or 20k; or `max`, for as many as possible")
 	flags.StringVar(&f.ramp, "ramp", "", "a run for each rate, `from:to:step`")
 	flags.DurationVar(&f.duration, "duration", 10*time.Second, "of each run")
+	flags.DurationVar(&f.warmUp, "warm-up", 0, "time of calls in advance that do not count, at the first rate")
 	flags.IntVar(&f.concurrency, "concurrency", 128, "`callers`: the most calls open at a time")
 	flags.IntVar(&f.connections, "connections", 1, "`number` of connections, which the callers share")
 	flags.BoolVar(&f.template, "template", false, "arguments are templates, executed for each call")
@@ -112,6 +113,8 @@ func (f *benchFlags) check() error {
 	switch {
 	case f.duration < time.Millisecond || f.duration > 24*time.Hour:
 		return usage("--duration %v: want 1ms to 24h", f.duration)
+	case f.warmUp < 0 || f.warmUp > 24*time.Hour:
+		return usage("--warm-up %v: want 0 to 24h", f.warmUp)
 	case f.concurrency < 1 || f.concurrency > maxConcurrency:
 		return usage("--concurrency %d: want 1 to %d", f.concurrency, maxConcurrency)
 	case f.connections < 1 || f.connections > min(f.concurrency, maxConnections):
@@ -195,7 +198,11 @@ func (f *benchFlags) source(cmd *cobra.Command, s *server, m *method, words []st
 	var args []byte
 	for i, l := range m.layout.Params {
 		if args, err = appendValue(args, l, values[i]); err != nil {
-			return nil, usage("parameter %d of %s: %v", i+1, m.Name, err)
+			advice := ""
+			if i < len(words) && strings.Contains(words[i], "{{") {
+				advice = "; a template needs --template"
+			}
+			return nil, usage("parameter %d of %s: %v%s", i+1, m.Name, err, advice)
 		}
 	}
 	return fixedArgs{args}, nil
@@ -204,6 +211,13 @@ func (f *benchFlags) source(cmd *cobra.Command, s *server, m *method, words []st
 // run makes the runs and prints each, writes the plot, and returns the error of failed calls.
 func (f *benchFlags) run(cmd *cobra.Command, s *server, l *load, rates []float64) error {
 	var runs []*tally
+	if f.warmUp > 0 {
+		warm := *l
+		warm.duration = f.warmUp
+		if t := warm.run(cmd.Context(), rates[0]); t.Lost != nil || cmd.Context().Err() != nil {
+			return failedCalls([]*tally{t})
+		}
+	}
 	for i, rate := range rates {
 		t := l.run(cmd.Context(), rate)
 		runs = append(runs, t)

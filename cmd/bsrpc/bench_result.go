@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"time"
 
@@ -25,6 +24,9 @@ func (l *load) print(w io.Writer, t *tally) error {
 	}
 	fmt.Fprintf(&b, "%s: %v, %s, %s, %s\n", clean(l.method, maxWord), t.Elapsed.Round(time.Millisecond), loop, count(l.concurrency, "caller"), count(len(l.clients), "connection"))
 	fmt.Fprintf(&b, "    calls      %d succeeded, %d failed", t.Started-t.Failed, t.Failed)
+	if t.CutOff > 0 {
+		fmt.Fprintf(&b, ", %d cut off", t.CutOff)
+	}
 	if t.NotStarted > 0 {
 		fmt.Fprintf(&b, ", %d did not start: all callers were busy", t.NotStarted)
 	}
@@ -90,12 +92,15 @@ func (l *load) printStep(w io.Writer, t *tally, head bool) error {
 	return err
 }
 
-// rateText returns a rate with at most one digit behind the point.
+// rateText returns a rate with at most one digit behind the point; below 0.1 it has two digits.
 func rateText(rate float64) string {
-	if rate >= 100 || rate == math.Trunc(rate) {
+	switch {
+	case rate < 0.1:
+		return fmt.Sprintf("%.2g", rate)
+	case rate >= 100:
 		return fmt.Sprintf("%.0f", rate)
 	}
-	return fmt.Sprintf("%.1f", rate)
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", rate), ".0")
 }
 
 // latencyText returns nanoseconds with three digits.

@@ -39,7 +39,8 @@ type tally struct {
 	Elapsed    time.Duration
 	Started    int64
 	Failed     int64
-	NotStarted int64 // of the schedule: all callers were busy until its end
+	NotStarted int64 // of the schedule: all callers were busy until its end, or that of the run
+	CutOff     int64 // open at the end of a run that ended early; neither started nor failed in these figures
 	Lost       error // the end of a connection
 	errors     map[errorKind]*errorCount
 
@@ -93,7 +94,11 @@ func (l *load) run(ctx context.Context, rate float64) *tally {
 	callers.Wait()
 	t.Elapsed = time.Since(begin)
 	if p != nil {
-		t.NotStarted = p.total - t.Started
+		due := p.total
+		if ctx.Err() != nil {
+			due = min(due, int64(rate*t.Elapsed.Seconds()))
+		}
+		t.NotStarted = max(due-t.Started-t.CutOff, 0)
 	}
 	return t
 }
@@ -110,6 +115,7 @@ type caller struct {
 
 	latencies, late []int64
 	started, failed int64
+	cutOff          bool // its last call
 	kinds           map[errorKind]*errorCount
 	buf, results    []byte
 }
@@ -142,7 +148,8 @@ func (c *caller) run(ctx context.Context, end <-chan struct{}) {
 		err := c.call(ctx, call)
 		last = time.Since(c.begin)
 		if err != nil && ctx.Err() != nil {
-			return // the call was interrupted
+			c.cutOff = true
+			return
 		}
 		c.started++
 		if err != nil {
@@ -230,6 +237,9 @@ func (c *caller) finish() {
 	c.flushLocked()
 	c.Started += c.started
 	c.Failed += c.failed
+	if c.cutOff {
+		c.CutOff++
+	}
 	for kind, n := range c.kinds {
 		sum := c.errors[kind]
 		if sum == nil {

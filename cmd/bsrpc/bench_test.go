@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
 	"github.com/bsrpc/bsrpc/layout"
@@ -105,19 +107,19 @@ func TestBenchErrors(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		l := stallLoad(t, new(staller), 4)
-		time.AfterFunc(300*time.Millisecond, func() { l.clients[0].Close() })
+		time.AfterFunc(305*time.Millisecond, func() { l.clients[0].Close() }) // between two calls
 		begin := time.Now()
 		r := l.run(t.Context(), 100)
-		if d := time.Since(begin); r.Lost == nil || d > 400*time.Millisecond || r.Started-r.Failed != 30 {
-			t.Errorf("%v after %v, %d calls", r.Lost, d, r.Started)
+		if d := time.Since(begin); r.Lost == nil || d > 400*time.Millisecond || r.Started-r.Failed != 31 {
+			t.Errorf("%v after %v, %d calls, %d failed", r.Lost, d, r.Started, r.Failed)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		defer time.AfterFunc(300*time.Millisecond, cancel).Stop()
+		defer time.AfterFunc(305*time.Millisecond, cancel).Stop() // between two calls
 		r := stallLoad(t, &staller{stall: time.Hour}, 4).run(ctx, 100)
-		if r.Started != 29 && r.Started != 30 || r.Failed != 0 || r.Lost != nil {
-			t.Errorf("%d started, %d failed, %v", r.Started, r.Failed, r.Lost)
+		if r.Started != 30 || r.Failed != 0 || r.CutOff != 1 || r.NotStarted != 0 || r.Lost != nil {
+			t.Errorf("%d started, %d failed, %d cut off, %d did not start, %v", r.Started, r.Failed, r.CutOff, r.NotStarted, r.Lost)
 		}
 	})
 }
@@ -130,6 +132,21 @@ func TestBenchMax(t *testing.T) {
 		r := l.run(t.Context(), 0)
 		if r.Started != 1 || r.NotStarted != 0 || time.Duration(r.latencies.Max()) < 1990*time.Millisecond {
 			t.Errorf("%d started, %d did not start, max %v", r.Started, r.NotStarted, time.Duration(r.latencies.Max()))
+		}
+	})
+}
+
+// The calls of a warm-up are made, and not counted.
+func TestBenchWarmUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(staller)
+		cmd, out := new(cobra.Command), new(strings.Builder)
+		cmd.SetContext(t.Context())
+		cmd.SetOut(out)
+		f := benchFlags{warmUp: 30 * time.Millisecond}
+		err := f.run(cmd, &server{target: new(target)}, stallLoad(t, s, 4), []float64{100})
+		if n := s.calls.Load(); err != nil || n != 103 || !strings.Contains(out.String(), " 100 succeeded, 0 failed\n") {
+			t.Errorf("%v, %d calls, want 3 that do not count, and 100: %s", err, n, out)
 		}
 	})
 }
@@ -199,6 +216,7 @@ func TestBench(t *testing.T) {
 		"bench ADDRESS Desk.Add 1 2 --ramp 2:1:1",
 		"bench ADDRESS Desk.Add 1 2 --ramp 1:2:1 --rate 7",
 		"bench ADDRESS Desk.Add 1 2 --duration 0",
+		"bench ADDRESS Desk.Add 1 2 --warm-up -1s",
 		"bench ADDRESS Desk.Add 1 2 --concurrency 0",
 		"bench ADDRESS Desk.Add 1 2 --connections 200",
 		"bench ADDRESS Desk.Add 1 2 --plot out.pdf",
@@ -210,6 +228,7 @@ func TestBench(t *testing.T) {
 		"bench ADDRESS Desk.Add --calls DIR/empty",
 		"bench ADDRESS Desk.Add --calls DIR/calls --template",
 		"bench ADDRESS Desk.Add 1 --template",
+		"bench ADDRESS Desk.Add 1 {{.Index}}",
 		"bench ADDRESS Desk.Add 1 {{.Idx}} --template",
 		"bench ADDRESS Desk.Add 1 {{ --template",
 	), line{args: []string{"bench", "ADDRESS", "Desk.Add", "1", "{{.Int 5 1}}", "--template"}}), "ADDRESS", address, "DIR", dir)
