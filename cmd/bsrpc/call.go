@@ -45,9 +45,12 @@ func newCall(t *target) *cobra.Command {
 	var metadata []string
 	var showValues, verbose bool
 	cmd := &cobra.Command{
-		Use:               "call [ADDRESS] SERVICE.METHOD [ARGUMENT...]",
-		Short:             "call a method",
-		Long:              callHelp,
+		Use:   "call [ADDRESS] SERVICE.METHOD [ARGUMENT...]",
+		Short: "call a method",
+		Long:  callHelp,
+		Example: `  bsrpc call 127.0.0.1:7342 Supply.Set 1200
+  bsrpc call 127.0.0.1:7342 Scope.Configure '{"Label": "lab 3", "Rate": 20000}'
+  bsrpc call 127.0.0.1:7342 Scope.Configure @settings.json`,
 		ValidArgsFunction: t.complete(false, true),
 		RunE: t.connected(1, -1, func(cmd *cobra.Command, s *server, args []string) error {
 			md, err := parseMetadata(metadata)

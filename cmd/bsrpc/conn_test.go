@@ -45,9 +45,9 @@ func TestTLS(t *testing.T) {
 	check(t, 0, "Desk\n", "list", address, "--ca", authority, "--cert", cert, "--key", key)
 	check(t, 3, "--token-file", "list", address, "--ca", authority)
 	check(t, 3, "--token-file", "list", address, "--ca", authority, "--token-file", token, "--user", "eve")
-	check(t, 3, "certificate", "list", address, "--tls")
-	check(t, 3, "certificate", "list", address, "--ca", authority, "--server-name", "elsewhere")
-	check(t, 3, "--tls", "list", address)
+	check(t, 3, "authority with --ca\n", "list", address, "--tls")
+	check(t, 3, "a name that its certificate has, with --server-name\n", "list", address, "--ca", authority, "--server-name", "elsewhere")
+	check(t, 3, "\n    add --tls, or --ca for", "list", address)
 	check(t, 2, "no such file", "list", address, "--tls", "--token-file", "missing")
 }
 

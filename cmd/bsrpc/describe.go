@@ -4,9 +4,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bsrpc/bsrpc/introspect"
 )
 
 // maxList limits the words of a list that are printed.
@@ -15,10 +18,10 @@ const maxList = 64
 func newDescribe(t *target) *cobra.Command {
 	return &cobra.Command{
 		Use:               "describe [ADDRESS] [SERVICE | SERVICE.METHOD]",
-		Short:             "describe methods: signature, options, secrets, hash",
+		Short:             "describe methods: signature, options, secrets, hash, and how to call them",
 		ValidArgsFunction: t.complete(true, true),
 		RunE: t.connected(0, 1, func(cmd *cobra.Command, s *server, args []string) error {
-			methods, err := s.named(cmd, append(args, "")[0])
+			methods, err := s.named(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -37,9 +40,14 @@ func newDescribe(t *target) *cobra.Command {
 	}
 }
 
-// named returns the methods of a service, one method, or all for "". A service may have the
-// name of what could be a method.
-func (s *server) named(cmd *cobra.Command, name string) ([]*method, error) {
+// named returns the methods of a service or one method, and without a name all but those of
+// bsrpc.v1. A service may have the name of what could be a method.
+func (s *server) named(cmd *cobra.Command, names []string) ([]*method, error) {
+	if len(names) == 0 {
+		all, err := s.methods(cmd.Context(), "")
+		return slices.DeleteFunc(all, func(m *method) bool { return m.layout.Service == introspect.Service }), err
+	}
+	name := names[0]
 	methods, err := s.methods(cmd.Context(), name)
 	if f, ok := err.(*failure); !ok || f.Exit != exitMismatch || !strings.Contains(name, ".") {
 		return methods, err
@@ -71,6 +79,9 @@ func (m *method) describe(w io.Writer, further bool) error {
 		if len(row.words) > 0 {
 			fmt.Fprintf(&b, "    %-8s %s\n", row.name, cleanList(row.words))
 		}
+	}
+	if example := m.example(); example != "" {
+		fmt.Fprintf(&b, "    %-8s %s\n", "call", clean(example, maxSample))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,12 +68,25 @@ func notConnected(err error, address string) error {
 	f := failureOf(err)
 	f.Exit = exitNetwork
 	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
-	if f.Code == bsrpc.CodeUnauthenticated.String() {
-		f.Details = append(f.Details, "give a token with --token-file, or a certificate with --cert and --key")
-	} else {
-		f.Details = append(f.Details, "is a bsrpc server listening on "+address+"? With TLS add --tls, or --ca for an authority of your own")
-	}
+	f.Details = append(f.Details, remedy(err, f.Code, address))
 	return f
+}
+
+// remedy returns what to try after an error of Dial.
+func remedy(err error, code, address string) string {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case code == bsrpc.CodeUnauthenticated.String():
+		return "give a token with --token-file, or a certificate with --cert and --key"
+	case code == bsrpc.CodeFailedPrecondition.String():
+		return "add --tls, or --ca for an authority of your own"
+	case errors.As(err, &authority):
+		return "name the PEM file of its authority with --ca"
+	case errors.As(err, &host):
+		return "give a name that its certificate has, with --server-name"
+	}
+	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own"
 }
 
 // failureOf returns an error as a failure: which exit code it has, and what to do.

@@ -27,7 +27,7 @@ func newGen(t *target) *cobra.Command {
 		Short: "write a contract from a live server as source",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("unknown language %q; want bsrpc gen go", args[0])
+				return usage("unknown language %q; want bsrpc gen go ADDRESS", clean(args[0], maxWord))
 			}
 			return nil
 		},

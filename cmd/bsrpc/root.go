@@ -18,7 +18,7 @@ Exit codes:
   1  an error of the application, a service that is not ready, or a replay that differs
   2  wrong usage: arguments, flags or files; nothing has been called
   3  network: not connected, connection lost, refused, out of time
-  4  an unknown service or method, or a mismatch
+  4  an unknown service or method, or a mismatch; a change that parts programs in use
 
 Text of the server is printed without control characters, and cut if it is long.`
 
@@ -45,9 +45,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // newRoot returns the command with all others below it.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "bsrpc",
-		Short:         "list, describe and call the methods of any bsrpc server",
-		Long:          help,
+		Use:   "bsrpc",
+		Short: "list, describe and call the methods of any bsrpc server",
+		Long:  help,
+		Example: `  bsrpc list 127.0.0.1:7342
+  bsrpc describe 127.0.0.1:7342 Supply
+  bsrpc call 127.0.0.1:7342 Supply.Set 1200`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -106,6 +107,8 @@ func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrp
 	network, address := "tcp", t.address
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		network, address = "unix", path
+	} else if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, usage("address %q: want host:port, unix:path or @profile", clean(address, maxWord))
 	}
 	ctx, cancel := t.limit(ctx, false)
 	defer cancel()

@@ -34,11 +34,11 @@ func (r *rates) text(address string, rows int) string {
 	s := &r.Server
 	fmt.Fprintf(&b, "%s  up %s  %s\n", clean(address, maxCell), brief(r.Time.Sub(s.Started)), r.Time.Format(time.TimeOnly))
 	fmt.Fprintf(&b, "sessions %d  waiting %d  connections %d  refused %d\n", s.Sessions, s.Waiting, s.Connections, s.RefusedConns)
-	fmt.Fprintf(&b, "calls/s %.4g  open %d  handlers %d  in line %d  streams %d  panics %d\n", s.Calls, s.Open, s.Handlers, s.InLine, s.Streams, s.Panics)
+	fmt.Fprintf(&b, "calls/s %s  open %d  handlers %d  in line %d  streams %d  panics %d\n", rateText(s.Calls), s.Open, s.Handlers, s.InLine, s.Streams, s.Panics)
 	fmt.Fprintf(&b, "received %s/s  sent %s/s  unsent %s\n", byteSize(s.Received), byteSize(s.Sent), byteSize(float64(s.Unsent)))
 	methods := func(title string, list []methodRates) {
 		table(&b, title+"\tCALLS/S\tP50\tP90\tP99\tFAILED\tREFUSED", rows, list, func(m methodRates) string {
-			return fmt.Sprintf("%s\t%.4g\t%s\t%s\t%s\t%s\t%s", clean(m.Name, maxCell), m.Calls, brief(m.P50), brief(m.P90), brief(m.P99), codes(m.Failed), codes(m.Refused))
+			return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", clean(m.Name, maxCell), rateText(m.Calls), brief(m.P50), brief(m.P90), brief(m.P99), codes(m.Failed), codes(m.Refused))
 		})
 	}
 	methods("METHOD", r.Methods)
@@ -58,7 +58,7 @@ func (r *rates) text(address string, rows int) string {
 		if s.Position > 0 {
 			since = fmt.Sprintf("waits, place %d", s.Position)
 		}
-		return fmt.Sprintf("%d\t%s\t%s\t%s\t%.4g", s.ID, cmp.Or(clean(s.Name, maxCell), "-"), clean(s.Addr, maxCell), since, s.Calls)
+		return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", s.ID, cmp.Or(clean(s.Name, maxCell), "-"), clean(s.Addr, maxCell), since, rateText(s.Calls))
 	})
 	return b.String()
 }

@@ -146,11 +146,22 @@ func value(l *layout.Type, word string) (any, error) {
 			return quoted(trimmed), nil
 		}
 	default:
-		if !json.Valid([]byte(trimmed)) {
-			return nil, fmt.Errorf("want JSON for %s", clean(l.String(), maxLine))
+		if err := json.Unmarshal([]byte(trimmed), new(any)); err != nil {
+			return nil, notJSON(err, l)
 		}
 	}
 	return json.RawMessage(trimmed), nil
+}
+
+// notJSON returns the error of a text that is not JSON, with the place and what is wanted.
+func notJSON(err error, l *layout.Type) error {
+	place := ""
+	if s, ok := err.(*json.SyntaxError); ok {
+		place = fmt.Sprintf(" at byte %d", s.Offset)
+	}
+	p := new(printer)
+	p.typ(l)
+	return fmt.Errorf("not JSON%s, %v; want %s", place, err, clean(p.cut(), maxLine))
 }
 
 // quoted returns a word as a string of JSON.
