@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,13 +14,7 @@ import (
 // instrument starts the example of the page, as a process, and returns its address.
 func instrument(t *testing.T) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "instrument")
-	build := exec.Command("go", "build", "-o", name, "./examples/instrument")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return start(t, name, "-addr", "127.0.0.1:0", "server")
+	return start(t, example(t, "instrument"), "-addr", "127.0.0.1:0", "server")
 }
 
 // The server of the page, and its tap.

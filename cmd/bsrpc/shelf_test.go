@@ -170,6 +170,9 @@ type session struct {
 	t     *testing.T
 	names *strings.Replacer // of addresses and files, in what is printed
 	text  strings.Builder
+
+	// command runs a command; nil for bsrpcCommand.
+	command func(t *testing.T, in string, args ...string) (exit int, stdout, stderr string)
 }
 
 // run runs a command with arguments, and writes it and what it prints.
@@ -177,7 +180,11 @@ func (s *session) run(args ...string) { s.runWith("", args...) }
 
 func (s *session) runWith(in string, args ...string) {
 	s.t.Helper()
-	exit, out, failed := bsrpcCommand(s.t, in, args...)
+	command := s.command
+	if command == nil {
+		command = bsrpcCommand
+	}
+	exit, out, failed := command(s.t, in, args...)
 	s.text.WriteString(s.names.Replace("$ bsrpc " + strings.Join(args, " ") + "\n" + steady(out+failed)))
 	if exit != 0 {
 		fmt.Fprintf(&s.text, "exit %d\n", exit)
