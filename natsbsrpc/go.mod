@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/bsrpc/bsrpc v0.0.0
+	github.com/bsrpc/bsrpc/httpbsrpc v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.3
 	github.com/nats-io/nats.go v1.55.0
 	github.com/nats-io/nuid v1.0.1
@@ -23,3 +24,5 @@ require (
 )
 
 replace github.com/bsrpc/bsrpc => ../
+
+replace github.com/bsrpc/bsrpc/httpbsrpc => ../httpbsrpc
