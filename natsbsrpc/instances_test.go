@@ -152,6 +152,24 @@ func TestShutdownLosesNothing(t *testing.T) {
 	wg.Wait()
 }
 
+// TestShutdownWithoutBroker: while the broker is away, Shutdown ends with its context, and so do the
+// calls.
+func TestShutdownWithoutBroker(t *testing.T) {
+	b, d := newBroker(t), newDepot("a")
+	i := serve(t, b.connect(), newServer(t, d, nil))
+	p := bind(t, dial(t, b.connect(), nil))
+	go p.Put(t.Context(), "wait", 1)
+	for d.ran.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	b.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := i.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || len(d.canceled) == 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestKill cuts one of three instances from the broker under load. Each call is answered, or not
 // run, or unknown, as the instances have counted them.
 func TestKill(t *testing.T) {

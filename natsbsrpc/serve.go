@@ -313,11 +313,13 @@ func (i *Instance) stop() {
 	i.arrivals <- new(nats.Msg) // behind all requests
 	<-i.drained
 	i.running.Wait()
-	for _, sub := range i.others {
+	for _, sub := range slices.Concat(i.requests, i.others) {
 		sub.Unsubscribe()
 	}
 	i.cancel()
-	i.nc.FlushTimeout(5 * time.Second)
+	if i.nc.IsConnected() {
+		i.nc.FlushTimeout(5 * time.Second)
+	}
 	close(i.stopped)
 }
 
@@ -329,11 +331,14 @@ func (i *Instance) endRequests() {
 	close(i.drained)
 }
 
-// awaitClosed waits until a subscription is closed, or the connection is.
+// awaitClosed waits until a subscription is closed, or the connection is, or the time of Shutdown is
+// over: without the broker a subscription does not end.
 func (i *Instance) awaitClosed(done <-chan nats.SubStatus) {
 	for !i.nc.IsClosed() {
 		select {
 		case <-done:
+			return
+		case <-i.ctx.Done():
 			return
 		case <-time.After(pingEvery):
 		}

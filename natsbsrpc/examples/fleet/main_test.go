@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -10,6 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
 // The test binary is also the servers.
@@ -83,6 +88,42 @@ func TestMistakes(t *testing.T) {
 	} {
 		if err := run(t.Context(), nil, new(buffer), args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v", args, err)
+		}
+	}
+}
+
+// The console calls the servers.
+func TestConsole(t *testing.T) {
+	srv, err := newServer("lab-1", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := bsrpc.Bind[Instruments[newReading]](t.Context(), client, service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, stop, err := console(proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for _, call := range []struct{ method, args, want string }{
+		{"Measure", `["meter-07"]`, `[{"Server":"lab-1","Volts":`},
+		{"Measure", `["meter-31"]`, `there is no instrument \"meter-31\"`},
+		{"Record", `["meter-30", 2]`, `"Celsius":2`},
+	} {
+		answer, err := http.Post(page+service+"."+call.method, "application/json", strings.NewReader(call.args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !strings.Contains(string(text), call.want) {
+			t.Errorf("%+v: got %s, %v", call, text, err)
 		}
 	}
 }
