@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +95,7 @@ func (c *conn) receive(m *nats.Msg) {
 	}
 }
 
-// watch fails the calls that may have lost messages, and sends pings.
+// watch fails the calls that may have lost messages, and those of silent instances. It sends pings.
 func (c *conn) watch() {
 	lost := c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	slow := c.sub.StatusChanged(nats.SubscriptionSlowConsumer)
@@ -116,13 +118,21 @@ func (c *conn) watch() {
 				slow = nil
 			}
 		case <-tick.C:
-			c.mu.Lock()
-			for _, f := range c.calls {
-				if f.known() != "" {
-					f.post(&nats.Msg{Header: nats.Header{headerPing: {set}}})
-				}
-			}
-			c.mu.Unlock()
+			c.ping()
+		}
+	}
+}
+
+// ping sends a ping for each call whose instance is known, and fails the calls of silent ones.
+func (c *conn) ping() {
+	c.mu.Lock()
+	calls := slices.Collect(maps.Values(c.calls))
+	c.mu.Unlock()
+	for _, f := range calls {
+		if f.pass() >= silentInstance {
+			f.fail(errSilent)
+		} else if f.known() != "" {
+			f.post(&nats.Msg{Header: nats.Header{headerPing: {set}}})
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -21,6 +20,7 @@ const (
 var (
 	errAnswered = errors.New("the other end has answered before it had the whole body")
 	errGone     = errors.New("the other end is gone, or has forgotten the call")
+	errSilent   = errors.New("no instance says that it has the call: its instance is gone, or a message has been dropped (slow consumer)")
 )
 
 // A flow is one end of a call: the messages that have arrived, and those to be sent. A body that
@@ -40,13 +40,13 @@ type flow struct {
 	arrived []*nats.Msg
 	held    int // bytes of arrived
 	credit  int
-	heard   time.Time
+	silent  int           // gaps between pings without a message of the peer
 	err     error         // why nothing else will arrive
 	changed chan struct{} // capacity 1
 }
 
 func newFlow(nc *nats.Conn, self, peer string) *flow {
-	return &flow{nc: nc, self: self, peer: peer, heard: time.Now(), changed: make(chan struct{}, 1)}
+	return &flow{nc: nc, self: self, peer: peer, changed: make(chan struct{}, 1)}
 }
 
 func costOf(m *nats.Msg) int { return len(m.Data) + overhead }
@@ -55,12 +55,12 @@ func costOf(m *nats.Msg) int { return len(m.Data) + overhead }
 func (f *flow) deliver(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.heard = time.Now()
+	f.silent = 0
 	if f.peer == "" {
 		f.peer = m.Reply
 	}
 	switch h := m.Header; {
-	case f.err != nil:
+	case f.err != nil || h.Get(headerHere) != "" || h.Get(headerPing) != "":
 		return
 	case h.Get(headerCredit) != "":
 		in := fields{header: h}
@@ -77,6 +77,15 @@ func (f *flow) deliver(m *nats.Msg) {
 		}
 	}
 	f.signal()
+}
+
+// pass notes that a gap between pings is over. It returns how many have passed without a message of
+// the peer. They are counted, not measured, because this end may have been suspended itself.
+func (f *flow) pass() (silent int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent++
+	return f.silent
 }
 
 // fail ends the flow after the messages that have arrived.

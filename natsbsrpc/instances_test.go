@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -165,9 +166,10 @@ func TestShutdownWithoutBroker(t *testing.T) {
 	b.stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := i.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || len(d.canceled) == 0 {
+	if err := i.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+	<-d.canceled
 }
 
 // TestKill cuts one of three instances from the broker under load. Each call is answered, or not
@@ -265,5 +267,174 @@ func TestGone(t *testing.T) {
 			t.Errorf("%s: got %d steps, %v", dies, n, last)
 		}
 		<-d.canceled
+	}
+}
+
+// listen returns a func that waits for a message with a header.
+func listen(t *testing.T, b *broker, subject, header string) (wait func()) {
+	t.Helper()
+	found := make(chan struct{}, 1)
+	nc := b.connect()
+	if _, err := nc.Subscribe(subject, func(m *nats.Msg) {
+		if m.Header.Get(header) != "" {
+			select {
+			case found <- struct{}{}:
+			default:
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	nc.Flush()
+	return func() { <-found }
+}
+
+// TestLost: a call whose end has died is over soon, also if it has no time limit and no stream.
+func TestLost(t *testing.T) {
+	wantUnknown := func(what string, err error) {
+		t.Helper()
+		var e *bsrpc.Error
+		if !errors.As(err, &e) || e.Code != bsrpc.CodeUnavailable || e.Outcome != bsrpc.OutcomeUnknown || !strings.Contains(err.Error(), what) {
+			t.Errorf("want %q, got %v", what, err)
+		}
+	}
+	start := func(t *testing.T) (b *broker, d *depot, theirs, ours *nats.Conn, p *contract) {
+		b, d = newBroker(t), newDepot("a")
+		theirs, ours = b.connect(), b.connect()
+		serve(t, theirs, newServer(t, d, nil))
+		return b, d, theirs, ours, bind(t, dial(t, ours, &bsrpc.ClientOptions{DefaultCallTimeout: time.Hour}))
+	}
+	t.Run("instance", func(t *testing.T) {
+		t.Parallel()
+		b, _, theirs, _, p := start(t)
+		here := listen(t, b, "_INBOX.>", "Bsrpc-Here")
+		go func() {
+			here()
+			theirs.Close()
+		}()
+		_, err := p.Put(t.Context(), "wait", 1)
+		wantUnknown("the other end is gone", err)
+	})
+	t.Run("instance at once", func(t *testing.T) {
+		t.Parallel()
+		_, d, theirs, _, p := start(t)
+		go func() {
+			for d.ran.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			theirs.Close()
+		}()
+		_, err := p.Put(t.Context(), "wait", 1)
+		wantUnknown("gone", err)
+	})
+	t.Run("request", func(t *testing.T) {
+		t.Parallel()
+		b, _, theirs, _, p := start(t)
+		nc := b.connect() // takes requests, and does nothing
+		if _, err := nc.QueueSubscribe("bsrpc.lab.Stock.Put", "q", func(*nats.Msg) {}); err != nil {
+			t.Fatal(err)
+		}
+		nc.Flush()
+		theirs.Close()
+		_, err := p.Put(t.Context(), "bolt", 1)
+		wantUnknown("slow consumer", err)
+	})
+	t.Run("caller", func(t *testing.T) {
+		t.Parallel()
+		_, d, _, ours, p := start(t)
+		go p.Put(t.Context(), "wait", 1)
+		for d.ran.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		ours.Close()
+		<-d.canceled
+	})
+	t.Run("nothing", func(t *testing.T) {
+		t.Parallel()
+		b, _, _, _, p := start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		here, ping := listen(t, b, "_INBOX.>", "Bsrpc-Here"), listen(t, b, "bsrpc.>", "Bsrpc-Ping")
+		go func() {
+			for range 6 { // gaps: more than either end would wait
+				here()
+				ping()
+			}
+			cancel()
+		}()
+		if _, err := p.Put(ctx, "wait", 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestSlowInstance: a request that an instance has dropped is an error with its cause, at the
+// caller, in the log, and in the statistics.
+func TestSlowInstance(t *testing.T) {
+	b := newBroker(t)
+	var log lines
+	nc := b.connect()
+	defer natsbsrpc.LimitArrivals(1)()
+	i, err := natsbsrpc.Serve(nc, newServer(t, newDepot("a"), nil), &natsbsrpc.ServeOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	p := bind(t, dial(t, b.connect(), &bsrpc.ClientOptions{DefaultCallTimeout: time.Hour}))
+	release := natsbsrpc.Stall(i)
+	answers := make(chan error)
+	const calls = 16
+	for range calls {
+		go func() {
+			_, err := p.Who(t.Context())
+			answers <- err
+		}()
+	}
+	for n := 0; n == 0; { // until the instance has dropped one
+		time.Sleep(time.Millisecond)
+		n = natsbsrpc.Dropped(i)
+	}
+	release()
+	failed := 0
+	for range calls {
+		if err := <-answers; err != nil {
+			var e *bsrpc.Error
+			if failed++; !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeUnknown || !strings.Contains(err.Error(), "slow consumer") {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+	if !strings.Contains(log.String(), "slow consumer") {
+		t.Errorf("logged %s", &log)
+	}
+	var stats micro.Stats
+	subject, _ := micro.ControlSubject(micro.StatsVerb, "lab-Stock", i.ID())
+	m, err := nc.Request(subject, nil, 100*time.Millisecond)
+	for errors.Is(err, nats.ErrTimeout) { // among the cancels of the failed calls it may be dropped, too
+		m, err = nc.Request(subject, nil, 100*time.Millisecond)
+	}
+	if err == nil {
+		err = json.Unmarshal(m.Data, &stats)
+	}
+	at := slices.IndexFunc(stats.Endpoints, func(e *micro.EndpointStats) bool { return e.Name == "Who" })
+	if err != nil || at < 0 || stats.Endpoints[at].NumErrors != failed || stats.Endpoints[at].LastError != nats.ErrSlowConsumer.Error() {
+		t.Errorf("got %+v, %v", stats.Endpoints, err)
 	}
 }

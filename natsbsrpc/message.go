@@ -41,6 +41,7 @@ const (
 	headerCancel = "Bsrpc-Cancel" // the caller has lost interest
 	headerPing   = "Bsrpc-Ping"   // the caller is alive
 	headerGone   = "Bsrpc-Gone"   // the answer to a ping of a call that is over
+	headerHere   = "Bsrpc-Here"   // the instance has the call
 )
 
 const (

@@ -10,8 +10,8 @@
 // oneway calls and result streams are as over a connection. Each call compares the contract
 // with the instance that it reaches, so instances of several versions may run side by side.
 //
-// NATS delivers a message at most once. A call whose request or answer is lost ends with its time, and its
-// outcome is unknown. Without an instance a call fails at once, with OutcomeNotRun and
+// NATS delivers a message at most once. A call whose request, instance or answer is lost ends
+// with its time, or after fifteen seconds, and its outcome is unknown. Without an instance a call fails at once, with OutcomeNotRun and
 // nats.ErrNoResponders. Messages dropped because an end is too slow are an error, too:
 // nats.ErrSlowConsumer at a client, and one in the log and the statistics of an Instance.
 //
@@ -71,9 +71,16 @@ const (
 	defaultMaxMessage = 16 << 20
 )
 
-// pingEvery is the gap between the pings of a caller for a call with a stream or with pieces. After
-// four gaps without a message an instance ends the call. Only tests change it.
+// pingEvery is the gap between the messages by which each end of a call says that it has the
+// call. Only tests change it.
 var pingEvery = 5 * time.Second
+
+// An end ends a call after so many gaps without a message of the other end. A caller without a limit of
+// its own has DefaultCallTimeout, which should not come first.
+const (
+	silentInstance = 3
+	silentCaller   = 4
+)
 
 // Subjects, behind the prefix. Names of services that begin with bsrpc. are those of the library.
 const (

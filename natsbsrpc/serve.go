@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ import (
 
 // maxUploads limits the requests of an Instance that arrive in pieces at the same time.
 const maxUploads = 16
+
+// maxArrivals limits the messages of an Instance that wait to be handled. Only tests change it.
+var maxArrivals = nats.DefaultMaxChanLen
 
 // An Instance is a Server that serves its calls over NATS. Create one with Serve. All methods are
 // safe for concurrent use.
@@ -64,7 +68,7 @@ func Serve(nc *nats.Conn, srv *bsrpc.Server, opts *ServeOptions) (*Instance, err
 	if err := i.resolve(); err != nil {
 		return nil, err
 	}
-	i.arrivals = make(chan *nats.Msg, nats.DefaultMaxChanLen)
+	i.arrivals = make(chan *nats.Msg, maxArrivals)
 	i.handlers = make(map[*nats.Subscription]func(*nats.Msg))
 	i.calls = make(map[string]*served)
 	i.uploads = make(chan struct{}, maxUploads)
@@ -173,10 +177,6 @@ func (i *Instance) deliver(id string, m *nats.Msg) {
 		}
 	case m.Header.Get(headerCancel) != "" || noResponders(m):
 		c.cancel()
-	case m.Header.Get(headerPing) != "":
-		c.mu.Lock()
-		c.heard = time.Now()
-		c.mu.Unlock()
 	default:
 		c.deliver(m)
 	}
@@ -231,8 +231,8 @@ func (i *Instance) refuse(m *nats.Msg, e *bsrpc.Error) {
 	}
 }
 
-// watch ends the calls of silent callers, and all calls when the connection is closed. It reports
-// dropped messages.
+// watch tells callers that their calls are here. It ends the calls of silent callers, and all calls when
+// the connection is closed. It reports dropped messages.
 func (i *Instance) watch() {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -246,7 +246,7 @@ func (i *Instance) watch() {
 		if i.nc.IsClosed() {
 			i.cancel()
 		}
-		i.endSilent(time.Now().Add(-4 * pingEvery))
+		i.here()
 		if n := i.dropped(); n > dropped {
 			i.log.Error("bsrpc: NATS: the instance is a slow consumer: messages have been dropped", "instance", i.id, "messages", n-dropped)
 			dropped = n
@@ -254,16 +254,18 @@ func (i *Instance) watch() {
 	}
 }
 
-// endSilent ends the calls whose callers have sent nothing since a time.
-func (i *Instance) endSilent(since time.Time) {
+// here tells the callers that this instance has their calls, and ends the calls of silent ones. A
+// caller sends pings once it has heard of the instance, so it is heard from then on.
+func (i *Instance) here() {
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, c := range i.calls {
-		c.mu.Lock()
-		if c.pieces && c.heard.Before(since) {
+	calls := slices.Collect(maps.Values(i.calls))
+	i.mu.Unlock()
+	for _, c := range calls {
+		if c.pass() >= silentCaller {
 			c.cancel()
+		} else {
+			c.post(&nats.Msg{Header: nats.Header{headerHere: {set}}})
 		}
-		c.mu.Unlock()
 	}
 }
 
@@ -279,7 +281,7 @@ func (i *Instance) dropped() int {
 
 // Shutdown ends the instance without losing a call: it takes the subscriptions back, serves the requests
 // that have arrived until then, and waits for all calls, streams included. When ctx ends first,
-// Shutdown cancels the calls, and returns the error of ctx after their handlers.
+// Shutdown cancels the calls, and returns the error of ctx. Shutdown of the Server waits for their handlers.
 func (i *Instance) Shutdown(ctx context.Context) error {
 	i.stopping.Do(func() { go i.stop() })
 	select {

@@ -16,7 +16,6 @@ type served struct {
 	*flow
 	ctx    context.Context
 	cancel context.CancelFunc
-	pieces bool // the caller sends pings
 }
 
 // serve runs one call.
@@ -70,10 +69,7 @@ func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Reques
 		case <-c.ctx.Done():
 			return nil, c.ctx.Err()
 		}
-		if err = i.expectPieces(c); err == nil {
-			err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}})
-		}
-		if err == nil {
+		if err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}}); err == nil {
 			body, err = c.body(c.ctx, m, i.opts.MaxMessage)
 		}
 	}
@@ -81,14 +77,6 @@ func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Reques
 		err = setBody(body)
 	}
 	return r, err
-}
-
-// expectPieces makes a call end when its caller falls silent.
-func (i *Instance) expectPieces(c *served) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pieces, c.heard = true, time.Now()
-	return c.err
 }
 
 // answer sends the reply of a call, with its stream.
@@ -100,9 +88,6 @@ func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Outcome: bsrpc.OutcomeAnswered, Message: "bsrpc: NATS: the metadata of the reply exceed the payload of the broker"}
 		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
-	}
-	if err == nil && (rest != nil || reply.Items != nil) {
-		err = i.expectPieces(c)
 	}
 	if err == nil && rest != nil {
 		err = c.send(c.ctx, rest)
