@@ -18,7 +18,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
-	"github.com/bsrpc/bsrpc/internal/tally"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/waiting"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -255,17 +254,10 @@ func refusalException(err error, s *settings) *fault.Fault {
 // A basicLink is the link to a server of the basic wire.
 type basicLink struct {
 	*basic.Client
-	settings *settings
-	log      *report.Log
-	remote   remoteEnd
-	tallies  *tally.Set
+	callerState
 }
 
-// callOptions, ended and close implement link. The basic wire has no metadata, and one call at a
-// time.
-func (l *basicLink) callOptions() callOptions {
-	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
-}
+// ended and close implement link. The basic wire has no metadata, and one call at a time.
 func (l *basicLink) ended() <-chan struct{} { return l.Done() }
 func (l *basicLink) close(why *fault.Fault) { l.Close(why) }
 
@@ -299,9 +291,9 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 			return err
 		}
 	}
-	s := l.settings
+	s := l.Settings
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.Bounds.Depth, Lenient: true}
-	if err := m.AppendArgs(l.log, b.sig, &enc, v); err != nil {
+	if err := m.AppendArgs(l.Log, b.sig, &enc, v); err != nil {
 		return m.EncodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
@@ -313,11 +305,11 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
 		v.Until = timeout.End()
-		return s.identified(err, l.log, m.Name)
+		return l.Identified(&m.Method, err)
 	}
 	s.Bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
-	err = m.ReadResults(l.log, b.sig, v)
+	err = m.ReadResults(l.Log, b.sig, v)
 	if err == nil {
 		m.Tally.Add(l.Lane, 1, fault.OK, limits.Monotonic()-v.Began)
 	}
@@ -349,7 +341,7 @@ func newBasicClient(d *dialState, nc net.Conn, s *settings, peer *wire.Hello, op
 		nc.Close()
 		return nil, fault.About(d.What, err)
 	}
-	return &Client{conn: &basicLink{Client: basic.NewClient(nc, &s.Conn, d.tallies.NewLane()), settings: s, log: log, remote: d.remote(nc), tallies: d.tallies}}, nil
+	return &Client{conn: &basicLink{basic.NewClient(nc, &s.Conn, d.tallies.NewLane()), newCallerState(s, s.chain, log, nil, d.tallies, d.remote(nc))}}, nil
 }
 
 // pollBasic asks once for admission, within DialTimeout.

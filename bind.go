@@ -14,6 +14,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -77,19 +78,10 @@ type link interface {
 	// call calls m as it is bound by b, with the arguments in v, and leaves the results in v.
 	call(ctx context.Context, m *boundMethod, b *binding, v *method.Values) error
 
-	callOptions() callOptions
+	state() *callerState    // of its calls
 	close(why *fault.Fault) // ends the link at once, and waits for its goroutines
 	ended() <-chan struct{} // closed when the link has ended
 	Err() error             // why it has ended; nil before
-}
-
-// callOptions are the options of a client for its calls.
-type callOptions struct {
-	timeout time.Duration // DefaultCallTimeout; math.MaxInt64 for none
-	chain   CallFunc      // the interceptors; nil for none
-	log     *report.Log
-	remote  *remoteEnd // nil for a link without an end
-	tallies *tally.Set // count the calls; nil for a link without an end
 }
 
 // A remoteEnd is the other end of a link, for interceptors. It never changes.
@@ -115,24 +107,24 @@ type callEnd struct {
 type nativeLink struct {
 	*transport.Conn
 	callerState
-	known  *rebind.Known // nil where no connection follows
+	known *rebind.Known // nil where no connection follows
+}
+
+// A callerState is what the calls of a link share. It never changes.
+type callerState struct {
+	caller.End
+	chain  CallFunc // the interceptors; nil for none
 	remote remoteEnd
 }
 
-// A callerState is what the calls of a link share.
-type callerState struct {
-	settings     *settings
-	log          *report.Log
-	onewayErrors *atomic.Uint64 // of this end
-	tallies      *tally.Set     // count the calls
+// newCallerState returns what the calls of an end share. chain are its interceptors.
+func newCallerState(s *settings, chain CallFunc, log *report.Log, oneway *atomic.Uint64, tallies *tally.Set, remote remoteEnd) callerState {
+	return callerState{caller.End{Settings: &s.Settings, Log: log, OnewayErrors: oneway, Tallies: tallies}, chain, remote}
 }
 
-// failedOneway returns the number of failed oneway calls.
-func (s *callerState) failedOneway() uint64 { return s.onewayErrors.Load() }
+// state implements link.
+func (s *callerState) state() *callerState { return s }
 
-func (l *nativeLink) callOptions() callOptions {
-	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
-}
 func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
 // close implements link.
@@ -165,7 +157,10 @@ var ended = func() <-chan struct{} {
 func (noLink) bindMethods(context.Context, string, []*boundMethod) error          { return errNoLink }
 func (noLink) call(context.Context, *boundMethod, *binding, *method.Values) error { return errNoLink }
 
-func (noLink) callOptions() callOptions { return callOptions{timeout: math.MaxInt64} }
+// noCalls has no limits, and counts nothing.
+var noCalls = callerState{End: caller.End{Settings: &option.Settings{DefaultCallTimeout: math.MaxInt64}}}
+
+func (noLink) state() *callerState { return &noCalls }
 
 func (noLink) close(*fault.Fault)     {}
 func (noLink) ended() <-chan struct{} { return ended }
@@ -176,9 +171,8 @@ func (noLink) Err() error             { return errNoLink }
 type boundMethod struct {
 	caller.Method
 	kind   Kind
-	callOf uint64    // the func is an argument of this call of the peer; 0 for a method
-	of     *settings // then those of the method of that call, with its list of errors
-	home   repeater  // nil on a link of one connection
+	callOf uint64   // the func is an argument of this call of the peer; 0 for a method
+	home   repeater // nil on a link of one connection
 
 	binding atomic.Pointer[binding] // replaced as a whole, so that calls need no lock
 }
@@ -239,10 +233,10 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	if err != nil {
 		return err
 	}
-	o := l.callOptions()
+	o := l.state()
 	methods := make([]*boundMethod, len(stubs))
 	for i, s := range stubs {
-		methods[i] = &boundMethod{Method: caller.New(s, o.timeout, o.tallies), kind: kindOf(s.Sig)}
+		methods[i] = &boundMethod{Method: caller.New(s, o.Settings.DefaultCallTimeout, o.Tallies), kind: kindOf(s.Sig)}
 	}
 	err = l.bindMethods(ctx, service, methods)
 	if _, ok := err.(*MismatchError); err != nil && !ok {
@@ -254,22 +248,22 @@ func bindContract(ctx context.Context, l link, service string, proxy reflect.Val
 	return err
 }
 
-// caller returns the Caller of m for a client with options.
-func (m *boundMethod) caller(o callOptions) method.Caller {
+// caller returns the Caller of m for a link with this state.
+func (m *boundMethod) caller(o *callerState) method.Caller {
 	if o.chain == nil {
 		return m
 	}
-	i := &interceptedMethod{m, o.chain, callEnd{log: o.log, remote: o.remote}}
+	i := &interceptedMethod{m, o.chain, callEnd{log: o.Log, remote: &o.remote}}
 	i.end.carryOut = i.next
 	return i
 }
 
 // bindMethods implements link. It asks the server for the numbers of the methods.
 func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
-	b := &numbering.Binding{Service: service, Peer: c.settings.Peer(), Evolves: c.Evolves(), Ask: c.ask}
+	b := &numbering.Binding{Service: service, Peer: c.Settings.Peer(), Evolves: c.Evolves(), Ask: c.ask}
 	for _, m := range methods {
 		if m.Streams != nil && !c.SupportsStreams() {
-			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.settings.Peer())
+			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.Settings.Peer())
 		}
 		b.Methods = append(b.Methods, m.Wanted())
 	}
@@ -330,5 +324,5 @@ func (c *nativeLink) bindDescribed(m *boundMethod, number uint16) { m.bind(c, nu
 
 // ask implements describer.
 func (c *nativeLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindResult, error) {
-	return c.known.Ask(ctx, c.Conn, c.settings.DefaultCallTimeout, r)
+	return c.known.Ask(ctx, c.Conn, c.Settings.DefaultCallTimeout, r)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -73,9 +74,9 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 			return err
 		}
 	}
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.settings.Bounds.Depth
-	if err := m.AppendArgs(c.log, b.sig, &v.Enc, v); err != nil {
-		return m.EncodeError(err, c.settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.Settings.Bounds.Depth
+	if err := m.AppendArgs(c.Log, b.sig, &v.Enc, v); err != nil {
+		return m.EncodeError(err, c.Settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)
 	if !ok {
@@ -88,7 +89,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		k.Head.Flags, k.Head.Meta = wire.Metadata, out.Block
 	}
 	if out != nil && out.Position != nil {
-		k.Moved, v.State = c.log.Positions(out.Position), nil // k serves one call only
+		k.Moved, v.State = c.Log.Positions(out.Position), nil // k serves one call only
 	}
 	if m.callOf != 0 {
 		k.Head.Flags |= wire.Callback
@@ -113,7 +114,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	if b.streams != nil {
 		v.State = nil // k serves one call only
-		return c.settings.identified(c.callStreams(ctx, m, b, k, v, out), c.log, m.Name)
+		return c.Identified(&m.Method, c.callStreams(ctx, m, b, k, v, out))
 	}
 	if m.Eager {
 		return c.start(ctx, m, b, k, v, out)
@@ -124,12 +125,12 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	}
 	if err != nil {
 		v.State = nil // the connection may still use k
-		return cmp.Or(m.of, c.settings).identified(err, c.log, m.Name)
+		return c.Identified(&m.Method, err)
 	}
 	data, own := k.Body()
-	c.settings.Bounds.Begin(&v.Dec, data, own)
+	c.Settings.Bounds.Begin(&v.Dec, data, own)
 	v.ResultsSize = len(data)
-	err = m.ReadResults(c.log, b.sig, v)
+	err = m.ReadResults(c.Log, b.sig, v)
 	k.Reset()
 	return err
 }
@@ -145,7 +146,7 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 		return err
 	}
 	switch s := k.Streams(); {
-	case m.Eager: // ended by eagerCall.finish
+	case m.Eager: // ended by finish
 	case s != nil && s.Result != nil:
 		s.WhenOver(func(*fault.Fault) { f.End(s.Whole.Remaining()) })
 	default:
@@ -177,7 +178,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
 	if m.Oneway {
-		v.State = new(sending)
+		v.State = new(caller.Sending)
 	}
 	defer func() { // after Goexit too
 		if c.collapsed != nil {

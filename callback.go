@@ -195,10 +195,10 @@ func (inv *invocation) storeFuncs() {
 	for i, p := range inv.method.Sig.ParamFuncs() {
 		f := &calledBack{call: inv.call, link: nativeOf(l)}
 		f.Description, f.Sig, f.ID, f.kind, f.callOf = p.Description, p.Sig, -1, KindCallback, inv.id
-		f.of = inv.served.settings
+		f.Of = &inv.served.settings.Settings
 		f.Oneway, f.Eager = p.Oneway(), p.Oneway()
 		f.bind(l, uint16(i+1))
-		f.through = f.caller(l.callOptions())
+		f.through = f.caller(l.state())
 		method.SetCaller(p, inv.Values, f)
 	}
 }
@@ -231,7 +231,7 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 		}
 	}
 	if f.Oneway {
-		f.link.onewayFailed(&f.boundMethod, err)
+		f.link.OnewayFailed(&f.Method, err)
 	}
 	return f.failed(err)
 }

@@ -160,7 +160,7 @@ func (c *Client) Call(ctx context.Context, name string, args []any, results ...a
 // args may be used again once CallEncoded returns. Interceptors see one argument and one result,
 // both bytes. A method with streams, readers or funcs is refused with CodeInvalidArgument.
 func (c *Client) CallEncoded(ctx context.Context, name string, args, dst []byte) ([]byte, error) {
-	if ctx != nil && c != nil && c.native != nil && c.native.settings.chain == nil && callctx.OutgoingOf(ctx) == nil {
+	if ctx != nil && c != nil && c.native != nil && c.native.chain == nil && callctx.OutgoingOf(ctx) == nil {
 		dst, err := c.callDirectly(ctx, name, args, dst)
 		return dst, publicError(err)
 	}
@@ -217,7 +217,7 @@ func (c *nativeLink) callEncoded(ctx context.Context, m *encodedMethod, args, ds
 	e.body.Buf = nil
 	if err != nil { // the connection may still use k
 		m.CountFailed(k.Began, false, err)
-		return dst, c.settings.identified(err, c.log, m.Name)
+		return dst, c.Identified(&m.Method, err)
 	}
 	data, _ := k.Body()
 	dst = append(dst, data...)
@@ -287,7 +287,7 @@ func (c *Client) callDescribed(ctx context.Context, m *remoteMethod, n *namedCal
 	defer v.Free()
 	method.SetArgs(v, n.args)
 	n.args = nil
-	if err := p.caller(c.conn.callOptions()).Call(ctx, v); err != nil {
+	if err := p.caller(c.conn.state()).Call(ctx, v); err != nil {
 		return err
 	}
 	method.CopyResults(v, n.results)
@@ -306,13 +306,13 @@ func (c *Client) boundFor(m *remoteMethod, n *namedCall, adopt func(*boundMethod
 	if err != nil {
 		return nil, err
 	}
-	o := c.conn.callOptions()
-	p := &boundMethod{Method: caller.Method{Sig: sig, Description: m.Description, Streams: streams.PlanOf(sig), Tally: o.tallies.Method(m.Name)}, kind: kindOf(sig)}
+	o := c.conn.state()
+	p := &boundMethod{Method: caller.Method{Sig: sig, Description: m.Description, Streams: streams.PlanOf(sig), Tally: o.Tallies.Method(m.Name)}, kind: kindOf(sig)}
 	c.conn.(describer).bindDescribed(p, m.number)
 	if adopt != nil {
 		adopt(p)
 	}
-	p.Timeout, p.TimeoutBy = o.timeout, limits.ByDefault
+	p.Timeout, p.TimeoutBy = o.Settings.DefaultCallTimeout, limits.ByDefault
 	return p, nil
 }
 
@@ -373,9 +373,4 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 // OnewayErrors returns the number of oneway calls that failed after their func had returned
 // nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
 // most.
-func (c *Client) OnewayErrors() uint64 {
-	if l, ok := c.link().(interface{ failedOneway() uint64 }); ok {
-		return l.failedOneway()
-	}
-	return 0
-}
+func (c *Client) OnewayErrors() uint64 { return c.link().state().FailedOneway() }

@@ -146,7 +146,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	if d.conn.Again = d.conn.Again && peer.Stateless; d.oneway == nil {
 		d.oneway = &h.served.onewayErrors
 	}
-	link := &nativeLink{callerState: callerState{s, r, d.oneway, d.tallies}, remote: d.remote(nc)}
+	link := &nativeLink{callerState: newCallerState(s, s.chain, r, d.oneway, d.tallies, d.remote(nc))}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, Sent: d.flight.Calls(), SharesLease: true, Budget: &h.served.budget, Load: d.load, Lane: d.tallies.NewLane(),
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {

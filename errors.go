@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 
-	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -246,7 +245,7 @@ func errorName(err error) string {
 
 // failureOf returns the code, the failure and the identities to send for an error of user
 // code, or for a fault in its place. The identities take at most room bytes.
-func (s *settings) failureOf(err error, log *report.Log, method string, room int) (fault.Code, wire.Failure, []byte) {
+func failureOf(s *option.Settings, err error, log *report.Log, method string, room int) (fault.Code, wire.Failure, []byte) {
 	code, failure := wireError(err, s.MaxErrorText)
 	if _, ours := err.(*fault.Fault); ours {
 		return code, failure, nil
@@ -269,30 +268,6 @@ func nameOf(err error, name string, found *identity.Found) string {
 		return found.Names[0]
 	}
 	return name
-}
-
-// identified returns the error of a call of method with the errors of its identities as
-// its cause.
-func (s *settings) identified(err error, log *report.Log, method string) error {
-	return identity.Caused(s.Errors, err, &s.Bounds, log, method)
-}
-
-// AppendError appends what travels of the error of a Reply, or of its Items: the code, the name, the
-// text, the outcome, the id in the log, and the identities with their fields. ReadError reads it at
-// the other end of a transport.
-func AppendError(b []byte, e *Error) []byte {
-	f, expired := receivedFault(e)
-	return apart.AppendError(b, f, expired)
-}
-
-// ReadError reads an error from AppendError, the whole of b. It is for the Reply of a RoundTripper:
-// the client makes of it what a caller gets.
-func ReadError(b []byte) (*Error, error) {
-	f, expired, err := apart.ReadError(b)
-	if err != nil {
-		return nil, fmt.Errorf("bsrpc: error of a reply: %w", err)
-	}
-	return sentError(f, expired), nil
 }
 
 // userCode returns what a call of a kind runs, for errors and the log.

@@ -2,16 +2,13 @@ package bsrpc
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
-	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
 )
 
@@ -35,7 +32,7 @@ import (
 // All methods are safe for concurrent use. A nil or zero Future has failed.
 type Future[T any] struct {
 	_    method.FutureOf[T] // makes internal/method recognize a future
-	call *eagerCall         // nil if the result was known from the beginning
+	call *caller.Eager      // nil if the result was known from the beginning
 
 	mu      sync.Mutex    // guards decoded
 	decoded chan struct{} // made by the first Wait; closed once value and err are set
@@ -70,7 +67,7 @@ func (f *Future[T]) Wait(ctx context.Context) (value T, err error) {
 	case ctx == nil:
 		return value, publicError(needContext(ctx, "Future.Wait"))
 	case !waitFor(ctx, f.Done()):
-		return value, f.call.stopped(ctx)
+		return value, f.stopped(ctx)
 	}
 	f.mu.Lock()
 	decoded, first := f.decoded, f.decoded == nil
@@ -82,7 +79,7 @@ func (f *Future[T]) Wait(ctx context.Context) (value T, err error) {
 	if first {
 		f.decode()
 	} else if !waitFor(ctx, decoded) { // the decoder of a user's type may take any time
-		return value, f.call.stopped(ctx)
+		return value, f.stopped(ctx)
 	}
 	return f.value, f.err
 }
@@ -93,7 +90,7 @@ func (f *Future[T]) Done() <-chan struct{} {
 	if f == nil || f.call == nil {
 		return ended
 	}
-	return f.call.done
+	return f.call.Done()
 }
 
 // decode sets the value and the error, and closes decoded, even if the decoder of a user's
@@ -104,18 +101,26 @@ func (f *Future[T]) decode() {
 		f.err = errNoFuture
 		return
 	}
-	f.err = f.call.method.failed(errNotDecoded)
+	f.err = publicError(fault.About(f.call.Method.Name, errNotDecoded))
 	var value T
-	if f.err = f.call.result(&value); f.err == nil {
+	if f.err = publicError(f.call.Result(&value)); f.err == nil {
 		f.value = value
 	}
+}
+
+// stopped returns the error of a Wait whose context has ended.
+func (f *Future[T]) stopped(ctx context.Context) error {
+	if f.call == nil {
+		return errNoFuture
+	}
+	return publicError(f.call.Stopped(ctx))
 }
 
 // errNotDecoded is shared, and must not be changed.
 var errNotDecoded = fault.New(fault.Internal, fault.Answered, "the decoder of the result has not returned")
 
 // begin implements starting.
-func (f *Future[T]) begin(call *eagerCall, v *method.Values, err error) {
+func (f *Future[T]) begin(call *caller.Eager, v *method.Values, err error) {
 	switch {
 	case err != nil:
 		f.err = err
@@ -147,16 +152,16 @@ func waitFor(ctx context.Context, done <-chan struct{}) bool {
 // A starting is a new *Future of any type. begin gives it its call, or err, or else the
 // result in v.
 type starting interface {
-	begin(call *eagerCall, v *method.Values, err error)
+	begin(call *caller.Eager, v *method.Values, err error)
 }
 
 // startFuture makes a call with the arguments in v through c, for a new future.
 func startFuture(ctx context.Context, c method.Caller, v *method.Values, future any) {
-	s := new(sending)
+	s := new(caller.Sending)
 	v.State = s
 	defer func() { v.State = nil }()
 	err := c.Call(ctx, v)
-	future.(starting).begin(s.call, v, err)
+	future.(starting).begin(s.Call, v, err)
 }
 
 // Start implements method.Starter.
@@ -169,150 +174,50 @@ func (m *interceptedMethod) Start(ctx context.Context, v *method.Values, future 
 	startFuture(ctx, m, v, future)
 }
 
-// A sending is the State of the values of a call without a waiting caller while its func
-// runs, for a future or with interceptors.
-type sending struct{ call *eagerCall } // the newest: interceptors may repeat it
-
-// An eagerCall is a call whose caller does not wait for the answer.
-type eagerCall struct {
-	end    *callerState
-	method *boundMethod
-	sig    *method.Signature // for the peer; set with the answer
-	answer answer            // complete once done is closed
-	out    *callctx.Outgoing // receives the metadata of the answer; may be nil
-	done   chan struct{}     // closed when the call is over
-
-	mu     sync.Mutex // guards the rest until done is closed
-	err    error
-	over   bool
-	onOver func(error) // of the interceptors; must not wait
-}
-
-// An answer is the answer to an eagerCall, with or without a connection.
-type answer interface {
-	Body() (data []byte, own bool) // the results; own memory belongs to the values decoded from it
-	Entries() []byte               // the metadata
-}
-
 // start is call for a caller that does not wait for the answer. The context of a oneway call
 // limits its sending alone: most callers end it when the func has returned.
 func (c *nativeLink) start(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
-	e := &eagerCall{end: &c.callerState, method: m, sig: b.sig, answer: k, out: out, done: make(chan struct{})}
-	k.Over, k.HandedOver = func(err error) { e.finish(k, err) }, m.Oneway
+	e := caller.NewEager(&c.End, &m.Method, b.sig, k, out)
+	k.Over, k.HandedOver = func(err error) { finish(e, k, err) }, m.Oneway
 	if err := transport.Start(ctx, c.Conn, k, &v.Enc.Body, !k.HandedOver); err != nil {
 		return err
 	}
-	if s, ok := v.State.(*sending); ok {
-		s.call = e
-	}
+	e.HandTo(v)
 	return nil
 }
 
-// finish ends the call, after the funcs among its arguments. It does not wait.
-func (e *eagerCall) finish(k *transport.Call, err error) {
+// finish ends a call, after the funcs among its arguments. It does not wait.
+func finish(e *caller.Eager, k *transport.Call, err error) {
 	f, ok := k.Funcs.(*callback.Funcs)
 	if !ok {
-		e.endWith(k.Began, err)
+		e.EndWith(k.Began, err)
 		return
 	}
 	go func() {
 		f.End(k.Timeout.Remaining())
-		e.endWith(k.Began, err)
+		e.EndWith(k.Began, err)
 	}()
-}
-
-// endWith ends the call, which began at a time by limits.Monotonic. It does not wait.
-func (e *eagerCall) endWith(began time.Duration, err error) {
-	e.mu.Lock()
-	e.err, e.over = err, true
-	onOver := e.onOver
-	e.mu.Unlock()
-	if e.out != nil {
-		e.out.Reply.Set(e.answer.Entries())
-	}
-	if err != nil {
-		e.method.CountFailed(began, false, err)
-	}
-	if err != nil && e.method.Oneway {
-		e.end.onewayFailed(e.method, err)
-	}
-	if onOver != nil {
-		onOver(err)
-	}
-	close(e.done)
-}
-
-// atEnd calls f at the end of the call.
-func (e *eagerCall) atEnd(f func(error)) {
-	e.mu.Lock()
-	e.onOver = f
-	over := e.over
-	e.mu.Unlock()
-	if over {
-		f(e.err)
-	}
-}
-
-// result decodes the result of a call that is over into value, a pointer.
-func (e *eagerCall) result(value any) error {
-	c, m := e.end, e.method
-	if e.err != nil {
-		return e.failed(e.err)
-	}
-	v := m.Sig.NewValues()
-	defer v.Free()
-	data, own := e.answer.Body()
-	c.settings.Bounds.Begin(&v.Dec, data, own)
-	if err := m.ReadResults(c.log, e.sig, v); err != nil {
-		return m.failed(err)
-	}
-	method.CopyResults(v, []any{value})
-	e.answer = nil // its memory
-	return nil
-}
-
-// failed returns an error of the call as the user sees it. It runs user code.
-func (e *eagerCall) failed(err error) error {
-	return e.method.failed(e.end.settings.identified(err, e.end.log, e.method.Name))
-}
-
-// stopped returns the error of a Wait whose context has ended. e may be nil.
-func (e *eagerCall) stopped(ctx context.Context) error {
-	if e == nil {
-		return errNoFuture
-	}
-	return e.method.failed(fault.FromContext(ctx.Err(), fault.OutcomeUnknown))
 }
 
 // goOn makes the call that the interceptors have handed over end for them later. It reports
 // false if there is none.
 func (c *Call) goOn(v *method.Values) bool {
-	s, ok := v.State.(*sending)
-	if !ok || s.call == nil {
+	s, ok := v.State.(*caller.Sending)
+	if !ok || s.Call == nil {
 		return false
 	}
 	v.State = nil
-	e := s.call
-	e.atEnd(func(err error) {
+	e := s.Call
+	e.AtEnd(func(err error) {
 		c.ctx.Cancel()
 		if c.observers == nil {
 			return
 		}
 		if err == nil {
-			data, _ := e.answer.Body()
+			data, _ := e.Answer.Body()
 			c.resultsSize = uint32(len(data))
 		}
-		go func() { c.over(e.failed(err)) }()
+		go func() { c.over(publicError(e.Failed(err))) }()
 	})
 	return true
-}
-
-// onewayFailed counts and logs the error of a oneway call that was handed over. If the
-// client is closed before the answer to a written one, nothing is known to have failed.
-func (c *callerState) onewayFailed(m *boundMethod, err error) {
-	if f, ok := err.(*fault.Fault); ok && f.Outcome == fault.OutcomeUnknown && errors.Is(err, ErrClosed) {
-		return
-	}
-	c.onewayErrors.Add(1)
-	c.log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", fault.Cut(m.failed(err).Error(), 256))
 }

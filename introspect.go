@@ -117,7 +117,7 @@ func (c *Client) Stats() (f stats.Client) {
 	if c == nil || c.conn == nil {
 		return f
 	}
-	tallies := c.conn.callOptions().tallies
+	tallies := c.conn.state().Tallies
 	f.Connected, f.Methods, f.OnewayErrors = uint64(tallies.Connections()), tallies.Methods(), c.OnewayErrors()
 	f.Received, f.Sent = tallies.Bytes()
 	list := []*Client{c}

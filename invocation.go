@@ -377,11 +377,11 @@ func (v *serverConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	if errors.As(err, &p) {
 		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
 	}
-	s := v.settings
+	s := &v.settings.Settings
 	if inv.method.kind == KindCallback { // a part of a call by this end
-		s = nativeOf(v.session.caller.(link)).settings
+		s = nativeOf(v.session.caller.(link)).Settings
 	}
-	code, failure, ids := s.failureOf(err, v.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
+	code, failure, ids := failureOf(s, err, v.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
 	meta.Identities = ids
 	return code, failure
 }

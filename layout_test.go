@@ -46,7 +46,7 @@ var uses = map[string][]string{
 	"internal/report":     {"internal/fault"},
 	"internal/callback":   {"internal/method"},
 	"internal/streams":    {"internal/callback", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/transport", "internal/wire"},
-	"internal/caller":     {"internal/callctx", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/numbering", "internal/report", "internal/streams", "internal/tally"},
+	"internal/caller":     {"internal/callctx", "internal/codec", "internal/fault", "internal/identity", "internal/limits", "internal/method", "internal/numbering", "internal/option", "internal/report", "internal/streams", "internal/tally"},
 	"internal/apart":      {"internal/callctx", "internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/report", "internal/streams", "internal/tally", "internal/wire"},
 	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
@@ -124,7 +124,7 @@ var onlyIn = map[string][]string{
 	// internal/method a context is only a value.
 	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
 	"context":  {"*.go", "internal/apart/*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/caller/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go", "introspect/*.go", "internal/describe/*.go"},
-	"log/slog": {"*.go", "internal/callctx/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
+	"log/slog": {"*.go", "internal/callctx/*.go", "internal/caller/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }
 
 // A source is one Go file of the core module.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -48,8 +49,8 @@ func NewClientOver(rt RoundTripper, opts *ClientOptions) *Client {
 	if err == nil {
 		err = own.checkOver(rt)
 	}
-	l := &overLink{callerState: callerState{s, report.New(own.logger()), new(atomic.Uint64), new(tally.Set)}, rt: rt}
-	l.remote = remoteEnd{addr: apart.Addr{}, metadata: true, now: limits.Monotonic}
+	remote := remoteEnd{addr: apart.Addr{}, metadata: true, now: limits.Monotonic}
+	l := &overLink{callerState: newCallerState(s, s.chain, report.New(own.logger()), new(atomic.Uint64), new(tally.Set), remote), rt: rt, credentials: s.access.credentials}
 	l.Init()
 	if err != nil {
 		l.Fail(&fault.Fault{Code: fault.InvalidArgument, Outcome: fault.NotRun, Message: err.Error(), Err: err})
@@ -82,14 +83,11 @@ func (o *ClientOptions) checkOver(rt RoundTripper) error {
 type overLink struct {
 	callerState
 	apart.Client
-	rt     RoundTripper
-	remote remoteEnd
-	closes sync.Once
+	rt          RoundTripper
+	credentials func(context.Context) (Credentials, error) // nil for none
+	closes      sync.Once
 }
 
-func (l *overLink) callOptions() callOptions {
-	return callOptions{l.settings.DefaultCallTimeout, l.settings.chain, l.log, &l.remote, l.tallies}
-}
 func (l *overLink) ended() <-chan struct{} { return l.Done() }
 func (l *overLink) openApart() int         { return l.Open() } // for Client.Stats
 
@@ -101,7 +99,7 @@ func (l *overLink) close(why *fault.Fault) {
 		if c, ok := l.rt.(io.Closer); ok {
 			ctx, stop := context.WithTimeout(context.Background(), netconn.CloseTime)
 			defer stop()
-			l.log.Await(ctx, "Close of the RoundTripper", c.Close)
+			l.Log.Await(ctx, "Close of the RoundTripper", c.Close)
 		}
 	})
 }
@@ -115,7 +113,7 @@ func (l *overLink) call(context.Context, *boundMethod, *binding, *method.Values)
 // are those of one server, and only where the first call begins: each call is compared again.
 func (l *overLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	var problems []method.Problem
-	b := &numbering.Binding{Service: service, Peer: l.settings.Peer(), Evolves: true}
+	b := &numbering.Binding{Service: service, Peer: l.Settings.Peer(), Evolves: true}
 	for _, m := range methods {
 		if why := apart.NeedsConnection(m.Sig); why != "" {
 			problems = append(problems, method.Problem{Path: m.Name, Text: why + "; use Dial, or leave the method out of the contract"})
@@ -158,8 +156,8 @@ func (l *overLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindRes
 	if len(r.Names) == 0 {
 		return nil, nil
 	}
-	x := &exchange{callerState: &l.callerState, rt: l.rt, Exchange: apart.Exchange{Client: &l.Client, Ctx: ctx}}
-	x.Time.Begin(ctx, l.settings.DefaultCallTimeout, limits.ByDefault)
+	x := &exchange{overLink: l, Exchange: apart.Exchange{Client: &l.Client, Ctx: ctx}}
+	x.Time.Begin(ctx, l.Settings.DefaultCallTimeout, limits.ByDefault)
 	x.request = Request{Method: BindMethod, Body: r.Append([]byte{byte(r.Flags())})}
 	defer x.Begin()()
 	if err := x.roundTrip(&x.request); err != nil {
@@ -189,7 +187,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			return err
 		}
 	}
-	x := &exchange{callerState: &o.callerState, rt: o.rt, Exchange: apart.Exchange{Client: &o.Client}, request: Request{Method: m.Name, Hash: m.Hash, Metadata: out.Apart()}}
+	x := &exchange{overLink: o.overLink, Exchange: apart.Exchange{Client: &o.Client}, request: Request{Method: m.Name, Hash: m.Hash, Metadata: out.Apart()}}
 	if err := o.encode(m, v, x); err != nil {
 		return err
 	}
@@ -215,7 +213,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			x.Count(m.Tally, nil)
 		}
 	}
-	return o.settings.identified(err, o.log, m.Name)
+	return o.Identified(&m.Method, err)
 }
 
 // encode encodes the arguments of a call, and finds the versions of the method that they may go
@@ -242,12 +240,12 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 	defer v.Free()
 	defer func() { // user code of a type
 		if what := recover(); what != nil {
-			err = m.CodecPanicked(o.log, fault.NotRun, what, "decoding", v.Dec.UserType)
+			err = m.CodecPanicked(o.Log, fault.NotRun, what, "decoding", v.Dec.UserType)
 		}
 	}()
-	o.settings.Bounds.Begin(&v.Dec, x.request.Body, false)
+	o.Settings.Bounds.Begin(&v.Dec, x.request.Body, false)
 	if err := v.ReadArgs(); err != nil {
-		return m.EncodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
+		return m.EncodeError(err, "this end's MaxMessage", uint64(o.Settings.MaxMessage))
 	}
 	return o.appendArgs(m, v, sig)
 }
@@ -255,9 +253,9 @@ func (o *overMethod) usable(m *boundMethod, x *exchange, sig *method.Signature) 
 // appendArgs encodes the arguments for a server with sig, in place of what v.Enc has.
 func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Signature) error {
 	v.ResetEncoder()
-	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.settings.MaxMessage, 0, o.settings.Bounds.Depth
-	if err := m.AppendArgs(o.log, sig, &v.Enc, v); err != nil {
-		return m.EncodeError(err, "this end's MaxMessage", uint64(o.settings.MaxMessage))
+	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = o.Settings.MaxMessage, 0, o.Settings.Bounds.Depth
+	if err := m.AppendArgs(o.Log, sig, &v.Enc, v); err != nil {
+		return m.EncodeError(err, "this end's MaxMessage", uint64(o.Settings.MaxMessage))
 	}
 	return nil
 }
@@ -267,7 +265,7 @@ func (o *overMethod) appendArgs(m *boundMethod, v *method.Values, sig *method.Si
 func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 	n := &numbering.Negotiation{
 		Wanted:   m.Wanted(),
-		Peer:     o.settings.Peer(),
+		Peer:     o.Settings.Peer(),
 		Versions: &o.versions,
 		Usable:   func(sig *method.Signature) error { return o.usable(m, x, sig) },
 	}
@@ -299,9 +297,9 @@ func (o *overMethod) negotiate(m *boundMethod, x *exchange) error {
 
 // readReply decodes the results of the call.
 func (o *overMethod) readReply(m *boundMethod, v *method.Values, x *exchange) error {
-	o.settings.Bounds.Begin(&v.Dec, x.reply.Body, true)
+	o.Settings.Bounds.Begin(&v.Dec, x.reply.Body, true)
 	v.ResultsSize = len(x.reply.Body)
-	return m.ReadResults(o.log, x.sig, v)
+	return m.ReadResults(o.Log, x.sig, v)
 }
 
 // start makes a call whose caller does not wait for the answer. The count of Oneway comes before
@@ -317,22 +315,20 @@ func (o *overMethod) start(m *boundMethod, v *method.Values, x *exchange, out *c
 		o.Oneway.Done(1)
 		return cmp.Or(o.Why(), errClosing)
 	}
-	e := &eagerCall{end: &o.callerState, method: m, answer: x, out: out, done: make(chan struct{})}
-	if s, ok := v.State.(*sending); ok {
-		s.call = e
-	}
+	e := caller.NewEager(&o.End, &m.Method, nil, x, out)
+	e.HandTo(v)
 	if !m.Oneway { // Close does not wait for it
 		o.Oneway.Done(1)
 	}
 	end := x.Begin()
 	go func() {
 		err := o.negotiate(m, x)
-		e.sig = x.sig
+		e.Sig = x.sig
 		end()
 		if err == nil {
 			x.Count(m.Tally, nil)
 		}
-		e.endWith(x.Began(), err)
+		e.EndWith(x.Began(), err)
 		if m.Oneway {
 			o.Oneway.Done(1)
 		}
@@ -349,7 +345,7 @@ var errClosing = &fault.Fault{Code: fault.Canceled, Outcome: fault.NotRun, Messa
 func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *callctx.Outgoing) error {
 	s := apart.NewStream(&x.Exchange, m.Tally)
 	v.Sent = true // the end of the stream counts the call
-	e := streamEnd{End: streams.End{Method: m.Name, Limits: &o.settings.Conn, Received: func() *method.Stream { return x.sig.ResultStream() }}, settings: o.settings, log: o.log}
+	e := streamEnd{End: streams.End{Method: m.Name, Limits: &o.Settings.Conn, Received: func() *method.Stream { return x.sig.ResultStream() }}, settings: o.Settings, log: o.Log}
 	if c, ok := v.Ctx.(*callContext); ok {
 		e.seen, c.call.streams = c.call, &clientStreams{s}
 	}
@@ -359,7 +355,7 @@ func (o *overMethod) stream(m *boundMethod, v *method.Values, x *exchange, out *
 		x.Time = limits.Timeout{}
 		x.Time.Begin(x.Ctx, 0, 0)
 	}
-	s.Begin(o.settings.PingAfter)
+	s.Begin(o.Settings.PingAfter)
 	if m.Streams.Eager {
 		streams.Store(s.Pipe, end, m.Streams.Result, v)
 		go func() {

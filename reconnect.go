@@ -272,15 +272,12 @@ func (l *steadyLink) call(context.Context, *boundMethod, *binding, *method.Value
 	return reconnect.ErrNotConnected
 }
 
-func (l *steadyLink) callOptions() callOptions {
-	o := l.first.conn.callOptions()
-	remote := *o.remote
-	o.remote, remote.now = &remote, limits.Monotonic
-	return o
+func (l *steadyLink) state() *callerState {
+	own := *l.first.conn.state()
+	own.remote.now = limits.Monotonic
+	return &own
 }
 
-// failedOneway counts those of all connections, which share the counter.
-func (l *steadyLink) failedOneway() uint64   { return l.first.OnewayErrors() }
 func (l *steadyLink) close(why *fault.Fault) { l.End(why) }
 func (l *steadyLink) ended() <-chan struct{} { return l.Done() }
 

@@ -107,6 +107,24 @@ type Reply struct {
 	Metadata Metadata
 }
 
+// AppendError appends what travels of the error of a Reply, or of its Items: the code, the name, the
+// text, the outcome, the id in the log, and the identities with their fields. ReadError reads it at
+// the other end of a transport.
+func AppendError(b []byte, e *Error) []byte {
+	f, expired := receivedFault(e)
+	return apart.AppendError(b, f, expired)
+}
+
+// ReadError reads an error from AppendError, the whole of b. It is for the Reply of a RoundTripper:
+// the client makes of it what a caller gets.
+func ReadError(b []byte) (*Error, error) {
+	f, expired, err := apart.ReadError(b)
+	if err != nil {
+		return nil, fmt.Errorf("bsrpc: error of a reply: %w", err)
+	}
+	return sentError(f, expired), nil
+}
+
 // sentError returns an error for a Reply.
 func sentError(f *fault.Fault, expired bool) *Error {
 	e := errorOf(f)
@@ -124,13 +142,12 @@ func receivedFault(e *Error) (f *fault.Fault, expired bool) {
 	return f, expired
 }
 
-// An exchange is one call over a RoundTripper, and the answer of an eagerCall. One goroutine
+// An exchange is one call over a RoundTripper, and the answer of a caller.Eager. One goroutine
 // makes its attempts, one behind another. What they set may be read once that goroutine is
 // known to have ended.
 type exchange struct {
-	*callerState
+	*overLink
 	apart.Exchange
-	rt      RoundTripper
 	request Request
 	knows   []numbering.Version // those that the arguments may go to
 
@@ -153,8 +170,8 @@ func (x *exchange) roundTrip(r *Request) error {
 		return over
 	}
 	r.Timeout = left
-	if ask := x.settings.access.credentials; ask != nil {
-		s, err := hello.Credentials(x.Within(), x.log, func() (secure.Secret, error) { c, err := ask(x.Within()); return c.secret, err })
+	if ask := x.credentials; ask != nil {
+		s, err := hello.Credentials(x.Within(), x.Log, func() (secure.Secret, error) { c, err := ask(x.Within()); return c.secret, err })
 		if x.Within().Err() != nil {
 			return x.Over(fault.NotRun)
 		} else if err != nil {
@@ -163,7 +180,7 @@ func (x *exchange) roundTrip(r *Request) error {
 		r.Credentials = Credentials{s}
 	}
 	var reply *Reply
-	err := x.Carry(x.log, func() *fault.Fault {
+	err := x.Carry(x.Log, func() *fault.Fault {
 		var err error
 		if reply, err = x.rt.RoundTrip(x.Within(), r); err != nil {
 			return tripFault(err)
@@ -209,7 +226,7 @@ func (x *exchange) accept(reply *Reply) (err error) {
 	if own.Err != nil {
 		r.Failed, r.Expired = receivedFault(own.Err)
 	}
-	x.entries, err = x.Accept(r, x.settings.MaxMessage)
+	x.entries, err = x.Accept(r, x.Settings.MaxMessage)
 	return err
 }
 
@@ -221,7 +238,7 @@ func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
 		s.Pipe.Fail(fault.Of(err), false)
 		return
 	}
-	s.Move(x.reply.Items, &x.settings.Conn, m.Name, x.log, func(err error) *fault.Fault {
+	s.Move(x.reply.Items, &x.Settings.Conn, m.Name, x.Log, func(err error) *fault.Fault {
 		var e *Error
 		switch {
 		case errors.As(err, &e) && e.Outcome == OutcomeAnswered:

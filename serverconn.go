@@ -198,7 +198,7 @@ func (s *Server) open(h *handshake) *serverConn {
 	})
 	v.owner.OnBusy = c.Lease
 	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
-		Conn: c.Conn, callerState: callerState{s.settings, s.log, &s.onewayErrors, &s.registry.made}, remote: remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now},
+		Conn: c.Conn, callerState: newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}),
 	}, v, peer}
 	s.enroll(c.served)
 	if !h.answer.Waiting {

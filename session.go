@@ -252,10 +252,6 @@ type sessionLink struct {
 	peer    *wire.Hello // of the client
 }
 
-func (l *sessionLink) callOptions() callOptions {
-	return callOptions{l.settings.DefaultCallTimeout, l.settings.outgoing, l.log, &l.remote, l.tallies}
-}
-
 // bindMethods implements link.
 func (l *sessionLink) bindMethods(ctx context.Context, service string, methods []*boundMethod) error {
 	if !l.peer.AcceptsCalls {

@@ -7,8 +7,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -39,7 +41,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	}
 	end := p.End.Load()
 	if end == nil {
-		end = newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: &c.settings.Conn}, settings: c.settings, log: c.log})
+		end = newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: &c.Settings.Conn}, settings: c.Settings, log: c.Log})
 		p.End.Store(end)
 	}
 	if x, ok := v.Ctx.(*callContext); ok {
@@ -66,8 +68,8 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	}
 	if !p.Eager {
 		data, own := k.Body()
-		c.settings.Bounds.Begin(&v.Dec, data, own)
-		if err := m.ReadResults(c.log, b.sig, v); err != nil {
+		c.Settings.Bounds.Begin(&v.Dec, data, own)
+		if err := m.ReadResults(c.Log, b.sig, v); err != nil {
 			if s.Result != nil {
 				s.Result.Close()
 			}
@@ -87,7 +89,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 // A streamEnd is the end of the streams of a call at this end, and its streams.User.
 type streamEnd struct {
 	streams.End
-	settings *settings
+	settings *option.Settings
 	log      *report.Log
 	seen     *Call // by interceptors; nil without any
 
@@ -106,7 +108,7 @@ func (e *streamEnd) Failure(err error) *fault.Fault {
 	if errors.As(err, &p) {
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + e.Method + ": " + p.Error(), LogID: p.id}
 	}
-	code, f, ids := e.settings.failureOf(err, e.log, e.Method, wire.MaxIdentityRoom)
+	code, f, ids := failureOf(e.settings, err, e.log, e.Method, wire.MaxIdentityRoom)
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Identities: ids}
 }
 
@@ -125,7 +127,7 @@ func (e *streamEnd) Public(f *fault.Fault) error { return errorOf(f) }
 
 // Received implements streams.User.
 func (e *streamEnd) Received(err error) error {
-	return publicError(fault.About(e.Method, e.settings.identified(err, e.log, e.Method)))
+	return publicError(fault.About(e.Method, identity.Caused(e.settings.Errors, err, e.Bounds, e.log, e.Method)))
 }
 
 // Watches implements streams.User.

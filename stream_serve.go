@@ -136,7 +136,7 @@ func (inv *invocation) continues() bool {
 // streamEnd returns the end of a server for a call.
 func (inv *invocation) streamEnd() *streams.End {
 	v, m := inv.served, inv.method
-	return newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: v.limits}, settings: v.settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
+	return newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: v.limits}, settings: &v.settings.Settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
 		p := v.panicked(&m.Description, what, "handler")
 		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
 	}})

@@ -1,5 +1,6 @@
 // Package caller has the methods of contracts at the end that calls them: their values to bytes and
-// back, the time of a call, and its count. It knows no connections and no proxies.
+// back, the time of a call, and its count; and calls whose caller does not wait. It knows no
+// connections and no proxies.
 package caller
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
+	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/tally"
@@ -36,6 +38,10 @@ type Method struct {
 	Oneway             bool          // ... nor does anything use it
 	Streams            *streams.Plan // nil without streams
 	Tally              *tally.Method // counts its calls; nil for a callback
+
+	// Of is nil for a method of the peer. For a func among the arguments of a call by the peer it
+	// has the settings, with their list of errors, of the method of that call.
+	Of *option.Settings
 }
 
 // New returns the method of a func of a contract. byDefault limits its calls unless its tag does;
