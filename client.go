@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -252,17 +253,13 @@ func (c *Client) callByName(ctx context.Context, n *namedCall) error {
 		}
 		again := *n
 		err = c.callDescribed(ctx, m, n, nil)
-		if attempts == maxOutdated || !errors.Is(err, errOutdated) {
+		if attempts == maxOutdated || !errors.Is(err, apart.ErrOutdated) {
 			return err
 		}
 		*n = again
 		c.forget(n.name, m)
 	}
 }
-
-// errOutdated is the cause of a call, not run, of a server that has another layout of the method
-// than the one that described it. Over a connection this cannot be.
-var errOutdated = errors.New("the server has another layout of the method")
 
 // maxOutdated limits how often one call asks for a layout again.
 const maxOutdated = 4

@@ -47,7 +47,7 @@ var uses = map[string][]string{
 	"internal/callback":   {"internal/method"},
 	"internal/streams":    {"internal/callback", "internal/codec", "internal/fault", "internal/limits", "internal/method", "internal/transport", "internal/wire"},
 	"internal/caller":     {"internal/callctx", "internal/codec", "internal/fault", "internal/identity", "internal/limits", "internal/method", "internal/numbering", "internal/option", "internal/report", "internal/streams", "internal/tally"},
-	"internal/apart":      {"internal/callctx", "internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/report", "internal/streams", "internal/tally", "internal/wire"},
+	"internal/apart":      {"internal/callctx", "internal/caller", "internal/fault", "internal/limits", "internal/method", "internal/netconn", "internal/numbering", "internal/report", "internal/streams", "internal/tally", "internal/wire"},
 	"internal/callctx":    {"internal/admission", "internal/fault", "internal/limits", "internal/wire"},
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},

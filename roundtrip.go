@@ -142,55 +142,57 @@ func receivedFault(e *Error) (f *fault.Fault, expired bool) {
 	return f, expired
 }
 
-// An exchange is one call over a RoundTripper, and the answer of a caller.Eager. One goroutine
-// makes its attempts, one behind another. What they set may be read once that goroutine is
-// known to have ended.
+// An exchange is one call over a RoundTripper. It implements apart.Carrier.
 type exchange struct {
-	*overLink
-	apart.Exchange
-	request Request
-	knows   []numbering.Version // those that the arguments may go to
-
-	// set by the last attempt
-	reply   *Reply
-	sig     *method.Signature // that of the server
-	entries []byte
+	apart.Call
+	link    *overLink
+	request Request // without what differs from attempt to attempt
 }
 
-// Body and Entries implement answer.
-func (x *exchange) Body() ([]byte, bool) { return x.reply.Body, true }
-func (x *exchange) Entries() []byte      { return x.entries }
-
-// roundTrip makes one attempt. It sets the reply, unless the attempt has failed without one. The
-// RoundTripper may keep r, so each attempt has a Request of its own. Credentials are asked for
-// each, because they may expire, and each may reach another server.
-func (x *exchange) roundTrip(r *Request) error {
+// RoundTrip makes one attempt. The RoundTripper may keep the Request, so each attempt has one of its
+// own. Credentials are asked for each, because they may expire, and each may reach another server.
+func (x *exchange) RoundTrip(layout string, knows []Hash) (*apart.Reply, error) {
+	r := x.request
+	r.Layout, r.Knows, r.Body = layout, knows, x.Args
 	left, over := x.Attempt()
 	if over != nil {
-		return over
+		return nil, over
 	}
 	r.Timeout = left
-	if ask := x.credentials; ask != nil {
-		s, err := hello.Credentials(x.Within(), x.Log, func() (secure.Secret, error) { c, err := ask(x.Within()); return c.secret, err })
+	if ask := x.link.credentials; ask != nil {
+		s, err := hello.Credentials(x.Within(), x.link.Log, func() (secure.Secret, error) { c, err := ask(x.Within()); return c.secret, err })
 		if x.Within().Err() != nil {
-			return x.Over(fault.NotRun)
+			return nil, x.Over(fault.NotRun)
 		} else if err != nil {
-			return err
+			return nil, err
 		}
 		r.Credentials = Credentials{s}
 	}
 	var reply *Reply
-	err := x.Carry(x.Log, func() *fault.Fault {
+	err := x.Carry(x.link.Log, func() *fault.Fault {
 		var err error
-		if reply, err = x.rt.RoundTrip(x.Within(), r); err != nil {
+		if reply, err = x.link.rt.RoundTrip(x.Within(), &r); err != nil {
 			return tripFault(err)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err != nil || reply == nil {
+		return nil, err
 	}
-	return x.accept(reply)
+	return replyOf(*reply), nil
+}
+
+// replyOf returns a reply as the call sees it. It takes a copy of the struct: a RoundTripper may
+// change its own all the same. The memory of the fields is the library's.
+func replyOf(r Reply) *apart.Reply {
+	own := &apart.Reply{
+		Status: r.Status, OK: r.Status == StatusOK, Differs: r.Status == StatusDiffers,
+		Hash: r.Hash, Layout: r.Layout, Body: r.Body, Items: r.Items, Metadata: r.Metadata,
+	}
+	if r.Err != nil {
+		own.Failed, own.Expired = receivedFault(r.Err)
+	}
+	return own
 }
 
 // tripFault returns the fault for an error of the RoundTripper. Its methods are user code. An *Error
@@ -210,44 +212,23 @@ func tripFault(err error) *fault.Fault {
 	return f
 }
 
-// accept sets the reply. It returns the error in it, or one for a reply that makes no sense. It
-// copies the struct: a RoundTripper may change its own all the same. The memory of the fields is
-// the library's.
-func (x *exchange) accept(reply *Reply) (err error) {
-	if reply == nil {
-		return fault.New(fault.Internal, fault.OutcomeUnknown, "the RoundTripper returned neither a reply nor an error")
+// ItemFault implements apart.Carrier. Only an *Error with OutcomeAnswered is from the handler. Any
+// other one is of the RoundTripper, and means that the rest of the items is lost.
+func (x *exchange) ItemFault(err error) *fault.Fault {
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Outcome == OutcomeAnswered:
+		f, expired := receivedFault(e)
+		return x.Received(f, expired)
+	case x.Within().Err() != nil: // most errors then only say so
+		return x.Over(fault.OutcomeUnknown)
 	}
-	own := *reply
-	x.reply = &own
-	if own.Status == StatusDiffers {
-		return nil
-	}
-	r := &apart.Reply{Status: own.Status, OK: own.Status == StatusOK, Size: len(own.Body), Metadata: own.Metadata}
-	if own.Err != nil {
-		r.Failed, r.Expired = receivedFault(own.Err)
-	}
-	x.entries, err = x.Accept(r, x.Settings.MaxMessage)
-	return err
+	return tripFault(err)
 }
 
-// move moves the items of the reply to the user's range, or ends that with the error of the call.
-// Only an *Error with OutcomeAnswered is from the handler. Any other one is of the RoundTripper,
-// and means that the rest of the items is lost.
-func (x *exchange) move(s *apart.Stream, m *boundMethod, err error) {
-	if err != nil {
-		s.Pipe.Fail(fault.Of(err), false)
-		return
-	}
-	s.Move(x.reply.Items, &x.Settings.Conn, m.Name, x.Log, func(err error) *fault.Fault {
-		var e *Error
-		switch {
-		case errors.As(err, &e) && e.Outcome == OutcomeAnswered:
-		case x.Within().Err() != nil: // most errors then only say so
-			return x.Over(fault.OutcomeUnknown)
-		default:
-			return tripFault(err)
-		}
-		f, expired := receivedFault(e)
-		return s.Received(f, expired)
-	})
+// Differs implements apart.Carrier.
+func (x *exchange) Differs(found []numbering.Difference) error {
+	service, _, _ := method.SplitName(x.request.Method)
+	why, _ := mismatchOf(service, found)
+	return why
 }

@@ -1,6 +1,6 @@
-// Package apart has parts of calls without a connection: at a client their attempts, their time,
-// their end and their result streams, at a server their time and the search for their methods,
-// and the errors of replies. Package bsrpc has the values, and what carries them.
+// Package apart has parts of calls without a connection: at a client the calls from their
+// arguments to their replies and streams, with all attempts, at a server their time and the search
+// for their methods, and the errors of replies. Package bsrpc has what carries them.
 package apart
 
 import (

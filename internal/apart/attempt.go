@@ -2,6 +2,7 @@ package apart
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/callctx"
@@ -40,14 +41,17 @@ func (x *Exchange) Carry(log *report.Log, f func() *fault.Fault) error {
 	return x.Over(fault.OutcomeUnknown)
 }
 
-// A Reply is the answer to an attempt, unless the server has another version of the method.
-// What has carried it is code of the user, so a Reply may say anything.
+// A Reply is the answer to an attempt. What has carried it is code of the user, so a Reply may say anything.
 type Reply struct {
 	Status   fmt.Stringer
 	OK       bool         // by Status
+	Differs  bool         // by Status: the call has not run, and the server has another layout
+	Hash     [32]byte     // of the server's layout
+	Layout   string       // its text, with Differs
 	Failed   *fault.Fault // the error in it; nil for none
 	Expired  bool         // with Failed: the time of the call was over at the server
-	Size     int          // bytes of the results
+	Body     []byte       // the encoded results
+	Items    iter.Seq2[[]byte, error]
 	Metadata map[string]string
 }
 
@@ -63,8 +67,8 @@ func (x *Exchange) Accept(r *Reply, most int) (entries []byte, err error) {
 		return entries, x.Received(r.Failed, r.Expired)
 	case !r.OK:
 		return entries, fault.New(fault.Internal, fault.OutcomeUnknown, "a reply with %v and without an error", r.Status)
-	case r.Size > most:
-		return entries, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", r.Size, most)
+	case len(r.Body) > most:
+		return entries, fault.New(fault.ResourceExhausted, fault.Answered, "answer of %d bytes, this end's MaxMessage is %d", len(r.Body), most)
 	}
 	return entries, nil
 }
