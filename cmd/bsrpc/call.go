@@ -35,6 +35,7 @@ type call struct {
 	*method
 	in         io.Reader // standard input, nil once it is used
 	out        io.Writer
+	values     io.Writer // for lines: out, or what is beside it if that gets the bytes of a reader
 	showValues bool
 	numbered   bool // lines name their result
 
@@ -62,6 +63,9 @@ func newCall(t *target) *cobra.Command {
 				return err
 			}
 			c := &call{server: s, method: m, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), showValues: showValues, numbered: s.json}
+			if c.values = c.out; m.returnsReader() && !s.json {
+				c.values = cmd.ErrOrStderr()
+			}
 			ctx, cancel := s.limit(cmd.Context(), m.streams())
 			defer cancel()
 			values, err := c.args(args[1:])
@@ -179,7 +183,7 @@ func (c *call) line(i int, word string, text json.RawMessage) error {
 	if c.numbered {
 		return writeJSON(c.out, map[string]any{"result": i + 1, word: text})
 	}
-	_, err := c.out.Write(append(appendPrintable(nil, text), '\n'))
+	_, err := c.values.Write(append(appendPrintable(nil, text), '\n'))
 	return err
 }
 

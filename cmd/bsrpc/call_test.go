@@ -34,3 +34,16 @@ func TestNoTerminal(t *testing.T) {
 		}
 	}
 }
+
+// The bytes of a reader are alone on standard output.
+func TestCallReaderBeside(t *testing.T) {
+	address := serve(t, newGate(t))
+	exit, out, failed := bsrpcCommand(t, "abc", "call", address, "Gate.Look", "@-")
+	if exit != 0 || out != "abc" || failed != "\"3\"\n" {
+		t.Errorf("exit %d, %q, %q", exit, out, failed)
+	}
+	exit, out, failed = bsrpcCommand(t, "abc", "call", address, "Gate.Look", "@-", "--json")
+	if exit != 0 || out != `{"result":1,"value":"3"}`+"\n"+`{"bytes":"YWJj","result":2}`+"\n" || failed != "" {
+		t.Errorf("exit %d, %q, %q", exit, out, failed)
+	}
+}

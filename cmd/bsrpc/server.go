@@ -197,6 +197,11 @@ func (m *method) param(i int) string {
 	return ""
 }
 
+// returnsReader reports whether a result is a reader.
+func (m *method) returnsReader() bool {
+	return slices.ContainsFunc(m.layout.Results, func(l *layout.Type) bool { return l.Kind == layout.Reader })
+}
+
 // streams reports whether a parameter or a result is a stream or a reader.
 func (m *method) streams() bool {
 	return slices.ContainsFunc(slices.Concat(m.layout.Params, m.layout.Results), func(l *layout.Type) bool {

@@ -164,10 +164,8 @@ func (w *watch) readable(m *method) error {
 			return usage("watch calls again, and standard input can be read once; give a file in place of @-")
 		}
 	}
-	for _, l := range m.layout.Results {
-		if l.Kind == layout.Reader {
-			return usage("the result of %s is bytes; use bsrpc call", m.Name)
-		}
+	if m.returnsReader() {
+		return usage("the result of %s is bytes; use bsrpc call", m.Name)
 	}
 	if m.layout.Oneway || len(m.layout.Results) == 0 {
 		return usage("%s has no results to watch", m.Name)
@@ -177,7 +175,8 @@ func (w *watch) readable(m *method) error {
 
 // call calls the method once, into results of its own.
 func (w *watch) call(ctx context.Context, s *server) (*call, []any, error) {
-	c := &call{server: s, method: w.method, out: w.cmd.OutOrStdout(), showValues: w.showValues, numbered: s.json}
+	out := w.cmd.OutOrStdout()
+	c := &call{server: s, method: w.method, out: out, values: out, showValues: w.showValues, numbered: s.json}
 	values, err := c.args(w.words)
 	if err != nil {
 		return nil, nil, err
