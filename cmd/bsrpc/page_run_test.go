@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,9 +16,10 @@ func instrument(t *testing.T) string {
 	return start(t, example(t, "instrument"), "-addr", "127.0.0.1:0", "server")
 }
 
-// The server of the page, and its tap.
+// The servers of the pages, and their tap.
 const (
 	pageServer = "127.0.0.1:7342"
+	pageJobs   = "127.0.0.1:7344"
 	pageTap    = "127.0.0.1:7400"
 )
 
@@ -34,21 +34,24 @@ var (
 	pageBlock = regexp.MustCompile("(?s)(<!-- not run: [^\n]*-->\n+)?```(\\w*)\n(.*?)```")
 )
 
-// The commands in the blocks of docs/tools.md are run against examples/instrument, one after
-// another, in one folder with the files of testdata/page. One that ends with & runs until the end
-// of its block, and its lines are those behind the next commands. A block of JSON is the config. A
-// comment "not run", with the reason, keeps the next block from it.
+// The commands in the blocks of the pages are run against examples/instrument and examples/jobs, one
+// after another, in one folder with the files of testdata/page. One that ends with & runs until the
+// end of its block, and its lines are those behind the next commands. A block of JSON is the config,
+// and one of sh has commands of other programs. A comment "not run", with the reason, keeps the next
+// block from it.
 func TestPageRuns(t *testing.T) {
-	data, err := os.ReadFile("../../docs/tools.md")
+	for _, page := range []string{"tools", "compared"} {
+		t.Run(page, func(t *testing.T) { runPage(t, "../../docs/"+page+".md") })
+	}
+}
+
+func runPage(t *testing.T, file string) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // for the tap
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	p := &pageRun{t: t, names: []string{pageServer, instrument(t), pageTap, l.Addr().String()}}
+	jobs := start(t, example(t, "jobs"), "-addr", "127.0.0.1:0", "server")
+	p := &pageRun{t: t, file: file, names: []string{pageServer, instrument(t), pageJobs, jobs, pageTap, unused(t)}}
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/page")); err != nil {
 		t.Fatal(err)
@@ -75,6 +78,7 @@ func TestPageRuns(t *testing.T) {
 // A pageRun runs the commands of the page.
 type pageRun struct {
 	t     *testing.T
+	file  string
 	names []string // addresses on the page, and those in their place
 	ran   int
 
@@ -115,7 +119,10 @@ func (p *pageRun) run(command, want string) {
 		p.running, p.seen = new(paper), 0
 		p.stop = beginWith(p.t, grep{p.running, pattern}, p.running, args[1:]...)
 	default:
-		run(p.t.Context(), args[1:], strings.NewReader(""), grep{&out, pattern}, &out)
+		exit := run(p.t.Context(), args[1:], strings.NewReader(""), grep{&out, pattern}, &out)
+		if fails := strings.HasPrefix(want, "bsrpc: ") || strings.Contains(want, "\nbsrpc: "); fails != (exit != 0) {
+			p.t.Errorf("$ %s\nexit %d, and %s has:\n%s", command, exit, p.file, want)
+		}
 	}
 	normal := func(text string) string {
 		text = pageDate.ReplaceAllString(steady(text), "DATE")
@@ -139,7 +146,7 @@ func (p *pageRun) run(command, want string) {
 		}
 	}
 	if have != want {
-		p.t.Errorf("$ %s\n%s\ndocs/tools.md has:\n%s", command, have, want)
+		p.t.Errorf("$ %s\n%s\n%s has:\n%s", command, have, p.file, want)
 	}
 	if p.running != nil {
 		p.seen = len(p.running.String())
