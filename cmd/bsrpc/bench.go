@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bsrpc/bsrpc"
-	"github.com/bsrpc/bsrpc/layout"
 )
 
 const benchHelp = `bench calls a method again and again, and measures.
@@ -26,7 +24,8 @@ one call after another: a closed loop, for the highest rate.
 
   {{.Index}}  {{.Int 1 100}}  {{.Float}}  {{.Letters 8}}  {{.Pick "a" "b"}}
 
-With --calls FILE each line is a list of JSON with the arguments of one call.`
+With --calls FILE each line is a list of JSON with the arguments of one call. A call of a
+method with a result stream ends with the stream; the same words are sent in each call.`
 
 // Limits of what a bench may be asked for.
 const (
@@ -66,7 +65,12 @@ func newBench(t *target) *cobra.Command {
 				return err
 			}
 			l := &load{method: m.Name, concurrency: f.concurrency, duration: f.duration}
-			if l.args, err = f.source(cmd, s, m, args[1:]); err != nil {
+			if m.valuesAlone() {
+				l.args, err = f.source(cmd, s, m, args[1:])
+			} else {
+				l.streams, err = f.streamer(cmd, s, m, args[1:])
+			}
+			if err != nil {
 				return err
 			}
 			s.Close() // its place may be the only one that the server has
@@ -101,10 +105,7 @@ func (s *server) benchClient(cmd *cobra.Command) (*bsrpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.DefaultCallTimeout = defaultTimeout
-	if s.timeout > 0 {
-		opts.DefaultCallTimeout = s.timeout
-	}
+	opts.DefaultCallTimeout = s.callTimeout()
 	return s.dialWith(cmd.Context(), opts)
 }
 
@@ -173,14 +174,24 @@ func parseRate(text string) (float64, error) {
 	return rate, nil
 }
 
+// streamer returns the caller of a method with streams.
+func (f *benchFlags) streamer(cmd *cobra.Command, s *server, m *method, words []string) (*streamer, error) {
+	if f.template || f.calls != "" {
+		return nil, usage("--template and --calls are for methods with values alone, and %s has more: %s", m.Name, clean(m.signature(false), maxLine))
+	}
+	return newStreamer(&call{server: s, method: m, in: cmd.InOrStdin()}, words, s.callTimeout())
+}
+
+// callTimeout returns the limit of each call.
+func (s *server) callTimeout() time.Duration {
+	if s.timeout > 0 {
+		return s.timeout
+	}
+	return defaultTimeout
+}
+
 // source returns the source of arguments.
 func (f *benchFlags) source(cmd *cobra.Command, s *server, m *method, words []string) (argSource, error) {
-	for _, l := range slices.Concat(m.layout.Params, m.layout.Results) {
-		switch l.Kind {
-		case layout.Stream, layout.Reader, layout.Func:
-			return nil, usage("bench calls methods with values alone, and %s has more: %s", m.Name, clean(m.signature(false), maxLine))
-		}
-	}
 	if f.calls != "" {
 		if len(words) > 0 {
 			return nil, usage("the arguments are in %s; give none, or no --calls", clean(f.calls, maxWord))

@@ -35,6 +35,13 @@ func (l *load) print(w io.Writer, t *tally) error {
 		fmt.Fprintf(&b, " of %s", rateText(t.Rate))
 	}
 	b.WriteString("\n")
+	seconds := max(t.Elapsed.Seconds(), 1e-9)
+	if n := t.Received.Items; n > 0 {
+		fmt.Fprintf(&b, "    received   %s, %s a second\n", count(int(n), "item"), rateText(float64(n)/seconds))
+	}
+	if n := float64(t.Received.Bytes); n > 0 {
+		fmt.Fprintf(&b, "    received   %s, %s a second\n", byteSize(n), byteSize(n/seconds))
+	}
 	writeLatencies(&b, "latency", t.latencies)
 	if t.Rate > 0 {
 		writeLatencies(&b, "late", t.late)
@@ -153,6 +160,9 @@ func (l *load) asJSON(t *tally) any {
 		"method": l.method, "seconds": t.Elapsed.Seconds(), "callers": l.concurrency, "connections": len(l.clients),
 		"succeeded": t.Started - t.Failed, "failed": t.Failed, "achieved": t.achieved(),
 		"latencyNanoseconds": latenciesOf(t.latencies), "errors": errors,
+	}
+	if l.streams != nil {
+		run["items"], run["bytes"] = t.Received.Items, t.Received.Bytes
 	}
 	if t.Rate > 0 {
 		run["rate"], run["notStarted"], run["lateNanoseconds"] = t.Rate, t.NotStarted, latenciesOf(t.late)

@@ -28,6 +28,7 @@ type load struct {
 	clients     []*bsrpc.Client
 	method      string
 	args        argSource
+	streams     *streamer // in place of args, for a method with streams; nil for others
 	concurrency int
 	duration    time.Duration
 	sleep       func(time.Duration) // of the schedule; nil for what suits the rate
@@ -41,6 +42,7 @@ type tally struct {
 	Failed     int64
 	NotStarted int64 // of the schedule: all callers were busy until its end, or that of the run
 	CutOff     int64 // open at the end of a run that ended early; neither started nor failed in these figures
+	Received   amount
 	Lost       error // the end of a connection
 	errors     map[errorKind]*errorCount
 
@@ -115,6 +117,7 @@ type caller struct {
 
 	latencies, late []int64
 	started, failed int64
+	received        amount
 	cutOff          bool // its last call
 	kinds           map[errorKind]*errorCount
 	buf, results    []byte
@@ -162,6 +165,12 @@ func (c *caller) run(ctx context.Context, end <-chan struct{}) {
 
 // call makes one call.
 func (c *caller) call(ctx context.Context, call int64) error {
+	if c.streams != nil {
+		got, err := c.streams.call(ctx, c.client)
+		c.received.Items += got.Items
+		c.received.Bytes += got.Bytes
+		return err
+	}
 	args, err := c.args.encode(c.buf[:0], call)
 	if err != nil {
 		return err
@@ -237,6 +246,8 @@ func (c *caller) finish() {
 	c.flushLocked()
 	c.Started += c.started
 	c.Failed += c.failed
+	c.Received.Items += c.received.Items
+	c.Received.Bytes += c.received.Bytes
 	if c.cutOff {
 		c.CutOff++
 	}

@@ -151,6 +151,44 @@ func TestBenchWarmUp(t *testing.T) {
 	})
 }
 
+// Methods with streams, readers and nil funcs: a call ends with its stream.
+func TestBenchStreams(t *testing.T) {
+	address := serve(t, newDesk(t, nil))
+	file := filepath.Join(t.TempDir(), "numbers")
+	if err := os.WriteFile(file, []byte("1\n2\n\n39\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args         []string
+		items, bytes int64 // of a call
+	}{
+		{[]string{"Desk.Watch", "3"}, 3, 0},
+		{[]string{"Desk.Copy", "@" + file}, 0, 8},
+		{[]string{"Desk.Sum", "@" + file}, 0, 0},
+		{[]string{"Desk.Sum", "[1, 2]"}, 0, 0},
+		{[]string{"Desk.Each", "null"}, 0, 0},
+	} {
+		exit, out, failed := bsrpcCommand(t, "", append([]string{"bench", "--address", address, "--json", "--rate", "max", "--concurrency", "2", "--duration", "20ms"}, test.args...)...)
+		var run struct{ Succeeded, Failed, Items, Bytes int64 }
+		err := json.Unmarshal([]byte(out), &run)
+		if n := run.Succeeded; err != nil || exit != 0 || n == 0 || run.Items != n*test.items || run.Bytes != n*test.bytes {
+			t.Errorf("%v: exit %d, %v, %s", test.args, exit, err, out+failed)
+		}
+	}
+	check(t, 0, " a second\n    latency    p50 ", "bench", address, "Desk.Watch", "3", "--rate", "200", "--duration", "20ms")
+	check(t, 3, "calls failed, most of them with: Desk.Hang", "bench", address, "Desk.Hang", "--rate", "200", "--duration", "20ms", "--timeout", "30ms")
+	check(t, 2, "line 2 of the stream: ", "bench", address, "Desk.Sum", "@"+wrongNumbers(t))
+}
+
+// wrongNumbers returns a file with a line that is not a number.
+func wrongNumbers(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "wrong")
+	if err := os.WriteFile(file, []byte("1\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // The command as a whole: its numbers, lines of a ramp, plots, and mistakes.
 func TestBench(t *testing.T) {
 	address := serve(t, newDesk(t, nil))
@@ -208,7 +246,7 @@ func TestBench(t *testing.T) {
 		"bench ADDRESS Desk.Ad",
 		"bench ADDRESS Desk.Add 1",
 		"bench ADDRESS Desk.Add 1 x",
-		"bench ADDRESS Desk.Watch 1",
+		"bench ADDRESS Desk.Watch {{.Index}} --template",
 		"bench ADDRESS Desk.Each f",
 		"bench ADDRESS Desk.Add 1 2 --rate 0",
 		"bench ADDRESS Desk.Add 1 2 --rate fast",

@@ -72,10 +72,10 @@ func newCall(t *target) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			results, err := c.results()
-			if err != nil {
-				return err
+			if m.returnsReader() && !s.json && isTerminal(c.out) {
+				return usage("the result of %s is bytes, which a terminal cannot show: redirect the output, or use --json", m.Name)
 			}
+			results := m.results()
 			ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(ctx, md))
 			err = s.Call(ctx, m.Name, values, results...)
 			if verbose {
@@ -120,24 +120,6 @@ func (t *target) printMetadata(w io.Writer, md bsrpc.Metadata) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// results returns the pointers for the results.
-func (c *call) results() (list []any, err error) {
-	for _, l := range c.layout.Results {
-		switch l.Kind {
-		case layout.Stream:
-			list = append(list, new(iter.Seq2[json.RawMessage, error]))
-		case layout.Reader:
-			if isTerminal(c.out) && !c.numbered {
-				return nil, usage("the result of %s is bytes, which a terminal cannot show: redirect the output, or use --json", c.Name)
-			}
-			list = append(list, new(io.ReadCloser))
-		default:
-			list = append(list, new(json.RawMessage))
-		}
-	}
-	return list, nil
 }
 
 // print prints the results.

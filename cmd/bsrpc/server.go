@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -195,6 +197,21 @@ func (m *method) param(i int) string {
 		return m.Params[i]
 	}
 	return ""
+}
+
+// results returns pointers for the results of a call, as JSON.
+func (m *method) results() (list []any) {
+	for _, l := range m.layout.Results {
+		switch l.Kind {
+		case layout.Stream:
+			list = append(list, new(iter.Seq2[json.RawMessage, error]))
+		case layout.Reader:
+			list = append(list, new(io.ReadCloser))
+		default:
+			list = append(list, new(json.RawMessage))
+		}
+	}
+	return list
 }
 
 // returnsReader reports whether a result is a reader.

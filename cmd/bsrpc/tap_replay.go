@@ -264,17 +264,7 @@ func (st *recordedStream) json(l *layout.Type) (items []json.RawMessage, ok bool
 // run makes the call, and reads its result stream.
 func (c *liveCall) run(ctx context.Context, s *server, args []any) {
 	defer close(c.done)
-	var results []any
-	for _, l := range c.method.layout.Results {
-		switch l.Kind {
-		case layout.Stream:
-			results = append(results, new(iter.Seq2[json.RawMessage, error]))
-		case layout.Reader:
-			results = append(results, new(io.ReadCloser))
-		default:
-			results = append(results, new(json.RawMessage))
-		}
-	}
+	results := c.method.results()
 	if c.err = s.Call(ctx, c.recordedCall.method, args, results...); c.err != nil {
 		return
 	}

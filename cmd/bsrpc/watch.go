@@ -181,10 +181,7 @@ func (w *watch) call(ctx context.Context, s *server) (*call, []any, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	results, err := c.results()
-	if err != nil {
-		return nil, nil, err
-	}
+	results := w.method.results()
 	return c, results, s.Call(bsrpc.WithMetadata(ctx, w.md), w.name, values, results...)
 }
 
