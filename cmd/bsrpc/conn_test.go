@@ -59,6 +59,7 @@ func TestToken(t *testing.T) {
 	}
 	check(t, 2, "--insecure-credentials", "list", address, "--token-file", token)
 	check(t, 0, "Desk\n", "list", address, "--token-file", token, "--insecure-credentials")
+	check(t, 3, "Without TLS leave out --tls,", "list", address, "--tls")
 	if err := os.Truncate(token, maxTokenFile+1); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,10 @@ const maxList = 64
 
 func newDescribe(t *target) *cobra.Command {
 	return &cobra.Command{
-		Use:               "describe [ADDRESS] [SERVICE | SERVICE.METHOD]",
-		Short:             "describe methods: signature, options, secrets, hash, and how to call them",
+		Use:   "describe [ADDRESS] [SERVICE | SERVICE.METHOD]",
+		Short: "describe methods: signature, options, secrets, hash, and how to call them",
+		Long: `describe prints the signature of methods as in Go, with their options, secrets and hash, and
+a call to start from: of one method, of a service, or of all services but bsrpc.v1.`,
 		ValidArgsFunction: t.complete(true, true),
 		RunE: t.connected(0, 1, func(cmd *cobra.Command, s *server, args []string) error {
 			methods, err := s.named(cmd, args)

@@ -64,16 +64,16 @@ func unknown(format string, args ...any) error {
 }
 
 // notConnected returns the error of Dial, and what to try.
-func notConnected(err error, address string) error {
+func notConnected(err error, address string, tls bool) error {
 	f := failureOf(err)
 	f.Exit = exitNetwork
 	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
-	f.Details = append(f.Details, remedy(err, f.Code, address))
+	f.Details = append(f.Details, remedy(err, f.Code, address, tls))
 	return f
 }
 
-// remedy returns what to try after an error of Dial.
-func remedy(err error, code, address string) string {
+// remedy returns what to try after an error of Dial, with TLS or without.
+func remedy(err error, code, address string, tls bool) string {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
@@ -85,6 +85,8 @@ func remedy(err error, code, address string) string {
 		return "name the PEM file of its authority with --ca"
 	case errors.As(err, &host):
 		return "give a name that its certificate has, with --server-name"
+	case tls:
+		return "is a bsrpc server with TLS listening on " + address + "? Without TLS leave out --tls, --ca, --cert and --server-name"
 	}
 	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own"
 }

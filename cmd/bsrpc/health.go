@@ -17,8 +17,10 @@ const retryAfter = 200 * time.Millisecond
 func newHealth(t *target) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
-		Use:               "health [ADDRESS] [SERVICE]",
-		Short:             "whether the server, or a service, is ready; exit code 1 if not",
+		Use:   "health [ADDRESS] [SERVICE]",
+		Short: "whether the server, or a service, is ready; exit code 1 if not",
+		Long: `health asks whether the server is ready, or one of its services. The exit code is 1 if it
+is not. With --wait it waits until then, also for a server that does not run yet.`,
 		ValidArgsFunction: t.complete(true, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := t.split(args)

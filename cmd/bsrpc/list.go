@@ -7,8 +7,10 @@ const maxLine = 200
 
 func newList(t *target) *cobra.Command {
 	return &cobra.Command{
-		Use:               "list [ADDRESS] [SERVICE]",
-		Short:             "list the services, or the methods of a service",
+		Use:   "list [ADDRESS] [SERVICE]",
+		Short: "list the services, or the methods of a service",
+		Long: `list prints the names of the server's services, or the signatures of the methods of one.
+bsrpc.v1 is the service by which every server describes itself.`,
 		ValidArgsFunction: t.complete(true, false),
 		RunE: t.connected(0, 1, func(cmd *cobra.Command, s *server, args []string) error {
 			if len(args) == 0 {

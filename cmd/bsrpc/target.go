@@ -114,7 +114,7 @@ func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrp
 	defer cancel()
 	client, err := bsrpc.Dial(ctx, network, address, opts)
 	if err != nil {
-		return nil, notConnected(err, t.address)
+		return nil, notConnected(err, t.address, opts.TLS != nil)
 	}
 	return client, nil
 }

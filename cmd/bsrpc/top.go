@@ -14,8 +14,8 @@ import (
 )
 
 const topHelp = `top shows what a server does: calls a second and latencies by method, who holds
-exclusive groups and who waits, and the sessions. In a terminal the view is drawn anew each
---interval; otherwise, and with --json, one view follows the other.
+exclusive groups and who waits, and the sessions. There is a view each --interval, which
+replaces the one before in a terminal, and follows it elsewhere and with --json.
 
 Rates, latencies and errors are those of the interval before. Only operators of the server
 may see them: clients with its OperatorRole, or on its machine.`
