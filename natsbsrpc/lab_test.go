@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,10 +66,33 @@ func (b *broker) connect() *nats.Conn {
 	return nc
 }
 
+// connectOnce returns a connection to the broker that does not come back, and a func that cuts it as the
+// death of the process would.
+func (b *broker) connectOnce() (nc *nats.Conn, cut func()) {
+	b.t.Helper()
+	d := new(cutDialer)
+	nc, err := nats.Connect(b.ClientURL(), nats.NoReconnect(), nats.SetCustomDialer(d))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(nc.Close)
+	return nc, func() { d.conn.Close() }
+}
+
+// A cutDialer keeps its connection.
+type cutDialer struct{ conn net.Conn }
+
+func (d *cutDialer) Dial(network, address string) (net.Conn, error) {
+	var err error
+	d.conn, err = net.Dial(network, address)
+	return d.conn, err
+}
+
 // A depot is the receiver of the tests.
 type depot struct {
 	name     string
 	ran      atomic.Int64
+	items    sync.Map      // of Put, by their names
 	canceled chan struct{} // capacity 1
 }
 
@@ -79,6 +104,7 @@ func (e *limitError) Error() string { return fmt.Sprint("most ", e.Most) }
 
 func (d *depot) Put(ctx context.Context, item string, n int) (int, error) {
 	d.ran.Add(1)
+	d.items.Store(item, true)
 	switch item {
 	case "none":
 		return 0, fmt.Errorf("put:\n%w", errEmpty)
