@@ -235,8 +235,8 @@ type ClientOptions struct {
 	// list changes nothing. Nil means the address given to Dial.
 	Endpoints func(ctx context.Context) ([]Endpoint, error)
 
-	// MaxEndpoints limits the endpoints used at a time; the first ones count. Zero means
-	// 8; the maximum is 64.
+	// MaxEndpoints limits the endpoints used at a time. Of more, those with a connection stay,
+	// and then the first ones count. Zero means 8; the maximum is 64.
 	MaxEndpoints int
 
 	// Handlers has the methods that the server may call at this client, over the same

@@ -175,11 +175,20 @@ func (g *Group[E, B]) connect(ctx context.Context, e E, before *Conn, waiting fu
 	return c, nil
 }
 
-// cut returns the endpoints of list to use: each once, and not too many.
+// cut returns the endpoints of list to use: each once, and not too many. Those with a connection come
+// first: DNS returns the addresses of a name in another order each time.
 func (g *Group[E, B]) cut(list []E) (used []E) {
-	for _, e := range list {
-		if len(used) < g.cfg.Most && !slices.Contains(used, e) {
-			used = append(used, e)
+	g.mu.Lock()
+	connected := make(map[E]bool)
+	for _, k := range g.keepers {
+		connected[k.at] = k.conn != nil
+	}
+	g.mu.Unlock()
+	for _, first := range []bool{true, false} {
+		for _, e := range list {
+			if connected[e] == first && len(used) < g.cfg.Most && !slices.Contains(used, e) {
+				used = append(used, e)
+			}
 		}
 	}
 	return used

@@ -217,6 +217,43 @@ func TestEndpointsChange(t *testing.T) {
 	})
 }
 
+// Of more endpoints than are used, those with a connection stay, in whatever order they come. One that
+// is gone makes room for another one.
+func TestEndpointsStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(testNet)
+		var mu sync.Mutex
+		list := []int{1, 2, 3, 4, 5, 6}
+		set := func(next ...int) {
+			mu.Lock()
+			list = next
+			mu.Unlock()
+			time.Sleep(endpointsPeriod + time.Second)
+			synctest.Wait()
+		}
+		g := n.group(t, 1, func(context.Context) ([]int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(list), nil
+		})
+		defer g.End(errLost)
+		set(6, 5, 4, 3, 2, 1)
+		if len(n.conns) != 3 {
+			t.Fatal(len(n.conns), "connections for another order")
+		}
+		set(6, 5, 4, 3, 1)
+		var at []int
+		for _, c := range n.conns {
+			if !c.Ended() {
+				at = append(at, c.at)
+			}
+		}
+		if slices.Sort(at); !slices.Equal(at, []int{1, 3, 6}) {
+			t.Fatal("connected to", at)
+		}
+	})
+}
+
 // User code that hangs or panics ends no attempt of a group for good, and not its End.
 func TestEndpointsHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
