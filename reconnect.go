@@ -39,8 +39,10 @@ type Endpoint struct {
 	ServerName string // expected in the server's certificate; "" for the host of Address
 }
 
-// DNS returns a func for ClientOptions.Endpoints: the addresses of a name with a port, such
-// as "shop.internal:7341". Certificates are checked for the name.
+// DNS returns a func for ClientOptions.Endpoints. A name with a port, such as
+// "shop.internal:7341", stands for its addresses, of IPv4 and IPv6. The name of SRV records, such
+// as "_shop._tcp.shop.internal", stands for the servers in them, with their ports and in the order of
+// their priorities. Certificates are checked for the name, without _shop._tcp.
 func DNS(name string) func(ctx context.Context) ([]Endpoint, error) {
 	return func(ctx context.Context) (list []Endpoint, err error) {
 		host, addresses, err := reconnect.Resolve(ctx, name)
