@@ -119,22 +119,34 @@ func ping(ctx context.Context, client *bsrpc.Client, method string, ids chan<- s
 	if dot <= 0 {
 		return notRun(bsrpc.CodeInvalidArgument, "Each: want a service and a method, such as Greeter.Hello", nil)
 	}
-	name := serviceName(method[:dot])
-	subject, err := micro.ControlSubject(micro.PingVerb, name, "")
+	return pingAll(ctx, c.nc, method[:dot], func(p *micro.Ping) error {
+		select {
+		case ids <- p.ID:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// pingAll sends a PING to the instances of a service, and hands each answer to found. It returns the
+// error of found, or why there are no more.
+func pingAll(ctx context.Context, nc *nats.Conn, service string, found func(*micro.Ping) error) error {
+	subject, err := micro.ControlSubject(micro.PingVerb, serviceName(service), "")
 	if err != nil {
 		return err
 	}
 	answers := make(chan *nats.Msg, 1024)
-	inbox := c.nc.NewInbox()
-	sub, err := c.nc.ChanSubscribe(inbox, answers)
+	inbox := nc.NewInbox()
+	sub, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
-		return notRun(bsrpc.CodeUnavailable, "Each: "+err.Error(), err)
+		return notRun(bsrpc.CodeUnavailable, "PING: "+err.Error(), err)
 	}
 	defer sub.Unsubscribe()
-	if err := c.nc.PublishRequest(subject, inbox, nil); err != nil {
-		return notRun(bsrpc.CodeUnavailable, "Each: "+err.Error(), err)
+	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
+		return notRun(bsrpc.CodeUnavailable, "PING: "+err.Error(), err)
 	}
-	none := notRun(bsrpc.CodeUnavailable, "no instance of "+method[:dot]+" has answered PING", nats.ErrNoResponders)
+	none := notRun(bsrpc.CodeUnavailable, "no instance of "+service+" has answered PING", nats.ErrNoResponders)
 	seen := make(map[string]bool)
 	quiet := time.NewTimer(gather)
 	defer quiet.Stop()
@@ -150,10 +162,8 @@ func ping(ctx context.Context, client *bsrpc.Client, method string, ids chan<- s
 			}
 			seen[p.ID] = true
 			quiet.Reset(gather)
-			select {
-			case ids <- p.ID:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := found(&p); err != nil {
+				return err
 			}
 		case <-quiet.C:
 			if n, _ := sub.Dropped(); n > 0 {

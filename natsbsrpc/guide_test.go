@@ -24,7 +24,7 @@ func TestGuide(t *testing.T) {
 			t.Errorf("example_test.go has not the code of the guide:\n%s", code)
 		}
 	}
-	if n != 3 {
+	if n != 5 {
 		t.Errorf("%d blocks", n)
 	}
 }

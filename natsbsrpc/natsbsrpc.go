@@ -46,6 +46,10 @@ type ServeOptions struct {
 	Description string
 	Metadata    map[string]string
 
+	// Address is a host and a port at which the Server also serves connections, as clients reach
+	// it. Endpoints finds it, in the metadata of the services as bsrpc-address. "" means none.
+	Address string
+
 	// MaxMessage limits the size in bytes of the arguments of a call that is longer than a
 	// message of the broker. Sixteen such calls arrive at the same time, others wait. Zero means
 	// 16 MiB. ServerOptions.MaxMessage limits all calls.

@@ -109,8 +109,17 @@ func (i *Instance) resolve() (err error) {
 		return fmt.Errorf("bsrpc: NATS: ServeOptions.MaxMessage is %d, want at least 1", o.MaxMessage)
 	case !semantic.MatchString(o.Version):
 		return fmt.Errorf("bsrpc: NATS: ServeOptions.Version %q is not a semantic version, such as 1.2.0", o.Version)
+	case o.Address != "" && !validAddress(o.Address):
+		return fmt.Errorf("bsrpc: NATS: ServeOptions.Address %q is not a host and a port, such as 10.0.0.7:7341", o.Address)
 	case strings.ContainsAny(o.Queue, " \t\r\n"):
 		return fmt.Errorf("bsrpc: NATS: ServeOptions.Queue %q contains a space", o.Queue)
+	}
+	o.Metadata = maps.Clone(o.Metadata)
+	if o.Address != "" {
+		if o.Metadata == nil {
+			o.Metadata = make(map[string]string)
+		}
+		o.Metadata[addressKey] = o.Address
 	}
 	for _, m := range i.srv.Methods() {
 		i.add(m)
