@@ -423,6 +423,65 @@ func TestRoundTripItemsAfterCancel(t *testing.T) {
 	})
 }
 
+// The end of the client is the reason of a call whose server has heard of it first.
+func TestRoundTripClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		direct := bsrpctest.Direct(depotServer(t, nil))
+		called := make(chan error, 2)
+		client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
+			if r.Method == bsrpc.BindMethod {
+				return direct.RoundTrip(ctx, r)
+			}
+			<-ctx.Done()
+			e := &bsrpc.Error{Code: bsrpc.CodeCanceled, Outcome: bsrpc.OutcomeAnswered, Message: "context canceled"}
+			return &bsrpc.Reply{Status: bsrpc.StatusError, Err: e}, nil
+		}), nil)
+		p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, err := p.Put(t.Context(), "a", 1)
+			called <- err
+		}()
+		go func() {
+			_, err := bsrpctest.Collect(p.Count(t.Context(), 1))
+			called <- err
+		}()
+		synctest.Wait()
+		client.Close()
+		for range 2 {
+			if err := <-called; !errors.Is(err, bsrpc.ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+		}
+	})
+}
+
+// The Timeout of a request ends its call, without a deadline of the context of Handle.
+func TestHandleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		args, err := bsrpc.Append(nil, "wait")
+		if err == nil {
+			args, err = bsrpc.Append(args, 1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := depotServer(t, nil)
+		began := time.Now()
+		for _, m := range srv.Methods() {
+			if m.Name != "Stock.Put" {
+				continue
+			}
+			reply := srv.Handle(context.Background(), &bsrpc.Request{Method: m.Name, Hash: m.Hash, Body: args, Timeout: time.Second})
+			if reply.Err == nil || reply.Err.Code != bsrpc.CodeDeadlineExceeded || time.Since(began) != time.Second {
+				t.Errorf("got %+v after %v", reply, time.Since(began))
+			}
+		}
+	})
+}
+
 // Calls of Handle cannot pile up hanging calls of Authenticate.
 func TestHandleAuthenticateHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -166,10 +166,14 @@ func (x *Exchange) Over(outcome fault.Outcome) *fault.Fault {
 }
 
 // Received returns the fault of a call that the peer has failed with f: with the caller's own
-// time limit, if that is the reason. expired says that the time was over at the peer.
+// time limit, or the end of the client, if that is the reason. expired says that the time was
+// over at the peer.
 func (x *Exchange) Received(f *fault.Fault, expired bool) *fault.Fault {
 	if own := x.Time.OwnFault(x.Ctx, expired, f); own != nil {
 		return own
+	}
+	if why := x.Client.Why(); why != nil && f.Code == fault.Canceled {
+		return why.WithOutcome(f.Outcome)
 	}
 	return f
 }
