@@ -28,7 +28,7 @@ func (l *load) print(w io.Writer, t *tally) error {
 		fmt.Fprintf(&b, ", %d cut off", t.CutOff)
 	}
 	if t.NotStarted > 0 {
-		fmt.Fprintf(&b, ", %d did not start: all callers were busy", t.NotStarted)
+		fmt.Fprintf(&b, ", %d did not start in time", t.NotStarted)
 	}
 	fmt.Fprintf(&b, "\n    rate       %s calls/s", rateText(t.achieved()))
 	if t.Rate > 0 {

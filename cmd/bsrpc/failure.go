@@ -64,16 +64,16 @@ func unknown(format string, args ...any) error {
 }
 
 // notConnected returns the error of Dial, and what to try.
-func notConnected(err error, address string, tls bool) error {
+func notConnected(err error, address string, secure bool) error {
 	f := failureOf(err)
 	f.Exit = exitNetwork
 	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
-	f.Details = append(f.Details, remedy(err, f.Code, address, tls))
+	f.Details = append(f.Details, remedy(err, f.Code, address, secure))
 	return f
 }
 
 // remedy returns what to try after an error of Dial, with TLS or without.
-func remedy(err error, code, address string, tls bool) string {
+func remedy(err error, code, address string, secure bool) string {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
@@ -85,7 +85,7 @@ func remedy(err error, code, address string, tls bool) string {
 		return "name the PEM file of its authority with --ca"
 	case errors.As(err, &host):
 		return "give a name that its certificate has, with --server-name"
-	case tls:
+	case secure:
 		return "is a bsrpc server with TLS listening on " + address + "? Without TLS leave out --tls, --ca, --cert and --server-name"
 	}
 	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own"

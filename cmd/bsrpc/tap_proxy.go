@@ -164,14 +164,15 @@ func (x *proxy) describe(ctx context.Context) (*description, error) {
 	if err != nil {
 		return nil, err
 	}
+	secure := opts.TLS != nil
 	nc, err := x.dial(ctx)
 	if err != nil {
-		return nil, notConnected(err, x.address)
+		return nil, notConnected(err, x.address, secure)
 	}
 	opts.TLS = nil // dial has done it, and has verified the server
 	client, err := bsrpc.NewClient(ctx, x.record.conn(nc, ownConn), opts)
 	if err != nil {
-		return nil, notConnected(err, x.address)
+		return nil, notConnected(err, x.address, secure)
 	}
 	defer client.Close()
 	return x.describeOver(ctx, client)
