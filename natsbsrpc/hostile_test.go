@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-var keys = strings.Fields("Bsrpc-Knows Bsrpc-Layout Bsrpc-User Bsrpc-Token Bsrpc-Metadata Bsrpc-Stream Bsrpc-More Bsrpc-Seq Bsrpc-End Bsrpc-Credit Bsrpc-Cancel Bsrpc-Ping Bsrpc-Gone Status")
+var keys = strings.Fields("Bsrpc-Knows Bsrpc-Layout Bsrpc-User Bsrpc-Token Bsrpc-Metadata Bsrpc-Stream Bsrpc-More Bsrpc-Seq Bsrpc-End Bsrpc-Credit Bsrpc-Cancel Bsrpc-Ping Bsrpc-Gone Bsrpc-Here Status")
 
 // randomMessage returns a message with some headers of the protocol, and with nonsense in them.
 func randomMessage(r *rand.Rand) *nats.Msg {

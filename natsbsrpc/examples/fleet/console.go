@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -12,7 +13,13 @@ import (
 // console serves a page in which a person calls the fleet. Its server has the methods of a
 // proxy: each call in the page goes to one of the servers behind the broker.
 func console(fleet *Instruments[newReading]) (url string, stop func(), err error) {
-	gateway := bsrpc.NewServer(nil)
+	gateway := bsrpc.NewServer(&bsrpc.ServerOptions{
+		OperatorRole: "operator", // sees the figures of this server
+		Authenticate: func(_ context.Context, p *bsrpc.Peer, _ bsrpc.Credentials) error {
+			p.Roles = []string{"operator"} // everyone on this machine
+			return nil
+		},
+	})
 	if err := bsrpc.RegisterAs[Instruments[newReading]](gateway, service, fleet); err != nil {
 		return "", nil, err
 	}
