@@ -103,12 +103,16 @@ func (f *fleet) stop() (err error) {
 	return err
 }
 
-// callAll asks each server for its release.
+// callAll asks each server for its release. It asks once more if a busy machine has made one late.
 func (f *fleet) callAll(ctx context.Context) {
 	var all []string
-	for from, err := range natsbsrpc.Each[string](ctx, f.client, service+".Release") {
-		if all = append(all, from.Result); err != nil {
-			all = append(all, err.Error())
+	for try := 0; len(all) < len(names) && try < 5 && ctx.Err() == nil; try++ {
+		all = nil
+		for from, err := range natsbsrpc.Each[string](ctx, f.client, service+".Release") {
+			if err != nil {
+				from.Result = err.Error()
+			}
+			all = append(all, from.Result)
 		}
 	}
 	slices.Sort(all)
