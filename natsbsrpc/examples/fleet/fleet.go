@@ -28,11 +28,12 @@ type fleet struct {
 	client *bsrpc.Client
 	tally  *tally
 
-	mu      sync.Mutex // guards the rest
+	served  int      // calls at the servers that have ended
+	history []string // upgrades
+
+	mu      sync.Mutex // guards the rest, which the picture shows
 	servers []*process // in the order of names
 	doing   []string   // what happens to each
-	served  int        // calls at the servers that have ended
-	history []string   // upgrades
 }
 
 // startBroker starts a broker in this process.
@@ -96,8 +97,9 @@ func (f *fleet) start(name string) error {
 
 // stop ends the servers that are left.
 func (f *fleet) stop() (err error) {
-	for i := range f.servers {
-		err = errors.Join(err, f.drain(i, f.servers[i]))
+	for _, p := range f.servers {
+		_, ended := f.drain(p)
+		err = errors.Join(err, ended)
 	}
 	f.servers = nil
 	return err
@@ -196,24 +198,21 @@ func (f *fleet) replace(i int) error {
 	}
 	f.set(i, next, "serves, release 1 drains")
 	f.screen.say("%s serves release 2: process %d, instance %s", next.name, next.cmd.Process.Pid, next.id)
-	err = f.drain(i, old)
+	upgraded, err := f.drain(old)
 	f.set(i, next, "serves")
+	f.history = append(f.history, upgraded)
 	return err
 }
 
-// drain ends a server after its last call.
-func (f *fleet) drain(i int, p *process) error {
+// drain ends a server after its last call. It returns what the summary says of its upgrade.
+func (f *fleet) drain(p *process) (upgraded string, err error) {
 	served, took, err := p.stop()
-	f.mu.Lock()
+	if err != nil {
+		return "", err
+	}
 	f.served += served
-	if p.release == 1 && err == nil {
-		f.history = append(f.history, fmt.Sprintf("%s to release 2; release 1 served %s calls, drained in %s", p.name, number(served), millis(took)))
-	}
-	f.mu.Unlock()
-	if err == nil {
-		f.screen.say("%s, release %d, has ended: %s calls served", p.name, p.release, number(served))
-	}
-	return err
+	f.screen.say("%s, release %d, has ended: %s calls served", p.name, p.release, number(served))
+	return fmt.Sprintf("%s to release 2; release 1 served %s calls, drained in %s", p.name, number(served), millis(took)), nil
 }
 
 // set notes the server in a place, and what happens to it.

@@ -73,7 +73,7 @@ func TestInterrupt(t *testing.T) {
 	var out buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := run(ctx, nil, &out, []string{"-for", "0"}); err != nil || !strings.Contains(out.String(), "\nfailed: 0\n") {
+	if err := run(ctx, nil, &out, []string{"-for", "0"}); err != nil || !strings.Contains(out.String(), "\nfailed: 0\n") || strings.Contains(out.String(), "upgraded") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
