@@ -32,7 +32,7 @@ var uses = map[string][]string{
 	"layout":              {"internal/jsontext", "internal/plural", "internal/similar"},
 	"internal/codec":      {"internal/jsontext", "internal/plural", "internal/similar", "internal/wire", "layout"},
 	"internal/method":     {"internal/codec", "internal/plural", "internal/weakcache", "layout"},
-	"internal/record":     {"internal/codec"},
+	"internal/record":     {"internal/codec", "internal/method"},
 	"internal/describe":   {"internal/fault", "internal/health", "internal/method", "introspect"},
 	"internal/health":     {},
 	"internal/recycle":    {},
@@ -112,12 +112,12 @@ var onlyIn = map[string][]string{
 	// Types are examined at registration and in Bind. The packages for connections do
 	// not know types: they get encoded bytes.
 	"reflect": {
-		"internal/codec/*.go", "internal/identity/*.go", "internal/jsontext/*.go", "internal/method/*.go", "internal/strictmap/*.go",
-		"registry.go", "errors.go", "session.go", "marshal.go", "bind.go", "client.go", "callback.go",
+		"internal/codec/*.go", "internal/identity/*.go", "internal/jsontext/*.go", "internal/method/*.go", "internal/record/value.go", "internal/strictmap/*.go",
+		"registry.go", "errors.go", "session.go", "bind.go", "client.go", "callback.go",
 		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {
-		"internal/caller/*.go", "internal/method/*.go", "internal/identity/*.go", "internal/option/settings.go", "internal/record/*.go", "internal/streams/*.go", "marshal.go",
+		"internal/caller/*.go", "internal/method/*.go", "internal/identity/*.go", "internal/option/settings.go", "internal/record/*.go", "internal/streams/*.go",
 		"invocation.go", "basic.go",
 	},
 	// Most internal packages know bytes and types, but not connections. To

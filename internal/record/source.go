@@ -1,5 +1,5 @@
-// Package record reads and writes records one behind another: encoded values in files
-// and on serial lines, without anything between them.
+// Package record encodes and decodes values without calls: alone, and as records one behind
+// another in files and on serial lines, without anything between them.
 //
 // A [Source] decodes a record twice at most. The fast executor tries the buffered bytes
 // first. If these are too few, and waiting for the missing ones has not doubled them,
@@ -191,9 +191,9 @@ func readGuarded(r io.Reader, p []byte) (n int, err error) {
 	return checkCount(n, len(p), err, "Read")
 }
 
-// Write writes b to w, all of it or with an error. A panic of the writer, and a count
+// write writes b to w, all of it or with an error. A panic of the writer, and a count
 // that cannot be true, become errors.
-func Write(w io.Writer, b []byte) (n int, err error) {
+func write(w io.Writer, b []byte) (n int, err error) {
 	defer recovered(&n, &err, "Write")
 	n, err = w.Write(b)
 	if n, err = checkCount(n, len(b), err, "Write"); n < len(b) && err == nil {
