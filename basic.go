@@ -11,6 +11,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/basic"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/codec"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
@@ -293,23 +294,23 @@ func (l *basicLink) call(ctx context.Context, m *boundMethod, b *binding, v *met
 	}
 	s := l.Settings
 	enc := codec.Encoder{Body: wire.Body{Buf: wire.AppendCommand(nil, b.number, 0)}, Max: s.MaxMessage, Depth: s.Bounds.Depth, Lenient: true}
-	if err := m.AppendArgs(l.Log, b.sig, &enc, v); err != nil {
-		return m.EncodeError(err, "this end's MaxMessage", uint64(s.MaxMessage))
+	if err := caller.AppendArgs(&m.Method, l.Log, b.sig, &enc, v); err != nil {
+		return caller.EncodeError(&m.Method, err, "this end's MaxMessage", uint64(s.MaxMessage))
 	}
 	wire.SetBasicSize(enc.Buf, len(enc.Buf))
 	v.ArgsSize = len(enc.Buf) - wire.BasicHeaderSize
 	var timeout limits.Timeout
-	ctx = m.BeginTimeout(ctx, &timeout, v)
+	ctx = caller.BeginTimeout(&m.Method, ctx, &timeout, v)
 	v.Began = limits.Monotonic()
 	timeout.Start(v.Began)
 	results, err := l.Do(ctx, enc.Buf, &timeout)
 	if err != nil {
 		v.Until = timeout.End()
-		return l.Identified(&m.Method, err)
+		return caller.Identified(&l.End, &m.Method, err)
 	}
 	s.Bounds.Begin(&v.Dec, results, true)
 	v.Dec.Lenient, v.ResultsSize = true, len(results)
-	err = m.ReadResults(l.Log, b.sig, v)
+	err = caller.ReadResults(&m.Method, l.Log, b.sig, v)
 	if err == nil {
 		m.Tally.Add(l.Lane, 1, fault.OK, limits.Monotonic()-v.Began)
 	}

@@ -265,7 +265,7 @@ func (c *nativeLink) bindMethods(ctx context.Context, service string, methods []
 		if m.Streams != nil && !c.SupportsStreams() {
 			return fault.Refusal(fault.Unimplemented, "bind %s: %s has streams, and %s does not support them", service, m.Name, c.Settings.Peer())
 		}
-		b.Methods = append(b.Methods, m.Wanted())
+		b.Methods = append(b.Methods, caller.Wanted(&m.Method))
 	}
 	found, err := numbering.Bind(ctx, b)
 	if err != nil {

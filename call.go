@@ -25,7 +25,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 		if ctx != nil && b.gone() {
 			return m.unsuccessful(ctx, b, v, b.err)
 		}
-		m.CloseReaders(v)
+		caller.CloseReaders(&m.Method, v)
 		return m.uncallable(ctx, b)
 	}
 	if b.all != nil {
@@ -47,8 +47,8 @@ func (m *boundMethod) unsuccessful(ctx context.Context, b *binding, v *method.Va
 	if err == nil {
 		return nil
 	}
-	m.CloseReaders(v)
-	m.CountFailed(v.Began, v.Sent, err)
+	caller.CloseReaders(&m.Method, v)
+	caller.CountFailed(&m.Method, v.Began, v.Sent, err)
 	v.Began = 0 // interceptors may repeat the call
 	return m.failed(err)
 }
@@ -75,8 +75,8 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 		}
 	}
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = maxBody(c.PeerMaxMessage()), wire.MinCut, c.Settings.Bounds.Depth
-	if err := m.AppendArgs(c.Log, b.sig, &v.Enc, v); err != nil {
-		return m.EncodeError(err, c.Settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
+	if err := caller.AppendArgs(&m.Method, c.Log, b.sig, &v.Enc, v); err != nil {
+		return caller.EncodeError(&m.Method, err, c.Settings.PeerName()+" MaxMessage", c.PeerMaxMessage())
 	}
 	k, ok := v.State.(*transport.Call)
 	if !ok {
@@ -97,7 +97,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 	}
 	v.ArgsSize = int(v.Enc.Size())
 	k.Tally, k.Began = m.Tally, v.Began
-	ctx = m.BeginTimeout(ctx, &k.Timeout, v)
+	ctx = caller.BeginTimeout(&m.Method, ctx, &k.Timeout, v)
 	var err error
 	if b.funcs != nil {
 		err = c.callWithFuncs(ctx, m, b, k, v, out)
@@ -114,7 +114,7 @@ func (c *nativeLink) call(ctx context.Context, m *boundMethod, b *binding, v *me
 func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *transport.Call, v *method.Values, out *callctx.Outgoing) error {
 	if b.streams != nil {
 		v.State = nil // k serves one call only
-		return c.Identified(&m.Method, c.callStreams(ctx, m, b, k, v, out))
+		return caller.Identified(&c.End, &m.Method, c.callStreams(ctx, m, b, k, v, out))
 	}
 	if m.Eager {
 		return c.start(ctx, m, b, k, v, out)
@@ -125,12 +125,12 @@ func (c *nativeLink) carry(ctx context.Context, m *boundMethod, b *binding, k *t
 	}
 	if err != nil {
 		v.State = nil // the connection may still use k
-		return c.Identified(&m.Method, err)
+		return caller.Identified(&c.End, &m.Method, err)
 	}
 	data, own := k.Body()
 	c.Settings.Bounds.Begin(&v.Dec, data, own)
 	v.ResultsSize = len(data)
-	err = m.ReadResults(c.Log, b.sig, v)
+	err = caller.ReadResults(&m.Method, c.Log, b.sig, v)
 	k.Reset()
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -231,7 +232,7 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 		}
 	}
 	if f.Oneway {
-		f.link.OnewayFailed(&f.Method, err)
+		caller.OnewayFailed(&f.link.End, &f.Method, err)
 	}
 	return f.failed(err)
 }

@@ -217,8 +217,8 @@ func (c *nativeLink) callEncoded(ctx context.Context, m *encodedMethod, args, ds
 	err := transport.Do(ctx, c.Conn, k, &e.body)
 	e.body.Buf = nil
 	if err != nil { // the connection may still use k
-		m.CountFailed(k.Began, false, err)
-		return dst, c.Identified(&m.Method, err)
+		caller.CountFailed(&m.Method, k.Began, false, err)
+		return dst, caller.Identified(&c.End, &m.Method, err)
 	}
 	data, _ := k.Body()
 	dst = append(dst, data...)
@@ -370,4 +370,4 @@ func (c *Client) describe(ctx context.Context, full string) (*remoteMethod, erro
 // OnewayErrors returns the number of oneway calls that failed after their func had returned
 // nil, and of failed oneway calls of ClientOptions.Handlers. The log has one line a second at
 // most.
-func (c *Client) OnewayErrors() uint64 { return c.link().state().FailedOneway() }
+func (c *Client) OnewayErrors() uint64 { return caller.FailedOneway(&c.link().state().End) }

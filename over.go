@@ -9,6 +9,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -113,7 +114,7 @@ func (l *overLink) bindMethods(ctx context.Context, service string, methods []*b
 		if why := apart.NeedsConnection(m.Sig); why != "" {
 			problems = append(problems, method.Problem{Path: m.Name, Text: why + "; use Dial, or leave the method out of the contract"})
 		}
-		b.Methods = append(b.Methods, m.Wanted())
+		b.Methods = append(b.Methods, caller.Wanted(&m.Method))
 	}
 	if err := method.ServiceError("bind", service, problems); err != nil {
 		return err
@@ -193,7 +194,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 	if err := x.Encode(v); err != nil {
 		return err
 	}
-	x.Ctx = m.BeginTimeout(ctx, &x.Time, v)
+	x.Ctx = caller.BeginTimeout(&m.Method, ctx, &x.Time, v)
 	var err error
 	switch {
 	case m.Streams != nil:
@@ -203,7 +204,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 	default:
 		err = x.Do(v)
 	}
-	return o.Identified(&m.Method, err)
+	return caller.Identified(o.End, &m.Method, err)
 }
 
 // stream makes a call with a result stream, which its interceptors see.

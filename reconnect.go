@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -207,7 +208,7 @@ type steadyCall struct {
 // Wait implements reconnect.Call.
 func (k *steadyCall) Wait(ctx context.Context) *reconnect.Wait {
 	w := &reconnect.Wait{Time: new(limits.Timeout), Bytes: k.v.ArgsSize, Patient: callctx.WaitsForReady(ctx)}
-	w.Ctx = k.m.BeginTimeout(ctx, w.Time, k.v)
+	w.Ctx = caller.BeginTimeout(&k.m.Method, ctx, w.Time, k.v)
 	w.Time.Start(limits.Monotonic())
 	k.v.Until = w.Time.End()
 	return w

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
+	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -32,7 +33,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	p := b.streams
 	s := transport.NewStreamCall(c.Conn, k, len(p.Params), p.First, p.Eager)
 	if m.TimeoutBy == limits.ByMethod {
-		m.BeginTimeout(ctx, &s.Whole, v)
+		caller.BeginTimeout(&m.Method, ctx, &s.Whole, v)
 	} else {
 		s.Whole.Begin(ctx, 0, 0)
 	}
@@ -69,7 +70,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if !p.Eager {
 		data, own := k.Body()
 		c.Settings.Bounds.Begin(&v.Dec, data, own)
-		if err := m.ReadResults(c.Log, b.sig, v); err != nil {
+		if err := caller.ReadResults(&m.Method, c.Log, b.sig, v); err != nil {
 			if s.Result != nil {
 				s.Result.Close()
 			}

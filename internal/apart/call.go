@@ -114,7 +114,7 @@ func (m *Method) appendArgs(v *method.Values, sig *method.Signature) error {
 	s := m.End.Settings
 	v.ResetEncoder()
 	v.Enc.Max, v.Enc.MinCut, v.Enc.Depth = s.MaxMessage, 0, s.Bounds.Depth
-	if err := m.AppendArgs(m.End.Log, sig, &v.Enc, v); err != nil {
+	if err := caller.AppendArgs(m.Method, m.End.Log, sig, &v.Enc, v); err != nil {
 		return m.tooLong(err)
 	}
 	return nil
@@ -122,7 +122,7 @@ func (m *Method) appendArgs(v *method.Values, sig *method.Signature) error {
 
 // tooLong returns the error of arguments that cannot be encoded.
 func (m *Method) tooLong(err error) error {
-	return m.EncodeError(err, "this end's MaxMessage", uint64(m.End.Settings.MaxMessage))
+	return caller.EncodeError(m.Method, err, "this end's MaxMessage", uint64(m.End.Settings.MaxMessage))
 }
 
 // usable returns why the arguments of a call cannot go to a server with another signature. The
@@ -133,7 +133,7 @@ func (x *Call) usable(sig *method.Signature) (err error) {
 	defer v.Free()
 	defer func() { // user code of a type
 		if what := recover(); what != nil {
-			err = m.CodecPanicked(m.End.Log, fault.NotRun, what, "decoding", v.Dec.UserType)
+			err = caller.CodecPanicked(m.Method, m.End.Log, fault.NotRun, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	m.End.Settings.Bounds.Begin(&v.Dec, x.Args, false)
@@ -147,7 +147,7 @@ func (x *Call) usable(sig *method.Signature) (err error) {
 // may reach another server. On success x.sig is that of the server of the last one.
 func (x *Call) negotiate() error {
 	m := x.of
-	n := &numbering.Negotiation{Wanted: m.Wanted(), Peer: m.End.Settings.Peer(), Versions: &m.Versions, Usable: x.usable}
+	n := &numbering.Negotiation{Wanted: caller.Wanted(m.Method), Peer: m.End.Settings.Peer(), Versions: &m.Versions, Usable: x.usable}
 	n.Try = func(known []numbering.Version, layout string) (differs string, err error) {
 		var knows [][32]byte
 		for _, k := range known {
@@ -199,7 +199,7 @@ func (x *Call) replied() {
 func (x *Call) readReply(v *method.Values) error {
 	x.of.End.Settings.Bounds.Begin(&v.Dec, x.Reply.Body, true)
 	v.ResultsSize = len(x.Reply.Body)
-	return x.of.ReadResults(x.of.End.Log, x.sig, v)
+	return caller.ReadResults(x.of.Method, x.of.End.Log, x.sig, v)
 }
 
 // Start makes a call whose caller does not wait for the answer. The count of Oneway comes before

@@ -24,7 +24,8 @@ import (
 )
 
 // A Method is a method at its caller. It is not changed after its first call, and is safe for
-// concurrent use then.
+// concurrent use then. It has funcs in place of methods: the linker would keep those of each type
+// that embeds it, in every server.
 type Method struct {
 	method.Description // of the contract
 	Sig                *method.Signature
@@ -62,25 +63,25 @@ func New(s *method.Stub, byDefault time.Duration, tallies *tally.Set) Method {
 }
 
 // Wanted returns the method as its peer is asked for it.
-func (m *Method) Wanted() numbering.Wanted {
+func Wanted(m *Method) numbering.Wanted {
 	return numbering.Wanted{Description: &m.Description, Sig: m.Sig, Key: m.Key, Optional: m.Optional}
 }
 
 // AppendArgs encodes the arguments in v for a peer with sig. Only types with code of the user need
 // a deferred recover; the others avoid its cost.
-func (m *Method) AppendArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) error {
+func AppendArgs(m *Method, log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) error {
 	if sig.Args.UserCode() {
-		return m.appendUserArgs(log, sig, enc, v)
+		return appendUserArgs(m, log, sig, enc, v)
 	}
 	return sig.AppendArgs(enc, v)
 }
 
 // appendUserArgs is AppendArgs for types with encoders of their own. A panic there fails
 // the call only.
-func (m *Method) appendUserArgs(log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) (err error) {
+func appendUserArgs(m *Method, log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.CodecPanicked(log, fault.NotRun, what, "encoding", enc.UserType)
+			err = CodecPanicked(m, log, fault.NotRun, what, "encoding", enc.UserType)
 		}
 	}()
 	return sig.AppendArgs(enc, v)
@@ -88,7 +89,7 @@ func (m *Method) appendUserArgs(log *report.Log, sig *method.Signature, enc *cod
 
 // EncodeError returns the error of a call whose arguments cannot be encoded. limit names
 // the limit of their size, and most is its value.
-func (m *Method) EncodeError(err error, limit string, most uint64) error {
+func EncodeError(m *Method, err error, limit string, most uint64) error {
 	if e, ok := err.(*fault.Fault); ok {
 		return e
 	}
@@ -103,9 +104,9 @@ func (m *Method) EncodeError(err error, limit string, most uint64) error {
 }
 
 // ReadResults decodes the results of a peer with sig into v.
-func (m *Method) ReadResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
+func ReadResults(m *Method, log *report.Log, sig *method.Signature, v *method.Values) (err error) {
 	if sig.Results.UserCode() {
-		err = m.readUserResults(log, sig, v)
+		err = readUserResults(m, log, sig, v)
 	} else {
 		err = method.ReadResults(sig, v)
 	}
@@ -118,10 +119,10 @@ func (m *Method) ReadResults(log *report.Log, sig *method.Signature, v *method.V
 
 // readUserResults is ReadResults for types with decoders of their own. A panic there
 // fails the call only.
-func (m *Method) readUserResults(log *report.Log, sig *method.Signature, v *method.Values) (err error) {
+func readUserResults(m *Method, log *report.Log, sig *method.Signature, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = m.CodecPanicked(log, fault.Answered, what, "decoding", v.Dec.UserType)
+			err = CodecPanicked(m, log, fault.Answered, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	return method.ReadResults(sig, v)
@@ -129,7 +130,7 @@ func (m *Method) readUserResults(log *report.Log, sig *method.Signature, v *meth
 
 // CodecPanicked logs a panic in the encoder or decoder of typ, and returns the error of
 // the call.
-func (m *Method) CodecPanicked(log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
+func CodecPanicked(m *Method, log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
 	e := fault.New(fault.Internal, outcome, "%s: panic while %s a %v", m.Name, doing, typ)
 	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic while "+doing, what, "method", m.Name, "type", typ)
 	return e
@@ -138,7 +139,7 @@ func (m *Method) CodecPanicked(log *report.Log, outcome fault.Outcome, what any,
 // BeginTimeout begins the time limit of a call. The context of an intercepted call may have
 // the limit already. BeginTimeout returns the context to wait with: the caller's own, if it
 // differs only in that.
-func (m *Method) BeginTimeout(ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
+func BeginTimeout(m *Method, ctx context.Context, t *limits.Timeout, v *method.Values) context.Context {
 	own := callctx.Own(v.Ctx)
 	switch {
 	case v.Until != 0: // made before, with the time of the first attempt
@@ -164,7 +165,7 @@ func (m *Method) BeginTimeout(ctx context.Context, t *limits.Timeout, v *method.
 
 // CloseReaders closes the readers among the arguments of a call whose request was not sent. Those of
 // another are closed after their last Read.
-func (m *Method) CloseReaders(v *method.Values) {
+func CloseReaders(m *Method, v *method.Values) {
 	if m.Streams == nil || v.Sent {
 		return
 	}
@@ -180,7 +181,7 @@ func (m *Method) CloseReaders(v *method.Values) {
 
 // CountFailed counts a call that has failed with err. The transport counts successful calls, and
 // the ends of those whose streams have been sent.
-func (m *Method) CountFailed(began time.Duration, streamsSent bool, err error) {
+func CountFailed(m *Method, began time.Duration, streamsSent bool, err error) {
 	var f *fault.Fault
 	if !errors.As(err, &f) {
 		f = fault.New(fault.Unknown, fault.NotRun, "%w", err)

@@ -62,10 +62,10 @@ func (e *Eager) EndWith(began time.Duration, err error) {
 		e.out.Reply.Set(e.Answer.Entries())
 	}
 	if err != nil {
-		e.Method.CountFailed(began, false, err)
+		CountFailed(e.Method, began, false, err)
 	}
 	if err != nil && e.Method.Oneway {
-		e.End.OnewayFailed(e.Method, err)
+		OnewayFailed(e.End, e.Method, err)
 	}
 	if onOver != nil {
 		onOver(err)
@@ -93,7 +93,7 @@ func (e *Eager) Result(value any) error {
 	defer v.Free()
 	data, own := e.Answer.Body()
 	e.End.Settings.Bounds.Begin(&v.Dec, data, own)
-	if err := e.Method.ReadResults(e.End.Log, e.Sig, v); err != nil {
+	if err := ReadResults(e.Method, e.End.Log, e.Sig, v); err != nil {
 		return fault.About(e.Method.Name, err)
 	}
 	method.CopyResults(v, []any{value})
@@ -103,7 +103,7 @@ func (e *Eager) Result(value any) error {
 
 // Failed returns an error of the call with the errors of its identities. It runs user code.
 func (e *Eager) Failed(err error) error {
-	return fault.About(e.Method.Name, e.End.Identified(e.Method, err))
+	return fault.About(e.Method.Name, Identified(e.End, e.Method, err))
 }
 
 // Stopped returns the error of a wait for the end whose context has ended.

@@ -13,7 +13,8 @@ import (
 	"github.com/bsrpc/bsrpc/internal/tally"
 )
 
-// An End is what the calls of one end share. It never changes, except for its counters.
+// An End is what the calls of one end share. It never changes, except for its counters. It has
+// funcs in place of methods, as a Method.
 type End struct {
 	Settings     *option.Settings
 	Log          *report.Log
@@ -22,7 +23,7 @@ type End struct {
 }
 
 // FailedOneway returns the number of failed oneway calls.
-func (e *End) FailedOneway() uint64 {
+func FailedOneway(e *End) uint64 {
 	if e.OnewayErrors == nil {
 		return 0
 	}
@@ -31,7 +32,7 @@ func (e *End) FailedOneway() uint64 {
 
 // OnewayFailed counts and logs the error of a oneway call that was handed over. If the
 // client is closed before the answer to a written one, nothing is known to have failed.
-func (e *End) OnewayFailed(m *Method, err error) {
+func OnewayFailed(e *End, m *Method, err error) {
 	if f, ok := err.(*fault.Fault); ok && f.Outcome == fault.OutcomeUnknown && errors.Is(err, fault.ErrClosed) {
 		return
 	}
@@ -41,7 +42,7 @@ func (e *End) OnewayFailed(m *Method, err error) {
 
 // Identified returns the error of a call with the errors of its identities as its cause. It runs
 // user code.
-func (e *End) Identified(m *Method, err error) error {
+func Identified(e *End, m *Method, err error) error {
 	s := cmp.Or(m.Of, e.Settings)
 	return identity.Caused(s.Errors, err, &s.Bounds, e.Log, m.Name)
 }
