@@ -113,7 +113,7 @@ var onlyIn = map[string][]string{
 	// not know types: they get encoded bytes.
 	"reflect": {
 		"internal/codec/*.go", "internal/identity/*.go", "internal/jsontext/*.go", "internal/method/*.go", "internal/record/value.go", "internal/strictmap/*.go",
-		"registry.go", "errors.go", "session.go", "bind.go", "client.go", "callback.go",
+		"server.go", "errors.go", "session.go", "bind.go", "client.go", "callback.go",
 		"bsrpctest/golden.go",
 	},
 	module + "/internal/codec": {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -84,7 +85,11 @@ func (s *Server) Register(rcvr any) error {
 	if rcvr == nil {
 		return errors.New("bsrpc: register: nil receiver")
 	}
-	name, err := serviceName(rcvr)
+	given := rcvr
+	if f, ok := rcvr.(Factory); ok && f.factory != nil {
+		given = method.Made{Type: f.factory.typ}
+	}
+	name, err := method.ServiceName(given)
 	if err != nil {
 		return err
 	}
@@ -112,18 +117,9 @@ func (s *Server) RegisterName(service string, rcvr any) error {
 // consist of several funcs, and of the methods of a receiver as well. RegisterFunc knows no
 // contract: use RegisterAs for a func of a proxy, or one that wraps it, to keep the tags.
 func (s *Server) RegisterFunc(name string, fn any) error {
-	service, short, ok := method.SplitName(name)
-	if !ok || !method.IsIdentifier(short) {
-		return fmt.Errorf("bsrpc: register %q: want service.Method", fault.Cut(name, 64))
-	}
-	v, err := funcOf(name, fn)
+	service, funcs, problems, err := method.FuncNamed(name, fn)
 	if err != nil {
 		return err
-	}
-	var funcs []*method.Func
-	f, problems := method.FuncOf(service, short, v)
-	if f != nil {
-		funcs = append(funcs, f)
 	}
 	return s.offer(service, funcs, nil, problems)
 }
@@ -145,7 +141,7 @@ func RegisterAs[C any](s *Server, service string, impl any) error {
 	if problems != nil {
 		return s.offer(service, nil, nil, problems)
 	}
-	funcs, problems := method.FuncsAs(service, contractType[C](), given)
+	funcs, problems := method.FuncsAs(service, reflect.TypeFor[C](), given)
 	return s.offer(service, funcs, perSession, problems)
 }
 

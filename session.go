@@ -142,6 +142,9 @@ func (s *Session) Set(key, value any) {
 	s.values[key] = value
 }
 
+// isComparable reports whether v can be the key of a map.
+func isComparable(v any) bool { return v == nil || reflect.ValueOf(v).Comparable() }
+
 // Value returns the value stored by Set for key, or nil.
 func (s *Session) Value(key any) any {
 	if !isComparable(key) {

@@ -61,6 +61,32 @@ type Func struct {
 	code  funcCode         // fn for a call without reflection
 }
 
+// FuncNamed returns the method of a plain func, and its service, for a full name. The error is
+// for a name or a func that cannot be those of a method.
+func FuncNamed(name string, fn any) (service string, funcs []*Func, problems []Problem, err error) {
+	service, short, ok := SplitName(name)
+	if !ok || !IsIdentifier(short) {
+		return "", nil, nil, fmt.Errorf("bsrpc: register %q: want service.Method", cut(name, 64))
+	}
+	v := reflect.ValueOf(fn)
+	switch {
+	case fn == nil:
+		err = fmt.Errorf("bsrpc: register %s: nil func", name)
+	case v.Kind() != reflect.Func:
+		err = fmt.Errorf("bsrpc: register %s: %T is not a func", name, fn)
+	case v.IsNil():
+		err = fmt.Errorf("bsrpc: register %s: nil %T", name, fn)
+	}
+	if err != nil {
+		return "", nil, nil, err
+	}
+	f, problems := FuncOf(service, short, v)
+	if f != nil {
+		funcs = append(funcs, f)
+	}
+	return service, funcs, problems, nil
+}
+
 // FuncOf returns the method of a plain func.
 func FuncOf(service, name string, fn reflect.Value) (*Func, []Problem) {
 	sig, problems := compileHandler(service+"."+name, fn.Type(), 0, new(codec.MethodTag))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
 )
@@ -42,6 +44,27 @@ func pointerTo(v reflect.Value) reflect.Value {
 // A Made takes the place of a receiver at registration if each session makes its own.
 // Func.Invoke then needs a Receiver of the type.
 type Made struct{ Type reflect.Type }
+
+// ServiceName returns the default name of the service of rcvr, a receiver or a Made: the name of
+// its type.
+func ServiceName(rcvr any) (string, error) {
+	t := reflect.TypeOf(rcvr)
+	if later, ok := rcvr.(Made); ok {
+		t = later.Type
+	}
+	of := t
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
+		return "", fmt.Errorf("bsrpc: register %v: its type has no exported name; use RegisterName", of)
+	}
+	if !IsIdentifier(name) { // a generic type, List[int]
+		return "", fmt.Errorf("bsrpc: register %v: the name of its type is not a valid service name; use RegisterName", of)
+	}
+	return name, nil
+}
 
 // An owner has the methods of a service: a value shared by all calls, or a type of
 // values made later. A plain func has the zero owner.
