@@ -474,6 +474,21 @@ var limitRows = []limitRow{
 		b.works(<-turns)
 		b.works(<-turns)
 	}},
+	{"Limits.ServerBytes", ServerOptions{MaxMessage: 100_000, Limits: Limits{ServerBytes: 100_000}}, ClientOptions{}, func(b *limitBed) {
+		p := rawDial(b.T, b.srv)
+		p.bindAs(&wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: wire.MinStreamWindow}}, "Limited", "Add", "Absorb")
+		send := func(id uint64, items string) { p.write([]byte(streamFrame(wire.Items, byCaller, id, 1, items))) }
+		for i, n := range []int{30_000, 20_000} { // together half of the limit
+			p.request(uint64(2+i), 1, "")
+			send(uint64(2+i), u32(70_000)+strings.Repeat("x", n-4))
+		}
+		p.wantAlive(4)
+		send(2, strings.Repeat("x", 5_000))
+		p.want(wire.Stop, 2, 1, 0)
+		p.wantAlive(5)
+		send(3, strings.Repeat("x", 25_000))
+		p.wantAlive(6)
+	}},
 	{"Limits.StreamWindow", ServerOptions{Limits: Limits{StreamWindow: 1 << 10}}, ClientOptions{}, func(b *limitBed) {
 		p := rawDial(b.T, b.srv)
 		p.bindAs(&wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: wire.MinStreamWindow}}, "Limited", "Add", "Absorb")

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net"
 	"runtime"
 	"strings"
@@ -427,6 +429,108 @@ func TestServerBytesOfWaitingRequests(t *testing.T) {
 		other.Close()
 		holder.Close()
 		synctest.Wait()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
+// Streams that wait to be read count in ServerBytes too. The stream that gets the bytes above the
+// limit ends, and the handler reads why. What is read has room for more.
+func TestServerBytesOfStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		type contract struct {
+			Items func(ctx context.Context, reads bool, in iter.Seq2[[]byte, error]) (int, error)
+			Bytes func(ctx context.Context, reads bool, in io.Reader) (int, error)
+		}
+		release := make(chan struct{})
+		if err := RegisterAs[contract](srv, "Heap", &contract{
+			Items: func(_ context.Context, reads bool, in iter.Seq2[[]byte, error]) (n int, err error) {
+				if !reads {
+					<-release
+				}
+				for item, err := range in {
+					if n += len(item); err != nil {
+						return n, err
+					}
+				}
+				return n, nil
+			},
+			Bytes: func(_ context.Context, reads bool, in io.Reader) (int, error) {
+				if !reads {
+					<-release
+				}
+				n, err := io.Copy(io.Discard, in)
+				return int(n), err
+			},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		const size = 1 << 20
+		items := func(yield func([]byte, error) bool) {
+			for range size >> 14 {
+				if !yield(make([]byte, 1<<14), nil) {
+					return
+				}
+			}
+		}
+		dial := func() (*Client, *contract) {
+			client, _ := testeeClient(t, srv, nil)
+			proxy, err := Bind[contract](t.Context(), client, "Heap")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return client, proxy
+		}
+		results := make(chan error, 300)
+		call := func(p *contract, i int) {
+			n, err := 0, error(nil)
+			if i%2 == 0 {
+				n, err = p.Items(t.Context(), false, items)
+			} else {
+				n, err = p.Bytes(t.Context(), false, bytes.NewReader(make([]byte, size)))
+			}
+			if err == nil && n != size {
+				t.Errorf("%d bytes, want %d", n, size)
+			}
+			results <- err
+		}
+		first, greedy := dial()
+		for i := range 140 {
+			go call(greedy, i)
+			synctest.Wait()
+		}
+		if n := srv.budget.Booked(); n > 9<<20 || n < 7<<20 {
+			t.Errorf("%d bytes booked, want about half of 16 MiB", n)
+		}
+		second, modest := dial()
+		for i := range 10 {
+			go call(modest, i)
+		}
+		synctest.Wait()
+		n, err := modest.Items(t.Context(), true, items)
+		m, err2 := modest.Bytes(t.Context(), true, bytes.NewReader(make([]byte, 17*size))) // more than the limit, but read
+		if n != size || m != 17*size || err != nil || err2 != nil {
+			t.Errorf("%d and %d bytes, %v, %v", n, m, err, err2)
+		}
+		close(release)
+		refused := 0
+		for range 150 {
+			if err := <-results; err != nil {
+				wantCall(t, err, CodeResourceExhausted, OutcomeAnswered, "streams that wait at the server to be read exceed Limits.ServerBytes (16777216)")
+				refused++
+			}
+		}
+		if refused < 8 || refused > 20 {
+			t.Errorf("%d of 150 streams were refused, and 8 MiB of 64 KiB each fit", refused)
+		}
+		synctest.Wait()
+		if n := srv.budget.Booked(); n != 0 {
+			t.Errorf("%d bytes booked", n)
+		}
+		first.Close()
+		second.Close()
 		srv.Close()
 		checkBooked(t, srv)
 	})

@@ -10,8 +10,8 @@ import (
 )
 
 // A Budget limits the received bytes of all connections of an end together, twice: those of
-// unfinished messages, and those of whole requests that wait to be decoded. It also limits what
-// waits to be sent, see Unread. It is safe for concurrent use. A nil Budget has no limit.
+// unfinished messages, and those of whole requests and streams that wait to be decoded. It also
+// limits what waits to be sent, see Unread. It is safe for concurrent use. A nil Budget has no limit.
 //
 // Bytes count as they arrive, so an announcement is free. Above the limit the oldest
 // unfinished message has to go, if it is older than a moment: a message that makes progress
@@ -23,7 +23,7 @@ type Budget struct {
 
 	booked  atomic.Int64 // bytes of unfinished messages
 	going   atomic.Int64 // of these, bytes of messages that have to go
-	waiting atomic.Int64 // bytes of requests that wait
+	waiting atomic.Int64 // bytes of requests and streams that wait
 
 	mu     sync.Mutex // guards the links of the messages, and oldest
 	oldest Unfinished // the ring of the messages that need not go; its next is the oldest
@@ -161,8 +161,8 @@ func (u *Unfinished) Fault() *fault.Fault {
 	return fault.Refusal(fault.ResourceExhausted, "unfinished messages at %s exceed Limits.ServerBytes (%d)", end(u.owner), u.budget.most)
 }
 
-// A Waiting is the count of the requests of one connection that wait to be decoded. It is
-// safe for concurrent use.
+// A Waiting is the count of the requests and streams of one connection that wait to be decoded. It
+// is safe for concurrent use.
 type Waiting struct {
 	budget *Budget
 	owner  string // Conn.Owner
@@ -172,22 +172,58 @@ type Waiting struct {
 // Init prepares w. It must be called before all other methods. b may be nil.
 func (w *Waiting) Init(owner string, b *Budget) { w.owner, w.budget = owner, b }
 
-// Keep counts a request of n bytes that waits. It refuses a request above what the requests
-// of other connections leave free: so one connection has half of the limit at most, beside
-// another one a third, and there is always room for one more.
-func (w *Waiting) Keep(n int) (k Kept, refusal *fault.Fault) {
+// add counts n bytes, unless they are above what other connections leave free: so one connection
+// has half of the limit at most, beside another one a third, and there is always room for one
+// more. It reports whether they count.
+func (w *Waiting) add(n int64) bool {
 	b := w.budget
-	if b == nil {
-		return k, nil
+	own, all := w.bytes.Add(n), b.waiting.Add(n)
+	if free := b.most - (all - n); n > 0 && own > free {
+		w.bytes.Add(-n)
+		b.waiting.Add(-n)
+		return false
 	}
-	own, all := w.bytes.Add(int64(n)), b.waiting.Add(int64(n))
-	if free := b.most - (all - int64(n)); own > free {
-		w.bytes.Add(-int64(n))
-		b.waiting.Add(-int64(n))
-		return k, fault.Refusal(fault.ResourceExhausted, "requests that wait at %s exceed Limits.ServerBytes (%d)", end(w.owner), b.most)
+	return true
+}
+
+// Keep counts a request of n bytes that waits, or refuses it.
+func (w *Waiting) Keep(n int) (k Kept, refusal *fault.Fault) {
+	switch {
+	case w.budget == nil:
+		return k, nil
+	case !w.add(int64(n)):
+		return k, fault.Refusal(fault.ResourceExhausted, "requests that wait at %s exceed Limits.ServerBytes (%d)", end(w.owner), w.budget.most)
 	}
 	return Kept{w, n}, nil
 }
+
+// backlogStep is how many bytes a stream may change before that is counted: streams that are read
+// as they arrive cost nothing.
+const backlogStep = 4 << 10
+
+// A Backlog is the bytes of one stream that wait to be read, as a part of a Waiting. The zero
+// Backlog is empty. One goroutine at a time may use it.
+type Backlog struct{ bytes, counted int64 }
+
+// Add notes n bytes that have arrived or, if n is negative, do not wait any more. It returns why
+// the stream has to end, if there are too many: then they do not count. After Release there is
+// nothing to take away.
+func (l *Backlog) Add(w *Waiting, n int) *fault.Fault {
+	if w.budget == nil {
+		return nil
+	}
+	l.bytes = max(0, l.bytes+int64(n))
+	if d := l.bytes - l.counted; l.bytes > 0 && d < backlogStep && d > -backlogStep {
+		return nil
+	} else if d != 0 && !w.add(d) {
+		return fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "streams that wait at %s to be read exceed Limits.ServerBytes (%d)", end(w.owner), w.budget.most)
+	}
+	l.counted = l.bytes
+	return nil
+}
+
+// Release empties the backlog of a stream that is not read any more, or does not count any more.
+func (l *Backlog) Release(w *Waiting) { l.Add(w, int(-l.bytes)) }
 
 // A Kept is a request counted by a Waiting, or, if it is zero, none.
 type Kept struct {

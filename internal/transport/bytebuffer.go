@@ -157,16 +157,19 @@ func (r *Receiver) acceptBuffer(b *ByteBuffer) (taken bool, err error) {
 		r.mu.Unlock()
 		return false, r.accept(b.body())
 	}
-	defer r.mu.Unlock()
-	if err := r.spendLocked(int64(b.n)); err != nil {
-		return false, err
+	excess, err := r.admitLocked(int64(b.n), b.n)
+	if taken = excess == nil && err == nil; taken {
+		if r.frames == nil {
+			r.frames = new(longFrames)
+		}
+		r.frames.waiting = append(r.frames.waiting, b)
+		r.wakeLocked()
 	}
-	if r.frames == nil {
-		r.frames = new(longFrames)
+	r.mu.Unlock()
+	if excess != nil {
+		r.leave(excess, true)
 	}
-	r.frames.waiting = append(r.frames.waiting, b)
-	r.wakeLocked()
-	return true, nil
+	return taken, err
 }
 
 // takeBufferLocked is takeLocked for a long frame. It reports false if there is none.
@@ -177,14 +180,14 @@ func (r *Receiver) takeBufferLocked() bool {
 	}
 	if f.current != nil {
 		f.current.Free()
-		f.current, r.cur, r.pos = nil, nil, 0
+		f.current, r.cur, r.pos, r.past = nil, nil, 0, 0
 	}
 	if len(f.waiting) == 0 {
 		return false
 	}
 	f.current = f.waiting[0]
 	f.waiting = slices.Delete(f.waiting, 0, 1)
-	r.cur, r.pos = f.current.body(), 0
+	r.cur, r.pos, r.past = f.current.body(), 0, 0
 	return true
 }
 

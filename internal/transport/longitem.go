@@ -32,6 +32,7 @@ func (r *Receiver) bookItem(size uint64) error {
 	defer r.mu.Unlock()
 	r.booked, r.unfinished = uint32(size), u
 	u.Add(len(r.cur) - r.pos)
+	r.passLocked(len(r.cur))
 	if r.dropped {
 		r.releaseLocked()
 	}

@@ -33,9 +33,10 @@ type Receiver struct {
 	owed int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
 	mu         sync.Mutex
-	frames     *longFrames // before in; nil for a stream without any
-	in         []byte      // received, and not taken by the reading goroutine
-	credit     int64       // of the peer
+	frames     *longFrames    // before in; nil for a stream without any
+	in         []byte         // received, and not taken by the reading goroutine
+	backlog    limits.Backlog // received, and not read when the goroutine last asked for more
+	credit     int64          // of the peer
 	err        *fault.Fault
 	over       bool               // nothing more is accepted
 	dropped    bool               // what has not been read is not wanted
@@ -50,6 +51,7 @@ type Receiver struct {
 	// of the reading goroutine
 	cur    []byte
 	pos    int   // cur[:pos] has been read
+	past   int   // cur[:past] is not in backlog
 	prepay int64 // credit already paid back for the incomplete item at cur[pos:]
 	unpaid int64 // credit for bytes that have been read
 	window int64 // credit of the peer when everything is read
@@ -66,31 +68,51 @@ func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
 
 // accept appends the bytes of an ITEMS frame. The lease holder calls it.
 func (r *Receiver) accept(body []byte) error {
-	tooLong, err := r.append(body)
-	if tooLong > 0 {
+	tooLong, excess, err := r.append(body)
+	switch {
+	case excess != nil:
+		r.leave(excess, true)
+	case tooLong > 0:
 		r.leave(fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "item of %d bytes, this end's MaxMessage is %d", tooLong, r.c.limits.MaxMessage), false)
 	}
 	return err
 }
 
 // append appends the bytes of an ITEMS frame, up to an item above MaxMessage. It returns the
-// size of that item, if there is one.
-func (r *Receiver) append(body []byte) (tooLong uint64, err error) {
+// size of that item, if there is one, and why there is no room for the bytes.
+func (r *Receiver) append(body []byte) (tooLong uint64, excess *fault.Fault, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
-		return 0, nil
+		return 0, nil, nil
 	}
 	cost, fits, tooLong, err := r.costLocked(body)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		excess, err = r.admitLocked(cost, fits)
 	}
-	if err := r.spendLocked(cost); err != nil {
-		return 0, err
+	if err != nil || excess != nil {
+		return 0, excess, err
 	}
 	r.in = append(r.in, body[:fits]...)
 	r.wakeLocked()
-	return tooLong, nil
+	return tooLong, nil, nil
+}
+
+// admitLocked takes cost from the credit of the peer, and adds n bytes to the backlog. Without room
+// for them it returns why the stream has to end.
+func (r *Receiver) admitLocked(cost int64, n int) (excess *fault.Fault, err error) {
+	if err = r.spendLocked(cost); err == nil {
+		excess = r.backlog.Add(&r.c.requests.waiting, n)
+	}
+	return excess, err
+}
+
+// passLocked takes the first n bytes of cur from the backlog.
+func (r *Receiver) passLocked(n int) {
+	if n > r.past {
+		r.backlog.Add(&r.c.requests.waiting, r.past-n)
+		r.past = n
+	}
 }
 
 // costLocked returns the credit for the bytes of a frame, the size of the first item above
@@ -137,7 +159,11 @@ func (r *Receiver) finish(why *fault.Fault, drop bool) {
 
 func (r *Receiver) finishLocked(why *fault.Fault, drop bool) {
 	if !r.over {
-		r.over, r.err = true, why
+		if r.over, r.err = true, why; r.call != nil {
+			// A result counts while it is open: a user may keep it for ever. A parameter has the
+			// end of its call.
+			r.backlog.Release(&r.c.requests.waiting)
+		}
 	} else if drop && !r.dropped && why != nil {
 		r.err = why
 	}
@@ -207,6 +233,7 @@ func (r *Receiver) Read(p []byte) (int, error) {
 func (r *Receiver) releaseLocked() {
 	r.endItemLocked()
 	r.c.streams.lent.Add(-r.lent)
+	r.backlog.Release(&r.c.requests.waiting)
 	r.frames.releaseLocked()
 	r.in, r.lent = nil, 0
 }
@@ -214,6 +241,7 @@ func (r *Receiver) releaseLocked() {
 // fill waits for bytes and takes them into cur.
 func (r *Receiver) fill() error {
 	r.mu.Lock()
+	r.passLocked(r.pos)
 	// The order of the cases matters: bytes received before the end are read first, but a
 	// caller that has canceled its call gets no more of them.
 	for {
@@ -251,23 +279,25 @@ func (r *Receiver) takeLocked() {
 	if r.takeBufferLocked() {
 		return
 	}
-	if r.unfinished != nil {
-		r.unfinished.Add(len(r.in))
-	}
-	if r.pos == len(r.cur) {
+	n := len(r.in)
+	if r.past -= r.pos; r.pos == len(r.cur) {
 		spare := r.cur[:0]
 		if int64(cap(spare)) > 2*r.window { // append makes some more than the window
 			spare = nil // of a long item
 		}
 		r.cur, r.in, r.pos = r.in, spare, 0
-		return
+	} else {
+		if r.pos > 0 {
+			r.cur = r.cur[:copy(r.cur, r.cur[r.pos:])]
+			r.pos = 0
+		}
+		r.cur = append(r.cur, r.in...)
+		r.in = r.in[:0]
 	}
-	if r.pos > 0 {
-		r.cur = r.cur[:copy(r.cur, r.cur[r.pos:])]
-		r.pos = 0
+	if r.unfinished != nil { // they count there from now on
+		r.unfinished.Add(n)
+		r.passLocked(len(r.cur))
 	}
-	r.cur = append(r.cur, r.in...)
-	r.in = r.in[:0]
 }
 
 // finished releases the memory of a stream that is over, and returns its end.
@@ -275,7 +305,7 @@ func (r *Receiver) finished() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.takeBufferLocked()
-	r.cur, r.pos = nil, 0
+	r.cur, r.pos, r.past = nil, 0, 0
 	if r.releaseLocked(); r.err == nil {
 		return io.EOF
 	}
