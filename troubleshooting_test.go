@@ -627,6 +627,19 @@ func (l *mistakes) streams(t *testing.T) {
 	l.add(err, q.Nap(short), q.Nap(t.Context()))
 	_, last := collect(unread)
 	l.add(last)
+
+	type filling struct {
+		Fill func(ctx context.Context, in io.Reader) error
+	}
+	slow := bsrpc.NewServer(&bsrpc.ServerOptions{MaxMessage: 32 << 10, Limits: bsrpc.Limits{ServerBytes: 32 << 10}})
+	if err := bsrpc.RegisterAs[filling](slow, "F", &filling{func(_ context.Context, in io.Reader) error {
+		time.Sleep(time.Second)
+		_, err := io.Copy(io.Discard, in)
+		return err
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	l.add(bsrpctest.Bind[filling](t, slow, "F").Fill(t.Context(), bytes.NewReader(make([]byte, 64<<10))))
 }
 
 // all makes every mistake, and returns the texts.
