@@ -172,6 +172,8 @@ func (x *Exchange) Received(f *fault.Fault, expired bool) *fault.Fault {
 	if own := x.Time.OwnFault(x.Ctx, expired, f); own != nil {
 		return own
 	}
+	// The end of the client ends Within, so its server may hear of it, and answer, before the caller
+	// gives up.
 	if why := x.Client.Why(); why != nil && f.Code == fault.Canceled {
 		return why.WithOutcome(f.Outcome)
 	}

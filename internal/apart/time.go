@@ -15,7 +15,8 @@ import (
 // the caller, so the clocks of both ends need not agree.
 func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
 	if timeout != 0 {
-		now := limits.Monotonic() // negative in the bubble of a test
+		// In the bubble of a test the clock is below zero: its base is from before.
+		now := limits.Monotonic()
 		until = cmp.Or(now+timeout, 1)
 		if timeout > 0 && until < now { // an overflow: it ends after centuries
 			until = 0
