@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"net"
 	"net/http"
@@ -13,109 +12,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
 	"github.com/bsrpc/bsrpc/httpbsrpc"
 )
 
-func TestCalls(t *testing.T) {
-	_, d, web := serve(t, nil, nil)
-	client := dial(t, web.URL, nil)
-	p := bind(t, client)
-	ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"tenant": "/a,\x00\xff=%", "empty": ""}))
-	if n, err := p.Put(ctx, "bolt", 4); n != 8 || err != nil || reply.Get()["item"] != "bolt/a,\x00\xff=%" {
-		t.Errorf("got %d, %v, %q", n, err, reply.Get()["item"])
-	}
-	if got, n, err := p.Describe(ctx, part{"nut", []uint16{3, 5}}); got.Name != "nut" || n != 2 || err != nil {
-		t.Errorf("got %v, %d, %v", got, n, err)
-	}
-	var e *bsrpc.Error
-	if _, err := p.Put(ctx, "none", 4); !errors.Is(err, errNone) || !errors.As(err, &e) || e.Outcome != bsrpc.OutcomeAnswered || e.Message != "put: no stock" {
-		t.Errorf("got %v, %+v", err, e)
-	}
-	if _, err := p.Put(ctx, "panic", 4); bsrpc.CodeOf(err) != bsrpc.CodeInternal || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v", err)
-	}
-	if err := p.Note("text"); err != nil {
-		t.Error(err)
-	}
-	for _, n := range []int{0, 1, 5, 2000} {
-		if got, err := bsrpctest.Collect(p.Count(ctx, n)); len(got) != n || err != nil || n > 0 && got[n-1] != n-1 {
-			t.Errorf("%d: got %d items, %v", n, len(got), err)
-		}
-	}
-	if got, err := bsrpctest.Collect(p.Count(ctx, 7)); len(got) != 7 || !errors.Is(err, errNone) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if got, err := bsrpctest.Collect(p.Count(ctx, 8)); len(got) != 8 || bsrpc.CodeOf(err) != bsrpc.CodeInternal {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for i := range p.Count(ctx, 1<<40) {
-		if i == 100 {
-			break
-		}
-	}
-	if got := <-d.waits; got != "stopped" {
-		t.Errorf("got %q after an early break", got)
-	}
-	n, f, err := p.Open(ctx, "abc")
-	if n != 3 || err != nil {
-		t.Fatal(n, err)
-	}
-	if b, err := io.ReadAll(f); len(b) != 300_000 || err != nil {
-		t.Errorf("got %d bytes, %v", len(b), err)
-	}
-	if _, f, err := p.Open(ctx, ""); f != nil || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
-	var twice int
-	if err := client.Call(ctx, "Stock.Put", []any{"bolt", 3}, &twice); twice != 6 || err != nil {
-		t.Errorf("got %d, %v", twice, err)
-	}
-	if err := client.Call(ctx, "Stock.Pit/../?x", []any{"bolt", 3}, &twice); bsrpc.CodeOf(err) == bsrpc.CodeUnavailable {
-		t.Errorf("got %v", err)
-	}
-	type futures struct {
-		Put func(ctx context.Context, item string, n int) *bsrpc.Future[int]
-	}
-	later, err := bsrpc.Bind[futures](ctx, client, "Stock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := later.Put(ctx, "bolt", 5).Wait(ctx); n != 10 || err != nil {
-		t.Errorf("got %d, %v", n, err)
-	}
-}
-
-// A canceled call, one out of time, and a canceled stream reach the handler.
-func TestCallEnds(t *testing.T) {
-	_, d, web := serve(t, nil, nil)
-	p := bind(t, dial(t, web.URL, nil))
-	for _, call := range []func(context.Context) error{
-		func(ctx context.Context) error { _, err := p.Put(ctx, "wait", 1); return err },
-		func(ctx context.Context) error { _, err := bsrpctest.Collect(p.Count(ctx, 9)); return err },
-	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- call(ctx) }()
-		<-d.waits
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
-		}
-		if got := <-d.waits; got != context.Canceled.Error() {
-			t.Errorf("the handler got %q", got)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-	defer cancel()
-	if _, err := p.Put(ctx, "wait", 1); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
-	<-d.waits
-	<-d.waits
+func TestTimeoutOfJSON(t *testing.T) {
+	_, _, web := serve(t, nil, nil)
 	status, body, _ := asJSON(t, web.URL+"/Stock.Put", `["wait", 1]`, "Bsrpc-Timeout: 20ms")
 	if status != http.StatusGatewayTimeout || !strings.Contains(body, `"deadline exceeded"`) {
 		t.Errorf("got %d, %s", status, body)

@@ -60,7 +60,7 @@ func TestEndpoints(t *testing.T) {
 			t.Fatalf("got %v, %v", list, err)
 		}
 	}
-	client, err := bsrpc.Dial(t.Context(), "", "", &bsrpc.ClientOptions{Endpoints: endpoints, Logger: quiet, Errors: depotErrors})
+	client, err := bsrpc.Dial(t.Context(), "", "", &bsrpc.ClientOptions{Endpoints: endpoints, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

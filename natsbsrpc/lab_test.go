@@ -3,13 +3,9 @@ package natsbsrpc_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"iter"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,44 +92,23 @@ type depot struct {
 	canceled chan struct{} // capacity 1
 }
 
-var errEmpty = errors.New("no stock")
-
-type limitError struct{ Most int }
-
-func (e *limitError) Error() string { return fmt.Sprint("most ", e.Most) }
-
 func (d *depot) Put(ctx context.Context, item string, n int) (int, error) {
 	d.ran.Add(1)
 	d.items.Store(item, true)
 	switch item {
 	case "none":
-		return 0, fmt.Errorf("put:\n%w", errEmpty)
-	case "limit":
-		return 0, &limitError{n}
-	case "missing":
-		return 0, fs.ErrNotExist
-	case "panic":
-		panic("secret")
+		return 0, errors.New("no stock")
 	case "wait":
 		<-ctx.Done()
 		d.canceled <- struct{}{}
 		return 0, ctx.Err()
 	}
-	bsrpc.SetReplyMetadata(ctx, "item", item+bsrpc.MetadataFrom(ctx)["tenant"])
 	return 2 * n, nil
 }
 
 func (d *depot) Echo(b []byte) ([]byte, error) { return b, nil }
 
 func (d *depot) Who(context.Context) (string, error) { return d.name, nil }
-
-func (d *depot) Note(text string) error {
-	d.ran.Add(1)
-	if text == "bad" {
-		return errEmpty
-	}
-	return nil
-}
 
 func (d *depot) Count(ctx context.Context, n int) iter.Seq2[int, error] {
 	return func(yield func(int, error) bool) {
@@ -143,44 +118,19 @@ func (d *depot) Count(ctx context.Context, n int) iter.Seq2[int, error] {
 				return
 			}
 		}
-		switch n {
-		case 7:
-			yield(0, fmt.Errorf("count: %w", errEmpty))
-		case 8:
+		if n == 8 {
 			<-ctx.Done()
 			d.canceled <- struct{}{}
 		}
 	}
 }
 
-func (d *depot) Blobs(size, n int) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for i := range n {
-			if !yield([]byte(strings.Repeat(string(rune('a'+i)), size)), nil) {
-				return
-			}
-		}
-	}
-}
-
-func (d *depot) Open(_ context.Context, name string) (io.ReadCloser, error) {
-	if name == "" {
-		return nil, fs.ErrNotExist
-	}
-	return io.NopCloser(strings.NewReader(strings.Repeat(name, 1_000_000))), nil
-}
-
 type contract struct {
 	Put   func(ctx context.Context, item string, n int) (int, error)
 	Echo  func(b []byte) ([]byte, error)
 	Who   func(ctx context.Context) (string, error)
-	Note  func(text string) error `bsrpc:"oneway"`
 	Count func(ctx context.Context, n int) iter.Seq2[int, error]
-	Blobs func(size, n int) iter.Seq2[[]byte, error]
-	Open  func(ctx context.Context, name string) (io.ReadCloser, error)
 }
-
-var depotErrors = map[string]error{"stock.none": errEmpty, "stock.limit": (*limitError)(nil)}
 
 func newDepot(name string) *depot { return &depot{name: name, canceled: make(chan struct{}, 16)} }
 
@@ -190,7 +140,7 @@ func newServer(t testing.TB, d *depot, opts *bsrpc.ServerOptions) *bsrpc.Server 
 	if opts != nil {
 		own = *opts
 	}
-	own.Logger, own.Errors = quiet, depotErrors
+	own.Logger = quiet
 	srv := bsrpc.NewServer(&own)
 	if err := bsrpc.RegisterAs[contract](srv, "lab.Stock", d); err != nil {
 		t.Fatal(err)
@@ -214,7 +164,7 @@ func dial(t testing.TB, nc *nats.Conn, opts *bsrpc.ClientOptions) *bsrpc.Client 
 	if opts != nil {
 		own = *opts
 	}
-	own.Logger, own.Errors = quiet, depotErrors
+	own.Logger = quiet
 	client, err := natsbsrpc.Dial(nc, &natsbsrpc.DialOptions{Client: &own})
 	if err != nil {
 		t.Fatal(err)
@@ -230,11 +180,4 @@ func bind(t testing.TB, client *bsrpc.Client) *contract {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// pair returns a proxy for a new depot over a new broker.
-func pair(t testing.TB) (*depot, *contract) {
-	b, d := newBroker(t), newDepot("a")
-	serve(t, b.connect(), newServer(t, d, nil))
-	return d, bind(t, dial(t, b.connect(), nil))
 }

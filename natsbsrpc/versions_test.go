@@ -6,7 +6,6 @@ import (
 	"iter"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
@@ -170,18 +169,5 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := natsbsrpc.Dial(nc, &natsbsrpc.DialOptions{Client: &bsrpc.ClientOptions{Basic: true}}); err == nil {
 		t.Error("a client of the basic wire over NATS")
-	}
-}
-
-// TestFlowControl: a handler waits when its caller does not read.
-func TestFlowControl(t *testing.T) {
-	d, p := pair(t)
-	for range p.Count(t.Context(), 1_000_000_000) {
-		time.Sleep(50 * time.Millisecond)
-		break
-	}
-	<-d.canceled
-	if got, err := bsrpctest.Collect(p.Blobs(300_000, 20)); err != nil || len(got) != 20 {
-		t.Errorf("got %d items, %v", len(got), err)
 	}
 }
