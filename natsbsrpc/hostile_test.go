@@ -2,6 +2,7 @@ package natsbsrpc_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -56,6 +57,40 @@ func TestBadRequests(t *testing.T) {
 	if err != nil || answer.Header.Get("Nats-Service-Error-Code") != "3" || !strings.Contains(answer.Header.Get("Nats-Service-Error"), "a message of 0 bytes, want at least 40") {
 		t.Errorf("got %+v, %v", answer, err)
 	}
+}
+
+// FuzzMessages sends any messages to the subjects of an instance, also as those of a call under way. Later calls
+// succeed.
+func FuzzMessages(f *testing.F) {
+	b := newBroker(f)
+	i := serve(f, b.connect(), newServer(f, newDepot("a"), nil))
+	nc, p := b.connect(), bind(f, dial(f, b.connect(), nil))
+	own := "bsrpc.bsrpc.v1.Instance." + i.ID()
+	subjects := []string{"bsrpc.lab.Stock.Put", "bsrpc.lab.Stock.Count", "bsrpc.bsrpc.v1.Bind.lab.Stock", "bsrpc.bsrpc.v1.Cancel.lab.Stock", own + ".Call.lab.Stock.Put", own + ".Bind.lab.Stock", own + ".Piece.x"}
+	for at := range subjects {
+		for key := range keys {
+			f.Add(uint8(at), "x", uint8(key), "1", uint8(key+1), "AAAA", []byte("body"))
+		}
+	}
+	for at, body := range []string{"\x01\x00\x00\x00a\x02\x00\x00\x00\x00\x00\x00\x00", "\x02\x00\x00\x00\x00\x00\x00\x00"} {
+		for _, m := range newServer(f, newDepot("a"), nil).Methods() {
+			if "bsrpc."+m.Name == subjects[at] { // a whole request
+				f.Add(uint8(at), "x", uint8(0), base64.RawURLEncoding.EncodeToString(m.Hash[:]), uint8(9), "1", []byte(body))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, at uint8, reply string, key1 uint8, value1 string, key2 uint8, value2 string, body []byte) {
+		m := &nats.Msg{Subject: subjects[int(at)%len(subjects)], Reply: reply, Header: nats.Header{}, Data: body}
+		m.Header.Add(keys[int(key1)%len(keys)], value1)
+		m.Header.Add(keys[int(key2)%len(keys)], value2)
+		if nc.PublishMsg(m) != nil { // a subject or a value that NATS refuses
+			return
+		}
+		nc.Flush()
+		if who, err := p.Who(t.Context()); who != "a" || err != nil {
+			t.Errorf("got %q, %v", who, err)
+		}
+	})
 }
 
 // TestBadReplies answers calls with nonsense.
