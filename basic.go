@@ -168,7 +168,7 @@ func (c *basicConn) reply(inv *invocation, err error) {
 
 // codeOf returns the code of a call that ends with err.
 func codeOf(err error) fault.Code {
-	var p *panicError
+	var p *report.PanicError
 	if errors.As(err, &p) {
 		return fault.Internal
 	}
@@ -199,9 +199,9 @@ func (c *basicConn) exceptionOf(inv *invocation, err error) *fault.Fault {
 		}
 		err = basic.Exception(name, "%s", why.Plain())
 	}
-	var p *panicError
+	var p *report.PanicError
 	if errors.As(err, &p) {
-		return basic.Exception("RuntimeError", "%s", p.located())
+		return basic.Exception("RuntimeError", "%s", p.Located())
 	}
 	return exceptionFrom(err, c.served.settings)
 }

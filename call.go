@@ -182,11 +182,11 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	}
 	defer func() { // after Goexit too
 		if c.collapsed != nil {
-			outcome := OutcomeNotRun
+			outcome := fault.NotRun
 			if c.attempted {
-				outcome = OutcomeUnknown
+				outcome = fault.OutcomeUnknown
 			}
-			err = c.collapsed.public(m.Name, outcome)
+			err = errorOf(c.collapsed.Fault(m.Name, outcome))
 		}
 		if err != nil {
 			method.ZeroResults(v)

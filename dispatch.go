@@ -382,7 +382,7 @@ func (d *dispatcher) onewayFailed(m *servedMethod, err error) {
 
 // panicked counts and logs a func that did not return during a call: the handler, or another
 // part of the user's code.
-func (d *dispatcher) panicked(m *method.Description, what any, where string) *panicError {
+func (d *dispatcher) panicked(m *method.Description, what any, where string) *report.PanicError {
 	d.panics.Add(1)
-	return newPanicError(d.log, m, what, where)
+	return report.NewPanicError(d.log, m.Name, what, where)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
-	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/numbering"
 	"github.com/bsrpc/bsrpc/internal/option"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -276,30 +275,6 @@ func userCode(k Kind) string {
 		return "callback"
 	}
 	return "handler"
-}
-
-// A panicError is the error of a func that panicked. Its id is that of the log line, ""
-// without one.
-type panicError struct{ where, id string }
-
-// newPanicError logs a panic. A nil what means runtime.Goexit.
-func newPanicError(log *report.Log, m *method.Description, what any, where string) *panicError {
-	return &panicError{where, log.AddPanic(report.Panic, "bsrpc: "+where+" panicked", what, "method", m.Name)}
-}
-
-func (e *panicError) Error() string { return "panic in the " + e.where }
-
-// public returns the error for users of this end.
-func (e *panicError) public(name string, outcome Outcome) *Error {
-	return &Error{Code: CodeInternal, Outcome: outcome, Message: fault.Prefix + name + ": " + e.Error(), ID: e.id, Err: e}
-}
-
-// located returns the text with the id of the log line.
-func (e *panicError) located() string {
-	if e.id == "" {
-		return e.Error()
-	}
-	return e.Error() + " (id " + e.id + " in the server's log)"
 }
 
 // needContext returns an error for a nil context, instead of a panic deep in the library.

@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
+	"github.com/bsrpc/bsrpc/internal/report"
 )
 
 // Interceptors at both ends, and OnRefused for the calls that do not reach them.
@@ -100,11 +101,11 @@ type Call struct {
 
 	state     atomic.Uint32
 	kind      Kind
-	attempted bool           // next has been called
-	returned  chan struct{}  // closed by a next that returns after the interceptors
-	collapsed *panicError    // why handler or interceptor did not return
-	observers *observers     // nil without any
-	streams   *clientStreams // at a client: of the last next; nil without streams
+	attempted bool               // next has been called
+	returned  chan struct{}      // closed by a next that returns after the interceptors
+	collapsed *report.PanicError // why handler or interceptor did not return
+	observers *observers         // nil without any
+	streams   *clientStreams     // at a client: of the last next; nil without streams
 
 	argsSize, resultsSize uint32 // once values is nil
 }
@@ -260,7 +261,7 @@ func (c *Call) observed() *observers {
 }
 
 // run passes the call through its interceptors. The error is what the caller gets, or a
-// *panicError.
+// *report.PanicError.
 func (c *Call) run(ctx context.Context, chain CallFunc) (err error) {
 	returned := false
 	defer func() {
@@ -324,7 +325,7 @@ func (c *Call) finish() {
 
 // collapse logs a func that did not return, and returns the error of its call. A nil what
 // means runtime.Goexit, which may have been logged further inside.
-func (c *Call) collapse(what any, where string) *panicError {
+func (c *Call) collapse(what any, where string) *report.PanicError {
 	if what != nil || c.collapsed == nil {
 		c.collapsed = c.panicked(what, where)
 	}
@@ -332,11 +333,11 @@ func (c *Call) collapse(what any, where string) *panicError {
 }
 
 // panicked logs a func that did not return, and counts it at a server.
-func (c *Call) panicked(what any, where string) *panicError {
+func (c *Call) panicked(what any, where string) *report.PanicError {
 	if c.end.panics != nil {
 		c.end.panics.Add(1)
 	}
-	return newPanicError(c.end.log, c.method, what, where)
+	return report.NewPanicError(c.end.log, c.method.Name, what, where)
 }
 
 // over calls the funcs given to OnEnd, with the public form of err. Each func is user code.
@@ -373,7 +374,7 @@ func carryOut(ctx context.Context, c *Call) (err error) {
 	}
 	defer func() {
 		if !returned && c.session != nil {
-			err = c.collapse(recover(), userCode(c.kind)).public(c.method.Name, OutcomeAnswered)
+			err = errorOf(c.collapse(recover(), userCode(c.kind)).Fault(c.method.Name, fault.Answered))
 		}
 		c.finishNext(after)
 	}()

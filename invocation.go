@@ -189,8 +189,8 @@ func (inv *invocation) answer(err error) {
 		return
 	}
 	err = inv.err
-	if p, ok := err.(*panicError); ok {
-		err = p.public(inv.method.Name, OutcomeAnswered)
+	if p, ok := err.(*report.PanicError); ok {
+		err = p.Fault(inv.method.Name, fault.Answered)
 	} else if err == nil {
 		c.resultsSize = uint32(inv.ResultsSize)
 	}
@@ -373,9 +373,10 @@ func (v *serverConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	if err == context.Canceled { // the error of most canceled calls; it has no name and no identities
 		return fault.Canceled, wire.Failure{Message: fault.Cut(err.Error(), v.limits.MaxErrorText)}
 	}
-	var p *panicError
+	var p *report.PanicError
 	if errors.As(err, &p) {
-		return fault.Internal, wire.Failure{Message: fault.Prefix + inv.method.Name + ": " + p.Error(), LogID: p.id}
+		f := p.Fault(inv.method.Name, fault.Answered)
+		return f.Code, wire.Failure{Message: f.Message, LogID: f.LogID}
 	}
 	s := &v.settings.Settings
 	if inv.method.kind == KindCallback { // a part of a call by this end

@@ -105,9 +105,9 @@ func newStreamEnd(e streamEnd) *streams.End {
 
 // Failure implements streams.User.
 func (e *streamEnd) Failure(err error) *fault.Fault {
-	var p *panicError
+	var p *report.PanicError
 	if errors.As(err, &p) {
-		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + e.Method + ": " + p.Error(), LogID: p.id}
+		return p.Fault(e.Method, fault.OutcomeUnknown)
 	}
 	code, f, ids := failureOf(e.settings, err, e.log, e.Method, wire.MaxIdentityRoom)
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Identities: ids}

@@ -137,7 +137,6 @@ func (inv *invocation) continues() bool {
 func (inv *invocation) streamEnd() *streams.End {
 	v, m := inv.served, inv.method
 	return newStreamEnd(streamEnd{End: streams.End{Method: m.Name, Limits: v.limits}, settings: &v.settings.Settings, log: v.log, seen: inv.intercepted, panicked: func(what any) *fault.Fault {
-		p := v.panicked(&m.Description, what, "handler")
-		return &fault.Fault{Code: fault.Internal, Message: fault.Prefix + m.Name + ": " + p.Error(), LogID: p.id, Err: p}
+		return v.panicked(&m.Description, what, "handler").Fault(m.Name, fault.OutcomeUnknown)
 	}})
 }
