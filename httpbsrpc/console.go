@@ -49,11 +49,13 @@ func (h *handler) serveConsole(w http.ResponseWriter, r *http.Request) bool {
 
 // A typeTree is what the page needs of a layout for a form.
 type typeTree struct {
-	Kind   string      `json:"kind"`
-	Text   string      `json:"text,omitempty"` // of a value without parts
-	Len    int         `json:"len,omitempty"`
-	Elem   *typeTree   `json:"elem,omitempty"`
-	Fields []fieldTree `json:"fields,omitempty"`
+	Kind    string      `json:"kind"`
+	Text    string      `json:"text,omitempty"`    // of a value without parts
+	Example string      `json:"example,omitempty"` // JSON to begin with, of a value that the page takes as JSON
+	Len     int         `json:"len,omitempty"`
+	Up      int         `json:"up,omitempty"` // levels up to the type that contains itself here
+	Elem    *typeTree   `json:"elem,omitempty"`
+	Fields  []fieldTree `json:"fields,omitempty"`
 }
 
 type fieldTree struct {
@@ -66,7 +68,7 @@ var kindNames = map[layout.Kind]string{
 	layout.Bool: "bool", layout.Int: "int", layout.Uint: "uint", layout.Float: "float", layout.String: "string",
 	layout.Bytes: "bytes", layout.Time: "time", layout.Duration: "duration", layout.Array: "array", layout.Slice: "slice",
 	layout.Map: "map", layout.Pointer: "pointer", layout.Struct: "struct", layout.Union: "union", layout.Binary: "binary",
-	layout.Text: "text", layout.Stream: "stream", layout.Reader: "reader",
+	layout.Text: "text", layout.Stream: "stream", layout.Reader: "reader", layout.Func: "func",
 }
 
 // treeOf returns the tree of a type from ParseMethod, which has no shared parts.
@@ -78,8 +80,17 @@ func treeOf(t *layout.Type) *typeTree {
 	if t.Elem != nil {
 		tree.Elem = treeOf(t.Elem)
 	}
-	if t.Kind == layout.Array {
+	switch t.Kind {
+	case layout.Array:
 		tree.Len = t.Len
+	case layout.BackRef:
+		tree.Up = t.Len
+	case layout.Complex:
+		tree.Example = "[0,0]"
+	case layout.Map:
+		if tree.Example = "{}"; t.Key.Elem != nil || t.Key.Fields != nil {
+			tree.Example = "[]" // pairs
+		}
 	}
 	for _, f := range t.Fields {
 		tree.Fields = append(tree.Fields, fieldTree{f.Name, treeOf(f.Type)})

@@ -70,8 +70,9 @@ type Options struct {
 	// is without it.
 	Console bool
 
-	// ConsoleAddress is the address of the server for the command bsrpc, as in "lab.example:7341": the
-	// console shows each call as such a command. Empty leaves it out of them.
+	// ConsoleAddress is the address of the server for the command bsrpc, with the flags that it needs: as in
+	// "lab.example:7341 --tls", or "@lab" for a profile. The console shows each call as such a command; if
+	// this is empty, as one of curl.
 	ConsoleAddress string
 }
 

@@ -4,9 +4,10 @@
 // text from the form to the request, as numbers of JavaScript have fewer digits than those of bsrpc.
 
 const $ = id => document.getElementById(id);
-const methods = new Map(); // by name
-let current = null;        // {method, params, results, controls}
-let running = null;        // the AbortController of the call under way
+const methods = new Map(); // by name; empty until they are known
+const views = new Map();   // by description of the method: its form, and its last call
+let current = null;        // the view on the page
+let wanted = "";           // the name of the method to show
 
 // element returns a new element with properties and children.
 function element(name, properties, ...children) {
@@ -15,6 +16,16 @@ function element(name, properties, ...children) {
   return e;
 }
 
+// clean writes characters out that are invisible, or change the order of others.
+const clean = text => text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+  c => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+
+const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+// parse reads JSON, with all digits of its numbers where the browser can.
+const parse = text => JSON.parse(text, (_, v, context) =>
+  typeof v === "number" && JSON.rawJSON && context?.source && String(v) !== context.source ? JSON.rawJSON(context.source) : v);
+
 // Requests
 
 // post makes a request. It throws the error of the server.
@@ -22,7 +33,12 @@ async function post(path, body, signal, timeout) {
   const headers = {"Content-Type": "application/json"};
   if ($("token").value) headers.Authorization = "Bearer " + $("token").value;
   if (timeout) headers["Bsrpc-Timeout"] = timeout;
-  const response = await fetch(path, {method: "POST", headers, body, signal, cache: "no-store", credentials: "omit"});
+  let response;
+  try {
+    response = await fetch(path, {method: "POST", headers, body, signal, cache: "no-store", credentials: "omit"});
+  } catch (e) {
+    throw e.name === "AbortError" ? e : {code: "unavailable", message: "the server does not answer", outcome: "unknown"};
+  }
   if (!response.ok) throw await response.json().catch(() => ({code: response.status, message: response.statusText}));
   return response;
 }
@@ -32,16 +48,19 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const {value, done} = await reader.read();
-    if (done) throw {code: "unavailable", message: "the stream has broken off"};
-    const parts = (text + value).split("\n\n");
-    text = parts.pop();
-    for (const part of parts) {
+    const {value, done} = await reader.read().catch(e => {
+      if (e.name === "AbortError") throw e;
+      return {done: true};
+    });
+    if (done) throw {code: "unavailable", message: "the stream has broken off", outcome: "unknown"};
+    let from = Math.max(0, text.length - 1), at;
+    for (text += value; (at = text.indexOf("\n\n", from)) >= 0; from = 0) {
       const event = {name: "item", data: ""};
-      for (const line of part.split("\n")) {
+      for (const line of text.slice(0, at).split("\n")) {
         if (line.startsWith("event: ")) event.name = line.slice(7);
         if (line.startsWith("data: ")) event.data = line.slice(6);
       }
+      text = text.slice(at + 2);
       if (event.name === "error") throw JSON.parse(event.data);
       if (event.name === "end") return;
       yield event;
@@ -49,7 +68,12 @@ async function* events(response) {
   }
 }
 
-const describe = e => `${e.code ?? e.name}: ${e.message}` + (e.outcome ? ` (${e.outcome})` : "");
+// describe returns an error as a line.
+function describe(e) {
+  const code = String(e.code ?? "error"), message = String(e.message).replace(/^bsrpc: /, "");
+  const notes = [e.name === "AbortError" ? "" : e.name, e.outcome === "unknown" ? "outcome unknown" : e.outcome].filter(Boolean).join(", ");
+  return clean((message.startsWith(code) ? "" : code + ": ") + message + (notes && ` (${notes})`));
+}
 
 // The list of methods
 
@@ -62,137 +86,330 @@ async function load() {
       methods.set(m.Name, m);
     }
   } catch (e) {
-    $("notice").textContent = "The methods are not known. " + describe(e);
+    methods.clear();
+    const known = e.code === "unauthenticated", typed = $("token").value !== "";
+    $("notice").textContent = known && !typed ? "This server wants a token: type it above, and press Enter." :
+      (known ? "The server refuses this token. " : "The methods are not known. ") + describe(e);
+    if (known) $("token").focus();
   }
+  wanted ||= decodeURIComponent(location.hash.slice(1));
   list();
+  if (methods.has(wanted)) {
+    await show(wanted);
+    if (document.activeElement === document.body || $("login").contains(document.activeElement)) focusForm();
+  } else {
+    hide();
+  }
+  poll();
   refresh();
 }
 
+// list makes the list. Services are closed if there are many methods, without a filter.
 function list() {
-  const filter = $("filter").value.toLowerCase(), services = new Map();
+  const filter = $("filter").value.trim().toLowerCase(), services = new Map();
   for (const name of methods.keys()) {
     if (!name.toLowerCase().includes(filter)) continue;
     const at = name.lastIndexOf("."), service = name.slice(0, at);
     if (!services.has(service)) services.set(service, []);
-    const button = element("button", {type: "button", textContent: name.slice(at + 1), onclick: () => show(name)});
-    if (current?.method.Name === name) button.setAttribute("aria-current", "true");
+    const button = element("button", {type: "button", textContent: name.slice(at + 1), onclick: () => go(name)});
+    button.dataset.name = name;
     services.get(service).push(button);
   }
-  $("methods").replaceChildren(...[...services].flatMap(([service, buttons]) => [element("h2", {textContent: service}), ...buttons]));
+  const open = filter !== "" || methods.size <= 60;
+  $("methods").replaceChildren(...[...services].map(([service, buttons]) =>
+    element("details", {open}, element("summary", {textContent: `${service} (${buttons.length})`}), ...buttons)));
+  if (services.size === 0 && filter !== "") $("methods").textContent = "No such method.";
+  mark();
+}
+
+// mark marks the current method in the list.
+function mark() {
+  for (const button of $("methods").querySelectorAll("button")) {
+    const here = button.dataset.name === current?.method.Name;
+    button.toggleAttribute("aria-current", here);
+    if (here) {
+      button.parentNode.open = true;
+      button.scrollIntoView({block: "nearest"});
+    }
+  }
+}
+
+// go shows a method, and puts it into the address of the page.
+async function go(name) {
+  history.pushState(null, "", "#" + encodeURIComponent(name));
+  await show(name);
+  focusForm();
+}
+
+function hide() {
+  current = null;
+  $("method").hidden = true;
+  mark();
 }
 
 async function show(name) {
-  const method = methods.get(name);
-  let layout;
-  try {
-    layout = await (await post("console/layout", JSON.stringify(method.Layout))).json();
-  } catch (e) {
-    $("notice").textContent = describe(e);
-    return;
+  wanted = name;
+  const method = methods.get(name), key = JSON.stringify(method);
+  if (!views.has(key)) {
+    try {
+      const trees = await (await post("console/layout", JSON.stringify(method.Layout))).json();
+      if (!views.has(key)) views.set(key, makeView(method, trees));
+    } catch (e) {
+      $("notice").textContent = describe(e);
+      return;
+    }
   }
-  const controls = layout.params.map((t, i) => control(t, method.Params?.[i] ?? `parameter ${i + 1}`, `parameter ${i + 1}`, method.Secrets ?? []));
-  current = {method, controls, results: layout.results};
+  if (wanted !== name) return;
+  current = views.get(key);
+  $("notice").textContent = "";
   $("method").hidden = false;
   $("name").textContent = name;
   $("layout").textContent = method.Layout;
   $("options").textContent = [method.Kind, ...method.Options ?? []].join(", ");
-  $("params").replaceChildren(...controls.map(c => c.node));
-  $("output").textContent = $("outcome").textContent = "";
-  list();
+  $("refused").textContent = current.refused;
+  $("limit").hidden = current.stream >= 0;
+  $("timeout").value = current.limit;
+  $("json").hidden = current.controls.length === 0;
+  $("output").textContent = "";
+  mark();
+  form();
+  render(current);
+  $("method").scrollIntoView();
+}
+
+// focusForm gives the focus to the first part of the form that takes it.
+function focusForm() {
+  [$("params").querySelector("input, textarea, select, button"), $("send"), $("stop"), $("copy")].find(e => e && !e.disabled).focus({preventScroll: true});
+}
+
+// A view is the form of a method and what its last call has returned. It stays while other methods are
+// shown, and its call goes on.
+function makeView(method, {params, results}) {
+  const secrets = method.Secrets ?? [];
+  const exclusive = (method.Options ?? []).some(o => o.startsWith("exclusive="));
+  const refused = exclusive || params.some(t => /^(stream|reader|func)$/.test(t.kind));
+  return {
+    method, results, secrets,
+    controls: params.map((t, i) => control(t, method.Params?.[i] || `parameter ${i + 1}`, `parameter ${i + 1}`, secrets, [])),
+    hasSecrets: secrets.some(s => s.startsWith("parameter")),
+    refused: !refused ? "" : `This method ${exclusive ? "is exclusive" : "takes a stream, a reader or a func"}, so it needs a connection: call it with ${document.body.dataset.address ? "the command" : "bsrpc call"}.`,
+    limit: (method.Options ?? []).find(o => o.startsWith("timeout="))?.slice(8) ?? "20s",
+    stream: results.findIndex(t => t.kind === "stream" || t.kind === "reader"),
+    json: null, // the arguments as JSON, in place of the form
+    running: null, outcome: "", bad: false,
+    lines: [], size: 0, // what is shown of the results
+    parts: [], kept: 0, // what can be saved of them
+  };
+}
+
+// form shows the form of the current view, or its arguments as JSON.
+function form() {
+  $("params").replaceChildren(...current.json ? [current.json] : current.controls.map(c => c.node));
+  $("json").setAttribute("aria-pressed", String(current.json !== null));
   command();
-  ($("params").querySelector("input, textarea, select, button") ?? $("send")).focus();
+}
+
+// argumentsOf returns the arguments of a view as texts of JSON. Those given as JSON reach the form if it
+// has secrets, which are *** in JSON. It throws an error for other texts.
+function argumentsOf(v, masked) {
+  if (v.json && !v.hasSecrets) return listOf(v.json.value).map(a => JSON.stringify(a));
+  if (v.json) fill(v, v.json.value);
+  return v.controls.map(c => c.text(masked));
+}
+
+function listOf(text) {
+  const values = parse(text);
+  if (!Array.isArray(values)) throw new SyntaxError("want a list");
+  return values;
+}
+
+// fill puts arguments into the form of a view.
+function fill(v, text) {
+  const values = listOf(text);
+  if (text.length > maxShown) throw new RangeError("too long for a form");
+  v.controls.forEach((c, i) => { if (i in values) c.set(values[i]); });
+}
+
+function toggleJSON() {
+  try {
+    if (current.json) {
+      fill(current, current.json.value);
+      current.json = null;
+    } else {
+      const value = pretty("[" + argumentsOf(current, true).join(",") + "]");
+      current.json = element("textarea", {rows: 12, spellcheck: false, ariaLabel: "Arguments, a list of JSON", value});
+    }
+    form();
+    focusForm();
+  } catch (e) {
+    unfit(e);
+  }
+}
+
+// unfit says why arguments are not those of a call.
+function unfit(e) {
+  $("hint").textContent = clean(`These are not arguments for the method: ${e.message}.`);
+  $("hint").className = "bad";
+}
+
+function pretty(text) {
+  try {
+    return JSON.stringify(parse(text), null, 2);
+  } catch {
+    return text; // from a JSON input of the form
+  }
 }
 
 // Forms
 
-// A control is {node, text(masked)}: an input for a value of a layout, and its JSON.
-function control(type, label, place, secrets) {
-  const make = makers[type.kind] ?? makers.other;
-  const c = make(type, label, place, secrets);
-  if (!secrets.includes(place)) return c;
+// A control is an input for a value of a layout: {node, text(masked), set(value)}. around has the types
+// around this one, the innermost last.
+function control(type, label, place, secrets, around) {
+  if (type.up) { // a type that contains itself
+    around = around.slice(0, around.length - type.up + 1);
+    type = around.pop();
+  }
+  const make = type.kind === "array" && type.len > 16 ? makers.other : makers[type.kind] ?? makers.other;
+  const c = make(type, label, place, secrets, [...around, type]);
+  if (!secrets.some(s => place === s || place.startsWith(s + ".") || place.startsWith(s + "["))) return c;
   for (const i of c.node.querySelectorAll("input[type=text]")) i.type = "password";
-  return {node: c.node, text: masked => masked ? '"***"' : c.text()};
+  return {node: c.node, text: masked => masked ? '"***"' : c.text(), set: v => { if (v !== "***") c.set(v); }};
 }
 
-function labelled(type, label, input) {
-  return element("label", {}, element("span", {textContent: label}), input, element("span", {className: "kind", textContent: type.text}));
+function labelled(type, label, input, note = type.text ?? "") {
+  return element("label", {}, element("span", {textContent: label}), input, element("span", {className: "kind", textContent: note}));
 }
 
-function field(value, toText) {
+const textOf = v => typeof v === "string" ? v : v === null ? "" : v.rawJSON ?? JSON.stringify(v);
+
+function field(value, toText, note) {
   return (type, label) => {
     const input = element("input", {type: "text", value, spellcheck: false, autocomplete: "off"});
-    return {node: labelled(type, label, input), text: () => toText(input.value.trim() === "" ? value : input.value)};
+    const text = () => toText(input.value.trim() === "" ? value : input.value);
+    return {node: labelled(type, label, input, note && `${type.text}, ${note}`), text, set: v => { input.value = textOf(v); }};
   };
 }
 
-const isNumber = text => /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text.trim());
-const number = field("0", text => isNumber(text) ? text.trim() : JSON.stringify(text.trim()));
+const isNumber = text => /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text);
+const number = field("0", text => isNumber(text.trim()) ? text.trim() : JSON.stringify(text.trim()));
 const string = field("", JSON.stringify);
 
-// several has items that can be added and removed.
-function several(type, label, place, secrets) {
-  const items = [], box = element("div");
-  const add = element("button", {type: "button", textContent: "Add", onclick: () => { more().node.querySelector("input, textarea, select")?.focus(); command(); }});
+// bytes can come from a file.
+function bytes(type, label) {
+  const c = field("", JSON.stringify, "base64")(type, label);
+  const file = element("input", {type: "file", ariaLabel: label + " from a file", onchange: () => {
+    if (!file.files[0]) return;
+    const reader = new FileReader();
+    reader.onload = () => { c.set(reader.result.slice(reader.result.indexOf(",") + 1)); command(); };
+    reader.readAsDataURL(file.files[0]);
+  }});
+  c.node = element("div", {className: "bytes"}, c.node, file);
+  return c;
+}
+
+// several has items. Those of a slice can be added and removed.
+function several(type, label, place, secrets, around) {
+  let items = [];
+  const box = element("div"), fixed = type.kind === "array";
+  const add = element("button", {type: "button", textContent: "Add", onclick: () => { more().node.querySelector("input, textarea, select, button")?.focus(); command(); }});
+  function number() {
+    items.forEach((c, i) => { c.node.querySelector("legend, span").textContent = i + 1; });
+  }
   function more() {
-    const c = control(type.elem, `${items.length + 1}`, place + "[]", secrets);
-    const row = element("div", {className: "row"}, c.node, element("button", {type: "button", textContent: "Remove", onclick: () => {
-      items.splice(items.indexOf(c), 1);
-      row.remove();
-      command();
-    }}));
+    const c = control(type.elem, `${items.length + 1}`, place + "[]", secrets, around);
+    const row = element("div", {className: "row"}, c.node);
+    if (!fixed) {
+      row.append(element("button", {type: "button", textContent: "Remove", onclick: () => {
+        items.splice(items.indexOf(c), 1);
+        row.remove();
+        number();
+        add.focus();
+        command();
+      }}));
+    }
     items.push(c);
     box.append(row);
     return c;
   }
-  for (let i = 0; i < (type.len ?? 0) && i < 64; i++) more();
-  const fixed = type.kind === "array";
-  if (fixed) box.querySelectorAll(":scope > .row > button").forEach(b => b.remove());
+  if (fixed) for (let i = 0; i < (type.len ?? 0); i++) more();
   return {
     node: element("fieldset", {}, element("legend", {textContent: label}), box, ...fixed ? [] : [add]),
     text: masked => "[" + items.map(c => c.text(masked)).join(",") + "]",
+    set(values) {
+      if (!fixed) {
+        items = [];
+        box.replaceChildren();
+      }
+      (values ?? []).forEach((v, i) => { (items[i] ?? more()).set(v); });
+    },
   };
 }
 
 const makers = {
   bool(type, label) {
     const input = element("input", {type: "checkbox"});
-    return {node: labelled(type, label, input), text: () => String(input.checked)};
+    return {node: labelled(type, label, input), text: () => String(input.checked), set: v => { input.checked = v === true; }};
   },
   int: number, uint: number, float: number,
-  string, text: string, bytes: string, binary: string,
+  string, text: string, bytes, binary: field("", JSON.stringify, "base64"),
   time: (type, label) => field(new Date().toISOString(), JSON.stringify)(type, label),
-  duration: field("0s", JSON.stringify),
+  duration: field("0s", JSON.stringify, "as 1m30s"),
   array: several, slice: several,
-  struct(type, label, place, secrets) {
-    const fields = type.fields.filter(f => f.name !== "_").map(f => [f.name, control(f.type, f.name, `${place}.${f.name}`, secrets)]);
+  struct(type, label, place, secrets, around) {
+    const fields = new Map((type.fields ?? []).filter(f => f.name !== "_").map(f => [f.name, control(f.type, f.name, `${place}.${f.name}`, secrets, around)]));
+    const first = new Map([...fields].map(([name, c]) => [name, c.text(true)]));
     return {
-      node: element("fieldset", {}, element("legend", {textContent: label}), ...fields.map(([, c]) => c.node)),
-      text: masked => "{" + fields.map(([name, c]) => JSON.stringify(name) + ":" + c.text(masked)).join(",") + "}",
+      node: element("fieldset", {}, element("legend", {textContent: label}), ...[...fields.values()].map(c => c.node)),
+      text: masked => "{" + [...fields].map(([name, c]) => JSON.stringify(name) + ":" + c.text(masked)).join(",") + "}",
+      set(v) {
+        const other = Object.keys(v).find(name => !fields.has(name));
+        if (other) throw new RangeError(`${place} has no field ${other}`);
+        fields.forEach((c, name) => c.set(name in v ? v[name] : parse(first.get(name))));
+      },
     };
   },
-  union(type, label, place, secrets) {
-    const members = new Map(type.fields.map(f => [f.name, control(f.type, f.name, `${place}.${f.name}`, secrets)]));
-    const box = element("div");
-    const select = element("select", {onchange: () => box.replaceChildren(members.get(select.value).node)}, ...type.fields.map(f => element("option", {textContent: f.name})));
-    select.onchange();
+  union(type, label, place, secrets, around) {
+    const members = new Map(), box = element("div"); // made when they are chosen, as a union may contain itself
+    const select = element("select", {ariaLabel: label, onchange: choose}, ...type.fields.map(f => element("option", {textContent: f.name})));
+    function choose() {
+      const f = type.fields.find(f => f.name === select.value);
+      if (!members.has(f.name)) members.set(f.name, control(f.type, f.name, `${place}.${f.name}`, secrets, around));
+      box.replaceChildren(members.get(f.name).node);
+    }
+    choose();
     return {
       node: element("fieldset", {}, element("legend", {textContent: label}), select, box),
       text: masked => `{${JSON.stringify(select.value)}:${members.get(select.value).text(masked)}}`,
+      set(v) {
+        const member = Object.keys(v)[0];
+        if (!type.fields.some(f => f.name === member)) throw new RangeError(`${place} has no member ${member}`);
+        select.value = member;
+        choose();
+        members.get(select.value).set(v[select.value]);
+      },
     };
   },
-  pointer(type, label, place, secrets) {
-    const inner = control(type.elem, "value", place, secrets), box = element("div", {hidden: true}, inner.node);
-    const set = element("input", {type: "checkbox", onchange: () => { box.hidden = !set.checked; }});
-    const wrap = type.elem.kind === "pointer" ? text => `[${text}]` : text => text;
+  pointer(type, label, place, secrets, around) {
+    let inner = null; // made when it is set, as a type may contain itself
+    const box = element("div"), set = element("input", {type: "checkbox", onchange: choose}), twice = type.elem.kind === "pointer";
+    function choose() {
+      inner ??= control(type.elem, "value", place, secrets, around);
+      box.replaceChildren(...set.checked ? [inner.node] : []);
+    }
     return {
       node: element("fieldset", {}, element("legend", {textContent: label}), element("label", {}, set, "set"), box),
-      text: masked => set.checked ? wrap(inner.text(masked)) : "null",
+      text: masked => !set.checked ? "null" : twice ? `[${inner.text(masked)}]` : inner.text(masked),
+      set(v) {
+        set.checked = v !== null;
+        choose();
+        if (set.checked) inner.set(twice ? v[0] : v);
+      },
     };
   },
-  other(type, label) { // maps, complex numbers, recursive types
-    const value = type.kind === "map" ? "{}" : "null";
+  other(type, label, place, secrets, around) { // maps, complex numbers, long arrays, what cannot be sent
+    const value = type.example ?? (type.kind === "array" ? "[" + Array(type.len).fill(control(type.elem, "", "", [], around).text()).join(",") + "]" : "null");
     const input = element("textarea", {value, spellcheck: false});
-    return {node: labelled(type, `${label} (JSON)`, input), text: () => input.value.trim() || value};
+    return {node: labelled(type, `${label} (JSON)`, input), text: () => input.value.trim() || value, set: v => { input.value = JSON.stringify(v); }};
   },
 };
 
@@ -200,11 +417,32 @@ const makers = {
 
 const quote = word => /^[\w.:\/@%+,-]+$/.test(word) && !word.startsWith("-") ? word : "'" + word.replaceAll("'", `'\\''`) + "'";
 
+// command shows the call as a command: of bsrpc if the server has said its address, otherwise of curl.
 function command() {
   if (!current) return;
-  const words = current.controls.map(c => c.text(true)), end = words.some(w => w.startsWith("-")) ? ["--"] : [];
-  const address = document.body.dataset.address;
-  $("command").textContent = ["bsrpc call", ...address ? [quote(address)] : [], quote(current.method.Name), ...end, ...words.map(w => w.startsWith("-") ? w : quote(w))].join(" ");
+  const address = document.body.dataset.address, name = current.method.Name, token = $("token").value !== "";
+  const hints = [];
+  let words;
+  $("command").textContent = "";
+  try {
+    words = argumentsOf(current, true);
+  } catch (e) {
+    return unfit(e);
+  }
+  if (address) {
+    const end = words.some(w => w.startsWith("-")) ? ["--"] : [], [server, ...flags] = address.trim().split(/\s+/);
+    if (token && !server.startsWith("@")) flags.push("--token-file", "token.txt");
+    if (current.stream < 0 && current.limit !== "20s") flags.push("--timeout", quote(current.limit));
+    $("command").textContent = ["bsrpc call", quote(server), quote(name), ...flags, ...end, ...words.map(w => w.startsWith("-") ? w : quote(w))].join(" ");
+    if (flags.includes("--token-file")) hints.push("the token in the file token.txt");
+  } else {
+    const url = new URL(encodeURIComponent(name), location.href.split("#")[0]).href;
+    $("command").textContent = ["curl -N", ...token ? ['-H "Authorization: Bearer $TOKEN"'] : [], "-H 'Content-Type: application/json' -d", quote("[" + words.join(",") + "]"), quote(url)].join(" ");
+    if (token) hints.push("the token in $TOKEN");
+  }
+  if (current.hasSecrets) hints.push("the secrets in place of ***");
+  $("hint").textContent = hints.length ? "The command needs " + hints.join(", and ") + "." : "";
+  $("hint").className = "";
 }
 
 // Calls
@@ -226,30 +464,82 @@ function masked(type, value, place, secrets) {
   return value;
 }
 
-const maxLines = 1000;
+// What a view keeps of the results of a call: to show, to save, and in the history.
+const maxLines = 1000, maxShown = 1 << 18, maxSaved = 1 << 26, maxRemembered = 1 << 14;
 
-async function call() {
-  const {method, controls, results} = current, secrets = method.Secrets ?? [];
-  const streams = results.findIndex(t => t.kind === "stream" || t.kind === "reader");
-  const began = performance.now(), shown = $("command").textContent, lines = [];
-  let count = 0, outcome = "ok", bad = false;
-  const print = text => {
-    lines.push(text);
-    if (lines.length > maxLines) lines.shift();
-    if (current.method === method) $("output").textContent = lines.join("\n");
-  };
-  const list = text => {
-    const types = results.map((t, i) => [t, i]).filter(([, i]) => i !== streams);
-    JSON.parse(text).forEach((v, i) => print(JSON.stringify(masked(types[i][0], v, `result ${types[i][1] + 1}`, secrets), null, 2)));
-  };
-  running = new AbortController();
-  $("send").disabled = !($("stop").disabled = false);
-  $("output").textContent = "";
-  $("outcome").textContent = "calling";
-  $("outcome").className = "";
+const cut = (text, size) => text.length <= size ? text : `${text.slice(0, size)}… ${text.length - size} more characters`;
+
+// print adds a line to the results of a view. Above the limits it removes the oldest ones.
+function print(v, text, part = text + "\n") {
+  const line = clean(cut(text, maxShown));
+  v.lines.push(line);
+  for (v.size += line.length; v.lines.length > 1 && (v.lines.length > maxLines || v.size > maxShown);) v.size -= v.lines.shift().length;
+  if ((v.kept += part.length) <= maxSaved) v.parts.push(part);
+  soon(v);
+}
+
+// soon shows a view with the next picture of the page.
+function soon(v) {
+  if (v.soon) return;
+  v.soon = true;
+  requestAnimationFrame(() => { v.soon = false; render(v); });
+}
+
+// render shows the call of a view, if it is the current one.
+function render(v) {
+  if (v !== current) return;
+  const output = $("output"), atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
+  $("send").disabled = v.running !== null || v.refused !== "";
+  $("stop").disabled = v.running === null;
+  $("outcome").textContent = v.outcome;
+  $("outcome").className = v.bad ? "bad" : v.running ? "" : "good";
+  $("save").hidden = v.running !== null || v.parts.length === 0;
+  $("save").textContent = v.kept > maxSaved ? "Save the first 64 MiB" : "Save results";
+  const text = v.lines.join("\n");
+  if (output.textContent === text) return;
+  output.textContent = text;
+  if (v.stream >= 0 && atEnd) output.scrollTop = output.scrollHeight;
+}
+
+async function call(v) {
+  const {method, results, secrets, stream} = v, began = performance.now();
+  const shown = $("command").textContent;
+  let given, body;
   try {
-    const response = await post(encodeURIComponent(method.Name), "[" + controls.map(c => c.text(false)).join(",") + "]", running.signal, streams < 0 ? $("timeout").value : "");
-    if (streams < 0) {
+    given = "[" + argumentsOf(v, true).join(",") + "]";
+    body = "[" + argumentsOf(v, false).join(",") + "]";
+  } catch (e) {
+    return unfit(e);
+  }
+  let count = 0, decoder = new TextDecoder("utf-8", {fatal: true});
+  const several = results.length - (stream >= 0) > 1;
+  const list = text => {
+    const types = results.map((t, i) => [t, i]).filter(([, i]) => i !== stream);
+    JSON.parse(text).forEach((value, i) => {
+      const [type, at] = types[i];
+      print(v, (several ? `result ${at + 1}: ` : "") + JSON.stringify(masked(type, value, `result ${at + 1}`, secrets), null, 2));
+    });
+  };
+  const item = data => {
+    const place = `result ${stream + 1}`, type = results[stream];
+    if (secrets.includes(place) || secrets.includes(place + "[]")) return print(v, "***");
+    const value = JSON.parse(data);
+    if (type.kind === "stream") return print(v, JSON.stringify(masked(type.elem, value, place + "[]", secrets)));
+    const piece = Uint8Array.from(atob(value), c => c.charCodeAt(0));
+    try {
+      print(v, decoder ? decoder.decode(piece, {stream: true}) : value, piece);
+    } catch { // not a text
+      decoder = null;
+      print(v, value, piece);
+    }
+  };
+  for (const other of views.values()) if (!other.running) other.parts = [];
+  Object.assign(v, {running: new AbortController(), outcome: "calling", bad: false, lines: [], size: 0, parts: [], kept: 0});
+  render(v);
+  let outcome = "ok";
+  try {
+    const response = await post(encodeURIComponent(method.Name), body, v.running.signal, stream < 0 ? v.limit : "");
+    if (stream < 0) {
       list(await response.text());
     } else {
       for await (const event of events(response)) {
@@ -258,79 +548,175 @@ async function call() {
           continue;
         }
         count++;
-        const place = `result ${streams + 1}`, type = results[streams];
-        const hidden = secrets.includes(place) || secrets.includes(place + "[]");
-        print(hidden ? "***" : JSON.stringify(type.elem ? masked(type.elem, JSON.parse(event.data), place + "[]", secrets) : JSON.parse(event.data)));
-        $("outcome").textContent = `${count} items`;
+        item(event.data);
+        v.outcome = plural(count, "item");
       }
     }
   } catch (e) {
-    bad = e.name !== "AbortError";
-    outcome = bad ? describe(e) : "stopped";
+    v.bad = e.name !== "AbortError";
+    outcome = v.bad ? describe(e) : "stopped";
   }
-  running = null;
-  $("send").disabled = !($("stop").disabled = true);
-  const text = `${outcome}, ${streams < 0 ? "" : `${count} items, `}${Math.round(performance.now() - began)} ms`;
-  $("outcome").textContent = text;
-  $("outcome").className = bad ? "bad" : "good";
-  remember(method.Name, text, bad, shown, lines.join("\n"));
+  v.running = null;
+  v.outcome = `${outcome}, ${stream < 0 ? "" : `${plural(count, "item")}, `}${Math.round(performance.now() - began)} ms`;
+  render(v);
+  remember(v, shown, given);
 }
 
-function remember(name, outcome, bad, shown, output) {
+function remember(v, shown, given) {
+  const name = v.method.Name, output = cut(v.lines.join("\n"), maxRemembered);
+  const again = element("button", {type: "button", textContent: "Edit", title: "Put these arguments into the form", onclick: async () => {
+    if (!methods.has(name)) return;
+    await go(name);
+    current.json = null;
+    form();
+    try {
+      fill(current, given);
+      command();
+    } catch (e) {
+      unfit(e);
+    }
+  }});
   $("history").prepend(element("li", {}, element("details", {},
-    element("summary", {}, new Date().toLocaleTimeString() + " " + name + " ", element("span", {className: bad ? "bad" : "good", textContent: outcome})),
-    element("div", {className: "command"}, element("code", {textContent: shown}), copyButton(() => shown)),
+    element("summary", {}, new Date().toLocaleTimeString() + " " + name + " ", element("span", {className: v.bad ? "bad" : "good", textContent: cut(v.outcome, 1000)})),
+    element("div", {className: "command"}, element("code", {textContent: cut(shown, maxRemembered)}), copyButton(() => shown), ...given.length > maxShown ? [] : [again]),
     element("pre", {textContent: output}))));
   while ($("history").children.length > 100) $("history").lastChild.remove();
 }
 
 function copyButton(text, button = element("button", {type: "button", textContent: "Copy"})) {
   button.onclick = async () => {
-    await navigator.clipboard.writeText(text()).then(() => { button.textContent = "Copied"; }, () => { button.textContent = "Select it"; });
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    try {
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+    } catch { // without https browsers have no clipboard
+      getSelection().selectAllChildren(button.parentNode.querySelector("code"));
+      button.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 3000);
   };
   return button;
 }
 
+function save() {
+  const reader = current.stream >= 0 && current.results[current.stream].kind === "reader";
+  const url = URL.createObjectURL(new Blob(current.parts));
+  element("a", {href: url, download: current.method.Name + (reader ? "" : ".json")}).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
 // The server
+
+// cell returns a value of bsrpc.v1 as a text.
+function cell(v) {
+  if (Array.isArray(v)) return v.join(", ") || "–";
+  if (/^\d{4}-\d\d-\d\dT/.test(v)) return v.startsWith("0001-") ? "–" : new Date(v).toLocaleString();
+  return v === true ? "yes" : v === false ? "no" : clean(String(v)) || "–";
+}
 
 function table(rows) {
   if (rows.length === 0) return "none";
-  const columns = Object.keys(rows[0]), cell = v => element("td", {textContent: typeof v === "object" ? JSON.stringify(v) : String(v)});
+  const columns = Object.keys(rows[0]);
   return element("table", {},
     element("thead", {}, element("tr", {}, ...columns.map(c => element("th", {scope: "col", textContent: c})))),
-    element("tbody", {}, ...rows.map(r => element("tr", {}, ...columns.map(c => cell(r[c]))))));
+    element("tbody", {}, ...rows.map(r => element("tr", {}, ...columns.map(c => element("td", {textContent: cell(r[c])}))))));
+}
+
+// short returns a duration of JSON with three digits.
+function short(duration) {
+  const s = parseFloat(duration), [factor, unit] = s < 1e-3 ? [1e6, "µs"] : s < 1 ? [1e3, "ms"] : [1, "s"];
+  return `${Number((s * factor).toPrecision(3))} ${unit}`;
+}
+
+// calls returns a row for each method with calls.
+function calls(m) {
+  const sum = counts => counts.reduce((n, c) => n + Number(c.Calls), 0);
+  const text = counts => counts.map(c => `${c.Calls} ${c.Code}`);
+  return {
+    Method: m.Name, Calls: sum(m.Calls), Failed: text(m.Calls.filter(c => c.Code !== "ok")), Refused: text(m.Refused),
+    ...Object.fromEntries(["P50", "P90", "P99"].map(p => [p, m.Latency.Count === "0" ? "" : short(m.Latency[p])])),
+  };
 }
 
 async function refresh() {
-  const part = async (id, name, rows) => {
+  $("server").hidden = methods.size === 0;
+  const isOperator = methods.has("bsrpc.v1.Counters");
+  $("figures").hidden = !isOperator;
+  $("server-notice").textContent = methods.size === 0 || isOperator ? "" : "Sessions, groups and counters are for operators.";
+  if (!isOperator) return;
+  try {
+    const ask = async name => (await (await post("bsrpc.v1." + name, "[]")).json())[0];
+    const [counters, sessions, groups] = await Promise.all(["Counters", "Sessions", "Groups"].map(ask));
+    const nonzero = (v, name) => ({...v, [name]: v[name] === "0" ? "" : v[name]});
+    $("counters").replaceChildren(...Object.entries(counters).filter(([, v]) => !Array.isArray(v)).map(([name, v]) =>
+      element("div", {}, element("dt", {textContent: name.replace(/([a-z])([A-Z])/g, (_, a, b) => a + " " + b.toLowerCase())}), element("dd", {textContent: cell(v)}))));
+    $("calls").replaceChildren(table(counters.Methods.map(calls)));
+    $("sessions").replaceChildren(table(sessions.map(s => nonzero(s, "Position"))));
+    $("groups").replaceChildren(table(groups.map(g => nonzero(g, "Holder"))));
+  } catch (e) {
+    $("server-notice").textContent = describe(e);
+  }
+}
+
+let answers = true; // the server has answered last time
+
+// poll shows the health. It loads the methods of a server that answers again, which may be another version.
+async function poll() {
+  let state = "";
+  if (methods.size > 0) {
     try {
-      $(id).replaceChildren(table(rows((await (await post("bsrpc.v1." + name, "[]")).json())[0])));
+      const [health] = await (await post("bsrpc.v1.Health", '[""]')).json();
+      state = health.Serving ? "up" : health.Draining ? "draining" : "down";
     } catch (e) {
-      $(id).replaceChildren(describe(e));
+      state = e.code === "unavailable" ? "no answer" : describe(e);
     }
-  };
-  const up = await fetch("health", {cache: "no-store"}).then(r => r.ok, () => false);
-  $("health").textContent = up ? "up" : "down";
-  $("health").className = up ? "good" : "bad";
-  await Promise.all([part("counters", "Counters", v => [v]), part("sessions", "Sessions", v => v), part("groups", "Groups", v => v)]);
+  }
+  $("health").textContent = state;
+  $("health").className = state === "up" ? "good" : "bad";
+  const before = answers;
+  answers = state !== "no answer";
+  if (answers && !before) load();
 }
 
 async function follow() {
-  if ($("follow").checked && !document.hidden) await refresh();
+  if (!document.hidden) {
+    await poll();
+    if ($("follow").checked && answers) await refresh();
+  }
   setTimeout(follow, 2000);
 }
 
+$("host").textContent = location.host;
+document.title = location.host + " – bsrpc console";
 $("login").onsubmit = e => { e.preventDefault(); load(); };
+$("token").oninput = command;
 $("filter").oninput = list;
+$("timeout").oninput = () => { current.limit = $("timeout").value.trim(); };
 $("call").oninput = $("call").onchange = command;
-$("call").onsubmit = e => { e.preventDefault(); if (!running) call(); };
-$("stop").onclick = () => running?.abort();
+$("call").onsubmit = e => { e.preventDefault(); if (!current.running && !current.refused) call(current); };
+$("stop").onclick = () => current.running?.abort();
+$("json").onclick = toggleJSON;
+$("save").onclick = save;
 $("refresh").onclick = refresh;
 copyButton(() => $("command").textContent, $("copy"));
+onpopstate = () => {
+  const name = decodeURIComponent(location.hash.slice(1));
+  if (methods.has(name)) show(name).then(focusForm);
+};
 document.onkeydown = e => {
-  if (e.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) { e.preventDefault(); $("filter").focus(); }
-  if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && e.target.tagName === "TEXTAREA") $("call").requestSubmit();
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName), shown = [...$("methods").querySelectorAll("details[open] button")];
+  if (e.key === "/" && !typing) {
+    e.preventDefault();
+    $("filter").focus();
+  } else if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && current) {
+    $("call").requestSubmit();
+  } else if (e.key === "Enter" && e.target === $("filter") && shown[0]) {
+    shown[0].click();
+  } else if (e.key === "Escape") {
+    current?.running?.abort();
+  } else if (/^Arrow(Up|Down)$/.test(e.key) && (e.target === $("filter") || shown.includes(e.target))) {
+    e.preventDefault();
+    (shown[shown.indexOf(e.target) + (e.key === "ArrowDown" ? 1 : -1)] ?? $("filter")).focus();
+  }
 };
 load();
 follow();
