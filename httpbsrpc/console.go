@@ -39,7 +39,7 @@ func (h *handler) serveConsole(w http.ResponseWriter, r *http.Request) bool {
 		consolePage.Execute(&page, h.ConsoleAddress) // a text cannot fail
 		head.Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(page.Bytes())
-	case "/console.css", "/console.js":
+	case "/console.css", "/console.js", "/forms.js":
 		http.ServeFileFS(w, r, consoleFiles, "console"+path)
 	default:
 		return false

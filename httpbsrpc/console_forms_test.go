@@ -212,7 +212,7 @@ func TestConsoleResults(t *testing.T) {
 	p.call("")
 	p.done("ok")
 	p.has("output", `"a\u202eb\u0085"`)
-	p.has("command", "curl -N -H 'Content-Type: application/json' -d '[")
+	p.has("command", "curl -sSN -H 'Content-Type: application/json' -d '[")
 	p.has("command", "/Shapes.Mirror")
 
 	p.pick("Long")

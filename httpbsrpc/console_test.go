@@ -93,7 +93,7 @@ func labServer(t *testing.T) *httptest.Server {
 // The console is a part of the handler: its checks hold for it, and it is off by default.
 func TestConsoleFiles(t *testing.T) {
 	web := labServer(t)
-	for path, kind := range map[string]string{"/": "text/html", "/console.css": "text/css", "/console.js": "text/javascript"} {
+	for path, kind := range map[string]string{"/": "text/html", "/console.css": "text/css", "/console.js": "text/javascript", "/forms.js": "text/javascript"} {
 		status, body, h := do(t, "GET", web.URL+path, "")
 		policy := h.Get("Content-Security-Policy")
 		if status != 200 || body == "" || !strings.HasPrefix(h.Get("Content-Type"), kind) || !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
