@@ -105,6 +105,7 @@ func plotRates(p *plot.Plot, runs []*tally) error {
 		p.Add(line, dots)
 		p.Legend.Add(percentile.name, line, dots)
 	}
+	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, 0.3) // room for the legend
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (t *target) health(ctx context.Context, service string) (introspect.Health,
 	ctx, cancel := t.limit(ctx, false)
 	defer cancel()
 	h, err := s.about.Health(ctx, service)
-	return h, noHealth(err, service)
+	return h, s.noHealth(ctx, err, service)
 }
 
 // watch returns the state of a service once it is ready, or the last one of its stream.
@@ -110,7 +110,7 @@ func (t *target) watch(ctx context.Context, service string) (introspect.Health, 
 			break // it is not ready
 		}
 		if err != nil {
-			return h, noHealth(err, service)
+			return h, s.noHealth(ctx, err, service)
 		}
 		if last, seen = h, true; h.Serving {
 			break
@@ -120,10 +120,10 @@ func (t *target) watch(ctx context.Context, service string) (introspect.Health, 
 }
 
 // noHealth returns the error of a state.
-func noHealth(err error, service string) error {
+func (s *server) noHealth(ctx context.Context, err error, service string) error {
 	var e *bsrpc.Error
 	if errors.As(err, &e) && e.Code == bsrpc.CodeNotFound {
-		return unknown("the server has no service %s", clean(service, 128))
+		return s.noService(ctx, service)
 	}
 	return err
 }

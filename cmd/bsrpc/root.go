@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -55,6 +56,11 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				for cmd.SuggestionsMinimumDistance = 1; cmd.SuggestionsMinimumDistance <= 2; cmd.SuggestionsMinimumDistance++ {
+					if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+						return usage("unknown command %q; did you mean %s?", args[0], strings.Join(meant, " or "))
+					}
+				}
 				return usage("unknown command %q; see bsrpc --help", args[0])
 			}
 			return nil

@@ -156,6 +156,11 @@ func (s *server) noService(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range names {
+		if strings.EqualFold(name, service) {
+			return unknown("the server has no service %s; did you mean %s?", clean(service, 128), clean(name, 128))
+		}
+	}
 	return unknown("the server has no service %s; it has %s", clean(service, 128), some(names))
 }
 

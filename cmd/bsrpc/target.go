@@ -65,9 +65,12 @@ func (t *target) split(args []string) ([]string, error) {
 		if len(args) == 0 {
 			return nil, usage("an address is missing: give host:port, unix:path or @profile first, or --address or --profile")
 		}
-		t.address, args = args[0], args[1:]
-		if marked, ok := strings.CutPrefix(t.address, profileMark); ok {
+		first := args[0]
+		t.address, args = first, args[1:]
+		if marked, ok := strings.CutPrefix(first, profileMark); ok {
 			t.address, name = "", marked
+		} else if !strings.Contains(first, ":") {
+			return nil, usage("%q is not an address: give host:port, unix:path or @profile first, or --address or --profile", clean(first, 128))
 		}
 	}
 	if name != "" {
