@@ -40,7 +40,7 @@ var truths = []truth{
 		if outcomeOf(e.err) == answered && e.method != "Ask" { // as above
 			return false
 		}
-		return e.expired() && (e.time < hourTime || e.busy() || e.some(func(p *serverProcess) bool { return p.dead(e.at) || p.stalled(e.at, time.Second) }))
+		return e.expired() && (e.time < hourTime || e.busy() || e.waited() || e.some(func(p *serverProcess) bool { return p.dead(e.at) || p.stalled(e.at, time.Second) }))
 	}},
 	{whole(`context (?:deadline exceeded|canceled); it waited for a connection: (.*)`), 0, []bsrpc.Outcome{notRun}, "its time was over before there was a connection", func(e *evidence) bool {
 		return (e.expired() || e.canceled) && e.unconnected()
@@ -120,6 +120,14 @@ func (e *evidence) some(f func(p *serverProcess) bool) bool {
 	return slices.ContainsFunc(e.h.processes, func(p *serverProcess) bool {
 		return (e.client.fixed == "" || e.client.fixed == p.address) && f(p)
 	})
+}
+
+// waited reports whether a client that waits for a connection had no server at the beginning of the
+// call, and one later: the wait has taken the time.
+func (e *evidence) waited() bool {
+	began := span{e.at.from, e.at.from.Add(1)}
+	return e.client.patient && !e.some(func(p *serverProcess) bool { return p.live(began) }) &&
+		e.some(func(p *serverProcess) bool { return p.up.After(e.at.from) && p.up.Before(e.at.to) })
 }
 
 // live reports whether the process served in a part of s.
