@@ -96,7 +96,7 @@ func TestHandleDecodeBudget(t *testing.T) {
 		if err := client.Call(t.Context(), "S.Names", []any{make([]string, 50)}, &n); n != 50 || err != nil {
 			t.Errorf("got %d, %v", n, err)
 		}
-		err := client.Call(t.Context(), "S.Names", []any{make([]string, 200)}, &n)
+		err := client.Call(t.Context(), "S.Names", []any{make([]string, 400)}, &n)
 		wantRefused(t, err, bsrpc.CodeInvalidArgument, "needs more memory than Limits.DecodeBudget (1600) allows")
 	})
 }
