@@ -2,10 +2,10 @@ package natsbsrpc_test
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +75,7 @@ func FuzzMessages(f *testing.F) {
 	for at, body := range []string{"\x01\x00\x00\x00a\x02\x00\x00\x00\x00\x00\x00\x00", "\x02\x00\x00\x00\x00\x00\x00\x00"} {
 		for _, m := range newServer(f, newDepot("a"), nil).Methods() {
 			if "bsrpc."+m.Name == subjects[at] { // a whole request
-				f.Add(uint8(at), "x", uint8(0), base64.RawURLEncoding.EncodeToString(m.Hash[:]), uint8(9), "1", []byte(body))
+				f.Add(uint8(at), "x", uint8(2), "YW5u", uint8(3), "dG9rZW4=", slices.Concat(m.Hash[:], make([]byte, 8), []byte(body)))
 			}
 		}
 	}
