@@ -17,6 +17,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/report"
+	"github.com/bsrpc/bsrpc/internal/secure"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -101,6 +102,9 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 		v.peer.Addr = apart.Addr{}
 	}
 	v.peer.Roles, v.peer.CertificateNames = slices.Clone(v.peer.Roles), slices.Clone(v.peer.CertificateNames)
+	if v.peer.CertificateNames == nil {
+		v.peer.CertificateNames = secure.Names(v.peer.Certificate)
+	}
 	c := &serverConn{dispatcher: &s.dispatcher, conn: h, session: v, limits: &s.settings.Conn}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(callctx.Inward(ctx), sessionKey{}, v))
 	v.ctx, v.end, h.served = c.ctx, h.Dismiss, c

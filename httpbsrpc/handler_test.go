@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,7 +318,7 @@ func TestHealthRefused(t *testing.T) {
 func TestTLS(t *testing.T) {
 	ca := bsrpctest.NewCA(t)
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Authenticate: func(_ context.Context, p *bsrpc.Peer, _ bsrpc.Credentials) error {
-		if p.Certificate == nil || p.Certificate.DNSNames[0] != "ann.example" {
+		if p.Certificate == nil || p.Certificate.DNSNames[0] != "ann.example" || !slices.Equal(p.CertificateNames, []string{"ann.example"}) {
 			return errors.New("want a certificate of ann")
 		}
 		return nil
