@@ -482,6 +482,30 @@ func TestHandleTimeout(t *testing.T) {
 	})
 }
 
+// Transports with an address for each service find it in each request.
+func TestRequestService(t *testing.T) {
+	direct := bsrpctest.Direct(depotServer(t, nil))
+	var services []string
+	client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
+		services = append(services, r.Method+" "+r.Service())
+		return direct.RoundTrip(ctx, r)
+	}), nil)
+	defer client.Close()
+	p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Put(t.Context(), "a", 1)
+	if got := strings.Join(services, ", "); got != "bsrpc.v1.Bind Stock, Stock.Put Stock" {
+		t.Errorf("got %s", got)
+	}
+	for _, r := range []*bsrpc.Request{{}, {Method: "Put"}, {Method: bsrpc.BindMethod}, {Method: bsrpc.BindMethod, Body: []byte("\x00\xff\xff")}, {Method: bsrpc.BindMethod, Body: []byte("\xff\x01\x00S\x00\x00")}} {
+		if got := r.Service(); got != "" {
+			t.Errorf("%s: got %q", r.Method, got)
+		}
+	}
+}
+
 // Calls of Handle cannot pile up hanging calls of Authenticate.
 func TestHandleAuthenticateHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -58,9 +58,19 @@ type Request struct {
 
 	Body        []byte        // the encoded arguments
 	Timeout     time.Duration // left for the call; 0 for no limit. A transport subtracts what the request has waited
-	Peer        Peer          // the caller, as the transport knows it
+	Peer        Peer          // the caller, as the transport knows it. Nil CertificateNames are those of the Certificate
 	Credentials Credentials   // for ServerOptions.Authenticate; to be sent to a trusted server only
 	Metadata    Metadata
+}
+
+// Service returns the service of Method, and of the contract that BindMethod compares, for transports with
+// an address for each. It returns "" if there is none.
+func (r *Request) Service() string {
+	if r.Method == BindMethod {
+		return apart.BoundService(r.Body)
+	}
+	service, _, _ := method.SplitName(r.Method)
+	return service
 }
 
 // A Status says what a Reply contains.

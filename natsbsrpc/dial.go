@@ -3,14 +3,12 @@ package natsbsrpc
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -171,33 +169,19 @@ func (c *conn) end(f *flow) bool {
 type route struct{ subject, cancel string }
 
 // route returns the subject of a request, and the one on which all instances hear of its end.
-func (c *conn) route(ctx context.Context, r *bsrpc.Request) (to route, err error) {
-	service, rest := r.Method[:max(0, strings.LastIndexByte(r.Method, '.'))], "."+r.Method
+func (c *conn) route(ctx context.Context, r *bsrpc.Request) route {
+	service, rest := r.Service(), "."+r.Method
 	instance, one := ctx.Value(instanceKey{}).(string)
 	if r.Method == bsrpc.BindMethod {
-		if service, err = boundService(r.Body); err != nil {
-			return route{}, err
-		}
 		rest = bindTo + service
 	} else if one {
 		rest = callTo + r.Method
 	}
-	to = route{c.prefix + rest, c.prefix + cancelTo + service}
+	to := route{c.prefix + rest, c.prefix + cancelTo + service}
 	if one {
 		to.subject = c.prefix + instanceTo + instance + rest
 	}
-	return to, nil
-}
-
-// boundService returns the service in the body of a request with BindMethod: flags, and the body
-// of a BIND frame of docs/protocol.md, which begins with the name.
-func boundService(body []byte) (string, error) {
-	if len(body) >= 3 {
-		if n := int(binary.LittleEndian.Uint16(body[1:])); n > 0 && n <= len(body)-3 {
-			return string(body[3 : 3+n]), nil
-		}
-	}
-	return "", notRun(bsrpc.CodeInternal, "the request of Bind has no service", nil)
+	return to
 }
 
 // notRun returns the error of a call that has not run.
@@ -211,10 +195,7 @@ func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, e
 		f.conn = c
 		return nil, notRun(bsrpc.CodeUnavailable, "found", nil)
 	}
-	to, err := c.route(ctx, r)
-	if err != nil {
-		return nil, err
-	}
+	to := c.route(ctx, r)
 	f, err := c.begin()
 	if err != nil {
 		return nil, err

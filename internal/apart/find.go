@@ -101,14 +101,29 @@ func (f *Finder[M]) unknown(full, service, name string) *fault.Fault {
 // their own limit.
 const maxBindBody = 2 * numbering.MaxTexts
 
-// Bind answers a request that compares a contract. Its body has the flags of a BIND frame before
-// the body of one. what names the request in errors.
-func (f *Finder[M]) Bind(what string, body []byte) (*wire.BindRequest, []wire.BindResult, *fault.Fault) {
-	var r *wire.BindRequest
-	err := errors.New("flags of another version")
-	if flags := wire.Flags(body[0]); flags&^(wire.Describe|wire.Texts) == 0 && len(body) <= maxBindBody {
-		r, err = wire.ReadBindRequest(body[1:], flags)
+// readBind reads the body of a request that compares a contract: the flags of a BIND frame before the
+// body of one.
+func readBind(body []byte) (*wire.BindRequest, error) {
+	if len(body) > 0 && len(body) <= maxBindBody {
+		if flags := wire.Flags(body[0]); flags&^(wire.Describe|wire.Texts) == 0 {
+			return wire.ReadBindRequest(body[1:], flags)
+		}
 	}
+	return nil, errors.New("flags of another version")
+}
+
+// BoundService returns the service in the body of a request that compares a contract; "" for a body
+// that is not one.
+func BoundService(body []byte) string {
+	if r, err := readBind(body); err == nil {
+		return r.Service
+	}
+	return ""
+}
+
+// Bind answers a request that compares a contract. what names the request in errors.
+func (f *Finder[M]) Bind(what string, body []byte) (*wire.BindRequest, []wire.BindResult, *fault.Fault) {
+	r, err := readBind(body)
 	if err != nil {
 		return nil, nil, fault.Refusal(fault.InvalidArgument, "%s: %w", what, err)
 	}
