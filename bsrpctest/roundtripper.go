@@ -161,7 +161,7 @@ func serve[C any](x *trial, handlers *C) (*bsrpc.Server, *bsrpc.Client) {
 	srv := bsrpc.NewServer(&x.server)
 	err := bsrpc.RegisterAs[C](srv, serviceName, handlers)
 	if err == nil && x.check.streams {
-		err = srv.RegisterFunc("bsrpctest.Stream.Try", func() bsrpcInts { return ints(1) })
+		err = srv.RegisterFunc("bsrpctest.Stream.Try", func() intStream { return ints(1) })
 	}
 	if err != nil {
 		x.Fatal(err)
@@ -180,7 +180,7 @@ func serve[C any](x *trial, handlers *C) (*bsrpc.Server, *bsrpc.Client) {
 // tryStream skips the check if the transport has no streams.
 func (x *trial) tryStream(client *bsrpc.Client) {
 	p, err := bsrpc.Bind[struct {
-		Try func(ctx context.Context) bsrpcInts
+		Try func(ctx context.Context) intStream
 	}](x.ctx, client, "bsrpctest.Stream")
 	if err == nil {
 		_, err = Collect(p.Try(x.ctx))
@@ -207,7 +207,7 @@ func bind[C any](x *trial, client *bsrpc.Client) *C {
 }
 
 // await receives from ch. what is the event, for the error if it does not come. It ends the check then:
-// whatever follows would fail for the same reason.
+// all that follows would fail for the same reason.
 func await[T any](x *trial, ch <-chan T, what string) (v T) {
 	x.Helper()
 	late := time.NewTimer(patience)

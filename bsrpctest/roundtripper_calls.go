@@ -140,7 +140,7 @@ func checkParallel(x *trial) {
 			}
 		})
 	}
-	// Each of them sends one value. A transport with a limit of its own leaves some of them waiting.
+	// Each handler sends one value. A transport with a limit below calls leaves some of them waiting.
 	for i := range calls {
 		await(x, arrived, fmt.Sprintf("%d of %d calls at a time have reached their handlers", i, calls))
 	}
@@ -258,7 +258,7 @@ func checkReplyMetadata(x *trial) {
 
 // checkCredentials: Authenticate has the credentials of each call. They may change between
 // calls, and a transport that keeps them would let a later caller in. The token of the last call
-// is one of those without a user, as in OAuth.
+// has no user, as in OAuth.
 func checkCredentials(x *trial) {
 	var sent atomic.Pointer[bsrpc.Credentials]
 	x.client.InsecureCredentials = true

@@ -185,13 +185,13 @@ func checkBreak(x *trial) {
 
 // A streaming has a stream whose handler sends three items, and then waits for its end.
 type streaming struct {
-	Items func(ctx context.Context) bsrpcInts
+	Items func(ctx context.Context) intStream
 }
 
 // newStreaming returns the handler, and the channel on which it says that its context has ended.
 func newStreaming() (s *streaming, ended chan error) {
 	ended = make(chan error, 8)
-	return &streaming{func(ctx context.Context) bsrpcInts {
+	return &streaming{func(ctx context.Context) intStream {
 		return func(yield func(int, error) bool) {
 			for i := range 3 {
 				yield(i, nil)

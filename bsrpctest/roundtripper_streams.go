@@ -16,11 +16,11 @@ import (
 
 // The checks of calls whose result is a stream.
 
-// bsrpcInts is a stream of numbers.
-type bsrpcInts = iter.Seq2[int, error]
+// intStream is a stream of numbers.
+type intStream = iter.Seq2[int, error]
 
 // ints yields n numbers.
-func ints(n int) bsrpcInts {
+func ints(n int) intStream {
 	return func(yield func(int, error) bool) {
 		for i := range n {
 			if !yield(i, nil) {
@@ -274,9 +274,9 @@ func checkUnread(x *trial) {
 // answer, before the items: a handler cannot set it later.
 func checkStreamMetadata(x *trial) {
 	type contract struct {
-		Count func(ctx context.Context) (int, bsrpcInts, error)
+		Count func(ctx context.Context) (int, intStream, error)
 	}
-	p := pair(x, &contract{func(ctx context.Context) (int, bsrpcInts, error) {
+	p := pair(x, &contract{func(ctx context.Context) (int, intStream, error) {
 		for key, value := range someMetadata() {
 			bsrpc.SetReplyMetadata(ctx, key, value)
 		}
@@ -297,9 +297,9 @@ func checkStreamMetadata(x *trial) {
 // send the text of the error only.
 func checkStreamError(x *trial) {
 	type contract struct {
-		Count func(ctx context.Context, n int) bsrpcInts
+		Count func(ctx context.Context, n int) intStream
 	}
-	p := pair(x, &contract{func(_ context.Context, n int) bsrpcInts {
+	p := pair(x, &contract{func(_ context.Context, n int) intStream {
 		return func(yield func(int, error) bool) {
 			for i := range n {
 				if !yield(i, nil) {
