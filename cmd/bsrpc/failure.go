@@ -32,6 +32,8 @@ type failure struct {
 	Outcome string   `json:"outcome,omitempty"`
 	Message string   `json:"message"`
 	Details []string `json:"details,omitempty"` // further lines
+
+	flags bool // of a connection: other flags are wanted, so waiting does not help
 }
 
 // Error implements error.
@@ -68,27 +70,29 @@ func notConnected(err error, address string, secure bool) error {
 	f := failureOf(err)
 	f.Exit = exitNetwork
 	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
-	f.Details = append(f.Details, remedy(err, f.Code, address, secure))
+	text, flags := remedy(err, f.Code, address, secure)
+	f.Details, f.flags = append(f.Details, text), flags
 	return f
 }
 
-// remedy returns what to try after an error of Dial, with TLS or without.
-func remedy(err error, code, address string, secure bool) string {
+// remedy returns what to try after an error of Dial, with TLS or without, and whether that is other flags
+// in any case.
+func remedy(err error, code, address string, secure bool) (text string, flags bool) {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
 	case code == bsrpc.CodeUnauthenticated.String():
-		return "give a token with --token-file, or a certificate with --cert and --key"
+		return "give a token with --token-file, or a certificate with --cert and --key", true
 	case code == bsrpc.CodeFailedPrecondition.String():
-		return "add --tls, or --ca for an authority of your own"
+		return "add --tls, or --ca for an authority of your own", true
 	case errors.As(err, &authority):
-		return "name the PEM file of its authority with --ca"
+		return "name the PEM file of its authority with --ca", true
 	case errors.As(err, &host):
-		return "give a name that its certificate has, with --server-name"
+		return "give a name that its certificate has, with --server-name", true
 	case secure:
-		return "is a bsrpc server with TLS listening on " + address + "? Without TLS leave out --tls, --ca, --cert and --server-name"
+		return "is a bsrpc server with TLS listening on " + address + "? Without TLS leave out --tls, --ca, --cert and --server-name", false
 	}
-	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own"
+	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own", false
 }
 
 // failureOf returns an error as a failure: which exit code it has, and what to do.

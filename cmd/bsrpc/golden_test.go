@@ -71,6 +71,7 @@ func TestGolden(t *testing.T) {
 		{args: []string{"health", "ADDRESS", "Desk", "--json"}},
 		{args: []string{"health", "ADDRESS", "Dsk"}},
 		{args: []string{"list"}},
+		{args: []string{"call", "Desk.Add", "1", "2"}},
 		{args: []string{"list", "localhost"}},
 		{args: []string{"lst"}},
 		{args: []string{"list", "ADDRESS", "a", "b"}},

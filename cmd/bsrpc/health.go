@@ -35,7 +35,7 @@ is not. With --wait it waits until then, also for a server that does not run yet
 			service := append(args, "")[0]
 			h, err := t.health(ctx, service)
 			known := err == nil // the server has said it at least once
-			for wait && (err == nil && !h.Serving || err != nil && failureOf(err).Exit == exitNetwork) {
+			for wait && (err == nil && !h.Serving || err != nil && mayPass(err)) {
 				select {
 				case <-ctx.Done():
 					return notReady(ctx, known, err)
@@ -52,6 +52,12 @@ is not. With --wait it waits until then, also for a server that does not run yet
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is ready, also for a server that is not there yet")
 	return cmd
+}
+
+// mayPass reports whether an error may be that of a server that is not there yet.
+func mayPass(err error) bool {
+	f := failureOf(err)
+	return f.Exit == exitNetwork && !f.flags
 }
 
 // printHealth prints a state, and returns an error if it is not ready.
