@@ -257,6 +257,10 @@ func TestConsole(t *testing.T) {
 	p.has("command", `bsrpc call lab.example:7341 Lab.Greet --tls --token-file token.txt '"it'\''s Ann"' 2 false`)
 	p.shot("call")
 
+	value[string](p, `document.querySelector("#params input").value = "Ann"`)
+	key("2" + kb.Backspace)
+	p.has("command", `--token-file token.txt Ann 2 false`)
+
 	p.pick("Enter") // has secrets
 	key("ann" + kb.Tab + "hunter2" + kb.Enter)
 	p.done("ok")

@@ -72,7 +72,7 @@ async function* events(response) {
 function describe(e) {
   const code = String(e.code ?? "error"), message = String(e.message).replace(/^bsrpc: /, "");
   const notes = [e.name === "AbortError" ? "" : e.name, e.outcome === "unknown" ? "outcome unknown" : e.outcome].filter(Boolean).join(", ");
-  return clean((message.startsWith(code) ? "" : code + ": ") + message + (notes && ` (${notes})`));
+  return clean((message.startsWith(code) ? "" : code + ": ") + (message || "without a text") + (notes && ` (${notes})`));
 }
 
 // The list of methods
@@ -126,8 +126,9 @@ function list() {
 function mark() {
   for (const button of $("methods").querySelectorAll("button")) {
     const here = button.dataset.name === current?.method.Name;
-    button.toggleAttribute("aria-current", here);
+    button.removeAttribute("aria-current");
     if (here) {
+      button.setAttribute("aria-current", "true");
       button.parentNode.open = true;
       button.scrollIntoView({block: "nearest"});
     }
@@ -189,7 +190,7 @@ function makeView(method, {params, results}) {
   const exclusive = (method.Options ?? []).some(o => o.startsWith("exclusive="));
   const refused = exclusive || params.some(t => /^(stream|reader|func)$/.test(t.kind));
   return {
-    method, results, secrets,
+    method, params, results, secrets,
     controls: params.map((t, i) => control(t, method.Params?.[i] || `parameter ${i + 1}`, `parameter ${i + 1}`, secrets, [])),
     hasSecrets: secrets.some(s => s.startsWith("parameter")),
     refused: !refused ? "" : `This method ${exclusive ? "is exclusive" : "takes a stream, a reader or a func"}, so it needs a connection: call it with ${document.body.dataset.address ? "the command" : "bsrpc call"}.`,
@@ -197,7 +198,7 @@ function makeView(method, {params, results}) {
     stream: results.findIndex(t => t.kind === "stream" || t.kind === "reader"),
     json: null, // the arguments as JSON, in place of the form
     running: null, outcome: "", bad: false,
-    lines: [], size: 0, // what is shown of the results
+    lines: [], size: 0, dropped: 0, // what is shown of the results
     parts: [], kept: 0, // what can be saved of them
   };
 }
@@ -264,13 +265,25 @@ function pretty(text) {
 
 const quote = word => /^[\w.:\/@%+,-]+$/.test(word) && !word.startsWith("-") ? word : "'" + word.replaceAll("'", `'\\''`) + "'";
 
+// word returns an argument for bsrpc: plain texts without the quotes of JSON.
+function word(type, json) {
+  if (/^(string|time|duration)$/.test(type?.kind) && /^"[\w.:\/][\w.:\/+-]*"$/.test(json)) return json.slice(1, -1);
+  return json.startsWith("-") ? json : quote(json);
+}
+
+// setCommand shows a command, and the beginning of a long one.
+function setCommand(text) {
+  current.command = text;
+  $("command").textContent = cut(text, maxRemembered);
+}
+
 // command shows the call as a command: of bsrpc if the server has said its address, otherwise of curl.
 function command() {
   if (!current) return;
   const address = document.body.dataset.address, name = current.method.Name, token = $("token").value !== "";
   const hints = [];
   let words;
-  $("command").textContent = "";
+  setCommand("");
   try {
     words = argumentsOf(current, true);
   } catch (e) {
@@ -280,11 +293,11 @@ function command() {
     const end = words.some(w => w.startsWith("-")) ? ["--"] : [], [server, ...flags] = address.trim().split(/\s+/);
     if (token && !server.startsWith("@")) flags.push("--token-file", "token.txt");
     if (current.stream < 0 && current.limit !== "20s") flags.push("--timeout", quote(current.limit));
-    $("command").textContent = ["bsrpc call", quote(server), quote(name), ...flags, ...end, ...words.map(w => w.startsWith("-") ? w : quote(w))].join(" ");
+    setCommand(["bsrpc call", quote(server), quote(name), ...flags, ...end, ...words.map((w, i) => word(current.params[i], w))].join(" "));
     if (flags.includes("--token-file")) hints.push("the token in the file token.txt");
   } else {
     const url = new URL(encodeURIComponent(name), location.href.split("#")[0]).href;
-    $("command").textContent = ["curl -sSN", ...token ? ['-H "Authorization: Bearer $TOKEN"'] : [], "-H 'Content-Type: application/json' -d", quote("[" + words.join(",") + "]"), quote(url)].join(" ");
+    setCommand(["curl -sSN", ...token ? ['-H "Authorization: Bearer $TOKEN"'] : [], "-H 'Content-Type: application/json' -d", quote("[" + words.join(",") + "]"), quote(url)].join(" "));
     if (token) hints.push("the token in $TOKEN");
   }
   if (current.hasSecrets) hints.push("the secrets in place of ***");
@@ -312,15 +325,15 @@ function masked(type, value, place, secrets) {
 }
 
 // What a view keeps of the results of a call: to show, to save, and in the history.
-const maxLines = 1000, maxShown = 1 << 18, maxSaved = 1 << 26, maxRemembered = 1 << 14;
+const maxLines = 1000, maxShown = 1 << 17, maxSaved = 1 << 26, maxRemembered = 1 << 14;
 
 const cut = (text, size) => text.length <= size ? text : `${text.slice(0, size)}… ${text.length - size} more characters`;
 
 // print adds a line to the results of a view. Above the limits it removes the oldest ones.
 function print(v, text, part = text + "\n") {
-  const line = clean(cut(text, maxShown));
+  const line = clean(cut(text, maxShown / 4));
   v.lines.push(line);
-  for (v.size += line.length; v.lines.length > 1 && (v.lines.length > maxLines || v.size > maxShown);) v.size -= v.lines.shift().length;
+  for (v.size += line.length; v.lines.length > maxLines || v.size > 2 * maxShown; v.dropped++) v.size -= v.lines.shift().length;
   if ((v.kept += part.length) <= maxSaved) v.parts.push(part);
   soon(v);
 }
@@ -342,7 +355,7 @@ function render(v) {
   $("outcome").className = v.bad ? "bad" : v.running ? "" : "good";
   $("save").hidden = v.running !== null || v.parts.length === 0;
   $("save").textContent = v.kept > maxSaved ? "Save the first 64 MiB" : "Save results";
-  const text = v.lines.join("\n");
+  const text = (v.dropped ? `… ${plural(v.dropped, "line")} before\n` : "") + v.lines.join("\n");
   if (output.textContent === text) return;
   output.textContent = text;
   if (v.stream >= 0 && atEnd) output.scrollTop = output.scrollHeight;
@@ -350,7 +363,7 @@ function render(v) {
 
 async function call(v) {
   const {method, results, secrets, stream} = v, began = performance.now();
-  const shown = $("command").textContent;
+  const shown = v.command;
   let given, body;
   try {
     given = "[" + argumentsOf(v, true).join(",") + "]";
@@ -381,7 +394,7 @@ async function call(v) {
     }
   };
   for (const other of views.values()) if (!other.running) other.parts = [];
-  Object.assign(v, {running: new AbortController(), outcome: "calling", bad: false, lines: [], size: 0, parts: [], kept: 0});
+  Object.assign(v, {running: new AbortController(), outcome: "calling", bad: false, lines: [], size: 0, dropped: 0, parts: [], kept: 0});
   render(v);
   let outcome = "ok";
   try {
@@ -410,6 +423,7 @@ async function call(v) {
 }
 
 function remember(v, shown, given) {
+  if (shown.length + given.length > maxShown) [shown, given] = [cut(shown, maxRemembered), ""]; // not kept whole
   const name = v.method.Name, output = cut(v.lines.join("\n"), maxRemembered);
   const again = element("button", {type: "button", textContent: "Edit", title: "Put these arguments into the form", onclick: async () => {
     if (!methods.has(name)) return;
@@ -425,7 +439,7 @@ function remember(v, shown, given) {
   }});
   $("history").prepend(element("li", {}, element("details", {},
     element("summary", {}, new Date().toLocaleTimeString() + " " + name + " ", element("span", {className: v.bad ? "bad" : "good", textContent: cut(v.outcome, 1000)})),
-    element("div", {className: "command"}, element("code", {textContent: cut(shown, maxRemembered)}), copyButton(() => shown), ...given.length > maxShown ? [] : [again]),
+    element("div", {className: "command"}, element("code", {textContent: cut(shown, maxRemembered)}), ...given ? [copyButton(() => shown), again] : []),
     element("pre", {textContent: output}))));
   while ($("history").children.length > 100) $("history").lastChild.remove();
 }
@@ -544,7 +558,7 @@ $("stop").onclick = () => current.running?.abort();
 $("json").onclick = toggleJSON;
 $("save").onclick = save;
 $("refresh").onclick = refresh;
-copyButton(() => $("command").textContent, $("copy"));
+copyButton(() => current.command, $("copy"));
 onpopstate = () => {
   const name = decodeURIComponent(location.hash.slice(1));
   if (methods.has(name)) show(name).then(focusForm);
@@ -558,7 +572,7 @@ document.onkeydown = e => {
     $("call").requestSubmit();
   } else if (e.key === "Enter" && e.target === $("filter") && shown[0]) {
     shown[0].click();
-  } else if (e.key === "Escape") {
+  } else if (e.key === "Escape" && e.target !== $("filter")) {
     current?.running?.abort();
   } else if (/^Arrow(Up|Down)$/.test(e.key) && (e.target === $("filter") || shown.includes(e.target))) {
     e.preventDefault();

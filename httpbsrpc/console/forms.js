@@ -34,9 +34,16 @@ const isNumber = text => /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text);
 const number = field("0", text => isNumber(text.trim()) ? text.trim() : JSON.stringify(text.trim()));
 const string = field("", JSON.stringify);
 
-// bytes can come from a file.
+// bytes can come from a file. Long ones are not in the input, in which browsers become slow.
 function bytes(type, label) {
-  const c = field("", JSON.stringify, "base64")(type, label);
+  const c = field("", JSON.stringify, "base64")(type, label), input = c.node.querySelector("input"), {text, set} = c;
+  let held = null;
+  c.text = () => held !== null && input.value === "" ? JSON.stringify(held) : text();
+  c.set = v => {
+    held = typeof v === "string" && v.length > maxRemembered ? v : null;
+    input.placeholder = held === null ? "" : `${held.length} characters`;
+    set(held === null ? v : "");
+  };
   const file = element("input", {type: "file", ariaLabel: label + " from a file", onchange: () => {
     if (!file.files[0]) return;
     const reader = new FileReader();
