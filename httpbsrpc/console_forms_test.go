@@ -269,6 +269,16 @@ func TestConsoleResults(t *testing.T) {
 	p.until(`document.getElementById("name").textContent === "Shapes.Flood"`)
 }
 
+// A server may describe nothing.
+func TestConsoleHidden(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, HideDescription: true})
+	t.Cleanup(func() { srv.Close() })
+	web := httptest.NewServer(httpbsrpc.Handler(srv, &httpbsrpc.Options{Console: true}))
+	t.Cleanup(web.Close)
+	p := browse(t, web.URL)
+	p.until(`document.getElementById("notice").textContent.startsWith("The server does not describe its methods to this page. unimplemented: ")`)
+}
+
 // The console of a server that goes away and comes back has the methods of the new one.
 func TestConsoleRestart(t *testing.T) {
 	p, h := browseShapes(t)

@@ -89,7 +89,7 @@ async function load() {
     methods.clear();
     const known = e.code === "unauthenticated", typed = $("token").value !== "";
     $("notice").textContent = known && !typed ? "This server wants a token: type it above, and press Enter." :
-      (known ? "The server refuses this token. " : "The methods are not known. ") + describe(e);
+      (known ? "The server refuses this token. " : e.code === "unimplemented" ? "The server does not describe its methods to this page. " : "The methods are not known. ") + describe(e);
     if (known) $("token").focus();
   }
   wanted ||= decodeURIComponent(location.hash.slice(1));
