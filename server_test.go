@@ -692,6 +692,42 @@ func (p *stormContract) calls() []func(ctx context.Context) error {
 	}
 }
 
+// A connection admitted while Close runs has a second to read that it has to go: it does not outlive
+// the server, however patient that is with peers that read nothing.
+func TestCloseEndsThoseJustAdmitted(t *testing.T) {
+	for _, stop := range []func(*Server){func(s *Server) { s.Close() }, func(s *Server) { s.Shutdown(context.Background()) }} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{WriteStall: NoLimit}})
+			p := rawDial(t, srv)
+			p.write([]byte(nativeInit(1, "")))
+			synctest.Wait() // the answer is being written
+			began := time.Now()
+			stopped := make(chan time.Duration, 1)
+			go func() {
+				stop(srv)
+				stopped <- time.Since(began)
+			}()
+			synctest.Wait()
+			p.readBasic()
+			time.Sleep(time.Minute)
+			select {
+			case d := <-stopped:
+				if d > 2*time.Second {
+					t.Errorf("stopped after %v", d)
+				}
+			default:
+				t.Error("the server waits for a peer that reads nothing")
+			}
+			select {
+			case <-p.served:
+			default:
+				t.Error("the connection outlives the server")
+			}
+			p.nc.Close()
+		})
+	}
+}
+
 // During a shutdown each of many calls is answered, or refused as not run; none is
 // lost.
 func TestShutdownInAStorm(t *testing.T) {

@@ -230,7 +230,8 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 	return c.served
 }
 
-// enroll adds c to the server's connections. If the server is stopping, c ends as they do.
+// enroll adds c to the server's connections. If the server is stopping, c ends as they do, with a
+// second for its peer to read why: it has no calls, and Close does not know it.
 func (s *Server) enroll(c *serverConn) {
 	s.mu.Lock()
 	s.conns[c] = true
@@ -238,6 +239,7 @@ func (s *Server) enroll(c *serverConn) {
 	s.mu.Unlock()
 	if stopping {
 		c.conn.Drain()
+		time.AfterFunc(netconn.CloseTime, func() { c.conn.Fail(serverClosed()) })
 	}
 }
 
