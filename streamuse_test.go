@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -240,5 +241,50 @@ func TestNilStreams(t *testing.T) {
 		if n, err := p.Feed(context.Background(), nil); n != 0 || err != nil {
 			t.Errorf("reader as a parameter: %d, %v", n, err)
 		}
+	})
+}
+
+// The streams among the arguments of a call end in any order, and at the same time.
+func TestParametersEndTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type contract struct {
+			Zip func(ctx context.Context, a, b iter.Seq2[int32, error], r io.Reader) (int, error)
+		}
+		srv := testeeServer(t, newTestee(), nil)
+		if err := RegisterAs[contract](srv, "Many", &contract{Zip: func(_ context.Context, a, b iter.Seq2[int32, error], r io.Reader) (n int, err error) {
+			for _, in := range []iter.Seq2[int32, error]{a, b} {
+				for _, err := range in {
+					if n++; err != nil {
+						return n, err
+					}
+				}
+			}
+			rest, err := io.ReadAll(r)
+			return n + len(rest), err
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		client, _ := testeeClient(t, srv, nil)
+		proxy, err := Bind[contract](t.Context(), client, "Many")
+		if err != nil {
+			t.Fatal(err)
+		}
+		items := func(n int) iter.Seq2[int32, error] {
+			return func(yield func(int32, error) bool) {
+				for i := range n {
+					if !yield(int32(i), nil) {
+						return
+					}
+				}
+			}
+		}
+		for n := range 20 {
+			if got, err := proxy.Zip(t.Context(), items(n), items(n), strings.NewReader("abc")); got != 2*n+3 || err != nil {
+				t.Errorf("%d, %v, want %d", got, err, 2*n+3)
+			}
+		}
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
 	})
 }

@@ -19,7 +19,7 @@ type Sent struct {
 	Max  int        // bytes of an item
 	Call ResultCall // at a server: the call of the stream, its result
 	Held bool       // the interceptors decide on the end of the stream
-	Why  error      // why the held stream is not complete
+	Why  error      // at a server: why the held stream is not complete
 }
 
 // Producer returns a func that sends a stream stored in v, nil if there is nothing to
@@ -62,7 +62,10 @@ func (o *Sent) Finish(s Sender, why error) {
 	if o.Call != nil && why == nil {
 		why = o.Call.Ended(o.Held)
 	}
-	if o.Why = why; o.Held {
+	if o.Call != nil { // the parameters of a call end one beside another, and nothing reads it there
+		o.Why = why
+	}
+	if o.Held {
 		return
 	}
 	var failure *fault.Fault
