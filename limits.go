@@ -55,7 +55,8 @@ type Limits struct {
 	// is older than a second, and otherwise the one that has received the bytes.
 	// Requests that wait to be decoded, for instance for an exclusive group, and
 	// the bytes of streams that wait to be read, have the same limit again: one
-	// connection may have what all of them leave free, so at most half. Above it
+	// connection may have what all of them leave free, so at most half, but always
+	// 64 KiB, or a sixteenth of the limit if that is less. Above it
 	// a request is refused, and a stream ends. Everything that waits to be read by clients has four times the
 	// limit: above it the connection with the most is closed, unless it is the only
 	// one with more than 64 KiB. The minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if

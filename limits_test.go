@@ -536,6 +536,74 @@ func TestServerBytesOfStreams(t *testing.T) {
 	})
 }
 
+// Connections that take what the others leave free, one after another, leave less each time. A short
+// stream passes all the same.
+func TestServerBytesOfGreedyConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: 64 << 10, Limits: Limits{ServerBytes: 1 << 20}})
+		type contract struct {
+			Feed func(ctx context.Context, reads bool, in iter.Seq2[[]byte, error]) (int, error)
+		}
+		if err := RegisterAs[contract](srv, "Heap", &contract{Feed: func(ctx context.Context, reads bool, in iter.Seq2[[]byte, error]) (n int, err error) {
+			if !reads {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}
+			for item, err := range in {
+				if n += len(item); err != nil {
+					return n, err
+				}
+			}
+			return n, nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		items := func(n int) iter.Seq2[[]byte, error] {
+			return func(yield func([]byte, error) bool) {
+				for range n {
+					if !yield(make([]byte, 8<<10), nil) {
+						return
+					}
+				}
+			}
+		}
+		greedy, stop := context.WithCancel(t.Context())
+		var clients []*Client
+		dial := func() *contract {
+			client, _ := testeeClient(t, srv, nil)
+			clients = append(clients, client)
+			proxy, err := Bind[contract](t.Context(), client, "Heap")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return proxy
+		}
+		for range 12 {
+			p := dial()
+			for range 10 {
+				go p.Feed(greedy, false, items(64))
+			}
+			synctest.Wait()
+		}
+		if n := srv.budget.Booked(); n < 1<<20-64<<10 || n > 1<<20+12*64<<10 {
+			t.Errorf("%d bytes booked, want about 1 MiB, and at most 64 KiB for each connection above it", n)
+		}
+		p := dial()
+		for range 20 {
+			if n, err := p.Feed(t.Context(), true, items(6)); n != 48<<10 || err != nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		}
+		stop()
+		for _, c := range clients {
+			c.Close()
+		}
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
 // A client delays its messages so that the server never refuses one, and a server its
 // answers.
 func TestSendersKeepWithinConnBytes(t *testing.T) {

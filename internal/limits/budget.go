@@ -172,13 +172,21 @@ type Waiting struct {
 // Init prepares w. It must be called before all other methods. b may be nil.
 func (w *Waiting) Init(owner string, b *Budget) { w.owner, w.budget = owner, b }
 
-// add counts n bytes, unless they are above what other connections leave free: so one connection
-// has half of the limit at most, beside another one a third, and there is always room for one
-// more. It reports whether they count.
+// alwaysFree is what a connection may have waiting beside any others, or this part of the limit if
+// that is less: short requests and streams pass however much others take.
+const (
+	alwaysFree     = 64 << 10
+	alwaysFreePart = 16
+)
+
+// add counts n bytes, unless they are above what all connections leave free: so one connection
+// has half of the limit at most, and each further one half of the rest, or alwaysFree. It reports
+// whether they count.
 func (w *Waiting) add(n int64) bool {
 	b := w.budget
 	own, all := w.bytes.Add(n), b.waiting.Add(n)
-	if free := b.most - (all - n); n > 0 && own > free {
+	free := max(b.most-(all-n), min(alwaysFree, b.most/alwaysFreePart))
+	if n > 0 && own > free {
 		w.bytes.Add(-n)
 		b.waiting.Add(-n)
 		return false
