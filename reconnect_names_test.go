@@ -170,8 +170,8 @@ func TestDNS(t *testing.T) {
 	})
 	for name, want := range map[string]string{
 		"shop.internal:7341":       "tcp 10.0.0.1:7341 shop.internal, tcp [2001:db8::1]:7341 shop.internal",
-		"_shop._tcp.lab.internal":  "tcp a.lab.internal:7341 lab.internal, tcp c.lab.internal:7343 lab.internal",
-		"_shop._tcp.lab.internal.": "tcp a.lab.internal:7341 lab.internal, tcp c.lab.internal:7343 lab.internal",
+		"_shop._tcp.lab.internal":  "tcp a.lab.internal.:7341 lab.internal, tcp c.lab.internal.:7343 lab.internal",
+		"_shop._tcp.lab.internal.": "tcp a.lab.internal.:7341 lab.internal, tcp c.lab.internal.:7343 lab.internal",
 		"_none._tcp.lab.internal":  "",
 		"far.internal:7341":        "no such host",
 		"_far._tcp.lab.internal":   "no such host",

@@ -37,8 +37,9 @@ func resolveSRV(ctx context.Context, name string) (host string, addresses []stri
 	}
 	_, records, err := net.DefaultResolver.LookupSRV(ctx, "", "", name)
 	for _, r := range records {
-		if target := strings.TrimSuffix(r.Target, "."); target != "" { // "." is a service that is not offered
-			addresses = append(addresses, net.JoinHostPort(target, strconv.Itoa(int(r.Port))))
+		if r.Target != "." { // a service that is not offered
+			// The last dot stays: without it the domains of resolv.conf would be searched first.
+			addresses = append(addresses, net.JoinHostPort(r.Target, strconv.Itoa(int(r.Port))))
 		}
 	}
 	if len(addresses) > 0 {
