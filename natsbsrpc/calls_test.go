@@ -23,3 +23,15 @@ func TestNoInstance(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A result of MaxMessage bytes passes, in pieces too: the front of its message does not count.
+func TestLongestResult(t *testing.T) {
+	b := newBroker(t)
+	serve(t, b.connect(), newServer(t, newDepot("a"), nil))
+	const most = 2 << 20 // twice the payload of the broker
+	p := bind(t, dial(t, b.connect(), &bsrpc.ClientOptions{MaxMessage: most}))
+	want := make([]byte, most-4) // behind its length
+	if got, err := p.Echo(want); err != nil || len(got) != len(want) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}

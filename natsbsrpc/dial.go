@@ -254,7 +254,7 @@ func (c *conn) call(ctx context.Context, f *flow, m *nats.Msg) (reply *bsrpc.Rep
 	if err != nil {
 		return nil, false, err
 	}
-	body, err := f.body(ctx, first, c.max)
+	body, err := f.body(ctx, first, replyFront+c.max)
 	if err != nil {
 		return nil, false, err
 	}
