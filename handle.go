@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
@@ -41,30 +42,41 @@ import (
 // Shutdown waits for calls, streams included. A refused call is a Reply with StatusError, whose Err
 // has OutcomeNotRun. Handle never returns nil, and is safe for concurrent use.
 func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
-	s.mustBeInitialized()
-	if ctx == nil || r == nil {
-		return failedReply(fault.Refusal(fault.InvalidArgument, "Server.Handle: nil context or request"))
-	}
-	h := &handling{server: s, request: *r, replied: make(chan *Reply, 1)}
-	if why := h.enter(s, ctx); why != nil {
+	replied := make(chan *Reply, 1) // so the goroutine of the handler never waits for Handle
+	h, why := newHandling(s, ctx, r, func(reply *Reply) { replied <- reply })
+	if why != nil {
 		return failedReply(why)
 	}
 	go h.run()
-	// Dismiss stores its reason before it ends the context. So a reply beside a reason has come
-	// too late: the server has given the call up.
-	var reply *Reply
 	select {
-	case reply = <-h.replied:
-	case <-h.served.ctx.Done(): // perhaps by leave, after the reply
+	case reply := <-replied:
+		return reply
+	case <-h.served.ctx.Done(): // perhaps after the reply
 		select {
-		case reply = <-h.replied:
+		case reply := <-replied:
+			return reply
 		default:
+			return failedReply(h.why())
 		}
 	}
-	if reply == nil || h.served.why.Load() != nil {
-		return failedReply(h.why())
+}
+
+// ServeRequest is Handle for transports with a goroutine for each call. It spares the call another
+// one: the handler runs on that of ServeRequest, unless it has a stream. The reply goes to answer,
+// which is called once: after the handler, also if that has ended the goroutine by
+// runtime.Goexit, or on another goroutine if the server closes before. ServeRequest returns after
+// the handler and answer, even if ctx has ended long before.
+func (s *Server) ServeRequest(ctx context.Context, r *Request, answer func(*Reply)) {
+	if r != nil && s.registry.streams(r.Method) {
+		answer(s.Handle(ctx, r))
+		return
 	}
-	return reply
+	h, why := newHandling(s, ctx, r, answer)
+	if why != nil {
+		answer(failedReply(why))
+		return
+	}
+	h.run()
 }
 
 // failedReply returns the reply to a call that has not run, or has ended before its answer.
@@ -73,31 +85,41 @@ func failedReply(why *fault.Fault) *Reply {
 }
 
 // A handling is one call of Handle: in place of a connection, and as the replier of its
-// invocation. At most one reply is sent to replied, which has room for it: so the goroutine of
-// the handler never waits for Handle, which may have returned. A hook that ends the goroutine
-// leaves none; then the end of the context wakes Handle.
+// invocation. It has all that such a call needs, in one piece of memory.
 type handling struct {
 	server  *Server
 	request Request
 	until   time.Duration // the end of the time of the call, by limits.Monotonic; 0 for none
-	served  *serverConn
-	replied chan *Reply // capacity 1
-	pipe    *streams.Pipe
+	served  serverConn
+	session Session
+	values  callctx.Inward    // the parent of the context of the call
+	message transport.Message // of the arguments
+	pipe    *streams.Pipe     // nil without a stream
+
+	answered *Reply // by run; nil before
+	sent     atomic.Bool
+	answer   func(*Reply) // called by send
 }
 
-// enter opens the session of the call, and registers it for Shutdown. The check of stopping and
+// newHandling opens the session of a call, and registers it for Shutdown. The check of stopping and
 // the registration are one step under Server.mu: Shutdown knows a call, or the call is refused.
-func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
+func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)) (*handling, *fault.Fault) {
+	s.mustBeInitialized()
+	if ctx == nil || r == nil {
+		return nil, fault.Refusal(fault.InvalidArgument, "Server.Handle: nil context or request")
+	}
 	if err := s.begin(); err == ErrServerClosed {
-		return fault.Refusal(fault.Unavailable, "the server is shutting down")
+		return nil, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	} else if err != nil {
 		s.log.Add(report.Auth, slog.LevelError, "bsrpc: Handle refuses all calls", "err", err)
-		return fault.Refusal(fault.FailedPrecondition, "the options of the server are not valid; its log has the reason")
+		return nil, fault.Refusal(fault.FailedPrecondition, "the options of the server are not valid; its log has the reason")
 	}
 	if s.sessions.runsHooksFirst() || s.settings.MaxSessions != math.MaxInt {
-		return fault.Refusal(fault.Unimplemented, "the server has PerSession, OnConnect or MaxSessions, so its calls need a session; use a connection")
+		return nil, fault.Refusal(fault.Unimplemented, "the server has PerSession, OnConnect or MaxSessions, so its calls need a session; use a connection")
 	}
-	v := &Session{since: time.Now(), draining: s.sessions.draining, caller: apartSession{}, sessionEnd: sessionEnd{released: make(chan struct{})}}
+	h := &handling{server: s, request: *r, answer: answer}
+	v, c := &h.session, &h.served
+	v.since, v.draining, v.caller, v.released = time.Now(), s.sessions.draining, apartSession{}, make(chan struct{})
 	if v.peer = h.request.Peer; v.peer.Addr == nil {
 		v.peer.Addr = apart.Addr{}
 	}
@@ -105,27 +127,43 @@ func (h *handling) enter(s *Server, ctx context.Context) *fault.Fault {
 	if v.peer.CertificateNames == nil {
 		v.peer.CertificateNames = secure.Names(v.peer.Certificate)
 	}
-	c := &serverConn{dispatcher: &s.dispatcher, conn: h, session: v, limits: &s.settings.Conn}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(callctx.Inward(ctx), sessionKey{}, v))
-	v.ctx, v.end, h.served = c.ctx, h.Dismiss, c
+	c.dispatcher, c.conn, c.session, c.limits = &s.dispatcher, h, v, &s.settings.Conn
+	h.values = callctx.Inward{Context: ctx, Key: sessionKey{}, Own: v}
+	c.ctx, c.cancel = context.WithCancelCause(&h.values)
+	v.ctx, v.end = c.ctx, h.Dismiss
 	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
-	h.until = apart.Until(ctx, h.request.Timeout)
+	h.until = apart.Until(ctx, h.request.Timeout, limits.MonotonicAt(v.since))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
 		c.cancel(nil)
-		return fault.Refusal(fault.Unavailable, "the server is shutting down")
+		return nil, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	}
 	s.conns[c] = true
 	s.handled++
 	c.apart.Store(int64(s.handled)) // all of them count as one connection
-	return nil
+	return h, nil
+}
+
+// send answers the call, once. Dismiss stores its reason before it ends the context. So a reply
+// beside a reason has come too late: the server has given the call up.
+func (h *handling) send(reply *Reply) {
+	if h.sent.Swap(true) {
+		return
+	}
+	if reply == nil {
+		h.served.cancel(nil) // unless it has ended
+	}
+	if reply == nil || h.served.why.Load() != nil {
+		reply = failedReply(h.why())
+	}
+	h.answer(reply)
 }
 
 // leave ends the session of the call. Shutdown waits for released, which is therefore closed last.
 func (h *handling) leave() {
-	s, v := h.server, h.served
+	s, v := h.server, &h.served
 	s.mu.Lock()
 	delete(s.conns, v)
 	s.handled--
@@ -135,10 +173,11 @@ func (h *handling) leave() {
 	close(v.session.released)
 }
 
-// run serves the call. It has a goroutine of its own: a handler may end that.
+// run serves the call, and answers it. A handler or a hook may end the goroutine.
 func (h *handling) run() {
-	v := h.served
-	defer h.leave()
+	v := &h.served
+	defer h.leave() // after the answer: its end of the context wakes Handle
+	defer func() { h.send(h.answered) }()
 	if !v.beginHandler() {
 		h.refuse(nil, v.busy())
 		return
@@ -181,12 +220,12 @@ func (h *handling) run() {
 // refuse answers a call that does not run. m is nil for an unknown method.
 func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 	h.served.refused(cmp.Or(m, h.served.registry.unknown), why)
-	h.replied <- failedReply(why)
+	h.answered = failedReply(why)
 }
 
 // authenticate asks Authenticate within HandshakeTimeout.
 func (h *handling) authenticate() *fault.Fault {
-	v := h.served
+	v := &h.served
 	if v.settings.access.authenticate == nil {
 		return nil
 	}
@@ -201,10 +240,9 @@ func (h *handling) authenticate() *fault.Fault {
 
 // finder returns what finds the methods of the server for the caller.
 func (h *handling) finder() *apart.Finder[*servedMethod] {
-	v := h.served
+	v := &h.served
 	reg := v.registryFor()
-	known := func(m *servedMethod, hash [32]byte) *servedMethod { return reg.versions.Get(version{m, hash}) }
-	return &apart.Finder[*servedMethod]{Registry: reg, Known: known, Needs: needsSession, MaxMessage: v.settings.MaxMessage}
+	return &apart.Finder[*servedMethod]{Registry: reg, Needs: needsSession, MaxMessage: v.settings.MaxMessage}
 }
 
 // find returns the method of the request. It answers in place of a method that its caller
@@ -213,7 +251,7 @@ func (h *handling) find() (*servedMethod, *fault.Fault) {
 	r := &h.request
 	m, differs, why := h.finder().Find(&apart.Wanted{Method: r.Method, Hash: r.Hash, Layout: r.Layout, Knows: r.Knows, Size: len(r.Body)})
 	if differs != nil {
-		h.replied <- &Reply{Status: StatusDiffers, Hash: differs.Hash, Layout: differs.Layout}
+		h.answered = &Reply{Status: StatusDiffers, Hash: differs.Hash, Layout: differs.Layout}
 	}
 	return m, why
 }
@@ -229,7 +267,7 @@ func needsSession(m *servedMethod) string {
 // bind answers a request with BindMethod.
 func (h *handling) bind() {
 	if len(h.request.Body) == 0 {
-		h.replied <- new(Reply)
+		h.answered = new(Reply)
 		return
 	}
 	r, answers, why := h.finder().Bind(BindMethod, h.request.Body)
@@ -238,7 +276,7 @@ func (h *handling) bind() {
 		return
 	}
 	h.served.logBound(r, answers, true)
-	h.replied <- &Reply{Body: wire.AppendBindResponse(nil, answers)}
+	h.answered = &Reply{Body: wire.AppendBindResponse(nil, answers)}
 }
 
 // begin returns the invocation of the call; nil without a method.
@@ -250,10 +288,11 @@ func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 	if err != nil {
 		return nil, fault.Refusal(fault.InvalidArgument, "%s: metadata: %w", m.Name, err)
 	}
-	v := h.served
-	inv := v.newInvocation(m, 0, h, limits.Monotonic())
+	v := &h.served
+	inv := v.newInvocation(m, 0, h, limits.MonotonicAt(v.session.since))
 	inv.setContext(v.ctx, h.until, meta)
-	inv.undecoded = &transport.Message{Body: h.request.Body, Own: true}
+	h.message.Body, h.message.Own = h.request.Body, true
+	inv.undecoded = &h.message
 	inv.counted = true
 	if m.streams != nil {
 		h.pipe = streams.NewPipe()
@@ -268,7 +307,7 @@ func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 // reply implements replier. The metadata is complete before it is read: SendHead and EndReplied
 // refuse further entries. A stream goes on after the reply, and its context with it.
 func (h *handling) reply(inv *invocation, err error) {
-	v, streamed := h.served, inv.streams != nil
+	v, streamed := &h.served, inv.streams != nil
 	if inv.err = err; streamed && err == nil {
 		inv.call.SendHead()
 	} else {
@@ -305,7 +344,9 @@ func (h *handling) reply(inv *invocation, err error) {
 	if inv.answered = true; !inv.continues() { // until here user code may panic
 		v.uncountCall(inv)
 	}
-	h.replied <- reply
+	if h.answered = reply; streamed {
+		h.send(reply)
+	}
 }
 
 // items returns Reply.Items.
@@ -353,4 +394,5 @@ func (h *handling) Fail(why *fault.Fault)  { h.Dismiss(why) }
 func (h *handling) Dismiss(why *fault.Fault) {
 	h.served.why.CompareAndSwap(nil, why)
 	h.served.cancel(errorOf(why))
+	go h.send(nil)
 }

@@ -213,12 +213,24 @@ func (r registryFor) Len() int {
 	return r.registry.Len()
 }
 
+// streams reports whether a method has a stream.
+func (r *registry) streams(name string) bool {
+	service, name, _ := method.SplitName(name)
+	m := registryFor{registry: r, self: true}.Service(service)[name]
+	return m != nil && m.streams != nil
+}
+
 // Describe implements numbering.Registry.
 func (r registryFor) Describe(m *servedMethod) *method.Description { return &m.Description }
 
 // Version implements numbering.Registry.
 func (r registryFor) Version(m *servedMethod, text string, hash [32]byte) (*servedMethod, error) {
 	return r.versionOf(m, text, hash, r.peer)
+}
+
+// Known implements apart.Registry.
+func (r registryFor) Known(m *servedMethod, hash [32]byte) *servedMethod {
+	return r.versions.Get(version{m, hash})
 }
 
 // Access implements numbering.Registry.

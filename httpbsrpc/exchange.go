@@ -72,7 +72,7 @@ func (x *exchange) serve() {
 	case reply != nil:
 		x.answer(reply)
 	default:
-		x.answer(x.handle(request))
+		x.serveRequest(request)
 	}
 }
 
@@ -113,13 +113,23 @@ func (x *exchange) request() (*bsrpc.Request, *bsrpc.Reply, *refusal) {
 	return request, nil, nil
 }
 
+// serveRequest serves a call on this goroutine.
+func (x *exchange) serveRequest(r *bsrpc.Request) {
+	x.server.ServeRequest(x.r.Context(), x.passed(r), x.answer)
+}
+
 // handle asks the server.
 func (x *exchange) handle(r *bsrpc.Request) *bsrpc.Reply {
+	return x.server.Handle(x.r.Context(), x.passed(r))
+}
+
+// passed returns a request for the server, without the time that it has taken here.
+func (x *exchange) passed(r *bsrpc.Request) *bsrpc.Request {
 	own := *r
 	if own.Timeout != 0 {
 		own.Timeout = max(1, own.Timeout-time.Since(x.began))
 	}
-	return x.server.Handle(x.r.Context(), &own)
+	return &own
 }
 
 // describe finds the layout for the arguments of a call with JSON. It asks with a hash that

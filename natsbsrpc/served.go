@@ -23,23 +23,25 @@ func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
 	defer i.running.Done()
 	defer c.cancel()
 	began := time.Now()
-	r, err := i.request(e.method, c, m)
-	var reply *bsrpc.Reply
-	if err != nil {
-		reply = &bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)}
-	} else {
-		if r.Timeout > 0 {
-			r.Timeout = max(1, r.Timeout-time.Since(began))
+	answer := func(reply *bsrpc.Reply) {
+		err := i.answer(c, reply)
+		if err == nil && reply.Err != nil {
+			err = errors.New(reply.Err.Code.String())
 		}
-		reply = i.srv.Handle(c.ctx, r)
+		i.mu.Lock()
+		delete(i.calls, m.Reply)
+		i.mu.Unlock()
+		e.count(began, err)
 	}
-	if err = i.answer(c, reply); err == nil && reply.Err != nil {
-		err = errors.New(reply.Err.Code.String())
+	r, err := i.request(e.method, c, m)
+	if err != nil {
+		answer(&bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)})
+		return
 	}
-	i.mu.Lock()
-	delete(i.calls, m.Reply)
-	i.mu.Unlock()
-	e.count(began, err)
+	if r.Timeout > 0 {
+		r.Timeout = max(1, r.Timeout-time.Since(began))
+	}
+	i.srv.ServeRequest(c.ctx, r, answer)
 }
 
 // refusal returns the error of a call whose request is not valid, or not complete.

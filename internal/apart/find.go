@@ -11,13 +11,20 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
+// A Registry is the methods of a server for one caller.
+type Registry[M comparable] interface {
+	numbering.Registry[M]
+
+	// Known returns a version of m made before; the zero M for none.
+	Known(m M, hash [32]byte) M
+}
+
 // A Finder finds the methods of requests without a connection, at a server: by name, and each
 // in the version of its caller. It is for one request.
 type Finder[M comparable] struct {
-	numbering.Registry[M]
-	Known      func(m M, hash [32]byte) M // a version made before; the zero M for none
-	Needs      func(m M) string           // why m can be called over a connection only; "" if it need not
-	MaxMessage int                        // of the server
+	Registry[M]
+	Needs      func(m M) string // why m can be called over a connection only; "" if it need not
+	MaxMessage int              // of the server
 }
 
 // A Wanted is the method of a request.

@@ -11,19 +11,18 @@ import (
 
 // Until returns the end of the time of a call at a server, by limits.Monotonic; 0 for none. It
 // is the earlier one of that of the request, with this timeout, and of the deadline of ctx.
-// A timeout of 0 is none, and a negative one is over already. It is a duration, and not a time of
+// A timeout of 0 is none, and a negative one is over already. now is limits.Monotonic. It is a duration, and not a time of
 // the caller, so the clocks of both ends need not agree.
-func Until(ctx context.Context, timeout time.Duration) (until time.Duration) {
+func Until(ctx context.Context, timeout, now time.Duration) (until time.Duration) {
 	if timeout != 0 {
 		// In the bubble of a test the clock is below zero: its base is from before.
-		now := limits.Monotonic()
 		until = cmp.Or(now+timeout, 1)
 		if timeout > 0 && until < now { // an overflow: it ends after centuries
 			until = 0
 		}
 	}
 	if at, ok := ctx.Deadline(); ok {
-		if end := limits.Monotonic() + time.Until(at); until == 0 || end < until {
+		if end := now + time.Until(at); until == 0 || end < until {
 			until = cmp.Or(end, 1)
 		}
 	}

@@ -32,6 +32,9 @@ func (o *Outgoing) Apart() map[string]string {
 // RequestBlock returns the metadata of a request as a connection would have it, for
 // Context.Receive; nil for none. The error is for metadata that the other end could not have sent.
 func RequestBlock(md map[string]string) ([]byte, error) {
+	if len(md) == 0 {
+		return nil, nil
+	}
 	entries, err := EntriesOf(md)
 	if err != nil {
 		return nil, err
@@ -71,14 +74,18 @@ func (x *Context) ReplyMap() map[string]string {
 	return x.extra.reply
 }
 
-// Inward returns a context for a handler with the values of parent, but without what parent
-// adds to calls: nothing is passed on by itself.
-func Inward(parent context.Context) context.Context { return inward{parent} }
+// Inward is a context for a handler with the values of its parent, but without what that adds to
+// calls: nothing is passed on by itself. It has a value of its own.
+type Inward struct {
+	context.Context
+	Key, Own any
+}
 
-type inward struct{ context.Context }
-
-func (c inward) Value(key any) any {
+// Value implements context.Context.
+func (c *Inward) Value(key any) any {
 	switch key {
+	case c.Key:
+		return c.Own
 	case outgoingKey{}, handlerKey{}, waitKey{}:
 		return nil
 	}

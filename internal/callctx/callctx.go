@@ -158,7 +158,10 @@ func (x *Context) watchLocked() *watch {
 	if x.Until != 0 {
 		w.timer = time.AfterFunc(x.Until-limits.Monotonic(), func() { x.finish(late) })
 	}
-	w.unlink = context.AfterFunc(x.Context, func() { x.finish(lost) })
+	w.unlink = func() bool { return false }
+	if x.Context.Done() != nil { // it ends
+		w.unlink = context.AfterFunc(x.Context, func() { x.finish(lost) })
+	}
 	return w
 }
 
