@@ -47,6 +47,7 @@ func NewClientOver(rt RoundTripper, opts *ClientOptions) *Client {
 	}
 	remote := remoteEnd{addr: apart.Addr{}, metadata: true, now: limits.Monotonic}
 	l := &overLink{callerState: newCallerState(s, s.chain, report.New(own.logger()), new(atomic.Uint64), new(tally.Set), remote), rt: rt, credentials: s.access.credentials}
+	_, l.prompt = rt.(PromptRoundTripper)
 	l.Init()
 	if err != nil {
 		l.Fail(&fault.Fault{Code: fault.InvalidArgument, Outcome: fault.NotRun, Message: err.Error(), Err: err})
@@ -80,6 +81,7 @@ type overLink struct {
 	callerState
 	apart.Client
 	rt          RoundTripper
+	prompt      bool                                       // rt is a PromptRoundTripper
 	credentials func(context.Context) (Credentials, error) // nil for none
 	closes      sync.Once
 }
@@ -154,11 +156,12 @@ func (l *overLink) ask(ctx context.Context, r *wire.BindRequest) ([]wire.BindRes
 	if len(r.Names) == 0 {
 		return nil, nil
 	}
-	x := &exchange{link: l, request: Request{Method: BindMethod}}
+	x := &exchange{link: l, method: BindMethod}
 	x.Init(&apart.Method{End: &l.End, Client: &l.Client}, x, nil)
 	x.Ctx, x.Args = ctx, r.Append([]byte{byte(r.Flags())})
 	x.Time.Begin(ctx, l.Settings.DefaultCallTimeout, limits.ByDefault)
-	defer x.Begin()()
+	x.Begin()
+	defer x.End()
 	if err := x.Try("", nil); err != nil {
 		return nil, err
 	}
@@ -189,7 +192,7 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			return err
 		}
 	}
-	x := &exchange{link: o.overLink, request: Request{Method: m.Name, Hash: m.Hash, Metadata: out.Apart()}}
+	x := &exchange{link: o.overLink, method: m.Name, hash: m.Hash, metadata: out.Apart()}
 	x.Init(&o.Method, x, out)
 	if err := x.Encode(v); err != nil {
 		return err

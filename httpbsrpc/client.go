@@ -84,6 +84,9 @@ func (t *roundTripper) Close() error {
 	return nil
 }
 
+// Prompt implements bsrpc.PromptRoundTripper.
+func (t *roundTripper) Prompt() {}
+
 // RoundTrip implements bsrpc.RoundTripper.
 func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
 	body := r.Body

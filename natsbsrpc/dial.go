@@ -189,6 +189,9 @@ func notRun(code bsrpc.Code, text string, cause error) *bsrpc.Error {
 	return &bsrpc.Error{Code: code, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: " + text, Err: cause}
 }
 
+// Prompt implements bsrpc.PromptRoundTripper.
+func (c *conn) Prompt() {}
+
 // RoundTrip implements bsrpc.RoundTripper.
 func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
 	if f, ok := ctx.Value(finderKey{}).(*finder); ok {

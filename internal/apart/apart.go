@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
@@ -59,7 +60,7 @@ func (c *Client) Err() error {
 // end: a call that finds its context ended finds the reason too.
 func (c *Client) Fail(why *fault.Fault) {
 	for _, x := range c.fail(why) {
-		x.cancel()
+		x.Cancel()
 	}
 }
 
@@ -83,7 +84,7 @@ func (c *Client) add(x *Exchange) {
 	c.open[x] = struct{}{}
 	c.mu.Unlock()
 	if c.why.Load() != nil {
-		x.cancel()
+		x.Cancel()
 	}
 }
 
@@ -109,36 +110,32 @@ type Exchange struct {
 	Ctx    context.Context // of the caller
 	Time   limits.Timeout
 
-	within context.Context
-	cancel context.CancelFunc
+	within callctx.Context // after Begin
 	began  time.Duration
 }
 
 // Within returns the context for what carries the call, after Begin: it also ends with the time,
 // and with the client.
-func (x *Exchange) Within() context.Context { return x.within }
+func (x *Exchange) Within() context.Context { return &x.within }
 
 // Began returns the time of Begin, by limits.Monotonic; 0 before.
 func (x *Exchange) Began() time.Duration { return x.began }
 
 // Cancel ends Within.
-func (x *Exchange) Cancel() { x.cancel() }
+func (x *Exchange) Cancel() { x.within.Cancel() }
 
-// Begin begins the time of the call. The func it returns ends Within and the call, once.
-func (x *Exchange) Begin() (end func()) {
+// Begin begins the time of the call.
+func (x *Exchange) Begin() {
 	x.began = limits.Monotonic()
 	x.Time.Start(x.began)
-	x.Time.MarkWaited()
-	if at := x.Time.End(); at != 0 {
-		x.within, x.cancel = context.WithDeadline(x.Ctx, limits.TimeOf(at))
-	} else {
-		x.within, x.cancel = context.WithCancel(x.Ctx)
-	}
+	x.within.Context, x.within.Until, x.within.AtClient = x.Ctx, x.Time.End(), true
 	x.Client.add(x)
-	return func() {
-		x.Client.remove(x)
-		x.cancel()
-	}
+}
+
+// End ends Within and the call, once.
+func (x *Exchange) End() {
+	x.Client.remove(x)
+	x.Cancel()
 }
 
 // Attempt returns the time left for an attempt, 0 for no limit, or why there is none any more.
@@ -150,6 +147,7 @@ func (x *Exchange) Attempt() (time.Duration, *fault.Fault) {
 	if late {
 		return 0, x.Time.Fault(fault.NotRun)
 	}
+	x.Time.MarkWaited() // for another attempt
 	return time.Duration(left) * time.Microsecond, nil
 }
 

@@ -16,16 +16,23 @@ import (
 type carryError struct{ *fault.Fault }
 
 // Carry makes an attempt with f, which brings the request to a server, and returns the fault of
-// its error. f is code of the user: it may panic, and it may hang. The wait for it ends with
-// Within, and then f goes on alone: the caller must not read what f sets unless Carry returns
-// nil. Afterwards it is unknown whether the call has run, unless f knows better.
-func (x *Exchange) Carry(log *report.Log, f func() *fault.Fault) error {
-	err := log.Await(x.within, "RoundTrip", func() error {
+// its error. f is code of the user: it may panic, and unless it is prompt, it may hang. The wait for
+// it ends with Within, and then f goes on alone: the caller must not read what f sets unless Carry
+// returns nil. Afterwards it is unknown whether the call has run, unless f knows better.
+func (x *Exchange) Carry(log *report.Log, prompt bool, f func() *fault.Fault) error {
+	const hook = "RoundTrip"
+	carry := func() error {
 		if why := f(); why != nil {
 			return carryError{why}
 		}
 		return nil
-	})
+	}
+	var err error
+	if prompt {
+		err = log.Call(hook, carry)
+	} else {
+		err = log.Await(x.Within(), hook, carry)
+	}
 	switch e := err.(type) {
 	case nil:
 		return nil

@@ -125,9 +125,44 @@ func (m *Method) tooLong(err error) error {
 	return caller.EncodeError(m.Method, err, "this end's MaxMessage", uint64(m.End.Settings.MaxMessage))
 }
 
-// usable returns why the arguments of a call cannot go to a server with another signature. The
+// negotiate makes the call, again if its server has another version of the method. Each attempt
+// may reach another server. On success x.sig is that of the server of the last one.
+func (x *Call) negotiate() error {
+	m := x.of
+	n := numbering.Negotiation{Wanted: caller.Wanted(m.Method), Peer: m.End.Settings.Peer(), Versions: &m.Versions, Call: attempts{x}}
+	_, found, err := n.Run(x.knows)
+	if found != nil {
+		return x.carrier.Differs(found)
+	}
+	return err
+}
+
+// attempts are those of a call. It implements numbering.Attempts.
+type attempts struct{ *Call }
+
+// Try makes an attempt, and reads its reply by the version of the server.
+func (x attempts) Try(known []numbering.Version, layout string) (differs string, err error) {
+	m := x.of
+	var knows [][32]byte
+	for _, k := range known {
+		knows = append(knows, k.Hash)
+	}
+	if err := x.Call.Try(layout, knows); err != nil {
+		return "", err
+	}
+	if x.Reply.Differs {
+		if m.Outdated {
+			return "", fault.Refusal(fault.FailedPrecondition, "%s: %w", m.Name, ErrOutdated)
+		}
+		return cmp.Or(x.Reply.Layout, "?"), nil
+	}
+	x.sig, err = Read(x.Reply.Hash, numbering.Version{Hash: m.Hash, Sig: m.Sig}, known, x.Reply.Items != nil, m.Streams != nil)
+	return "", err
+}
+
+// Usable returns why the arguments of the call cannot go to a server with another signature. The
 // values of the call may be gone, so they are decoded.
-func (x *Call) usable(sig *method.Signature) (err error) {
+func (x attempts) Usable(sig *method.Signature) (err error) {
 	m := x.of
 	v := m.Sig.NewValues()
 	defer v.Free()
@@ -143,41 +178,12 @@ func (x *Call) usable(sig *method.Signature) (err error) {
 	return m.appendArgs(v, sig)
 }
 
-// negotiate makes the call, again if its server has another version of the method. Each attempt
-// may reach another server. On success x.sig is that of the server of the last one.
-func (x *Call) negotiate() error {
-	m := x.of
-	n := &numbering.Negotiation{Wanted: caller.Wanted(m.Method), Peer: m.End.Settings.Peer(), Versions: &m.Versions, Usable: x.usable}
-	n.Try = func(known []numbering.Version, layout string) (differs string, err error) {
-		var knows [][32]byte
-		for _, k := range known {
-			knows = append(knows, k.Hash)
-		}
-		if err := x.Try(layout, knows); err != nil {
-			return "", err
-		}
-		if x.Reply.Differs {
-			if m.Outdated {
-				return "", fault.Refusal(fault.FailedPrecondition, "%s: %w", m.Name, ErrOutdated)
-			}
-			return cmp.Or(x.Reply.Layout, "?"), nil
-		}
-		x.sig, err = Read(x.Reply.Hash, numbering.Version{Hash: m.Hash, Sig: m.Sig}, known, x.Reply.Items != nil, m.Streams != nil)
-		return "", err
-	}
-	_, found, err := n.Run(x.knows)
-	if found != nil {
-		return x.carrier.Differs(found)
-	}
-	return err
-}
-
 // Do makes a call with one reply, and decodes that into v.
 func (x *Call) Do(v *method.Values) error {
-	end := x.Begin()
+	x.Begin()
 	v.Began = x.Began()
 	err := x.negotiate()
-	end()
+	x.End()
 	x.replied()
 	if err == nil {
 		err = x.readReply(v)
@@ -221,11 +227,11 @@ func (x *Call) Start(v *method.Values) error {
 	if !m.Oneway { // Close does not wait for it
 		c.Oneway.Done(1)
 	}
-	end := x.Begin()
+	x.Begin()
 	go func() {
 		err := x.negotiate()
 		e.Sig = x.sig
-		end()
+		x.End()
 		if err == nil {
 			x.Count(m.Tally, nil)
 		}

@@ -75,10 +75,10 @@ func (s *Stream) over(why *fault.Fault) {
 // Begin begins the time of the stream. It ends with Within. A dropped stream is closed: that is
 // looked at after each checkAfter, unless that is math.MaxInt64.
 func (s *Stream) Begin(checkAfter time.Duration) {
-	end := s.Exchange.Begin()
+	s.Exchange.Begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stop := context.AfterFunc(s.within, func() {
+	stop := context.AfterFunc(s.Within(), func() {
 		s.Pipe.Fail(s.Over(fault.OutcomeUnknown), s.Ctx.Err() != nil || s.Client.Why() == nil)
 	})
 	if s.checkAfter = checkAfter; checkAfter < math.MaxInt64 {
@@ -86,7 +86,7 @@ func (s *Stream) Begin(checkAfter time.Duration) {
 	}
 	s.finish = func() {
 		stop()
-		end()
+		s.End()
 		if s.check != nil {
 			s.check.Stop()
 		}

@@ -84,7 +84,7 @@ type watch struct {
 // Deadline returns the deadline of the caller.
 func (x *Context) Deadline() (at time.Time, ok bool) {
 	if x.Until == 0 {
-		return at, false
+		return x.Context.Deadline()
 	}
 	return limits.TimeOf(x.Until), true
 }

@@ -55,22 +55,27 @@ type Negotiation struct {
 	Peer     string
 	Versions *Versions
 
-	// Usable returns why the arguments of the call cannot go to a server with this signature.
-	Usable func(*method.Signature) error
+	Call Attempts
+}
 
+// Attempts are what a Negotiation needs of its call.
+type Attempts interface {
 	// Try makes an attempt. The server may have one of the versions known, or the caller's own;
 	// layout is the text of that, or "". differs says that the call has not run, because the
 	// server has the version with this text.
-	Try func(known []Version, layout string) (differs string, err error)
+	Try(known []Version, layout string) (differs string, err error)
+
+	// Usable returns why the arguments of the call cannot go to a server with this signature.
+	Usable(*method.Signature) error
 }
 
 // Run makes attempts, beginning with these versions, until one does not differ. It
-// returns the versions of that. The error is that of Try or Usable, or one for a server whose
+// returns the versions of that. The error is that of the call, or one for a server whose
 // version does not fit: then with the differences.
 func (n *Negotiation) Run(known []Version) ([]Version, []Difference, error) {
 	layout := ""
 	for range maxVersions {
-		differs, err := n.Try(known, layout)
+		differs, err := n.Call.Try(known, layout)
 		if differs == "" || err != nil {
 			return known, nil, err
 		}
@@ -88,7 +93,7 @@ func (n *Negotiation) Run(known []Version) ([]Version, []Difference, error) {
 			return nil, list, err
 		}
 		if n.Versions.Add(hash, sig); !again {
-			if err := n.Usable(sig); err != nil {
+			if err := n.Call.Usable(sig); err != nil {
 				return nil, nil, err
 			}
 			known = append(slices.Clip(known), Version{hash, sig})

@@ -13,6 +13,16 @@ import (
 // hook, and returns an error for it.
 func (l *Log) Guard(hook string, f func() error) error { return <-l.Start(hook, f) }
 
+// Call is Guard on the goroutine of its caller, which runtime.Goexit in the hook ends.
+func (l *Log) Call(hook string, f func() error) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = panicked(hook, l.AddPanic(Hook, "bsrpc: hook panicked", what, "hook", hook))
+		}
+	}()
+	return insideHook(f)
+}
+
 // Start is Guard without waiting. The channel receives the error. It is buffered, so
 // that the goroutine ends even if the caller has stopped waiting.
 func (l *Log) Start(hook string, f func() error) <-chan error {
