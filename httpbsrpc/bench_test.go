@@ -2,12 +2,14 @@ package httpbsrpc_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/httpbsrpc"
 )
 
 // The same bytes in both directions, by a client and a handler that do nothing else.
@@ -18,7 +20,7 @@ func BenchmarkPlain(b *testing.B) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/bsrpc")
-		w.Write(body[:8])
+		w.Write(body[:33+8])
 	}))
 	defer web.Close()
 	args, err := bsrpc.Marshal(struct {
@@ -28,13 +30,14 @@ func BenchmarkPlain(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	args = append(make([]byte, 40), args...) // as a request has a hash and a timeout
 	b.ReportAllocs()
 	for b.Loop() {
 		response, err := web.Client().Post(web.URL, "application/bsrpc", bytes.NewReader(args))
 		if err != nil {
 			b.Fatal(err)
 		}
-		if got, err := io.ReadAll(response.Body); len(got) != 8 || err != nil {
+		if got, err := io.ReadAll(response.Body); len(got) != 33+8 || err != nil {
 			b.Fatal(len(got), err)
 		}
 		response.Body.Close()
@@ -42,7 +45,17 @@ func BenchmarkPlain(b *testing.B) {
 }
 
 func BenchmarkCall(b *testing.B) {
-	_, _, web := serve(b, nil, nil)
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	defer srv.Close()
+	put := func(_ context.Context, item string, n int) (int, error) { return n + len(item), nil }
+	if err := srv.RegisterFunc("Stock.Put", put); err != nil {
+		b.Fatal(err)
+	}
+	web := httptest.NewServer(httpbsrpc.Handler(srv, nil))
+	defer web.Close()
+	type contract struct {
+		Put func(ctx context.Context, item string, n int) (int, error)
+	}
 	p, err := bsrpc.Bind[contract](b.Context(), dial(b, web.URL, nil), "Stock")
 	if err != nil {
 		b.Fatal(err)

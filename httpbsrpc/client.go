@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -52,7 +51,7 @@ func Dial(address string, opts *DialOptions) (*bsrpc.Client, error) {
 	case u.Scheme == "http" && own.Client.Credentials != nil && !own.Client.InsecureCredentials:
 		return nil, errors.New("httpbsrpc: others can read Credentials over http; use https, or InsecureCredentials")
 	}
-	rt := &roundTripper{url: strings.TrimSuffix(u.String(), "/") + "/", limit: layout.MaxText + uint64(cmp.Or(max(0, own.Client.MaxMessage), defaultMaxMessage))}
+	rt := &roundTripper{url: strings.TrimSuffix(u.String(), "/") + "/", limit: replyFront + layout.MaxText + uint64(cmp.Or(max(0, own.Client.MaxMessage), defaultMaxMessage))}
 	if own.HTTP != nil {
 		rt.http = *own.HTTP
 	} else {
@@ -89,16 +88,12 @@ func (t *roundTripper) Prompt() {}
 
 // RoundTrip implements bsrpc.RoundTripper.
 func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
-	body := r.Body
-	if r.Layout != "" {
-		body = append([]byte(r.Layout), body...)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url+url.PathEscape(r.Method), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url+url.PathEscape(r.Method), bytes.NewReader(requestBody(r)))
 	if err != nil {
 		return nil, notRun(err)
 	}
 	setRequest(request.Header, r)
-	response, err := t.http.Do(request)
+	response, err := t.do(request)
 	if err != nil {
 		var o *net.OpError
 		if errors.As(err, &o) && o.Op == "dial" {
@@ -113,6 +108,14 @@ func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.
 	return reply, err
 }
 
+// do makes a request. The client's own transport needs no http.Client around it.
+func (t *roundTripper) do(r *http.Request) (*http.Response, error) {
+	if t.own {
+		return t.http.Transport.RoundTrip(r)
+	}
+	return t.http.Do(r)
+}
+
 // notRun returns the error of a request that has not left.
 func notRun(err error) error {
 	return &bsrpc.Error{Code: bsrpc.CodeUnavailable, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: " + err.Error(), Err: err}
@@ -120,9 +123,8 @@ func notRun(err error) error {
 
 // reply reads a response, for a stream the first frame of it.
 func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsrpc.Reply, error) {
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	status := response.Header.Get(headerStatus)
-	if status == "" || kind != typeBytes && kind != typeStream {
+	kind := mediaType(response.Header)
+	if kind != typeBytes && kind != typeStream {
 		return nil, fmt.Errorf("answer %s, which is not of a httpbsrpc.Handler; see the URL, and the proxies before it", response.Status)
 	}
 	md, err := readMetadata(response.Header)
@@ -130,28 +132,25 @@ func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsr
 		return nil, err
 	}
 	reply := &bsrpc.Reply{Metadata: md}
-	if status != bsrpc.StatusError.String() {
-		if reply.Hash, err = readHash(response.Header.Get(headerHash)); err != nil {
-			return nil, fmt.Errorf("%s: %w", headerHash, err)
-		}
-	}
 	if kind == typeStream {
 		return reply, t.readStream(reply, response.Body)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, int64(t.limit)+1))
+	body, err := readAll(io.LimitReader(response.Body, int64(t.limit)+1), response.ContentLength)
 	if err != nil {
 		return nil, noEOF(err)
 	}
-	switch status {
-	case bsrpc.StatusOK.String():
+	if reply.Status, reply.Hash, body, err = readReply(body); err != nil {
+		return nil, err
+	}
+	switch reply.Status {
+	case bsrpc.StatusOK:
 		reply.Body = body
-	case bsrpc.StatusDiffers.String():
-		reply.Status, reply.Layout = bsrpc.StatusDiffers, string(body)
-	case bsrpc.StatusError.String():
-		reply.Status = bsrpc.StatusError
+	case bsrpc.StatusDiffers:
+		reply.Layout = string(body)
+	case bsrpc.StatusError:
 		reply.Err, err = bsrpc.ReadError(body)
 	default:
-		err = errors.New(headerStatus + " is of another version")
+		err = fmt.Errorf("a reply with the unknown status %d", reply.Status)
 	}
 	return reply, err
 }
@@ -164,6 +163,9 @@ func (t *roundTripper) readStream(reply *bsrpc.Reply, body io.ReadCloser) error 
 		err = errors.New("stream without results at its beginning")
 	}
 	if err != nil {
+		return err
+	}
+	if reply.Status, reply.Hash, data, err = readReply(data); err != nil {
 		return err
 	}
 	reply.Body, reply.Items = bytes.Clone(data), frames.items(body)

@@ -116,38 +116,35 @@ func TestOtherAnswers(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { (*answer.Load())(w) }))
 	defer web.Close()
 	client := dial(t, web.URL, nil)
-	reply := func(kind, status string, body string) func(w http.ResponseWriter) {
+	reply := func(kind, front, body string) func(w http.ResponseWriter) {
 		return func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", kind)
-			w.Header().Set("Bsrpc-Status", status)
-			w.Header().Set("Bsrpc-Hash", strings.Repeat("00", 32))
-			io.WriteString(w, body)
+			io.WriteString(w, front+body)
 		}
 	}
 	const stream = "application/bsrpc-stream"
+	hash := strings.Repeat("\x00", 32) // after the status
 	for name, a := range map[string]func(w http.ResponseWriter){
 		"a proxy":         func(w http.ResponseWriter) { http.Error(w, "bad gateway", http.StatusBadGateway) },
-		"a page":          reply("text/html", "ok", "<html>"),
-		"another status":  reply("application/bsrpc", "maybe", ""),
-		"a bad error":     reply("application/bsrpc", "error", "\xff\xff"),
-		"an empty stream": reply(stream, "ok", ""),
-		"no results":      reply(stream, "ok", "i\x00"),
-		"a long frame":    reply(stream, "ok", "r\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
-		"a cut frame":     reply(stream, "ok", "r\x05ab"),
-		"a bad length":    reply(stream, "ok", "r\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
-		"no length":       reply(stream, "ok", "r"),
+		"a page":          reply("text/html", "", "<html>"),
+		"another status":  reply("application/bsrpc", "\x03"+hash, ""),
+		"a bad error":     reply("application/bsrpc", "\x01"+hash, "\xff\xff"),
+		"an empty stream": reply(stream, "", ""),
+		"no results":      reply(stream, "", "i\x00"),
+		"a long frame":    reply(stream, "", "r\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+		"a cut frame":     reply(stream, "", "r\x05ab"),
+		"a bad length":    reply(stream, "", "r\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+		"no length":       reply(stream, "", "r"),
 		"a broken body": func(w http.ResponseWriter) {
-			w.Header().Set("Content-Length", "9")
-			reply("application/bsrpc", "ok", "a")(w)
+			w.Header().Set("Content-Length", "40")
+			reply("application/bsrpc", "\x00"+hash, "a")(w)
 		},
 		"metadata": func(w http.ResponseWriter) {
 			w.Header().Set("Bsrpc-Metadata", "x")
-			reply("application/bsrpc", "ok", "")(w)
+			reply("application/bsrpc", "\x00"+hash, "")(w)
 		},
-		"a hash": func(w http.ResponseWriter) {
-			reply("application/bsrpc", "ok", "")(w)
-			w.Header().Set("Bsrpc-Hash", "x")
-		},
+		"no hash":                reply("application/bsrpc", "\x00", hash[1:]),
+		"results without a hash": reply(stream, "", "r\x05abcde"),
 		"a redirect": func(w http.ResponseWriter) {
 			w.Header().Set("Location", "http://other.example")
 			w.WriteHeader(http.StatusTemporaryRedirect)

@@ -1,7 +1,6 @@
 package httpbsrpc
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,8 +51,8 @@ func (x *exchange) refuse(why *refusal) {
 
 // serve serves a call.
 func (x *exchange) serve() {
-	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if x.bytes = kind == typeBytes; err != nil || !x.bytes && kind != typeJSON {
+	kind := mediaType(x.r.Header)
+	if x.bytes = kind == typeBytes; !x.bytes && kind != typeJSON {
 		x.refuse(refusef(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want the Content-Type %s or %s", typeJSON, typeBytes))
 		return
 	}
@@ -72,7 +71,7 @@ func (x *exchange) serve() {
 	case reply != nil:
 		x.answer(reply)
 	default:
-		x.serveRequest(request)
+		x.server.ServeRequest(x.r.Context(), x.pass(request), x.answer)
 	}
 }
 
@@ -81,7 +80,7 @@ func (x *exchange) serve() {
 func (x *exchange) request() (*bsrpc.Request, *bsrpc.Reply, *refusal) {
 	limit := int64(x.MaxMessage)
 	if x.bytes {
-		limit += layout.MaxText
+		limit += requestFront + layout.MaxText
 	}
 	if x.r.ContentLength > limit {
 		return nil, nil, x.tooLarge()
@@ -106,36 +105,24 @@ func (x *exchange) request() (*bsrpc.Request, *bsrpc.Reply, *refusal) {
 		}
 		return request, nil, nil
 	}
-	if texts > min(len(body), layout.MaxText) {
-		return nil, nil, invalid("%s: %d bytes are more than the body, or than a layout may have", headerLayout, texts)
+	if err := readBody(request, body, texts); err != nil {
+		return nil, nil, invalid("%v", err)
 	}
-	request.Layout, request.Body = string(body[:texts]), body[texts:]
 	return request, nil, nil
 }
 
-// serveRequest serves a call on this goroutine.
-func (x *exchange) serveRequest(r *bsrpc.Request) {
-	x.server.ServeRequest(x.r.Context(), x.passed(r), x.answer)
-}
-
-// handle asks the server.
-func (x *exchange) handle(r *bsrpc.Request) *bsrpc.Reply {
-	return x.server.Handle(x.r.Context(), x.passed(r))
-}
-
-// passed returns a request for the server, without the time that it has taken here.
-func (x *exchange) passed(r *bsrpc.Request) *bsrpc.Request {
-	own := *r
-	if own.Timeout != 0 {
-		own.Timeout = max(1, own.Timeout-time.Since(x.began))
+// pass subtracts the time that a request has taken here. It returns r, for the server.
+func (x *exchange) pass(r *bsrpc.Request) *bsrpc.Request {
+	if r.Timeout != 0 {
+		r.Timeout = max(1, r.Timeout-time.Since(x.began))
 	}
-	return &own
+	return r
 }
 
 // describe finds the layout for the arguments of a call with JSON. It asks with a hash that
 // no method has, so the answer is the layout if the caller may call the method, and otherwise its reply.
 func (x *exchange) describe(r *bsrpc.Request) (*bsrpc.Reply, *refusal) {
-	reply := x.handle(&bsrpc.Request{Method: r.Method, Timeout: r.Timeout, Peer: r.Peer, Credentials: r.Credentials})
+	reply := x.server.Handle(x.r.Context(), x.pass(&bsrpc.Request{Method: r.Method, Timeout: r.Timeout, Peer: r.Peer, Credentials: r.Credentials}))
 	switch reply.Status {
 	case bsrpc.StatusError:
 		return reply, nil
@@ -153,7 +140,7 @@ func (x *exchange) describe(r *bsrpc.Request) (*bsrpc.Reply, *refusal) {
 // read reads the body of the request. After an error the deadline remains, for what net/http
 // reads before it closes the connection.
 func (x *exchange) read(limit int64) ([]byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
+	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, limit), x.r.ContentLength)
 	if too := (*http.MaxBytesError)(nil); errors.As(err, &too) {
 		return nil, x.tooLarge()
 	} else if err != nil {
@@ -161,6 +148,16 @@ func (x *exchange) read(limit int64) ([]byte, *refusal) {
 	}
 	x.out.SetReadDeadline(time.Time{})
 	return body, nil
+}
+
+// readAll reads a body. length is that in its header, or -1.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > 64<<10 { // a peer may lie
+		return io.ReadAll(r)
+	}
+	b := make([]byte, length)
+	_, err := io.ReadFull(r, b)
+	return b, err
 }
 
 // tooLarge refuses a body.
@@ -186,13 +183,13 @@ func (x *exchange) answer(reply *bsrpc.Reply) {
 // answerBytes sends a reply to a bsrpc client.
 func (x *exchange) answerBytes(reply *bsrpc.Reply) {
 	status, body, h := http.StatusOK, reply.Body, x.w.Header()
-	h.Set(headerStatus, reply.Status.String())
-	h.Set(headerHash, hex.EncodeToString(reply.Hash[:]))
 	if reply.Status == bsrpc.StatusDiffers {
 		status, body = statusOf(bsrpc.CodeFailedPrecondition), []byte(reply.Layout)
 	}
+	body = replyBody(reply.Status, &reply.Hash, body)
 	if reply.Items != nil {
 		h.Set("Content-Type", typeStream)
+		reply.Body = body
 		x.stream(reply, new(frameWriter))
 		return
 	}
@@ -226,7 +223,7 @@ func (x *exchange) fail(status int, e *bsrpc.Error) {
 	}
 	if x.bytes {
 		h.Set("Content-Type", typeBytes)
-		h.Set(headerStatus, bsrpc.StatusError.String())
+		body = replyBody(bsrpc.StatusError, new(bsrpc.Hash), body)
 	} else {
 		h.Set("Content-Type", typeJSON)
 		body = append(appendErrorJSON(nil, e), '\n')
@@ -274,6 +271,19 @@ func statusOf(c bsrpc.Code) int {
 		return http.StatusUnauthorized
 	}
 	return http.StatusInternalServerError
+}
+
+// mediaType returns the Content-Type without its parameters; "" if it is not valid.
+func mediaType(h http.Header) string {
+	text := h.Get("Content-Type")
+	if text == typeBytes || text == typeJSON {
+		return text
+	}
+	kind, _, err := mime.ParseMediaType(text)
+	if err != nil {
+		return ""
+	}
+	return kind
 }
 
 // peerOf returns what the request proves of its caller.

@@ -14,12 +14,14 @@
 //
 // The headers of a request are these; all but Content-Type may be absent:
 //
-//	Bsrpc-Timeout       the time left for the call, as in "1.5s"
+//	Bsrpc-Timeout       the time left for the call, as in "1.5s"; with JSON
 //	Bsrpc-Metadata      entries as in "tenant=a, trace=7", with values as in a URL: "%2C" is a comma
 //	Authorization       "Bearer TOKEN" or "Basic ...": the credentials for ServerOptions.Authenticate
 //
-// Requests with application/bsrpc have Bsrpc-Hash, Bsrpc-Knows and Bsrpc-Layout too: hashes of layouts in
-// hexadecimal, and the length of a layout before the arguments in the body.
+// The body of a request with application/bsrpc is the hash of a layout (32 bytes), the time left in microseconds
+// (8 bytes, little-endian, 0 for no limit), and the arguments. It may have two headers more: Bsrpc-Knows, hashes
+// in hexadecimal, and Bsrpc-Layout, the length of a layout before the arguments. The body of a reply is its
+// bsrpc.Status (1 byte), the hash of the server's layout (32 bytes), and the results, the error, or the layout.
 //
 // The answer has the status of its code in docs/errors.md. A failed call with JSON is an object with code,
 // message, outcome, and if there are any name and id. The stream of a method is sent as server-sent
@@ -108,8 +110,10 @@ func Handler(srv *bsrpc.Server, opts *Options) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.Header.Get("Content-Type") != typeBytes { // a browser, perhaps
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+	}
 	x := &exchange{handler: h, w: w, r: r, out: http.NewResponseController(w), began: time.Now()}
 	x.out.SetReadDeadline(x.began.Add(h.FrameTimeout)) // some connections have no deadlines
 	switch get := r.Method == http.MethodGet || r.Method == http.MethodHead; {

@@ -106,9 +106,8 @@ func TestHeaders(t *testing.T) {
 		{"Bsrpc-Timeout: 5", 400, "such as 1.5s"},
 		{"Bsrpc-Timeout: -5s", 400, "above zero"},
 		{"Bsrpc-Timeout: 1ns", 504, "deadline exceeded"},
-		{"Bsrpc-Hash: 00", 400, "64 hexadecimal"},
-		{"Bsrpc-Hash: " + strings.Repeat("x", 64), 400, "Bsrpc-Hash"},
-		{"Bsrpc-Knows: 00", 400, "Bsrpc-Knows"},
+		{"Bsrpc-Knows: 00", 400, "64 hexadecimal"},
+		{"Bsrpc-Knows: " + strings.Repeat("x", 64), 400, "Bsrpc-Knows"},
 		{"Bsrpc-Layout: -1", 400, "number of bytes"},
 		{"Content-Encoding: gzip", 415, "Content-Encoding"},
 	} {
@@ -120,10 +119,16 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("got the metadata %q", h.Get("Bsrpc-Metadata"))
 		}
 	}
-	status, body, _ := do(t, http.MethodPost, web.URL+"/Stock.Put", "abc", "Content-Type: application/bsrpc", "Bsrpc-Layout: 4")
-	e, err := bsrpc.ReadError([]byte(body))
-	if status != http.StatusBadRequest || err != nil || e.Outcome != bsrpc.OutcomeNotRun || !strings.Contains(e.Message, "more than the body") {
-		t.Errorf("got %d, %v, %v", status, e, err)
+	for body, want := range map[string]string{
+		"abc":                              "want at least 40",
+		strings.Repeat("\x00", 40) + "abc": "more than the body",
+		strings.Repeat("\xff", 43):         "microseconds",
+	} {
+		status, text, _ := do(t, http.MethodPost, web.URL+"/Stock.Put", body, "Content-Type: application/bsrpc", "Bsrpc-Layout: 4")
+		e, err := bsrpc.ReadError([]byte(text[min(len(text), 33):])) // after the status and a hash
+		if status != http.StatusBadRequest || err != nil || e.Outcome != bsrpc.OutcomeNotRun || !strings.Contains(e.Message, want) {
+			t.Errorf("%q: got %d, %v, %v", body, status, e, err)
+		}
 	}
 }
 
@@ -416,10 +421,10 @@ func TestStatuses(t *testing.T) {
 func FuzzHandler(f *testing.F) {
 	for _, seed := range []string{"Put", "Count", "Open", "Describe", "Pit"} {
 		f.Add("POST", "/Stock."+seed, "localhost", "application/json", "Bsrpc-Metadata", "a=b", []byte(`["x", 4]`))
-		f.Add("POST", "/Stock."+seed, "localhost", "application/bsrpc", "Bsrpc-Layout", "3", []byte("abc"))
+		f.Add("POST", "/Stock."+seed, "localhost", "application/bsrpc", "Bsrpc-Layout", "3", append(make([]byte, 40), "abc"...))
 	}
 	f.Add("GET", "/health", "any", "", "Origin", "null", []byte(nil))
-	f.Add("POST", "/bsrpc.v1.Bind", "localhost", "application/bsrpc", "Bsrpc-Timeout", "1s", []byte("\x00\x05Stock\x01\x03Put"))
+	f.Add("POST", "/bsrpc.v1.Bind", "localhost", "application/bsrpc", "Bsrpc-Timeout", "1s", append(make([]byte, 40), "\x00\x05Stock\x01\x03Put"...))
 	srv, d := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet}), depot{make(chan string, 1<<20)}
 	if err := srv.RegisterName("Stock", d); err != nil {
 		f.Fatal(err)
@@ -440,8 +445,10 @@ func FuzzHandler(f *testing.F) {
 			if !json.Valid(w.Body.Bytes()) {
 				t.Errorf("not JSON: %q", w.Body)
 			}
-		case got == "application/bsrpc" && w.Header().Get("Bsrpc-Status") == "error":
-			if _, err := bsrpc.ReadError(w.Body.Bytes()); err != nil {
+		case got == "application/bsrpc" && w.Body.Len() < 33:
+			t.Errorf("a reply of %d bytes", w.Body.Len())
+		case got == "application/bsrpc" && w.Body.Bytes()[0] == byte(bsrpc.StatusError):
+			if _, err := bsrpc.ReadError(w.Body.Bytes()[33:]); err != nil {
 				t.Errorf("not an error: %v", err)
 			}
 		case got != "application/bsrpc" && got != "application/bsrpc-stream" && got != "text/event-stream" && path != "/health":

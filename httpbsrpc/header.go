@@ -1,9 +1,11 @@
 package httpbsrpc
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/layout"
 )
 
 // What a request and a reply have beside their bodies, in both directions.
@@ -26,18 +29,67 @@ const (
 
 // The headers, in canonical form.
 const (
-	headerHash     = "Bsrpc-Hash"
 	headerKnows    = "Bsrpc-Knows"
-	headerLayout   = "Bsrpc-Layout" // the length of the layout before the arguments
-	headerTimeout  = "Bsrpc-Timeout"
+	headerLayout   = "Bsrpc-Layout"  // the length of the layout before the arguments
+	headerTimeout  = "Bsrpc-Timeout" // of a call with JSON
 	headerMetadata = "Bsrpc-Metadata"
-	headerStatus   = "Bsrpc-Status" // of a reply in bytes, the text of a bsrpc.Status
 )
+
+// What each request and each reply in bytes has stands before its body, because a header costs
+// some microseconds at each end.
+const (
+	requestFront = 32 + 8 // the hash, and the time left in microseconds, little-endian; 0 for no limit
+	replyFront   = 1 + 32 // the status, and the hash
+)
+
+// maxTimeout is the longest time.Duration in microseconds.
+const maxTimeout = math.MaxInt64 / uint64(time.Microsecond)
+
+// requestBody returns the body for a request.
+func requestBody(r *bsrpc.Request) []byte {
+	var left uint64
+	if r.Timeout > 0 {
+		left = uint64(max(1, r.Timeout.Microseconds()))
+	}
+	b := make([]byte, 0, requestFront+len(r.Layout)+len(r.Body))
+	b = binary.LittleEndian.AppendUint64(append(b, r.Hash[:]...), left)
+	return append(append(b, r.Layout...), r.Body...)
+}
+
+// readBody sets what the body of a request has. texts is the length of the layout in it.
+func readBody(r *bsrpc.Request, body []byte, texts int) error {
+	if len(body) < requestFront {
+		return fmt.Errorf("a body of %d bytes, want at least %d: the hash of a layout and a timeout", len(body), requestFront)
+	}
+	left := binary.LittleEndian.Uint64(body[32:])
+	if left > maxTimeout {
+		return fmt.Errorf("timeout of %d microseconds, want at most %d", left, maxTimeout)
+	}
+	r.Hash, r.Timeout = bsrpc.Hash(body), time.Duration(left)*time.Microsecond
+	if body = body[requestFront:]; texts > min(len(body), layout.MaxText) {
+		return fmt.Errorf("%s: %d bytes are more than the body, or than a layout may have", headerLayout, texts)
+	}
+	r.Layout, r.Body = string(body[:texts]), body[texts:]
+	return nil
+}
+
+// replyBody returns a body for a reply.
+func replyBody(status bsrpc.Status, hash *bsrpc.Hash, rest []byte) []byte {
+	b := append(make([]byte, 0, replyFront+len(rest)), byte(status))
+	return append(append(b, hash[:]...), rest...)
+}
+
+// readReply reads a body for a reply.
+func readReply(body []byte) (status bsrpc.Status, hash bsrpc.Hash, rest []byte, err error) {
+	if len(body) < replyFront {
+		return 0, hash, nil, fmt.Errorf("a reply of %d bytes, want at least %d: status and hash", len(body), replyFront)
+	}
+	return bsrpc.Status(body[0]), bsrpc.Hash(body[1:]), body[replyFront:], nil
+}
 
 // setRequest sets the headers for a request.
 func setRequest(h http.Header, r *bsrpc.Request) {
 	h.Set("Content-Type", typeBytes)
-	h.Set(headerHash, hex.EncodeToString(r.Hash[:]))
 	if len(r.Knows) > 0 {
 		var texts []string
 		for _, k := range r.Knows {
@@ -48,9 +100,6 @@ func setRequest(h http.Header, r *bsrpc.Request) {
 	if r.Layout != "" {
 		h.Set(headerLayout, strconv.Itoa(len(r.Layout)))
 	}
-	if r.Timeout != 0 {
-		h.Set(headerTimeout, r.Timeout.String())
-	}
 	setMetadata(h, r.Metadata)
 	switch c := r.Credentials; {
 	case c.User() != "":
@@ -60,15 +109,10 @@ func setRequest(h http.Header, r *bsrpc.Request) {
 	}
 }
 
-// readRequest reads the headers of a request. layout is the length of the layout before the
+// readRequest reads the headers of a request. texts is the length of the layout before the
 // arguments.
-func readRequest(h http.Header) (r *bsrpc.Request, layout int, err error) {
+func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
 	r = &bsrpc.Request{Credentials: readCredentials(h)}
-	if text := h.Get(headerHash); text != "" {
-		if r.Hash, err = readHash(text); err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", headerHash, err)
-		}
-	}
 	for text := range entries(h, headerKnows) {
 		known, err := readHash(text)
 		if err != nil {
@@ -77,7 +121,7 @@ func readRequest(h http.Header) (r *bsrpc.Request, layout int, err error) {
 		r.Knows = append(r.Knows, known)
 	}
 	if text := h.Get(headerLayout); text != "" {
-		if layout, err = strconv.Atoi(text); err != nil || layout < 0 {
+		if texts, err = strconv.Atoi(text); err != nil || texts < 0 {
 			return nil, 0, errors.New(headerLayout + ": want a number of bytes")
 		}
 	}
@@ -87,12 +131,15 @@ func readRequest(h http.Header) (r *bsrpc.Request, layout int, err error) {
 		}
 	}
 	r.Metadata, err = readMetadata(h)
-	return r, layout, err
+	return r, texts, err
 }
 
 // readCredentials returns the credentials in Authorization.
 func readCredentials(h http.Header) bsrpc.Credentials {
 	text := h.Get("Authorization")
+	if text == "" {
+		return bsrpc.Credentials{}
+	}
 	if scheme, token, _ := strings.Cut(text, " "); strings.EqualFold(scheme, "Bearer") {
 		return bsrpc.NewCredentials("", strings.TrimSpace(token))
 	}
