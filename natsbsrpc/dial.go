@@ -151,7 +151,7 @@ func (c *conn) begin() (*flow, error) {
 		return nil, notRun(bsrpc.CodeCanceled, "the client is closed", nil)
 	}
 	c.last++
-	f := newFlow(c.nc, c.inbox+strconv.FormatUint(c.last, 36), "")
+	f := &flow{nc: c.nc, self: c.inbox + strconv.FormatUint(c.last, 36)}
 	c.calls[f.self] = f
 	return f, nil
 }
@@ -165,23 +165,18 @@ func (c *conn) end(f *flow) bool {
 	return open
 }
 
-// A route is where a request goes.
-type route struct{ subject, cancel string }
-
-// route returns the subject of a request, and the one on which all instances hear of its end.
-func (c *conn) route(ctx context.Context, r *bsrpc.Request) route {
-	service, rest := r.Service(), "."+r.Method
-	instance, one := ctx.Value(instanceKey{}).(string)
+// subjectOf returns the subject of a request.
+func (c *conn) subjectOf(ctx context.Context, r *bsrpc.Request) string {
+	verb, name := callTo, r.Method
 	if r.Method == bsrpc.BindMethod {
-		rest = bindTo + service
-	} else if one {
-		rest = callTo + r.Method
+		verb, name = bindTo, r.Service()
 	}
-	to := route{c.prefix + rest, c.prefix + cancelTo + service}
-	if one {
-		to.subject = c.prefix + instanceTo + instance + rest
+	if id, ok := ctx.Value(instanceKey{}).(string); ok {
+		return c.prefix + instanceTo + id + verb + name
+	} else if verb == callTo {
+		verb = "."
 	}
-	return to
+	return c.prefix + verb + name
 }
 
 // notRun returns the error of a call that has not run.
@@ -198,24 +193,24 @@ func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, e
 		f.conn = c
 		return nil, notRun(bsrpc.CodeUnavailable, "found", nil)
 	}
-	to := c.route(ctx, r)
+	subject := c.subjectOf(ctx, r)
 	f, err := c.begin()
 	if err != nil {
 		return nil, err
 	}
 	cancel := func() {
 		if c.end(f) {
-			f.post(&nats.Msg{Subject: cmp.Or(f.known(), to.cancel), Header: nats.Header{headerCancel: {set}}})
+			f.post(&nats.Msg{Subject: cmp.Or(f.known(), c.prefix+cancelTo+r.Service()), Header: nats.Header{headerCancel: {set}}})
 		}
 	}
-	reply, stream, err := c.call(ctx, f, requestOf(to.subject, r))
+	reply, stream, err := c.call(ctx, f, requestOf(subject, r))
 	switch {
 	case err != nil:
 		if !errors.Is(err, errNotSent) && !errors.Is(err, nats.ErrNoResponders) {
 			cancel()
 		}
 		c.end(f)
-		return nil, c.failure(r.Method, to.subject, err)
+		return nil, c.failure(r.Method, subject, err)
 	case stream:
 		stop := context.AfterFunc(ctx, cancel) // perhaps nothing ranges over the items
 		reply.Items = c.items(ctx, f, func() { stop(); c.end(f) }, cancel)
@@ -244,7 +239,7 @@ func (c *conn) failure(method, subject string, err error) error {
 
 // call sends a request and returns its reply. stream reports whether items follow.
 func (c *conn) call(ctx context.Context, f *flow, m *nats.Msg) (reply *bsrpc.Reply, stream bool, err error) {
-	rest, err := f.begin(m)
+	rest, err := f.begin(m, false)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", errNotSent, err)
 	}

@@ -29,11 +29,12 @@ var (
 //
 // deliver and fail may be called at any time. All other methods are for one goroutine at a time.
 type flow struct {
-	nc   *nats.Conn
-	self string // the subject of this end
-	sent uint64 // the number of the last piece
-	seen uint64 // the same of the peer
-	owed int    // bytes read, and not yet given back as credit
+	nc     *nats.Conn
+	self   string // the subject of this end; at an instance that of the peer stands behind it
+	served bool   // this end is an instance
+	sent   uint64 // the number of the last piece
+	seen   uint64 // the same of the peer
+	owed   int    // bytes read, and not yet given back as credit
 
 	mu      sync.Mutex // guards the rest
 	peer    string     // the subject of the other end; "" while unknown
@@ -42,11 +43,7 @@ type flow struct {
 	credit  int
 	silent  int           // gaps between pings without a message of the peer
 	err     error         // why nothing else will arrive
-	changed chan struct{} // capacity 1
-}
-
-func newFlow(nc *nats.Conn, self, peer string) *flow {
-	return &flow{nc: nc, self: self, peer: peer, changed: make(chan struct{}, 1)}
+	changed chan struct{} // capacity 1; nil until the first await
 }
 
 func costOf(m *nats.Msg) int { return len(m.Data) + overhead }
@@ -110,6 +107,9 @@ func (f *flow) signal() {
 func (f *flow) await(ctx context.Context, ready func() bool) error {
 	for {
 		f.mu.Lock()
+		if f.changed == nil {
+			f.changed = make(chan struct{}, 1)
+		}
 		ok, err := ready(), f.err
 		f.mu.Unlock()
 		if ok {
@@ -187,16 +187,23 @@ func (f *flow) known() string {
 
 // post sends a message of the call, to the peer unless it has a subject.
 func (f *flow) post(m *nats.Msg) error {
-	m.Subject, m.Reply = cmp.Or(m.Subject, f.known()), f.self
+	peer := f.known()
+	if m.Subject, m.Reply = cmp.Or(m.Subject, peer), f.self; f.served {
+		m.Reply += peer
+	}
 	return f.nc.PublishMsg(m)
 }
 
 // begin sends m, the first message of this end, with as much of its body as fits. The rest goes
-// to sendRest.
-func (f *flow) begin(m *nats.Msg) (rest []byte, err error) {
+// to send. whole says that nothing follows m if all of it fits: then the peer needs no subject of this end.
+func (f *flow) begin(m *nats.Msg, whole bool) (rest []byte, err error) {
 	if room := max(0, int(f.nc.MaxPayload())-headerSize(m.Header)-len(headerMore)-8); len(m.Data) > room {
 		setHeader(m, headerMore, set)
 		m.Data, rest = m.Data[:room], m.Data[room:]
+	}
+	if whole && rest == nil {
+		m.Subject = f.known()
+		return nil, f.nc.PublishMsg(m)
 	}
 	return rest, f.post(m)
 }

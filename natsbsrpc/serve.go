@@ -31,6 +31,7 @@ type Instance struct {
 	srv      *bsrpc.Server
 	opts     ServeOptions
 	id       string
+	pieces   string // the beginning of the subjects for messages of running calls
 	started  time.Time
 	services []*service
 	log      *slog.Logger
@@ -155,7 +156,8 @@ func (i *Instance) subscribe() error {
 		}
 	}
 	own := i.opts.Prefix + instanceTo + i.id
-	add(&i.others, own+pieceTo+">", "", func(m *nats.Msg) { i.deliver(strings.TrimPrefix(m.Subject, own+pieceTo), m) })
+	i.pieces = own + pieceTo
+	add(&i.others, i.pieces+">", "", func(m *nats.Msg) { i.deliver(strings.TrimPrefix(m.Subject, i.pieces), m) })
 	for _, to := range []string{callTo, bindTo} {
 		add(&i.others, own+to+">", "", func(m *nats.Msg) { i.acceptDirect(strings.TrimPrefix(m.Subject, own), m) })
 	}
@@ -211,8 +213,7 @@ func (i *Instance) acceptDirect(to string, m *nats.Msg) {
 
 // accept begins a call.
 func (i *Instance) accept(e *endpoint, m *nats.Msg) {
-	c := &served{flow: newFlow(i.nc, i.opts.Prefix+instanceTo+i.id+pieceTo+m.Reply, m.Reply)}
-	c.credit = window
+	c := &served{flow: flow{nc: i.nc, self: i.pieces, served: true, peer: m.Reply, credit: window}}
 	i.mu.Lock()
 	draining, twice := i.draining, i.calls[m.Reply] != nil
 	if !draining && !twice && m.Reply != "" {

@@ -13,7 +13,7 @@ import (
 
 // served is a running call.
 type served struct {
-	*flow
+	flow
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -86,7 +86,7 @@ func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
 	if reply.Items == nil && c.ctx.Err() != nil && i.ctx.Err() == nil {
 		return c.ctx.Err() // the caller has cancelled the call
 	}
-	rest, err := c.begin(replyOf(reply))
+	rest, err := c.begin(replyOf(reply), reply.Items == nil)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Outcome: bsrpc.OutcomeAnswered, Message: "bsrpc: NATS: the metadata of the reply exceed the payload of the broker"}
 		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
