@@ -17,6 +17,9 @@ func Direct(srv *bsrpc.Server) bsrpc.RoundTripper { return direct{srv} }
 
 type direct struct{ server *bsrpc.Server }
 
+// Prompt implements bsrpc.PromptRoundTripper.
+func (d direct) Prompt() {}
+
 // RoundTrip implements bsrpc.RoundTripper.
 func (d direct) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
 	own := *r
