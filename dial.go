@@ -182,6 +182,7 @@ func (o *ClientOptions) settings() (*settings, error) {
 	}
 	if err == nil && h != nil {
 		s.MaxInflight, s.MaxStreams = h.settings.MaxInflight, h.settings.MaxStreams
+		s.FitWindow(h.settings.ServerBytes)
 	}
 	return s, err
 }

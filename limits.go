@@ -57,15 +57,19 @@ type Limits struct {
 	// the bytes of streams that wait to be read, have the same limit again: one
 	// connection may have what all of them leave free, so at most half, but always
 	// 64 KiB, or a sixteenth of the limit if that is less. Above it
-	// a request is refused, and a stream ends. Everything that waits to be read by clients has four times the
+	// a request is refused, and a stream ends. So have the windows lent by ConnWindow, once
+	// more; above it none grows. Everything that waits to be read by clients has four times the
 	// limit: above it the connection with the most is closed, unless it is the only
-	// one with more than 64 KiB. The minimum is MaxMessage. Zero means 512 MiB, or ConnBytes if
-	// that is more; NoLimit is allowed.
+	// one with more than 64 KiB. At a client it limits its one connection, or all clients
+	// with the same Handlers, which set it. The minimum is MaxMessage, or 4 x StreamWindow if
+	// that is set and more. Zero means 512 MiB, ConnBytes, or 4 x StreamWindow, the largest of
+	// them; NoLimit is allowed.
 	ServerBytes int64
 
 	// StreamWindow limits the bytes of a stream that wait to be read at this end.
 	// Each open stream has a window of its own, so a stream that nothing reads
-	// delays no other. Zero means 64 KiB; 1 KiB to 1 GiB are allowed.
+	// delays no other. Zero means 64 KiB, or a quarter of ServerBytes if that is less; 1 KiB to
+	// 1 GiB are allowed.
 	StreamWindow int
 
 	// ConnWindow limits the growth of the windows of all streams of a connection

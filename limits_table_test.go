@@ -478,16 +478,16 @@ var limitRows = []limitRow{
 		p := rawDial(b.T, b.srv)
 		p.bindAs(&wire.Hello{Version: 1, Streams: wire.StreamLimits{Window: wire.MinStreamWindow}}, "Limited", "Add", "Absorb")
 		send := func(id uint64, items string) { p.write([]byte(streamFrame(wire.Items, byCaller, id, 1, items))) }
-		for i, n := range []int{30_000, 20_000} { // together half of the limit
+		for i, n := range []int{25_000, 24_000, 900} { // together just below half of the limit; each within its window, a quarter
 			p.request(uint64(2+i), 1, "")
 			send(uint64(2+i), u32(70_000)+strings.Repeat("x", n-4))
 		}
-		p.wantAlive(4)
-		send(2, strings.Repeat("x", 5_000))
-		p.want(wire.Stop, 2, 1, 0)
 		p.wantAlive(5)
-		send(3, strings.Repeat("x", 25_000))
+		send(4, strings.Repeat("x", 5_000))
+		p.want(wire.Stop, 4, 1, 0)
 		p.wantAlive(6)
+		send(3, strings.Repeat("x", 1_000))
+		p.wantAlive(7)
 	}},
 	{"Limits.StreamWindow", ServerOptions{Limits: Limits{StreamWindow: 1 << 10}}, ClientOptions{}, func(b *limitBed) {
 		p := rawDial(b.T, b.srv)

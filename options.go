@@ -295,7 +295,7 @@ type ClientOptions struct {
 	Interceptors []Interceptor
 
 	// Limits are further limits, seldom changed. MaxHandshakes, MaxConns, MaxHandlers,
-	// ServerBytes, SessionLease, and those of one peer have an effect only at servers.
+	// SessionLease, and those of one peer have an effect only at servers.
 	Limits Limits
 
 	// Logger receives events outside calls, as ServerOptions.Logger. Nil means

@@ -98,6 +98,12 @@ func TestOptionsResolve(t *testing.T) {
 		{"what follows ConnBytes", &ClientOptions{Limits: Limits{ConnBytes: 1 << 30}}, with(func(b *settings) {
 			b.ConnBytes, b.ServerBytes = 1<<30, 1<<30
 		})},
+		{"what follows StreamWindow", &ClientOptions{Limits: Limits{StreamWindow: 300 << 20}}, with(func(b *settings) {
+			b.StreamWindow, b.ServerBytes = 300<<20, 1200<<20
+		})},
+		{"what follows ServerBytes", &ServerOptions{MaxMessage: 32 << 10, Limits: Limits{ServerBytes: 32 << 10}}, with(func(b *settings) {
+			b.MaxMessage, b.ServerBytes, b.StreamWindow = 32<<10, 32<<10, 8<<10
+		})},
 		{"a connection without a limit", &ServerOptions{Limits: Limits{ConnBytes: NoLimit}}, with(func(b *settings) { b.ConnBytes = math.MaxInt64 })},
 		{"no limits at a server", &ServerOptions{MaxInflight: NoLimit, HandshakeTimeout: NoLimit, Limits: noLimits}, with(func(b *settings) {
 			unlimited(b)
@@ -133,6 +139,8 @@ func TestOptionsOutOfRange(t *testing.T) {
 		{"one", &ServerOptions{MaxMessage: NoLimit}, "bsrpc: ServerOptions: MaxMessage: want 1 B to 1 GiB, or 0 for 16 MiB"},
 		{"a relation", &ClientOptions{Limits: Limits{ConnBytes: 32<<20 - 1}},
 			"bsrpc: ClientOptions: Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB"},
+		{"a window above a quarter of all", &ClientOptions{Limits: Limits{StreamWindow: 8 << 20, ServerBytes: 32<<20 - 1}},
+			"bsrpc: ClientOptions: Limits.ServerBytes: want 32 MiB (4 x StreamWindow) or more, NoLimit (-1), or 0 for 512 MiB"},
 		{"a number without a unit", &ClientOptions{DialTimeout: 10},
 			"bsrpc: ClientOptions: DialTimeout: want 1ms or more, NoLimit (-1), or 0 for 10s"},
 		{"server", &ServerOptions{MaxMessage: 1<<30 + 1, MaxInflight: -2, HandshakeTimeout: -2}, `bsrpc: ServerOptions: 3 problems
@@ -151,8 +159,8 @@ func TestOptionsOutOfRange(t *testing.T) {
     Limits.MaxConns: want 1 or more, NoLimit (-1), or 0 for 10000
     Limits.MaxHandlers: want 1 or more, NoLimit (-1), or 0 for 16384
     Limits.ConnBytes: want 32 MiB (2 x MaxMessage) or more, NoLimit (-1), or 0 for 32 MiB
-    Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
     Limits.StreamWindow: want 1 KiB to 1 GiB, or 0 for 64 KiB
+    Limits.ServerBytes: want 16 MiB (MaxMessage) or more, NoLimit (-1), or 0 for 512 MiB
     Limits.ConnWindow: want 1 B to 1 GiB, or 0 for 4 MiB
     Limits.OutQueue: want 1 B or more, NoLimit (-1), or 0 for 8 MiB
     Limits.WriteStall: want 10ms or more, NoLimit (-1), or 0 for 10s
@@ -169,7 +177,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			got.Owner = ""
+			got.Owner, got.StreamWindow = "", defaultSettings.StreamWindow // a window may be good, and the other option not
 			if diff := cmp.Diff(&defaultSettings, got, cmp.AllowUnexported(settings{}, access{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

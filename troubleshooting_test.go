@@ -629,17 +629,18 @@ func (l *mistakes) streams(t *testing.T) {
 	l.add(last)
 
 	type filling struct {
-		Fill func(ctx context.Context, in io.Reader) error
+		Fill func(ctx context.Context, a, b, c io.Reader) error
 	}
 	slow := bsrpc.NewServer(&bsrpc.ServerOptions{MaxMessage: 32 << 10, Limits: bsrpc.Limits{ServerBytes: 32 << 10}})
-	if err := bsrpc.RegisterAs[filling](slow, "F", &filling{func(_ context.Context, in io.Reader) error {
+	if err := bsrpc.RegisterAs[filling](slow, "F", &filling{func(_ context.Context, a, b, c io.Reader) error {
 		time.Sleep(time.Second)
-		_, err := io.Copy(io.Discard, in)
+		_, err := io.Copy(io.Discard, io.MultiReader(a, b, c))
 		return err
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	l.add(bsrpctest.Bind[filling](t, slow, "F").Fill(t.Context(), bytes.NewReader(make([]byte, 64<<10))))
+	long := func() io.Reader { return bytes.NewReader(make([]byte, 64<<10)) }
+	l.add(bsrpctest.Bind[filling](t, slow, "F").Fill(t.Context(), long(), long(), long()))
 }
 
 // all makes every mistake, and returns the texts.

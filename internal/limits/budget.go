@@ -24,6 +24,7 @@ type Budget struct {
 	booked  atomic.Int64 // bytes of unfinished messages
 	going   atomic.Int64 // of these, bytes of messages that have to go
 	waiting atomic.Int64 // bytes of requests and streams that wait
+	lent    atomic.Int64 // bytes of windows above Limits.StreamWindow
 
 	mu     sync.Mutex // guards the links of the messages, and oldest
 	oldest Unfinished // the ring of the messages that need not go; its next is the oldest
@@ -44,7 +45,7 @@ func (b *Budget) Init(most int64) {
 func (b *Budget) Booked() int64 {
 	b.queues.mu.Lock()
 	defer b.queues.mu.Unlock()
-	return b.booked.Load() + b.waiting.Load() + b.queues.bytes
+	return b.booked.Load() + b.waiting.Load() + b.lent.Load() + b.queues.bytes
 }
 
 // An Unfinished is an unfinished message in a Budget, and nothing before Begin. One goroutine
@@ -161,12 +162,13 @@ func (u *Unfinished) Fault() *fault.Fault {
 	return fault.Refusal(fault.ResourceExhausted, "unfinished messages at %s exceed Limits.ServerBytes (%d)", end(u.owner), u.budget.most)
 }
 
-// A Waiting is the count of the requests and streams of one connection that wait to be decoded. It
-// is safe for concurrent use.
+// A Waiting is the count of the requests and streams of one connection that wait to be decoded, and
+// apart from them, of the windows lent to its streams. It is safe for concurrent use.
 type Waiting struct {
 	budget *Budget
 	owner  string // Conn.Owner
 	bytes  atomic.Int64
+	lent   atomic.Int64
 }
 
 // Init prepares w. It must be called before all other methods. b may be nil.
@@ -179,16 +181,20 @@ const (
 	alwaysFreePart = 16
 )
 
-// add counts n bytes, unless they are above what all connections leave free: so one connection
-// has half of the limit at most, and each further one half of the rest, or alwaysFree. It reports
-// whether they count.
+// add counts n bytes that wait. It reports whether they count.
 func (w *Waiting) add(n int64) bool {
-	b := w.budget
-	own, all := w.bytes.Add(n), b.waiting.Add(n)
-	free := max(b.most-(all-n), min(alwaysFree, b.most/alwaysFreePart))
-	if n > 0 && own > free {
-		w.bytes.Add(-n)
-		b.waiting.Add(-n)
+	most := w.budget.most
+	return take(&w.bytes, &w.budget.waiting, n, most, min(alwaysFree, most/alwaysFreePart))
+}
+
+// take adds n bytes of one connection to own, and to those of all connections, unless own is above
+// what all leave free then: so one connection has half of most at most, and each further one half of
+// the rest, or least. It reports whether the bytes count.
+func take(own, all *atomic.Int64, n, most, least int64) bool {
+	mine, sum := own.Add(n), all.Add(n)
+	if n > 0 && mine > max(most-(sum-n), least) {
+		own.Add(-n)
+		all.Add(-n)
 		return false
 	}
 	return true
@@ -211,7 +217,21 @@ const backlogStep = 4 << 10
 
 // A Backlog is the bytes of one stream that wait to be read, as a part of a Waiting. The zero
 // Backlog is empty. One goroutine at a time may use it.
-type Backlog struct{ bytes, counted int64 }
+type Backlog struct{ bytes, counted, lent int64 }
+
+// Lend makes the window of the stream n bytes larger, if there is room for them. So many bytes of the
+// stream do not count from then on: the peer may send them at any time, whatever others take
+// meanwhile. It reports whether there is room.
+func (l *Backlog) Lend(w *Waiting, n int64) bool {
+	if w.budget == nil {
+		return true
+	}
+	ok := take(&w.lent, &w.budget.lent, n, w.budget.most, 0)
+	if ok {
+		l.lent += n
+	}
+	return ok
+}
 
 // Add notes n bytes that have arrived or, if n is negative, do not wait any more. It returns why
 // the stream has to end, if there are too many: then they do not count. After Release there is
@@ -221,17 +241,25 @@ func (l *Backlog) Add(w *Waiting, n int) *fault.Fault {
 		return nil
 	}
 	l.bytes = max(0, l.bytes+int64(n))
-	if d := l.bytes - l.counted; l.bytes > 0 && d < backlogStep && d > -backlogStep {
+	counts := max(0, l.bytes-l.lent)
+	if d := counts - l.counted; counts > 0 && d < backlogStep && d > -backlogStep {
 		return nil
 	} else if d != 0 && !w.add(d) {
 		return fault.New(fault.ResourceExhausted, fault.OutcomeUnknown, "streams that wait at %s to be read exceed Limits.ServerBytes (%d)", end(w.owner), w.budget.most)
 	}
-	l.counted = l.bytes
+	l.counted = counts
 	return nil
 }
 
-// Release empties the backlog of a stream that is not read any more, or does not count any more.
-func (l *Backlog) Release(w *Waiting) { l.Add(w, int(-l.bytes)) }
+// Release empties the backlog of a stream that is not read any more, or does not count any more, and
+// returns what is lent to it.
+func (l *Backlog) Release(w *Waiting) {
+	l.Add(w, int(-l.bytes))
+	if l.lent > 0 {
+		take(&w.lent, &w.budget.lent, -l.lent, 0, 0)
+		l.lent = 0
+	}
+}
 
 // A Kept is a request counted by a Waiting, or, if it is zero, none.
 type Kept struct {

@@ -145,8 +145,15 @@ func (s *Settings) resolveLimits(c *Check, l *Limits) {
 	s.MaxConns = Resolve(c, "Limits.MaxConns", l.MaxConns, AnyCount(10_000))
 	s.MaxHandlers = Resolve(c, "Limits.MaxHandlers", l.MaxHandlers, AnyCount(16_384))
 	s.ConnBytes = Resolve(c, "Limits.ConnBytes", l.ConnBytes, AnySize(2*message, max(2*message, defaultConnBytes)).Because("2 x MaxMessage"))
-	s.ServerBytes = Resolve(c, "Limits.ServerBytes", l.ServerBytes, AnySize(message, max(minServerBytes(s.ConnBytes), 512*mib)).Because("MaxMessage"))
 	s.StreamWindow = Resolve(c, "Limits.StreamWindow", l.StreamWindow, Range{Least: wire.MinStreamWindow, Most: 1 << 30, Default: 64 * kib, Text: SizeText})
+	windows := windowsInServerBytes * int64(s.StreamWindow)
+	bytes := AnySize(message, max(minServerBytes(s.ConnBytes), windows, 512*mib)).Because("MaxMessage")
+	if l.StreamWindow != 0 && windows > message {
+		bytes.Least = windows
+		bytes = bytes.Because("4 x StreamWindow")
+	}
+	s.ServerBytes = Resolve(c, "Limits.ServerBytes", l.ServerBytes, bytes)
+	s.FitWindow(s.ServerBytes)
 	s.ConnWindow = Resolve(c, "Limits.ConnWindow", l.ConnWindow, OneTo(1<<30, 4*mib, SizeText))
 	s.OutQueue = Resolve(c, "Limits.OutQueue", l.OutQueue, AnyCount(8*mib).In(SizeText))
 	s.WriteStall = Resolve(c, "Limits.WriteStall", l.WriteStall, PeerTimeout(10*time.Second))
@@ -156,6 +163,16 @@ func (s *Settings) resolveLimits(c *Check, l *Limits) {
 	s.Peers.Conns = Resolve(c, "Limits.PeerConns", l.PeerConns, AnyCount(math.MaxInt))
 	s.Peers.Waiting = Resolve(c, "Limits.PeerWaiting", l.PeerWaiting, AnyCount(math.MaxInt))
 	s.Peers.CallRate = Resolve(c, "Limits.PeerCallRate", l.PeerCallRate, AnyCount(math.MaxInt))
+}
+
+// windowsInServerBytes is how many windows of a stream ServerBytes has at least. The streams of one
+// connection may have half of it waiting, and one stream two windows: an item that has arrived partly
+// is paid back before it is read.
+const windowsInServerBytes = 4
+
+// FitWindow makes the windows of streams short enough for a total of all bytes received.
+func (s *Settings) FitWindow(total int64) {
+	s.StreamWindow = int(max(wire.MinStreamWindow, min(int64(s.StreamWindow), total/windowsInServerBytes)))
 }
 
 // minServerBytes returns the ServerBytes needed for one connection to use all of its

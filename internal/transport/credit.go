@@ -38,6 +38,7 @@ func (r *Receiver) payBack() {
 	r.mu.Lock()
 	over := r.over
 	r.credit += n
+	r.passLocked(r.pos) // so that the backlog stays within the window
 	r.mu.Unlock()
 	if over || n == 0 {
 		return
@@ -65,7 +66,7 @@ func (r *Receiver) grow() int64 {
 	if n <= 0 || r.over {
 		return 0
 	}
-	if r.c.streams.lent.Add(n) > most {
+	if r.c.streams.lent.Add(n) > most || !r.backlog.Lend(&r.c.requests.waiting, n) {
 		r.c.streams.lent.Add(-n)
 		return 0
 	}
