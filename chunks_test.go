@@ -271,7 +271,7 @@ func TestRefusedWhileSending(t *testing.T) {
 		// As if others had taken it all, a moment ago.
 		var others limits.Unfinished
 		srv.budget.Begin(&others, time.Now().Add(time.Hour), "the server's", func() {})
-		others.Add(16 << 20)
+		others.Add(16<<20, time.Now())
 		data, refused := make([]byte, 8<<20), 0
 		for range rounds {
 			out, err := proxy.Echo(t.Context(), data)

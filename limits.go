@@ -51,8 +51,8 @@ type Limits struct {
 	ConnBytes int64
 
 	// ServerBytes limits the received bytes of the unfinished messages of all
-	// connections to a server together. Above it the oldest of them is refused if it
-	// is older than a second, and otherwise the one that has received the bytes.
+	// connections to a server together. Above it one older than a second is refused, the
+	// one that makes the least progress, and otherwise the one that has received the bytes.
 	// Requests that wait to be decoded, for instance for an exclusive group, and
 	// the bytes of streams that wait to be read, have the same limit again: one
 	// connection may have what all of them leave free, so at most half, but always

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Uploads and downloads at an end whose memory for received bytes is short, or held by others.
@@ -233,4 +235,43 @@ func TestUploadBesideGreed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A long message over a slow network is complete, although others hold all of ServerBytes all the
+// time: they send a MiB at once, again and again, and then a byte now and then.
+func TestSlowMessageBesideBursts(t *testing.T) {
+	t.Parallel()
+	withRaw(t, &ServerOptions{MaxMessage: 8 << 20, Limits: Limits{ServerBytes: 8 << 20}}, func(p *rawPeer, srv *Server, _ *testee) {
+		const size, burst = 6 << 20, 1 << 20
+		var others []*rawPeer
+		hold := func() {
+			other := rawClient(t, srv)
+			go other.readAll()
+			others = append(others, other)
+			other.mostOf(2, burst, burst-1000)
+		}
+		for range 8 {
+			hold()
+		}
+		time.Sleep(safeTime)
+		f := wire.Frame{Type: wire.Request, Flags: wire.Chunked, Arg: rawEcho, ID: 2, Total: size}
+		for body := append([]byte(u32(size-4)), make([]byte, size-4)...); len(body) > 0; body = body[wire.MaxChunk:] { // 512 KiB a second
+			p.write(frameBytes(f, body[:wire.MaxChunk]))
+			f = wire.Frame{Type: wire.RequestChunk, ID: 2}
+			time.Sleep(250 * time.Millisecond)
+			if len(body)%(2*wire.MaxChunk) == 0 {
+				hold()
+			}
+			for _, other := range others {
+				other.send(wire.Frame{Type: wire.RequestChunk, ID: 2}, []byte{1})
+			}
+		}
+		if got := p.answers(1); len(got[2]) < size {
+			t.Errorf("%d bytes, want %d", len(got[2]), size)
+		}
+		for _, other := range others {
+			other.nc.Close()
+			<-other.served
+		}
+	})
 }

@@ -166,7 +166,7 @@ func (r *reader) payload(f *Frame, n int) error {
 		}
 		k, err := io.ReadFull(&r.in, p[len(p):min(len(p)+frameStep, cap(p))])
 		p = p[:len(p)+k]
-		unfinished.Add(k)
+		unfinished.Add(k, time.Now())
 		if unfinished.HasToGo() {
 			return r.refuse(f, unfinished.Fault(), n-len(p))
 		}

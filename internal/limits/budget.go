@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"cmp"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -13,9 +14,10 @@ import (
 // unfinished messages, and those of whole requests and streams that wait to be decoded. It also
 // limits what waits to be sent, see Unread. It is safe for concurrent use. A nil Budget has no limit.
 //
-// Bytes count as they arrive, so an announcement is free. Above the limit the oldest
-// unfinished message has to go, if it is older than a moment: a message that makes progress
-// is complete before that. Otherwise the one that has received the bytes goes. A message
+// Bytes count as they arrive, so an announcement is free. Above the limit an unfinished message
+// older than a moment has to go, the one that makes the least progress: so a long message over a
+// slow network outlasts those that only hold their bytes. Without such a message the one that has
+// received the bytes goes. A message
 // that has to go counts until its connection has dropped it, so the sum may exceed the limit for a while,
 // by as much again at most.
 type Budget struct {
@@ -32,8 +34,15 @@ type Budget struct {
 	queues queues
 }
 
-// graceTime is how long an unfinished message is safe from others.
-const graceTime = time.Second
+// graceTime is how long an unfinished message is safe from others. Its progress is counted in
+// periods of pacePeriod, so that what it has sent at first says little once it is not safe any more.
+const (
+	graceTime  = time.Second
+	pacePeriod = graceTime / 2
+)
+
+// mostCompared is how many old messages are compared, those that began first.
+const mostCompared = 64
 
 // Init sets the limit. It must be called before all other methods.
 func (b *Budget) Init(most int64) {
@@ -56,6 +65,7 @@ type Unfinished struct {
 	drop       func()
 	began      time.Time
 	bytes      atomic.Int64
+	pace       pace
 	going      atomic.Int64 // bytes counted in Budget.going, and 1 more; 0 if it need not go
 	next, prev *Unfinished  // guarded by Budget.mu; nil after End, and if the message has to go
 }
@@ -67,6 +77,7 @@ func (b *Budget) Begin(u *Unfinished, now time.Time, owner string, drop func()) 
 		return nil
 	}
 	u.budget, u.owner, u.drop, u.began = b, owner, drop, now
+	u.pace.begin(MonotonicAt(now))
 	if b.booked.Load() > b.times(2) {
 		return u.Fault()
 	}
@@ -96,34 +107,78 @@ func (b *Budget) times(n int64) int64 {
 	return n * b.most
 }
 
-// Add counts n bytes that have arrived.
-func (u *Unfinished) Add(n int) {
+// A pace is the progress of a message. The goroutine of Add writes it, and others may read it at
+// the same time: a value in between does no harm. Times are those of Monotonic.
+type pace struct {
+	at     atomic.Int64 // the begin of the present period
+	bytes  atomic.Int64 // received before it
+	last   atomic.Int64 // bytes a second in the period before
+	newest atomic.Int64 // arrival of the newest bytes
+}
+
+func (p *pace) begin(now time.Duration) {
+	p.at.Store(int64(now))
+	p.newest.Store(int64(now))
+}
+
+// note notes the arrival of bytes. total is their number until then.
+func (p *pace) note(total int64, now time.Duration) {
+	if now-time.Duration(p.at.Load()) >= pacePeriod {
+		p.last.Store(p.rate(total, now))
+		p.bytes.Store(total)
+		p.at.Store(int64(now))
+	}
+	p.newest.Store(int64(now))
+}
+
+// rate returns the bytes a second in the present period, or in the last one if this is short.
+func (p *pace) rate(total int64, now time.Duration) int64 {
+	took := now - time.Duration(p.at.Load())
+	switch {
+	case now-time.Duration(p.newest.Load()) >= pacePeriod:
+		return 0
+	case took < pacePeriod:
+		return p.last.Load()
+	}
+	return int64(float64(total-p.bytes.Load()) / took.Seconds())
+}
+
+// Add counts n bytes that have arrived now.
+func (u *Unfinished) Add(n int, now time.Time) {
 	b := u.budget
 	if b == nil {
 		return
 	}
-	u.bytes.Add(int64(n))
+	u.pace.note(u.bytes.Add(int64(n))-int64(n), MonotonicAt(now))
 	if b.booked.Add(int64(n))-b.going.Load() > b.most || b.booked.Load() > b.times(2) {
 		b.makeRoom(u)
 	}
 }
 
-// makeRoom chooses messages that have to go: the oldest ones, or u.
+// makeRoom chooses messages that have to go: old ones, or u.
 func (b *Budget) makeRoom(u *Unfinished) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.booked.Load()-b.going.Load() > b.most {
-		victim := u
-		if first := b.oldest.next; first != &b.oldest && time.Since(first.began) >= graceTime {
-			victim = first
-		}
-		if !b.sendAwayLocked(victim) {
+		if !b.sendAwayLocked(cmp.Or(b.slowestLocked(), u)) {
 			break
 		}
 	}
 	if b.booked.Load() > b.times(2) { // connections are slow to drop theirs
 		b.sendAwayLocked(u)
 	}
+}
+
+// slowestLocked returns the old message with the least progress, nil without any. Of equal ones it is the
+// oldest.
+func (b *Budget) slowestLocked() (slowest *Unfinished) {
+	now, least := Monotonic(), int64(math.MaxInt64)
+	for u, n := b.oldest.next, 0; u != &b.oldest && n < mostCompared && time.Since(u.began) >= graceTime; u, n = u.next, n+1 {
+		if rate := u.pace.rate(u.bytes.Load(), now); rate < least {
+			slowest, least = u, rate
+		}
+	}
+	return slowest
 }
 
 // sendAwayLocked makes a message go. It reports false if it has to go already.

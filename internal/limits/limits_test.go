@@ -73,9 +73,9 @@ func TestBudget(t *testing.T) {
 		var b Budget
 		b.Init(10)
 		first := begin(t, &b)
-		first.Add(6)
+		first.Add(6, time.Now())
 		second := begin(t, &b)
-		second.Add(5)
+		second.Add(5, time.Now())
 		if !second.hasToGo() || first.hasToGo() || b.Booked() != 11 {
 			t.Errorf("the new message goes; %d booked", b.Booked())
 		}
@@ -86,16 +86,16 @@ func TestBudget(t *testing.T) {
 		second.End()
 		time.Sleep(graceTime)
 		third := begin(t, &b)
-		third.Add(5)
+		third.Add(5, time.Now())
 		if third.hasToGo() || !first.hasToGo() || b.Booked() != 11 {
 			t.Errorf("the old message goes; %d booked", b.Booked())
 		}
-		third.Add(5) // there is room: the first counts no longer against others
+		third.Add(5, time.Now()) // there is room: the first counts no longer against others
 		if third.hasToGo() {
 			t.Error("the third has to go")
 		}
 		fourth := begin(t, &b)
-		fourth.Add(6) // above the limit, and above twice the limit: the first is slow to go
+		fourth.Add(6, time.Now()) // above the limit, and above twice the limit: the first is slow to go
 		if !fourth.hasToGo() {
 			t.Error("above twice the limit, nothing is accepted")
 		}
@@ -123,7 +123,7 @@ func TestBudgetConcurrently(t *testing.T) {
 				var u Unfinished
 				if b.Begin(&u, time.Now().Add(-time.Duration(i%3)*graceTime), "", func() {}) == nil {
 					for range 10 {
-						u.Add(i % 50)
+						u.Add(i%50, time.Now())
 					}
 				}
 				u.End()

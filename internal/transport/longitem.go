@@ -31,7 +31,7 @@ func (r *Receiver) bookItem(size uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.booked, r.unfinished = uint32(size), u
-	u.Add(len(r.cur) - r.pos)
+	u.Add(len(r.cur)-r.pos, time.Now())
 	r.passLocked(len(r.cur))
 	if r.dropped {
 		r.releaseLocked()

@@ -102,7 +102,7 @@ func (b *receiveBuffer) chunkArrived(n int) {
 	p.received += uint64(n)
 	p.lastRead = b.readAt
 	if !p.discarded {
-		p.unfinished.Add(n)
+		p.unfinished.Add(n, b.readAt)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -295,7 +296,7 @@ func (r *Receiver) takeLocked() {
 		r.in = r.in[:0]
 	}
 	if r.unfinished != nil { // they count there from now on
-		r.unfinished.Add(n)
+		r.unfinished.Add(n, time.Now())
 		r.passLocked(len(r.cur))
 	}
 }
