@@ -20,6 +20,10 @@ and the server send, and passes the bytes on as they are.
   bsrpc tap --read FILE                                the lines of a recording
   bsrpc tap --replay FILE SERVER                       its calls again, and what differs
 
+--method shows the lines of some calls alone, with their streams and answers:
+
+  bsrpc tap --method Supply.Set --method 'Scope.*' SERVER
+
 Arguments and results are shown in the layouts that the server describes, without what
 it tags secret. Where it does not describe them they are hidden; --show-values shows
 everything except tokens. A recording has all bytes, tokens too.
@@ -33,6 +37,7 @@ type tap struct {
 	listen, tlsCert, tlsKey string
 	record, read, replay    string
 	hex, showValues         bool
+	methods                 methodFilter
 }
 
 func newTap(t *target) *cobra.Command {
@@ -61,6 +66,8 @@ func newTap(t *target) *cobra.Command {
 	f.StringVar(&p.record, "record", "", "write all bytes to a new `file`, see docs/recordings.md")
 	f.StringVar(&p.read, "read", "", "print the lines of a recording in a `file`")
 	f.StringVar(&p.replay, "replay", "", "make the calls of a recording in a `file` again, and print what differs")
+	f.StringArrayVar((*[]string)(&p.methods), "method", nil, "only calls of methods that match a `pattern`, such as Shop.Pay, Shop.* or Shop; repeat for more")
+	cmd.RegisterFlagCompletionFunc("method", t.complete(true, true))
 	f.BoolVar(&p.hex, "hex", false, "print the bytes of each frame as well, without those of values")
 	f.BoolVar(&p.showValues, "show-values", false, "show all values, also those that the server tags secret")
 	return cmd
@@ -83,6 +90,8 @@ func (p *tap) check(cmd *cobra.Command, args *[]string) (err error) {
 		return usage("--listen, --record, --tls-cert and --tls-key are for a proxy, not for a recording that exists")
 	case p.replay != "" && p.hex:
 		return usage("--hex is for lines; a replay prints values")
+	case p.methods.check() != nil:
+		return p.methods.check()
 	case (p.tlsCert == "") != (p.tlsKey == ""):
 		return usage("--tls-cert and --tls-key need each other")
 	case p.read != "":
@@ -113,19 +122,27 @@ func (p *tap) readFile(cmd *cobra.Command) error {
 		return usage("--read: %v", err)
 	}
 	defer f.Close()
-	return p.cutOff(cmd, p.read, p.printRecording(cmd.Context(), f, cmd.OutOrStdout()))
+	shown, err := p.printRecording(cmd.Context(), f, cmd.OutOrStdout())
+	if err = p.cutOff(cmd, p.read, err); err != nil || shown || len(p.methods) == 0 {
+		return err
+	}
+	text := p.read + " has no call that matches " + p.methods.String()
+	return p.printLine(cmd.ErrOrStderr(), map[string]string{"event": "filter", "text": text}, "tap: "+text)
 }
 
-// printRecording prints the lines of a recording to w.
-func (p *tap) printRecording(ctx context.Context, r io.Reader, w io.Writer) error {
+// printRecording prints the lines of a recording to w. It reports whether there are some.
+func (p *tap) printRecording(ctx context.Context, r io.Reader, w io.Writer) (shown bool, err error) {
 	var failed error // of the output: what follows is not printed
-	return readRecording(ctx, r, p.read, func(conn uint32, d *description) func(*trace.Piece) {
+	err = readRecording(ctx, r, p.read, func(conn uint32, d *description) func(*trace.Piece) {
+		lines := &connLines{tap: p, w: w, conn: conn}
 		return trace.NewDecoder(p.traceOptions(connName(conn), d), func(e *trace.Event) {
 			if failed == nil {
-				failed = p.writeEvent(w, conn, e)
+				failed = lines.event(e)
 			}
+			shown = shown || lines.begun
 		}).Feed
 	}, func() error { return failed })
+	return shown, err
 }
 
 // maxDecoders limits the conversations of a recording that are open at the same time.

@@ -71,17 +71,19 @@ type script struct {
 	calls int
 	size  int
 	err   error
+
+	methods methodFilter // others are left out
 }
 
 // readScript reads the calls of the clients in a recording. Layouts are those that the recorded
 // server has described, or else those of the target. Calls of the service bsrpc.v1 are left out:
 // they are about the server that was recorded.
-func readScript(ctx context.Context, f io.Reader, name string, target *description) (*script, error) {
-	s := new(script)
-	err := readRecording(ctx, f, name, func(conn uint32, d *description) func(*trace.Piece) {
-		opts := &trace.Options{Layouts: target.layouts}
+func (r *replay) readScript(ctx context.Context, f io.Reader) (*script, error) {
+	s := &script{methods: r.methods}
+	err := readRecording(ctx, f, r.replay, func(conn uint32, d *description) func(*trace.Piece) {
+		opts := &trace.Options{Layouts: r.target.layouts}
 		if d != nil {
-			opts.Layouts = slices.Concat(target.layouts, d.layouts)
+			opts.Layouts = slices.Concat(r.target.layouts, d.layouts)
 		}
 		calls := map[uint64]*recordedCall{}
 		return trace.NewDecoder(opts, func(e *trace.Event) { s.event(conn, d, calls, e) }).Feed
@@ -92,7 +94,7 @@ func readScript(ctx context.Context, f io.Reader, name string, target *descripti
 // event adds what an event says about a call. The calls of a server, and the funcs of a client,
 // are parts of others.
 func (s *script) event(conn uint32, d *description, calls map[uint64]*recordedCall, e *trace.Event) {
-	if e.Call == 0 || e.Caller != trace.FromClient || strings.HasPrefix(e.Method, introspect.Service+".") {
+	if e.Call == 0 || e.Caller != trace.FromClient || strings.HasPrefix(e.Method, introspect.Service+".") || !s.methods.matches(e.Method) {
 		return
 	}
 	s.size += len(e.Body)

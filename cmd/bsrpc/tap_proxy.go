@@ -153,6 +153,11 @@ func (x *proxy) ask(ctx context.Context) {
 		x.about = about
 	}
 	x.mu.Unlock()
+	if about != nil {
+		if text := x.methods.missed(about); text != "" {
+			x.say("filter", text)
+		}
+	}
 	if err != nil && ctx.Err() == nil && !x.showValues {
 		x.say("hidden", "values are hidden, "+clean(failureOf(err).Message, maxErrorText)+"; --show-values shows them")
 	}
@@ -211,13 +216,14 @@ func (x *proxy) connection(ctx context.Context, client net.Conn, n uint32) {
 	if from == "" || from == "@" {
 		from = "a unix socket"
 	}
-	x.note(n, "open", trace.FromClient, "from "+clean(from, maxWord))
+	lines := &connLines{tap: x.tap, w: x.lines, conn: n}
+	lines.note(opened, trace.FromClient, "from "+clean(from, maxWord))
 	if secure, ok := client.(*tls.Conn); ok {
 		limited, cancel := context.WithTimeout(ctx, acceptTimeout)
 		err := secure.HandshakeContext(limited)
 		cancel()
 		if err != nil {
-			x.note(n, trace.End, trace.FromClient, "TLS: "+clean(err.Error(), maxErrorText))
+			lines.note(trace.End, trace.FromClient, "TLS: "+clean(err.Error(), maxErrorText))
 			return
 		}
 	}
@@ -226,26 +232,21 @@ func (x *proxy) connection(ctx context.Context, client net.Conn, n uint32) {
 	cancel()
 	if err != nil {
 		x.stale()
-		x.note(n, trace.End, trace.FromServer, "not connected: "+clean(err.Error(), maxErrorText))
+		lines.note(trace.End, trace.FromServer, "not connected: "+clean(err.Error(), maxErrorText))
 		return
 	}
 	defer server.Close()
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	x.ask(ctx)
-	decoder := trace.NewDecoder(x.traceOptions(connName(n), x.known()), func(e *trace.Event) { x.writeEvent(x.lines, n, e) })
+	decoder := trace.NewDecoder(x.traceOptions(connName(n), x.known()), func(e *trace.Event) { lines.event(e) })
 	c := &tapped{proxy: x, conn: n, pieces: newPieceQueue(decoder.Feed)}
 	var both sync.WaitGroup
 	both.Go(func() { c.pass(trace.FromServer, client, server) })
 	c.pass(trace.FromClient, server, client)
 	both.Wait()
 	if !c.pieces.close() {
-		x.note(n, "failed", trace.FromClient, "its lines have ended early, by a fault of the tap")
+		lines.note("failed", trace.FromClient, "its lines have ended early, by a fault of the tap")
 	}
-}
-
-// note prints a line about a connection that is not one of its frames.
-func (x *proxy) note(n uint32, what string, from trace.Direction, text string) {
-	x.writeEvent(x.lines, n, &trace.Event{Time: time.Now(), Name: connName(n), From: from, Frame: what, Fields: []trace.Field{{Value: text}}})
 }
 
 // known returns what the server has said about itself.

@@ -66,7 +66,7 @@ func (p *tap) replayFile(cmd *cobra.Command) error {
 	if err := r.describe(ctx); err != nil {
 		return err
 	}
-	s, err := readScript(ctx, f, p.replay, r.target)
+	s, err := r.readScript(ctx, f)
 	if err = p.cutOff(cmd, p.replay, err); err != nil {
 		return err
 	}
@@ -119,7 +119,11 @@ func (r *replay) summary() error {
 	case other > 0:
 		return &failure{Exit: exitApplication, Message: fmt.Sprintf("%d of %d calls differ from %s", other, all, r.replay)}
 	case same == 0:
-		return usage("%s has no call that can be made again", r.replay)
+		text := r.replay + " has no call that can be made again"
+		if len(r.methods) > 0 {
+			text += " and matches " + r.methods.String()
+		}
+		return usage("%s", text)
 	}
 	return nil
 }

@@ -473,7 +473,7 @@ func FuzzTapRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, p := range []*tap{{target: new(target), showValues: true, hex: true}, {target: &target{json: true}}} {
 			var out strings.Builder
-			if err := p.printRecording(t.Context(), bytes.NewReader(data), &out); err != nil && !errors.Is(err, errCutOff) && failureOf(err).Exit != exitUsage {
+			if _, err := p.printRecording(t.Context(), bytes.NewReader(data), &out); err != nil && !errors.Is(err, errCutOff) && failureOf(err).Exit != exitUsage {
 				t.Error(err)
 			}
 			if bad := hasControls(out.String()); bad != "" {
@@ -481,7 +481,7 @@ func FuzzTapRead(f *testing.F) {
 			}
 		}
 		r := &replay{tap: &tap{}, target: shelfMethods(t)}
-		s, err := readScript(t.Context(), bytes.NewReader(data), "r", r.target)
+		s, err := r.readScript(t.Context(), bytes.NewReader(data))
 		if err != nil && !errors.Is(err, errCutOff) && failureOf(err).Exit != exitUsage {
 			t.Errorf("readScript: %v", err)
 		}
