@@ -65,16 +65,22 @@ func (c *change) short(value json.RawMessage) string {
 // changes returns the differences between two values of a layout, at most maxChanges, and the
 // number of others. Secret places are masked. If these alone differ, the change is hidden.
 func changes(l *layout.Type, old, now json.RawMessage, secret []string) (list []change, more int) {
-	return maskedChanges(old, now, masked(l, old, secret), masked(l, now, secret))
+	return maskedChanges(old, now, masked(l, old, secret), masked(l, now, secret), nil)
 }
 
-// maskedChanges is changes with the masked values. A nil value is absent.
-func maskedChanges(old, now, oldMasked, nowMasked json.RawMessage) (list []change, more int) {
+// maskedChanges is changes with the masked values, except at the places to skip. A nil value is absent.
+func maskedChanges(old, now, oldMasked, nowMasked json.RawMessage, skip places) (list []change, more int) {
 	if (old == nil) == (now == nil) && bytes.Equal(old, now) {
 		return nil, 0
 	}
+	if skip != nil {
+		f := &changeFinder{}
+		if f.compare("", treeOf(old), treeOf(now), skip); len(f.list) == 0 {
+			return nil, 0
+		}
+	}
 	f := &changeFinder{}
-	f.compare("", treeOf(oldMasked), treeOf(nowMasked))
+	f.compare("", treeOf(oldMasked), treeOf(nowMasked), skip)
 	if len(f.list) == 0 {
 		f.list = append(f.list, hidden)
 	}
@@ -156,24 +162,25 @@ type changeFinder struct {
 	more int
 }
 
-// compare adds the differences at a place.
-func (f *changeFinder) compare(place string, old, now *jsonTree) {
+// compare adds the differences at a place, except those at the places to skip in it.
+func (f *changeFinder) compare(place string, old, now *jsonTree, skip places) {
 	switch {
+	case skip.whole():
 	case old == nil, now == nil, old.open != now.open, old.open == 0:
 		if old == nil || now == nil || !bytes.Equal(old.text, now.text) {
 			f.add(place, old, now)
 		}
 	case old.open == '[':
 		for i := range max(len(old.elems), len(now.elems)) {
-			f.compare(fmt.Sprintf("%s[%d]", place, i), elem(old, i), elem(now, i))
+			f.compare(fmt.Sprintf("%s[%d]", place, i), elem(old, i), elem(now, i), skip.below("[]"))
 		}
 	default:
 		for i, key := range old.keys {
-			f.compare(place+member(place, key), old.elems[i], now.member(key))
+			f.compare(place+member(place, key), old.elems[i], now.member(key), skip.below(name(key)))
 		}
 		for i, key := range now.keys {
 			if old.member(key) == nil {
-				f.compare(place+member(place, key), nil, now.elems[i])
+				f.compare(place+member(place, key), nil, now.elems[i], skip.below(name(key)))
 			}
 		}
 	}
@@ -213,7 +220,7 @@ func (t *jsonTree) member(key string) *jsonTree {
 
 // member returns the step to a member: ".Key", or [key] in quotes if it is not a name.
 func member(place, key string) string {
-	name := strings.Trim(key, `"`)
+	name := name(key)
 	switch {
 	case !isName(name):
 		return "[" + key + "]"
@@ -222,6 +229,9 @@ func member(place, key string) string {
 	}
 	return "." + name
 }
+
+// name returns the key of a member without its quotes.
+func name(key string) string { return strings.Trim(key, `"`) }
 
 // isName reports whether s has the form of a name of Go.
 func isName(s string) bool {

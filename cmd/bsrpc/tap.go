@@ -29,7 +29,10 @@ it tags secret. Where it does not describe them they are hidden; --show-values s
 everything except tokens. A recording has all bytes, tokens too.
 
 A replay makes the calls of a recording again: whatever they change is changed again. The
-exit code is 1 if a result differs.`
+exit code is 1 if a result differs. What differs each time, such as ids and times, is not
+compared with --ignore, at a place as bsrpc describe writes secret ones:
+
+  bsrpc tap --replay FILE --ignore 'result 1.ID' --ignore 'Jobs.* result 1[].At' SERVER`
 
 // A tap is one run of the command tap.
 type tap struct {
@@ -38,6 +41,7 @@ type tap struct {
 	record, read, replay    string
 	hex, showValues         bool
 	methods                 methodFilter
+	ignore                  []string
 }
 
 func newTap(t *target) *cobra.Command {
@@ -68,6 +72,7 @@ func newTap(t *target) *cobra.Command {
 	f.StringVar(&p.replay, "replay", "", "make the calls of a recording in a `file` again, and print what differs")
 	f.StringArrayVar((*[]string)(&p.methods), "method", nil, "only calls of methods that match a `pattern`, such as Shop.Pay, Shop.* or Shop; repeat for more")
 	cmd.RegisterFlagCompletionFunc("method", t.complete(true, true))
+	f.StringArrayVar(&p.ignore, "ignore", nil, "a `place` in results that a replay does not compare, such as 'result 1.ID' or 'Shop.* result 1[].ID'; repeat for more")
 	f.BoolVar(&p.hex, "hex", false, "print the bytes of each frame as well, without those of values")
 	f.BoolVar(&p.showValues, "show-values", false, "show all values, also those that the server tags secret")
 	return cmd
@@ -88,6 +93,8 @@ func (p *tap) check(cmd *cobra.Command, args *[]string) (err error) {
 		return usage("--read prints a recording, --replay makes its calls again: give one of them")
 	case p.read+p.replay != "" && own("listen", "record", "tls-cert", "tls-key"):
 		return usage("--listen, --record, --tls-cert and --tls-key are for a proxy, not for a recording that exists")
+	case p.replay == "" && len(p.ignore) > 0:
+		return usage("--ignore is for --replay, which compares results")
 	case p.replay != "" && p.hex:
 		return usage("--hex is for lines; a replay prints values")
 	case p.methods.check() != nil:

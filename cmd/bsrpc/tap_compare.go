@@ -33,9 +33,12 @@ func (r *replay) compare(c *liveCall) (list []change, why string) {
 	old := c.recordedCall.results
 	for i := range max(len(old.Results), len(c.method.layout.Results)) {
 		was, now := at(old.Results, i), at(c.method.layout.Results, i)
-		place := fmt.Sprintf("result %d", i+1)
+		place, skip := fmt.Sprintf("result %d", i+1), r.ignores(c, i)
 		if was != nil && now != nil && isStream(was) && isStream(now) {
-			more, ok := r.compareStream(c, i, was, now)
+			if skip.whole() {
+				continue
+			}
+			more, ok := r.compareStream(c, i, was, now, skip.below("[]"))
 			if !ok {
 				return nil, "an item is above 1 MiB, or not valid"
 			}
@@ -52,7 +55,7 @@ func (r *replay) compare(c *liveCall) (list []change, why string) {
 		if i < len(c.results) {
 			live = c.results[i]
 		}
-		list = append(list, r.between(c, i, false, place, text, live)...)
+		list = append(list, r.between(c, i, false, place, text, live, skip)...)
 	}
 	return list, ""
 }
@@ -67,13 +70,14 @@ func at(list []*layout.Type, i int) *layout.Type {
 
 func isStream(l *layout.Type) bool { return l.Kind == layout.Stream || l.Kind == layout.Reader }
 
-// between returns the differences of two values, or items, of result i. One that is nil is absent.
-func (r *replay) between(c *liveCall, i int, item bool, place string, old, now json.RawMessage) []change {
+// between returns the differences of two values, or items, of result i, except at the places to skip. One
+// that is nil is absent.
+func (r *replay) between(c *liveCall, i int, item bool, place string, old, now json.RawMessage, skip places) []change {
 	oldMasked, nowMasked := old, now
 	if !r.showValues {
 		oldMasked, nowMasked = c.masks(i, item, old, now)
 	}
-	list, more := maskedChanges(old, now, oldMasked, nowMasked)
+	list, more := maskedChanges(old, now, oldMasked, nowMasked, skip)
 	for i := range list {
 		switch sub := list[i].Place; {
 		case sub == hidden.Place:
@@ -113,8 +117,9 @@ func (c *liveCall) masks(i int, item bool, old, now json.RawMessage) (oldMasked,
 	return oldMasked, mask(at(c.method.layout.Results, i), now)
 }
 
-// compareStream compares the result streams. ok is false if the recorded items are not all there.
-func (r *replay) compareStream(c *liveCall, i int, was, now *layout.Type) (list []change, ok bool) {
+// compareStream compares the result streams, except at the places to skip in items. ok is false if the
+// recorded items are not all there.
+func (r *replay) compareStream(c *liveCall, i int, was, now *layout.Type, skip places) (list []change, ok bool) {
 	place := fmt.Sprintf("result %d", i+1)
 	if was.Kind == layout.Reader {
 		old := bytes.Join(c.out.items, nil)
@@ -145,7 +150,7 @@ func (r *replay) compareStream(c *liveCall, i int, was, now *layout.Type) (list 
 		if n < len(c.items) {
 			now = c.items[n]
 		}
-		if list = append(list, r.between(c, i, true, fmt.Sprintf("%s[%d]", place, n), old, now)...); len(list) > maxChanges {
+		if list = append(list, r.between(c, i, true, fmt.Sprintf("%s[%d]", place, n), old, now, skip)...); len(list) > maxChanges {
 			return append(list[:maxChanges], change{Place: place + ": and more"}), true
 		}
 	}

@@ -25,6 +25,7 @@ type replay struct {
 	clients map[uint32]*server
 	open    map[*recordedCall]*liveCall
 	counts  map[verdict]int
+	skip    []ignored
 }
 
 // A verdict is what has come of a call.
@@ -57,7 +58,11 @@ func (p *tap) replayFile(cmd *cobra.Command) error {
 	defer f.Close()
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	r := &replay{tap: p, cmd: cmd, clients: map[uint32]*server{}, open: map[*recordedCall]*liveCall{}, counts: map[verdict]int{}}
+	skip, err := parseIgnored(p.ignore)
+	if err != nil {
+		return err
+	}
+	r := &replay{tap: p, skip: skip, cmd: cmd, clients: map[uint32]*server{}, open: map[*recordedCall]*liveCall{}, counts: map[verdict]int{}}
 	defer func() {
 		for _, s := range r.clients {
 			s.Close()
@@ -68,6 +73,9 @@ func (p *tap) replayFile(cmd *cobra.Command) error {
 	}
 	s, err := r.readScript(ctx, f)
 	if err = p.cutOff(cmd, p.replay, err); err != nil {
+		return err
+	}
+	if err := r.checkIgnored(s); err != nil {
 		return err
 	}
 	for _, step := range s.steps {
