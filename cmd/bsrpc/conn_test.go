@@ -47,8 +47,8 @@ func TestTLS(t *testing.T) {
 	check(t, 3, "--token-file", "list", address, "--ca", authority, "--token-file", token, "--user", "eve")
 	check(t, 3, "authority with --ca\n", "list", address, "--tls")
 	check(t, 3, "a name that its certificate has, with --server-name\n", "list", address, "--ca", authority, "--server-name", "elsewhere")
-	check(t, 3, "\n    add --tls, or --ca for", "list", address)
-	check(t, 3, "\n    add --tls, or --ca for", "health", address, "--wait") // at once
+	check(t, 3, "; add --tls, or --ca for", "list", address)
+	check(t, 3, "; add --tls, or --ca for", "health", address, "--wait") // at once
 	check(t, 2, "no such file", "list", address, "--tls", "--token-file", "missing")
 }
 

@@ -69,9 +69,10 @@ func unknown(format string, args ...any) error {
 func notConnected(err error, address string, secure bool) error {
 	f := failureOf(err)
 	f.Exit = exitNetwork
-	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
 	text, flags := remedy(err, f.Code, address, secure)
-	f.Details, f.flags = append(f.Details, text), flags
+	if f.flags = flags; text != "" {
+		f.Details = append(f.Details, text)
+	}
 	return f
 }
 
@@ -84,7 +85,7 @@ func remedy(err error, code, address string, secure bool) (text string, flags bo
 	case code == bsrpc.CodeUnauthenticated.String():
 		return "give a token with --token-file, or a certificate with --cert and --key", true
 	case code == bsrpc.CodeFailedPrecondition.String():
-		return "add --tls, or --ca for an authority of your own", true
+		return "", true // the error itself names the flags
 	case errors.As(err, &authority):
 		return "name the PEM file of its authority with --ca", true
 	case errors.As(err, &host):
@@ -109,17 +110,17 @@ func failureOf(err error) *failure {
 		}
 		return f
 	}
-	f = &failure{Exit: exitUsage, Message: err.Error()}
 	var e *bsrpc.Error
+	remote := errors.As(err, &e) && e.Remote
+	f = &failure{Exit: exitUsage, Message: inFlags(err.Error(), remote)}
 	switch {
-	case errors.As(err, &e):
+	case e != nil:
 		f.Exit, f.Code, f.Name, f.Outcome = exitOf(e), e.Code.String(), e.Name, e.Outcome.String()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		f.Exit = exitNetwork
 	default:
 		return f
 	}
-	f.Message = strings.TrimPrefix(f.Message, "bsrpc: ")
 	switch {
 	case errors.Is(err, context.DeadlineExceeded): // the own time is over, at which end does not matter
 		f.Exit = exitNetwork

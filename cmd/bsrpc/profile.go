@@ -44,13 +44,14 @@ const (
 	textKey = iota
 	boolKey
 	timeKey
+	sizeKey
 	fileKey // relative to the folder of the config
 )
 
 // profileKeys are the keys of a profile: names of flags, and token.
 var profileKeys = map[string]int{
 	"address": textKey, "tls": boolKey, "ca": fileKey, "cert": fileKey, "key": fileKey, "server-name": textKey,
-	"token-file": fileKey, "token": textKey, "user": textKey, "insecure-credentials": boolKey, "timeout": timeKey,
+	"token-file": fileKey, "token": textKey, "user": textKey, "insecure-credentials": boolKey, "timeout": timeKey, "max-message": sizeKey,
 }
 
 // useProfile sets what the profile of a name has, and no flag on the command line.
@@ -118,6 +119,8 @@ func (t *target) set(key, value string) (err error) {
 		t.user = value
 	case "timeout":
 		t.timeout, err = time.ParseDuration(value)
+	case "max-message":
+		err = t.maxMessage.Set(value)
 	}
 	return err
 }
@@ -227,7 +230,7 @@ func (c *config) profile(e entry) (profile, error) {
 func (c *config) value(e entry) (string, error) {
 	kind, ok := profileKeys[e.key]
 	if !ok {
-		return "", errors.New("an unknown key; the keys are address, tls, ca, cert, key, server-name, token-file, token, user, insecure-credentials and timeout")
+		return "", errors.New("an unknown key; the keys are address, tls, ca, cert, key, server-name, token-file, token, user, insecure-credentials, timeout and max-message")
 	}
 	if kind == boolKey {
 		if text := string(e.value); text == "true" || text == "false" {
@@ -243,6 +246,10 @@ func (c *config) value(e entry) (string, error) {
 	case timeKey:
 		if d, err := time.ParseDuration(text); err != nil || d <= 0 {
 			return "", errors.New(`want a duration, such as "5s"`)
+		}
+	case sizeKey:
+		if err := new(sizeFlag).Set(text); err != nil {
+			return "", err
 		}
 	case fileKey:
 		if !filepath.IsAbs(text) {

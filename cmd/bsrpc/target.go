@@ -32,6 +32,7 @@ type target struct {
 	tokenFile, user                    string
 	tls, insecure, json                bool
 	timeout                            time.Duration
+	maxMessage                         sizeFlag
 
 	config, profile string           // the file of profiles, and the one in use
 	token           string           // of the profile, in place of tokenFile
@@ -51,6 +52,8 @@ func (t *target) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&t.user, "user", "", "`name` of the user beside the token")
 	f.BoolVar(&t.insecure, "insecure-credentials", false, "send the token without TLS too: others may read it")
 	f.DurationVar(&t.timeout, "timeout", 0, "time limit of each part: of connecting, and of the call, such as 5s (default 20s; streams and --wait have none)")
+	t.maxMessage = defaultSize
+	f.Var(&t.maxMessage, "max-message", "largest result or item to accept, such as 64MiB")
 	f.BoolVar(&t.json, "json", false, "print JSON, one value a line; errors too")
 	f.StringVar(&t.profile, "profile", "", "`name` of a profile in the config, in place of @name as the address")
 	f.StringVar(&t.config, "config", "", "`file` of profiles (default $BSRPC_CONFIG, or bsrpc/config.json in the user's folder of configuration)")
@@ -125,7 +128,7 @@ func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrp
 // options returns the options of the client. Its calls are limited by contexts alone.
 func (t *target) options() (*bsrpc.ClientOptions, error) {
 	opts := &bsrpc.ClientOptions{
-		NoReconnect: true, DialTimeout: bsrpc.NoLimit, DefaultCallTimeout: bsrpc.NoLimit,
+		NoReconnect: true, MaxMessage: int(t.maxMessage), DialTimeout: bsrpc.NoLimit, DefaultCallTimeout: bsrpc.NoLimit,
 		InsecureCredentials: t.insecure, Logger: slog.New(slog.DiscardHandler),
 	}
 	var err error
