@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -267,6 +268,47 @@ func TestConsoleResults(t *testing.T) {
 
 	p.do(chromedp.KeyEvent("\t"), chromedp.Click("#filter"), chromedp.KeyEvent("flo"+kb.Enter))
 	p.until(`document.getElementById("name").textContent === "Shapes.Flood"`)
+}
+
+// Metadata is sent with a call, shown in its command, and kept in the history.
+func TestConsoleMetadata(t *testing.T) {
+	p := browse(t, labServer(t).URL)
+	p.until(`document.getElementById("notice").textContent !== ""`)
+	p.do(chromedp.KeyEvent("t" + kb.Enter))
+	p.until(`document.querySelectorAll("nav button").length > 5`)
+	p.pick("Tenant")
+	p.has("command", "bsrpc call lab.example:7341 Lab.Tenant --tls --token-file token.txt false")
+	p.do(chromedp.Click("#extra-title"), chromedp.Click("#metadata"), chromedp.KeyEvent("tenant=it's, \u00fc=1"+kb.Enter+" trace=7"+kb.Enter))
+	p.has("extra-title", "Metadata (2)")
+	p.has("command", `--metadata 'tenant=it'\''s, `+"\u00fc"+`=1' --metadata trace=7 false`)
+	p.do(chromedp.Click("#send"))
+	p.done("ok")
+	p.has("output", "it's, \u00fc=1")
+	p.has("reply", "Metadata of the reply: seen=it's, \u00fc=1"+hostile)
+	p.shot("metadata")
+	p.do(chromedp.Click("#params input"), chromedp.Click("#send"))
+	p.done("unknown: failed for it's")
+	p.has("reply", "seen=it's")
+
+	for text, want := range map[string]string{"tenant": "metadata is key=value", "Tenant=1": "small letters", "=1": "metadata is key=value", "a=1\na=2": "is there twice"} {
+		value[string](p, `($("metadata").value = `+strconv.Quote(text)+`, command(), "")`)
+		p.has("hint", want)
+		if got := p.text("command"); got != "" {
+			t.Errorf("%q: the command is %s", text, got)
+		}
+	}
+	value[string](p, `($("metadata").value = "\n", command(), "")`) // as without
+	p.has("command", "--token-file token.txt true")
+	if got := p.text("extra-title"); got != "Metadata" {
+		t.Errorf("got %q", got)
+	}
+	p.pick("Greet")
+	p.do(chromedp.Click(`//ul[@id="history"]/li[2]//summary`), chromedp.Click(`//ul[@id="history"]/li[2]//button[text()="Edit"]`))
+	p.until(`document.getElementById("name").textContent === "Lab.Tenant" && $("metadata").value.includes("trace=7")`)
+	p.has("command", "--metadata trace=7")
+	value[string](p, `(document.body.dataset.address = "", command(), "")`)
+	p.has("command", `-H 'Bsrpc-Metadata: tenant=it'\''s%2C%20%C3%BC%3D1, trace=7' -H 'Content-Type`)
+	p.has("command", "-d '[false]'")
 }
 
 // A server may describe nothing.

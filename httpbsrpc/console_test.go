@@ -34,6 +34,7 @@ type lab struct {
 	Values  func(ctx context.Context, rates []float64, limit *uint64, wait time.Duration) ([]float64, uint64, error)
 	Measure func(ctx context.Context, n int) iter.Seq2[part, error] `bsrpc:"names=n"`
 	Fail    func(ctx context.Context) error
+	Tenant  func(ctx context.Context, fail bool) (string, error) `bsrpc:"names=fail"`
 }
 
 // hostile is a text that must stay one.
@@ -77,6 +78,14 @@ func labServer(t *testing.T) *httptest.Server {
 			}
 		},
 		Fail: func(context.Context) error { return errors.New(hostile) },
+		Tenant: func(ctx context.Context, fail bool) (string, error) {
+			tenant := bsrpc.MetadataFrom(ctx)["tenant"]
+			bsrpc.SetReplyMetadata(ctx, "seen", tenant+hostile)
+			if fail {
+				return "", errors.New("failed for " + tenant)
+			}
+			return tenant, nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,18 +29,27 @@ const parse = text => JSON.parse(text, (_, v, context) =>
 // Requests
 
 // post makes a request. It throws the error of the server.
-async function post(path, body, signal, timeout) {
-  const headers = {"Content-Type": "application/json"};
+async function post(path, body, signal, more) {
+  const headers = {"Content-Type": "application/json", ...more};
   if ($("token").value) headers.Authorization = "Bearer " + $("token").value;
-  if (timeout) headers["Bsrpc-Timeout"] = timeout;
   let response;
   try {
     response = await fetch(path, {method: "POST", headers, body, signal, cache: "no-store", credentials: "omit"});
   } catch (e) {
     throw e.name === "AbortError" ? e : {code: "unavailable", message: "the server does not answer", outcome: "unknown"};
   }
-  if (!response.ok) throw await response.json().catch(() => ({code: response.status, message: response.statusText}));
+  if (!response.ok) throw {reply: metadataOf(response), ...await response.json().catch(() => ({code: response.status, message: response.statusText}))};
   return response;
+}
+
+// metadataOf returns the metadata of an answer as a text.
+function metadataOf(response) {
+  const text = response.headers.get("Bsrpc-Metadata") ?? "";
+  try {
+    return decodeURIComponent(text);
+  } catch { // bytes that are not a text
+    return text;
+  }
 }
 
 // events yields the server-sent events of a response, as {name, data}.
@@ -183,6 +192,20 @@ function focusForm() {
   [$("params").querySelector("input, textarea, select, button"), $("send"), $("stop"), $("copy")].find(e => e && !e.disabled).focus({preventScroll: true});
 }
 
+// entries returns the metadata of the form, as pairs. It throws an error for other texts, without their values.
+function entries() {
+  const list = $("metadata").value.split("\n").filter(line => line.trim() !== "").map(line => {
+    const [, key, value] = /^\s*([a-z0-9_.-]{1,64})=(.*?)\r?$/.exec(line) ?? [];
+    if (key === undefined) throw new SyntaxError("metadata is key=value, one a line, and a key has small letters, digits, dots, - and _");
+    return [key, value];
+  });
+  if (new Set(list.map(([key]) => key)).size < list.length) throw new SyntaxError("a key of the metadata is there twice");
+  return list;
+}
+
+// header returns metadata as the value of a header.
+const header = list => list.map(([key, value]) => key + "=" + encodeURIComponent(value)).join(", ");
+
 // A view is the form of a method and what its last call has returned. It stays while other methods are
 // shown, and its call goes on.
 function makeView(method, {params, results}) {
@@ -197,7 +220,7 @@ function makeView(method, {params, results}) {
     limit: (method.Options ?? []).find(o => o.startsWith("timeout="))?.slice(8) ?? "20s",
     stream: results.findIndex(t => t.kind === "stream" || t.kind === "reader"),
     json: null, // the arguments as JSON, in place of the form
-    running: null, outcome: "", bad: false,
+    running: null, outcome: "", bad: false, reply: "",
     lines: [], size: 0, dropped: 0, // what is shown of the results
     parts: [], kept: 0, // what can be saved of them
   };
@@ -247,9 +270,9 @@ function toggleJSON() {
   }
 }
 
-// unfit says why arguments are not those of a call.
+// unfit says why arguments or metadata are not those of a call.
 function unfit(e) {
-  $("hint").textContent = clean(`These are not arguments for the method: ${e.message}.`);
+  $("hint").textContent = clean(`This is not a call of the method: ${e.message}.`);
   $("hint").className = "bad";
 }
 
@@ -263,7 +286,7 @@ function pretty(text) {
 
 // The command in a shell
 
-const quote = word => /^[\w.:\/@%+,-]+$/.test(word) && !word.startsWith("-") ? word : "'" + word.replaceAll("'", `'\\''`) + "'";
+const quote = word => /^[\w.:\/@%+,-][\w.:\/@%+,=-]*$/.test(word) && !word.startsWith("-") ? word : "'" + word.replaceAll("'", `'\\''`) + "'";
 
 // word returns an argument for bsrpc: plain texts without the quotes of JSON.
 function word(type, json) {
@@ -282,22 +305,25 @@ function command() {
   if (!current) return;
   const address = document.body.dataset.address, name = current.method.Name, token = $("token").value !== "";
   const hints = [];
-  let words;
+  let words, metadata;
   setCommand("");
   try {
     words = argumentsOf(current, true);
+    metadata = entries();
+    $("extra-title").textContent = "Metadata" + (metadata.length ? ` (${metadata.length})` : "");
   } catch (e) {
     return unfit(e);
   }
   if (address) {
     const end = words.some(w => w.startsWith("-")) ? ["--"] : [], [server, ...flags] = address.trim().split(/\s+/);
     if (token && !server.startsWith("@")) flags.push("--token-file", "token.txt");
+    for (const [key, value] of metadata) flags.push("--metadata", quote(key + "=" + value));
     if (current.stream < 0 && current.limit !== "20s") flags.push("--timeout", quote(current.limit));
     setCommand(["bsrpc call", quote(server), quote(name), ...flags, ...end, ...words.map((w, i) => word(current.params[i], w))].join(" "));
     if (flags.includes("--token-file")) hints.push("the token in the file token.txt");
   } else {
     const url = new URL(encodeURIComponent(name), location.href.split("#")[0]).href;
-    setCommand(["curl -sSN", ...token ? ['-H "Authorization: Bearer $TOKEN"'] : [], "-H 'Content-Type: application/json' -d", quote("[" + words.join(",") + "]"), quote(url)].join(" "));
+    setCommand(["curl -sSN", ...token ? ['-H "Authorization: Bearer $TOKEN"'] : [], ...metadata.length ? ["-H", quote("Bsrpc-Metadata: " + header(metadata))] : [], "-H 'Content-Type: application/json' -d", quote("[" + words.join(",") + "]"), quote(url)].join(" "));
     if (token) hints.push("the token in $TOKEN");
   }
   if (current.hasSecrets) hints.push("the secrets in place of ***");
@@ -353,6 +379,7 @@ function render(v) {
   $("stop").disabled = v.running === null;
   $("outcome").textContent = v.outcome;
   $("outcome").className = v.bad ? "bad" : v.running ? "" : "good";
+  $("reply").textContent = v.reply && clean("Metadata of the reply: " + v.reply);
   $("save").hidden = v.running !== null || v.parts.length === 0;
   $("save").textContent = v.kept > maxSaved ? "Save the first 64 MiB" : "Save results";
   const text = (v.dropped ? `… ${plural(v.dropped, "line")} before\n` : "") + v.lines.join("\n");
@@ -363,9 +390,12 @@ function render(v) {
 
 async function call(v) {
   const {method, results, secrets, stream} = v, began = performance.now();
-  const shown = v.command;
+  const shown = v.command, typed = $("metadata").value, headers = {};
   let given, body;
   try {
+    const metadata = entries();
+    if (metadata.length) headers["Bsrpc-Metadata"] = header(metadata);
+    if (stream < 0 && v.limit) headers["Bsrpc-Timeout"] = v.limit;
     given = "[" + argumentsOf(v, true).join(",") + "]";
     body = "[" + argumentsOf(v, false).join(",") + "]";
   } catch (e) {
@@ -394,11 +424,12 @@ async function call(v) {
     }
   };
   for (const other of views.values()) if (!other.running) other.parts = [];
-  Object.assign(v, {running: new AbortController(), outcome: "calling", bad: false, lines: [], size: 0, dropped: 0, parts: [], kept: 0});
+  Object.assign(v, {running: new AbortController(), outcome: "calling", bad: false, reply: "", lines: [], size: 0, dropped: 0, parts: [], kept: 0});
   render(v);
   let outcome = "ok";
   try {
-    const response = await post(encodeURIComponent(method.Name), body, v.running.signal, stream < 0 ? v.limit : "");
+    const response = await post(encodeURIComponent(method.Name), body, v.running.signal, headers);
+    v.reply = metadataOf(response);
     if (stream < 0) {
       list(await response.text());
     } else {
@@ -414,20 +445,23 @@ async function call(v) {
     }
   } catch (e) {
     v.bad = e.name !== "AbortError";
+    v.reply ||= e.reply ?? "";
     outcome = v.bad ? describe(e) : "stopped";
   }
   v.running = null;
   v.outcome = `${outcome}, ${stream < 0 ? "" : `${plural(count, "item")}, `}${Math.round(performance.now() - began)} ms`;
   render(v);
-  remember(v, shown, given);
+  remember(v, shown, given, typed);
 }
 
-function remember(v, shown, given) {
+function remember(v, shown, given, typed) {
   if (shown.length + given.length > maxShown) [shown, given] = [cut(shown, maxRemembered), ""]; // not kept whole
   const name = v.method.Name, output = cut(v.lines.join("\n"), maxRemembered);
   const again = element("button", {type: "button", textContent: "Edit", title: "Put these arguments into the form", onclick: async () => {
     if (!methods.has(name)) return;
     await go(name);
+    $("metadata").value = typed;
+    $("extra").open = typed !== "";
     current.json = null;
     form();
     try {
