@@ -1,6 +1,8 @@
 package bsrpc
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -52,4 +54,32 @@ func TestHealthBoardWatchers(t *testing.T) {
 	}
 	b.Set("end", false)
 	wg.Wait()
+}
+
+// Health says what the health checks of clients say, of servers of all kinds.
+func TestServerHealth(t *testing.T) {
+	srv := NewServer(&ServerOptions{Logger: quiet, MaxSessions: 1, OnConnect: func(context.Context, *Session) error { panic("a session") }})
+	if err := srv.RegisterFunc("Shop.Pay", func() {}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(all, shop bool) {
+		t.Helper()
+		got := []bool{srv.Health(""), srv.Health("Shop"), srv.Health("Shp")}
+		if !slices.Equal(got, []bool{all, shop, false}) {
+			t.Errorf("got %v", got)
+		}
+	}
+	want(true, true)
+	srv.SetHealth("Shop", false)
+	want(true, false)
+	srv.SetHealth("", false)
+	want(false, false)
+	srv.SetHealth("Shop", true)
+	srv.SetHealth("", true)
+	want(true, true)
+	srv.Close()
+	want(false, false)
+	if NewServer(&ServerOptions{Logger: quiet, MaxSessions: -7}).Health("") {
+		t.Error("a server with invalid options is ready")
+	}
 }

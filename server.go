@@ -189,10 +189,20 @@ func (s *Server) Groups() []GroupInfo {
 // SetHealth says whether a service is ready for calls, for the health checks of its clients: Health
 // and WatchHealth of the service bsrpc.v1, see package introspect. "" stands for all services
 // together. It has no effect on calls. Every service is ready until SetHealth says otherwise, or
-// Shutdown begins.
+// Shutdown begins. Health is the counterpart.
 func (s *Server) SetHealth(service string, serving bool) {
 	s.mustBeInitialized()
 	s.health.Set(service, serving)
+}
+
+// Health reports whether a service is ready for calls, "" all of them together: as SetHealth says,
+// before Shutdown and Close, with valid options. An unknown service is not ready. It is for health
+// checks of other protocols, and needs neither a session nor rights. As with Serve, nothing can be
+// registered afterwards.
+func (s *Server) Health(service string) bool {
+	s.mustBeInitialized()
+	serving, _ := s.health.Get(service)
+	return serving && s.begin() == nil && (service == "" || s.registry.Service(service) != nil)
 }
 
 // Panics returns the number of handlers and interceptors that ended in a panic or

@@ -90,7 +90,7 @@ func labServer(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(httpbsrpc.Handler(srv, &httpbsrpc.Options{Console: true, ConsoleAddress: "lab.example:7341 --tls", HealthCredentials: bsrpc.NewCredentials("", "t")}))
+	web := httptest.NewServer(httpbsrpc.Handler(srv, &httpbsrpc.Options{Console: true, ConsoleAddress: "lab.example:7341 --tls"}))
 	t.Cleanup(func() {
 		srv.Close()
 		web.CloseClientConnections()

@@ -39,12 +39,10 @@ package httpbsrpc
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
-	"github.com/bsrpc/bsrpc/introspect"
 )
 
 // Options are the options of Handler. The zero value, and nil, have the defaults. The options are
@@ -62,10 +60,6 @@ type Options struct {
 	// FrameTimeout limits the time in which the body of a request arrives, and in which a
 	// client takes each part of a stream. Zero means 30 s.
 	FrameTimeout time.Duration
-
-	// HealthCredentials are those with which GET /health asks a server with Authenticate. A
-	// server that refuses them is down.
-	HealthCredentials bsrpc.Credentials
 
 	// Console mounts the console at GET /: a page that lists the methods of the server and calls
 	// them. It has no rights of its own: the server decides by the token given in the page. False
@@ -85,11 +79,11 @@ const defaultMaxMessage = 16 << 20
 type handler struct {
 	Options
 	server *bsrpc.Server
-	health *bsrpc.Client
 }
 
 // Handler returns an http.Handler that calls the methods of srv, and says at GET /health to any
-// Host whether it is ready: 200 and "up", or 503 and "down". Its paths begin at /; use
+// Host and without credentials whether srv is ready, as Server.Health does: 200 and "up", or 503 and
+// "down". Its paths begin at /; use
 // http.StripPrefix for others. opts may be nil.
 //
 // A certificate that TLS of the http.Server has verified is in the Peer of a call.
@@ -102,9 +96,6 @@ func Handler(srv *bsrpc.Server, opts *Options) http.Handler {
 	}
 	h.MaxMessage = cmp.Or(h.MaxMessage, defaultMaxMessage)
 	h.FrameTimeout = cmp.Or(h.FrameTimeout, 30*time.Second)
-	h.health = bsrpc.NewClientOver(inside{srv}, &bsrpc.ClientOptions{
-		Credentials: func(context.Context) (bsrpc.Credentials, error) { return h.HealthCredentials, nil },
-	})
 	return h
 }
 
@@ -118,7 +109,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.out.SetReadDeadline(x.began.Add(h.FrameTimeout)) // some connections have no deadlines
 	switch get := r.Method == http.MethodGet || r.Method == http.MethodHead; {
 	case get && r.URL.Path == "/health":
-		h.serveHealth(w, r)
+		h.serveHealth(w)
 	case !h.isHost(r):
 		x.refuse(refusef(http.StatusMisdirectedRequest, bsrpc.CodePermissionDenied, "the Host of the request is not one of this server; add it to Options.Hosts"))
 	case isForeign(r):
@@ -133,35 +124,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveHealth answers a load balancer, which learns nothing else.
-func (h *handler) serveHealth(w http.ResponseWriter, r *http.Request) {
+func (h *handler) serveHealth(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if h.isUp(r.Context()) {
+	if h.server.Health("") {
 		w.Write([]byte("up\n"))
 		return
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	w.Write([]byte("down\n"))
-}
-
-// isUp reports whether the server is ready for calls.
-func (h *handler) isUp(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	type contract struct {
-		Health func(ctx context.Context, service string) (introspect.Health, error)
-	}
-	server, err := bsrpc.Bind[contract](ctx, h.health, introspect.Service)
-	if err != nil {
-		return false
-	}
-	state, err := server.Health(ctx, "")
-	return err == nil && state.Serving
-}
-
-// inside is the RoundTripper of a handler to its own server.
-type inside struct{ server *bsrpc.Server }
-
-// RoundTrip implements bsrpc.RoundTripper.
-func (i inside) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
-	return i.server.Handle(ctx, r), nil
 }

@@ -259,8 +259,6 @@ func TestAuthenticate(t *testing.T) {
 			switch {
 			case c.HasToken("t/+=") && c.User() == "", c.HasToken("a b:ü") && c.User() == "ann":
 				p.Name, p.Roles = "ann", []string{"user"}
-			case c.HasToken("probe"):
-				p.Name = "balancer"
 			default:
 				return errors.New("wrong token")
 			}
@@ -268,7 +266,7 @@ func TestAuthenticate(t *testing.T) {
 		},
 		Roles: map[string]string{"Stock.*": "user", "Stock.Note": "admin"},
 	}
-	srv, _, web := serve(t, opts, &httpbsrpc.Options{HealthCredentials: bsrpc.NewCredentials("", "probe")})
+	srv, _, web := serve(t, opts, nil)
 	for _, c := range []bsrpc.Credentials{bsrpc.NewCredentials("", "t/+="), bsrpc.NewCredentials("ann", "a b:ü"), bsrpc.NewCredentials("", "wrong")} {
 		client := dial(t, web.URL, &bsrpc.ClientOptions{InsecureCredentials: true, Credentials: func(context.Context) (bsrpc.Credentials, error) { return c, nil }})
 		p, err := bsrpc.Bind[contract](t.Context(), client, "Stock")
@@ -311,11 +309,38 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-// Without its credentials the health of a server that wants some is not known.
-func TestHealthRefused(t *testing.T) {
-	_, _, web := serve(t, &bsrpc.ServerOptions{Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error { return errors.New("no") }}, nil)
-	if status, body, _ := do(t, "HEAD", web.URL+"/health", ""); status != 503 || body != "" {
-		t.Errorf("got %d, %q", status, body)
+// Health needs neither a session nor rights.
+func TestHealth(t *testing.T) {
+	never := errors.New("never")
+	for name, opts := range map[string]*bsrpc.ServerOptions{
+		"Authenticate": {Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error { return never }},
+		"OnConnect":    {OnConnect: func(context.Context, *bsrpc.Session) error { t.Error("a session begins"); return never }},
+		"MaxSessions":  {MaxSessions: 1, RefuseWhenFull: true},
+		"PerSession":   nil,
+	} {
+		srv, _, web := serve(t, opts, nil)
+		if name == "PerSession" {
+			made := func(context.Context, *bsrpc.Session) (depot, error) { t.Error("a receiver is made"); return depot{}, nil }
+			if err := srv.RegisterName("More", bsrpc.PerSession(made)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, up := range []bool{true, false, true} {
+			srv.SetHealth("", up)
+			status, body, _ := do(t, "GET", web.URL+"/health", "", "Host: any.example")
+			if up && (status != 200 || body != "up\n") || !up && (status != 503 || body != "down\n") {
+				t.Errorf("%s, up %v: got %d, %q", name, up, status, body)
+			}
+		}
+		if status, body, _ := do(t, "HEAD", web.URL+"/health", ""); status != 200 || body != "" {
+			t.Errorf("%s: got %d, %q", name, status, body)
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if status, body, _ := do(t, "GET", web.URL+"/health", ""); status != 503 || body != "down\n" {
+			t.Errorf("%s, shut down: got %d, %q", name, status, body)
+		}
 	}
 }
 
