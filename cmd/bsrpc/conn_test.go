@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
@@ -44,7 +48,8 @@ func TestTLS(t *testing.T) {
 	check(t, 0, "Desk\n", "list", address, "--ca", authority, "--token-file", token, "--user", "bob")
 	check(t, 0, "Desk\n", "list", address, "--ca", authority, "--cert", cert, "--key", key)
 	check(t, 3, "--token-file", "list", address, "--ca", authority)
-	check(t, 3, "--token-file", "list", address, "--ca", authority, "--token-file", token, "--user", "eve")
+	check(t, 3, "this token of eve: has it expired?\n", "list", address, "--ca", authority, "--token-file", token, "--user", "eve")
+	check(t, 3, "or does it need a name with --user?\n", "list", address, "--ca", authority, "--token-file", token)
 	check(t, 3, "authority with --ca\n", "list", address, "--tls")
 	check(t, 3, "a name that its certificate has, with --server-name\n", "list", address, "--ca", authority, "--server-name", "elsewhere")
 	check(t, 3, "; add --tls, or --ca for", "list", address)
@@ -79,7 +84,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 	serveOn(t, newDesk(t, nil), l)
 	check(t, 0, `"3"`, "call", "unix:"+filepath.Join(dir, "s"), "Desk.Add", "1", "2")
-	check(t, 3, "is a bsrpc server listening on unix:", "list", "unix:"+filepath.Join(dir, "other"))
+	check(t, 3, "there is no such socket", "list", "unix:"+filepath.Join(dir, "other"))
+	check(t, 3, "give --server-name, a name in the server's certificate\n", "list", "unix:"+filepath.Join(dir, "s"), "--tls")
 }
 
 func TestNoServer(t *testing.T) {
@@ -88,7 +94,7 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	check(t, 3, "is a bsrpc server listening on", "list", l.Addr().String())
+	check(t, 3, "nothing listens on "+l.Addr().String()+": is the server running", "list", l.Addr().String())
 	check(t, 3, `"exit":3`, "call", l.Addr().String(), "Desk.Add", "1", "2", "--json")
 	check(t, 3, "still not ready", "health", l.Addr().String(), "--wait", "--timeout", "300ms")
 	check(t, 2, "want SERVICE.METHOD", "call", serve(t, newDesk(t, nil)), "Add")
@@ -130,4 +136,40 @@ func TestHealthWait(t *testing.T) {
 	}
 	srv.SetHealth("Desk", true)
 	<-done
+}
+
+// A certificate that the server refuses, and one of it that has expired.
+func TestCertificates(t *testing.T) {
+	ca := bsrpctest.NewCA(t)
+	config := ca.Server()
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	authority, _ := bsrpctest.WriteFiles(t, filepath.Join(t.TempDir(), "server"), config.Certificates[0])
+	address := serve(t, newDesk(t, &bsrpc.ServerOptions{TLS: config}))
+	cert, key := bsrpctest.NewCA(t).Files("ann", "ann")
+	check(t, 3, "the server does not accept the certificate in --cert\n", "health", address, "--wait", "--ca", authority, "--cert", cert, "--key", key)
+	check(t, 3, "the server may want a certificate: give --cert and --key\n", "health", address, "--wait", "--ca", authority)
+	text, flags := new(target).remedy(x509.CertificateInvalidError{Reason: x509.Expired}, new(failure), true)
+	if want := "the server needs a new certificate, unless the clock of this machine is wrong"; text != want || flags {
+		t.Errorf("got %q, %v", text, flags)
+	}
+	text, _ = (&target{address: "lab:1"}).remedy(&net.DNSError{IsNotFound: true}, new(failure), true)
+	if want := "this name has no address: is it spelt right?"; text != want {
+		t.Errorf("got %q", text)
+	}
+}
+
+// An interrupt is told apart from trouble of the network.
+func TestInterrupted(t *testing.T) {
+	address := serve(t, newDesk(t, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	var failed strings.Builder
+	time.AfterFunc(100*time.Millisecond, cancel)
+	exit := run(ctx, []string{"call", address, "Desk.Hang"}, strings.NewReader(""), io.Discard, &failed)
+	if want := "bsrpc: Desk.Hang: interrupted\n    the call may have run, or not\n"; exit != 130 || failed.String() != want {
+		t.Errorf("exit %d, %s", exit, failed.String())
+	}
+	failed.Reset()
+	if exit := run(ctx, []string{"list", address}, strings.NewReader(""), io.Discard, &failed); exit != 130 || strings.Contains(failed.String(), "\n    ") {
+		t.Errorf("exit %d, %s", exit, failed.String())
+	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +15,7 @@ const (
 	exitUsage       = 2
 	exitNetwork     = 3
 	exitMismatch    = 4
+	exitInterrupted = 130 // as shells have it
 )
 
 // maxErrorText limits the bytes of an error's text, and maxErrorLines its lines.
@@ -65,37 +65,6 @@ func unknown(format string, args ...any) error {
 	return &failure{Exit: exitMismatch, Message: fmt.Sprintf(format, args...)}
 }
 
-// notConnected returns the error of Dial, and what to try.
-func notConnected(err error, address string, secure bool) error {
-	f := failureOf(err)
-	f.Exit = exitNetwork
-	text, flags := remedy(err, f.Code, address, secure)
-	if f.flags = flags; text != "" {
-		f.Details = append(f.Details, text)
-	}
-	return f
-}
-
-// remedy returns what to try after an error of Dial, with TLS or without, and whether that is other flags
-// in any case.
-func remedy(err error, code, address string, secure bool) (text string, flags bool) {
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case code == bsrpc.CodeUnauthenticated.String():
-		return "give a token with --token-file, or a certificate with --cert and --key", true
-	case code == bsrpc.CodeFailedPrecondition.String():
-		return "", true // the error itself names the flags
-	case errors.As(err, &authority):
-		return "name the PEM file of its authority with --ca", true
-	case errors.As(err, &host):
-		return "give a name that its certificate has, with --server-name", true
-	case secure:
-		return "is a bsrpc server with TLS listening on " + address + "? Without TLS leave out --tls, --ca, --cert and --server-name", false
-	}
-	return "is a bsrpc server listening on " + address + "? With TLS add --tls, or --ca for an authority of your own", false
-}
-
 // failureOf returns an error as a failure: which exit code it has, and what to do.
 func failureOf(err error) *failure {
 	var f *failure
@@ -117,18 +86,29 @@ func failureOf(err error) *failure {
 	case e != nil:
 		f.Exit, f.Code, f.Name, f.Outcome = exitOf(e), e.Code.String(), e.Name, e.Outcome.String()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		f.Exit = exitNetwork
+		f.Exit, f.Message = exitNetwork, plainTexts.Replace(f.Message)
 	default:
 		return f
 	}
 	switch {
+	case errors.Is(err, context.Canceled): // the own context, so by a signal
+		f.Exit = exitInterrupted
 	case errors.Is(err, context.DeadlineExceeded): // the own time is over, at which end does not matter
 		f.Exit = exitNetwork
 		f.Details = append(f.Details, "allow more time with --timeout")
-	case f.Exit == exitNetwork && e != nil && e.Outcome == bsrpc.OutcomeUnknown:
+	}
+	if e != nil && e.Outcome == bsrpc.OutcomeUnknown && (f.Exit == exitNetwork && !errors.Is(err, context.DeadlineExceeded) || f.Exit == exitInterrupted) {
 		f.Details = append(f.Details, "the call may have run, or not")
 	}
 	return f
+}
+
+// interrupted returns the exit code of a signal, 0 for other errors.
+func (f *failure) interrupted() int {
+	if f.Exit == exitInterrupted {
+		return exitInterrupted
+	}
+	return 0
 }
 
 // exitOf returns the exit code for the error of a call.

@@ -15,6 +15,9 @@ type optionText struct {
 	own     bool
 }
 
+// plainTexts are words of Go in texts of the library, and those of this command.
+var plainTexts = strings.NewReplacer("context deadline exceeded", "out of time", "context canceled", "interrupted")
+
 // optionTexts are the options of this end that errors can name. Those of the server keep their names:
 // whoever runs it sets them.
 var optionTexts = []optionText{
@@ -42,6 +45,7 @@ func inFlags(text string, remote bool) string {
 	if !ours {
 		return text
 	}
+	text = plainTexts.Replace(text)
 	for _, o := range optionTexts {
 		if !o.own || !remote {
 			text = o.library.ReplaceAllString(text, o.command)

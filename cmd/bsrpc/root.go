@@ -20,6 +20,7 @@ Exit codes:
   2  wrong usage: arguments, flags or files; nothing has been called
   3  network: not connected, connection lost, refused, out of time
   4  an unknown service or method, or a mismatch; a change that parts programs in use
+  130  interrupted; watch, top, tap and bench end with 0
 
 Text of the server is printed without control characters, and cut if it is long.`
 

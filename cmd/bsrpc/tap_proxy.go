@@ -172,12 +172,12 @@ func (x *proxy) describe(ctx context.Context) (*description, error) {
 	secure := opts.TLS != nil
 	nc, err := x.dial(ctx)
 	if err != nil {
-		return nil, notConnected(err, x.address, secure)
+		return nil, x.notConnected(err, secure)
 	}
 	opts.TLS = nil // dial has done it, and has verified the server
 	client, err := bsrpc.NewClient(ctx, x.record.conn(nc, ownConn), opts)
 	if err != nil {
-		return nil, notConnected(err, x.address, secure)
+		return nil, x.notConnected(err, secure)
 	}
 	defer client.Close()
 	return x.describeOver(ctx, client)

@@ -120,7 +120,7 @@ func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrp
 	defer cancel()
 	client, err := bsrpc.Dial(ctx, network, address, opts)
 	if err != nil {
-		return nil, notConnected(err, t.address, opts.TLS != nil)
+		return nil, t.notConnected(err, opts.TLS != nil)
 	}
 	return client, nil
 }
