@@ -82,7 +82,7 @@ func (c *call) arg(l *layout.Type, word string) (any, error) {
 		f, err := c.file(name)
 		return c.lines(l.Elem, f), err
 	case l.Kind == layout.Stream:
-		return list(word)
+		return list(l.Elem, word)
 	case isFile && !wordy(l):
 		f, err := c.file(name)
 		if err != nil {
@@ -170,11 +170,16 @@ func quoted(word string) json.RawMessage {
 	return text
 }
 
-// list returns the items of a stream from a list of JSON.
-func list(word string) (any, error) {
+// list returns the items of a stream of l from a list of JSON. One that does not fit is found before the call.
+func list(l *layout.Type, word string) (any, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(word), &items); err != nil {
 		return nil, errors.New("a stream; give a list of JSON, @file with an item a line, or @- for standard input")
+	}
+	for i, item := range items {
+		if _, err := layout.ParseJSON(nil, l, item); err != nil {
+			return nil, fmt.Errorf("item %d of the stream: %w", i+1, err)
+		}
 	}
 	return iter.Seq2[json.RawMessage, error](func(yield func(json.RawMessage, error) bool) {
 		for _, item := range items {
