@@ -116,7 +116,7 @@ func TestErrorsInFlags(t *testing.T) {
 	check(t, 1, "result 1: too long (--max-message is 4096)", "call", address, "Desk.Echo", long, "--max-message", "4KiB")
 	check(t, 0, long, "call", address, "Desk.Echo", long, "--max-message", "8KiB")
 	check(t, 3, "no answer in 50ms (--timeout)", "bench", address, "Desk.Hang", "--rate", "max", "--concurrency", "1", "--duration", "50ms", "--timeout", "50ms")
-	check(t, 2, `invalid argument "2GiB" for "--max-message" flag: want a size up to 1GiB, such as 64MiB`, "list", address, "--max-message", "2GiB")
+	check(t, 2, `--max-message 2GiB: want a size up to 1GiB, such as 64MiB`, "list", address, "--max-message", "2GiB")
 	other := serve(t, newDesk(t, &bsrpc.ServerOptions{MaxMessage: 4096}))
 	check(t, 1, "too long (the server's MaxMessage is 4096)", "call", other, "Desk.Echo", long)
 	for text, want := range map[string]string{
@@ -131,6 +131,13 @@ func TestErrorsInFlags(t *testing.T) {
 	}
 	if have := inFlags("bsrpc: x: this end's MaxMessage is 1", true); have != "x: this end's MaxMessage is 1" {
 		t.Errorf("the server's: %s", have)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	exit, out, failed := bsrpcCommand(t, "", "--version")
+	if exit != 0 || !strings.HasPrefix(out, "bsrpc ") || !strings.Contains(out, ", go") || failed != "" {
+		t.Errorf("exit %d, %q, %q", exit, out, failed)
 	}
 }
 

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const help = `bsrpc lists, describes and calls the methods of any bsrpc server.
@@ -57,10 +60,8 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				for cmd.SuggestionsMinimumDistance = 1; cmd.SuggestionsMinimumDistance <= 2; cmd.SuggestionsMinimumDistance++ {
-					if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
-						return usage("unknown command %q; did you mean %s?", args[0], strings.Join(meant, " or "))
-					}
+				if meant := similar(cmd, args[0]); len(meant) > 0 {
+					return usage("unknown command %q; did you mean %s?", args[0], strings.Join(meant, " or "))
 				}
 				return usage("unknown command %q; see bsrpc --help", args[0])
 			}
@@ -68,9 +69,9 @@ func newRoot() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%v; see %s --help, and write -- before arguments that begin with -", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
+	root.Version = version()
+	root.SetVersionTemplate("bsrpc {{.Version}}\n")
 	t := new(target)
 	t.addFlags(root.PersistentFlags())
 	t.stderr = root.ErrOrStderr
@@ -79,4 +80,51 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
 	root.AddCommand(newDiff(t), newGen(t), newBench(t), newTop(t))
 	return root
+}
+
+// version returns the version of the command, as the go command has recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + ", " + info.GoVersion
+}
+
+// similar returns the commands below cmd whose names are closest to a misspelt one.
+func similar(cmd *cobra.Command, name string) []string {
+	for cmd.SuggestionsMinimumDistance = 1; cmd.SuggestionsMinimumDistance <= 2; cmd.SuggestionsMinimumDistance++ {
+		if meant := cmd.SuggestionsFor(name); len(meant) > 0 {
+			return meant
+		}
+	}
+	return nil
+}
+
+// wantedValues are the values that flags of a type take, for errors.
+var wantedValues = map[string]string{
+	"duration": "a time with its unit, such as 5s or 1m30s", "int": "a whole number", "uint64": "a whole number, 0 or more", "bool": "true or false",
+}
+
+// flagError returns the error for a flag that is unknown, or has a wrong value.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &invalid):
+		wanted, ok := wantedValues[invalid.GetFlag().Value.Type()]
+		if wanted = "want " + wanted; !ok {
+			wanted = invalid.Unwrap().Error()
+		}
+		return usage("--%s %s: %s", invalid.GetFlag().Name, clean(invalid.GetValue(), maxWord), wanted)
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		names := new(cobra.Command) // finds similar names among those of commands
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		})
+		if meant := similar(names, unknown.GetSpecifiedName()); len(meant) > 0 {
+			return usage("unknown flag --%s; did you mean --%s?", clean(unknown.GetSpecifiedName(), maxWord), strings.Join(meant, " or --"))
+		}
+	}
+	return usage("%v; see %s --help, and write -- before arguments that begin with -", err, cmd.CommandPath())
 }
