@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/introspect"
@@ -15,7 +19,8 @@ import (
 
 const topHelp = `top shows what a server does: calls a second and latencies by method, who holds
 exclusive groups and who waits, and the sessions. There is a view each --interval, which
-replaces the one before in a terminal, and follows it elsewhere and with --json.
+replaces the one before in a terminal, and follows it elsewhere and with --json. If the
+server goes, top says so, and connects again.
 
 Rates, latencies and errors are those of the interval before. Only operators of the server
 may see them: clients with its OperatorRole, or on its machine.`
@@ -64,41 +69,97 @@ func newTop(t *target) *cobra.Command {
 	return cmd
 }
 
-// run shows views until the end. An interrupt is how it ends.
+// run shows views until the end, over any number of connections. The first one must succeed: its
+// address may be misspelt. An interrupt is how it ends.
 func (v *topView) run(cmd *cobra.Command, s *server) error {
+	ctx, gap := cmd.Context(), firstGap
+	defer func() { s.Close() }() // the last one
+	for first := true; ; first = false {
+		worked, err := v.views(cmd, s)
+		switch {
+		case ctx.Err() != nil || err == nil:
+			return nil
+		case first && !worked || failureOf(err).Exit != exitNetwork:
+			return err
+		}
+		if worked {
+			gap = firstGap
+		}
+		if err := v.lost(cmd, err); err != nil {
+			return err
+		}
+		s.Close()
+		for next := (*server)(nil); next == nil; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(gap):
+			}
+			gap = min(2*gap, lastGap)
+			if next, err = v.connect(ctx); err == nil {
+				s = next
+			} else if !mayPass(err) && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// lost says that the server is gone: in a terminal in place of the view, elsewhere as watch does.
+func (v *topView) lost(cmd *cobra.Command, err error) error {
+	text := "the server is gone: " + clean(failureOf(err).Message, maxErrorText) + "; connecting again"
+	if out := cmd.OutOrStdout(); !v.json && isTerminal(out) {
+		_, err := fmt.Fprint(out, frame(clean(v.address, maxCell)+"\n"+text+"\n", true))
+		return err
+	}
+	return v.printLine(cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": "lost", "text": text}, time.Now().Format(lineTime)+" "+text)
+}
+
+// views shows views over one connection. worked reports whether the server has answered.
+func (v *topView) views(cmd *cobra.Command, s *server) (worked bool, err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	about, err := bsrpc.Bind[operatorContract](ctx, s.Client, introspect.Service)
 	if err != nil {
-		return operatorsOnly(err)
+		return false, operatorsOnly(err)
 	}
 	last, err := v.sample(ctx, about)
 	if err != nil {
-		return operatorsOnly(err)
+		return false, operatorsOnly(err)
 	}
-	live := !v.json && isTerminal(out)
 	for ; v.count != 0; v.count-- {
 		select {
 		case <-ctx.Done():
-			return nil
+			return true, nil
 		case <-time.After(v.interval):
 		}
 		now, err := v.sample(ctx, about)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
+		if err != nil {
+			return true, err
+		}
+		switch r := now.since(last); {
 		case v.json:
-			err = writeJSON(out, now.since(last))
+			err = writeJSON(out, r)
 		default:
-			_, err = fmt.Fprint(out, frame(now.since(last).text(v.address, v.rows), live))
+			_, err = fmt.Fprint(out, v.frame(r, out))
 		}
 		if err != nil {
-			return err
+			return true, err
 		}
 		last = now
 	}
-	return nil
+	return true, nil
+}
+
+// frame returns a view as it is written to out. In a terminal its tables are as long as fits.
+func (v *topView) frame(r *rates, out io.Writer) string {
+	if !isTerminal(out) {
+		return frame(r.text(v.address, v.rows), false)
+	}
+	height := math.MaxInt
+	if _, h, err := term.GetSize(int(out.(*os.File).Fd())); err == nil && h > 0 {
+		height = h
+	}
+	return frame(r.fitting(v.address, v.rows, height), true)
 }
 
 // operatorsOnly returns the error of a server that does not show its figures to this client.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -77,7 +76,7 @@ func TestTopGolden(t *testing.T) {
 		t.Errorf("%s differs, see go test -update; %v; got:\n%s", file, err, got.String())
 	}
 	live := frame(r.text("a", 20), true)
-	if !strings.HasPrefix(live, "\x1b[H") || !strings.HasSuffix(live, "\x1b[J") || strings.Count(live, "\x1b[K\n") != strings.Count(live, "\n") || strings.Contains(live, "\x1b[2J") {
+	if !strings.HasPrefix(live, "\x1b[?7l\x1b[H") || !strings.HasSuffix(live, "\x1b[J\x1b[?7h") || strings.Count(live, "\x1b[K\n") != strings.Count(live, "\n") || strings.Contains(live, "\x1b[2J") {
 		t.Errorf("in a terminal: %q", live)
 	}
 }
@@ -162,26 +161,55 @@ func TestTopOfAStranger(t *testing.T) {
 	}
 }
 
-// A server that goes is an error of the network.
+// A server that goes is told, and top goes on with the next one.
 func TestTopOfALostServer(t *testing.T) {
-	srv := newDesk(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
+	address := l.Addr().String()
+	srv, next := newDesk(t, nil), newDesk(t, nil)
+	done := make(chan error, 2)
 	go func() { done <- srv.Serve(l) }()
-	closing := writerFunc(func(b []byte) (int, error) { srv.Close(); return len(b), nil })
+	views := 0
+	replacing := writerFunc(func(b []byte) (int, error) {
+		if views++; views == 1 {
+			srv.Close()
+			<-done
+			if l, err = net.Listen("tcp", address); err != nil {
+				t.Error(err)
+			}
+			go func() { done <- next.Serve(l) }()
+		}
+		return len(b), nil
+	})
 	var failed strings.Builder
-	if exit := run(t.Context(), []string{"top", l.Addr().String(), "--interval", "1ms"}, strings.NewReader(""), closing, &failed); exit != exitNetwork {
-		t.Errorf("exit %d, %s", exit, failed.String())
+	exit := run(t.Context(), []string{"top", address, "--interval", "1ms", "--count", "3"}, strings.NewReader(""), replacing, &failed)
+	if text := failed.String(); exit != 0 || views != 3 || strings.Count(text, "\n") != 1 || !strings.Contains(text, " the server is gone: ") {
+		t.Errorf("exit %d, %d views, %s", exit, views, text)
 	}
-	if err := <-done; !errors.Is(err, bsrpc.ErrServerClosed) {
-		t.Error(err)
+	next.Close()
+	<-done
+	check(t, exitNetwork, "nothing listens", "top", address)
+}
+
+// In a terminal the view has its height.
+func TestTopFits(t *testing.T) {
+	before, now := samples()
+	r := now.since(before)
+	whole := r.text("127.0.0.1:7341", 20)
+	for height := range 60 {
+		text := r.fitting("127.0.0.1:7341", 20, height)
+		lines := strings.Count(text, "\n")
+		if lines > max(height-1, 1) || height > strings.Count(whole, "\n") && text != whole {
+			t.Errorf("height %d: %d lines", height, lines)
+		}
+		if height > 25 && !strings.Contains(text, "SESSION ") {
+			t.Errorf("height %d: no sessions", height)
+		}
 	}
 }
 
-// Numbers are short, and in the unit that people expect.
 func TestBrief(t *testing.T) {
 	var got []string
 	for _, d := range []time.Duration{-1, 0, 1, 999, 12_345, 1_234_567, 999 * time.Millisecond, 59 * time.Second, 61 * time.Second, 3 * time.Hour, 50 * time.Hour} {

@@ -19,12 +19,25 @@ func sortBusiest(list []methodRates) {
 const maxCell = 40
 
 // frame returns a view as it is written. In a terminal it replaces the one before; each line
-// ends what was there.
+// ends what was there, and is cut at the right edge: lines on two rows would scroll the view away.
 func frame(text string, live bool) string {
 	if !live {
 		return text + "\n"
 	}
-	return "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+	return "\x1b[?7l\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J\x1b[?7h"
+}
+
+// fitting returns a view with the longest tables of at most rows lines that fit on a terminal of this
+// height, whose last row stays empty. If the tables do not fit with one line each, the rest is cut.
+func (r *rates) fitting(address string, rows, height int) string {
+	text := r.text(address, rows)
+	for ; rows > 1 && strings.Count(text, "\n") >= height; text = r.text(address, rows) {
+		rows--
+	}
+	if lines := strings.SplitAfter(text, "\n"); len(lines) > height {
+		text = strings.Join(lines[:max(height-1, 1)], "")
+	}
+	return text
 }
 
 // text returns a view for people: a few lines about the server, and tables with rows lines at
