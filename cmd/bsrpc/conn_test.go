@@ -96,7 +96,7 @@ func TestNoServer(t *testing.T) {
 	l.Close()
 	check(t, 3, "nothing listens on "+l.Addr().String()+": is the server running", "list", l.Addr().String())
 	check(t, 3, `"exit":3`, "call", l.Addr().String(), "Desk.Add", "1", "2", "--json")
-	check(t, 3, "still not ready", "health", l.Addr().String(), "--wait", "--timeout", "300ms")
+	check(t, 3, "connect: connection refused\nbsrpc: still not ready", "health", l.Addr().String(), "--wait", "--timeout", "300ms")
 	check(t, 2, "want SERVICE.METHOD", "call", serve(t, newDesk(t, nil)), "Add")
 }
 
@@ -127,7 +127,7 @@ func TestHealthWait(t *testing.T) {
 	}
 	serveOn(t, srv, l)
 	check(t, 1, "not ready", "health", address, "Desk")
-	check(t, 1, "still not ready", "health", address, "Desk", "--wait", "--timeout", "400ms")
+	check(t, 1, "waiting: the service is not ready\nbsrpc: still not ready", "health", address, "Desk", "--wait", "--timeout", "400ms")
 	check(t, 0, "ready", "health", address, "bsrpc.v1")
 	select {
 	case <-done:

@@ -20,7 +20,8 @@ func newHealth(t *target) *cobra.Command {
 		Use:   "health [ADDRESS] [SERVICE]",
 		Short: "whether the server, or a service, is ready; exit code 1 if not",
 		Long: `health asks whether the server is ready, or one of its services. The exit code is 1 if it
-is not. With --wait it waits until then, also for a server that does not run yet.`,
+is not. With --wait it waits until then, also for a server that does not run yet, and says
+on standard error what it waits for.`,
 		ValidArgsFunction: t.complete(true, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := t.split(args)
@@ -35,7 +36,12 @@ is not. With --wait it waits until then, also for a server that does not run yet
 			service := append(args, "")[0]
 			h, err := t.health(ctx, service)
 			known := err == nil // the server has said it at least once
+			said := ""
 			for wait && (err == nil && !h.Serving || err != nil && mayPass(err)) {
+				if why := whyWaiting(h, err); why != said && ctx.Err() == nil {
+					said = why
+					t.printLine(cmd.ErrOrStderr(), map[string]string{"event": "waiting", "text": why}, "waiting: "+why)
+				}
 				select {
 				case <-ctx.Done():
 					return notReady(ctx, known, err)
@@ -54,6 +60,25 @@ is not. With --wait it waits until then, also for a server that does not run yet
 	return cmd
 }
 
+// whyWaiting returns what a wait waits for: a state that will pass, or an error.
+func whyWaiting(h introspect.Health, err error) string {
+	if err != nil {
+		return clean(failureOf(err).Message, maxErrorText)
+	}
+	return "the service is " + stateOf(h)
+}
+
+// stateOf returns a state as a word.
+func stateOf(h introspect.Health) string {
+	switch {
+	case h.Draining:
+		return "shutting down"
+	case h.Serving:
+		return "ready"
+	}
+	return "not ready"
+}
+
 // mayPass reports whether an error may be that of a server that is not there yet.
 func mayPass(err error) bool {
 	f := failureOf(err)
@@ -62,13 +87,7 @@ func mayPass(err error) bool {
 
 // printHealth prints a state, and returns an error if it is not ready.
 func (t *target) printHealth(cmd *cobra.Command, h introspect.Health) (err error) {
-	state := "not ready"
-	switch {
-	case h.Draining:
-		state = "shutting down"
-	case h.Serving:
-		state = "ready"
-	}
+	state := stateOf(h)
 	err = t.printLine(cmd.OutOrStdout(), map[string]bool{"serving": h.Serving, "draining": h.Draining}, state)
 	if err == nil && !h.Serving {
 		err = &failure{Exit: exitApplication, Message: "the service is " + state + "; --wait waits for it"}

@@ -150,7 +150,7 @@ func waitForServer(t *testing.T, program string) {
 	address := unused(t)
 	wait := newProcess(t, "health", address, "Jobs", "--wait", "--timeout", "30s")
 	var out bytes.Buffer
-	wait.Stdout, wait.Stderr = &out, &out
+	wait.Stdout = &out
 	if err := wait.Start(); err != nil {
 		t.Fatal(err)
 	}
