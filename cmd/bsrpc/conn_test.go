@@ -173,3 +173,27 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("exit %d, %s", exit, failed.String())
 	}
 }
+
+// Who waits for admission is told so, and not to look for the server.
+func TestQueue(t *testing.T) {
+	address := serve(t, newDesk(t, &bsrpc.ServerOptions{MaxSessions: 1}))
+	client, err := bsrpc.Dial(t.Context(), "tcp", address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	exit, _, failed := bsrpcCommand(t, "", "list", address, "--timeout", "100ms")
+	lines := strings.Split(failed, "\n")
+	if exit != exitNetwork || len(lines) != 4 || lines[0] != "waiting: the server is full; this command is at position 1 of its queue" || !strings.HasSuffix(lines[1], ": out of time") || lines[2] != "    allow more time with --timeout" {
+		t.Errorf("exit %d, %s", exit, failed)
+	}
+	full := serve(t, newDesk(t, &bsrpc.ServerOptions{Limits: bsrpc.Limits{MaxConns: 1}}))
+	other, err := bsrpc.Dial(t.Context(), "tcp", full, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if exit, _, failed := bsrpcCommand(t, "", "list", full); exit != exitNetwork || strings.Count(failed, "\n") != 1 || !strings.Contains(failed, "Limits.MaxConns (1)") {
+		t.Errorf("exit %d, %s", exit, failed)
+	}
+}

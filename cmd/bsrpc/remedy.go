@@ -31,7 +31,10 @@ func (t *target) remedy(err error, f *failure, secure bool) (text string, flags 
 		return t.otherCredentials(), true
 	case bsrpc.CodeFailedPrecondition.String(), bsrpc.CodeInvalidArgument.String():
 		return "", true // the error names the flags
-	case bsrpc.CodeCanceled.String():
+	case bsrpc.CodeCanceled.String(), bsrpc.CodeResourceExhausted.String():
+		return "", false // the server is there
+	}
+	if t.queued != nil && t.queued.Load() {
 		return "", false
 	}
 	if text, flags := t.tlsRemedy(err); text != "" {

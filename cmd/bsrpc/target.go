@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,6 +40,7 @@ type target struct {
 	token           string           // of the profile, in place of tokenFile
 	flags           *pflag.FlagSet   // which flags are on the command line
 	stderr          func() io.Writer // for warnings
+	queued          *atomic.Bool     // a server has made a client wait for admission; nil as long as there are no flags
 }
 
 // addFlags adds the flags of t.
@@ -52,7 +55,7 @@ func (t *target) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&t.user, "user", "", "`name` of the user beside the token")
 	f.BoolVar(&t.insecure, "insecure-credentials", false, "send the token without TLS too: others may read it")
 	f.DurationVar(&t.timeout, "timeout", 0, "time limit of each part: of connecting, and of the call, such as 5s (default 20s; streams and --wait have none)")
-	t.maxMessage = defaultSize
+	t.maxMessage, t.queued = defaultSize, new(atomic.Bool)
 	f.Var(&t.maxMessage, "max-message", "largest result or item to accept, such as 64MiB")
 	f.BoolVar(&t.json, "json", false, "print JSON, one value a line; errors too")
 	f.StringVar(&t.profile, "profile", "", "`name` of a profile in the config, in place of @name as the address")
@@ -129,7 +132,7 @@ func (t *target) dialWith(ctx context.Context, opts *bsrpc.ClientOptions) (*bsrp
 func (t *target) options() (*bsrpc.ClientOptions, error) {
 	opts := &bsrpc.ClientOptions{
 		NoReconnect: true, MaxMessage: int(t.maxMessage), DialTimeout: bsrpc.NoLimit, DefaultCallTimeout: bsrpc.NoLimit,
-		InsecureCredentials: t.insecure, Logger: slog.New(slog.DiscardHandler),
+		InsecureCredentials: t.insecure, Logger: slog.New(slog.DiscardHandler), OnWait: t.waits,
 	}
 	var err error
 	if opts.TLS, err = t.tlsConfig(); err != nil {
@@ -155,6 +158,19 @@ func (t *target) options() (*bsrpc.ClientOptions, error) {
 	c := bsrpc.NewCredentials(t.user, token)
 	opts.Credentials = func(context.Context) (bsrpc.Credentials, error) { return c, nil }
 	return opts, nil
+}
+
+// waits says that the server is full, and the position of this client in its queue.
+func (t *target) waits(position int) {
+	if t.queued == nil {
+		return
+	}
+	t.queued.Store(true)
+	text := "the server is full; this command is in its queue"
+	if position > 0 {
+		text = fmt.Sprintf("the server is full; this command is at position %d of its queue", position)
+	}
+	t.printLine(t.stderr(), map[string]any{"event": "waiting", "text": text, "position": position}, "waiting: "+text)
 }
 
 // tlsConfig returns the configuration of TLS, or nil without TLS.
