@@ -324,7 +324,7 @@ func TestBasicSessionClose(t *testing.T) {
 // order of arrival, never two at a time.
 func TestBasicCrowd(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	for seed := range uint64(Rounds(2, 5)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { crowd(t, seed) }) })
 	}
 }

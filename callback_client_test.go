@@ -411,7 +411,7 @@ func TestCallbackTruncations(t *testing.T) {
 		string(frameBytes(wire.Frame{Type: wire.Request, Flags: wire.Callback | wire.Chunked | wire.Metadata, Arg: fairAsk, ID: 3, Call: c0.id, Total: 70_000, Meta: []byte{}}, []byte("xy"))) +
 		string(frameBytes(wire.Frame{Type: wire.Cancel, ID: 3}, nil)) + callbackOf(4, c0.id, fairNote, "bad") +
 		string(frameBytes(wire.Frame{Type: wire.Response, ID: c0.id}, nil)) + callbackOf(5, c0.id, fairNote, text("late"))
-	for n := range len(all) + 1 {
+	for n := 0; n <= len(all); n += Rounds(3, 1) {
 		withFair(t, nil, func(t *testing.T, c *fairCall) {
 			if c.id != c0.id {
 				t.Fatal(c.id)

@@ -289,7 +289,7 @@ func TestFuncsOfManyCallsAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				for range 10 {
+				for range Rounds(3, 10) {
 					over := false
 					_, err := c.AskMany(t.Context(), func(_ context.Context, q string) (string, error) {
 						if over {
@@ -310,7 +310,7 @@ func TestFuncsOfManyCallsAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for i := range 100 {
+		for i := range Rounds(30, 100) {
 			wg.Go(func() {
 				if _, err := s.kept[i%10](context.Background(), "?"); !errors.Is(err, ErrCallOver) {
 					t.Errorf("a func after its call: %v", err)

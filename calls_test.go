@@ -239,7 +239,7 @@ func TestArgumentsMayBeReused(t *testing.T) {
 	proxy, _ := overTCP[labContract](t, newLab(t), "Lab")
 	rounds := 200
 	if !bsrpc.LongTests {
-		rounds = 40
+		rounds = 15
 	}
 	for round := range rounds {
 		in := pattern(1 << 20)

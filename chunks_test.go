@@ -56,7 +56,11 @@ func TestChunksOfEverySize(t *testing.T) {
 		client, proxy := testeeClientOn(t, near, nil)
 		rng := rand.NewChaCha8([32]byte{1})
 		for _, around := range []int{0, wire.MinCut, wire.MaxUnchunked - 4, wire.MaxChunk - 4, 2*wire.MaxChunk - 4, 1 << 20, 5 << 20} {
-			for size := max(0, around-2); size <= around+2; size++ {
+			within := 2
+			if around > 1<<20 {
+				within = Rounds(0, 2)
+			}
+			for size := max(0, around-within); size <= around+within; size++ {
 				in := make([]byte, size)
 				rng.Read(in)
 				transport.SetAlone(client.native.Conn, size%2 == 1)
@@ -442,7 +446,7 @@ func TestBothSendLarge(t *testing.T) {
 				srv := testeeServer(t, newTestee(), nil)
 				client, proxy := testeeClient(t, srv, nil)
 				var wg sync.WaitGroup
-				for range 64 {
+				for range Rounds(16, 64) {
 					wg.Go(func() {
 						if out, err := proxy.Echo(t.Context(), make([]byte, size)); len(out) != size || err != nil {
 							t.Errorf("got %d bytes, %v", len(out), err)

@@ -76,7 +76,7 @@ func TestClosedSessionTellsItsReason(t *testing.T) {
 		}, bsrpc.CodeAborted, "it is late"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 50 {
+			for range bsrpc.Rounds(10, 50) {
 				synctest.Test(t, func(t *testing.T) {
 					opts := close.opts
 					opts.Logger = quiet

@@ -40,7 +40,7 @@ func TestCloseReleasesEverything(t *testing.T) {
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	rounds := 50
 	if !LongTests {
-		rounds = 10
+		rounds = 6
 	}
 	for round := range rounds {
 		srv := testeeServer(t, newTestee(), nil)
@@ -97,7 +97,7 @@ func TestCallTablesAreEmptyAfterwards(t *testing.T) {
 	calls := int64(1_000_000)
 	switch {
 	case !LongTests:
-		calls = 8_000
+		calls = 4_000
 	case raceEnabled:
 		calls = 200_000
 	}

@@ -267,7 +267,7 @@ func TestSessionsCutAnywhere(t *testing.T) {
 			if bsrpc.LongTests {
 				tt.step = max(tt.step/60, 1)
 			} else {
-				tt.step = tt.step*2 - 1 // odd as well
+				tt.step = tt.step*4 - 1 // odd as well
 			}
 			script, seen := cutScript(tt.large), make(map[bsrpc.Outcome]int)
 			read, written := playCut(t, script, tt.over, bsrpctest.Delay(time.Millisecond), true, seen)

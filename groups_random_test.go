@@ -125,7 +125,7 @@ func (r *lockRoom) TakeA(ctx context.Context, ms uint16, groups []string) error 
 // and nothing waits.
 func TestGroupsAtRandom(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(4)
+	seeds := uint64(2)
 	if bsrpc.LongTests {
 		seeds = 100
 	}

@@ -114,7 +114,7 @@ func TestMaxHandlersOfCancelledCalls(t *testing.T) {
 	t.Parallel()
 	calls := 100
 	if !LongTests {
-		calls = 20
+		calls = 10
 	}
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
-				for n := range 3 {
+				for n := range Rounds(1, 3) {
 					near, far := net.Pipe()
 					served := make(chan error, 1)
 					go func() { served <- srv.ServeConn(far) }()

@@ -467,7 +467,7 @@ func TestServerBytesOfStreams(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		const size = 1 << 20
+		const size = 1 << 18
 		items := func(yield func([]byte, error) bool) {
 			for range size >> 14 {
 				if !yield(make([]byte, 1<<14), nil) {
@@ -510,8 +510,8 @@ func TestServerBytesOfStreams(t *testing.T) {
 		}
 		synctest.Wait()
 		n, err := modest.Items(t.Context(), true, items)
-		m, err2 := modest.Bytes(t.Context(), true, bytes.NewReader(make([]byte, 17*size))) // more than the limit, but read
-		if n != size || m != 17*size || err != nil || err2 != nil {
+		m, err2 := modest.Bytes(t.Context(), true, bytes.NewReader(make([]byte, 17<<20))) // more than the limit, but read
+		if n != size || m != 17<<20 || err != nil || err2 != nil {
 			t.Errorf("%d and %d bytes, %v, %v", n, m, err, err2)
 		}
 		close(release)

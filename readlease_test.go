@@ -88,7 +88,7 @@ func leaseSlack(callers int) time.Duration {
 func TestReadLeaseStorm(t *testing.T) {
 	seeds := 40
 	if !LongTests {
-		seeds = 4
+		seeds = 2
 	}
 	for seed := range uint64(seeds) {
 		for _, callers := range []int{1, 2, 3, 16, 64} {
@@ -149,7 +149,7 @@ func TestReadLeaseOfOneCaller(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)
 		client, proxy := testeeClient(t, srv, nil)
 		rng := rand.New(rand.NewPCG(1, 1))
-		for n := range 5000 {
+		for n := range Rounds(1000, 5000) {
 			if n%2 == 0 {
 				time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
 			}

@@ -92,7 +92,7 @@ func TestReadersInPieces(t *testing.T) {
 			for seed := range uint64(4) {
 				go func() {
 					defer func() { done <- true }()
-					const n = 3 << 20
+					n := bsrpc.Rounds(1, 3) << 20
 					got, out, err := proxy.Both(t.Context(), seed, n, &patternReader{rand: rand.New(rand.NewPCG(seed, 3)), end: n})
 					if err != nil {
 						t.Error(err)

@@ -130,7 +130,7 @@ func TestStreamLease(t *testing.T) {
 			}
 
 			// Reading begins a new lease.
-			for range 100_000 {
+			for range Rounds(20_000, 100_000) {
 				if _, err, ok := next(); err != nil || !ok {
 					t.Fatal(err)
 				}
@@ -173,7 +173,7 @@ func TestStreamLeaseAlone(t *testing.T) {
 				go func() { _, err := p.Add(context.Background(), 1, 2); done <- err }()
 				time.Sleep(10 * time.Second)
 			}
-			for i := range 100_000 {
+			for i := range Rounds(20_000, 100_000) {
 				if _, err, ok := next(); err != nil || !ok {
 					t.Fatalf("item %d: %v", i, err)
 				}
@@ -236,26 +236,27 @@ func TestManyLongItems(t *testing.T) {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
+		each := Rounds(2, 5)
 		for range 6 {
 			all.Go(func() {
-				if n, err := p.Sink(context.Background(), blobs(5)); n != 5*size || err != nil {
+				if n, err := p.Sink(context.Background(), blobs(each)); n != each*size || err != nil {
 					t.Errorf("Sink: %d, %v", n, err)
 				}
 			})
 			all.Go(func() {
 				n := 0
-				for b, err := range p.Blobs(context.Background(), 5) {
+				for b, err := range p.Blobs(context.Background(), each) {
 					if err != nil {
 						t.Error(err)
 					}
 					n += len(b)
 				}
-				if n != 5*size {
+				if n != each*size {
 					t.Errorf("Blobs: %d bytes", n)
 				}
 			})
 			all.Go(func() {
-				for range 5 {
+				for range each {
 					if n, err := p.Len(context.Background(), make([]byte, size)); n != size || err != nil {
 						t.Errorf("Len: %d, %v", n, err)
 					}

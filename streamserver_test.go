@@ -271,7 +271,7 @@ func TestManyStreams(t *testing.T) {
 		p.wantAnswer(4)
 		rounds := 1_000_000
 		if !LongTests {
-			rounds = 5000
+			rounds = 1000
 		}
 		for range rounds {
 			open([]uint16{hoseHold, hoseQuiet, hoseEcho, hoseFeed}[id%4])
@@ -386,7 +386,7 @@ var streamConversation = rawHead(24, wire.Request, 0, hoseTotal, 2) + u64(0) +
 func TestStreamTruncations(t *testing.T) {
 	t.Parallel()
 	all := []byte(streamConversation)
-	for n := 0; n <= len(all); n++ {
+	for n := 0; n <= len(all); n += Rounds(3, 1) {
 		withHose(t, nil, func(p *rawPeer, _ *Server, _ *hose) {
 			go drain(p)
 			p.write(all[:n])

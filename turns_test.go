@@ -16,7 +16,7 @@ import (
 func TestTurnsAnswerAllCalls(t *testing.T) {
 	peers, calls := 5, uint64(3000)
 	if !LongTests {
-		calls = 1000
+		calls = 400
 	}
 	for _, procs := range []int{1, 2, 8} {
 		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {
