@@ -45,7 +45,7 @@ func checkJSON(t *testing.T, c *Codec, data []byte) {
 func hasRaw(c *Codec) bool { return strings.Contains(c.Layout().String(), "raw(") }
 
 func TestRandomJSON(t *testing.T) {
-	types := 100
+	types := 40
 	if longTests {
 		types = 3000
 	}

@@ -138,7 +138,7 @@ func (v *verdict) list(w, r *listShape) {
 func TestListMatrix(t *testing.T) {
 	seeds := 5000
 	if !longTests {
-		seeds = 150
+		seeds = 60
 	}
 	var count matrixCount
 	for seed := range uint64(seeds) {

@@ -832,7 +832,7 @@ type matrixCount struct{ pairs, fits, values, absent, ranges int }
 func TestMatrix(t *testing.T) {
 	seeds := 10_000
 	if !longTests {
-		seeds = 200
+		seeds = 100
 	}
 	var count matrixCount
 	for seed := range uint64(seeds) {

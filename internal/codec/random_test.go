@@ -376,7 +376,7 @@ func readInParts(t testing.TB, c *Codec, d Decoder, want error) {
 func TestRandomTypes(t *testing.T) {
 	seeds := 1000
 	if !longTests {
-		seeds = 120
+		seeds = 50
 	}
 	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -42,7 +42,7 @@ func kills(few int) int {
 // A server is killed soon after its clients are back.
 func TestKilledServers(t *testing.T) {
 	l := newLedger()
-	k := killing{kills(2), 2 * time.Millisecond, upTo(20*time.Millisecond, 200*time.Millisecond), upTo(0, 500*time.Millisecond)}
+	k := killing{kills(1), 2 * time.Millisecond, upTo(20*time.Millisecond, 200*time.Millisecond), upTo(0, 500*time.Millisecond)}
 	worst := k.run(t, l, rand.New(rand.NewPCG(3, 4)))
 	t.Logf("%d kills; %v; all clients were back within %v", k.cycles, l, worst.Round(time.Millisecond))
 	l.finish(t)
