@@ -65,7 +65,7 @@ func (c *Client) Fail(why *fault.Fault) {
 }
 
 // fail stores a reason, and with the first one returns the calls under way. mu is not held while they
-// are canceled: the contexts of callers are code of the user.
+// are canceled, which reaches all contexts that users have derived.
 func (c *Client) fail(why *fault.Fault) []*Exchange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +128,8 @@ func (x *Exchange) Cancel() { x.within.Cancel() }
 func (x *Exchange) Begin() {
 	x.began = limits.Monotonic()
 	x.Time.Start(x.began)
-	x.within.Context, x.within.Until, x.within.AtClient = x.Ctx, x.Time.End(), true
+	ctx := limits.Plain(x.Ctx) // Fail ends it
+	x.within.Context, x.within.Until, x.within.AtClient = ctx, x.Time.End(), true
 	x.Client.add(x)
 }
 

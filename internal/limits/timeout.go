@@ -234,3 +234,17 @@ func (t *Timeout) OwnFault(ctx context.Context, expired bool, remote *fault.Faul
 	}
 	return nil
 }
+
+// Plain returns ctx without its AfterFunc, if that is code of the user: package context calls what it
+// returns on the goroutine that ends a call, and it may hang or panic. The context of a handler
+// keeps its own, which spares a goroutine.
+func Plain(ctx context.Context) context.Context {
+	switch ctx.(type) {
+	case interface{ OnGiveUp(func()) func() }: // of internal/callctx
+	case interface {
+		AfterFunc(func()) (stop func() bool)
+	}:
+		return struct{ context.Context }{ctx}
+	}
+	return ctx
+}

@@ -121,7 +121,7 @@ func (w *watch) begin(ctx context.Context, t *limits.Timeout, cancel func(why *f
 		return
 	}
 	if ctx.Done() != nil {
-		w.stops = append(w.stops, context.AfterFunc(ctx, func() { cancel(t.ContextFault(ctx.Err(), fault.OutcomeUnknown)) }))
+		w.stops = append(w.stops, context.AfterFunc(limits.Plain(ctx), func() { cancel(t.ContextFault(ctx.Err(), fault.OutcomeUnknown)) }))
 	}
 	if left, ok := t.Remaining(); ok && t.Set() {
 		w.stops = append(w.stops, time.AfterFunc(left, func() { cancel(t.Fault(fault.OutcomeUnknown)) }).Stop)
