@@ -12,7 +12,6 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -152,7 +151,7 @@ func (c *nativeConn) serveCallback(m *transport.Message) {
 		return
 	}
 	v := c.served
-	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c, limits.MonotonicAt(c.LastRead()))
+	inv := v.newInvocation(&servedMethod{Func: fn, factoryIndex: -1, chain: v.registry.chain, kind: KindCallback}, m.ID, c, c.LastRead())
 	inv.setContext(funcs.Context(), c.deadline(m.Timeout), m.Meta)
 	v.enterRunning(inv)
 	inv.undecoded = kept

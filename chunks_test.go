@@ -274,8 +274,8 @@ func TestRefusedWhileSending(t *testing.T) {
 		client, proxy := testeeClientOn(t, near, nil)
 		// As if others had taken it all, a moment ago.
 		var others limits.Unfinished
-		srv.budget.Begin(&others, time.Now().Add(time.Hour), "the server's", func() {})
-		others.Add(16<<20, time.Now())
+		srv.budget.Begin(&others, limits.Monotonic()+time.Hour, "the server's", func() {})
+		others.Add(16<<20, limits.Monotonic())
 		data, refused := make([]byte, 8<<20), 0
 		for range rounds {
 			out, err := proxy.Echo(t.Context(), data)

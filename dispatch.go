@@ -75,7 +75,7 @@ func (c *nativeConn) Admit(f *wire.Frame) (*fault.Fault, error) {
 	case v.numbers.Bound[f.Arg].denied:
 		return fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", v.numbers.Bound[f.Arg].Name), nil
 	case v.session.counted.Limited():
-		return v.takeCall(c.LastRead()), nil
+		return v.takeCall(limits.At(c.LastRead())), nil
 	}
 	return nil, nil
 }
@@ -107,7 +107,7 @@ func (c *nativeConn) Request(m *transport.Message) transport.Job {
 	}
 	v := c.served
 	called := v.numbers.Bound[m.Arg]
-	inv := v.newInvocation(called, m.ID, c, limits.MonotonicAt(c.LastRead()))
+	inv := v.newInvocation(called, m.ID, c, c.LastRead())
 	var refusal *fault.Fault
 	if called.streams != nil {
 		refusal = c.openStreams(inv)
@@ -155,7 +155,7 @@ func (c *nativeConn) deadline(us uint64) time.Duration {
 	if us == 0 || us >= uint64((24*time.Hour)/time.Microsecond) {
 		return 0
 	}
-	return cmp.Or(limits.MonotonicAt(c.LastRead())+time.Duration(us)*time.Microsecond, 1)
+	return cmp.Or(c.LastRead()+time.Duration(us)*time.Microsecond, 1)
 }
 
 // isSlow reports whether the next request of m runs on a goroutine of its own because an
@@ -265,7 +265,7 @@ func (c *serverConn) refused(m *servedMethod, why *fault.Fault) {
 // serveWaiting runs a call when its waiter starts it. A deadline or a CANCEL also ends the
 // waiting.
 func (c *nativeConn) serveWaiting(inv *invocation, m *transport.Message) {
-	v, since := c.served, c.LastRead()
+	v, since := c.served, limits.At(c.LastRead())
 	var why *fault.Fault
 	if inv.undecoded, why = c.Keep(m); why != nil || inv.method.authorize == nil {
 		c.wait(inv, m, since, why)

@@ -320,7 +320,10 @@ func TestHealth(t *testing.T) {
 	} {
 		srv, _, web := serve(t, opts, nil)
 		if name == "PerSession" {
-			made := func(context.Context, *bsrpc.Session) (depot, error) { t.Error("a receiver is made"); return depot{}, nil }
+			made := func(context.Context, *bsrpc.Session) (depot, error) {
+				t.Error("a receiver is made")
+				return depot{}, nil
+			}
 			if err := srv.RegisterName("More", bsrpc.PerSession(made)); err != nil {
 				t.Fatal(err)
 			}

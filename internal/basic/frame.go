@@ -153,7 +153,7 @@ func (r *reader) payload(f *Frame, n int) error {
 	p := make([]byte, 0, min(n, frameStep))
 	var unfinished limits.Unfinished
 	if n > wire.MaxUnchunked {
-		if e := r.budget.Begin(&unfinished, time.Now(), r.owner, func() { r.interrupt(&unfinished) }); e != nil {
+		if e := r.budget.Begin(&unfinished, limits.Monotonic(), r.owner, func() { r.interrupt(&unfinished) }); e != nil {
 			return r.refuse(f, e, n)
 		}
 		r.setArriving(&unfinished)
@@ -166,7 +166,7 @@ func (r *reader) payload(f *Frame, n int) error {
 		}
 		k, err := io.ReadFull(&r.in, p[len(p):min(len(p)+frameStep, cap(p))])
 		p = p[:len(p)+k]
-		unfinished.Add(k, time.Now())
+		unfinished.Add(k, limits.Monotonic())
 		if unfinished.HasToGo() {
 			return r.refuse(f, unfinished.Fault(), n-len(p))
 		}

@@ -63,21 +63,21 @@ type Unfinished struct {
 	budget     *Budget // nil without a limit
 	owner      string  // Conn.Owner
 	drop       func()
-	began      time.Time
+	began      time.Duration // by Monotonic
 	bytes      atomic.Int64
 	pace       pace
 	going      atomic.Int64 // bytes counted in Budget.going, and 1 more; 0 if it need not go
 	next, prev *Unfinished  // guarded by Budget.mu; nil after End, and if the message has to go
 }
 
-// Begin begins u, a message whose first bytes have arrived now. If it has to go later, drop is
+// Begin begins u, a message whose first bytes have arrived now, by Monotonic. If it has to go later, drop is
 // called once, on a goroutine of its own, perhaps after End.
-func (b *Budget) Begin(u *Unfinished, now time.Time, owner string, drop func()) *fault.Fault {
+func (b *Budget) Begin(u *Unfinished, now time.Duration, owner string, drop func()) *fault.Fault {
 	if b == nil {
 		return nil
 	}
 	u.budget, u.owner, u.drop, u.began = b, owner, drop, now
-	u.pace.begin(MonotonicAt(now))
+	u.pace.begin(now)
 	if b.booked.Load() > b.times(2) {
 		return u.Fault()
 	}
@@ -143,13 +143,13 @@ func (p *pace) rate(total int64, now time.Duration) int64 {
 	return int64(float64(total-p.bytes.Load()) / took.Seconds())
 }
 
-// Add counts n bytes that have arrived now.
-func (u *Unfinished) Add(n int, now time.Time) {
+// Add counts n bytes that have arrived now, by Monotonic.
+func (u *Unfinished) Add(n int, now time.Duration) {
 	b := u.budget
 	if b == nil {
 		return
 	}
-	u.pace.note(u.bytes.Add(int64(n))-int64(n), MonotonicAt(now))
+	u.pace.note(u.bytes.Add(int64(n))-int64(n), now)
 	if b.booked.Add(int64(n))-b.going.Load() > b.most || b.booked.Load() > b.times(2) {
 		b.makeRoom(u)
 	}
@@ -173,7 +173,7 @@ func (b *Budget) makeRoom(u *Unfinished) {
 // oldest.
 func (b *Budget) slowestLocked() (slowest *Unfinished) {
 	now, least := Monotonic(), int64(math.MaxInt64)
-	for u, n := b.oldest.next, 0; u != &b.oldest && n < mostCompared && time.Since(u.began) >= graceTime; u, n = u.next, n+1 {
+	for u, n := b.oldest.next, 0; u != &b.oldest && n < mostCompared && now-u.began >= graceTime; u, n = u.next, n+1 {
 		if rate := u.pace.rate(u.bytes.Load(), now); rate < least {
 			slowest, least = u, rate
 		}

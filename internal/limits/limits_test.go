@@ -50,7 +50,7 @@ type arriving struct {
 func begin(t *testing.T, b *Budget) *arriving {
 	t.Helper()
 	a := &arriving{dropped: make(chan struct{})}
-	if err := b.Begin(&a.Unfinished, time.Now(), "the server's", func() { close(a.dropped) }); err != nil {
+	if err := b.Begin(&a.Unfinished, Monotonic(), "the server's", func() { close(a.dropped) }); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -73,9 +73,9 @@ func TestBudget(t *testing.T) {
 		var b Budget
 		b.Init(10)
 		first := begin(t, &b)
-		first.Add(6, time.Now())
+		first.Add(6, Monotonic())
 		second := begin(t, &b)
-		second.Add(5, time.Now())
+		second.Add(5, Monotonic())
 		if !second.hasToGo() || first.hasToGo() || b.Booked() != 11 {
 			t.Errorf("the new message goes; %d booked", b.Booked())
 		}
@@ -86,21 +86,21 @@ func TestBudget(t *testing.T) {
 		second.End()
 		time.Sleep(graceTime)
 		third := begin(t, &b)
-		third.Add(5, time.Now())
+		third.Add(5, Monotonic())
 		if third.hasToGo() || !first.hasToGo() || b.Booked() != 11 {
 			t.Errorf("the old message goes; %d booked", b.Booked())
 		}
-		third.Add(5, time.Now()) // there is room: the first counts no longer against others
+		third.Add(5, Monotonic()) // there is room: the first counts no longer against others
 		if third.hasToGo() {
 			t.Error("the third has to go")
 		}
 		fourth := begin(t, &b)
-		fourth.Add(6, time.Now()) // above the limit, and above twice the limit: the first is slow to go
+		fourth.Add(6, Monotonic()) // above the limit, and above twice the limit: the first is slow to go
 		if !fourth.hasToGo() {
 			t.Error("above twice the limit, nothing is accepted")
 		}
 		var fifth Unfinished
-		if err := b.Begin(&fifth, time.Now(), "the server's", func() {}); err == nil {
+		if err := b.Begin(&fifth, Monotonic(), "the server's", func() {}); err == nil {
 			t.Error("nor begun")
 		}
 		for _, a := range []*arriving{first, third, fourth} {
@@ -121,9 +121,9 @@ func TestBudgetConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range 1000 {
 				var u Unfinished
-				if b.Begin(&u, time.Now().Add(-time.Duration(i%3)*graceTime), "", func() {}) == nil {
+				if b.Begin(&u, Monotonic()-time.Duration(i%3)*graceTime, "", func() {}) == nil {
 					for range 10 {
-						u.Add(i%50, time.Now())
+						u.Add(i%50, Monotonic())
 					}
 				}
 				u.End()

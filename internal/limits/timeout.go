@@ -49,6 +49,10 @@ func Monotonic() time.Duration { return time.Since(epoch) }
 // MonotonicAt returns the value of Monotonic at a time with a monotonic reading.
 func MonotonicAt(at time.Time) time.Duration { return at.Sub(epoch) }
 
+// At returns the time at which Monotonic has returned d, for comparisons with others: its date is
+// that of the system's clock at the start of the program, and d later.
+func At(d time.Duration) time.Time { return epoch.Add(d) }
+
 // deadlineAt is MonotonicAt for any time. One without a monotonic reading, such as a date, is as far
 // away as the clock says now, wherever that has stood at the start of the program.
 func deadlineAt(at time.Time) time.Duration {

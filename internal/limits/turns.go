@@ -39,9 +39,9 @@ const noteTime = time.Second
 // Full reports whether a reader without a turn calls Note after a read. It costs one load.
 func (t *Turns) Full() bool { return t.full.Load() }
 
-// Note notes a read of a reader that needs no turn.
-func (t *Turns) Note(at time.Time) {
-	t.noted.Store(int64(MonotonicAt(at)))
+// Note notes a read of a reader that needs no turn, at a time by Monotonic.
+func (t *Turns) Note(at time.Duration) {
+	t.noted.Store(int64(at))
 	t.others.Add(1)
 }
 
@@ -108,14 +108,14 @@ func (t *Turns) setFullLocked() {
 }
 
 // Rest lets the goroutines run that the reader has started: they count as parts of its turn,
-// which began at since. If other connections have much to do, one reader at a time then sleeps
+// which began at since, by Monotonic. If other connections have much to do, one reader at a time then sleeps
 // here for as long as the turn has lasted, and its peer must wait.
-func (t *Turns) Rest(since time.Time) {
+func (t *Turns) Rest(since time.Duration) {
 	runtime.Gosched()
 	if !t.mustSleep() {
 		return
 	}
-	time.Sleep(min(max(time.Since(since), TurnTime), maxRest))
+	time.Sleep(min(max(Monotonic()-since, TurnTime), maxRest))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sleeps = false

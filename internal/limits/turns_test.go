@@ -36,7 +36,7 @@ func TestTurnsLeaveAProcessor(t *testing.T) {
 		if begun(fifth) {
 			t.Fatal("five turns on four processors")
 		}
-		turns.Note(time.Now())
+		turns.Note(Monotonic())
 		turns.End()
 		if begun(fifth) {
 			t.Fatal("no processor is left for others")
@@ -92,10 +92,10 @@ func TestTurnsRest(t *testing.T) {
 		lasted := time.Duration(0)
 		rest := func(reads int) time.Duration {
 			for range reads {
-				turns.Note(time.Now())
+				turns.Note(Monotonic())
 			}
 			began := time.Now()
-			turns.Rest(began.Add(-lasted))
+			turns.Rest(MonotonicAt(began) - lasted)
 			return time.Since(began)
 		}
 		for reads, want := range []time.Duration{0, 0, TurnTime, TurnTime} {

@@ -181,6 +181,6 @@ func (c *Conn) Now() time.Duration { return c.reader.woken.now() }
 // PeerMaxMessage returns the peer's MaxMessage.
 func (c *Conn) PeerMaxMessage() uint64 { return c.peer.MaxMessage }
 
-// LastRead returns the arrival time of the newest bytes. Only methods of the Handler may
-// call it.
-func (c *Conn) LastRead() time.Time { return c.reader.in.lastRead() }
+// LastRead returns the arrival time of the newest bytes, by limits.Monotonic. Only methods of
+// the Handler may call it.
+func (c *Conn) LastRead() time.Duration { return c.reader.in.lastRead() }

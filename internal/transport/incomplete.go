@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -16,8 +17,8 @@ import (
 type frameTimer struct {
 	timer     *time.Timer
 	set       bool
-	due       time.Time
-	readBegan time.Time // the start of the last read while set
+	due       time.Duration // this and the next by limits.Monotonic
+	readBegan time.Duration // the start of the last read while set
 }
 
 func (t *frameTimer) init(nc net.Conn) {
@@ -29,7 +30,7 @@ func (t *frameTimer) init(nc net.Conn) {
 func (t *frameTimer) stop() { t.timer.Stop() }
 
 // setTimer sets the timer of the reader to due, after wait.
-func (r *reader) setTimer(due time.Time, wait time.Duration) {
+func (r *reader) setTimer(due, wait time.Duration) {
 	r.timer.set, r.timer.due = true, due
 	r.timer.timer.Reset(wait)
 	if r.c.end.hasEnded() {
@@ -43,13 +44,13 @@ func (r *reader) watchIncomplete() {
 	if r.timer.set {
 		return
 	}
-	now := time.Now()
+	now := limits.Monotonic()
 	wait := r.c.limits.FrameTimeout
 	if since, ok := r.in.oldestIncomplete(); ok {
-		wait = min(wait, since.Add(wait).Sub(now))
+		wait = min(wait, since+wait-now)
 	}
 	wait = max(wait, WatchdogPeriod) // the bytes may have arrived without being read
-	r.setTimer(now.Add(wait), wait)
+	r.setTimer(now+wait, wait)
 }
 
 // dropStale drops chunked messages without progress for FrameTimeout, and fails their
@@ -57,20 +58,20 @@ func (r *reader) watchIncomplete() {
 // the connection continues.
 func (r *reader) dropStale() bool {
 	c, t := r.c, &r.timer
-	now := time.Now()
-	if !t.set || now.Before(t.due) {
+	now := limits.Monotonic()
+	if !t.set || now < t.due {
 		return true
 	}
 	if !r.in.incomplete() {
 		t.set = false
 		return true
 	}
-	if !t.readBegan.Before(t.due) { // this end was busy, and has not read the bytes available
-		r.setTimer(now.Add(WatchdogPeriod), WatchdogPeriod)
+	if t.readBegan >= t.due { // this end was busy, and has not read the bytes available
+		r.setTimer(now+WatchdogPeriod, WatchdogPeriod)
 		return true
 	}
 	t.set = false
-	since := now.Add(-c.limits.FrameTimeout)
+	since := now - c.limits.FrameTimeout
 	for _, head := range r.in.discardStale(since) {
 		r.failStale(&head)
 	}

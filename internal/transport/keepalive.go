@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -15,23 +16,24 @@ import (
 // after PingTimeout more the connection is lost.
 type keepalive struct {
 	c        *Conn
-	began    time.Time
-	lastRead atomic.Int64 // arrival of the newest bytes, in nanoseconds since began
+	lastRead atomic.Int64 // arrival of the newest bytes; times here are those of limits.Monotonic
 	allowed  pingLimit    // PINGs of the peer
 
 	mu        sync.Mutex // guards what follows
 	timer     *time.Timer
 	stopped   bool
-	pingedFor int64         // the value of lastRead at the last PING; -1 before the first
-	pinged    time.Duration // the time of that, or of more time for the answer, since began
+	pingedFor int64         // the value of lastRead at the last PING; math.MinInt64 before the first
+	pinged    time.Duration // the time of that, or of more time for the answer
 	extended  bool          // the peer has more time, as this end is still writing
 
 	leased atomic.Bool // see Lease
 }
 
 func (k *keepalive) init(c *Conn) {
-	k.c, k.began, k.pingedFor = c, time.Now(), -1
-	k.allowed = pingLimit{rate: pingRateOf(c.cfg.Peer), tokens: pingBurst, at: k.began}
+	now := limits.Monotonic()
+	k.c, k.pingedFor = c, math.MinInt64
+	k.lastRead.Store(int64(now))
+	k.allowed = pingLimit{rate: pingRateOf(c.cfg.Peer), tokens: pingBurst, at: now}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if c.limits.PingAfter < math.MaxInt64 {
@@ -40,7 +42,7 @@ func (k *keepalive) init(c *Conn) {
 }
 
 // noteRead notes the arrival of bytes.
-func (k *keepalive) noteRead(at time.Time) { k.lastRead.Store(int64(at.Sub(k.began))) }
+func (k *keepalive) noteRead(at time.Duration) { k.lastRead.Store(int64(at)) }
 
 func (k *keepalive) stop() {
 	k.mu.Lock()
@@ -114,7 +116,7 @@ func (k *keepalive) next(after, timeout time.Duration) (ping, dead bool) {
 	if k.stopped {
 		return false, false
 	}
-	lastRead, now := k.lastRead.Load(), time.Since(k.began)
+	lastRead, now := k.lastRead.Load(), limits.Monotonic()
 	silent := now - time.Duration(lastRead)
 	switch {
 	case silent < after:
@@ -139,7 +141,7 @@ func (k *keepalive) extend(timeout time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.stopped {
-		k.pinged, k.extended = time.Since(k.began), true
+		k.pinged, k.extended = limits.Monotonic(), true
 		k.timer.Reset(timeout)
 	}
 }
@@ -183,8 +185,8 @@ func (k *keepalive) answerPing(m *Message) error {
 type pingLimit struct {
 	rate   float64 // tokens a second
 	tokens float64
-	at     time.Time // of the last PING
-	excess int       // PINGs without a token
+	at     time.Duration // of the last PING
+	excess int           // PINGs without a token
 }
 
 // A peer may send twice as many PINGs as its INIT announces, and pingBurst at once.
@@ -208,8 +210,8 @@ func pingRateOf(peer *wire.Hello) float64 {
 }
 
 // take counts a PING. It reports false if the peer has sent too many.
-func (p *pingLimit) take(now time.Time) bool {
-	p.tokens = min(pingBurst, p.tokens+p.rate*now.Sub(p.at).Seconds())
+func (p *pingLimit) take(now time.Duration) bool {
+	p.tokens = min(pingBurst, p.tokens+p.rate*(now-p.at).Seconds())
 	p.at = now
 	if p.tokens < 1 {
 		p.excess++

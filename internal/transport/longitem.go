@@ -22,7 +22,7 @@ func (r *Receiver) bookItem(size uint64) error {
 		return nil // the stream is over, and fill returns its end
 	}
 	u := new(limits.Unfinished)
-	if err := r.c.cfg.Budget.Begin(u, time.Now(), r.c.limits.Owner, func() { r.dropExcess(u) }); err != nil {
+	if err := r.c.cfg.Budget.Begin(u, limits.Monotonic(), r.c.limits.Owner, func() { r.dropExcess(u) }); err != nil {
 		b.releaseItem(size)
 		r.leave(err, true)
 		return err
@@ -31,7 +31,7 @@ func (r *Receiver) bookItem(size uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.booked, r.unfinished = uint32(size), u
-	u.Add(len(r.cur)-r.pos, time.Now())
+	u.Add(len(r.cur)-r.pos, limits.Monotonic())
 	r.passLocked(len(r.cur))
 	if r.dropped {
 		r.releaseLocked()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
+	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -41,7 +42,7 @@ func (r *reader) init(c *Conn) {
 	}
 	r.leaderWake = make(chan struct{}, 1)
 	r.woken.init(c.cfg.Lane)
-	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, func(n int, at time.Time) {
+	r.in = newReceiveBuffer(c.nc, maxRefused(c.limits, open), r.accept, c.requests.booking.release, func(n int, at time.Duration) {
 		c.cfg.Lane.Receive(n)
 		c.keepalive.noteRead(at)
 	})
@@ -215,7 +216,7 @@ func (r *reader) coalesceWrites() {
 // fill waits for bytes and reads them into the receive buffer.
 func (r *reader) fill() error {
 	if r.timer.set {
-		r.timer.readBegan = time.Now()
+		r.timer.readBegan = limits.Monotonic()
 	}
 	return r.in.fill()
 }
@@ -244,7 +245,7 @@ func (r *reader) handleAll(e *epoch) bool {
 			return false // the next leader wakes the calls answered so far
 		}
 		if n++; n%turnMessages == 0 && r.c.cfg.Serves {
-			r.checkTurn(time.Now())
+			r.checkTurn(limits.Monotonic())
 		}
 		if err != nil {
 			break

@@ -15,7 +15,7 @@ type reassembly struct {
 	head       wire.Frame
 	body       []byte
 	received   uint64            // bytes of all chunks so far
-	lastRead   time.Time         // arrival of the newest bytes
+	lastRead   time.Duration     // arrival of the newest bytes
 	discarded  bool              // refused or stale: its chunks are dropped as they arrive
 	unfinished limits.Unfinished // while it is not discarded
 }
@@ -164,9 +164,9 @@ func (b *receiveBuffer) removeReply(id uint64) {
 
 // discardStale discards the messages without progress since then. It returns their
 // headers.
-func (b *receiveBuffer) discardStale(then time.Time) (heads []wire.Frame) {
+func (b *receiveBuffer) discardStale(then time.Duration) (heads []wire.Frame) {
 	for _, p := range b.chunked {
-		if !p.discarded && !p.lastRead.After(then) {
+		if !p.discarded && p.lastRead <= then {
 			b.discard(p)
 			heads = append(heads, p.head)
 		}

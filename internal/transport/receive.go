@@ -20,13 +20,13 @@ type receiveBuffer struct {
 	small      io.Reader // nc, for reads of up to maxBuffer bytes
 	buf        []byte    // buf[r:w] has not been used yet
 	r, w       int
-	readAt     time.Time // the end of the last read
-	filled     bool      // the last read has filled its buffer, or returned longRead bytes
-	newest     int       // index in buf of the bytes of the last read
-	frameBegan time.Time // arrival of the first byte of the incomplete frame in buf
-	message    Message   // the last result of next
-	long       longFrame // arriving; its bytes are not in buf
-	wasLong    bool      // the last frame was
+	readAt     time.Duration // the end of the last read; times here are those of limits.Monotonic
+	filled     bool          // the last read has filled its buffer, or returned longRead bytes
+	newest     int           // index in buf of the bytes of the last read
+	frameBegan time.Duration // arrival of the first byte of the incomplete frame in buf
+	message    Message       // the last result of next
+	long       longFrame     // arriving; its bytes are not in buf
+	wasLong    bool          // the last frame was
 
 	chunked    map[chunkedKey]*reassembly
 	arriving   *reassembly // the message of the chunk arriving, nil if none
@@ -37,12 +37,12 @@ type receiveBuffer struct {
 
 	accept func(*reassembly) (bool, error) // decides on a chunked message at its first chunk, and books it
 	unbook func(size uint64)               // ends the booking of a message
-	onRead func(int, time.Time)            // called when bytes have arrived, with their number
+	onRead func(int, time.Duration)        // called when bytes have arrived, with their number
 }
 
 // newReceiveBuffer returns the receive buffer of nc. The arguments are the fields of the
 // same names.
-func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(int, time.Time)) receiveBuffer {
+func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(int, time.Duration)) receiveBuffer {
 	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
 }
 
@@ -168,7 +168,7 @@ const longRead = 8 << 10
 
 // noteRead notes the end of a read of n bytes.
 func (b *receiveBuffer) noteRead(n int, filled bool) {
-	b.readAt = time.Now()
+	b.readAt = limits.Monotonic()
 	b.filled = filled || n >= longRead
 	if n > 0 {
 		b.onRead(n, b.readAt)
@@ -208,7 +208,7 @@ func (b *receiveBuffer) makeRoom() {
 }
 
 // lastRead returns the end of the last read.
-func (b *receiveBuffer) lastRead() time.Time { return b.readAt }
+func (b *receiveBuffer) lastRead() time.Duration { return b.readAt }
 
 // hasPartialFrame reports whether the buffer has a part of a frame.
 func (b *receiveBuffer) hasPartialFrame() bool { return b.r < b.w || b.long.buf != nil }
@@ -225,12 +225,12 @@ func (b *receiveBuffer) incomplete() bool {
 
 // oldestIncomplete returns since when the oldest incomplete message has made no
 // progress: a frame since its first byte, a chunked message since its newest byte.
-func (b *receiveBuffer) oldestIncomplete() (since time.Time, ok bool) {
+func (b *receiveBuffer) oldestIncomplete() (since time.Duration, ok bool) {
 	if b.hasPartialFrame() {
 		since, ok = b.frameBegan, true
 	}
 	for _, p := range b.chunked {
-		if !p.discarded && (!ok || p.lastRead.Before(since)) {
+		if !p.discarded && (!ok || p.lastRead < since) {
 			since, ok = p.lastRead, true
 		}
 	}
@@ -238,6 +238,6 @@ func (b *receiveBuffer) oldestIncomplete() (since time.Time, ok bool) {
 }
 
 // isFrameStale reports whether a frame has been incomplete since then or longer.
-func (b *receiveBuffer) isFrameStale(then time.Time) bool {
-	return b.hasPartialFrame() && !b.frameBegan.After(then)
+func (b *receiveBuffer) isFrameStale(then time.Duration) bool {
+	return b.hasPartialFrame() && b.frameBegan <= then
 }

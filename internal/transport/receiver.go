@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -296,7 +295,7 @@ func (r *Receiver) takeLocked() {
 		r.in = r.in[:0]
 	}
 	if r.unfinished != nil { // they count there from now on
-		r.unfinished.Add(n, time.Now())
+		r.unfinished.Add(n, limits.Monotonic())
 		r.passLocked(len(r.cur))
 	}
 }

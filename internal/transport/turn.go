@@ -11,9 +11,9 @@ import (
 // A turn is the turn of the leader among those of its server that have more to do than their
 // share. The read lease guards it, except for flushes.
 type turn struct {
-	since  time.Time // the leader has run since then
-	taken  bool      // it has a turn
-	starts bool      // it has started handlers that may not have run
+	since  time.Duration // the leader has run since then, by limits.Monotonic
+	taken  bool          // it has a turn
+	starts bool          // it has started handlers that may not have run
 
 	// The leader has a turn, and flushes before it waits. Other goroutines queue an answer and
 	// then look here; the leader clears flushes and then looks at the queue.
@@ -39,13 +39,13 @@ func (r *reader) noteRead() {
 
 // checkTurn waits for a turn, or for the next one, if the leader has run for its time. So have the
 // handlers that it has started, which run first.
-func (r *reader) checkTurn(now time.Time) {
+func (r *reader) checkTurn(now time.Duration) {
 	if r.turn.starts {
 		r.turn.starts = false
 		runtime.Gosched()
-		now = time.Now()
+		now = limits.Monotonic()
 	}
-	if now.Sub(r.turn.since) < limits.TurnTime {
+	if now-r.turn.since < limits.TurnTime {
 		return
 	}
 	turns := r.c.cfg.Turns
@@ -60,7 +60,7 @@ func (r *reader) checkTurn(now time.Time) {
 		r.c.writer.flush(nil) // the turn may have begun
 		<-begun
 	}
-	r.turn.since, r.turn.taken = time.Now(), true
+	r.turn.since, r.turn.taken = limits.Monotonic(), true
 	r.turn.flushes.Store(true)
 }
 

@@ -85,15 +85,15 @@ func (b *wakeBatch) wake(answered, opened []*Call) bool {
 }
 
 // wakeAll counts the answered calls, and wakes those in answered and opened. at is the time of
-// their read.
-func (b *wakeBatch) wakeAll(at time.Time) {
+// their read, by limits.Monotonic.
+func (b *wakeBatch) wakeAll(at time.Duration) {
 	if !b.counted.Empty() {
-		b.counted.Count(limits.MonotonicAt(at))
+		b.counted.Count(at)
 	}
 	if len(b.answered) == 0 && len(b.opened) == 0 {
 		return
 	}
-	b.readAt.Store(int64(limits.MonotonicAt(at)))
+	b.readAt.Store(int64(at))
 	if b.wake(b.answered, b.opened) {
 		b.woke = true
 	}

@@ -6,7 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/bsrpc/bsrpc/internal/limits"
 )
 
 // Calls are parked, answered, and now and then woken by another goroutine. After wait,
@@ -62,7 +63,7 @@ func TestWakeBatch(t *testing.T) {
 			}
 		}
 		left -= chosen
-		b.wakeAll(time.Now())
+		b.wakeAll(limits.Monotonic())
 		if len(b.answered) > 0 {
 			t.Fatal("answered calls were not woken")
 		}
@@ -103,7 +104,7 @@ func TestWakeBatchWithoutRequests(t *testing.T) {
 		})
 	}
 	b.answered = parked
-	b.wakeAll(time.Now())
+	b.wakeAll(limits.Monotonic())
 	if !b.woke {
 		t.Fatal("no call was woken")
 	}
