@@ -172,6 +172,7 @@ func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
 // connection, and the client could not read why.
 func (s *Server) interrupt(h *admission.Handshake[net.Conn]) {
 	s.log.Start("SetDeadline of a connection", func() error {
+		defer h.Interrupted()
 		h.Conn.SetWriteDeadline(time.Now().Add(dropTime))
 		return h.Conn.SetReadDeadline(netconn.LongAgo)
 	})

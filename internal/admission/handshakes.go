@@ -34,7 +34,12 @@ type Handshake[T any] struct {
 	// guarded by Handshakes.mu
 	dropped bool
 	gone    chan struct{} // closed when it is dropped; nil before Pause
+
+	interrupts sync.WaitGroup // to come, or under way
 }
+
+// Interrupted says that a handshake which had to go, or was about to end, has been interrupted.
+func (e *Handshake[T]) Interrupted() { e.interrupts.Done() }
 
 // Init sets the limit. It must be called before all other methods.
 func (h *Handshakes[T]) Init(most int) {
@@ -77,6 +82,7 @@ func (h *Handshakes[T]) Relieve() (dropped []*Handshake[T]) {
 // dropLocked makes a handshake one that has to go.
 func (h *Handshakes[T]) dropLocked(e *Handshake[T]) {
 	e.dropped = true
+	e.interrupts.Add(1)
 	if e.gone != nil {
 		close(e.gone)
 	}
@@ -126,20 +132,25 @@ func (h *Handshakes[T]) Settle(e *Handshake[T]) error {
 	return nil
 }
 
-// Leave ends a handshake. It reports whether the handshake was dropped before.
+// Leave ends a handshake. It reports whether the handshake was dropped before. It waits for
+// Interrupted: an interrupt must not hit what follows the handshake.
 func (h *Handshakes[T]) Leave(e *Handshake[T]) (dropped bool) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.removeLocked(e)
 	delete(h.settled, e)
-	return e.dropped
+	dropped = e.dropped
+	h.mu.Unlock()
+	e.interrupts.Wait()
+	return dropped
 }
 
-// DropAll drops all handshakes. It returns them, and the settled ones, which are about to end.
+// DropAll drops all handshakes. It returns them, and the settled ones, which are about to end. The
+// caller interrupts each of them, as those of Enter and Relieve, and calls Interrupted.
 func (h *Handshakes[T]) DropAll() (all []*Handshake[T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for e := range h.settled {
+		e.interrupts.Add(1)
 		all = append(all, e)
 	}
 	for _, list := range h.byPeer {

@@ -25,6 +25,9 @@ func TestHandshakesVictims(t *testing.T) {
 		if dropped == nil && want != 0 || dropped != nil && dropped.Conn != want {
 			t.Errorf("%d from %s: dropped %v, want %d", conn, peer, dropped, want)
 		}
+		if dropped != nil {
+			dropped.Interrupted()
+		}
 		return e
 	}
 	first := enter("a", 1, 0)
@@ -77,6 +80,7 @@ func TestHandshakesSettle(t *testing.T) {
 		t.Errorf("left: %v", conns)
 	}
 	for _, e := range append(all, second) {
+		e.Interrupted()
 		if h.Leave(e) != (e != first) {
 			t.Errorf("%d: dropped %v", e.Conn, e == first)
 		}
@@ -99,6 +103,7 @@ func TestHandshakesRelieve(t *testing.T) {
 	for _, want := range [][]int{{1, 2}, {3}, {4}, nil} {
 		var conns []int
 		for _, e := range h.Relieve() {
+			e.Interrupted()
 			if conns = append(conns, e.Conn); !h.Leave(e) {
 				t.Errorf("%d is not dropped", e.Conn)
 			}
