@@ -30,7 +30,7 @@ func (g *gated) SetWriteDeadline(at time.Time) error {
 }
 
 // A client whose handshake is about to end when the server stops reads why its connection ends,
-// however late the handshake is interrupted: never after its end.
+// however late the interrupt of the handshake. TestLeaveWaitsForInterrupts has the order of the two.
 func TestStopDuringLastStepOfHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := testeeServer(t, newTestee(), nil)

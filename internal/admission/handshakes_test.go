@@ -3,6 +3,7 @@ package admission
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 )
 
 // connsOf returns the connections of handshakes, sorted.
@@ -88,6 +89,32 @@ func TestHandshakesSettle(t *testing.T) {
 	if all = h.DropAll(); all != nil {
 		t.Errorf("left: %v", connsOf(all))
 	}
+}
+
+// The end of a handshake waits for each interrupt of it: a later one would hit the connection.
+func TestLeaveWaitsForInterrupts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h Handshakes[int]
+		h.Init(1)
+		e, _ := h.Enter("a", 1)
+		if err := h.Settle(e); err != nil {
+			t.Fatal(err)
+		}
+		h.DropAll() // Shutdown
+		h.DropAll() // and Close
+		left := make(chan bool, 1)
+		go func() { left <- h.Leave(e) }()
+		for range 2 {
+			synctest.Wait()
+			if len(left) > 0 {
+				t.Error("left before an interrupt")
+			}
+			e.Interrupted()
+		}
+		if <-left {
+			t.Error("a settled handshake is not dropped")
+		}
+	})
 }
 
 // Without descriptors the older half of the peer with the most goes, and no only one.
