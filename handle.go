@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,7 +97,8 @@ type handling struct {
 	message transport.Message // of the arguments
 	pipe    *streams.Pipe     // nil without a stream
 
-	answered *Reply // by run; nil before
+	running  sync.WaitGroup // of run
+	answered *Reply         // by run; nil before
 	sent     atomic.Bool
 	answer   func(*Reply) // called by send
 }
@@ -119,7 +121,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	}
 	h := &handling{server: s, request: *r, answer: answer}
 	v, c := &h.session, &h.served
-	v.since, v.draining, v.caller, v.released = time.Now(), s.sessions.draining, apartSession{}, make(chan struct{})
+	v.since, v.draining, v.caller = time.Now(), s.sessions.draining, apartSession{}
 	if v.peer = h.request.Peer; v.peer.Addr == nil {
 		v.peer.Addr = apart.Addr{}
 	}
@@ -140,6 +142,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 		c.cancel(nil)
 		return nil, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	}
+	h.running.Add(1)
 	s.conns[c] = true
 	s.handled++
 	c.apart.Store(int64(s.handled)) // all of them count as one connection
@@ -161,7 +164,7 @@ func (h *handling) send(reply *Reply) {
 	h.answer(reply)
 }
 
-// leave ends the session of the call. Shutdown waits for released, which is therefore closed last.
+// leave ends the session of the call. Shutdown waits for running, which therefore ends last.
 func (h *handling) leave() {
 	s, v := h.server, &h.served
 	s.mu.Lock()
@@ -170,7 +173,7 @@ func (h *handling) leave() {
 	s.mu.Unlock()
 	v.session.admitted.Store(false)
 	v.cancel(nil)
-	close(v.session.released)
+	h.running.Done()
 }
 
 // run serves the call, and answers it. A handler or a hook may end the goroutine.
@@ -292,8 +295,7 @@ func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 	inv := v.newInvocation(m, 0, h, limits.MonotonicAt(v.session.since))
 	inv.setContext(v.ctx, h.until, meta)
 	h.message.Body, h.message.Own = h.request.Body, true
-	inv.undecoded = &h.message
-	inv.counted = true
+	inv.undecoded, inv.counted = &h.message, true
 	if m.streams != nil {
 		h.pipe = streams.NewPipe()
 		inv.streams = &streams.Served{Out: h.pipe}
@@ -386,7 +388,7 @@ func (h *handling) PeerMaxMessage() uint64 { return uint64(h.served.settings.Max
 func (h *handling) Flush()                 {}
 func (h *handling) Run()                   {}
 func (h *handling) Drain()                 {}
-func (h *handling) Wait()                  { <-h.served.session.released }
+func (h *handling) Wait()                  { h.running.Wait() }
 func (h *handling) awaitHandlers()         {}
 func (h *handling) Fail(why *fault.Fault)  { h.Dismiss(why) }
 

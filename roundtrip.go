@@ -191,10 +191,9 @@ func (x *exchange) RoundTrip(layout string, knows []Hash) (*apart.Reply, error) 
 		}
 		r.Credentials = Credentials{s}
 	}
-	err := x.Carry(x.link.Log, x.link.prompt, func() *fault.Fault {
-		var err error
+	err := x.Carry(x.link.Log, x.link.prompt, func() (err error) {
 		if x.carried, err = x.link.rt.RoundTrip(x.Within(), r); err != nil {
-			return tripFault(err)
+			return apart.Carried{Fault: tripFault(err)}
 		}
 		return nil
 	})

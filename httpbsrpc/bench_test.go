@@ -33,7 +33,12 @@ func BenchmarkPlain(b *testing.B) {
 	args = append(make([]byte, 40), args...) // as a request has a hash and a timeout
 	b.ReportAllocs()
 	for b.Loop() {
-		response, err := web.Client().Post(web.URL, "application/bsrpc", bytes.NewReader(args))
+		request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, web.URL, bytes.NewReader(args))
+		if err != nil {
+			b.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/bsrpc")
+		response, err := web.Client().Do(request)
 		if err != nil {
 			b.Fatal(err)
 		}

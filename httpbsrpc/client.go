@@ -135,8 +135,10 @@ func (t *roundTripper) reply(ctx context.Context, response *http.Response) (*bsr
 	if kind == typeStream {
 		return reply, t.readStream(reply, response.Body)
 	}
-	body, err := readAll(io.LimitReader(response.Body, int64(t.limit)+1), response.ContentLength)
-	if err != nil {
+	body, err := readAll(response.Body, response.ContentLength, int64(t.limit))
+	if err == errTooLong {
+		return nil, &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Message: fmt.Sprintf("bsrpc: HTTP: answer of more than %d bytes, this end's MaxMessage", t.limit-replyFront-layout.MaxText)}
+	} else if err != nil {
 		return nil, noEOF(err)
 	}
 	if reply.Status, reply.Hash, body, err = readReply(body); err != nil {

@@ -140,8 +140,8 @@ func (x *exchange) describe(r *bsrpc.Request) (*bsrpc.Reply, *refusal) {
 // read reads the body of the request. After an error the deadline remains, for what net/http
 // reads before it closes the connection.
 func (x *exchange) read(limit int64) ([]byte, *refusal) {
-	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, limit), x.r.ContentLength)
-	if too := (*http.MaxBytesError)(nil); errors.As(err, &too) {
+	body, err := readAll(x.r.Body, x.r.ContentLength, limit)
+	if err == errTooLong {
 		return nil, x.tooLarge()
 	} else if err != nil {
 		return nil, invalid("the body of the request has not arrived in full")
@@ -150,13 +150,23 @@ func (x *exchange) read(limit int64) ([]byte, *refusal) {
 	return body, nil
 }
 
-// readAll reads a body. length is that in its header, or -1.
-func readAll(r io.Reader, length int64) ([]byte, error) {
-	if length < 0 || length > 64<<10 { // a peer may lie
-		return io.ReadAll(r)
+// errTooLong is the error of a body above its limit.
+var errTooLong = errors.New("the body is too long")
+
+// readAll reads a body of at most limit bytes. length is that in its header, or -1.
+func readAll(r io.Reader, length, limit int64) ([]byte, error) {
+	switch {
+	case length > limit:
+		return nil, errTooLong
+	case length >= 0 && length <= 64<<10: // a peer may lie
+		b := make([]byte, length)
+		_, err := io.ReadFull(r, b)
+		return b, err
 	}
-	b := make([]byte, length)
-	_, err := io.ReadFull(r, b)
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = errTooLong
+	}
 	return b, err
 }
 

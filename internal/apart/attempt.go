@@ -12,31 +12,24 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 )
 
-// A carryError is the fault of an error of Carry's func. A *fault.Fault itself is a panic.
-type carryError struct{ *fault.Fault }
+// A Carried is the fault of an error of what carries a request. A *fault.Fault itself is a panic.
+type Carried struct{ *fault.Fault }
 
 // Carry makes an attempt with f, which brings the request to a server, and returns the fault of
-// its error. f is code of the user: it may panic, and unless it is prompt, it may hang. The wait for
+// its error, which is a Carried. f is code of the user: it may panic, and unless it is prompt, it may hang. The wait for
 // it ends with Within, and then f goes on alone: the caller must not read what f sets unless Carry
 // returns nil. Afterwards it is unknown whether the call has run, unless f knows better.
-func (x *Exchange) Carry(log *report.Log, prompt bool, f func() *fault.Fault) error {
+func (x *Exchange) Carry(log *report.Log, prompt bool, f func() error) (err error) {
 	const hook = "RoundTrip"
-	carry := func() error {
-		if why := f(); why != nil {
-			return carryError{why}
-		}
-		return nil
-	}
-	var err error
 	if prompt {
-		err = log.Call(hook, carry)
+		err = log.Call(hook, f)
 	} else {
-		err = log.Await(x.Within(), hook, carry)
+		err = log.Await(x.Within(), hook, f)
 	}
 	switch e := err.(type) {
 	case nil:
 		return nil
-	case carryError:
+	case Carried:
 		// Most errors after the end of Within only say so. The caller's own reason says more.
 		if x.within.Err() != nil {
 			return x.Over(e.Outcome)
