@@ -38,7 +38,8 @@ on standard error what it waits for.`,
 			known := err == nil // the server has said it at least once
 			said := ""
 			for wait && (err == nil && !h.Serving || err != nil && mayPass(err)) {
-				if why := whyWaiting(h, err); why != said && ctx.Err() == nil {
+				over := known && errors.Is(err, context.DeadlineExceeded) // the time of the wait, whose timer may come later
+				if why := whyWaiting(h, err); why != said && !over && ctx.Err() == nil {
 					said = why
 					t.printLine(cmd.ErrOrStderr(), map[string]string{"event": "waiting", "text": why}, "waiting: "+why)
 				}
