@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
@@ -96,11 +95,11 @@ type handling struct {
 	values  callctx.Inward    // the parent of the context of the call
 	message transport.Message // of the arguments
 	pipe    *streams.Pipe     // nil without a stream
+	running sync.WaitGroup    // of run
 
-	running  sync.WaitGroup // of run
-	answered *Reply         // by run; nil before
-	sent     atomic.Bool
-	answer   func(*Reply) // called by send
+	answered *Reply       // by run; nil before
+	sending  sync.Mutex   // guards answer, and is held while it is called: run waits for that
+	answer   func(*Reply) // nil once it has been called
 }
 
 // newHandling opens the session of a call, and registers it for Shutdown. The check of stopping and
@@ -152,16 +151,17 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 // send answers the call, once. Dismiss stores its reason before it ends the context. So a reply
 // beside a reason has come too late: the server has given the call up.
 func (h *handling) send(reply *Reply) {
-	if h.sent.Swap(true) {
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	answer := h.answer
+	if h.answer = nil; answer == nil {
 		return
 	}
-	if reply == nil {
-		h.served.cancel(nil) // unless it has ended
-	}
 	if reply == nil || h.served.why.Load() != nil {
+		h.served.cancel(nil) // unless it has ended
 		reply = failedReply(h.why())
 	}
-	h.answer(reply)
+	answer(reply)
 }
 
 // leave ends the session of the call. Shutdown waits for running, which therefore ends last.

@@ -100,32 +100,41 @@ func TestServeRequest(t *testing.T) {
 	})
 }
 
-// A server that closes answers for a handler that hangs.
+// A server that closes answers for a handler that hangs, and ServeRequest waits for both.
 func TestServeRequestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := bsrpc.NewServer(quietServer())
-		began, release := make(chan struct{}), make(chan struct{})
-		if err := srv.RegisterFunc("T.Hang", func() { close(began); <-release }); err != nil {
-			t.Fatal(err)
-		}
-		answers, ended := servedRequest(t.Context(), srv, "T.Hang")
-		<-began
-		srv.Close()
-		reply := <-answers
-		if reply.Err == nil || reply.Err.Code != bsrpc.CodeUnavailable || reply.Err.Outcome != bsrpc.OutcomeUnknown {
-			t.Errorf("got %+v", reply)
-		}
+	srv := bsrpc.NewServer(quietServer())
+	began, release, answered, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	if err := srv.RegisterFunc("T.Hang", func() { close(began); <-release }); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan *bsrpc.Reply, 8)
+	go func() {
+		defer close(ended)
+		srv.ServeRequest(t.Context(), requestTo(srv, "T.Hang"), func(r *bsrpc.Reply) {
+			answers <- r
+			<-answered
+		})
+	}()
+	<-began
+	srv.Close()
+	reply := <-answers
+	if reply.Err == nil || reply.Err.Code != bsrpc.CodeUnavailable || reply.Err.Outcome != bsrpc.OutcomeUnknown {
+		t.Errorf("got %+v", reply)
+	}
+	close(release)
+	for range 1000 {
 		select {
 		case <-ended:
-			t.Error("ServeRequest has returned before the handler")
+			t.Fatal("ServeRequest has returned while answer ran")
 		default:
+			runtime.Gosched()
 		}
-		close(release)
-		<-ended
-		if len(answers) != 0 {
-			t.Error("a second answer")
-		}
-	})
+	}
+	close(answered)
+	<-ended
+	if len(answers) != 0 {
+		t.Error("a second answer")
+	}
 }
 
 // The handler runs on the goroutine of ServeRequest. A panic of answer is the caller's, and leaves the

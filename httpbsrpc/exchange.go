@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,8 +239,9 @@ func (x *exchange) fail(status int, e *bsrpc.Error) {
 		h.Set("Content-Type", typeJSON)
 		body = append(appendErrorJSON(nil, e), '\n')
 	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
-	x.write(body)
+	x.send(body) // at once: when the server closes, the handler may still run
 }
 
 // appendErrorJSON appends what a caller with JSON gets of an error.
