@@ -165,6 +165,9 @@ func TestClientViolations(t *testing.T) {
 		{"request with the id 0", func(uint64) string { return rawHead(24, wire.Request, 0, 0, 0) + u64(0) }, "REQUEST 0 after 0: ids must rise"},
 		{"malformed bind", func(uint64) string { return rawHead(17, wire.Bind, 0, 0, 1) + "x" }, "BIND: "},
 		{"unknown type", func(uint64) string { return rawHead(16, 0x42, 0, 0, 1) }, "unknown frame type 0x42"},
+		{"close with code 0", func(uint64) string {
+			return rawHead(24, wire.Close, 0, 0, 0) + "\x00\x00\x00\x00\x00\x00\x00\x00"
+		}, "CLOSE: a failure with code 0"},
 		{"size that lies", func(uint64) string { return "\x00\x00\x00\x80" }, "frame of 2147483648 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -226,6 +229,9 @@ func TestClientOddAnswers(t *testing.T) {
 		{"result cut", func(id uint64) string { return rawHead(18, wire.Response, 0, 0, id) + "\x01\x02" }, CodeInternal, "cannot decode the answer: Probe.Add, result 1: want 4 bytes, have 2"},
 		{"result too long", func(id uint64) string { return rawHead(21, wire.Response, 0, 0, id) + "\x01\x02\x03\x04\x05" }, CodeInternal, "cannot decode the answer: Probe.Add"},
 		{"error cut", func(id uint64) string { return rawHead(17, wire.Error, 0, 5, id) + "x" }, CodeInternal, "answer: want 2 bytes, have 1"},
+		{"error with code 0", func(id uint64) string {
+			return rawHead(24, wire.Error, 0, 0, id) + "\x00\x00\x00\x00\x00\x00\x00\x00"
+		}, CodeInternal, "answer: a failure with code 0"},
 		{"entries of a result", func(id uint64) string {
 			return rawHead(16+2+11+4, wire.Response, wire.Metadata, 0, id) + "\x0b\x00" + "\x0b\x00\x05\x00\x00\x00\x02ab\x01\x00" + "\x03\x00\x00\x00"
 		}, CodeInternal, "metadata of the answer: field 0x000b: want 1 bytes, have 0"},

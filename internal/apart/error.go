@@ -46,6 +46,9 @@ func ReadError(b []byte) (f *fault.Fault, expired bool, err error) {
 	if err == nil {
 		_, err = wire.ReadIdentities(ids)
 	}
+	if err == nil && f.Code == 0 {
+		err = wire.ErrNoCode
+	}
 	if err == nil && (f.Outcome > fault.Answered || flags > 1 || len(ids) > wire.MaxIdentityRoom) {
 		err = errors.New("values out of range")
 	}

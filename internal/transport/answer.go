@@ -38,11 +38,10 @@ func (call *Call) result(ctx context.Context, c *Conn) error {
 	if call.reply.typ != wire.Error {
 		return nil
 	}
-	f, err := wire.ReadFailure(call.reply.body)
+	remote, err := c.readFault(call.reply.arg, call.reply.body)
 	if err != nil {
 		return fault.New(fault.Internal, call.reply.outcome(), "answer: %v", err)
 	}
-	remote := c.remoteFault(fault.Code(call.reply.arg), &f)
 	remote.Outcome, remote.Identities = call.reply.outcome(), meta.Identities
 	if own := call.Timeout.OwnFault(ctx, call.reply.flags&wire.Expired != 0, remote); own != nil {
 		return own
@@ -59,7 +58,20 @@ func (r *reply) outcome() fault.Outcome {
 	return fault.Answered
 }
 
-// remoteFault returns the fault sent by the peer in an ERROR or CLOSE frame.
+// readFault reads the fault in an ERROR or CLOSE frame. Code 0 would be an error that counts
+// as success.
+func (c *Conn) readFault(code uint16, body []byte) (*fault.Fault, error) {
+	if code == 0 {
+		return nil, wire.ErrNoCode
+	}
+	f, err := wire.ReadFailure(body)
+	if err != nil {
+		return nil, err
+	}
+	return c.remoteFault(fault.Code(code), &f), nil
+}
+
+// remoteFault returns a fault sent by the peer.
 func (c *Conn) remoteFault(code fault.Code, f *wire.Failure) *fault.Fault {
 	return &fault.Fault{Code: code, Name: f.Name, Message: f.Message, LogID: f.LogID, Remote: true, ByClient: c.cfg.Serves}
 }

@@ -291,11 +291,10 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 	case wire.Position:
 		return true, c.calls.moved(m)
 	case wire.Close:
-		f, err := wire.ReadFailure(m.Body)
+		why, err := c.readFault(m.Arg, m.Body)
 		if err != nil {
 			return true, fmt.Errorf("CLOSE: %w", err)
 		}
-		why := c.remoteFault(fault.Code(m.Arg), &f)
 		if m.Flags&wire.NotRun != 0 {
 			why.Outcome = fault.NotRun
 		}

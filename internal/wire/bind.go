@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -138,6 +139,9 @@ func ReadBindResponse(body []byte, want int) ([]BindResult, error) {
 	}
 	return methods, c.Done()
 }
+
+// ErrNoCode is the error of a failure whose code says that nothing has failed.
+var ErrNoCode = errors.New("a failure with code 0")
 
 // A Failure is the body of an Error or Close frame.
 type Failure struct {

@@ -65,7 +65,7 @@ func ReadStreamEnd(body []byte) (e StreamEnd, err error) {
 		return e, errors.New("cut off after 1 byte")
 	}
 	if e.Code = binary.LittleEndian.Uint16(body); e.Code == 0 {
-		return e, errors.New("a failure with code 0")
+		return e, ErrNoCode
 	}
 	e.Failure, err = ReadFailure(body[2:])
 	return e, err
