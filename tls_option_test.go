@@ -100,7 +100,9 @@ func TestTLSAtOneEnd(t *testing.T) {
 		for _, test := range []struct{ bytes, want string }{
 			{"GET / HTTP/1.1\r\n", "the peer speaks HTTP"},
 			{"SSH-2.0-x\r\n", "the peer speaks SSH"},
-			{"\x00\x00\x00\x00\x00 and more", "it does not speak bsrpc"},
+			{"\x00\x00\x00\x00\x00 and more", "are neither TLS nor INIT: it does not speak bsrpc"},
+			{"\x18\x00\x00\x00\x10 a REQUEST", "are neither TLS nor INIT: it does not speak bsrpc"},
+			{"\xff\xff\x00\x00\x00 and more", "has a payload of 65530 bytes, want at most 8192: it does not speak bsrpc"},
 		} {
 			near, far := net.Pipe()
 			go near.Write([]byte(test.bytes))
@@ -312,6 +314,38 @@ func TestTLSRequiresClientCertificates(t *testing.T) {
 			t.Errorf("with one: %v", err)
 		}
 	}
+}
+
+// A client whose certificate is refused is in the log, also within the minute of a scanner's line.
+func TestRefusedCertificatesAreInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ca := bsrpctest.NewCA(t)
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil)), TLS: ca.Server()})
+		stranger := bsrpctest.NewCA(t).Client("ann").Certificates[0]
+		wrong := ca.Client()
+		wrong.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil }
+		come := func(hello func(net.Conn)) {
+			near, far := net.Pipe()
+			go hello(near)
+			if srv.ServeConn(far) == nil {
+				t.Error("not refused")
+			}
+			near.Close()
+		}
+		for range 3 {
+			come(func(nc net.Conn) {
+				io.WriteString(nc, "\x16\x03\x01\x00\x05\xff\xff\xff\xff\xff")
+				io.Copy(io.Discard, nc)
+			})
+			come(func(nc net.Conn) { io.Copy(io.Discard, tls.Client(nc, wrong)) })
+		}
+		for text, want := range map[string]int{"client refused": 4, "TLS handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority": 3} {
+			if n := strings.Count(log.String(), text); n != want {
+				t.Errorf("%q %d times, want %d:\n%s", text, n, want, &log)
+			}
+		}
+	})
 }
 
 // The funcs of a tls.Config are user code: they may panic, and hang.

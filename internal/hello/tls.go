@@ -30,7 +30,12 @@ func AcceptTLS(ctx context.Context, nc net.Conn, l *report.Log) error {
 	case errors.Is(err, io.EOF), IsTimeout(err):
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
-	return &Foreign{report.TLS, "TLS handshake: " + err.Error(), err}
+	kind := report.TLS
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		kind = report.Auth // a client of this server, whose line must not wait for those of scanners
+	}
+	return &Foreign{kind, "TLS handshake: " + err.Error(), err}
 }
 
 // plainClient returns the error of a client without TLS. One of the native wire can read the
@@ -41,7 +46,10 @@ func plainClient(e *tls.RecordHeaderError) error {
 	if wire.Type(head[4]) == wire.Init && n > 0 && n <= wire.MaxInit {
 		return &Refusal{Err: fault.Refusal(fault.FailedPrecondition, "the server requires TLS; set ClientOptions.TLS"), on: e.Conn}
 	}
-	return foreign(head, n, wire.MaxInit)
+	if n > wire.MaxInit {
+		return foreign(head, n, wire.MaxInit)
+	}
+	return speaks(report.Foreign, "the peer's first bytes (%q) are neither TLS nor INIT: it does not speak bsrpc", head)
 }
 
 // ConnectTLS completes the TLS handshake of a client like AcceptTLS.
