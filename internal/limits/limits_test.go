@@ -195,6 +195,26 @@ func TestInflight(t *testing.T) {
 	}
 }
 
+// The time left is at least a microsecond, and a day or more travels as no limit.
+func TestTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		for _, test := range []struct {
+			limit   time.Duration
+			us      uint64
+			expired bool
+		}{{day + time.Hour, 0, false}, {day, 0, false}, {day - time.Microsecond, 86_399_999_999, false}, {time.Microsecond, 1, false}, {1, 1, false}, {0, 0, true}} {
+			var timeout Timeout
+			timeout.BeginUntil(MonotonicAt(time.Now().Add(test.limit)), test.limit, ByMethod)
+			timeout.Start(Monotonic())
+			if us, expired := timeout.Left(); us != test.us || expired != test.expired {
+				t.Errorf("%v: %d us left, expired %t, want %d, %t", test.limit, us, expired, test.us, test.expired)
+			}
+			timeout.Stop()
+		}
+	})
+}
+
 // A limit that began earlier ends at its time, and its fault names the source, also if the
 // context ends first.
 func TestTimeoutBegunEarlier(t *testing.T) {

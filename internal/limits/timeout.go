@@ -152,8 +152,8 @@ func (t *Timeout) Stop() {
 // Forget frees the timer of a limit that is kept but not waited for again.
 func (t *Timeout) Forget() { t.timer = nil }
 
-// Left returns the time left in the unit of the wire: microseconds, 0 for no limit or
-// more than a day. expired reports whether the limit has passed.
+// Left returns the time left in the unit of the wire: microseconds, 0 for no limit or a
+// day or more. expired reports whether the limit has passed.
 func (t *Timeout) Left() (us uint64, expired bool) {
 	left, ok := t.left, t.by != byNone
 	if !ok || t.waited {
