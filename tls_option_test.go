@@ -520,3 +520,50 @@ func TestReloadingCertificate(t *testing.T) {
 		}
 	})
 }
+
+// FuzzServerTLS sends bytes to a server with TLS, whole and in two parts. It must refuse both with
+// the same error, once the client has left.
+func FuzzServerTLS(f *testing.F) {
+	ca := bsrpctest.NewCA(f)
+	config := ca.Server()
+	hello := make(chan []byte, 1)
+	near, far := net.Pipe()
+	go tls.Client(near, ca.Client("ann")).Handshake()
+	go func() {
+		b := make([]byte, 4096)
+		n, _ := far.Read(b)
+		hello <- b[:n]
+		far.Close()
+	}()
+	whole := <-hello
+	for _, seed := range [][]byte{whole, whole[:len(whole)-1], append(bytes.Clone(whole), whole...), append(bytes.Clone(whole), "\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x01x"...),
+		[]byte("\x15\x03\x01\x00\x02\x02\x28"), []byte("\x16\x03\x01\xff\xff\x01"), []byte("\x0d\x00\x00\x00\x00\x00\x00\x01bsrp\x01"), []byte("GET / HTTP/1.1\r\n\r\n")} {
+		f.Add(seed, uint16(3))
+		f.Add(seed, uint16(len(seed)/2))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte, cut uint16) {
+		refused := func(parts ...[]byte) (text string) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				go io.Copy(io.Discard, near)
+				go func() {
+					for _, p := range parts {
+						near.Write(p)
+						synctest.Wait()
+					}
+					near.Close()
+				}()
+				err := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, TLS: config}).ServeConn(far)
+				if err == nil {
+					t.Fatal("not refused")
+				}
+				text = err.Error()
+			})
+			return text
+		}
+		at := min(int(cut), len(sent))
+		if once, twice := refused(sent), refused(sent[:at], sent[at:]); once != twice {
+			t.Fatalf("whole: %s\nin two parts: %s", once, twice)
+		}
+	})
+}
