@@ -383,6 +383,31 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A call whose handler hangs is answered when the server closes, before the handler has returned.
+func TestCloseBesideHandler(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	began, release := make(chan struct{}), make(chan struct{})
+	if err := srv.RegisterFunc("T.Hang", func() { close(began); <-release }); err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(httpbsrpc.Handler(srv, nil))
+	defer web.Close()
+	defer close(release)
+	type contract struct{ Hang func() error }
+	p, err := bsrpc.Bind[contract](t.Context(), dial(t, web.URL, nil), "T")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-began
+		srv.Close()
+	}()
+	var e *bsrpc.Error
+	if err := p.Hang(); !errors.As(err, &e) || e.Code != bsrpc.CodeUnavailable || e.Outcome != bsrpc.OutcomeUnknown || !e.Remote {
+		t.Errorf("got %+v", err)
+	}
+}
+
 // Shutdown refuses calls, waits for those under way, and ends what is left.
 func TestShutdown(t *testing.T) {
 	srv, d, web := serve(t, nil, nil)
