@@ -167,8 +167,14 @@ func (w *writer) nextCallerBatch(round int, own *chunkedMessage) (more bool) {
 }
 
 // fillBatchLocked makes the next batch for the holder of the role. If the queue is
-// empty, it releases the role and reports false.
+// empty, it releases the role and reports false. After the end of the connection it is: the callers
+// of requests that were queued then know that these have not been written.
 func (w *writer) fillBatchLocked(holder writerRole) bool {
+	if w.c.end.why != nil {
+		w.queue.discardLocked()
+		w.queue.role.passLocked(holder, noWriter)
+		return false
+	}
 	more := w.queue.nextBatchLocked(holder, !w.direct)
 	if more {
 		w.c.cfg.Lane.Send(w.queue.batch.unwritten())
