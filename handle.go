@@ -67,7 +67,7 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 // runtime.Goexit, or on another goroutine if the server closes before. ServeRequest returns after
 // the handler and answer, even if ctx has ended long before.
 func (s *Server) ServeRequest(ctx context.Context, r *Request, answer func(*Reply)) {
-	if r != nil && s.registry.streams(r.Method) {
+	if s.mustBeInitialized(); r != nil && s.begin() == nil && s.registry.streams(r.Method) { // the methods do not change after begin
 		answer(s.Handle(ctx, r))
 		return
 	}

@@ -137,6 +137,30 @@ func TestServeRequestClose(t *testing.T) {
 	}
 }
 
+// Registration ends with the first call, before its method is looked for.
+func TestServeRequestEndsRegistration(t *testing.T) {
+	srv := bsrpc.NewServer(quietServer())
+	defer srv.Close()
+	register := func(name string) error { return srv.RegisterFunc(name, func() int { return 7 }) }
+	if err := register("T.Seven"); err != nil {
+		t.Fatal(err)
+	}
+	answers, ended := servedRequest(t.Context(), srv, "T.Seven")
+	<-ended
+	if reply := <-answers; reply.Err != nil {
+		t.Error(reply.Err)
+	}
+	if register("T.Late") == nil {
+		t.Error("registered after a call")
+	}
+	defer func() {
+		if what := recover(); what != "bsrpc: nil or zero Server; use NewServer" {
+			t.Errorf("recovered %v", what)
+		}
+	}()
+	new(bsrpc.Server).ServeRequest(t.Context(), new(bsrpc.Request), nil)
+}
+
 // The handler runs on the goroutine of ServeRequest. A panic of answer is the caller's, and leaves the
 // server without the call.
 func TestServeRequestGoroutine(t *testing.T) {
