@@ -83,8 +83,7 @@ type handler struct {
 
 // Handler returns an http.Handler that calls the methods of srv, and says at GET /health to any
 // Host and without credentials whether srv is ready, as Server.Health does: 200 and "up", or 503 and
-// "down". Its paths begin at /; use
-// http.StripPrefix for others. opts may be nil.
+// "down". Its paths begin at /; use http.StripPrefix for others. opts may be nil.
 //
 // A certificate that TLS of the http.Server has verified is in the Peer of a call.
 // When the server shuts down, GET /health is down, and new calls have the status 503. Shut it down before

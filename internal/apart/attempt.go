@@ -16,9 +16,10 @@ import (
 type Carried struct{ *fault.Fault }
 
 // Carry makes an attempt with f, which brings the request to a server, and returns the fault of
-// its error, which is a Carried. f is code of the user: it may panic, and unless it is prompt, it may hang. The wait for
-// it ends with Within, and then f goes on alone: the caller must not read what f sets unless Carry
-// returns nil. Afterwards it is unknown whether the call has run, unless f knows better.
+// its error, which is a Carried. f is code of the user: it may panic, and unless it is prompt, it
+// may hang. The wait for one that may hang ends with Within, and then f goes on alone: the caller
+// must not read what f sets unless Carry returns nil. Afterwards it is unknown whether the call
+// has run, unless f knows better.
 func (x *Exchange) Carry(log *report.Log, prompt bool, f func() error) (err error) {
 	const hook = "RoundTrip"
 	if prompt {

@@ -11,8 +11,8 @@ import (
 
 // Until returns the end of the time of a call at a server, by limits.Monotonic; 0 for none. It
 // is the earlier one of that of the request, with this timeout, and of the deadline of ctx.
-// A timeout of 0 is none, and a negative one is over already. now is limits.Monotonic. It is a duration, and not a time of
-// the caller, so the clocks of both ends need not agree.
+// A timeout of 0 is none, and a negative one is over already. It is a duration, and not a time of
+// the caller, so the clocks of both ends need not agree. now is the time by limits.Monotonic.
 func Until(ctx context.Context, timeout, now time.Duration) (until time.Duration) {
 	if timeout != 0 {
 		// In the bubble of a test the clock is below zero: its base is from before.
