@@ -108,7 +108,17 @@ func (c *commandLine) measure(out, progress io.Writer) (good bool, err error) {
 	}
 	if c.check != "" {
 		fmt.Fprintf(out, "recorded: %s\nnow:      %s\n\n", was.headline(), rep.headline())
-		return was.check(rep, c.tolerance, out) == 0, nil
+		found, compared := was.check(rep, c.tolerance)
+		found, err := was.confirm(found, c.tolerance, func(workloads []string) (*report, error) {
+			again := *c
+			again.Workloads = workloads
+			return again.run(progress)
+		})
+		if err != nil {
+			return false, err
+		}
+		writeRegressions(out, found, compared, c.tolerance)
+		return len(found) == 0, nil
 	}
 	rep.writeTables(out)
 	return true, nil

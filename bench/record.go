@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -99,23 +100,64 @@ func round(v float64) float64 {
 	return v
 }
 
-// check writes a line for each ratio of a report that is more than tolerance
-// times worse than recorded. It returns the number of lines.
-func (rec *record) check(rep *report, tolerance float64, out io.Writer) (n int) {
-	compared := 0
+// A regression is a ratio that is worse than recorded, or missing.
+type regression struct {
+	workload, ratio string
+	text            string
+}
+
+// check returns the ratios of a report that are more than tolerance times
+// worse than recorded, and the number of ratios compared.
+func (rec *record) check(rep *report, tolerance float64) (found []regression, compared int) {
 	for _, w := range rep.workloads() {
 		for _, q := range ratiosOf(w) {
 			compared++
-			if complaint := rec.compare(rep, w, q, tolerance); complaint != "" {
-				n++
-				fmt.Fprintf(out, "%s: %s: %s\n", w, q.name, complaint)
+			if text := rec.compare(rep, w, q, tolerance); text != "" {
+				found = append(found, regression{w.String(), q.name, text})
 			}
 		}
 	}
-	if n == 0 {
+	return found, compared
+}
+
+// confirmations is how often -check measures a regression again before it
+// counts: a single run of a busy machine finds some that are none.
+const confirmations = 2
+
+// confirm returns the regressions that every further report has too, with the
+// texts of the last. measure returns a report of some workloads.
+func (rec *record) confirm(found []regression, tolerance float64, measure func(workloads []string) (*report, error)) ([]regression, error) {
+	for range confirmations {
+		if len(found) == 0 {
+			break
+		}
+		var workloads []string
+		for _, r := range found {
+			if !slices.Contains(workloads, r.workload) {
+				workloads = append(workloads, r.workload)
+			}
+		}
+		rep, err := measure(workloads)
+		if err != nil {
+			return nil, err
+		}
+		before := found
+		found, _ = rec.check(rep, tolerance)
+		found = slices.DeleteFunc(found, func(r regression) bool {
+			return !slices.ContainsFunc(before, func(b regression) bool { return b.workload == r.workload && b.ratio == r.ratio })
+		})
+	}
+	return found, nil
+}
+
+// writeRegressions writes a line for each, or that none was found.
+func writeRegressions(out io.Writer, found []regression, compared int, tolerance float64) {
+	for _, r := range found {
+		fmt.Fprintf(out, "%s: %s: %s\n", r.workload, r.ratio, r.text)
+	}
+	if len(found) == 0 {
 		fmt.Fprintf(out, "none of %d ratios is more than %.0f %% worse than recorded\n", compared, (tolerance-1)*100)
 	}
-	return n
 }
 
 // compare says what is worse, or "".

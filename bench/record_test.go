@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,8 @@ func TestRecordTolerance(t *testing.T) {
 		{1.05, "small/1: calls/s of typed: recorded 2.00, now 1.85: 8 % worse\n"},
 	} {
 		var out strings.Builder
-		if rec.check(rep, test.tolerance, &out); out.String() != test.want {
+		found, compared := rec.check(rep, test.tolerance)
+		if writeRegressions(&out, found, compared, test.tolerance); out.String() != test.want {
 			t.Errorf("tolerance %v: got %q, want %q", test.tolerance, out.String(), test.want)
 		}
 	}
@@ -79,11 +81,12 @@ func TestRecordTolerance(t *testing.T) {
 
 func testCheck(t *testing.T, name string, rec *record, rep *report, want []string) {
 	var out strings.Builder
-	n := rec.check(rep, defaultTolerance, &out)
+	found, compared := rec.check(rep, defaultTolerance)
+	writeRegressions(&out, found, compared, defaultTolerance)
 	if len(want) == 0 {
 		want = []string{"none of 5 ratios is more than 15 % worse than recorded"}
-	} else if n != len(want) {
-		t.Errorf("%s: counts %d, want %d", name, n, len(want))
+	} else if len(found) != len(want) {
+		t.Errorf("%s: finds %d, want %d", name, len(found), len(want))
 	}
 	if got := strings.TrimSpace(out.String()); got != strings.Join(want, "\n") {
 		t.Errorf("%s: got\n%s\nwant\n%s", name, got, strings.Join(want, "\n"))
@@ -101,11 +104,57 @@ func TestRecordGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := rec.check(gap, defaultTolerance, io.Discard); n != len(ratios) {
-		t.Errorf("not measured: %d of %d ratios", n, len(ratios))
+	if found, _ := rec.check(gap, defaultTolerance); len(found) != len(ratios) {
+		t.Errorf("not measured: %d of %d ratios", len(found), len(ratios))
 	}
-	if n := new(record).check(full, defaultTolerance, io.Discard); n != len(ratios) {
-		t.Errorf("not recorded: %d of %d ratios", n, len(ratios))
+	if found, _ := new(record).check(full, defaultTolerance); len(found) != len(ratios) {
+		t.Errorf("not recorded: %d of %d ratios", len(found), len(ratios))
+	}
+}
+
+// TestRecordConfirm: a ratio counts as worse if it is so in three reports, and
+// only what was worse is measured again.
+func TestRecordConfirm(t *testing.T) {
+	plain, typed := figures("plain", 1), figures("typed", 2)
+	rec, err := newRecord(reportOf("small/1", plain, typed, figures("bsrpc", 4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, large, both := figures("bsrpc", 4), figures("bsrpc", 4), figures("bsrpc", 4)
+	slow.Rate, large.Allocs = 2, 9
+	both.Rate, both.Allocs = 2, 9
+	for _, test := range []struct {
+		name  string
+		runs  []result
+		want  []string // the ratios
+		spent int      // runs
+	}{
+		{"good", []result{figures("bsrpc", 4)}, nil, 1},
+		{"once", []result{slow, figures("bsrpc", 4)}, nil, 2},
+		{"twice", []result{slow, slow, figures("bsrpc", 4)}, nil, 3},
+		{"always", []result{slow, slow, slow}, []string{"calls/s of typed"}, 3},
+		{"another each time", []result{slow, large}, nil, 2},
+		{"one of two", []result{both, both, large}, []string{"allocs a call"}, 3},
+	} {
+		found, _ := rec.check(reportOf("small/1", plain, typed, test.runs[0]), defaultTolerance)
+		spent := 1
+		found, err := rec.confirm(found, defaultTolerance, func(workloads []string) (*report, error) {
+			if len(workloads) != 1 || workloads[0] != "small/1" {
+				t.Errorf("%s: measures %q again", test.name, workloads)
+			}
+			spent++
+			return reportOf("small/1", plain, typed, test.runs[spent-1]), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range found {
+			got = append(got, r.ratio)
+		}
+		if !slices.Equal(got, test.want) || spent != test.spent {
+			t.Errorf("%s: found %q in %d runs, want %q in %d", test.name, got, spent, test.want, test.spent)
+		}
 	}
 }
 
