@@ -105,6 +105,12 @@ var burners = map[string]int{"burner of 1": 1, "burner of 2": 2}
 // alone ends the kind of a flood over one connection.
 const alone = ", one connection"
 
+// silence is an attacker with many connections that sends nothing after BIND.
+const (
+	silence     = "silence"
+	silentConns = 10_000
+)
+
 // TestFloodChild is an attacker, run by the tests below.
 func TestFloodChild(t *testing.T) {
 	kind, address := os.Getenv("BSRPC_FLOOD"), os.Getenv("BSRPC_ADDRESS")
@@ -124,15 +130,21 @@ func TestFloodChild(t *testing.T) {
 	if burners[kind] > 0 {
 		select {}
 	}
-	crowd := 50
-	if strings.HasSuffix(kind, alone) {
-		kind, crowd = strings.TrimSuffix(kind, alone), 1
+	flood, crowd := floods[kind], 50
+	if of, ok := strings.CutSuffix(kind, alone); ok {
+		flood, crowd = floods[of], 1
+	} else if kind == silence {
+		flood, crowd = func(*rawPeer) { select {} }, silentConns
 	}
+	handshakes := make(chan struct{}, 50) // more are paused as failing ones of an address
 	for {
 		var wg sync.WaitGroup
 		for range crowd {
 			wg.Go(func() {
 				t.Run("", func(t *testing.T) {
+					handshakes <- struct{}{}
+					done := sync.OnceFunc(func() { <-handshakes })
+					defer done()
 					nc, err := net.Dial("tcp", address)
 					if err != nil {
 						return
@@ -140,6 +152,7 @@ func TestFloodChild(t *testing.T) {
 					defer nc.Close()
 					p := &rawPeer{t: t, nc: nc}
 					p.runHandshake()
+					done()
 					go func() {
 						buf := make([]byte, 64<<10)
 						for {
@@ -149,7 +162,7 @@ func TestFloodChild(t *testing.T) {
 							}
 						}
 					}()
-					floods[kind](p)
+					flood(p)
 				})
 			})
 		}
@@ -314,7 +327,7 @@ func heapAndStacks() int64 {
 	return int64(m.HeapInuse + m.StackInuse)
 }
 
-// Memory of one process with both ends of the connections; the far ends are raw sockets.
+// Memory of a server. The 200 peers are sockets of its own process.
 func TestFloodMemory(t *testing.T) {
 	measureFloods(t)
 	srv := testeeServer(t, newTestee(), nil)
@@ -338,14 +351,20 @@ func TestFloodMemory(t *testing.T) {
 		}
 	}
 	before := heapAndStacks()
-	const silent = 9000 // each has two descriptors here
-	closeAll := dial(silent, func(*rawPeer) {})
+	attacker := attack(t, silence, address)
+	for deadline := time.Now().Add(time.Minute); len(srv.Sessions()) < silentConns; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d silent connections of %d", len(srv.Sessions()), silentConns)
+		}
+	}
+	time.Sleep(time.Second)
 	after := heapAndStacks()
-	fmt.Printf("%d silent connections: %.1f MiB, %.1f KiB each\n", silent, float64(after-before)/(1<<20), float64(after-before)/silent/1024)
-	closeAll()
+	fmt.Printf("%d silent connections: %.1f MiB, %.1f KiB each\n", silentConns, float64(after-before)/(1<<20), float64(after-before)/silentConns/1024)
+	attacker.Kill()
+	attacker.Wait()
 	settle(t, srv)
 	before = heapAndStacks()
-	closeAll = dial(200, func(p *rawPeer) { p.write(bigRequest(2, rawEcho, 16<<20, 1024)) })
+	closeAll := dial(200, func(p *rawPeer) { p.write(bigRequest(2, rawEcho, 16<<20, 1024)) })
 	time.Sleep(time.Second)
 	after = heapAndStacks()
 	fmt.Printf("200 peers announce 16 MiB and send 1 KiB: %.1f MiB, %.1f KiB each, %d bytes booked\n", float64(after-before)/(1<<20), float64(after-before)/200/1024, srv.budget.Booked())
