@@ -221,25 +221,42 @@ func (f *benchFlags) source(cmd *cobra.Command, s *server, m *method, words []st
 
 // run makes the runs and prints each, writes the plot, and returns the error of failed calls.
 func (f *benchFlags) run(cmd *cobra.Command, s *server, l *load, rates []float64) error {
-	var runs []*tally
+	out, terminal := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if !isTerminal(terminal) {
+		terminal = nil
+	}
+	if !s.json {
+		if err := f.printHead(out, l, rates[0]); err != nil {
+			return err
+		}
+	}
+	measure := func(l *load, what string, rate float64) (t *tally) {
+		l.shown(terminal, what, l.duration, func() { t = l.run(cmd.Context(), rate) })
+		return t
+	}
 	if f.warmUp > 0 {
 		warm := *l
 		warm.duration = f.warmUp
-		if t := warm.run(cmd.Context(), rates[0]); t.Lost != nil || cmd.Context().Err() != nil {
+		if t := measure(&warm, "warm-up, ", rates[0]); t.Lost != nil || cmd.Context().Err() != nil {
 			return failedCalls([]*tally{t})
 		}
 	}
+	var runs []*tally
 	for i, rate := range rates {
-		t := l.run(cmd.Context(), rate)
+		what := ""
+		if f.ramp != "" {
+			what = fmt.Sprintf("run %d of %d at %s calls/s, ", i+1, len(rates), rateText(rate))
+		}
+		t := measure(l, what, rate)
 		runs = append(runs, t)
 		var err error
 		switch {
 		case s.json:
-			err = writeJSON(cmd.OutOrStdout(), l.asJSON(t))
+			err = writeJSON(out, l.asJSON(t))
 		case f.ramp != "":
-			err = l.printStep(cmd.OutOrStdout(), t, i == 0)
+			err = l.printStep(out, t)
 		default:
-			err = l.print(cmd.OutOrStdout(), t)
+			err = l.print(out, t)
 		}
 		if err != nil {
 			return err

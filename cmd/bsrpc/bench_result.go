@@ -15,14 +15,38 @@ var percentiles = []struct {
 	at   float64
 }{{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p99.9", 99.9}, {"p99.99", 99.99}}
 
-// print prints the summary of a run.
+// printHead prints what is measured, before the first run begins.
+func (f *benchFlags) printHead(w io.Writer, l *load, rate float64) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %v", clean(l.method, maxWord), l.duration)
+	switch {
+	case f.ramp != "":
+		b.WriteString(" a run")
+	case rate == 0:
+		b.WriteString(", closed loop")
+	default:
+		fmt.Fprintf(&b, ", open loop at %s calls/s", rateText(rate))
+	}
+	fmt.Fprintf(&b, ", %s, %s", count(l.concurrency, "caller"), count(len(l.clients), "connection"))
+	if f.warmUp > 0 {
+		fmt.Fprintf(&b, ", after a warm-up of %v", f.warmUp)
+	}
+	b.WriteString("\n")
+	if f.ramp != "" {
+		fmt.Fprintf(&b, "%12s %12s %10s %10s", "calls/s", "achieved", "failed", "unstarted")
+		for _, p := range percentiles {
+			fmt.Fprintf(&b, " %9s", p.name)
+		}
+		fmt.Fprintf(&b, " %9s\n", "max")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// print prints the figures of a run.
 func (l *load) print(w io.Writer, t *tally) error {
 	var b strings.Builder
-	loop := fmt.Sprintf("open loop at %s calls/s", rateText(t.Rate))
-	if t.Rate == 0 {
-		loop = "closed loop"
-	}
-	fmt.Fprintf(&b, "%s: %v, %s, %s, %s\n", clean(l.method, maxWord), t.Elapsed.Round(time.Millisecond), loop, count(l.concurrency, "caller"), count(len(l.clients), "connection"))
+	fmt.Fprintf(&b, "    elapsed    %v\n", t.Elapsed.Round(time.Millisecond))
 	fmt.Fprintf(&b, "    calls      %d succeeded, %d failed", t.Started-t.Failed, t.Failed)
 	if t.CutOff > 0 {
 		fmt.Fprintf(&b, ", %d cut off", t.CutOff)
@@ -80,16 +104,8 @@ func writeLatencies(b *strings.Builder, name string, h *hdrhistogram.Histogram) 
 }
 
 // printStep prints a run as a line of a table.
-func (l *load) printStep(w io.Writer, t *tally, head bool) error {
+func (l *load) printStep(w io.Writer, t *tally) error {
 	var b strings.Builder
-	if head {
-		fmt.Fprintf(&b, "%s: %v a run, %s, %s\n", clean(l.method, maxWord), l.duration, count(l.concurrency, "caller"), count(len(l.clients), "connection"))
-		fmt.Fprintf(&b, "%12s %12s %10s %10s", "calls/s", "achieved", "failed", "unstarted")
-		for _, p := range percentiles {
-			fmt.Fprintf(&b, " %9s", p.name)
-		}
-		fmt.Fprintf(&b, " %9s\n", "max")
-	}
 	fmt.Fprintf(&b, "%12s %12s %10d %10d", rateText(t.Rate), rateText(t.achieved()), t.Failed, t.NotStarted)
 	for _, p := range percentiles {
 		fmt.Fprintf(&b, " %9s", latencyText(t.latencies.ValueAtPercentile(p.at)))

@@ -94,6 +94,10 @@ func (l *load) run(ctx context.Context, rate float64) *tally {
 		callers.Go(func() { c.run(ctx, end) })
 	}
 	callers.Wait()
+	select { // the time until the next call was due is part of the rate
+	case <-end:
+	case <-ctx.Done():
+	}
 	t.Elapsed = time.Since(begin)
 	if p != nil {
 		due := p.total

@@ -124,6 +124,16 @@ func TestBenchErrors(t *testing.T) {
 	})
 }
 
+// A run lasts as long as is asked for, also if its last call ends earlier: otherwise the rate would be wrong.
+func TestBenchFewCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := stallLoad(t, &staller{stall: 10 * time.Millisecond}, 4).run(t.Context(), 1)
+		if r.Started != 1 || r.Elapsed != time.Second || r.achieved() != 1 {
+			t.Errorf("%d started in %v, %v calls/s", r.Started, r.Elapsed, r.achieved())
+		}
+	})
+}
+
 // The closed loop makes one call after another.
 func TestBenchMax(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// meanwhile runs f. While it runs, say is called on another goroutine: first after a time, and
+// then after those that say returns. It has returned when meanwhile does.
+func meanwhile(f func(), first time.Duration, say func() (next time.Duration)) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		timer := time.NewTimer(first)
+		defer timer.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+				timer.Reset(say())
+			}
+		}
+	}()
+	defer func() { close(done); <-ended }()
+	f()
+}
+
+// progressEvery is the time between two views of the progress of a run.
+const progressEvery = time.Second
+
+// A statusLine is a line of a terminal with one text in place of the other.
+type statusLine struct {
+	w     io.Writer
+	width int // of the last text
+}
+
+// show replaces the text, "" for none. Errors of a terminal end nothing: a run is worth more than its status.
+func (s *statusLine) show(text string) {
+	fmt.Fprintf(s.w, "\r%s%s", text, strings.Repeat(" ", max(s.width-len(text), 0)))
+	if s.width = len(text); text == "" {
+		io.WriteString(s.w, "\r")
+	}
+}
+
+// ended returns how many calls of the load's clients have ended so far, and how many of these have failed.
+func (l *load) ended() (calls, failed uint64) {
+	for _, c := range l.clients {
+		for _, m := range c.Stats().Methods {
+			for _, n := range m.Calls {
+				if calls += n.Calls; n.Code != "ok" {
+					failed += n.Calls
+				}
+			}
+			for _, n := range m.Refused {
+				calls, failed = calls+n.Calls, failed+n.Calls
+			}
+		}
+	}
+	return calls, failed
+}
+
+// shown runs f, calls of the load for a time d, and shows their progress on a terminal: the time, and the
+// calls with their rate in the last second. what begins the line. Elsewhere nothing is shown.
+func (l *load) shown(terminal io.Writer, what string, d time.Duration, f func()) {
+	if terminal == nil {
+		f()
+		return
+	}
+	line := &statusLine{w: terminal}
+	begin, before, failedBefore := time.Now(), uint64(0), uint64(0)
+	before, failedBefore = l.ended()
+	last, lastCalls := begin, before
+	meanwhile(f, progressEvery, func() time.Duration {
+		now := time.Now()
+		calls, failed := l.ended()
+		text := fmt.Sprintf("%s%v of %v: %d calls, %s calls/s", what, now.Sub(begin).Round(time.Second), d, calls-before, rateText(rate(calls, lastCalls, now.Sub(last).Seconds())))
+		if failed > failedBefore {
+			text += fmt.Sprintf(", %d failed", failed-failedBefore)
+		}
+		line.show(text)
+		last, lastCalls = now, calls
+		return progressEvery
+	})
+	if line.width > 0 {
+		line.show("")
+	}
+}
