@@ -42,7 +42,8 @@ type watch struct {
 
 	method *method // of the last connection
 	last   []json.RawMessage
-	failed string // the error of the last call; "" for none
+	failed string    // the error of the last call; "" for none
+	asked  time.Time // when the first call without an answer was made; zero if the last one had one
 }
 
 func newWatch(t *target) *cobra.Command {
@@ -251,12 +252,26 @@ func (s *server) lost() error {
 func (w *watch) once(ctx context.Context, s *server) error {
 	ctx, cancel := s.limit(ctx, false)
 	defer cancel()
-	c, results, err := w.call(ctx, s)
+	var c *call
+	var results []any
+	var err error
+	if w.asked.IsZero() {
+		w.asked = time.Now()
+	}
+	meanwhile(func() { c, results, err = w.call(ctx, s) }, silence(time.Since(w.asked)), func() time.Duration {
+		waited := time.Since(w.asked)
+		w.say("waiting", fmt.Sprintf("%s: no answer for %v; a call may take %v (--timeout)", w.name, waited.Round(time.Second), s.callTimeout()))
+		return silence(waited)
+	})
+	hangs := errors.Is(err, context.DeadlineExceeded) && s.Err() == nil
+	if !hangs {
+		w.asked = time.Time{}
+	}
 	switch {
 	case err == nil:
 		return w.changed(c, results)
 	case failureOf(err).Exit == exitApplication:
-	case errors.Is(err, context.DeadlineExceeded) && s.Err() == nil:
+	case hangs:
 	default:
 		return err
 	}
@@ -269,6 +284,18 @@ func (w *watch) once(ctx context.Context, s *server) error {
 		return writeJSON(c.out, map[string]any{"time": time.Now(), "error": failureOf(err)})
 	}
 	return w.mark(c).line(time.Now().Format(lineTime)+" ", "! "+text)
+}
+
+// firstSilence is how long a method may take before watch says that it waits.
+const firstSilence = 2 * time.Second
+
+// silence returns the time until the next line about a wait of some time: lines come at 2 s, 4 s, 8 s and so on.
+func silence(waited time.Duration) time.Duration {
+	next := firstSilence
+	for next <= waited {
+		next *= 2
+	}
+	return next - waited
 }
 
 // changed prints the first results in full, and of later ones what has changed.

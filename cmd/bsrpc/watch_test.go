@@ -7,11 +7,17 @@ import (
 	"io"
 	"iter"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/bsrpctest"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -272,5 +278,67 @@ func FuzzChanges(f *testing.F) {
 			c.mark()
 		}
 		io.WriteString(io.Discard, now)
+	})
+}
+
+// stuck answers its first call at once, the second after five seconds, and later ones too late.
+type stuck struct{ calls int }
+
+func (s *stuck) Ask(ctx context.Context) (int, error) {
+	switch s.calls++; s.calls {
+	case 1:
+	case 2:
+		time.Sleep(5 * time.Second)
+	default:
+		<-ctx.Done()
+		time.Sleep(time.Second)
+	}
+	return s.calls, nil
+}
+
+// While a call has no answer, watch says so at growing intervals. Calls that are out of time one after another
+// are one wait.
+func TestWatchWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := srv.RegisterName("Lab", new(stuck)); err != nil {
+			t.Fatal(err)
+		}
+		client, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{NoReconnect: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 31500*time.Millisecond)
+		defer cancel()
+		tg := &target{timeout: 6 * time.Second}
+		s, err := tg.open(ctx, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, failed paper
+		cmd := new(cobra.Command)
+		cmd.SetOut(&out)
+		cmd.SetErr(&failed)
+		w := &watch{target: tg, cmd: cmd, name: "Lab.Ask", every: time.Second, count: -1}
+		if w.method, err = s.method(ctx, w.name); err != nil {
+			t.Fatal(err)
+		}
+		w.poll(ctx, s)
+		time.Sleep(time.Second) // the last call ends at the server
+		var said []string
+		for line := range strings.Lines(failed.String()) {
+			_, text, _ := strings.Cut(line, " ")
+			said = append(said, strings.TrimSuffix(text, "; a call may take 6s (--timeout)\n"))
+		}
+		want := []string{"2s", "4s", "2s", "4s", "8s", "16s"}
+		for i := range want {
+			want[i] = "Lab.Ask: no answer for " + want[i]
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("said %q", said)
+		}
+		if have := out.String(); strings.Count(have, "\n") != 3 || !strings.Contains(have, " ~ \"1\" -> \"2\"\n") || !strings.Contains(have, "! ") {
+			t.Errorf("printed %q", have)
+		}
 	})
 }
