@@ -129,16 +129,17 @@ func (p *tap) readFile(cmd *cobra.Command) error {
 		return usage("--read: %v", err)
 	}
 	defer f.Close()
-	shown, err := p.printRecording(cmd.Context(), f, cmd.OutOrStdout())
+	called := methodSet{}
+	shown, err := p.printRecording(cmd.Context(), f, cmd.OutOrStdout(), called)
 	if err = p.cutOff(cmd, p.read, err); err != nil || shown || len(p.methods) == 0 {
 		return err
 	}
-	text := p.read + " has no call that matches " + p.methods.String()
-	return p.printLine(cmd.ErrOrStderr(), map[string]string{"event": "filter", "text": text}, "tap: "+text)
+	return p.methods.unmatched(p.read, called)
 }
 
-// printRecording prints the lines of a recording to w. It reports whether there are some.
-func (p *tap) printRecording(ctx context.Context, r io.Reader, w io.Writer) (shown bool, err error) {
+// printRecording prints the lines of a recording to w, and adds its methods to called. It reports whether
+// there are lines.
+func (p *tap) printRecording(ctx context.Context, r io.Reader, w io.Writer, called methodSet) (shown bool, err error) {
 	var failed error // of the output: what follows is not printed
 	err = readRecording(ctx, r, p.read, func(conn uint32, d *description) func(*trace.Piece) {
 		lines := &connLines{tap: p, w: w, conn: conn}
@@ -146,6 +147,7 @@ func (p *tap) printRecording(ctx context.Context, r io.Reader, w io.Writer) (sho
 			if failed == nil {
 				failed = lines.event(e)
 			}
+			called.add(e)
 			shown = shown || lines.begun
 		}).Feed
 	}, func() error { return failed })

@@ -73,13 +73,14 @@ type script struct {
 	err   error
 
 	methods methodFilter // others are left out
+	called  methodSet    // also those that are left out, without those of bsrpc.v1
 }
 
 // readScript reads the calls of the clients in a recording. Layouts are those that the recorded
 // server has described, or else those of the target. Calls of the service bsrpc.v1 are left out:
 // they are about the server that was recorded.
 func (r *replay) readScript(ctx context.Context, f io.Reader) (*script, error) {
-	s := &script{methods: r.methods}
+	s := &script{methods: r.methods, called: methodSet{}}
 	err := readRecording(ctx, f, r.replay, func(conn uint32, d *description) func(*trace.Piece) {
 		opts := &trace.Options{Layouts: r.target.layouts}
 		if d != nil {
@@ -94,7 +95,10 @@ func (r *replay) readScript(ctx context.Context, f io.Reader) (*script, error) {
 // event adds what an event says about a call. The calls of a server, and the funcs of a client,
 // are parts of others.
 func (s *script) event(conn uint32, d *description, calls map[uint64]*recordedCall, e *trace.Event) {
-	if e.Call == 0 || e.Caller != trace.FromClient || strings.HasPrefix(e.Method, introspect.Service+".") || !s.methods.matches(e.Method) {
+	if e.Call == 0 || e.Caller != trace.FromClient || strings.HasPrefix(e.Method, introspect.Service+".") {
+		return
+	}
+	if s.called.add(e); !s.methods.matches(e.Method) {
 		return
 	}
 	s.size += len(e.Body)

@@ -65,6 +65,25 @@ func (f methodFilter) String() string {
 	return clean("--method "+strings.Join(f, " --method "), maxErrorText)
 }
 
+// A methodSet is the full names of the methods of calls, at most maxMethods.
+type methodSet map[string]bool
+
+// add adds the method of an event. That of a func is the method of its call; other events have none.
+func (s methodSet) add(e *trace.Event) {
+	if name, _, _ := strings.Cut(e.Method, "("); name != "" && len(s) < maxMethods {
+		s[name] = true
+	}
+}
+
+// unmatched returns the error of a filter that matches none of the calls in a file.
+func (f methodFilter) unmatched(file string, called methodSet) error {
+	has := "none at all"
+	if len(called) > 0 {
+		has = "calls of " + firstOf(slices.Sorted(maps.Keys(called)))
+	}
+	return unknown("%s has no call that matches %s; it has %s", file, f.String(), has)
+}
+
 // opened is the event of a connection that a client has opened.
 const opened = "open"
 

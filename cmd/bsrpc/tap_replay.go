@@ -75,6 +75,9 @@ func (p *tap) replayFile(cmd *cobra.Command) error {
 	if err = p.cutOff(cmd, p.replay, err); err != nil {
 		return err
 	}
+	if s.calls == 0 && len(r.methods) > 0 {
+		return r.methods.unmatched(r.replay, s.called)
+	}
 	if err := r.checkIgnored(s); err != nil {
 		return err
 	}

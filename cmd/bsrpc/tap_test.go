@@ -473,7 +473,7 @@ func FuzzTapRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, p := range []*tap{{target: new(target), showValues: true, hex: true}, {target: &target{json: true}}} {
 			var out strings.Builder
-			if _, err := p.printRecording(t.Context(), bytes.NewReader(data), &out); err != nil && !errors.Is(err, errCutOff) && failureOf(err).Exit != exitUsage {
+			if _, err := p.printRecording(t.Context(), bytes.NewReader(data), &out, methodSet{}); err != nil && !errors.Is(err, errCutOff) && failureOf(err).Exit != exitUsage {
 				t.Error(err)
 			}
 			if bad := hasControls(out.String()); bad != "" {
