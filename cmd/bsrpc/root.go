@@ -101,6 +101,15 @@ func similar(cmd *cobra.Command, name string) []string {
 	return nil
 }
 
+// similarNames returns the names that are closest to a misspelt one, as similar does for commands.
+func similarNames(names []string, name string) []string {
+	list := new(cobra.Command)
+	for _, n := range names {
+		list.AddCommand(&cobra.Command{Use: n, Run: func(*cobra.Command, []string) {}})
+	}
+	return similar(list, name)
+}
+
 // wantedValues are the values that flags of a type take, for errors.
 var wantedValues = map[string]string{
 	"duration": "a time with its unit, such as 5s or 1m30s", "int": "a whole number", "uint64": "a whole number, 0 or more", "bool": "true or false",
@@ -118,11 +127,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return usage("--%s %s: %s", invalid.GetFlag().Name, clean(invalid.GetValue(), maxWord), wanted)
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
-		names := new(cobra.Command) // finds similar names among those of commands
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
-		})
-		if meant := similar(names, unknown.GetSpecifiedName()); len(meant) > 0 {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if meant := similarNames(names, unknown.GetSpecifiedName()); len(meant) > 0 {
 			return usage("unknown flag --%s; did you mean --%s?", clean(unknown.GetSpecifiedName(), maxWord), strings.Join(meant, " or --"))
 		}
 	}

@@ -147,7 +147,7 @@ func (s *server) method(ctx context.Context, name string) (*method, error) {
 		}
 		names = append(names, m.Name[dot+1:])
 	}
-	return nil, unknown("the server has no method %s; %s has %s", clean(name, 128), name[:dot], some(names))
+	return nil, unknown("the server has no method %s; %s", clean(name, 128), meant(names, name[dot+1:], name[:dot]))
 }
 
 // noService returns the error for a service that the server does not have.
@@ -156,12 +156,31 @@ func (s *server) noService(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if strings.EqualFold(name, service) {
-			return unknown("the server has no service %s; did you mean %s?", clean(service, 128), clean(name, 128))
+	if dot := strings.LastIndexByte(service, '.'); dot > 0 && slices.Contains(names, service[:dot]) {
+		return unknown("the server has no service %s; see bsrpc list for the methods of %s, and bsrpc describe for one", clean(service, 128), service[:dot])
+	}
+	return unknown("the server has no service %s; %s", clean(service, 128), meant(names, service, "it"))
+}
+
+// meant returns which of some names was meant by a misspelt one, or if that is not clear what owner has.
+func meant(names []string, name, owner string) string {
+	var near []string // by their length: a server may have any number of names of any length
+	for _, n := range names {
+		if strings.EqualFold(n, name) {
+			return "did you mean " + n + "?"
+		}
+		if d := len(n) - len(name); -2 <= d && d <= 2 || d > 0 && d < maxWord && strings.EqualFold(n[:len(name)], name) {
+			near = append(near, n)
 		}
 	}
-	return unknown("the server has no service %s; it has %s", clean(service, 128), some(names))
+	var list []string
+	if len(name) <= 128 {
+		list = similarNames(near, name)
+	}
+	if len(list) == 0 || len(list) > 3 {
+		return owner + " has " + some(names)
+	}
+	return "did you mean " + strings.Join(list, " or ") + "?"
 }
 
 // some returns the first names of a list, for an error.

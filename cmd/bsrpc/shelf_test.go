@@ -227,3 +227,16 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// A misspelt name is answered with the one that was meant, or with a list if that is not clear.
+func TestMeant(t *testing.T) {
+	names := []string{"Supply", "Scope", "Scopes", "Load", "Lord", "Lock", "Lode", strings.Repeat("x", 1<<20)}
+	for name, want := range map[string]string{
+		"Suply": "did you mean Supply?", "supply": "did you mean Supply?", "SCOPE": "did you mean Scope?", "Scop": "did you mean Scope or Scopes?",
+		"Sup": "did you mean Supply?", "Lo": "it has Supply, Scope, ", "": "it has Supply, Scope, ", strings.Repeat("x", 200): "it has Supply, Scope, ", "Nothing": "it has Supply, Scope, ",
+	} {
+		if got := meant(names, name, "it"); !strings.HasPrefix(got, want) {
+			t.Errorf("%.20s: %.80s, want %s", name, got, want)
+		}
+	}
+}
