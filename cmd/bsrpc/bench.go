@@ -126,6 +126,9 @@ func (f *benchFlags) check() error {
 	if ext := filepath.Ext(f.plot); f.plot != "" && ext != ".svg" && ext != ".png" {
 		return usage("--plot %s: want a name that ends in .svg or .png", clean(f.plot, maxWord))
 	}
+	if f.plot != "" {
+		return checkPlot(f.plot)
+	}
 	return nil
 }
 
@@ -265,10 +268,16 @@ func (f *benchFlags) run(cmd *cobra.Command, s *server, l *load, rates []float64
 			break
 		}
 	}
-	if f.plot != "" {
-		if err := l.plot(f.plot, runs); err != nil {
-			return usage("--plot: %v", err)
-		}
+	err := failedCalls(runs)
+	if f.plot == "" {
+		return err
 	}
-	return failedCalls(runs)
+	if plotted := l.plot(f.plot, runs); plotted != nil && err == nil {
+		return usage("--plot: %v", plotted)
+	} else if plotted != nil { // why calls have failed comes first
+		all := failureOf(err)
+		all.Details = append(all.Details, "--plot: "+plotted.Error())
+		return all
+	}
+	return err
 }

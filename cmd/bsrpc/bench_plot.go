@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"image/color"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,6 +21,20 @@ var plotColors = []color.Color{
 	color.RGBA{0xd6, 0x27, 0x28, 0xff}, color.RGBA{0x94, 0x67, 0xbd, 0xff},
 }
 
+// checkPlot returns an error if no plot can be written later, to a new file or one that exists.
+func checkPlot(file string) error {
+	_, err := os.Stat(file)
+	f, failed := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if failed != nil {
+		return usage("--plot: %v", failed)
+	}
+	f.Close()
+	if errors.Is(err, fs.ErrNotExist) {
+		os.Remove(file)
+	}
+	return nil
+}
+
 // plot writes a plot of the runs: the percentiles of one, or those of each rate.
 func (l *load) plot(file string, runs []*tally) error {
 	p := plot.New()
@@ -27,7 +42,7 @@ func (l *load) plot(file string, runs []*tally) error {
 	p.Title.Padding, p.X.Label.Padding, p.Y.Label.Padding = 10, 6, 6
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Add(plotter.NewGrid())
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.Padding = true, true, 10, 2
 	var err error
 	if len(runs) == 1 {
 		err = plotPercentiles(p, runs[0])

@@ -174,7 +174,7 @@ func (l *load) asJSON(t *tally) any {
 	}
 	run := map[string]any{
 		"method": l.method, "seconds": t.Elapsed.Seconds(), "callers": l.concurrency, "connections": len(l.clients),
-		"succeeded": t.Started - t.Failed, "failed": t.Failed, "achieved": t.achieved(),
+		"succeeded": t.Started - t.Failed, "failed": t.Failed, "cutOff": t.CutOff, "achieved": t.achieved(),
 		"latencyNanoseconds": latenciesOf(t.latencies), "errors": errors,
 	}
 	if l.streams != nil {

@@ -185,7 +185,7 @@ func TestBenchStreams(t *testing.T) {
 			t.Errorf("%v: exit %d, %v, %s", test.args, exit, err, out+failed)
 		}
 	}
-	check(t, 0, " a second\n    latency    p50 ", "bench", address, "Desk.Watch", "3", "--rate", "200", "--duration", "20ms")
+	check(t, 0, " a second\n    latency    p50 ", "bench", address, "Desk.Watch", "3", "--rate", "200", "--duration", "100ms")
 	check(t, 3, "calls failed, most of them with: Desk.Hang", "bench", address, "Desk.Hang", "--rate", "200", "--duration", "20ms", "--timeout", "30ms")
 	check(t, 2, "line 2 of the stream: ", "bench", address, "Desk.Sum", "@"+wrongNumbers(t))
 }
@@ -250,6 +250,11 @@ func TestBench(t *testing.T) {
 		}
 	}
 	check(t, 1, "calls failed, most of them with: ", "bench", address, "Desk.Fail", "5", "--rate", "200", "--duration", "20ms")
+	none := filepath.Join(dir, "none.svg")
+	check(t, 1, "broken", "bench", address, "Desk.Fail", "5", "--rate", "200", "--duration", "20ms", "--plot", none)
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a plot without a call")
+	}
 	check(t, 0, "closed loop, 1 caller, 1 connection\n", "bench", address, "Desk.Add", "1", "2", "--rate", "max", "--concurrency", "1", "--duration", "20ms")
 	transcript(t, "testdata/bench.golden", append(words(
 		"bench ADDRESS",
@@ -268,6 +273,7 @@ func TestBench(t *testing.T) {
 		"bench ADDRESS Desk.Add 1 2 --concurrency 0",
 		"bench ADDRESS Desk.Add 1 2 --connections 200",
 		"bench ADDRESS Desk.Add 1 2 --plot out.pdf",
+		"bench ADDRESS Desk.Add 1 2 --plot DIR/missing/out.svg",
 		"bench ADDRESS Desk.Add 1 2 --calls DIR/calls",
 		"bench ADDRESS Desk.Add --calls DIR/missing",
 		"bench ADDRESS Desk.Add --calls DIR/short",

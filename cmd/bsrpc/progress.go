@@ -76,7 +76,11 @@ func (l *load) shown(terminal io.Writer, what string, d time.Duration, f func())
 	meanwhile(f, progressEvery, func() time.Duration {
 		now := time.Now()
 		calls, failed := l.ended()
-		text := fmt.Sprintf("%s%v of %v: %d calls, %s calls/s", what, now.Sub(begin).Round(time.Second), d, calls-before, rateText(rate(calls, lastCalls, now.Sub(last).Seconds())))
+		part := fmt.Sprintf("%v of %v", now.Sub(begin).Round(time.Second), d)
+		if now.Sub(begin) > d {
+			part = fmt.Sprintf("%v, waiting for the last calls", now.Sub(begin).Round(time.Second))
+		}
+		text := fmt.Sprintf("%s%s: %s, %s calls/s", what, part, count(int(calls-before), "call"), rateText(rate(calls, lastCalls, now.Sub(last).Seconds())))
 		if failed > failedBefore {
 			text += fmt.Sprintf(", %d failed", failed-failedBefore)
 		}

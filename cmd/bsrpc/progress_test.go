@@ -30,6 +30,21 @@ func TestBenchProgress(t *testing.T) {
 	})
 }
 
+// The calls that are open at the end of a run are waited for.
+func TestBenchProgressLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := stallLoad(t, &staller{stall: 2500 * time.Millisecond}, 1)
+		var out strings.Builder
+		l.shown(&out, "", l.duration, func() {
+			time.Sleep(time.Millisecond)
+			l.run(t.Context(), 0)
+		})
+		if want := "2s, waiting for the last calls: 0 calls, 0 calls/s"; !strings.Contains(out.String(), want) {
+			t.Errorf("%q lacks %q", out.String(), want)
+		}
+	})
+}
+
 // A shorter text leaves nothing of the one before.
 func TestStatusLine(t *testing.T) {
 	var out strings.Builder
