@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"go/token"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,9 @@ func newGenGo(t *target) *cobra.Command {
 		ValidArgsFunction: t.complete(true, false),
 		RunE: t.connected(0, -1, func(cmd *cobra.Command, s *server, args []string) error {
 			src, err := f.source()
+			if err == nil {
+				err = replaceable(f.out)
+			}
 			if err != nil {
 				return err
 			}
@@ -97,6 +101,24 @@ func (f *genFlags) source() (*source, error) {
 		types[name] = file
 	}
 	return newSource(pkg, types), nil
+}
+
+// replaceable returns an error if file exists, and gen go has not written it.
+func replaceable(file string) error {
+	about, err := os.Stat(file)
+	if err != nil || !about.Mode().IsRegular() {
+		return nil // a new one, a pipe, or writing it says what is wrong
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return usage("-o: %v", err)
+	}
+	defer f.Close()
+	begin := make([]byte, len(sourceMark))
+	if n, err := io.ReadFull(f, begin); n > 0 && (err != nil || string(begin) != sourceMark) {
+		return usage("-o: %s exists, and its first line is not that of bsrpc gen go; give a new name, or remove it", file)
+	}
+	return nil
 }
 
 // generated returns the services to generate: those named, or all but the library's.

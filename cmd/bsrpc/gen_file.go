@@ -331,10 +331,13 @@ func validOption(option string) bool {
 	return false
 }
 
+// sourceMark begins a file of gen go. Only such a file is replaced.
+const sourceMark = "// Written by bsrpc gen go:"
+
 // bytes returns the file.
 func (s *source) bytes() ([]byte, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "// Written by bsrpc gen go: the contracts of a server at that time.\n\npackage %s\n\n", s.pkg)
+	fmt.Fprintf(&b, sourceMark+" the contracts of a server at that time.\n\npackage %s\n\n", s.pkg)
 	if len(s.imports) == 1 {
 		for file, name := range s.imports {
 			b.WriteString("import " + importLine(name, file) + "\n\n")

@@ -394,3 +394,22 @@ func TestGenGoExample(t *testing.T) {
 		}
 	}
 }
+
+// A file that gen go has not written is kept.
+func TestGenKeepsOthers(t *testing.T) {
+	address, dir := serve(t, newDesk(t, nil)), t.TempDir()
+	file := filepath.Join(dir, "desk.go")
+	for _, text := range []string{"package desk\n", "// Written", "// Written by hand, and longer than the first line\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		check(t, 2, "its first line is not that of bsrpc gen go", "gen", "go", address, "-o", file)
+		if data, err := os.ReadFile(file); err != nil || string(data) != text {
+			t.Errorf("%v, now %q", err, data)
+		}
+	}
+	os.Remove(file)
+	for range 2 {
+		check(t, 0, "13 methods", "gen", "go", address, "-o", file)
+	}
+}
