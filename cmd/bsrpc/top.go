@@ -38,6 +38,7 @@ type topView struct {
 	interval time.Duration
 	count    int // of views that remain; negative for no limit
 	rows     int // of a table
+	shown    bool
 }
 
 func newTop(t *target) *cobra.Command {
@@ -109,7 +110,7 @@ func (v *topView) run(cmd *cobra.Command, s *server) error {
 func (v *topView) lost(cmd *cobra.Command, err error) error {
 	text := "the server is gone: " + clean(failureOf(err).Message, maxErrorText) + "; connecting again"
 	if out := cmd.OutOrStdout(); !v.json && isTerminal(out) {
-		_, err := fmt.Fprint(out, frame(clean(v.address, maxCell)+"\n"+text+"\n", true))
+		_, err := fmt.Fprint(out, frame(clean(v.address, maxCell)+"\n"+text+"\n"))
 		return err
 	}
 	return v.printLine(cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": "lost", "text": text}, time.Now().Format(lineTime)+" "+text)
@@ -118,7 +119,9 @@ func (v *topView) lost(cmd *cobra.Command, err error) error {
 // views shows views over one connection. worked reports whether the server has answered.
 func (v *topView) views(cmd *cobra.Command, s *server) (worked bool, err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	about, err := bsrpc.Bind[operatorContract](ctx, s.Client, introspect.Service)
+	limited, cancel := v.limit(ctx, false)
+	about, err := bsrpc.Bind[operatorContract](limited, s.Client, introspect.Service)
+	cancel()
 	if err != nil {
 		return false, operatorsOnly(err)
 	}
@@ -150,16 +153,22 @@ func (v *topView) views(cmd *cobra.Command, s *server) (worked bool, err error) 
 	return true, nil
 }
 
-// frame returns a view as it is written to out. In a terminal its tables are as long as fits.
+// frame returns a view as it is written to out. In a terminal its tables are as long as fits; elsewhere there is
+// an empty line between two views.
 func (v *topView) frame(r *rates, out io.Writer) string {
 	if !isTerminal(out) {
-		return frame(r.text(v.address, v.rows), false)
+		text := r.text(v.address, v.rows)
+		if v.shown {
+			text = "\n" + text
+		}
+		v.shown = true
+		return text
 	}
 	height := math.MaxInt
 	if _, h, err := term.GetSize(int(out.(*os.File).Fd())); err == nil && h > 0 {
 		height = h
 	}
-	return frame(r.fitting(v.address, v.rows, height), true)
+	return frame(r.fitting(v.address, v.rows, height))
 }
 
 // operatorsOnly returns the error of a server that does not show its figures to this client.
@@ -219,25 +228,25 @@ type serverRates struct {
 	Connections  uint64    `json:"connections"`
 	Handlers     uint64    `json:"handlers"`
 	Open         uint64    `json:"open"`
-	InLine       uint64    `json:"in_line"`
+	InLine       uint64    `json:"inLine"`
 	Streams      uint64    `json:"streams"`
-	Unsent       uint64    `json:"unsent_bytes"`
-	Calls        float64   `json:"calls_per_second"`
-	Received     float64   `json:"received_bytes_per_second"`
-	Sent         float64   `json:"sent_bytes_per_second"`
-	RefusedConns uint64    `json:"refused_connections"` // so far, as the next two
+	Unsent       uint64    `json:"unsentBytes"`
+	Calls        float64   `json:"callsPerSecond"`
+	Received     float64   `json:"receivedBytesPerSecond"`
+	Sent         float64   `json:"sentBytesPerSecond"`
+	RefusedConns uint64    `json:"refusedConnections"` // so far, as the next two
 	Panics       uint64    `json:"panics"`
-	OnewayErrors uint64    `json:"oneway_errors"`
+	OnewayErrors uint64    `json:"onewayErrors"`
 }
 
 type methodRates struct {
 	Name    string            `json:"name"`
-	Calls   float64           `json:"calls_per_second"`
+	Calls   float64           `json:"callsPerSecond"`
 	Failed  map[string]uint64 `json:"failed,omitempty"`  // calls in this time, by code
 	Refused map[string]uint64 `json:"refused,omitempty"` // calls that did not run
-	P50     time.Duration     `json:"p50_ns"`
-	P90     time.Duration     `json:"p90_ns"`
-	P99     time.Duration     `json:"p99_ns"`
+	P50     time.Duration     `json:"p50Nanoseconds"`
+	P90     time.Duration     `json:"p90Nanoseconds"`
+	P99     time.Duration     `json:"p99Nanoseconds"`
 }
 
 type groupState struct {
@@ -253,7 +262,7 @@ type sessionRate struct {
 	Name     string  `json:"name,omitempty"`
 	Addr     string  `json:"addr"`
 	Seconds  float64 `json:"seconds,omitempty"` // since its admission
-	Calls    float64 `json:"calls_per_second"`
+	Calls    float64 `json:"callsPerSecond"`
 	Position uint64  `json:"position,omitempty"` // in the line for admission
 }
 
@@ -262,7 +271,7 @@ type sessionRate struct {
 func (p *sample) since(before *sample) *rates {
 	c, old := &p.counters, &before.counters
 	seconds := p.at.Sub(before.at).Seconds()
-	r := &rates{Time: p.at, Seconds: seconds, Server: serverRates{
+	r := &rates{Time: p.at, Seconds: seconds, Groups: []groupState{}, Sessions: []sessionRate{}, Server: serverRates{
 		Started: c.Started, Sessions: c.Sessions, Waiting: c.Waiting, Connections: c.Connections, Handlers: c.Handlers, Open: c.Open,
 		InLine: c.InLine, Streams: c.Streams, Unsent: c.Unsent, Received: rate(c.Received, old.Received, seconds), Sent: rate(c.Sent, old.Sent, seconds),
 		RefusedConns: c.RefusedConns, Panics: c.Panics, OnewayErrors: c.OnewayErrors,
@@ -301,7 +310,8 @@ func rate(now, before uint64, seconds float64) float64 {
 }
 
 // methodsSince returns the methods with calls between two samples, the busiest first.
-func methodsSince(now, before []stats.Method, seconds float64) (list []methodRates) {
+func methodsSince(now, before []stats.Method, seconds float64) []methodRates {
+	list := []methodRates{} // in JSON not null
 	old := make(map[string]stats.Method)
 	for _, m := range before {
 		old[m.Name] = m

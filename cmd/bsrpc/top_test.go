@@ -55,8 +55,8 @@ func TestTopGolden(t *testing.T) {
 	before, now := samples()
 	var got strings.Builder
 	r := now.since(before)
-	got.WriteString(frame(r.text("127.0.0.1:7341", 20), false))
-	got.WriteString(frame(r.text("127.0.0.1:7341", 1), false))
+	got.WriteString(r.text("127.0.0.1:7341", 20) + "\n")
+	got.WriteString(r.text("127.0.0.1:7341", 1) + "\n")
 	if err := writeJSON(&got, r); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestTopGolden(t *testing.T) {
 	if err != nil || got.String() != string(want) {
 		t.Errorf("%s differs, see go test -update; %v; got:\n%s", file, err, got.String())
 	}
-	live := frame(r.text("a", 20), true)
+	live := frame(r.text("a", 20))
 	if !strings.HasPrefix(live, "\x1b[?7l\x1b[H") || !strings.HasSuffix(live, "\x1b[J\x1b[?7h") || strings.Count(live, "\x1b[K\n") != strings.Count(live, "\n") || strings.Contains(live, "\x1b[2J") {
 		t.Errorf("in a terminal: %q", live)
 	}
@@ -128,9 +128,16 @@ func TestTop(t *testing.T) {
 		!strings.Contains(names, "bsrpc.v1.Counters ") || !strings.Contains(names, "bsrpc.v1.Sessions ") {
 		t.Errorf("got %+v", r)
 	}
+	if strings.Contains(out, "null") {
+		t.Errorf("a list without elements is not null: %s", out)
+	}
 	exit, out, failed = bsrpcCommand(t, "", "top", address, "--interval", "1ms", "--count", "1", "--rows", "2")
 	if exit != 0 || failed != "" || !strings.Contains(out, "bsrpc.v1.Counters") || !strings.Contains(out, "SESSION") || strings.Contains(out, "\x1b") {
 		t.Errorf("exit %d, %s%s", exit, out, failed)
+	}
+	_, out, _ = bsrpcCommand(t, "", "top", address, "--interval", "1ms", "--count", "2")
+	if strings.Count(out, "\n\n"+address+"  up ") != 1 || !strings.HasPrefix(out, address+"  up ") || strings.HasSuffix(out, "\n\n") {
+		t.Errorf("an empty line between two views, and nowhere else: %q", out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var text strings.Builder

@@ -18,12 +18,9 @@ func sortBusiest(list []methodRates) {
 // maxCell bounds the bytes of a name in a table.
 const maxCell = 40
 
-// frame returns a view as it is written. In a terminal it replaces the one before; each line
+// frame returns a view as it is written to a terminal. It replaces the one before; each line
 // ends what was there, and is cut at the right edge: lines on two rows would scroll the view away.
-func frame(text string, live bool) string {
-	if !live {
-		return text + "\n"
-	}
+func frame(text string) string {
 	return "\x1b[?7l\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J\x1b[?7h"
 }
 
