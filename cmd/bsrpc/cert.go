@@ -73,7 +73,7 @@ func (m *certMaker) command(use, short string, min, max int, f func(*cobra.Comma
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) < min || max >= 0 && len(args) > max:
-				return usage("%d names; want: %s", len(args), cmd.UseLine())
+				return usage("%s; want: %s", count(len(args), "name"), cmd.UseLine())
 			case m.ca != "" || m.cert != "" || m.key != "":
 				return usage("--ca, --cert and --key are for connecting; name the folder of the authority with --dir")
 			case m.days < 0 || m.days > 100*365:

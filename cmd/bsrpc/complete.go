@@ -66,3 +66,26 @@ func (t *target) names(ctx context.Context, word string, services, methods bool)
 	}
 	return list, d
 }
+
+// addCompletion adds the command completion of cobra. A shell that it does not know is an error: its help in
+// place of a script would be run by a shell.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd("completion")
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Short, cmd.Long = "complete services and methods in a shell", "completion prints a script for a shell. The help of each shell says where to put it."
+		var shells []string
+		for _, shell := range cmd.Commands() {
+			shells = append(shells, shell.Name())
+			shell.Short = "the script for " + shell.Name()
+		}
+		cmd.Args, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("completion %s: want one of %s", clean(args[0], maxWord), strings.Join(shells, ", "))
+			}
+			return cmd.Help()
+		}
+	}
+}

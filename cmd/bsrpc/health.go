@@ -29,7 +29,7 @@ on standard error what it waits for.`,
 				return err
 			}
 			if len(args) > 1 {
-				return usage("%d arguments behind the address; want: %s", len(args), cmd.UseLine())
+				return tooMany(cmd, args)
 			}
 			ctx, cancel := t.limit(cmd.Context(), wait)
 			defer cancel()

@@ -79,6 +79,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newTap(t), newWatch(t), newCert(t))
 	root.AddCommand(newList(t), newDescribe(t), newCall(t), newHealth(t))
 	root.AddCommand(newDiff(t), newGen(t), newBench(t), newTop(t))
+	addCompletion(root)
 	return root
 }
 

@@ -157,7 +157,7 @@ func (s *server) noService(ctx context.Context, service string) error {
 		return err
 	}
 	if dot := strings.LastIndexByte(service, '.'); dot > 0 && slices.Contains(names, service[:dot]) {
-		return unknown("the server has no service %s; see bsrpc list for the methods of %s, and bsrpc describe for one", clean(service, 128), service[:dot])
+		return unknown("the server has no service %s; %s is one, and bsrpc describe takes methods too", clean(service, 128), service[:dot])
 	}
 	return unknown("the server has no service %s; %s", clean(service, 128), meant(names, service, "it"))
 }

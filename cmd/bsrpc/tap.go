@@ -108,7 +108,7 @@ func (p *tap) check(cmd *cobra.Command, args *[]string) (err error) {
 		return nil
 	}
 	if *args, err = p.split(*args); err == nil && len(*args) > 0 {
-		err = usage("%d arguments behind the address; want: %s", len(*args), cmd.UseLine())
+		err = tooMany(cmd, *args)
 	}
 	return err
 }

@@ -73,7 +73,9 @@ func (t *target) split(args []string) ([]string, error) {
 		}
 		first := args[0]
 		t.address, args = first, args[1:]
-		if marked, ok := strings.CutPrefix(first, profileMark); ok {
+		if marked, ok := strings.CutPrefix(first, profileMark); ok && marked == "" {
+			return nil, usage("a name is missing: give that of a profile, @name")
+		} else if ok {
 			t.address, name = "", marked
 		} else if !strings.Contains(first, ":") {
 			return nil, usage("%q is not an address: give host:port, unix:path or @profile first, or --address or --profile", clean(first, 128))
@@ -221,15 +223,18 @@ func readAll(r io.Reader, name string, max int64) ([]byte, error) {
 }
 
 // connected returns the RunE of a command that needs a client. f gets the arguments behind
-// the address, of which there are min to max; a max of -1 means any number.
+// the address, of which there are min to max; a max of -1 means any number. The first one of a min is a method.
 func (t *target) connected(min, max int, f func(cmd *cobra.Command, s *server, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		args, err := t.split(args)
 		if err != nil {
 			return err
 		}
-		if len(args) < min || max >= 0 && len(args) > max {
-			return usage("%d arguments behind the address; want: %s", len(args), cmd.UseLine())
+		if len(args) < min {
+			return usage("a method is missing; want: %s", cmd.UseLine())
+		}
+		if max >= 0 && len(args) > max {
+			return tooMany(cmd, args)
 		}
 		s, err := t.connect(cmd.Context())
 		if err != nil {
@@ -238,6 +243,11 @@ func (t *target) connected(min, max int, f func(cmd *cobra.Command, s *server, a
 		defer s.Close()
 		return f(cmd, s, args)
 	}
+}
+
+// tooMany returns the error for arguments behind the address that a command does not take.
+func tooMany(cmd *cobra.Command, args []string) error {
+	return usage("%s behind the address; want: %s", count(len(args), "argument"), cmd.UseLine())
 }
 
 // connect connects to the server, and opens it. The caller closes it.
