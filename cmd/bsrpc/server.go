@@ -162,7 +162,8 @@ func (s *server) noService(ctx context.Context, service string) error {
 	return unknown("the server has no service %s; %s", clean(service, 128), meant(names, service, "it"))
 }
 
-// meant returns which of some names was meant by a misspelt one, or if that is not clear what owner has.
+// meant returns what owner has in place of a misspelt name: the one that differs in case alone, all if they are
+// few, or else those that are similar.
 func meant(names []string, name, owner string) string {
 	var near []string // by their length: a server may have any number of names of any length
 	for _, n := range names {
@@ -173,14 +174,12 @@ func meant(names []string, name, owner string) string {
 			near = append(near, n)
 		}
 	}
-	var list []string
-	if len(name) <= 128 {
-		list = similarNames(near, name)
+	if len(names) > mostNames && len(name) <= 128 {
+		if list := similarNames(near, name); len(list) > 0 && len(list) <= 3 {
+			return "did you mean " + strings.Join(list, " or ") + "? bsrpc list shows all"
+		}
 	}
-	if len(list) == 0 || len(list) > 3 {
-		return owner + " has " + some(names)
-	}
-	return "did you mean " + strings.Join(list, " or ") + "?"
+	return owner + " has " + some(names)
 }
 
 // some returns the first names of a list, for an error.
@@ -192,11 +191,13 @@ func some(names []string) string {
 	return text
 }
 
+// mostNames is the most names of a list in an error.
+const mostNames = 8
+
 // firstOf returns the first names of a list, and the number of others.
 func firstOf(names []string) string {
-	const most = 8
-	if n := len(names) - most; n > 0 {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", n)
+	if n := len(names) - mostNames; n > 0 {
+		return strings.Join(names[:mostNames], ", ") + fmt.Sprintf(" and %d more", n)
 	}
 	return strings.Join(names, ", ")
 }

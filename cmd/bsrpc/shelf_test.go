@@ -228,15 +228,27 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A misspelt name is answered with the one that was meant, or with a list if that is not clear.
+// A misspelt name is answered with the names that there are, and if these are many with the one that was meant.
 func TestMeant(t *testing.T) {
-	names := []string{"Supply", "Scope", "Scopes", "Load", "Lord", "Lock", "Lode", strings.Repeat("x", 1<<20)}
-	for name, want := range map[string]string{
-		"Suply": "did you mean Supply?", "supply": "did you mean Supply?", "SCOPE": "did you mean Scope?", "Scop": "did you mean Scope or Scopes?",
-		"Sup": "did you mean Supply?", "Lo": "it has Supply, Scope, ", "": "it has Supply, Scope, ", strings.Repeat("x", 200): "it has Supply, Scope, ", "Nothing": "it has Supply, Scope, ",
+	few := []string{"Set", "Level"}
+	many := []string{"Supply", "Scope", "Scopes", "Load", "Lord", "Lock", "Lode", "Rack", strings.Repeat("x", 1<<20)}
+	for _, test := range []struct {
+		names      []string
+		name, want string
+	}{
+		{few, "Get", "it has Set, Level"},
+		{few, "level", "did you mean Level?"},
+		{many, "Suply", "did you mean Supply? bsrpc list shows all"},
+		{many, "SCOPE", "did you mean Scope?"},
+		{many, "Scop", "did you mean Scope or Scopes? bsrpc list shows all"},
+		{many, "Sup", "did you mean Supply? bsrpc list shows all"},
+		{many, "Lo", "it has Supply, Scope, Scopes, Load, Lord, Lock, Lode, Rack and 1 more; bsrpc list shows them"},
+		{many, "", "it has Supply, "},
+		{many, strings.Repeat("x", 200), "it has Supply, "},
+		{many, "Nothing", "it has Supply, "},
 	} {
-		if got := meant(names, name, "it"); !strings.HasPrefix(got, want) {
-			t.Errorf("%.20s: %.80s, want %s", name, got, want)
+		if got := meant(test.names, test.name, "it"); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%.20s: %.90s, want %s", test.name, got, test.want)
 		}
 	}
 }
