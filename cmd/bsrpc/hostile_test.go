@@ -151,6 +151,9 @@ func TestHostileDescription(t *testing.T) {
 			if all := out + failed; exit != test.exit || !strings.Contains(all, test.want) {
 				t.Errorf("exit %d, %.300q, want %d and %q", exit, all, test.exit, test.want)
 			}
+			if exit == exitMismatch && strings.Count(failed, "\n") != 1 {
+				t.Errorf("more than a line: %.300q", failed)
+			}
 			for line := range strings.Lines(out + failed) {
 				if i := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return r != '\t' && !printable(r) || r == '\ufffd' }); i >= 0 {
 					t.Errorf("prints %.300q", line[i:])
@@ -163,6 +166,27 @@ func TestHostileDescription(t *testing.T) {
 				t.Errorf("not JSON: %.300q", out)
 			}
 		})
+	}
+}
+
+// Each command has one line of error for a description that cannot be true.
+func TestHostileCommands(t *testing.T) {
+	desk := serve(t, newDesk(t, nil))
+	wrong := honest("A.M() bool", func(m *introspect.Method) { m.Hash[0]++ })
+	address := serveLiar(t, &liar{services: []string{"A"}, methods: func(yield func(introspect.Method, error) bool) { yield(wrong, nil) }})
+	for _, args := range [][]string{
+		{"list", address, "A"}, {"describe", address}, {"call", address, "A.M"}, {"watch", address, "A.M"}, {"bench", address, "A.M"},
+		{"diff", address, desk}, {"diff", desk, address}, {"gen", "go", address}, {"tap", "--replay", seedRecording, address},
+	} {
+		const want = "the server's description is not valid: it has another hash of A.M than that of its layout"
+		exit, out, failed := bsrpcCommand(t, "", args...)
+		if exit != exitMismatch || out != "" || failed != "bsrpc: "+want+"\n" && failed != "bsrpc: "+address+": "+want+"\n" {
+			t.Errorf("%v: exit %d, %q, %q", args, exit, out, failed)
+		}
+		exit, out, failed = bsrpcCommand(t, "", append(args, "--json")...)
+		if exit != exitMismatch || out != "" || strings.Count(failed, "\n") != 1 || !json.Valid([]byte(failed)) {
+			t.Errorf("%v --json: exit %d, %q, %q", args, exit, out, failed)
+		}
 	}
 }
 
