@@ -186,9 +186,9 @@ func (f *benchFlags) streamer(cmd *cobra.Command, s *server, m *method, words []
 }
 
 // callTimeout returns the limit of each call.
-func (s *server) callTimeout() time.Duration {
-	if s.timeout > 0 {
-		return s.timeout
+func (t *target) callTimeout() time.Duration {
+	if t.timeout > 0 {
+		return t.timeout
 	}
 	return defaultTimeout
 }

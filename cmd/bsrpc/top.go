@@ -39,6 +39,7 @@ type topView struct {
 	count    int // of views that remain; negative for no limit
 	rows     int // of a table
 	shown    bool
+	view     string // the last one in a terminal
 }
 
 func newTop(t *target) *cobra.Command {
@@ -125,7 +126,7 @@ func (v *topView) views(cmd *cobra.Command, s *server) (worked bool, err error) 
 	if err != nil {
 		return false, operatorsOnly(err)
 	}
-	last, err := v.sample(ctx, about)
+	last, err := v.ask(cmd, about)
 	if err != nil {
 		return false, operatorsOnly(err)
 	}
@@ -135,7 +136,7 @@ func (v *topView) views(cmd *cobra.Command, s *server) (worked bool, err error) 
 			return true, nil
 		case <-time.After(v.interval):
 		}
-		now, err := v.sample(ctx, about)
+		now, err := v.ask(cmd, about)
 		if err != nil {
 			return true, err
 		}
@@ -168,7 +169,25 @@ func (v *topView) frame(r *rates, out io.Writer) string {
 	if _, h, err := term.GetSize(int(out.(*os.File).Fd())); err == nil && h > 0 {
 		height = h
 	}
-	return frame(r.fitting(v.address, v.rows, height))
+	v.view = r.fitting(v.address, v.rows, height)
+	return frame(v.view)
+}
+
+// ask asks the server. While it does not answer, a line says so at growing intervals: in a terminal below the
+// view, whose last row is empty, elsewhere as watch does.
+func (v *topView) ask(cmd *cobra.Command, about *operatorContract) (p *sample, err error) {
+	begin, out := time.Now(), cmd.OutOrStdout()
+	meanwhile(func() { p, err = v.sample(cmd.Context(), about) }, silence(0), func() time.Duration {
+		waited := time.Since(begin)
+		text := fmt.Sprintf("no answer for %v; the server has %v (--timeout)", waited.Round(time.Second), v.callTimeout())
+		if !v.json && isTerminal(out) {
+			fmt.Fprint(out, frame(v.view+text))
+		} else {
+			v.printLine(cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": "waiting", "text": text}, time.Now().Format(lineTime)+" "+text)
+		}
+		return silence(waited)
+	})
+	return p, err
 }
 
 // operatorsOnly returns the error of a server that does not show its figures to this client.

@@ -9,7 +9,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/introspect"
@@ -229,4 +232,28 @@ func TestBrief(t *testing.T) {
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v", got)
 	}
+}
+
+// While the server does not answer, top says so.
+func TestTopWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out, failed paper
+		cmd := new(cobra.Command)
+		cmd.SetContext(t.Context())
+		cmd.SetOut(&out)
+		cmd.SetErr(&failed)
+		v := &topView{target: &target{timeout: 9 * time.Second}}
+		p, err := v.ask(cmd, &operatorContract{
+			Counters: func(ctx context.Context) (c introspect.Counters, err error) {
+				time.Sleep(5 * time.Second)
+				return c, ctx.Err()
+			},
+			Sessions: func(ctx context.Context) ([]introspect.Session, error) { return nil, ctx.Err() },
+			Groups:   func(ctx context.Context) ([]introspect.Group, error) { return nil, ctx.Err() },
+		})
+		const want = "00:00:02.000 no answer for 2s; the server has 9s (--timeout)\n00:00:04.000 no answer for 4s; the server has 9s (--timeout)\n"
+		if err != nil || p == nil || failed.String() != want || out.String() != "" {
+			t.Errorf("%v, %q, %q", err, failed.String(), out.String())
+		}
+	})
 }
