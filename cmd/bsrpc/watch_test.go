@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,10 +283,11 @@ func FuzzChanges(f *testing.F) {
 }
 
 // stuck answers its first call at once, the second after five seconds, and later ones too late.
-type stuck struct{ calls int }
+type stuck struct{ calls atomic.Int64 }
 
 func (s *stuck) Ask(ctx context.Context) (int, error) {
-	switch s.calls++; s.calls {
+	n := s.calls.Add(1)
+	switch n {
 	case 1:
 	case 2:
 		time.Sleep(5 * time.Second)
@@ -293,7 +295,7 @@ func (s *stuck) Ask(ctx context.Context) (int, error) {
 		<-ctx.Done()
 		time.Sleep(time.Second)
 	}
-	return s.calls, nil
+	return int(n), nil
 }
 
 // While a call has no answer, watch says so at growing intervals. Calls that are out of time one after another
