@@ -118,17 +118,17 @@ func (r *replay) describe(ctx context.Context) error {
 func (r *replay) summary() error {
 	same, other, left := r.counts[sameResult], r.counts[different], r.counts[skipped]
 	all := same + other + left
-	noun := "calls"
-	if all == 1 {
-		noun = "call"
-	}
-	text := fmt.Sprintf("%d %s: %d the same, %d different, %d skipped", all, noun, same, other, left)
+	text := fmt.Sprintf("%s: %d the same, %d different, %d skipped", count(all, "call"), same, other, left)
 	err := r.printLine(r.cmd.OutOrStdout(), map[string]int{"calls": all, "same": same, "different": other, "skipped": left}, text)
 	switch {
 	case err != nil:
 		return err
 	case other > 0:
-		return &failure{Exit: exitApplication, Message: fmt.Sprintf("%d of %d calls differ from %s", other, all, r.replay)}
+		verb := "differ"
+		if other == 1 {
+			verb = "differs"
+		}
+		return &failure{Exit: exitApplication, Message: fmt.Sprintf("%d of %s %s from %s", other, count(all, "call"), verb, r.replay)}
 	case same == 0:
 		text := r.replay + " has no call that can be made again"
 		if len(r.methods) > 0 {
