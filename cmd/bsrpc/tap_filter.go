@@ -48,16 +48,25 @@ func matches(pattern, name string) bool {
 	return full || service
 }
 
-// missed returns what is wrong with a filter that matches no method of a server, "" for one that does.
+// missed returns what is wrong with a filter that matches no method of a server, "" for one that does. It names
+// the methods of the services in patterns, or all services.
 func (f methodFilter) missed(d *description) string {
-	services := map[string]bool{}
+	services, methods := map[string]bool{}, []string{}
 	for name, m := range d.methods {
 		if f.matches(name) {
 			return ""
 		}
-		services[m.layout.Service] = true
+		service := m.layout.Service
+		services[service] = true
+		if slices.ContainsFunc(f, func(pattern string) bool { return strings.HasPrefix(pattern, service+".") }) {
+			methods = append(methods, name)
+		}
 	}
-	return "no method of the server matches " + f.String() + "; it has the services " + some(slices.Sorted(maps.Keys(services)))
+	has := "the services " + some(slices.Sorted(maps.Keys(services)))
+	if slices.Sort(methods); len(methods) > 0 {
+		has = some(methods)
+	}
+	return "no method of the server matches " + f.String() + "; it has " + has
 }
 
 // String returns the filter as flags.

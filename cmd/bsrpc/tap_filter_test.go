@@ -71,4 +71,8 @@ func TestTapMethodLive(t *testing.T) {
 	if want := "tap: no method of the server matches --method Desc.Add; it has the services Desk, bsrpc.v1\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("have\n%s", out)
 	}
+	_, out, _ = beginTap(t, server, "--method", "bsrpc.v1.Helth", "--method", "Desc")
+	if want := "matches --method bsrpc.v1.Helth --method Desc; it has bsrpc.v1.Counters, bsrpc.v1.Groups, bsrpc.v1.Health, "; !strings.Contains(out.String(), want) {
+		t.Errorf("have\n%s", out)
+	}
 }
