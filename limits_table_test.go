@@ -1,6 +1,6 @@
 package bsrpc
 
-// Each limit of docs/guide/limits.md, and the constants of limits_constants_test.go: at the limit everything works, one above
+// Each limit of docs/guide/limits.md, its default in limits_defaults_test.go, and the constants of limits_constants_test.go: at the limit everything works, one above
 // fails as documented, and afterwards the same connection and another one answer calls.
 
 import (
@@ -613,7 +613,7 @@ func (b *limitBed) silence(after, timeout time.Duration, text string) {
 func TestLimitsTable(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, row := range slices.Concat(limitRows, constantRows) {
+	for _, row := range slices.Concat(limitRows, constantRows, defaultRows) {
 		names = append(names, strings.Fields(row.names)...)
 		t.Run(row.names, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -644,6 +644,9 @@ func TestLimitsTable(t *testing.T) {
 			}
 			if !slices.Contains(names, name) && name != notLimits {
 				t.Errorf("%s has no row", name)
+			}
+			if !hasDefaultRow(name) {
+				t.Errorf("the default of %s has no row, or two", name)
 			}
 		}
 	}
