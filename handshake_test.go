@@ -358,17 +358,47 @@ func TestTLSClientAtPlainServer(t *testing.T) {
 	served.Wait()
 }
 
-// A connection refused in the handshake takes no more memory than the bytes received.
+// Before a client has proved who it is, it takes little more memory than the bytes received, whatever
+// it announces, and with the longest INIT or AUTH less than 64 KiB.
 func TestHandshakeHoldsLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	init := string(wire.AppendClientInit(nil, &wire.Hello{Version: 1, Auth: true}))
+	for _, tt := range []struct {
+		name, frame string
+		most        int // bytes of memory for each connection
+	}{
+		{"nothing", "", 16 << 10},
+		{"INIT announced", u32(5+wire.MaxInit) + "\x00", 16 << 10},
+		{"INIT but for a byte", u32(5+wire.MaxInit) + "\x00" + strings.Repeat("\x00", wire.MaxInit-1), 64 << 10},
+		{"AUTH announced", init + rawHead(wire.MaxAuth, wire.Auth, 0, 0, 0), 16 << 10},
+		{"AUTH but for a byte", init + rawHead(wire.MaxAuth, wire.Auth, 0, 0, 0) + strings.Repeat("\x00", wire.MaxAuth-16-1), 64 << 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := testeeServer(t, newTestee(), &ServerOptions{HandshakeTimeout: time.Hour, Authenticate: nameByUser})
+				peers := make([]*rawPeer, 50)
+				before := heap()
+				for i := range peers {
+					peers[i] = rawDial(t, srv)
+					peers[i].write([]byte(tt.frame))
+				}
+				synctest.Wait()
+				if used := (heap() - before) / len(peers); used > tt.most {
+					t.Errorf("%d bytes of heap for each connection, want at most %d", used, tt.most)
+				}
+				for _, p := range peers {
+					p.nc.Close()
+					<-p.served
+				}
+				srv.Close()
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // the longest INIT is read whole, and refused
 		srv := testeeServer(t, newTestee(), nil)
 		p := rawDial(t, srv)
 		p.write([]byte(u32(5+wire.MaxInit) + "\x00"))
-		synctest.Wait() // the longest INIT is awaited: no more than that is held
-		p.write(make([]byte, wire.MaxInit-1))
-		p.write([]byte{0})
-		typ, _ := p.readBasic()
-		if typ != wire.Exception {
+		p.write(make([]byte, wire.MaxInit))
+		if typ, _ := p.readBasic(); typ != wire.Exception {
 			t.Errorf("got %v", typ)
 		}
 		p.wantEnd()
