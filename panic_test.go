@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"net"
@@ -361,5 +363,65 @@ func TestPanicAroundHandler(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// brittle has streams that collapse after an item, or after a byte.
+type brittle struct{ fragile }
+
+func (b *brittle) Items() iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		if yield(7, nil) {
+			b.collapse()
+		}
+	}
+}
+
+func (b *brittle) Open() io.ReadCloser {
+	first := true
+	return io.NopCloser(readFunc(func(p []byte) (int, error) {
+		if !first {
+			b.collapse()
+		}
+		first, p[0] = false, 7
+		return 1, nil
+	}))
+}
+
+// The same for the streams of a handler, which run after it has returned.
+func TestPanicInAStream(t *testing.T) {
+	for _, c := range collapses {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, &brittle{fragile{collapse: c.do}})
+				p, err := Bind[struct {
+					Items func(context.Context) iter.Seq2[int, error]
+					Open  func(context.Context) (io.ReadCloser, error)
+				}](t.Context(), s.client, "Stage")
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := 0
+				for item, err := range p.Items(t.Context()) {
+					if n++; n == 1 {
+						if item != 7 || err != nil {
+							t.Errorf("the first item: %d, %v", item, err)
+						}
+						continue
+					}
+					s.checkFall(t, err, c.panic, "Stage.Items")
+				}
+				r, err := p.Open(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(r)
+				if n != 2 || string(got) != "\x07" {
+					t.Errorf("%d items, %q", n, got)
+				}
+				s.checkFall(t, err, c.panic, "Stage.Open")
+				s.close(t)
+			})
+		})
 	}
 }
