@@ -11,6 +11,7 @@ import (
 	"iter"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,16 +232,26 @@ func checkStreams(t *testing.T, p *streamContract, s *streamService) {
 	t.Helper()
 	for _, n := range []int{0, 1, 2, 1000, bsrpc.Rounds(20_000, 50_000)} {
 		got, err := collect(p.Count(t.Context(), n))
-		if err != nil || len(got) != n || n > 0 && got[n-1] != n-1 {
+		if err != nil || len(got) != n {
 			t.Fatalf("Count(%d): %d items, %v", n, len(got), err)
+		}
+		for i, item := range got {
+			if item != i {
+				t.Fatalf("Count(%d): item %d is %d", n, i, item)
+			}
 		}
 		seq, err := p.Items(t.Context(), n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		items, err := collect(seq)
-		if err != nil || len(items) != n || n > 0 && items[n-1].Name != fmt.Sprint("item ", n-1) {
+		if err != nil || len(items) != n {
 			t.Fatalf("Items(%d): %d items, %v", n, len(items), err)
+		}
+		for i, item := range items {
+			if int(item.N) != i || item.Name != fmt.Sprint("item ", i) {
+				t.Fatalf("Items(%d): item %d is %+v", n, i, *item)
+			}
 		}
 		if _, err := collect(seq); err != bsrpc.ErrStreamUsed {
 			t.Fatalf("second range: %v", err)
@@ -317,6 +328,73 @@ func checkStreams(t *testing.T, p *streamContract, s *streamService) {
 	if _, err := p.Open(t.Context(), -1); !errors.As(err, &e) || e.Code != bsrpc.CodeNotFound {
 		t.Errorf("Open(-1): %v", err)
 	}
+}
+
+// Items of any length arrive whole and in order, in either direction and in both at a time. An
+// empty stream ends cleanly.
+func TestItemsOfAnyLength(t *testing.T) {
+	type contract struct {
+		Up   func(context.Context, iter.Seq2[[]byte, error]) ([]int, error)
+		Down func(context.Context, []int) iter.Seq2[[]byte, error]
+		Both func(context.Context, []int, iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error]
+	}
+	give := func(sizes []int) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			for _, n := range sizes {
+				if !yield(pattern(n), nil) {
+					return
+				}
+			}
+		}
+	}
+	take := func(in iter.Seq2[[]byte, error]) (sizes []int, err error) {
+		for item, err := range in {
+			if err != nil {
+				return sizes, err
+			}
+			if !bytes.Equal(item, pattern(len(item))) {
+				return sizes, fmt.Errorf("item %d of %d bytes has changed", len(sizes), len(item))
+			}
+			sizes = append(sizes, len(item))
+		}
+		return sizes, nil
+	}
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	if err := bsrpc.RegisterAs[contract](srv, "Sized", &contract{
+		Up:   func(_ context.Context, in iter.Seq2[[]byte, error]) ([]int, error) { return take(in) },
+		Down: func(_ context.Context, sizes []int) iter.Seq2[[]byte, error] { return give(sizes) },
+		Both: func(_ context.Context, down []int, in iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+			return func(yield func([]byte, error) bool) { // one for each item that comes
+				for item, err := range in {
+					if err == nil && !bytes.Equal(item, pattern(len(item))) {
+						err = errors.New("it has changed")
+					}
+					if !yield(pattern(down[0]), err) {
+						return
+					}
+					down = down[1:]
+				}
+			}
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := bsrpctest.Bind[contract](t, srv, "Sized")
+	up, down := []int{27182, 8, 1828, 45904}, []int{31415, 9, 2653, 58979}
+	check := func(what string, want []int) func(got []int, err error) {
+		return func(got []int, err error) {
+			t.Helper()
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %v, %v, want %v", what, got, err, want)
+			}
+		}
+	}
+	check("up", up)(p.Up(t.Context(), give(up)))
+	check("down", down)(take(p.Down(t.Context(), down)))
+	check("both", down)(take(p.Both(t.Context(), down, give(up))))
+	check("nothing up", nil)(p.Up(t.Context(), give(nil)))
+	check("nothing down", nil)(take(p.Down(t.Context(), nil)))
+	check("nothing both ways", nil)(take(p.Both(t.Context(), nil, give(nil))))
 }
 
 // A stream is ranged over once, also if its call has failed before it began.

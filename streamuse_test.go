@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 type usedContract struct {
@@ -32,6 +33,7 @@ type groupedContract struct {
 type usedService struct {
 	count func(ctx context.Context, n uint32) iter.Seq2[uint32, error]
 	open  func(ctx context.Context) (io.ReadCloser, error)
+	feed  func(r io.Reader) (int64, error) // nil drops what it reads
 }
 
 func (s *usedService) Count(ctx context.Context, n uint32) iter.Seq2[uint32, error] {
@@ -47,8 +49,13 @@ func (s *usedService) Total(in iter.Seq2[uint32, error]) (total uint32, _ error)
 	}
 	return total, nil
 }
-func (s *usedService) Feed(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }
-func (s *usedService) Add(a, b uint32) uint32          { return a + b }
+func (s *usedService) Feed(r io.Reader) (int64, error) {
+	if s.feed != nil {
+		return s.feed(r)
+	}
+	return io.Copy(io.Discard, r)
+}
+func (s *usedService) Add(a, b uint32) uint32 { return a + b }
 
 // upTo gives the numbers below n.
 func upTo(_ context.Context, n uint32) iter.Seq2[uint32, error] {
@@ -109,15 +116,18 @@ func TestNestedRanges(t *testing.T) {
 		next, stop := iter.Pull2(p.Count(context.Background(), endless))
 		next()
 		synctest.Wait() // its window is full
-		n := 0
+		n, start := 0, time.Now()
 		for range p.Count(context.Background(), 30) {
 			for range p.Count(context.Background(), 5000) {
 				n++
 			}
 			checkAdd(t, p)
 		}
-		if n != 30*5000 {
-			t.Errorf("%d items", n)
+		for range 1000 {
+			checkAdd(t, p)
+		}
+		if took := time.Since(start); n != 30*5000 || took != 0 {
+			t.Errorf("%d items, and %v of delays", n, took)
 		}
 		if k, err, ok := next(); k != 1 || err != nil || !ok {
 			t.Errorf("the stream read late: %d, %v, %v", k, err, ok)
@@ -162,6 +172,63 @@ func TestSlowReaderKeepsWindow(t *testing.T) {
 			t.Errorf("%d items; the producer was up to %d ahead, want at most %d", read, ahead, most+1)
 		}
 	})
+}
+
+// A reader of a MiB a second slows down what offers more, in either direction: what has been taken
+// of the offer and not been read yet fits in the window, its growth, and the sender.
+func TestSlowReaderSlowsDown(t *testing.T) {
+	size := int64(Rounds(16<<20, 1<<30))
+	const most = 64<<10 + 1<<20 + 2*64<<10 // a quarter of ConnWindow is lent; what is being sent, and its buffer
+	for _, up := range []bool{false, true} {
+		var offered atomic.Int64
+		var read, ahead int64
+		offer := readFunc(func(b []byte) (int, error) {
+			n := int(min(int64(len(b)), size-offered.Load()))
+			if n == 0 {
+				return 0, io.EOF
+			}
+			offered.Add(int64(n))
+			return n, nil
+		})
+		slowly := func(r io.Reader) (n int64, err error) {
+			buf := make([]byte, 1<<20)
+			for err == nil {
+				var k int
+				k, err = io.ReadFull(r, buf)
+				read += int64(k)
+				time.Sleep(time.Second) // and the offer waits
+				ahead = max(ahead, offered.Load()-read)
+			}
+			if err == io.EOF {
+				err = nil
+			}
+			return read, err
+		}
+		s := &usedService{
+			open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(offer), nil },
+			feed: slowly,
+		}
+		withUsed(t, s, nil, func(p *usedContract, _ *Client, _ *Server) {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			defer cancel()
+			var n int64
+			var err error
+			if up {
+				n, err = p.Feed(ctx, offer)
+			} else if r, oops := p.Open(ctx); oops != nil {
+				err = oops
+			} else {
+				n, err = slowly(r)
+			}
+			if n != size || err != nil || ahead > most || ahead < 64<<10 {
+				t.Errorf("up %v: %d bytes, %v; the offer was up to %d ahead, want at most %d", up, n, err, ahead, most)
+			}
+			if took, want := time.Since(start), time.Duration(size>>20+1)*time.Second; took != want {
+				t.Errorf("up %v: it took %v, want %v", up, took, want)
+			}
+		})
+	}
 }
 
 // A stream that is dropped without being read is canceled at the next read of the connection.
