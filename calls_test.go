@@ -265,13 +265,28 @@ func TestMessagesAbove4GiB(t *testing.T) {
 	type contract struct {
 		Take func(ctx context.Context, b [][]byte) error
 	}
-	proxy := bsrpctest.Bind[contract](t, srv, "Big")
+	near, far := net.Pipe()
+	go srv.ServeConn(far)
+	conn := &countingConn{Conn: near}
+	client, err := bsrpc.NewClient(t.Context(), conn, &bsrpc.ClientOptions{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	proxy, err := bsrpc.Bind[contract](t.Context(), client, "Big")
+	if err != nil {
+		t.Fatal(err)
+	}
 	part := make([]byte, 64<<20)
 	var body [][]byte
 	for range 65 {
 		body = append(body, part)
 	}
+	before := conn.written.Load()
 	wantError(t, proxy.Take(t.Context(), body), bsrpc.CodeResourceExhausted, bsrpc.OutcomeNotRun, "MaxMessage")
+	if n := conn.written.Load() - before; n != 0 {
+		t.Errorf("%d bytes were sent", n)
+	}
 	if err := proxy.Take(t.Context(), [][]byte{part[:1<<10]}); err != nil {
 		t.Errorf("the next call: %v", err)
 	}
