@@ -307,6 +307,43 @@ func TestClientLateAnswers(t *testing.T) {
 	})
 }
 
+// A cancellation crosses the answer of its call. The caller gets either, and neither disturbs a later
+// call.
+func TestCancelCrossesAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		client, proxy := testeeClient(t, srv, nil)
+		answered, canceled := 0, 0
+		for i := range uint32(Rounds(1000, 10_000)) {
+			us := 5000 + i%7
+			ctx, cancel := context.WithCancel(t.Context())
+			timer := time.AfterFunc(time.Duration(us-i%5*500)*time.Microsecond, cancel) // before or at the answer
+			switch got, err := proxy.Sleep(ctx, us); {
+			case err == nil && got == us:
+				answered++
+			case errors.Is(err, context.Canceled):
+				canceled++
+			default:
+				t.Fatalf("call %d: %d, %v", i, got, err)
+			}
+			cancel()
+			cancel()
+			timer.Stop()
+			if sum, err := proxy.Add(t.Context(), i, 1); sum != i+1 || err != nil {
+				t.Fatalf("the next call: %d, %v, want %d", sum, err, i+1)
+			}
+		}
+		if answered == 0 || canceled == 0 {
+			t.Errorf("%d answered, %d canceled", answered, canceled)
+		}
+		checkEmpty(t, client.native.Conn)
+		checkEmpty(t, onlyConn(t, srv))
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
+
 // CLOSE fails every call with the reason of the peer.
 func TestCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
