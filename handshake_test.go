@@ -406,3 +406,65 @@ func TestHandshakeHoldsLittle(t *testing.T) {
 		srv.Close()
 	})
 }
+
+// A waiting client may not call: nothing runs, and it keeps its place. One that leaves and comes back
+// goes to the end of the queue.
+func TestWaitingClientsMayNotCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newTestee()
+		srv := testeeServer(t, service, &ServerOptions{MaxSessions: 1})
+		holder, proxy := testeeClient(t, srv, nil)
+		enter := func() *rawPeer {
+			p := rawDial(t, srv)
+			p.write(firstInit)
+			if typ, payload := p.readBasic(); typ != wire.Init || payload[0] != 0 {
+				t.Fatalf("got %v %q", typ, payload)
+			}
+			return p
+		}
+		refused := func(p *rawPeer, id uint64) {
+			t.Helper()
+			f, body := p.skipTo(wire.Error)
+			failure, err := wire.ReadFailure(body)
+			if f.ID != id || Code(f.Arg) != CodeFailedPrecondition || f.Flags != wire.NotRun || err != nil || !strings.Contains(failure.Message, "the session is not admitted yet; wait for ADMITTED") {
+				t.Errorf("got %v, %v, %q", f, Code(f.Arg), failure.Message)
+			}
+		}
+		first, returns := enter(), enter()
+		third := enter()
+		r := wire.BindRequest{Service: "Probe", Names: []string{"Hold"}}
+		first.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
+		refused(first, 1)
+		for id := uint64(2); id < 5; id++ {
+			first.request(id, 0, "")
+			refused(first, id)
+		}
+		first.write(bigRequest(5, 0, 1<<20, 0))
+		refused(first, 5)
+		synctest.Wait()
+		if n := len(service.began); n != 0 {
+			t.Errorf("%d handlers have begun", n)
+		}
+		returns.nc.Close()
+		<-returns.served
+		again := enter()
+		if sum, err := proxy.Add(t.Context(), 1, 2); sum != 3 || err != nil {
+			t.Errorf("the holder: %d, %v", sum, err)
+		}
+		holder.Close()
+		for i, p := range []*rawPeer{first, third, again} {
+			p.skipTo(wire.Admitted)
+			if n := len(srv.Sessions()); n != 1 {
+				t.Errorf("client %d: %d sessions", i, n)
+			}
+			r := wire.BindRequest{Service: "Probe", Names: []string{"Add"}}
+			p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 10}, r.Append(nil))
+			p.wantAnswer(10)
+			p.wantAlive(11)
+			p.nc.Close()
+			<-p.served
+		}
+		srv.Close()
+		checkBooked(t, srv)
+	})
+}
