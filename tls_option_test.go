@@ -235,6 +235,32 @@ func TestTLSVersions(t *testing.T) {
 	if err := dial(tls.VersionTLS12, tls.VersionTLS11); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("1.1: %v", err)
 	}
+
+	// The same for a client whose server has older versions only.
+	meet := func(client, server uint16) error {
+		old := ca.Server()
+		old.MinVersion, old.MaxVersion = tls.VersionTLS10, server
+		near, far := net.Pipe()
+		go func() {
+			tls.Server(far, old).Handshake()
+			far.Close()
+		}()
+		config := ca.Client()
+		config.MinVersion = client
+		_, err := bsrpc.NewClient(t.Context(), near, &bsrpc.ClientOptions{TLS: config, Logger: quiet})
+		return err
+	}
+	for _, test := range []struct {
+		client, server uint16
+		met            bool
+	}{{0, tls.VersionTLS13, true}, {0, tls.VersionTLS12, false}, {tls.VersionTLS12, tls.VersionTLS12, true}, {tls.VersionTLS12, tls.VersionTLS11, false}, {tls.VersionTLS12, tls.VersionTLS10, false}} {
+		err := meet(test.client, test.server)
+		if met := err != nil && strings.Contains(err.Error(), "before answering INIT"); met != test.met {
+			t.Errorf("a client of %x, a server of %x: %v", test.client, test.server, err)
+		} else if !met {
+			wantError(t, err, bsrpc.CodeUnavailable, bsrpc.OutcomeNotRun, "version")
+		}
+	}
 }
 
 // Configurations that are not secure, or cannot work, are errors of the options.
