@@ -88,7 +88,7 @@ func failedReply(why *fault.Fault) *Reply {
 // invocation. It has all that such a call needs, in one piece of memory.
 type handling struct {
 	server  *Server
-	request Request
+	request *Request
 	until   time.Duration // the end of the time of the call, by limits.Monotonic; 0 for none
 	served  serverConn
 	session Session
@@ -118,7 +118,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	if s.sessions.runsHooksFirst() || s.settings.MaxSessions != math.MaxInt {
 		return nil, fault.Refusal(fault.Unimplemented, "the server has PerSession, OnConnect or MaxSessions, so its calls need a session; use a connection")
 	}
-	h := &handling{server: s, request: *r, answer: answer}
+	h := &handling{server: s, request: r, answer: answer}
 	v, c := &h.session, &h.served
 	v.since, v.draining, v.caller = time.Now(), s.sessions.draining, apartSession{}
 	if v.peer = h.request.Peer; v.peer.Addr == nil {
@@ -129,8 +129,8 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 		v.peer.CertificateNames = secure.Names(v.peer.Certificate)
 	}
 	c.dispatcher, c.conn, c.session, c.limits = &s.dispatcher, h, v, &s.settings.Conn
-	h.values = callctx.Inward{Context: ctx, Key: sessionKey{}, Own: v}
-	c.ctx, c.cancel = context.WithCancelCause(&h.values)
+	h.values.Context.Context, h.values.Key, h.values.Own = ctx, sessionKey{}, v
+	c.ctx, c.cancel = &h.values, h.values.End
 	v.ctx, v.end = c.ctx, h.Dismiss
 	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
@@ -242,17 +242,16 @@ func (h *handling) authenticate() *fault.Fault {
 }
 
 // finder returns what finds the methods of the server for the caller.
-func (h *handling) finder() *apart.Finder[*servedMethod] {
+func (h *handling) finder() apart.Finder[*servedMethod] {
 	v := &h.served
-	reg := v.registryFor()
-	return &apart.Finder[*servedMethod]{Registry: reg, Needs: needsSession, MaxMessage: v.settings.MaxMessage}
+	return apart.Finder[*servedMethod]{Registry: v.registryFor(), Needs: needsSession, MaxMessage: v.settings.MaxMessage}
 }
 
 // find returns the method of the request. It answers in place of a method that its caller
 // knows in another version: then it returns nil twice.
 func (h *handling) find() (*servedMethod, *fault.Fault) {
-	r := &h.request
-	m, differs, why := h.finder().Find(&apart.Wanted{Method: r.Method, Hash: r.Hash, Layout: r.Layout, Knows: r.Knows, Size: len(r.Body)})
+	r, finder := h.request, h.finder()
+	m, differs, why := finder.Find(&apart.Wanted{Method: r.Method, Hash: r.Hash, Layout: r.Layout, Knows: r.Knows, Size: len(r.Body)})
 	if differs != nil {
 		h.answered = &Reply{Status: StatusDiffers, Hash: differs.Hash, Layout: differs.Layout}
 	}
@@ -273,7 +272,8 @@ func (h *handling) bind() {
 		h.answered = new(Reply)
 		return
 	}
-	r, answers, why := h.finder().Bind(BindMethod, h.request.Body)
+	finder := h.finder()
+	r, answers, why := finder.Bind(BindMethod, h.request.Body)
 	if why != nil {
 		h.refuse(nil, why)
 		return

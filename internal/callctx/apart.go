@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -74,11 +75,25 @@ func (x *Context) ReplyMap() map[string]string {
 	return x.extra.reply
 }
 
-// Inward is a context for a handler with the values of its parent, but without what that adds to
-// calls: nothing is passed on by itself. It has a value of its own.
+// Inward is the context of a session without a connection, the parent of its handler's. It has the values
+// of its own parent, but not what that adds to calls: nothing is passed on by itself. It costs
+// nothing until a user waits for its end.
 type Inward struct {
-	context.Context
+	Context  // its values do not count
 	Key, Own any
+
+	cause atomic.Pointer[context.Context] // one that has ended with the cause of End; nil for none
+}
+
+// End ends the context, unless it has ended. cause is what context.Cause returns then; nil for
+// the error of the context.
+func (c *Inward) End(cause error) {
+	if cause != nil {
+		ended, cancel := context.WithCancelCause(context.Background())
+		cancel(cause)
+		c.cause.CompareAndSwap(nil, &ended)
+	}
+	c.Cancel()
 }
 
 // Value implements context.Context.
@@ -88,6 +103,12 @@ func (c *Inward) Value(key any) any {
 		return c.Own
 	case outgoingKey{}, handlerKey{}, waitKey{}:
 		return nil
+	case causeKey:
+		if ended := c.cause.Load(); ended != nil && c.endedItself() {
+			return (*ended).Value(key)
+		} else if c.endedItself() {
+			return nil
+		}
 	}
-	return c.Context.Value(key)
+	return c.Context.Context.Value(key)
 }

@@ -178,3 +178,41 @@ func TestCause(t *testing.T) {
 		}
 	}
 }
+
+// The context of a session without a connection ends with its parent, or by End: then with its
+// cause, and the first counts. Contexts made of it end too.
+func TestInward(t *testing.T) {
+	type key struct{}
+	own := errors.New("the session is closed")
+	for name, test := range map[string]struct {
+		end   func(c *Inward, cancelParent context.CancelCauseFunc)
+		cause error
+	}{
+		"by its parent":   {func(_ *Inward, cancel context.CancelCauseFunc) { cancel(own) }, own},
+		"with a cause":    {func(c *Inward, _ context.CancelCauseFunc) { c.End(own); c.End(errors.New("later")) }, own},
+		"without a cause": {func(c *Inward, cancel context.CancelCauseFunc) { c.End(nil); cancel(own) }, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "parent"))
+				defer cancel(nil)
+				c := &Inward{Context: Context{Context: parent}, Key: "own", Own: 7}
+				child, stop := context.WithCancel(c)
+				defer stop()
+				if c.Err() != nil || child.Err() != nil || context.Cause(c) != nil {
+					t.Fatal("ended before its end")
+				}
+				if c.Value("own") != 7 || c.Value(key{}) != "parent" || Of(c) != nil {
+					t.Error("values")
+				}
+				test.end(c, cancel)
+				synctest.Wait()
+				<-c.Done()
+				<-child.Done()
+				if c.Err() != context.Canceled || context.Cause(c) != test.cause || context.Cause(child) != test.cause {
+					t.Errorf("ended with %v, cause %v, of a child %v; want %v", c.Err(), context.Cause(c), context.Cause(child), test.cause)
+				}
+			})
+		})
+	}
+}
