@@ -44,7 +44,7 @@ func newClientHandler(nc net.Conn, control func(*transport.Message) error, handl
 	c := newServerConn(d, v)
 	h := &clientHandler{nativeConn{served: c}, control}
 	c.conn, c.limits, c.atClient = h, &s.Conn, true
-	v.end = h.Dismiss
+	v.conn = h
 	if handlers != nil {
 		c.tally.Lane = d.registry.tallies.NewLane()
 	}

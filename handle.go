@@ -131,7 +131,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	c.dispatcher, c.conn, c.session, c.limits = &s.dispatcher, h, v, &s.settings.Conn
 	h.values.Context.Context, h.values.Key, h.values.Own = ctx, sessionKey{}, v
 	c.ctx, c.cancel = &h.values, h.values.End
-	v.ctx, v.end = c.ctx, h.Dismiss
+	v.ctx, v.conn = c.ctx, h
 	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
 	h.until = apart.Until(ctx, h.request.Timeout, limits.MonotonicAt(v.since))

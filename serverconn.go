@@ -198,7 +198,7 @@ func (s *Server) open(h *handshake) *serverConn {
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
-	v.end, v.caller = c.Dismiss, &sessionLink{&nativeLink{
+	v.conn, v.caller = c, &sessionLink{&nativeLink{
 		Conn: c.Conn, callerState: newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}),
 	}, v, peer}
 	s.enroll(c.served)
@@ -225,7 +225,7 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 		NetConn: nc, Limits: &s.settings.Conn, Budget: &s.budget, Handler: c, Lane: c.served.tally.Lane,
 		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) }, OnRefused: c.refused,
 	}, init)
-	v.end = c.Dismiss
+	v.conn = c
 	v.owner.OnBusy = sync.OnceFunc(func() { netconn.KeepAlive(nc, s.settings.Lease/2, s.settings.Lease/2) })
 	s.enroll(c.served)
 	return c.served

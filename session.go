@@ -28,8 +28,8 @@ type Session struct {
 	since    time.Time
 	calls    atomic.Uint64
 	ctx      context.Context
-	end      func(why *fault.Fault) // closes the connection
-	caller   any                    // the link to the client, as any: a server that binds none need not contain proxies
+	conn     interface{ Dismiss(why *fault.Fault) } // ends it for Close
+	caller   any                                    // the link to the client, as any: a server that binds none need not contain proxies
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 
@@ -217,7 +217,7 @@ func (s *Session) Release(groups ...string) { s.owner.Release(groups...) }
 // also those running, fail at the caller with CodeAborted and the reason as text.
 // Close does not wait. It does nothing if the session has already ended.
 func (s *Session) Close(reason string) {
-	s.end(&fault.Fault{Code: fault.Aborted, Message: cmp.Or(reason, fault.Prefix+"the session was closed")})
+	s.conn.Dismiss(&fault.Fault{Code: fault.Aborted, Message: cmp.Or(reason, fault.Prefix+"the session was closed")})
 }
 
 // announceState tells a client that reconnects, before the answer of the call, that the

@@ -198,26 +198,29 @@ func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, e
 	if err != nil {
 		return nil, err
 	}
-	cancel := func() {
-		if c.end(f) {
-			f.post(&nats.Msg{Subject: cmp.Or(f.known(), c.prefix+cancelTo+r.Service()), Header: nats.Header{headerCancel: {set}}})
-		}
-	}
 	reply, stream, err := c.call(ctx, f, requestOf(subject, r))
 	switch {
 	case err != nil:
 		if !errors.Is(err, errNotSent) && !errors.Is(err, nats.ErrNoResponders) {
-			cancel()
+			c.cancel(f, r)
 		}
 		c.end(f)
 		return nil, c.failure(r.Method, subject, err)
 	case stream:
+		cancel := func() { c.cancel(f, r) }
 		stop := context.AfterFunc(ctx, cancel) // perhaps nothing ranges over the items
 		reply.Items = c.items(ctx, f, func() { stop(); c.end(f) }, cancel)
 	default:
 		c.end(f)
 	}
 	return reply, nil
+}
+
+// cancel ends a call, and tells its instance, or all that may have it.
+func (c *conn) cancel(f *flow, r *bsrpc.Request) {
+	if c.end(f) {
+		f.post(&nats.Msg{Subject: cmp.Or(f.known(), c.prefix+cancelTo+r.Service()), Header: nats.Header{headerCancel: {set}}})
+	}
 }
 
 // errNotSent is in the errors of requests that have not been sent.

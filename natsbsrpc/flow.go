@@ -39,7 +39,8 @@ type flow struct {
 	mu      sync.Mutex // guards the rest
 	peer    string     // the subject of the other end; "" while unknown
 	arrived []*nats.Msg
-	held    int // bytes of arrived
+	room    [1]*nats.Msg // the memory of the first of arrived
+	held    int          // bytes of arrived
 	credit  int
 	silent  int           // gaps between pings without a message of the peer
 	err     error         // why nothing else will arrive
@@ -68,6 +69,9 @@ func (f *flow) deliver(m *nats.Msg) {
 	case h.Get(headerGone) != "":
 		f.err = errGone
 	default:
+		if f.arrived == nil {
+			f.arrived = f.room[:0]
+		}
 		f.arrived = append(f.arrived, m)
 		if f.held += costOf(m); f.held > window+int(f.nc.MaxPayload())+overhead {
 			f.arrived, f.err = nil, errors.New("the other end sends more than it has credit for")

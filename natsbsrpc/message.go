@@ -90,18 +90,18 @@ func setHeader(m *nats.Msg, key, value string) {
 	m.Header[key] = []string{value}
 }
 
-// readRequest reads the first message of a request. Its body, complete, but without the front, goes to
-// setBody.
-func readRequest(method string, m *nats.Msg) (r *bsrpc.Request, setBody func([]byte) error, err error) {
+// readRequest reads the first message of a request into r. The body goes to setBody, complete, but without
+// the front, and with the length of the layout at its beginning.
+func readRequest(r *bsrpc.Request, method string, m *nats.Msg) (layout int64, err error) {
 	if len(m.Data) < requestFront {
-		return nil, nil, fmt.Errorf("a message of %d bytes, want at least %d: the hash of a layout and a timeout", len(m.Data), requestFront)
+		return 0, fmt.Errorf("a message of %d bytes, want at least %d: the hash of a layout and a timeout", len(m.Data), requestFront)
 	}
 	left := binary.LittleEndian.Uint64(m.Data[32:])
 	if left > maxTimeout {
-		return nil, nil, fmt.Errorf("timeout of %d microseconds, want at most %d", left, maxTimeout)
+		return 0, fmt.Errorf("timeout of %d microseconds, want at most %d", left, maxTimeout)
 	}
 	f := fields{header: m.Header}
-	r = &bsrpc.Request{Method: method, Hash: bsrpc.Hash(m.Data), Timeout: time.Duration(left) * time.Microsecond, Metadata: f.metadata()}
+	*r = bsrpc.Request{Method: method, Hash: bsrpc.Hash(m.Data), Timeout: time.Duration(left) * time.Microsecond, Metadata: f.metadata()}
 	if list := f.text(headerKnows); list != "" {
 		words := strings.SplitN(list, ",", maxHashes+1)
 		if len(words) > maxHashes {
@@ -115,14 +115,16 @@ func readRequest(method string, m *nats.Msg) (r *bsrpc.Request, setBody func([]b
 	if user, token := f.base64(headerUser), f.base64(headerToken); user != "" || token != "" {
 		r.Credentials = bsrpc.NewCredentials(user, token)
 	}
-	layout := f.number(headerLayout, 1<<30)
-	return r, func(body []byte) error {
-		if layout > int64(len(body)) {
-			return fmt.Errorf("header %s: the body has %d bytes only", headerLayout, len(body))
-		}
-		r.Layout, r.Body = string(body[:layout]), body[layout:]
-		return nil
-	}, f.err
+	return f.number(headerLayout, 1<<30), f.err
+}
+
+// setBody sets the layout and the body of a request.
+func setBody(r *bsrpc.Request, layout int64, body []byte) error {
+	if layout > int64(len(body)) {
+		return fmt.Errorf("header %s: the body has %d bytes only", headerLayout, len(body))
+	}
+	r.Layout, r.Body = string(body[:layout]), body[layout:]
+	return nil
 }
 
 // replyOf returns the message of a reply, with a body of any length.

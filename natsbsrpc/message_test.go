@@ -37,12 +37,19 @@ var fullRequest = &bsrpc.Request{
 	Credentials: bsrpc.NewCredentials("ann\n", "token"), Metadata: bsrpc.Metadata{"a\r\n": "&=", "b": ""},
 }
 
+// requestIn returns the request in a message.
+func requestIn(m *nats.Msg) (*bsrpc.Request, error) {
+	r := new(bsrpc.Request)
+	layout, err := readRequest(r, "Stock.Put", m)
+	if err != nil {
+		return nil, err
+	}
+	return r, setBody(r, layout, m.Data[requestFront:])
+}
+
 func TestRequestMessage(t *testing.T) {
 	m := requestOf("x", fullRequest)
-	got, setBody, err := readRequest("Stock.Put", m)
-	if err == nil {
-		err = setBody(m.Data[requestFront:])
-	}
+	got, err := requestIn(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,15 +68,12 @@ func FuzzRequest(f *testing.F) {
 	f.Add(headerLayout+": 9\n", append(make([]byte, requestFront-1), "\x80abc"...))
 	f.Add(headerUser+": a\n"+headerUser+": b\n"+headerMetadata+": %zz;", make([]byte, requestFront-1))
 	f.Fuzz(func(t *testing.T, header string, body []byte) {
-		r, setBody, err := readRequest("Stock.Put", &nats.Msg{Header: headerOf(header), Data: body})
-		if err != nil || setBody(body[requestFront:]) != nil {
+		r, err := requestIn(&nats.Msg{Header: headerOf(header), Data: body})
+		if err != nil {
 			return
 		}
 		m := requestOf("x", r)
-		again, setBody, err := readRequest("Stock.Put", m)
-		if err == nil {
-			err = setBody(m.Data[requestFront:])
-		}
+		again, err := requestIn(m)
 		if err != nil || again.Hash != r.Hash || again.Layout != r.Layout || !bytes.Equal(again.Body, r.Body) || !slices.Equal(again.Knows, r.Knows) || again.Timeout != r.Timeout || !maps.Equal(again.Metadata, r.Metadata) {
 			t.Errorf("%v: got %+v, want %+v", err, again, r)
 		}

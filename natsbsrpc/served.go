@@ -14,8 +14,9 @@ import (
 // served is a running call.
 type served struct {
 	flow
-	ctx    context.Context
-	cancel context.CancelFunc
+	request bsrpc.Request
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
 // serve runs one call.
@@ -33,8 +34,8 @@ func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
 		i.mu.Unlock()
 		e.count(began, err)
 	}
-	r, err := i.request(e.method, c, m)
-	if err != nil {
+	r := &c.request
+	if err := i.read(r, e.method, c, m); err != nil {
 		answer(&bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)})
 		return
 	}
@@ -55,11 +56,11 @@ func refusal(err error) *bsrpc.Error {
 	return e
 }
 
-// request returns the whole request that begins with m.
-func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Request, error) {
-	r, setBody, err := readRequest(method, m)
+// read reads the whole request that begins with m.
+func (i *Instance) read(r *bsrpc.Request, method string, c *served, m *nats.Msg) error {
+	layout, err := readRequest(r, method, m)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Peer.Addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
 	m.Data = m.Data[requestFront:]
@@ -69,16 +70,16 @@ func (i *Instance) request(method string, c *served, m *nats.Msg) (*bsrpc.Reques
 		case i.uploads <- struct{}{}:
 			defer func() { <-i.uploads }()
 		case <-c.ctx.Done():
-			return nil, c.ctx.Err()
+			return c.ctx.Err()
 		}
 		if err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}}); err == nil {
 			body, err = c.body(c.ctx, m, i.opts.MaxMessage)
 		}
 	}
 	if err == nil {
-		err = setBody(body)
+		err = setBody(r, layout, body)
 	}
-	return r, err
+	return err
 }
 
 // answer sends the reply of a call, with its stream.
