@@ -122,7 +122,7 @@ func TestHeldGroupsOfStrangers(t *testing.T) {
 		var own uint64
 		for c := range srv.conns {
 			c.mu.Lock()
-			own = c.running.find(2).waiter.ID
+			own = c.running.Find(2).waiter.ID
 			c.mu.Unlock()
 		}
 		claim(3, 0, 1<<64-1, own^1, own<<1, own^1<<40)

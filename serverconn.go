@@ -50,9 +50,9 @@ type serverConn struct {
 	logged report.Once // kinds of lines about this connection
 	binds  int         // BIND frames logged
 
-	mu      sync.Mutex   // guards running
-	running callSet      // calls that do not run on the leader
-	apart   atomic.Int64 // its length
+	mu      sync.Mutex                  // guards running
+	running transport.ByID[*invocation] // calls that do not run on the leader
+	apart   atomic.Int64                // its length
 }
 
 // newServerConn returns the connection of a session. At a client, d has the methods of
@@ -325,16 +325,16 @@ func (c *serverConn) uncountCall(inv *invocation) {
 func (c *serverConn) enterRunning(inv *invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running.add(inv)
-	c.apart.Store(c.running.len())
+	c.running.Add(inv.id, inv)
+	c.apart.Store(int64(c.running.Len()))
 }
 
 // leaveRunning undoes enterRunning.
 func (c *serverConn) leaveRunning(inv *invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running.remove(inv)
-	c.apart.Store(c.running.len())
+	c.running.Remove(inv.id)
+	c.apart.Store(int64(c.running.Len()))
 }
 
 // cancelRunning cancels a call. It returns the streams of the call, to be canceled with why
@@ -342,7 +342,7 @@ func (c *serverConn) leaveRunning(inv *invocation) {
 func (c *serverConn) cancelRunning(id uint64) (parts *streams.Served, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	inv := c.running.find(id)
+	inv := c.running.Find(id)
 	if inv == nil {
 		return nil, nil
 	}
@@ -350,42 +350,33 @@ func (c *serverConn) cancelRunning(id uint64) (parts *streams.Served, why error)
 	return inv.streams, inv.call.CancelByPeer(transport.WatchdogPeriod)
 }
 
-// A callSet is a set of calls by id. A single call needs no map.
-type callSet struct {
-	one  *invocation
-	more map[uint64]*invocation
+// awaitIdle waits until no handler runs: then idle receives.
+func (c *serverConn) awaitIdle(idle <-chan struct{}) {
+	for {
+		select {
+		case <-idle:
+			return
+		case <-time.After(stuckLog):
+			c.logRunning("bsrpc: a handler runs on after its connection has ended")
+		}
+	}
 }
 
-func (s *callSet) len() int64 {
-	if s.one != nil {
-		return int64(len(s.more)) + 1
+// runningNames returns the name of the method of each running handler.
+func (c *serverConn) runningNames() (names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for inv := range c.running.All() {
+		names = append(names, inv.method.Name)
 	}
-	return int64(len(s.more))
+	return names
 }
 
-func (s *callSet) add(inv *invocation) {
-	if s.one == nil {
-		s.one = inv
-		return
-	} else if s.more == nil {
-		s.more = make(map[uint64]*invocation)
+// logRunning names the running handlers in the log.
+func (c *serverConn) logRunning(text string) {
+	for _, name := range c.runningNames() {
+		c.log.Add(report.Running, slog.LevelWarn, text, "session", c.session.id, "method", name)
 	}
-	s.more[inv.id] = inv
-}
-
-func (s *callSet) remove(inv *invocation) {
-	if s.one == inv {
-		s.one = nil
-		return
-	}
-	delete(s.more, inv.id)
-}
-
-func (s *callSet) find(id uint64) *invocation {
-	if s.one != nil && s.one.id == id {
-		return s.one
-	}
-	return s.more[id]
 }
 
 // report logs the first of the lines that the connection's peer can cause repeatedly.

@@ -3,7 +3,6 @@ package bsrpc
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -197,36 +196,4 @@ func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 		s.interrupt(h)
 	}
 	return conns, closing
-}
-
-// awaitIdle waits until no handler runs: then idle receives.
-func (c *serverConn) awaitIdle(idle <-chan struct{}) {
-	for {
-		select {
-		case <-idle:
-			return
-		case <-time.After(stuckLog):
-			c.logRunning("bsrpc: a handler runs on after its connection has ended")
-		}
-	}
-}
-
-// runningNames returns the name of the method of each running handler.
-func (c *serverConn) runningNames() (names []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.running.one != nil {
-		names = append(names, c.running.one.method.Name)
-	}
-	for _, inv := range c.running.more {
-		names = append(names, inv.method.Name)
-	}
-	return names
-}
-
-// logRunning names the running handlers in the log.
-func (c *serverConn) logRunning(text string) {
-	for _, name := range c.runningNames() {
-		c.log.Add(report.Running, slog.LevelWarn, text, "session", c.session.id, "method", name)
-	}
 }

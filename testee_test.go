@@ -212,7 +212,7 @@ func residue(c *transport.Conn) string {
 	if c, ok := transport.HandlerOf(c).(*nativeConn); ok {
 		c.served.mu.Lock()
 		defer c.served.mu.Unlock()
-		if n := c.served.running.len(); n != 0 {
+		if n := c.served.running.Len(); n != 0 {
 			left += fmt.Sprintf("; serving: %d handlers", n)
 		}
 	}
