@@ -318,3 +318,22 @@ func TestAgainMayHaveRun(t *testing.T) {
 		g.End(errLost)
 	})
 }
+
+// An endpoint that is dropped while its connection becomes ready: the connection ends, with a
+// reason like any other.
+func TestStoppedWhileConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(testNet)
+		g := n.group(t, 1, nil)
+		dropped := &keeper[int, int]{g: g, at: 1, stop: make(chan struct{})}
+		if c := dropped.connect(0, nil); c != nil {
+			t.Error("a dropped endpoint has a connection")
+		}
+		for _, c := range n.conns {
+			if why := c.Why(); c.at == 1 && (why == nil || why.Code != fault.Unavailable) {
+				t.Errorf("its connection has ended with %v", why)
+			}
+		}
+		g.End(errLost)
+	})
+}

@@ -1,6 +1,7 @@
 package reconnect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -74,7 +75,7 @@ func (k *keeper[E, B]) connect(gap time.Duration, before *Conn) *Conn {
 		c, err := k.attempt(before)
 		if err == nil {
 			if !k.add(c) {
-				c.Close(k.g.Err())
+				c.Close(cmp.Or(k.g.Err(), errUnused))
 				return nil
 			}
 			return c
@@ -117,6 +118,9 @@ func final(err error) bool {
 	}
 	return errors.As(err, &f) && f.Remote && f.Code != fault.Unavailable && f.Code != fault.ResourceExhausted
 }
+
+// errUnused ends the connection of a keeper that has been stopped.
+var errUnused = fault.New(fault.Unavailable, fault.OutcomeUnknown, "the endpoint is not used any more")
 
 // pause waits before an attempt. It reports false if the keeper has stopped.
 func (k *keeper[E, B]) pause(gap time.Duration) bool {
@@ -200,7 +204,7 @@ func (k *keeper[E, B]) retire(c *Conn) {
 			return
 		case <-ticker.C:
 			if c.Open() == 0 {
-				c.Close(fault.New(fault.Unavailable, fault.OutcomeUnknown, "the endpoint is not used any more"))
+				c.Close(errUnused)
 				return
 			}
 		}
