@@ -258,7 +258,16 @@ func WithoutEOF(err error) error {
 // WithoutContextErrors returns err without the errors of package context in its tree. A
 // net.Conn may return them, but in the error of a call they mean that the context
 // of the call has ended.
-func WithoutContextErrors(err error) error {
+//
+// The methods of err are user code. The error of one whose methods panic, such as a nil pointer,
+// says so: without it, they would panic wherever a caller looks for a cause.
+func WithoutContextErrors(err error) (plain error) {
+	defer func() {
+		if p := recover(); p != nil {
+			plain = fmt.Errorf("an error of type %T, whose methods panic: %v", err, p)
+		}
+	}()
+	_ = err.Error()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New(err.Error())
 	}
