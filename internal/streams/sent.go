@@ -79,12 +79,21 @@ func (o *Sent) Finish(s Sender, why error) {
 	s.End(failure, flags)
 }
 
-// failure returns the fault to send for the error of an iterator or a reader.
-func (o *Sent) failure(err error) *fault.Fault {
+// failure returns the fault to send for the error of an iterator or a reader, whose methods are the
+// user's code: those of a nil pointer panic.
+func (o *Sent) failure(err error) (f *fault.Fault) {
 	if f, ok := err.(*fault.Fault); ok {
 		return f
 	}
-	return o.End.User.Failure(err)
+	returned := false
+	defer func() {
+		if !returned {
+			f = o.End.User.Panicked(recover())
+		}
+	}()
+	f = o.End.User.Failure(err)
+	returned = true
+	return f
 }
 
 // sendItems sends the items of an iterator.
