@@ -3,7 +3,9 @@ package bsrpc
 import (
 	"context"
 	"errors"
+	"iter"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -281,5 +283,47 @@ func TestHandlersObserveShutdown(t *testing.T) {
 		}
 		client.Close()
 		time.Sleep(time.Minute)
+	})
+}
+
+// A nil *Error, whose methods panic, fails what it is the error of, and nothing else.
+func TestNilErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		items := func(yield func(int, error) bool) { yield(0, (*Error)(nil)) }
+		s := newSite(t, nil)
+		s.quiet = true
+		begin := func() {
+			srv := NewServer(&s.opts)
+			if err := errors.Join(srv.RegisterFunc("N.Down", func() iter.Seq2[int, error] { return items }), srv.RegisterName("Office", new(office))); err != nil {
+				t.Fatal(err)
+			}
+			s.add("a", srv)
+		}
+		begin()
+		client := s.dial(t, "a", &ClientOptions{OnReconnect: func(context.Context, *Client) error { return (*Error)(nil) }})
+		type downs struct {
+			Down func(ctx context.Context) iter.Seq2[int, error]
+		}
+		type ups struct {
+			Sum func(ctx context.Context, in iter.Seq2[int, error]) (int, error)
+		}
+		down, up := bound[downs](t, client, "N"), bound[ups](t, client, "Office")
+		for _, err := range down.Down(t.Context()) {
+			if CodeOf(err) != CodeInternal {
+				t.Error("a result stream:", err)
+			}
+		}
+		if _, err := up.Sum(t.Context(), items); CodeOf(err) != CodeInternal {
+			t.Error("an argument:", err)
+		}
+		s.kill("a")
+		begin()
+		if _, err := up.Sum(t.Context(), items); CodeOf(err) != CodeUnavailable || !strings.Contains(err.Error(), "OnReconnect: an error of type *bsrpc.Error") {
+			t.Error("OnReconnect:", err)
+		}
+		_, err := s.tryDial("", &ClientOptions{Endpoints: func(context.Context) ([]Endpoint, error) { return nil, (*Error)(nil) }})
+		if CodeOf(err) != CodeUnavailable {
+			t.Error("Endpoints:", err)
+		}
 	})
 }
