@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"sync/atomic"
@@ -139,6 +140,9 @@ type observers struct {
 	item []func(in bool, item any) error
 	end  []func(error)
 }
+
+// Format implements fmt.Formatter. It prints the method alone: metadata and arguments may be secrets.
+func (c *Call) Format(f fmt.State, _ rune) { io.WriteString(f, "bsrpc: call of "+c.Method().Name) }
 
 // Method returns the description of the called method.
 func (c *Call) Method() Method {

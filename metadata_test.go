@@ -615,3 +615,44 @@ func TestMetadataRedacted(t *testing.T) {
 		t.Errorf("json: got %s, %v", b, err)
 	}
 }
+
+// A call within its interceptors, a Request and a Reply print without values of metadata.
+func TestCallsRedactMetadata(t *testing.T) {
+	var out bytes.Buffer
+	prints := func(v any) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("text", "v", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("json", "v", v)
+	}
+	see := []bsrpc.Interceptor{func(next bsrpc.CallFunc) bsrpc.CallFunc {
+		return func(ctx context.Context, call *bsrpc.Call) error {
+			prints(call)
+			defer prints(call)
+			return next(ctx, call)
+		}
+	}}
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Interceptors: see})
+	t.Cleanup(func() { srv.Close() })
+	if err := bsrpc.RegisterAs[echoContract](srv, "Echo", new(echo)); err != nil {
+		t.Fatal(err)
+	}
+	md := bsrpc.Metadata{"token": "s3cret"}
+	proxy := bsrpctest.Bind[echoContract](t, srv, "Echo")
+	if _, err := proxy.Echo(bsrpc.WithMetadata(t.Context(), md), nil); err != nil {
+		t.Fatal(err)
+	}
+	request, reply := bsrpc.Request{Method: "Echo.Echo", Metadata: md}, bsrpc.Reply{Metadata: md}
+	for _, v := range []any{request, &request, reply, &reply} {
+		prints(v)
+	}
+	for _, text := range []string{"s3cret", fmt.Sprintf("%x", "s3cret")} {
+		if strings.Contains(out.String(), text) {
+			t.Errorf("%s is in\n%s", text, out.String())
+		}
+	}
+	if !strings.Contains(out.String(), "call of Echo.Echo") || !strings.Contains(out.String(), "metadata[token]") {
+		t.Errorf("method or keys are missing:\n%s", out.String())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -73,6 +74,12 @@ type Request struct {
 	Metadata    Metadata
 }
 
+// LogValue implements slog.LogValuer, without the values of Metadata, Credentials and Body.
+func (r Request) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("method", r.Method), slog.Int("body", len(r.Body)),
+		slog.Duration("timeout", r.Timeout), slog.Any("metadata", r.Metadata))
+}
+
 // Service returns the service of Method, and of the contract that BindMethod compares, for transports with
 // an address for each. It returns "" if there is none.
 func (r *Request) Service() string {
@@ -125,6 +132,15 @@ type Reply struct {
 
 	Err      *Error // with StatusError. AppendError appends all that travels of it
 	Metadata Metadata
+}
+
+// LogValue implements slog.LogValuer, without the values of Metadata and Body.
+func (r Reply) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("status", r.Status.String()), slog.Int("body", len(r.Body)), slog.Any("metadata", r.Metadata)}
+	if r.Err != nil {
+		attrs = append(attrs, slog.Any("err", r.Err))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // AppendError appends what travels of the error of a Reply, or of its Items: the code, the name, the
