@@ -327,3 +327,50 @@ func TestNilErrors(t *testing.T) {
 		}
 	})
 }
+
+// A nilErrorConn returns a nil *Error in place of each error.
+type nilErrorConn struct{ net.Conn }
+
+func (c nilErrorConn) Read(b []byte) (int, error)  { return nilError(c.Conn.Read(b)) }
+func (c nilErrorConn) Write(b []byte) (int, error) { return nilError(c.Conn.Write(b)) }
+
+func nilError(n int, err error) (int, error) {
+	if err != nil {
+		err = (*Error)(nil)
+	}
+	return n, err
+}
+
+// A connection with such errors is lost as any other, within the handshake and later.
+func TestNilErrorsOfConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		there.Close()
+		if _, err := NewClient(t.Context(), nilErrorConn{here}, &ClientOptions{Logger: quiet}); err == nil || !strings.Contains(err.Error(), "the net.Conn's error of Write panicked") {
+			t.Error("the handshake:", err)
+		}
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		here, there = net.Pipe()
+		go srv.ServeConn(nilErrorConn{there})
+		client, err := NewClient(t.Context(), nilErrorConn{here}, &ClientOptions{Logger: quiet, NoReconnect: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		there.Close()
+		<-client.Done()
+		if err := client.Err(); CodeOf(err) != CodeUnavailable || !strings.Contains(err.Error(), "the net.Conn's error of Read panicked") {
+			t.Error("later:", err)
+		}
+		if err := srv.Serve(nilErrorListener{}); err == nil || !strings.Contains(err.Error(), "accept: an error of type *bsrpc.Error") {
+			t.Error("a listener:", err)
+		}
+		srv.Close()
+	})
+}
+
+// A nilErrorListener accepts no connection.
+type nilErrorListener struct{}
+
+func (nilErrorListener) Accept() (net.Conn, error) { return nil, (*Error)(nil) }
+func (nilErrorListener) Close() error              { return nil }
+func (nilErrorListener) Addr() net.Addr            { return &net.TCPAddr{} }

@@ -256,7 +256,7 @@ func (s *Server) Serve(l net.Listener) error {
 			return ErrServerClosed
 		}
 		var temporary interface{ Temporary() bool }
-		if !errors.As(err, &temporary) || !temporary.Temporary() {
+		if err = fault.Sound(err); !errors.As(err, &temporary) || !temporary.Temporary() {
 			return fmt.Errorf("bsrpc: accept: %w", err)
 		}
 		for _, h := range s.handshaking.Relieve() { // there are no descriptors left, probably

@@ -184,7 +184,7 @@ func Violation(format string, args ...any) *Fault {
 // Lost returns the reason for the end of a connection after an error of its net.Conn.
 // doing names the operation, such as "reading".
 func Lost(doing string, err error) *Fault {
-	if errors.Is(err, io.EOF) {
+	if err = Sound(err); errors.Is(err, io.EOF) {
 		return New(Unavailable, OutcomeUnknown, "connection lost: %w", ErrPeerClosed)
 	}
 	return New(Unavailable, OutcomeUnknown, "connection lost: %s: %w", doing, WithoutContextErrors(err))
@@ -249,7 +249,7 @@ func (peerClosedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // WithoutEOF returns ErrPeerClosed in place of io.EOF, and any other error unchanged.
 func WithoutEOF(err error) error {
-	if errors.Is(err, io.EOF) {
+	if err = Sound(err); errors.Is(err, io.EOF) {
 		return ErrPeerClosed
 	}
 	return err
@@ -258,18 +258,24 @@ func WithoutEOF(err error) error {
 // WithoutContextErrors returns err without the errors of package context in its tree. A
 // net.Conn may return them, but in the error of a call they mean that the context
 // of the call has ended.
-//
-// The methods of err are user code. The error of one whose methods panic, such as a nil pointer,
-// says so: without it, they would panic wherever a caller looks for a cause.
-func WithoutContextErrors(err error) (plain error) {
+func WithoutContextErrors(err error) error {
+	if err = Sound(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// Sound returns err, or an error in its place if its methods panic, as those of a nil pointer do.
+// They are user code, and would panic wherever somebody looks for a cause.
+func Sound(err error) (sound error) {
 	defer func() {
 		if p := recover(); p != nil {
-			plain = fmt.Errorf("an error of type %T, whose methods panic: %v", err, p)
+			sound = fmt.Errorf("an error of type %T, whose methods panic: %v", err, p)
 		}
 	}()
-	_ = err.Error()
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return errors.New(err.Error())
+	if err != nil {
+		_ = err.Error()
+		errors.Is(err, io.EOF)
 	}
 	return err
 }

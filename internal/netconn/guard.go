@@ -108,11 +108,11 @@ var (
 func (g *guardedConn) unwrap() net.Conn { return g.nc }
 
 func (g *guardedConn) Read(b []byte) (n int, err error) {
-	returned := false
+	what, returned := "Read", false
 	defer func() {
 		g.reads.end()
 		if !returned {
-			n, err = 0, g.abort(panicOf("Read", recover()))
+			n, err = 0, g.abort(panicOf(what, recover()))
 		}
 	}()
 	g.reads.begin()
@@ -121,21 +121,23 @@ func (g *guardedConn) Read(b []byte) (n int, err error) {
 		return 0, g.whyBroken()
 	}
 	n, err = g.nc.Read(b)
-	returned = true
+	what = "error of Read"
 	if n != 0 || err != nil || len(b) == 0 {
 		g.empty = 0
 	} else if g.empty++; g.empty >= maxEmpty {
 		err = io.ErrNoProgress
 	}
-	return g.checked(&g.reads, n, len(b), err)
+	n, err = g.checked(&g.reads, n, len(b), err)
+	returned = true
+	return n, err
 }
 
 func (g *guardedConn) Write(b []byte) (n int, err error) {
-	returned := false
+	what, returned := "Write", false
 	defer func() {
 		g.writes.end()
 		if !returned {
-			n, err = 0, g.abort(panicOf("Write", recover()))
+			n, err = 0, g.abort(panicOf(what, recover()))
 		}
 	}()
 	g.writes.begin()
@@ -144,16 +146,18 @@ func (g *guardedConn) Write(b []byte) (n int, err error) {
 		return 0, g.whyBroken()
 	}
 	n, err = g.nc.Write(b)
-	returned = true
+	what = "error of Write"
 	if n < len(b) && err == nil {
 		err = io.ErrShortWrite
 	}
-	return g.checked(&g.writes, n, len(b), err)
+	n, err = g.checked(&g.writes, n, len(b), err)
+	returned = true
+	return n, err
 }
 
 // checked returns the result of a Read or Write of up to most bytes, from the result n
 // and err of nc: errors of deadlines become os.ErrDeadlineExceeded, and after the guard
-// has closed nc its reason replaces the error.
+// has closed nc its reason replaces the error. The methods of err are user code, and may panic.
 func (g *guardedConn) checked(op *guardedOp, n, most int, err error) (int, error) {
 	if n < 0 || n > most {
 		return 0, g.abort(errBadCount)
@@ -161,6 +165,7 @@ func (g *guardedConn) checked(op *guardedOp, n, most int, err error) (int, error
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
+	_ = err.Error() // or others would find that it panics
 	if why := g.whyBroken(); why != nil {
 		return n, why
 	}
