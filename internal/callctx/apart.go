@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -82,18 +81,21 @@ type Inward struct {
 	Context  // its values do not count
 	Key, Own any
 
-	cause atomic.Pointer[context.Context] // one that has ended with the cause of End; nil for none
+	cause context.Context // has ended with the cause of End; nil for none; guarded by mu
 }
 
 // End ends the context, unless it has ended. cause is what context.Cause returns then; nil for
 // the error of the context.
 func (c *Inward) End(cause error) {
-	if cause != nil {
+	c.Err() // the parent may have ended before
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == notEnded && cause != nil {
 		ended, cancel := context.WithCancelCause(context.Background())
 		cancel(cause)
-		c.cause.CompareAndSwap(nil, &ended)
+		c.cause = ended
 	}
-	c.Cancel()
+	c.endLocked(canceled)
 }
 
 // Value implements context.Context.
@@ -104,9 +106,12 @@ func (c *Inward) Value(key any) any {
 	case outgoingKey{}, handlerKey{}, waitKey{}:
 		return nil
 	case causeKey:
-		if ended := c.cause.Load(); ended != nil && c.endedItself() {
-			return (*ended).Value(key)
-		} else if c.endedItself() {
+		c.mu.Lock()
+		itself, cause := c.ended == canceled, c.cause
+		c.mu.Unlock()
+		if cause != nil {
+			return cause.Value(key)
+		} else if itself {
 			return nil
 		}
 	}

@@ -188,9 +188,10 @@ func TestInward(t *testing.T) {
 		end   func(c *Inward, cancelParent context.CancelCauseFunc)
 		cause error
 	}{
-		"by its parent":   {func(_ *Inward, cancel context.CancelCauseFunc) { cancel(own) }, own},
-		"with a cause":    {func(c *Inward, _ context.CancelCauseFunc) { c.End(own); c.End(errors.New("later")) }, own},
-		"without a cause": {func(c *Inward, cancel context.CancelCauseFunc) { c.End(nil); cancel(own) }, context.Canceled},
+		"by its parent":       {func(_ *Inward, cancel context.CancelCauseFunc) { cancel(own) }, own},
+		"with a cause":        {func(c *Inward, _ context.CancelCauseFunc) { c.End(own); c.End(errors.New("later")) }, own},
+		"without a cause":     {func(c *Inward, cancel context.CancelCauseFunc) { c.End(nil); c.End(errors.New("later")); cancel(own) }, context.Canceled},
+		"by its parent first": {func(c *Inward, cancel context.CancelCauseFunc) { cancel(own); c.End(errors.New("later")) }, own},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
