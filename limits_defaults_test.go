@@ -40,19 +40,21 @@ var defaultRows = []limitRow{
 	}},
 	{"default of ClientOptions.MaxMessage", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
 		client, proxy, p := rawServer(b, nil)
-		call := func(total uint64) chan error {
+		call := func(total uint64, canceled bool) chan error {
 			done := make(chan error, 1)
 			go func() { _, err := proxy.Echo(b.Context(), nil); done <- err }()
 			f, _ := p.read()
+			if canceled {
+				go p.skipTo(wire.Cancel)
+			}
 			p.send(wire.Frame{Type: wire.Response, Flags: wire.Chunked, ID: f.ID, Total: total}, nil)
 			synctest.Wait()
 			return done
 		}
-		if at := call(16 << 20); len(at) != 0 {
+		if at := call(16<<20, false); len(at) != 0 {
 			b.works(<-at)
 		}
-		go p.skipTo(wire.Cancel)
-		wantCall(b, <-call(16<<20+1), CodeResourceExhausted, OutcomeAnswered, "this end's MaxMessage is 16777216")
+		wantCall(b, <-call(16<<20+1, true), CodeResourceExhausted, OutcomeAnswered, "this end's MaxMessage is 16777216")
 		client.Close()
 		p.nc.Close()
 	}},
