@@ -70,8 +70,8 @@ func (l *load) shown(terminal io.Writer, what string, d time.Duration, f func())
 		return
 	}
 	line := &statusLine{w: terminal}
-	begin, before, failedBefore := time.Now(), uint64(0), uint64(0)
-	before, failedBefore = l.ended()
+	begin := time.Now()
+	before, failedBefore := l.ended()
 	last, lastCalls := begin, before
 	meanwhile(f, progressEvery, func() time.Duration {
 		now := time.Now()

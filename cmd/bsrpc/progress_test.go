@@ -5,8 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
 // A terminal shows once a second what a run has done, in one line that is gone at the end. The count is that
@@ -71,11 +69,7 @@ func TestBenchHead(t *testing.T) {
 			"     calls/s     achieved     failed  unstarted       p50       p90       p99     p99.9    p99.99       max\n"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var out, failed paper
-			cmd := new(cobra.Command)
-			cmd.SetContext(t.Context())
-			cmd.SetOut(&out)
-			cmd.SetErr(&failed)
+			cmd, out, failed := paperCommand(t)
 			l := stallLoad(t, &staller{stall: 10 * time.Millisecond}, 4)
 			l.args = slowArgs{}
 			done := make(chan error, 1)

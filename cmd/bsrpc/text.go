@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -89,6 +90,12 @@ func (t *target) printLine(w io.Writer, v any, text string) error {
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+// say prints a line about an event of now.
+func (t *target) say(w io.Writer, event, text string) error {
+	now := time.Now()
+	return t.printLine(w, map[string]any{"time": now, "event": event, "text": text}, now.Format(lineTime)+" "+text)
 }
 
 // isTerminal reports whether w is a terminal.

@@ -110,11 +110,16 @@ func (v *topView) run(cmd *cobra.Command, s *server) error {
 // lost says that the server is gone: in a terminal in place of the view, elsewhere as watch does.
 func (v *topView) lost(cmd *cobra.Command, err error) error {
 	text := "the server is gone: " + clean(failureOf(err).Message, maxErrorText) + "; connecting again"
+	return v.tell(cmd, "lost", text, clean(v.address, maxCell)+"\n"+text+"\n")
+}
+
+// tell says what happens between two views: as view in a terminal, elsewhere as watch does.
+func (v *topView) tell(cmd *cobra.Command, event, text, view string) error {
 	if out := cmd.OutOrStdout(); !v.json && isTerminal(out) {
-		_, err := fmt.Fprint(out, frame(clean(v.address, maxCell)+"\n"+text+"\n"))
+		_, err := io.WriteString(out, frame(view))
 		return err
 	}
-	return v.printLine(cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": "lost", "text": text}, time.Now().Format(lineTime)+" "+text)
+	return v.say(cmd.ErrOrStderr(), event, text)
 }
 
 // views shows views over one connection. worked reports whether the server has answered.
@@ -174,17 +179,13 @@ func (v *topView) frame(r *rates, out io.Writer) string {
 }
 
 // ask asks the server. While it does not answer, a line says so at growing intervals: in a terminal below the
-// view, whose last row is empty, elsewhere as watch does.
+// view, whose last row is empty.
 func (v *topView) ask(cmd *cobra.Command, about *operatorContract) (p *sample, err error) {
-	begin, out := time.Now(), cmd.OutOrStdout()
+	begin := time.Now()
 	meanwhile(func() { p, err = v.sample(cmd.Context(), about) }, silence(0), func() time.Duration {
 		waited := time.Since(begin)
 		text := fmt.Sprintf("no answer for %v; the server has %v (--timeout)", waited.Round(time.Second), v.callTimeout())
-		if !v.json && isTerminal(out) {
-			fmt.Fprint(out, frame(v.view+text))
-		} else {
-			v.printLine(cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": "waiting", "text": text}, time.Now().Format(lineTime)+" "+text)
-		}
+		v.tell(cmd, "waiting", text, v.view+text)
 		return silence(waited)
 	})
 	return p, err

@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/introspect"
 	"github.com/bsrpc/bsrpc/stats"
@@ -237,11 +235,7 @@ func TestBrief(t *testing.T) {
 // While the server does not answer, top says so.
 func TestTopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out, failed paper
-		cmd := new(cobra.Command)
-		cmd.SetContext(t.Context())
-		cmd.SetOut(&out)
-		cmd.SetErr(&failed)
+		cmd, out, failed := paperCommand(t)
 		v := &topView{target: &target{timeout: 9 * time.Second}}
 		p, err := v.ask(cmd, &operatorContract{
 			Counters: func(ctx context.Context) (c introspect.Counters, err error) {

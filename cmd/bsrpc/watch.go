@@ -364,7 +364,7 @@ func (w *watch) mark(c *call) marker {
 
 // say prints a line about the connection on standard error.
 func (w *watch) say(event, text string) error {
-	return w.printLine(w.cmd.ErrOrStderr(), map[string]any{"time": time.Now(), "event": event, "text": text}, time.Now().Format(lineTime)+" "+text)
+	return w.target.say(w.cmd.ErrOrStderr(), event, text)
 }
 
 // lineTime is the form of the time of a line.

@@ -40,6 +40,15 @@ func (p *paper) String() string {
 	return p.text.String()
 }
 
+// paperCommand returns a command that writes on paper.
+func paperCommand(t *testing.T) (cmd *cobra.Command, out, failed *paper) {
+	cmd, out, failed = new(cobra.Command), new(paper), new(paper)
+	cmd.SetContext(t.Context())
+	cmd.SetOut(out)
+	cmd.SetErr(failed)
+	return cmd, out, failed
+}
+
 // begin runs a command until stop is called, which returns its exit code. Both of its outputs go
 // to the paper.
 func begin(t *testing.T, args ...string) (out *paper, stop func() int) {
@@ -317,10 +326,7 @@ func TestWatchWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var out, failed paper
-		cmd := new(cobra.Command)
-		cmd.SetOut(&out)
-		cmd.SetErr(&failed)
+		cmd, out, failed := paperCommand(t)
 		w := &watch{target: tg, cmd: cmd, name: "Lab.Ask", every: time.Second, count: -1}
 		if w.method, err = s.method(ctx, w.name); err != nil {
 			t.Fatal(err)
