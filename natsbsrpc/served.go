@@ -35,7 +35,7 @@ func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
 		e.count(began, err)
 	}
 	r := &c.request
-	if err := i.read(r, e.method, c, m); err != nil {
+	if err := i.readRequest(e.method, c, m); err != nil {
 		answer(&bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)})
 		return
 	}
@@ -56,8 +56,9 @@ func refusal(err error) *bsrpc.Error {
 	return e
 }
 
-// read reads the whole request that begins with m.
-func (i *Instance) read(r *bsrpc.Request, method string, c *served, m *nats.Msg) error {
+// readRequest reads the whole request of a call, which begins with m.
+func (i *Instance) readRequest(method string, c *served, m *nats.Msg) error {
+	r := &c.request
 	layout, err := readRequest(r, method, m)
 	if err != nil {
 		return err
