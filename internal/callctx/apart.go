@@ -81,7 +81,7 @@ type Inward struct {
 	Context  // its values do not count
 	Key, Own any
 
-	cause context.Context // has ended with the cause of End; nil for none; guarded by mu
+	cause context.Context // has ended with the cause of End; nil for none; set before the end
 }
 
 // End ends the context, unless it has ended. cause is what context.Cause returns then; nil for
@@ -106,13 +106,11 @@ func (c *Inward) Value(key any) any {
 	case outgoingKey{}, handlerKey{}, waitKey{}:
 		return nil
 	case causeKey:
-		c.mu.Lock()
-		itself, cause := c.ended == canceled, c.cause
-		c.mu.Unlock()
-		if cause != nil {
-			return cause.Value(key)
-		} else if itself {
-			return nil
+		if c.endedItself() {
+			if c.cause == nil {
+				return nil
+			}
+			return c.cause.Value(key)
 		}
 	}
 	return c.Context.Context.Value(key)
