@@ -77,7 +77,7 @@ func newCall(t *target) *cobra.Command {
 			}
 			results := m.results()
 			ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(ctx, md))
-			err = s.Call(ctx, m.Name, values, results...)
+			c.awaitAnswer(cmd.ErrOrStderr(), func() { err = s.Call(ctx, m.Name, values, results...) })
 			if verbose {
 				s.printMetadata(cmd.ErrOrStderr(), reply.Get())
 			}
@@ -94,6 +94,15 @@ func newCall(t *target) *cobra.Command {
 	cmd.Flags().BoolVar(&showValues, "show-values", false, "print what the server tags secret")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the metadata of the reply, on standard error")
 	return cmd
+}
+
+// awaitAnswer runs f, which waits for the answer. A call with streams has no limit.
+func (c *call) awaitAnswer(w io.Writer, f func()) {
+	if c.json || c.streams() || !isTerminal(w) {
+		f()
+		return
+	}
+	showSilence(w, c.Name, c.callTimeout(), f)
 }
 
 // parseMetadata returns metadata from words. Values may be secrets, so errors contain none.

@@ -45,6 +45,21 @@ func (s *statusLine) show(text string) {
 	}
 }
 
+// showSilence runs f, a call with a time limit, and shows on a terminal that it has no answer, at
+// growing intervals. Nothing of it stays.
+func showSilence(terminal io.Writer, name string, limit time.Duration, f func()) {
+	line := &statusLine{w: terminal}
+	begin := time.Now()
+	meanwhile(f, silence(0), func() time.Duration {
+		waited := time.Since(begin)
+		line.show(fmt.Sprintf("%s: no answer for %v; a call may take %v (--timeout)", name, waited.Round(time.Second), limit))
+		return silence(waited)
+	})
+	if line.width > 0 {
+		line.show("")
+	}
+}
+
 // ended returns how many calls of the load's clients have ended so far, and how many of these have failed.
 func (l *load) ended() (calls, failed uint64) {
 	for _, c := range l.clients {

@@ -43,6 +43,22 @@ func TestBenchProgressLate(t *testing.T) {
 	})
 }
 
+// A terminal shows that a call has no answer, from two seconds on, in a line that is gone at the end.
+func TestCallSilence(t *testing.T) {
+	for waits, want := range map[time.Duration]string{
+		1900 * time.Millisecond: "",
+		4100 * time.Millisecond: "\rLab.Ask: no answer for 2s; a call may take 20s (--timeout)\rLab.Ask: no answer for 4s; a call may take 20s (--timeout)",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out strings.Builder
+			showSilence(&out, "Lab.Ask", 20*time.Second, func() { time.Sleep(waits) })
+			if got := strings.TrimRight(out.String(), "\r "); got != want {
+				t.Errorf("after %v %q, want %q", waits, got, want)
+			}
+		})
+	}
+}
+
 // A shorter text leaves nothing of the one before.
 func TestStatusLine(t *testing.T) {
 	var out strings.Builder
