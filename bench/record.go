@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,15 @@ import (
 // them good; -check compares with it.
 type record struct {
 	conditions
-	Ratios map[string]map[string]float64 `json:"ratios"` // by workload and name
+	Ratios map[string]map[string]recorded `json:"ratios"` // by workload and name
+}
+
+// recorded has the values of a ratio in the rounds of a record. Some echoes run
+// in one of two ways for seconds, so their ratios differ as widely from round
+// to round as a regression does.
+type recorded struct {
+	Median float64 `json:"median"`
+	Worst  float64 `json:"worst"` // but for one round in four, which others may have disturbed
 }
 
 // defaultTolerance is how many times worse a ratio may be.
@@ -53,12 +62,27 @@ func ratiosOf(w workload) []ratio {
 	return of
 }
 
-// of returns a ratio's value in a report, NaN where it was not measured.
-func (q ratio) of(rep *report, w workload) float64 {
+// of returns a ratio's values in the rounds of a report.
+func (q ratio) of(rep *report, w workload) []float64 {
 	if q.to == "" {
-		return rep.median("bsrpc", w, q.figure)
+		return rep.figures("bsrpc", w, q.figure)
 	}
-	return rep.ratio("bsrpc", q.to, w, q.figure)
+	return rep.ratios("bsrpc", q.to, w, q.figure)
+}
+
+// recorded returns what a record has of the values, NaN for none.
+func (q ratio) recorded(values []float64) recorded {
+	r := recorded{Median: round(median(values)), Worst: math.NaN()}
+	if n := len(values); n > 0 {
+		slices.SortFunc(values, func(a, b float64) int { // the worst one first
+			if q.more {
+				return cmp.Compare(a, b)
+			}
+			return cmp.Compare(b, a)
+		})
+		r.Worst = round(values[n/4])
+	}
+	return r
 }
 
 // worse returns how many times worse a value is than it was.
@@ -75,17 +99,17 @@ func (q ratio) worse(was, now float64) float64 {
 // newRecord takes the ratios out of a report. One that was not measured is an
 // error: the check would never find it worse.
 func newRecord(rep *report) (*record, error) {
-	rec := &record{conditions: rep.conditions, Ratios: make(map[string]map[string]float64)}
+	rec := &record{conditions: rep.conditions, Ratios: make(map[string]map[string]recorded)}
 	var errs []error
 	for _, w := range rep.workloads() {
-		of := make(map[string]float64)
+		of := make(map[string]recorded)
 		for _, q := range ratiosOf(w) {
-			v := q.of(rep, w)
-			if !usable(v) {
+			r := q.recorded(q.of(rep, w))
+			if !usable(r.Median) || !usable(r.Worst) {
 				errs = append(errs, fmt.Errorf("%s: %s: %s", w, q.name, rep.whyAny(w)))
 				continue
 			}
-			of[q.name] = round(v)
+			of[q.name] = r
 		}
 		rec.Ratios[w.String()] = of
 	}
@@ -107,7 +131,8 @@ type regression struct {
 }
 
 // check returns the ratios of a report that are more than tolerance times
-// worse than recorded, and the number of ratios compared.
+// worse than recorded, and worse than in the worst rounds of the record. It also
+// returns the number of ratios compared.
 func (rec *record) check(rep *report, tolerance float64) (found []regression, compared int) {
 	for _, w := range rep.workloads() {
 		for _, q := range ratiosOf(w) {
@@ -162,15 +187,15 @@ func writeRegressions(out io.Writer, found []regression, compared int, tolerance
 
 // compare says what is worse, or "".
 func (rec *record) compare(rep *report, w workload, q ratio, tolerance float64) string {
-	was, recorded := rec.Ratios[w.String()][q.name]
-	now := q.of(rep, w)
+	was, ok := rec.Ratios[w.String()][q.name]
+	now := median(q.of(rep, w))
 	switch {
-	case !recorded:
+	case !ok:
 		return fmt.Sprintf("not recorded, now %s", format(now))
 	case !usable(now):
-		return fmt.Sprintf("recorded %s, now none: %s", format(was), rep.whyAny(w))
-	case q.worse(was, now) > tolerance:
-		return fmt.Sprintf("recorded %s, now %s: %.0f %% worse", format(was), format(now), (q.worse(was, now)-1)*100)
+		return fmt.Sprintf("recorded %s, now none: %s", format(was.Median), rep.whyAny(w))
+	case q.worse(was.Median, now) > tolerance && q.worse(was.Worst, now) > 1:
+		return fmt.Sprintf("recorded %s, at worst %s, now %s: %.0f %% worse", format(was.Median), format(was.Worst), format(now), (q.worse(was.Median, now)-1)*100)
 	}
 	return ""
 }

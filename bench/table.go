@@ -124,18 +124,21 @@ func (rep *report) why(peer string, w workload) string {
 	return "not measured"
 }
 
-func (rep *report) median(peer string, w workload, of func(result) float64) float64 {
-	var vs []float64
+// figures returns a figure of each round.
+func (rep *report) figures(peer string, w workload, of func(result) float64) (vs []float64) {
 	for _, r := range rep.find(peer, w) {
 		vs = append(vs, of(r))
 	}
-	return median(vs)
+	return vs
 }
 
-// ratio returns the median of the rounds' ratios of a figure: neighbours in
-// time are compared, so that a drift of the machine cancels out.
-func (rep *report) ratio(peer, to string, w workload, of func(result) float64) float64 {
-	var vs []float64
+func (rep *report) median(peer string, w workload, of func(result) float64) float64 {
+	return median(rep.figures(peer, w, of))
+}
+
+// ratios returns the ratio of a figure in each round: neighbours in time are
+// compared, so that a drift of the machine cancels out.
+func (rep *report) ratios(peer, to string, w workload, of func(result) float64) (vs []float64) {
 	for _, r := range rep.find(peer, w) {
 		for _, o := range rep.find(to, w) {
 			if o.Round == r.Round {
@@ -143,7 +146,11 @@ func (rep *report) ratio(peer, to string, w workload, of func(result) float64) f
 			}
 		}
 	}
-	return median(vs)
+	return vs
+}
+
+func (rep *report) ratio(peer, to string, w workload, of func(result) float64) float64 {
+	return median(rep.ratios(peer, to, w, of))
 }
 
 // median returns NaN where there is nothing.
