@@ -258,6 +258,23 @@ func TestAuthenticateByCertificate(t *testing.T) {
 	wantError(t, err, bsrpc.CodeUnauthenticated, bsrpc.OutcomeNotRun, "unauthenticated")
 }
 
+// A refusal over TLS takes no time in memory, where nothing is read after it: neither end waits to send an alert.
+func TestRefusalOverTLSWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := bsrpctest.NewCA(t) // valid in the bubble's year
+		srv, _ := guardedServer(t, &bsrpc.ServerOptions{TLS: ca.Server(), Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error {
+			return errors.New("nobody may")
+		}})
+		began := time.Now()
+		_, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{TLS: ca.Client()})
+		wantError(t, err, bsrpc.CodeUnauthenticated, bsrpc.OutcomeNotRun, "unauthenticated")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		srv.Close()
+	})
+}
+
 // Credentials print as "redacted", however deep they are.
 func TestCredentialsPrintNothing(t *testing.T) {
 	c := bsrpc.NewCredentials("ann", "hunter2")

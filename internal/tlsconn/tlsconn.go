@@ -133,14 +133,10 @@ func (c *Conn) CloseWrite() error {
 	return err
 }
 
-// Close closes the connection. After Detach it sends no alert: the last record may have been
-// written in part, and the end of a bsrpc connection is its CLOSE frame, with CloseWrite.
-func (c *Conn) Close() error {
-	if c.below.detached.Load() {
-		return c.below.Conn.Close()
-	}
-	return c.Conn.Close()
-}
+// Close closes the connection. It sends no alert: the last record may have been written in part,
+// a peer that does not read must not delay Close, and the end of a bsrpc connection is its CLOSE
+// frame, or a refusal, with CloseWrite.
+func (c *Conn) Close() error { return c.below.Conn.Close() }
 
 // The deadlines are those of the socket. tls.Conn sets some as well, see below.
 
