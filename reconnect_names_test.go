@@ -53,6 +53,7 @@ func wantLab(t *testing.T, p *adder) {
 // The certificate of an endpoint is checked for its ServerName, at the first connection and at
 // those after a loss. One for another name is refused.
 func TestReconnectServerName(t *testing.T) {
+	t.Parallel() // it waits for attempts
 	ca := bsrpctest.NewCA(t)
 	server := &bsrpc.ServerOptions{Logger: quiet, TLS: ca.Server("lab-1.example")}
 	srv, address := serveLab(t, "", server)
@@ -242,6 +243,7 @@ func TestReconnectAddresses(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("127.0.0.2 is no address of the machine")
 	}
+	t.Parallel() // it waits for attempts, and is the only parallel test with names
 	srv, at := serveLab(t, "", &bsrpc.ServerOptions{Logger: quiet})
 	_, port, _ := net.SplitHostPort(at)
 	resolve(t, map[string][]record{"shop.internal": {address("127.0.0.2"), address("127.0.0.1")}}) // nothing listens at the first
