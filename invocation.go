@@ -176,6 +176,9 @@ func (inv *invocation) recoverPanic() {
 
 // answer replies to the call, and ends it for its interceptors.
 func (inv *invocation) answer(err error) {
+	if inv.intercepted != nil {
+		defer inv.endIntercepted() // also after runtime.Goexit in the methods of err
+	}
 	switch {
 	case inv.streams == nil:
 		inv.out.reply(inv, err)
@@ -184,11 +187,14 @@ func (inv *invocation) answer(err error) {
 	default:
 		inv.serveStreams(err)
 	}
-	c := inv.intercepted
-	if c == nil {
+}
+
+// endIntercepted ends a call for its interceptors, once it is answered.
+func (inv *invocation) endIntercepted() {
+	c, err := inv.intercepted, inv.err
+	if !inv.answered { // recoverPanic answers it
 		return
 	}
-	err = inv.err
 	if p, ok := err.(*report.PanicError); ok {
 		err = p.Fault(inv.method.Name, fault.Answered)
 	} else if err == nil {
@@ -385,16 +391,4 @@ func (v *serverConn) failureOf(inv *invocation, err error, meta *wire.ReplyMetad
 	code, failure, ids := failureOf(s, err, v.log, inv.method.Name, wire.IdentityRoom(meta.Entries))
 	meta.Identities = ids
 	return code, failure
-}
-
-// Fails notes the code of the error that answers inv. It returns the flags of the frame.
-func (inv *invocation) Fails(code fault.Code) (flags wire.Flags) {
-	inv.code = code
-	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
-		flags = wire.NotRun
-	}
-	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.Expired()) {
-		flags |= wire.Expired // a call is refused with this code when its time is over
-	}
-	return flags
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/streams"
 	"github.com/bsrpc/bsrpc/internal/transport"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Calls with streams at a server, from the request to the end of the result stream.
@@ -93,12 +94,14 @@ func (inv *invocation) replyAndSend(send func()) {
 
 // endResult ends a result stream after the interceptors of its call.
 func (inv *invocation) endResult(err error) {
-	defer inv.call.EndReplied()
 	o := &streams.Sent{End: inv.streamEnd(), Call: inv}
+	defer func() { // also after runtime.Goexit in the methods of err
+		if inv.err == nil {
+			inv.err = o.Why
+		}
+		inv.call.EndReplied()
+	}()
 	o.Finish(inv.streams.Out, err)
-	if inv.err == nil {
-		inv.err = o.Why
-	}
 }
 
 // endStreams ends the streams of a call that is over.
@@ -126,6 +129,19 @@ func (inv *invocation) Ended(held bool) (why error) {
 		return why
 	}
 	return fault.FromContext(why, fault.Answered)
+}
+
+// Fails implements streams.ResultCall, for an ERROR frame too. It notes the code of the error that
+// answers inv, and returns the flags of the frame.
+func (inv *invocation) Fails(code fault.Code) (flags wire.Flags) {
+	inv.code = code
+	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
+		flags = wire.NotRun
+	}
+	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.Expired()) {
+		flags |= wire.Expired // a call is refused with this code when its time is over
+	}
+	return flags
 }
 
 // continues reports whether a call goes on after its reply, with its result stream.

@@ -200,3 +200,58 @@ func TestBrokenStreams(t *testing.T) {
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Methods of an error that ends a stream may panic or call runtime.Goexit. That is one failed
+// call: the other end gets the end of the stream, and interceptors get that of the call.
+func TestHostileErrorsOfStreams(t *testing.T) {
+	for _, method := range []string{"Error", "Is", "As", "Unwrap", "ExceptionName"} {
+		for _, name := range []string{"panic", "Goexit"} {
+			hostile := &hostileError{func(m string) {
+				if m == method {
+					falls[name](nil)
+				}
+			}}
+			broken := func(yield func(uint32, error) bool) { _ = yield(1, nil) && yield(0, hostile) }
+			read := readFunc(func([]byte) (int, error) { return 0, hostile })
+			s := &usedService{
+				count: func(context.Context, uint32) iter.Seq2[uint32, error] { return broken },
+				open:  func(context.Context) (io.ReadCloser, error) { return io.NopCloser(read), nil },
+			}
+			var begun, ended atomic.Int32
+			count := func(next CallFunc) CallFunc {
+				return func(ctx context.Context, c *Call) error {
+					begun.Add(1)
+					c.OnEnd(func(error) { ended.Add(1) })
+					return next(ctx, c)
+				}
+			}
+			for _, interceptors := range [][]Interceptor{nil, {count}} {
+				withUsed(t, s, &ServerOptions{Errors: shopErrors, Interceptors: interceptors}, func(p *usedContract, _ *Client, _ *Server) {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					check := func(what string, err error) {
+						t.Helper()
+						var e *Error
+						if !errors.As(err, &e) || e.Code != CodeInternal || !strings.Contains(err.Error(), "panic in ") {
+							t.Errorf("%s in %s, %s: %v", name, method, what, err)
+						}
+						synctest.Wait()
+						if n, m := begun.Load(), ended.Load(); n != m {
+							t.Errorf("%s in %s, %s: %d calls of %d have ended", name, method, what, m, n)
+						}
+					}
+					check("iterator of a handler", rangeOverAll(p.Count(ctx, 1)).err)
+					r, err := p.Open(ctx)
+					if err == nil {
+						_, err = io.ReadAll(r)
+					}
+					check("reader of a handler", err)
+					_, err = p.Total(ctx, broken)
+					check("iterator of a caller", err)
+					_, err = p.Feed(ctx, read)
+					check("reader of a caller", err)
+				})
+			}
+		}
+	}
+}

@@ -58,6 +58,9 @@ func (o *Sent) send(s Sender, run func() error) {
 
 // Finish ends a stream. A result is not complete if its call has been canceled, or its
 // time is over: most iterators just return then.
+//
+// The methods of why are the user's code. If they panic or call runtime.Goexit, the stream ends
+// all the same, with that as its failure.
 func (o *Sent) Finish(s Sender, why error) {
 	if o.Call != nil && why == nil {
 		why = o.Call.Ended(o.Held)
@@ -69,31 +72,32 @@ func (o *Sent) Finish(s Sender, why error) {
 		return
 	}
 	var failure *fault.Fault
-	var flags wire.Flags
-	if why != nil {
-		failure = o.failure(why)
-		if o.Call != nil {
-			flags = o.Call.Fails(failure.Code)
-		}
-	}
-	s.End(failure, flags)
-}
-
-// failure returns the fault to send for the error of an iterator or a reader, whose methods are the
-// user's code: those of a nil pointer panic.
-func (o *Sent) failure(err error) (f *fault.Fault) {
-	if f, ok := err.(*fault.Fault); ok {
-		return f
-	}
 	returned := false
 	defer func() {
 		if !returned {
-			f = o.End.User.Panicked(recover())
+			failure = o.End.User.Panicked(recover())
+			if o.Call != nil {
+				o.Why = failure
+			}
 		}
+		var flags wire.Flags
+		if failure != nil && o.Call != nil {
+			flags = o.Call.Fails(failure.Code)
+		}
+		s.End(failure, flags)
 	}()
-	f = o.End.User.Failure(err)
+	if why != nil {
+		failure = o.failure(why)
+	}
 	returned = true
-	return f
+}
+
+// failure returns the fault to send for the error of an iterator or a reader.
+func (o *Sent) failure(err error) *fault.Fault {
+	if f, ok := err.(*fault.Fault); ok {
+		return f
+	}
+	return o.End.User.Failure(err)
 }
 
 // sendItems sends the items of an iterator.
