@@ -12,6 +12,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -447,4 +448,74 @@ func TestStreamCancel(t *testing.T) {
 			t.Errorf("handler: %v", err)
 		}
 	})
+}
+
+// The caller's own cancel ends a range, and a reader, at once: what has come is dropped, also if
+// the whole stream has. So does Close of a reader. The end of a stream that has been read is clean.
+func TestCancelWithItemsAtHand(t *testing.T) {
+	for name, bind := range map[string]func(t *testing.T, srv *bsrpc.Server) *depotContract{
+		"connection": func(t *testing.T, srv *bsrpc.Server) *depotContract {
+			return bsrpctest.Bind[depotContract](t, srv, "Stock")
+		},
+		"RoundTripper": func(t *testing.T, srv *bsrpc.Server) *depotContract {
+			client := overClient(bsrpctest.Direct(srv), nil)
+			t.Cleanup(func() { client.Close() })
+			p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := bind(t, depotServer(t, nil))
+				for _, n := range []int{100, 100_000} {
+					for cancelAt, want := range map[int]error{0: context.Canceled, 60: context.Canceled, 99: nil} {
+						if want == nil && n != 100 {
+							continue
+						}
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						items := 0
+						var last error
+						for i, err := range p.Count(ctx, n) {
+							if last = err; err == nil {
+								items++
+							}
+							if i == cancelAt && err == nil {
+								synctest.Wait() // until all that can come has
+								cancel()
+								synctest.Wait()
+							}
+						}
+						if items != cancelAt+1 || !errors.Is(last, want) {
+							t.Errorf("of %d: %d items, %v; canceled at %d", n, items, last, cancelAt)
+						}
+					}
+				}
+				for _, size := range []int{100, 100_000} { // in a frame, and in one with a buffer of its own
+					for _, closes := range []bool{false, true} {
+						ctx, cancel := context.WithCancel(t.Context())
+						r, err := p.Open(ctx, strings.Repeat("x", size))
+						if err != nil {
+							t.Fatal(err)
+						}
+						r.Read(make([]byte, 10))
+						synctest.Wait()
+						if closes {
+							r.Close()
+						} else {
+							cancel()
+						}
+						synctest.Wait()
+						if n, err := r.Read(make([]byte, 10)); n != 0 || closes && !strings.Contains(fmt.Sprint(err), "the stream is closed") || !closes && !errors.Is(err, context.Canceled) {
+							t.Errorf("of %d: %d bytes, %v; closed: %v", size, n, err, closes)
+						}
+						cancel()
+					}
+				}
+			})
+		})
+	}
 }

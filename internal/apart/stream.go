@@ -36,6 +36,12 @@ type Stream struct {
 func NewStream(x *Exchange, t *tally.Method) *Stream {
 	s := &Stream{Exchange: x, Pipe: streams.NewPipe(), Tally: t}
 	s.Pipe.OnOver = s.over
+	s.Pipe.Left = func() *fault.Fault {
+		if x.Ctx.Err() == nil {
+			return nil
+		}
+		return s.Over(fault.OutcomeUnknown)
+	}
 	return s
 }
 

@@ -16,7 +16,8 @@ import (
 // flow control.
 //
 // The first end counts. From then on Send returns transport.ErrStreamOver. Next returns the
-// items in the buffers before the end, except after Close, and after a Fail without them.
+// items in the buffers before the end, except after Close, after a Fail without them, and once
+// the receiver has left.
 //
 // One goroutine at a time may call Send, SendBuffer and End, and one Next and Read. The
 // other methods are safe for concurrent use.
@@ -24,6 +25,10 @@ type Pipe struct {
 	// OnOver is called once, with the reason of the first end: nil for a complete stream, and
 	// for Close. It must be set before all other uses, and must not wait.
 	OnOver func(why *fault.Fault)
+
+	// Left, if not nil, returns why the receiver of a stream that is over does not want the rest;
+	// nil if it does. It must be set before all other uses.
+	Left func() *fault.Fault
 
 	mu       sync.Mutex   // guards all up to receives
 	in       []byte       // items sent and not taken
@@ -36,6 +41,7 @@ type Pipe struct {
 	receives bool         // a token in receiver is wanted
 
 	dropped  atomic.Bool
+	ended    atomic.Bool   // over, for the receiving goroutine
 	sender   chan struct{} // capacity 1
 	receiver chan struct{} // capacity 1
 
@@ -118,10 +124,11 @@ func (p *Pipe) finish(why *fault.Fault, flags wire.Flags, drop bool) {
 	first := !p.over
 	if first {
 		p.over, p.why, p.flags = true, why, flags
+		p.ended.Store(true)
 	}
 	if drop {
-		if p.drops = true; why != errPipeClosed {
-			p.why = why
+		if p.drops = true; p.why == nil || why != errPipeClosed {
+			p.why = why // what is dropped makes a complete stream incomplete
 		}
 	}
 	p.wakeSenderLocked()
@@ -172,16 +179,37 @@ func (p *Pipe) Next() ([]byte, error) {
 			return nil, err
 		}
 	}
+	if p.ended.Load() && p.isUnwanted() {
+		return nil, p.take()
+	}
 	begin := p.pos
 	p.pos += p.curSizes[p.at]
 	p.at++
 	return p.cur[begin:p.pos:p.pos], nil
 }
 
+// isUnwanted reports whether the rest of a stream that is over is not wanted.
+func (p *Pipe) isUnwanted() bool {
+	p.mu.Lock()
+	drops := p.drops
+	p.mu.Unlock()
+	if drops || p.Left == nil {
+		return drops
+	}
+	why := p.Left()
+	if why != nil {
+		p.Fail(why, true)
+	}
+	return why != nil
+}
+
 // Read implements Receiver.
 func (p *Pipe) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
+	}
+	if p.ended.Load() && len(p.rest) > 0 && p.isUnwanted() {
+		p.rest = nil
 	}
 	for len(p.rest) == 0 {
 		if p.rest, err = p.Next(); err != nil {

@@ -153,7 +153,7 @@ func (f *longFrames) releaseLocked() {
 // frees it then.
 func (r *Receiver) acceptBuffer(b *ByteBuffer) (taken bool, err error) {
 	r.mu.Lock()
-	if r.items || r.over || len(r.in) > 0 {
+	if r.items || r.isOver() || len(r.in) > 0 {
 		r.mu.Unlock()
 		return false, r.accept(b.body())
 	}

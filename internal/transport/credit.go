@@ -36,7 +36,7 @@ func (r *Receiver) payBack() {
 		r.hungry = false
 	}
 	r.mu.Lock()
-	over := r.over
+	over := r.isOver()
 	r.credit += n
 	r.passLocked(r.pos) // so that the backlog stays within the window
 	r.mu.Unlock()
@@ -63,7 +63,7 @@ func (r *Receiver) grow() int64 {
 	defer r.mu.Unlock()
 	most := int64(r.c.limits.ConnWindow)
 	n := min(r.window, most/4-r.lent)
-	if n <= 0 || r.over {
+	if n <= 0 || r.isOver() {
 		return 0
 	}
 	if r.c.streams.lent.Add(n) > most || !r.backlog.Lend(&r.c.requests.waiting, n) {

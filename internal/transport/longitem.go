@@ -33,7 +33,7 @@ func (r *Receiver) bookItem(size uint64) error {
 	r.booked, r.unfinished = uint32(size), u
 	u.Add(len(r.cur)-r.pos, limits.Monotonic())
 	r.passLocked(len(r.cur))
-	if r.dropped {
+	if r.isDropped() {
 		r.releaseLocked()
 	}
 	return nil
@@ -55,7 +55,7 @@ func (r *Receiver) dropExcess(u *limits.Unfinished) {
 func (r *Receiver) awaitRoom(room *itemRoom) bool {
 	for {
 		r.mu.Lock()
-		if r.over {
+		if r.isOver() {
 			r.mu.Unlock()
 			return false
 		}

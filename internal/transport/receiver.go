@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
@@ -20,8 +21,8 @@ import (
 //     buffers, less unpaid. accept takes from it, payBack adds to it.
 //   - Before the reading goroutine waits, it has paid back all but half a window. The peer
 //     can then send half a window at least, so the two never wait for each other.
-//   - After over, nothing is appended and nothing paid back; the peer needs no credit for a
-//     stream that is over.
+//   - Once the stream is over, nothing is appended and nothing paid back; the peer needs no
+//     credit for a stream that is over.
 //   - What the stream has of the limits of the connection, lent and booked, is released
 //     once: when the stream is dropped, or when its end is read.
 //
@@ -32,14 +33,14 @@ type Receiver struct {
 	call *StreamCall // the call of this end with the result; nil for a parameter
 	owed int64       // credit of the next CREDIT, in sendQueue.credits; guarded by Conn.mu
 
+	state atomic.Uint32 // one of the constants below; changed under mu
+
 	mu         sync.Mutex
 	frames     *longFrames    // before in; nil for a stream without any
 	in         []byte         // received, and not taken by the reading goroutine
 	backlog    limits.Backlog // received, and not read when the goroutine last asked for more
 	credit     int64          // of the peer
 	err        *fault.Fault
-	over       bool               // nothing more is accepted
-	dropped    bool               // what has not been read is not wanted
 	waiting    bool               // a token in wake is wanted
 	lent       int64              // the part of the window that is lent
 	left       uint32             // bytes to come of the item arriving
@@ -60,6 +61,16 @@ type Receiver struct {
 
 	items bool // a stream of items; never changes
 }
+
+// The states of a Receiver, in this order.
+const (
+	receiverOpen    uint32 = iota
+	receiverOver           // nothing more is accepted
+	receiverDropped        // what has not been read is not wanted
+)
+
+func (r *Receiver) isOver() bool    { return r.state.Load() != receiverOpen }
+func (r *Receiver) isDropped() bool { return r.state.Load() == receiverDropped }
 
 func newReceiver(c *Conn, key streamKey, items bool) *Receiver {
 	window := int64(c.limits.StreamWindow)
@@ -83,7 +94,7 @@ func (r *Receiver) accept(body []byte) error {
 func (r *Receiver) append(body []byte) (tooLong uint64, excess *fault.Fault, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.over {
+	if r.isOver() {
 		return 0, nil, nil
 	}
 	cost, fits, tooLong, err := r.costLocked(body)
@@ -146,7 +157,7 @@ func (r *Receiver) costLocked(body []byte) (cost int64, fits int, tooLong uint64
 func (r *Receiver) inItem() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.over && r.left > 0
+	return !r.isOver() && r.left > 0
 }
 
 // finish ends the stream with why, nil for the end of a complete stream. If drop is true,
@@ -158,16 +169,20 @@ func (r *Receiver) finish(why *fault.Fault, drop bool) {
 }
 
 func (r *Receiver) finishLocked(why *fault.Fault, drop bool) {
-	if !r.over {
-		if r.over, r.err = true, why; r.call != nil {
+	if !r.isOver() {
+		r.state.Store(receiverOver)
+		if r.err = why; r.call != nil {
 			// A result counts while it is open: a user may keep it for ever. A parameter has the
 			// end of its call.
 			r.backlog.Release(&r.c.requests.waiting)
 		}
-	} else if drop && !r.dropped && why != nil {
+	} else if drop && !r.isDropped() && why != nil {
 		r.err = why
 	}
-	if r.dropped = r.dropped || drop; r.dropped {
+	if drop {
+		r.state.Store(receiverDropped)
+	}
+	if r.isDropped() {
 		r.releaseLocked()
 	}
 	r.wakeLocked()
@@ -188,11 +203,27 @@ func (r *Receiver) wakeLocked() {
 	}
 }
 
+// isUnwanted reports whether the rest of a stream that is over is not wanted: it is dropped, or
+// its caller's context has ended since.
+func (r *Receiver) isUnwanted() bool {
+	if r.isDropped() {
+		return true
+	}
+	if r.call == nil || r.call.ctx.Err() == nil {
+		return false
+	}
+	r.finish(r.call.Whole.ContextFault(r.call.ctx.Err(), fault.OutcomeUnknown), true)
+	return true
+}
+
 // Next returns the next item, valid until the next call of Next. It returns io.EOF at the
 // end of a complete stream.
 func (r *Receiver) Next() ([]byte, error) {
 	for {
 		if size, ok := wire.ReadItemHeader(r.cur[r.pos:]); ok {
+			if r.isOver() && r.isUnwanted() {
+				return nil, r.finished()
+			}
 			begin := r.pos + wire.ItemHeader
 			if size <= uint64(len(r.cur)-begin) {
 				end := begin + int(size)
@@ -223,6 +254,9 @@ func (r *Receiver) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if r.isOver() && r.isUnwanted() {
+		return 0, r.finished()
+	}
 	n := copy(p, r.cur[r.pos:])
 	r.pos += n
 	r.read(int64(n))
@@ -246,21 +280,21 @@ func (r *Receiver) fill() error {
 	// caller that has canceled its call gets no more of them.
 	for {
 		switch {
-		case r.dropped:
+		case r.isDropped():
 			r.mu.Unlock()
 			return r.finished()
 		case r.hasBytesLocked():
 			r.takeLocked()
 			r.mu.Unlock()
 			return nil
-		case r.over:
+		case r.isOver():
 			r.mu.Unlock()
 			return r.finished()
 		}
 		r.mu.Unlock()
 		r.payPartial()
 		r.mu.Lock()
-		if r.hasBytesLocked() || r.over {
+		if r.hasBytesLocked() || r.isOver() {
 			continue
 		}
 		r.waitLocked()
