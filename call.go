@@ -188,11 +188,14 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 			}
 			err = errorOf(c.collapsed.Fault(m.Name, outcome))
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			method.ZeroResults(v)
 			c.resultsSize = 0
-		} else if m.Eager && c.goOn(v) {
+		case m.Eager && c.goOn(v):
 			return
+		default:
+			m.Sig.FillResults(v)
 		}
 		if s := c.streams; s != nil && s.HasResult() {
 			if err == nil {

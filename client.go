@@ -253,7 +253,7 @@ func (c *Client) callByName(ctx context.Context, n *namedCall) error {
 		}
 		again := *n
 		err = c.callDescribed(ctx, m, n, nil)
-		if attempts == maxOutdated || !errors.Is(err, apart.ErrOutdated) {
+		if attempts == maxOutdated || !errors.Is(fault.Sound(err), apart.ErrOutdated) {
 			return err
 		}
 		*n = again

@@ -38,7 +38,8 @@ type CallFunc func(ctx context.Context, call *Call) error
 //
 // The CallFunc may call next with another context, derived from its own. It may change
 // arguments before next, and results after it. It may return without calling next: its
-// error, or the results it has set, are the answer then. It may replace the error of next;
+// error, or the results it has set, are the answer then. A stream or reader left nil is
+// empty. It may replace the error of next;
 // a server sends the new one, a client returns it to the caller.
 //
 // At a server, next may be called once. It returns when the call is over, its result stream
@@ -234,7 +235,7 @@ func (c *Call) Waited() time.Duration { return c.ctx.Waited() }
 
 // OnItem makes the call pass a pointer to a copy of each item of its streams to f, before the
 // item is sent or after it is received. in is true for items this end receives. An error
-// from f ends the stream, with this error. A reader has no items. The streams of one call
+// from f ends the stream, with this error, and a panic with CodeInternal. A reader has no items. The streams of one call
 // may call f at the same time. OnItem must be called before next.
 func (c *Call) OnItem(f func(in bool, item any) error) {
 	if o := c.observed(); o != nil {

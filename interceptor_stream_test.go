@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"runtime"
 	"slices"
@@ -302,6 +303,64 @@ func TestInterceptorsReplaceStreams(t *testing.T) {
 		}
 		if n, err := receive(items, 100); n != 2 || err != nil {
 			t.Errorf("%d items, %v", n, err)
+		}
+	})
+}
+
+// What an interceptor leaves nil is an empty stream or reader, at either end.
+func TestInterceptorsLeaveStreamsNil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := []bsrpc.Interceptor{func(bsrpc.CallFunc) bsrpc.CallFunc {
+			return func(context.Context, *bsrpc.Call) error { return nil }
+		}}
+		for name, ends := range map[string][2][]bsrpc.Interceptor{"server": {none, nil}, "client": {nil, none}} {
+			p, s, client, srv := bindKinds(t, &bsrpc.ServerOptions{Interceptors: ends[0]}, &bsrpc.ClientOptions{Interceptors: ends[1]})
+			opened, err := p.Opened(t.Context(), 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var named iter.Seq2[int, error]
+			if err := client.Call(t.Context(), "S.Opened", []any{3}, &named); err != nil {
+				t.Fatal(err)
+			}
+			for _, items := range []iter.Seq2[int, error]{opened, named, p.Watch(t.Context(), 3)} {
+				if n, err := receive(items, 100); n != 0 || err != nil {
+					t.Errorf("%s: %d items, %v", name, n, err)
+				}
+			}
+			r, err := p.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(r); len(b) > 0 || err != nil || r.Close() != nil || len(s.ended) > 0 {
+				t.Errorf("%s: %q, %v", name, b, err)
+			}
+			srv.Close()
+		}
+	})
+}
+
+// A panic in an OnItem func ends its stream, and nothing else, at either end and in either direction.
+func TestOnItemPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fall := []bsrpc.Interceptor{around(func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+			call.OnItem(func(bool, any) error { panic("hunter2") })
+			return next(ctx, call)
+		})}
+		for name, ends := range map[string][2][]bsrpc.Interceptor{"server": {fall, nil}, "client": {nil, fall}} {
+			_, proxy := newFeed(t, ends[0], ends[1])
+			items, err := proxy.Send(t.Context(), 3, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := receive(items, 100)
+			if n != 0 || bsrpc.CodeOf(err) != bsrpc.CodeInternal || !strings.HasPrefix(err.Error(), "bsrpc: Feed.Send: panic in the OnItem func (id ") {
+				t.Errorf("%s: %d items, %v", name, n, err)
+			}
+			_, sent := proxy.Sum(t.Context(), func(yield func(int, error) bool) { yield(1, nil) })
+			if bsrpc.CodeOf(sent) != bsrpc.CodeInternal || !strings.HasPrefix(sent.Error(), "bsrpc: Feed.Sum: panic in the OnItem func") {
+				t.Errorf("%s: a parameter: %v", name, sent)
+			}
 		}
 	})
 }

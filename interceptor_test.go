@@ -272,6 +272,18 @@ func TestInterceptorsAnswer(t *testing.T) {
 	}
 }
 
+// A client returns even an error whose methods panic as it is: only its caller looks into it.
+func TestInterceptorsReturnNilErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newBranch(t, atServer(), atClient(around(func(context.Context, *bsrpc.Call, bsrpc.CallFunc) error { return (*bsrpc.Error)(nil) })))
+		_, err := p.proxy.Add(t.Context(), 1, 2)
+		named := p.client.Call(t.Context(), "Branch.Add", []any{1, 2}, new(int))
+		if want := error((*bsrpc.Error)(nil)); err != want || named == nil {
+			t.Errorf("got %T and, by name, %T", err, named)
+		}
+	})
+}
+
 // What an interceptor can learn of a call.
 func TestCallDescribesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

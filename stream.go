@@ -137,7 +137,15 @@ func (e *streamEnd) Watches() bool {
 }
 
 // PassItem implements streams.User.
-func (e *streamEnd) PassItem(in bool, item any) error {
+func (e *streamEnd) PassItem(in bool, item any) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			p := e.seen.panicked(what, "OnItem func")
+			if err = p; in { // for a range of the user
+				err = errorOf(p.Fault(e.Method, fault.OutcomeUnknown))
+			}
+		}
+	}()
 	for _, f := range e.seen.observers.item {
 		if err := f(in, item); err != nil {
 			return err

@@ -218,7 +218,25 @@ func (st *Stream) fail(v *Values, err error) {
 	})
 }
 
-// A failedReader is a reader whose call has failed.
+// FillResults stores an empty stream in v where the interceptors of a caller have left nil. A nil
+// of a handler arrives in the same form.
+func (s *Signature) FillResults(v *Values) {
+	switch st := s.resultStream; {
+	case st == nil || !st.field(v).IsNil():
+	case st.Item == nil:
+		st.SetReader(v, failedReader{io.EOF})
+	default:
+		st.SetItems(v, func() (ItemReader, error) { return noItems{}, nil })
+	}
+}
+
+// noItems are the items of an empty stream.
+type noItems struct{}
+
+func (noItems) Next(codec.Ref) error { return io.EOF }
+func (noItems) Stop()                {}
+
+// A failedReader is a reader whose call has failed, or an empty one.
 type failedReader struct{ err error }
 
 func (r failedReader) Read([]byte) (int, error) { return 0, r.err }
