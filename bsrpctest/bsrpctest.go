@@ -15,6 +15,7 @@ package bsrpctest
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"net"
 	"testing"
@@ -38,8 +39,8 @@ func Dial(tb testing.TB, server *bsrpc.Server, opts *bsrpc.ClientOptions) (*bsrp
 	if err != nil {
 		<-served
 		var e *bsrpc.Error
-		if errors.As(err, &e) && e.Code == bsrpc.CodeUnavailable && !e.Remote && why != nil {
-			// The server did not answer: its own error says more.
+		if errors.As(err, &e) && e.Code == bsrpc.CodeUnavailable && !e.Remote && why != nil && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe)) {
+			// The server has closed without an answer: its own error says more.
 			return nil, &bsrpc.Error{Code: e.Code, Outcome: e.Outcome, Message: why.Error(), Err: why}
 		}
 		return nil, err

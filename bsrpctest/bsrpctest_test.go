@@ -154,6 +154,10 @@ func TestDialErrors(t *testing.T) {
 		if client, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{MaxMessage: -7}); client != nil || err == nil || !strings.Contains(err.Error(), "MaxMessage") {
 			t.Errorf("options: got %v, %v", client, err)
 		}
+		none := func(context.Context) (bsrpc.Credentials, error) { return bsrpc.Credentials{}, errors.New("no token") }
+		if _, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{Logger: quiet, InsecureCredentials: true, Credentials: none}); err == nil || err.Error() != "bsrpc: Credentials: no token" {
+			t.Errorf("got %v, want the client's own reason", err)
+		}
 		client, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{DefaultCallTimeout: time.Second, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
