@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"runtime"
 	"slices"
@@ -38,6 +39,9 @@ func (q *queue) Put(n int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.put = append(q.put, n)
+	if n == math.MinInt {
+		return (*bsrpc.Error)(nil) // its methods panic
+	}
 	if n < 0 {
 		return &bsrpc.Error{Code: bsrpc.CodeInvalidArgument, Message: "negative"}
 	}
@@ -385,11 +389,13 @@ func TestOnewayErrors(t *testing.T) {
 		if err := p.proxy.Panic(); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.proxy.Put(t.Context(), 1); err != nil {
-			t.Fatal(err)
+		for _, n := range []int{1, math.MinInt} {
+			if err := p.proxy.Put(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
 		}
 		synctest.Wait()
-		if s, c := p.srv.OnewayErrors(), p.client.OnewayErrors(); s != 301 || c != 301 {
+		if s, c := p.srv.OnewayErrors(), p.client.OnewayErrors(); s != 302 || c != 302 {
 			t.Errorf("%d errors at the server, %d at the client", s, c)
 		}
 		for i := range p.logs {
@@ -405,7 +411,7 @@ func TestOnewayErrors(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		checkError(t, "not handed over", p.proxy.Put(ctx, 1), bsrpc.CodeCanceled, bsrpc.OutcomeNotRun, context.Canceled)
-		if n := p.client.OnewayErrors(); n != 301 {
+		if n := p.client.OnewayErrors(); n != 302 {
 			t.Error(n)
 		}
 	})

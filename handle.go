@@ -315,9 +315,6 @@ func (h *handling) reply(inv *invocation, err error) {
 	} else {
 		inv.call.EndReplied()
 	}
-	if err != nil && inv.method.Sig.Oneway() {
-		v.onewayFailed(inv.method, err)
-	}
 	if inv.err == nil && inv.canceled.Load() {
 		inv.err = context.Canceled
 	}
@@ -345,6 +342,9 @@ func (h *handling) reply(inv *invocation, err error) {
 	}
 	if inv.answered = true; !inv.continues() { // until here user code may panic
 		v.uncountCall(inv)
+	}
+	if err != nil && inv.method.Sig.Oneway() {
+		v.onewayFailed(inv.method, err)
 	}
 	if h.answered = reply; streamed {
 		h.send(reply)

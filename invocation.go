@@ -291,10 +291,10 @@ func (c *nativeConn) reply(inv *invocation, err error) {
 		return
 	}
 	inv.call.EndReplied()
-	if err != nil && inv.method.Sig.Oneway() {
+	inv.full = c.Reply(inv)
+	if err != nil && inv.method.Sig.Oneway() { // once: the methods of err may have panicked before
 		inv.served.onewayFailed(inv.method, err)
 	}
-	inv.full = c.Reply(inv)
 }
 
 // Refused is transport.Answer.Refused.

@@ -3,6 +3,7 @@ package bsrpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -217,6 +218,44 @@ func TestAuthorizeEveryKindOfCall(t *testing.T) {
 		}
 		srv.Close()
 	})
+}
+
+// What the caller gets of an error of Authorize. A time of its own is not that of the call.
+func TestAuthorizeErrors(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		code bsrpc.Code
+		text string
+	}{
+		{"its own time", fmt.Errorf("directory: %w", context.DeadlineExceeded), bsrpc.CodeDeadlineExceeded, "directory: context deadline exceeded"},
+		{"its own context", context.Canceled, bsrpc.CodeCanceled, "context canceled"},
+		{"a code", &bsrpc.Error{Code: bsrpc.CodeUnavailable, Message: "no directory"}, bsrpc.CodeUnavailable, "no directory"},
+		{"a nil *Error", (*bsrpc.Error)(nil), bsrpc.CodeInternal, "panic in the Authorize hook"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Authorize: func(context.Context, *bsrpc.Session, bsrpc.Method) error { return test.err }})
+				if err := bsrpc.RegisterAs[feedContract](srv, "Feed", feed{}); err != nil {
+					t.Fatal(err)
+				}
+				client, err := bsrpctest.Dial(t, srv, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				over := bsrpc.NewClientOver(bsrpctest.Direct(srv), nil)
+				defer over.Close()
+				for _, c := range []*bsrpc.Client{client, over} {
+					var items iter.Seq2[int, error]
+					err := c.Call(t.Context(), "Feed.Send", []any{1, ""}, &items)
+					wantError(t, err, test.code, bsrpc.OutcomeNotRun, test.text)
+					if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+						t.Errorf("%v is the error of the caller's context", err)
+					}
+				}
+			})
+		})
+	}
 }
 
 // A denied call does not wait for a group that another call holds, and a hanging Authorize

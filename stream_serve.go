@@ -2,6 +2,7 @@ package bsrpc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 
@@ -138,8 +139,8 @@ func (inv *invocation) Fails(code fault.Code) (flags wire.Flags) {
 	if inv.refusal != nil || inv.intercepted != nil && inv.intercepted.notRun(inv.err) {
 		flags = wire.NotRun
 	}
-	if code == fault.DeadlineExceeded && (inv.refusal != nil || inv.call.Expired()) {
-		flags |= wire.Expired // a call is refused with this code when its time is over
+	if code == fault.DeadlineExceeded && (inv.call.Expired() || inv.refusal != nil && errors.Is(inv.refusal, context.DeadlineExceeded)) {
+		flags |= wire.Expired // also of a call given up in time; Authorize may refuse with this code as well
 	}
 	return flags
 }
