@@ -159,6 +159,30 @@ func TestAuthenticateFails(t *testing.T) {
 	})
 }
 
+// Errors of a server's hooks whose methods panic, as those of a nil *Error do, refuse the client.
+func TestNilErrorsOfServerHooks(t *testing.T) {
+	for name, test := range map[string]struct {
+		opts bsrpc.ServerOptions
+		code bsrpc.Code
+		text string
+	}{
+		"Authenticate": {bsrpc.ServerOptions{Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error { return (*bsrpc.Error)(nil) }},
+			bsrpc.CodeUnauthenticated, "bsrpc: unauthenticated (id "},
+		"OnConnect": {bsrpc.ServerOptions{OnConnect: func(context.Context, *bsrpc.Session) error { return (*bsrpc.Error)(nil) }},
+			bsrpc.CodeInternal, "bsrpc: panic in the error of OnConnect or PerSession (id "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv, _ := guardedServer(t, &test.opts)
+				for range 2 {
+					_, err := bsrpctest.Dial(t, srv, nil)
+					wantError(t, err, test.code, bsrpc.OutcomeNotRun, test.text)
+				}
+			})
+		})
+	}
+}
+
 // Credentials are asked for each connection. Their errors are those of Dial.
 func TestCredentialsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,24 @@ import (
 	"github.com/bsrpc/bsrpc/bsrpctest"
 )
 
+// A nil *Error, whose methods panic, fails its callback as a panic in it does.
+func TestNilErrorsOfCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := srv.RegisterFunc("S.Run", func(f func() error) error { return f() }); err != nil {
+			t.Fatal(err)
+		}
+		p := bsrpctest.Bind[struct {
+			Run func(ctx context.Context, f func() error) error
+		}](t, srv, "S")
+		err := p.Run(t.Context(), func() error { return (*bsrpc.Error)(nil) })
+		wantError(t, err, bsrpc.CodeInternal, bsrpc.OutcomeAnswered, "bsrpc: S.Run, parameter 1: panic in the callback (id ")
+		if err := p.Run(t.Context(), func() error { return nil }); err != nil {
+			t.Error("the next callback:", err)
+		}
+	})
+}
+
 // A callback has the list of errors of its call: that of ClientOptions if the client makes the
 // call, and that of Handlers if the server does.
 func TestErrorsOfCallbacks(t *testing.T) {

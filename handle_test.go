@@ -333,7 +333,8 @@ func TestHostileRoundTripper(t *testing.T) {
 		"no differ": {func(_ context.Context, r *bsrpc.Request) (*reply, error) {
 			return &reply{Status: bsrpc.StatusDiffers, Layout: putLayout}, nil
 		}, "but they are equal", bsrpc.CodeInternal},
-		"code": {func(context.Context, *bsrpc.Request) (*reply, error) { return &reply{Err: new(bsrpc.Error)}, nil }, "unknown", bsrpc.CodeUnknown},
+		"code":      {func(context.Context, *bsrpc.Request) (*reply, error) { return &reply{Err: new(bsrpc.Error)}, nil }, "unknown", bsrpc.CodeUnknown},
+		"nil error": {func(context.Context, *bsrpc.Request) (*reply, error) { return nil, (*bsrpc.Error)(nil) }, "panic in RoundTrip", bsrpc.CodeInternal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
