@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
@@ -25,6 +26,35 @@ func TestNilErrorsOfCallbacks(t *testing.T) {
 		wantError(t, err, bsrpc.CodeInternal, bsrpc.OutcomeAnswered, "bsrpc: S.Run, parameter 1: panic in the callback (id ")
 		if err := p.Run(t.Context(), func() error { return nil }); err != nil {
 			t.Error("the next callback:", err)
+		}
+	})
+}
+
+// The context of a callback has the earlier deadline: that of the call, or that given by the handler.
+func TestDeadlineOfACallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := srv.RegisterFunc("S.Run", func(ctx context.Context, own time.Duration, f func(context.Context) error) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), own)
+			defer cancel()
+			return f(ctx)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p := bsrpctest.Bind[struct {
+			Run func(ctx context.Context, own time.Duration, f func(context.Context) error) error
+		}](t, srv, "S")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		for _, own := range []time.Duration{time.Second, time.Minute} {
+			if err := p.Run(ctx, own, func(ctx context.Context) error {
+				if at, ok := ctx.Deadline(); !ok || time.Until(at) != min(own, 5*time.Second) {
+					t.Errorf("%v: %v, %v", own, time.Until(at), ok)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -45,7 +45,7 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 	replied := make(chan *Reply, 1) // so the goroutine of the handler never waits for Handle
 	h, why := newHandling(s, ctx, r, func(reply *Reply) { replied <- reply })
 	if why != nil {
-		return failedReply(why)
+		return failedReply(why, 0)
 	}
 	go h.run()
 	select {
@@ -56,7 +56,7 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 		case reply := <-replied:
 			return reply
 		default:
-			return failedReply(h.why())
+			return failedReply(h.why(), h.until)
 		}
 	}
 }
@@ -73,15 +73,10 @@ func (s *Server) ServeRequest(ctx context.Context, r *Request, answer func(*Repl
 	}
 	h, why := newHandling(s, ctx, r, answer)
 	if why != nil {
-		answer(failedReply(why))
+		answer(failedReply(why, 0))
 		return
 	}
 	h.run()
-}
-
-// failedReply returns the reply to a call that has not run, or has ended before its answer.
-func failedReply(why *fault.Fault) *Reply {
-	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded)}
 }
 
 // A handling is one call of Handle: in place of a connection, and as the replier of its
@@ -159,7 +154,7 @@ func (h *handling) send(reply *Reply) {
 	}
 	if reply == nil || h.served.why.Load() != nil {
 		h.served.cancel(nil) // unless it has ended
-		reply = failedReply(h.why())
+		reply = failedReply(h.why(), h.until)
 	}
 	answer(reply)
 }
@@ -193,7 +188,7 @@ func (h *handling) run() {
 	}()
 	why := h.authenticate()
 	if why == nil {
-		why = apart.Late(h.until)
+		why = apart.Late(v.ctx, h.until)
 	}
 	if why == nil && v.settings.Peers.CallRate < math.MaxInt && !h.server.sessions.peers.TakeCall(v.session.peer.key(), time.Now()) {
 		why = v.tooOften()
@@ -223,7 +218,7 @@ func (h *handling) run() {
 // refuse answers a call that does not run. m is nil for an unknown method.
 func (h *handling) refuse(m *servedMethod, why *fault.Fault) {
 	h.served.refused(cmp.Or(m, h.served.registry.unknown), why)
-	h.answered = failedReply(why)
+	h.answered = failedReply(why, h.until)
 }
 
 // authenticate asks Authenticate within HandshakeTimeout.

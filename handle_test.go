@@ -483,6 +483,44 @@ func TestHandleTimeout(t *testing.T) {
 	})
 }
 
+// A deadline of the transport alone ends a call, and is not the time of its caller. The same deadline,
+// seen by the transport a little earlier, is.
+func TestHandleDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(quietServer())
+		var left time.Duration
+		err := srv.RegisterFunc("S.Wait", func(ctx context.Context) error {
+			at, _ := ctx.Deadline()
+			left = time.Until(at)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var limit time.Duration
+		client := overClient(tripper(func(ctx context.Context, r *bsrpc.Request) (reply *bsrpc.Reply, _ error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+			defer cancel()
+			srv.ServeRequest(ctx, r, func(r *bsrpc.Reply) { reply = r })
+			return reply, nil
+		}), &bsrpc.ClientOptions{DefaultCallTimeout: 10 * time.Second})
+		defer client.Close()
+		for _, limit = range []time.Duration{-time.Second, time.Second, 9 * time.Second, 10*time.Second - 15*time.Millisecond, 10 * time.Second, time.Minute} {
+			began := time.Now()
+			err := client.Call(context.Background(), "S.Wait", nil)
+			synctest.Wait()
+			want := max(0, min(limit, 10*time.Second))
+			if took := time.Since(began); bsrpc.CodeOf(err) != bsrpc.CodeDeadlineExceeded || took != want || want > 0 && left != want {
+				t.Errorf("%v: %v after %v, %v were left", limit, err, took, left)
+			}
+			if is := errors.Is(err, context.DeadlineExceeded); is != (limit > 9*time.Second) || is != strings.Contains(err.Error(), "no answer in 10s") {
+				t.Errorf("%v: errors.Is is %v of %v", limit, is, err)
+			}
+		}
+	})
+}
+
 // Transports with an address for each service find it in each request.
 func TestRequestService(t *testing.T) {
 	direct := bsrpctest.Direct(depotServer(t, nil))

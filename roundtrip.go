@@ -161,6 +161,12 @@ func ReadError(b []byte) (*Error, error) {
 	return sentError(f, expired), nil
 }
 
+// failedReply returns the reply to a call that has not run, or has ended before its answer. until is
+// the end of its time, as apart.Until.
+func failedReply(why *fault.Fault, until time.Duration) *Reply {
+	return &Reply{Status: StatusError, Err: sentError(why, why.Code == fault.DeadlineExceeded && apart.IsOver(until))}
+}
+
 // sentError returns an error for a Reply.
 func sentError(f *fault.Fault, expired bool) *Error {
 	e := errorOf(f)

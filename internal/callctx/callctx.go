@@ -81,12 +81,14 @@ type watch struct {
 	after  []*func()   // nil after its stop
 }
 
-// Deadline returns the deadline of the caller.
+// Deadline returns the deadline of the caller, or the earlier one of a transport or, in a callback,
+// of the call.
 func (x *Context) Deadline() (at time.Time, ok bool) {
-	if x.Until == 0 {
-		return x.Context.Deadline()
+	at, ok = x.Context.Deadline()
+	if own := limits.TimeOf(x.Until); x.Until != 0 && !(ok && at.Before(own)) {
+		return own, true
 	}
-	return limits.TimeOf(x.Until), true
+	return at, ok
 }
 
 // Expired reports whether the caller's deadline has passed, whatever ended the call. A nil
