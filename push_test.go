@@ -139,6 +139,27 @@ func TestPushAtOnce(t *testing.T) {
 	})
 }
 
+// A push beside a client's own calls is handled at once as well: the first one, and one after hundreds of calls.
+func TestPushAfterCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPushedQueue(t, pushOptions{})
+		began := time.Now()
+		for _, calls := range []int{1, 500} {
+			for range calls {
+				if err := p.client.Call(t.Context(), "Absent.Method", nil); err == nil {
+					t.Error("no error")
+				}
+			}
+			if n, err := p.proxy.Double(t.Context(), 1).Wait(t.Context()); n != 2 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
 // The call of a dropped future holds its place until its end, and gives it back.
 func TestPushFutureDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

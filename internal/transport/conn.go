@@ -60,8 +60,9 @@ type Config struct {
 	Turns   *limits.Turns  // of all connections of a server; nil unless Serves
 	Lane    *tally.Lane    // counts bytes, and the calls of this end; nil for none
 
-	// SharesLease lets waiting callers hold the read lease.
-	SharesLease bool
+	// SharesLease lets waiting callers hold the read lease. Called says that the peer may call this end
+	// at any time: then they do so only after many reads without a request.
+	SharesLease, Called bool
 
 	OnViolation func(error)        // called when the peer violates the protocol
 	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil

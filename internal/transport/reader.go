@@ -12,8 +12,10 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// askedReads is how many reads the leader keeps a shared lease after a request of the peer.
-const askedReads = 64
+// askedReads is how many reads the leader keeps a shared lease after a frame that the peer has sent on
+// its own. The next one may be that late: two goroutines that call and answer each other can keep a
+// third one from running for the ten milliseconds of a time slice.
+const askedReads = 1024
 
 // A reader reads a connection, on the goroutine with the read lease: a caller waiting
 // for its answer, or the leader (leader.go).
@@ -50,6 +52,9 @@ func (r *reader) init(c *Conn) {
 	r.excess = func() {
 		r.exceeds.Store(true)
 		c.nc.SetReadDeadline(netconn.LongAgo)
+	}
+	if c.cfg.Called {
+		r.asked = askedReads
 	}
 	r.lease.pass(0, leader)
 }
