@@ -25,7 +25,7 @@ func (m *boundMethod) Call(ctx context.Context, v *method.Values) error {
 		if ctx != nil && b.gone() {
 			return m.unsuccessful(ctx, b, v, b.err)
 		}
-		caller.CloseReaders(&m.Method, v)
+		m.closeReaders(v)
 		return m.uncallable(ctx, b)
 	}
 	if b.all != nil {
@@ -47,10 +47,18 @@ func (m *boundMethod) unsuccessful(ctx context.Context, b *binding, v *method.Va
 	if err == nil {
 		return nil
 	}
-	caller.CloseReaders(&m.Method, v)
+	m.closeReaders(v)
 	caller.CountFailed(&m.Method, v.Began, v.Sent, err)
 	v.Began = 0 // interceptors may repeat the call
 	return m.failed(err)
+}
+
+// closeReaders closes the readers among the arguments of a failed call, except within
+// interceptors, which may repeat it: an interceptedMethod closes them at its end.
+func (m *boundMethod) closeReaders(v *method.Values) {
+	if _, intercepted := v.Ctx.(*callContext); !intercepted {
+		caller.CloseReaders(&m.Method, v)
+	}
 }
 
 // uncallable returns the error of a call that cannot begin.
@@ -181,6 +189,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		v.State = new(caller.Sending)
 	}
 	defer func() { // after Goexit too
+		caller.CloseReaders(&m.Method, v)
 		if c.collapsed != nil {
 			outcome := fault.NotRun
 			if c.attempted {

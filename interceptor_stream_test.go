@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,3 +365,65 @@ func TestOnItemPanics(t *testing.T) {
 		}
 	})
 }
+
+// A reader among the arguments is closed once, after its last Read, whatever the interceptors of
+// its caller do: also if nothing is sent, and if the call is repeated.
+func TestInterceptorsAndReaders(t *testing.T) {
+	vain := func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := next(ctx, call); !errors.Is(err, context.Canceled) {
+			t.Errorf("next with a canceled context: %v", err)
+		}
+	}
+	for name, f := range map[string]func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error{
+		"passes":  func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error { return next(ctx, call) },
+		"answers": func(context.Context, *bsrpc.Call, bsrpc.CallFunc) error { return nil },
+		"refuses": func(context.Context, *bsrpc.Call, bsrpc.CallFunc) error { return errors.New("not today") },
+		"panics":  func(context.Context, *bsrpc.Call, bsrpc.CallFunc) error { panic("on purpose") },
+		"fails": func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+			return errors.Join(next(ctx, call), errors.New("not today"))
+		},
+		"repeats": func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+			vain(ctx, call, next)
+			return next(ctx, call)
+		},
+		"repeats in vain": func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+			vain(ctx, call, next)
+			vain(ctx, call, next)
+			return errors.New("not today")
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _, client, _ := bindKinds(t, nil, &bsrpc.ClientOptions{Logger: quiet, Interceptors: []bsrpc.Interceptor{around(f)}})
+			for _, call := range []func(r io.Reader) (n int64, err error){
+				func(r io.Reader) (int64, error) { return p.Read(t.Context(), r) },
+				func(r io.Reader) (n int64, err error) {
+					err = client.Call(t.Context(), "S.Read", []any{r}, &n)
+					return n, err
+				},
+			} {
+				var closed, late atomic.Int32
+				rest := strings.NewReader("abc")
+				n, err := call(&closeFunc{readFunc(func(b []byte) (int, error) {
+					late.Add(closed.Load())
+					return rest.Read(b)
+				}), func() { closed.Add(1) }})
+				synctest.Wait()
+				if closed.Load() != 1 || late.Load() != 0 {
+					t.Errorf("%s: closed %d times, %d times read after that", name, closed.Load(), late.Load())
+				}
+				if whole := name == "passes" || name == "repeats"; (n == 3) != whole || (err == nil) != (whole || name == "answers") {
+					t.Errorf("%s: %d bytes, %v", name, n, err)
+				}
+			}
+		})
+	}
+}
+
+type closeFunc struct {
+	io.Reader
+	f func()
+}
+
+func (c *closeFunc) Close() error { c.f(); return nil }

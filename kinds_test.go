@@ -448,6 +448,9 @@ func TestKindReadersClosed(t *testing.T) {
 			if synctest.Wait(); (err == nil) != (c.name == "runs") || r.closed.Load() != 1 {
 				t.Errorf("%s: closed %d times, %v", c.name, r.closed.Load(), err)
 			}
+			if c.name != "runs" { // the caller does not see a panic in Close
+				p.Read(c.ctx, &closeFunc{strings.NewReader("abc"), func() { panic("on purpose") }})
+			}
 		}
 	})
 }

@@ -63,8 +63,7 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if !p.Eager && sent != nil {
 		sent.Reply.Set(k.Entries())
 	}
-	if err != nil {
-		v.Sent = s.Produced
+	if v.Sent = s.Produced; err != nil {
 		return err
 	}
 	if !p.Eager {

@@ -164,7 +164,8 @@ func BeginTimeout(m *Method, ctx context.Context, t *limits.Timeout, v *method.V
 }
 
 // CloseReaders closes the readers among the arguments of a call whose request was not sent. Those of
-// another are closed after their last Read.
+// another are closed after their last Read. A panic in Close has no effect: most such calls have an
+// error already.
 func CloseReaders(m *Method, v *method.Values) {
 	if m.Streams == nil || v.Sent {
 		return
@@ -174,9 +175,14 @@ func CloseReaders(m *Method, v *method.Values) {
 			continue
 		}
 		if closer, ok := st.Reader(v).(io.Closer); ok {
-			closer.Close()
+			closeReader(closer)
 		}
 	}
+}
+
+func closeReader(c io.Closer) {
+	defer func() { recover() }()
+	c.Close()
 }
 
 // CountFailed counts a call that has failed with err. The transport counts successful calls, and
