@@ -515,3 +515,143 @@ func TestKindLostAtTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// A waiter has a method of each kind that waits for the end of its context.
+type waiter struct{}
+
+func (waiter) Unary(ctx context.Context) (int, error)   { <-ctx.Done(); return 0, ctx.Err() }
+func (w waiter) Later(ctx context.Context) (int, error) { return w.Unary(ctx) }
+func (w waiter) Tell(ctx context.Context) error         { _, err := w.Unary(ctx); return err }
+func (w waiter) Eager(ctx context.Context) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) { yield(w.Unary(ctx)) }
+}
+func (w waiter) Items(ctx context.Context) (iter.Seq2[int, error], error) { return w.Eager(ctx), nil }
+func (w waiter) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, out := io.Pipe()
+	context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
+	return r, nil
+}
+func (w waiter) Load(ctx context.Context, _ iter.Seq2[int, error]) (int, error) { return w.Unary(ctx) }
+func (w waiter) Read(ctx context.Context, _ io.Reader) (int, error)             { return w.Unary(ctx) }
+func (w waiter) Ask(_ context.Context, f func(context.Context) error) error {
+	return f(context.Background())
+}
+
+// waiterApart are the kinds for which a connection is not needed, waiterHere the others.
+type waiterApart struct {
+	Unary func(context.Context) (int, error)
+	Later func(context.Context) *bsrpc.Future[int]
+	Tell  func(context.Context) error `bsrpc:"oneway"`
+	Eager func(context.Context) iter.Seq2[int, error]
+	Items func(context.Context) (iter.Seq2[int, error], error)
+	Open  func(context.Context) (io.ReadCloser, error)
+}
+
+type waiterHere struct {
+	Load func(context.Context, iter.Seq2[int, error]) (int, error)
+	Read func(context.Context, io.Reader) (int, error)
+	Ask  func(context.Context, func(context.Context) error) error
+}
+
+// A closedReader counts calls of Close.
+type closedReader struct {
+	endlessReader
+	closed *atomic.Int32
+}
+
+func (r closedReader) Close() error { r.closed.Add(1); return nil }
+
+// Calls of each kind that are open at Close end with ErrClosed. Later ones, and those canceled before they
+// begin, are not run.
+func TestKindClosed(t *testing.T) {
+	for name, over := range map[string]bool{"a connection": false, "Direct": true} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+			defer srv.Close()
+			if err := errors.Join(bsrpc.RegisterAs[waiterApart](srv, "W", waiter{}), bsrpc.RegisterAs[waiterHere](srv, "H", waiter{})); err != nil {
+				t.Fatal(err)
+			}
+			client := bsrpc.NewClientOver(bsrpctest.Direct(srv), nil)
+			if !over {
+				var err error
+				if client, err = bsrpctest.Dial(t, srv, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := bsrpc.Bind[waiterApart](t.Context(), client, "W")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := t.Context()
+			var closed atomic.Int32
+			calls := map[string]func() error{
+				"unary":   func() error { _, err := p.Unary(ctx); return err },
+				"future":  func() error { _, err := p.Later(ctx).Wait(ctx); return err },
+				"oneway":  func() error { return p.Tell(ctx) },
+				"eager":   func() error { _, err := collect(p.Eager(ctx)); return err },
+				"by name": func() error { return client.Call(ctx, "W.Unary", nil, new(any)) },
+				"encoded": func() error { _, err := client.CallEncoded(ctx, "W.Unary", nil, nil); return err },
+				"items": func() error {
+					items, err := p.Items(ctx)
+					if err == nil {
+						_, err = collect(items)
+					}
+					return err
+				},
+				"reader": func() error {
+					r, err := p.Open(ctx)
+					if err == nil {
+						_, err = io.ReadAll(r)
+					}
+					return err
+				},
+			}
+			if !over {
+				h, err := bsrpc.Bind[waiterHere](ctx, client, "H")
+				if err != nil {
+					t.Fatal(err)
+				}
+				calls["a parameter"] = func() error { _, err := h.Load(ctx, generated(3, func(i int) int { return i })); return err }
+				calls["a reader among the parameters"] = func() error { _, err := h.Read(ctx, closedReader{closed: &closed}); return err }
+				calls["a callback"] = func() error { return h.Ask(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }
+			}
+			canceled, cancel := context.WithCancel(ctx)
+			cancel()
+			ctx = canceled
+			for kind, call := range calls {
+				if err := call(); !errors.Is(err, context.Canceled) || outcomeIn(err) != bsrpc.OutcomeNotRun {
+					t.Errorf("%s, %s canceled before: %v, %v", name, kind, err, outcomeIn(err))
+				}
+			}
+			ctx = t.Context()
+			type end struct {
+				name string
+				err  error
+			}
+			ended := make(chan end, len(calls))
+			for name, call := range calls {
+				go func() { ended <- end{name, call()} }()
+			}
+			time.Sleep(time.Second) // until all handlers run
+			client.Close()
+			for range calls {
+				e := <-ended
+				unknown := outcomeIn(e.err) == bsrpc.OutcomeUnknown || over && outcomeIn(e.err) == bsrpc.OutcomeAnswered // the handler may return earlier
+				if e.name != "oneway" && (!errors.Is(e.err, bsrpc.ErrClosed) || !unknown) {
+					t.Errorf("%s, %s: %v, %v", name, e.name, e.err, outcomeIn(e.err))
+				}
+			}
+			for kind, call := range calls {
+				if err := call(); !errors.Is(err, bsrpc.ErrClosed) || outcomeIn(err) != bsrpc.OutcomeNotRun {
+					t.Errorf("%s, %s after Close: %v", name, kind, err)
+				}
+			}
+			if _, err := bsrpc.Bind[waiterApart](ctx, client, "W"); !errors.Is(err, bsrpc.ErrClosed) {
+				t.Errorf("%s, Bind after Close: %v", name, err)
+			}
+			if synctest.Wait(); !over && closed.Load() != 3 { // once for each call
+				t.Errorf("%d readers closed", closed.Load())
+			}
+		})
+	}
+}

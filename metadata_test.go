@@ -425,6 +425,34 @@ func TestReplyMetadata(t *testing.T) {
 	})
 }
 
+// A callback has metadata of its own, in both directions, and none of its call.
+func TestMetadataOfCallbacks(t *testing.T) {
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	defer srv.Close()
+	err := srv.RegisterFunc("S.Run", func(ctx context.Context, f func(context.Context) (string, error)) (string, error) {
+		own, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(ctx, bsrpc.Metadata{"a": "\x00"}))
+		with, err := f(own)
+		if err != nil {
+			return "", err
+		}
+		without, err := f(ctx)
+		return with + describe(reply.Get()) + without, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := bsrpctest.Bind[struct {
+		Run func(context.Context, func(context.Context) (string, error)) (string, error)
+	}](t, srv, "S")
+	ctx, reply := bsrpc.WithReplyMetadata(bsrpc.WithMetadata(t.Context(), bsrpc.Metadata{"call": "1"}))
+	got, err := proxy.Run(ctx, func(ctx context.Context) (string, error) {
+		return describe(bsrpc.MetadataFrom(ctx)), bsrpc.SetReplyMetadata(ctx, "b", "2")
+	})
+	if got != "map[a:\x00]map[b:2]map[]" || err != nil || len(reply.Get()) > 0 {
+		t.Errorf("got %q, %v; the reply of the call has %s", got, err, describe(reply.Get()))
+	}
+}
+
 type metaStreams struct {
 	late error // of SetReplyMetadata in an iterator
 }

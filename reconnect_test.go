@@ -58,7 +58,12 @@ func (s *till) Sleep(ctx context.Context, ms int) (string, error) {
 		return "", ctx.Err()
 	}
 }
-func (s *till) Again(ctx context.Context, ms int) (string, error) { return s.Sleep(ctx, ms) }
+func (s *till) Again(ctx context.Context, ms int) (string, error) {
+	if id, ok := MetadataFrom(ctx)["id"]; ok {
+		SetReplyMetadata(ctx, "echo", id)
+	}
+	return s.Sleep(ctx, ms)
+}
 func (s *till) Keep(ctx context.Context) string                   { SessionFrom(ctx).Set(siteKey{}, 1); return s.at }
 
 type siteKey struct{}
@@ -311,7 +316,8 @@ func TestReconnectWithoutServer(t *testing.T) {
 	})
 }
 
-// A call whose request may have run is sent again only if its method is idempotent.
+// A call whose request may have run is sent again only if its method is idempotent: with its
+// metadata.
 func TestReconnectResends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, nil)
@@ -321,7 +327,8 @@ func TestReconnectResends(t *testing.T) {
 		results := make(chan error, 2)
 		go func() { _, err := p.Sleep(t.Context(), 1000); results <- err }()
 		again := make(chan error, 2)
-		go func() { _, err := p.Again(t.Context(), 1000); again <- err }()
+		ctx, reply := WithReplyMetadata(WithMetadata(t.Context(), Metadata{"id": "7"}))
+		go func() { _, err := p.Again(ctx, 1000); again <- err }()
 		time.Sleep(100 * time.Millisecond)
 		s.kill("a")
 		second := s.start("a")
@@ -334,6 +341,9 @@ func TestReconnectResends(t *testing.T) {
 		}
 		if a, b := first.calls.Load(), second.calls.Load(); a != 2 || b != 1 {
 			t.Fatal("ran", a, "and", b)
+		}
+		if md := reply.Get(); len(md) != 1 || md["echo"] != "7" {
+			t.Error("the reply to the second request has", map[string]string(md))
 		}
 	})
 }
@@ -430,6 +440,56 @@ func TestReconnectNot(t *testing.T) {
 				}
 				if _, err := p.Where(t.Context()); err == nil || err.(*Error).Outcome != OutcomeNotRun {
 					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// The first Set, Acquire or Bind on a session makes it stateful, before that call is answered. Then
+// its client ends with the connection.
+func TestReconnectStateful(t *testing.T) {
+	type alone struct {
+		Alone func(ctx context.Context) error `bsrpc:"exclusive=g"`
+	}
+	for name, test := range map[string]struct {
+		do    func(ctx context.Context, v *Session) error
+		state bool
+	}{
+		"Value":   {func(_ context.Context, v *Session) error { v.Value(siteKey{}); v.Release("g"); return nil }, false},
+		"Set":     {func(_ context.Context, v *Session) error { v.Set(siteKey{}, nil); return nil }, true},
+		"Acquire": {func(ctx context.Context, v *Session) error { return v.Acquire(ctx, "g") }, true},
+		"Bind": {func(ctx context.Context, v *Session) error {
+			_, err := Bind[alone](ctx, v, "Client") // which the client lacks
+			if err == nil {
+				return errors.New("bound")
+			}
+			return nil
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, nil)
+				s.quiet = true
+				start := func() {
+					srv := NewServer(&s.opts)
+					err := errors.Join(RegisterAs[alone](srv, "G", &alone{func(context.Context) error { return nil }}),
+						srv.RegisterFunc("S.Do", func(ctx context.Context) error { return test.do(ctx, SessionFrom(ctx)) }))
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.add("a", srv)
+				}
+				start()
+				client := s.dial(t, "a", nil)
+				if err := client.Call(t.Context(), "S.Do", nil); err != nil {
+					t.Fatal(err)
+				}
+				s.kill("a")
+				start()
+				err := client.Call(t.Context(), "S.Do", nil)
+				if (err != nil) != test.state || CodeOf(client.Err()) == CodeUnavailable != test.state {
+					t.Errorf("the next call: %v; the client: %v", err, client.Err())
 				}
 			})
 		})

@@ -220,7 +220,7 @@ func (x *Call) Start(v *method.Values) error {
 	}
 	if c.Oneway.Begin(); c.Oneway.Refuses(false) != nil || c.Why() != nil {
 		c.Oneway.Done(1)
-		return cmp.Or(c.Why(), errClosing)
+		return cmp.Or(c.Why(), errClosing).WithOutcome(fault.NotRun)
 	}
 	e := caller.NewEager(m.End, m.Method, nil, x, x.out)
 	e.HandTo(v)

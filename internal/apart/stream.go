@@ -84,8 +84,12 @@ func (s *Stream) Begin(checkAfter time.Duration) {
 	s.Exchange.Begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	outcome := fault.OutcomeUnknown
+	if s.Within().Err() != nil { // before the first attempt
+		outcome = fault.NotRun
+	}
 	stop := context.AfterFunc(s.Within(), func() {
-		s.Pipe.Fail(s.Over(fault.OutcomeUnknown), s.Ctx.Err() != nil || s.Client.Why() == nil)
+		s.Pipe.Fail(s.Over(outcome), s.Ctx.Err() != nil || s.Client.Why() == nil)
 	})
 	if s.checkAfter = checkAfter; checkAfter < math.MaxInt64 {
 		s.check = time.AfterFunc(checkAfter, s.closeDropped)
