@@ -149,7 +149,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	link := &nativeLink{callerState: newCallerState(s, s.chain, r, d.oneway, d.tallies, d.remote(nc))}
 	link.Conn = transport.New(transport.Config{
 		NetConn: nc, Limits: &s.Conn, Peer: peer, Handler: h, Sent: d.flight.Calls(), SharesLease: true, Called: opts.Handlers != nil, Budget: &h.served.budget, Load: d.load, Lane: d.tallies.NewLane(),
-		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
+		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, EndOf: h.served.endOf, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
 				h.awaitHandlers()

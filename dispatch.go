@@ -54,6 +54,7 @@ type nativeConn struct {
 
 // Dismiss is connection.Dismiss.
 func (c *nativeConn) Dismiss(why *fault.Fault) {
+	c.served.why.CompareAndSwap(nil, why)
 	c.Conn.Dismiss(why)
 	c.served.cancel(errorOf(why))
 }

@@ -45,7 +45,7 @@ type serverConn struct {
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc
-	why    atomic.Pointer[fault.Fault] // why the connection has ended
+	why    atomic.Pointer[fault.Fault] // why the connection ends, or has ended
 
 	logged report.Once // kinds of lines about this connection
 	binds  int         // BIND frames logged
@@ -194,7 +194,7 @@ func (s *Server) open(h *handshake) *serverConn {
 			s.handshaking.Failed(peerKey)
 			logViolation(err)
 		},
-		OnEnd: c.served.end, OnClosed: func() { s.remove(c.served, settled) },
+		OnEnd: c.served.end, EndOf: c.served.endOf, OnClosed: func() { s.remove(c.served, settled) },
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
@@ -286,6 +286,14 @@ func (s *Server) remove(c *serverConn, settled <-chan struct{}) {
 func (c *serverConn) end(why *fault.Fault) {
 	c.why.Store(why)
 	c.cancel(errorOf(why))
+}
+
+// endOf is transport.Config.EndOf: calls to the peer often have the context of the session.
+func (c *serverConn) endOf(ctx context.Context) *fault.Fault {
+	if why := c.why.Load(); why != nil && c.ctx.Err() != nil && context.Cause(ctx) == context.Cause(c.ctx) {
+		return why
+	}
+	return nil
 }
 
 // countLeader counts the leader as a handler, unless it is one already, and reports false if

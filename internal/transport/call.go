@@ -63,8 +63,8 @@ func Requests(c *Conn) int {
 // Do is not a method of Conn. A server uses reflection, and then the linker keeps the
 // exported methods of all types, here the whole calling side.
 func Do(ctx context.Context, c *Conn, call *Call, body *wire.Body) error {
-	if err := ctx.Err(); err != nil {
-		return call.Timeout.ContextFault(err, fault.NotRun)
+	if ctx.Err() != nil {
+		return c.contextFault(ctx, &call.Timeout, fault.NotRun)
 	}
 	now := c.reader.woken.now()
 	if call.Timeout.Set() {

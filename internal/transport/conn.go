@@ -6,6 +6,7 @@ package transport
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"net"
 	"sync"
@@ -67,6 +68,10 @@ type Config struct {
 	OnViolation func(error)        // called when the peer violates the protocol
 	OnEnd       func(*fault.Fault) // called once with the reason, before Done is closed; may be nil
 	OnClosed    func()             // called once after NetConn is closed; may be nil
+
+	// EndOf returns why the connection ends if that has ended ctx, the context of a call by
+	// this end, and nil for any other context. It may be nil.
+	EndOf func(ctx context.Context) *fault.Fault
 
 	// Leased reports whether Lease still applies. It is called without a lock. Nil on a
 	// connection without calls of Lease.
@@ -173,6 +178,23 @@ func (c *Conn) Ended(outcome fault.Outcome) *fault.Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.end.faultLocked(outcome)
+}
+
+// endOf returns why the connection ends if that has ended ctx, and nil otherwise.
+func (c *Conn) endOf(ctx context.Context) *fault.Fault {
+	if c.cfg.EndOf == nil {
+		return nil
+	}
+	return c.cfg.EndOf(ctx)
+}
+
+// contextFault returns the fault of a call whose context has ended. A context that ends with the
+// connection does not hide the reason.
+func (c *Conn) contextFault(ctx context.Context, t *limits.Timeout, outcome fault.Outcome) *fault.Fault {
+	if why := c.endOf(ctx); why != nil {
+		return why.WithOutcome(outcome)
+	}
+	return t.ContextFault(ctx.Err(), outcome)
 }
 
 // Now is limits.Monotonic for the beginning of a call. Among calls answered by one read it costs

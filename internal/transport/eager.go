@@ -23,8 +23,8 @@ import (
 // in chunks is written before Start returns: those after it, and the answer to the call,
 // must not pass it.
 func Start(ctx context.Context, c *Conn, call *Call, body *wire.Body, bound bool) error {
-	if err := ctx.Err(); err != nil {
-		return call.Timeout.ContextFault(err, fault.NotRun)
+	if ctx.Err() != nil {
+		return c.contextFault(ctx, &call.Timeout, fault.NotRun)
 	}
 	e := &eagerCall{c: c, call: call, ctx: context.Background()}
 	if bound {
@@ -39,10 +39,10 @@ func Start(ctx context.Context, c *Conn, call *Call, body *wire.Body, bound bool
 	}
 	c.countEager()
 	if bound {
-		e.watch.begin(ctx, &call.Timeout, e.cancel)
+		e.watch.begin(ctx, c, &call.Timeout, e.cancel)
 	}
 	if m := call.chunked; m != nil && call.Head.Flags&wire.Callback != 0 && !c.awaitSent(ctx, m) {
-		e.cancel(call.Timeout.ContextFault(ctx.Err(), fault.OutcomeUnknown))
+		e.cancel(c.contextFault(ctx, &call.Timeout, fault.OutcomeUnknown))
 	}
 	return nil
 }
@@ -114,14 +114,14 @@ type watch struct {
 
 // begin begins the watch, unless the call is over already. cancel is called with an
 // unknown outcome, on a goroutine of its own.
-func (w *watch) begin(ctx context.Context, t *limits.Timeout, cancel func(why *fault.Fault)) {
+func (w *watch) begin(ctx context.Context, c *Conn, t *limits.Timeout, cancel func(why *fault.Fault)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
 		return
 	}
 	if ctx.Done() != nil {
-		w.stops = append(w.stops, context.AfterFunc(limits.Plain(ctx), func() { cancel(t.ContextFault(ctx.Err(), fault.OutcomeUnknown)) }))
+		w.stops = append(w.stops, context.AfterFunc(limits.Plain(ctx), func() { cancel(c.contextFault(ctx, t, fault.OutcomeUnknown)) }))
 	}
 	if left, ok := t.Remaining(); ok && t.Set() {
 		w.stops = append(w.stops, time.AfterFunc(left, func() { cancel(t.Fault(fault.OutcomeUnknown)) }).Stop)

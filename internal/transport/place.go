@@ -92,7 +92,7 @@ func (k *calls) awaitOpen(ctx context.Context, call *Call) error {
 		}
 		return nil
 	case <-ctx.Done():
-		err = call.Timeout.ContextFault(ctx.Err(), fault.NotRun)
+		err = c.contextFault(ctx, &call.Timeout, fault.NotRun)
 	case <-expired:
 		err = call.Timeout.Fault(fault.NotRun)
 	case <-tooLong:
@@ -136,7 +136,7 @@ func (k *calls) wait(ctx context.Context, t *limits.Timeout, ch <-chan struct{})
 	case <-ch:
 	case <-k.c.end.done:
 	case <-ctx.Done():
-		return t.ContextFault(ctx.Err(), fault.NotRun)
+		return k.c.contextFault(ctx, t, fault.NotRun)
 	case <-expired:
 		return t.Fault(fault.NotRun)
 	}

@@ -115,7 +115,7 @@ func (r *reader) awaitLong(ctx context.Context, call *Call) error {
 	case <-call.wake:
 		return nil
 	case <-ctx.Done():
-		over = func(o fault.Outcome) *fault.Fault { return call.Timeout.ContextFault(ctx.Err(), o) }
+		over = func(o fault.Outcome) *fault.Fault { return r.c.contextFault(ctx, &call.Timeout, o) }
 	case <-expired:
 		over = call.Timeout.Fault
 	}

@@ -75,8 +75,8 @@ func NewStreamCall(c *Conn, call *Call, params int, result *bool, eager bool) *S
 // An error means that the call is over. Otherwise a call with a result stream is over at
 // the end of that stream, and any other one is over now.
 func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, produce func()) error {
-	if err := ctx.Err(); err != nil {
-		return fault.FromContext(err, fault.NotRun)
+	if ctx.Err() != nil {
+		return c.contextFault(ctx, &s.call.Timeout, fault.NotRun)
 	}
 	now := limits.Monotonic()
 	s.ctx = ctx
@@ -93,7 +93,7 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	c.countEager()
 	s.Produced = true
 	if s.call.eager {
-		s.watch.begin(ctx, &s.Whole, func(why *fault.Fault) { s.cancel(why, true) })
+		s.watch.begin(ctx, c, &s.Whole, s.expired)
 		produce()
 		return nil
 	}
@@ -114,9 +114,15 @@ func OpenStreams(ctx context.Context, c *Conn, s *StreamCall, body *wire.Body, p
 	if s.Result == nil {
 		s.end(nil, false)
 	} else {
-		s.watch.begin(ctx, &s.Whole, func(why *fault.Fault) { s.cancel(why, true) })
+		s.watch.begin(ctx, c, &s.Whole, s.expired)
 	}
 	return nil
+}
+
+// expired ends the call because its context or its time has ended. What has come stays, if the
+// context has ended with the connection.
+func (s *StreamCall) expired(why *fault.Fault) {
+	s.cancel(why, s.ctx.Err() == nil || s.c.endOf(s.ctx) == nil)
 }
 
 // beginLocked makes the parameters of the request accept bytes.
