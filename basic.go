@@ -232,7 +232,7 @@ func (c *basicConn) encodeResults(inv *invocation) error {
 func exceptionFrom(err error, s *settings) *fault.Fault {
 	given := err
 	if e, ok := publicError(err).(*Error); ok && !e.Remote {
-		err = basic.Exception(e.Name, "%s", strings.TrimPrefix(e.Message, fault.Prefix))
+		err = basic.Exception(e.Name, "%s", strings.TrimPrefix(e.message(), fault.Prefix))
 	}
 	_, f := wireError(err, s.MaxErrorText)
 	if f.Name == "" {

@@ -108,8 +108,8 @@ func (o Outcome) String() string {
 // DefaultCallTimeout. CodeCanceled and CodeDeadlineExceeded alone may also be the
 // choice of the other end.
 //
-// A handler chooses Code, Name and Message by returning an *Error. The other fields
-// are never sent; each caller's end sets its own. If a handler returns the
+// A handler chooses Code, Name and Message by returning an *Error; an empty Message is the text
+// of Err. The other fields are never sent; each caller's end sets its own. If a handler returns the
 // *Error of a call to another server, the caller gets its code, name, text and
 // identities. The other results of a method are not sent together with an error.
 //
@@ -123,7 +123,7 @@ func (o Outcome) String() string {
 type Error struct {
 	Code    Code    // CodeUnknown if the handler returned another type of error
 	Name    string  // identity for programs: a key of Errors, ExceptionName() of the error, its exported type's name, or ""
-	Message string  // text, at most Limits.MaxErrorText bytes
+	Message string  // text, at most Limits.MaxErrorText bytes; "" for that of Err
 	ID      string  // for a panic: id of the line in the log; "" if the line was suppressed
 	Detail  string  // traceback of a basic peer; never sent
 	Outcome Outcome // whether the handler ran
@@ -134,10 +134,18 @@ type Error struct {
 	sent     *fault.Sent // of a Reply; nil for the error of a call
 }
 
-// Error returns the message, or the code in words if it is empty, and the id of the
+// Error returns the message, or the text of Err or the code in words if it is empty, and the id of the
 // line in the log, if any.
 func (e *Error) Error() string {
-	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.Message, LogID: e.ID, Remote: e.Remote, ByClient: e.byClient}).Error()
+	return (&fault.Fault{Code: fault.Code(e.Code), Message: e.message(), LogID: e.ID, Remote: e.Remote, ByClient: e.byClient}).Error()
+}
+
+// message returns the message, or the text of Err if it is empty.
+func (e *Error) message() string {
+	if e.Message == "" && e.Err != nil {
+		return e.Err.Error()
+	}
+	return e.Message
 }
 
 // Unwrap returns e.Err.
@@ -215,12 +223,12 @@ func wireError(err error, maxText int) (fault.Code, wire.Failure) {
 }
 
 // text returns the message to send for e, found in the tree of err. Only an *Error
-// made and returned by the handler itself is sent as its plain Message. If it is
+// made and returned by the handler itself is sent as its plain message. If it is
 // wrapped, the text of the wrapping error counts, and if it is the error of a call to
 // the other end of a connection, the text includes the id in the log of that end.
 func (e *Error) text(err error) string {
 	if err == error(e) && !e.Remote {
-		return e.Message
+		return e.message()
 	}
 	return err.Error()
 }

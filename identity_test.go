@@ -160,6 +160,7 @@ func TestErrorsAreFoundAtTheCaller(t *testing.T) {
 		{"an empty type", emptyError{}, CodeUnknown, "shop.empty", "empty", nil, 0},
 		{"everything", fmt.Errorf("%w, %w, %w", limit, errClosed, rangeError{1, 2}), CodeUnknown, "shop.limit", "closed noStock", &limitError{8, "bolts", ""}, 1},
 		{"in an Error", &Error{Code: CodeAborted, Message: "busy", Err: errNoStock}, CodeAborted, "shop.no_stock", "noStock", nil, 0},
+		{"in an Error without a text", &Error{Code: CodeAborted, Err: fmt.Errorf("order 7: %w", errNoStock)}, CodeAborted, "shop.no_stock", "noStock", nil, 0},
 		{"in an Error with a name", &Error{Code: CodeAborted, Name: "Mine", Message: "busy", Err: limit}, CodeAborted, "Mine", "", &limitError{8, "bolts", ""}, 0},
 		{"an Error by name alone", &Error{Code: CodeNotFound, Name: "shop.closed", Message: "closed"}, CodeNotFound, "shop.closed", "closed", nil, 0},
 		{"an errno", fmt.Errorf("lock: %w", syscall.EBUSY), CodeUnknown, "shop.errno", "busy", nil, 0},
@@ -188,9 +189,6 @@ func TestErrorsAreFoundAtTheCaller(t *testing.T) {
 				t.Fatalf("got %v, want an *Error", err)
 			}
 			text := tt.err.Error()
-			if own, ok := tt.err.(*Error); ok {
-				text = own.Message
-			}
 			if e.Message != text || e.Code != tt.code || e.Name != tt.failed || !e.Remote || e.Outcome != OutcomeAnswered {
 				t.Errorf("got %+v, want %q, %v, name %q", e, text, tt.code, tt.failed)
 			}
