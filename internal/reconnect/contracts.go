@@ -1,6 +1,7 @@
 package reconnect
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -165,8 +166,9 @@ func (t *contracts[B]) fitsAll(k *Contract[B]) bool {
 	return true
 }
 
-// Bind binds a new contract on all connections, and waits for one like a call. An error with
-// bindings counts only if they do not fit together.
+// Bind binds a new contract on all connections, and waits for one like a call. It returns once the
+// contract fits on one of them: the others may be slow, or frozen, and are bound meanwhile. An error
+// with bindings counts only if they do not fit together.
 func (g *Group[E, B]) Bind(w *Wait, k *Contract[B]) error {
 	t := &g.contracts
 	t.add(k)
@@ -175,21 +177,45 @@ func (g *Group[E, B]) Bind(w *Wait, k *Contract[B]) error {
 		if why != nil {
 			return why
 		}
-		var failed error
-		fits := false
-		for _, c := range ready {
-			err := t.bind(w.Ctx, k, c, false)
-			if fits = fits || err == nil; failed == nil && !c.Ended() {
-				failed = err
-			}
-		}
-		switch _, own := failed.(*fault.Fault); {
-		case fits, failed != nil && !own && t.fitsAll(k):
-			return nil
-		case failed != nil:
-			return failed
+		if done, err := t.bindAll(w, k, ready); done {
+			return err
 		}
 	}
+}
+
+// bindAll binds a contract on connections. It reports false if all of them have ended meanwhile, or
+// take no more calls.
+func (t *contracts[B]) bindAll(w *Wait, k *Contract[B], ready []*Conn) (done bool, err error) {
+	type result struct {
+		c   *Conn
+		err error
+	}
+	results := make(chan result, len(ready))
+	for _, c := range ready {
+		go func() { results <- result{c, t.bind(context.WithoutCancel(w.Ctx), k, c, false)} }()
+	}
+	expired := w.Time.Expired()
+	defer w.Time.Stop()
+	var failed error
+	for range ready {
+		select {
+		case r := <-results:
+			if r.err == nil {
+				return true, nil
+			}
+			if failed == nil && r.c.Usable() {
+				failed = r.err
+			}
+		case <-w.Ctx.Done():
+			return true, cmp.Or(failed, error(w.Time.ContextFault(w.Ctx.Err(), fault.NotRun)))
+		case <-expired:
+			return true, cmp.Or(failed, error(w.Time.Fault(fault.NotRun)))
+		}
+	}
+	if _, own := failed.(*fault.Fault); failed != nil && !own && t.fitsAll(k) {
+		return true, nil
+	}
+	return failed != nil, failed
 }
 
 // Adopt adds a contract that is bound on one connection already.
