@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -239,25 +240,38 @@ func (k *steadyCall) Send(ctx context.Context) (*reconnect.Conn, error) {
 	return k.b.conn, k.b.link.call(ctx, k.m, k.b, k.v)
 }
 
-// callByName is Client.callByName. The method is bound like a contract of its own, so that the
-// call can be sent again.
+// callByName is Client.callByName. Of the connections whose server knows the method it takes that with
+// fewest open calls. The method is bound like a contract of its own, so that the call can be sent again.
 func (l *steadyLink) callByName(ctx context.Context, n *namedCall) error {
 	w := l.waitIn(ctx)
-	var c *reconnect.Conn
 	for {
-		ready, why := l.Await(w, c)
+		ready, why := l.Await(w, nil)
 		if why != nil {
 			return fault.About(n.name, why)
 		}
-		c = ready[0]
-		m, err := clientOf(c).describe(ctx, n.name)
-		switch {
-		case err == nil:
-			return clientOf(c).callDescribed(ctx, m, n, func(p *boundMethod) { l.adopt(p, c) })
-		case !c.Ended():
-			return err
+		var failed error
+		for _, c := range byLoad(ready) {
+			m, err := clientOf(c).describe(ctx, n.name)
+			if err == nil {
+				return clientOf(c).callDescribed(ctx, m, n, func(p *boundMethod) { l.adopt(p, c) })
+			}
+			if failed == nil && c.Usable() {
+				failed = err
+			}
+		}
+		if failed != nil {
+			return failed
 		}
 	}
+}
+
+// byLoad orders connections by their open calls, equals at random.
+func byLoad(list []*reconnect.Conn) []*reconnect.Conn {
+	if len(list) > 1 {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		slices.SortStableFunc(list, func(a, b *reconnect.Conn) int { return cmp.Compare(a.Load(), b.Load()) })
+	}
+	return list
 }
 
 // adopt makes a method bound on one connection a contract of its own.
