@@ -232,7 +232,8 @@ type ClientOptions struct {
 	// with fewest open calls. Once a call has stored something in its session, the client
 	// uses that connection alone. Endpoints is called by Dial, whose network and address
 	// must be empty, when a connection is lost, and every 30 s; an error or an empty
-	// list changes nothing. Nil means the address given to Dial.
+	// list changes nothing. Each call has DialTimeout, 30 s at most. Nil means the address
+	// given to Dial.
 	Endpoints func(ctx context.Context) ([]Endpoint, error)
 
 	// MaxEndpoints limits the endpoints used at a time. Of more, those with a connection stay,

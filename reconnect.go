@@ -65,7 +65,7 @@ func WithWaitForReady(ctx context.Context) context.Context {
 func (d *dialer) dial(ctx context.Context, e Endpoint) (*Client, error) {
 	l := &steadyLink{dialer: d}
 	cfg := reconnect.Config[Endpoint]{
-		Connect: d.connect, Most: d.settings.MaxEndpoints, Patient: d.opts.WaitForReady, Rand: rand.Float64, Log: d.log, Endpoints: d.opts.Endpoints,
+		Connect: d.connect, Most: d.settings.MaxEndpoints, AskTime: d.settings.DialTimeout, Patient: d.opts.WaitForReady, Rand: rand.Float64, Log: d.log, Endpoints: d.opts.Endpoints,
 	}
 	if f := d.opts.OnReconnect; f != nil {
 		cfg.Prepare = func(ctx context.Context, c *reconnect.Conn) error { return f(ctx, clientOf(c)) }

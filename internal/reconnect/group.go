@@ -18,6 +18,7 @@ type Config[E comparable] struct {
 	Connect func(ctx context.Context, e E, before *Conn, waiting func()) (*Conn, error)
 
 	Most    int            // endpoints used at a time
+	AskTime time.Duration  // of Endpoints, within its period; DialTimeout
 	Patient bool           // calls wait also while no attempt is under way
 	Rand    func() float64 // from 0 to below 1
 	Log     *report.Log
@@ -118,11 +119,17 @@ func (g *Group[E, B]) Keep() {
 // endpoints asks for the endpoints to use.
 func (g *Group[E, B]) endpoints(ctx context.Context) (list []E, err error) {
 	var found []E
+	most := min(g.cfg.AskTime, endpointsPeriod)
+	ctx, stop := context.WithTimeoutCause(ctx, most, fault.New(fault.DeadlineExceeded, fault.NotRun, "Endpoints has not returned in %v (DialTimeout)", most))
+	defer stop()
 	err = g.guard(ctx, "Endpoints", func() (err error) {
 		found, err = g.cfg.Endpoints(ctx)
 		return err
 	})
 	if err == nil {
+	if late, ok := context.Cause(ctx).(*fault.Fault); ok && err != nil {
+		return nil, late
+	}
 		list = g.cut(found)
 	}
 	if err == nil && len(list) == 0 {
@@ -206,11 +213,9 @@ func (g *Group[E, B]) ask() {
 		case <-g.ctx.Done():
 			return
 		}
-		ctx, stop := context.WithTimeout(g.ctx, endpointsPeriod)
-		if list, err := g.endpoints(ctx); err == nil { // otherwise the old ones stay
+		if list, err := g.endpoints(g.ctx); err == nil { // otherwise the old ones stay
 			g.follow(list)
 		}
-		stop()
 		timer.Reset(endpointsPeriod)
 	}
 }

@@ -73,7 +73,7 @@ func (n *testNet) setDown(down bool) {
 func (n *testNet) group(t *testing.T, seed uint64, endpoints func(context.Context) ([]int, error)) *Group[int, int] {
 	r := rand.New(rand.NewPCG(seed, seed))
 	var mu sync.Mutex
-	g := New[int, int](Config[int]{Connect: n.connect, Most: 3, Log: report.New(slog.New(slog.DiscardHandler)), Endpoints: endpoints, Rand: func() float64 {
+	g := New[int, int](Config[int]{Connect: n.connect, Most: 3, AskTime: time.Hour, Log: report.New(slog.New(slog.DiscardHandler)), Endpoints: endpoints, Rand: func() float64 {
 		mu.Lock()
 		defer mu.Unlock()
 		return r.Float64()
