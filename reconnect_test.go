@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/reconnect"
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // A site is servers by address, which tests start and kill.
@@ -844,6 +846,189 @@ func TestEndpointsMismatch(t *testing.T) {
 		_, err := Bind[Tills](t.Context(), client, "Till")
 		if e := new(MismatchError); !errors.As(err, &e) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// An endpoint that ends its connection for a reason of its own is not connected to again while it is
+// listed; with the last one the client ends.
+func TestEndpointsThatRefuse(t *testing.T) {
+	for name, end := range map[string]func(s *site, at string){
+		"Session.Close": func(s *site, at string) {
+			for _, v := range s.servers[at].Sessions() {
+				v.Close("enough")
+			}
+		},
+		"OnConnect": func(s *site, at string) {
+			s.kill(at)
+			s.opts.OnConnect = func(context.Context, *Session) error { return errors.New("enough") }
+			s.start(at)
+			s.opts.OnConnect = nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := calmSite(t, nil)
+				s.start("b")
+				s.start("c")
+				listed := []string{"a", "b", "c"}
+				client := s.dial(t, "", &ClientOptions{MaxEndpoints: 2, Endpoints: func(ctx context.Context) ([]Endpoint, error) {
+					return endpointsOf(listed...)(ctx)
+				}})
+				p := tills(t, client)
+				synctest.Wait()
+				end(s, "b")
+				time.Sleep(5 * time.Second) // c takes its place
+				dials := len(s.dials)
+				time.Sleep(5 * time.Minute)
+				if n := len(s.dials) - dials; n != 0 {
+					t.Errorf("%d further connections to b", n)
+				}
+				end(s, "a")
+				time.Sleep(5 * time.Second)
+				got, err := p.Where(t.Context())
+				wantAt(t, got, err, "c")
+				listed = []string{"a", "c"}
+				time.Sleep(time.Minute)
+				listed = []string{"a", "b", "c"} // b is another one now
+				s.kill("b")
+				s.start("b")
+				time.Sleep(time.Minute)
+				end(s, "c")
+				got, err = p.Where(t.Context())
+				wantAt(t, got, err, "b")
+				end(s, "b")
+				<-client.Done()
+				if !strings.Contains(client.Err().Error(), "enough") {
+					t.Error(client.Err())
+				}
+			})
+		})
+	}
+}
+
+// Bind returns once the contract fits on one connection. A frozen server does not delay it, and
+// neither does one that is about to leave.
+func TestEndpointsBindBesideFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, nil)
+		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b")})
+		time.Sleep(time.Second)
+		s.raw = func(nc net.Conn) { // b, at its next attempt
+			p := &rawPeer{t: t, nc: nc}
+			p.readBasic()
+			p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Stateless: true}))
+			p.readAll()
+		}
+		time.Sleep(time.Minute)
+		if n := client.Stats().Connections; n != 2 {
+			t.Fatal(n, "connections")
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		p, err := Bind[Tills](ctx, client, "Till")
+		cancel()
+		if err != nil || time.Since(start) > 0 {
+			t.Fatal(err, time.Since(start))
+		}
+		for range 20 {
+			got, err := p.Where(t.Context())
+			wantAt(t, got, err, "a")
+		}
+		s.kill("a")
+		start = time.Now()
+		ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err = Bind[Tills](ctx, client, "Till"); CodeOf(err) != CodeDeadlineExceeded || time.Since(start) != 5*time.Second {
+			t.Error(err, time.Since(start))
+		}
+		start = time.Now()
+		if _, err = Bind[Tills](t.Context(), client, "Till"); CodeOf(err) != CodeDeadlineExceeded || time.Since(start) != 20*time.Second {
+			t.Error(err, time.Since(start))
+		}
+	})
+}
+
+// Calls by name go to the connection with fewest open calls, of those whose server has the method.
+func TestEndpointsByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		services := map[string]*till{}
+		for _, at := range []string{"a", "b", "c"} {
+			services[at] = s.start(at)
+		}
+		for _, add := range services {
+			s.servers[add.at].RegisterFunc("Only.At"+add.at, func() string { return add.at })
+		}
+		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b", "c")})
+		synctest.Wait()
+		var calls sync.WaitGroup
+		for range 30 {
+			calls.Go(func() {
+				if err := client.Call(t.Context(), "Till.Sleep", []any{1000}, new(string)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		calls.Wait()
+		for at, service := range services {
+			if n := service.calls.Load(); n != 10 {
+				t.Errorf("%d calls at %s, want 10", n, at)
+			}
+		}
+		for range 10 {
+			for at := range services {
+				var got string
+				err := client.Call(t.Context(), "Only.At"+at, nil, &got)
+				wantAt(t, got, err, at)
+			}
+		}
+		if err := client.Call(t.Context(), "Only.Atd", nil); CodeOf(err) != CodeUnimplemented {
+			t.Error(err)
+		}
+	})
+}
+
+// Endpoints may fail in any way: Dial returns within DialTimeout.
+func TestEndpointsFailAtDial(t *testing.T) {
+	for want, f := range map[string]func(ctx context.Context) ([]Endpoint, error){
+		"Endpoints has not returned in 10s (DialTimeout)": func(context.Context) ([]Endpoint, error) { time.Sleep(time.Hour); return nil, nil },
+		"Endpoints has not returned in 10s":               func(ctx context.Context) ([]Endpoint, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"panic in Endpoints":                              func(context.Context) ([]Endpoint, error) { panic("oops") },
+		"Endpoints: no endpoints":                         func(context.Context) ([]Endpoint, error) { return nil, nil },
+		"Endpoints: no DNS":                               func(context.Context) ([]Endpoint, error) { return nil, errors.New("no DNS") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := calmSite(t, nil)
+			start := time.Now()
+			_, err := s.tryDial("", &ClientOptions{Endpoints: f})
+			if CodeOf(err) != CodeUnavailable && CodeOf(err) != CodeDeadlineExceeded || !strings.Contains(err.Error(), want) || time.Since(start) > 10*time.Second {
+				t.Errorf("got %v, %v after %v, want %s", CodeOf(err), err, time.Since(start), want)
+			}
+			time.Sleep(2 * time.Hour) // until the last one has returned
+		})
+	}
+}
+
+// A call that draining servers refuse is sent again three times.
+func TestReconnectResendsThreeTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		requests := 0
+		s.raw = func(nc net.Conn) {
+			p := &rawPeer{t: t, nc: nc}
+			p.answerBind(&wire.Hello{Version: 1, Stateless: true})
+			f, _ := p.read()
+			requests++
+			p.send(wire.Frame{Type: wire.Error, ID: f.ID, Arg: uint16(CodeUnavailable), Flags: wire.NotRun}, (&wire.Failure{Message: "I go"}).Append(nil))
+			p.readAll()
+		}
+		p := tills(t, s.dial(t, "a", nil))
+		_, err := p.Where(WithWaitForReady(t.Context()))
+		if want := "I go; it was sent again 3 times"; err == nil || err.Error() != want || err.(*Error).Outcome != OutcomeNotRun || requests != 4 {
+			t.Errorf("got %v after %d requests, want %s after 4", err, requests, want)
 		}
 	})
 }

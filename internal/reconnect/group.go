@@ -49,6 +49,7 @@ type Group[E comparable, B any] struct {
 
 	mu      sync.Mutex // guards the rest
 	keepers []*keeper[E, B]
+	refused []E // endpoints that have ended their connection for good, as long as they are listed
 	all     []*Conn
 	changed chan struct{} // closed at the next change that may end a wait
 	cause   *fault.Fault  // why the newest attempt failed, or the newest connection ended
@@ -118,18 +119,18 @@ func (g *Group[E, B]) Keep() {
 
 // endpoints asks for the endpoints to use.
 func (g *Group[E, B]) endpoints(ctx context.Context) (list []E, err error) {
-	var found []E
 	most := min(g.cfg.AskTime, endpointsPeriod)
 	ctx, stop := context.WithTimeoutCause(ctx, most, fault.New(fault.DeadlineExceeded, fault.NotRun, "Endpoints has not returned in %v (DialTimeout)", most))
 	defer stop()
+	var found []E
 	err = g.guard(ctx, "Endpoints", func() (err error) {
 		found, err = g.cfg.Endpoints(ctx)
 		return err
 	})
-	if err == nil {
 	if late, ok := context.Cause(ctx).(*fault.Fault); ok && err != nil {
 		return nil, late
 	}
+	if err == nil {
 		list = g.cut(found)
 	}
 	if err == nil && len(list) == 0 {
@@ -182,11 +183,15 @@ func (g *Group[E, B]) connect(ctx context.Context, e E, before *Conn, waiting fu
 	return c, nil
 }
 
-// cut returns the endpoints of list to use: each once, and not too many. Those with a connection come
-// first: DNS returns the addresses of a name in another order each time.
+// cut returns the endpoints of list to use: each once, not too many, and none that has refused. Those
+// with a connection come first: DNS returns the addresses of a name in another order each time.
 func (g *Group[E, B]) cut(list []E) (used []E) {
 	g.mu.Lock()
 	connected := make(map[E]bool)
+	if len(list) > 0 {
+		g.refused = slices.DeleteFunc(g.refused, func(e E) bool { return !slices.Contains(list, e) })
+		list = slices.DeleteFunc(slices.Clone(list), func(e E) bool { return slices.Contains(g.refused, e) })
+	}
 	for _, k := range g.keepers {
 		connected[k.at] = k.conn != nil
 	}
@@ -217,6 +222,14 @@ func (g *Group[E, B]) ask() {
 			g.follow(list)
 		}
 		timer.Reset(endpointsPeriod)
+	}
+}
+
+// askSoon makes ask ask without waiting for its timer.
+func (g *Group[E, B]) askSoon() {
+	select {
+	case g.lost <- struct{}{}:
+	default:
 	}
 }
 
@@ -318,11 +331,12 @@ func (g *Group[E, B]) changedLocked() {
 }
 
 // over notes that a keeper will not connect again because of why, and ends the group with
-// its last keeper.
+// its last keeper. Another endpoint may take the place of its own.
 func (g *Group[E, B]) over(k *keeper[E, B], why *fault.Fault) {
 	g.mu.Lock()
 	if i := slices.Index(g.keepers, k); i >= 0 {
 		g.keepers = slices.Delete(g.keepers, i, i+1)
+		g.refused = append(g.refused, k.at)
 		k.conn = nil
 	}
 	last := len(g.keepers) == 0
@@ -331,6 +345,7 @@ func (g *Group[E, B]) over(k *keeper[E, B], why *fault.Fault) {
 		g.end(why)
 	} else {
 		g.publish()
+		g.askSoon()
 	}
 }
 

@@ -247,10 +247,7 @@ func (k *keeper[E, B]) lose(why *fault.Fault) {
 	k.conn, k.state, k.hopes, g.cause = nil, Lost, true, why
 	g.mu.Unlock()
 	g.publish()
-	select {
-	case g.lost <- struct{}{}:
-	default:
-	}
+	g.askSoon()
 }
 
 // set notes the state of the keeper without a connection.
