@@ -83,6 +83,55 @@ func TestReconnectCloseBlocked(t *testing.T) {
 	}
 }
 
+// After Close calls of every kind wrap ErrClosed, with and without reconnecting, and so do Bind of a
+// contract that was bound before, and Err.
+func TestReconnectClosedCalls(t *testing.T) {
+	for _, never := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &officeScene{site: newSite(t, nil)}
+			s.begin(t)
+			client := s.dial(t, "a", &ClientOptions{NoReconnect: never})
+			p, post, future := bound[Offices](t, client, "Office"), bound[Posts](t, client, "Post"), bound[Futures](t, client, "Office")
+			canceled, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := Bind[Offices](canceled, client, "Office"); !errors.Is(err, context.Canceled) {
+				t.Errorf("a canceled Bind: %v", err)
+			}
+			client.Close()
+			for name, call := range map[string]func(ctx context.Context) error{
+				"unary":  func(ctx context.Context) error { return p.Fail(ctx, "x") },
+				"upload": func(ctx context.Context) error { _, err := p.Sum(ctx, func(func(int, error) bool) {}); return err },
+				"reader": func(ctx context.Context) error { _, err := p.Read(ctx); return err },
+				"callback": func(ctx context.Context) error {
+					_, err := p.Ask(ctx, func(string) (string, error) { return "", nil })
+					return err
+				},
+				"oneway": post.Nothing,
+				"future": func(ctx context.Context) error { _, err := future.Wait(ctx).Wait(ctx); return err },
+				"Call":   func(ctx context.Context) error { return client.Call(ctx, "Office.Fail", []any{"x"}) },
+				"CallEncoded": func(ctx context.Context) error {
+					_, err := client.CallEncoded(ctx, "Office.Fail", nil, nil)
+					return err
+				},
+				"Bind": func(ctx context.Context) error { _, err := Bind[Offices](ctx, client, "Office"); return err },
+				"Err":  func(context.Context) error { return client.Err() },
+				"stream": func(ctx context.Context) (last error) {
+					for _, last = range p.Count(ctx) {
+					}
+					return last
+				},
+			} {
+				if err := call(t.Context()); !errors.Is(err, ErrClosed) {
+					t.Errorf("%s, NoReconnect %v: %v", name, never, err)
+				}
+			}
+			if s.now.ran.Load() != 0 {
+				t.Error("a handler has run")
+			}
+		})
+	}
+}
+
 // Close does not wait for a handler of the server.
 func TestReconnectCloseHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -78,7 +78,7 @@ func (k *Known) Ask(ctx context.Context, c *transport.Conn, timeout time.Duratio
 
 // ask returns the answer to one frame, which may be known.
 func (k *Known) ask(ctx context.Context, c *transport.Conn, timeout time.Duration, r request) ([]byte, error) {
-	if body, ok := k.note(r); ok {
+	if body, ok := k.note(r); ok && ctx.Err() == nil && c.Err() == nil { // otherwise Do has the error
 		return body, nil
 	}
 	call := transport.NewCall()
