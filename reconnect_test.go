@@ -1104,3 +1104,247 @@ func BenchmarkLeast(b *testing.B) {
 		count.Add(-1)
 	})
 }
+// The calls sent again although they may have run: a tenth of those of the last ten seconds, at
+// least ten, and not one more.
+func TestReconnectBudget(t *testing.T) {
+	for before, want := range map[int]int64{0: 10, 40: 10, 75: 11, 250: 29} {
+		synctest.Test(t, func(t *testing.T) {
+			s := calmSite(t, nil)
+			p := tills(t, s.dial(t, "a", nil))
+			time.Sleep(20 * time.Second)
+			for range before {
+				if _, err := p.Where(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(2 * time.Second)
+			var again atomic.Int64
+			var calls sync.WaitGroup
+			for range 40 {
+				calls.Go(func() {
+					_, err := p.Again(t.Context(), 1000)
+					if err == nil {
+						again.Add(1)
+					} else if e := err.(*Error); e.Outcome != OutcomeUnknown || !strings.Contains(e.Message, "it was not sent again: of the calls of the last 10 s one in 10 is, or 10 if that is more") {
+						t.Error(err, e.Outcome)
+					}
+				})
+			}
+			time.Sleep(100 * time.Millisecond)
+			s.kill("a")
+			s.start("a")
+			calls.Wait()
+			if n := again.Load(); n != want {
+				t.Errorf("%d of 40 calls were sent again after %d, want %d", n, before, want)
+			}
+		})
+	}
+}
+
+// Authorize may deny a call as unavailable: its connection is not left because of that.
+func TestReconnectUnavailableCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		s := calmSite(t, &ServerOptions{Authorize: func(_ context.Context, _ *Session, m Method) error {
+			if m.Name == "Till.Where" {
+				asked++
+				return &Error{Code: CodeUnavailable, Message: "no directory"}
+			}
+			return nil
+		}})
+		p := tills(t, s.dial(t, "a", nil))
+		start := time.Now()
+		_, err := p.Where(t.Context())
+		if err == nil || err.Error() != "no directory" || err.(*Error).Outcome != OutcomeNotRun || time.Since(start) != 0 {
+			t.Error(err, time.Since(start))
+		}
+		got, err := p.Sleep(t.Context(), 1000)
+		wantAt(t, got, err, "a")
+		if asked != 1 || len(s.dials) != 1 {
+			t.Errorf("asked %d times on %d connections", asked, len(s.dials))
+		}
+	})
+}
+
+// The context of a call ends between two attempts: the call ends then, with its reason and the
+// cause; one that may have run says so.
+func TestReconnectEndsBetweenAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, nil)
+		client := s.dial(t, "a", &ClientOptions{WaitForReady: true})
+		p := tills(t, client)
+		within := func(d time.Duration, call func(ctx context.Context) error) error {
+			t.Helper()
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(d, cancel)
+			start := time.Now()
+			err := call(ctx)
+			if time.Since(start) != d {
+				t.Errorf("ended after %v, want %v", time.Since(start), d)
+			}
+			return err
+		}
+		time.AfterFunc(time.Second, func() { s.kill("a") })
+		err := within(10*time.Second, func(ctx context.Context) error { _, err := p.Again(ctx, 3000); return err })
+		if e, ok := err.(*Error); !ok || e.Outcome != OutcomeUnknown || e.Code != CodeUnavailable {
+			t.Error("a call that may have run:", err)
+		}
+		for name, call := range map[string]func(ctx context.Context) error{
+			"proxy":       func(ctx context.Context) error { _, err := p.Where(ctx); return err },
+			"idempotent":  func(ctx context.Context) error { _, err := p.Again(ctx, 1); return err },
+			"Call":        func(ctx context.Context) error { return client.Call(ctx, "Till.Where", nil, new(string)) },
+			"CallEncoded": func(ctx context.Context) error { _, err := client.CallEncoded(ctx, "Till.Where", nil, nil); return err },
+			"Bind":        func(ctx context.Context) error { _, err := Bind[Tills](ctx, client, "Till"); return err },
+		} {
+			err := within(100*time.Millisecond, call)
+			if e, ok := err.(*Error); !ok || e.Outcome != OutcomeNotRun || !errors.Is(err, context.Canceled) || !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// A connection that is lost in the BIND of a contract, or begins to drain then, is replaced in it.
+func TestReconnectInBind(t *testing.T) {
+	for _, drains := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, nil)
+			s.raw = func(nc net.Conn) {
+				p := &rawPeer{t: t, nc: nc}
+				p.readBasic()
+				p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Stateless: true}))
+				f, _ := p.read()
+				s.raw = nil
+				s.start("a")
+				if drains {
+					p.send(wire.Frame{Type: wire.Draining}, nil)
+					p.send(wire.Frame{Type: wire.Error, ID: f.ID, Arg: uint16(CodeUnavailable), Flags: wire.NotRun}, nil)
+					p.readAll()
+				}
+				nc.Close()
+			}
+			got, err := tills(t, s.dial(t, "a", nil)).Where(t.Context())
+			wantAt(t, got, err, "a")
+		})
+	}
+}
+
+// All servers drain at once, again and again, under calls: none fails.
+func TestEndpointsAllDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		all := []string{"a", "b", "c"}
+		for _, at := range all {
+			s.start(at)
+		}
+		p := tills(t, s.dial(t, "", &ClientOptions{Endpoints: endpointsOf(all...)}))
+		stop := make(chan struct{})
+		var calls sync.WaitGroup
+		for i := range 5 {
+			calls.Go(func() {
+				for {
+					if _, err := p.Sleep(t.Context(), 50+30*i); err != nil {
+						t.Error(err)
+					}
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			})
+		}
+		for range 3 {
+			time.Sleep(3 * time.Second)
+			var down sync.WaitGroup
+			for _, at := range all {
+				old := s.take(at)
+				s.start(at)
+				down.Go(func() {
+					if err := old.Shutdown(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			down.Wait()
+		}
+		close(stop)
+		calls.Wait()
+	})
+}
+
+// Endpoints answers another list each time, with repetitions, or nothing; it panics and hangs. Servers
+// come and go, and no call fails.
+func TestEndpointsAtRandom(t *testing.T) {
+	for seed := range uint64(Rounds(2, 50)) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			var mu sync.Mutex
+			random := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return r.IntN(n)
+			}
+			s := newSite(t, nil)
+			s.quiet = true
+			all := []string{"a", "b", "c", "d", "e"}
+			for _, at := range all {
+				s.start(at)
+			}
+			var asked atomic.Int64
+			client := s.dial(t, "", &ClientOptions{WaitForReady: true, MaxEndpoints: 3, Endpoints: func(ctx context.Context) ([]Endpoint, error) {
+				if asked.Add(1) > 1 {
+					switch random(8) {
+					case 0:
+						return nil, nil
+					case 1:
+						panic("oops")
+					case 2:
+						time.Sleep(time.Minute)
+					}
+				}
+				var list []string
+				for range 1 + random(8) {
+					list = append(list, all[random(5)])
+				}
+				return endpointsOf(list...)(ctx)
+			}})
+			p := tills(t, client)
+			stop := make(chan struct{})
+			var calls sync.WaitGroup
+			for i := range 3 {
+				calls.Go(func() {
+					for {
+						if _, err := p.Again(t.Context(), 50+i*7); err != nil {
+							t.Error("seed", seed, err)
+						}
+						select {
+						case <-stop:
+							return
+						case <-time.After(300 * time.Millisecond):
+						}
+					}
+				})
+			}
+			for range 10 {
+				time.Sleep(time.Duration(random(20)) * time.Second)
+				at := all[random(5)]
+				if random(2) == 0 {
+					s.kill(at)
+					s.start(at)
+				} else {
+					old := s.take(at)
+					s.start(at)
+					old.Shutdown(t.Context())
+				}
+			}
+			close(stop)
+			calls.Wait()
+			client.Close()
+			time.Sleep(2 * time.Minute) // until the last question has been answered
+		})
+	}
+}
+
+			p.send(wire.Frame{Type: wire.Draining}, nil)

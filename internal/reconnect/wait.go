@@ -146,9 +146,6 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 		if why := g.declined(f, c, idempotent, n); why != nil {
 			return why
 		}
-		if c != nil {
-			c.Leave()
-		}
 		why := g.wait(call.Wait(ctx), func() bool { return call.Choose(c) })
 		switch {
 		case why != nil && f.Outcome == fault.NotRun && (!f.Remote || c.Ended()):
