@@ -59,9 +59,9 @@ func newSessionEnd() sessionEnd {
 
 // A sessionState is what the next session of the same client would lack.
 type sessionState struct {
-	announced atomic.Bool // to the client
-	mu        sync.Mutex  // guards values
-	values    map[any]any
+	announce sync.Once  // to the client
+	mu       sync.Mutex // guards values
+	values   map[any]any
 }
 
 // receiver returns the session's own receiver of m, or nil if all sessions share
@@ -221,10 +221,10 @@ func (s *Session) Close(reason string) {
 }
 
 // announceState tells a client that reconnects, before the answer of the call, that the
-// session holds state from now on.
+// session holds state from now on. It returns once that is queued, for calls at the same time too.
 func (s *Session) announceState() {
-	if l, ok := s.caller.(interface{ announceState() }); ok && !s.announced.Swap(true) {
-		l.announceState()
+	if l, ok := s.caller.(interface{ announceState() }); ok {
+		s.announce.Do(l.announceState)
 	}
 }
 
