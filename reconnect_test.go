@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -518,6 +519,104 @@ func TestReconnectRefused(t *testing.T) {
 	})
 }
 
+// The same for an unproved client, and a server of another version; OnReconnect is not reached.
+func TestReconnectUnwelcome(t *testing.T) {
+	for want, raw := range map[string]func(p *rawPeer){
+		"the server speaks version 2 of the native wire, this end version 1": func(p *rawPeer) {
+			p.readBasic()
+			p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 2}))
+			p.nc.Close()
+		},
+		"unauthenticated": nil,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := calmSite(t, nil)
+			client := s.dial(t, "a", &ClientOptions{WaitForReady: true, OnReconnect: func(context.Context, *Client) error {
+				t.Error("OnReconnect is called")
+				return nil
+			}})
+			p := tills(t, client)
+			s.kill("a")
+			s.opts.Authenticate = func(context.Context, *Peer, Credentials) error { return errors.New("who?") }
+			s.start("a")
+			if raw != nil {
+				s.raw = func(nc net.Conn) { raw(&rawPeer{t: t, nc: nc}) }
+			}
+			_, err := p.Where(t.Context())
+			<-client.Done()
+			if err == nil || !strings.Contains(err.Error(), want) || client.Err() == nil || len(s.dials) != 2 {
+				t.Errorf("got %v, %v after %d dials, want %s", err, client.Err(), len(s.dials), want)
+			}
+		})
+	}
+}
+
+// The first use of a session by a handler, or by OnConnect, keeps its client from connecting again
+// by itself: the client knows before the answer.
+func TestReconnectNotFromState(t *testing.T) {
+	type group struct {
+		Sleep func(ctx context.Context, ms int) (string, error) `bsrpc:"exclusive=psu"`
+	}
+	acquire := func(ctx context.Context) error { return SessionFrom(ctx).Acquire(ctx, "psu") }
+	set := func(ctx context.Context) error { SessionFrom(ctx).Set(siteKey{}, 1); return nil }
+	none := func(context.Context) error { return nil }
+	for name, use := range map[string]struct {
+		handler   func(ctx context.Context) error
+		onConnect func(ctx context.Context) error
+	}{
+		"Set":                  {set, nil},
+		"Acquire":              {acquire, nil},
+		"Bind":                 {func(ctx context.Context) error { Bind[Bells](ctx, SessionFrom(ctx), "Bell"); return nil }, nil},
+		"Set in OnConnect":     {none, set},
+		"Acquire in OnConnect": {none, acquire},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var opts ServerOptions
+			if use.onConnect != nil {
+				opts.OnConnect = func(ctx context.Context, _ *Session) error { return use.onConnect(ctx) }
+			}
+			s := newSite(t, &opts)
+			srv := NewServer(&s.opts)
+			if err := errors.Join(srv.RegisterFunc("Till.Use", use.handler), RegisterAs[group](srv, "Group", &till{})); err != nil {
+				t.Fatal(err)
+			}
+			s.add("a", srv)
+			client := s.dial(t, "a", nil)
+			if err := client.Call(t.Context(), "Till.Use", nil); err != nil {
+				t.Fatal(name, err)
+			}
+			s.servers["a"].conns[0].Close() // at once
+			<-client.Done()
+			if len(s.dials) != 1 {
+				t.Errorf("%s: %d dials", name, len(s.dials))
+			}
+		})
+	}
+}
+
+// While a new connection waits for admission, calls wait too, and OnState says so.
+func TestReconnectWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, &ServerOptions{MaxSessions: 1})
+		var states []State
+		client := s.dial(t, "a", &ClientOptions{OnReconnect: func(context.Context, *Client) error { return nil }, OnState: func(state State) { states = append(states, state) }})
+		p := tills(t, client)
+		s.kill("a")
+		s.start("a")
+		other := s.dial(t, "a", nil)
+		time.Sleep(time.Second)
+		time.AfterFunc(15*time.Second, func() { other.Close() })
+		start := time.Now()
+		got, err := p.Where(t.Context())
+		wantAt(t, got, err, "a")
+		synctest.Wait()
+		want := []State{StateConnecting, StateReady, StateLost, StateConnecting, StateWaiting, StateReady}
+		if d := time.Since(start); d != 15*time.Second || !slices.Equal(states, want) {
+			t.Error(d, states)
+		}
+	})
+}
+
 // OnReconnect prepares each new connection, and the calls of other proxies wait for it.
 func TestOnReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -1012,98 +1111,6 @@ func TestEndpointsFailAtDial(t *testing.T) {
 	}
 }
 
-// A call that draining servers refuse is sent again three times.
-func TestReconnectResendsThreeTimes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, nil)
-		requests := 0
-		s.raw = func(nc net.Conn) {
-			p := &rawPeer{t: t, nc: nc}
-			p.answerBind(&wire.Hello{Version: 1, Stateless: true})
-			f, _ := p.read()
-			requests++
-			p.send(wire.Frame{Type: wire.Error, ID: f.ID, Arg: uint16(CodeUnavailable), Flags: wire.NotRun}, (&wire.Failure{Message: "I go"}).Append(nil))
-			p.readAll()
-		}
-		p := tills(t, s.dial(t, "a", nil))
-		_, err := p.Where(WithWaitForReady(t.Context()))
-		if want := "I go; it was sent again 3 times"; err == nil || err.Error() != want || err.(*Error).Outcome != OutcomeNotRun || requests != 4 {
-			t.Errorf("got %v after %d requests, want %s after 4", err, requests, want)
-		}
-	})
-}
-
-// A server that accepts and dies in a loop is left alone for longer and longer.
-func TestReconnectCrashLoop(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := calmSite(t, nil)
-		client := s.dial(t, "a", nil)
-		minutes := Rounds(2, 10)
-		stop := time.Now().Add(time.Duration(minutes) * time.Minute)
-		for time.Now().Before(stop) {
-			time.Sleep(100 * time.Millisecond)
-			s.kill("a")
-			s.start("a")
-		}
-		if n := len(s.dials); n < 6*minutes || n > 13*minutes {
-			t.Fatal(n, "connections in", minutes, "minutes")
-		}
-		client.Close()
-	})
-}
-
-// A Bind in a loop leaves nothing behind.
-func TestReconnectKeepsNoContracts(t *testing.T) {
-	s := newSite(t, nil)
-	s.start("a")
-	client := s.dial(t, "a", nil)
-	for range 100 {
-		tills(t, client)
-	}
-	eventually(t, func() string {
-		runtime.GC()
-		if n := reconnect.Contracts(client.conn.(*steadyLink).Group); n > 0 {
-			return fmt.Sprint(n, " contracts")
-		}
-		return ""
-	})
-}
-
-// What a client with several endpoints adds to a call: the choice, and the count of its
-// connection. Of many short runs the shortest counts, because other work only adds to one.
-func BenchmarkLeast(b *testing.B) {
-	const run = 5000
-	measure := func(name string, call func()) {
-		b.Run(name, func(b *testing.B) {
-			shortest := time.Hour
-			for b.Loop() {
-				start := time.Now()
-				for range run {
-					call()
-				}
-				shortest = min(shortest, time.Since(start))
-			}
-			b.ReportMetric(float64(shortest)/run, "ns/call")
-		})
-	}
-	for _, n := range []int{2, 3, 8} {
-		var list []*binding
-		for range n {
-			list = append(list, &binding{conn: reconnect.NewConn()})
-		}
-		measure(fmt.Sprint(n), func() {
-			c := least(list).conn
-			c.Calls++
-			c.Calls--
-		})
-	}
-	var count atomic.Int32
-	measure("two atomic additions", func() {
-		count.Add(1)
-		count.Add(-1)
-	})
-}
 // The calls sent again although they may have run: a tenth of those of the last ten seconds, at
 // least ten, and not one more.
 func TestReconnectBudget(t *testing.T) {
@@ -1347,4 +1354,96 @@ func TestEndpointsAtRandom(t *testing.T) {
 	}
 }
 
+// A call that draining servers refuse is sent again three times.
+func TestReconnectResendsThreeTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		requests := 0
+		s.raw = func(nc net.Conn) {
+			p := &rawPeer{t: t, nc: nc}
+			p.answerBind(&wire.Hello{Version: 1, Stateless: true})
+			f, _ := p.read()
+			requests++
 			p.send(wire.Frame{Type: wire.Draining}, nil)
+			p.send(wire.Frame{Type: wire.Error, ID: f.ID, Arg: uint16(CodeUnavailable), Flags: wire.NotRun}, (&wire.Failure{Message: "I go"}).Append(nil))
+			p.readAll()
+		}
+		p := tills(t, s.dial(t, "a", nil))
+		_, err := p.Where(WithWaitForReady(t.Context()))
+		if want := "I go; it was sent again 3 times"; err == nil || err.Error() != want || err.(*Error).Outcome != OutcomeNotRun || requests != 4 {
+			t.Errorf("got %v after %d requests, want %s after 4", err, requests, want)
+		}
+	})
+}
+
+// A server that accepts and dies in a loop is left alone for longer and longer.
+func TestReconnectCrashLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, nil)
+		client := s.dial(t, "a", nil)
+		minutes := Rounds(2, 10)
+		stop := time.Now().Add(time.Duration(minutes) * time.Minute)
+		for time.Now().Before(stop) {
+			time.Sleep(100 * time.Millisecond)
+			s.kill("a")
+			s.start("a")
+		}
+		if n := len(s.dials); n < 6*minutes || n > 13*minutes {
+			t.Fatal(n, "connections in", minutes, "minutes")
+		}
+		client.Close()
+	})
+}
+
+// A Bind in a loop leaves nothing behind.
+func TestReconnectKeepsNoContracts(t *testing.T) {
+	s := newSite(t, nil)
+	s.start("a")
+	client := s.dial(t, "a", nil)
+	for range 100 {
+		tills(t, client)
+	}
+	eventually(t, func() string {
+		runtime.GC()
+		if n := reconnect.Contracts(client.conn.(*steadyLink).Group); n > 0 {
+			return fmt.Sprint(n, " contracts")
+		}
+		return ""
+	})
+}
+
+// What a client with several endpoints adds to a call: the choice, and the count of its
+// connection. Of many short runs the shortest counts, because other work only adds to one.
+func BenchmarkLeast(b *testing.B) {
+	const run = 5000
+	measure := func(name string, call func()) {
+		b.Run(name, func(b *testing.B) {
+			shortest := time.Hour
+			for b.Loop() {
+				start := time.Now()
+				for range run {
+					call()
+				}
+				shortest = min(shortest, time.Since(start))
+			}
+			b.ReportMetric(float64(shortest)/run, "ns/call")
+		})
+	}
+	for _, n := range []int{2, 3, 8} {
+		var list []*binding
+		for range n {
+			list = append(list, &binding{conn: reconnect.NewConn()})
+		}
+		measure(fmt.Sprint(n), func() {
+			c := least(list).conn
+			c.Calls++
+			c.Calls--
+		})
+	}
+	var count atomic.Int32
+	measure("two atomic additions", func() {
+		count.Add(1)
+		count.Add(-1)
+	})
+}
