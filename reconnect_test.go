@@ -725,6 +725,54 @@ func TestReconnectDrained(t *testing.T) {
 	})
 }
 
+// An interceptor that refuses a call as unavailable is not a server that drains: the connection
+// stays, the call goes to another server if there is one, and its error is that of the interceptor.
+func TestReconnectInterceptorRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Bool // b takes calls
+		var refused atomic.Int64
+		s := newSite(t, nil)
+		s.quiet = true
+		refuse := func(at string) Interceptor {
+			return func(next CallFunc) CallFunc {
+				return func(ctx context.Context, call *Call) error {
+					if at == "b" && open.Load() {
+						return next(ctx, call)
+					}
+					refused.Add(1)
+					return &Error{Code: CodeUnavailable, Message: "no more jobs", Outcome: OutcomeNotRun}
+				}
+			}
+		}
+		for _, at := range []string{"a", "b"} {
+			s.opts.Interceptors = []Interceptor{refuse(at)}
+			s.start(at)
+		}
+		one := tills(t, s.dial(t, "a", &ClientOptions{WaitForReady: true, OnState: func(state State) {
+			if state == StateLost {
+				t.Error("the connection was left")
+			}
+		}}))
+		began := time.Now()
+		_, err := one.Where(t.Context())
+		if e := new(Error); !errors.As(err, &e) || e.Message != "no more jobs" || e.Outcome != OutcomeNotRun || refused.Load() != 1 || time.Since(began) != 0 {
+			t.Errorf("got %v after %v, sent %d times", err, time.Since(began), refused.Load())
+		}
+		synctest.Wait()
+
+		two := tills(t, s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b")}))
+		synctest.Wait()
+		if _, err := two.Where(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "no more jobs") {
+			t.Errorf("both refuse: %v", err)
+		}
+		open.Store(true)
+		for range 10 {
+			got, err := two.Where(t.Context())
+			wantAt(t, got, err, "b")
+		}
+	})
+}
+
 // A lateContext ends after its first look.
 type lateContext struct {
 	context.Context

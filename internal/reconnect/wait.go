@@ -146,7 +146,16 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 		if why := g.declined(f, c, idempotent, n); why != nil {
 			return why
 		}
-		why := g.wait(call.Wait(ctx), func() bool { return call.Choose(c) })
+		var why *fault.Fault
+		if c != nil && c.Usable() && refused(f) {
+			// Not by a server that drains, as it says so first: by an interceptor or Authorize. The
+			// connection is in order, and another server may take the call.
+			if !call.Choose(c) {
+				return err
+			}
+		} else {
+			why = g.wait(call.Wait(ctx), func() bool { return call.Choose(c) })
+		}
 		switch {
 		case why != nil && f.Outcome == fault.NotRun && (!f.Remote || c.Ended()):
 			return why // newer than the end of that connection
@@ -163,7 +172,7 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 // declined returns the error of a call that has failed with f on c, after it was sent again n
 // times. It is nil if the call may be sent again.
 func (g *Group[E, B]) declined(f *fault.Fault, c *Conn, idempotent bool, n int) *fault.Fault {
-	notRun := f == ErrNotConnected || f.Remote && f.Code == fault.Unavailable && f.Outcome == fault.NotRun
+	notRun := f == ErrNotConnected || refused(f)
 	if !notRun {
 		if c == nil || c.Why() == nil {
 			return f
@@ -183,6 +192,11 @@ func (g *Group[E, B]) declined(f *fault.Fault, c *Conn, idempotent bool, n int) 
 		return noted(f, fmt.Sprintf("it was not sent again: of the calls of the last %d s one in %d is, or %d if that is more", budgetSeconds, budgetShare, budgetLeast))
 	}
 	return nil
+}
+
+// refused reports whether the server has refused the call as unavailable.
+func refused(f *fault.Fault) bool {
+	return f.Remote && f.Code == fault.Unavailable && f.Outcome == fault.NotRun
 }
 
 // noted returns f with a note in its text.
