@@ -159,7 +159,12 @@ func (x *proxy) ask(ctx context.Context) {
 		}
 	}
 	if err != nil && ctx.Err() == nil && !x.showValues {
-		x.say("hidden", "values are hidden, "+clean(failureOf(err).Message, maxErrorText)+"; --show-values shows them")
+		f := failureOf(err)
+		text := "values are hidden, " + clean(f.Message, maxErrorText)
+		if f.flags && len(f.Details) > 0 { // the tap asks as a client of its own
+			text += "; for the tap itself: " + f.Details[0]
+		}
+		x.say("hidden", text+"; --show-values shows them")
 	}
 }
 

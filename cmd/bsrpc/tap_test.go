@@ -124,6 +124,15 @@ func TestTapHides(t *testing.T) {
 	}
 }
 
+// The tap asks the server for layouts as a client of its own, which needs credentials too.
+func TestTapNeedsCredentials(t *testing.T) {
+	opts := &bsrpc.ServerOptions{Authenticate: func(context.Context, *bsrpc.Peer, bsrpc.Credentials) error { return errors.New("no token") }}
+	_, out, stop := beginTap(t, serve(t, newShelf(t, opts)))
+	if stop(); !strings.Contains(out.String(), "; for the tap itself: give a token with --token-file") {
+		t.Errorf("have\n%s", out)
+	}
+}
+
 // useShelf puts a bolt on the shelf over a connection.
 func useShelf(t *testing.T, address string) {
 	t.Helper()

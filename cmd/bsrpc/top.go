@@ -23,7 +23,8 @@ replaces the one before in a terminal, and follows it elsewhere and with --json.
 server goes, top says so, and connects again.
 
 Rates, latencies and errors are those of the interval before. Only operators of the server
-may see them: clients with its OperatorRole, or on its machine.`
+may see them: clients with its OperatorRole, the server's user over a unix socket, and without
+OperatorRole and Authenticate also clients on its machine.`
 
 // operatorContract is what top needs of introspect.Contract.
 type operatorContract struct {
@@ -201,7 +202,8 @@ func operatorsOnly(err error) error {
 	case errors.As(err, &e) && e.Code == bsrpc.CodePermissionDenied:
 		f := failureOf(err)
 		f.Message = "the server shows its figures to operators only"
-		f.Details = append(f.Details, "connect with a token or certificate that has the role of ServerOptions.OperatorRole, or from the server's machine")
+		f.Details = append(f.Details, "connect with a token or certificate that has the role of ServerOptions.OperatorRole, or over a unix socket as the server's user;",
+			"a server with neither OperatorRole nor Authenticate shows them on its machine, too")
 		return f
 	}
 	return err
