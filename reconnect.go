@@ -25,7 +25,7 @@ type State uint8
 // The states of a client.
 const (
 	StateConnecting State = iota // an attempt to connect is under way
-	StateWaiting                 // the client waits for admission
+	StateWaiting                 // the client waits for admission: for its place, or for OnConnect
 	StateReady                   // there is a connection
 	StateLost                    // there is none, until the next attempt
 	StateClosed                  // there will be none: the client has ended
