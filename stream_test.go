@@ -486,7 +486,6 @@ func TestCancelWithItemsAtHand(t *testing.T) {
 							if i == cancelAt && err == nil {
 								synctest.Wait() // until all that can come has
 								cancel()
-								synctest.Wait()
 							}
 						}
 						if items != cancelAt+1 || !errors.Is(last, want) {

@@ -26,22 +26,21 @@ type Pipe struct {
 	// for Close. It must be set before all other uses, and must not wait.
 	OnOver func(why *fault.Fault)
 
-	// Left, if not nil, returns why the receiver of a stream that is over does not want the rest;
-	// nil if it does. It must be set before all other uses.
+	// Left, if not nil, returns why the receiver does not want what has come; nil if it does. It
+	// must be set before all other uses.
 	Left func() *fault.Fault
 
 	mu       sync.Mutex   // guards all up to receives
 	in       []byte       // items sent and not taken
 	sizes    []int        // of these
 	over     bool         // nothing more is accepted
-	drops    bool         // what has not been taken is not wanted
 	why      *fault.Fault // nil for a complete stream
 	flags    wire.Flags   // of End
 	sends    bool         // a token in sender is wanted
 	receives bool         // a token in receiver is wanted
 
+	drops    atomic.Bool // what has not been taken is not wanted; changed under mu
 	dropped  atomic.Bool
-	ended    atomic.Bool   // over, for the receiving goroutine
 	sender   chan struct{} // capacity 1
 	receiver chan struct{} // capacity 1
 
@@ -124,10 +123,9 @@ func (p *Pipe) finish(why *fault.Fault, flags wire.Flags, drop bool) {
 	first := !p.over
 	if first {
 		p.over, p.why, p.flags = true, why, flags
-		p.ended.Store(true)
 	}
 	if drop {
-		if p.drops = true; p.why == nil || why != errPipeClosed {
+		if p.drops.Store(true); p.why == nil || why != errPipeClosed {
 			p.why = why // what is dropped makes a complete stream incomplete
 		}
 	}
@@ -179,7 +177,7 @@ func (p *Pipe) Next() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if p.ended.Load() && p.isUnwanted() {
+	if p.isUnwanted() {
 		return nil, p.take()
 	}
 	begin := p.pos
@@ -188,13 +186,13 @@ func (p *Pipe) Next() ([]byte, error) {
 	return p.cur[begin:p.pos:p.pos], nil
 }
 
-// isUnwanted reports whether the rest of a stream that is over is not wanted.
+// isUnwanted reports whether what has come is not wanted.
 func (p *Pipe) isUnwanted() bool {
-	p.mu.Lock()
-	drops := p.drops
-	p.mu.Unlock()
-	if drops || p.Left == nil {
-		return drops
+	if p.drops.Load() {
+		return true
+	}
+	if p.Left == nil {
+		return false
 	}
 	why := p.Left()
 	if why != nil {
@@ -208,7 +206,7 @@ func (p *Pipe) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	if p.ended.Load() && len(p.rest) > 0 && p.isUnwanted() {
+	if len(p.rest) > 0 && p.isUnwanted() {
 		p.rest = nil
 	}
 	for len(p.rest) == 0 {
@@ -231,7 +229,7 @@ func (p *Pipe) take() error {
 		p.mu.Lock()
 	}
 	defer p.mu.Unlock()
-	if p.drops || len(p.sizes) == 0 {
+	if p.drops.Load() || len(p.sizes) == 0 {
 		p.in, p.sizes, p.cur, p.curSizes, p.pos, p.at = nil, nil, nil, nil, 0, 0
 		if p.why != nil {
 			return p.why

@@ -203,17 +203,20 @@ func (r *Receiver) wakeLocked() {
 	}
 }
 
-// isUnwanted reports whether the rest of a stream that is over is not wanted: it is dropped, or
-// its caller's context has ended since.
+// isUnwanted reports whether what has come is not wanted: the stream is dropped, or the context
+// of its caller has ended. That drops it too, but on a goroutine which may have to wait for its turn.
 func (r *Receiver) isUnwanted() bool {
 	if r.isDropped() {
 		return true
 	}
-	if r.call == nil || r.call.ctx.Err() == nil {
+	if r.call == nil {
 		return false
 	}
-	r.finish(r.call.Whole.ContextFault(r.call.ctx.Err(), fault.OutcomeUnknown), true)
-	return true
+	err := r.call.ctx.Err()
+	if err != nil {
+		r.leave(r.call.Whole.ContextFault(err, fault.OutcomeUnknown), true)
+	}
+	return err != nil
 }
 
 // Next returns the next item, valid until the next call of Next. It returns io.EOF at the
@@ -221,7 +224,7 @@ func (r *Receiver) isUnwanted() bool {
 func (r *Receiver) Next() ([]byte, error) {
 	for {
 		if size, ok := wire.ReadItemHeader(r.cur[r.pos:]); ok {
-			if r.isOver() && r.isUnwanted() {
+			if r.isUnwanted() {
 				return nil, r.finished()
 			}
 			begin := r.pos + wire.ItemHeader
@@ -254,7 +257,7 @@ func (r *Receiver) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if r.isOver() && r.isUnwanted() {
+	if r.isUnwanted() {
 		return 0, r.finished()
 	}
 	n := copy(p, r.cur[r.pos:])
