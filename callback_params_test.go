@@ -9,7 +9,9 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -473,4 +475,85 @@ func errorIn(err error) *bsrpc.Error {
 		return &bsrpc.Error{Code: 9999, Outcome: 255}
 	}
 	return e
+}
+
+// Callbacks in a race with the end of their call are run, or end in ErrCallOver; those without an
+// answer are counted where they are dropped.
+func TestCallbacksAtTheEndOfTheCall(t *testing.T) {
+	type contract struct {
+		Keep func(ctx context.Context, note func(), ask func() error) error
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var all sync.WaitGroup
+		var over atomic.Int32
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := bsrpc.RegisterAs[contract](srv, "Shop", &contract{func(_ context.Context, note func(), ask func() error) error {
+			for range 4 {
+				all.Go(func() {
+					for range 10 {
+						if err := ask(); errors.Is(err, bsrpc.ErrCallOver) {
+							over.Add(1)
+						} else if err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			all.Go(func() {
+				time.Sleep(time.Second)
+				note()
+				note()
+			})
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		c := bsrpctest.Bind[contract](t, srv, "Shop")
+		for range 20 {
+			var asked atomic.Int32
+			over.Store(0)
+			if err := c.Keep(t.Context(), func() { t.Error("a callback ran after its call") }, func() error { asked.Add(1); return nil }); err != nil {
+				t.Error(err)
+			}
+			all.Wait()
+			if n := asked.Load() + over.Load(); n < 40 {
+				t.Errorf("%d callbacks of 40", n)
+			}
+		}
+		if n := srv.OnewayErrors(); n != 40 {
+			t.Errorf("%d callbacks are counted as dropped, want 40", n)
+		}
+	})
+}
+
+// The context of a callback has the groups that its caller holds: a call that waits for them would
+// wait for itself.
+func TestCallbackHasTheGroupsOfItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type contract struct {
+			Relay func(ctx context.Context, back func(ctx context.Context) error) error
+			Hold  func(ctx context.Context) error `bsrpc:"exclusive=bench"`
+			Use   func(ctx context.Context) error `bsrpc:"exclusive=bench"`
+		}
+		var near, far *contract
+		bind := func(hold func(ctx context.Context) error) *contract {
+			srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+			if err := bsrpc.RegisterAs[contract](srv, "Shop", &contract{
+				Relay: func(ctx context.Context, back func(ctx context.Context) error) error { return back(ctx) },
+				Hold:  hold,
+				Use:   func(context.Context) error { return nil },
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return bsrpctest.Bind[contract](t, srv, "Shop")
+		}
+		far = bind(func(context.Context) error { return nil })
+		near = bind(func(ctx context.Context) error {
+			return far.Relay(ctx, func(ctx context.Context) error { return near.Use(ctx) })
+		})
+		began := time.Now()
+		if err := near.Hold(t.Context()); err == nil || !strings.Contains(err.Error(), "already holding exclusive=bench: deadlock") || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
 }

@@ -6,6 +6,7 @@ package bsrpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -654,4 +655,46 @@ func TestKindClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A handler gets the items that had come before its connection was lost, and then the loss.
+func TestKindLostParameter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost, seen := make(chan struct{}), make(chan string, 1)
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		if err := srv.RegisterFunc("S.Load", func(items iter.Seq2[int, error]) (n int, err error) {
+			<-lost
+			for _, err = range items {
+				if n++; err != nil {
+					break
+				}
+			}
+			seen <- fmt.Sprint(n-1, " items, ", err)
+			return n, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := bsrpc.Bind[struct {
+			Load func(context.Context, iter.Seq[int]) (int, error)
+		}](t.Context(), client, "S")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go p.Load(context.Background(), func(yield func(int) bool) {
+			for i := 0; i < 100 && yield(i); i++ {
+			}
+			<-lost
+		})
+		synctest.Wait()
+		client.Close()
+		synctest.Wait()
+		close(lost)
+		if got, want := <-seen, "100 items, bsrpc: S.Load: connection lost: closed by the peer"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 }

@@ -518,3 +518,19 @@ func TestCancelWithItemsAtHand(t *testing.T) {
 		})
 	}
 }
+
+// Items may have no bytes. More of them than a window has room for arrive, in either direction.
+func TestItemsWithoutBytes(t *testing.T) {
+	type contract struct {
+		Both func(context.Context, iter.Seq2[struct{}, error]) iter.Seq2[struct{}, error]
+	}
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	if err := bsrpc.RegisterAs[contract](srv, "Ticks", &contract{func(_ context.Context, in iter.Seq2[struct{}, error]) iter.Seq2[struct{}, error] { return in }}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 10_000
+	items, err := collect(bsrpctest.Bind[contract](t, srv, "Ticks").Both(t.Context(), generated(n, func(int) struct{} { return struct{}{} })))
+	if len(items) != n || err != nil {
+		t.Errorf("%d items, %v", len(items), err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,12 @@ func (s *usedService) Total(in iter.Seq2[uint32, error]) (total uint32, _ error)
 		total += n
 	}
 	return total, nil
+}
+func (s *usedService) First(in iter.Seq2[uint32, error]) (uint32, error) {
+	for n, err := range in {
+		return n, err
+	}
+	return 0, io.EOF
 }
 func (s *usedService) Feed(r io.Reader) (int64, error) {
 	if s.feed != nil {
@@ -354,4 +361,98 @@ func TestParametersEndTogether(t *testing.T) {
 		srv.Close()
 		checkBooked(t, srv)
 	})
+}
+
+// Of several goroutines that range over one stream, one gets its items, and the others ErrStreamUsed.
+func TestRangesAtTheSameTime(t *testing.T) {
+	withUsed(t, &usedService{count: upTo}, nil, func(p *usedContract, _ *Client, _ *Server) {
+		for range 20 {
+			seq := p.Count(context.Background(), 1000)
+			var used, whole atomic.Int32
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					switch r := rangeOverAll(seq); {
+					case r.err == ErrStreamUsed && r.items == nil:
+						used.Add(1)
+					case r.err == nil && len(r.items) == 1000:
+						whole.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			if used.Load() != 2 || whole.Load() != 1 {
+				t.Errorf("%d whole ranges, and %d refused", whole.Load(), used.Load())
+			}
+		}
+	})
+}
+
+// A panic, and runtime.Goexit, in the body of a range ends the producer, as break does.
+func TestRangeThatFalls(t *testing.T) {
+	var running atomic.Int32
+	s := &usedService{count: func(ctx context.Context, n uint32) iter.Seq2[uint32, error] {
+		return func(yield func(uint32, error) bool) {
+			running.Add(1)
+			defer running.Add(-1)
+			upTo(ctx, n)(yield)
+		}
+	}}
+	withUsed(t, s, nil, func(p *usedContract, _ *Client, _ *Server) {
+		for _, fall := range []func(){func() { panic("on purpose") }, runtime.Goexit} {
+			var ended sync.WaitGroup
+			ended.Go(func() {
+				defer func() { recover() }()
+				for n := range p.Count(context.Background(), endless) {
+					if n == 5 {
+						fall()
+					}
+				}
+			})
+			ended.Wait()
+			synctest.Wait()
+			if n := running.Load(); n != 0 {
+				t.Errorf("%d iterators go on", n)
+			}
+		}
+	})
+}
+
+// What an iterator of the caller does after yield has returned false has no effect.
+func TestIteratorAfterItsEnd(t *testing.T) {
+	for _, late := range []func(yield func(uint32, error) bool){
+		func(func(uint32, error) bool) { panic("on purpose") },
+		func(func(uint32, error) bool) { runtime.Goexit() },
+		func(yield func(uint32, error) bool) { yield(0, io.ErrUnexpectedEOF) },
+		func(yield func(uint32, error) bool) {
+			for range 10 {
+				if yield(1, nil) {
+					panic("true after false")
+				}
+			}
+		},
+	} {
+		withUsed(t, new(usedService), nil, func(p *usedContract, client *Client, _ *Server) {
+			type early struct {
+				First func(ctx context.Context, in iter.Seq2[uint32, error]) (uint32, error)
+			}
+			e, err := Bind[early](t.Context(), client, "Used")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ended sync.WaitGroup
+			ended.Add(1)
+			n, err := e.First(context.Background(), func(yield func(uint32, error) bool) {
+				defer ended.Done()
+				for i := uint32(3); yield(i, nil); i++ {
+				}
+				late(yield)
+			})
+			if n != 3 || err != nil {
+				t.Errorf("got %d, %v", n, err)
+			}
+			ended.Wait()
+			checkAdd(t, p)
+		})
+	}
 }
