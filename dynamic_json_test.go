@@ -44,6 +44,10 @@ var dynamicJSON = []struct{ method, arg, result string }{
 	{"Duration", `"1m"`, `"60s"`},
 	{"Addr", `"AQIDBA=="`, `"AQIDBA=="`},
 	{"Big", `"77"`, `"77"`},
+	{"Shape", `{"Rect":{"W":1,"H":-2}}`, `{"Rect":{"H":-2,"W":1}}`},
+	{"Shape", `{"Group":[{"Label":"a"},{"Group":[]}]}`, `{"Group":[{"Label":"a"},{"Group":[]}]}`},
+	{"Keys", `{"-1":true,"2":false}`, `{"-1":true,"2":false}`},
+	{"Flags", `{"true":1}`, `{"true":1}`},
 }
 
 // Arguments come from encoding/json, in all of its ways, and the result is what it would
@@ -157,6 +161,11 @@ func TestCallJSONMisfits(t *testing.T) {
 		{"Part", map[string]any{"Name": make(chan int)}, `lab.Dynamic.Part, parameter 1: a chan int has no JSON; want values as from encoding/json`},
 		{"Part", []any{}, `lab.Dynamic.Part, parameter 1: a list; the layout has a struct, an object`},
 		{"Part", cyclicJSON, `lab.Dynamic.Part, parameter 1: nested deeper than 1000, or cyclic`},
+		{"Shape", map[string]any{}, `lab.Dynamic.Shape, parameter 1: an empty object; the layout has a union, an object with one of Circle, Rect, Label, Group`},
+		{"Shape", map[string]any{"Circle": 1.0, "Label": ""}, `lab.Dynamic.Shape, parameter 1: an object with two members; the layout has a union, an object with one of Circle, Rect, Label, Group`},
+		{"Shape", map[string]any{"Group": []any{map[string]any{"Rect": 5.0}}}, `lab.Dynamic.Shape, parameter 1, Group[0].Rect: a number; the layout has a struct, an object`},
+		{"Keys", map[string]any{"2147483648": true}, `lab.Dynamic.Keys, parameter 1, [0][key]: a number out of range; the layout has a 32-bit integer`},
+		{"Flags", map[string]any{"yes": 1.0}, `lab.Dynamic.Flags, parameter 1, [0][key]: neither "true" nor "false"; the layout has a bool`},
 		{"Pair", []any{1.0}, `lab.Dynamic.Pair, parameter 1: a list of 1; the layout has a list of 2`},
 		{"Shelf", map[string]any{"a": []any{1.0, "x"}}, `lab.Dynamic.Shelf, parameter 1, [0][1]: not a number; the layout has a 32-bit integer`},
 	} {

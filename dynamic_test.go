@@ -49,6 +49,9 @@ func (dynamic) Time(t time.Time) time.Time                         { return t }
 func (dynamic) Duration(d time.Duration) time.Duration             { return d }
 func (dynamic) Addr(a netip.Addr) netip.Addr                       { return a }
 func (dynamic) Big(b big.Int) big.Int                              { return b }
+func (dynamic) Shape(s shape) shape                                { return s }
+func (dynamic) Keys(m map[int32]bool) map[int32]bool               { return m }
+func (dynamic) Flags(m map[bool]uint8) map[bool]uint8              { return m }
 func (dynamic) Swap(a int, b string) (string, int)                 { return b, a }
 func (dynamic) Nothing()                                           {}
 func (dynamic) Fail(ctx context.Context, text string) (int, error) { return 7, errors.New(text) }

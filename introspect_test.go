@@ -145,9 +145,9 @@ func TestDescriptionUnderRoles(t *testing.T) {
 		t.Errorf("a hidden service differs from a missing one: %q", texts)
 	}
 	var total int
-	for name, want := range map[string]string{"lab.Till.Total": "lab.Till.Totam", "Till.Audit": "Till.Audix", "bsrpc.v1.Sessions": "bsrpc.v1.Sessionx"} {
+	for name, want := range map[string]string{"lab.Till.Total": "lbb.Till.Total", "Till.Audit": "Till.Audix", "bsrpc.v1.Sessions": "bsrpc.v1.Sessionx"} {
 		err, missing := client.Call(ctx, name, nil, &total), client.Call(ctx, want, nil, &total)
-		if err == nil || missing == nil || strings.ReplaceAll(err.Error(), name, "X") != strings.ReplaceAll(missing.Error(), want, "X") {
+		if err == nil || missing == nil || strings.ReplaceAll(strings.ReplaceAll(err.Error(), name, "X"), "lab.Till", "lbb.Till") != strings.ReplaceAll(missing.Error(), want, "X") {
 			t.Errorf("hidden: %v\nmissing: %v", err, missing)
 		}
 	}
@@ -168,12 +168,29 @@ func wantOutcome(t *testing.T, err error, code bsrpc.Code, outcome bsrpc.Outcome
 	}
 }
 
-// HideDescription leaves contracts and health, and answers everything else as unknown.
+// HideDescription leaves contracts and health, and answers everything else as unknown, over a
+// connection and apart from it.
 func TestHideDescription(t *testing.T) {
 	srv := secureTill(t, func(o *bsrpc.ServerOptions) { o.HideDescription = true })
 	client, server := dialAs(t, srv, "admin")
+	testHidden(t, client, server)
+	over := bsrpc.NewClientOver(bsrpctest.Direct(srv), &bsrpc.ClientOptions{Credentials: func(context.Context) (bsrpc.Credentials, error) {
+		return bsrpc.NewCredentials("admin", ""), nil
+	}})
+	defer over.Close()
+	server, err := bsrpc.Bind[introspect.Contract](t.Context(), over, introspect.Service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testHidden(t, over, server)
+}
+
+func testHidden(t *testing.T, client *bsrpc.Client, server *introspect.Contract) {
+	t.Helper()
 	ctx := t.Context()
-	if _, err := bsrpc.Bind[tillContract](ctx, client, "Till"); err != nil {
+	if _, err := bsrpc.Bind[struct {
+		Total func(ctx context.Context, day string) (int, error)
+	}](ctx, client, "Till"); err != nil {
 		t.Error(err)
 	}
 	_, err := server.Services(ctx)
@@ -186,8 +203,10 @@ func TestHideDescription(t *testing.T) {
 	for _, name := range []string{"Till.Total", "Till.Totall", "Tils.Total", "bsrpc.v1.Health"} {
 		err := client.Call(ctx, name, []any{"today"})
 		wantOutcome(t, err, bsrpc.CodeUnimplemented, bsrpc.OutcomeNotRun)
-		if text := err.Error(); strings.Contains(strings.ReplaceAll(text, name, ""), "Till") {
-			t.Errorf("%s: %v", name, err)
+		service, _, _ := strings.Cut(name, ".T")
+		missing := client.Call(ctx, "Xyz.Total", []any{"today"})
+		if text := strings.ReplaceAll(strings.ReplaceAll(err.Error(), name, "Xyz.Total"), service, "Xyz"); name != "bsrpc.v1.Health" && text != missing.Error() {
+			t.Errorf("%s: %v, but of a missing service %v", name, err, missing)
 		}
 	}
 	type misspelt struct {
@@ -281,14 +300,32 @@ func TestOperatorOfThisMachine(t *testing.T) {
 	}
 }
 
-// WatchHealth sends each state, the newest alone to a slow reader, and ends with draining.
+// WatchHealth sends each state, the newest alone to a slow reader, and ends with draining: over a
+// connection, and apart from it.
 func TestWatchHealth(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		t.Run(fmt.Sprint("over ", over), func(t *testing.T) { testWatchHealth(t, over) })
+	}
+}
+
+func testWatchHealth(t *testing.T, over bool) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: slog.New(slog.DiscardHandler)})
 		if err := srv.RegisterName("Greeter", greeter{}); err != nil {
 			t.Fatal(err)
 		}
-		server := bsrpctest.Bind[introspect.Contract](t, srv, introspect.Service)
+		client := bsrpc.NewClientOver(bsrpctest.Direct(srv), nil)
+		defer client.Close()
+		if !over {
+			var err error
+			if client, err = bsrpctest.Dial(t, srv, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server, err := bsrpc.Bind[introspect.Contract](t.Context(), client, introspect.Service)
+		if err != nil {
+			t.Fatal(err)
+		}
 		states := make(chan introspect.Health)
 		go func() {
 			defer close(states)

@@ -67,7 +67,7 @@ func (s *till) Again(ctx context.Context, ms int) (string, error) {
 	}
 	return s.Sleep(ctx, ms)
 }
-func (s *till) Keep(ctx context.Context) string                   { SessionFrom(ctx).Set(siteKey{}, 1); return s.at }
+func (s *till) Keep(ctx context.Context) string { SessionFrom(ctx).Set(siteKey{}, 1); return s.at }
 
 type siteKey struct{}
 

@@ -71,6 +71,9 @@ type version[M comparable] struct {
 // long answer.
 func (t *Table[M]) Answer(reg Registry[M], r *wire.BindRequest) (answers []wire.BindResult, texts uint64, refuse *fault.Fault) {
 	service := reg.Service(r.Service)
+	if r.Hashes == nil && r.Texts == nil && !described(reg, service) {
+		service = nil // to who does not know the contract, a hidden service is a missing one
+	}
 	if refuse = t.addVersions(reg, service, r); refuse != nil {
 		return nil, 0, refuse
 	}
@@ -188,17 +191,21 @@ func Similar(name string, among func(yield func(string) bool)) []string {
 func Described[M comparable](reg Registry[M], services iter.Seq[string]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name := range services {
-			for _, m := range reg.Service(name) {
-				if _, hidden, _ := reg.Access(m); hidden {
-					continue
-				}
-				if !yield(name) {
-					return
-				}
-				break
+			if described(reg, reg.Service(name)) && !yield(name) {
+				return
 			}
 		}
 	}
+}
+
+// described reports whether a service has a method that is not hidden from the peer.
+func described[M comparable](reg Registry[M], service map[string]M) bool {
+	for _, m := range service {
+		if _, hidden, _ := reg.Access(m); !hidden {
+			return true
+		}
+	}
+	return false
 }
 
 // suggest adds similar names to the answers for unknown names, and marks all answers if
