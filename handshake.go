@@ -42,6 +42,7 @@ type handshake struct {
 	tls     *tls.ConnectionState // nil without TLS
 	session *Session
 	entered *admission.Handshake[net.Conn]
+	secured bool // the TLS handshake is complete, or there is none
 	late    bool // no whole INIT has come in time, or the handshake was dropped
 }
 
@@ -55,7 +56,11 @@ func (s *Server) runHandshake(nc net.Conn) (*serverConn, error) {
 	nc.SetDeadline(deadline)
 	var err error
 	if h.entered, err = s.enter(nc); err != nil {
-		h.refuse(h.dropped())
+		why := h.dropped()
+		ctx, cancel := context.WithTimeout(ctx, dropTime)
+		defer cancel()
+		h.secured = hello.AcceptTLS(ctx, nc, s.log) == nil
+		h.refuse(why)
 		return nil, err
 	}
 	defer s.handshakes.Done()
@@ -95,6 +100,7 @@ func (h *handshake) pause() error {
 // hello is the second step: TLS, INIT, and the choice of the wire.
 func (h *handshake) hello() (err error) {
 	if err = hello.AcceptTLS(h.ctx, h.nc, h.server.log); err == nil {
+		h.secured = true
 		h.peer, h.init, err = hello.Read(h.nc, h.server.settings.Basic)
 		h.late = hello.IsTimeout(err)
 	}
@@ -199,10 +205,10 @@ func (h *handshake) welcome() error {
 }
 
 // refuse sends the client the reason of a refusal, and ends the session, if it was
-// opened.
+// opened. A write within the TLS handshake would wait for that, and so for what hangs there.
 func (h *handshake) refuse(err error) {
 	var r *hello.Refusal
-	if errors.As(err, &r) {
+	if errors.As(err, &r) && (h.secured || r.IsPlain()) {
 		r.Send(h.nc, h.server.settings.MaxErrorText)
 	}
 	if h.session != nil {

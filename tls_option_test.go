@@ -402,6 +402,37 @@ func TestTLSCallbacksFail(t *testing.T) {
 	})
 }
 
+// Close waits for the handshakes, and not for what hangs in a func of the tls.Config: a refusal
+// cannot be sent there.
+func TestCloseWhileTLSHangs(t *testing.T) {
+	ca := bsrpctest.NewCA(t)
+	hang, reached := make(chan struct{}), make(chan struct{})
+	defer close(hang)
+	config := ca.Server()
+	config.VerifyConnection = func(tls.ConnectionState) error {
+		close(reached)
+		<-hang
+		return nil
+	}
+	// Not in a bubble: there, a goroutine that waits for a lock of crypto/tls stops the clock.
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, TLS: config, HandshakeTimeout: 50 * time.Millisecond})
+	near, far := net.Pipe()
+	defer near.Close()
+	go srv.ServeConn(far)
+	go tls.Client(near, ca.Client("ann")).Write([]byte("INIT, some time"))
+	<-reached
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		srv.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("Close does not return")
+	}
+}
+
 // A server without TLS that other machines can reach logs one warning.
 func TestWarningWithoutTLS(t *testing.T) {
 	const warning = "serving without TLS beyond this machine"

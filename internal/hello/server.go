@@ -31,6 +31,9 @@ func IsFailure(err error) bool {
 	return err != nil && (!errors.As(err, &r) || r.Err.Code != fault.ResourceExhausted && r.Err.Code != fault.Unavailable)
 }
 
+// IsPlain reports whether the refusal is sent without TLS, to a client without TLS.
+func (r *Refusal) IsPlain() bool { return r.on != nil }
+
 func (r *Refusal) Error() string { return r.Err.Plain() }
 
 // Read reads the first frame of a client. For a client of the basic wire peer is nil,
