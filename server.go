@@ -31,6 +31,7 @@ type Server struct {
 	health      health.Board
 	started     time.Time
 	proving     report.HookLimit // calls of Authenticate
+	verifying   secure.Work      // of certificates
 	warnExposed sync.Once        // of a listener without TLS, reachable from other machines
 	handshakes  sync.WaitGroup   // Add only with mu held, while the server is not stopping
 	closables

@@ -102,7 +102,7 @@ func (s *Server) serveConn(nc net.Conn) error {
 // handshake returns the connection of a client after the handshake. On failure it closes
 // nc.
 func (s *Server) handshake(nc net.Conn) (*serverConn, error) {
-	nc, err := secure.Server(nc, s.settings.access.tls)
+	nc, err := secure.Server(nc, s.settings.access.tls, &s.verifying)
 	s.log.Debug("bsrpc: accepted", "remote", nc.RemoteAddr())
 	var c *serverConn
 	if err == nil {

@@ -32,7 +32,7 @@ func AcceptTLS(ctx context.Context, nc net.Conn, l *report.Log) error {
 	}
 	kind := report.TLS
 	var refused *tls.CertificateVerificationError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) || errors.Is(err, secure.ErrLong) {
 		kind = report.Auth // a client of this server, whose line must not wait for those of scanners
 	}
 	return &Foreign{kind, "TLS handshake: " + err.Error(), err}

@@ -19,9 +19,15 @@ import (
 // errTwice is the error of TLS within TLS.
 var errTwice = fault.Refusal(fault.InvalidArgument, "the connection is TLS already, and the option TLS is set; give the library the plain connection, or leave TLS out")
 
+// A Work limits the processors for the certificates of the clients of a server.
+type Work = tlsconn.Work
+
+// ErrLong is the error of a peer with too many bytes in the TLS handshake.
+var ErrLong = tlsconn.ErrLong
+
 // Server prepares a connection of a server, with TLS unless c is nil. Handshake must follow.
-// On errors it returns nc, prepared but unusable.
-func Server(nc net.Conn, c *tls.Config) (net.Conn, error) {
+// On errors it returns nc, prepared but unusable. w limits the verification of certificates.
+func Server(nc net.Conn, c *tls.Config, w *Work) (net.Conn, error) {
 	nc = netconn.Wrap(nc)
 	switch {
 	case c == nil:
@@ -29,7 +35,7 @@ func Server(nc net.Conn, c *tls.Config) (net.Conn, error) {
 	case IsTLS(nc):
 		return nc, errTwice
 	}
-	return netconn.Wrap(tlsconn.Server(nc, c)), nil
+	return netconn.Wrap(tlsconn.Server(nc, c, w)), nil
 }
 
 // Client prepares a connection of a client like Server. name is the name to verify if c has

@@ -6,8 +6,10 @@
 package tlsconn
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -34,10 +36,30 @@ func Client(nc net.Conn, c *tls.Config) *Conn {
 	return &Conn{tls.Client(b, c), b}
 }
 
-// Server returns the server side of a connection over nc.
-func Server(nc net.Conn, c *tls.Config) *Conn {
+// Server returns the server side of a connection over nc. Verifying the certificates of a client is
+// a part of w, unless w is nil or the user's code verifies too: that may wait.
+func Server(nc net.Conn, c *tls.Config, w *Work) *Conn {
 	b := newBelow(nc)
+	if w != nil && c.ClientAuth >= tls.VerifyClientCertIfGiven && c.VerifyPeerCertificate == nil && c.VerifyConnection == nil && c.GetConfigForClient == nil {
+		b.part = newPart(w, netconn.PeerKey(nc.RemoteAddr()))
+	}
 	return &Conn{tls.Server(b, c), b}
+}
+
+// MaxHandshake is how many bytes a peer may send before the TLS handshake is complete: a dozen
+// certificates with keys of common sizes. Verifying a long chain takes much memory and time, and
+// crypto/tls allows 256 KiB.
+const MaxHandshake = 32 << 10
+
+// ErrLong is the error of a peer that exceeds MaxHandshake.
+var ErrLong = fmt.Errorf("the peer's part of the TLS handshake, with its certificates, has more than %d bytes", MaxHandshake)
+
+// HandshakeContext is that of tls.Conn, with at most MaxHandshake bytes of the peer.
+func (c *Conn) HandshakeContext(ctx context.Context) error {
+	err := c.Conn.HandshakeContext(ctx)
+	c.below.part.end()
+	c.below.shaken = err == nil
+	return err
 }
 
 // NetConn returns the connection below TLS. After Detach it may be written, but only what
@@ -58,7 +80,7 @@ func Detach(nc net.Conn, onOutput func()) *Conn {
 		return nil
 	}
 	b := c.below
-	b.reads, b.onOutput = sockread.NewReader(b.Conn), onOutput
+	b.reads, b.onOutput, b.shaken = sockread.NewReader(b.Conn), onOutput, true
 	b.detached.Store(true)
 	return c
 }
@@ -141,7 +163,7 @@ func (c *Conn) Close() error { return c.below.Conn.Close() }
 // The deadlines are those of the socket. tls.Conn sets some as well, see below.
 
 func (c *Conn) SetDeadline(t time.Time) error      { return c.below.Conn.SetDeadline(t) }
-func (c *Conn) SetReadDeadline(t time.Time) error  { return c.below.Conn.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error  { return c.below.interruptible(t) }
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.below.Conn.SetWriteDeadline(t) }
 
 // errDry is the error of a read that would have to wait. For tls.Conn it is temporary.
@@ -153,6 +175,11 @@ type below struct {
 	detached atomic.Bool
 	onOutput func()
 	output
+
+	// of the goroutine in HandshakeContext
+	received int
+	shaken   bool  // the handshake is complete
+	part     *part // of a Work; nil for none
 
 	// of the goroutine in Read
 	reads   io.Reader // of Conn
@@ -178,9 +205,42 @@ func (b *below) Read(p []byte) (int, error) {
 	if b.unsent.Load() { // the peer may wait for it
 		b.onOutput()
 	}
-	n, err := b.reads.Read(p)
+	if b.shaken {
+		n, err := b.reads.Read(p)
+		b.follow(p[:max(n, 0)])
+		return n, err
+	}
+	return b.readHandshake(p)
+}
+
+// readHandshake is Read before the end of the handshake.
+func (b *below) readHandshake(p []byte) (int, error) {
+	room := MaxHandshake - b.received // what follows the handshake remains in the socket
+	if room <= 0 {
+		return 0, ErrLong
+	}
+	b.part.end()
+	n, err := b.reads.Read(p[:min(len(p), room)])
+	b.received += max(n, 0)
 	b.follow(p[:max(n, 0)])
+	if err == nil {
+		err = b.part.begin()
+	}
 	return n, err
+}
+
+// interruptible is SetReadDeadline. netconn.LongAgo also ends a wait for a part of a Work.
+func (b *below) interruptible(t time.Time) error {
+	if t.Equal(netconn.LongAgo) {
+		b.part.abandon()
+	}
+	return b.Conn.SetReadDeadline(t)
+}
+
+// Close ends a wait as well. tls.Conn calls it at the end of the context of a handshake.
+func (b *below) Close() error {
+	b.part.abandon()
+	return b.Conn.Close()
 }
 
 // follow counts the records that end in p.
@@ -206,10 +266,14 @@ func (b *below) follow(p []byte) {
 
 // Write writes ciphertext, or after Detach keeps it until it is sealed.
 func (b *below) Write(p []byte) (int, error) {
-	if !b.detached.Load() {
-		return b.Conn.Write(p)
+	if b.detached.Load() {
+		return b.output.add(p)
 	}
-	return b.output.add(p)
+	if b.part != nil && !b.shaken {
+		b.part.end()
+		b.part.answered = true
+	}
+	return b.Conn.Write(p)
 }
 
 // CloseWrite half-closes the connection below, where a client without TLS has been refused.
