@@ -1042,6 +1042,7 @@ func TestEndpointsThatRefuse(t *testing.T) {
 				s.start("b")
 				time.Sleep(time.Minute)
 				end(s, "c")
+				synctest.Wait() // otherwise the call may still go to c
 				got, err = p.Where(t.Context())
 				wantAt(t, got, err, "b")
 				end(s, "b")
