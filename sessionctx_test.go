@@ -16,6 +16,7 @@ type workBench struct {
 	Wait   func(ctx context.Context) error
 	Later  func(ctx context.Context) *bsrpc.Future[int]
 	Report func(ctx context.Context) iter.Seq2[int, error]
+	Many   func(ctx context.Context) iter.Seq2[int, error]
 	Watch  func(ctx context.Context) (iter.Seq2[int, error], error)
 }
 
@@ -101,18 +102,23 @@ func newBench(t *testing.T) (srv *bsrpc.Server, s *bsrpc.Session, c *bsrpc.Clien
 		return err
 	}})
 	wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	one := func(ctx context.Context) iter.Seq2[int, error] {
+	many := func(ctx context.Context, n int) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
-			if yield(1, nil) {
-				<-ctx.Done()
+			for i := range n {
+				if !yield(i, nil) {
+					return
+				}
 			}
+			<-ctx.Done()
 		}
 	}
+	one := func(ctx context.Context) iter.Seq2[int, error] { return many(ctx, 1) }
 	handlers := bsrpc.NewServer(nil)
 	for name, fn := range map[string]any{
 		"Bench.Wait":   wait,
 		"Bench.Later":  func(ctx context.Context) (int, error) { return 0, wait(ctx) },
 		"Bench.Report": one,
+		"Bench.Many":   func(ctx context.Context) iter.Seq2[int, error] { return many(ctx, 100) },
 		"Bench.Watch":  func(ctx context.Context) (iter.Seq2[int, error], error) { return one(ctx), nil },
 	} {
 		if err := handlers.RegisterFunc(name, fn); err != nil {
@@ -124,4 +130,27 @@ func newBench(t *testing.T) (srv *bsrpc.Server, s *bsrpc.Session, c *bsrpc.Clien
 		t.Fatal(err)
 	}
 	return srv, s, c, b
+}
+
+// The items that have come before the end of a session stay, also for a call with its context.
+func TestItemsBeforeTheEndOfASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, s, c, b := newBench(t)
+		defer srv.Close()
+		items := 0
+		for _, err := range b.Many(s.Context()) {
+			if err != nil {
+				checkReason(t, err, bsrpc.CodeUnavailable, bsrpc.OutcomeUnknown)
+				break
+			}
+			if items++; items == 1 {
+				synctest.Wait() // until all that can come has
+				c.Close()
+				synctest.Wait()
+			}
+		}
+		if items != 100 {
+			t.Errorf("%d items, want 100", items)
+		}
+	})
 }

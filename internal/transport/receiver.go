@@ -213,10 +213,11 @@ func (r *Receiver) isUnwanted() bool {
 		return false
 	}
 	err := r.call.ctx.Err()
-	if err != nil {
-		r.leave(r.call.Whole.ContextFault(err, fault.OutcomeUnknown), true)
+	if err == nil || r.c.endOf(r.call.ctx) != nil { // what has come before the end of the connection stays
+		return false
 	}
-	return err != nil
+	r.leave(r.call.Whole.ContextFault(err, fault.OutcomeUnknown), true)
+	return true
 }
 
 // Next returns the next item, valid until the next call of Next. It returns io.EOF at the
