@@ -180,6 +180,13 @@ func (s *site) open(ctx context.Context, e Endpoint) (net.Conn, error) {
 	return near, nil
 }
 
+// dialed returns the number of attempts to connect so far.
+func (s *site) dialed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.dials)
+}
+
 // dial returns a client of the site.
 func (s *site) dial(t testing.TB, at string, opts *ClientOptions) *Client {
 	t.Helper()
@@ -1018,31 +1025,32 @@ func TestEndpointsThatRefuse(t *testing.T) {
 				s := calmSite(t, nil)
 				s.start("b")
 				s.start("c")
-				listed := []string{"a", "b", "c"}
+				var listed atomic.Value
+				listed.Store([]string{"a", "b", "c"})
 				client := s.dial(t, "", &ClientOptions{MaxEndpoints: 2, Endpoints: func(ctx context.Context) ([]Endpoint, error) {
-					return endpointsOf(listed...)(ctx)
+					return endpointsOf(listed.Load().([]string)...)(ctx)
 				}})
 				p := tills(t, client)
 				synctest.Wait()
 				end(s, "b")
 				time.Sleep(5 * time.Second) // c takes its place
-				dials := len(s.dials)
+				dials := s.dialed()
 				time.Sleep(5 * time.Minute)
-				if n := len(s.dials) - dials; n != 0 {
+				if n := s.dialed() - dials; n != 0 {
 					t.Errorf("%d further connections to b", n)
 				}
 				end(s, "a")
 				time.Sleep(5 * time.Second)
 				got, err := p.Where(t.Context())
 				wantAt(t, got, err, "c")
-				listed = []string{"a", "c"}
+				listed.Store([]string{"a", "c"})
 				time.Sleep(time.Minute)
-				listed = []string{"a", "b", "c"} // b is another one now
+				listed.Store([]string{"a", "b", "c"}) // b is another one now
 				s.kill("b")
 				s.start("b")
 				time.Sleep(time.Minute)
 				end(s, "c")
-				synctest.Wait() // otherwise the call may still go to c
+				time.Sleep(5 * time.Second)
 				got, err = p.Where(t.Context())
 				wantAt(t, got, err, "b")
 				end(s, "b")
@@ -1062,12 +1070,14 @@ func TestEndpointsBindBesideFrozen(t *testing.T) {
 		s := calmSite(t, nil)
 		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b")})
 		time.Sleep(time.Second)
+		s.mu.Lock()
 		s.raw = func(nc net.Conn) { // b, at its next attempt
 			p := &rawPeer{t: t, nc: nc}
 			p.readBasic()
 			p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Stateless: true}))
 			p.readAll()
 		}
+		s.mu.Unlock()
 		time.Sleep(time.Minute)
 		if n := client.Stats().Connections; n != 2 {
 			t.Fatal(n, "connections")
