@@ -1170,43 +1170,6 @@ func TestEndpointsFailAtDial(t *testing.T) {
 	}
 }
 
-// The calls sent again although they may have run: a tenth of those of the last ten seconds, at
-// least ten, and not one more.
-func TestReconnectBudget(t *testing.T) {
-	for before, want := range map[int]int64{0: 10, 40: 10, 75: 11, 250: 29} {
-		synctest.Test(t, func(t *testing.T) {
-			s := calmSite(t, nil)
-			p := tills(t, s.dial(t, "a", nil))
-			time.Sleep(20 * time.Second)
-			for range before {
-				if _, err := p.Where(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			time.Sleep(2 * time.Second)
-			var again atomic.Int64
-			var calls sync.WaitGroup
-			for range 40 {
-				calls.Go(func() {
-					_, err := p.Again(t.Context(), 1000)
-					if err == nil {
-						again.Add(1)
-					} else if e := err.(*Error); e.Outcome != OutcomeUnknown || !strings.Contains(e.Message, "it was not sent again: of the calls of the last 10 s one in 10 is, or 10 if that is more") {
-						t.Error(err, e.Outcome)
-					}
-				})
-			}
-			time.Sleep(100 * time.Millisecond)
-			s.kill("a")
-			s.start("a")
-			calls.Wait()
-			if n := again.Load(); n != want {
-				t.Errorf("%d of 40 calls were sent again after %d, want %d", n, before, want)
-			}
-		})
-	}
-}
-
 // Authorize may deny a call as unavailable: its connection is not left because of that.
 func TestReconnectUnavailableCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
