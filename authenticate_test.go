@@ -328,3 +328,35 @@ func TestCredentialsPrintNothing(t *testing.T) {
 		t.Error("the credentials themselves are wrong")
 	}
 }
+
+// HasToken compares the whole of two tokens, in a time that depends on neither. A digest of a long
+// token takes many times longer than that of a short one, and would show which users have one.
+func TestHasToken(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 63, 64, 8164, 8191, 8192, 8193, 20_000} {
+		token := strings.Repeat("x", n)
+		c := bsrpc.NewCredentials("ann", token)
+		for _, other := range []string{"", token[1:], token + "x", token + "\x00", token[1:] + "\x00", token[1:] + "y", "y" + token[1:], strings.Repeat("y", n)} {
+			if c.HasToken(other) || bsrpc.NewCredentials("ann", other).HasToken(token) {
+				t.Errorf("%d bytes: another token, of %d bytes, is taken for the right one", n, len(other))
+			}
+		}
+		if !c.HasToken(token) {
+			t.Errorf("%d bytes: not the right one", n)
+		}
+	}
+	guess := bsrpc.NewCredentials("ann", "let me in")
+	shortest := func(want string) time.Duration {
+		least := time.Hour
+		for range 50 {
+			began := time.Now()
+			guess.HasToken(want)
+			guess.HasToken(want)
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	none, long := shortest(""), shortest(strings.Repeat("x", 8000))
+	if long > 4*none {
+		t.Errorf("%v for two comparisons with no token, %v with a long one", none, long)
+	}
+}

@@ -68,7 +68,7 @@ func (c Credentials) User() string { user, _ := c.secret.Fields(); return user }
 func (c Credentials) Token() string { _, token := c.secret.Fields(); return token }
 
 // HasToken reports whether the token is want. The time it takes reveals nothing about either,
-// their lengths included. An empty want equals no token.
+// their lengths up to 8 KiB included. An empty want equals no token.
 func (c Credentials) HasToken(want string) bool { return secure.SameToken(want, c.Token()) }
 
 const redacted = "redacted"
