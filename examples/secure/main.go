@@ -14,7 +14,10 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 )
@@ -23,8 +26,10 @@ const address = "127.0.0.1:7355"
 
 func main() {
 	log.SetFlags(0)
-	if err := run(context.Background(), os.Args[1:]); err != nil {
-		log.Fatal(err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		log.Fatalf("%q", err) // it may contain what the other end has chosen
 	}
 }
 
@@ -70,19 +75,25 @@ func demo(ctx context.Context, out io.Writer, dir string) error {
 	return nil
 }
 
-// serve serves until the process is ended.
+// serve serves until ctx ends, and then gives the calls under way five seconds.
 func serve(ctx context.Context, dir, address string) error {
 	srv, err := newServer(dir)
 	if err != nil {
 		return err
 	}
-	go func() {
-		if err := srv.ListenAndServe("unix", filepath.Join(dir, socket)); err != nil {
-			log.Fatal(err)
-		}
-	}()
+	defer srv.Close()
+	ended := make(chan error, 2)
+	go func() { ended <- srv.ListenAndServe("unix", filepath.Join(dir, socket)) }()
+	go func() { ended <- srv.ListenAndServe("tcp", address) }()
 	log.Printf("serving on %s and %s", address, filepath.Join(dir, socket))
-	return srv.ListenAndServe("tcp", address)
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return srv.Shutdown(ctx)
 }
 
 // callAs calls every method as one client, and prints what it gets.
@@ -90,7 +101,7 @@ func callAs(ctx context.Context, out io.Writer, name, dir, address string) error
 	fmt.Fprintf(out, "%s:\n", name)
 	client, err := dial(ctx, name, dir, address)
 	if err != nil {
-		fmt.Fprintf(out, "    refused, %v: %s\n", bsrpc.CodeOf(err), plain(err))
+		fmt.Fprintf(out, "    refused, %v: %q\n", bsrpc.CodeOf(err), plain(err))
 		return nil
 	}
 	defer client.Close()

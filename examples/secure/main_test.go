@@ -31,9 +31,9 @@ local:
     SetVoltage: permission denied
     Reset: permission denied
 mallory:
-    refused, unauthenticated: unauthenticated
+    refused, unauthenticated: "unauthenticated"
 eve:
-    refused, failed precondition: the server requires TLS; set ClientOptions.TLS
+    refused, failed precondition: "the server requires TLS; set ClientOptions.TLS"
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

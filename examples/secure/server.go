@@ -31,11 +31,16 @@ func newServer(dir string) (*bsrpc.Server, error) {
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{
 		TLS:          config,
 		Authenticate: authenticate,
-		// The messages of this service are short, and its users few.
+		// The messages of this service are short, and its users few. One of them must not take
+		// all connections, or make the server keep thousands of streams, those of bsrpc.v1.
 		MaxMessage:       64 << 10,
 		MaxInflight:      16,
+		MaxStreams:       16,
 		HandshakeTimeout: 5 * time.Second,
-		Limits:           bsrpc.Limits{MaxConns: 100, MaxHandshakes: 64, OutQueue: 256 << 10, PingAfter: 10 * time.Second},
+		Limits: bsrpc.Limits{
+			MaxConns: 100, PeerConns: 20, MaxHandshakes: 64, MaxHandlers: 1000,
+			DecodeBudget: 1 << 20, OutQueue: 256 << 10, PingAfter: 10 * time.Second,
+		},
 	})
 	return srv, bsrpc.RegisterAs[Supply](srv, "Supply", new(supply))
 }
