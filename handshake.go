@@ -146,7 +146,7 @@ func (h *handshake) authenticate() (err error) {
 		sent, err = hello.ReadAuth(h.nc)
 	}
 	if err == nil {
-		err = s.prove(h.ctx, &h.who, netconn.PeerKey(h.who.Addr), Credentials{sent})
+		err = s.prove(h.ctx, &h.who, h.entered.Peer, Credentials{sent})
 	}
 	if err != nil {
 		if h.ctx.Err() != nil { // HandshakeTimeout is over, and the refusal needs time of its own

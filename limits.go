@@ -28,8 +28,8 @@ type Limits struct {
 
 	// MaxHandshakes limits the connections to a server in their handshake. A
 	// further connection replaces the oldest one of the address with the most of
-	// them; an IPv6 network of 64 bits is one address. Zero means 256; NoLimit is
-	// allowed.
+	// them; an IPv6 network of 64 bits is one address, and so is a user at a unix
+	// socket. Zero means 256; NoLimit is allowed.
 	MaxHandshakes int
 
 	// MaxConns limits the connections to a server; further ones are refused. A

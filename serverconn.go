@@ -154,7 +154,7 @@ func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 // enter registers a connection before its handshake. It drops another one if too many are
 // unfinished.
 func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
-	peer := netconn.PeerKey(nc.RemoteAddr()) // user code, perhaps
+	peer := secure.PeerKey(nc) // user code, perhaps
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {

@@ -35,7 +35,7 @@ func Server(nc net.Conn, c *tls.Config, w *Work) (net.Conn, error) {
 	case IsTLS(nc):
 		return nc, errTwice
 	}
-	return netconn.Wrap(tlsconn.Server(nc, c, w)), nil
+	return netconn.Wrap(tlsconn.Server(nc, c, w, PeerKey(nc))), nil
 }
 
 // Client prepares a connection of a client like Server. name is the name to verify if c has

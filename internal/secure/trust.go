@@ -38,6 +38,15 @@ func UserOf(nc net.Conn) *User {
 	return userOf(unix)
 }
 
+// PeerKey returns the key of the peer of a connection before it has proved who it is: its user at a
+// unix socket, and otherwise its address, see netconn.PeerKey.
+func PeerKey(nc net.Conn) string {
+	if u := UserOf(nc); u != nil {
+		return fmt.Sprint("user ", u.UID)
+	}
+	return netconn.PeerKey(nc.RemoteAddr())
+}
+
 // MayHaveTokens returns nil if a client may send tokens over nc after the TLS handshake: the
 // server is verified by TLS, or is a process of this user or of root at a unix socket.
 func MayHaveTokens(nc net.Conn, l *report.Log) error {

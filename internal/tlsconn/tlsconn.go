@@ -37,11 +37,11 @@ func Client(nc net.Conn, c *tls.Config) *Conn {
 }
 
 // Server returns the server side of a connection over nc. Verifying the certificates of a client is
-// a part of w, unless w is nil or the user's code verifies too: that may wait.
-func Server(nc net.Conn, c *tls.Config, w *Work) *Conn {
+// a part of w, that of a peer, unless w is nil or the user's code verifies too: that may wait.
+func Server(nc net.Conn, c *tls.Config, w *Work, peer string) *Conn {
 	b := newBelow(nc)
 	if w != nil && c.ClientAuth >= tls.VerifyClientCertIfGiven && c.VerifyPeerCertificate == nil && c.VerifyConnection == nil && c.GetConfigForClient == nil {
-		b.part = newPart(w, netconn.PeerKey(nc.RemoteAddr()))
+		b.part = newPart(w, peer)
 	}
 	return &Conn{tls.Server(b, c), b}
 }

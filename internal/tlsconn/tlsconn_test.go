@@ -62,7 +62,7 @@ func withPair(t *testing.T, f func(p *pair)) {
 		s, c := configs(t)
 		c.KeyLogWriter = &p.secrets
 		p.client = tls.Client(p.tap, c)
-		p.nc = netconn.Wrap(tlsconn.Server(pipeSocket{far}, s, nil))
+		p.nc = netconn.Wrap(tlsconn.Server(pipeSocket{far}, s, nil, ""))
 		p.shake(netconn.Unwrap(p.nc).(*tlsconn.Conn))
 		if p.server = tlsconn.Detach(p.nc, func() {
 			select {
@@ -433,7 +433,7 @@ func TestNotDetached(t *testing.T) {
 			}
 			s, c := configs(t)
 			s.MaxVersion = version
-			p := &pair{t: t, nc: netconn.Wrap(tlsconn.Server(far, s, nil)), client: tls.Client(near, c)}
+			p := &pair{t: t, nc: netconn.Wrap(tlsconn.Server(far, s, nil, "")), client: tls.Client(near, c)}
 			server := netconn.Unwrap(p.nc).(*tlsconn.Conn)
 			p.shake(server)
 			if tlsconn.Detach(p.nc, nil) != nil || tlsconn.Detach(far, nil) != nil {
