@@ -12,8 +12,8 @@ import (
 	"github.com/bsrpc/bsrpc"
 )
 
-// dialAs connects to a unix socket as another user, on a thread of its own.
-func dialAs(t *testing.T, uid int, path string) net.Conn {
+// dialUnixAs connects to a unix socket as another user, on a thread of its own.
+func dialUnixAs(t *testing.T, uid int, path string) net.Conn {
 	t.Helper()
 	type result struct {
 		nc  net.Conn
@@ -59,7 +59,7 @@ func TestMaxHandshakesByUser(t *testing.T) {
 	}
 	var last net.Conn
 	for range 12 {
-		last = dialAs(t, 65534, path)
+		last = dialUnixAs(t, 65534, path)
 	}
 	last.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := last.Write([]byte("\x0d\x00\x00\x00\x00\x00\x00\x01bsrp\x01")); err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -95,10 +94,6 @@ func SameToken(a, b string) bool {
 	var x, y [tokenSize]byte
 	copy(x[:], a)
 	copy(y[:], b)
-	subtle.XORBytes(x[:], x[:], y[:])
-	differ := uint64(len(a) ^ len(b))
-	for i := 0; i < tokenSize; i += 8 {
-		differ |= binary.NativeEndian.Uint64(x[i:])
-	}
-	return differ == 0 && a != ""
+	same := subtle.ConstantTimeCompare(x[:], y[:]) & subtle.ConstantTimeEq(int32(len(a)), int32(min(len(b), tokenSize+1)))
+	return same == 1 && a != ""
 }
