@@ -149,16 +149,21 @@ func (c *nativeLink) callWithFuncs(ctx context.Context, m *boundMethod, b *bindi
 	if k.Funcs = f; !m.Eager {
 		v.State = nil // k serves one call only
 	}
+	later := false
+	defer func() { // also after runtime.Goexit in a decoder of the results
+		if !later {
+			f.End(k.Timeout.Remaining())
+		}
+	}()
 	if err := c.carry(ctx, m, b, k, v, out); err != nil {
-		f.End(k.Timeout.Remaining())
 		return err
 	}
 	switch s := k.Streams(); {
 	case m.Eager: // ended by finish
+		later = true
 	case s != nil && s.Result != nil:
 		s.WhenOver(func(*fault.Fault) { f.End(s.Whole.Remaining()) })
-	default:
-		f.End(k.Timeout.Remaining())
+		later = true
 	}
 	return nil
 }

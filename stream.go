@@ -69,12 +69,16 @@ func (c *nativeLink) callStreams(ctx context.Context, m *boundMethod, b *binding
 	if !p.Eager {
 		data, own := k.Body()
 		c.Settings.Bounds.Begin(&v.Dec, data, own)
-		if err := caller.ReadResults(&m.Method, c.Log, b.sig, v); err != nil {
-			if s.Result != nil {
+		read := false
+		defer func() { // also after runtime.Goexit in a decoder
+			if !read && s.Result != nil {
 				s.Result.Close()
 			}
+		}()
+		if err := caller.ReadResults(&m.Method, c.Log, b.sig, v); err != nil {
 			return err
 		}
+		read = true
 	}
 	if s.Result != nil {
 		if f, ok := k.Funcs.(*callback.Funcs); ok {
@@ -113,9 +117,14 @@ func (e *streamEnd) Failure(err error) *fault.Fault {
 }
 
 // Panicked implements streams.User.
-func (e *streamEnd) Panicked(what any) *fault.Fault {
+func (e *streamEnd) Panicked(what, decoding any) *fault.Fault {
 	if e.panicked != nil {
 		return e.panicked(what)
+	}
+	if decoding != nil {
+		f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic while decoding a %v", e.Method, decoding)
+		f.LogID = e.log.AddPanic(report.Panic, "bsrpc: panic while decoding", what, "method", e.Method, "type", decoding)
+		return f
 	}
 	f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", e.Method)
 	f.LogID = e.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", e.Method)

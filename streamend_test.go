@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -254,4 +255,99 @@ func TestHostileErrorsOfStreams(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Encoders and decoders of items may panic or call runtime.Goexit, at either end. That is a failed
+// call, also if an iterator recovers the panic: a stream without one of its items is not complete.
+// Nor does a decoder of the other results leave the stream open.
+func TestEncodersOfItems(t *testing.T) {
+	type contract struct {
+		Items func(ctx context.Context, how string) iter.Seq2[moody, error]
+		Load  func(ctx context.Context, in iter.Seq2[moody, error]) (int, error)
+		List  func(ctx context.Context, how string, ask func() error) (moody, iter.Seq2[uint32, error], error)
+		Ask   func(ctx context.Context, how string, ask func() error) (moody, error)
+	}
+	var running atomic.Int32
+	give := func(how string) iter.Seq2[moody, error] {
+		return func(yield func(moody, error) bool) {
+			for _, m := range []moody{{"calm"}, {how}, {"calm"}} {
+				func() {
+					defer func() { recover() }()
+					yield(m, nil)
+				}()
+			}
+		}
+	}
+	take := func(items iter.Seq2[moody, error]) (n int, err error) {
+		for _, err := range items {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := RegisterAs[contract](srv, "Moods", &contract{
+			Items: func(_ context.Context, how string) iter.Seq2[moody, error] { return give(how) },
+			Load:  func(_ context.Context, in iter.Seq2[moody, error]) (int, error) { return take(in) },
+			List: func(ctx context.Context, how string, _ func() error) (moody, iter.Seq2[uint32, error], error) {
+				return moody{how}, func(yield func(uint32, error) bool) {
+					running.Add(1)
+					defer running.Add(-1)
+					upTo(ctx, endless)(yield)
+				}, nil
+			},
+			Ask: func(_ context.Context, how string, _ func() error) (moody, error) { return moody{how}, nil },
+		}); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Bind[contract](t.Context(), client, "Moods")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, how := range []string{"enc panic", "dec panic", "enc Goexit", "dec Goexit"} {
+			for name, f := range map[string]func(ctx context.Context) error{
+				"result":    func(ctx context.Context) error { _, err := take(p.Items(ctx, how)); return err },
+				"parameter": func(ctx context.Context) error { _, err := p.Load(ctx, give(how)); return err },
+				"beside a stream": func(ctx context.Context) error {
+					_, _, err := p.List(ctx, how, func() error { return nil })
+					return err
+				},
+				"beside a callback": func(ctx context.Context) error {
+					_, err := p.Ask(ctx, how, func() error { return nil })
+					return err
+				},
+			} {
+				exited := true
+				var err error
+				var end sync.WaitGroup
+				end.Go(func() {
+					err = f(context.Background())
+					exited = false
+				})
+				end.Wait()
+				if own := how == "dec Goexit" && name != "parameter"; exited != own {
+					t.Errorf("%s, %s: the goroutine has ended: %v", how, name, exited)
+				} else if !exited && CodeOf(err) != CodeInternal {
+					t.Errorf("%s, %s: %v", how, name, err)
+				}
+				synctest.Wait()
+				if n := running.Load(); n != 0 {
+					t.Errorf("%s, %s: %d iterators go on", how, name, n)
+				}
+				checkNothing(t, client)
+			}
+		}
+		client.Close()
+		srv.Close()
+		checkBooked(t, srv)
+	})
 }

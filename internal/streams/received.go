@@ -61,9 +61,18 @@ func (in *received) Next(item codec.Ref) error {
 		}
 	}
 	in.end.Bounds.Begin(&r.dec, data, false)
-	if err := r.codec.Read(&r.dec, item); err != nil {
+	if r.codec.UserCode() {
+		err = in.readUser(r, item)
+	} else {
+		err = r.codec.Read(&r.dec, item)
+	}
+	if err != nil {
 		in.recv.Close()
-		return in.end.User.Public(fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.Method, r.n, codec.LimitOf(in.end.Limits.Owner, err)))
+		f, ok := err.(*fault.Fault)
+		if !ok {
+			f = fault.New(fault.Internal, fault.OutcomeUnknown, "cannot decode an item: %s, item %d: %w", in.end.Method, r.n, codec.LimitOf(in.end.Limits.Owner, err))
+		}
+		return in.end.User.Public(f)
 	}
 	if r.watched {
 		if err := in.end.User.PassItem(true, method.CopyItem(in.stream, item)); err != nil {
@@ -72,6 +81,16 @@ func (in *received) Next(item codec.Ref) error {
 		}
 	}
 	return nil
+}
+
+// readUser decodes an item of a type with decoders of the user. A panic there fails the stream only.
+func (in *received) readUser(r *ranging, item codec.Ref) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = in.end.User.Panicked(what, r.dec.UserType)
+		}
+	}()
+	return r.codec.Read(&r.dec, item)
 }
 
 // failed returns the error of a stream for its reader. The call is over, so the callbacks

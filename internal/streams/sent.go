@@ -46,7 +46,7 @@ func (o *Sent) send(s Sender, run func() error) {
 	returned := false
 	defer func() {
 		if !returned {
-			why = o.End.User.Panicked(recover())
+			why = o.End.User.Panicked(recover(), nil)
 		}
 		o.Finish(s, why)
 	}()
@@ -75,7 +75,7 @@ func (o *Sent) Finish(s Sender, why error) {
 	returned := false
 	defer func() {
 		if !returned {
-			failure = o.End.User.Panicked(recover())
+			failure = o.End.User.Panicked(recover(), nil)
 			if o.Call != nil {
 				o.Why = failure
 			}
@@ -100,13 +100,20 @@ func (o *Sent) failure(err error) *fault.Fault {
 	return o.End.User.Failure(err)
 }
 
-// sendItems sends the items of an iterator.
+// errRecovered is what an iterator has recovered from yield.
+var errRecovered = errors.New("a panic while an item was sent, recovered by the iterator")
+
+// sendItems sends the items of an iterator. Sending one runs user code: encoders, and what watches
+// the items. An iterator that recovers a panic of theirs must not make the stream look complete.
 func (o *Sent) sendItems(s Sender, st *method.Stream, items func(func(codec.Ref, error) bool)) (failed error) {
 	enc := codec.Encoder{Max: o.Max, Depth: o.End.Bounds.Depth}
 	watched := o.End.User.Watches()
-	n := 0
+	n, inside := 0, false
 	items(func(item codec.Ref, err error) bool {
-		if err == nil && watched {
+		if inside {
+			return false
+		}
+		if inside = true; err == nil && watched {
 			err = o.End.User.PassItem(false, method.CopyItem(st, item))
 		}
 		if err == nil {
@@ -118,9 +125,12 @@ func (o *Sent) sendItems(s Sender, st *method.Stream, items func(func(codec.Ref,
 			}
 		}
 		n++
-		failed = err
+		failed, inside = err, false
 		return err == nil
 	})
+	if inside {
+		return o.End.User.Panicked(errRecovered, nil)
+	}
 	return failed
 }
 

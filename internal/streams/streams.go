@@ -61,8 +61,9 @@ type User interface {
 	// Failure returns the fault to send for the error of an iterator or a reader.
 	Failure(err error) *fault.Fault
 
-	// Panicked logs a panic in user code, and returns the fault to send.
-	Panicked(what any) *fault.Fault
+	// Panicked logs a panic in user code: in an iterator or a reader, or if decoding is not nil in
+	// the decoder of this type. It returns the fault to send, or for the reader of the stream.
+	Panicked(what, decoding any) *fault.Fault
 
 	// Public returns an error of this end as users see it.
 	Public(f *fault.Fault) error
