@@ -325,6 +325,10 @@ func TestNilErrors(t *testing.T) {
 		if CodeOf(err) != CodeUnavailable {
 			t.Error("Endpoints:", err)
 		}
+		_, err = s.tryDial("", &ClientOptions{Endpoints: func(context.Context) ([]Endpoint, error) { panic("hunter2") }})
+		if CodeOf(err) != CodeUnavailable || !strings.HasPrefix(err.Error(), "bsrpc: panic in Endpoints (id ") {
+			t.Error("a panic in Endpoints:", err)
+		}
 	})
 }
 

@@ -284,6 +284,43 @@ func TestInterceptorsReturnNilErrors(t *testing.T) {
 	})
 }
 
+// Calls that a server makes over a session pass its OutgoingInterceptors, and those of Handlers at the
+// client. The others of both ends see nothing of them.
+func TestOutgoingInterceptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		note := func(where string) []bsrpc.Interceptor {
+			return []bsrpc.Interceptor{around(func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+				seen = append(seen, fmt.Sprint(where, " ", call.Method().Name, " ", *call.Args()[0].(*int), " ", call.Session() != nil))
+				*call.Args()[0].(*int) += 10
+				err := next(ctx, call)
+				*call.Results()[0].(*int) += 100
+				return err
+			})}
+		}
+		sessions := make(chan *bsrpc.Session, 1)
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Interceptors: note("server"), OutgoingInterceptors: note("outgoing"),
+			OnConnect: func(_ context.Context, s *bsrpc.Session) error { sessions <- s; return nil }})
+		handlers := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, Interceptors: note("handlers"), OutgoingInterceptors: note("none")})
+		if err := bsrpc.RegisterAs[branchContract](handlers, "Branch", new(branch)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{Logger: quiet, Handlers: handlers, Interceptors: note("client")}); err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := bsrpc.Bind[branchContract](t.Context(), <-sessions, "Branch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := proxy.Add(t.Context(), 1, 2); n != 1+2+20+200 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if want := []string{"outgoing Branch.Add 1 false", "handlers Branch.Add 11 true"}; !slices.Equal(seen, want) {
+			t.Errorf("got %q, want %q", seen, want)
+		}
+	})
+}
+
 // What an interceptor can learn of a call.
 func TestCallDescribesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

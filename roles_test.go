@@ -143,9 +143,18 @@ func TestAuthorizeEveryKindOfCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := new(vault)
 		var deny, panics atomic.Bool
-		var asked atomic.Int64
+		var asked, reached, refused atomic.Int64
 		srv, log := guardedServer(t, &bsrpc.ServerOptions{
 			Authenticate: roleOf, Roles: map[string]string{"Who.*": "*"},
+			OnRefused: func(_ context.Context, _ *bsrpc.Session, m bsrpc.Method, err *bsrpc.Error) {
+				if refused.Add(1); !strings.HasPrefix(m.Name, "Vault.") || err.Outcome != bsrpc.OutcomeNotRun {
+					t.Errorf("refused %s: %v", m.Name, err)
+				}
+			},
+			Interceptors: []bsrpc.Interceptor{around(func(ctx context.Context, call *bsrpc.Call, next bsrpc.CallFunc) error {
+				reached.Add(1)
+				return next(ctx, call)
+			})},
 			Authorize: func(ctx context.Context, s *bsrpc.Session, m bsrpc.Method) error {
 				asked.Add(1)
 				if bsrpc.SessionFrom(ctx) != s || !strings.HasPrefix(m.Name, "Vault.") && m.Name != "Who.Am" {
@@ -199,6 +208,9 @@ func TestAuthorizeEveryKindOfCall(t *testing.T) {
 		synctest.Wait()
 		if n := v.ran.Load(); n != ran || asked.Load() != 25 {
 			t.Errorf("%d calls ran, want %d; asked %d times", n, ran, asked.Load())
+		}
+		if in, out := reached.Load(), refused.Load(); in != 8 || out != 17 {
+			t.Errorf("%d calls reached the interceptors, %d were refused, of 25", in, out)
 		}
 		if !strings.Contains(log.String(), "panic=oh") {
 			t.Errorf("log:\n%s", log)

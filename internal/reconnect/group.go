@@ -146,6 +146,11 @@ func (g *Group[E, B]) guard(ctx context.Context, name string, f func() error) er
 		if err == nil {
 			return nil
 		}
+		if p, ok := err.(*fault.Fault); ok { // a panic, whose text has the name
+			own := p.WithOutcome(fault.NotRun)
+			own.Code = fault.Unavailable
+			return own
+		}
 		return fault.New(fault.Unavailable, fault.NotRun, "%s: %w", name, fault.WithoutContextErrors(err))
 	case <-ctx.Done():
 		return fault.New(fault.Unavailable, fault.NotRun, "%s has not returned", name)
