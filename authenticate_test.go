@@ -159,6 +159,32 @@ func TestAuthenticateFails(t *testing.T) {
 	})
 }
 
+// Authenticate sets name and roles: the address stays, whatever it does to its Peer, and what it changes
+// later has no effect.
+func TestAuthenticateSetsNameAndRoles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept *bsrpc.Peer
+		roles := []string{"user"}
+		srv, _ := guardedServer(t, &bsrpc.ServerOptions{Roles: map[string]string{"Who.*": "user"}, Authenticate: func(_ context.Context, p *bsrpc.Peer, _ bsrpc.Credentials) error {
+			*p = bsrpc.Peer{Name: "ann", Roles: roles}
+			kept = p
+			return nil
+		}})
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept.Name, kept.Roles, roles[0] = "eve", nil, "admin"
+		var who string
+		if err := client.Call(t.Context(), "Who.Am", nil, &who); err != nil || who != "ann user" {
+			t.Errorf("got %q, %v", who, err)
+		}
+		if srv.Sessions()[0].RemoteAddr() == nil {
+			t.Error("the address is gone")
+		}
+	})
+}
+
 // Errors of a server's hooks whose methods panic, as those of a nil *Error do, refuse the client.
 func TestNilErrorsOfServerHooks(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -155,19 +155,27 @@ func TestAuthOncePerConnection(t *testing.T) {
 	})
 }
 
-// A client of the basic wire cannot prove anything, and is refused with the reason.
+// A client of the basic wire cannot prove anything, and is refused with the reason, wherever roles,
+// Authorize or Authenticate are set.
 func TestBasicClientAtGuardedServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := testeeServer(t, newTestee(), &ServerOptions{Basic: true, Authenticate: func(context.Context, *Peer, Credentials) error { return nil }})
-		p := rawDial(t, srv)
-		p.write([]byte{8, 0, 0, 0, 0, 0, 0, 1})
-		typ, payload := p.readBasic()
-		if typ != wire.Exception || !bytes.Contains(payload, []byte("the basic wire cannot prove an identity")) {
-			t.Errorf("got %v %q", typ, payload)
-		}
-		p.nc.Close()
-		srv.Close()
-	})
+	for name, opts := range map[string]*ServerOptions{
+		"Authenticate": {Authenticate: func(context.Context, *Peer, Credentials) error { return nil }},
+		"Authorize":    {Authorize: func(context.Context, *Session, Method) error { return nil }},
+		"Roles":        {Roles: map[string]string{"Probe.*": "*"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			opts.Basic = true
+			srv := testeeServer(t, newTestee(), opts)
+			p := rawDial(t, srv)
+			p.write([]byte{8, 0, 0, 0, 0, 0, 0, 1})
+			typ, payload := p.readBasic()
+			if typ != wire.Exception || !bytes.Contains(payload, []byte("the basic wire cannot prove an identity")) {
+				t.Errorf("%s: got %v %q", name, typ, payload)
+			}
+			p.nc.Close()
+			srv.Close()
+		})
+	}
 }
 
 // Options for connections have no meaning in the Handlers of a client, and no client of the

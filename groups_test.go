@@ -253,6 +253,108 @@ func TestGroupsOfLeaver(t *testing.T) {
 	})
 }
 
+// Shutdown waits for nothing that only waits in line: the holder without a running call leaves, the
+// others get their turn, and end.
+func TestShutdownOfALine(t *testing.T) {
+	withRack(t, bsrpc.ServerOptions{}, func(t *testing.T, srv *bsrpc.Server, r *rackService, a, b, c *rackClient) {
+		if err := a.take("psu"); err != nil {
+			t.Fatal(err)
+		}
+		b.do(b.supply("b"))
+		c.do(func() error { return c.take("load", "psu") })
+		start := time.Now()
+		if err := srv.Shutdown(t.Context()); err != nil || time.Since(start) > time.Second {
+			t.Error(err, time.Since(start))
+		}
+		b.must(1)
+		c.must(1)
+	})
+}
+
+// Session.Close of one that waits, in the middle of the line, and then of the holder: the rest moves
+// up, in order.
+func TestSessionCloseInLine(t *testing.T) {
+	withRack(t, bsrpc.ServerOptions{}, func(t *testing.T, srv *bsrpc.Server, r *rackService, a, b, c *rackClient) {
+		if err := a.take("psu"); err != nil {
+			t.Fatal(err)
+		}
+		var noted diary
+		ctx := bsrpc.WithPosition(t.Context(), func(group string, n int) { noted.add("%s %d", group, n) })
+		b.do(func() error { return b.take("psu") })
+		b.do(b.supply("b"))
+		c.do(func() error { return c.Supply(ctx, "c", 10) })
+		time.Sleep(time.Second)
+		srv.Sessions()[1].Close("b goes")
+		for range 2 {
+			wantCode(t, <-b.errs, bsrpc.CodeAborted, "b goes")
+		}
+		time.Sleep(time.Second)
+		srv.Sessions()[0].Close("a goes")
+		c.must(1)
+		if got := noted.String() + "; " + r.seen.String(); got != "psu 2, psu 1; c, /c" {
+			t.Error(got)
+		}
+	})
+}
+
+// A client whose OnConnect acquires a group waits in Dial; one that leaves meanwhile leaves the line.
+func TestAcquireInOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, OnConnect: func(ctx context.Context, s *bsrpc.Session) error { return s.Acquire(ctx, "psu") }})
+		if err := bsrpc.RegisterAs[rackContract](srv, "Rack", new(rackService)); err != nil {
+			t.Fatal(err)
+		}
+		first := mustEnter(t, srv)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, _, err := enter(ctx, srv, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 30*time.Second {
+			t.Error(err, time.Since(start))
+		}
+		synctest.Wait()
+		if g := srv.Groups()[1]; g.Holder == nil || g.Holder.ID() != 1 || len(g.Waiting) != 0 {
+			t.Errorf("%+v", g)
+		}
+		time.AfterFunc(time.Second, func() { first.Close() })
+		mustEnter(t, srv).Close()
+		srv.Close()
+	})
+}
+
+// Acquire where it has no sense, or user code of it fails: nothing is held, nothing waits.
+func TestAcquireAmiss(t *testing.T) {
+	withRack(t, bsrpc.ServerOptions{}, func(t *testing.T, srv *bsrpc.Server, r *rackService, a, b, c *rackClient) {
+		s := srv.Sessions()[0]
+		if err := b.take("psu"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		func() {
+			defer func() { recover() }()
+			err := s.Acquire(bsrpc.WithPosition(ctx, func(string, int) { panic("oh") }), "psu")
+			t.Error("no panic:", err)
+		}()
+		cancel()
+		if err := s.Acquire(ctx, "load"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		for _, g := range srv.Groups() {
+			if len(g.Waiting) > 0 || (g.Holder != nil) != (g.Name == "psu") {
+				t.Errorf("%+v", g)
+			}
+		}
+		s.Release("psu", "psu", "other") // not its own
+		wantCode(t, a.Try(t.Context(), "a", 1), bsrpc.CodeResourceExhausted, "exclusive=psu is busy")
+		a.Close()
+		synctest.Wait()
+		if err := s.Acquire(t.Context(), "load"); err == nil {
+			t.Error("acquired after the end of the session")
+		}
+		b.free("psu")
+	})
+}
+
 // Acquire takes all or none: one that ends by its context keeps nothing, and names what it waited
 // for.
 func TestAcquireAllOrNone(t *testing.T) {

@@ -221,6 +221,43 @@ func testHidden(t *testing.T, client *bsrpc.Client, server *introspect.Contract)
 	}
 }
 
+// Calls without a connection are under the same rules: by name nothing is found, nothing is
+// suggested, and what the roles deny has no layout.
+func TestHideDescriptionApart(t *testing.T) {
+	guest := bsrpc.NewCredentials("guest", "")
+	for _, hide := range []bool{true, false} {
+		srv := secureTill(t, func(o *bsrpc.ServerOptions) { o.HideDescription = hide })
+		client := bsrpc.NewClientOver(bsrpctest.Direct(srv), &bsrpc.ClientOptions{InsecureCredentials: true, Credentials: func(context.Context) (bsrpc.Credentials, error) {
+			return guest, nil
+		}})
+		for name, shown := range map[string]bool{"Till.Total": true, "Till.Audit": false, "Till.Audix": false, "Tils.Total": false, "bsrpc.v1.Services": true, "bsrpc.v1.Sessions": false} {
+			var args []any
+			if name == "Till.Total" {
+				args = append(args, "today")
+			}
+			err := client.Call(t.Context(), name, args)
+			if shown && !hide {
+				if err != nil && bsrpc.CodeOf(err) != bsrpc.CodeInvalidArgument {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			wantOutcome(t, err, bsrpc.CodeUnimplemented, bsrpc.OutcomeNotRun)
+			if text := strings.ReplaceAll(err.Error(), name, ""); strings.Contains(text, "Audit") || hide && strings.Contains(text, "Till") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if shown {
+				continue
+			}
+			if r := srv.Handle(t.Context(), &bsrpc.Request{Method: name, Credentials: guest}); r.Layout != "" || r.Err == nil || strings.Contains(strings.ReplaceAll(r.Err.Error(), name, ""), "Audit") {
+				t.Errorf("%s: %q, %v", name, r.Layout, r.Err)
+			}
+		}
+		client.Close()
+		srv.Close()
+	}
+}
+
 // Operators see sessions, groups and counters.
 func TestOperator(t *testing.T) {
 	srv := secureTill(t, nil)

@@ -624,3 +624,22 @@ func FuzzServerTLS(f *testing.F) {
 		}
 	})
 }
+
+// NewServer and Dial copy the config: later changes have no effect, and neither have they on it.
+func TestTLSConfigIsCopied(t *testing.T) {
+	ca := bsrpctest.NewCA(t)
+	config := ca.Server()
+	opts := &bsrpc.ServerOptions{Logger: quiet, TLS: config}
+	srv := bsrpc.NewServer(opts)
+	if config.MinVersion != 0 {
+		t.Error("MinVersion of the user's config has changed")
+	}
+	if err := bsrpc.RegisterAs[labContract](srv, "Lab", lab{}); err != nil {
+		t.Fatal(err)
+	}
+	config.Certificates, config.MinVersion, opts.TLS = nil, tls.VersionTLS10, nil
+	own := ca.Client()
+	if _, err := bsrpctest.Dial(t, srv, &bsrpc.ClientOptions{TLS: own}); err != nil || own.MinVersion != 0 {
+		t.Error(err, own.MinVersion)
+	}
+}
