@@ -107,7 +107,8 @@ type callEnd struct {
 type nativeLink struct {
 	*transport.Conn
 	callerState
-	known *rebind.Known // nil where no connection follows
+	known    *rebind.Known   // nil where no connection follows
+	draining <-chan struct{} // closed by Shutdown of ClientOptions.Handlers; nil without them
 }
 
 // A callerState is what the calls of a link share. It never changes.
@@ -129,7 +130,13 @@ func (l *nativeLink) ended() <-chan struct{} { return l.Done() }
 
 // close implements link.
 func (l *nativeLink) close(why *fault.Fault) {
-	if l.AnyHandedOver() {
+	drained := false
+	select {
+	case <-l.draining: // the server must get the last answers
+		drained = true
+	default:
+	}
+	if drained || l.AnyHandedOver() {
 		l.Conn.Close(why)
 		netconn.AwaitEnd(l.Done())
 	}

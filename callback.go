@@ -64,8 +64,8 @@ func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refu
 	}
 	go func() {
 		defer inv.Leave()
-		if refusal == nil && !c.served.beginHandler() {
-			refusal = c.served.busy()
+		if refusal == nil {
+			refusal = c.served.beginCall()
 		}
 		if refusal != nil {
 			inv.Refuse(refusal)
@@ -74,6 +74,45 @@ func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refu
 		inv.counted = true
 		inv.serve()
 	}()
+}
+
+// beginCall counts a handler, or returns why it must not run. Handlers take no calls after their
+// Shutdown. A request counts as served before: so either its handler finds that Shutdown has begun, or
+// Shutdown waits for it.
+func (c *serverConn) beginCall() *fault.Fault {
+	if !c.beginHandler() {
+		return c.busy()
+	}
+	if !c.atClient {
+		return nil
+	}
+	select {
+	case <-c.session.draining:
+		c.endHandler()
+		return fault.Refusal(fault.Unavailable, "the client takes no more calls: Shutdown of its Handlers")
+	default:
+		return nil
+	}
+}
+
+// awaitAtClients waits until the calls of servers to these methods are answered, streams included.
+// It reports false if ctx ends first.
+func (d *dispatcher) awaitAtClients(ctx context.Context) bool {
+	for {
+		served := 0
+		d.atClients.Range(func(conn, _ any) bool {
+			served += transport.GaugesOf(conn.(*transport.Conn)).Served
+			return true
+		})
+		if served == 0 {
+			return true
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // checkHandlers returns an error if a Server cannot be ClientOptions.Handlers.

@@ -152,6 +152,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, EndOf: h.served.endOf, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
+				h.served.atClients.Delete(link.Conn)
 				h.awaitHandlers()
 				h.served.session.owner.Leave()
 			}()
@@ -160,6 +161,10 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	link.remote.metadata, link.remote.now = true, link.Conn.Now
 	h.Conn, h.served.session.caller = link.Conn, link
 	h.served.session.owner.OnBusy = link.Lease
+	if opts.Handlers != nil {
+		link.draining = h.served.session.draining
+		h.served.atClients.Store(link.Conn, nil)
+	}
 	go link.Run()
 	if link.known, err = d.flight.Await(d.Timed, link.Conn); err != nil {
 		return nil, fault.About(d.What, err)

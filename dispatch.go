@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type dispatcher struct {
 	registry     *registry
 	settings     *settings
 	handlers     atomic.Int64 // running handlers, counted by beginHandler
+	atClients    sync.Map     // *transport.Conn: connections of clients with it as ClientOptions.Handlers
 	budget       limits.Budget
 	turns        limits.Turns
 	panics       atomic.Uint64
@@ -345,14 +347,13 @@ func (inv *invocation) newWaiter(s *admission.Semaphore) *admission.Waiter {
 // runWaiting runs a call started by its waiter.
 func (c *nativeConn) runWaiting(inv *invocation, since time.Time) {
 	defer inv.Leave()
-	switch why := inv.waiter.Refusal(); {
-	case why != nil:
+	if why := inv.waiter.Refusal(); why != nil {
 		inv.Refuse(denied(why))
-	case inv.call.Err() != nil:
-		inv.Refuse(fault.Waited(since, c.served.lineOf(inv.method.group), "", inv.call.Err()))
-	case !c.served.beginHandler():
-		inv.Refuse(c.served.busy())
-	default:
+	} else if err := inv.call.Err(); err != nil {
+		inv.Refuse(fault.Waited(since, c.served.lineOf(inv.method.group), "", err))
+	} else if why := c.served.beginCall(); why != nil {
+		inv.Refuse(why)
+	} else {
 		inv.counted = true
 		inv.noteWait(since)
 		inv.serveAuthorized()

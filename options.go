@@ -244,8 +244,8 @@ type ClientOptions struct {
 	// connection. It is registered like the methods of any server, and need not
 	// serve. A Session in its handlers stands for the server. Its options MaxInflight,
 	// MaxStreams and Limits.MaxHandlers limit the calls of the server. Options for
-	// sessions, such as OnConnect, are errors there. Its Shutdown closes Session.Draining in the
-	// handlers, and neither refuses nor awaits calls. Nil means none.
+	// sessions, such as OnConnect, are errors there. Its Shutdown refuses further calls and waits
+	// for the running ones; the connection stays. Nil means none.
 	Handlers *Server
 
 	// Basic makes the client accept servers of the Python package basic-socket-rpc

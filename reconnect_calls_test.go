@@ -382,6 +382,7 @@ func TestLostTable(t *testing.T) {
 	tests := map[string]string{
 		"a call not written yet":                           "TestLostUnwritten, TestReconnectDraining",
 		"a call whose request may have arrived":            "TestReconnectResends",
+		"a call refused by an interceptor":                 "TestReconnectInterceptorRefuses",
 		"a call that was answered by an error":             "TestLostAnswered",
 		"a call with a stream among its arguments":         "TestLostUpload",
 		"a call with a func among its arguments":           "TestLostCallback",

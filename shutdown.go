@@ -26,6 +26,9 @@ import (
 // methods still running, streams included. It cancels the contexts of the handlers, fails the running calls with CodeUnavailable, and closes all connections
 // within a second. Close then waits for the hooks.
 //
+// Shutdown of ClientOptions.Handlers refuses new calls of the servers and waits for the running ones,
+// and leaves the connections to their clients. Callbacks are not calls of a server.
+//
 // A hook may call Shutdown, which does not wait for the sessions of running hooks. A
 // handler must not: Shutdown waits for the handler. Use go srv.Shutdown(ctx) there.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -40,7 +43,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
 		s.awaitHandshakes(closing)
 		for _, v := range s.sessions.all() {
 			if !within || v.runningHook() == "" {
@@ -52,6 +54,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			if c.session.isApart() {
 				c.conn.Wait()
 			}
+		}
+		if s.awaitAtClients(ctx) {
+			close(ended)
 		}
 	}()
 	select {

@@ -586,6 +586,9 @@ func (l *mistakes) streams(t *testing.T) {
 	}
 	l.add(bsrpctest.Bind[asking](t, asks, "A").Ask(t.Context(), func() error { panic("on purpose") }))
 
+	worker, _, handlers, _ := newCrew(t)
+	l.add(handlers.Shutdown(t.Context()), worker.Work(t.Context()))
+
 	srv := bsrpc.NewServer(&bsrpc.ServerOptions{MaxStreams: 1})
 	s := &kindService{make(chan error, 1), make(chan error, 1), make(chan struct{})}
 	if err := bsrpc.RegisterAs[kindContract](srv, "S", s); err != nil {
