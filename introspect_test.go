@@ -243,7 +243,8 @@ func TestHideDescriptionApart(t *testing.T) {
 				continue
 			}
 			wantOutcome(t, err, bsrpc.CodeUnimplemented, bsrpc.OutcomeNotRun)
-			if text := strings.ReplaceAll(err.Error(), name, ""); strings.Contains(text, "Audit") || hide && strings.Contains(text, "Till") {
+			service := name[:strings.LastIndexByte(name, '.')]
+			if text := strings.NewReplacer(name, "", service, "").Replace(err.Error()); strings.Contains(text, "Audit") || hide && strings.Contains(text, "Till") {
 				t.Errorf("%s: %v", name, err)
 			}
 			if shown {

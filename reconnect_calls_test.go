@@ -386,7 +386,6 @@ func TestLostTable(t *testing.T) {
 		"a call that was answered by an error":             "TestLostAnswered",
 		"a call with a stream among its arguments":         "TestLostUpload",
 		"a call with a func among its arguments":           "TestLostCallback",
-		"a call refused by an interceptor of the server":   "TestReconnectInterceptorRefuses",
 		"a result stream":                                  "TestLostStreams",
 		"a future, a oneway call whose func has returned":  "TestLostEager",
 		"`Client.Call`":                                    "TestLostByName",
