@@ -174,7 +174,7 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	if err := needContext(ctx, "Session.Acquire"); err != nil {
 		return publicError(err)
 	}
-	if err := cmp.Or(context.Cause(s.ctx), ctx.Err()); err != nil {
+	if err := cmp.Or(s.over(), ctx.Err()); err != nil {
 		return err
 	}
 	if s.isApart() {
@@ -191,13 +191,24 @@ func (s *Session) Acquire(ctx context.Context, groups ...string) error {
 	g, holders := w.Acquire(ctx, s.ctx.Done(), limits.BeforeEnd, callctx.PositionOf(ctx))
 	switch why := w.Refusal(); {
 	case g != nil && s.ctx.Err() != nil:
-		return context.Cause(s.ctx)
+		return s.over()
 	case g != nil:
 		return publicError(fault.Waited(since, "exclusive="+g.Name, holders, ctx.Err()))
 	case why != nil:
 		return publicError(denied(why))
 	}
 	return nil
+}
+
+// over returns why the session has ended, nil before. It is the error of what has not begun.
+func (s *Session) over() error {
+	cause := context.Cause(s.ctx)
+	if e, ok := cause.(*Error); ok {
+		own := *e
+		own.Outcome = OutcomeNotRun
+		return &own
+	}
+	return cause
 }
 
 // denied returns the fault of a wait that the groups have refused.

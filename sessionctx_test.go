@@ -73,6 +73,9 @@ func TestCallsWithContextOfSession(t *testing.T) {
 						t.Errorf("errors.Is(err, context.Canceled) is %v: %v", !want, err)
 					}
 					checkReason(t, err, end.code, bsrpc.OutcomeUnknown)
+					if end.end != nil {
+						checkReason(t, s.Acquire(t.Context(), "crane"), end.code, bsrpc.OutcomeNotRun)
+					}
 					if end.end != nil && name != "eager stream" {
 						checkReason(t, call(ctx, b), end.code, bsrpc.OutcomeNotRun)
 					}
