@@ -16,7 +16,8 @@ import (
 
 // Golden compares a contract with the contracts released before, and fails the test if they
 // do not work together: a client with the contract and each released server, and each
-// released client and a server with the contract. A change that fits must be recorded.
+// released client and a server with the contract. A change that fits must be recorded. Each
+// contract has a file of its own.
 //
 //	func TestContract(t *testing.T) {
 //		bsrpctest.Golden(t, "testdata/shop.contract", Shop{})
