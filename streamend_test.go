@@ -266,6 +266,8 @@ func TestEncodersOfItems(t *testing.T) {
 		Load  func(ctx context.Context, in iter.Seq2[moody, error]) (int, error)
 		List  func(ctx context.Context, how string, ask func() error) (moody, iter.Seq2[uint32, error], error)
 		Ask   func(ctx context.Context, how string, ask func() error) (moody, error)
+
+		Beside func(ctx context.Context, how string) (moody, iter.Seq2[uint32, error], error)
 	}
 	var running atomic.Int32
 	give := func(how string) iter.Seq2[moody, error] {
@@ -287,17 +289,21 @@ func TestEncodersOfItems(t *testing.T) {
 		}
 		return n, nil
 	}
+	beside := func(ctx context.Context, how string) (moody, iter.Seq2[uint32, error], error) {
+		return moody{how}, func(yield func(uint32, error) bool) {
+			running.Add(1)
+			defer running.Add(-1)
+			upTo(ctx, endless)(yield)
+		}, nil
+	}
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(&ServerOptions{Logger: quiet})
 		if err := RegisterAs[contract](srv, "Moods", &contract{
-			Items: func(_ context.Context, how string) iter.Seq2[moody, error] { return give(how) },
-			Load:  func(_ context.Context, in iter.Seq2[moody, error]) (int, error) { return take(in) },
+			Beside: beside,
+			Items:  func(_ context.Context, how string) iter.Seq2[moody, error] { return give(how) },
+			Load:   func(_ context.Context, in iter.Seq2[moody, error]) (int, error) { return take(in) },
 			List: func(ctx context.Context, how string, _ func() error) (moody, iter.Seq2[uint32, error], error) {
-				return moody{how}, func(yield func(uint32, error) bool) {
-					running.Add(1)
-					defer running.Add(-1)
-					upTo(ctx, endless)(yield)
-				}, nil
+				return beside(ctx, how)
 			},
 			Ask: func(_ context.Context, how string, _ func() error) (moody, error) { return moody{how}, nil },
 		}); err != nil {
@@ -346,8 +352,30 @@ func TestEncodersOfItems(t *testing.T) {
 				checkNothing(t, client)
 			}
 		}
+		over := NewClientOver(directly{srv}, &ClientOptions{Logger: quiet})
+		apart, err := Bind[struct {
+			Beside func(ctx context.Context, how string) (moody, iter.Seq2[uint32, error], error)
+		}](t.Context(), over, "Moods")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var end sync.WaitGroup
+		end.Go(func() { apart.Beside(context.Background(), "dec Goexit") })
+		end.Wait()
+		synctest.Wait()
+		if n := running.Load(); n != 0 {
+			t.Errorf("without a connection: %d iterators go on", n)
+		}
+		over.Close()
 		client.Close()
 		srv.Close()
 		checkBooked(t, srv)
 	})
+}
+
+// directly is a RoundTripper to a server in the same program.
+type directly struct{ srv *Server }
+
+func (d directly) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
+	return d.srv.Handle(ctx, r), nil
 }

@@ -276,7 +276,14 @@ func (x *Call) Stream(s *Stream, end *streams.End, v *method.Values) error {
 	err := s.Await(&answer, x.negotiate)
 	x.replied()
 	if err == nil {
+		read := false
+		defer func() { // after runtime.Goexit in a decoder too
+			if !read {
+				s.CloseResult()
+			}
+		}()
 		err = x.readReply(v)
+		read = true
 	}
 	if err != nil {
 		s.Pipe.Fail(fault.Of(err), true)
