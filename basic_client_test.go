@@ -94,6 +94,7 @@ func bindBasic(t testing.TB, client *Client) *basicDesk {
 // Calls that nothing waits for are an error of Bind.
 func TestBasicEager(t *testing.T) {
 	client, _, _ := basicRaw(t, nil)
+	defer client.Close()
 	type contract struct {
 		A func() error        `bsrpc:"id=1,oneway"`
 		B func() *Future[int] `bsrpc:"id=2"`

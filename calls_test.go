@@ -517,3 +517,43 @@ func TestLostConnection(t *testing.T) {
 		client.Close()
 	})
 }
+
+// Values with a second encoding are refused for their call alone: a map with a key twice or in
+// another order, NaN as a key, a bool that is neither 0 nor 1.
+func TestSecondEncodingsAreRefused(t *testing.T) {
+	srv := newLab(t)
+	ran := 0
+	if err := errors.Join(
+		srv.RegisterFunc("Odd.Map", func(map[uint8]uint8) { ran++ }),
+		srv.RegisterFunc("Odd.Floats", func(map[float32]uint8) { ran++ }),
+		srv.RegisterFunc("Odd.Bool", func(bool) { ran++ }),
+	); err != nil {
+		t.Fatal(err)
+	}
+	client, err := bsrpctest.Dial(t, srv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watchWitness(t, srv)
+	for _, c := range []struct{ method, args, want string }{
+		{"Odd.Map", "\x08\x00\x00\x00\x02\x00\x00\x00\x01\x01\x01\x02", "want unique keys in the order of their bytes"},
+		{"Odd.Map", "\x08\x00\x00\x00\x02\x00\x00\x00\x02\x01\x01\x02", "want unique keys in the order of their bytes"},
+		{"Odd.Map", "\x08\x00\x00\x00\x02\x00\x00\x00\x01\x01\x02\x02", ""},
+		{"Odd.Floats", "\x09\x00\x00\x00\x01\x00\x00\x00\x00\x00\xc0\x7f\x01", "NaN and -0 cannot be map keys"},
+		{"Odd.Floats", "\x09\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x80\x01", "NaN and -0 cannot be map keys"},
+		{"Odd.Bool", "\x02", "want 0 or 1 for a bool"},
+		{"Odd.Bool", "\x01", ""},
+	} {
+		_, err := client.CallEncoded(t.Context(), c.method, []byte(c.args), nil)
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%s %x: %v", c.method, c.args, err)
+			}
+			continue
+		}
+		wantError(t, err, bsrpc.CodeInvalidArgument, bsrpc.OutcomeNotRun, c.want)
+	}
+	if ran != 2 {
+		t.Errorf("%d calls ran, want 2", ran)
+	}
+}

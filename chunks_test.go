@@ -461,3 +461,57 @@ func TestBothSendLarge(t *testing.T) {
 		})
 	}
 }
+
+// A call that waits because its peer reads nothing returns at once when it is canceled: of one frame
+// or of many chunks, in the middle of a write or behind it. What has begun is written to its end.
+func TestCancelWhileWriteBlocked(t *testing.T) {
+	for _, size := range []int{100, 60_000, 1 << 20} {
+		for _, begun := range []int{0, 5} { // bytes that the peer has read
+			synctest.Test(t, func(t *testing.T) {
+				client, proxy, p := rawServer(t, nil)
+				errs := make(chan error, 2)
+				ctx, cancel := context.WithCancel(t.Context())
+				data := make([]byte, size)
+				go func() { _, err := proxy.Echo(ctx, data); errs <- err }()
+				synctest.Wait()
+				read := p.readFull(begun)
+				go func() { _, err := proxy.Echo(ctx, data); errs <- err }()
+				time.Sleep(time.Second)
+				start := time.Now()
+				cancel()
+				for range 2 {
+					if err := <-errs; !errors.Is(err, context.Canceled) || time.Since(start) > 50*time.Millisecond {
+						t.Errorf("%d bytes: %v after %v", size, err, time.Since(start))
+					}
+				}
+				paint(data, 0xbb)
+				p.nc = &readAgain{p.nc, io.MultiReader(bytes.NewReader(read), p.nc)}
+				done := make(chan error, 1)
+				go func() { _, err := proxy.Add(t.Context(), 1, 2); done <- err }()
+				for {
+					f, body := p.read()
+					if bytes.IndexByte(body, 0xbb) >= 0 {
+						t.Fatal("bytes written after the call returned")
+					}
+					if f.Type == wire.Request && f.Arg == rawAdd {
+						p.send(wire.Frame{Type: wire.Response, ID: f.ID}, []byte("\x03\x00\x00\x00"))
+						break
+					}
+				}
+				if err := <-done; err != nil {
+					t.Errorf("%d bytes: the next call: %v", size, err)
+				}
+				client.Close()
+				p.nc.Close()
+			})
+		}
+	}
+}
+
+// A readAgain has bytes of a connection that were read before.
+type readAgain struct {
+	net.Conn
+	all io.Reader
+}
+
+func (r *readAgain) Read(b []byte) (int, error) { return r.all.Read(b) }

@@ -418,6 +418,38 @@ func TestSessionMaxHoldEndsAsManyAsWait(t *testing.T) {
 	})
 }
 
+// A client that falls silent while a handler runs for it is found dead within PingAfter and
+// PingTimeout: then the context of the handler ends.
+func TestFrozenCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+		ended := make(chan time.Time, 1)
+		if err := srv.RegisterFunc("Desk.Wait", func(ctx context.Context) { <-ctx.Done(); ended <- time.Now() }); err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		conn := &frozenConn{Conn: near, thaw: make(chan struct{})}
+		client, err := bsrpc.NewClient(t.Context(), conn, &bsrpc.ClientOptions{Logger: quiet, DefaultCallTimeout: bsrpc.NoLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go client.Call(t.Context(), "Desk.Wait", nil)
+		time.Sleep(10 * time.Minute) // it answers PINGs
+		if len(ended) > 0 {
+			t.Fatal("the context has ended too early")
+		}
+		conn.freeze()
+		start := time.Now()
+		if d := (<-ended).Sub(start); d > 50*time.Second {
+			t.Errorf("after %v, want 50 s at most", d)
+		}
+		srv.Close()
+		close(conn.thaw)
+		client.Close()
+	})
+}
+
 // A frozen client, admitted or waiting, is found within its lease and blocks no other
 // client.
 func TestFrozen(t *testing.T) {
