@@ -259,7 +259,7 @@ func (v *serverConn) logBound(r *wire.BindRequest, answers []wire.BindResult, ev
 		}
 	}
 	text := "bsrpc: bound"
-	args := []any{"session", v.session.id, "remote", v.session.peer.Addr, "service", fault.Cut(r.Service, 64), "methods", len(answers)}
+	args := []any{"session", v.session.id, "remote", v.session.peer.Addr, "service", report.Text(r.Service, 64), "methods", len(answers)}
 	switch {
 	case r.Hashes == nil: // from Client.Call, for the layout
 		text, args = "bsrpc: described", append(args, "unknown", unknown)

@@ -3,12 +3,19 @@ package bsrpc
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
 // Each event is one line, naming the option if there is one.
@@ -109,4 +116,81 @@ func TestLogLinesAreTrue(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A plainHandler is a slog.Handler that writes values as they are.
+type plainHandler struct {
+	slog.Handler
+	t     *testing.T
+	lines atomic.Int64
+}
+
+func (h *plainHandler) Handle(_ context.Context, r slog.Record) error {
+	h.lines.Add(1)
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.Key + "=" + fmt.Sprint(a.Value); return true })
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) || len(text) > 400 {
+		h.t.Errorf("a line of the log: %q", text)
+	}
+	return nil
+}
+
+// What a peer sends is quoted and cut in the log, also where the slog.Handler quotes nothing: it forges
+// no lines.
+func TestPeersForgeNoLines(t *testing.T) {
+	evil := "a\nlevel=ERROR \x1b[31m\x00\u202e\xff" + strings.Repeat("z", 200)
+	text := (&wire.Failure{Name: evil[:100], Message: evil, LogID: evil[:16]}).Append(nil)
+	bind := func(flags wire.Flags, r *wire.BindRequest) []byte {
+		return frameBytes(wire.Frame{Type: wire.Bind, Flags: flags, ID: 2}, r.Append(nil))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		log := &plainHandler{Handler: slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}), t: t}
+		srv := testeeServer(t, newTestee(), &ServerOptions{Logger: slog.New(log), Basic: true})
+		for _, first := range []string{"GET / HTTP/1.1\r\n" + evil, evil, "\n" + evil, "SSH-2.0-" + evil, "\x00" + evil} {
+			near, far := net.Pipe()
+			go io.WriteString(near, first)
+			go io.Copy(io.Discard, near)
+			srv.ServeConn(far)
+			near.Close()
+			time.Sleep(time.Hour) // lines are limited
+		}
+		for _, frame := range [][]byte{
+			frameBytes(wire.Frame{Type: wire.Close, Arg: uint16(CodeInternal)}, text),
+			frameBytes(wire.Frame{Type: wire.Error, ID: 77, Arg: uint16(CodeInternal)}, text),
+			bind(wire.Describe, &wire.BindRequest{Service: evil[:100], Names: []string{evil[:50]}}),
+			bind(0, &wire.BindRequest{Service: "Probe", Names: []string{evil[:50]}, Hashes: make([][wire.HashSize]byte, 1)}),
+			[]byte(evil),
+		} {
+			p := rawClient(t, srv)
+			p.write(frame)
+			go p.readAll()
+			time.Sleep(time.Second)
+			p.nc.Close()
+			time.Sleep(time.Hour)
+		}
+		srv.Close()
+		if n := log.lines.Load(); n < 30 {
+			t.Errorf("%d lines", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // a server's error of a oneway call
+		log := &plainHandler{Handler: slog.NewTextHandler(io.Discard, nil), t: t}
+		near, far := net.Pipe()
+		p := &rawPeer{t: t, nc: far}
+		go p.answerBind(&wire.Hello{Version: 1})
+		client, err := NewClient(t.Context(), near, &ClientOptions{Logger: slog.New(log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := bound[Posts](t, client, "Post")
+		go post.Nothing(t.Context())
+		f, _ := p.read()
+		p.send(wire.Frame{Type: wire.Error, ID: f.ID, Arg: uint16(CodeInternal)}, text)
+		synctest.Wait()
+		if n := log.lines.Load(); n != 1 || client.OnewayErrors() != 1 {
+			t.Errorf("%d lines, %d errors", n, client.OnewayErrors())
+		}
+		client.Close()
+		p.nc.Close()
+	})
 }

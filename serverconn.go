@@ -141,7 +141,11 @@ func (s *Server) logRefused(nc net.Conn, err error) {
 func (s *Server) awaitConn(nc net.Conn, c *serverConn) error {
 	c.conn.Wait()
 	why := c.why.Load()
-	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", why)
+	reason := any(why)
+	if why != nil && why.Remote {
+		reason = report.Text(why.Error(), 64) // the client's own
+	}
+	s.log.Debug("bsrpc: connection ended", "remote", nc.RemoteAddr(), "why", reason)
 	switch {
 	case s.isStopping():
 		return ErrServerClosed

@@ -37,7 +37,7 @@ func OnewayFailed(e *End, m *Method, err error) {
 		return
 	}
 	e.OnewayErrors.Add(1)
-	e.Log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", fault.Cut(fault.About(m.Name, err).Error(), 256))
+	e.Log.Post(report.Oneway, slog.LevelWarn, "bsrpc: oneway call failed", "method", m.Name, "err", report.Text(fault.About(m.Name, err).Error(), 256))
 }
 
 // Identified returns the error of a call with the errors of its identities as its cause. It runs

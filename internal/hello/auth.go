@@ -47,7 +47,7 @@ func Unauthenticated(l *report.Log, remote net.Addr, why error) *Refusal {
 		return &Refusal{Err: fault.Refusal(fault.ResourceExhausted, "too many calls of Authenticate are under way (Limits.MaxHandshakes, half of it for one address)"), Full: true}
 	}
 	text := "unauthenticated"
-	if id := l.AddWithID(report.Auth, slog.LevelWarn, "bsrpc: client not authenticated", "remote", remote, "err", fault.Cut(why.Error(), 256)); id != "" {
+	if id := l.AddWithID(report.Auth, slog.LevelWarn, "bsrpc: client not authenticated", "remote", remote, "err", report.Text(why.Error(), 256)); id != "" {
 		text += " (id " + id + " in the server's log)"
 	}
 	return &Refusal{Err: fault.Refusal(fault.Unauthenticated, "%s", text)}

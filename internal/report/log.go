@@ -10,9 +10,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
@@ -178,8 +181,19 @@ func newID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 // Violations returns a func to log violations of the protocol by the peer at an address.
 func (l *Log) Violations(remote any) func(error) {
 	return func(err error) {
-		l.Add(Violation, slog.LevelWarn, "bsrpc: connection closed: the peer violated the protocol", "remote", remote, "err", fault.Cut(err.Error(), 256))
+		l.Add(Violation, slog.LevelWarn, "bsrpc: connection closed: the peer violated the protocol", "remote", remote, "err", Text(err.Error(), 256))
 	}
+}
+
+// Text returns text that a peer may have chosen, for a line of the log: at most so many bytes of it,
+// quoted unless all of them can be printed. So it cannot look like another line, whatever the
+// user's slog.Handler does.
+func Text(text string, most int) string {
+	text = fault.Cut(text, most)
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(c rune) bool { return !strconv.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // A Once writes at most one line of each kind, for one connection.
