@@ -56,9 +56,9 @@ var ErrLong = fmt.Errorf("the peer's part of the TLS handshake, with its certifi
 
 // HandshakeContext is that of tls.Conn, with at most MaxHandshake bytes of the peer.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
+	defer c.below.part.end() // also if a func of the tls.Config panics
 	err := c.Conn.HandshakeContext(ctx)
-	c.below.part.end()
-	c.below.shaken = err == nil
+	c.below.shaken.Store(err == nil)
 	return err
 }
 
@@ -80,7 +80,8 @@ func Detach(nc net.Conn, onOutput func()) *Conn {
 		return nil
 	}
 	b := c.below
-	b.reads, b.onOutput, b.shaken = sockread.NewReader(b.Conn), onOutput, true
+	b.reads, b.onOutput = sockread.NewReader(b.Conn), onOutput
+	b.shaken.Store(true)
 	b.detached.Store(true)
 	return c
 }
@@ -176,10 +177,9 @@ type below struct {
 	onOutput func()
 	output
 
-	// of the goroutine in HandshakeContext
-	received int
-	shaken   bool  // the handshake is complete
-	part     *part // of a Work; nil for none
+	shaken   atomic.Bool // the handshake is complete
+	part     *part       // of a Work; nil for none
+	received int         // of the goroutine in HandshakeContext
 
 	// of the goroutine in Read
 	reads   io.Reader // of Conn
@@ -205,7 +205,7 @@ func (b *below) Read(p []byte) (int, error) {
 	if b.unsent.Load() { // the peer may wait for it
 		b.onOutput()
 	}
-	if b.shaken {
+	if b.shaken.Load() {
 		n, err := b.reads.Read(p)
 		b.follow(p[:max(n, 0)])
 		return n, err
@@ -269,9 +269,9 @@ func (b *below) Write(p []byte) (int, error) {
 	if b.detached.Load() {
 		return b.output.add(p)
 	}
-	if b.part != nil && !b.shaken {
+	if b.part != nil && !b.shaken.Load() {
 		b.part.end()
-		b.part.answered = true
+		b.part.answered.Store(true)
 	}
 	return b.Conn.Write(p)
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +31,7 @@ const turnTime = time.Second
 type part struct {
 	work     *Work
 	peer     string
-	answered bool // the server has answered, so the next bytes may be certificates
+	answered atomic.Bool // the server has answered, so the next bytes may be certificates
 	once     sync.Once
 	gone     chan struct{} // closed when the handshake must end
 
@@ -47,7 +48,7 @@ func newPart(w *Work, peer string) *part {
 
 // begin waits for a turn, after a read. It returns an error if the handshake must end.
 func (p *part) begin() error {
-	if p == nil || !p.answered {
+	if p == nil || !p.answered.Load() {
 		return nil
 	}
 	select {
@@ -62,7 +63,7 @@ func (p *part) begin() error {
 // end ends the turn of p, or its wait: before a read or a write, which may wait, and at the end of
 // the handshake.
 func (p *part) end() {
-	if p != nil && p.answered {
+	if p != nil && p.answered.Load() {
 		p.work.leave(p)
 	}
 }

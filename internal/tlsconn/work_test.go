@@ -19,7 +19,7 @@ func TestWork(t *testing.T) {
 		parts := make(map[string]*part)
 		come := func(name string) {
 			p := newPart(&w, name[:1])
-			p.answered = true
+			p.answered.Store(true)
 			parts[name] = p
 			go func() {
 				if err := p.begin(); err != nil {
