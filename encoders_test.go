@@ -1,6 +1,7 @@
 package bsrpc
 
 import (
+	"iter"
 	"log/slog"
 	"net"
 	"runtime"
@@ -16,12 +17,18 @@ type moody struct{ how string }
 
 func (m moody) MarshalText() ([]byte, error) {
 	m.fall("enc")
+	if m.how == "enc nil error" {
+		return nil, (*Error)(nil) // its methods panic
+	}
 	return []byte(m.how), nil
 }
 
 func (m *moody) UnmarshalText(b []byte) error {
 	m.how = string(b)
 	m.fall("dec")
+	if m.how == "dec nil error" {
+		return (*Error)(nil)
+	}
 	return nil
 }
 
@@ -132,6 +139,10 @@ func TestEncodersAtTheClient(t *testing.T) {
 				check(client.Call(t.Context(), "Moods.Give", []any{how}, &got), OutcomeAnswered, "Moods.Give", "decoding")
 			}
 		}
+		_, err := proxy.Take(moody{"enc nil error"})
+		wantCall(t, err, CodeInvalidArgument, OutcomeNotRun, "bsrpc.moody.MarshalText returned an error")
+		_, err = proxy.Give("dec nil error")
+		wantCall(t, err, CodeInternal, OutcomeAnswered, "bsrpc.moody.UnmarshalText returned an error")
 		ended := make(chan struct{})
 		go func() { // ends its own goroutine, and leaves nothing behind
 			defer close(ended)
@@ -139,6 +150,49 @@ func TestEncodersAtTheClient(t *testing.T) {
 			t.Error("Goexit did not")
 		}()
 		<-ended
+	})
+}
+
+// A panic in the decoder of an item is the last error of its stream, at the client that ranges over it.
+func TestPanicsInDecodersOfItems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := NewServer(&ServerOptions{Logger: quiet})
+		if err := srv.RegisterFunc("Moods.List", func(how string) iter.Seq2[moody, error] {
+			return func(yield func(moody, error) bool) {
+				_ = yield(moody{"calm"}, nil) && yield(moody{how}, nil) && yield(moody{}, nil)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		lines, log := linesAt(slog.LevelInfo)
+		client, err := NewClient(t.Context(), dialed(srv), &ClientOptions{Logger: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for how, text := range map[string]string{
+			"dec panic":     "bsrpc: Moods.List: panic while decoding a bsrpc.moody (id ",
+			"dec nil error": "bsrpc: cannot decode an item: Moods.List, item 2: result 1, moody: bsrpc.moody.UnmarshalText returned an error",
+			"enc nil error": "bsrpc: Moods.List, item 2: result 1, moody: bsrpc.moody.MarshalText returned an error",
+		} {
+			var list iter.Seq2[moody, error]
+			if err := client.Call(t.Context(), "Moods.List", []any{how}, &list); err != nil {
+				t.Fatal(err)
+			}
+			items, last := 0, error(nil)
+			for m, err := range list {
+				if last = err; err == nil && m.how == "calm" {
+					items++
+				}
+			}
+			if items != 1 || CodeOf(last) != CodeInternal || !strings.HasPrefix(last.Error(), text) {
+				t.Errorf("%s: %d items, %v", how, items, last)
+			}
+		}
+		if n := strings.Count(lines.String(), "bsrpc: panic while decoding"); n != 1 {
+			t.Errorf("%d lines of panics in the log:\n%s", n, lines)
+		}
+		client.Close()
+		srv.Close()
 	})
 }
 

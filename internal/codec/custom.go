@@ -243,7 +243,7 @@ func (r *reader) unmarshal(n *node, v reflect.Value) *Error {
 	}
 	r.d.UserType = nil
 	if err != nil {
-		return &Error{Offset: from, Text: methodFailed(n, "Unmarshal"), Err: err}
+		return &Error{Offset: from, Text: methodFailed(n, "Unmarshal"), Err: causeOf(err)}
 	}
 	v.Set(own.Elem())
 	return nil

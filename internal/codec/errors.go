@@ -141,6 +141,18 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
+// causeOf returns the error of a user's method as a cause. Its own methods are user code too, and
+// callers look for causes: one whose methods panic, as those of a nil pointer do, is replaced.
+func causeOf(err error) (cause error) {
+	defer func() {
+		if recover() != nil {
+			cause = fmt.Errorf("an error of type %T, whose methods panic", err)
+		}
+	}()
+	errors.Is(err, ErrLimit)
+	return err
+}
+
 // A Problem is a reason for a type to have no codec.
 type Problem struct {
 	Path string // "parameter 1, Order.Items[].Price"

@@ -121,6 +121,9 @@ func (n *node) recovered(method string, err *error) {
 	if p := recover(); p != nil {
 		*err = &panicError{typeName(n.typ) + "." + method + "Binary", p}
 	}
+	if *err != nil {
+		*err = causeOf(*err)
+	}
 }
 
 // rawFailed is the text of an error from a type's own method.

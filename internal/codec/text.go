@@ -108,7 +108,7 @@ func (w *writer) blobBytes(buf, b []byte) []byte {
 // custom appends the result of a marshal method.
 func (w *writer) custom(buf []byte, n *node, b []byte, err error) ([]byte, *Error) {
 	if err != nil {
-		return buf, &Error{Offset: -1, Text: methodFailed(n, "Marshal"), Err: err}
+		return buf, &Error{Offset: -1, Text: methodFailed(n, "Marshal"), Err: causeOf(err)}
 	}
 	if n.op == opText && invalidUTF8(n, w.e.Lenient, b) {
 		return buf, encodeErrorf("not UTF-8")
