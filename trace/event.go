@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -141,6 +142,10 @@ func (e *Event) String() string {
 	b, _ := e.AppendText(nil)
 	return string(b)
 }
+
+// Format implements fmt.Formatter. It prints the line with each verb: Body, Items and Metadata may be
+// secrets.
+func (e Event) Format(f fmt.State, _ rune) { io.WriteString(f, e.String()) }
 
 // AppendText appends the line of e, without a newline at its end, and the lines of the hex
 // dump if there is one. The error is always nil. It is for the func given to NewDecoder.

@@ -223,6 +223,15 @@ func TestEventsForPrograms(t *testing.T) {
 	d = trace.NewDecoder(nil, func(e *trace.Event) {
 		if e.Frame == "REQUEST" && e.Metadata != nil {
 			md = e.Metadata
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				for _, v := range []any{e, *e, []trace.Event{*e}} {
+					for key, value := range md {
+						if text := fmt.Sprintf(verb, v); len(value) > 1 && strings.Contains(text, value) || !strings.Contains(text, key) {
+							t.Errorf("%s of a %T prints a value: %s", verb, v, text)
+						}
+					}
+				}
+			}
 		}
 	})
 	for _, p := range transcript(t, "../testdata/transcripts/metadata.txt") {
