@@ -890,6 +890,47 @@ func TestIdentitiesInStreams(t *testing.T) {
 	}
 }
 
+// A stream that a second server passes on keeps the identities of its last error.
+func TestIdentitiesInStreamsThroughTwoServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connect := func(impl any, list map[string]error) (*streamShopContract, func()) {
+			srv := NewServer(&ServerOptions{Logger: quiet, Errors: shopErrors})
+			near, far := net.Pipe()
+			if err := RegisterAs[streamShopContract](srv, "Shop", impl); err != nil {
+				t.Fatal(err)
+			}
+			go srv.ServeConn(far)
+			client, err := NewClient(t.Context(), near, &ClientOptions{Logger: quiet, Errors: list})
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy, err := Bind[streamShopContract](t.Context(), client, "Shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return proxy, func() { client.Close(); srv.Close() }
+		}
+		last := fmt.Errorf("list: %w, %w", errNoStock, &limitError{Limit: 5})
+		far, closeFar := connect(&streamShop{err: last, seen: make(chan error, 1), pass: func(err error) error { return err }}, nil)
+		defer closeFar()
+		near, closeNear := connect(far, shopErrors)
+		defer closeNear()
+		_, listed := rangeOver(near.List(t.Context()))
+		r, err := near.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, read := io.ReadAll(r)
+		for name, err := range map[string]error{"a stream": listed, "a reader": read, "a parameter": near.Take(t.Context(), failing(last))} {
+			checkIs(t, err, "noStock")
+			var l *limitError
+			if !errors.As(err, &l) || l.Limit != 5 || err.Error() != last.Error() {
+				t.Errorf("%s: %v, %+v", name, err, l)
+			}
+		}
+	})
+}
+
 // An iterator that yields io.EOF itself ends with an error, which is io.EOF for errors.Is.
 func TestEOFInStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
