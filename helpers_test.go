@@ -67,7 +67,7 @@ func overTCP[C any](t testing.TB, srv *bsrpc.Server, service string) (*C, *bsrpc
 		t.Fatal(err)
 	}
 	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
+	t.Cleanup(func() { l.Close() }) // witnesses of the server go on
 	client, err := bsrpc.Dial(t.Context(), "tcp", l.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func causeOf(err error) (cause error) {
 			cause = fmt.Errorf("an error of type %T, whose methods panic", err)
 		}
 	}()
-	errors.Is(err, ErrLimit)
+	_, _ = err.Error(), errors.Is(err, ErrLimit)
 	return err
 }
 
