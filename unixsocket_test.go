@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,6 +124,56 @@ func TestUnixSocketInTheWay(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
 		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// Of servers that begin at the same time, where a killed one has left its socket, one serves and all
+// others are refused.
+func TestUnixSocketOfManyServers(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the lock is of Linux")
+	}
+	const servers = 8
+	rounds := 8
+	if bsrpc.LongTests {
+		rounds = 100
+	}
+	for range rounds {
+		path := filepath.Join(t.TempDir(), "s")
+		dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.SetUnlinkOnClose(false)
+		dead.Close()
+		ended := make(chan error, servers)
+		var all []*bsrpc.Server
+		for range servers {
+			srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+			all = append(all, srv)
+			go func() { ended <- srv.ListenAndServe("unix", path) }()
+		}
+		for n := range servers - 1 {
+			select {
+			case err := <-ended:
+				if err == nil || !strings.Contains(err.Error(), "another process listens there") {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Errorf("%d servers serve", servers-n)
+			}
+		}
+		if nc, err := net.Dial("unix", path); err != nil {
+			t.Error(err)
+		} else {
+			nc.Close()
+		}
+		for _, srv := range all {
+			srv.Close()
+		}
+		if err := <-ended; err != bsrpc.ErrServerClosed {
+			t.Error(err)
+		}
 	}
 }
 

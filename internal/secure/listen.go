@@ -31,6 +31,9 @@ func Listen(network, address string, mode fs.FileMode) (net.Listener, error) {
 	if mode&^fs.ModePerm != 0 {
 		return nil, fmt.Errorf("listen unix %s: SocketMode: want permissions, 0 to 0777; zero means 0600", address)
 	}
+	// Of servers that begin at the same time, one must not take the socket of another for dead: one
+	// that is not yet listening, or has replaced what both have found.
+	defer lockDir(filepath.Dir(address), time.Now().Add(2*dialTime))()
 	if err := removeStale(address); err != nil {
 		return nil, err
 	}

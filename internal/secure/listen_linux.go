@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // listenUnix creates the socket with the permissions of mode. On Linux those of the descriptor are
@@ -28,4 +29,17 @@ func listenUnix(path string, mode fs.FileMode) (*net.UnixListener, error) {
 		return nil, err
 	}
 	return l.(*net.UnixListener), nil
+}
+
+// lockDir locks a directory among processes that call lockDir, and returns its unlock. Others may
+// hold such a lock for any purpose, so it waits until a time at most, and goes on without.
+func lockDir(dir string, until time.Time) (unlock func()) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return func() {}
+	}
+	for syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil && time.Now().Before(until) {
+		time.Sleep(time.Millisecond)
+	}
+	return func() { f.Close() }
 }

@@ -7,7 +7,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 )
+
+// lockDir does nothing: the standard library has no such call for all of these systems.
+func lockDir(string, time.Time) (unlock func()) { return func() {} }
 
 // listenUnix creates the socket in a private directory, and moves it to its path with the
 // permissions of mode. Its address remains that in the directory.
