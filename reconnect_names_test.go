@@ -243,7 +243,6 @@ func TestReconnectAddresses(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("127.0.0.2 is no address of the machine")
 	}
-	t.Parallel() // it waits for attempts, and is the only parallel test with names
 	srv, at := serveLab(t, "", &bsrpc.ServerOptions{Logger: quiet})
 	_, port, _ := net.SplitHostPort(at)
 	resolve(t, map[string][]record{"shop.internal": {address("127.0.0.2"), address("127.0.0.1")}}) // nothing listens at the first
