@@ -258,6 +258,35 @@ func TestResultCredit(t *testing.T) {
 	})
 }
 
+// A reader that waits for bytes pays back what is left of a window when no item fits in it any more,
+// and lends as much again, up to a quarter of Limits.ConnWindow.
+func TestWindowGrows(t *testing.T) {
+	withHose(t, nil, func(p *rawPeer, _ *Server, _ *hose) {
+		p.request(2, hoseTotal, "")
+		credit, most := 64<<10, 0
+		send := func(n int) {
+			body := blobs(strings.Repeat("x", n-8)) // the length of the item, and of its bytes
+			p.write([]byte(streamFrame(wire.Items, byCaller, 2, 1, body)))
+			for credit -= len(body); credit < 32<<10; {
+				n, err := wire.ReadCredit(p.want(wire.Credit, 2, 1, 0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				credit += int(n)
+				most = max(most, credit)
+			}
+		}
+		send(64<<10 - 8)
+		for range 60 {
+			synctest.Wait()
+			send(32 << 10)
+		}
+		if most < 512<<10 || most > 64<<10+1<<20 {
+			t.Errorf("up to %d bytes of credit", most)
+		}
+	})
+}
+
 // More streams than MaxStreams are refused, any number of times.
 func TestManyStreams(t *testing.T) {
 	t.Parallel()

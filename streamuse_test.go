@@ -456,3 +456,60 @@ func TestIteratorAfterItsEnd(t *testing.T) {
 		})
 	}
 }
+
+// Streams that have come as a whole do not count in Limits.ServerBytes of their caller, who may keep
+// them unread.
+func TestKeptStreamsDoNotCount(t *testing.T) {
+	withUsed(t, &usedService{count: upTo}, nil, func(_ *usedContract, _ *Client, srv *Server) {
+		near, far := net.Pipe()
+		go srv.ServeConn(far)
+		client, err := NewClient(context.Background(), near, &ClientOptions{Logger: quiet, MaxMessage: 64 << 10, Limits: Limits{ServerBytes: 256 << 10, PingAfter: NoLimit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		p, err := Bind[usedContract](context.Background(), client, "Used")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = 4000 // less than a window, which has room for 4096
+		kept := make([]iter.Seq2[uint32, error], 20)
+		for i := range kept {
+			kept[i] = p.Count(context.Background(), n)
+			synctest.Wait()
+		}
+		for i, seq := range kept {
+			if r := rangeOverAll(seq); len(r.items) != n || r.err != nil {
+				t.Errorf("stream %d: %d items, %v", i, len(r.items), r.err)
+			}
+		}
+	})
+}
+
+// The window of a stream grows for a reader that waits for bytes, and not for a slow one.
+func TestSlowReaderKeepsItsFirstWindow(t *testing.T) {
+	var offered atomic.Int64
+	ahead := int64(0)
+	s := &usedService{feed: func(r io.Reader) (n int64, err error) {
+		for buf := make([]byte, 1<<10); err == nil; time.Sleep(time.Millisecond) {
+			var k int
+			k, err = r.Read(buf)
+			n += int64(k)
+			ahead = max(ahead, offered.Load()-n)
+		}
+		return n, nil
+	}}
+	withUsed(t, s, nil, func(p *usedContract, _ *Client, _ *Server) {
+		offer := readFunc(func(b []byte) (int, error) {
+			if offered.Load() >= 2<<20 {
+				return 0, io.EOF
+			}
+			offered.Add(int64(len(b)))
+			return len(b), nil
+		})
+		n, err := p.Feed(context.Background(), offer)
+		if most := int64(6 * 64 << 10); n != offered.Load() || err != nil || ahead > most {
+			t.Errorf("%d bytes of %d, %v; up to %d ahead, want at most %d", n, offered.Load(), err, ahead, most)
+		}
+	})
+}
