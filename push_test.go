@@ -459,3 +459,35 @@ func TestPushBothWays(t *testing.T) {
 		}
 	})
 }
+
+// In the handlers of a client the Session is that of the server.
+func TestPeerOfHandlers(t *testing.T) {
+	who := make(chan func(context.Context) (string, error), 1)
+	srv := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet, OnConnect: func(ctx context.Context, s *bsrpc.Session) error {
+		member, err := bsrpc.Bind[struct {
+			Who func(context.Context) (string, error)
+		}](ctx, s, "Member")
+		if err == nil {
+			who <- member.Who
+		}
+		return err
+	}})
+	defer srv.Close()
+	handlers := bsrpc.NewServer(&bsrpc.ServerOptions{Logger: quiet})
+	if err := handlers.RegisterFunc("Member.Who", func(ctx context.Context) string { return bsrpc.SessionFrom(ctx).Peer().Addr.String() }); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	client, err := bsrpc.Dial(t.Context(), "tcp", l.Addr().String(), &bsrpc.ClientOptions{Logger: quiet, Handlers: handlers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if address, err := (<-who)(t.Context()); address != l.Addr().String() {
+		t.Errorf("the peer is %s, %v, want %v", address, err, l.Addr())
+	}
+}
