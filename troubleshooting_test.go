@@ -298,6 +298,7 @@ func (l *mistakes) admission(t *testing.T) {
 	srv, _ := l.server(t, bsrpc.ServerOptions{MaxSessions: 1, MaxWaiting: 1, SessionMaxHold: time.Minute})
 	first, _ := l.dial(t, srv, bsrpc.ClientOptions{})
 	l.dial(t, srv, bsrpc.ClientOptions{OnWait: func(int) { panic("no seat") }})
+	synctest.Wait() // until it has left the line
 	near, far := net.Pipe()
 	go srv.ServeConn(far)
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
