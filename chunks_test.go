@@ -114,7 +114,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 		}
 		turns, last := 0, uint64(0)
 		got := make(map[uint64]int)
-		for small, asked := 0, 0; small < 5; {
+		for small, asked := 0, 0; (small < 5 || turns < 5) && got[last] < 2<<20; {
 			synctest.Wait() // let other goroutines become the next writer
 			f, body := p.read()
 			switch f.Type {
@@ -138,7 +138,7 @@ func TestSmallCallsPassBetween(t *testing.T) {
 		}
 		for id, n := range got {
 			if n >= 2<<20 {
-				t.Errorf("the large call %d was sent whole before the small ones", id)
+				t.Errorf("the large call %d was sent whole before the small ones, or before it gave way five times", id)
 			}
 		}
 		if turns < 5 {
