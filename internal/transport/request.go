@@ -58,9 +58,13 @@ func (r *requests) accept(f *wire.Frame) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	// Requests whose result streams remain count no more for MaxInflight. They are taken off first:
+	// one that ends between the two looks is in neither, and the limit is not missed by a request
+	// that fits.
+	n := -r.c.streams.answered.Load()
 	// Counted before closing is checked, and shutdown does the reverse: either this
 	// request is refused, or shutdown waits for it.
-	n := r.inflight.Begin()
+	n += r.inflight.Begin()
 	if why := r.inflight.Refuses(refusal == nil && f.Flags&wire.Callback != 0); why != nil {
 		refusal = why
 	} else if refusal == nil {
@@ -77,14 +81,14 @@ func (r *requests) accept(f *wire.Frame) (bool, error) {
 	return false, err
 }
 
-// checkLimits refuses a request above MaxMessage or MaxInflight. After maxRefusals of
-// the latter the next one is a protocol violation.
+// checkLimits refuses a request above MaxMessage or MaxInflight; inflight is without streams that
+// remain. After maxRefusals of the latter the next one is a protocol violation.
 func (r *requests) checkLimits(f *wire.Frame, inflight int64) (*fault.Fault, error) {
 	l := r.c.limits
 	switch {
 	case f.Total > uint64(l.MaxMessage):
 		return fault.Refusal(fault.ResourceExhausted, "message of %d bytes, %s MaxMessage is %d", f.Total, l.Owner, l.MaxMessage), nil
-	case inflight-r.c.streams.answered.Load() > int64(l.MaxInflight):
+	case inflight > int64(l.MaxInflight):
 		refusal := fault.Refusal(fault.ResourceExhausted, "too many open calls on this connection (%s MaxInflight is %d)", l.Owner, l.MaxInflight)
 		if r.refusals++; r.refusals > maxRefusals {
 			return refusal, fmt.Errorf("%d calls above MaxInflight (%d)", r.refusals, l.MaxInflight)

@@ -108,8 +108,9 @@ func (t *streams) beginLocked(s *Sender, response bool, reply *chunkedMessage) b
 
 // endLocked ends the request of a result stream, in the same step as its END is queued.
 func (t *streams) endLocked() (last bool) {
-	t.answered.Add(-1)
-	return t.c.requests.inflight.Done(1)
+	last = t.c.requests.inflight.Done(1)
+	t.answered.Add(-1) // second: accept looks at them in the other order
+	return last
 }
 
 func (t *streams) addSenderLocked(s *Sender) {
