@@ -122,9 +122,7 @@ func (e *streamEnd) Panicked(what, decoding any) *fault.Fault {
 		return e.panicked(what)
 	}
 	if decoding != nil {
-		f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic while decoding a %v", e.Method, decoding)
-		f.LogID = e.log.AddPanic(report.Panic, "bsrpc: panic while decoding", what, "method", e.Method, "type", decoding)
-		return f
+		return caller.CodecPanicked(e.Method, e.log, fault.OutcomeUnknown, what, "decoding", decoding)
 	}
 	f := fault.New(fault.Internal, fault.OutcomeUnknown, "%s: panic in an iterator or reader of the caller", e.Method)
 	f.LogID = e.log.AddPanic(report.Panic, "bsrpc: panic in an iterator or reader", what, "method", e.Method)

@@ -168,7 +168,7 @@ func (x attempts) Usable(sig *method.Signature) (err error) {
 	defer v.Free()
 	defer func() { // user code of a type
 		if what := recover(); what != nil {
-			err = caller.CodecPanicked(m.Method, m.End.Log, fault.NotRun, what, "decoding", v.Dec.UserType)
+			err = caller.CodecPanicked(m.Name, m.End.Log, fault.NotRun, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	m.End.Settings.Bounds.Begin(&v.Dec, x.Args, false)

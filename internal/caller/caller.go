@@ -81,7 +81,7 @@ func AppendArgs(m *Method, log *report.Log, sig *method.Signature, enc *codec.En
 func appendUserArgs(m *Method, log *report.Log, sig *method.Signature, enc *codec.Encoder, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = CodecPanicked(m, log, fault.NotRun, what, "encoding", enc.UserType)
+			err = CodecPanicked(m.Name, log, fault.NotRun, what, "encoding", enc.UserType)
 		}
 	}()
 	return sig.AppendArgs(enc, v)
@@ -122,17 +122,17 @@ func ReadResults(m *Method, log *report.Log, sig *method.Signature, v *method.Va
 func readUserResults(m *Method, log *report.Log, sig *method.Signature, v *method.Values) (err error) {
 	defer func() {
 		if what := recover(); what != nil {
-			err = CodecPanicked(m, log, fault.Answered, what, "decoding", v.Dec.UserType)
+			err = CodecPanicked(m.Name, log, fault.Answered, what, "decoding", v.Dec.UserType)
 		}
 	}()
 	return method.ReadResults(sig, v)
 }
 
 // CodecPanicked logs a panic in the encoder or decoder of typ, and returns the error of
-// the call.
-func CodecPanicked(m *Method, log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
-	e := fault.New(fault.Internal, outcome, "%s: panic while %s a %v", m.Name, doing, typ)
-	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic while "+doing, what, "method", m.Name, "type", typ)
+// the call of the method with this name.
+func CodecPanicked(name string, log *report.Log, outcome fault.Outcome, what any, doing string, typ any) *fault.Fault {
+	e := fault.New(fault.Internal, outcome, "%s: panic while %s a %v", name, doing, typ)
+	e.LogID = log.AddPanic(report.Panic, "bsrpc: panic while "+doing, what, "method", name, "type", typ)
 	return e
 }
 
