@@ -45,6 +45,13 @@ func (s *statusLine) show(text string) {
 	}
 }
 
+// clear removes the text, if there is one.
+func (s *statusLine) clear() {
+	if s.width > 0 {
+		s.show("")
+	}
+}
+
 // showSilence runs f, a call with a time limit, and shows on a terminal that it has no answer, at
 // growing intervals. Nothing of it stays.
 func showSilence(terminal io.Writer, name string, limit time.Duration, f func()) {
@@ -55,9 +62,7 @@ func showSilence(terminal io.Writer, name string, limit time.Duration, f func())
 		line.show(fmt.Sprintf("%s: no answer for %v; a call may take %v (--timeout)", name, waited.Round(time.Second), limit))
 		return silence(waited)
 	})
-	if line.width > 0 {
-		line.show("")
-	}
+	line.clear()
 }
 
 // ended returns how many calls of the load's clients have ended so far, and how many of these have failed.
@@ -103,7 +108,5 @@ func (l *load) shown(terminal io.Writer, what string, d time.Duration, f func())
 		last, lastCalls = now, calls
 		return progressEvery
 	})
-	if line.width > 0 {
-		line.show("")
-	}
+	line.clear()
 }
