@@ -58,9 +58,9 @@ func (r *requests) accept(f *wire.Frame) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// Requests whose result streams remain count no more for MaxInflight. They are taken off first:
-	// one that ends between the two looks is in neither, and the limit is not missed by a request
-	// that fits.
+	// Requests whose result streams remain count no more for MaxInflight. They are taken off first: one
+	// that ends between the two looks then makes room for a moment, and never refuses a request that
+	// fits.
 	n := -r.c.streams.answered.Load()
 	// Counted before closing is checked, and shutdown does the reverse: either this
 	// request is refused, or shutdown waits for it.
