@@ -97,6 +97,9 @@ type turnContract struct {
 type turns struct{}
 
 func (turns) Turn(ctx context.Context, ms uint16) error {
+	if ms == 0 {
+		return nil
+	}
 	select {
 	case <-time.After(time.Duration(ms) * time.Millisecond):
 		return nil

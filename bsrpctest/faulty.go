@@ -121,7 +121,11 @@ func (c *faultyConn) wait(d *direction, until <-chan time.Time) error {
 		d.mu.Unlock()
 		var expired <-chan time.Time
 		if !deadline.IsZero() {
-			timer := time.NewTimer(time.Until(deadline))
+			left := time.Until(deadline)
+			if left <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+			timer := time.NewTimer(left)
 			defer timer.Stop()
 			expired = timer.C
 		}

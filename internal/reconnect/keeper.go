@@ -124,6 +124,9 @@ var errUnused = fault.New(fault.Unavailable, fault.OutcomeUnknown, "the endpoint
 
 // pause waits before an attempt. It reports false if the keeper has stopped.
 func (k *keeper[E, B]) pause(gap time.Duration) bool {
+	if gap <= 0 {
+		return !k.stopped()
+	}
 	timer := time.NewTimer(gap)
 	defer timer.Stop()
 	select {
