@@ -171,7 +171,11 @@ func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 		return true
 	default:
 	}
-	timer := time.NewTimer(time.Until(until))
+	left := time.Until(until)
+	if left <= 0 {
+		return false
+	}
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-ch:
