@@ -684,7 +684,11 @@ func TestPlacesInALoop(t *testing.T) {
 			wg.Go(func() {
 				for i := range 100 {
 					ctx, cancel := context.WithCancel(bsrpc.WithPosition(t.Context(), func(string, int) {}))
-					time.AfterFunc(time.Duration(i%7)*time.Millisecond, cancel)
+					if d := time.Duration(i%7) * time.Millisecond; d > 0 {
+						time.AfterFunc(d, cancel)
+					} else {
+						go cancel()
+					}
 					if i%2 == 0 {
 						c.Supply(ctx, "c", 0)
 					} else if err := c.Take(ctx, []string{"load", "psu"}); err == nil {

@@ -525,7 +525,7 @@ func TestCrowd(t *testing.T) {
 				dies, stays := rng.IntN(3) == 0, time.Duration(rng.IntN(300))*time.Millisecond
 				ctx, cancel := context.WithCancel(t.Context())
 				if dies {
-					time.AfterFunc(time.Duration(rng.IntN(5000))*time.Millisecond, cancel)
+					time.AfterFunc(time.Duration(1+rng.IntN(5000))*time.Millisecond, cancel)
 				}
 				wg.Go(func() {
 					defer cancel()

@@ -217,7 +217,7 @@ func (g *Group) takeOverdueLocked() bool {
 // setTimerLocked sets the timer for MaxHold, if others wait for what an owner holds.
 func (g *Group) setTimerLocked() {
 	if g.all.MaxHold < math.MaxInt64 && g.owner != nil && g.one.line.first != nil && g.timer == nil {
-		g.timer = time.AfterFunc(time.Until(g.since.Add(g.all.MaxHold)), g.expire)
+		g.timer = time.AfterFunc(max(1, time.Until(g.since.Add(g.all.MaxHold))), g.expire)
 	}
 }
 

@@ -267,12 +267,13 @@ func TestWaiterStorm(t *testing.T) {
 					}
 					ran.Add(1)
 				})
-				time.AfterFunc(ms(waits), func() {
+				go func() {
+					time.Sleep(ms(waits))
 					if _, _, ok := w.GiveUp(); ok {
 						gaveUp.Add(1)
 						wg.Done()
 					}
-				})
+				}()
 				time.Sleep(ms(rng.IntN(3)))
 			}
 			wg.Wait()

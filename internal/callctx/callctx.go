@@ -158,7 +158,7 @@ func (x *Context) watchLocked() *watch {
 		return w
 	}
 	if x.Until != 0 {
-		w.timer = time.AfterFunc(x.Until-limits.Monotonic(), func() { x.finish(late) })
+		w.timer = time.AfterFunc(max(1, x.Until-limits.Monotonic()), func() { x.finish(late) })
 	}
 	w.unlink = func() bool { return false }
 	if x.Context.Done() != nil { // it ends
@@ -223,7 +223,7 @@ func (x *Context) beforeDeadline(f func()) (stop func() bool) {
 	if x.Until == 0 {
 		return func() bool { return false }
 	}
-	return time.AfterFunc(limits.BeforeEnd(x.Until-limits.Monotonic()), f).Stop
+	return time.AfterFunc(max(1, limits.BeforeEnd(x.Until-limits.Monotonic())), f).Stop
 }
 
 // CancelByPeer ends the context after a CANCEL of the caller, and returns the error of the

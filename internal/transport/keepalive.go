@@ -89,9 +89,9 @@ func (c *Conn) Lease() {
 	switch {
 	case k.stopped:
 	case k.timer == nil:
-		k.timer = time.AfterFunc(0, k.check)
+		k.timer = time.AfterFunc(1, k.check)
 	default:
-		k.timer.Reset(0)
+		k.timer.Reset(1)
 	}
 }
 
