@@ -281,7 +281,7 @@ var wrongTransports = []wrongTransport{
 			}
 		}
 	})},
-	{"swallows the errors of streams", "stream_error", streams(func(items seq) seq {
+	{"swallows the errors of streams", "stream_error ...", streams(func(items seq) seq {
 		return func(yield func([]byte, error) bool) {
 			for item, err := range items {
 				if err != nil || !yield(item, nil) {
