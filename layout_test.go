@@ -39,7 +39,7 @@ var uses = map[string][]string{
 	"introspect":          {"stats"},
 	"stats":               {},
 	"internal/tally":      {"internal/fault", "stats"},
-	"internal/sockread":   {},
+	"internal/sockio":     {},
 	"internal/admission":  {},
 	"internal/fault":      {},
 	"internal/limits":     {"internal/fault"},
@@ -52,10 +52,10 @@ var uses = map[string][]string{
 	"internal/identity":   {"internal/codec", "internal/fault", "internal/report", "internal/wire"},
 	"internal/netconn":    {},
 	"internal/reconnect":  {"internal/fault", "internal/limits", "internal/report"},
-	"internal/tlsconn":    {"internal/netconn", "internal/sockread"},
+	"internal/tlsconn":    {"internal/netconn", "internal/sockio"},
 	"internal/secure":     {"internal/fault", "internal/netconn", "internal/report", "internal/tlsconn"},
 	"internal/waiting":    {"internal/fault", "internal/reconnect", "internal/report", "internal/transport", "internal/wire"},
-	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockread", "internal/tally", "internal/wire", "internal/tlsconn"},
+	"internal/transport":  {"internal/fault", "internal/limits", "internal/netconn", "internal/recycle", "internal/sockio", "internal/tally", "internal/wire", "internal/tlsconn"},
 	"internal/rebind":     {"internal/fault", "internal/limits", "internal/transport", "internal/wire"},
 	"internal/numbering":  {"internal/fault", "internal/method", "internal/plural", "internal/similar", "internal/wire", "layout"},
 	"internal/option":     {"internal/admission", "internal/basic", "internal/codec", "internal/identity", "internal/limits", "internal/wire"},
@@ -122,7 +122,7 @@ var onlyIn = map[string][]string{
 	},
 	// Most internal packages know bytes and types, but not connections. To
 	// internal/method a context is only a value.
-	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockread/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
+	"net":      {"*.go", "internal/netconn/*.go", "internal/reconnect/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/sockio/*.go", "bsrpctest/*.go", "examples/*/*.go", "examples/*/*/*.go", "trace/conn.go", "internal/tlsconn/*.go"},
 	"context":  {"*.go", "internal/apart/*.go", "internal/callback/*.go", "internal/callctx/*.go", "internal/caller/*.go", "internal/numbering/bind.go", "internal/rebind/*.go", "internal/reconnect/*.go", "internal/waiting/*.go", "internal/fault/*.go", "internal/identity/*.go", "internal/limits/*.go", "internal/report/*.go", "internal/transport/*.go", "internal/basic/*.go", "internal/hello/*.go", "internal/secure/*.go", "internal/tlsconn/tlsconn.go", "internal/method/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go", "introspect/*.go", "internal/describe/*.go"},
 	"log/slog": {"*.go", "internal/callctx/*.go", "internal/caller/*.go", "internal/report/*.go", "internal/hello/*.go", "internal/identity/*.go", "internal/secure/*.go", "bsrpctest/*.go", "middleware/*.go", "examples/*/*.go", "examples/*/*/*.go"},
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
-	"github.com/bsrpc/bsrpc/internal/sockread"
+	"github.com/bsrpc/bsrpc/internal/sockio"
 )
 
 // A Conn is TLS over a net.Conn. It is a *tls.Conn like any other until Detach: handshake,
@@ -80,7 +80,7 @@ func Detach(nc net.Conn, onOutput func()) *Conn {
 		return nil
 	}
 	b := c.below
-	b.reads, b.onOutput = sockread.NewReader(b.Conn), onOutput
+	b.reads, b.onOutput = sockio.NewReader(b.Conn), onOutput
 	b.shaken.Store(true)
 	b.detached.Store(true)
 	return c

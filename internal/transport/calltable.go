@@ -150,8 +150,8 @@ func (t *callTable) startsLongLocked() bool {
 	return false
 }
 
-// becameLongLocked notes a call that became long while its goroutine read for it. A single
-// one changes nothing.
+// becameLongLocked notes calls that became long at a time: one while its goroutine read for it,
+// or parked ones. A single one changes nothing.
 func (t *callTable) becameLongLocked() {
 	t.penalty = min(2*t.penalty+1, 2*maxStartLong)
 	t.startLong, t.attempts = t.penalty/2, 0
@@ -298,13 +298,17 @@ const parkedPeriods = 2
 // countPeriodLocked counts a watchdog period for the parked calls, and makes them long
 // after parkedPeriods.
 func (t *callTable) countPeriodLocked() {
+	became := false
 	for _, call := range t.slots {
 		if call == nil || call.state.Load() != callParked {
 			continue
 		}
 		if call.periods++; call.periods >= parkedPeriods {
-			call.unpark(callLong)
+			became = call.unpark(callLong) || became
 		}
+	}
+	if became {
+		t.becameLongLocked()
 	}
 }
 

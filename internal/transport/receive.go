@@ -8,7 +8,7 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
-	"github.com/bsrpc/bsrpc/internal/sockread"
+	"github.com/bsrpc/bsrpc/internal/sockio"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -43,7 +43,7 @@ type receiveBuffer struct {
 // newReceiveBuffer returns the receive buffer of nc. The arguments are the fields of the
 // same names.
 func newReceiveBuffer(nc net.Conn, maxRefused int, accept func(*reassembly) (bool, error), unbook func(uint64), onRead func(int, time.Duration)) receiveBuffer {
-	return receiveBuffer{nc: nc, small: sockread.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
+	return receiveBuffer{nc: nc, small: sockio.NewReader(nc), maxRefused: maxRefused, accept: accept, unbook: unbook, onRead: onRead}
 }
 
 // A Message is a frame with its whole body.

@@ -4,6 +4,7 @@ import (
 	"net"
 
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/sockio"
 	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
@@ -48,21 +49,45 @@ func (b *writeBatch) seal() (err error) {
 // writeTo writes the batch to a socket, with TLS the sealed piece of it. After an error, the
 // rest stays in the batch.
 func (b *writeBatch) writeTo(nc net.Conn) error {
-	if b.tls != nil {
-		n, err := nc.Write(b.sealed)
-		if b.sealed = b.sealed[n:]; len(b.sealed) == 0 {
-			b.tls.Sent(b.piece)
-			b.piece = nil
-		}
-		return err
-	}
-	if len(b.left) > 1 {
+	buf := b.single()
+	if buf == nil {
 		_, err := b.left.WriteTo(nc)
 		return err
 	}
-	n, err := nc.Write(b.left[0])
-	b.left[0] = b.left[0][n:]
+	n, err := nc.Write(*buf)
+	b.wrote(buf, n)
 	return err
+}
+
+// tryWrite is writeTo without waiting, and only for a single buffer. It reports whether
+// nothing is left; otherwise writeTo must follow.
+func (b *writeBatch) tryWrite(w *sockio.Writer) (done bool) {
+	buf := b.single()
+	if buf == nil {
+		return false
+	}
+	b.wrote(buf, w.TryWrite(*buf))
+	return len(*buf) == 0
+}
+
+// single returns the buffer to be written to a socket, nil if there are several.
+func (b *writeBatch) single() *[]byte {
+	switch {
+	case b.tls != nil:
+		return &b.sealed
+	case len(b.left) == 1:
+		return &b.left[0]
+	}
+	return nil
+}
+
+// wrote removes the n bytes written from the single buffer.
+func (b *writeBatch) wrote(buf *[]byte, n int) {
+	*buf = (*buf)[n:]
+	if b.tls != nil && len(b.sealed) == 0 {
+		b.tls.Sent(b.piece)
+		b.piece = nil
+	}
 }
 
 // writeSome writes a part of the batch to any net.Conn. An interrupted write may be the

@@ -10,23 +10,25 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/netconn"
+	"github.com/bsrpc/bsrpc/internal/sockio"
 	"github.com/bsrpc/bsrpc/internal/tlsconn"
 )
 
 // A writer writes the send queue of a connection, on the goroutine with the writer role.
 //
 // On a socket this is a caller, or the leader with its replies: a call needs no change
-// of goroutine. It writes only a few batches for others and never waits. After a
-// watchdog period in one system call a deadline stops it, and a goroutine of the
-// connection takes over, which may wait. TLS over a socket is the same with a step more: the
+// of goroutine. It writes only a few batches for others and never waits: first it writes what
+// the socket has room for. If it must wait for more, a deadline stops it after a watchdog
+// period, and a goroutine of the connection takes over, which may wait. TLS over a socket is the same with a step more: the
 // holder of the role encrypts a piece of the batch, and writes the ciphertext to the socket.
 // On any other net.Conn a stopped write ends the connection, so the goroutine of the
 // connection writes from the start.
 type writer struct {
 	c           *Conn
-	socket      net.Conn  // Conn.nc, or what is below its TLS; it has the write deadlines
-	direct      bool      // it is a socket: callers write to it
-	queue       sendQueue // guarded by Conn.mu
+	socket      net.Conn       // Conn.nc, or what is below its TLS; it has the write deadlines
+	direct      bool           // it is a socket: callers write to it
+	now         *sockio.Writer // of the socket, without waiting; may be nil
+	queue       sendQueue      // guarded by Conn.mu
 	callerWrite callerWrite
 }
 
@@ -46,6 +48,7 @@ func (w *writer) init(c *Conn) {
 		w.socket, w.queue.batch.tls = t.NetConn(), t
 	}
 	w.direct = netconn.IsSocket(w.socket)
+	w.now = sockio.NewWriter(w.socket)
 	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
 	w.queue.unread.Init(c.limits.Owner, c.cfg.Budget, c.Close)
 }
@@ -120,10 +123,13 @@ func (w *writer) writeCallerBatch() error {
 		if err := b.seal(); err != nil {
 			return err
 		}
-		w.callerWrite.begin()
-		w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
-		err := b.writeTo(w.socket)
-		w.callerWrite.end()
+		var err error
+		if !b.tryWrite(w.now) {
+			w.callerWrite.begin()
+			w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
+			err = b.writeTo(w.socket)
+			w.callerWrite.end()
+		}
 		if err != nil || b.tls == nil || b.unwritten() == 0 {
 			return err
 		}

@@ -14,9 +14,9 @@ package transport
 //   - A sender queues its frames first and then checks for a free role. The role is
 //     released under the same lock as the check for an empty queue. So no frame is
 //     left in the queue while the role is free.
-//   - A caller never waits in a write. It makes callerWrite odd before a system call
-//     and then arms the watchdog. The watchdog sets a deadline in the past if the same
-//     call is still running a period later. If the deadline comes too late, it stops the
+//   - A caller never waits in a write. It makes callerWrite odd before a write that may
+//     wait, and then arms the watchdog. The watchdog sets a deadline in the past if the same
+//     write is still running a period later. If the deadline comes too late, it stops the
 //     write of the next caller, which passes the role on; nothing is lost.
 //   - The goroutine of the connection may wait, until WriteStall. It clears its deadline
 //     before it releases the role.

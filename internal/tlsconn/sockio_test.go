@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bsrpc/bsrpc/internal/sockread"
+	"github.com/bsrpc/bsrpc/internal/sockio"
 )
 
 // socketPair returns the two ends of a connection.
@@ -45,9 +45,9 @@ func eachNetwork(t *testing.T, test func(t *testing.T, near, far net.Conn)) {
 	}
 }
 
-func TestSockread(t *testing.T) {
+func TestReader(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := sockread.NewReader(near)
+		r := sockio.NewReader(near)
 		buf := make([]byte, 8)
 		if n, err := r.Read(nil); n != 0 || err != nil {
 			t.Error("empty buffer:", n, err)
@@ -70,9 +70,9 @@ func TestSockread(t *testing.T) {
 
 // A deadline interrupts a waiting read. An expired one fails all reads until it
 // is reset.
-func TestSockreadDeadline(t *testing.T) {
+func TestReaderDeadline(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
-		r := sockread.NewReader(near)
+		r := sockio.NewReader(near)
 		buf := make([]byte, 8)
 		failed := make(chan error)
 		go func() {
@@ -92,7 +92,7 @@ func TestSockreadDeadline(t *testing.T) {
 }
 
 // Reads do not block on a descriptor made blocking by another holder.
-func TestSockreadBlockingDescriptor(t *testing.T) {
+func TestReaderBlockingDescriptor(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
 		f, err := near.(interface{ File() (*os.File, error) }).File()
 		if err != nil {
@@ -100,7 +100,7 @@ func TestSockreadBlockingDescriptor(t *testing.T) {
 		}
 		defer f.Close()
 		f.Fd()
-		r := sockread.NewReader(near)
+		r := sockio.NewReader(near)
 		if r == io.Reader(near) {
 			t.Skip("NewReader returned the connection itself")
 		}
@@ -112,7 +112,7 @@ func TestSockreadBlockingDescriptor(t *testing.T) {
 }
 
 // Errors equal those of the connection's own Read.
-func TestSockreadErrors(t *testing.T) {
+func TestReaderErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(near, far net.Conn)
@@ -140,7 +140,7 @@ func TestSockreadErrors(t *testing.T) {
 				return cause
 			}
 			own := text(func(nc net.Conn) io.Reader { return nc })
-			if got := text(sockread.NewReader); got != own {
+			if got := text(sockio.NewReader); got != own {
 				t.Errorf("%q, want %q", got, own)
 			}
 		})
@@ -148,10 +148,57 @@ func TestSockreadErrors(t *testing.T) {
 }
 
 // NewReader does not bypass the Read of a wrapper.
-func TestSockreadWrappedConn(t *testing.T) {
+func TestReaderWrappedConn(t *testing.T) {
 	near, _ := socketPair(t, "tcp")
 	w := struct{ *net.TCPConn }{near.(*net.TCPConn)}
-	if sockread.NewReader(w) != io.Reader(w) {
+	if sockio.NewReader(w) != io.Reader(w) {
 		t.Error("NewReader bypassed the wrapper")
+	}
+}
+
+// A Writer writes what there is room for, and never waits.
+func TestWriter(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
+		w := sockio.NewWriter(near)
+		if w == nil {
+			t.Skip("only on Unix systems")
+		}
+		if n := w.TryWrite(nil); n != 0 {
+			t.Error("nothing:", n)
+		}
+		if n := w.TryWrite([]byte("0123456789")); n != 10 {
+			t.Error(n)
+		}
+		sent := 10
+		for block := make([]byte, 1<<20); ; {
+			n := w.TryWrite(block)
+			if sent += n; n == 0 {
+				break
+			}
+		}
+		got := make([]byte, sent)
+		if _, err := io.ReadFull(far, got); err != nil || string(got[:10]) != "0123456789" {
+			t.Fatal(err)
+		}
+		if n := w.TryWrite([]byte("more")); n != 4 {
+			t.Error("room again:", n)
+		}
+		near.SetWriteDeadline(time.Unix(1, 0))
+		if n := w.TryWrite([]byte("late")); n != 0 {
+			t.Error("after the deadline:", n)
+		}
+		near.SetWriteDeadline(time.Time{})
+		near.Close()
+		if n := w.TryWrite([]byte("closed")); n != 0 {
+			t.Error("after Close:", n)
+		}
+	})
+}
+
+// NewWriter does not bypass the Write of a wrapper.
+func TestWriterWrappedConn(t *testing.T) {
+	near, _ := socketPair(t, "tcp")
+	if w := sockio.NewWriter(struct{ *net.TCPConn }{near.(*net.TCPConn)}); w != nil || w.TryWrite([]byte("x")) != 0 {
+		t.Error("NewWriter bypassed the wrapper")
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !bsrpc_safe && linux && !race && !386 && !s390x
 
-package sockread
+package sockio
 
 import (
 	"errors"
@@ -16,17 +16,8 @@ import (
 // itself unless that is a *net.TCPConn or *net.UnixConn: a wrapper's Read may
 // do more.
 func NewReader(nc net.Conn) io.Reader {
-	var raw syscall.RawConn
-	var err error
-	switch c := nc.(type) {
-	case *net.TCPConn:
-		raw, err = c.SyscallConn()
-	case *net.UnixConn:
-		raw, err = c.SyscallConn()
-	default:
-		return nc
-	}
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return nc
 	}
 	r := &reader{nc: nc, raw: raw}

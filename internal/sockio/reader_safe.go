@@ -1,6 +1,6 @@
 //go:build bsrpc_safe || !linux || race || 386 || s390x
 
-package sockread
+package sockio
 
 import (
 	"io"

@@ -1,9 +1,0 @@
-// Package sockread reads from sockets with raw system calls, bypassing Go's
-// scheduler.
-//
-// An ordinary system call notifies the scheduler that it may block. In an idle
-// process this wakes the runtime's monitor thread, once per round trip between
-// two processes. Go's sockets are non-blocking and wait in the poller, so the
-// notification has no use. The price: the garbage collector cannot stop the
-// goroutine during the call, so reads should be short, up to about 64 KiB.
-package sockread
