@@ -320,3 +320,31 @@ func TestReadLeaseAndClose(t *testing.T) {
 		})
 	}
 }
+
+// On a connection whose answers are all late, most calls are long from the start: the leader reads, and
+// no caller is parked first.
+func TestLateAnswersMakeCallsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := testeeServer(t, newTestee(), nil)
+		client, proxy := testeeClient(t, srv, nil)
+		c := client.native.Conn
+		long := 0
+		for range 40 {
+			done := make(chan error, 1)
+			go func() {
+				_, err := proxy.Sleep(t.Context(), 5000)
+				done <- err
+			}()
+			synctest.Wait()
+			long += transport.StateOf(c).Long
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if long < 30 {
+			t.Errorf("%d of 40 calls are long from the start", long)
+		}
+		client.Close()
+		srv.Close()
+	})
+}

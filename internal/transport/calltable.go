@@ -150,8 +150,8 @@ func (t *callTable) startsLongLocked() bool {
 	return false
 }
 
-// becameLongLocked notes calls that became long at a time: one while its goroutine read for it,
-// or parked ones. A single one changes nothing.
+// becameLongLocked notes that calls became long: one while its goroutine read for it and those
+// parked behind it, or those parked behind the leader. A single time changes nothing.
 func (t *callTable) becameLongLocked() {
 	t.penalty = min(2*t.penalty+1, 2*maxStartLong)
 	t.startLong, t.attempts = t.penalty/2, 0
@@ -296,9 +296,8 @@ func (t *callTable) wakeOneLocked() {
 const parkedPeriods = 2
 
 // countPeriodLocked counts a watchdog period for the parked calls, and makes them long
-// after parkedPeriods.
-func (t *callTable) countPeriodLocked() {
-	became := false
+// after parkedPeriods. It reports whether some became long.
+func (t *callTable) countPeriodLocked() (became bool) {
 	for _, call := range t.slots {
 		if call == nil || call.state.Load() != callParked {
 			continue
@@ -307,9 +306,7 @@ func (t *callTable) countPeriodLocked() {
 			became = call.unpark(callLong) || became
 		}
 	}
-	if became {
-		t.becameLongLocked()
-	}
+	return became
 }
 
 // anyParkedLocked reports whether a call is parked.

@@ -31,31 +31,3 @@ func TestStartsLong(t *testing.T) {
 		t.Errorf("%d calls start long after a single one became long", n)
 	}
 }
-
-// Parked calls that become long at one look of the watchdog count as one.
-func TestParkedCallsStartLong(t *testing.T) {
-	table := new(callTable)
-	parked := func(calls int) {
-		for range calls {
-			call := NewCall()
-			call.state.Store(callParked)
-			table.addLocked(call)
-		}
-		for range parkedPeriods {
-			table.countPeriodLocked()
-		}
-		for _, call := range table.slots {
-			if call.state.Load() != callLong {
-				t.Fatal("a call is still parked")
-			}
-		}
-		table.slots, table.free = nil, nil
-	}
-	parked(1)
-	parked(5)
-	for i, want := range []bool{true, false} {
-		if long := table.startsLongLocked(); long != want {
-			t.Errorf("call %d after two looks starts long: %v", i, long)
-		}
-	}
-}
