@@ -57,6 +57,9 @@ var truths = []truth{
 	{whole(`the server is shutting down`), bsrpc.CodeUnavailable, []bsrpc.Outcome{notRun}, "its server was shut down", func(e *evidence) bool {
 		return e.some(func(p *serverProcess) bool { return p.drained && p.dead(e.at) })
 	}},
+	{whole(`the server has shut down`), bsrpc.CodeUnavailable, []bsrpc.Outcome{unknown}, "its server was shut down with calls left", func(e *evidence) bool {
+		return e.some(func(p *serverProcess) bool { return p.overdue != "" && p.dead(e.at) })
+	}},
 	{whole(`(?s)client and server disagree on 1 of 1 methods of Hour.*Hour\.Change, parameter 2: client int\.le4, server string\.le4.*`), bsrpc.CodeFailedPrecondition, []bsrpc.Outcome{notRun}, "the method differed at all servers in reach", func(e *evidence) bool {
 		var differs *bsrpc.MismatchError
 		return e.method == "Change" && errors.As(e.err, &differs) && !e.neglected(func(p *serverProcess) bool { return p.version != otherVersion }) &&
@@ -82,6 +85,9 @@ var causesOfLoss = []struct {
 	{whole(`connection lost: .*`), func(e *evidence, _ []string) bool { return e.lost(e.attempts()) }},
 	{whole(`(?:dial tcp .*: )?the server is shutting down`), func(e *evidence, _ []string) bool {
 		return e.some(func(p *serverProcess) bool { return p.drained && p.dead(e.attempts()) })
+	}},
+	{whole(`the server has shut down`), func(e *evidence, _ []string) bool {
+		return e.some(func(p *serverProcess) bool { return p.overdue != "" && p.dead(e.attempts()) })
 	}},
 	{whole(`dial tcp (.*): handshake: the server closed the connection before answering INIT; .*`), func(e *evidence, m []string) bool {
 		return e.some(func(p *serverProcess) bool { return p.address == m[1] && p.dead(e.attempts()) })
