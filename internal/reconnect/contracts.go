@@ -170,9 +170,6 @@ func (t *contracts[B]) fitsAll(k *Contract[B]) bool {
 // contract fits on one of them: the others may be slow, or frozen, and are bound meanwhile. An error
 // with bindings counts only if they do not fit together.
 func (g *Group[E, B]) Bind(w *Wait, k *Contract[B]) error {
-	if err := w.Ctx.Err(); err != nil { // a contract that is known needs no time
-		return w.Time.ContextFault(err, fault.NotRun)
-	}
 	t := &g.contracts
 	t.add(k)
 	for {
