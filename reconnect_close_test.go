@@ -132,6 +132,23 @@ func TestReconnectClosedCalls(t *testing.T) {
 	}
 }
 
+// Bind with a context that has ended asks no server, so it does not depend on which is first, the answer
+// or a look at the context.
+func TestReconnectBindCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := calmSite(t, nil)
+		client := s.dial(t, "a", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		sent := client.Stats().Sent
+		_, err := Bind[Tills](ctx, client, "Till")
+		synctest.Wait()
+		if more := client.Stats().Sent - sent; !errors.Is(err, context.Canceled) || err.(*Error).Outcome != OutcomeNotRun || more != 0 {
+			t.Errorf("got %v, and %d bytes were sent", err, more)
+		}
+	})
+}
+
 // Close does not wait for a handler of the server.
 func TestReconnectCloseHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

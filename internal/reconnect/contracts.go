@@ -177,6 +177,9 @@ func (g *Group[E, B]) Bind(w *Wait, k *Contract[B]) error {
 		if why != nil {
 			return why
 		}
+		if err := w.Ctx.Err(); err != nil { // bindAll does not stop for it, and may know all answers
+			return w.Time.ContextFault(err, fault.NotRun)
+		}
 		if done, err := t.bindAll(w, k, ready); done {
 			return err
 		}
