@@ -77,8 +77,8 @@ func (c *nativeConn) requestAtClient(inv *invocation, m *transport.Message, refu
 }
 
 // beginCall counts a handler, or returns why it must not run. Handlers take no calls after their
-// Shutdown. A request counts as served before: so either its handler finds that Shutdown has begun, or
-// Shutdown waits for it.
+// Shutdown. A call is among the running ones before: so either its handler finds that Shutdown has
+// begun, or Shutdown waits for it.
 func (c *serverConn) beginCall() *fault.Fault {
 	if !c.beginHandler() {
 		return c.busy()
@@ -95,24 +95,26 @@ func (c *serverConn) beginCall() *fault.Fault {
 	}
 }
 
-// awaitAtClients waits until the calls of servers to these methods are answered, streams included.
-// It reports false if ctx ends first.
+// runningAtClients returns the name of the method of each call of a server to these methods, streams
+// included.
+func (d *dispatcher) runningAtClients() (names []string) {
+	d.atClients.Range(func(c, _ any) bool {
+		names = append(names, c.(*serverConn).runningNames(false)...)
+		return true
+	})
+	return names
+}
+
+// awaitAtClients waits until no call of a server runs. It reports false if ctx ends first.
 func (d *dispatcher) awaitAtClients(ctx context.Context) bool {
-	for {
-		served := 0
-		d.atClients.Range(func(conn, _ any) bool {
-			served += transport.GaugesOf(conn.(*transport.Conn)).Served
-			return true
-		})
-		if served == 0 {
-			return true
-		}
+	for len(d.runningAtClients()) > 0 {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
 			return false
 		}
 	}
+	return true
 }
 
 // checkHandlers returns an error if a Server cannot be ClientOptions.Handlers.

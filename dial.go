@@ -152,8 +152,8 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 		OnViolation: r.Violations(nc.RemoteAddr()), OnEnd: h.served.end, EndOf: h.served.endOf, OnRefused: h.refused, Leased: h.served.session.owner.Busy, OnClosed: func() {
 			go func() {
 				link.Wait()
-				h.served.atClients.Delete(link.Conn)
 				h.awaitHandlers()
+				h.served.atClients.Delete(h.served)
 				h.served.session.owner.Leave()
 			}()
 		},
@@ -163,7 +163,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 	h.served.session.owner.OnBusy = link.Lease
 	if opts.Handlers != nil {
 		link.draining = h.served.session.draining
-		h.served.atClients.Store(link.Conn, nil)
+		h.served.atClients.Store(h.served, nil)
 	}
 	go link.Run()
 	if link.known, err = d.flight.Await(d.Timed, link.Conn); err != nil {

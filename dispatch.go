@@ -34,7 +34,7 @@ type dispatcher struct {
 	registry     *registry
 	settings     *settings
 	handlers     atomic.Int64 // running handlers, counted by beginHandler
-	atClients    sync.Map     // *transport.Conn: connections of clients with it as ClientOptions.Handlers
+	atClients    sync.Map     // *serverConn: those of clients with it as ClientOptions.Handlers
 	budget       limits.Budget
 	turns        limits.Turns
 	panics       atomic.Uint64

@@ -22,7 +22,8 @@ type crew struct {
 
 // A buildingSite is what the server of a worker has.
 type buildingSite struct {
-	Ask func(ctx context.Context, answer func(ctx context.Context) (int, error)) (int, error)
+	Ask   func(ctx context.Context, answer func(ctx context.Context) (int, error)) (int, error)
+	Leave func(ctx context.Context) error
 }
 
 // newCrew connects a worker. Each of its methods ends with a token from release.
@@ -36,8 +37,9 @@ func newCrew(t *testing.T) (worker *crew, site *buildingSite, handlers *bsrpc.Se
 	err := srv.RegisterFunc("Site.Ask", func(ctx context.Context, answer func(ctx context.Context) (int, error)) (int, error) {
 		return answer(ctx)
 	})
+	leave := srv.RegisterFunc("Site.Leave", func(ctx context.Context) { bsrpc.SessionFrom(ctx).Close("go") })
 	handlers = bsrpc.NewServer(nil)
-	err = errors.Join(err, bsrpc.RegisterAs[crew](handlers, "Crew", &crew{
+	err = errors.Join(err, leave, bsrpc.RegisterAs[crew](handlers, "Crew", &crew{
 		Work: func(context.Context) error { <-release; return nil },
 		Steps: func(context.Context) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) {
@@ -135,7 +137,7 @@ func TestShutdownOfHandlersInVain(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := handlers.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := handlers.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), "still running: Crew.Work") {
 			t.Errorf("Shutdown: %v", err)
 		}
 		release <- true
@@ -144,6 +146,47 @@ func TestShutdownOfHandlersInVain(t *testing.T) {
 		}
 		if err := handlers.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown after the last handler: %v", err)
+		}
+	})
+}
+
+// Shutdown does not wait for a callback, which is part of a call of the client. It waits for a handler
+// whose connection is lost.
+func TestShutdownOfHandlersBesideCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, site, handlers, release := newCrew(t)
+		asked, worked := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := site.Ask(t.Context(), func(context.Context) (int, error) { <-release; return 0, nil })
+			asked <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := handlers.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		release <- true
+		if err := <-asked; err != nil {
+			t.Error(err)
+		}
+
+		worker, site, handlers, release := newCrew(t)
+		go func() { worked <- worker.Work(t.Context()) }()
+		synctest.Wait()
+		site.Leave(t.Context())
+		<-worked
+		down := make(chan error, 1)
+		go func() { down <- handlers.Shutdown(ctx) }()
+		time.Sleep(time.Second)
+		select {
+		case err := <-down:
+			t.Errorf("Shutdown returns while a handler runs: %v", err)
+		default:
+		}
+		release <- true
+		if err := <-down; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -374,19 +374,22 @@ func (c *serverConn) awaitIdle(idle <-chan struct{}) {
 	}
 }
 
-// runningNames returns the name of the method of each running handler.
-func (c *serverConn) runningNames() (names []string) {
+// runningNames returns the name of the method of each running handler; those of callbacks only if
+// callbacks is true.
+func (c *serverConn) runningNames(callbacks bool) (names []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for inv := range c.running.All() {
-		names = append(names, inv.method.Name)
+		if callbacks || inv.method.kind != KindCallback {
+			names = append(names, inv.method.Name)
+		}
 	}
 	return names
 }
 
 // logRunning names the running handlers in the log.
 func (c *serverConn) logRunning(text string) {
-	for _, name := range c.runningNames() {
+	for _, name := range c.runningNames(true) {
 		c.log.Add(report.Running, slog.LevelWarn, text, "session", c.session.id, "method", name)
 	}
 }

@@ -64,7 +64,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	err := shutdownError(ctx.Err(), conns)
+	err := shutdownError(ctx.Err(), conns, s.runningAtClients())
 	why := fault.New(fault.Unavailable, fault.OutcomeUnknown, "the server has shut down")
 	for _, c := range conns {
 		c.conn.Dismiss(why)
@@ -74,18 +74,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // shutdownError returns the error of Shutdown after its context has ended with err. It
-// names each method once, in the order of names.
-func shutdownError(err error, conns []*serverConn) error {
-	running := make(map[string]bool)
+// names each method once, in the order of names. running are those at clients.
+func shutdownError(err error, conns []*serverConn, running []string) error {
 	for _, c := range conns {
-		for _, name := range c.runningNames() {
-			running[name] = true
-		}
+		running = append(running, c.runningNames(true)...)
 	}
 	if len(running) == 0 {
 		return fmt.Errorf("bsrpc: shutdown: %w", err)
 	}
-	return fmt.Errorf("bsrpc: shutdown: %w; still running: %s", err, strings.Join(slices.Sorted(maps.Keys(running)), ", "))
+	slices.Sort(running)
+	return fmt.Errorf("bsrpc: shutdown: %w; still running: %s", err, strings.Join(slices.Compact(running), ", "))
 }
 
 // closeGrace is the time that Close gives handlers to return, after it has cancelled
