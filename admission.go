@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
 )
@@ -175,7 +176,7 @@ func (inv *invocation) permitted() bool {
 	}()
 	err := m.authorize(inv.Ctx, v.session, Method(m.Description))
 	if err != nil {
-		err = v.settings.refusalOf(err) // its methods are user code
+		err = v.settings.refusalOf(errtree.Bounded(err)) // its methods are user code
 	}
 	returned = true
 	if err != nil {

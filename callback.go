@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/caller"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -266,7 +267,7 @@ func (f *calledBack) Call(ctx context.Context, v *method.Values) error {
 		}
 		var e *Error
 		switch {
-		case !errors.As(err, &e): // an interceptor's
+		case !errors.As(errtree.Bounded(err), &e): // an interceptor's
 		case f.call.IsOver(), e.Remote && e.Code == CodeCanceled && e.Outcome == OutcomeNotRun:
 			err = errCallOver.WithOutcome(fault.Outcome(e.Outcome))
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/apart"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/caller"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -253,7 +254,7 @@ func (c *Client) callByName(ctx context.Context, n *namedCall) error {
 		}
 		again := *n
 		err = c.callDescribed(ctx, m, n, nil)
-		if attempts == maxOutdated || !errors.Is(fault.Sound(err), apart.ErrOutdated) {
+		if attempts == maxOutdated || !errors.Is(errtree.Sound(err), apart.ErrOutdated) {
 			return err
 		}
 		*n = again

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/identity"
 	"github.com/bsrpc/bsrpc/internal/numbering"
@@ -64,7 +65,7 @@ func (c Code) String() string { return fault.Code(c).String() }
 // CodeUnknown for any other one. It returns CodeOK for nil.
 func CodeOf(err error) Code {
 	var e *Error
-	switch {
+	switch err = errtree.Bounded(err); {
 	case err == nil:
 		return CodeOK
 	case errors.As(err, &e):

@@ -11,6 +11,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/admission"
 	"github.com/bsrpc/bsrpc/internal/callctx"
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -96,9 +97,9 @@ func (inv *invocation) setContext(parent context.Context, deadline time.Duration
 // invoke calls the method, through the interceptors.
 func (inv *invocation) invoke() error {
 	if inv.intercepted != nil {
-		return inv.intercepted.run(inv.call, inv.method.chain)
+		return errtree.Bounded(inv.intercepted.run(inv.call, inv.method.chain))
 	}
-	return inv.method.Invoke(inv.recv, inv.Values)
+	return errtree.Bounded(inv.method.Invoke(inv.recv, inv.Values))
 }
 
 // carryOutServed is callEnd.carryOut: it calls the method with the context of the interceptors,
@@ -106,7 +107,7 @@ func (inv *invocation) invoke() error {
 func carryOutServed(ctx context.Context, c *Call, _ bool) error {
 	inv := c.values.State.(*invocation)
 	inv.Ctx = ctx
-	err := inv.method.Invoke(inv.recv, inv.Values)
+	err := errtree.Bounded(inv.method.Invoke(inv.recv, inv.Values))
 	if err == nil && inv.streams != nil && inv.streams.Out != nil {
 		err = inv.sendResult(true)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/apart"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -243,6 +244,7 @@ func replyOf(r Reply) apart.Reply {
 // in it has the code, the name, and whether the call may be sent again. Errors of contexts in it
 // do not count: the RoundTripper may have its own, and those of the caller are known here.
 func tripFault(err error) *fault.Fault {
+	err = errtree.Bounded(err)
 	f := fault.New(fault.Unavailable, fault.OutcomeUnknown, "round trip: %w", fault.WithoutContextErrors(fault.WithoutEOF(err)))
 	var e *Error
 	if errors.As(err, &e) {
@@ -260,7 +262,7 @@ func tripFault(err error) *fault.Fault {
 // other one is of the RoundTripper, and means that the rest of the items is lost.
 func (x *exchange) ItemFault(err error) *fault.Fault {
 	var e *Error
-	switch {
+	switch err = errtree.Bounded(err); {
 	case errors.As(err, &e) && e.Outcome == OutcomeAnswered:
 		f, expired := receivedFault(e)
 		return x.Received(f, expired)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/health"
 	"github.com/bsrpc/bsrpc/internal/method"
@@ -257,7 +258,7 @@ func (s *Server) Serve(l net.Listener) error {
 			return ErrServerClosed
 		}
 		var temporary interface{ Temporary() bool }
-		if err = fault.Sound(err); !errors.As(err, &temporary) || !temporary.Temporary() {
+		if err = errtree.Sound(err); !errors.As(err, &temporary) || !temporary.Temporary() {
 			return fmt.Errorf("bsrpc: accept: %w", err)
 		}
 		for _, h := range s.handshaking.Relieve() { // there are no descriptors left, probably

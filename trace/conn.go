@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/netconn"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
@@ -74,7 +75,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	if n > 0 && n <= len(b) {
 		c.trace(false, b[:n], "")
 	}
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !isClosed(err) {
+	if err = errtree.Bounded(err); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !isClosed(err) {
 		c.trace(false, nil, err.Error())
 	}
 	return n, err
@@ -85,7 +86,7 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) Write(b []byte) (int, error) {
 	c.trace(true, b, "")
 	n, err := c.Conn.Write(b)
-	if err != nil && !isClosed(err) {
+	if err = errtree.Bounded(err); err != nil && !isClosed(err) {
 		c.trace(true, nil, "write failed: "+err.Error())
 	}
 	return n, err

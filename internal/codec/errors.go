@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bsrpc/bsrpc/internal/errtree"
 )
 
 // ErrLimit is wrapped by errors of values beyond a local limit of size, memory
@@ -141,16 +143,17 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
-// causeOf returns the error of a user's method as a cause. Its own methods are user code too, and
-// callers look for causes: one whose methods panic, as those of a nil pointer do, is replaced.
+// causeOf is errtree.Sound for the error of a user's method. The text of a panic may be a value, and is left
+// out.
 func causeOf(err error) (cause error) {
 	defer func() {
 		if recover() != nil {
 			cause = fmt.Errorf("an error of type %T, whose methods panic", err)
 		}
 	}()
-	_, _ = err.Error(), errors.Is(err, ErrLimit)
-	return err
+	cause = errtree.Bounded(err)
+	_, _ = cause.Error(), errors.Is(cause, ErrLimit)
+	return cause
 }
 
 // A Problem is a reason for a type to have no codec.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bsrpc/bsrpc/internal/errtree"
 )
 
 // A Fault is the reason for the failure of a call or the end of a connection. Several
@@ -184,7 +186,7 @@ func Violation(format string, args ...any) *Fault {
 // Lost returns the reason for the end of a connection after an error of its net.Conn.
 // doing names the operation, such as "reading".
 func Lost(doing string, err error) *Fault {
-	if err = Sound(err); errors.Is(err, io.EOF) {
+	if err = errtree.Sound(err); errors.Is(err, io.EOF) {
 		return New(Unavailable, OutcomeUnknown, "connection lost: %w", ErrPeerClosed)
 	}
 	return New(Unavailable, OutcomeUnknown, "connection lost: %s: %w", doing, WithoutContextErrors(err))
@@ -249,7 +251,7 @@ func (peerClosedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // WithoutEOF returns ErrPeerClosed in place of io.EOF, and any other error unchanged.
 func WithoutEOF(err error) error {
-	if err = Sound(err); errors.Is(err, io.EOF) {
+	if err = errtree.Sound(err); errors.Is(err, io.EOF) {
 		return ErrPeerClosed
 	}
 	return err
@@ -259,23 +261,8 @@ func WithoutEOF(err error) error {
 // net.Conn may return them, but in the error of a call they mean that the context
 // of the call has ended.
 func WithoutContextErrors(err error) error {
-	if err = Sound(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err = errtree.Sound(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New(err.Error())
-	}
-	return err
-}
-
-// Sound returns err, or an error in its place if its methods panic, as those of a nil pointer do.
-// They are user code, and would panic wherever somebody looks for a cause.
-func Sound(err error) (sound error) {
-	defer func() {
-		if p := recover(); p != nil {
-			sound = fmt.Errorf("an error of type %T, whose methods panic: %v", err, p)
-		}
-	}()
-	if err != nil {
-		_ = err.Error()
-		errors.Is(err, io.EOF)
 	}
 	return err
 }

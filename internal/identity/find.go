@@ -10,7 +10,7 @@ import (
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
-// maxTree is how many errors of one tree are visited. A tree may be a cycle.
+// maxTree is how many errors of one tree are visited: each is compared with all listed ones.
 const maxTree = 1000
 
 // A Found is the result of Find: the identities of an error, outermost first.

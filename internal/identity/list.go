@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -132,6 +133,8 @@ func (e *entry) set(err error, listed []*entry) (problems []string) {
 		return append(problems, fmt.Sprintf("pointer to a zero %[1]v; use (*%[1]v)(nil) for the type", v.Type().Elem()))
 	case !v.Comparable():
 		return append(problems, fmt.Sprintf("a %[1]v cannot be compared; use the zero %[1]v for the type", v.Type()))
+	case errtree.Sound(err) != err:
+		return append(problems, errtree.Sound(err).Error())
 	default:
 		e.value = err
 	}

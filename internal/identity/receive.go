@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/report"
 	"github.com/bsrpc/bsrpc/internal/wire"
@@ -131,5 +132,5 @@ func (e *entry) decode(d *codec.Decoder, log *report.Log, method string) (decode
 	if e.typ.Kind() != reflect.Pointer {
 		p = p.Elem()
 	}
-	return p.Interface().(error), nil
+	return errtree.Bounded(p.Interface().(error)), nil
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/errtree"
 )
 
 // Wrap returns nc itself if it is a socket, and a guarded connection otherwise. If the
@@ -162,7 +164,7 @@ func (g *guardedConn) checked(op *guardedOp, n, most int, err error) (int, error
 	if n < 0 || n > most {
 		return 0, g.abort(errBadCount)
 	}
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	if err = errtree.Bounded(err); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
 	_ = err.Error() // or others would find that it panics

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 )
 
@@ -113,7 +114,7 @@ func panicked(hook, id string) *fault.Fault {
 // insideHook calls a hook. It must not be inlined: InHook finds its frame on the stack.
 //
 //go:noinline
-func insideHook(f func() error) error { return f() }
+func insideHook(f func() error) error { return errtree.Bounded(f()) }
 
 const hookFrame = "github.com/bsrpc/bsrpc/internal/report.insideHook"
 

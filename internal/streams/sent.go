@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/errtree"
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/method"
 	"github.com/bsrpc/bsrpc/internal/transport"
@@ -51,7 +52,7 @@ func (o *Sent) send(s Sender, run func() error) {
 		o.Finish(s, why)
 	}()
 	if err := run(); err != transport.ErrStreamOver {
-		why = err
+		why = errtree.Bounded(err)
 	}
 	returned = true
 }
