@@ -293,3 +293,10 @@ func needContext(ctx context.Context, doing string) error {
 	}
 	return nil
 }
+
+// mustContext is needContext for funcs without an error of their own: it panics.
+func mustContext(ctx context.Context, doing string) {
+	if err := needContext(ctx, doing); err != nil {
+		panic(err.Error())
+	}
+}

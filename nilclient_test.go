@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/bsrpc/bsrpc"
@@ -69,6 +70,38 @@ func TestNilContext(t *testing.T) {
 	reflected := bsrpctest.Bind[Scope](t, scopeServer(t, newScope()), "Scope")
 	_, _, err = reflected.Pair(none, [2]int32{})
 	wantMissing(t, "a proxy by reflection", err, "bsrpc: Scope.Pair"+use)
+	if r := srv.Handle(none, &bsrpc.Request{Method: "Lab.Empty"}); r.Err == nil || r.Err.Outcome != bsrpc.OutcomeNotRun || !strings.Contains(r.Err.Message, "nil context") {
+		t.Errorf("Handle: %v", r.Err)
+	}
+}
+
+// Funcs that return a context, and Shutdown, panic with a text that names them. A nil context is not
+// a handler's.
+func TestNilContextWithoutAnError(t *testing.T) {
+	var none context.Context
+	for name, f := range map[string]func(){
+		"WithMetadata":      func() { bsrpc.WithMetadata(none, nil) },
+		"WithReplyMetadata": func() { bsrpc.WithReplyMetadata(none) },
+		"WithPosition":      func() { bsrpc.WithPosition(none, nil) },
+		"WithWaitForReady":  func() { bsrpc.WithWaitForReady(none) },
+		"Shutdown":          func() { newLab(t).Shutdown(none) },
+	} {
+		func() {
+			defer func() {
+				if p := recover(); p != "bsrpc: "+name+": nil context; use context.Background()" {
+					t.Errorf("%s panics with %v", name, p)
+				}
+			}()
+			f()
+		}()
+	}
+	if md := bsrpc.MetadataFrom(none); md == nil || len(md) > 0 {
+		t.Errorf("MetadataFrom: %v", md)
+	}
+	if s := bsrpc.SessionFrom(none); s != nil {
+		t.Errorf("SessionFrom: %v", s)
+	}
+	checkText(t, "SetReplyMetadata", bsrpc.SetReplyMetadata(none, "a", "b"), "bsrpc: SetReplyMetadata: the context is not a handler's")
 }
 
 // A nil or zero Server reports that at registration.

@@ -201,7 +201,8 @@ func (m Metadata) Format(f fmt.State, _ rune) { io.WriteString(f, callctx.Redact
 func (m Metadata) LogValue() slog.Value { return slog.StringValue(callctx.Redacted(m)) }
 
 // WithMetadata returns a context for calls sending md, beside the entries of ctx. An entry
-// of md replaces one of ctx under the same key. The caller may change md afterwards.
+// of md replaces one of ctx under the same key. The caller may change md afterwards. WithMetadata panics
+// if ctx is nil, as context.WithValue does, and so does every func of this package that returns a context.
 //
 // A handler's context sends nothing by itself: metadata received from a caller is passed
 // on only if WithMetadata adds it again. Bind sends no metadata.
@@ -210,7 +211,7 @@ func (m Metadata) LogValue() slog.Value { return slog.StringValue(callctx.Redact
 // CodeResourceExhausted or CodeInvalidArgument; the error names the entry. Calls over the
 // basic wire fail with CodeUnimplemented. Both have the outcome OutcomeNotRun.
 func WithMetadata(ctx context.Context, md Metadata) context.Context {
-	if len(md) == 0 {
+	if mustContext(ctx, "WithMetadata"); len(md) == 0 {
 		return ctx
 	}
 	return callctx.With(ctx, func(out *callctx.Outgoing) { out.Add(md) })
@@ -263,6 +264,7 @@ func SetReplyMetadata(ctx context.Context, key, value string) error {
 // WithReplyMetadata returns a context for calls, and a receiver for the metadata of their
 // replies. If ctx has a receiver already, both get the metadata.
 func WithReplyMetadata(ctx context.Context) (context.Context, *ReplyMetadata) {
+	mustContext(ctx, "WithReplyMetadata")
 	r := new(ReplyMetadata)
 	return callctx.With(ctx, func(out *callctx.Outgoing) { out.AddReply(&r.last) }), r
 }
@@ -276,6 +278,7 @@ func WithReplyMetadata(ctx context.Context) (context.Context, *ReplyMetadata) {
 // those for Acquire run on its goroutine. A nil f ends the effect. Servers of the basic wire, and
 // older ones, send no places.
 func WithPosition(ctx context.Context, f func(group string, n int)) context.Context {
+	mustContext(ctx, "WithPosition")
 	return callctx.With(ctx, func(out *callctx.Outgoing) { out.SetPosition(f) })
 }
 

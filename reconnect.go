@@ -58,6 +58,7 @@ func DNS(name string) func(ctx context.Context) ([]Endpoint, error) {
 // WithWaitForReady returns a context whose calls wait for a connection, as with
 // ClientOptions.WaitForReady.
 func WithWaitForReady(ctx context.Context) context.Context {
+	mustContext(ctx, "WithWaitForReady")
 	return callctx.WaitForReady(ctx)
 }
 

@@ -81,6 +81,9 @@ type authorizer func(ctx context.Context, s *Session, m Method) error
 // SessionFrom returns the session of a context passed to a handler or a hook, or
 // derived from one. It returns nil for any other context.
 func SessionFrom(ctx context.Context) *Session {
+	if ctx == nil {
+		return nil
+	}
 	s, _ := ctx.Value(sessionKey{}).(*Session)
 	return s
 }

@@ -33,9 +33,7 @@ import (
 // handler must not: Shutdown waits for the handler. Use go srv.Shutdown(ctx) there.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mustBeInitialized()
-	if ctx == nil {
-		panic("bsrpc: Shutdown: nil context; use context.Background()")
-	}
+	mustContext(ctx, "Shutdown")
 	within := report.InHook()
 	conns, closing := s.stop()
 	for _, c := range conns {

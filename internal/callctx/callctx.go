@@ -53,6 +53,9 @@ type handlerKey struct{}
 
 // Of returns the context of the handler from which ctx is derived; nil if there is none.
 func Of(ctx context.Context) *Context {
+	if ctx == nil {
+		return nil
+	}
 	x, _ := ctx.Value(handlerKey{}).(*Context)
 	return x
 }

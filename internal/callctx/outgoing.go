@@ -29,6 +29,9 @@ type Outgoing struct {
 
 // OutgoingOf returns what ctx adds to a call; nil for nothing.
 func OutgoingOf(ctx context.Context) *Outgoing {
+	if ctx == nil {
+		return nil
+	}
 	out, _ := ctx.Value(outgoingKey{}).(*Outgoing)
 	return out
 }
