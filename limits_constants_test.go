@@ -572,6 +572,39 @@ var constantRows = []limitRow{
 			}
 		}
 	}},
+	{"control frames that wait", ServerOptions{Limits: Limits{OutQueue: 16 << 10, WriteStall: 10 * time.Second}}, ClientOptions{}, func(b *limitBed) {
+		// They have no number of their own: their bytes count in OutQueue. A peer that reads none of them
+		// is not read, and every one is there when it reads again, before WriteStall.
+		const many, most = 2000, 16 << 10
+		p, never := b.raw(), b.raw()
+		var took [2]int
+		for i, p := range []*rawPeer{p, never} {
+			go func() {
+				for id := uint64(10); id < 10+many; id++ {
+					if _, err := p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: 9999, ID: id}, nil)); err != nil {
+						return
+					}
+					took[i]++
+				}
+			}()
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		waiting := took
+		b.answers("another client, meanwhile", b.other)
+		f, body := p.read()
+		size := len(frameBytes(f, body))
+		for _, n := range waiting {
+			if n < most/size || n > most/size+4096/len(rawHead(0, 0, 0, 0, 0)) { // what has been read with the last one
+				b.Errorf("%d frames of %d bytes wait", n, size)
+			}
+		}
+		for id := uint64(11); id < 10+many; id++ {
+			p.wantError(id, CodeUnimplemented, wire.NotRun, "no method is bound to the number 9999")
+		}
+		p.wantAlive(9000)
+		b.mustText(<-never.served, "the peer accepted no bytes for the server's Limits.WriteStall (10s)")
+	}},
 	{"frames of a basic client in advance", ServerOptions{}, ClientOptions{}, func(b *limitBed) {
 		clerk := newBasicClerk()
 		srv := basicServer(b, clerk, nil)
