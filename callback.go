@@ -287,10 +287,10 @@ func (f *calledBack) within(ctx context.Context) (context.Context, func()) {
 	if callctx.Of(ctx) == f.call {
 		return ctx, func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(f.call, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(f.call, func() { cancel(context.Cause(f.call)) }) // perhaps the end of the session
 	return ctx, func() {
 		stop()
-		cancel()
+		cancel(nil)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
@@ -159,5 +160,35 @@ func TestItemsBeforeTheEndOfASession(t *testing.T) {
 		if items != 100 {
 			t.Errorf("%d items, want 100", items)
 		}
+	})
+}
+
+// A callback ends with its call, also if its own context does not. If the session has ended the call,
+// it has the reason.
+func TestCallbackAfterTheEndOfASession(t *testing.T) {
+	type asker struct {
+		Ask func(ctx context.Context, answer func(ctx context.Context) (int, error)) (int, error)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		srv, result := bsrpc.NewServer(nil), make(chan error, 1)
+		err := srv.RegisterFunc("Site.Ask", func(ctx context.Context, answer func(ctx context.Context) (int, error)) (int, error) {
+			time.AfterFunc(time.Second, func() { bsrpc.SessionFrom(ctx).Close("go away") })
+			_, err := answer(context.Background())
+			result <- err
+			return 0, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := bsrpctest.Dial(t, srv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		site, err := bsrpc.Bind[asker](t.Context(), client, "Site")
+		if err != nil {
+			t.Fatal(err)
+		}
+		site.Ask(t.Context(), func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+		checkReason(t, <-result, bsrpc.CodeAborted, bsrpc.OutcomeUnknown)
 	})
 }
