@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
@@ -45,6 +46,8 @@ type Instance struct {
 	ctx      context.Context // parent of all calls
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // calls; Add is for the goroutine of receive
+	work     chan *served   // to a worker that waits for a call
+	waiting  atomic.Int32   // workers
 	uploads  chan struct{}
 	stopping sync.Once
 	drained  chan struct{} // closed when the last request has been accepted
@@ -73,6 +76,7 @@ func Serve(nc *nats.Conn, srv *bsrpc.Server, opts *ServeOptions) (*Instance, err
 	i.handlers = make(map[*nats.Subscription]func(*nats.Msg))
 	i.calls = make(map[string]*served)
 	i.uploads = make(chan struct{}, maxUploads)
+	i.work = make(chan *served)
 	i.drained, i.stopped = make(chan struct{}), make(chan struct{})
 	i.handlers[nil] = func(*nats.Msg) { i.endRequests() }
 	i.ctx, i.cancel = context.WithCancel(context.Background())
@@ -213,18 +217,22 @@ func (i *Instance) acceptDirect(to string, m *nats.Msg) {
 
 // accept begins a call.
 func (i *Instance) accept(e *endpoint, m *nats.Msg) {
-	c := &served{flow: flow{nc: i.nc, self: i.pieces, served: true, peer: m.Reply, credit: window}}
 	i.mu.Lock()
-	draining, twice := i.draining, i.calls[m.Reply] != nil
-	if !draining && !twice && m.Reply != "" {
-		c.ctx, c.cancel = context.WithCancel(i.ctx)
+	draining := i.draining
+	var c *served
+	if !draining && m.Reply != "" && i.calls[m.Reply] == nil {
+		c = &served{flow: flow{nc: i.nc, self: i.pieces, served: true, peer: m.Reply, credit: window}, callContext: callContext{parent: i.ctx}, endpoint: e, first: m}
 		i.calls[m.Reply] = c
 	}
 	i.mu.Unlock()
 	switch {
-	case c.ctx != nil:
+	case c != nil:
 		i.running.Add(1)
-		go i.serve(e, c, m)
+		select {
+		case i.work <- c:
+		default:
+			go i.serveCalls(c)
+		}
 	case draining:
 		i.refuse(m, &bsrpc.Error{Code: bsrpc.CodeUnavailable, Outcome: bsrpc.OutcomeNotRun, Message: "bsrpc: NATS: the instance is shutting down"})
 	default:

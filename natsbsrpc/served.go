@@ -5,22 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/nats-io/nats.go"
 )
 
+// maxWaiting limits the workers of an Instance that wait for calls.
+const maxWaiting = 64
+
 // served is a running call.
 type served struct {
 	flow
-	request bsrpc.Request
-	ctx     context.Context
-	cancel  context.CancelFunc
+	callContext
+	endpoint *endpoint
+	first    *nats.Msg
+	addr     callerAddr
+	request  bsrpc.Request
+}
+
+// serveCalls is a worker: it serves a call, and then others, because the stack of a new goroutine has to grow
+// first. A handler may end it.
+func (i *Instance) serveCalls(c *served) {
+	for {
+		i.serve(c)
+		if i.waiting.Add(1) > maxWaiting {
+			i.waiting.Add(-1)
+			return
+		}
+		select {
+		case c = <-i.work:
+			i.waiting.Add(-1)
+		case <-i.stopped:
+			return
+		}
+	}
 }
 
 // serve runs one call.
-func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
+func (i *Instance) serve(c *served) {
 	defer i.running.Done()
 	defer c.cancel()
 	began := time.Now()
@@ -30,19 +54,75 @@ func (i *Instance) serve(e *endpoint, c *served, m *nats.Msg) {
 			err = errors.New(reply.Err.Code.String())
 		}
 		i.mu.Lock()
-		delete(i.calls, m.Reply)
+		delete(i.calls, c.first.Reply)
 		i.mu.Unlock()
-		e.count(began, err)
+		c.endpoint.count(began, err)
 	}
 	r := &c.request
-	if err := i.readRequest(e.method, c, m); err != nil {
+	if err := i.readRequest(c); err != nil {
 		answer(&bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)})
 		return
 	}
 	if r.Timeout > 0 {
 		r.Timeout = max(1, r.Timeout-time.Since(began))
 	}
-	i.srv.ServeRequest(c.ctx, r, answer)
+	i.srv.ServeRequest(c, r, answer)
+}
+
+// A callContext is the context of a call. It costs nothing until something waits for its end.
+type callContext struct {
+	parent context.Context // has no deadline and no values
+
+	lock   sync.Mutex // guards the rest
+	over   bool
+	waited context.Context // nil until Done
+	stop   context.CancelFunc
+}
+
+// cancel ends the context.
+func (c *callContext) cancel() {
+	c.lock.Lock()
+	c.over = true
+	stop := c.stop
+	c.lock.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// Deadline implements context.Context.
+func (c *callContext) Deadline() (at time.Time, ok bool) { return at, false }
+
+// Done implements context.Context.
+func (c *callContext) Done() <-chan struct{} {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.waited == nil {
+		if c.waited, c.stop = context.WithCancel(c.parent); c.over {
+			c.stop()
+		}
+	}
+	return c.waited.Done()
+}
+
+// Err implements context.Context.
+func (c *callContext) Err() error {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.over {
+		return context.Canceled
+	}
+	return c.parent.Err()
+}
+
+// Value implements context.Context. Package context finds the context behind Done by it.
+func (c *callContext) Value(key any) any {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.waited == nil {
+		return nil
+	}
+	return c.waited.Value(key)
 }
 
 // refusal returns the error of a call whose request is not valid, or not complete.
@@ -57,24 +137,25 @@ func refusal(err error) *bsrpc.Error {
 }
 
 // readRequest reads the whole request of a call, which begins with m.
-func (i *Instance) readRequest(method string, c *served, m *nats.Msg) error {
-	r := &c.request
-	layout, err := readRequest(r, method, m)
+func (i *Instance) readRequest(c *served) error {
+	r, m := &c.request, c.first
+	layout, err := readRequest(r, c.endpoint.method, m)
 	if err != nil {
 		return err
 	}
-	r.Peer.Addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
+	c.addr = callerAddr(m.Reply[:max(0, strings.LastIndexByte(m.Reply, '.'))])
+	r.Peer.Addr = &c.addr
 	m.Data = m.Data[requestFront:]
 	body := m.Data
 	if m.Header.Get(headerMore) != "" {
 		select {
 		case i.uploads <- struct{}{}:
 			defer func() { <-i.uploads }()
-		case <-c.ctx.Done():
-			return c.ctx.Err()
+		case <-c.Done():
+			return c.Err()
 		}
 		if err = c.post(&nats.Msg{Header: nats.Header{headerCredit: {fmt.Sprint(window)}}}); err == nil {
-			body, err = c.body(c.ctx, m, i.opts.MaxMessage)
+			body, err = c.body(c, m, i.opts.MaxMessage)
 		}
 	}
 	if err == nil {
@@ -85,8 +166,8 @@ func (i *Instance) readRequest(method string, c *served, m *nats.Msg) error {
 
 // answer sends the reply of a call, with its stream.
 func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
-	if reply.Items == nil && c.ctx.Err() != nil && i.ctx.Err() == nil {
-		return c.ctx.Err() // the caller has cancelled the call
+	if reply.Items == nil && c.Err() != nil && i.ctx.Err() == nil {
+		return c.Err() // the caller has cancelled the call
 	}
 	rest, err := c.begin(replyOf(reply), reply.Items == nil)
 	if errors.Is(err, nats.ErrMaxPayload) {
@@ -94,7 +175,7 @@ func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
 		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
 	}
 	if err == nil && rest != nil {
-		err = c.send(c.ctx, rest)
+		err = c.send(c, rest)
 	}
 	if err != nil || reply.Items == nil {
 		return err
@@ -102,7 +183,7 @@ func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
 	var failed error
 	for item, err := range reply.Items {
 		if err == nil {
-			err = c.send(c.ctx, item)
+			err = c.send(c, item)
 		}
 		if failed = err; err != nil {
 			break
