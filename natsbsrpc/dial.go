@@ -212,6 +212,7 @@ func (c *conn) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, e
 		reply.Items = c.items(ctx, f, func() { stop(); c.end(f) }, cancel)
 	default:
 		c.end(f)
+		f.release()
 	}
 	return reply, nil
 }
@@ -242,14 +243,8 @@ func (c *conn) failure(method, subject string, err error) error {
 
 // call sends a request and returns its reply. stream reports whether items follow.
 func (c *conn) call(ctx context.Context, f *flow, m *nats.Msg) (reply *bsrpc.Reply, stream bool, err error) {
-	rest, err := f.begin(m, false)
-	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	if rest != nil {
-		if err := f.send(ctx, rest); err != nil && err != errAnswered {
-			return nil, false, err
-		}
+	if err := f.request(ctx, m); err != nil {
+		return nil, false, err
 	}
 	first, err := f.next(ctx)
 	if err != nil {

@@ -44,7 +44,20 @@ type flow struct {
 	credit  int
 	silent  int           // gaps between pings without a message of the peer
 	err     error         // why nothing else will arrive
-	changed chan struct{} // capacity 1; nil until the first await
+	changed chan struct{} // capacity 1; nil until the first await, and after release
+}
+
+// signals are values of flow.changed. One may have a signal that has come late: await looks again.
+var signals = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
+
+// release ends the flow. Nothing may wait for its messages.
+func (f *flow) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changed != nil {
+		signals.Put(f.changed)
+		f.changed = nil
+	}
 }
 
 func costOf(m *nats.Msg) int { return len(m.Data) + overhead }
@@ -112,7 +125,7 @@ func (f *flow) await(ctx context.Context, ready func() bool) error {
 	for {
 		f.mu.Lock()
 		if f.changed == nil {
-			f.changed = make(chan struct{}, 1)
+			f.changed = signals.Get().(chan struct{})
 		}
 		ok, err := ready(), f.err
 		f.mu.Unlock()
@@ -210,6 +223,21 @@ func (f *flow) begin(m *nats.Msg, whole bool) (rest []byte, err error) {
 		return nil, f.nc.PublishMsg(m)
 	}
 	return rest, f.post(m)
+}
+
+// request sends m, a whole request.
+func (f *flow) request(ctx context.Context, m *nats.Msg) error {
+	defer freeMessage(m)
+	rest, err := f.begin(m, false)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if rest != nil {
+		if err = f.send(ctx, rest); err == errAnswered {
+			return nil
+		}
+	}
+	return err
 }
 
 // headerSize returns the bytes of a header in a message.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
@@ -53,9 +54,32 @@ const (
 // hashes are written without padding: 43 bytes.
 var hashText = base64.RawURLEncoding.Strict()
 
+// messages are requests and replies that have been sent. nats.go keeps nothing of a message.
+var messages = sync.Pool{New: func() any { return new(nats.Msg) }}
+
+// newMessage returns a message without content, and memory for n bytes of it. Pass it to freeMessage
+// when it has been sent.
+func newMessage(n int) *nats.Msg {
+	m := messages.Get().(*nats.Msg)
+	if cap(m.Data) < n {
+		m.Data = make([]byte, 0, n)
+	}
+	return m
+}
+
+// freeMessage takes a message from newMessage, and all of its bytes.
+func freeMessage(m *nats.Msg) {
+	if cap(m.Data) > 16<<10 {
+		m.Data = nil
+	}
+	*m = nats.Msg{Data: m.Data[:0]}
+	messages.Put(m)
+}
+
 // requestOf returns the message of a request, with a body of any length, for a subject.
 func requestOf(subject string, r *bsrpc.Request) *nats.Msg {
-	m := &nats.Msg{Subject: subject, Data: make([]byte, 0, requestFront+len(r.Layout)+len(r.Body))}
+	m := newMessage(requestFront + len(r.Layout) + len(r.Body))
+	m.Subject = subject
 	var left uint64 // 0: no limit
 	if r.Timeout > 0 {
 		left = uint64(max(1, r.Timeout.Microseconds()))
@@ -129,7 +153,7 @@ func setBody(r *bsrpc.Request, layout int64, body []byte) error {
 
 // replyOf returns the message of a reply, with a body of any length.
 func replyOf(r *bsrpc.Reply) *nats.Msg {
-	m := &nats.Msg{Data: make([]byte, 0, replyFront+len(r.Layout)+len(r.Body))}
+	m := newMessage(replyFront + len(r.Layout) + len(r.Body))
 	m.Data = append(append(m.Data, byte(r.Status)), r.Hash[:]...)
 	setMetadata(m, r.Metadata)
 	switch {

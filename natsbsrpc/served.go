@@ -169,7 +169,9 @@ func (i *Instance) answer(c *served, reply *bsrpc.Reply) error {
 	if reply.Items == nil && c.Err() != nil && i.ctx.Err() == nil {
 		return c.Err() // the caller has cancelled the call
 	}
-	rest, err := c.begin(replyOf(reply), reply.Items == nil)
+	m := replyOf(reply)
+	defer freeMessage(m)
+	rest, err := c.begin(m, reply.Items == nil)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := &bsrpc.Error{Code: bsrpc.CodeResourceExhausted, Outcome: bsrpc.OutcomeAnswered, Message: "bsrpc: NATS: the metadata of the reply exceed the payload of the broker"}
 		return errors.Join(err, c.post(replyOf(&bsrpc.Reply{Status: bsrpc.StatusError, Err: e})))
