@@ -51,7 +51,11 @@ func Dial(address string, opts *DialOptions) (*bsrpc.Client, error) {
 	case u.Scheme == "http" && own.Client.Credentials != nil && !own.Client.InsecureCredentials:
 		return nil, errors.New("httpbsrpc: others can read Credentials over http; use https, or InsecureCredentials")
 	}
-	rt := &roundTripper{url: strings.TrimSuffix(u.String(), "/") + "/", limit: replyFront + layout.MaxText + uint64(cmp.Or(max(0, own.Client.MaxMessage), defaultMaxMessage))}
+	request, err := http.NewRequest(http.MethodPost, strings.TrimSuffix(u.String(), "/")+"/", nil)
+	if err != nil {
+		return nil, errors.New("httpbsrpc: the address is not a URL")
+	}
+	rt := &roundTripper{request: request, limit: replyFront + layout.MaxText + uint64(cmp.Or(max(0, own.Client.MaxMessage), defaultMaxMessage))}
 	if own.HTTP != nil {
 		rt.http = *own.HTTP
 	} else {
@@ -69,10 +73,10 @@ func Dial(address string, opts *DialOptions) (*bsrpc.Client, error) {
 
 // A roundTripper carries calls to a Handler.
 type roundTripper struct {
-	url   string // ends in a slash
-	http  http.Client
-	own   bool   // http is not that of the user
-	limit uint64 // bytes of a body; the library compares MaxMessage itself, with a text that says so
+	request *http.Request // without a method of the server and what a call has; its URL ends in a slash
+	http    http.Client
+	own     bool   // http is not that of the user
+	limit   uint64 // bytes of a body; the library compares MaxMessage itself, with a text that says so
 }
 
 // Close closes the connections, unless they are the user's.
@@ -88,12 +92,7 @@ func (t *roundTripper) Prompt() {}
 
 // RoundTrip implements bsrpc.RoundTripper.
 func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url+url.PathEscape(r.Method), bytes.NewReader(requestBody(r)))
-	if err != nil {
-		return nil, notRun(err)
-	}
-	setRequest(request.Header, r)
-	response, err := t.do(request)
+	response, err := t.do(t.requestOf(ctx, r))
 	if err != nil {
 		var o *net.OpError
 		if errors.As(err, &o) && o.Op == "dial" {
@@ -106,6 +105,20 @@ func (t *roundTripper) RoundTrip(ctx context.Context, r *bsrpc.Request) (*bsrpc.
 		response.Body.Close()
 	}
 	return reply, err
+}
+
+// requestOf returns the request of a call. It spares the call what http.NewRequest does with an address.
+func (t *roundTripper) requestOf(ctx context.Context, r *bsrpc.Request) *http.Request {
+	request, u, body := t.request.WithContext(ctx), *t.request.URL, requestBody(r)
+	if name := url.PathEscape(r.Method); name != r.Method || u.RawPath != "" {
+		u.RawPath = u.EscapedPath() + name
+	}
+	u.Path += r.Method
+	request.URL, request.Header, request.ContentLength = &u, make(http.Header, 2), int64(len(body))
+	request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	request.Body, _ = request.GetBody()
+	setRequest(request.Header, r)
+	return request
 }
 
 // do makes a request. The client's own transport needs no http.Client around it.

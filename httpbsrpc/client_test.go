@@ -191,3 +191,31 @@ func TestNotRun(t *testing.T) {
 		t.Errorf("got %+v", err)
 	}
 }
+
+// A captured is an http.RoundTripper that keeps the URLs of requests, and fails them.
+type captured struct{ urls []string }
+
+func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.urls = append(c.urls, r.URL.String())
+	return nil, errors.New("captured")
+}
+
+// TestAddresses: the path of Dial stays as it is, with its escapes, and the method is one element behind it.
+func TestAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://lab.example":             "http://lab.example/bsrpc.v1.Bind",
+		"http://lab.example/":            "http://lab.example/bsrpc.v1.Bind",
+		"https://lab.example:81/a b/rpc": "https://lab.example:81/a%20b/rpc/bsrpc.v1.Bind",
+		"http://lab.example/a%2Fb/%20/":  "http://lab.example/a%2Fb/%20/bsrpc.v1.Bind",
+	} {
+		got := new(captured)
+		client, err := httpbsrpc.Dial(address, &httpbsrpc.DialOptions{HTTP: &http.Client{Transport: got}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bsrpc.Bind[notes[noteV1]](t.Context(), client, "Notes"); err == nil || len(got.urls) != 1 || got.urls[0] != want {
+			t.Errorf("%s: got %q, %v, want %s", address, got.urls, err, want)
+		}
+		client.Close()
+	}
+}

@@ -35,6 +35,17 @@ const (
 	headerMetadata = "Bsrpc-Metadata"
 )
 
+// valueBytes is the value of Content-Type. It is shared, and must not be changed.
+var valueBytes = []string{typeBytes}
+
+// first is Header.Get for a name in canonical form.
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 // What each request and each reply in bytes has stands before its body, because a header costs
 // some microseconds at each end.
 const (
@@ -89,7 +100,7 @@ func readReply(body []byte) (status bsrpc.Status, hash bsrpc.Hash, rest []byte, 
 
 // setRequest sets the headers for a request.
 func setRequest(h http.Header, r *bsrpc.Request) {
-	h.Set("Content-Type", typeBytes)
+	h["Content-Type"] = valueBytes
 	if len(r.Knows) > 0 {
 		var texts []string
 		for _, k := range r.Knows {
@@ -120,12 +131,12 @@ func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
 		}
 		r.Knows = append(r.Knows, known)
 	}
-	if text := h.Get(headerLayout); text != "" {
+	if text := first(h, headerLayout); text != "" {
 		if texts, err = strconv.Atoi(text); err != nil || texts < 0 {
 			return nil, 0, errors.New(headerLayout + ": want a number of bytes")
 		}
 	}
-	if text := h.Get(headerTimeout); text != "" {
+	if text := first(h, headerTimeout); text != "" {
 		if r.Timeout, err = time.ParseDuration(text); err != nil || r.Timeout <= 0 {
 			return nil, 0, errors.New(headerTimeout + ": want a duration above zero, such as 1.5s")
 		}
@@ -136,7 +147,7 @@ func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
 
 // readCredentials returns the credentials in Authorization.
 func readCredentials(h http.Header) bsrpc.Credentials {
-	text := h.Get("Authorization")
+	text := first(h, "Authorization")
 	if text == "" {
 		return bsrpc.Credentials{}
 	}
@@ -186,10 +197,10 @@ func readMetadata(h http.Header) (bsrpc.Metadata, error) {
 	return md, nil
 }
 
-// entries yields the entries of a header with a list: between commas, and of several lines.
+// entries yields the entries of a header with a list: between commas, and of several lines. name is in canonical form.
 func entries(h http.Header, name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		for _, line := range h.Values(name) {
+		for _, line := range h[name] {
 			for entry := range strings.SplitSeq(line, ",") {
 				if entry = strings.TrimSpace(entry); entry != "" && !yield(entry) {
 					return
