@@ -237,9 +237,9 @@ func (h *handling) authenticate() *fault.Fault {
 }
 
 // finder returns what finds the methods of the server for the caller.
-func (h *handling) finder() apart.Finder[*servedMethod] {
+func (h *handling) finder() apart.Finder[*servedMethod, registryFor] {
 	v := &h.served
-	return apart.Finder[*servedMethod]{Registry: v.registryFor(), Needs: needsSession, MaxMessage: v.settings.MaxMessage}
+	return apart.Finder[*servedMethod, registryFor]{Registry: v.registryFor(), Needs: needsSession, MaxMessage: v.settings.MaxMessage}
 }
 
 // find returns the method of the request. It answers in place of a method that its caller

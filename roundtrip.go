@@ -193,7 +193,8 @@ type exchange struct {
 	hash     Hash
 	metadata Metadata
 
-	carried *Reply // of the last attempt; valid if that has no error
+	request *Request // of the last attempt
+	carried *Reply   // valid if that has no error
 	reply   apart.Reply
 }
 
@@ -214,17 +215,21 @@ func (x *exchange) RoundTrip(layout string, knows []Hash) (*apart.Reply, error) 
 		}
 		r.Credentials = Credentials{s}
 	}
-	err := x.Carry(x.link.Log, x.link.prompt, func() (err error) {
-		if x.carried, err = x.link.rt.RoundTrip(x.Within(), r); err != nil {
-			return apart.Carried{Fault: tripFault(err)}
-		}
-		return nil
-	})
+	x.request = r
+	err := x.Carry(x.link.Log, x.link.prompt)
 	if err != nil || x.carried == nil {
 		return nil, err
 	}
 	x.reply = replyOf(*x.carried)
 	return &x.reply, nil
+}
+
+// Trip implements apart.Carrier.
+func (x *exchange) Trip() (err error) {
+	if x.carried, err = x.link.rt.RoundTrip(x.Within(), x.request); err != nil {
+		return apart.Carried{Fault: tripFault(err)}
+	}
+	return nil
 }
 
 // replyOf returns a reply as the call sees it. It takes a copy of the struct: a RoundTripper may

@@ -15,17 +15,17 @@ import (
 // A Carried is the fault of an error of what carries a request. A *fault.Fault itself is a panic.
 type Carried struct{ *fault.Fault }
 
-// Carry makes an attempt with f, which brings the request to a server, and returns the fault of
-// its error, which is a Carried. f is code of the user: it may panic, and unless it is prompt, it
-// may hang. The wait for one that may hang ends with Within, and then f goes on alone: the caller
-// must not read what f sets unless Carry returns nil. Afterwards it is unknown whether the call
-// has run, unless f knows better.
-func (x *Exchange) Carry(log *report.Log, prompt bool, f func() error) (err error) {
+// Carry makes an attempt with Carrier.Trip, which brings the request to a server, and returns the
+// fault of its error, which is a Carried. It is code of the user: it may panic, and unless it is prompt, it
+// may hang. The wait for one that may hang ends with Within, and then it goes on alone: the caller
+// must not read what it sets unless Carry returns nil. Afterwards it is unknown whether the call
+// has run, unless it knows better.
+func (x *Call) Carry(log *report.Log, prompt bool) (err error) {
 	const hook = "RoundTrip"
 	if prompt {
-		err = log.Call(hook, f)
+		err = log.Call(hook, func() error { return x.carrier.Trip() })
 	} else {
-		err = log.Await(x.Within(), hook, f)
+		err = log.Await(x.Within(), hook, x.carrier.Trip)
 	}
 	switch e := err.(type) {
 	case nil:

@@ -40,6 +40,9 @@ type Carrier interface {
 	// other ones that the caller understands.
 	RoundTrip(layout string, knows [][32]byte) (*Reply, error)
 
+	// Trip brings the request of RoundTrip to a server, for Call.Carry. It is code of the user.
+	Trip() error
+
 	// ItemFault returns the fault for an error among the items of the reply.
 	ItemFault(err error) *fault.Fault
 

@@ -21,8 +21,8 @@ type Registry[M comparable] interface {
 
 // A Finder finds the methods of requests without a connection, at a server: by name, and each
 // in the version of its caller. It is for one request.
-type Finder[M comparable] struct {
-	Registry[M]
+type Finder[M comparable, R Registry[M]] struct {
+	Registry   R
 	Needs      func(m M) string // why m can be called over a connection only; "" if it need not
 	MaxMessage int              // of the server
 }
@@ -39,17 +39,17 @@ type Wanted struct {
 // Find returns the method of w. With differs, its caller must have the server's layout first;
 // then m does not count. With why, the call is refused; m is then the zero M for an unknown
 // method.
-func (f *Finder[M]) Find(w *Wanted) (m M, differs *method.Description, why *fault.Fault) {
+func (f *Finder[M, R]) Find(w *Wanted) (m M, differs *method.Description, why *fault.Fault) {
 	var none M
 	if len(w.Method) > numbering.MaxName {
 		return none, nil, fault.Refusal(fault.InvalidArgument, "method name of %d bytes, want at most %d", len(w.Method), numbering.MaxName)
 	}
 	service, name, _ := method.SplitName(w.Method)
-	if m = f.Service(service)[name]; m == none {
+	if m = f.Registry.Service(service)[name]; m == none {
 		return none, nil, f.unknown(w.Method, service, name)
 	}
-	d := f.Describe(m)
-	standIn, _, denied := f.Access(m)
+	d := f.Registry.Describe(m)
+	standIn, _, denied := f.Registry.Access(m)
 	switch {
 	case denied:
 		return standIn, nil, fault.Refusal(fault.PermissionDenied, "%s: the client has no role that may call it", d.Name)
@@ -73,18 +73,18 @@ func (f *Finder[M]) Find(w *Wanted) (m M, differs *method.Description, why *faul
 // version returns m as its caller knows it; the zero M if that is not possible with what the
 // request says. A layout counts only with the hash of its text: versions are kept by their hash,
 // and a false one would be found by other callers too.
-func (f *Finder[M]) version(w *Wanted, m M, d *method.Description) (made M, why *fault.Fault) {
+func (f *Finder[M, R]) version(w *Wanted, m M, d *method.Description) (made M, why *fault.Fault) {
 	understood := slices.Contains(w.Knows, d.Hash)
 	if w.Layout == "" {
 		if understood {
-			made = f.Known(m, w.Hash)
+			made = f.Registry.Known(m, w.Hash)
 		}
 		return made, nil
 	}
 	if method.DescriptionOf("", w.Layout).Hash != w.Hash {
 		return made, fault.Refusal(fault.InvalidArgument, "%s: the hash of the request is not that of its layout", d.Name)
 	}
-	compiled, err := f.Version(m, w.Layout, w.Hash)
+	compiled, err := f.Registry.Version(m, w.Layout, w.Hash)
 	if err != nil {
 		return made, fault.Refusal(fault.InvalidArgument, "%s: the layout of the request: %w", d.Name, err)
 	}
@@ -95,7 +95,7 @@ func (f *Finder[M]) version(w *Wanted, m M, d *method.Description) (made M, why 
 }
 
 // unknown returns the refusal of an unknown method, with similar names.
-func (f *Finder[M]) unknown(full, service, name string) *fault.Fault {
+func (f *Finder[M, R]) unknown(full, service, name string) *fault.Fault {
 	var t numbering.Table[M]
 	answers, _, why := t.Answer(f.Registry, &wire.BindRequest{Service: service, Names: []string{name}})
 	if why != nil {
@@ -129,7 +129,7 @@ func BoundService(body []byte) string {
 }
 
 // Bind answers a request that compares a contract. what names the request in errors.
-func (f *Finder[M]) Bind(what string, body []byte) (*wire.BindRequest, []wire.BindResult, *fault.Fault) {
+func (f *Finder[M, R]) Bind(what string, body []byte) (*wire.BindRequest, []wire.BindResult, *fault.Fault) {
 	r, err := readBind(body)
 	if err != nil {
 		return nil, nil, fault.Refusal(fault.InvalidArgument, "%s: %w", what, err)
@@ -137,12 +137,12 @@ func (f *Finder[M]) Bind(what string, body []byte) (*wire.BindRequest, []wire.Bi
 	var none M
 	var problems []string
 	for _, name := range r.Names {
-		m := f.Service(r.Service)[name]
+		m := f.Registry.Service(r.Service)[name]
 		if m == none {
 			continue
 		}
-		if _, _, denied := f.Access(m); !denied && f.Needs(m) != "" {
-			problems = append(problems, f.Describe(m).Name+": "+f.Needs(m))
+		if _, _, denied := f.Registry.Access(m); !denied && f.Needs(m) != "" {
+			problems = append(problems, f.Registry.Describe(m).Name+": "+f.Needs(m))
 		}
 	}
 	var t numbering.Table[M]

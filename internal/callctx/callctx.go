@@ -81,7 +81,8 @@ type watch struct {
 	done   chan struct{}
 	timer  *time.Timer
 	unlink func() bool // from the connection's context
-	after  []*func()   // nil after its stop
+	after  []func()    // nil after its stop
+	room   [1]func()   // the memory of the first of after
 }
 
 // Deadline returns the deadline of the caller, or the earlier one of a transport or, in a callback,
@@ -200,7 +201,10 @@ func (x *Context) AfterFunc(f func()) (stop func() bool) {
 	}
 	w := x.watchLocked()
 	i := len(w.after)
-	w.after = append(w.after, &f)
+	if i == 0 {
+		w.after = w.room[:0]
+	}
+	w.after = append(w.after, f)
 	return func() bool {
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -305,7 +309,7 @@ func (x *Context) endLocked(why end) {
 	w.unlink()
 	for _, f := range w.after {
 		if f != nil {
-			go (*f)()
+			go f()
 		}
 	}
 }
