@@ -6,21 +6,36 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/tinylib/msgp/msgp"
 )
 
-// BenchmarkCall is a small call, beside a request of nats.go with the same bytes and a copy of
-// them, one at a time and of 64 callers.
+// BenchmarkCall is a small call, beside a request of nats.go with the same argument and result in msgp,
+// one at a time and of 64 callers.
 func BenchmarkCall(b *testing.B) {
 	body := make([]byte, 32)
 	broker := newBroker(b)
 	serve(b, broker.connect(), newServer(b, newDepot("a"), nil))
 	p, nc := bind(b, dial(b, broker.connect(), nil)), broker.connect()
-	if _, err := broker.connect().Subscribe("echo", func(m *nats.Msg) { go m.Respond(m.Data) }); err != nil {
+	answer := func(m *nats.Msg) {
+		if got, _, err := msgp.ReadBytesBytes(m.Data, nil); err != nil {
+			b.Error(err)
+		} else {
+			m.Respond(msgp.AppendBytes(nil, got))
+		}
+	}
+	if _, err := broker.connect().Subscribe("echo", func(m *nats.Msg) { go answer(m) }); err != nil {
 		b.Fatal(err)
+	}
+	request := func() error {
+		m, err := nc.Request("echo", msgp.AppendBytes(nil, body), 10*time.Second)
+		if err == nil {
+			_, _, err = msgp.ReadBytesBytes(m.Data, nil)
+		}
+		return err
 	}
 	for name, call := range map[string]func() error{
 		"bsrpc": func() error { _, err := p.Echo(body); return err },
-		"nats":  func() error { _, err := nc.Request("echo", body, 10*time.Second); return err },
+		"nats":  request,
 	} {
 		b.Run(name+"/1", func(b *testing.B) {
 			defer reportCPU(b)()
