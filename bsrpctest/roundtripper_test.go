@@ -290,7 +290,7 @@ var wrongTransports = []wrongTransport{
 			}
 		}
 	})},
-	{"keeps the texts of errors of streams", "stream_error", streams(func(items seq) seq {
+	{"keeps the texts of errors of streams", "stream_error ...", streams(func(items seq) seq {
 		return func(yield func([]byte, error) bool) {
 			for item, err := range items {
 				if err != nil {
