@@ -158,7 +158,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 			}()
 		},
 	})
-	link.remote.metadata, link.remote.now = true, link.Conn.Now
+	link.remote.metadata, link.remote.now, link.EndOf = true, link.Conn.Now, h.served.endOf
 	h.Conn, h.served.session.caller = link.Conn, link
 	h.served.session.owner.OnBusy = link.Lease
 	if opts.Handlers != nil {

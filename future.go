@@ -59,7 +59,8 @@ var errNoFuture = errorOf(fault.New(fault.FailedPrecondition, fault.NotRun, "nil
 // slices and maps.
 //
 // ctx limits this Wait alone. If it ends first, Wait returns an *Error wrapping ctx.Err(),
-// with OutcomeUnknown; the call continues, and Wait may be called again.
+// with OutcomeUnknown; the call continues, and Wait may be called again. A context that ends with the
+// session of the call gives the reason for that instead.
 func (f *Future[T]) Wait(ctx context.Context) (value T, err error) {
 	switch {
 	case f == nil:

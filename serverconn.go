@@ -202,9 +202,11 @@ func (s *Server) open(h *handshake) *serverConn {
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
-	v.conn, v.caller = c, &sessionLink{&nativeLink{
+	link := &nativeLink{
 		Conn: c.Conn, callerState: newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}),
-	}, v, peer}
+	}
+	link.EndOf = c.served.endOf
+	v.conn, v.caller = c, &sessionLink{link, v, peer}
 	s.enroll(c.served)
 	if !h.answer.Waiting {
 		s.sessions.begin(v) // cannot fail without hooks

@@ -30,6 +30,10 @@ func TestCallsWithContextOfSession(t *testing.T) {
 			_, err := b.Later(ctx).Wait(context.Background())
 			return err
 		},
+		"wait for a future": func(ctx context.Context, b *workBench) error {
+			_, err := b.Later(ctx).Wait(ctx)
+			return err
+		},
 		"eager stream": func(ctx context.Context, b *workBench) error {
 			items, err := bsrpctest.Collect(b.Report(ctx))
 			if len(items) != 1 {

@@ -106,7 +106,14 @@ func (e *Eager) Failed(err error) error {
 	return fault.About(e.Method.Name, Identified(e.End, e.Method, err))
 }
 
-// Stopped returns the error of a wait for the end whose context has ended.
+// Stopped returns the error of a wait for the end whose context has ended: the reason, if it has
+// ended with the connection.
 func (e *Eager) Stopped(ctx context.Context) error {
-	return fault.About(e.Method.Name, fault.FromContext(ctx.Err(), fault.OutcomeUnknown))
+	why := fault.FromContext(ctx.Err(), fault.OutcomeUnknown)
+	if of := e.End.EndOf; of != nil {
+		if end := of(ctx); end != nil {
+			why = end.WithOutcome(fault.OutcomeUnknown)
+		}
+	}
+	return fault.About(e.Method.Name, why)
 }

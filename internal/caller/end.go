@@ -2,6 +2,7 @@ package caller
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -20,6 +21,9 @@ type End struct {
 	Log          *report.Log
 	OnewayErrors *atomic.Uint64 // failed oneway calls; nil for an end without calls
 	Tallies      *tally.Set     // count the calls; nil for an end without calls
+
+	// EndOf is that of transport.Config; nil for an end without one.
+	EndOf func(ctx context.Context) *fault.Fault
 }
 
 // FailedOneway returns the number of failed oneway calls.
