@@ -256,8 +256,13 @@ func (l *steadyLink) callByName(ctx context.Context, n *namedCall) error {
 			if err == nil {
 				return clientOf(c).callDescribed(ctx, m, n, func(p *boundMethod) { l.adopt(p, c) })
 			}
-			if failed == nil && c.Usable() {
+			left, limited := w.Time.Remaining()
+			late := limited && left <= 0 // a frozen server has taken all the time
+			if failed == nil && (late || c.Usable()) {
 				failed = err
+			}
+			if late {
+				break
 			}
 		}
 		if failed != nil {

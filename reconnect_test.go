@@ -1149,6 +1149,26 @@ func TestEndpointsByName(t *testing.T) {
 	})
 }
 
+// Frozen servers together take no more than the time of one call by name.
+func TestEndpointsByNameFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, nil)
+		s.quiet = true
+		s.raw = func(nc net.Conn) {
+			p := &rawPeer{t: t, nc: nc}
+			p.readBasic()
+			p.write(wire.AppendServerInit(nil, &wire.Hello{Version: 1, Stateless: true}))
+			p.readAll()
+		}
+		client := s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b", "c")})
+		time.Sleep(time.Second)
+		start := time.Now()
+		if err := client.Call(t.Context(), "Till.Where", nil, new(string)); CodeOf(err) != CodeDeadlineExceeded || time.Since(start) != 20*time.Second {
+			t.Error(err, time.Since(start))
+		}
+	})
+}
+
 // Endpoints may fail in any way: Dial returns within DialTimeout.
 func TestEndpointsFailAtDial(t *testing.T) {
 	for want, f := range map[string]func(ctx context.Context) ([]Endpoint, error){
