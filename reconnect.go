@@ -217,13 +217,13 @@ func (k *steadyCall) Wait(ctx context.Context) *reconnect.Wait {
 }
 
 // Choose implements reconnect.Call.
-func (k *steadyCall) Choose(except *reconnect.Conn) bool {
+func (k *steadyCall) Choose(except ...*reconnect.Conn) bool {
 	now := k.m.binding.Load()
 	list := now.all
 	if list == nil {
 		list = []*binding{now}
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(b *binding) bool { return b.conn == nil || b.conn == except || !b.conn.Usable() })
+	list = slices.DeleteFunc(slices.Clone(list), func(b *binding) bool { return b.conn == nil || slices.Contains(except, b.conn) || !b.conn.Usable() })
 	if len(list) > 0 {
 		k.b = least(list)
 	}

@@ -769,8 +769,9 @@ func TestReconnectInterceptorRefuses(t *testing.T) {
 
 		two := tills(t, s.dial(t, "", &ClientOptions{Endpoints: endpointsOf("a", "b")}))
 		synctest.Wait()
-		if _, err := two.Where(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "no more jobs") {
-			t.Errorf("both refuse: %v", err)
+		refused.Store(0)
+		if _, err := two.Where(t.Context()); err == nil || err.Error() != "no more jobs" || refused.Load() != 2 {
+			t.Errorf("both refuse: %v, sent %d times", err, refused.Load())
 		}
 		open.Store(true)
 		for range 10 {

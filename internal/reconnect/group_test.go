@@ -291,7 +291,7 @@ func TestStateString(t *testing.T) {
 type testCall struct{ err error }
 
 func (k *testCall) Wait(context.Context) *Wait { return waitOf(0) }
-func (k *testCall) Choose(*Conn) bool          { return true }
+func (k *testCall) Choose(...*Conn) bool       { return true }
 func (k *testCall) Send(context.Context) (*Conn, error) {
 	c := NewConn()
 	c.Why = func() *fault.Fault { return nil }

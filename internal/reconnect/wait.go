@@ -117,7 +117,7 @@ type Call interface {
 
 	// Choose chooses a usable connection other than except. It reports false without one,
 	// and does not block.
-	Choose(except *Conn) bool
+	Choose(except ...*Conn) bool
 
 	// Send sends the call on the chosen connection, which it returns.
 	Send(ctx context.Context) (*Conn, error)
@@ -132,7 +132,8 @@ var ErrNotConnected = fault.Refusal(fault.Unavailable, "not connected")
 // and whose context has ended, waits too: its error must have the newest cause, and not that of
 // a connection that has ended long ago.
 func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent bool, err error) (last error) {
-	unsure := false // an earlier attempt may have run
+	unsure := false      // an earlier attempt may have run
+	var refusers []*Conn // each is asked once
 	defer func() {
 		if f, ok := last.(*fault.Fault); ok && unsure && f.Outcome == fault.NotRun {
 			last = f.WithOutcome(fault.OutcomeUnknown)
@@ -150,7 +151,7 @@ func (g *Group[E, B]) Again(ctx context.Context, call Call, c *Conn, idempotent 
 		if c != nil && c.Usable() && refused(f) {
 			// Not by a server that drains, as it says so first: by an interceptor or Authorize. The
 			// connection is in order, and another server may take the call.
-			if !call.Choose(c) {
+			if refusers = append(refusers, c); !call.Choose(refusers...) {
 				return err
 			}
 		} else {
