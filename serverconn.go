@@ -202,11 +202,9 @@ func (s *Server) open(h *handshake) *serverConn {
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
-	link := &nativeLink{
-		Conn: c.Conn, callerState: newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now}),
-	}
-	link.EndOf = c.served.endOf
-	v.conn, v.caller = c, &sessionLink{link, v, peer}
+	calls := newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now})
+	calls.EndOf = c.served.endOf
+	v.conn, v.caller = c, &sessionLink{&nativeLink{Conn: c.Conn, callerState: calls}, v, peer}
 	s.enroll(c.served)
 	if !h.answer.Waiting {
 		s.sessions.begin(v) // cannot fail without hooks

@@ -97,7 +97,7 @@ func FuzzMessages(f *testing.F) {
 func TestBadReplies(t *testing.T) {
 	b := newBroker(t)
 	i := serve(t, b.connect(), newServer(t, newDepot("a"), nil))
-	p := bind(t, dial(t, b.connect(), &bsrpc.ClientOptions{DefaultCallTimeout: 10 * time.Millisecond}))
+	p := bind(t, dial(t, b.connect(), nil))
 	i.Shutdown(t.Context())
 	nc := b.connect()
 	r := rand.New(rand.NewPCG(3, 4))
@@ -116,10 +116,12 @@ func TestBadReplies(t *testing.T) {
 	}
 	nc.Flush()
 	for range 100 {
-		if _, err := p.Who(t.Context()); err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		if _, err := p.Who(ctx); err == nil {
 			t.Error("nonsense is a result")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		cancel()
+		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
 		if _, err := bsrpctest.Collect(p.Count(ctx, 3)); err == nil {
 			t.Error("nonsense is a stream")
 		}
