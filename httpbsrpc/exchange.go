@@ -57,7 +57,7 @@ func (x *exchange) serve() {
 		x.refuse(refusef(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want the Content-Type %s or %s", typeJSON, typeBytes))
 		return
 	}
-	if encoding := first(x.r.Header, "Content-Encoding"); encoding != "" && encoding != "identity" {
+	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		x.refuse(refusef(http.StatusUnsupportedMediaType, bsrpc.CodeInvalidArgument, "want a body without Content-Encoding"))
 		return
 	}
@@ -287,7 +287,7 @@ func statusOf(c bsrpc.Code) int {
 
 // mediaType returns the Content-Type without its parameters; "" if it is not valid.
 func mediaType(h http.Header) string {
-	text := first(h, "Content-Type")
+	text := h.Get("Content-Type")
 	if text == typeBytes || text == typeJSON {
 		return text
 	}

@@ -35,7 +35,7 @@ func hostname(hostport string) string {
 // isForeign reports whether a page of another origin has made the request. The scheme is not
 // compared, as a proxy may have ended TLS.
 func isForeign(r *http.Request) bool {
-	origins := r.Header["Origin"]
+	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
 		return false
 	}

@@ -100,7 +100,7 @@ func Handler(srv *bsrpc.Server, opts *Options) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if first(r.Header, "Content-Type") != typeBytes { // a browser, perhaps
+	if r.Header.Get("Content-Type") != typeBytes { // a browser, perhaps
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 	}

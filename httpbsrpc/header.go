@@ -38,14 +38,6 @@ const (
 // valueBytes is the value of Content-Type. It is shared, and must not be changed.
 var valueBytes = []string{typeBytes}
 
-// first is Header.Get for a name in canonical form.
-func first(h http.Header, name string) string {
-	if values := h[name]; len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
-
 // What each request and each reply in bytes has stands before its body, because a header costs
 // some microseconds at each end.
 const (
@@ -131,12 +123,12 @@ func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
 		}
 		r.Knows = append(r.Knows, known)
 	}
-	if text := first(h, headerLayout); text != "" {
+	if text := h.Get(headerLayout); text != "" {
 		if texts, err = strconv.Atoi(text); err != nil || texts < 0 {
 			return nil, 0, errors.New(headerLayout + ": want a number of bytes")
 		}
 	}
-	if text := first(h, headerTimeout); text != "" {
+	if text := h.Get(headerTimeout); text != "" {
 		if r.Timeout, err = time.ParseDuration(text); err != nil || r.Timeout <= 0 {
 			return nil, 0, errors.New(headerTimeout + ": want a duration above zero, such as 1.5s")
 		}
@@ -147,7 +139,7 @@ func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
 
 // readCredentials returns the credentials in Authorization.
 func readCredentials(h http.Header) bsrpc.Credentials {
-	text := first(h, "Authorization")
+	text := h.Get("Authorization")
 	if text == "" {
 		return bsrpc.Credentials{}
 	}
@@ -197,10 +189,10 @@ func readMetadata(h http.Header) (bsrpc.Metadata, error) {
 	return md, nil
 }
 
-// entries yields the entries of a header with a list: between commas, and of several lines. name is in canonical form.
+// entries yields the entries of a header with a list: between commas, and of several lines.
 func entries(h http.Header, name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		for _, line := range h[name] {
+		for _, line := range h.Values(name) {
 			for entry := range strings.SplitSeq(line, ",") {
 				if entry = strings.TrimSpace(entry); entry != "" && !yield(entry) {
 					return
