@@ -133,9 +133,10 @@ func (e *entry) set(err error, listed []*entry) (problems []string) {
 		return append(problems, fmt.Sprintf("pointer to a zero %[1]v; use (*%[1]v)(nil) for the type", v.Type().Elem()))
 	case !v.Comparable():
 		return append(problems, fmt.Sprintf("a %[1]v cannot be compared; use the zero %[1]v for the type", v.Type()))
-	case errtree.Sound(err) != err:
-		return append(problems, errtree.Sound(err).Error())
 	default:
+		if sound := errtree.Sound(err); sound != err {
+			return append(problems, sound.Error())
+		}
 		e.value = err
 	}
 	if other := e.double(standard); other != nil {
