@@ -27,7 +27,7 @@ type writer struct {
 	c           *Conn
 	socket      net.Conn       // Conn.nc, or what is below its TLS; it has the write deadlines
 	direct      bool           // it is a socket: callers write to it
-	now         *sockio.Writer // of the socket, without waiting; may be nil
+	sock        *sockio.Writer // writes to the socket without waiting; may be nil
 	queue       sendQueue      // guarded by Conn.mu
 	callerWrite callerWrite
 }
@@ -48,7 +48,7 @@ func (w *writer) init(c *Conn) {
 		w.socket, w.queue.batch.tls = t.NetConn(), t
 	}
 	w.direct = netconn.IsSocket(w.socket)
-	w.now = sockio.NewWriter(w.socket)
+	w.sock = sockio.NewWriter(w.socket)
 	w.queue.init(c.peer.ConnBytes, c.limits.OutQueue)
 	w.queue.unread.Init(c.limits.Owner, c.cfg.Budget, c.Close)
 }
@@ -124,7 +124,7 @@ func (w *writer) writeCallerBatch() error {
 			return err
 		}
 		var err error
-		if !b.tryWrite(w.now) {
+		if !b.tryWrite(w.sock) {
 			w.callerWrite.begin()
 			w.c.watchdog.arm() // each time: between two writes the watchdog has no reason to stay armed
 			err = b.writeTo(w.socket)
