@@ -45,11 +45,16 @@ func (w *Writer) TryWrite(b []byte) int {
 
 // try writes once. It reports true, so that raw.Write does not wait.
 func (w *Writer) try(fd uintptr) bool {
+	w.n = send(fd, w.buf)
+	return true
+}
+
+// write is write(2) as an ordinary system call. It returns 0 after an error.
+func write(fd uintptr, b []byte) int {
 	for {
-		n, err := syscall.Write(int(fd), w.buf)
+		n, err := syscall.Write(int(fd), b)
 		if err != syscall.EINTR {
-			w.n = max(n, 0)
-			return true
+			return max(n, 0)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,10 +171,12 @@ func TestWriter(t *testing.T) {
 			t.Error(n)
 		}
 		sent := 10
-		for block := make([]byte, 1<<20); ; {
-			n := w.TryWrite(block)
-			if sent += n; n == 0 {
-				break
+		for _, size := range []int{1 << 20, 1 << 10} { // an ordinary system call, and one of its own
+			for block := make([]byte, size); ; {
+				n := w.TryWrite(block)
+				if sent += n; n == 0 {
+					break
+				}
 			}
 		}
 		got := make([]byte, sent)
@@ -191,6 +194,23 @@ func TestWriter(t *testing.T) {
 		near.Close()
 		if n := w.TryWrite([]byte("closed")); n != 0 {
 			t.Error("after Close:", n)
+		}
+	})
+}
+
+// Writing to a peer that has gone returns 0, and the reason remains for Write.
+func TestWriterToNobody(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, near, far net.Conn) {
+		w := sockio.NewWriter(near)
+		if w == nil {
+			t.Skip("only on Unix systems")
+		}
+		far.Close()
+		for w.TryWrite([]byte("lost")) > 0 { // until the peer has refused some bytes
+			runtime.Gosched()
+		}
+		if _, err := near.Write([]byte("lost")); err == nil {
+			t.Error("Write found no reason")
 		}
 	})
 }

@@ -1,4 +1,4 @@
-//go:build !bsrpc_safe && linux && !race && !386 && !s390x
+//go:build !bsrpc_safe && !race && !386 && !s390x
 
 package sockio
 
@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"unsafe"
 )
 
 // NewReader returns a reader of nc's socket for use by one goroutine at a time.
@@ -60,25 +59,6 @@ func (r *reader) Read(b []byte) (int, error) {
 func (r *reader) tryRead(fd uintptr) bool {
 	r.n, r.errno = recv(fd, r.buf)
 	return r.errno != syscall.EAGAIN
-}
-
-// recv is recv(2) with MSG_DONTWAIT: it never blocks, even if another holder of
-// the descriptor has made it blocking. b must not be empty.
-//
-// The conversion to uintptr is valid because it is part of the call expression,
-// and b stays reachable. The kernel writes within b only, before recv returns.
-func recv(fd uintptr, b []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd,
-			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), 0
-		case syscall.EINTR:
-			continue
-		}
-		return 0, errno
-	}
 }
 
 // opError wraps err like nc.Read, except that the network is "tcp" for "tcp4"

@@ -1,0 +1,52 @@
+//go:build !bsrpc_safe && linux && !race && !386 && !s390x
+
+package sockio
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// recv is recv(2) with MSG_DONTWAIT: it never blocks, even if another holder of
+// the descriptor has made it blocking. b must not be empty.
+//
+// The conversion to uintptr is valid because it is part of the call expression,
+// and b stays reachable. The kernel writes within b only, before recv returns.
+func recv(fd uintptr, b []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd,
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case syscall.EINTR:
+			continue
+		}
+		return 0, errno
+	}
+}
+
+// maxRaw is how many bytes send writes without the scheduler: a frame of a stream of bytes, with
+// its header.
+const maxRaw = 64<<10 + 64
+
+// send is send(2) with MSG_DONTWAIT. It returns 0 after an error; the next ordinary write
+// tells which. Above maxRaw bytes it is write(2). b must not be empty.
+//
+// The kernel only reads b, before send returns. The conversion is valid as in recv.
+func send(fd uintptr, b []byte) int {
+	if len(b) > maxRaw {
+		return write(fd, b)
+	}
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd,
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n)
+		case syscall.EINTR:
+			continue
+		}
+		return 0
+	}
+}
