@@ -1,5 +1,7 @@
 package transport
 
+import "runtime"
+
 // lead reads as the leader, from epoch e on, until the connection ends or another
 // leader takes over. The leader is counted in closeState.running; the next one inherits
 // the count.
@@ -33,6 +35,7 @@ func (r *reader) readAsLeader(e *epoch) {
 		c.cfg.Handler.Idle()
 		r.restTurn()
 		r.coalesceWrites()
+		r.yieldToOne()
 		if fresh && c.cfg.SharesLease && c.calls.long.Load() == 0 && r.asked == 0 && !r.in.incomplete() {
 			r.releaseLease(*e)
 			select {
@@ -54,6 +57,16 @@ func (r *reader) readAsLeader(e *epoch) {
 		}
 		fresh = true
 	}
+}
+
+// yieldToOne runs the goroutine that got the only message of a read, before the leader looks for
+// more. It would be the next on this processor anyway, but an idle one may take it meanwhile, and
+// the two ends of a stream that send items in turn then change processors at each.
+func (r *reader) yieldToOne() {
+	if r.handed == 1 {
+		runtime.Gosched()
+	}
+	r.handed = 0
 }
 
 // replaceLeader takes the lease of epoch e from a leader running a job, and starts

@@ -28,6 +28,7 @@ type reader struct {
 
 	// guarded by the lease
 	turn   turn      // of a server's leader
+	handed int       // messages of a read that the leader has handed to goroutines of streams and handlers
 	asked  int       // reads of the leader until the peer counts as one that only answers
 	woken  wakeBatch // callers also use its atomic fields
 	in     receiveBuffer
@@ -286,6 +287,7 @@ func (r *reader) handle(m *Message, e *epoch) (ok bool, err error) {
 	case wire.Cancel:
 		return true, c.requests.cancel(m)
 	case wire.Items, wire.End, wire.Credit, wire.Stop:
+		r.handed++
 		return true, c.streams.handle(m)
 	case wire.Ping:
 		return true, c.keepalive.answerPing(m)

@@ -157,7 +157,7 @@ func (r *reader) serve(m *Message, e *epoch) (ok bool, err error) {
 	if j := c.cfg.Handler.Request(m); j != nil {
 		return r.runInline(j, e), nil
 	}
-	r.turn.starts = true
+	r.turn.starts, r.handed = true, r.handed+1
 	return true, nil
 }
 
