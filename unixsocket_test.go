@@ -41,6 +41,9 @@ func listenUnix(t *testing.T, path string, opts *bsrpc.ServerOptions) *bsrpc.Ser
 			t.Fatal(err)
 		default:
 		}
+		if info, err := os.Stat(path); err != nil || opts.SocketMode != 0 && info.Mode().Perm() != opts.SocketMode {
+			continue // it has the mode of the umask for a moment
+		}
 		if nc, err := net.Dial("unix", path); err == nil {
 			nc.Close()
 			return srv
