@@ -202,6 +202,7 @@ func (w *writer) writeAsConn() {
 		before := batch.unwritten()
 		switch {
 		case err != nil:
+		case w.direct && batch.tryWrite(w.sock):
 		case w.direct:
 			err = batch.writeTo(w.socket)
 		default:
