@@ -7,7 +7,6 @@ import (
 	"net"
 	"reflect"
 	"sync/atomic"
-	"time"
 
 	"github.com/bsrpc/bsrpc/internal/caller"
 	"github.com/bsrpc/bsrpc/internal/fault"
@@ -89,8 +88,6 @@ type remoteEnd struct {
 	addr             net.Addr
 	network, address string // given to Dial; "" without
 	metadata         bool   // calls may have metadata
-
-	now func() time.Duration // limits.Monotonic, or cheaper
 }
 
 // A callEnd is what the calls of one end share.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"time"
 
 	"github.com/bsrpc/bsrpc/internal/callback"
 	"github.com/bsrpc/bsrpc/internal/callctx"
@@ -186,7 +187,7 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 	c := &Call{method: &m.Description, kind: m.kind, end: &m.end, values: v}
 	c.ctx.Context.Context, c.ctx.AtClient, c.ctx.call, v.Ctx = ctx, true, c, &c.ctx
 	if _, ok := ctx.Deadline(); !ok && m.Timeout > 0 && (m.Streams == nil || m.TimeoutBy == limits.ByMethod) {
-		c.ctx.Until = cmp.Or(m.end.remote.now()+m.Timeout, 1)
+		c.ctx.Until = cmp.Or(m.now()+m.Timeout, 1)
 		ctx = &c.ctx
 	}
 	v.ArgsSize, v.ResultsSize = 0, 0
@@ -222,6 +223,14 @@ func (m *interceptedMethod) Call(ctx context.Context, v *method.Values) (err err
 		c.over(err)
 	}()
 	return c.run(ctx, m.chain)
+}
+
+// now is limits.Monotonic for the beginning of a call.
+func (m *interceptedMethod) now() time.Duration {
+	if c, ok := m.binding.Load().link.(*nativeLink); ok {
+		return c.Now()
+	}
+	return limits.Monotonic()
 }
 
 // overWith ends a call together with its streams.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/bsrpc/bsrpc/internal/fault"
 	"github.com/bsrpc/bsrpc/internal/hello"
-	"github.com/bsrpc/bsrpc/internal/limits"
 	"github.com/bsrpc/bsrpc/internal/rebind"
 	"github.com/bsrpc/bsrpc/internal/reconnect"
 	"github.com/bsrpc/bsrpc/internal/report"
@@ -158,7 +157,7 @@ func newClient(d *dialState, nc net.Conn, s *settings, opts *ClientOptions) (*Cl
 			}()
 		},
 	})
-	link.remote.metadata, link.remote.now, link.EndOf = true, link.Conn.Now, h.served.endOf
+	link.remote.metadata, link.EndOf = true, h.served.endOf
 	h.Conn, h.served.session.caller = link.Conn, link
 	h.served.session.owner.OnBusy = link.Lease
 	if opts.Handlers != nil {
@@ -211,7 +210,7 @@ type dialState struct {
 
 // remote returns the other end of nc, which has no metadata on the basic wire.
 func (d *dialState) remote(nc net.Conn) remoteEnd {
-	return remoteEnd{addr: nc.RemoteAddr(), network: d.network, address: d.address, now: limits.Monotonic}
+	return remoteEnd{addr: nc.RemoteAddr(), network: d.network, address: d.address}
 }
 
 // newDialState returns the state of a dial beginning now. The caller must call stop.

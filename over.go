@@ -45,7 +45,7 @@ func NewClientOver(rt RoundTripper, opts *ClientOptions) *Client {
 	if err == nil {
 		err = own.checkOver(rt)
 	}
-	remote := remoteEnd{addr: apart.Addr{}, metadata: true, now: limits.Monotonic}
+	remote := remoteEnd{addr: apart.Addr{}, metadata: true}
 	l := &overLink{callerState: newCallerState(s, s.chain, report.New(own.logger()), new(atomic.Uint64), new(tally.Set), remote), rt: rt, credentials: s.access.credentials}
 	_, l.prompt = rt.(PromptRoundTripper)
 	l.Init()

@@ -295,11 +295,7 @@ func (l *steadyLink) call(context.Context, *boundMethod, *binding, *method.Value
 	return reconnect.ErrNotConnected
 }
 
-func (l *steadyLink) state() *callerState {
-	own := *l.first.conn.state()
-	own.remote.now = limits.Monotonic
-	return &own
-}
+func (l *steadyLink) state() *callerState { return l.first.conn.state() }
 
 func (l *steadyLink) close(why *fault.Fault) { l.End(why) }
 func (l *steadyLink) ended() <-chan struct{} { return l.Done() }

@@ -202,7 +202,7 @@ func (s *Server) open(h *handshake) *serverConn {
 		OnRefused: c.refused, Leased: v.owner.Busy,
 	})
 	v.owner.OnBusy = c.Lease
-	calls := newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true, now: c.Conn.Now})
+	calls := newCallerState(s.settings, s.settings.outgoing, s.log, &s.onewayErrors, &s.registry.made, remoteEnd{addr: v.peer.Addr, metadata: true})
 	calls.EndOf = c.served.endOf
 	v.conn, v.caller = c, &sessionLink{&nativeLink{Conn: c.Conn, callerState: calls}, v, peer}
 	s.enroll(c.served)
