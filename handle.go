@@ -132,7 +132,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	h.until = apart.Until(ctx, h.request.Timeout, limits.MonotonicAt(v.since))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.isStopping() {
 		c.cancel(nil)
 		return nil, fault.Refusal(fault.Unavailable, "the server is shutting down")
 	}

@@ -59,8 +59,8 @@ type registry struct {
 	table     method.Table[*servedMethod]
 	factories []*factory        // of receivers for each session, each once
 	groups    *admission.Groups // exclusive groups; have a lock of their own
-	closed    bool              // the server is serving: too late to register
-	roles     error             // mistakes in the roles, found then
+	closed    atomic.Bool       // the server is serving: too late to register; set with mu held
+	roles     error             // mistakes in the roles, found before
 	chain     CallFunc          // of all methods; never changed, as authorize
 	authorize authorizer
 
@@ -126,7 +126,7 @@ func (r *registry) add(service string, funcs []*method.Func, perSession *factory
 	if strings.HasPrefix(service+".", "bsrpc.") {
 		problems = append(problems, method.Problem{Path: service, Text: "names that begin with bsrpc. are the library's; choose another one"})
 	}
-	if r.closed {
+	if r.closed.Load() {
 		problems = append(problems, method.Problem{Path: service, Text: "the server is already serving; register everything before Serve"})
 	}
 	methods := make([]*servedMethod, len(funcs))
@@ -178,13 +178,16 @@ func (r *registry) factoryIndexLocked(f *factory) int {
 
 // close makes further registrations fail. The error lists mistakes in the roles of methods.
 func (r *registry) close(a *access) error {
+	if r.closed.Load() { // most calls of Handle need no lock
+		return r.roles
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
-		r.closed = true
+	if !r.closed.Load() {
 		if problems := r.table.ResolveRoles(a.roles, a.authenticate != nil); len(problems) > 0 {
 			r.roles = option.Error("ServerOptions", problems)
 		}
+		r.closed.Store(true)
 	}
 	return r.roles
 }

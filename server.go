@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/admission"
@@ -45,8 +46,8 @@ type closables struct {
 	listeners   map[*net.Listener]bool
 	handshaking admission.Handshakes[net.Conn] // before the answer to INIT
 	conns       map[*serverConn]bool
-	handled     int // of conns, calls of Handle
-	stopping    bool
+	handled     int         // of conns, calls of Handle
+	stopping    atomic.Bool // set with mu held
 }
 
 // NewServer returns a server without methods. It copies opts, which may be nil. Serve,
@@ -300,17 +301,13 @@ func (s *Server) begin() error {
 }
 
 // isStopping reports whether Shutdown or Close has begun.
-func (c *closables) isStopping() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stopping
-}
+func (c *closables) isStopping() bool { return c.stopping.Load() }
 
 // track enters a listener to close at the end, unless that has begun.
 func (c *closables) track(l *net.Listener) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopping {
+	if c.isStopping() {
 		return false
 	}
 	c.listeners[l] = true

@@ -161,7 +161,7 @@ func (s *Server) enter(nc net.Conn) (*admission.Handshake[net.Conn], error) {
 	peer := secure.PeerKey(nc) // user code, perhaps
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.isStopping() {
 		return nil, ErrServerClosed
 	}
 	s.handshakes.Add(1)
@@ -240,7 +240,7 @@ func (s *Server) openBasic(nc net.Conn, v *Session, init basic.Frame) *serverCon
 func (s *Server) enroll(c *serverConn) {
 	s.mu.Lock()
 	s.conns[c] = true
-	stopping := s.stopping
+	stopping := s.isStopping()
 	s.mu.Unlock()
 	if stopping {
 		c.conn.Drain()

@@ -185,8 +185,7 @@ func awaitUntil(ch <-chan struct{}, until time.Time) bool {
 // returns the connections, and channels with the results of closing.
 func (s *Server) stop() (conns []*serverConn, closing []<-chan error) {
 	s.mu.Lock()
-	if !s.stopping {
-		s.stopping = true
+	if !s.stopping.Swap(true) {
 		close(s.sessions.draining)
 	}
 	s.sessions.queue.Close()
