@@ -202,9 +202,9 @@ func (s *settings) refusalOf(err error) *fault.Fault {
 // open returns a session for a client after its hello, and counts the connection. It
 // refuses connections above Limits.MaxConns and PeerConns. The session is not in the queue yet.
 func (s *sessions) open(p Peer, state *tls.ConnectionState) (*Session, *fault.Fault) {
-	v := &Session{
-		peer: p, tls: state, draining: s.draining, sessionEnd: newSessionEnd(),
-	}
+	v := newSession()
+	v.peer, v.tls, v.draining = p, state, s.draining
+	v.disconnected, v.handlersDone, v.released = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var ok bool
 	if v.counted, ok = s.peers.Enter(p.key()); !ok {
 		return nil, fault.Refusal(fault.ResourceExhausted, "the client has the server's Limits.PeerConns (%d) connections", s.settings.Peers.Conns)

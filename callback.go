@@ -32,7 +32,8 @@ type clientHandler struct {
 // none.
 func newClientHandler(nc net.Conn, control func(*transport.Message) error, handlers *Server, s *settings, log *report.Log) *clientHandler {
 	var d *dispatcher
-	v := &Session{since: time.Now()}
+	v := newSession()
+	v.since = time.Now()
 	v.peer, v.tls = peerOf(nc, log)
 	if handlers != nil {
 		handlers.registry.close(&handlers.settings.access) // checkHandlers has excluded roles

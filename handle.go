@@ -69,14 +69,11 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 func (s *Server) ServeRequest(ctx context.Context, r *Request, answer func(*Reply)) {
 	if s.mustBeInitialized(); r != nil && s.begin() == nil && s.registry.streams(r.Method) { // the methods do not change after begin
 		answer(s.Handle(ctx, r))
-		return
-	}
-	h, why := newHandling(s, ctx, r, answer)
-	if why != nil {
+	} else if h, why := newHandling(s, ctx, r, answer); why != nil {
 		answer(failedReply(why, 0))
-		return
+	} else {
+		h.run()
 	}
-	h.run()
 }
 
 // A handling is one call of Handle: in place of a connection, and as the replier of its
@@ -87,10 +84,9 @@ type handling struct {
 	until   time.Duration // the end of the time of the call, by limits.Monotonic; 0 for none
 	served  serverConn
 	session Session
-	values  callctx.Inward    // the parent of the context of the call
-	message transport.Message // of the arguments
-	pipe    *streams.Pipe     // nil without a stream
-	running sync.WaitGroup    // of run
+	values  callctx.Inward // the parent of the context of the call
+	pipe    *streams.Pipe  // nil without a stream
+	running sync.WaitGroup // of run
 
 	answered *Reply       // by run; nil before
 	sending  sync.Mutex   // guards answer, and is held while it is called: run waits for that
@@ -115,7 +111,7 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	}
 	h := &handling{server: s, request: r, answer: answer}
 	v, c := &h.session, &h.served
-	v.since, v.draining, v.caller = time.Now(), s.sessions.draining, apartSession{}
+	v.since, v.draining, v.caller, v.sessionConn = time.Now(), s.sessions.draining, apartSession{}, &noSessionConn
 	if v.peer = h.request.Peer; v.peer.Addr == nil {
 		v.peer.Addr = apart.Addr{}
 	}
@@ -127,7 +123,6 @@ func newHandling(s *Server, ctx context.Context, r *Request, answer func(*Reply)
 	h.values.Context.Context, h.values.Key, h.values.Own = ctx, sessionKey{}, v
 	c.ctx, c.cancel = &h.values, h.values.End
 	v.ctx, v.conn = c.ctx, h
-	v.owner.Init(v, s.registry.groups)
 	v.admitted.Store(true)
 	h.until = apart.Until(ctx, h.request.Timeout, limits.MonotonicAt(v.since))
 	s.mu.Lock()
@@ -210,7 +205,12 @@ func (h *handling) run() {
 		return
 	}
 	if inv != nil {
-		defer inv.Leave()
+		m := inv.undecoded
+		defer func() {
+			inv.Leave()
+			*m = transport.Message{}
+			undecoded.Put(m)
+		}()
 		inv.serve()
 	}
 }
@@ -277,6 +277,9 @@ func (h *handling) bind() {
 	h.answered = &Reply{Body: wire.AppendBindResponse(nil, answers)}
 }
 
+// undecoded are messages of arguments. A call has one until its end.
+var undecoded = sync.Pool{New: func() any { return new(transport.Message) }}
+
 // begin returns the invocation of the call; nil without a method.
 func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 	if m == nil {
@@ -289,8 +292,8 @@ func (h *handling) begin(m *servedMethod) (*invocation, *fault.Fault) {
 	v := &h.served
 	inv := v.newInvocation(m, 0, h, limits.MonotonicAt(v.session.since))
 	inv.setContext(v.ctx, h.until, meta)
-	h.message.Body, h.message.Own = h.request.Body, true
-	inv.undecoded, inv.counted = &h.message, true
+	inv.undecoded, inv.counted = undecoded.Get().(*transport.Message), true
+	inv.undecoded.Body, inv.undecoded.Own = h.request.Body, true
 	if m.streams != nil {
 		h.pipe = streams.NewPipe()
 		inv.streams = &streams.Served{Out: h.pipe}

@@ -39,16 +39,15 @@ type serverConn struct {
 	limits        *limits.Conn // of this end; at a client not those of dispatcher.settings
 	numbers       numbering.Table[*servedMethod]
 	semaphore     *admission.Semaphore // of MaxConcurrentCalls; nil for none
-	leaderCounted bool                 // the leader is counted as a handler
 	tally         tally.Batch          // calls answered by the leader since its last wait
+	leaderCounted bool                 // the leader is counted as a handler
 	atClient      bool                 // the connection is a client's, which serves its server
+	logged        report.Once          // kinds of lines about this connection
+	binds         int                  // BIND frames logged
 
 	ctx    context.Context // parent of the handlers' contexts
 	cancel context.CancelCauseFunc
 	why    atomic.Pointer[fault.Fault] // why the connection ends, or has ended
-
-	logged report.Once // kinds of lines about this connection
-	binds  int         // BIND frames logged
 
 	mu      sync.Mutex                  // guards running
 	running transport.ByID[*invocation] // calls that do not run on the leader

@@ -33,28 +33,37 @@ type Session struct {
 	tls      *tls.ConnectionState
 	draining <-chan struct{}
 
-	connected bool                   // accepted by OnConnect; OnDisconnect is due
-	owner     admission.Owner        // of exclusive groups
-	holdTimer *time.Timer            // for SessionMaxHold
-	counted   *admission.PeerConn    // nil without limits of a peer
-	ticket    *admission.Ticket      // nil until the client enters the admission queue
-	receivers []method.Receiver      // from PerSession, by servedMethod.factoryIndex
-	admitted  atomic.Bool            // all hooks have accepted it; it may call
-	hook      atomic.Pointer[string] // the name of the running hook
-	sessionEnd
+	admitted atomic.Bool            // all hooks have accepted it; it may call
+	hook     atomic.Pointer[string] // the name of the running hook
+	*sessionConn
 	sessionState
 }
 
-// A sessionEnd is how far a session is from its end.
-type sessionEnd struct {
+// A sessionConn is what only a session with a connection has.
+type sessionConn struct {
+	connected bool                // accepted by OnConnect; OnDisconnect is due
+	owner     admission.Owner     // of exclusive groups
+	holdTimer *time.Timer         // for SessionMaxHold
+	counted   *admission.PeerConn // nil without limits of a peer
+	ticket    *admission.Ticket   // nil until the client enters the admission queue
+	receivers []method.Receiver   // from PerSession, by servedMethod.factoryIndex
+
 	disconnected chan struct{} // closed when the connection has ended with its goroutines
 	handlersDone chan struct{} // closed then, and after the last handler
 	released     chan struct{} // closed at the end of the session, after its last hook
 }
 
-// newSessionEnd returns the end of a session that begins.
-func newSessionEnd() sessionEnd {
-	return sessionEnd{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+// noSessionConn is that of all sessions without a connection. It is only read.
+var noSessionConn sessionConn
+
+// newSession returns a session with a connection, in one piece of memory.
+func newSession() *Session {
+	both := new(struct {
+		v Session
+		c sessionConn
+	})
+	both.v.sessionConn = &both.c
+	return &both.v
 }
 
 // A sessionState is what the next session of the same client would lack.
@@ -225,7 +234,11 @@ func denied(why *admission.Refusal) *fault.Fault {
 // Release gives groups back, each when the running call of the session in it has ended. Calls of
 // the session that still wait go to the end of the line. A group that the session does not hold
 // has no effect.
-func (s *Session) Release(groups ...string) { s.owner.Release(groups...) }
+func (s *Session) Release(groups ...string) {
+	if !s.isApart() {
+		s.owner.Release(groups...)
+	}
+}
 
 // Close ends the session. The contexts of its handlers are cancelled, and all its calls,
 // also those running, fail at the caller with CodeAborted and the reason as text.
