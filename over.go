@@ -184,7 +184,7 @@ func (l *overLink) newOverMethod(m *boundMethod) *overMethod {
 	return &overMethod{l, apart.Method{Method: &m.Method, End: &l.End, Client: &l.Client}}
 }
 
-// call implements link.
+// call implements link. The exchange is kept with v for the next call, to avoid an allocation.
 func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *method.Values) error {
 	out := callctx.OutgoingOf(ctx)
 	if out != nil {
@@ -192,7 +192,13 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 			return err
 		}
 	}
-	x := &exchange{link: o.overLink, method: m.Name, hash: m.Hash, metadata: out.Apart()}
+	x, ok := v.State.(*exchange)
+	if ok {
+		v.State = nil
+	} else {
+		x = new(exchange)
+	}
+	x.link, x.method, x.hash, x.metadata = o.overLink, m.Name, m.Hash, out.Apart()
 	x.Init(&o.Method, x, out)
 	if err := x.Encode(v); err != nil {
 		return err
@@ -205,7 +211,10 @@ func (o *overMethod) call(ctx context.Context, m *boundMethod, _ *binding, v *me
 	case m.Eager:
 		return x.Start(v)
 	default:
-		err = x.Do(v)
+		if err = x.Do(v); err == nil { // otherwise the RoundTripper may still use x
+			*x = exchange{}
+			v.State = x
+		}
 	}
 	return caller.Identified(o.End, &m.Method, err)
 }

@@ -25,13 +25,13 @@ type Client struct {
 	done chan struct{}
 	why  atomic.Pointer[fault.Fault] // of the end; nil before
 
-	mu   sync.Mutex // guards open
-	open map[*Exchange]struct{}
+	mu   sync.Mutex                    // guards open
+	open map[*callctx.Context]struct{} // of the calls under way
 }
 
 // Init prepares c. It must be called before all other methods.
 func (c *Client) Init() {
-	c.done, c.open = make(chan struct{}), make(map[*Exchange]struct{})
+	c.done, c.open = make(chan struct{}), make(map[*callctx.Context]struct{})
 	c.Oneway.Init()
 }
 
@@ -59,14 +59,14 @@ func (c *Client) Err() error {
 // Fail ends the calls under way, and all later ones. The reason is stored before the contexts
 // end: a call that finds its context ended finds the reason too.
 func (c *Client) Fail(why *fault.Fault) {
-	for _, x := range c.fail(why) {
-		x.Cancel()
+	for _, within := range c.fail(why) {
+		within.Cancel()
 	}
 }
 
-// fail stores a reason, and with the first one returns the calls under way. mu is not held while they
-// are canceled, which reaches all contexts that users have derived.
-func (c *Client) fail(why *fault.Fault) []*Exchange {
+// fail stores a reason, and with the first one returns the contexts of the calls under way. mu is not held
+// while they are canceled, which reaches all contexts that users have derived.
+func (c *Client) fail(why *fault.Fault) []*callctx.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if was := c.why.Load(); was != nil {
@@ -78,20 +78,20 @@ func (c *Client) fail(why *fault.Fault) []*Exchange {
 	return slices.Collect(maps.Keys(c.open))
 }
 
-// add registers a call. It ends the context of one that comes after the end.
-func (c *Client) add(x *Exchange) {
+// add registers the context of a call. It ends that of one that comes after the end.
+func (c *Client) add(within *callctx.Context) {
 	c.mu.Lock()
-	c.open[x] = struct{}{}
+	c.open[within] = struct{}{}
 	c.mu.Unlock()
 	if c.why.Load() != nil {
-		x.Cancel()
+		within.Cancel()
 	}
 }
 
-func (c *Client) remove(x *Exchange) {
+func (c *Client) remove(within *callctx.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.open, x)
+	delete(c.open, within)
 }
 
 // Close is Fail, after some time for the answers to oneway calls: their requests may not have
@@ -110,13 +110,13 @@ type Exchange struct {
 	Ctx    context.Context // of the caller
 	Time   limits.Timeout
 
-	within callctx.Context // after Begin
+	within *callctx.Context // after Begin; others may keep it
 	began  time.Duration
 }
 
 // Within returns the context for what carries the call, after Begin: it also ends with the time,
 // and with the client.
-func (x *Exchange) Within() context.Context { return &x.within }
+func (x *Exchange) Within() context.Context { return x.within }
 
 // Began returns the time of Begin, by limits.Monotonic; 0 before.
 func (x *Exchange) Began() time.Duration { return x.began }
@@ -129,13 +129,13 @@ func (x *Exchange) Begin() {
 	x.began = limits.Monotonic()
 	x.Time.Start(x.began)
 	ctx := limits.Plain(x.Ctx) // Fail ends it
-	x.within.Context, x.within.Until, x.within.AtClient = ctx, x.Time.End(), true
-	x.Client.add(x)
+	x.within = &callctx.Context{Context: ctx, Until: x.Time.End(), AtClient: true}
+	x.Client.add(x.within)
 }
 
 // End ends Within and the call, once.
 func (x *Exchange) End() {
-	x.Client.remove(x)
+	x.Client.remove(x.within)
 	x.Cancel()
 }
 
