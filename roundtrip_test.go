@@ -9,8 +9,10 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bsrpc/bsrpc"
 	"github.com/bsrpc/bsrpc/bsrpctest"
@@ -183,6 +185,36 @@ Stock.Put: 4 ok 2 unknown 1 internal of 7
 		}
 		if f, c := srv.Stats(), client.Stats(); f.Open != 0 || c.Open != 0 || c.Connections != 0 || f.Handlers != 0 {
 			t.Errorf("got %+v, %+v", f, c)
+		}
+	})
+}
+
+// Calls share a timer. Each ends at its own time, in whatever order they begin.
+func TestRoundTripTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := overClient(bsrpctest.Direct(depotServer(t, nil)), &bsrpc.ClientOptions{DefaultCallTimeout: 4 * time.Second})
+		defer client.Close()
+		p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var calls sync.WaitGroup
+		defer calls.Wait()
+		for _, limit := range []time.Duration{3 * time.Second, time.Second, 0, 2 * time.Second, 0} {
+			calls.Go(func() {
+				ctx, want, began := t.Context(), 4*time.Second, time.Now()
+				if limit != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, limit)
+					defer cancel()
+					want = limit
+				}
+				_, err := p.Put(ctx, "wait", 1)
+				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != want {
+					t.Errorf("%v after %v, want %v", err, took, want)
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
 		}
 	})
 }

@@ -25,8 +25,10 @@ type Client struct {
 	done chan struct{}
 	why  atomic.Pointer[fault.Fault] // of the end; nil before
 
-	mu   sync.Mutex                    // guards open
-	open map[*callctx.Context]struct{} // of the calls under way
+	mu    sync.Mutex                    // guards the rest
+	open  map[*callctx.Context]struct{} // of the calls under way
+	timer *time.Timer                   // runs expire; nil before the first call with a limit
+	next  time.Duration                 // when it does, by limits.Monotonic; 0 for never
 }
 
 // Init prepares c. It must be called before all other methods.
@@ -82,9 +84,42 @@ func (c *Client) fail(why *fault.Fault) []*callctx.Context {
 func (c *Client) add(within *callctx.Context) {
 	c.mu.Lock()
 	c.open[within] = struct{}{}
+	c.awaitLocked(within.Until)
 	c.mu.Unlock()
 	if c.why.Load() != nil {
 		within.Cancel()
+	}
+}
+
+// awaitLocked makes expire run at a time, 0 for never. One timer for all calls costs each less than its own:
+// most have ended long before it runs.
+func (c *Client) awaitLocked(until time.Duration) {
+	if until == 0 || c.next != 0 && c.next <= until {
+		return
+	}
+	c.next = until
+	if left := max(1, until-limits.Monotonic()); c.timer == nil {
+		c.timer = time.AfterFunc(left, c.expire)
+	} else {
+		c.timer.Reset(left)
+	}
+}
+
+// expire ends the contexts whose time is over, without mu, as Fail.
+func (c *Client) expire() {
+	var over []*callctx.Context
+	c.mu.Lock()
+	c.next = 0
+	for within := range c.open {
+		if within.Expired() {
+			over = append(over, within)
+		} else {
+			c.awaitLocked(within.Until)
+		}
+	}
+	c.mu.Unlock()
+	for _, within := range over {
+		within.Err()
 	}
 }
 
@@ -129,7 +164,7 @@ func (x *Exchange) Begin() {
 	x.began = limits.Monotonic()
 	x.Time.Start(x.began)
 	ctx := limits.Plain(x.Ctx) // Fail ends it
-	x.within = &callctx.Context{Context: ctx, Until: x.Time.End(), AtClient: true}
+	x.within = &callctx.Context{Context: ctx, Until: x.Time.End(), AtClient: true, Timed: true}
 	x.Client.add(x.within)
 }
 

@@ -21,6 +21,7 @@ type Context struct {
 	context.Context               // the connection's, or the caller's at a client
 	Until           time.Duration // the deadline, by limits.Monotonic; 0 for none
 	AtClient        bool          // all values are those of Context
+	Timed           bool          // Err is called at Until, so the Context needs no timer
 
 	head  replyHead // guarded by mu, as all after it
 	ended end
@@ -161,7 +162,7 @@ func (x *Context) watchLocked() *watch {
 		close(w.done)
 		return w
 	}
-	if x.Until != 0 {
+	if x.Until != 0 && !x.Timed {
 		w.timer = time.AfterFunc(max(1, x.Until-limits.Monotonic()), func() { x.finish(late) })
 	}
 	w.unlink = func() bool { return false }
