@@ -65,10 +65,12 @@ func (s *Server) Handle(ctx context.Context, r *Request) *Reply {
 // one: the handler runs on that of ServeRequest, unless it has a stream. The reply goes to answer,
 // which is called once: after the handler, also if that has ended the goroutine by
 // runtime.Goexit, or on another goroutine if the server closes before. ServeRequest returns after
-// the handler and answer, even if ctx has ended long before.
+// the handler and answer, even if ctx has ended long before. The transport may reuse r then, without
+// the memory of its fields.
 func (s *Server) ServeRequest(ctx context.Context, r *Request, answer func(*Reply)) {
 	if s.mustBeInitialized(); r != nil && s.begin() == nil && s.registry.streams(r.Method) { // the methods do not change after begin
-		answer(s.Handle(ctx, r))
+		own := *r // Handle may return before the handler
+		answer(s.Handle(ctx, &own))
 	} else if h, why := newHandling(s, ctx, r, answer); why != nil {
 		answer(failedReply(why, 0))
 	} else {

@@ -25,8 +25,9 @@ type exchange struct {
 	out   *http.ResponseController
 	began time.Time
 
-	bytes  bool           // the caller speaks bsrpc, not JSON
-	method *layout.Method // for JSON
+	bytes   bool           // the caller speaks bsrpc, not JSON
+	method  *layout.Method // for JSON
+	request bsrpc.Request
 }
 
 // A refusal is the answer to a request that does not reach the server.
@@ -65,51 +66,52 @@ func (x *exchange) serve() {
 		x.serveLayout()
 		return
 	}
-	request, reply, why := x.request()
+	reply, why := x.readRequest()
 	switch {
 	case why != nil:
 		x.refuse(why)
 	case reply != nil:
 		x.answer(reply)
 	default:
-		x.server.ServeRequest(x.r.Context(), x.pass(request), x.answer)
+		x.server.ServeRequest(x.r.Context(), x.pass(&x.request), x.answer)
 	}
 }
 
-// request reads the request of a call. A caller with JSON may get a reply before its body is
+// readRequest reads the request of a call. A caller with JSON may get a reply before its body is
 // read.
-func (x *exchange) request() (*bsrpc.Request, *bsrpc.Reply, *refusal) {
+func (x *exchange) readRequest() (*bsrpc.Reply, *refusal) {
 	limit := int64(x.MaxMessage)
 	if x.bytes {
 		limit += requestFront + layout.MaxText
 	}
 	if x.r.ContentLength > limit {
-		return nil, nil, x.tooLarge()
+		return nil, x.tooLarge()
 	}
-	request, texts, err := readRequest(x.r.Header)
+	request := &x.request
+	texts, err := readRequest(request, x.r.Header)
 	if err != nil {
-		return nil, nil, invalid("%v", err)
+		return nil, invalid("%v", err)
 	}
 	request.Method, request.Peer = strings.TrimPrefix(x.r.URL.Path, "/"), peerOf(x.r)
 	if !x.bytes {
 		if reply, why := x.describe(request); reply != nil || why != nil {
-			return nil, reply, why
+			return reply, why
 		}
 	}
 	body, why := x.read(limit)
 	if why != nil {
-		return nil, nil, why
+		return nil, why
 	}
 	if !x.bytes {
 		if request.Body, err = appendArgs(nil, x.method, body); err != nil {
-			return nil, nil, invalid("%s%v", request.Method, err)
+			return nil, invalid("%s%v", request.Method, err)
 		}
-		return request, nil, nil
+		return nil, nil
 	}
 	if err := readBody(request, body, texts); err != nil {
-		return nil, nil, invalid("%v", err)
+		return nil, invalid("%v", err)
 	}
-	return request, nil, nil
+	return nil, nil
 }
 
 // pass subtracts the time that a request has taken here. It returns r, for the server.

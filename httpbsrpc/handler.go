@@ -40,6 +40,7 @@ package httpbsrpc
 import (
 	"cmp"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/bsrpc/bsrpc"
@@ -104,7 +105,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 	}
-	x := &exchange{handler: h, w: w, r: r, out: http.NewResponseController(w), began: time.Now()}
+	x := exchanges.Get().(*exchange)
+	*x = exchange{handler: h, w: w, r: r, out: http.NewResponseController(w), began: time.Now()}
 	x.out.SetReadDeadline(x.began.Add(h.FrameTimeout)) // some connections have no deadlines
 	switch get := r.Method == http.MethodGet || r.Method == http.MethodHead; {
 	case get && r.URL.Path == "/health":
@@ -120,7 +122,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.serve()
 	}
+	*x = exchange{} // the server does not use its request any more
+	exchanges.Put(x)
 }
+
+// exchanges are for requests whose handlers return.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // serveHealth answers a load balancer, which learns nothing else.
 func (h *handler) serveHealth(w http.ResponseWriter) {

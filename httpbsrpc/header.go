@@ -112,29 +112,29 @@ func setRequest(h http.Header, r *bsrpc.Request) {
 	}
 }
 
-// readRequest reads the headers of a request. texts is the length of the layout before the
+// readRequest reads the headers of a request into r. texts is the length of the layout before the
 // arguments.
-func readRequest(h http.Header) (r *bsrpc.Request, texts int, err error) {
-	r = &bsrpc.Request{Credentials: readCredentials(h)}
+func readRequest(r *bsrpc.Request, h http.Header) (texts int, err error) {
+	r.Credentials = readCredentials(h)
 	for text := range entries(h, headerKnows) {
 		known, err := readHash(text)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", headerKnows, err)
+			return 0, fmt.Errorf("%s: %w", headerKnows, err)
 		}
 		r.Knows = append(r.Knows, known)
 	}
 	if text := h.Get(headerLayout); text != "" {
 		if texts, err = strconv.Atoi(text); err != nil || texts < 0 {
-			return nil, 0, errors.New(headerLayout + ": want a number of bytes")
+			return 0, errors.New(headerLayout + ": want a number of bytes")
 		}
 	}
 	if text := h.Get(headerTimeout); text != "" {
 		if r.Timeout, err = time.ParseDuration(text); err != nil || r.Timeout <= 0 {
-			return nil, 0, errors.New(headerTimeout + ": want a duration above zero, such as 1.5s")
+			return 0, errors.New(headerTimeout + ": want a duration above zero, such as 1.5s")
 		}
 	}
 	r.Metadata, err = readMetadata(h)
-	return r, texts, err
+	return texts, err
 }
 
 // readCredentials returns the credentials in Authorization.

@@ -22,8 +22,10 @@ type served struct {
 	endpoint *endpoint
 	first    *nats.Msg
 	addr     callerAddr
-	request  bsrpc.Request
 }
+
+// requests are for the time before ServeRequest returns.
+var requests = sync.Pool{New: func() any { return new(bsrpc.Request) }}
 
 // serveCalls is a worker: it serves a call, and then others, because the stack of a new goroutine has to grow
 // first. A handler may end it.
@@ -58,8 +60,8 @@ func (i *Instance) serve(c *served) {
 		i.mu.Unlock()
 		c.endpoint.count(began, err)
 	}
-	r := &c.request
-	if err := i.readRequest(c); err != nil {
+	r := requests.Get().(*bsrpc.Request)
+	if err := i.readRequest(c, r); err != nil {
 		answer(&bsrpc.Reply{Status: bsrpc.StatusError, Err: refusal(err)})
 		return
 	}
@@ -67,6 +69,8 @@ func (i *Instance) serve(c *served) {
 		r.Timeout = max(1, r.Timeout-time.Since(began))
 	}
 	i.srv.ServeRequest(c, r, answer)
+	*r = bsrpc.Request{}
+	requests.Put(r)
 }
 
 // A callContext is the context of a call. It costs nothing until something waits for its end.
@@ -136,9 +140,9 @@ func refusal(err error) *bsrpc.Error {
 	return e
 }
 
-// readRequest reads the whole request of a call, which begins with m.
-func (i *Instance) readRequest(c *served) error {
-	r, m := &c.request, c.first
+// readRequest reads the whole request of a call into r.
+func (i *Instance) readRequest(c *served, r *bsrpc.Request) error {
+	m := c.first
 	layout, err := readRequest(r, c.endpoint.method, m)
 	if err != nil {
 		return err
