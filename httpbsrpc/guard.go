@@ -17,8 +17,11 @@ func (h *handler) isHost(r *http.Request) bool {
 		return host != ""
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.IsLoopback() {
+			return true
+		}
 		listener, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-		return ip.IsLoopback() || listener != nil && listener.AddrPort().Addr().Unmap() == ip.Unmap()
+		return listener != nil && listener.AddrPort().Addr().Unmap() == ip.Unmap()
 	}
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
