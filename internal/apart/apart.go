@@ -77,6 +77,9 @@ func (c *Client) fail(why *fault.Fault) []*callctx.Context {
 	}
 	c.why.Store(why)
 	close(c.done)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	return slices.Collect(maps.Keys(c.open))
 }
 
