@@ -1,3 +1,7 @@
+//go:build bsrpc_long
+
+// It waits for two seconds, so it runs in CI.
+
 package main
 
 import (

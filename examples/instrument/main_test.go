@@ -1,3 +1,7 @@
+//go:build bsrpc_long
+
+// Linking it takes longer than the test, so it runs in CI.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+//go:build bsrpc_long
+
 package main
 
 import (

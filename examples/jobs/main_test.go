@@ -1,3 +1,7 @@
+//go:build bsrpc_long
+
+// Linking it takes longer than the test, so it runs in CI.
+
 package main
 
 import (
@@ -184,5 +188,5 @@ func TestUsageErrors(t *testing.T) {
 }
 
 // The contract works with every one released. After a change that fits:
-// BSRPC_GOLDEN=update go test
+// BSRPC_GOLDEN=update go test -tags bsrpc_long
 func TestContract(t *testing.T) { bsrpctest.Golden(t, "testdata/jobs.contract", Jobs{}) }
