@@ -198,8 +198,8 @@ func listExports(t *testing.T, paths []string) {
 	}
 }
 
+// Not parallel, as TestBlocks uses what it has read of the packages.
 func TestDocumentsCompile(t *testing.T) {
-	t.Parallel()
 	top, err := filepath.Glob("*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +234,6 @@ func TestDocumentsCompile(t *testing.T) {
 
 // What the convention accepts, and that what it refuses is found in its line.
 func TestBlocks(t *testing.T) {
-	// Not parallel: it shares the importer of TestDocumentsCompile.
 	const document = "# Title\n" + // line 1
 		"```sh\n```go\n```\n" + // 2
 		"<!-- given: var srv struct{ N int } -->\n" + // 5

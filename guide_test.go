@@ -235,8 +235,9 @@ var goFile = regexp.MustCompile(`[a-z_*][a-z0-9_/*]*\.go\b`)
 func TestMap(t *testing.T) {
 	contributing := readFile(t, "CONTRIBUTING.md")
 	places := between(contributing, "## The map", "**Dependencies.**")
+	patterns := goFile.FindAllString(places, -1)
 	onMap := func(name string) bool {
-		return slices.ContainsFunc(goFile.FindAllString(places, -1), func(pattern string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
 			ok, _ := path.Match(pattern, name)
 			return ok
 		})

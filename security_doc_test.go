@@ -1,7 +1,7 @@
 package bsrpc_test
 
 import (
-	"go/ast"
+	"bytes"
 	"os"
 	"regexp"
 	"testing"
@@ -16,9 +16,17 @@ func TestSecurityPage(t *testing.T) {
 	defined := make(map[string]bool)
 	for _, nested := range []bool{false, true} {
 		for _, s := range sources(t, nested) {
-			for _, d := range s.ast.Decls {
-				if f, ok := d.(*ast.FuncDecl); ok {
-					defined[f.Name.Name] = true
+			if !s.test() {
+				continue
+			}
+			text, err := os.ReadFile(s.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range bytes.Lines(text) {
+				if f, ok := bytes.CutPrefix(line, []byte("func ")); ok {
+					name, _, _ := bytes.Cut(f, []byte("("))
+					defined[string(name)] = true
 				}
 			}
 		}
