@@ -79,7 +79,7 @@ func TestReconnectServerName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range bsrpc.Rounds(1, 2) {
 		wantLab(t, p)
 		srv.Close()
 		srv, _ = serveLab(t, address, server)
@@ -268,7 +268,7 @@ func TestReconnectAddresses(t *testing.T) {
 		}
 		proxies = append(proxies, p)
 	}
-	for range 2 {
+	for range bsrpc.Rounds(1, 2) {
 		for _, p := range proxies {
 			wantLab(t, p)
 		}
