@@ -163,7 +163,7 @@ func TestBulkAllocations(t *testing.T) {
 	}
 	rounds := 200
 	if !bsrpc.LongTests {
-		rounds = 50
+		rounds = 20
 	}
 	if n := testing.AllocsPerRun(rounds, call); n > 30 {
 		t.Errorf("%v allocations a call, want at most 30", n)

@@ -210,8 +210,12 @@ func TestCancelWhileSending(t *testing.T) {
 }
 
 func paint(b []byte, v byte) {
-	for i := range b {
-		b[i] = v
+	if len(b) == 0 {
+		return
+	}
+	b[0] = v
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
 	}
 }
 

@@ -27,7 +27,7 @@ func TestCloseIsTheLastFrame(t *testing.T) {
 	t.Parallel()
 	seeds := 600
 	if !LongTests {
-		seeds = 15
+		seeds = 6
 	}
 	for _, how := range []string{"violation", "Session.Close", "Shutdown"} {
 		for _, direct := range []bool{false, true} {

@@ -40,7 +40,7 @@ func TestCloseReleasesEverything(t *testing.T) {
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	rounds := 50
 	if !LongTests {
-		rounds = 6
+		rounds = 4
 	}
 	for round := range rounds {
 		srv := testeeServer(t, newTestee(), nil)

@@ -94,7 +94,7 @@ func TestPositionsUnread(t *testing.T) {
 		}
 		p := rawDial(t, srv)
 		p.bindAs(&wire.Hello{Version: 1}, "Bench", "Turn")
-		const calls = 200
+		calls := Rounds(100, 200)
 		for i := range calls {
 			p.turn(uint64(10+i), 500, wire.RequestMetadata{Positions: true})
 		}

@@ -317,7 +317,7 @@ const safeTime = time.Second
 // The metadata of requests that wait counts in ServerBytes.
 func TestServerBytesOfMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 4 << 20}})
 		type contract struct {
 			Hold func(ctx context.Context) error `bsrpc:"exclusive=it"`
 		}
@@ -328,7 +328,7 @@ func TestServerBytesOfMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(WithMetadata(t.Context(), Metadata{"k": strings.Repeat("v", 7000)}), time.Hour)
-		results := make(chan error, 2000)
+		results := make(chan error, 500)
 		for range 2 {
 			client, _ := testeeClient(t, srv, nil)
 			defer client.Close()
@@ -336,16 +336,16 @@ func TestServerBytesOfMetadata(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 1000 {
+			for range 250 {
 				go func() { results <- proxy.Hold(ctx) }()
 			}
 			synctest.Wait()
 		}
 		if len(results) == 0 {
-			t.Error("14 MB of metadata wait")
+			t.Error("3.5 MB of metadata wait")
 		}
 		for range len(results) {
-			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (16777216)")
+			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (4194304)")
 		}
 		cancel()
 		time.Sleep(time.Second)
@@ -361,7 +361,7 @@ func TestServerBytesOfMetadata(t *testing.T) {
 func TestServerBytesOfWaitingRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := testeeServer(t, newTestee(), &ServerOptions{Limits: Limits{ServerBytes: 16 << 20}})
+		srv := testeeServer(t, newTestee(), &ServerOptions{MaxMessage: 1 << 20, Limits: Limits{ServerBytes: 4 << 20}})
 		release := make(chan struct{})
 		type contract struct {
 			Hold func(ctx context.Context, b []byte) error `bsrpc:"exclusive=it"`
@@ -387,8 +387,8 @@ func TestServerBytesOfWaitingRequests(t *testing.T) {
 		synctest.Wait()
 		flood, greedy := dial()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		results := make(chan error, 600)
-		for i := range 600 {
+		results := make(chan error, 150)
+		for i := range 150 {
 			size := 60_000
 			if i%10 == 0 {
 				size = 100_000 // chunked
@@ -398,20 +398,20 @@ func TestServerBytesOfWaitingRequests(t *testing.T) {
 		synctest.Wait()
 		refused := len(results)
 		for range refused {
-			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (16777216)")
+			wantCall(t, <-results, CodeResourceExhausted, OutcomeNotRun, "requests that wait at the server exceed Limits.ServerBytes (4194304)")
 		}
-		if n := srv.budget.Booked(); n > 9<<20 || n < 7<<20 {
-			t.Errorf("%d bytes booked, want about half of 16 MiB", n)
+		if n := srv.budget.Booked(); n > 9<<18 || n < 7<<18 {
+			t.Errorf("%d bytes booked, want about half of 4 MiB", n)
 		}
 		other, modest := dial()
 		done := make(chan error, 1)
-		go func() { done <- modest.Hold(ctx, make([]byte, 1<<20)) }()
+		go func() { done <- modest.Hold(ctx, make([]byte, 1<<18)) }()
 		synctest.Wait()
 		if len(done) > 0 {
 			t.Error(<-done)
 		}
 		cancel()
-		for range 600 - refused {
+		for range 150 - refused {
 			wantCall(t, <-results, CodeCanceled, OutcomeUnknown, "")
 		}
 		<-done
@@ -822,7 +822,7 @@ func TestOutQueue(t *testing.T) {
 				r := wire.BindRequest{Service: "Probe", Names: []string{"Add", "Echo", "Make"}}
 				p.send(wire.Frame{Type: wire.Bind, Flags: wire.Describe, ID: 1}, r.Append(nil))
 				p.read()
-				const calls, size = 20, 900_000
+				calls, size := Rounds(8, 20), uint32(900_000)
 				go func() {
 					for id := range uint64(calls) {
 						p.nc.Write(frameBytes(wire.Frame{Type: wire.Request, Arg: rawMake, ID: 2 + id}, []byte(u32(size))))

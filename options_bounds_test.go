@@ -345,7 +345,7 @@ func TestPingsAreJudgedByWhatWasAnnounced(t *testing.T) {
 				closed := false
 				pings := tt.pings
 				if !LongTests && tt.lives {
-					pings /= 10
+					pings /= 20
 				}
 				for n := 0; n < pings && !closed; n++ {
 					p.send(wire.Frame{Type: wire.Ping, ID: uint64(n)}, nil)

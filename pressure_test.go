@@ -167,7 +167,7 @@ func greed(t *testing.T, srv *Server) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() { time.Sleep(time.Hour) }) // handlers read what they have
 	t.Cleanup(cancel)
-	for range 24 {
+	for range Rounds(12, 24) {
 		client, _ := testeeClient(t, srv, nil)
 		t.Cleanup(func() { client.Close() })
 		proxy, err := Bind[slowReaderContract](ctx, client, "Slow")

@@ -4,6 +4,7 @@ package bsrpc
 // in memory with a delay.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,13 +37,12 @@ func delay(to, from net.Conn) {
 	pieces := make(chan piece, 1000)
 	go func() {
 		defer close(pieces)
-		for {
-			b := make([]byte, 64<<10)
+		for b := make([]byte, 64<<10); ; {
 			n, err := from.Read(b)
 			if err != nil {
 				return
 			}
-			pieces <- piece{time.Now().Add(roundTrip / 2), b[:n]}
+			pieces <- piece{time.Now().Add(roundTrip / 2), bytes.Clone(b[:n])}
 		}
 	}()
 	for p := range pieces {
@@ -240,7 +240,7 @@ func TestRebindLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := farSite(t, nil)
 		var names []string
-		for i := range 700 {
+		for i := range 560 {
 			names = append(names, fmt.Sprint(strings.Repeat("long", 60), i))
 		}
 		start := func() {

@@ -503,7 +503,7 @@ func (c *frozenConn) Read(b []byte) (int, error) {
 // in order, never two at a time.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) {
+	for seed := range uint64(bsrpc.Rounds(2, 5)) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 50))
 			var inside, holders atomic.Int32

@@ -236,7 +236,7 @@ func TestManyLongItems(t *testing.T) {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
-		each := Rounds(2, 5)
+		each := Rounds(1, 5)
 		for range 6 {
 			all.Go(func() {
 				if n, err := p.Sink(context.Background(), blobs(each)); n != each*size || err != nil {

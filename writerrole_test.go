@@ -189,7 +189,7 @@ func TestWriterRoleStorm(t *testing.T) { overBoth(t, testWriterRoleStorm) }
 func testWriterRoleStorm(t *testing.T, secured bool) {
 	seeds := 20
 	if !LongTests {
-		seeds = 2
+		seeds = 1
 	}
 	for seed := range uint64(seeds) {
 		synctest.Test(t, func(t *testing.T) {
