@@ -298,16 +298,17 @@ func (f *Frame) checkBody() error {
 	return nil
 }
 
+var typeNames = [...]string{
+	Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
+	ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
+	Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
+	Draining: "DRAINING", SessionState: "SESSION-STATE", Auth: "AUTH", Position: "POSITION",
+	Items: "ITEMS", End: "END", Credit: "CREDIT", Stop: "STOP",
+}
+
 func (t Type) String() string {
-	names := map[Type]string{
-		Init: "INIT", Exception: "EXCEPTION", Request: "REQUEST", RequestChunk: "REQUEST_CHUNK", Response: "RESPONSE",
-		ResponseChunk: "RESPONSE_CHUNK", Error: "ERROR", Cancel: "CANCEL", Bind: "BIND", Close: "CLOSE",
-		Ping: "PING", Pong: "PONG", Waiting: "WAITING", Admitted: "ADMITTED",
-		Draining: "DRAINING", SessionState: "SESSION-STATE", Auth: "AUTH", Position: "POSITION",
-		Items: "ITEMS", End: "END", Credit: "CREDIT", Stop: "STOP",
-	}
-	if s, ok := names[t]; ok {
-		return s
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
 	}
 	return fmt.Sprintf("type 0x%02x", uint8(t))
 }
