@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/bsrpc/bsrpc/internal/rounds"
 	"github.com/bsrpc/bsrpc/internal/wire"
 )
 
@@ -253,7 +254,7 @@ func TestStructWithText(t *testing.T) {
 			}
 			clear(data)
 		}
-		if longTests || head%8 == 0 {
+		if rounds.Long || head%8 == 0 {
 			runtime.GC()
 		}
 		for size, s := range kept {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bsrpc/bsrpc/internal/rounds"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -46,7 +47,7 @@ func hasRaw(c *Codec) bool { return strings.Contains(c.Layout().String(), "raw("
 
 func TestRandomJSON(t *testing.T) {
 	types := 40
-	if longTests {
+	if rounds.Long {
 		types = 3000
 	}
 	r := rand.New(rand.NewPCG(18, 1))

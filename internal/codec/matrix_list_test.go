@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bsrpc/bsrpc/internal/rounds"
 	"github.com/bsrpc/bsrpc/layout"
 )
 
@@ -137,7 +138,7 @@ func (v *verdict) list(w, r *listShape) {
 // TestListMatrix is TestMatrix for lists of parameters and results, with streams and funcs.
 func TestListMatrix(t *testing.T) {
 	seeds := 5000
-	if !longTests {
+	if !rounds.Long {
 		seeds = 60
 	}
 	var count matrixCount

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bsrpc/bsrpc/internal/rounds"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -831,7 +832,7 @@ type matrixCount struct{ pairs, fits, values, absent, ranges int }
 // codecs give with the conversion of the reference.
 func TestMatrix(t *testing.T) {
 	seeds := 10_000
-	if !longTests {
+	if !rounds.Long {
 		seeds = 100
 	}
 	var count matrixCount

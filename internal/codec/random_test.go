@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc/internal/plural"
+	"github.com/bsrpc/bsrpc/internal/rounds"
 	"github.com/bsrpc/bsrpc/internal/wire"
 	"github.com/bsrpc/bsrpc/layout"
 )
@@ -375,7 +376,7 @@ func readInParts(t testing.TB, c *Codec, d Decoder, want error) {
 
 func TestRandomTypes(t *testing.T) {
 	seeds := 1000
-	if !longTests {
+	if !rounds.Long {
 		seeds = 50
 	}
 	for seed := range uint64(seeds) {

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/bsrpc/bsrpc/internal/codec"
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
 // Types that are alike to others.
@@ -406,7 +407,7 @@ func runShapes(t *testing.T, cases []*shapeCase) {
 	table := new(Table[*Func])
 	funcs := make([]*Func, len(cases))
 	every := 65 // odd, for every form
-	if !longTests {
+	if !rounds.Long {
 		every *= 21
 	}
 	fields := map[bool][]reflect.StructField{}
@@ -448,7 +449,7 @@ func TestEveryShape(t *testing.T) {
 	for i, key := range shapeKeys() {
 		params, results, _ := strings.Cut(key, ">")
 		for form := range shapeForms {
-			if !longTests && (i+form)%3 != 0 { // of each shape some forms
+			if !rounds.Long && (i+form)%3 != 0 { // of each shape some forms
 				continue
 			}
 			c := &shapeCase{form: form, params: typesOf(params, i+form), results: typesOf(results, i+form+1)}
@@ -695,7 +696,7 @@ func TestRandomShapes(t *testing.T) {
 	var cases []*shapeCase
 	called := 0
 	shapes := 300
-	if !longTests {
+	if !rounds.Long {
 		shapes = 100
 	}
 	for range shapes {
@@ -770,7 +771,7 @@ func TestEveryStruct(t *testing.T) {
 	for i, letters := range paramLetters {
 		types = append(types, structOf(letters, i+2))
 	}
-	if !longTests { // each kind of struct, but not in each variant
+	if !rounds.Long { // each kind of struct, but not in each variant
 		for i := range len(types) / 8 {
 			types[i] = types[8*i+i%8]
 		}
@@ -892,7 +893,7 @@ func TestWordsStayAlive(t *testing.T) {
 		return fmt.Errorf("error %d", id)
 	}))
 	calls := int64(5000)
-	if longTests {
+	if rounds.Long {
 		calls *= 80
 	}
 	done := make(chan struct{})

@@ -1,7 +1,0 @@
-//go:build bsrpc_long
-
-package codec
-
-// longTests says that the tests run at full length: with the build tag bsrpc_long, as
-// CI has it.
-const longTests = true
