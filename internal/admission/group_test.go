@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
 // A model of groups, as simple as possible: one list for all lines, every rule by searching it.
@@ -166,7 +168,7 @@ func (m *model) settle(events *[]string) {
 
 // Groups agree with the model after each of many random events.
 func TestGroupsAgainstModel(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(rounds.Of(40, 150)) {
 		synctest.Test(t, func(t *testing.T) { runModel(t, seed, 120) })
 	}
 }

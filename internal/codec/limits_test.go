@@ -253,8 +253,8 @@ func TestConcurrentCompile(t *testing.T) {
 // Many pointers to one value have an encoding larger than an int of 32 bits.
 // Max applies before the product of sizes overflows.
 func TestMaxWithRepeatedPointers(t *testing.T) {
-	list := make([]*[1023]byte, 1<<22)
-	for i, one := 0, new([1023]byte); i < len(list); i++ {
+	list := make([]*[1<<16 - 1]byte, 1<<16)
+	for i, one := 0, new([1<<16 - 1]byte); i < len(list); i++ {
 		list[i] = one
 	}
 	c := compileType(t, reflect.TypeOf(list))

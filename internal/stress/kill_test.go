@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bsrpc/bsrpc"
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
 // Servers are killed, and others take their place, while clients call all the time.
@@ -41,8 +42,13 @@ func kills(few int) int {
 
 // A server is killed soon after its clients are back.
 func TestKilledServers(t *testing.T) {
+	t.Parallel() // it waits for clients
 	l := newLedger()
-	k := killing{kills(1), 2 * time.Millisecond, upTo(20*time.Millisecond, 200*time.Millisecond), upTo(0, 500*time.Millisecond)}
+	cycles, down := kills(1), 500*time.Millisecond
+	if cycles == 1 && !rounds.Long {
+		down = 100 * time.Millisecond
+	}
+	k := killing{cycles, 2 * time.Millisecond, upTo(20*time.Millisecond, 200*time.Millisecond), upTo(0, down)}
 	worst := k.run(t, l, rand.New(rand.NewPCG(3, 4)))
 	t.Logf("%d kills; %v; all clients were back within %v", k.cycles, l, worst.Round(time.Millisecond))
 	l.finish(t)
@@ -154,6 +160,7 @@ func awaitAll(t *testing.T, remotes []*oldContract) time.Duration {
 // Of three servers one is killed under load: idempotent calls do not fail. How many are sent
 // again is limited by the budget.
 func TestOneOfThreeKilled(t *testing.T) {
+	t.Parallel()
 	l := newLedger()
 	var servers []*serverProcess
 	var endpoints []bsrpc.Endpoint
@@ -188,9 +195,10 @@ func TestOneOfThreeKilled(t *testing.T) {
 			}
 		})
 	}
-	pause(ctx, 300*time.Millisecond)
+	load := time.Duration(rounds.Of(100, 300)) * time.Millisecond
+	pause(ctx, load)
 	servers[1].kill()
-	pause(ctx, 300*time.Millisecond)
+	pause(ctx, load)
 	cancel()
 	callers.Wait()
 	servers[0].kill()

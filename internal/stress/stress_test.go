@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
 // Programs of calls agree with the model. The environment chooses them:
@@ -16,14 +18,14 @@ import (
 //
 // The name of a failed test contains its seed. Without either the seeds are fixed.
 func TestPrograms(t *testing.T) {
-	forSeeds(t, 4, func(t *testing.T, seed uint64) {
+	forSeeds(t, rounds.Of(2, 4), func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) { newWorld(seed, true).run(t) })
 	})
 }
 
 // The same over sockets, in real time.
 func TestProgramsOverSockets(t *testing.T) {
-	forSeeds(t, 2, func(t *testing.T, seed uint64) { newWorld(seed, false).run(t) })
+	forSeeds(t, rounds.Of(1, 2), func(t *testing.T, seed uint64) { newWorld(seed, false).run(t) })
 }
 
 // forSeeds runs the programs of fixed seeds, or those that the environment chooses. It stops
