@@ -358,7 +358,7 @@ func TestAbandonedChunks(t *testing.T) {
 	t.Parallel()
 	calls := 300
 	if !LongTests {
-		calls = 60
+		calls = 40
 	}
 	onBoth(t, func(t *testing.T, pair func(testing.TB) (near, far net.Conn)) {
 		srv := testeeServer(t, newTestee(), nil)

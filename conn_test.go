@@ -97,7 +97,7 @@ func TestCallTablesAreEmptyAfterwards(t *testing.T) {
 	calls := int64(1_000_000)
 	switch {
 	case !LongTests:
-		calls = 4_000
+		calls = 2_000
 	case raceEnabled:
 		calls = 200_000
 	}

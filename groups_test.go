@@ -682,7 +682,7 @@ func TestPlacesInALoop(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				for i := range 100 {
+				for i := range bsrpc.Rounds(40, 100) {
 					ctx, cancel := context.WithCancel(bsrpc.WithPosition(t.Context(), func(string, int) {}))
 					if d := time.Duration(i%7) * time.Millisecond; d > 0 {
 						time.AfterFunc(d, cancel)
@@ -698,7 +698,7 @@ func TestPlacesInALoop(t *testing.T) {
 				}
 			})
 		}
-		for range 100 {
+		for range bsrpc.Rounds(40, 100) {
 			if err := a.supply("a")(); err != nil {
 				t.Error(err)
 			}

@@ -190,7 +190,7 @@ func TestMaxHandlersOfBasicClients(t *testing.T) {
 func TestMaxHandlersOneAfterAnother(t *testing.T) {
 	rounds := 3000
 	if !LongTests {
-		rounds = 500
+		rounds = 200
 	}
 	for name, opts := range workshopGates {
 		t.Run(name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func leaseSlack(callers int) time.Duration {
 func TestReadLeaseStorm(t *testing.T) {
 	seeds := 40
 	if !LongTests {
-		seeds = 2
+		seeds = 1
 	}
 	for seed := range uint64(seeds) {
 		for _, callers := range []int{1, 2, 3, 16, 64} {
@@ -168,7 +168,7 @@ func TestReadLeaseOfOneCaller(t *testing.T) {
 func TestReadLeaseOnSockets(t *testing.T) {
 	rounds := 400
 	if !LongTests {
-		rounds = 20
+		rounds = 10
 	}
 	for _, procs := range []int{1, 2, 8} {
 		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {

@@ -48,8 +48,9 @@ func TestStreamKeepsItsPlace(t *testing.T) {
 
 // Shutdown waits for streams, and ends those left at the end of its context.
 func TestShutdownAwaitsStreams(t *testing.T) {
+	items := Rounds(20_000, 100_000)
 	withUsed(t, &usedService{count: upTo}, nil, func(p *usedContract, _ *Client, srv *Server) {
-		next, stop := iter.Pull2(p.Count(context.Background(), 100_000))
+		next, stop := iter.Pull2(p.Count(context.Background(), uint32(items)))
 		defer stop()
 		next()
 		done := make(chan error, 1)
@@ -62,7 +63,7 @@ func TestShutdownAwaitsStreams(t *testing.T) {
 			}
 			n++
 		}
-		if err := <-done; err != nil || n != 100_000 {
+		if err := <-done; err != nil || n != items {
 			t.Errorf("Shutdown: %v, after %d items", err, n)
 		}
 	})
