@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -189,32 +190,66 @@ Stock.Put: 4 ok 2 unknown 1 internal of 7
 	})
 }
 
-// Calls share a timer. Each ends at its own time, in whatever order they begin.
+// Calls share a timer. Each ends at its own time, in whatever order they begin, and whichever others
+// are canceled meanwhile.
 func TestRoundTripTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := overClient(bsrpctest.Direct(depotServer(t, nil)), &bsrpc.ClientOptions{DefaultCallTimeout: 4 * time.Second})
+		direct := bsrpctest.Direct(depotServer(t, nil))
+		hangs := tripper(func(ctx context.Context, r *bsrpc.Request) (*bsrpc.Reply, error) {
+			if r.Method == "Stock.Put" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return direct.RoundTrip(ctx, r)
+		})
+		client := overClient(hangs, nil)
 		defer client.Close()
-		p, err := bsrpc.Bind[depotContract](t.Context(), client, "Stock")
+		type put = func(context.Context, string, int) (int, error)
+		second, err := bsrpc.Bind[struct {
+			Put put `bsrpc:"timeout=1s"`
+		}](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		three, err := bsrpc.Bind[struct {
+			Put put `bsrpc:"timeout=3s"`
+		}](t.Context(), client, "Stock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		never, err := bsrpc.Bind[struct {
+			Put put `bsrpc:"timeout=none"`
+		}](t.Context(), client, "Stock")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var calls sync.WaitGroup
 		defer calls.Wait()
-		for _, limit := range []time.Duration{3 * time.Second, time.Second, 0, 2 * time.Second, 0} {
+		random := rand.New(rand.NewPCG(19, 0))
+		for range 100 {
+			f, limit := never.Put, time.Hour
+			switch random.IntN(3) {
+			case 0:
+				f, limit = second.Put, time.Second
+			case 1:
+				f, limit = three.Put, 3*time.Second
+			}
+			patience := time.Duration(1+random.IntN(5000)) * time.Millisecond
 			calls.Go(func() {
-				ctx, want, began := t.Context(), 4*time.Second, time.Now()
-				if limit != 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, limit)
-					defer cancel()
-					want = limit
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				time.AfterFunc(patience, cancel)
+				want, end := context.DeadlineExceeded, limit
+				if patience < limit {
+					want, end = context.Canceled, patience
 				}
-				_, err := p.Put(ctx, "wait", 1)
-				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != want {
-					t.Errorf("%v after %v, want %v", err, took, want)
+				began := time.Now()
+				_, err := f(ctx, "never", 1)
+				if took := time.Since(began); took != end || !errors.Is(err, want) && patience != limit {
+					t.Errorf("%v after %v, want %v after %v", err, took, want, end)
 				}
 			})
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
 		}
 	})
 }

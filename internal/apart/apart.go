@@ -5,9 +5,6 @@ package apart
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,24 +21,13 @@ type Client struct {
 
 	done chan struct{}
 	why  atomic.Pointer[fault.Fault] // of the end; nil before
-
-	mu    sync.Mutex                    // guards the rest
-	open  map[*callctx.Context]struct{} // of the calls under way
-	timer *time.Timer                   // runs expire; nil before the first call with a limit
-	next  time.Duration                 // when it does, by limits.Monotonic; 0 for never
+	openCalls
 }
 
 // Init prepares c. It must be called before all other methods.
 func (c *Client) Init() {
-	c.done, c.open = make(chan struct{}), make(map[*callctx.Context]struct{})
+	c.done = make(chan struct{})
 	c.Oneway.Init()
-}
-
-// Open returns the number of calls under way, streams included.
-func (c *Client) Open() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
 }
 
 // Done returns a channel closed when the client has ended.
@@ -77,59 +63,7 @@ func (c *Client) fail(why *fault.Fault) []*callctx.Context {
 	}
 	c.why.Store(why)
 	close(c.done)
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	return slices.Collect(maps.Keys(c.open))
-}
-
-// add registers the context of a call. It ends that of one that comes after the end.
-func (c *Client) add(within *callctx.Context) {
-	c.mu.Lock()
-	c.open[within] = struct{}{}
-	c.awaitLocked(within.Until)
-	c.mu.Unlock()
-	if c.why.Load() != nil {
-		within.Cancel()
-	}
-}
-
-// awaitLocked makes expire run at a time, 0 for never. One timer for all calls costs each less than its own:
-// most have ended long before it runs.
-func (c *Client) awaitLocked(until time.Duration) {
-	if until == 0 || c.next != 0 && c.next <= until {
-		return
-	}
-	c.next = until
-	if left := max(1, until-limits.Monotonic()); c.timer == nil {
-		c.timer = time.AfterFunc(left, c.expire)
-	} else {
-		c.timer.Reset(left)
-	}
-}
-
-// expire ends the contexts whose time is over, without mu, as Fail.
-func (c *Client) expire() {
-	var over []*callctx.Context
-	c.mu.Lock()
-	c.next = 0
-	for within := range c.open {
-		if within.Expired() {
-			over = append(over, within)
-		} else {
-			c.awaitLocked(within.Until)
-		}
-	}
-	c.mu.Unlock()
-	for _, within := range over {
-		within.Err()
-	}
-}
-
-func (c *Client) remove(within *callctx.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, within)
+	return c.endLocked()
 }
 
 // Close is Fail, after some time for the answers to oneway calls: their requests may not have
@@ -150,6 +84,7 @@ type Exchange struct {
 
 	within *callctx.Context // after Begin; others may keep it
 	began  time.Duration
+	place  int // of openCalls
 }
 
 // Within returns the context for what carries the call, after Begin: it also ends with the time,
@@ -168,12 +103,14 @@ func (x *Exchange) Begin() {
 	x.Time.Start(x.began)
 	ctx := limits.Plain(x.Ctx) // Fail ends it
 	x.within = &callctx.Context{Context: ctx, Until: x.Time.End(), AtClient: true, Timed: true}
-	x.Client.add(x.within)
+	if x.Client.add(x); x.Client.Why() != nil {
+		x.Cancel()
+	}
 }
 
 // End ends Within and the call, once.
 func (x *Exchange) End() {
-	x.Client.remove(x.within)
+	x.Client.remove(x)
 	x.Cancel()
 }
 

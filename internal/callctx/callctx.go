@@ -21,7 +21,7 @@ type Context struct {
 	context.Context               // the connection's, or the caller's at a client
 	Until           time.Duration // the deadline, by limits.Monotonic; 0 for none
 	AtClient        bool          // all values are those of Context
-	Timed           bool          // Err is called at Until, so the Context needs no timer
+	Timed           bool          // Expire is called at Until, so the Context needs no timer
 
 	head  replyHead // guarded by mu, as all after it
 	ended end
@@ -250,6 +250,9 @@ func (x *Context) CancelByPeer(margin time.Duration) error {
 
 // Cancel ends the context, unless it has ended.
 func (x *Context) Cancel() { x.finish(canceled) }
+
+// Expire ends the context as its deadline does, unless it has ended.
+func (x *Context) Expire() { x.finish(late) }
 
 // finish ends the context, unless it has ended.
 func (x *Context) finish(why end) {
