@@ -26,12 +26,12 @@ func recv(fd uintptr, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// maxRaw is how many bytes send writes without the scheduler: a frame of a stream of bytes, with
-// its header.
-const maxRaw = 64<<10 + 64
+// maxRaw is how many bytes send writes without the scheduler: a frame of a stream of bytes with its
+// header, and the records of TLS.
+const maxRaw = 64<<10 + 512
 
-// send is send(2) with MSG_DONTWAIT. It returns 0 after an error; the next ordinary write
-// tells which. Above maxRaw bytes it is write(2). b must not be empty.
+// send is send(2) with MSG_DONTWAIT. It returns 0 after an error; the next ordinary write fails
+// too, perhaps with a broken pipe where this one had a reset. Above maxRaw bytes it is write(2). b must not be empty.
 //
 // The kernel only reads b, before send returns. The conversion is valid as in recv.
 func send(fd uintptr, b []byte) int {

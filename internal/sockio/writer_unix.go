@@ -31,8 +31,8 @@ func NewWriter(nc net.Conn) *Writer {
 }
 
 // TryWrite writes the bytes of b for which the socket has room, and returns their number. It
-// returns 0 after the deadline of nc, and if the connection is broken: nc.Write then tells the
-// reason.
+// returns 0 after the deadline of nc, and if the connection is broken: nc.Write then fails too,
+// perhaps with a broken pipe where this one had a reset.
 func (w *Writer) TryWrite(b []byte) int {
 	if w == nil || len(b) == 0 {
 		return 0
