@@ -92,7 +92,7 @@ var testsUse = map[string][]string{
 	"internal/stress":     {".", "internal/rounds"},
 	"internal/tlsconn":    {".", "bsrpctest", "internal/tlsconn", "internal/wire"},
 	"introspect":          {"introspect", "bsrpctest"},
-	"bsrpctest":           {"bsrpctest"},
+	"bsrpctest":           {"bsrpctest", "internal/rounds"},
 	"middleware":          {"middleware", "bsrpctest"},
 	"trace":               {"trace", ".", "bsrpctest", "internal/rounds"},
 	"examples/greet":      {"bsrpctest"},

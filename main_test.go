@@ -4,19 +4,16 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
-// TestMain lets the garbage wait: most of it is that of a test which has ended, and collecting it
-// early took a quarter of the time. GOGC still decides if it is set. After the last test no
-// goroutine of the library may be left.
+// After the last test no goroutine of the library may be left.
 func TestMain(m *testing.M) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	rounds.LetGarbageWait()
 	code := m.Run()
 	late := time.Now().Add(leakGrace)
 	left := goroutines()

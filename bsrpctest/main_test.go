@@ -2,14 +2,12 @@ package bsrpctest_test
 
 import (
 	"os"
-	"runtime/debug"
 	"testing"
+
+	"github.com/bsrpc/bsrpc/internal/rounds"
 )
 
-// TestMain lets the garbage wait, which took a quarter of the time. GOGC still decides if it is set.
 func TestMain(m *testing.M) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	rounds.LetGarbageWait()
 	os.Exit(m.Run())
 }
